@@ -1,0 +1,1 @@
+"""The settings of every stage as Pydantic models, YAML loading, the shipped YAML files."""

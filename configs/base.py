@@ -1,0 +1,18 @@
+"""What all settings share: no unknown keys, no later changes, and fields that are not identity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Settings(BaseModel):
+    """Base of every settings model: unknown keys are errors, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def operational(default: Any, **kwargs: Any) -> Any:
+    """A field that changes how the work is done, not its result: left out of artifact digests."""
+    return Field(default, json_schema_extra={"operational": True}, **kwargs)

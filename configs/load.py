@@ -1,0 +1,110 @@
+"""YAML → validated settings, with `a.b=value` overrides. Every problem is one ConfigError."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from configs.base import Settings
+from configs.errors import ConfigError
+
+S = TypeVar("S", bound=Settings)
+SHIPPED = Path(__file__).parent
+
+
+def load(model: type[S], path: Path | str, overrides: Sequence[str] = ()) -> S:
+    """Read a YAML file (or the name of a shipped one), apply overrides, validate.
+
+    Raises ConfigError naming the file, the field, the value found and what is allowed.
+    """
+    file = find(path)
+    values = _read(file)
+    for override in overrides:
+        _apply(values, override)
+    return validate(model, values, str(file))
+
+
+def override(model: type[S], settings: S, overrides: Sequence[str]) -> S:
+    """The settings with some of them changed, `a.b=value` each, validated anew."""
+    if not overrides:
+        return settings
+    values = settings.model_dump(mode="json")
+    for item in overrides:
+        _apply(values, item)
+    return validate(model, values, "overrides")
+
+
+def find(path: Path | str) -> Path:
+    """The file itself, or `configs/<name>[.yaml]` among the shipped ones."""
+    file = Path(path)
+    if file.is_file():
+        return file
+    shipped = SHIPPED / f"{file.name.removesuffix('.yaml')}.yaml"
+    if len(file.parts) == 1 and shipped.is_file():
+        return shipped
+    names = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.yaml")))
+    raise ConfigError(f"{path}: no such config file; give a path or one of the shipped: {names}")
+
+
+def validate(model: type[S], values: dict[str, Any], source: str) -> S:
+    """Build the model or raise one ConfigError that lists every wrong field."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(_explain(e, model) for e in error.errors())
+        raise ConfigError(f"{source}: {problems}") from None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        text = " ".join(str(error).split())
+        raise ConfigError(f"{file}: not readable as YAML: {text}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file}: expected `key: value` lines, found a {type(values).__name__}")
+    return values
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {override}: expected key.sub_key=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {override}: the value is not readable as YAML") from None
+    *parents, last = key.strip().split(".")
+    here = values
+    for name in parents:
+        inner = here.setdefault(name, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {override}: `{name}` is a value, not a group of settings")
+        here = inner
+    here[last] = value
+
+
+def _explain(error: Any, model: type[Settings]) -> str:
+    where = ".".join(str(part) for part in error["loc"]) or "the config"
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key{_nearest(error['loc'], model)}"
+    message = error["msg"].removeprefix("Value error, ")
+    found = "" if error["type"] == "value_error" else f" (found {error['input']!r})"
+    return f"{where}: {message[0].lower()}{message[1:]}{found}"
+
+
+def _nearest(loc: tuple[Any, ...], model: type[Settings]) -> str:
+    import difflib
+
+    here: Any = model
+    for part in loc[:-1]:
+        here = here.model_fields[part].annotation
+    names = list(here.model_fields)
+    close = difflib.get_close_matches(str(loc[-1]), names, n=1)
+    return f"; did you mean `{close[0]}`?" if close else f"; allowed: {', '.join(names)}"

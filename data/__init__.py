@@ -1,0 +1,1 @@
+"""Datasets, splits, phantom images, augmentation on tensors, and the artifact store."""

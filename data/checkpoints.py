@@ -1,0 +1,119 @@
+"""Training checkpoints: one safetensors file each, written aside, renamed; newest whole one wins.
+
+The loop state that is not a tensor travels as JSON in the safetensors header; the file's SHA-256
+lies beside it, because safetensors itself does not notice a flipped bit. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from configs.errors import CheckpointError
+from data.store import file_sha256, write_atomic
+
+KEEP = 2
+"""Whole checkpoints kept: the newest, and the one before it should the newest prove damaged."""
+
+
+def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: Any) -> None:
+    """Write `step-XXXXXXXX.safetensors` and its hash; older ones beyond KEEP are removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step-{step:08d}.safetensors"
+    save_tensors(path, tensors, {"state": json.dumps(state)})
+    write_atomic(path.with_suffix(".sha256"), file_sha256(path))
+    for old in _steps(folder)[:-KEEP]:
+        for suffix in (".sha256", ".safetensors"):
+            (folder / f"step-{old:08d}{suffix}").unlink(missing_ok=True)
+
+
+def newest_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor], Any] | None:
+    """(step, tensors, state) of the newest whole checkpoint, or None when there is none.
+
+    Raises CheckpointError when checkpoints exist and every one of them is damaged.
+    """
+    steps = _steps(folder)
+    for step in reversed(steps):
+        path = folder / f"step-{step:08d}.safetensors"
+        seal = path.with_suffix(".sha256")
+        if path.is_file() and seal.is_file() and seal.read_text() == file_sha256(path):
+            tensors, meta = load_tensors(path)
+            return step, tensors, json.loads(meta["state"])
+    if steps and (folder / f"step-{steps[-1]:08d}.sha256").is_file():
+        raise CheckpointError(
+            f"{folder}: all {len(steps)} training checkpoints are damaged (SHA-256 differs); "
+            "delete this folder to start the stage over"
+        )
+    return None
+
+
+def _steps(folder: Path) -> list[int]:
+    found = (re.fullmatch(r"step-(\d{8})\.safetensors", p.name) for p in folder.glob("step-*"))
+    return sorted(int(match[1]) for match in found if match)
+
+
+def save_tensors(
+    path: Path, tensors: dict[str, Tensor], meta: dict[str, str] | None = None
+) -> None:
+    """Atomic safetensors file; tensors are made contiguous and moved to the CPU."""
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    write_atomic(path, save(plain, meta))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """(tensors, header metadata). Raises CheckpointError naming the file."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such weight file")
+    try:
+        with safe_open(path, framework="pt") as stream:
+            meta = dict(stream.metadata() or {})
+        return load_file(path), meta
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: not a whole safetensors file ({error}); copy it again or train anew"
+        ) from error
+
+
+def load_strict(network: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Load all tensors into the network; CheckpointError names the first that does not fit."""
+    expected = network.state_dict()
+    for name in sorted(expected.keys() ^ tensors.keys()):
+        where = "missing from the file" if name in expected else "unknown to the network"
+        raise CheckpointError(f"{path}: tensor {name} is {where}; is it of another network?")
+    for name, tensor in expected.items():
+        if tensor.shape != tensors[name].shape:
+            raise CheckpointError(
+                f"{path}: tensor {name} has shape {list(tensors[name].shape)}, "
+                f"the network expects {list(tensor.shape)}"
+            )
+    network.load_state_dict(tensors)
+
+
+def pack_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
+    """The per-parameter state (Adam: step, exp_avg, exp_avg_sq) as named tensors."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{prefix}.{index}.{name}": torch.as_tensor(value)
+        for index, values in state.items()
+        for name, value in values.items()
+    }
+
+
+def unpack_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], prefix: str
+) -> None:
+    """Restore what `pack_optimizer` packed into an optimiser over the same parameters."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith(f"{prefix}."):
+            index, name = key.removeprefix(f"{prefix}.").split(".", 1)
+            state.setdefault(int(index), {})[name] = tensor.clone()
+    whole = optimizer.state_dict()
+    optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})

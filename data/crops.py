@@ -1,0 +1,80 @@
+"""Training batches: random crops inside the field of view, a pure function of (seed, step)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from configs.errors import DataError
+from configs.settings import AugmentSettings
+from data.augment import augment, margin
+from data.imageset import LoadedImage
+
+
+class CropSource:
+    """Batches of augmented crops from images held in memory as bytes.
+
+    images: each with a target. crop: side in pixels. A resumed run draws for step k what it would
+    have drawn anyway. Raises DataError for no image, or one without a target or an empty FOV.
+    """
+
+    def __init__(
+        self,
+        images: list[LoadedImage],
+        crop: int,
+        batch: int,
+        seed: int,
+        augment: AugmentSettings,
+    ) -> None:
+        if not images:
+            raise DataError("found no training image, expected at least one")
+        self.crop, self.batch, self.seed, self.augment = crop, batch, seed, augment
+        self.window = margin(crop, augment)
+        self._layers = [_padded(image, self.window) for image in images]
+        self._inside = [torch.from_numpy(np.flatnonzero(image.fov)) for image in images]
+        self._widths = [image.fov.shape[1] for image in images]
+
+    def batch_at(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """(images [N, 3, c, c] float32 in [0, 1], targets [N, 1, c, c] in [0, 1], fov [N, 1, c, c]
+        0 or 1). Before augmentation every crop's centre lies inside the FOV."""
+        generator = torch.Generator().manual_seed(_stream(self.seed, step))
+        windows = torch.stack([self._window(generator) for _ in range(self.batch)])
+        values = windows.float().div_(255)  # [N, 5, window, window]
+        return augment(
+            values[:, :3], values[:, 3:4], values[:, 4:], self.augment, generator, self.crop
+        )
+
+    def _window(self, generator: torch.Generator) -> Tensor:
+        """[5, window, window] uint8 round a random pixel of the FOV of a random image."""
+        which = int(torch.randint(len(self._layers), (1,), generator=generator))
+        places = self._inside[which]
+        place = int(places[torch.randint(len(places), (1,), generator=generator)])
+        # The padding is half a window, so a pixel's coordinate is its window's first corner.
+        top, left = divmod(place, self._widths[which])
+        return self._layers[which][:, top : top + self.window, left : left + self.window]
+
+
+def _padded(image: LoadedImage, window: int) -> Tensor:
+    """[5, H + window, W + window] uint8: colours, target, FOV, and a border round them.
+
+    Round a whole photograph there is nothing: zeros. An image smaller than the window and without
+    a surround is a piece of retina; it is mirrored, or most of a rotated crop would be black.
+    """
+    if image.target is None:
+        raise DataError(f"image {image.id!r} has no vessel mask, training needs one")
+    if not image.fov.any():
+        raise DataError(f"image {image.id!r} has an empty field of view")
+    target = np.rint(image.target * 255).astype(np.uint8)
+    layers = np.dstack([image.image, target, image.fov.astype(np.uint8) * 255])
+    half = window // 2
+    piece = bool(image.fov.all()) and min(layers.shape[:2]) < window
+    border = ((half, window - half), (half, window - half), (0, 0))
+    padded = np.pad(layers, border, mode="reflect" if piece else "constant")
+    return torch.from_numpy(np.ascontiguousarray(padded.transpose(2, 0, 1)))
+
+
+def _stream(seed: int, step: int) -> int:
+    """One 63-bit number for (seed, step); neighbouring steps have unrelated streams."""
+    words = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)
+    return int(words[0]) >> 1

@@ -1,0 +1,96 @@
+"""Reading image files of any format that Pillow knows, gzipped too, with errors to act on."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import warnings
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from configs.errors import DataError
+
+SUFFIXES = frozenset(
+    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".ppm", ".pgm", ".pbm", ".webp"}
+)
+
+
+def is_image_name(path: Path) -> bool:
+    """True when the name says image (a `.gz` may follow); hidden and `._` files are not meant."""
+    name = path.name.lower().removesuffix(".gz")
+    return not name.startswith(".") and Path(name).suffix in SUFFIXES
+
+
+def stem_of(path: Path) -> str:
+    """The file name without `.gz` and without the image suffix; other dots stay."""
+    name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
+    return Path(name).stem if Path(name).suffix.lower() in SUFFIXES else name
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """[H, W, 3] uint8. Raises DataError naming a missing, truncated or foreign file."""
+    return _read(path, "RGB")
+
+
+def read_grey(path: Path) -> NDArray[np.uint8]:
+    """[H, W] uint8; a palette or a single bit becomes 0 and 255. Raises DataError."""
+    return _read(path, "L")
+
+
+def read_mask(path: Path) -> NDArray[np.bool_]:
+    """[H, W] bool of a mask file, see `binarise`. Raises DataError."""
+    return binarise(read_grey(path))
+
+
+def binarise(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """A mask of two values (0 and 1, 0 and 255, two colours of a palette) is taken as it is, the
+    brighter one as True; anything greyer is cut at > 127, the middle."""
+    if is_binary(grey):
+        return np.asarray((grey > grey.min(initial=255)) if np.ptp(grey) else grey > 0)
+    return grey > 127
+
+
+def is_binary(grey: NDArray[np.uint8]) -> bool:
+    """True when there are at most two values."""
+    return bool(((grey == grey.min(initial=255)) | (grey == grey.max(initial=0))).all())
+
+
+def _read(path: Path, mode: str) -> NDArray[np.uint8]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; expected an image, copy the dataset again")
+    try:
+        with warnings.catch_warnings(), _open(path) as stream:
+            warnings.simplefilter("ignore")  # what Pillow warns of, the error below says
+            picture = Image.open(stream)
+            picture.load()
+            return np.array(_eight_bit(picture, path).convert(mode))
+    except DataError:
+        raise
+    except Exception as error:  # on damaged files Pillow's decoders raise almost any exception
+        size = path.stat().st_size
+        raise DataError(
+            f"{path}: cannot be read ({error}); found {size} bytes, expected a whole image file; "
+            "it is truncated or not an image: copy or download it again"
+        ) from error
+
+
+def _open(path: Path) -> IO[bytes]:
+    if path.suffix.lower() == ".gz":
+        return io.BytesIO(gzip.decompress(path.read_bytes()))
+    return path.open("rb")
+
+
+def _eight_bit(picture: Image.Image, path: Path) -> Image.Image:
+    """16-bit greys scaled to 8 bits: Pillow alone would clip them at 255."""
+    if picture.mode == "F":
+        raise DataError(f"{path}: found floating-point pixels, expected 8 or 16 bits: convert it")
+    if not picture.mode.startswith("I"):
+        return picture
+    values = np.asarray(picture).astype(np.int64)
+    if values.max(initial=0) > 255:
+        values = values * 255 // 65535
+    return Image.fromarray(values.clip(0, 255).astype(np.uint8))

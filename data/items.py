@@ -1,0 +1,94 @@
+"""What a dataset is: a list of items, each an image with its masks and field of view."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.fov import derive_fov
+from data.images import read_mask, read_rgb
+from data.phantom import Phantom, make_phantom
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image. masks: observer → file, the reference first. fov: None when the set has none."""
+
+    id: str
+    split: str
+    image: Path
+    masks: Mapping[str, Path] = field(default_factory=dict)
+    fov: Path | None = None
+
+    def files(self) -> dict[str, Path]:
+        """Role → file, of every file that the item is made of."""
+        found = {"image": self.image} | {f"mask {name}": p for name, p in self.masks.items()}
+        return found | ({"fov": self.fov} if self.fov else {})
+
+    def read_image(self) -> NDArray[np.uint8]:
+        """[H, W, 3] uint8. Raises DataError, as the other readers do."""
+        return read_rgb(self.image)
+
+    def read_mask(self, observer: str) -> NDArray[np.bool_]:
+        """[H, W] bool: vessel."""
+        return read_mask(self.masks[observer])
+
+    def read_fov(self, image: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
+        """[H, W] bool, derived from brightness where the set has no file. image: if at hand."""
+        if self.fov is not None:
+            return read_mask(self.fov)
+        return derive_fov(self.read_image() if image is None else image)
+
+
+@dataclass(frozen=True)
+class PhantomItem(Item):
+    """An image made when it is read; its paths are names only."""
+
+    seed: int = 0
+    size: int = 192
+
+    def files(self) -> dict[str, Path]:
+        return {}
+
+    def read_image(self) -> NDArray[np.uint8]:
+        return _phantom(self.seed, self.size).image
+
+    def read_mask(self, observer: str) -> NDArray[np.bool_]:
+        return _phantom(self.seed, self.size).mask
+
+    def read_fov(self, image: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
+        return _phantom(self.seed, self.size).fov
+
+
+@lru_cache(maxsize=32)
+def _phantom(seed: int, size: int) -> Phantom:
+    """Checking and writing a set read each image in turn: make it once."""
+    return make_phantom(seed, size)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named list of items. root: None when there are no files (phantom).
+
+    unlabelled_test: the test split may lack reference masks (the official DRIVE package does).
+    """
+
+    name: str
+    root: Path | None
+    items: tuple[Item, ...]
+    unlabelled_test: bool = False
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.items)
+
+    def split(self, name: str) -> list[Item]:
+        """The items of `train`, `validation` or `test`."""
+        return [item for item in self.items if item.split == name]

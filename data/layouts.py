@@ -1,0 +1,180 @@
+"""How files become items: matched by the identifier in their names, never by order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from configs.errors import DataError
+from configs.settings import DataSettings
+from data.images import is_image_name, stem_of
+from data.items import Dataset, Item
+from data.splits import CHASE_DB1, DRIVE, TEST, by_hash, stare
+
+
+@dataclass(frozen=True)
+class Layout:
+    """folder: usual name; source: where to get it; expected: what one looks for inside."""
+
+    folder: str
+    source: str
+    expected: str
+    read: Callable[[Path, DataSettings], Dataset]
+
+
+def files_by_id(folder: Path, pattern: str) -> dict[str, Path]:
+    """Identifier → image file, of the files in `folder` whose stem matches `pattern` (whole, any
+    case; its group `id` is the identifier). Empty when there is no such folder.
+
+    Raises DataError when two files have the same identifier.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        match = re.fullmatch(pattern, stem_of(path), re.IGNORECASE)
+        if not match or not is_image_name(path):
+            continue
+        if (other := found.setdefault(match["id"], path)) != path:
+            raise DataError(
+                f"{path}: found a second file for identifier {match['id']!r} beside {other.name}, "
+                "expected one: remove one of the two"
+            )
+    return found
+
+
+def read_drive(root: Path, settings: DataSettings) -> Dataset:
+    """training/ and test/, each with images/, 1st_manual/, mask/; test/2nd_manual/.
+
+    The official package has no manual segmentation of the test images."""
+    items = []
+    for split, ids in DRIVE.items():
+        part = "test" if split == TEST else "training"
+        folder = root / part
+        images = files_by_id(folder / "images", rf"(?P<id>\d\d)_{part}")
+        masks = {
+            "1st": files_by_id(folder / "1st_manual", r"(?P<id>\d\d)_manual1"),
+            "2nd": files_by_id(folder / "2nd_manual", r"(?P<id>\d\d)_manual2"),
+        }
+        fovs = files_by_id(folder / "mask", rf"(?P<id>\d\d)_{part}_mask")
+        for id_ in ids:
+            expected = folder / "images" / f"{id_}_{part}.tif"
+            items.append(_item(id_, split, images.get(id_, expected), masks, fovs))
+    return Dataset("drive", root, tuple(items), unlabelled_test=True)
+
+
+def read_chase(root: Path, settings: DataSettings) -> Dataset:
+    """One flat folder: Image_01L.jpg, Image_01L_1stHO.png, Image_01L_2ndHO.png; no FOV."""
+    images = files_by_id(root, r"Image_(?P<id>\d\d[LR])")
+    masks = {
+        "1st": files_by_id(root, r"Image_(?P<id>\d\d[LR])_1stHO"),
+        "2nd": files_by_id(root, r"Image_(?P<id>\d\d[LR])_2ndHO"),
+    }
+    items = [
+        _item(id_, split, images.get(id_, root / f"Image_{id_}.jpg"), masks, {})
+        for split, ids in CHASE_DB1.items()
+        for id_ in ids
+    ]
+    return Dataset("chase-db1", root, tuple(items))
+
+
+def read_stare(root: Path, settings: DataSettings) -> Dataset:
+    """stare-images/, labels-ah/ (the reference), labels-vk/; no FOV."""
+    images = files_by_id(root / "stare-images", r"(?P<id>im\d{4})")
+    masks = {
+        "ah": files_by_id(root / "labels-ah", r"(?P<id>im\d{4})\.ah"),
+        "vk": files_by_id(root / "labels-vk", r"(?P<id>im\d{4})\.vk"),
+    }
+    items = [
+        _item(id_, split, images.get(id_, root / "stare-images" / f"{id_}.ppm"), masks, {})
+        for split, ids in stare(settings.fold).items()
+        for id_ in ids
+    ]
+    return Dataset("stare", root, tuple(items))
+
+
+def read_paired(root: Path, settings: DataSettings) -> Dataset:
+    """images/ + masks/ (+ fov/), by equal stems or by the group `id` of settings.pattern.
+
+    Raises DataError for a mask or FOV without an image, and for a bad pattern; an image without a
+    mask is a problem that `data.check` names."""
+    images, masks, fovs = (
+        _identified(root / name, settings.pattern) for name in ("images", "masks", "fov")
+    )
+    if not images:
+        raise DataError(f"{root / 'images'}: found no image, expected images/ beside masks/")
+    for id_, path in {**fovs, **masks}.items():
+        if id_ not in images:
+            raise DataError(
+                f"{path}: found no image with identifier {id_!r} in {root / 'images'}; rename one "
+                "of the two, or say with data.pattern how names are matched"
+            )
+    parts = by_hash(images, settings.validation_share, settings.test_share)
+    items = [
+        _item(id_, split, images[id_], {"reference": masks}, fovs)
+        for split, ids in parts.items()
+        for id_ in ids
+    ]
+    return Dataset("paired", root, tuple(items))
+
+
+def _identified(folder: Path, pattern: str | None) -> dict[str, Path]:
+    if pattern is None:
+        return files_by_id(folder, "(?P<id>.+)")
+    try:
+        searched = re.compile(pattern)
+    except re.error as error:
+        raise DataError(f"data.pattern {pattern!r} is not a regular expression: {error}") from error
+    if "id" not in searched.groupindex:
+        raise DataError(f"data.pattern {pattern!r} has no group `id`; write (?P<id>…) in it")
+    paths = [p for p in sorted(folder.iterdir()) if is_image_name(p)] if folder.is_dir() else []
+    found: dict[str, Path] = {}
+    for path in paths:
+        match = searched.search(stem_of(path))
+        if not match or not match["id"]:
+            raise DataError(f"{path}: data.pattern {pattern!r} finds no `id` in this name")
+        if (other := found.setdefault(match["id"], path)) != path:
+            raise DataError(
+                f"{path}: found a second file for identifier {match['id']!r} beside {other.name}, "
+                "expected one: remove one of the two or change data.pattern"
+            )
+    return found
+
+
+def _item(
+    id_: str,
+    split: str,
+    image: Path,
+    masks: Mapping[str, Mapping[str, Path]],
+    fovs: Mapping[str, Path],
+) -> Item:
+    found = {name: files[id_] for name, files in masks.items() if id_ in files}
+    return Item(id_, split, image, found, fovs.get(id_))
+
+
+LAYOUTS = {
+    "drive": Layout(
+        "DRIVE",
+        "register at https://drive.grand-challenge.org and unpack it there",
+        "training/images/21_training.tif",
+        read_drive,
+    ),
+    "chase-db1": Layout(
+        "CHASE_DB1",
+        "get it from https://researchdata.kingston.ac.uk/96 and unpack it there",
+        "Image_01L.jpg",
+        read_chase,
+    ),
+    "stare": Layout(
+        "STARE",
+        "get it from https://cecas.clemson.edu/~ahoover/stare and unpack it there",
+        "stare-images/im0001.ppm or .ppm.gz",
+        read_stare,
+    ),
+    "paired": Layout(
+        "paired",
+        "put images/ and masks/ there",
+        "images/ and masks/ with equal stems",
+        read_paired,
+    ),
+}

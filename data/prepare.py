@@ -1,0 +1,125 @@
+"""The stage that turns a dataset into an image set: checked, decoded, PNG at native resolution.
+
+Development (training and validation) and test images are two artifacts, so that only the stage
+that is handed the test artifact can see a test pixel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.errors import DataError
+from configs.settings import DataSettings, PrepareSettings
+from data.check import Report, check
+from data.datasets import load_settings
+from data.imageset import ImageRecord, write_index, write_png
+from data.items import Item
+from data.phantom import VERSION
+from data.progress import Progress
+from data.splits import SPLITS, TEST, TRAIN, VALIDATION
+from data.store import METRICS, Inputs, file_sha256, identity_of, write_json
+
+PARTS = {"development": (TRAIN, VALIDATION), "test": (TEST,)}
+
+
+def prepare(settings: PrepareSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Fill `out` with images/, masks/, fov/, observers/, check.json, metrics.json, index.json.
+
+    Raises DataError with the first problem when the dataset is not sound.
+    """
+    dataset = load_settings(settings.data)
+    splits = PARTS[settings.part]
+    # Every file is checked, so that a bad test image or a test image among the training images
+    # stops the work before hours of training; of phantoms nothing can be wrong.
+    report = check(dataset, splits if dataset.root is None else SPLITS)
+    report.raise_first()
+    report.rows = [row for row in report.rows if row.split in splits]
+    items = [item for item in dataset if item.split in splits]
+    if not items:
+        raise DataError(f"{dataset.root or dataset.name}: found no {settings.part} image")
+    write_json(out / "check.json", _without_machine(report))
+    write_json(out / METRICS, _metrics(report))
+    write_set(dataset.name, items, out, progress)
+
+
+def write_set(name: str, items: Sequence[Item], out: Path, progress: Progress) -> None:
+    """Decode the items into an image set."""
+    records = []
+    for done, item in enumerate(items):
+        records.append(_write(item, out))
+        progress.update(done + 1, len(items), "images")
+    write_index(out, name, records)
+
+
+def content_hash(settings: DataSettings) -> str:
+    """Hex SHA-256 over ids, splits, relative names and bytes of all files of the dataset (of the
+    settings, for phantoms): another dataset is another input, wherever it lies.
+
+    Raises DataError when the dataset or one of its files is missing.
+    """
+    total = hashlib.sha256()
+    if settings.name == "phantom":
+        total.update(repr((VERSION, sorted(identity_of(settings.phantom).items()))).encode())
+        return total.hexdigest()
+    dataset = load_settings(settings)
+    assert dataset.root is not None
+    for item in sorted(dataset, key=lambda i: i.id):
+        for role, path in sorted(item.files().items()):
+            if not path.is_file():
+                raise DataError(f"{path}: no such file; expected the {role} of {item.id!r}")
+            name = path.relative_to(dataset.root).as_posix()
+            line = [item.id, item.split, role, name, file_sha256(path)]
+            total.update(("\0".join(line) + "\n").encode())
+    return total.hexdigest()
+
+
+def _write(item: Item, out: Path) -> ImageRecord:
+    name = f"{item.id}.png"
+    image = item.read_image()
+    write_png(out / "images" / name, image)
+    write_png(out / "fov" / name, _white(item.read_fov(image)))
+    paths = {}
+    for number, observer in enumerate(item.masks):
+        folder = "masks" if number == 0 else f"observers/{observer}"
+        write_png(out / folder / name, _white(item.read_mask(observer)))
+        paths[observer] = f"{folder}/{name}"
+    reference, *others = item.masks or [None]
+    return ImageRecord(
+        id=item.id,
+        split=item.split,
+        image=f"images/{name}",
+        mask=None if reference is None else paths[reference],
+        fov=f"fov/{name}",
+        observers={observer: paths[observer] for observer in others if observer is not None},
+    )
+
+
+def _white(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    return mask.astype(np.uint8) * 255
+
+
+def _without_machine(report: Report) -> dict[str, Any]:
+    """The report, with paths relative to the dataset: an artifact is the same on every machine."""
+    found = report.to_dict() | {"root": None}
+    for problem in found["problems"]:
+        if problem["file"] == report.root:
+            problem["file"] = report.name
+        for key in ("file", "sentence"):
+            problem[key] = problem[key].replace(f"{report.root}/", "")
+    return found
+
+
+def _metrics(report: Report) -> dict[str, Any]:
+    lines = [line for line in report.splits() if line["images"]]
+    return {
+        "images": {line["split"]: line["images"] for line in lines},
+        "labelled": {line["split"]: line["labelled"] for line in lines},
+        "vessel_share": {line["split"]: line["vessel_share"] for line in lines},
+        "warnings": len(report.warnings),
+    }

@@ -1,0 +1,297 @@
+"""The artifact store: a finished stage is a folder under the hash of what made it.
+
+An artifact is whole or absent. A stage fills `<store>/<kind>/<digest>.partial/`; when it is done
+the folder is hashed, synced and renamed. A killed stage leaves its partial folder behind, and the
+same request later finds it there and goes on from the newest checkpoint in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from configs.errors import WorkspaceError
+from data.progress import Progress
+from data.provenance import device_of, versions
+
+SCHEMA = 1
+SCRATCH = "checkpoint"
+"""Sub-folder of a stage's output that is dropped when the stage finishes."""
+MANIFEST = "manifest.json"
+METRICS = "metrics.json"
+
+UNWRITABLE = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT
+)  # fmt: skip
+"""What the file system answers when a folder cannot be made or written there."""
+
+Inputs = Mapping[str, "Artifact"]
+StageFunction = Callable[[Any, Inputs, Path, Progress], None]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished stage: its folder and what its manifest says."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        return str(self.manifest["kind"])
+
+    @property
+    def digest(self) -> str:
+        return str(self.manifest["digest"])
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return dict(self.manifest["metrics"])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One kind of work. Raise `version` whenever its results for the same settings change.
+
+    function: "module:name" of a StageFunction, imported only when it runs (torch is slow to load).
+    settings: the model that the function takes.
+    """
+
+    kind: str
+    version: int
+    function: str
+    settings: type[BaseModel]
+
+    def run(self, settings: BaseModel, inputs: Inputs, out: Path, progress: Progress) -> None:
+        module, _, name = self.function.partition(":")
+        function: StageFunction = getattr(importlib.import_module(module), name)
+        function(settings, inputs, out, progress)
+
+
+def address(kind: str, version: int, settings: BaseModel, inputs: Mapping[str, str]) -> str:
+    """The digest (24 hex digits) of a piece of work.
+
+    inputs: name → digest of each input artifact (or content hash of an outside folder).
+    """
+    work = {
+        "schema": SCHEMA,
+        "kind": kind,
+        "version": version,
+        "settings": identity_of(settings),
+        "inputs": dict(inputs),
+    }
+    text = json.dumps(work, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def input_digests(inputs: Inputs, outside: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Name → digest of every input artifact, and of inputs from outside the store."""
+    return {name: artifact.digest for name, artifact in inputs.items()} | dict(outside or {})
+
+
+def identity_of(settings: BaseModel) -> dict[str, Any]:
+    """The settings as JSON, without the fields marked `operational` (device, paths whose content
+    is hashed apart, checkpoint intervals): those change how the work is done, not its result."""
+    whole = settings.model_dump(mode="json")
+    for name, field in type(settings).model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and extra.get("operational"):
+            del whole[name]
+        elif isinstance(value := getattr(settings, name), BaseModel):
+            whole[name] = identity_of(value)
+    return whole
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write a file so that a reader sees the old content or the new one, never a part."""
+    data = content.encode() if isinstance(content, str) else content
+    aside = path.with_name(f".{path.name}.tmp")
+    with aside.open("wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+    aside.replace(path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Atomic, sorted, NaN-free JSON."""
+    write_atomic(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+class Store:
+    """All artifacts of a workspace, `<workspace>/store/<kind>/<digest>/`."""
+
+    def __init__(self, workspace: Path) -> None:
+        self.root = workspace / "store"
+
+    def open(self) -> Store:
+        """Create the folders; raises WorkspaceError when they cannot be written."""
+        with explained(self.root):
+            (self.root / ".locks").mkdir(parents=True, exist_ok=True)
+            write_atomic(self.root / ".locks" / ".writable", b"")
+        return self
+
+    def folder(self, kind: str, digest: str) -> Path:
+        return self.root / kind / digest
+
+    def find(self, kind: str, digest: str) -> Artifact | None:
+        """The finished artifact, every file checked against its manifest, or None.
+
+        A damaged one is moved aside to `<digest>.damaged` (its work is then done again).
+        """
+        final = self.folder(kind, digest)
+        if not (final / MANIFEST).is_file():
+            return None
+        damage = self.damage(final)
+        if damage is None:
+            return Artifact(final, json.loads((final / MANIFEST).read_text()))
+        aside = final.with_name(f"{digest}.damaged")
+        shutil.rmtree(aside, ignore_errors=True)
+        final.rename(aside)
+        raise DamagedArtifact(f"{damage}; moved to {aside}: run the same command to make it again")
+
+    @staticmethod
+    def damage(final: Path) -> str | None:
+        """What is wrong with a finished artifact, or None."""
+        try:
+            files = json.loads((final / MANIFEST).read_text())["files"]
+            for name, expected in files.items():
+                path = final / name
+                if not path.is_file():
+                    return f"{path}: file is missing from a finished artifact"
+                if file_sha256(path) != expected:
+                    return f"{path}: content differs from the SHA-256 in its manifest"
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return f"{final / MANIFEST}: not a readable manifest"
+        return None
+
+    def produce(
+        self,
+        stage: Stage,
+        settings: BaseModel,
+        inputs: Inputs,
+        progress: Progress,
+        outside: Mapping[str, str] | None = None,
+    ) -> Artifact:
+        """The artifact of this work: found, or made now (one process at a time, resumable).
+
+        outside: name → content hash of inputs that are not artifacts (a dataset folder).
+        """
+        digests = input_digests(inputs, outside)
+        digest = address(stage.kind, stage.version, settings, digests)
+        with explained(self.root), self.lock(digest):
+            found = self.find(stage.kind, digest)
+            if found is not None:
+                return found
+            partial = self.folder(stage.kind, f"{digest}.partial")
+            partial.mkdir(parents=True, exist_ok=True)
+            for stray in partial.rglob(".*.tmp"):
+                stray.unlink()
+            started = time.time()
+            spent = _read_spent(partial)
+            try:
+                stage.run(settings, inputs, partial, progress)
+            finally:
+                if (partial / SCRATCH).is_dir():
+                    _write_spent(partial, spent + time.time() - started)
+            manifest = {
+                "schema": SCHEMA,
+                "kind": stage.kind,
+                "stage_version": stage.version,
+                "digest": digest,
+                "settings": settings.model_dump(mode="json"),
+                "inputs": digests,
+                "seconds": round(spent + time.time() - started, 2),
+                "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "versions": versions(),
+                "device": device_of(settings),
+            }
+            return self._publish(partial, self.folder(stage.kind, digest), manifest)
+
+    def _publish(self, partial: Path, final: Path, manifest: dict[str, Any]) -> Artifact:
+        shutil.rmtree(partial / SCRATCH, ignore_errors=True)
+        files = sorted(p for p in partial.rglob("*") if p.is_file() and p.name != MANIFEST)
+        manifest["files"] = {str(p.relative_to(partial)): file_sha256(p) for p in files}
+        metrics = partial / METRICS
+        manifest["metrics"] = json.loads(metrics.read_text()) if metrics.is_file() else {}
+        for path in files:
+            _sync(path)
+        write_json(partial / MANIFEST, manifest)
+        _sync(partial)
+        if final.exists():  # a folder without a manifest: nothing of value
+            shutil.rmtree(final)
+        partial.rename(final)
+        _sync(final.parent)
+        return Artifact(final, manifest)
+
+    @contextlib.contextmanager
+    def lock(self, digest: str) -> Iterator[None]:
+        """Only one process works on a digest; the kernel frees the lock when its holder dies."""
+        folder = self.root / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / digest).open("w") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+
+
+class DamagedArtifact(WorkspaceError):
+    """A finished artifact no longer matches its manifest."""
+
+
+@contextlib.contextmanager
+def explained(root: Path) -> Iterator[None]:
+    """Turn what the file system says into one message with a way out."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or root
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise WorkspaceError(
+                f"{where}: no space left in the workspace; free some, or give --workspace on a "
+                "larger disk; finished stages and checkpoints are kept"
+            ) from error
+        if error.errno in UNWRITABLE:
+            raise WorkspaceError(
+                f"{where}: cannot write to the workspace ({os.strerror(error.errno)}); "
+                "give --workspace DIR or set VESSELFORGE_WORKSPACE to a writable folder"
+            ) from error
+        raise
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read_spent(partial: Path) -> float:
+    try:
+        return float((partial / SCRATCH / "seconds").read_text())
+    except (OSError, ValueError):
+        return 0.0
+
+
+def _write_spent(partial: Path, seconds: float) -> None:
+    with contextlib.suppress(OSError):
+        write_atomic(partial / SCRATCH / "seconds", f"{seconds:.2f}")

@@ -1,0 +1,35 @@
+"""What can be known to be wrong before any work starts, or Prefect is loaded. Cheap, no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from configs.errors import DataError
+from configs.settings import PipelineConfig
+from data.store import Store
+
+PICKLE = b"\x80"
+"""First byte of a pickle of protocol 2 or later."""
+
+
+def check_inputs(config: PipelineConfig, workspace: Path) -> None:
+    """Raises DataError for a dataset or file that is not there, WorkspaceError when the
+    workspace cannot be written."""
+    Store(workspace).open()
+    from data.datasets import load_settings
+
+    load_settings(config.data)
+    named = {
+        "generator.start_from": config.generator.start_from,
+        "score.inception": config.score.inception,
+    }
+    for setting, path in named.items():
+        if path is not None and not path.is_file():
+            raise DataError(f"{setting}: {path}: no such file")
+    start = config.generator.start_from
+    if start is not None:
+        with start.open("rb") as stream:
+            if stream.read(1) != PICKLE:  # the whole of it is read, safely, by generator.train
+                raise DataError(
+                    f"generator.start_from: {start}: not a pickle, as official .pkl are"
+                )

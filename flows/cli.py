@@ -1,0 +1,123 @@
+"""The command line. Each verb parses, calls one public function, prints.
+
+Nothing heavy is imported before a verb needs it: help and a wrong setting answer at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flows import cli_data, cli_generator, cli_segmenter
+from flows.verbs import (
+    ConfigArgument,
+    JsonOption,
+    SetOption,
+    WorkspaceOption,
+    new_app,
+    new_display,
+    print_json,
+    print_table,
+    verb,
+)
+
+main = new_app(
+    "Augment a small segmentation set with GAN images and teacher labels, and prove what it gives."
+)
+main.add_typer(cli_data.app, name="data")
+main.add_typer(cli_generator.app, name="generator")
+main.add_typer(cli_segmenter.app, name="segmenter")
+
+
+@main.command()
+@verb
+def run(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    workspace: WorkspaceOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Run the augmentation pipeline; the same command again goes on where it stopped."""
+    from configs.load import load
+    from configs.settings import PipelineConfig
+    from flows.runs import workspace_folder
+
+    settings = load(PipelineConfig, config, set_ or [])
+    folder = workspace_folder(workspace)
+    from flows.launch import launch
+
+    made = launch(settings, folder, new_display())
+    from data.store import Store
+    from flows.stages import finished
+
+    metrics = finished(Store(folder), *made["evaluation"]).metrics
+    if json_:
+        print_json(made | {"metrics": metrics})
+    else:
+        print_scores(metrics)
+        typer.echo(f"report: {made['report']}")
+
+
+def print_scores(metrics: dict[str, object]) -> None:
+    """The test scores of every model and observer."""
+    from flows.results import score_rows
+
+    rows = score_rows(metrics)
+    if rows:
+        count = metrics["images"]
+        print_table(rows, f"test split, {count} images, pooled inside the field of view")
+    else:
+        typer.echo(str(metrics.get("note", "nothing was scored")))
+
+
+@main.command()
+@verb
+def report(
+    run: Annotated[str, typer.Argument(help="Name of a run, or its folder.")],
+    workspace: WorkspaceOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Write the HTML report of a run (again)."""
+    from configs.errors import WorkspaceError
+    from data.store import Store
+    from flows.reporting import report_on
+    from flows.runs import read_run, workspace_folder
+
+    root = workspace_folder(workspace)
+    folder, record = read_run(root, run)
+    if record["status"] != "completed":
+        raise WorkspaceError(
+            f"{folder}: this run is {record['status']}, not completed; `vesselforge run` goes on"
+        )
+    page = report_on(folder, Store(folder.parent.parent), force=True)
+    print_json({"report": str(page)}) if json_ else typer.echo(f"report: {page}")
+
+
+@main.command()
+@verb
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the server and its page.")] = 4200,
+) -> None:
+    """Prefect's server, a worker and every deployment of ./prefect.yaml, on 127.0.0.1."""
+    from flows.serve import serve as serve_here
+
+    serve_here(port)
+
+
+@main.command()
+@verb
+def doctor(workspace: WorkspaceOption = None, json_: JsonOption = False) -> None:
+    """What this machine has: device, memory, disk, versions, datasets, server."""
+    from flows.doctor import examine
+    from flows.runs import workspace_folder
+
+    found = examine(workspace_folder(workspace))
+    if json_:
+        print_json(found)
+    else:
+        print_table([{"what": name, "found": value} for name, value in found.items()])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""`vesselforge data …`: look at datasets before anything is trained on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.verbs import (
+    ConfigArgument,
+    JsonOption,
+    SetOption,
+    WorkspaceOption,
+    new_app,
+    new_display,
+    print_json,
+    print_table,
+    run_step,
+    verb,
+)
+
+app = new_app("Datasets: check them, prepare them, make phantom ones.")
+
+
+@app.command()
+@verb
+def check(
+    dataset: Annotated[
+        str, typer.Argument(help="drive, chase-db1, stare, phantom, or a folder (images/, masks/).")
+    ],
+    root: Annotated[
+        Path | None, typer.Option(help="The dataset's folder, when it is not in its usual place.")
+    ] = None,
+    pattern: Annotated[
+        str | None, typer.Option(help="Own folders: regular expression with a group `id`.")
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Prove that a dataset is sound, or list file by file what is wrong with it."""
+    from configs.errors import DataError
+    from data.check import check as check_all
+    from flows.datasets import named_dataset
+
+    display = new_display()
+    progress = display.begin("checking")
+    report = check_all(
+        named_dataset(dataset, root, pattern),
+        progress=lambda done, total: progress.update(done, total, "image"),
+    )
+    display.close()
+    if json_:
+        print_json(report.to_dict())
+    else:
+        print_table(report.splits(), f"{report.name} {report.root or ''}".strip())
+        for problem in report.problems:
+            typer.echo(f"{problem.severity}: {problem}")
+    if report.errors:
+        raise DataError(f"{report.name}: {len(report.errors)} errors in this dataset")
+    if not json_:
+        typer.echo("sound" if not report.warnings else "sound, with warnings")
+
+
+@app.command()
+@verb
+def prepare(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    workspace: WorkspaceOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Check and decode the training and validation images of a config."""
+    run_step("development", config, set_, workspace, json_)
+
+
+@app.command()
+@verb
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder to write images/, masks/ and fov/ into.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="key=value", help="train, validation, test, size, seed."),
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Write procedural fundus images with exact vessel masks."""
+    from configs.load import override
+    from configs.settings import PhantomSettings
+    from data.phantom import write_phantoms
+    from data.store import explained
+
+    settings = override(PhantomSettings, PhantomSettings(), set_ or [])
+    with explained(out):
+        written = write_phantoms(out, settings)
+    result: dict[str, Any] = {"folder": str(out), "images": written}
+    print_json(result) if json_ else typer.echo(f"{len(written)} phantom images in {out}")

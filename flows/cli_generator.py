@@ -1,0 +1,51 @@
+"""`vesselforge generator …`: StyleGAN2-ADA alone, sharing the pipeline's artifacts."""
+
+from __future__ import annotations
+
+from flows.verbs import (
+    ConfigArgument,
+    JsonOption,
+    SetOption,
+    WorkspaceOption,
+    new_app,
+    run_step,
+    verb,
+)
+
+app = new_app("StyleGAN2-ADA alone: train, sample, score. Shares its artifacts with `run`.")
+
+
+@app.command()
+@verb
+def train(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    workspace: WorkspaceOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Train the generator of a config."""
+    run_step("generator", config, set_, workspace, json_)
+
+
+@app.command()
+@verb
+def sample(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    workspace: WorkspaceOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Draw the synthetic images of a config; trains the generator first if need be."""
+    run_step("samples", config, set_, workspace, json_)
+
+
+@app.command()
+@verb
+def score(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    workspace: WorkspaceOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """FID and KID of a config's samples; does what comes before if need be."""
+    run_step("scores", config, set_, workspace, json_)

@@ -1,0 +1,45 @@
+"""A model, of whatever origin, scored on the test images of any datasets."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from configs.settings import EvaluateSettings
+from data.check import check
+from data.prepare import write_set
+from data.splits import SPLITS, TEST
+from data.store import METRICS, Artifact
+from flows.datasets import NAMES, named_dataset
+from flows.display import Display
+
+
+def evaluate_on(model: Path, datasets: list[str], display: Display) -> dict[str, dict[str, Any]]:
+    """Dataset → metrics: of the test images of a known dataset, of every image of a folder."""
+    from segmenter.evaluate import evaluate
+    from segmenter.models import read_members
+
+    read_members(model)  # a folder without a model is an error before any image is read
+    found = {}
+    for name in datasets:
+        progress = display.begin(name)
+        with tempfile.TemporaryDirectory() as folder:
+            images, scores = Path(folder) / "images", Path(folder) / "scores"
+            scores.mkdir()
+            _write_images(name, images, display)
+            inputs = {"test": Artifact(images, {}), "model": Artifact(model, {})}
+            evaluate(EvaluateSettings(), inputs, scores, progress)
+            found[name] = json.loads((scores / METRICS).read_text())
+        display.close()
+    return found
+
+
+def _write_images(name: str, out: Path, display: Display) -> None:
+    dataset = named_dataset(name)
+    splits = [TEST] if name in NAMES else list(SPLITS)
+    check(dataset, splits).raise_first()
+    items = [replace(item, split=TEST) for item in dataset if item.split in splits]
+    write_set(dataset.name, items, out, display.begin(name))

@@ -1,0 +1,115 @@
+"""What a run leaves in Prefect's own pages: progress, tables, synthetic pictures.
+
+Figures and synthetic images only: Prefect's database keeps what it is given, so no patient's
+picture goes there. A note that cannot be written never stops the work.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import logging
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from data.progress import Progress
+from data.store import Artifact
+from flows.results import flat, score_rows
+
+PROGRESS_EVERY_S = 10.0
+GRID_SIDE = 640
+GRID_BYTES = 200_000
+
+
+class PublishedProgress(Progress):
+    """Passes everything on, and keeps a progress artifact of a stage that takes its time."""
+
+    def __init__(self, inner: Progress, step: str) -> None:
+        self._inner, self._step = inner, step
+        self._artifact: UUID | None = None
+        self._due = time.monotonic() + PROGRESS_EVERY_S
+
+    @property
+    def stop_requested(self) -> bool:  # type: ignore[override]
+        return self._inner.stop_requested
+
+    def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
+        self._inner.update(done, total, unit, **stats)
+        if time.monotonic() >= self._due:
+            self._due = time.monotonic() + PROGRESS_EVERY_S
+            self._publish(100 * done / total if total else 100.0)
+
+    def message(self, text: str) -> None:
+        self._inner.message(text)
+
+    def finish(self) -> None:
+        """The stage is done."""
+        if self._artifact is not None:
+            self._publish(100.0)
+
+    def _publish(self, percent: float) -> None:
+        with _optional():
+            if self._artifact is None:
+                key = f"progress-{slug(self._step)}"
+                made = create_progress_artifact(percent, key=key, description=self._step)
+                self._artifact = made  # type: ignore[assignment]
+            else:
+                update_progress_artifact(self._artifact, percent)
+
+
+def publish(step: str, artifact: Artifact) -> None:
+    """The figures of a finished step, and a picture when it made synthetic images."""
+    with _optional():
+        if artifact.kind == "segmenter.evaluate":
+            create_table_artifact(score_rows(artifact.metrics), key=slug(step), description=step)
+        else:
+            rows = [{"figure": name, "value": value} for name, value in flat(artifact.metrics)]
+            create_table_artifact(rows, key=slug(step), description=f"{step}: {artifact.path}")
+        if artifact.kind == "generator.sample":
+            _publish_grid(step, artifact)
+
+
+def publish_report(path: str) -> None:
+    """Where the report lies (a browser does not follow file links from Prefect's page)."""
+    with _optional():
+        create_markdown_artifact(f"Report: `{path}`", key="report", description="HTML report")
+
+
+def _publish_grid(step: str, artifact: Artifact) -> None:
+    grid = next(iter(sorted(artifact.path.glob("*grid*.png"))), None)
+    if grid is None:
+        return
+    from PIL import Image
+
+    with Image.open(grid) as picture:
+        small = picture.convert("RGB")
+    small.thumbnail((GRID_SIDE, GRID_SIDE))
+    content = io.BytesIO()
+    small.save(content, format="JPEG", quality=80)
+    if content.tell() <= GRID_BYTES:
+        encoded = base64.b64encode(content.getvalue()).decode()
+        markdown = f"![synthetic samples](data:image/jpeg;base64,{encoded})"
+        create_markdown_artifact(markdown, key=f"{slug(step)}-grid", description="synthetic images")
+
+
+def slug(text: str) -> str:
+    """Lower case with dashes, as artifact keys must be."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+@contextmanager
+def _optional() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        logging.getLogger("flows").warning("a Prefect artifact was not written: %s", error)

@@ -1,0 +1,189 @@
+"""The Prefect flow. Prefect schedules, retries, shows and records; the artifact store is its cache.
+
+Every step is a task that returns a small dict: Prefect's database can be lost without losing work.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, StateType
+from prefect.states import Cancelled, Failed
+from pydantic import BaseModel
+
+from configs.errors import UserError
+from configs.load import override
+from configs.settings import PipelineConfig
+from data.prepare import content_hash
+from data.progress import Interrupted
+from data.store import Artifact, Inputs, Store
+from flows import notes
+from flows.augmentation import augment
+from flows.checks import check_inputs
+from flows.child import StageCrashed
+from flows.display import current
+from flows.reporting import report_on
+from flows.runs import Reference, RunRecord, reference, workspace_folder
+from flows.stages import STAGES, Outcome, finished, produce
+from flows.steps import Steps
+
+BAD_INPUT, CRASHED, BROKEN = "BadInput", "StageCrashed", "StageBroken"
+"""Names of failed states: what the user can mend, what may well work when tried again, a bug."""
+
+for _room in ("data", "flows", "generator", "segmenter"):  # Prefect's handlers take what arrives
+    logging.getLogger(_room).setLevel(logging.INFO)
+
+
+@flow(name="augmentation-pipeline", flow_run_name="{config.name}", persist_result=False)
+def augmentation_pipeline(
+    config: PipelineConfig, overrides: list[str] | None = None, workspace: str | None = None
+) -> Any:
+    """Train a generator and a teacher, label synthetic images, train students, score them all.
+
+    Args:
+        config: Every setting. Whoever gives another config replaces the whole of it: keys left
+            out take their defaults. To change a few settings, use `overrides`.
+        overrides: Changes to single settings, such as `sample.count=200`.
+        workspace: Folder of artifacts and runs; default $VESSELFORGE_WORKSPACE or ./workspace.
+    """
+    try:
+        config = override(PipelineConfig, config, overrides or [])
+        return run_pipeline(config, workspace_folder(workspace))
+    except UserError as error:
+        return Failed(name=BAD_INPUT, message=str(error))
+    except StageCrashed as error:
+        return Failed(name=CRASHED, message=str(error))
+    except Interrupted as error:
+        return Cancelled(message=str(error))
+
+
+def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
+    """The body of the flow: every step, the record, the report. Returns where things are."""
+    check_inputs(config, workspace)
+    record = RunRecord(workspace, config)
+    with current().listening(), record.watch():
+        dataset = cache(partial(content_hash, config.data))
+        evaluation = augment(Steps(config, partial(as_task, workspace, record), dataset), record)
+        record.finish("completed")
+        page = write_report(str(record.folder), str(workspace))
+    return {"run": str(record.folder), "report": page, "evaluation": reference(evaluation)}
+
+
+def as_task(
+    workspace: Path,
+    record: RunRecord,
+    step: str,
+    kind: str,
+    settings: BaseModel,
+    inputs: Inputs,
+    outside: Mapping[str, str] | None = None,
+) -> Artifact:
+    """`flows.steps.Produce` by a Prefect task; how the task failed is raised again here."""
+    state = TASKS[kind](
+        step=step,
+        kind=kind,
+        settings=settings.model_dump(mode="json"),
+        inputs={name: reference(artifact) for name, artifact in inputs.items()},
+        outside=dict(outside or {}),
+        workspace=str(workspace),
+        return_state=True,
+    )
+    if not state.is_completed():
+        raise _failure(state)
+    made = state.result()
+    artifact = finished(Store(workspace), kind, made["digest"])
+    record.step(step, Outcome(artifact, made["reused"], made["seconds"]))
+    return artifact
+
+
+def run_stage(
+    step: str,
+    kind: str,
+    settings: dict[str, Any],
+    inputs: dict[str, Reference],
+    outside: dict[str, str],
+    workspace: str,
+) -> Any:
+    """One step of the pipeline, found finished in the workspace or run in a child process."""
+    display = current()
+    store = Store(Path(workspace))
+    progress = notes.PublishedProgress(display.begin(step), step)
+    try:
+        outcome = produce(
+            Path(workspace),
+            kind,
+            STAGES[kind].settings.model_validate(settings),
+            {name: finished(store, *where) for name, where in inputs.items()},
+            progress,
+            outside,
+        )
+    except UserError as error:  # returned, not raised: Prefect prints no traceback of it
+        return Failed(name=BAD_INPUT, message=str(error))
+    except StageCrashed as error:
+        display.say(f"  {error}")
+        return Failed(name=CRASHED if error.transient else BROKEN, message=str(error))
+    except Interrupted as error:
+        return Cancelled(message=str(error))
+    progress.finish()
+    display.end(step, outcome)
+    made = outcome.artifact
+    notes.publish(step, made)
+    return {
+        "kind": kind,
+        "digest": made.digest,
+        "path": str(made.path),
+        "metrics": made.metrics,
+        "reused": outcome.reused,
+        "seconds": round(outcome.seconds, 2),
+    }
+
+
+def worth_retrying(task: Any, task_run: Any, state: State[Any]) -> bool:
+    """A killed process or a hiccup of the file system, but never bad input. It resumes."""
+    if state.name == CRASHED:
+        return True
+    failure = state.data if isinstance(state.data, Exception) else None
+    if failure is None and state.name == "Failed":
+        failure = state.result(raise_on_failure=False)
+    return isinstance(failure, OSError)
+
+
+TASKS = {
+    kind: task(
+        name=kind,
+        task_run_name="{step}",
+        retries=2,
+        retry_delay_seconds=1,
+        retry_condition_fn=worth_retrying,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+    )(run_stage)
+    for kind in STAGES
+}
+
+
+@task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
+def write_report(folder: str, workspace: str) -> str:
+    """The run's HTML page; returns its path."""
+    page = str(report_on(Path(folder), Store(Path(workspace))))
+    notes.publish_report(page)
+    return page
+
+
+def _failure(state: State[Any]) -> Exception:
+    """What a task's state means to the flow."""
+    message = state.message or f"a task ended {state.name}"
+    if state.name == BAD_INPUT:
+        return UserError(message)
+    if state.name in (CRASHED, BROKEN):
+        return StageCrashed(message)
+    if state.type in (StateType.CANCELLED, StateType.CANCELLING):
+        return Interrupted(message)
+    error = state.result(raise_on_failure=False)
+    return error if isinstance(error, Exception) else RuntimeError(message)

@@ -1,0 +1,141 @@
+"""Everything the template shows, gathered section by section."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from flows.report import making, results, scoring, training
+from flows.report.reading import Run
+from flows.report.results import Scores
+from flows.report.tables import duration, fixed, number, plain, signed, significant
+
+_HERE = Path(__file__).parent
+
+SECTIONS = {
+    "settings": "Settings",
+    "dataset": "Dataset",
+    "generator": "Synthetic images",
+    "labels": "Pseudo-labels",
+    "training": "Training",
+    "scores": "Test scores",
+    "images": "Image by image",
+    "curves": "ROC and PR",
+    "overlays": "Overlays",
+    "provenance": "Provenance",
+}
+
+
+def render(run: Run, version: int) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    scores = results.read_scores(run)
+    scored = scores if scores is not None and scores.reference is not None else None
+    content = {
+        "version": version,
+        "style": Markup((_HERE / "style.css").read_text()),
+        "script": Markup((_HERE / "sort.js").read_text()),
+        "sections": SECTIONS,
+        "headline": results.headline(run, scores),
+        "tiles": tiles(run, scored),
+        **_opening(run),
+        **_making(run),
+        **_scoring(run, scores, scored),
+        **_provenance(run),
+    }
+    content["problems"] = run.problems  # last: reading the artifacts is what finds them
+    return environment.get_template("template.html.j2").render(content)
+
+
+def _opening(run: Run) -> dict[str, Any]:
+    record = run.record
+    return {
+        "name": plain(record.get("name")),
+        "status": plain(record.get("status")),
+        "message": str(record.get("message") or ""),
+        "started": plain(record.get("started")),
+        "finished": plain(record.get("finished")),
+        "seconds": duration(record.get("seconds")),
+        "settings": training.settings_tables(run),
+    }
+
+
+def _making(run: Run) -> dict[str, Any]:
+    rounds = run.rounds
+    return {
+        "dataset_tables": making.dataset_tables(run),
+        "dataset_problems": making.dataset_problems(run),
+        "dataset_pictures": making.dataset_pictures(run),
+        "generators": [making.generator_part(r) for r in rounds],
+        "labels": [making.label_part(r.get("labelled")) for r in rounds],
+        "training_figures": training.training_figures(run),
+        "training_table": training.training_table(run),
+    }
+
+
+def _scoring(run: Run, scores: Scores | None, scored: Scores | None) -> dict[str, Any]:
+    predictions = []
+    if scores is not None and scored is None:
+        predictions = scoring.prediction_galleries(scores.view, run.artifacts.get("test"))
+    return {
+        "evaluated": scores is not None,
+        "scored": scored is not None,
+        "reference": scores.reference if scores else None,
+        "note": str(scores.view.metrics.get("note") or "") if scores else "",
+        "thresholds": scoring.thresholds(scored) if scored else "",
+        "metric_tables": scoring.metric_tables(scored) if scored else [],
+        "contradictions": scoring.consistency(scored) if scored else [],
+        "score_figures": scoring.score_figures(scored) if scored else [],
+        "image_tables": scoring.image_tables(scored) if scored else [],
+        "curve_figures": scoring.curve_figures(scored) if scored else [],
+        "overlays": scoring.overlay_galleries(scored) if scored else [],
+        "predictions": predictions,
+    }
+
+
+def _provenance(run: Run) -> dict[str, Any]:
+    return {
+        "stages": training.stage_table(run),
+        "versions": training.version_table(run),
+        "lineage": training.lineage(run),
+    }
+
+
+def tiles(run: Run, scores: Scores | None) -> list[tuple[str, str, str]]:
+    """The few numbers worth a glance: (name, value, what limits it)."""
+    found = _score_tiles(scores) if scores else []
+    last = run.rounds[run.kept_round if run.kept_round is not None else -1] if run.rounds else {}
+    score, labels = last.get("score"), last.get("labelled")
+    if score is not None and number(score.metrics.get("kid_mean")) is not None:
+        floor = significant(score.metrics.get("kid_floor_mean"))
+        value = significant(score.metrics["kid_mean"])
+        found.append(("KID of the samples", value, f"real against real: {floor}"))
+    if labels is not None and number(labels.metrics.get("kept")) is not None:
+        kept, rejected = (int(number(labels.metrics.get(k)) or 0) for k in ("kept", "rejected"))
+        found.append(("Synthetic images kept", f"{kept:,}", f"of {kept + rejected:,} labelled"))
+    return found
+
+
+def _score_tiles(scores: Scores) -> list[tuple[str, str, str]]:
+    found = []
+    pair = results.paired(scores)
+    for name in scores.models:
+        mean = scores.mean(name).get("f1")
+        note = f"image mean {fixed(mean[0])}" if isinstance(mean, list) and mean else ""
+        found.append((f"F1, {name}", fixed(scores.pooled(name).get("f1")), note))
+    if pair is not None:
+        note = f"95 %: {signed(pair.low)} to {signed(pair.high)}"
+        found.append((f"{scores.student} − {scores.teacher}, image mean", signed(pair.mean), note))
+    for name in scores.observers:
+        note = f"against the {scores.reference} observer"
+        found.append((f"F1, {name} observer", fixed(scores.pooled(name).get("f1")), note))
+    return found

@@ -1,0 +1,221 @@
+"""The test section of the page: tables, per-image rows, curves, and overlays or predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from flows.report.figures import Figure, Line, columns, differences, intervals, lines
+from flows.report.pictures import Picture, beside, opened, picture
+from flows.report.reading import View, mapping, records
+from flows.report.results import Scores, inconsistent, paired
+from flows.report.tables import METRICS, SHORT, Table, fixed, interval, number, signed
+
+REGIONS = {"fov": "inside the field of view", "whole": "whole image"}
+MOST_ROWS = 2000
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures under one heading."""
+
+    title: str
+    pictures: list[Picture] = field(default_factory=list)
+
+
+def metric_tables(scores: Scores) -> list[Table]:
+    """Field of view first, whole image second; pooled pixels, then means over images."""
+    tables = []
+    for region, where in REGIONS.items():
+        tables.append(_pooled_table(scores, region, where))
+        tables.append(_mean_table(scores, region, where))
+    return [table for table in tables if table.rows]
+
+
+def _pooled_table(scores: Scores, region: str, where: str) -> Table:
+    names = [*scores.models, *scores.observers]
+    compared = scores.teacher is not None and scores.student is not None
+    rows = []
+    for metric, title in METRICS.items():
+        values = [scores.pooled(name, region).get(metric) for name in names]
+        if all(number(v) is None for v in values):
+            continue
+        row = [title, *map(fixed, values)]
+        if compared:
+            base = number(scores.pooled(scores.teacher or "", region).get(metric))
+            other = number(scores.pooled(scores.student or "", region).get(metric))
+            row.append(signed(None if base is None or other is None else other - base))
+        rows.append(row)
+    head = ["Pooled", *_titles(scores, names)]
+    if compared:
+        head.append(f"{scores.student} − {scores.teacher}")
+    caption = f"{where.capitalize()}: all test pixels as one set, {scores.images} images"
+    return Table(caption, head, rows)
+
+
+def _mean_table(scores: Scores, region: str, where: str) -> Table:
+    names = [*scores.models, *scores.observers]
+    rows = []
+    for metric, title in METRICS.items():
+        cells = [interval(scores.mean(name, region).get(metric)) for name in names]
+        if any(cell != "–" for cell in cells):
+            rows.append([title, *cells])
+    caption = f"{where.capitalize()}: mean over {scores.images} images (95 % interval)"
+    return Table(caption, ["Mean", *_titles(scores, names)], rows)
+
+
+def _titles(scores: Scores, names: list[str]) -> list[str]:
+    return [f"{name} observer" if name in scores.observers else name for name in names]
+
+
+def thresholds(scores: Scores) -> str:
+    """The operating points, which were fixed before the test images were read."""
+    models = {m: mapping(scores.view.metrics, "models", m) for m in scores.models}
+    said = [f"{name} {fixed(model.get('threshold'), 3)}" for name, model in models.items()]
+    return ", ".join(said)
+
+
+def consistency(scores: Scores) -> list[str]:
+    """Rows of the tables that contradict themselves."""
+    found = []
+    for region, where in REGIONS.items():
+        for name in [*scores.models, *scores.observers]:
+            problem = inconsistent(scores.pooled(name, region))
+            if problem:
+                found.append(f"{name}, {where}: {problem}")
+    return found
+
+
+def score_figures(scores: Scores) -> list[Figure]:
+    """Per-image F1 with intervals, and student against teacher image by image."""
+    rows = []
+    for name in [*scores.models, *scores.observers]:
+        mean = scores.mean(name).get("f1")
+        values = [number(v) for v in mean] if isinstance(mean, list) else []
+        if len(values) == 3 and all(v is not None for v in values):
+            title = f"{name} observer" if name in scores.observers else name
+            slot = -1 if name in scores.observers else scores.slot(name)
+            middle, low, high = (float(v or 0) for v in values)
+            rows.append((title, middle, low, high, slot))
+    figures = [intervals(rows, "F1, mean over test images", _DOTS)]
+    pair = paired(scores)
+    if pair is not None:
+        better = sum(v > 0 for v in pair.values)
+        caption = (
+            f"Each bar is one test image. {scores.student} is above {scores.teacher} on {better} "
+            f"of {len(pair.values)}; mean {signed(pair.mean)}, 95 % bootstrap interval over "
+            f"images {signed(pair.low)} to {signed(pair.high)}."
+        )
+        label = f"F1, {scores.student} − {scores.teacher}"
+        figures.append(differences(pair.values, "test images, sorted", label, caption))
+    return [f for f in figures if f is not None]
+
+
+_DOTS = (
+    "Mean per-image F1 inside the field of view with 95 % bootstrap intervals over images. "
+    "Overlap says little: the images are the same, so compare them in pairs."
+)
+
+
+def image_tables(scores: Scores) -> list[Table]:
+    """Every image of every model, one table a region."""
+    tables = []
+    for region, where in REGIONS.items():
+        rows = [row for row in scores.per_image if row.get("region") == region]
+        metrics = [m for m in METRICS if any(number(row.get(m)) is not None for row in rows)]
+        cells = [
+            [row.get("id", ""), row.get("model", ""), *(fixed(row.get(m)) for m in metrics)]
+            for row in rows[:MOST_ROWS]
+        ]
+        note = f"The first {MOST_ROWS} of {len(rows)} rows." if len(rows) > MOST_ROWS else ""
+        head = ["Image", "Model", *(SHORT.get(m, METRICS[m]) for m in metrics)]
+        if cells:
+            tables.append(Table(where.capitalize(), head, cells, sortable=True, note=note))
+    return tables
+
+
+def curve_figures(scores: Scores) -> list[Figure]:
+    """ROC and precision-recall over the pooled test pixels; the second observer as a mark."""
+    curves = mapping(scores.view.json("curves.json"))
+    roc: list[Line] = []
+    pr: list[Line] = []
+    for name in [*scores.models, *(n for n in curves if n not in scores.models)]:
+        slot = scores.slot(name)
+        for kind, x, y, into in (("roc", "fpr", "tpr", roc), ("pr", "recall", "precision", pr)):
+            points = mapping(curves, name, kind)
+            into.append(Line(name, *columns(points, x, y), slot))
+    marks_roc, marks_pr = [], []
+    for name in scores.observers:
+        row = scores.pooled(name)
+        se, sp, precision = (number(row.get(m)) for m in ("se", "sp", "precision"))
+        if se is not None and sp is not None:
+            marks_roc.append((1 - sp, se, f"{name} observer"))
+        if se is not None and precision is not None:
+            marks_pr.append((se, precision, f"{name} observer"))
+    x, y = "false positive rate (1 − specificity)", "true positive rate (sensitivity)"
+    near = [c for c in roc if any(a <= 0.15 and b >= 0.6 for a, b in zip(c.x, c.y, strict=True))]
+    recall = "recall (sensitivity)"
+    whole, corner = (0.0, 1.0, 0.0, 1.02), (0.0, 0.15, 0.6, 1.0)
+    figures = (
+        lines(
+            roc,
+            x,
+            y,
+            "ROC of all test pixels inside the field of view.",
+            box=whole,
+            points=marks_roc,
+        ),
+        lines(near, x, y, "The same ROC, its upper left corner.", box=corner, points=marks_roc),
+        lines(pr, recall, "precision", _PR, box=whole, points=marks_pr),
+    )
+    return [figure for figure in figures if figure is not None]
+
+
+_ROC = "ROC of all test pixels inside the field of view."
+_PR = "Precision against recall: the stricter picture when few pixels are vessel."
+
+
+def overlay_galleries(scores: Scores) -> list[Gallery]:
+    """Best, median and worst test image of every model by its per-image F1."""
+    galleries = []
+    for model in scores.models:
+        ranked = sorted(scores.f1_by_image(model).items(), key=lambda pair: (-pair[1], pair[0]))
+        if not ranked:
+            continue
+        last = len(ranked) - 1
+        places = {last // 2: "median", last: "worst", 0: "best"} if last else {0: "only image"}
+        gallery = Gallery(model)
+        for place, word in sorted(places.items()):
+            id_, f1 = ranked[place]
+            image = opened(scores.view.read(f"overlays/{model}/{id_}.png"))
+            alt = f"Overlay of {model} on test image {id_}, its {word}: F1 {f1:.4f}"
+            found = picture(image, alt, f"{word}: {id_}, F1 {f1:.4f}", side=560)
+            if found is not None:
+                gallery.pictures.append(found)
+        galleries.append(gallery)
+    return [g for g in galleries if g.pictures]
+
+
+def prediction_galleries(view: View, test: View | None, most: int = 4) -> list[Gallery]:
+    """Vessel probabilities beside the images, where nothing can be scored."""
+    images = image_files(test)
+    galleries: dict[str, Gallery] = {}
+    for name in view.names("prob/", ".png"):
+        model, _, file = name.removeprefix("prob/").rpartition("/")
+        gallery = galleries.setdefault(model, Gallery(model))
+        if len(gallery.pictures) == most:
+            continue
+        id_ = file.removesuffix(".png")
+        prob = opened(view.read(name))
+        image = opened(test.read(images[id_])) if test and id_ in images else None
+        if prob is not None and image is not None and image.size == prob.size:
+            prob = beside(image, prob)
+        found = picture(prob, f"Vessel probability by {model} on test image {id_}", id_, side=640)
+        if found is not None:
+            gallery.pictures.append(found)
+    return list(galleries.values())
+
+
+def image_files(view: View | None) -> dict[str, str]:
+    """Image file by id of an image set."""
+    items = records(mapping(view.json("index.json") if view else None).get("items"))
+    return {str(item.get("id")): str(item.get("image")) for item in items}

@@ -1,0 +1,150 @@
+"""Numbers as text, and the tables that hold them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+ABSENT = "–"
+METRICS = {
+    "f1": "F1 (Dice)",
+    "se": "Sensitivity",
+    "sp": "Specificity",
+    "precision": "Precision",
+    "acc": "Accuracy",
+    "iou": "IoU",
+    "mcc": "MCC",
+    "auc": "AUC (ROC)",
+    "ap": "Average precision",
+    "cldice": "clDice",
+}
+SHORT = {
+    "f1": "F1",
+    "se": "Sens.",
+    "sp": "Spec.",
+    "precision": "Prec.",
+    "acc": "Acc.",
+    "auc": "AUC",
+    "ap": "Av. prec.",
+}
+_NUMBER = re.compile(r"^[−+-]?[\d,]*\.?\d+([ ±(%s].*)?$")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under a head; with `align`, columns of numbers are set to the right."""
+
+    caption: str
+    head: list[str]
+    rows: list[list[str]]
+    sortable: bool = False
+    note: str = ""
+    align: bool = True
+
+    @property
+    def numeric(self) -> list[bool]:
+        if not self.align:
+            return [False] * len(self.head)
+        columns = list(zip(*self.rows, strict=True)) if self.rows else [()] * len(self.head)
+        return [
+            any(cell != ABSENT for cell in column)
+            and all(cell in (ABSENT, "") or _NUMBER.match(cell) for cell in column)
+            for column in columns
+        ]
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or None for everything else (null, text, NaN, true)."""
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def fixed(value: Any, digits: int = 4) -> str:
+    """A number with so many decimals."""
+    found = number(value)
+    return ABSENT if found is None else f"{found:.{digits}f}".replace("-", "−")
+
+
+def significant(value: Any, digits: int = 3) -> str:
+    """A number of unknown size with so many digits that matter."""
+    found = number(value)
+    return ABSENT if found is None else f"{found:.{digits}g}".replace("-", "−")
+
+
+def counted(value: Any) -> str:
+    """A count with thousands separated."""
+    found = number(value)
+    return ABSENT if found is None else f"{int(found):,}"
+
+
+def signed(value: Any, digits: int = 4) -> str:
+    """A difference: its sign is always written."""
+    found = number(value)
+    if found is None:
+        return ABSENT
+    return f"{round(found, digits) + 0.0:+.{digits}f}".replace("-", "−")
+
+
+def interval(value: Any, digits: int = 3) -> str:
+    """[mean, low, high] as `mean (low to high)`."""
+    if not (isinstance(value, list | tuple) and len(value) == 3):
+        return fixed(value)
+    mean, low, high = value
+    if number(mean) is None:
+        return ABSENT
+    if number(low) is None or number(high) is None:
+        return fixed(mean)
+    return f"{fixed(mean)} ({fixed(low, digits)} to {fixed(high, digits)})"
+
+
+def duration(seconds: Any) -> str:
+    """A time a person can read: 4.2 s, 3 min 20 s, 2 h 05 min."""
+    found = number(seconds)
+    if found is None:
+        return ABSENT
+    if found < 60:
+        return f"{found:.1f} s"
+    if found < 3600:
+        return f"{int(found) // 60} min {int(found) % 60:02d} s"
+    return f"{int(found) // 3600} h {int(found) % 3600 // 60:02d} min"
+
+
+def plain(value: Any) -> str:
+    """Any JSON value as a person would write it."""
+    if value is None:
+        return ABSENT
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}".replace("-", "−") if abs(value) >= 1e-4 or not value else f"{value:g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(v) for v in value) or ABSENT
+    if isinstance(value, dict):
+        return ", ".join(f"{k}: {plain(v)}" for k, v in value.items()) or ABSENT
+    return str(value)
+
+
+def spoken(name: str) -> str:
+    """`vessel_share` as `vessel share`."""
+    return name.replace("_", " ")
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    """Nested settings as (dotted name, value)."""
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

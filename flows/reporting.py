@@ -1,0 +1,39 @@
+"""When a run's HTML report is written: whenever what it is made from has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from data.store import Store, write_atomic
+from flows.runs import RECORD, REPORT
+
+MARK = ".report"
+"""Beside the report: the hash of what it was made from."""
+
+
+def report_on(folder: Path, store: Store, force: bool = False) -> Path:
+    """The run's report, written now unless the one that is there is of the same content.
+
+    Loads matplotlib only when it writes.
+    """
+    page = folder / REPORT
+    basis = _basis(folder)
+    mark = folder / MARK
+    if not force and page.is_file() and mark.is_file() and mark.read_text() == basis:
+        return page
+    from flows.report import write_report
+
+    page = write_report(folder, store)
+    write_atomic(mark, basis)
+    return page
+
+
+def _basis(folder: Path) -> str:
+    """Hash of the artifacts, the settings and the report's version, but not of times."""
+    from flows.report import REPORT_VERSION
+
+    record = json.loads((folder / RECORD).read_text())
+    parts = [REPORT_VERSION, record["artifacts"], record["config"]]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,138 @@
+"""The record of a run: which artifacts a config led to, `workspace/runs/<name>/run.json`.
+
+It is rewritten by every run of that name. Nothing depends on it but the report: the artifacts
+themselves are found by their content.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from configs.errors import WorkspaceError
+from configs.settings import PipelineConfig
+from data.progress import Interrupted
+from data.store import Artifact, Store, explained, write_atomic, write_json
+from flows.stages import Outcome
+
+RECORD = "run.json"
+REPORT = "report.html"
+Reference = list[str]
+"""[kind, digest] of an artifact."""
+
+
+def workspace_folder(given: Path | str | None = None) -> Path:
+    """The workspace: as given, else $VESSELFORGE_WORKSPACE, else ./workspace."""
+    return Path(given or os.environ.get("VESSELFORGE_WORKSPACE") or "workspace").absolute()
+
+
+def run_folder(workspace: Path, name: str) -> Path:
+    return workspace / "runs" / name
+
+
+def reference(artifact: Artifact) -> Reference:
+    return [artifact.kind, artifact.digest]
+
+
+class RunRecord:
+    """run.json while it grows; every change is on disk at once."""
+
+    def __init__(self, workspace: Path, config: PipelineConfig) -> None:
+        self.folder = run_folder(workspace, config.name)
+        self.started = time.time()
+        self.content: dict[str, Any] = {
+            "name": config.name,
+            "config": config.model_dump(mode="json"),
+            "started": _clock(self.started),
+            "finished": None,
+            "seconds": None,
+            "status": "running",
+            "message": "",
+            "steps": [],
+            "artifacts": {"rounds": []},
+        }
+        with explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            text = yaml.safe_dump(self.content["config"], sort_keys=False, allow_unicode=True)
+            write_atomic(self.folder / "config.yaml", text)
+            self._save()
+
+    def step(self, name: str, outcome: Outcome) -> None:
+        """A step is done."""
+        kind, digest = reference(outcome.artifact)
+        entry: dict[str, Any] = {"step": name, "kind": kind, "digest": digest}
+        entry |= {"reused": outcome.reused, "seconds": round(outcome.seconds, 2)}
+        self.content["steps"].append(entry)
+        self._save()
+
+    def artifact(self, role: str, artifact: Artifact) -> Artifact:
+        """Note the artifact's role in this run; returns it."""
+        self.content["artifacts"][role] = reference(artifact)
+        self._save()
+        return artifact
+
+    def round(self, artifacts: dict[str, Artifact], **facts: Any) -> None:
+        """A round of the loop is done. facts: `kept` and its validation figures."""
+        entry = {role: reference(artifact) for role, artifact in artifacts.items()} | facts
+        self.content["artifacts"]["rounds"].append(entry)
+        self._save()
+
+    def finish(self, status: str, message: str = "") -> None:
+        """status: completed, failed or interrupted."""
+        now = time.time()
+        self.content |= {"finished": _clock(now), "seconds": round(now - self.started, 2)}
+        self.content |= {"status": status, "message": message}
+        self._save()
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Note how the run ended when it did not end well; the exception goes on."""
+        try:
+            yield
+        except Exception as error:
+            status = "interrupted" if isinstance(error, Interrupted) else "failed"
+            self.finish(status, str(error) or type(error).__name__)
+            raise
+        except BaseException as error:  # Ctrl-C, a cancellation, an exit
+            self.finish("interrupted", type(error).__name__)
+            raise
+
+    def _save(self) -> None:
+        with explained(self.folder):
+            write_json(self.folder / RECORD, self.content)
+
+
+def read_run(workspace: Path, name: str) -> tuple[Path, dict[str, Any]]:
+    """(folder, content of run.json) by the run's name or its folder. Raises WorkspaceError."""
+    folder = Path(name) if (Path(name) / RECORD).is_file() else run_folder(workspace, name)
+    try:
+        return folder, json.loads((folder / RECORD).read_text())
+    except FileNotFoundError:
+        known = sorted(p.parent.name for p in (workspace / "runs").glob(f"*/{RECORD}"))
+        names = ", ".join(known) or "none yet"
+        raise WorkspaceError(f"{folder}: no such run; runs in this workspace: {names}") from None
+    except ValueError:
+        raise WorkspaceError(
+            f"{folder / RECORD}: not a readable run record; `vesselforge run` writes it anew"
+        ) from None
+
+
+def model_folder(given: Path) -> Path:
+    """A model's own folder; of a run's folder, the folder of its ensemble."""
+    if not (given / RECORD).is_file():
+        return given
+    folder, record = read_run(given.parent.parent, str(given))
+    if "ensemble" not in record["artifacts"]:
+        raise WorkspaceError(f"{folder}: this run has no ensemble yet; `vesselforge run` goes on")
+    return Store(folder.absolute().parent.parent).folder(*record["artifacts"]["ensemble"])
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

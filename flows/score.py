@@ -1,0 +1,29 @@
+"""The stage `generator.score`: FID and KID with the teacher's encoder or the official Inception.
+
+It lives here because it joins two rooms that do not know each other.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import nn
+
+from configs.settings import ScoreSettings
+from data.progress import Progress
+from data.store import METRICS, Inputs, write_json
+from generator.metrics import load_inception, score_images
+from segmenter.features import EncoderFeatures
+from segmenter.models import Model
+
+
+def score(settings: ScoreSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """inputs: `samples`, `images` (prepared, development) and `teacher`. Writes metrics.json."""
+    extractor: nn.Module
+    if settings.features == "inception" and settings.inception is not None:
+        extractor = load_inception(settings.inception)
+    else:
+        extractor = EncoderFeatures(Model.load(inputs["teacher"].path))
+    found = score_images(settings, inputs["images"].path, inputs["samples"].path, extractor)
+    write_json(out / METRICS, found | {"features": settings.features})
+    progress.message(f"FID {found['fid']:.3g}, KID {found['kid_mean']:.3g}")

@@ -1,0 +1,61 @@
+"""Single steps without Prefect: the same stages, settings and artifacts as the pipeline's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache, partial
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from configs.settings import PipelineConfig
+from data.prepare import content_hash
+from data.store import Artifact, Inputs
+from flows.checks import check_inputs
+from flows.display import Display, shown
+from flows.stages import produce
+from flows.steps import Steps
+
+LAST_STEPS = ("development", "teacher", "generator", "samples", "scores", "pseudo-labels")
+
+
+def run_until(last: str, config: PipelineConfig, workspace: Path, display: Display) -> Artifact:
+    """The artifact of one of LAST_STEPS (of the first round), and all that it needs."""
+    check_inputs(config, workspace)
+    with shown(display), display.listening():
+        dataset = cache(partial(content_hash, config.data))
+        return _reach(last, Steps(config, partial(_here, workspace, display), dataset))
+
+
+def _reach(last: str, steps: Steps) -> Artifact:
+    development = steps.development()
+    if last == "development":
+        return development
+    if last == "teacher":
+        return steps.teacher(development)
+    if last == "generator":
+        return steps.generator(development)
+    samples = steps.sample(steps.generator(development))
+    if last == "samples":
+        return samples
+    teacher = steps.teacher(development)
+    if last == "scores":
+        return steps.score(samples, development, teacher)
+    assert last == "pseudo-labels", last
+    return steps.pseudo_label(samples, teacher)
+
+
+def _here(
+    workspace: Path,
+    display: Display,
+    step: str,
+    kind: str,
+    settings: BaseModel,
+    inputs: Inputs,
+    outside: Mapping[str, str] | None = None,
+) -> Artifact:
+    """`flows.steps.Produce` in this process."""
+    progress = display.begin(step)
+    outcome = produce(workspace, kind, settings, inputs, progress, outside)
+    display.end(step, outcome)
+    return outcome.artifact

@@ -1,0 +1,123 @@
+"""Every kind of stage, and how it is run: reused when finished, else in a child process."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from configs.settings import (
+    EnsembleSettings,
+    EvaluateSettings,
+    FitSettings,
+    GeneratorSettings,
+    PrepareSettings,
+    PseudoLabelSettings,
+    SampleSettings,
+    ScoreSettings,
+)
+from data.progress import Interrupted, Progress
+from data.store import MANIFEST, Artifact, Inputs, Stage, Store, address, input_digests
+from flows.child import run_in_child
+
+STAGES = {
+    stage.kind: stage
+    for stage in (
+        Stage("data.prepare", 1, "data.prepare:prepare", PrepareSettings),
+        Stage("segmenter.train", 1, "segmenter.fit:train", FitSettings),
+        Stage("generator.train", 1, "generator.training:train", GeneratorSettings),
+        Stage("generator.sample", 1, "generator.sampling:sample", SampleSettings),
+        Stage("generator.score", 1, "flows.score:score", ScoreSettings),
+        Stage("segmenter.pseudo-label", 1, "segmenter.pseudo:label", PseudoLabelSettings),
+        Stage("segmenter.ensemble", 1, "segmenter.ensemble:ensemble", EnsembleSettings),
+        Stage("segmenter.evaluate", 1, "segmenter.evaluate:evaluate", EvaluateSettings),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An artifact, and whether it was there already. seconds: of this call."""
+
+    artifact: Artifact
+    reused: bool
+    seconds: float
+
+
+def find(
+    store: Store,
+    kind: str,
+    settings: BaseModel,
+    inputs: Inputs,
+    outside: Mapping[str, str] | None = None,
+) -> Artifact | None:
+    """The finished artifact of this work, if there is one. Imports no torch."""
+    version = STAGES[kind].version
+    return store.find(kind, address(kind, version, settings, input_digests(inputs, outside)))
+
+
+def finished(store: Store, kind: str, digest: str) -> Artifact:
+    """An artifact that was found or made a moment ago, its files not checked again."""
+    folder = store.folder(kind, digest)
+    return Artifact(folder, json.loads((folder / MANIFEST).read_text()))
+
+
+def produce(
+    workspace: Path,
+    kind: str,
+    settings: BaseModel,
+    inputs: Inputs,
+    progress: Progress,
+    outside: Mapping[str, str] | None = None,
+) -> Outcome:
+    """The artifact of this work: found, or made in a child process that dies with this one.
+
+    Raises UserError for bad input, StageCrashed when the child was killed, Interrupted when it
+    was asked to stop (its checkpoint is saved: the same call later goes on from there).
+    """
+    started = time.monotonic()
+    store = Store(workspace).open()
+    found = find(store, kind, settings, inputs, outside)
+    if found is not None:
+        return Outcome(found, True, time.monotonic() - started)
+    if progress.stop_requested:
+        raise Interrupted(f"stopped before {kind}; the same command goes on from there")
+    run_in_child(
+        {
+            "workspace": str(workspace),
+            "kind": kind,
+            "stage": _name_stage(STAGES[kind]),
+            "settings": settings.model_dump(mode="json"),
+            "inputs": {name: [a.kind, a.digest] for name, a in inputs.items()},
+            "outside": dict(outside or {}),
+        },
+        progress,
+    )
+    made = find(store, kind, settings, inputs, outside)
+    if made is None:
+        raise RuntimeError(f"stage {kind} ended without an artifact")
+    return Outcome(made, False, time.monotonic() - started)
+
+
+def _name_stage(stage: Stage) -> dict[str, Any]:
+    """A stage as JSON, so that the child runs exactly the one that the parent means."""
+    model = stage.settings
+    return {
+        "kind": stage.kind,
+        "version": stage.version,
+        "function": stage.function,
+        "settings": f"{model.__module__}:{model.__qualname__}",
+    }
+
+
+def named_stage(named: Mapping[str, Any]) -> Stage:
+    """The child's end of `_name_stage`."""
+    module, _, name = named["settings"].partition(":")
+    model = getattr(importlib.import_module(module), name)
+    return Stage(named["kind"], named["version"], named["function"], model)

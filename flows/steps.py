@@ -1,0 +1,144 @@
+"""The steps of the augmentation pipeline: which stage, with which settings, from which inputs.
+
+The Prefect flow and the single-stage commands both call these; neither knows more than the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pydantic import BaseModel
+
+from configs.errors import DataError
+from configs.settings import EnsembleSettings, PipelineConfig, PrepareSettings
+from data.store import Artifact, Inputs, file_sha256
+
+
+class Produce(Protocol):
+    """`flows.stages.produce` with everything but the work itself filled in.
+
+    step: what this piece of work is called in this run, for people.
+    """
+
+    def __call__(
+        self,
+        step: str,
+        kind: str,
+        settings: BaseModel,
+        inputs: Inputs,
+        outside: Mapping[str, str] | None = None,
+    ) -> Artifact: ...
+
+
+@dataclass(frozen=True)
+class Steps:
+    """One method a step; each returns the artifact. round_: from 0; later ones are numbered."""
+
+    config: PipelineConfig
+    produce: Produce
+    content_hash: Callable[[], str]
+    """Hash of the dataset's files, computed once a run."""
+
+    def development(self) -> Artifact:
+        """Training and validation images."""
+        return self._prepare("development")
+
+    def test(self) -> Artifact:
+        """Test images: an input of the evaluation alone."""
+        return self._prepare("test")
+
+    def _prepare(self, part: Literal["development", "test"]) -> Artifact:
+        settings = PrepareSettings(data=self.config.data, part=part)
+        outside = {"dataset": self.content_hash()}
+        return self.produce(f"{part} images", "data.prepare", settings, {}, outside)
+
+    def teacher(self, development: Artifact) -> Artifact:
+        return self.produce(
+            "teacher", "segmenter.train", self.config.teacher, {"images": development}
+        )
+
+    def generator(
+        self, development: Artifact, round_: int = 0, start: Artifact | None = None
+    ) -> Artifact:
+        """The GAN; from the second round on, `start` is fine-tuned on for `generator_kimg`."""
+        settings = self.config.generator
+        inputs, outside = {"images": development}, {}
+        if start is not None:
+            kimg = self.config.iterate.generator_kimg
+            settings = settings.model_copy(update={"kimg": kimg, "start_from": None})
+            inputs["start"] = start
+        elif settings.start_from is not None:
+            outside["start_from"] = hash_of("generator.start_from", settings.start_from)
+        step = numbered("generator", round_)
+        return self.produce(step, "generator.train", settings, inputs, outside)
+
+    def sample(self, generator: Artifact, round_: int = 0) -> Artifact:
+        settings = self.config.sample
+        seed = settings.seed + round_ * settings.count  # other images in every round
+        return self.produce(
+            numbered("samples", round_),
+            "generator.sample",
+            settings.model_copy(update={"seed": seed}),
+            {"generator": generator},
+        )
+
+    def score(
+        self, samples: Artifact, development: Artifact, teacher: Artifact, round_: int = 0
+    ) -> Artifact:
+        settings, outside = self.config.score, {}
+        if settings.inception is not None:
+            outside["inception"] = hash_of("score.inception", settings.inception)
+        inputs = {"samples": samples, "images": development, "teacher": teacher}
+        step = numbered("sample scores", round_)
+        return self.produce(step, "generator.score", settings, inputs, outside)
+
+    def pseudo_label(self, samples: Artifact, teacher: Artifact, round_: int = 0) -> Artifact:
+        return self.produce(
+            numbered("pseudo-labels", round_),
+            "segmenter.pseudo-label",
+            self.config.pseudo_label,
+            {"samples": samples, "teacher": teacher},
+        )
+
+    def pretrain(self, labelled: Artifact, development: Artifact, round_: int = 0) -> Artifact:
+        return self.produce(
+            numbered("student, synthetic images", round_),
+            "segmenter.train",
+            self.config.pretrain,
+            {"images": labelled, "validation": development},
+        )
+
+    def finetune(self, pretrained: Artifact, development: Artifact, round_: int = 0) -> Artifact:
+        return self.produce(
+            numbered("student, real images", round_),
+            "segmenter.train",
+            self.config.finetune,
+            {"images": development, "start": pretrained},
+        )
+
+    def ensemble(self, members: Mapping[str, Artifact], development: Artifact) -> Artifact:
+        inputs = {**members, "validation": development}
+        return self.produce("ensemble", "segmenter.ensemble", EnsembleSettings(), inputs)
+
+    def evaluate(
+        self, test: Artifact, development: Artifact, models: Mapping[str, Artifact]
+    ) -> Artifact:
+        """Scores of every model on the test split, which nothing else ever reads."""
+        inputs = {"test": test, "validation": development, **models}
+        return self.produce("test scores", "segmenter.evaluate", self.config.evaluate, inputs)
+
+
+def numbered(step: str, round_: int) -> str:
+    """The step's name, with the number of the round from the second one on."""
+    return f"{step}, round {round_ + 1}" if round_ else step
+
+
+def hash_of(setting: str, path: Path) -> str:
+    """Content hash of a file that a setting names."""
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise DataError(f"{setting}: {path} cannot be read ({error.strerror})") from error

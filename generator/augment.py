@@ -1,0 +1,282 @@
+"""Adaptive discriminator augmentation (Karras et al. 2020, "Training GANs with limited data").
+
+A differentiable, non-leaking pipe of image changes, each applied to an image with probability
+p times its multiplier, and the controller of p. Images are `[N, C, H, W]`, nominally in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from generator.affine import (
+    rotate2d,
+    rotate_about_gray,
+    scale2d,
+    scale3d,
+    translate2d,
+    translate3d,
+)
+from generator.ops import setup_filter
+from generator.pixels import filter_rows_and_columns, recolour, resample
+from generator.wavelets import SYM6, filter_bank
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "blit": ("xflip", "rotate90", "xint"),
+    "geom": ("scale", "rotate", "aniso", "xfrac"),
+    "color": ("brightness", "contrast", "lumaflip", "hue", "saturation"),
+    "filter": ("imgfilter",),
+    "noise": ("noise",),
+    "cutout": ("cutout",),
+}
+_UNIONS = {name: (name,) for name in GROUPS} | {
+    "bg": ("blit", "geom"),
+    "bgc": ("blit", "geom", "color"),
+    "bgcf": ("blit", "geom", "color", "filter"),
+    "bgcfn": ("blit", "geom", "color", "filter", "noise"),
+    "bgcfnc": ("blit", "geom", "color", "filter", "noise", "cutout"),
+}
+AUGMENT_PRESETS: dict[str, dict[str, Any]] = {
+    name: {transform: 1.0 for group in groups for transform in GROUPS[group]}
+    for name, groups in _UNIONS.items()
+}
+"""Preset name → keyword arguments of `AugmentPipe`."""
+
+
+class AugmentPipe(nn.Module):
+    """Geometry (one resampling), colour (one matrix), band filter, noise, cutout, in this order.
+
+    Transform arguments are probability multipliers; 0 switches one off. `p` is a buffer. The
+    parameters of all transforms are drawn on the device of `p` and pixels are handled where the
+    images are: keep the pipe on the CPU and an accelerator never has to be waited for.
+    """
+
+    p: Tensor
+    Hz_geom: Tensor
+    Hz_fbank: Tensor
+
+    def __init__(
+        self,
+        xflip: float = 0,
+        rotate90: float = 0,
+        xint: float = 0,
+        xint_max: float = 0.125,  # share of the side
+        scale: float = 0,
+        rotate: float = 0,
+        aniso: float = 0,
+        xfrac: float = 0,
+        scale_std: float = 0.2,  # octaves
+        rotate_max: float = 1,  # 1: any angle
+        aniso_std: float = 0.2,  # octaves
+        xfrac_std: float = 0.125,  # share of the side
+        brightness: float = 0,
+        contrast: float = 0,
+        lumaflip: float = 0,
+        hue: float = 0,
+        saturation: float = 0,
+        brightness_std: float = 0.2,
+        contrast_std: float = 0.5,  # octaves
+        hue_max: float = 1,  # 1: any angle
+        saturation_std: float = 1,  # octaves
+        imgfilter: float = 0,
+        imgfilter_bands: tuple[float, ...] = (1, 1, 1, 1),
+        imgfilter_std: float = 1,  # octaves
+        noise: float = 0,
+        noise_std: float = 0.1,
+        cutout: float = 0,
+        cutout_size: float = 0.5,  # share of the side
+    ) -> None:
+        super().__init__()
+        self.xflip, self.rotate90, self.xint, self.xint_max = xflip, rotate90, xint, xint_max
+        self.scale, self.rotate, self.aniso, self.xfrac = scale, rotate, aniso, xfrac
+        self.scale_std, self.rotate_max = scale_std, rotate_max
+        self.aniso_std, self.xfrac_std = aniso_std, xfrac_std
+        self.brightness, self.contrast, self.lumaflip = brightness, contrast, lumaflip
+        self.hue, self.saturation = hue, saturation
+        self.brightness_std, self.contrast_std = brightness_std, contrast_std
+        self.hue_max, self.saturation_std = hue_max, saturation_std
+        self.imgfilter, self.imgfilter_std = imgfilter, imgfilter_std
+        self.imgfilter_bands = imgfilter_bands
+        self.noise, self.noise_std = noise, noise_std
+        self.cutout, self.cutout_size = cutout, cutout_size
+        self.register_buffer("p", torch.ones([]))
+        self.register_buffer("Hz_geom", setup_filter(SYM6))
+        self.register_buffer("Hz_fbank", torch.from_numpy(filter_bank()).float())
+
+    def forward(self, images: Tensor, debug_percentile: float | None = None) -> Tensor:
+        """Return changed images of the same shape; `debug_percentile` fixes every draw."""
+        q = debug_percentile
+        if any((self.xflip, self.rotate90, self.xint)) or any(
+            (self.scale, self.rotate, self.aniso, self.xfrac)
+        ):  # even when every draw is the identity: filtering must not reveal that nothing happened
+            inverse = self._geometry(images, q)
+            images = resample(images, inverse, self.Hz_geom.to(images.device))
+        if any((self.brightness, self.contrast, self.lumaflip, self.hue, self.saturation)):
+            images = recolour(images, self._colour(images, q).to(images.device))
+        if self.imgfilter:
+            taps = self._band_gains(images, q) @ self.Hz_fbank
+            images = filter_rows_and_columns(images, taps.to(images.device))
+        if self.noise:
+            images = self._add_noise(images, q)
+        if self.cutout:
+            images = self._cut_out(images, q)
+        return images
+
+    # Draws. The value comes first, then the gate, always in the same order and shape, so that a
+    # seed means the same changes in every implementation that keeps the order.
+
+    def _rand(self, *shape: int) -> Tensor:
+        return torch.rand(shape, device=self.p.device)
+
+    def _randn(self, *shape: int) -> Tensor:
+        return torch.randn(shape, device=self.p.device)
+
+    def _gate(
+        self, value: Tensor, identity: float, p: float | Tensor, debug: float | None
+    ) -> Tensor:
+        """Keep a draw with probability p, else the identity; a debug value replaces both."""
+        shape = [value.shape[0]] + [1] * (value.ndim - 1)
+        keep = self._rand(*shape) < p
+        if debug is not None:
+            return torch.full_like(value, debug)
+        return torch.where(keep, value, torch.full_like(value, identity))
+
+    def _choice(self, options: int, multiplier: float, n: int, q: float | None) -> Tensor:
+        value = torch.floor(self._rand(n) * options)
+        debug = None if q is None else math.floor(q * options)
+        return self._gate(value, 0, multiplier * self.p, debug)
+
+    def _octaves(self, multiplier: float, std: float, n: int, q: float | None) -> Tensor:
+        value = torch.exp2(self._randn(n) * std)
+        debug = None if q is None else 2 ** (_normal_at(q) * std)
+        return self._gate(value, 1, multiplier * self.p, debug)
+
+    def _angle(
+        self, p: float | Tensor, limit: float, n: int, q: float | None, second: bool = False
+    ) -> Tensor:
+        value = (self._rand(n) * 2 - 1) * math.pi * limit
+        debug = None if q is None else (0.0 if second else (q * 2 - 1) * math.pi * limit)
+        return self._gate(value, 0, p, debug)
+
+    def _geometry(self, images: Tensor, q: float | None) -> Tensor:
+        """Return `[N, 3, 3]`: where in the input each output pixel comes from (centre origin)."""
+        n, _, h, w = images.shape
+        inverse = torch.eye(3, device=self.p.device)
+        if self.xflip:
+            i = self._choice(2, self.xflip, n, q)
+            inverse = inverse @ scale2d(1 - 2 * i, 1)
+        if self.rotate90:
+            i = self._choice(4, self.rotate90, n, q)
+            inverse = inverse @ rotate2d(math.pi / 2 * i)
+        if self.xint:
+            t = (self._rand(n, 2) * 2 - 1) * self.xint_max
+            debug = None if q is None else (q * 2 - 1) * self.xint_max
+            t = self._gate(t, 0, self.xint * self.p, debug)
+            inverse = inverse @ translate2d(-torch.round(t[:, 0] * w), -torch.round(t[:, 1] * h))
+        if self.scale:
+            s = self._octaves(self.scale, self.scale_std, n, q)
+            inverse = inverse @ scale2d(1 / s, 1 / s)
+        # Two chances to rotate, around the anisotropic scaling; together as likely as the others.
+        p_rotate = 1 - (1 - self.rotate * self.p).clamp(0, 1).sqrt()
+        if self.rotate:
+            theta = self._angle(p_rotate, self.rotate_max, n, q)
+            inverse = inverse @ rotate2d(theta)
+        if self.aniso:
+            s = self._octaves(self.aniso, self.aniso_std, n, q)
+            inverse = inverse @ scale2d(1 / s, s)
+        if self.rotate:
+            theta = self._angle(p_rotate, self.rotate_max, n, q, second=True)
+            inverse = inverse @ rotate2d(theta)
+        if self.xfrac:
+            t = self._randn(n, 2) * self.xfrac_std
+            debug = None if q is None else _normal_at(q) * self.xfrac_std
+            t = self._gate(t, 0, self.xfrac * self.p, debug)
+            inverse = inverse @ translate2d(-t[:, 0] * w, -t[:, 1] * h)
+        return inverse.expand(n, 3, 3)
+
+    def _colour(self, images: Tensor, q: float | None) -> Tensor:
+        """Return `[N, 4, 4]`, acting on (r, g, b, 1)."""
+        n, channels = images.shape[:2]
+        colour = torch.eye(4, device=self.p.device)
+        gray = torch.tensor([1.0, 1.0, 1.0, 0.0], device=self.p.device) / math.sqrt(3)
+        along = torch.outer(gray, gray)  # projects onto the gray axis
+        if self.brightness:
+            b = self._randn(n) * self.brightness_std
+            debug = None if q is None else _normal_at(q) * self.brightness_std
+            b = self._gate(b, 0, self.brightness * self.p, debug)
+            colour = translate3d(b, b, b) @ colour
+        if self.contrast:
+            c = self._octaves(self.contrast, self.contrast_std, n, q)
+            colour = scale3d(c, c, c) @ colour
+        if self.lumaflip:
+            i = self._choice(2, self.lumaflip, n, q).reshape(n, 1, 1)
+            colour = (torch.eye(4, device=self.p.device) - 2 * along * i) @ colour
+        if self.hue and channels > 1:
+            theta = self._angle(self.hue * self.p, self.hue_max, n, q)
+            colour = rotate_about_gray(theta) @ colour
+        if self.saturation and channels > 1:
+            s = self._octaves(self.saturation, self.saturation_std, n, q).reshape(n, 1, 1)
+            across = torch.eye(4, device=self.p.device) - along
+            colour = (along + across * s) @ colour
+        return colour.expand(n, 4, 4)
+
+    def _band_gains(self, images: Tensor, q: float | None) -> Tensor:
+        """Return `[N, 4]` amplifications of the frequency bands, at constant expected power."""
+        n, bands = images.shape[0], self.Hz_fbank.shape[0]
+        power = torch.tensor([10.0, 1.0, 1.0, 1.0], device=self.p.device) / 13  # 1/f spectrum
+        gains = torch.ones(n, bands, device=self.p.device)
+        for i, strength in enumerate(self.imgfilter_bands):
+            one = self._octaves(self.imgfilter * strength, self.imgfilter_std, n, q)
+            if q is not None and strength <= 0:
+                one = torch.ones_like(one)
+            t = torch.ones(n, bands, device=self.p.device)
+            t[:, i] = one
+            gains = gains * (t / (power * t.square()).sum(dim=1, keepdim=True).sqrt())
+        return gains
+
+    def _add_noise(self, images: Tensor, q: float | None) -> Tensor:
+        sigma = self._randn(images.shape[0], 1, 1, 1).abs() * self.noise_std
+        # Half-normal, whose quantile needs erfinv(q) where the others need erfinv(2q - 1).
+        debug = None if q is None else _normal_at((q + 1) / 2) * self.noise_std
+        sigma = self._gate(sigma, 0, self.noise * self.p, debug).to(images.device)
+        return images + torch.randn(images.shape, device=images.device) * sigma
+
+    def _cut_out(self, images: Tensor, q: float | None) -> Tensor:
+        n, _, h, w = images.shape
+        shape = (n, 1, 1, 1, 1)
+        size = torch.full(shape, self.cutout_size, device=self.p.device)
+        size = self._gate(size, 0, self.cutout * self.p, None if q is None else self.cutout_size)
+        centre = self._rand(n, 2, 1, 1, 1)
+        if q is not None:
+            centre = torch.full_like(centre, q)
+        size, centre = (size / 2).to(images.device), centre.to(images.device)
+        x = (torch.arange(w, device=images.device).reshape(1, 1, 1, w) + 0.5) / w
+        y = (torch.arange(h, device=images.device).reshape(1, 1, h, 1) + 0.5) / h
+        outside_x = (x - centre[:, 0]).abs() >= size[:, 0]
+        outside_y = (y - centre[:, 1]).abs() >= size[:, 0]
+        return images * (outside_x | outside_y).to(images.dtype)
+
+
+def _normal_at(q: float) -> float:
+    """Return erfinv(2q - 1), the debug value of normal draws (no √2: kept as published)."""
+    return float(torch.erfinv(torch.tensor(q * 2 - 1, dtype=torch.float32)))
+
+
+def adjust_p(
+    p: float,
+    r_t: float,
+    target: float = 0.6,
+    images: float = 32,
+    ada_kimg: float = 500,
+    p_max: float = 0.8,
+) -> float:
+    """Return the next p after `images` real images with mean sign(D(real)) = `r_t`.
+
+    r_t above the target means that the discriminator has begun to know its images by heart.
+    Uncapped, p ends above 1 on small sets and the augmentations show in the samples.
+    """
+    direction = int(r_t > target) - int(r_t < target)
+    return min(max(p + direction * images / (ada_kimg * 1000), 0.0), p_max)

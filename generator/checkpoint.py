@@ -1,0 +1,262 @@
+"""Reads official StyleGAN2-ADA snapshots (`network-snapshot-*.pkl`), running no code in them.
+
+The official loader executes source text stored in the file. This one lets a small machine
+(`safe_pickle`) build inert records, and takes the tensors and constructor arguments out of those.
+
+Licence: weights from NVIDIA's pickles keep NVIDIA's terms, non-commercial research or evaluation
+only, whatever the licence of this program. Write `OfficialSnapshot.origin` into every file
+converted from one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from torch import Tensor
+
+from configs.errors import CheckpointError
+from generator.official_arguments import (
+    Dialect,
+    Modules,
+    arguments,
+    build_kwargs,
+    check,
+    dialect_of,
+    plain,
+)
+from generator.pickle_records import SNAPSHOT_TABLE, TORCH_MAGIC, Node, TensorView
+from generator.safe_pickle import Machine, Refused, UnknownGlobal
+
+EXPECTED = "expected an official StyleGAN2-ADA PyTorch snapshot (network-snapshot-*.pkl)"
+CLASSES = {
+    "G": "Generator",
+    "D": "Discriminator",
+    "G_ema": "Generator",
+    "augment_pipe": "AugmentPipe",
+}
+FORMAT_VERSION = 6
+TENSORFLOW = (
+    "TensorFlow pickles are not supported yet: convert it with NVIDIA's PyTorch tools first"
+)
+AGAIN = "copy or download it again"
+OTHER = "pass the snapshot that the official PyTorch trainer wrote"
+
+# Limits against modules and storages that refer to each other and would multiply without end. A
+# 1024² generator has about 100 modules, four deep, and no tensor twice.
+MAX_MODULES = 10_000
+MAX_DEPTH = 16
+MAX_NAME = 100
+MAX_TENSOR_BYTES_PER_FILE_BYTE = 4
+
+# What damage can provoke in pickletools, struct, NumPy or the record functions.
+DAMAGE = (ValueError, TypeError, LookupError, ArithmeticError, MemoryError, AssertionError)
+
+
+@dataclass(frozen=True)
+class OfficialNetwork:
+    """One network of a snapshot.
+
+    `kwargs` is what was passed to the constructor, as plain JSON; `tensors` the parameters and
+    buffers in the order of the official state dict, each contiguous and in memory of its own.
+    """
+
+    class_name: str
+    kwargs: dict[str, Any]
+    tensors: dict[str, Tensor]
+    dialect: Dialect
+
+    def build_kwargs(self) -> dict[str, Any]:
+        """Return arguments for our class of the same name, the dialect's defaults spelled out.
+
+        The flat generator signature of the StyleGAN3 repository becomes ADA's nested one.
+        """
+        return build_kwargs(self.class_name, self.kwargs, self.dialect)
+
+
+@dataclass(frozen=True)
+class OfficialSnapshot:
+    """What an official pickle holds; a network that the file lacks is None.
+
+    `origin` names the source file, its SHA-256 and the licence: record it in converted files.
+    """
+
+    G: OfficialNetwork | None
+    D: OfficialNetwork | None
+    G_ema: OfficialNetwork | None
+    augment_pipe: OfficialNetwork | None
+    training_set: dict[str, Any] | None
+    sha256: str
+    origin: str
+
+
+def load_official(path: Path | str) -> OfficialSnapshot:
+    """Read an official PyTorch snapshot; nothing stored in the file is run.
+
+    Raises CheckpointError, naming the file and the reason, for everything else: a missing file,
+    another format, a damaged or hostile pickle, a network that contradicts its own arguments.
+    Warns about a format version other than 6 and about top-level entries that it ignores.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            size = path.stat().st_size
+            _refuse_other_formats(stream.read(16), size)
+            stream.seek(0)
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            stream.seek(0)
+            top = _read(stream)
+        return _snapshot(top, path.name, digest, size)
+    except Refused as error:
+        raise CheckpointError(f"{path}: {_line(error)}; {EXPECTED}; {error.advice}") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise CheckpointError(f"{path}: {reason}; {EXPECTED}; check the path") from error
+    except DAMAGE as error:
+        raise CheckpointError(
+            f"{path}: damaged inside ({_line(error)}); {EXPECTED}; {AGAIN}"
+        ) from error
+
+
+def _line(error: Exception) -> str:
+    """Return the error's text as one line of bounded length: a file may choose part of it."""
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _refuse_other_formats(head: bytes, size: int) -> None:
+    if not head:
+        raise Refused("the file is empty", AGAIN)
+    if head.startswith(b"PK\x03\x04"):
+        raise Refused("found a zip archive, perhaps written by torch.save", OTHER)
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size:
+        raise Refused("found a safetensors file", "it needs no conversion: use it directly")
+    if head.startswith(b"\x1f\x8b"):
+        raise Refused("found a gzip archive", "unpack it first")
+    if head.startswith(b"version https:"):
+        raise Refused("found a Git LFS pointer", "fetch the file itself with git lfs pull")
+    if head.lstrip().startswith(b"<"):
+        raise Refused("found a web page", "the download failed: download it again")
+
+
+def _read(stream: BinaryIO) -> Any:
+    """Return the top-level value of the pickle; Refused, with the reason, when there is none."""
+    head = stream.read(4)
+    stream.seek(0)
+    try:
+        top = Machine(stream, SNAPSHOT_TABLE).run()
+    except UnknownGlobal as error:
+        if error.name.startswith("dnnlib.tflib."):
+            error.advice = TENSORFLOW
+        raise
+    except DAMAGE as error:
+        if not head.startswith(b"\x80"):
+            raise Refused(f"not a pickle: it starts with {head!r}", OTHER) from error
+        if isinstance(error, Refused):
+            raise
+        position = stream.tell()
+        if stream.read(1):
+            raise Refused(f"damaged near byte {position} ({_line(error)})", AGAIN) from error
+        raise Refused(f"truncated: it ends inside its pickle, at byte {position}", AGAIN) from error
+    if type(top) is int and top == TORCH_MAGIC:
+        raise Refused("found a file written by torch.save", OTHER)
+    if type(top) is tuple and len(top) == 3:
+        raise Refused("found a tuple of three, as in TensorFlow pickles", TENSORFLOW)
+    if stream.read(1):
+        raise Refused("it goes on after the end of its pickle")
+    return top
+
+
+def _snapshot(top: Any, name: str, digest: str, size: int) -> OfficialSnapshot:
+    if type(top) is not dict or not any(top.get(slot) is not None for slot in ("G", "D", "G_ema")):
+        raise Refused("a pickle without any of the networks G, D and G_ema", OTHER)
+    if ignored := [repr(key)[:40] for key in top if key not in (*CLASSES, "training_set_kwargs")]:
+        warnings.warn(f"{name}: ignored the entries {', '.join(ignored[:8])}", stacklevel=3)
+    modules = {slot: _modules(slot, top[slot]) for slot in CLASSES if top.get(slot) is not None}
+    for slot, nodes in modules.items():
+        if (version := nodes[""].version) != FORMAT_VERSION:
+            warnings.warn(f"{name}: {slot} is of the unknown version {version}", stacklevel=3)
+    views = {slot: _views(slot, nodes) for slot, nodes in modules.items()}
+    total = sum(view.nbytes for found in views.values() for view in found.values())
+    if total > MAX_TENSOR_BYTES_PER_FILE_BYTE * size:
+        raise Refused(f"its tensors would take {total} bytes, far more than the file has")
+    training_set = plain(top.get("training_set_kwargs"))
+    if training_set is not None and type(training_set) is not dict:
+        raise Refused("its training_set_kwargs are not a dict")
+    dialect = dialect_of(modules)
+    networks = {slot: _network(modules[slot], views[slot], dialect) for slot in modules}
+    return OfficialSnapshot(
+        G=networks.get("G"),
+        D=networks.get("D"),
+        G_ema=networks.get("G_ema"),
+        augment_pipe=networks.get("augment_pipe"),
+        training_set=training_set,
+        sha256=digest,
+        origin=f"official StyleGAN2-ADA pickle {name}, SHA-256 {digest}; weights released by "
+        "NVIDIA keep NVIDIA's licence terms: non-commercial research or evaluation only",
+    )
+
+
+def _network(modules: Modules, views: dict[str, TensorView], dialect: Dialect) -> OfficialNetwork:
+    class_name, kwargs = modules[""].class_name, arguments(modules[""])
+    check(class_name, build_kwargs(class_name, kwargs, dialect), modules, views)
+    tensors = {name: view.copy() for name, view in views.items()}
+    return OfficialNetwork(class_name, kwargs, tensors, dialect)
+
+
+def _modules(slot: str, root: Any) -> dict[str, Node]:
+    """Return a network's modules by dotted path ("" for itself), in the order of its state dict."""
+    if type(root) is not Node or root.class_name != CLASSES[slot]:
+        kind = root.class_name if type(root) is Node else type(root).__name__
+        raise Refused(f"its {slot} is of class {kind[:MAX_NAME]}, not {CLASSES[slot]}", OTHER)
+    found: dict[str, Node] = {}
+    for path, node in _walk("", root, 0):
+        if len(found) >= MAX_MODULES:
+            raise Refused(f"its {slot} has more than {MAX_MODULES} modules")
+        found[path] = node
+    if CLASSES[slot] == "Generator" and "synthesis.b4" not in found:
+        raise Refused(f"its {slot} has no synthesis.b4: found another kind of generator", OTHER)
+    return found
+
+
+def _walk(path: str, node: Node, depth: int) -> Iterator[tuple[str, Node]]:
+    if depth > MAX_DEPTH:
+        raise Refused("its modules are nested without end")
+    yield path, node
+    for name, child in _table(node, "_modules").items():
+        if type(child) is Node:
+            yield from _walk(f"{path}.{name}" if path else name, child, depth + 1)
+        elif child is not None:
+            raise Refused(f"the module {name} in it is a {type(child).__name__}")
+
+
+def _table(node: Node, attribute: str) -> dict[str, Any]:
+    table = node.state.get(attribute)
+    if type(table) is not dict:
+        raise Refused(f"a {node.class_name[:MAX_NAME]} in it has no {attribute}")
+    for name in table:
+        if type(name) is not str or "." in name or not 0 < len(name) <= MAX_NAME:
+            raise Refused(f"a {node.class_name[:MAX_NAME]} in it has a malformed {attribute}")
+    return table
+
+
+def _views(slot: str, modules: Modules) -> dict[str, TensorView]:
+    """Return parameters and persistent buffers by official state dict key, in official order."""
+    views: dict[str, TensorView] = {}
+    for path, node in modules.items():
+        skipped = node.state.get("_non_persistent_buffers_set", set())  # torch < 1.6 had none
+        if type(skipped) is not set:
+            raise Refused(f"its {slot} has a malformed _non_persistent_buffers_set")
+        tensors = [*_table(node, "_parameters").items()]
+        tensors += [pair for pair in _table(node, "_buffers").items() if pair[0] not in skipped]
+        for name, view in tensors:
+            key = f"{path}.{name}" if path else name
+            if view is None:
+                continue
+            if type(view) is not TensorView or key in views:
+                raise Refused(f"its {slot} has a tensor {key} twice, or that is none")
+            views[key] = view
+    return views

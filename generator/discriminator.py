@@ -1,0 +1,189 @@
+"""The discriminator of StyleGAN2-ADA: image and optional label to one logit per image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from generator.layers import BINOMIAL, Conv2dLayer, FullyConnectedLayer
+from generator.mapping import MappingNetwork
+from generator.ops import downsample2d, minibatch_std, setup_filter
+from generator.synthesis import SQRT_HALF, block_resolutions, channels_at
+
+ARCHITECTURES = ("orig", "skip", "resnet")
+
+
+class DiscriminatorBlock(nn.Module):
+    """Two convolutions that halve the resolution, with the architecture's shortcut."""
+
+    resample_filter: Tensor
+
+    def __init__(
+        self,
+        in_channels: int,
+        tmp_channels: int,
+        out_channels: int,
+        resolution: int,
+        img_channels: int,
+        first_layer_idx: int = 0,
+        architecture: str = "resnet",
+        activation: str = "lrelu",
+        resample_filter: Sequence[float] = BINOMIAL,
+        conv_clamp: float | None = None,
+        use_fp16: bool = False,
+        fp16_channels_last: bool = False,
+        freeze_layers: int = 0,
+    ) -> None:
+        super().__init__()
+        if architecture not in ARCHITECTURES:
+            raise ValueError(f"architecture must be one of {ARCHITECTURES}, not {architecture!r}")
+        self.architecture = architecture
+        self.register_buffer("resample_filter", setup_filter(resample_filter))
+        conv: dict[str, Any] = {"activation": activation, "conv_clamp": conv_clamp}
+        down: dict[str, Any] = {"down": 2, "resample_filter": resample_filter}
+        self.has_fromrgb = in_channels == 0 or architecture == "skip"
+        if self.has_fromrgb:
+            self.fromrgb = Conv2dLayer(img_channels, tmp_channels, 1, **conv)
+        self.conv0 = Conv2dLayer(tmp_channels, tmp_channels, 3, **conv)
+        self.conv1 = Conv2dLayer(tmp_channels, out_channels, 3, **conv, **down)
+        if architecture == "resnet":
+            self.skip = Conv2dLayer(tmp_channels, out_channels, 1, bias=False, **down)
+
+    def forward(
+        self, x: Tensor | None, img: Tensor | None, **_: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return features at half resolution, and the smaller image (`skip` only)."""
+        if self.has_fromrgb:
+            assert img is not None
+            y = self.fromrgb(img)
+            x = y if x is None else x + y
+            img = downsample2d(img, self.resample_filter) if self.architecture == "skip" else None
+        assert x is not None
+        if self.architecture == "resnet":
+            shortcut = self.skip(x, gain=SQRT_HALF)
+            return shortcut + self.conv1(self.conv0(x), gain=SQRT_HALF), img
+        return self.conv1(self.conv0(x)), img
+
+
+class MinibatchStdLayer(nn.Module):
+    """Lets the discriminator see how varied a group of images is."""
+
+    def __init__(self, group_size: int | None, num_channels: int = 1) -> None:
+        super().__init__()
+        self.group_size = group_size
+        self.num_channels = num_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Append `num_channels` constant maps to `[N, C, H, W]`."""
+        return minibatch_std(x, self.group_size, self.num_channels)
+
+
+class DiscriminatorEpilogue(nn.Module):
+    """From 4 x 4 features to logits (or to `cmap_dim` features, projected on the label)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        cmap_dim: int,
+        resolution: int,
+        img_channels: int,
+        architecture: str = "resnet",
+        mbstd_group_size: int | None = 4,
+        mbstd_num_channels: int = 1,
+        activation: str = "lrelu",
+        conv_clamp: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.cmap_dim = cmap_dim
+        if architecture == "skip":
+            self.fromrgb = Conv2dLayer(img_channels, in_channels, 1, activation=activation)
+        self.architecture = architecture
+        self.mbstd = (
+            MinibatchStdLayer(mbstd_group_size, mbstd_num_channels) if mbstd_num_channels else None
+        )
+        self.conv = Conv2dLayer(
+            in_channels + mbstd_num_channels,
+            in_channels,
+            3,
+            activation=activation,
+            conv_clamp=conv_clamp,
+        )
+        self.fc = FullyConnectedLayer(in_channels * resolution**2, in_channels, True, activation)
+        self.out = FullyConnectedLayer(in_channels, cmap_dim if cmap_dim else 1)
+
+    def forward(self, x: Tensor, img: Tensor | None, cmap: Tensor | None) -> Tensor:
+        """Return logits `[N, 1]`; positive means real."""
+        if self.architecture == "skip":
+            x = x + self.fromrgb(img)
+        if self.mbstd is not None:
+            x = self.mbstd(x)
+        x = self.conv(x)
+        x = self.out(self.fc(x.flatten(1)))
+        if self.cmap_dim:
+            assert cmap is not None
+            x = (x * cmap).sum(dim=1, keepdim=True) / math.sqrt(self.cmap_dim)
+        return x
+
+
+class Discriminator(nn.Module):
+    """Blocks from R x R down to 8 x 8, then the epilogue."""
+
+    def __init__(
+        self,
+        c_dim: int,
+        img_resolution: int,
+        img_channels: int,
+        architecture: str = "resnet",
+        channel_base: int = 32768,
+        channel_max: int = 512,
+        num_fp16_res: int = 0,
+        conv_clamp: float | None = None,
+        cmap_dim: int | None = None,
+        block_kwargs: Mapping[str, Any] | None = None,
+        mapping_kwargs: Mapping[str, Any] | None = None,
+        epilogue_kwargs: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.c_dim = c_dim
+        self.img_resolution = img_resolution
+        self.img_channels = img_channels
+        self.block_resolutions = block_resolutions(img_resolution)[:0:-1]  # R, …, 8
+        width = {r: channels_at(r, channel_base, channel_max) for r in block_resolutions(
+            img_resolution
+        )}  # fmt: skip
+        cmap_dim = width[4] if cmap_dim is None else cmap_dim
+        cmap_dim = cmap_dim if c_dim > 0 else 0
+        common: dict[str, Any] = {
+            "img_channels": img_channels, "architecture": architecture, "conv_clamp": conv_clamp
+        }  # fmt: skip
+        for res in self.block_resolutions:
+            block = DiscriminatorBlock(
+                width[res] if res < img_resolution else 0,
+                width[res],
+                width[res // 2],
+                resolution=res,
+                **common,
+                **(block_kwargs or {}),
+            )
+            setattr(self, f"b{res}", block)
+        if c_dim > 0:
+            self.mapping = MappingNetwork(
+                0, c_dim, cmap_dim, None, w_avg_beta=None, **(mapping_kwargs or {})
+            )
+        self.b4 = DiscriminatorEpilogue(
+            width[4], cmap_dim, resolution=4, **common, **(epilogue_kwargs or {})
+        )
+
+    def forward(self, img: Tensor, c: Tensor | None = None, **_: Any) -> Tensor:
+        """Map images `[N, C, R, R]` to logits `[N, 1]`; positive means real."""
+        x: Tensor | None = None
+        rest: Tensor | None = img
+        for res in self.block_resolutions:
+            x, rest = getattr(self, f"b{res}")(x, rest)
+        assert x is not None
+        cmap = self.mapping(None, c) if self.c_dim > 0 else None
+        logits: Tensor = self.b4(x, rest, cmap)
+        return logits

@@ -1,0 +1,266 @@
+"""The synthesis network of StyleGAN2: from intermediate latents to an image (paper, section 2)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from generator.layers import BINOMIAL, Conv2dLayer, FullyConnectedLayer, is_binomial
+from generator.ops import (
+    ACTIVATIONS,
+    bias_act,
+    modulated_conv2d,
+    setup_filter,
+    upsample2d,
+    upsample_binomial,
+)
+
+NOISE_MODES = ("random", "const", "none")
+SQRT_HALF = math.sqrt(0.5)
+
+
+def block_resolutions(img_resolution: int) -> list[int]:
+    """Return 4, 8, …, R; ValueError unless R is a power of two of at least 4."""
+    if img_resolution < 4 or img_resolution & (img_resolution - 1):
+        raise ValueError(f"the resolution must be a power of two from 4 up, not {img_resolution}")
+    return [2**i for i in range(2, img_resolution.bit_length())]
+
+
+def channels_at(resolution: int, channel_base: int, channel_max: int) -> int:
+    """Return the number of feature maps at one resolution."""
+    return max(1, min(channel_base // resolution, channel_max))
+
+
+class SynthesisLayer(nn.Module):
+    """Modulated 3 x 3 convolution, noise, bias, activation."""
+
+    resample_filter: Tensor
+    noise_const: Tensor
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        w_dim: int,
+        resolution: int,
+        kernel_size: int = 3,
+        up: int = 1,
+        use_noise: bool = True,
+        activation: str = "lrelu",
+        resample_filter: Sequence[float] = BINOMIAL,
+        conv_clamp: float | None = None,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.up = up
+        self.use_noise = use_noise
+        self.activation = activation
+        self.conv_clamp = conv_clamp
+        self.padding = kernel_size // 2
+        self.act_gain = ACTIVATIONS[activation][2]
+        self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1)
+        shape = [out_channels, in_channels, kernel_size, kernel_size]
+        self.weight = nn.Parameter(torch.randn(shape))
+        self.register_buffer("resample_filter", setup_filter(resample_filter))
+        if use_noise:
+            self.register_buffer("noise_const", torch.randn(resolution, resolution))
+            self.noise_strength = nn.Parameter(torch.zeros([]))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+
+    def _noise(self, x: Tensor, mode: str) -> Tensor | None:
+        if not self.use_noise or mode == "none":
+            return None
+        if mode == "const":
+            return self.noise_const * self.noise_strength
+        shape = [x.shape[0], 1, self.resolution, self.resolution]
+        return torch.randn(shape, device=x.device) * self.noise_strength
+
+    def forward(
+        self,
+        x: Tensor,
+        w: Tensor,
+        noise_mode: str = "random",
+        fused_modconv: bool = False,
+        gain: float = 1.0,
+    ) -> Tensor:
+        """Map `[N, in, r/up, r/up]` and `w` `[N, w_dim]` to `[N, out, r, r]`."""
+        styles = self.affine(w)
+        x = modulated_conv2d(
+            x,
+            self.weight,
+            styles,
+            noise=self._noise(x, noise_mode),
+            up=self.up,
+            padding=self.padding,
+            resample_filter=self.resample_filter,
+            flip_weight=self.up == 1,
+            fused=fused_modconv,
+        )
+        clamp = None if self.conv_clamp is None else self.conv_clamp * gain
+        return bias_act(x, self.bias, self.activation, gain=self.act_gain * gain, clamp=clamp)
+
+
+class ToRGBLayer(nn.Module):
+    """Modulated 1 x 1 convolution to image channels, without demodulation or noise."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        w_dim: int,
+        kernel_size: int = 1,
+        conv_clamp: float | None = None,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.conv_clamp = conv_clamp
+        self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1)
+        shape = [out_channels, in_channels, kernel_size, kernel_size]
+        self.weight = nn.Parameter(torch.randn(shape))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.weight_gain = 1 / math.sqrt(in_channels * kernel_size**2)
+
+    def forward(self, x: Tensor, w: Tensor, fused_modconv: bool = False) -> Tensor:
+        """Map features `[N, in, r, r]` to an image contribution `[N, out, r, r]`."""
+        styles = self.affine(w) * self.weight_gain
+        x = modulated_conv2d(x, self.weight, styles, demodulate=False, fused=fused_modconv)
+        return bias_act(x, self.bias, clamp=self.conv_clamp)
+
+
+class SynthesisBlock(nn.Module):
+    """One resolution: two convolutions (one at 4 x 4) and the image branch."""
+
+    resample_filter: Tensor
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        w_dim: int,
+        resolution: int,
+        img_channels: int,
+        is_last: bool,
+        architecture: str = "skip",
+        resample_filter: Sequence[float] = BINOMIAL,
+        conv_clamp: float | None = None,
+        use_fp16: bool = False,
+        fp16_channels_last: bool = False,
+        **layer_kwargs: Any,
+    ) -> None:
+        super().__init__()
+        if architecture not in ("orig", "skip", "resnet"):
+            raise ValueError(f"architecture must be orig, skip or resnet, not {architecture!r}")
+        self.in_channels = in_channels
+        self.architecture = architecture
+        self.binomial = is_binomial(resample_filter)
+        self.register_buffer("resample_filter", setup_filter(resample_filter))
+        common: dict[str, Any] = {"w_dim": w_dim, "conv_clamp": conv_clamp}
+        layer: dict[str, Any] = {
+            "resolution": resolution, "resample_filter": resample_filter, **common, **layer_kwargs
+        }  # fmt: skip
+        self.num_conv = 1 if in_channels == 0 else 2
+        if in_channels == 0:
+            self.const = nn.Parameter(torch.randn(out_channels, resolution, resolution))
+        else:
+            self.conv0 = SynthesisLayer(in_channels, out_channels, up=2, **layer)
+        self.conv1 = SynthesisLayer(out_channels, out_channels, **layer)
+        self.has_torgb = is_last or architecture == "skip"
+        if self.has_torgb:
+            self.torgb = ToRGBLayer(out_channels, img_channels, **common)
+        self.num_torgb = int(self.has_torgb)
+        if in_channels != 0 and architecture == "resnet":
+            self.skip = Conv2dLayer(
+                in_channels, out_channels, 1, bias=False, up=2, resample_filter=resample_filter
+            )
+
+    def forward(
+        self,
+        x: Tensor | None,
+        img: Tensor | None,
+        ws: Tensor,
+        noise_mode: str = "random",
+        fused_modconv: bool = False,
+        **_: Any,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Take features and image of the previous block and its `num_conv + num_torgb` latents."""
+        w: Iterator[Tensor] = iter(ws.unbind(dim=1))
+        options: dict[str, Any] = {"noise_mode": noise_mode, "fused_modconv": fused_modconv}
+        if x is None:
+            x = self.const.to(ws.dtype)[None].expand(ws.shape[0], -1, -1, -1)
+            x = self.conv1(x, next(w), **options)
+        elif self.architecture == "resnet":
+            shortcut = self.skip(x, gain=SQRT_HALF)
+            x = self.conv0(x, next(w), **options)
+            x = self.conv1(x, next(w), gain=SQRT_HALF, **options)
+            x = shortcut + x
+        else:
+            x = self.conv0(x, next(w), **options)
+            x = self.conv1(x, next(w), **options)
+        if img is not None:
+            img = upsample_binomial(img) if self.binomial else upsample2d(img, self.resample_filter)
+        if self.has_torgb:
+            y = self.torgb(x, next(w), fused_modconv=fused_modconv)
+            img = y if img is None else img + y
+        return x, img
+
+
+class SynthesisNetwork(nn.Module):
+    """All blocks from 4 x 4 to R x R."""
+
+    def __init__(
+        self,
+        w_dim: int,
+        img_resolution: int,
+        img_channels: int,
+        channel_base: int = 32768,
+        channel_max: int = 512,
+        num_fp16_res: int = 0,
+        **block_kwargs: Any,
+    ) -> None:
+        super().__init__()
+        self.w_dim = w_dim
+        self.img_resolution = img_resolution
+        self.img_channels = img_channels
+        self.block_resolutions = block_resolutions(img_resolution)
+        self.num_ws = 0
+        for res in self.block_resolutions:
+            above = channels_at(res // 2, channel_base, channel_max) if res > 4 else 0
+            is_last = res == img_resolution
+            block = SynthesisBlock(
+                above,
+                channels_at(res, channel_base, channel_max),
+                w_dim=w_dim,
+                resolution=res,
+                img_channels=img_channels,
+                is_last=is_last,
+                **block_kwargs,
+            )
+            self.num_ws += block.num_conv + (block.num_torgb if is_last else 0)
+            setattr(self, f"b{res}", block)
+
+    def forward(
+        self, ws: Tensor, noise_mode: str = "random", fused_modconv: bool | None = None, **_: Any
+    ) -> Tensor:
+        """Map `ws` `[N, num_ws, w_dim]` to images `[N, C, R, R]`, nominally in [-1, 1].
+
+        `fused_modconv=None` never fuses: the results agree to rounding, and unfused is faster for
+        all but few-channel networks.
+        """
+        if noise_mode not in NOISE_MODES:
+            raise ValueError(f"noise_mode must be one of {NOISE_MODES}, not {noise_mode!r}")
+        if ws.shape[1:] != (self.num_ws, self.w_dim):
+            raise ValueError(f"ws must be [N, {self.num_ws}, {self.w_dim}], not {list(ws.shape)}")
+        x = img = None
+        start = 0
+        for res in self.block_resolutions:
+            block = getattr(self, f"b{res}")
+            part = ws.narrow(1, start, block.num_conv + block.num_torgb)
+            start += block.num_conv  # torgb shares its latent with the next block's first layer
+            x, img = block(x, img, part, noise_mode=noise_mode, fused_modconv=bool(fused_modconv))
+        assert img is not None
+        return img

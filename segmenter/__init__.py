@@ -1,0 +1,1 @@
+"""Segmentation networks, training, prediction, pseudo-labels, ensembles and metrics."""

@@ -1,0 +1,35 @@
+"""The encoder of a trained segmenter as a feature extractor for FID and KID: no download needed."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from configs.errors import CheckpointError
+from segmenter.models import Model
+from segmenter.networks.sa_unet import MULTIPLE, SAUNet
+
+
+class EncoderFeatures(nn.Module):
+    """[N, 3, H, W] uint8 → [N, num_features] float32: spatial means of every encoder level.
+
+    For SA-UNet 16 + 32 + 64 + 128 = 240 numbers: texture from the fine levels, structure from the
+    bottleneck. Distances in this space compare images of one domain and one teacher only.
+    """
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        network = model.networks[0]
+        if not isinstance(network, SAUNet):
+            raise CheckpointError("features: the teacher must be a sa-unet")
+        self.network = network
+        self.num_features = network.encoder_channels
+
+    @torch.inference_mode()
+    def forward(self, images: Tensor) -> Tensor:
+        x = images.to(next(self.network.parameters()).device).float() / 255
+        height, width = x.shape[-2:]
+        x = F.pad(x, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
+        deep, skips = self.network.encode(x)
+        return torch.cat([level.mean((2, 3)) for level in (*skips, deep)], dim=1)

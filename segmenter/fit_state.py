@@ -1,0 +1,100 @@
+"""What a segmenter's training carries from step to step, and how it is saved and found again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from configs.errors import CheckpointError
+from configs.settings import FitSettings
+from data.checkpoints import (
+    load_strict,
+    newest_checkpoint,
+    pack_optimizer,
+    save_checkpoint,
+    unpack_optimizer,
+)
+from data.log import cut_log
+from data.progress import Progress
+from data.store import SCRATCH
+from segmenter.models import place, read_members
+from segmenter.networks import build
+
+
+@dataclass
+class FitState:
+    """All that a training carries from step to step."""
+
+    network: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: nn.Module | None
+    """Exponential moving average of the weights, if asked for."""
+    step: int = 0
+    best: dict[str, float] = field(default_factory=dict)
+    """Validation figures of the best weights so far, with their step."""
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def judged(self) -> nn.Module:
+        """The weights that are validated and kept."""
+        return self.average or self.network
+
+
+def network_options(settings: FitSettings) -> dict[str, Any]:
+    return {"drop": settings.drop, "block": settings.drop_block}
+
+
+def new_state(settings: FitSettings, start: Path | None, device: torch.device) -> FitState:
+    torch.manual_seed(settings.seed)
+    network = build(settings.network, **network_options(settings))
+    if start is not None:
+        members, _ = read_members(start)
+        if len(members) != 1:
+            raise CheckpointError(f"{start}: an ensemble cannot be trained on; give one network")
+        load_strict(network, members[0][1], start / members[0][0].file)
+    place(network, device)
+    average = None
+    if settings.ema:
+        average = build(settings.network, **network_options(settings))
+        average.load_state_dict(network.state_dict())
+        place(average, device).eval().requires_grad_(False)
+    optimizer: torch.optim.Optimizer
+    if settings.optimizer == "adamw":
+        optimizer = torch.optim.AdamW(
+            network.parameters(), settings.lr, weight_decay=settings.weight_decay
+        )
+    else:
+        optimizer = torch.optim.Adam(network.parameters(), settings.lr, eps=1e-7)  # as Keras
+    return FitState(network, optimizer, average)
+
+
+def save(state: FitState, out: Path) -> None:
+    tensors = {f"network.{k}": v for k, v in state.network.state_dict().items()}
+    tensors |= {f"best.{k}": v for k, v in state.best_weights.items()}
+    if state.average is not None:
+        tensors |= {f"average.{k}": v for k, v in state.average.state_dict().items()}
+    tensors |= pack_optimizer(state.optimizer, "optimizer")
+    save_checkpoint(out / SCRATCH, state.step, tensors, {"best": state.best})
+
+
+def resume(state: FitState, out: Path, progress: Progress) -> None:
+    """Go on from the newest whole checkpoint; the log is cut back to it."""
+    found = newest_checkpoint(out / SCRATCH)
+    if found is not None:
+        state.step, tensors, extra = found
+        state.network.load_state_dict(_part(tensors, "network"))
+        if state.average is not None:
+            state.average.load_state_dict(_part(tensors, "average"))
+        unpack_optimizer(state.optimizer, tensors, "optimizer")
+        state.best, state.best_weights = extra["best"], _part(tensors, "best")
+        progress.message(f"resumed at step {state.step}")
+    cut_log(out, state.step)
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    start = f"{prefix}."
+    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}

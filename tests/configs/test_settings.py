@@ -1,0 +1,111 @@
+"""Settings: what is shipped is sound, what is wrong is said in one line before any work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from configs.errors import ConfigError
+from configs.load import SHIPPED, load, override
+from configs.settings import FitSettings, GeneratorSettings, PipelineConfig
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\nsample: {count: 10}\n")
+    return path
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda p: p.stem)
+def test_what_is_shipped_validates_under_its_own_name(path: Path) -> None:
+    config = load(PipelineConfig, path)
+    assert config.name == path.stem
+    assert load(PipelineConfig, path.stem) == config
+
+
+def test_there_are_the_three_promised() -> None:
+    assert {"quickstart", "drive-cpu", "drive-gpu"} <= {p.stem for p in SHIPPED.glob("*.yaml")}
+
+
+def test_overrides_win_and_leave_the_rest(file: Path) -> None:
+    config = load(PipelineConfig, file, ["sample.psi=0.5", "teacher.augment.flip=false"])
+    assert (config.sample.count, config.sample.psi) == (10, 0.5)
+    assert config.teacher.augment.flip is False
+    assert config.finetune == PipelineConfig.model_validate({}).finetune
+    again = override(PipelineConfig, config, ["sample.count=11"])
+    assert (again.sample.count, again.sample.psi) == (11, 0.5)
+    assert override(PipelineConfig, config, []) is config
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("sampel: {count: 3}", "sampel: unknown key; did you mean `sample`?"),
+        ("teacher: {stepz: 3}", "teacher.stepz: unknown key; did you mean `steps`?"),
+        ("sample: {xyz: 3}", "sample.xyz: unknown key; allowed: count, psi"),
+        ("sample: {count: several}", "sample.count: input should be a valid integer"),
+        ("sample: {count: -3}", "greater than or equal to 1 (found -3)"),
+        ("sample: {count: 1.5}", "sample.count: input should be a valid integer"),
+        ("generator: {resolution: 48}", "resolution must be a power of two, not 48"),
+        ("generator: {batch: 6, mbstd_group: 4}", "mbstd_group 4 must divide batch 6"),
+        ("teacher: {crop: 50}", "crop must be a multiple of 8, not 50"),
+        ("teacher: 3", "teacher: input should be a valid dictionary"),
+        ("name: ../up", "name: string should match pattern"),
+        ("data: {name: dirve}", "data.name: input should be 'phantom', 'drive'"),
+        ("data: {validation_share: 0.6, test_share: 0.5}", "must be below 1"),
+        ("score: {features: inception}", "needs `inception`, the path of the .pt file"),
+        ("- a list", "expected `key: value` lines, found a list"),
+        ("a: [1", "not readable as YAML"),
+        ("a: b: c", "not readable as YAML"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(file: Path, content: str, message: str) -> None:
+    file.write_text(content)
+    with pytest.raises(ConfigError) as error:
+        load(PipelineConfig, file)
+    assert message in str(error.value)
+    assert str(error.value).startswith(f"{file}: ")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("sample.count", "expected key.sub_key=value"),
+        ("=3", "expected key.sub_key=value"),
+        ("name.first=x", "`name` is a value, not a group of settings"),
+        ("sample.count=[", "not readable as YAML"),
+    ],
+)
+def test_a_malformed_override_is_named(file: Path, change: str, message: str) -> None:
+    with pytest.raises(ConfigError, match="--set"):
+        load(PipelineConfig, file, [change])
+    with pytest.raises(ConfigError) as error:
+        load(PipelineConfig, file, [change])
+    assert message in str(error.value)
+
+
+def test_a_missing_file_lists_what_is_shipped(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such config file.*drive-cpu.*quickstart"):
+        load(PipelineConfig, tmp_path / "none.yaml")
+
+
+def test_an_empty_file_means_all_defaults(file: Path) -> None:
+    file.write_text("")
+    assert load(PipelineConfig, file) == PipelineConfig.model_validate({})
+
+
+def test_settings_survive_yaml(tmp_path: Path) -> None:
+    config = load(PipelineConfig, "quickstart")
+    path = tmp_path / "copy.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    assert load(PipelineConfig, path) == config
+
+
+def test_every_setting_tells_what_it_is() -> None:
+    for model in (FitSettings, GeneratorSettings, PipelineConfig):
+        for name, field in model.model_fields.items():
+            assert field.description, f"{model.__name__}.{name}"

@@ -1,0 +1,100 @@
+"""Small datasets made of phantoms, in the official layouts of the real ones."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from data.phantom import Phantom, make_phantom
+from data.splits import CHASE_DB1, DRIVE, STARE_FOLDS, TEST
+
+SIZE = 64
+
+
+@cache
+def phantom(number: int, size: int = SIZE) -> Phantom:
+    """Image `number`; eight at a time are one phantom turned and mirrored, which is cheaper."""
+    whole, turn = divmod(number, 8)
+    made = _made(whole, size)
+
+    def turned(pixels: NDArray[Any]) -> NDArray[Any]:
+        rotated = np.rot90(pixels, turn % 4)
+        return np.ascontiguousarray(rotated[:, ::-1] if turn >= 4 else rotated)
+
+    names = ("image", "mask", "fov", "arteries", "veins")
+    return replace(made, **{name: turned(getattr(made, name)) for name in names})
+
+
+@cache
+def _made(number: int, size: int) -> Phantom:
+    return make_phantom(number, size)
+
+
+def save(path: Path, pixels: NDArray[np.uint8] | NDArray[np.bool_]) -> Path:
+    """Write an image or a mask in the format that the suffix names, `.gz` included."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    array = pixels.astype(np.uint8) * 255 if pixels.dtype == np.bool_ else pixels
+    picture = Image.fromarray(array)
+    if path.suffix == ".gz":
+        memory = io.BytesIO()
+        picture.save(memory, format="PPM")
+        path.write_bytes(gzip.compress(memory.getvalue(), mtime=0))
+    else:
+        picture.save(path)
+    return path
+
+
+def write_drive(root: Path, test_manuals: bool = True) -> Path:
+    """training/ and test/ as in the DRIVE download, whose test part has no manuals."""
+    for split, ids in DRIVE.items():
+        part = "test" if split == TEST else "training"
+        for id_ in ids:
+            made = phantom(int(id_))
+            save(root / part / "images" / f"{id_}_{part}.tif", made.image)
+            save(root / part / "mask" / f"{id_}_{part}_mask.gif", made.fov)
+            if part == "training" or test_manuals:
+                save(root / part / "1st_manual" / f"{id_}_manual1.gif", made.mask)
+            if part == "test" and test_manuals:
+                save(root / part / "2nd_manual" / f"{id_}_manual2.gif", made.veins)
+    return root
+
+
+def write_chase(root: Path) -> Path:
+    """One flat folder, two observers, no FOV."""
+    for number, id_ in enumerate(i for ids in CHASE_DB1.values() for i in ids):
+        made = phantom(number)
+        save(root / f"Image_{id_}.jpg", made.image)
+        save(root / f"Image_{id_}_1stHO.png", made.mask)
+        save(root / f"Image_{id_}_2ndHO.png", made.veins)
+    return root
+
+
+def write_stare(root: Path, gzipped: bool = True) -> Path:
+    """Three folders of PPM, gzipped as they are offered for download; observers ah and vk."""
+    end = ".gz" if gzipped else ""
+    for number, id_ in enumerate(i for ids in STARE_FOLDS for i in ids):
+        made = phantom(number)
+        save(root / "stare-images" / f"{id_}.ppm{end}", made.image)
+        save(root / "labels-ah" / f"{id_}.ah.ppm{end}", made.mask)
+        save(root / "labels-vk" / f"{id_}.vk.ppm{end}", made.veins)
+    return root
+
+
+def write_paired(root: Path, names: Iterable[str] = "abcdefgh", fov: bool = False) -> Path:
+    """images/ and masks/ (and fov/) with equal stems."""
+    for number, name in enumerate(names):
+        made = phantom(number)
+        save(root / "images" / f"{name}.png", made.image)
+        save(root / "masks" / f"{name}.png", made.mask)
+        if fov:
+            save(root / "fov" / f"{name}.png", made.fov)
+    return root

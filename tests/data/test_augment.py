@@ -1,0 +1,180 @@
+"""Augmentation: what it changes, what it must not, and that the generator decides everything."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from dataset_writers import phantom
+from torch import Tensor
+
+from configs.settings import AugmentSettings
+from data.augment import augment, margin
+
+OFF = AugmentSettings(
+    flip=False, rotate_deg=0, scale=0, brightness=0, contrast=0, saturation=0, gamma=0, noise=0
+)
+GEOMETRY = OFF.model_copy(
+    update={"warp_share": 1.0, "flip": True, "rotate_deg": 180.0, "scale": 0.2}
+)
+COLOUR = AugmentSettings(flip=False, rotate_deg=0, scale=0)
+
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+def only(**changes: float) -> AugmentSettings:
+    return OFF.model_copy(update={"warp_share": 1.0, **changes})
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def batch() -> Batch:
+    """Six phantoms: images, hard masks, FOVs."""
+    made = [phantom(number, 96) for number in range(6)]
+    images = (
+        torch.stack([torch.from_numpy(m.image) for m in made]).permute(0, 3, 1, 2).float() / 255
+    )
+    masks = torch.stack([torch.from_numpy(m.mask) for m in made])[:, None].float()
+    fov = torch.stack([torch.from_numpy(m.fov) for m in made])[:, None].float()
+    return images.contiguous(), masks, fov
+
+
+def same(a: Batch, b: Batch) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_identity_when_all_is_off(batch: Batch) -> None:
+    assert same(augment(*batch, OFF, seeded()), batch)
+
+
+def test_the_generator_decides(batch: Batch) -> None:
+    settings = AugmentSettings()
+    torch.manual_seed(1)
+    first = augment(*batch, settings, seeded(3))
+    torch.manual_seed(2)
+    assert same(first, augment(*batch, settings, seeded(3)))
+    assert not same(first, augment(*batch, settings, seeded(4)))
+
+
+def test_inputs_are_left_alone(batch: Batch) -> None:
+    copies = tuple(x.clone() for x in batch)
+    augment(*batch, AugmentSettings(), seeded())
+    assert same(batch, copies)  # type: ignore[arg-type]
+
+
+def symmetries(x: Tensor) -> list[Tensor]:
+    """The eight mirrored and quarter-turned copies of [..., H, W], H = W."""
+    turned = [x.rot90(k, (-2, -1)) for k in range(4)]
+    return turned + [y.flip(-1) for y in turned]
+
+
+def test_flips_are_exact_and_alike_for_all_three(batch: Batch) -> None:
+    seen = set()
+    for seed in range(8):
+        found = augment(*batch, only(flip=True), seeded(seed))
+        for n in range(6):
+            variants = zip(*(symmetries(x[n]) for x in batch), strict=True)
+            one = tuple(x[n] for x in found)
+            equal = [all(map(torch.equal, one, wanted)) for wanted in variants]
+            assert any(equal), "an image is not a mirror image of what it was"
+            seen.add(equal.index(True))
+    assert len(seen) >= 4
+
+
+def test_mask_moves_with_the_image(batch: Batch) -> None:
+    _, masks, fov = batch
+    drawn = masks.repeat(1, 3, 1, 1)
+    images, targets, _ = augment(drawn, masks, fov, GEOMETRY, seeded())
+    assert ((images[:, :1] > 0.5) == (targets > 0.5)).float().mean() > 0.985
+
+
+def test_fov_moves_with_the_image(batch: Batch) -> None:
+    _, masks, fov = batch
+    images, _, moved = augment(fov.repeat(1, 3, 1, 1), masks, fov, GEOMETRY, seeded())
+    assert ((images[:, :1] > 0.5) == (moved > 0.5)).float().mean() > 0.985
+
+
+@pytest.mark.parametrize("settings", [AugmentSettings(), GEOMETRY, COLOUR])
+def test_hard_masks_stay_hard(batch: Batch, settings: AugmentSettings) -> None:
+    for seed in range(4):
+        images, targets, fov = augment(*batch, settings, seeded(seed))
+        assert set(targets.unique().tolist()) <= {0.0, 1.0}
+        assert set(fov.unique().tolist()) <= {0.0, 1.0}
+        assert 0 <= images.min() <= images.max() <= 1
+
+
+def test_hard_masks_keep_their_area(batch: Batch) -> None:
+    _, targets, _ = augment(*batch, only(rotate_deg=180.0), seeded())
+    assert targets.sum() == pytest.approx(batch[1].sum().item(), rel=0.06)
+
+
+def test_soft_labels_stay_soft(batch: Batch) -> None:
+    images, masks, fov = batch
+    soft = torch.nn.functional.avg_pool2d(masks, 3, 1, 1)
+    _, targets, _ = augment(images, soft, fov, GEOMETRY, seeded())
+    assert len(targets.unique()) > 100
+    assert 0 <= targets.min() <= targets.max() <= 1
+
+
+def test_outside_the_input_all_is_zero() -> None:
+    ones = torch.ones(16, 1, 40, 40)
+    images, targets, fov = augment(
+        ones.repeat(1, 3, 1, 1), ones, ones, only(rotate_deg=180.0), seeded(2)
+    )
+    empty = fov == 0
+    assert empty.any()
+    assert targets[empty].max() == 0
+    assert images[(torch.nn.functional.max_pool2d(fov, 7, 1, 3) == 0).expand_as(images)].sum() == 0
+
+
+@pytest.mark.parametrize("settings", [GEOMETRY, AugmentSettings(), OFF, only(rotate_deg=20.0)])
+@pytest.mark.parametrize("size", [32, 33])
+def test_a_margin_leaves_no_empty_corner(settings: AugmentSettings, size: int) -> None:
+    side = margin(size, settings)
+    ones = torch.ones(24, 1, side, side)
+    images, targets, fov = augment(
+        ones.repeat(1, 3, 1, 1), ones, ones, settings, seeded(), size=size
+    )
+    assert images.shape == (24, 3, size, size)
+    assert fov.min() == targets.min() == 1
+    assert images.min() > 0.3
+
+
+def test_without_resampling_the_margin_is_cut_off_the_middle(batch: Batch) -> None:
+    found = augment(*batch, OFF, seeded(), size=40)
+    assert same(found, tuple(x[..., 28:68, 28:68] for x in batch))  # type: ignore[arg-type]
+
+
+def test_rotation_keeps_shapes_in_oblong_images() -> None:
+    y, x = torch.meshgrid(torch.arange(60), torch.arange(100), indexing="ij")
+    disc = (((y - 29.5) ** 2 + (x - 49.5) ** 2) < 400).float().expand(6, 1, 60, 100)
+    _, turned, _ = augment(
+        disc.repeat(1, 3, 1, 1), disc, torch.ones_like(disc), only(rotate_deg=180.0), seeded()
+    )
+    assert (turned - disc).abs().mean() < 0.01
+
+
+def test_colour_changes_stay_inside_the_field_of_view(batch: Batch) -> None:
+    images, targets, fov = augment(*batch, COLOUR, seeded())
+    outside = (batch[2] == 0).expand_as(images)
+    assert torch.equal(images[outside], batch[0][outside])
+    assert (images[~outside] - batch[0][~outside]).abs().mean() > 0.01
+    assert torch.equal(targets, batch[1])
+    assert torch.equal(fov, batch[2])
+
+
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "gamma", "noise"])
+def test_every_colour_change_works_alone(batch: Batch, name: str) -> None:
+    changed, _, _ = augment(*batch, only(**{name: 0.2}), seeded())
+    shifts = (changed - batch[0]).abs().mean(dim=(1, 2, 3))
+    assert (shifts > 0).all()
+    assert len(shifts.unique()) == 6  # each image in its own way
+
+
+def test_saturation_keeps_brightness(batch: Batch) -> None:
+    images = batch[0] * 0.5 + 0.2  # far from both ends
+    changed, _, _ = augment(images, batch[1], batch[2], only(saturation=0.3), seeded())
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    assert ((changed - images) * weights).sum(dim=1).abs().max() < 1e-4

@@ -1,0 +1,226 @@
+"""`check` proves a dataset sound, and names the file of whatever is not."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dataset_writers import phantom, save, write_chase, write_drive, write_paired
+
+from configs.errors import DataError
+from configs.settings import DataSettings
+from data.check import Problem, Report, check
+from data.datasets import load
+from data.items import Dataset, Item
+
+
+def check_paired(root: Path) -> Report:
+    return check(load("paired", root))
+
+
+def only_problem(report: Report) -> Problem:
+    assert len(report.problems) == 1, [str(p) for p in report.problems]
+    return report.problems[0]
+
+
+def test_sound_dataset(tmp_path: Path) -> None:
+    report = check_paired(write_paired(tmp_path, fov=True))
+    assert report.problems == []
+    assert sum(line["images"] for line in report.splits()) == 8
+    row = report.rows[0]
+    assert (row.height, row.width) == (64, 64)
+    made = phantom("abcdefgh".index(row.id))
+    assert row.vessel_share == pytest.approx(made.mask[made.fov].mean(), abs=1e-6)
+    assert row.fov == "file"
+    report.raise_first()
+    assert json.loads(json.dumps(report.to_dict()))["splits"][0]["sizes"] == ["64×64"]
+
+
+def test_observers_and_derived_fov_are_reported(tmp_path: Path) -> None:
+    report = check(load("chase-db1", write_chase(tmp_path)))
+    assert report.errors == []
+    test = report.splits()[2]
+    assert test["images"] == test["labelled"] == 8
+    assert test["observers"] == ["1st", "2nd"]
+    assert test["fov"] == ["derived"]
+    assert 0.04 < test["vessel_share"] < 0.2
+
+
+def cut(root: Path) -> str:
+    path = root / "images/c.png"
+    path.write_bytes(path.read_bytes()[:900])
+    return "images/c.png: .*truncated"
+
+
+def other_size(root: Path) -> str:
+    save(root / "masks/c.png", phantom(2).mask[:60])
+    return r"masks/c\.png: found 60×64 .*expected 64×64"
+
+
+def empty(root: Path) -> str:
+    save(root / "masks/c.png", np.zeros((64, 64), np.uint8))
+    return r"masks/c\.png: the vessel mask is empty"
+
+
+def missing(root: Path) -> str:
+    (root / "masks/c.png").unlink()
+    return r"images/c\.png: found no vessel mask for identifier 'c'"
+
+
+def inverted(root: Path) -> str:
+    save(root / "masks/c.png", ~phantom(2).mask)
+    return r"masks/c\.png: \d\d% of the mask is vessel"
+
+
+def photograph(root: Path) -> str:
+    shutil.copy(root / "images/c.png", root / "masks/c.png")
+    return r"masks/c\.png: found \d+ grey values in a mask"
+
+
+def fov_of_other_size(root: Path) -> str:
+    save(root / "fov/c.png", phantom(2).fov[:, :50])
+    return r"fov/c\.png: found 64×50 .*expected 64×64"
+
+
+def empty_fov(root: Path) -> str:
+    save(root / "fov/c.png", np.zeros((64, 64), np.uint8))
+    return r"fov/c\.png: the field of view is empty"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [cut, other_size, empty, missing, inverted, photograph, fov_of_other_size, empty_fov],
+    ids=lambda damage: damage.__name__,
+)
+def test_errors_name_the_file_in_one_line(tmp_path: Path, damage: Callable[[Path], str]) -> None:
+    message = damage(write_paired(tmp_path, fov=True))
+    report = check_paired(tmp_path)
+    assert any(re.search(message, str(error)) for error in report.errors)
+    with pytest.raises(DataError, match=message) as caught:
+        report.raise_first()
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_further_errors_are_counted(tmp_path: Path) -> None:
+    write_paired(tmp_path)
+    for name in "abc":
+        save(tmp_path / f"masks/{name}.png", np.zeros((64, 64), np.uint8))
+    with pytest.raises(DataError, match=r"is empty.*and 2 more"):
+        check_paired(tmp_path).raise_first()
+
+
+def test_truncated_tiff(tmp_path: Path) -> None:
+    write_drive(tmp_path)
+    path = tmp_path / "training/images/30_training.tif"
+    path.write_bytes(path.read_bytes()[:2000])
+    problem = only_problem(check(load("drive", tmp_path)))
+    assert problem.severity == "error"
+    assert problem.file == str(path)
+
+
+def test_missing_image_of_an_official_list(tmp_path: Path) -> None:
+    write_drive(tmp_path)
+    (tmp_path / "training/images/30_training.tif").unlink()
+    problem = only_problem(check(load("drive", tmp_path)))
+    assert problem.file.endswith("30_training.tif")
+    assert "no such file" in problem.sentence
+
+
+def test_slightly_grey_mask_is_a_warning(tmp_path: Path) -> None:
+    write_paired(tmp_path)
+    grey = phantom(2).mask.astype(np.uint8) * 255
+    grey[30, 30] = 90
+    save(tmp_path / "masks/c.png", grey)
+    problem = only_problem(check_paired(tmp_path))
+    assert problem.severity == "warning"
+    assert problem.file.endswith("masks/c.png")
+
+
+def test_vessels_outside_the_field_of_view_are_a_warning(tmp_path: Path) -> None:
+    write_paired(tmp_path, fov=True)
+    small = phantom(2).fov.copy()
+    small[:, 32:] = False
+    save(tmp_path / "fov/c.png", small)
+    problem = only_problem(check_paired(tmp_path))
+    assert problem.severity == "warning"
+    assert "outside the field of view" in problem.sentence
+
+
+def test_official_drive_download(tmp_path: Path) -> None:
+    report = check(load("drive", write_drive(tmp_path, test_manuals=False)))
+    problem = only_problem(report)
+    assert problem.severity == "warning"
+    assert "cannot" in problem.sentence or "not scored" in problem.sentence
+    assert report.splits()[2]["labelled"] == 0
+
+
+def test_drive_with_some_test_manuals_missing_is_an_error(tmp_path: Path) -> None:
+    write_drive(tmp_path)
+    for name in ("1st_manual/07_manual1.gif", "2nd_manual/07_manual2.gif"):
+        (tmp_path / "test" / name).unlink()
+    problem = only_problem(check(load("drive", tmp_path)))
+    assert problem.severity == "error"
+    assert "07_test.tif" in problem.file
+
+
+def items(root: Path, *places: tuple[str, str, int]) -> Dataset:
+    """Items (id, split, number of the phantom), each with a reference mask."""
+    made = []
+    for id_, split, number in places:
+        image = save(root / split / f"{id_}.png", phantom(number).image)
+        mask = save(root / split / f"{id_}_mask.png", phantom(number).mask)
+        made.append(Item(id_, split, image, {"1st": mask}))
+    return Dataset("made", root, tuple(made))
+
+
+def test_duplicate_within_a_split_is_a_warning(tmp_path: Path) -> None:
+    dataset = items(tmp_path, ("a", "train", 0), ("b", "train", 0), ("c", "validation", 1))
+    problem = only_problem(check(dataset))
+    assert problem.severity == "warning"
+    assert "a.png" in problem.sentence
+    assert problem.file.endswith("b.png")
+
+
+def test_overlap_of_splits_by_pixels_is_an_error_in_any_format(tmp_path: Path) -> None:
+    dataset = items(
+        tmp_path, ("a", "train", 0), ("b", "validation", 1), ("c", "test", 2), ("d", "test", 3)
+    )
+    other = save(tmp_path / "test/c.tif", phantom(0).image)  # a's pixels, other bytes
+    copied = Item("c", "test", other, dataset.items[2].masks)
+    report = check(Dataset("made", tmp_path, (*dataset.items[:2], copied, dataset.items[3])))
+    problem = only_problem(report)
+    assert problem.severity == "error"
+    assert problem.file.endswith("c.tif")
+    assert "test and train overlap" in problem.sentence
+
+
+def test_overlap_of_splits_by_id_is_an_error(tmp_path: Path) -> None:
+    dataset = items(tmp_path, ("a", "train", 0), ("b", "validation", 1), ("a", "test", 2))
+    problem = only_problem(check(dataset))
+    assert problem.severity == "error"
+    assert "'a' occurs twice" in problem.sentence
+
+
+def test_no_validation_image_is_an_error(tmp_path: Path) -> None:
+    problem = only_problem(check(items(tmp_path, ("a", "train", 0))))
+    assert "found no validation image" in problem.sentence
+
+
+def test_phantoms_are_sound() -> None:
+    settings = DataSettings.model_validate(
+        {"phantom": {"train": 2, "validation": 1, "test": 1, "size": 64}}
+    )
+    assert check(load("phantom", settings=settings)).problems == []
+
+
+def test_data_is_cheap_to_import() -> None:
+    code = "import data.check, data.prepare, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

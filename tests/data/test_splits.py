@@ -1,0 +1,82 @@
+"""Splits: explicit lists of the public sets, and hashes that never move an image."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from configs.errors import DataError
+from data.splits import CHASE_DB1, DRIVE, STARE_FOLDS, by_hash, stare
+
+
+@pytest.mark.parametrize(
+    ("parts", "sizes"),
+    [(DRIVE, (16, 4, 20)), (CHASE_DB1, (16, 4, 8)), *((stare(k), (13, 3, 4)) for k in range(5))],
+)
+def test_public_sets_are_disjoint(
+    parts: dict[str, tuple[str, ...]], sizes: tuple[int, ...]
+) -> None:
+    assert tuple(len(parts[name]) for name in ("train", "validation", "test")) == sizes
+    assert len({id_ for ids in parts.values() for id_ in ids}) == sum(sizes)
+
+
+def test_the_lists_are_the_official_ones() -> None:
+    assert DRIVE["test"][0] == "01"
+    assert DRIVE["test"][-1] == "20"
+    assert DRIVE["train"][0] == "21"
+    assert DRIVE["validation"] == ("37", "38", "39", "40")
+    assert CHASE_DB1["train"][:2] == ("01L", "01R")
+    assert CHASE_DB1["test"][0] == "11L"
+
+
+def test_no_child_has_an_eye_on_either_side() -> None:
+    children = {name: {id_[:2] for id_ in ids} for name, ids in CHASE_DB1.items()}
+    assert not children["train"] & children["validation"]
+    assert not children["train"] & children["test"]
+
+
+def test_every_stare_image_is_tested_once() -> None:
+    assert len({id_ for four in STARE_FOLDS for id_ in four}) == 20
+
+
+IDS = st.sets(st.text("abcdef0123456789_-", min_size=1, max_size=8), min_size=3, max_size=60)
+SHARES = st.floats(0.05, 0.45)
+
+
+@settings(max_examples=40, deadline=None)
+@given(IDS, SHARES, SHARES)
+def test_hashed_splits_are_whole_and_never_empty(
+    ids: set[str], validation: float, test: float
+) -> None:
+    parts = by_hash(ids, validation, test)
+    assert sorted(id_ for members in parts.values() for id_ in members) == sorted(ids)
+    assert all(parts.values())
+    assert parts == by_hash(sorted(ids, reverse=True), validation, test)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sets(st.integers(0, 9999), min_size=40, max_size=80), st.integers(0, 9999))
+def test_a_new_image_moves_no_old_one(numbers: set[int], new: int) -> None:
+    old = {f"image{n}" for n in numbers}
+    before, after = by_hash(old, 0.2, 0.2), by_hash(old | {f"image{new}"}, 0.2, 0.2)
+    if all(len(members) > 1 for members in before.values()):
+        assert set(before["test"]) <= set(after["test"])
+        assert set(before["train"]) <= set(after["train"])
+
+
+def test_shares_are_met_on_average() -> None:
+    parts = by_hash((f"image{n}" for n in range(4000)), 0.25, 0.2)
+    assert len(parts["test"]) == pytest.approx(800, rel=0.1)
+    assert len(parts["validation"]) == pytest.approx(800, rel=0.1)
+
+
+def test_no_test_when_none_is_asked_for() -> None:
+    assert not by_hash("abcdefgh", 0.2, 0.0)["test"]
+
+
+def test_two_images_are_one_and_one_and_fewer_are_refused() -> None:
+    parts = by_hash("ab", 0.2, 0.2)
+    assert len(parts["train"]) == len(parts["validation"]) == 1
+    with pytest.raises(DataError, match=r"found 1 image.*at least 2"):
+        by_hash("a", 0.2, 0.2)

@@ -1,0 +1,118 @@
+"""Prefect's server, a process worker and the deployments of prefect.yaml, as the README has it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import REPOSITORY, environment, family, free_port, overrides, record, run, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> dict[str, str]:
+    """Loopback, a free port, a Prefect home of its own. The working folder is the repository."""
+    port = str(free_port())
+    api = f"http://127.0.0.1:{port}/api"
+    return environment(tmp_path / "home", PREFECT_SERVER_API_PORT=port, PREFECT_API_URL=api)
+
+
+def start(command: list[str], env: dict[str, str], log: Path) -> subprocess.Popen[str]:
+    with log.open("w") as output:
+        return subprocess.Popen(
+            command, env=env, cwd=REPOSITORY, stdout=output, stderr=output, text=True,
+            start_new_session=True,
+        )  # fmt: skip
+
+
+def readme_block() -> str:
+    """The commands that the README gives for a server, a worker and a deployment."""
+    blocks = re.findall(r"```bash\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    [block] = [b for b in blocks if "prefect server start" in b]
+    return str(block)
+
+
+@pytest.fixture
+def stopped(env: dict[str, str], tmp_path: Path) -> Iterator[list[subprocess.Popen[str]]]:
+    """Shells whose background jobs, and the server they started, end with the test."""
+    shells: list[subprocess.Popen[str]] = []
+    yield shells
+    run(["prefect", "server", "stop"], env, tmp_path)
+    for shell in shells:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(shell.pid, signal.SIGKILL)
+
+
+def test_deployments_run_as_the_readme_writes_it(
+    used_again: Path,
+    env: dict[str, str],
+    stopped: list[subprocess.Popen[str]],
+    tmp_path: Path,
+) -> None:
+    script = readme_block().replace("4200", env["PREFECT_SERVER_API_PORT"]).rstrip()
+    assert script.endswith("prefect deployment run 'augmentation-pipeline/quickstart' --watch")
+    changes = [*overrides(), "evaluate.bootstrap=101"]  # so that one stage is really run
+    script += parameters(changes, used_again)
+    log = tmp_path / "log.txt"
+    shell = start(["bash", "-ec", script], env, log)
+    stopped.append(shell)
+    assert shell.wait(500) == 0, log.read_text()
+    told = record(used_again)
+    assert told["status"] == "completed"
+    assert [s["kind"] for s in told["steps"] if not s["reused"]] == ["segmenter.evaluate"]
+    assert "test scores" in log.read_text()  # what a step says reaches the run's log
+
+    again = "prefect deployment run 'augmentation-pipeline/quickstart' --watch"
+    again += parameters(["sample.cuont=3"], used_again)
+    said = run(["bash", "-c", again], env, REPOSITORY)
+    assert said.returncode == 1
+    assert "BadInput" in said.stdout, said.stderr
+    assert "did you mean `count`?" in log.read_text()
+    found = artifact_keys(env)
+    assert {"test-scores", "samples-grid", "pseudo-labels", "report"} <= found
+
+
+def parameters(changes: list[str], workspace: Path) -> str:
+    """The rest of the command line, for a shell."""
+    given = [f"overrides={json.dumps(changes)}", f"workspace={workspace}"]
+    return "".join(f" --param {shlex.quote(p)}" for p in given)
+
+
+def artifact_keys(env: dict[str, str]) -> set[str]:
+    """Asked by Prefect's own client: the server refuses what carries no CSRF token."""
+    code = (
+        "from prefect.client.orchestration import get_client\n"
+        "with get_client(sync_client=True) as client:\n"
+        "    print(*(artifact.key for artifact in client.read_artifacts()))\n"
+    )
+    return set(run([sys.executable, "-c", code], env, REPOSITORY).stdout.split())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_serve_is_one_command_and_leaves_nothing_behind(
+    number: signal.Signals, env: dict[str, str], tmp_path: Path
+) -> None:
+    port = env["PREFECT_SERVER_API_PORT"]
+    log = tmp_path / "serve.txt"
+    process = start(["vesselforge", "serve", "--port", port], env, log)
+    try:
+        until(lambda: "serving http://127.0.0.1:" in log.read_text(), every=0.2)
+        relatives = family(process.pid)
+        assert len(relatives) >= 3
+        process.send_signal(number)
+        status = process.wait(60)
+        assert status == (0 if number != signal.SIGKILL else -9), log.read_text()
+        until(lambda: not any(family(pid) for pid in relatives), 60, every=0.1)
+    finally:
+        process.kill()

@@ -1,0 +1,129 @@
+"""`vesselforge run` from nothing, again, and after every kind of murder."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import contents, environment, family, record, run, running, tiny, until
+from conftest import Undisturbed
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_run_ends_with_table_report_and_record(undisturbed: Undisturbed) -> None:
+    shown = undisturbed.said.stdout
+    for name in ("teacher", "student", "ensemble", "F1", "AUC", "report.html"):
+        assert name in shown
+    page = undisturbed.workspace / "runs" / "quickstart" / "report.html"
+    assert shown.splitlines()[-1] == f"report: {page}"
+    assert "</html>" in page.read_text()
+    told = record(undisturbed.workspace)
+    assert told["status"] == "completed"
+    assert not any(step["reused"] for step in told["steps"])
+    assert (page.parent / "config.yaml").is_file()
+    assert "Traceback" not in undisturbed.said.stderr
+
+
+def test_a_second_run_reuses_everything_and_loads_no_torch(
+    used_again: Path, home: Path, tmp_path: Path
+) -> None:
+    before = contents(used_again)
+    page = used_again / "runs" / "quickstart" / "report.html"
+    written = page.stat().st_mtime_ns
+    code = (
+        "import sys\nfrom flows.cli import main\n"
+        "try:\n    main()\nfinally:\n"
+        "    heavy = [m for m in ('torch', 'matplotlib') if m in sys.modules]\n"
+        "    print('loaded:', *heavy, file=sys.stderr)\n"
+    )
+    command = [sys.executable, "-c", code, *tiny("run", used_again, "--json")[1:]]
+    said = run(command, environment(home), tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert json.loads(said.stdout)["metrics"]["models"].keys() == {"teacher", "student", "ensemble"}
+    told = record(used_again)
+    assert all(step["reused"] for step in told["steps"])
+    assert sum(step["seconds"] for step in told["steps"]) < 5
+    assert contents(used_again) == before
+    assert page.stat().st_mtime_ns == written
+    assert said.stderr.splitlines()[-1] == "loaded:"
+
+
+MURDERS = (
+    ("segmenter.train/*.partial/checkpoint/step-*2.safetensors", "teacher"),
+    ("generator.train/*.partial/checkpoint/step-*4.safetensors", "generator"),
+    ("generator.sample/*.partial/images/seed*5.png", "samples"),
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+@pytest.mark.timeout(600)
+def test_killed_runs_go_on_and_end_with_the_same_bytes(
+    undisturbed: Undisturbed, home: Path, tmp_path: Path
+) -> None:
+    workspace, env = tmp_path / "workspace", environment(home)
+    finished: dict[str, int] = {}
+    for trace, step in MURDERS:
+        with running(tiny("run", workspace), env, tmp_path) as victim:
+            until(lambda t=trace: list((workspace / "store").glob(t)), 200, every=0.002)
+            relatives = family(victim.pid)
+            victim.send_signal(signal.SIGKILL)
+            victim.wait()
+            until(lambda r=relatives: not any(family(pid) for pid in r), 20)
+        told = record(workspace)
+        assert told["status"] == "running"  # it had no time to say otherwise
+        assert step not in [s["step"] for s in told["steps"]]
+        assert all(s["reused"] for s in told["steps"] if f"{s['kind']}/{s['digest']}" in finished)
+        finished = made_at(workspace)
+    said = run(tiny("run", workspace), env, tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert contents(workspace) == contents(undisturbed.workspace)
+    now = made_at(workspace)
+    assert {name: now[name] for name in finished} == finished  # nothing was done twice
+    assert "resumed" in said.stderr + (tmp_path / "output.txt").read_text()
+
+
+def made_at(workspace: Path) -> dict[str, int]:
+    """kind/digest of every finished artifact → when its folder was last written to."""
+    found = (workspace / "store").glob("*/*/manifest.json")
+    return {f"{p.parts[-3]}/{p.parts[-2]}": p.stat().st_mtime_ns for p in found}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_request_to_stop_saves_and_says_how_to_go_on(
+    number: signal.Signals, home: Path, tmp_path: Path
+) -> None:
+    workspace = tmp_path / "workspace"
+    command = tiny("run", workspace, "--set", "teacher.steps=5000")
+    with running(command, environment(home), tmp_path) as process:
+        trace = "segmenter.train/*.partial/checkpoint/step-*.safetensors"
+        until(lambda: list((workspace / "store").glob(trace)), 200)
+        relatives = family(process.pid)
+        process.send_signal(number)
+        assert process.wait(60) == 130
+        until(lambda: not any(family(pid) for pid in relatives), 20)
+    last = (tmp_path / "output.txt").read_text().splitlines()[-1]
+    assert "the same command goes on" in last
+    told = record(workspace)
+    assert told["status"] == "interrupted"
+    assert told["steps"][-1]["kind"] == "data.prepare"
+
+
+def test_a_configured_server_is_used(used_again: Path, home: Path, tmp_path: Path) -> None:
+    code = (
+        "import subprocess, sys\nfrom flows.embedded import embedded_server\nimport os\n"
+        "with embedded_server() as url:\n"
+        "    done = subprocess.run(sys.argv[1:], env=os.environ | {'PREFECT_API_URL': url})\n"
+        "    print(url, file=sys.stderr)\nsys.exit(done.returncode)\n"
+    )
+    command = [sys.executable, "-c", code, *tiny("run", used_again)]
+    said = subprocess.run(
+        command, env=environment(home), cwd=tmp_path, capture_output=True, text=True, timeout=200
+    )
+    assert said.returncode == 0, said.stderr
+    url = said.stderr.splitlines()[-1].removesuffix("/api")
+    assert f"(Prefect at {url})" in said.stderr

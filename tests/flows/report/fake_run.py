@@ -1,0 +1,284 @@
+"""A made-up finished run: a small store of generated pictures and plausible numbers.
+
+Scores are counted from made-up predictions, so that they are consistent with one another.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fake_files import as_csv, as_json, as_lines, file_name, put
+from fake_pictures import (
+    METRICS,
+    SIZE,
+    counts_of,
+    disc,
+    figures_of,
+    fundus,
+    interval_of,
+    png,
+    predicted,
+    sheet,
+)
+from PIL import Image, ImageFilter
+
+from configs.settings import PipelineConfig
+from data.store import Store, write_json
+
+
+@dataclass
+class FakeRun:
+    """skill: share of vessel pixels that each model gets right, a little noise aside."""
+
+    workspace: Path
+    skill: dict[str, float] = field(
+        default_factory=lambda: {"teacher": 0.80, "student": 0.84, "ensemble": 0.85}
+    )
+    reference: bool = True
+    rounds: int = 1
+    status: str = "completed"
+    missing: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ("01_test", "02_test", "03_test", "04_test", "05_test", "06_test")
+    record: dict[str, Any] = field(default_factory=dict)
+    folder: Path = Path()
+
+    @property
+    def store(self) -> Store:
+        return Store(self.workspace)
+
+    def build(self) -> FakeRun:
+        """Write store and run.json."""
+        artifacts: dict[str, Any] = {
+            "development": self._images("development"),
+            "test": self._images("test"),
+        }
+        teacher = artifacts["teacher"] = self._training("teacher", 600, 0.78)
+        artifacts["rounds"] = [self._round(n, teacher) for n in range(1, self.rounds + 1)]
+        artifacts["ensemble"] = self._put(
+            "segmenter.ensemble",
+            "ensemble",
+            {
+                "ensemble.json": as_json(
+                    {"members": [{"network": "sa-unet"}] * 2, "parameters": 1077414}
+                )
+            },
+            {"validation": {"f1": 0.803, "auc": 0.968, "threshold": 0.47}, "members": 2},
+            {"teacher": teacher[1], "student": artifacts["rounds"][-1]["student"][1]},
+        )
+        artifacts["evaluation"] = self._evaluation(artifacts)
+        self._write_record(artifacts)
+        return self
+
+    def _write_record(self, artifacts: dict[str, Any]) -> None:
+        flat = {**artifacts, **{k: v for r in artifacts["rounds"] for k, v in r.items()}}
+        for name in self.missing:
+            artifacts.pop(name, None)
+            for round_ in artifacts.get("rounds", []):
+                round_.pop(name, None)
+        self.folder = self.workspace / "runs" / "fake"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.record = {
+            "name": "fake",
+            "config": PipelineConfig.model_validate({"name": "fake"}).model_dump(mode="json"),
+            "started": "2026-01-05T10:00:00Z",
+            "finished": "2026-01-05T10:05:12Z",
+            "seconds": 312.4,
+            "status": self.status,
+            "message": ""
+            if self.status == "completed"
+            else "generator: loss is no longer a number",
+            "steps": [
+                {"step": n, "kind": v[0], "digest": v[1], "reused": i < 2, "seconds": 7.5 * i}
+                for i, (n, v) in enumerate(flat.items())
+                if isinstance(v, list) and n != "rounds" and n not in self.missing
+            ],
+            "artifacts": artifacts,
+        }
+        write_json(self.folder / "run.json", self.record)
+
+    def _put(
+        self,
+        kind: str,
+        name: str,
+        files: dict[str, bytes],
+        metrics: dict[str, Any],
+        inputs: dict[str, str] | None = None,
+        settings: dict[str, Any] | None = None,
+    ) -> list[str]:
+        return put(self.store, kind, name, files, metrics, inputs, settings)
+
+    def _images(self, part: str) -> list[str]:
+        test = part == "test"
+        ids = self.ids if test else tuple(f"{i}_training" for i in range(21, 31))
+        labelled = self.reference or not test
+        files, items, rows = {}, [], []
+        for number, id_ in enumerate(ids):
+            image, mask = fundus(number + 100 * test)
+            name = f"{number:02d}.png"
+            files |= {f"images/{name}": png(image), f"masks/{name}": png(mask * 255)}
+            split = "test" if test else "train" if number < 8 else "validation"
+            items.append({"id": id_, "split": split, "image": f"images/{name}"})
+            items[-1]["mask"] = f"masks/{name}" if labelled else None
+            rows.append({"id": id_, "split": split, "height": SIZE, "width": SIZE})
+            rows[-1] |= {"vessel_share": round(float(mask.mean()), 4), "sha256": "ab" * 32}
+        splits = [
+            {"split": s, "images": n, "labelled": n * labelled, "sizes": ["96×96"]}
+            for s, n in Counter(item["split"] for item in items).items()
+        ]
+        problem = {"severity": "warning", "file": "mask/03.png", "sentence": "found 4 grey values"}
+        check = {"name": "fake", "splits": splits, "images": rows, "problems": [problem]}
+        files |= {
+            "index.json": as_json({"name": "fake", "items": items}),
+            "check.json": as_json(check),
+        }
+        return self._put("data.prepare", part, files, {"images": {split: len(ids)}})
+
+    def _training(
+        self, name: str, steps: int, f1: float, inputs: dict[str, str] | None = None
+    ) -> list[str]:
+        rng, log = np.random.default_rng(steps), []
+        for step in range(10, steps + 1, 10):
+            loss = 0.9 * np.exp(-step / 150) + 0.35 + rng.normal(0, 0.02)
+            log.append({"step": step, "loss": round(loss, 5), "lr": 2e-3 * (1 - step / steps)})
+            if step % 100 == 0:
+                reached = f1 - 0.25 * np.exp(-step / 120)
+                figures = {"f1": round(reached, 4), "auc": 0.96, "threshold": 0.46}
+                log.append({"step": step, "validation": figures})
+        model = {"members": [{"network": "sa-unet"}], "threshold": 0.46, "parameters": 538707}
+        files = {"log.jsonl": as_lines(log), "model.json": as_json(model)}
+        best = {"f1": f1, "auc": 0.966, "threshold": 0.46}
+        metrics = {"validation": best, "best_step": steps - 100, "steps": steps}
+        return self._put("segmenter.train", name, files, metrics, inputs)
+
+    def _round(self, number: int, teacher: list[str]) -> dict[str, Any]:
+        generator = self._generator(number)
+        samples = self._put(
+            "generator.sample",
+            f"samples {number}",
+            {"grid.png": png(sheet(900, 28)), "index.json": as_json({"name": "s", "items": []})},
+            {},
+            {"generator": generator[1]},
+        )
+        score = {"fid": 61.37, "kid_mean": 0.0412, "kid_std": 0.0051, "kid_floor_mean": 0.0009}
+        score |= {"kid_floor_std": 0.0012, "features": "teacher", "real": 256, "synthetic": 64}
+        labelled = self._labels(number, samples, teacher)
+        pretrained = self._training(f"pretrained {number}", 500, 0.71, {"images": labelled[1]})
+        return {
+            "generator": generator,
+            "samples": samples,
+            "score": self._put("generator.score", f"{number}", {}, score, {"samples": samples[1]}),
+            "labelled": labelled,
+            "pretrained": pretrained,
+            "student": self._training(f"student {number}", 400, 0.79, {"start": pretrained[1]}),
+            "kept": number == 1,
+        }
+
+    def _generator(self, number: int) -> list[str]:
+        rng, log = np.random.default_rng(number), []
+        for step in range(16, 1250, 16):
+            log.append({"step": step, "kimg": step * 8 / 1000})
+            log[-1] |= {"loss_g": 1.1 + 0.3 * rng.random(), "loss_d": 1.0 + 0.2 * rng.random()}
+            log[-1] |= {
+                "scores_real": 0.4 + 0.2 * rng.random(),
+                "scores_fake": -0.6 + 0.2 * rng.random(),
+            }
+            log[-1] |= {"r1_penalty": 0.02 * rng.random(), "path_penalty": 0.01 * rng.random()}
+            log[-1] |= {"p": step / 12500, "r_t": 0.5 + 0.2 * rng.random()}
+        grids = {
+            f"grid-{step:06d}.png": png(sheet(step, 4)) for step in (250, 500, 750, 1000, 1250)
+        }
+        files = {"log.jsonl": as_lines(log), "reals.png": png(sheet(0, 28)), **grids}
+        settings = {"ada_target": 0.6, "device": "cpu"}
+        return self._put("generator.train", f"{number}", files, {"kimg": 10.0}, {}, settings)
+
+    def _labels(self, number: int, samples: list[str], teacher: list[str]) -> list[str]:
+        rng, files, items, rows = np.random.default_rng(7 + number), {}, [], []
+        for i in range(24):
+            confidence, share = float(np.clip(rng.normal(0.8, 0.08), 0, 1)), 0.09
+            kept, name = confidence >= 0.7, f"{i:02d}.png"
+            reason = "" if kept else f"confidence {confidence:.3f} is below 0.7"
+            image, mask = fundus(900 + i)
+            soft = np.asarray(Image.fromarray(mask * 255).filter(ImageFilter.GaussianBlur(1)))
+            files |= {f"images/{name}": png(image), f"soft/{name}": png(soft)}
+            items.append({"id": f"seed{i}", "split": "train" if kept else "rejected"})
+            items[-1] |= {
+                "image": f"images/{name}",
+                "soft": f"soft/{name}",
+                "confidence": confidence,
+            }
+            rows.append([f"seed{i}", f"{confidence:.4f}", share, int(kept), reason])
+        files["index.json"] = as_json({"name": "labelled", "items": items})
+        files["labels.csv"] = as_csv(["id", "confidence", "vessel_share", "kept", "reason"], rows)
+        kept = sum(row[3] for row in rows)
+        metrics = {"kept": kept, "rejected": 24 - kept, "reasons": {"confidence": 24 - kept}}
+        metrics["mean_confidence"] = 0.81
+        inputs = {"samples": samples[1], "teacher": teacher[1]}
+        settings = {"min_confidence": 0.7}
+        return self._put("segmenter.pseudo-label", f"{number}", files, metrics, inputs, settings)
+
+    def _evaluation(self, artifacts: dict[str, Any]) -> list[str]:
+        files: dict[str, bytes] = {}
+        rows: list[list[Any]] = []
+        metrics: dict[str, Any] = {"images": len(self.ids), "reference": None}
+        metrics |= {"models": {}, "observers": {}}
+        curves = {}
+        for name, skill in self.skill.items():
+            files |= self._predictions(name, skill)
+            if self.reference:
+                metrics["models"][name] = {"threshold": 0.46, **self._scores(name, skill, rows)}
+                x = np.linspace(0, 1, 60)
+                roc = {"fpr": x.tolist(), "tpr": (1 - (1 - x) ** (60 * skill)).tolist()}
+                pr = {"recall": x.tolist(), "precision": (1 - 0.87 * x ** (12 * skill)).tolist()}
+                curves[name] = {"roc": roc, "pr": pr}
+        if self.reference:
+            metrics["reference"] = "1st"
+            metrics["observers"]["2nd"] = self._scores("observer 2nd", 0.77, rows)
+        else:
+            metrics["note"] = "DRIVE's official test package has no labels."
+        files["per_image.csv"] = as_csv(["model", "id", "region", *METRICS], rows)
+        files["curves.json"] = as_json(curves)
+        models = {"teacher": artifacts["teacher"][1], "ensemble": artifacts["ensemble"][1]}
+        inputs = {"test": artifacts["test"][1], **models}
+        return self._put("segmenter.evaluate", "evaluation", files, metrics, inputs)
+
+    def _predictions(self, name: str, skill: float) -> dict[str, bytes]:
+        files = {}
+        for number, id_ in enumerate(self.ids):
+            image, truth = fundus(number + 100)
+            mask = predicted(truth, skill, number).astype(bool)
+            grey = (image.mean(2, keepdims=True).repeat(3, 2) * 0.6).astype(np.uint8)
+            real = truth.astype(bool)
+            grey[mask & real], grey[mask & ~real] = (0, 158, 115), (213, 94, 0)
+            grey[~mask & real] = (86, 180, 233)
+            files[f"overlays/{name}/{file_name(id_)}.png"] = png(grey)
+            files[f"prob/{name}/{file_name(id_)}.png"] = png(mask.astype(np.uint8) * 200)
+        return files
+
+    def _scores(self, name: str, skill: float, rows: list[list[Any]]) -> dict[str, Any]:
+        found = {}
+        for region in ("fov", "whole"):
+            inside = disc() if region == "fov" else np.ones((SIZE, SIZE), bool)
+            counts, each = [], []
+            for number, id_ in enumerate(self.ids):
+                truth = fundus(number + 100)[1].astype(bool)[inside]
+                guess = predicted(fundus(number + 100)[1], skill, number).astype(bool)[inside]
+                counts.append(counts_of(guess, truth))
+                each.append(figures_of(counts[-1]))
+                rows.append(
+                    [
+                        name,
+                        id_,
+                        region,
+                        *("" if each[-1][m] is None else each[-1][m] for m in METRICS),
+                    ]
+                )
+            pooled = figures_of(np.sum(counts, axis=0))
+            found[region] = {
+                "pooled": pooled,
+                "mean": {m: interval_of([e[m] for e in each]) for m in METRICS},
+            }
+        return found

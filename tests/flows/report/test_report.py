@@ -1,0 +1,258 @@
+"""The report of made-up runs, judged by what a reader of the page would see."""
+
+from __future__ import annotations
+
+import json
+import re
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from fake_run import FakeRun
+from page_reader import Page
+
+from configs.errors import WorkspaceError
+from data.store import Store
+from flows.report import REPORT_VERSION, write_report
+from flows.report.page import SECTIONS
+from flows.report.reading import read_run
+from flows.report.results import headline, read_scores
+from flows.report.scoring import consistency
+
+WORSE = {"teacher": 0.85, "student": 0.82, "ensemble": 0.84}
+
+
+def page_of(run: FakeRun) -> Page:
+    return Page(write_report(run.folder, run.store).read_text())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> FakeRun:
+    return FakeRun(tmp_path_factory.mktemp("good")).build()
+
+
+@pytest.fixture(scope="module")
+def page(run: FakeRun) -> Page:
+    return page_of(run)
+
+
+def metrics_of(run: FakeRun) -> dict:
+    kind, digest = run.record["artifacts"]["evaluation"]
+    return json.loads((run.store.folder(kind, digest) / "metrics.json").read_text())
+
+
+def test_a_complete_run_has_every_section_and_misses_nothing(page: Page) -> None:
+    assert page.faults == []
+    assert set(SECTIONS) <= set(page.ids)
+    links = [a["href"] for tag, a in page.elements if tag == "a"]
+    assert {f"#{name}" for name in SECTIONS} <= set(links)
+    assert {link[1:] for link in links} <= set(page.ids)
+    assert not [a for _, a in page.elements if a.get("class") == "missing"]
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_the_page_needs_nothing_from_outside(run: FakeRun, page: Page) -> None:
+    for _, attributes in page.elements:
+        for name in ("src", "href", "xlink:href", "srcset", "action", "data"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("#", "data:")), (name, value)
+    assert "@import" not in page.html
+    assert not re.findall(r"url\((?!#)", page.html)
+    assert (run.folder / "report.html").stat().st_size < 8_000_000
+
+
+def test_every_picture_and_plot_has_words(page: Page) -> None:
+    pictures = [a for tag, a in page.elements if tag == "img"]
+    assert len(pictures) > 20
+    assert all(a["alt"] and a["src"].startswith("data:image/jpeg;base64,") for a in pictures)
+    plots = [a for tag, a in page.elements if tag == "figure" and a.get("role") == "group"]
+    assert len(plots) == page.html.count("<svg") >= 10
+    assert all(a["aria-label"] for a in plots)
+
+
+def test_numbers_in_the_tables_are_those_of_metrics_json(run: FakeRun, page: Page) -> None:
+    metrics = metrics_of(run)
+    for region, where in (("fov", "Inside the field of view"), ("whole", "Whole image")):
+        head, *rows = page.table(f"{where}: all test pixels")
+        assert head == [
+            "Pooled",
+            "teacher",
+            "student",
+            "ensemble",
+            "2nd observer",
+            "student − teacher",
+        ]
+        shown = {row[0]: row[1:] for row in rows}
+        for title, key in (("F1 (Dice)", "f1"), ("Sensitivity", "se"), ("MCC", "mcc")):
+            values = [metrics["models"][m][region]["pooled"][key] for m in head[1:4]]
+            values.append(metrics["observers"]["2nd"][region]["pooled"][key])
+            assert shown[title][:4] == [f"{v:.4f}" for v in values]
+        assert "clDice" not in shown  # null for everybody
+        mean, low, high = metrics["models"]["student"][region]["mean"]["f1"]
+        cell = page.table(f"{where}: mean over")[1][2]
+        assert cell == f"{mean:.4f} ({low:.3f} to {high:.3f})"
+
+
+def test_every_test_image_of_every_model_is_listed_and_sortable(page: Page) -> None:
+    assert len(page.table("Images")) == 1 + 10 + 6
+    sortable = [a for tag, a in page.elements if tag == "table" and a.get("class") == "sortable"]
+    assert [a["aria-label"] for a in sortable] == [
+        "Images",
+        "Inside the field of view",
+        "Whole image",
+    ]
+    labels = [a["aria-label"] for tag, a in page.elements if tag == "table"]
+    rows = page.tables[labels.index("Inside the field of view")][1:]
+    assert len(rows) == 6 * 4
+    assert {row[1] for row in rows} == {"teacher", "student", "ensemble", "observer 2nd"}
+
+
+def test_the_headline_says_higher_only_with_its_caveat(page: Page, run: FakeRun) -> None:
+    models = metrics_of(run)["models"]
+    student, teacher = (models[m]["fov"]["pooled"]["f1"] for m in ("student", "teacher"))
+    assert "The student scored higher in this one run" in page.text
+    assert f"a difference of +{round(student, 4) - round(teacher, 4):.4f}." in page.text
+    assert "one seed is no evidence" in page.text
+    assert "the teacher took 600 steps, the student 900" in page.text
+
+
+def test_a_worse_student_is_no_gain(tmp_path: Path) -> None:
+    page = page_of(FakeRun(tmp_path, skill=WORSE).build())
+    assert "No gain shown" in page.text
+    assert "scored higher" not in page.text
+    assert re.search(r"a difference of −0\.\d{4}\.", page.text)
+
+
+def test_a_gain_within_the_noise_is_no_gain(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path).build()
+    kind, digest = run.record["artifacts"]["evaluation"]
+    folder = run.store.folder(kind, digest)
+    text = (folder / "per_image.csv").read_text()
+    noisy, sign = [], 1
+    for line in text.splitlines():
+        cells = line.split(",")
+        if cells[0] == "student" and cells[2] == "fov":
+            cells[3], sign = str(0.8 + 0.05 * sign), -sign
+        noisy.append(",".join(cells))
+    replace(folder, "per_image.csv", "\n".join(noisy).encode())
+    seen = read_run(run.folder, run.store)
+    assert headline(seen, read_scores(seen)).verdict == "No gain shown beyond chance"
+
+
+def test_a_gain_on_two_images_is_no_claim(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path, ids=("01", "02")).build()
+    seen = read_run(run.folder, run.store)
+    assert headline(seen, read_scores(seen)).verdict == "Too few test images to show a gain"
+
+
+def replace(folder: Path, name: str, content: bytes) -> None:
+    """Change a file of an artifact together with its manifest."""
+    (folder / name).write_bytes(content)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][name] = sha256(content).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_failed_run_shows_what_exists(tmp_path: Path) -> None:
+    gone = ("samples", "score", "labelled", "pretrained", "student", "ensemble", "evaluation")
+    page = page_of(FakeRun(tmp_path, status="failed", missing=gone).build())
+    assert page.faults == []
+    assert set(SECTIONS) <= set(page.ids)
+    assert "No test scores" in page.text
+    assert "“failed”: generator: loss is no longer a number" in page.text
+    for said in (
+        "have not been scored on the test images",
+        "samples have not been scored",
+        "no pseudo-labels",
+    ):
+        assert said in page.text
+    assert page.table("Chosen on the validation images")[1][0] == "teacher"
+
+
+def test_a_run_that_has_only_begun(tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "young"
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text('{"name": "young", "status": "running", "artifacts": {}}')
+    page = Page(write_report(folder, Store(tmp_path)).read_text())
+    assert page.faults == []
+    assert set(SECTIONS) <= set(page.ids)
+    assert "No generator has been trained yet" in page.text
+
+
+def test_test_images_without_labels_are_shown_not_scored(tmp_path: Path) -> None:
+    page = page_of(FakeRun(tmp_path, reference=False).build())
+    assert page.faults == []
+    assert "no manual labels, so nothing can be scored" in page.text
+    assert "DRIVE's official test package has no labels." in page.text
+    assert not any("all test pixels" in (a.get("aria-label") or "") for _, a in page.elements)
+    predictions = [
+        a["alt"] for t, a in page.elements if t == "img" and "probability" in str(a["alt"])
+    ]
+    assert len(predictions) == 3 * 4
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    evil = '<script>alert("1")</script>$x_{'
+    run = FakeRun(
+        tmp_path, ids=(evil, "02", "03"), skill={"teacher": 0.8, "<b>student": 0.8}
+    ).build()
+    record = run.record | {"name": evil, "message": "</p><img src=x onerror=alert(1)>"}
+    (run.folder / "run.json").write_text(json.dumps(record))
+    page = page_of(run)
+    assert page.faults == []
+    assert [tag for tag, _ in page.elements].count("script") == 1
+    assert not [a for tag, a in page.elements if tag == "b" or "onerror" in a]
+    assert evil in page.text
+
+
+def test_several_rounds_are_told_apart(tmp_path: Path) -> None:
+    page = page_of(FakeRun(tmp_path, rounds=2).build())
+    assert page.faults == []
+    assert page.text.count("Round 2") == 2
+    names = [row[0] for row in page.table("Chosen on the validation images")]
+    assert "student-1" in names
+    assert "student-2 (not kept)" in names
+
+
+def test_a_damaged_file_and_a_lost_artifact_are_named_and_not_shown(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path).build()
+    kind, digest = run.record["artifacts"]["evaluation"]
+    (run.store.folder(kind, digest) / "curves.json").write_text("{}")
+    lost = run.record["artifacts"]["teacher"]
+    (run.store.folder(*lost) / "manifest.json").unlink()
+    page = page_of(run)
+    assert f"curves.json of {kind} {digest} differs from the SHA-256" in page.text
+    assert "No curves." in page.text
+    assert f"teacher: artifact {lost[0]} {lost[1]} is not in the store" in page.text
+
+
+def test_numbers_that_contradict_each_other_are_pointed_out(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path).build()
+    kind, digest = run.record["artifacts"]["evaluation"]
+    path = run.store.folder(kind, digest) / "manifest.json"
+    scores = read_scores(read_run(run.folder, run.store))
+    assert scores is not None and consistency(scores) == []
+    manifest = json.loads(path.read_text())
+    manifest["metrics"]["models"]["student"]["fov"]["pooled"]["f1"] = 0.938
+    manifest["metrics"]["models"]["teacher"]["whole"]["pooled"]["acc"] = 0.99
+    path.write_text(json.dumps(manifest))
+    scores = read_scores(read_run(run.folder, run.store))
+    assert scores is not None
+    teacher, student = consistency(scores)[1], consistency(scores)[0]
+    assert student.startswith("student, inside the field of view: F1 is not 2PR/(P+R)")
+    assert teacher.startswith("teacher, whole image: accuracy does not follow")
+
+
+def test_the_same_files_give_the_same_bytes(run: FakeRun, page: Page) -> None:
+    first = page.html.encode()
+    assert write_report(run.folder, run.store).read_bytes() == first
+    assert f"report, version {REPORT_VERSION}".encode() in first
+    assert not list(run.folder.glob(".*tmp"))
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_a_folder_that_is_no_run_says_so(tmp_path: Path, content: str | None) -> None:
+    if content is not None:
+        (tmp_path / "run.json").write_text(content)
+    with pytest.raises(WorkspaceError, match=r"run\.json"):
+        write_report(tmp_path, Store(tmp_path))

@@ -1,0 +1,142 @@
+"""The order of steps, what each of them sees, and the loop in which students become teachers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from configs.errors import DataError
+from configs.load import validate
+from configs.settings import PipelineConfig
+from data.store import Artifact, Inputs, address, input_digests
+from flows.augmentation import augment
+from flows.runs import RunRecord, read_run
+from flows.stages import STAGES, Outcome
+from flows.steps import Steps
+
+
+class Pretence:
+    """Produces nothing but digests, and writes down what it was asked for."""
+
+    def __init__(self, student_f1: list[float]) -> None:
+        self.student_f1 = iter(student_f1)
+        self.asked: dict[str, tuple[str, BaseModel, Inputs, Mapping[str, str]]] = {}
+
+    def __call__(
+        self,
+        step: str,
+        kind: str,
+        settings: BaseModel,
+        inputs: Inputs,
+        outside: Mapping[str, str] | None = None,
+    ) -> Artifact:
+        assert step not in self.asked
+        self.asked[step] = (kind, settings, inputs, outside or {})
+        digest = address(kind, 1, settings, input_digests(inputs, outside))
+        metrics: dict[str, Any] = {}
+        if "real images" in step:
+            metrics = {"validation": {"f1": next(self.student_f1)}}
+        return Artifact(Path(), {"kind": kind, "digest": digest, "metrics": metrics})
+
+    def inputs(self, step: str) -> Inputs:
+        return self.asked[step][2]
+
+
+def run(
+    tmp_path: Path, student_f1: list[float], **changes: Any
+) -> tuple[Pretence, dict[str, Any], Artifact]:
+    config = validate(PipelineConfig, {"name": "loop", **changes}, "test")
+    pretence = Pretence(student_f1)
+    record = RunRecord(tmp_path, config)
+    evaluation = augment(Steps(config, pretence, lambda: "hash"), record)
+    return pretence, read_run(tmp_path, "loop")[1]["artifacts"], evaluation
+
+
+def test_one_round_does_every_step_once_and_shows_the_test_to_the_scores_alone(
+    tmp_path: Path,
+) -> None:
+    pretence, noted, evaluation = run(tmp_path, [0.5])
+    kinds = [kind for kind, *_ in pretence.asked.values()]
+    assert set(kinds) == set(STAGES)
+    assert kinds.count("segmenter.train") == 3
+    seen = {s: [a.digest for a in pretence.inputs(s).values()] for s in pretence.asked}
+    assert [s for s in seen if noted["test"][1] in seen[s]] == ["test scores"]
+    asked = set(pretence.inputs("test scores"))
+    assert asked == {"test", "validation", "teacher", "student", "ensemble"}
+    assert noted["evaluation"] == ["segmenter.evaluate", evaluation.digest]
+    [round_] = noted["rounds"]
+    assert round_["kept"] is True and round_["student"][0] == "segmenter.train"
+    assert {"generator", "samples", "score", "labelled", "pretrained"} <= set(round_)
+
+
+def test_students_teach_until_validation_no_longer_rises(tmp_path: Path) -> None:
+    iterate = {"rounds": 4, "min_gain": 0.01, "generator_kimg": 1.0}
+    pretence, noted, _ = run(tmp_path, [0.50, 0.60, 0.605], iterate=iterate)
+    assert [r["kept"] for r in noted["rounds"]] == [True, True, False]
+    names = set(pretence.inputs("test scores"))
+    assert names == {"test", "validation", "teacher", "student-1", "student-2", "ensemble"}
+    first, second, third = noted["rounds"]
+    labels = {n: pretence.inputs(f"pseudo-labels{n}") for n in ("", ", round 2", ", round 3")}
+    assert labels[""]["teacher"].digest == noted["teacher"][1]
+    assert labels[", round 2"]["teacher"].digest == first["student"][1]
+    assert labels[", round 3"]["teacher"].digest == second["student"][1]
+    tuned = pretence.asked["generator, round 2"]
+    assert tuned[2]["start"].digest == first["generator"][1]
+    assert tuned[1].kimg == 1.0  # type: ignore[attr-defined]
+    assert pretence.inputs("generator, round 3")["start"].digest == second["generator"][1]
+    assert len({r["samples"][1] for r in noted["rounds"]}) == 3
+    assert third["student"][1] not in {a.digest for a in pretence.inputs("ensemble").values()}
+
+
+def test_generator_is_kept_when_it_is_not_to_be_tuned(tmp_path: Path) -> None:
+    iterate = {"rounds": 2, "generator_kimg": 0}
+    pretence, noted, _ = run(tmp_path, [0.5, 0.6], iterate=iterate)
+    first, second = noted["rounds"]
+    assert first["generator"] == second["generator"]
+    assert "generator, round 2" not in pretence.asked
+    assert first["samples"] != second["samples"]  # other images all the same
+
+
+def test_a_first_student_is_kept_however_bad(tmp_path: Path) -> None:
+    _, noted, _ = run(tmp_path, [0.0])
+    assert noted["rounds"][0]["kept"] is True
+
+
+def test_device_and_paths_are_no_part_of_the_work(tmp_path: Path) -> None:
+    one = run(tmp_path, [0.5], generator={"device": "cpu", "checkpoint_every": 3})[1]
+    two = run(tmp_path, [0.5], generator={"device": "auto", "checkpoint_every": 9})[1]
+    assert one == two
+
+
+def test_a_named_file_counts_by_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "ffhq.pkl"
+    with pytest.raises(DataError, match=r"start_from.*No such file"):
+        run(tmp_path, [0.5], generator={"start_from": str(path)})
+    path.write_bytes(b"weights")
+    pretence, _, _ = run(tmp_path, [0.5], generator={"start_from": str(path)})
+    assert len(pretence.asked["generator"][3]["start_from"]) == 64
+
+
+def test_the_record_says_how_a_run_went(tmp_path: Path) -> None:
+    config = validate(PipelineConfig, {"name": "r"}, "test")
+    record = RunRecord(tmp_path, config)
+    artifact = Artifact(Path(), {"kind": "k", "digest": "d", "metrics": {}})
+    record.step("one", Outcome(artifact, True, 0.1234))
+    content = read_run(tmp_path, "r")[1]
+    assert content["status"] == "running" and content["finished"] is None
+    assert content["steps"] == [
+        {"step": "one", "kind": "k", "digest": "d", "reused": True, "seconds": 0.12}
+    ]
+    with pytest.raises(KeyboardInterrupt), record.watch():
+        raise KeyboardInterrupt
+    assert read_run(tmp_path, "r")[1]["status"] == "interrupted"
+    with pytest.raises(DataError), record.watch():
+        raise DataError("bad.png: no")
+    content = read_run(tmp_path, str(tmp_path / "runs" / "r"))[1]
+    assert (content["status"], content["message"]) == ("failed", "bad.png: no")
+    again = validate(PipelineConfig, content["config"], "run.json")
+    assert again == config

@@ -1,0 +1,147 @@
+"""The Prefect flow around the steps: states, retries, artifacts, the record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.errors import DataError, WorkspaceError
+from configs.settings import PipelineConfig
+from data.progress import Interrupted
+from data.store import MANIFEST, Artifact, write_json
+from flows.child import StageCrashed
+from flows.runs import read_run
+from flows.stages import STAGES, Outcome
+
+METRICS = {
+    "segmenter.train": {"validation": {"f1": 0.5}},
+    "segmenter.evaluate": {"images": 0, "models": {}, "observers": {}, "note": "pretended"},
+}
+Produce = Callable[..., Outcome]
+
+
+@pytest.fixture
+def pretend(monkeypatch: pytest.MonkeyPatch, prefect_api: None) -> list[str]:
+    """Stages that only leave a manifest; the kinds that were asked for, in order."""
+    asked: list[str] = []
+
+    def produce(
+        workspace: Path, kind: str, settings: Any, inputs: Any, progress: Any, outside: Any
+    ) -> Outcome:
+        asked.append(kind)
+        progress.update(1, 1, "step")
+        folder = workspace / "store" / kind / f"{len(asked):024d}"
+        folder.mkdir(parents=True)
+        content = {"kind": kind, "digest": folder.name, "metrics": METRICS.get(kind, {})}
+        write_json(folder / MANIFEST, content)
+        return Outcome(Artifact(folder, content), False, 0.5)
+
+    monkeypatch.setattr("flows.pipeline.produce", produce)
+    monkeypatch.setattr("flows.pipeline.report_on", lambda folder, store: folder / "report.html")
+    return asked
+
+
+def fail(
+    monkeypatch: pytest.MonkeyPatch, kind: str, errors: list[Exception], asked: list[str]
+) -> None:
+    """Let the stage raise these, one an attempt, before it goes well."""
+    import flows.pipeline
+
+    well = flows.pipeline.produce
+
+    def produce(workspace: Path, asked_kind: str, *rest: Any) -> Outcome:
+        if asked_kind == kind and errors:
+            asked.append(kind)
+            raise errors.pop(0)
+        return well(workspace, asked_kind, *rest)
+
+    monkeypatch.setattr(flows.pipeline, "produce", produce)
+    monkeypatch.setattr(flows.pipeline.TASKS[kind], "retry_delay_seconds", 0)
+
+
+def run(tmp_path: Path, **parameters: Any) -> Any:
+    from flows.pipeline import augmentation_pipeline
+
+    config = PipelineConfig.model_validate({"name": "pretended"})
+    state: Any = augmentation_pipeline(
+        config, workspace=str(tmp_path), return_state=True, **parameters
+    )
+    return state
+
+
+def test_every_step_is_a_task_and_the_record_tells(tmp_path: Path, pretend: list[str]) -> None:
+    state = run(tmp_path)
+    assert state.is_completed(), state.message
+    made = state.result()
+    assert made["report"] == str(tmp_path / "runs" / "pretended" / "report.html")
+    assert json.dumps(made)
+    assert set(pretend) == set(STAGES)
+    record = read_run(tmp_path, "pretended")[1]
+    assert record["status"] == "completed"
+    assert [s["kind"] for s in record["steps"]] == pretend
+    assert record["seconds"] is not None
+
+
+def test_overrides_change_single_settings(tmp_path: Path, pretend: list[str]) -> None:
+    assert run(tmp_path, overrides=["name=other", "sample.count=5"]).is_completed()
+    config = read_run(tmp_path, "other")[1]["config"]
+    assert config["sample"]["count"] == 5
+    assert config["sample"]["psi"] == 0.7
+    state = run(tmp_path, overrides=["sample.cuont=5"])
+    assert state.name == "BadInput" and "did you mean `count`?" in state.message
+
+
+def test_bad_input_fails_at_once_and_without_a_traceback(
+    tmp_path: Path, pretend: list[str], monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    fail(monkeypatch, "generator.train", [DataError("eye.png: is empty")] * 3, pretend)
+    state = run(tmp_path)
+    assert (state.name, state.message) == ("BadInput", "eye.png: is empty")
+    assert pretend.count("generator.train") == 1
+    assert "Traceback" not in caplog.text
+    record = read_run(tmp_path, "pretended")[1]
+    assert (record["status"], record["message"]) == ("failed", "eye.png: is empty")
+
+
+def test_a_killed_stage_is_tried_again(
+    tmp_path: Path, pretend: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = [StageCrashed("killed"), OSError(5, "Input/output error")]
+    fail(monkeypatch, "generator.sample", errors, pretend)
+    assert run(tmp_path).is_completed()
+    assert pretend.count("generator.sample") == 3
+
+
+def test_but_not_for_ever_and_a_bug_not_at_all(
+    tmp_path: Path, pretend: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(monkeypatch, "generator.sample", [StageCrashed("killed")] * 9, pretend)
+    state = run(tmp_path)
+    assert (state.name, state.message) == ("StageCrashed", "killed")
+    assert pretend.count("generator.sample") == 3
+    fail(monkeypatch, "data.prepare", [StageCrashed("a bug", transient=False)] * 9, pretend)
+    before = pretend.count("data.prepare")
+    assert run(tmp_path).is_failed()
+    assert pretend.count("data.prepare") == before + 1
+
+
+def test_a_full_disk_is_not_tried_again(
+    tmp_path: Path, pretend: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(monkeypatch, "data.prepare", [WorkspaceError("no space left")] * 3, pretend)
+    assert run(tmp_path).name == "BadInput"
+    assert pretend.count("data.prepare") == 1
+
+
+def test_an_interruption_is_no_failure(
+    tmp_path: Path, pretend: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(monkeypatch, "segmenter.train", [Interrupted("the same command goes on")], pretend)
+    state = run(tmp_path)
+    assert state.is_cancelled()
+    record = read_run(tmp_path, "pretended")[1]
+    assert (record["status"], record["message"]) == ("interrupted", "the same command goes on")

@@ -1,0 +1,63 @@
+"""Tiny image sets and models for the tests of the segmenters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from configs.settings import AugmentSettings, FitSettings
+from data.imageset import ImageRecord, write_index, write_png
+from data.phantom import make_phantom
+from data.progress import Progress
+from data.store import Artifact, file_sha256
+from segmenter.fit import train
+
+TINY = FitSettings(
+    steps=6, batch=2, crop=32, validate_every=3, checkpoint_every=1, ema=0.9, warmup=2
+)
+PLAIN = AugmentSettings(
+    flip=False, rotate_deg=0, scale=0, brightness=0, contrast=0, saturation=0, gamma=0, noise=0
+)
+
+
+def phantom_set(folder: Path, splits: dict[str, int], size: int = 64, masks: bool = True) -> Path:
+    """An image set of phantoms: split name → number of images."""
+    records = []
+    for split, count in splits.items():
+        for _ in range(count):
+            name = f"{len(records):02d}"
+            phantom = make_phantom(len(records), size)
+            write_png(folder / f"images/{name}.png", phantom.image)
+            write_png(folder / f"fov/{name}.png", phantom.fov.astype(np.uint8) * 255)
+            write_png(folder / f"masks/{name}.png", phantom.mask.astype(np.uint8) * 255)
+            records.append(
+                ImageRecord(
+                    id=name,
+                    split=split,
+                    image=f"images/{name}.png",
+                    fov=f"fov/{name}.png",
+                    mask=f"masks/{name}.png" if masks else None,
+                    observers={"2nd": f"masks/{name}.png"} if masks else {},
+                )
+            )
+    write_index(folder, "tiny", records)
+    return folder
+
+
+def artifact(folder: Path) -> Artifact:
+    """A folder as an input of a stage."""
+    return Artifact(folder, {"kind": "test", "digest": "0" * 24, "metrics": {}})
+
+
+def trained(out: Path, images: Path, settings: FitSettings = TINY) -> Path:
+    """A model folder trained for a few steps."""
+    out.mkdir(parents=True)
+    train(settings, {"images": artifact(images)}, out, Progress())
+    return out
+
+
+def hashes(folder: Path, drop: str = "checkpoint") -> dict[str, str]:
+    """Relative name → SHA-256 of every finished file."""
+    files = (p for p in folder.rglob("*") if p.is_file() and drop not in p.parts)
+    return {str(p.relative_to(folder)): file_sha256(p) for p in sorted(files)}

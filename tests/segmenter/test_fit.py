@@ -1,0 +1,167 @@
+"""The training loop: it learns, it resumes bit for bit, it stops when asked or when it must."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from segmenter_helpers import PLAIN, TINY, artifact, hashes, phantom_set, trained
+
+from configs.errors import CheckpointError, DataError, TrainingError
+from configs.settings import FitSettings
+from data.checkpoints import save_tensors
+from data.log import read_log
+from data.progress import Interrupted, Progress
+from segmenter.fit import learning_rate, train
+from segmenter.models import Model
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return phantom_set(tmp_path_factory.mktemp("set"), {"train": 3, "validation": 1})
+
+
+class StopAfter(Progress):
+    """Asks for a stop before the step after `step`."""
+
+    def __init__(self, step: int) -> None:
+        self.last = step
+        self.seen = 0
+
+    @property
+    def stop_requested(self) -> bool:  # type: ignore[override]
+        self.seen += 1
+        return self.seen > self.last
+
+
+def test_three_steps_and_three_more_equal_six(tmp_path: Path, images: Path) -> None:
+    whole = trained(tmp_path / "whole", images)
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    with pytest.raises(Interrupted):
+        train(TINY, {"images": artifact(images)}, parts, StopAfter(3))
+    assert not (parts / "model.json").exists()
+    train(TINY, {"images": artifact(images)}, parts, Progress())
+    assert hashes(whole) == hashes(parts)
+    assert {"model.json", "model.safetensors", "log.jsonl", "metrics.json"} == set(hashes(whole))
+    assert json.loads((whole / "model.json").read_text())["parameters"] == 538_707
+
+
+def test_kill_9_and_the_same_command_give_the_same_files(tmp_path: Path, images: Path) -> None:
+    settings = TINY.model_copy(update={"steps": 40, "validate_every": 10, "checkpoint_every": 5})
+    script = textwrap.dedent(
+        """
+        import sys; from pathlib import Path
+        from configs.settings import FitSettings
+        from data.progress import Progress
+        from data.store import Artifact
+        from segmenter.fit import train
+        images = Artifact(Path(sys.argv[2]), {"kind": "t", "digest": "0", "metrics": {}})
+        train(FitSettings.model_validate_json(sys.argv[1]), {"images": images},
+              Path(sys.argv[3]), Progress())
+        """
+    )
+
+    def command(out: Path) -> list[str]:
+        return [sys.executable, "-c", script, settings.model_dump_json(), str(images), str(out)]
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    whole.mkdir(), killed.mkdir()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command(whole), check=True, env=environment)
+    child = subprocess.Popen(command(killed), env=environment)
+    deadline = time.monotonic() + 60
+    while not list((killed / "checkpoint").glob("*.sha256")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    assert not (killed / "model.json").exists()
+    subprocess.run(command(killed), check=True, env=environment)
+    assert hashes(whole) == hashes(killed)
+
+
+def test_it_learns(tmp_path: Path) -> None:
+    images = phantom_set(tmp_path / "set", {"train": 4, "validation": 2}, size=128)
+    settings = FitSettings(
+        steps=60, batch=4, crop=64, lr=0.01, warmup=5, drop=0.0, validate_every=30, augment=PLAIN
+    )
+    out = trained(tmp_path / "model", images, settings)
+    metrics = json.loads((out / "metrics.json").read_text())["validation"]
+    share = 0.15  # what marking every pixel as vessel would reach is about 2·share/(1 + share)
+    assert metrics["f1"] > 2 * 2 * share / (1 + share)
+    losses = [entry["loss"] for entry in read_log(out) if "loss" in entry]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_the_kept_weights_are_the_best_on_validation(tmp_path: Path, images: Path) -> None:
+    out = trained(tmp_path / "model", images)
+    figures = {
+        entry["step"]: entry["validation"]["f1"] for entry in read_log(out) if "validation" in entry
+    }
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["validation"]["f1"] == max(figures.values())
+    assert figures[metrics["best_step"]] == max(figures.values())
+
+
+def test_fine_tuning_starts_from_the_given_weights(tmp_path: Path, images: Path) -> None:
+    first = trained(tmp_path / "first", images)
+    settings = TINY.model_copy(
+        update={"steps": 1, "lr": 1e-12, "ema": 0.0, "weight_decay": 0.0, "warmup": 0}
+    )
+    out = tmp_path / "second"
+    out.mkdir()
+    train(settings, {"images": artifact(images), "start": artifact(first)}, out, Progress())
+    cpu = torch.device("cpu")
+    before = dict(Model.load(first, cpu).networks[0].named_parameters())
+    after = dict(Model.load(out, cpu).networks[0].named_parameters())
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, atol=1e-9, rtol=0)
+
+
+def test_a_loss_that_is_no_number_stops_with_a_message(tmp_path: Path, images: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    start = trained(tmp_path / "start", images)
+    weights = Model.load(start, torch.device("cpu")).networks[0]
+    with torch.no_grad():
+        weights.head.bias.fill_(float("nan"))
+    save_tensors(start / "model.safetensors", weights.state_dict())
+    with pytest.raises(TrainingError, match=r"loss is nan at step 0.*lower `lr`"):
+        train(TINY, {"images": artifact(images), "start": artifact(start)}, broken, Progress())
+    assert not (broken / "model.json").exists()
+
+
+def test_images_without_masks_are_named(tmp_path: Path) -> None:
+    images = phantom_set(tmp_path / "set", {"train": 1, "validation": 1}, masks=False)
+    with pytest.raises(DataError, match="train image 00 has no vessel mask"):
+        train(TINY, {"images": artifact(images)}, tmp_path, Progress())
+
+
+def test_a_damaged_model_is_named(tmp_path: Path, images: Path) -> None:
+    out = trained(tmp_path / "model", images)
+    weights = out / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: not a whole safetensors file"):
+        Model.load(out)
+    with pytest.raises(CheckpointError, match=r"no model here.*model\.json"):
+        Model.load(images)
+
+
+def test_schedules_depend_on_the_step_alone() -> None:
+    cosine = FitSettings(steps=100, lr=0.1, warmup=10, schedule="cosine")
+    rates = [learning_rate(cosine, step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.01)
+    assert max(rates) <= 0.1
+    assert rates[99] < 1e-3
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    steps = FitSettings(steps=90, lr=0.1, warmup=0, schedule="step")
+    assert learning_rate(steps, 59) == pytest.approx(0.1)
+    assert learning_rate(steps, 60) == pytest.approx(0.01)

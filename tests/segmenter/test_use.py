@@ -1,0 +1,190 @@
+"""What trained segmenters are for: prediction, pseudo-labels, ensembles, evaluation."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from segmenter_helpers import TINY, artifact, hashes, phantom_set, trained
+
+from configs.errors import DataError
+from configs.settings import EnsembleSettings, EvaluateSettings, PseudoLabelSettings
+from data.imageset import load_image, read_index
+from data.progress import Progress
+from segmenter.ensemble import ensemble
+from segmenter.evaluate import evaluate, interval
+from segmenter.metrics import METRICS, best_threshold, score
+from segmenter.models import Model
+from segmenter.predict import predict_files
+from segmenter.pseudo import expected_dice, label, why_rejected
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("room")
+    phantom_set(folder / "set", {"train": 3, "validation": 2, "test": 3})
+    trained(folder / "a", folder / "set")
+    trained(folder / "b", folder / "set", TINY.model_copy(update={"seed": 1}))
+    return folder
+
+
+def test_prediction_keeps_the_size_and_skips_a_bad_file(room: Path, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    Image.fromarray(RNG.integers(0, 255, (37, 53, 3), dtype=np.uint8)).save(pictures / "odd.png")
+    (pictures / "broken.tif").write_bytes(b"II*\0 not a picture")
+    rows = predict_files(room / "a", [pictures], tmp_path / "out", Progress())
+    assert "broken.tif" in rows[0]["error"]
+    assert (rows[1]["width"], rows[1]["height"]) == (53, 37)
+    for what in ("probability", "mask", "overlay"):
+        with Image.open(tmp_path / "out" / f"odd_{what}.png") as picture:
+            assert picture.size == (53, 37)
+    with pytest.raises(DataError, match="no such image"):
+        predict_files(room / "a", [tmp_path / "nowhere"], tmp_path / "out", Progress())
+
+
+def test_ensemble_is_the_mean_of_its_members(room: Path, tmp_path: Path) -> None:
+    inputs = {"a": artifact(room / "a"), "b": artifact(room / "b")}
+    inputs["validation"] = artifact(room / "set")
+    ensemble(EnsembleSettings(), inputs, tmp_path, Progress())
+    image = RNG.integers(0, 255, (48, 40, 3), dtype=np.uint8)
+    each = [Model.load(room / name).predict(image) for name in ("a", "b")]
+    both = Model.load(tmp_path)
+    np.testing.assert_allclose(both.predict(image), np.mean(each, axis=0), atol=1e-6)
+    found = json.loads((tmp_path / "metrics.json").read_text())["validation"]
+    assert both.threshold == found["threshold"]
+
+
+def test_pseudo_labels_are_the_teachers_and_rejections_have_reasons(
+    room: Path, tmp_path: Path
+) -> None:
+    everything = PseudoLabelSettings(min_confidence=0, min_vessel_share=0, max_vessel_share=1)
+    inputs = {"samples": artifact(room / "set"), "teacher": artifact(room / "a")}
+    label(everything, inputs, tmp_path, Progress())
+    teacher = Model.load(room / "a")
+    records = read_index(tmp_path, "train")
+    assert len(records) == 8
+    for record, source in zip(records, read_index(room / "set"), strict=True):
+        original = load_image(room / "set", source)
+        prob = teacher.predict(original.image) * original.fov
+        labelled = load_image(tmp_path, record)
+        assert labelled.target is not None
+        np.testing.assert_allclose(labelled.target, prob, atol=0.5 / 255 + 1e-6)
+        hard = load_image(tmp_path, record, soft=False).target
+        np.testing.assert_array_equal(hard, prob >= teacher.threshold)
+        np.testing.assert_array_equal(labelled.image, original.image)
+
+    rows = list(csv.DictReader((tmp_path / "labels.csv").open()))
+    shares = sorted(float(row["vessel_share"]) for row in rows)
+    middle = (shares[3] + shares[4]) / 2  # rejects exactly the four with fewer vessels
+    strict = PseudoLabelSettings(min_confidence=0, min_vessel_share=middle, max_vessel_share=1)
+    out = tmp_path / "strict"
+    out.mkdir()
+    label(strict, inputs, out, Progress())
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert (metrics["kept"], metrics["rejected"]) == (4, 4)
+    assert metrics["reasons"] == {"vessel-share": 4}
+    assert {r.id for r in read_index(out, "rejected")} == {
+        row["id"] for row in rows if float(row["vessel_share"]) < middle
+    }
+
+
+def test_nothing_kept_is_an_error(room: Path, tmp_path: Path) -> None:
+    inputs = {"samples": artifact(room / "set"), "teacher": artifact(room / "a")}
+    with pytest.raises(DataError, match="all 8 synthetic images were rejected"):
+        label(PseudoLabelSettings(min_confidence=1.0), inputs, tmp_path, Progress())
+
+
+def test_confidence_is_the_expected_dice_of_a_calibrated_teacher() -> None:
+    prob = RNG.beta(0.2, 0.6, (400, 400))
+    mask = prob >= 0.4
+    dices = []
+    for _ in range(20):
+        truth = RNG.random(prob.shape) < prob
+        dices.append(2 * (truth & mask).sum() / (truth.sum() + mask.sum()))
+    assert expected_dice(prob, mask) == pytest.approx(np.mean(dices), abs=2e-3)
+    assert expected_dice(prob * 0, prob > 2) == 0.0
+    assert why_rejected(0.9, 0.1, PseudoLabelSettings()) == ""
+
+
+def test_evaluation_equals_the_scores_of_its_predictions(room: Path, tmp_path: Path) -> None:
+    inputs = {"test": artifact(room / "set"), "a": artifact(room / "a"), "b": artifact(room / "b")}
+    evaluate(EvaluateSettings(bootstrap=200), inputs, tmp_path, Progress())
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert found["images"] == 3
+    assert set(found["models"]) == {"a", "b"}
+    assert found["observers"]["2nd"]["fov"]["pooled"]["f1"] == 1.0  # the same mask twice
+    assert found["observers"]["2nd"]["fov"]["pooled"]["auc"] is None
+    model = Model.load(room / "a")
+    images = [load_image(room / "set", record) for record in read_index(room / "set", "test")]
+    f1 = [
+        score(model.predict(i.image), i.target > 0.5, i.fov, model.threshold)["f1"] for i in images
+    ]
+    mean, low, high = found["models"]["a"]["fov"]["mean"]["f1"]
+    assert mean == pytest.approx(np.mean(f1), abs=1e-5)
+    assert low <= mean <= high
+    rows = list(csv.DictReader((tmp_path / "per_image.csv").open()))
+    assert len(rows) == 3 * 2 * 3  # two models and an observer, two regions, three images
+    curves = json.loads((tmp_path / "curves.json").read_text())["a"]
+    area = np.trapezoid(curves["roc"]["tpr"], curves["roc"]["fpr"])
+    assert area == pytest.approx(found["models"]["a"]["fov"]["pooled"]["auc"], abs=0.01)
+    assert set(found["models"]["a"]["whole"]["pooled"]) == set(METRICS)
+
+
+def test_flips_average_mirror_images_and_choose_their_own_threshold(
+    room: Path, tmp_path: Path
+) -> None:
+    model = Model.load(room / "a")
+    image = RNG.integers(0, 255, (40, 48, 3), dtype=np.uint8)
+    by_hand = np.mean(
+        [
+            model.predict(np.ascontiguousarray(image[::v, ::h]))[::v, ::h]
+            for v in (1, -1)
+            for h in (1, -1)
+        ],
+        axis=0,
+    )
+    np.testing.assert_allclose(model.predict(image, flips=True), by_hand, atol=1e-5)
+    inputs = {name: artifact(room / "set") for name in ("test", "validation")}
+    evaluate(
+        EvaluateSettings(flips=True), inputs | {"a": artifact(room / "a")}, tmp_path, Progress()
+    )
+    threshold = json.loads((tmp_path / "metrics.json").read_text())["models"]["a"]["threshold"]
+    validation = [load_image(room / "set", r) for r in read_index(room / "set", "validation")]
+    chosen, _ = best_threshold(
+        [model.predict(i.image, flips=True) for i in validation],
+        [i.target > 0.5 for i in validation],
+        [i.fov for i in validation],
+    )
+    assert threshold == chosen
+
+
+def test_a_test_set_without_masks_is_said_plainly(room: Path, tmp_path: Path) -> None:
+    bare = phantom_set(tmp_path / "bare", {"test": 2}, masks=False)
+    out = tmp_path / "out"
+    out.mkdir()
+    evaluate(
+        EvaluateSettings(), {"test": artifact(bare), "a": artifact(room / "a")}, out, Progress()
+    )
+    found = json.loads((out / "metrics.json").read_text())
+    assert found["reference"] is None
+    assert "no manual segmentation" in found["note"]
+    assert len([name for name in hashes(out) if name.startswith("prob/a/")]) == 2
+
+
+def test_the_bootstrap_interval_covers_the_mean_of_the_population() -> None:
+    covered = 0
+    for trial in range(200):
+        values = np.random.default_rng(trial).normal(0.8, 0.02, 20).tolist()
+        _, low, high = interval(values, EvaluateSettings(bootstrap=500, seed=trial))
+        assert low is not None
+        assert high is not None
+        covered += low <= 0.8 <= high
+    assert 0.87 <= covered / 200 <= 0.99
+    assert interval([float("nan")], EvaluateSettings()) == [None, None, None]
