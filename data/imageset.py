@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from configs.errors import DataError
-from data.store import write_json
+from data.store import replacing, write_json
 
 INDEX = "index.json"
 
@@ -90,6 +90,5 @@ def _read(path: Path, mode: str) -> NDArray[np.uint8]:
 def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     """Write [H, W] or [H, W, 3] uint8 as PNG, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.tmp")
-    Image.fromarray(pixels).save(aside, format="PNG")
-    aside.replace(path)
+    with replacing(path) as aside:
+        Image.fromarray(pixels).save(aside, format="PNG")

@@ -14,6 +14,7 @@ import hashlib
 import importlib
 import json
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -121,15 +122,27 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A hidden name beside `path` to write to; it replaces `path` when the block succeeds.
+
+    The name is drawn anew each time, so that writers of the same file do not meet in it.
+    """
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield aside
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write a file so that a reader sees the old content or the new one, never a part."""
     data = content.encode() if isinstance(content, str) else content
-    aside = path.with_name(f".{path.name}.tmp")
-    with aside.open("wb") as stream:
+    with replacing(path) as aside, aside.open("wb") as stream:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
-    aside.replace(path)
 
 
 def write_json(path: Path, value: Any) -> None:

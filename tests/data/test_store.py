@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -264,6 +265,13 @@ def test_write_atomic_keeps_the_old_content_when_it_fails(
     with pytest.raises(OSError, match="full"):
         write_atomic(path, "new")
     assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_workspace_opens_for_many_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: Store(tmp_path).open(), range(400)))
+    assert [path.name for path in (tmp_path / "store" / ".locks").iterdir()] == [".writable"]
 
 
 def test_json_is_sorted_and_refuses_nan(tmp_path: Path) -> None:
