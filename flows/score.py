@@ -12,7 +12,7 @@ from torch import nn
 from configs.settings import ScoreSettings
 from data.progress import Progress
 from data.store import METRICS, Inputs, write_json
-from generator.metrics import load_inception, score_images
+from generator.metrics.score import load_inception, score_images
 from segmenter.features import EncoderFeatures
 from segmenter.models import Model
 

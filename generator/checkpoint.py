@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from torch import Tensor
 
 from configs.errors import CheckpointError
-from generator.official_arguments import (
+from generator.official.arguments import (
     Dialect,
     Modules,
     arguments,
@@ -29,8 +29,8 @@ from generator.official_arguments import (
     dialect_of,
     plain,
 )
-from generator.pickle_records import SNAPSHOT_TABLE, TORCH_MAGIC, Node, TensorView
-from generator.safe_pickle import Machine, Refused, UnknownGlobal
+from generator.official.records import SNAPSHOT_TABLE, TORCH_MAGIC, Node, TensorView
+from generator.official.safe_pickle import Machine, Refused, UnknownGlobal
 
 EXPECTED = "expected an official StyleGAN2-ADA PyTorch snapshot (network-snapshot-*.pkl)"
 CLASSES = {

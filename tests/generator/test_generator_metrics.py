@@ -12,7 +12,7 @@ from torchmetrics.image.kid import poly_mmd
 from configs.errors import CheckpointError, DataError
 from configs.settings import SampleSettings, ScoreSettings
 from data.progress import Progress
-from generator.metrics import extract, fid, kid, load_inception, score, score_images
+from generator.metrics.score import extract, fid, kid, load_inception, score, score_images
 from generator.sampling import sample
 from generator.training import train
 
