@@ -10,9 +10,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from configs.base import Settings, operational
-
-Device = Literal["auto", "cpu", "cuda"]
+from configs.base import Device, Settings, operational
+from configs.generator import GeneratorSettings, SampleSettings, ScoreSettings
 
 
 class PhantomSettings(Settings):
@@ -112,90 +111,6 @@ class FitSettings(Settings):
             raise ValueError(f"crop must be a multiple of 8, not {self.crop}")
         if self.drop_block % 2 == 0:
             raise ValueError(f"drop_block must be odd, not {self.drop_block}")
-        return self
-
-
-class GeneratorSettings(Settings):
-    """StyleGAN2-ADA training."""
-
-    presentation: Literal["full", "patch"] = Field(
-        "patch",
-        description="full: whole images resized to a square; patch: random crops at native "
-        "resolution inside the field of view",
-    )
-    resolution: int = Field(64, ge=16, le=1024, description="side in pixels, a power of two")
-    channel_base: int = Field(4096, ge=64, le=65536, description="channels × resolution")
-    channel_max: int = Field(128, ge=8, le=1024, description="most channels in a layer")
-    latent: int = Field(128, ge=8, le=1024, description="size of z and w")
-    mapping_layers: int = Field(2, ge=1, le=8, description="layers of the mapping network")
-    batch: int = Field(8, ge=1, le=512, description="images per step")
-    kimg: float = Field(10.0, gt=0, description="training length in thousand real images shown")
-    lr: float = Field(0.0025, gt=0, le=1, description="learning rate of both networks")
-    r1_gamma: float | None = Field(None, gt=0, description="R1 weight; default 0.0002·res²/batch")
-    r1_every: int = Field(16, ge=1, description="steps between R1 penalties (lazy)")
-    path_length_weight: float = Field(2.0, ge=0, description="path-length weight; 0: off")
-    path_length_every: int = Field(4, ge=1, description="steps between path-length penalties")
-    style_mixing: float = Field(0.9, ge=0, le=1, description="probability of mixing two styles")
-    ema_kimg: float | None = Field(None, gt=0, description="half-life; default batch·10/32")
-    ema_rampup: float | None = Field(0.05, gt=0, description="half-life ≤ this × images so far")
-    mbstd_group: int = Field(4, ge=1, description="minibatch-std group size; divides batch")
-    augment: Literal["ada", "fixed", "none"] = Field(
-        "ada", description="discriminator augmentation"
-    )
-    augment_pipe: Literal["blit", "geom", "color", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc"] = Field(
-        "bgc", description="which transforms"
-    )
-    augment_p: float = Field(0.0, ge=0, le=1, description="initial (ada) or constant (fixed) p")
-    augment_p_max: float = Field(0.8, gt=0, le=1, description="ceiling of p; above 0.8 it leaks")
-    ada_target: float = Field(0.6, gt=0, lt=1, description="target of mean sign(D(real))")
-    ada_kimg: float = Field(100.0, gt=0, description="kimg in which p can move by 1")
-    snapshot_kimg: float = Field(2.0, gt=0, description="kimg between sample grids")
-    start_from: Path | None = operational(
-        None, description="official .pkl to start from (its content, not its path, is identity)"
-    )
-    seed: int = Field(0, ge=0, description="same seed, same network on the same device")
-    device: Device = operational("auto", description="auto: CUDA when there is one")
-    checkpoint_every: int = operational(50, ge=1, description="steps between checkpoints")
-
-    @model_validator(mode="after")
-    def _shapes_are_possible(self) -> Self:
-        if self.resolution & (self.resolution - 1):
-            raise ValueError(f"resolution must be a power of two, not {self.resolution}")
-        if self.batch % min(self.mbstd_group, self.batch):
-            raise ValueError(f"mbstd_group {self.mbstd_group} must divide batch {self.batch}")
-        if self.augment_p > self.augment_p_max:
-            raise ValueError("augment_p must not be above augment_p_max")
-        return self
-
-
-class SampleSettings(Settings):
-    """Synthetic images from the trained generator."""
-
-    count: int = Field(64, ge=1, le=1_000_000, description="number of images")
-    psi: float = Field(0.7, ge=0, le=2, description="truncation: 0 the mean image, 1 none")
-    seed: int = Field(1000, ge=0, description="image i is made from seed + i")
-    batch: int = operational(4, ge=1, le=256, description="images per forward pass")
-    device: Device = operational("auto", description="auto: CUDA when there is one")
-
-
-class ScoreSettings(Settings):
-    """FID and KID of the samples against the real training images."""
-
-    features: Literal["teacher", "inception"] = Field(
-        "teacher", description="teacher's encoder (no download) or the official Inception file"
-    )
-    inception: Path | None = operational(
-        None, description="path of inception-2015-12-05.pt; inception only"
-    )
-    real_views: int = Field(256, ge=2, description="patch presentation: real crops to compare with")
-    kid_subsets: int = Field(50, ge=1, description="resamplings behind KID's error bar")
-    kid_subset_size: int = Field(32, ge=2, description="images per resampling, at most the counts")
-    seed: int = Field(0, ge=0, description="of crops and resampling")
-
-    @model_validator(mode="after")
-    def _inception_needs_its_file(self) -> Self:
-        if self.features == "inception" and self.inception is None:
-            raise ValueError("features: inception needs `inception`, the path of the .pt file")
         return self
 
 

@@ -21,7 +21,8 @@ def check_inputs(config: PipelineConfig, workspace: Path) -> None:
     load_settings(config.data)
     named = {
         "generator.start_from": config.generator.start_from,
-        "score.inception": config.score.inception,
+        "score.features_file": config.score.features_file,
+        "generator.features_file": config.generator.features_file,
     }
     for setting, path in named.items():
         if path is not None and not path.is_file():

@@ -20,8 +20,8 @@ from segmenter.models import Model
 def score(settings: ScoreSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """inputs: `samples`, `images` (prepared, development) and `teacher`. Writes metrics.json."""
     extractor: nn.Module
-    if settings.features == "inception" and settings.inception is not None:
-        extractor = load_inception(settings.inception)
+    if settings.features == "inception" and settings.features_file is not None:
+        extractor = load_inception(settings.features_file)
     else:
         extractor = EncoderFeatures(Model.load(inputs["teacher"].path))
     found = score_images(settings, inputs["images"].path, inputs["samples"].path, extractor)

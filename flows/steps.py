@@ -89,8 +89,8 @@ class Steps:
         self, samples: Artifact, development: Artifact, teacher: Artifact, round_: int = 0
     ) -> Artifact:
         settings, outside = self.config.score, {}
-        if settings.inception is not None:
-            outside["inception"] = hash_of("score.inception", settings.inception)
+        if settings.features_file is not None:
+            outside["features_file"] = hash_of("score.features_file", settings.features_file)
         inputs = {"samples": samples, "images": development, "teacher": teacher}
         step = numbered("sample scores", round_)
         return self.produce(step, "generator.score", settings, inputs, outside)

@@ -56,7 +56,7 @@ def test_overrides_win_and_leave_the_rest(file: Path) -> None:
         ("name: ../up", "name: string should match pattern"),
         ("data: {name: dirve}", "data.name: input should be 'phantom', 'drive'"),
         ("data: {validation_share: 0.6, test_share: 0.5}", "must be below 1"),
-        ("score: {features: inception}", "needs `inception`, the path of the .pt file"),
+        ("score: {features: torchscript}", "needs `features_file`, the path of the file"),
         ("- a list", "expected `key: value` lines, found a list"),
         ("a: [1", "not readable as YAML"),
         ("a: b: c", "not readable as YAML"),

@@ -1,0 +1,75 @@
+"""Named recipes of StyleGAN2-ADA: what a preset fills in where the user says nothing."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+Preset = Literal["auto", "stylegan2", "paper256", "paper512", "paper1024", "cifar", "small-set"]
+
+PAPER: dict[str, Any] = {
+    "latent": 512,
+    "channel_max": 512,
+    "mapping_layers": 8,
+    "conv_clamp": 256.0,
+    "ema_rampup": None,
+    "ada_kimg": 500.0,
+    "kimg": 25000.0,
+}
+"""What all recipes of the StyleGAN2-ADA paper share; `auto` and `cifar` change two of them."""
+
+FIXED: dict[str, dict[str, Any]] = {
+    "stylegan2": {
+        "batch": 32, "mbstd_group": 4, "channel_base": 32768, "lr": 0.002, "r1_gamma": 10.0,
+        "ema_kimg": 10.0,
+    },
+    "paper256": {
+        "batch": 64, "mbstd_group": 8, "channel_base": 16384, "lr": 0.0025, "r1_gamma": 1.0,
+        "ema_kimg": 20.0,
+    },
+    "paper512": {
+        "batch": 64, "mbstd_group": 8, "channel_base": 32768, "lr": 0.0025, "r1_gamma": 0.5,
+        "ema_kimg": 20.0,
+    },
+    "paper1024": {
+        "batch": 32, "mbstd_group": 4, "channel_base": 32768, "lr": 0.002, "r1_gamma": 2.0,
+        "ema_kimg": 10.0,
+    },
+    "cifar": {
+        "batch": 64, "mbstd_group": 32, "channel_base": 32768, "lr": 0.0025, "r1_gamma": 0.01,
+        "ema_kimg": 500.0, "ema_rampup": 0.05, "mapping_layers": 2, "kimg": 100000.0,
+        "path_length_weight": 0.0, "style_mixing": 0.0, "d_architecture": "orig",
+    },
+}  # fmt: skip
+
+SMALL_SET: dict[str, Any] = {
+    "mapping_layers": 2,
+    "style_mixing": 0.0,
+    "path_length_weight": 0.0,
+    "ada_kimg": 50.0,
+    "mbstd_group": 4,
+}
+
+
+def preset_values(name: Preset, resolution: int, processes: int = 1) -> dict[str, Any]:
+    """Return the settings that a preset stands for; `auto` scales with resolution and processes
+    (one process a GPU)."""
+    if name == "small-set":
+        return dict(SMALL_SET)
+    if name == "auto":
+        return PAPER | _auto(resolution, processes)
+    return PAPER | FIXED[name]
+
+
+def _auto(resolution: int, processes: int) -> dict[str, Any]:
+    """The paper authors' rule of thumb for any resolution and number of GPUs."""
+    batch = max(min(processes * min(4096 // resolution, 32), 64), processes)
+    return {
+        "mapping_layers": 2,
+        "batch": batch,
+        "mbstd_group": min(batch // processes, 4),
+        "channel_base": 32768 if resolution >= 512 else 16384,
+        "lr": 0.002 if resolution >= 1024 else 0.0025,
+        "r1_gamma": 0.0002 * resolution**2 / batch,
+        "ema_kimg": batch * 10 / 32,
+        "ema_rampup": 0.05,
+    }
