@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -20,6 +20,9 @@ from generator.ops import (
 )
 
 NOISE_MODES = ("random", "const", "none")
+Randn = Callable[[Sequence[int], torch.device], Tensor]
+"""Draws layer noise N(0, 1) of the shape `[N, 1, r, r]`; in place of torch.randn it decides which
+stream each sample's noise comes from."""
 SQRT_HALF = math.sqrt(0.5)
 
 
@@ -72,13 +75,14 @@ class SynthesisLayer(nn.Module):
             self.noise_strength = nn.Parameter(torch.zeros([]))
         self.bias = nn.Parameter(torch.zeros(out_channels))
 
-    def _noise(self, x: Tensor, mode: str) -> Tensor | None:
+    def _noise(self, x: Tensor, mode: str, randn: Randn | None) -> Tensor | None:
         if not self.use_noise or mode == "none":
             return None
         if mode == "const":
             return self.noise_const * self.noise_strength
         shape = [x.shape[0], 1, self.resolution, self.resolution]
-        return torch.randn(shape, device=x.device) * self.noise_strength
+        drawn = torch.randn(shape, device=x.device) if randn is None else randn(shape, x.device)
+        return drawn * self.noise_strength
 
     def forward(
         self,
@@ -87,6 +91,7 @@ class SynthesisLayer(nn.Module):
         noise_mode: str = "random",
         fused_modconv: bool = False,
         gain: float = 1.0,
+        randn: Randn | None = None,
     ) -> Tensor:
         """Map `[N, in, r/up, r/up]` and `w` `[N, w_dim]` to `[N, out, r, r]`."""
         styles = self.affine(w)
@@ -94,7 +99,7 @@ class SynthesisLayer(nn.Module):
             x,
             self.weight,
             styles,
-            noise=self._noise(x, noise_mode),
+            noise=self._noise(x, noise_mode, randn),
             up=self.up,
             padding=self.padding,
             resample_filter=self.resample_filter,
@@ -185,11 +190,14 @@ class SynthesisBlock(nn.Module):
         ws: Tensor,
         noise_mode: str = "random",
         fused_modconv: bool = False,
+        randn: Randn | None = None,
         **_: Any,
     ) -> tuple[Tensor, Tensor | None]:
         """Take features and image of the previous block and its `num_conv + num_torgb` latents."""
         w: Iterator[Tensor] = iter(ws.unbind(dim=1))
-        options: dict[str, Any] = {"noise_mode": noise_mode, "fused_modconv": fused_modconv}
+        options: dict[str, Any] = {
+            "noise_mode": noise_mode, "fused_modconv": fused_modconv, "randn": randn
+        }  # fmt: skip
         if x is None:
             x = self.const.to(ws.dtype)[None].expand(ws.shape[0], -1, -1, -1)
             x = self.conv1(x, next(w), **options)
@@ -244,12 +252,17 @@ class SynthesisNetwork(nn.Module):
             setattr(self, f"b{res}", block)
 
     def forward(
-        self, ws: Tensor, noise_mode: str = "random", fused_modconv: bool | None = None, **_: Any
+        self,
+        ws: Tensor,
+        noise_mode: str = "random",
+        fused_modconv: bool | None = None,
+        randn: Randn | None = None,
+        **_: Any,
     ) -> Tensor:
         """Map `ws` `[N, num_ws, w_dim]` to images `[N, C, R, R]`, nominally in [-1, 1].
 
         `fused_modconv=None` never fuses: the results agree to rounding, and unfused is faster for
-        all but few-channel networks.
+        all but few-channel networks. `randn` replaces torch.randn as the source of random noise.
         """
         if noise_mode not in NOISE_MODES:
             raise ValueError(f"noise_mode must be one of {NOISE_MODES}, not {noise_mode!r}")
@@ -261,6 +274,7 @@ class SynthesisNetwork(nn.Module):
             block = getattr(self, f"b{res}")
             part = ws.narrow(1, start, block.num_conv + block.num_torgb)
             start += block.num_conv  # torgb shares its latent with the next block's first layer
-            x, img = block(x, img, part, noise_mode=noise_mode, fused_modconv=bool(fused_modconv))
+            options = {"noise_mode": noise_mode, "fused_modconv": bool(fused_modconv)}
+            x, img = block(x, img, part, randn=randn, **options)
         assert img is not None
         return img
