@@ -14,10 +14,23 @@ from generator.ops import downsample2d, minibatch_std, setup_filter
 from generator.synthesis import SQRT_HALF, block_resolutions, channels_at
 
 ARCHITECTURES = ("orig", "skip", "resnet")
+LAYERS = ("fromrgb", "conv0", "conv1", "skip")
+"""The layers of a block that Freeze-D counts, in its order."""
+
+
+def freeze(layer: nn.Module) -> None:
+    """Turn weight and bias into buffers of the same names: no optimiser finds them any more."""
+    for name, value in list(layer.named_parameters(recurse=False)):
+        delattr(layer, name)
+        layer.register_buffer(name, value.detach())
 
 
 class DiscriminatorBlock(nn.Module):
-    """Two convolutions that halve the resolution, with the architecture's shortcut."""
+    """Two convolutions that halve the resolution, with the architecture's shortcut.
+
+    Layers are counted from the image: fromrgb, conv0, conv1, skip, as far as the block has them.
+    Those of index `first_layer_idx` + i below `freeze_layers` keep their weights (Freeze-D).
+    """
 
     resample_filter: Tensor
 
@@ -51,6 +64,10 @@ class DiscriminatorBlock(nn.Module):
         self.conv1 = Conv2dLayer(tmp_channels, out_channels, 3, **conv, **down)
         if architecture == "resnet":
             self.skip = Conv2dLayer(tmp_channels, out_channels, 1, bias=False, **down)
+        layers = [getattr(self, name) for name in LAYERS if hasattr(self, name)]
+        self.num_layers = len(layers)
+        for layer in layers[: max(0, freeze_layers - first_layer_idx)]:
+            freeze(layer)
 
     def forward(
         self, x: Tensor | None, img: Tensor | None, **_: Any
@@ -159,15 +176,18 @@ class Discriminator(nn.Module):
         common: dict[str, Any] = {
             "img_channels": img_channels, "architecture": architecture, "conv_clamp": conv_clamp
         }  # fmt: skip
+        layers = 0  # so far, from the image side
         for res in self.block_resolutions:
             block = DiscriminatorBlock(
                 width[res] if res < img_resolution else 0,
                 width[res],
                 width[res // 2],
                 resolution=res,
+                first_layer_idx=layers,
                 **common,
                 **(block_kwargs or {}),
             )
+            layers += block.num_layers
             setattr(self, f"b{res}", block)
         if c_dim > 0:
             self.mapping = MappingNetwork(

@@ -25,22 +25,44 @@ Kwargs = dict[str, Any]
 Pair = tuple[Kwargs, Kwargs]
 
 
-def network_kwargs(settings: GeneratorSettings, channels: int = 3) -> Pair:
-    """Return the constructor arguments of generator and discriminator, as plain JSON."""
-    shared = {"channel_base": settings.channel_base, "channel_max": settings.channel_max}
+CHANNELS = {"rgb": 3, "grey": 1, "rgb+mask": 4}
+"""Image channels by the setting `channels`; `native` has as many as the prepared files."""
+
+
+def network_kwargs(
+    settings: GeneratorSettings, channels: int | None = None, c_dim: int = 0
+) -> Pair:
+    """Return the constructor arguments of generator and discriminator, as plain JSON.
+
+    channels: of the images, needed for `channels: native` alone; c_dim: length of their labels,
+    taken when the settings ask for labels. ValueError when what is needed is not given.
+    """
+    count = CHANNELS.get(settings.channels, channels)
+    if count is None or channels not in (None, count):
+        raise ValueError(f"channels: {settings.channels} does not go with {channels} channels")
+    if settings.labels and c_dim < 1:
+        raise ValueError("labels: true needs images that have labels")
+    shared: Kwargs = {
+        "channel_base": settings.channel_base,
+        "channel_max": settings.channel_max,
+        "conv_clamp": settings.conv_clamp,
+    }
+    images = {
+        "c_dim": c_dim if settings.labels else 0,
+        "img_resolution": settings.resolution,
+        "img_channels": count,
+    }
     generator: Kwargs = {
         "z_dim": settings.latent,
-        "c_dim": 0,
         "w_dim": settings.latent,
-        "img_resolution": settings.resolution,
-        "img_channels": channels,
+        **images,
         "mapping_kwargs": {"num_layers": settings.mapping_layers},
-        "synthesis_kwargs": dict(shared),
+        "synthesis_kwargs": {"architecture": settings.g_architecture, **shared},
     }
     discriminator: Kwargs = {
-        "c_dim": 0,
-        "img_resolution": settings.resolution,
-        "img_channels": channels,
+        **images,
+        "architecture": settings.d_architecture,
+        "block_kwargs": {"freeze_layers": settings.freeze_d},
         "epilogue_kwargs": {"mbstd_group_size": settings.mbstd_group},
         **shared,
     }
