@@ -6,8 +6,10 @@ lies beside it, because safetensors itself does not notice a flipped bit. Nothin
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +25,24 @@ KEEP = 2
 """Whole checkpoints kept: the newest, and the one before it should the newest prove damaged."""
 
 
-def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], state: Any) -> None:
-    """Write `step-XXXXXXXX.safetensors` and its hash; older ones beyond KEEP are removed."""
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    tensors: dict[str, Tensor],
+    state: Any,
+    spare: Collection[int] = (),
+) -> None:
+    """Write `step-XXXXXXXX.safetensors` and its hash; older ones beyond KEEP are removed, but
+    those whose step is in `spare`."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"step-{step:08d}.safetensors"
-    save_tensors(path, tensors, {"state": json.dumps(state)})
-    write_atomic(path.with_suffix(".sha256"), file_sha256(path))
+    path = _path(folder, step)
+    content = _pack(tensors, {"state": json.dumps(state)})
+    write_atomic(path, content)
+    write_atomic(path.with_suffix(".sha256"), hashlib.sha256(content).hexdigest())
     for old in _steps(folder)[:-KEEP]:
-        for suffix in (".sha256", ".safetensors"):
-            (folder / f"step-{old:08d}{suffix}").unlink(missing_ok=True)
+        if old not in spare:
+            for suffix in (".sha256", ".safetensors"):
+                _path(folder, old).with_suffix(suffix).unlink(missing_ok=True)
 
 
 def newest_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor], Any] | None:
@@ -41,17 +52,39 @@ def newest_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor], Any] | None
     """
     steps = _steps(folder)
     for step in reversed(steps):
-        path = folder / f"step-{step:08d}.safetensors"
-        seal = path.with_suffix(".sha256")
-        if path.is_file() and seal.is_file() and seal.read_text() == file_sha256(path):
-            tensors, meta = load_tensors(path)
-            return step, tensors, json.loads(meta["state"])
+        found = _read_whole(_path(folder, step))
+        if found is not None:
+            return step, *found
     if steps and (folder / f"step-{steps[-1]:08d}.sha256").is_file():
         raise CheckpointError(
             f"{folder}: all {len(steps)} training checkpoints are damaged (SHA-256 differs); "
             "delete this folder to start the stage over"
         )
     return None
+
+
+def read_checkpoint(folder: Path, step: int) -> tuple[dict[str, Tensor], Any]:
+    """(tensors, state) of one checkpoint, which has to be there and whole, else CheckpointError."""
+    path = _path(folder, step)
+    found = _read_whole(path)
+    if found is None:
+        raise CheckpointError(
+            f"{path}: this training checkpoint is missing or damaged (SHA-256 differs); "
+            f"delete {folder} to start the stage over"
+        )
+    return found
+
+
+def _read_whole(path: Path) -> tuple[dict[str, Tensor], Any] | None:
+    seal = path.with_suffix(".sha256")
+    if not (path.is_file() and seal.is_file() and seal.read_text() == file_sha256(path)):
+        return None
+    tensors, meta = load_tensors(path)
+    return tensors, json.loads(meta["state"])
+
+
+def _path(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:08d}.safetensors"
 
 
 def _steps(folder: Path) -> list[int]:
@@ -63,8 +96,13 @@ def save_tensors(
     path: Path, tensors: dict[str, Tensor], meta: dict[str, str] | None = None
 ) -> None:
     """Atomic safetensors file; tensors are made contiguous and moved to the CPU."""
+    write_atomic(path, _pack(tensors, meta))
+
+
+def _pack(tensors: dict[str, Tensor], meta: dict[str, str] | None) -> bytes:
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    write_atomic(path, save(plain, meta))
+    content: bytes = save(plain, meta)
+    return content
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -17,6 +17,7 @@ from data.checkpoints import (
     load_tensors,
     newest_checkpoint,
     pack_optimizer,
+    read_checkpoint,
     save_checkpoint,
     save_tensors,
     unpack_optimizer,
@@ -51,6 +52,21 @@ def empty(path: Path) -> None:
 
 
 DAMAGES = [truncate, flip_in_tensor, flip_in_header, empty]
+
+
+def test_a_spared_checkpoint_outlives_newer_ones(tmp_path: Path) -> None:
+    for step in range(1, 6):
+        save_checkpoint(tmp_path, step, {"w": torch.full((4,), float(step))}, step, spare=(1, 4))
+    assert sorted(p.stem for p in tmp_path.glob("*.sha256")) == [
+        f"step-0000000{n}" for n in (1, 4, 5)
+    ]
+    tensors, state = read_checkpoint(tmp_path, 1)
+    assert state == 1
+    assert tensors["w"].tolist() == [1.0] * 4
+    flip_in_tensor(tmp_path / "step-00000001.safetensors")
+    for step in (1, 2):
+        with pytest.raises(CheckpointError, match=f"step-0000000{step}.*missing or damaged"):
+            read_checkpoint(tmp_path, step)
 
 
 def test_round_trip(tmp_path: Path) -> None:
