@@ -177,15 +177,27 @@ class SampleSettings(Settings):
         "the labels of its training images",
     )
     mix_with: int | None = Field(
-        None, ge=0, description="style mixing: seed whose styles are used in mix_layers"
+        None,
+        ge=0,
+        lt=2**32,
+        description="style mixing: seed whose styles are used in mix_layers",
     )
     mix_layers: tuple[int, int] = Field(
         (0, 6), description="style mixing: first and last layer, both included"
     )
-    seed: int = Field(1000, ge=0, description="image i is made from seed + i")
+    seed: int = Field(1000, ge=0, lt=2**32, description="image i is made from seed + i")
     precision: Precision = Field("float32", description="bfloat16 is about twice as fast")
     batch: int = operational(4, ge=1, le=256, description="images per forward pass")
     device: Device = operational("auto", description="auto: CUDA when there is one")
+
+    @model_validator(mode="after")
+    def _seeds_and_layers_are_possible(self) -> Self:
+        first, last = self.mix_layers
+        if not 0 <= first <= last:
+            raise ValueError(f"mix_layers must go up from 0 or more, not {first} to {last}")
+        if self.seed + self.count > 2**32:
+            raise ValueError("seed + count must not be above 2^32: seeds have 32 bits")
+        return self
 
 
 class ScoreSettings(Settings):
