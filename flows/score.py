@@ -12,7 +12,8 @@ from torch import nn
 from configs.settings import ScoreSettings
 from data.progress import Progress
 from data.store import METRICS, Inputs, write_json
-from generator.metrics.score import load_inception, score_images
+from generator.metrics.extractors import load_extractor
+from generator.metrics.score import score_images
 from segmenter.features import EncoderFeatures
 from segmenter.models import Model
 
@@ -20,10 +21,10 @@ from segmenter.models import Model
 def score(settings: ScoreSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """inputs: `samples`, `images` (prepared, development) and `teacher`. Writes metrics.json."""
     extractor: nn.Module
-    if settings.features == "inception" and settings.features_file is not None:
-        extractor = load_inception(settings.features_file)
-    else:
+    if settings.features == "teacher":
         extractor = EncoderFeatures(Model.load(inputs["teacher"].path))
+    else:
+        extractor = load_extractor(settings.features, settings.features_file)
     found = score_images(settings, inputs["images"].path, inputs["samples"].path, extractor)
     write_json(out / METRICS, found | {"features": settings.features})
     progress.message(f"FID {found['fid']:.3g}, KID {found['kid_mean']:.3g}")

@@ -18,58 +18,19 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import KernelInceptionDistance, poly_mmd
 
-from configs.errors import CheckpointError, DataError
+from configs.errors import DataError
 from configs.settings import ScoreSettings
 from data.imageset import load_image, read_index
 from data.splits import TRAIN
+from generator.metrics.extractors import device_of, three_channels
 from generator.sampling import DESCRIPTION
 from generator.views import load_views, restore
-
-INCEPTION_FEATURES = 2048
-
-
-class Inception(nn.Module):
-    """The official TorchScript Inception v3: uint8 `[N, 3, H, W]` to `[N, 2048]`."""
-
-    num_features = INCEPTION_FEATURES
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Resizing to 299 pixels happens inside the network."""
-        features: Tensor = self.network(images, return_features=True)
-        return features
-
-
-def load_inception(path: Path) -> Inception:
-    """Read inception-2015-12-05.pt and try it; CheckpointError when it is not that file."""
-    expected = (
-        "expected the TorchScript file inception-2015-12-05.pt; or set score.features: teacher"
-    )
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; {expected}")
-    try:
-        with warnings.catch_warnings():  # torch.jit is deprecated, but the file is what it is
-            warnings.simplefilter("ignore", DeprecationWarning)
-            extractor = Inception(torch.jit.load(str(path), map_location="cpu").eval())
-        with torch.inference_mode():
-            features = extractor(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
-    except (RuntimeError, ValueError, TypeError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise CheckpointError(f"{path}: cannot be used ({reason}); {expected}") from error
-    if features.shape != (1, INCEPTION_FEATURES):
-        raise CheckpointError(
-            f"{path}: gives features of shape {list(features.shape)}, not [1, 2048]; {expected}"
-        )
-    return extractor
 
 
 @torch.no_grad()
 def extract(images: Iterable[Tensor], extractor: nn.Module, batch: int = 16) -> Tensor:
-    """Return float64 features `[N, D]` of uint8 images `[C, H, W]`; one channel is repeated."""
-    device = next((p.device for p in extractor.parameters()), torch.device("cpu"))
+    """Return float64 features `[N, D]` of uint8 images `[C, H, W]`; see `three_channels`."""
+    device = device_of(extractor)
     found: list[Tensor] = []
     group: list[Tensor] = []
 
@@ -83,7 +44,7 @@ def extract(images: Iterable[Tensor], extractor: nn.Module, batch: int = 16) -> 
             raise TypeError(f"feature extractors take uint8 images, not {image.dtype}")
         if group and (group[-1].shape[1:] != image.shape[1:] or len(group) == batch):
             flush()
-        group.append(image.expand(3, -1, -1) if image.shape[0] == 1 else image)
+        group.append(three_channels(image))
     flush()
     if not found:
         raise DataError("no images to score")

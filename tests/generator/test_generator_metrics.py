@@ -9,10 +9,10 @@ from generator_helpers import as_artifact, parity, tensor, tiny, write_image_set
 from torch import nn
 from torchmetrics.image.kid import poly_mmd
 
-from configs.errors import CheckpointError, DataError
+from configs.errors import DataError
 from configs.settings import SampleSettings, ScoreSettings
 from data.progress import Progress
-from generator.metrics.score import extract, fid, kid, load_inception, score, score_images
+from generator.metrics.score import extract, fid, kid, score, score_images
 from generator.sampling import sample
 from generator.training import train
 
@@ -113,26 +113,3 @@ def test_scoring_a_sample_folder(tmp_path, presentation):
     assert found["synthetic"] == 6
     assert all(np.isfinite(value) for value in found.values())
     assert score_images(settings, images.path, out, Means()) == found
-
-
-class FakeInception(nn.Module):
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.features = features
-
-    def forward(self, images: torch.Tensor, return_features: bool = False) -> torch.Tensor:
-        return images.float().mean(dim=[1, 2, 3])[:, None].expand(-1, self.features)
-
-
-@pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
-def test_inception_file(tmp_path):
-    torch.jit.script(FakeInception(2048)).save(tmp_path / "good.pt")
-    extractor = load_inception(tmp_path / "good.pt")
-    assert extractor(pictures(2, 0)).shape == (2, extractor.num_features)
-    torch.jit.script(FakeInception(10)).save(tmp_path / "other.pt")
-    (tmp_path / "text.pt").write_text("hello")
-    for name, message in (
-        ("other.pt", r"shape \[1, 10\]"), ("text.pt", "cannot be used"), ("no.pt", "no such file"),
-    ):  # fmt: skip
-        with pytest.raises(CheckpointError, match=message):
-            load_inception(tmp_path / name)

@@ -1,0 +1,159 @@
+"""Feature extractors: their shapes, their sameness everywhere, and files that are not them."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+import torch
+from torch import nn
+
+from configs.errors import CheckpointError, DataError
+from generator.metrics import download
+from generator.metrics.extractors import load_extractor, three_channels
+
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+
+
+def noise(*shape, seed=0):
+    rng = torch.Generator().manual_seed(seed)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=rng)
+
+
+class FakeInception(nn.Module):
+    """Called as the official file is: `return_features` leaves out the last layer."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.features = features
+
+    def forward(self, images: torch.Tensor, return_features: bool = False) -> torch.Tensor:
+        found = images.float().mean(dim=[1, 2, 3])[:, None]
+        return found.expand(-1, self.features) if return_features else found
+
+
+class Colours(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float().mean(dim=[2, 3], keepdim=True)
+
+
+def saved(network, path):
+    torch.jit.script(network).save(path)
+    return path
+
+
+def test_random_features_are_the_same_everywhere_and_at_every_size():
+    first, again = load_extractor("random"), load_extractor("random")
+    assert first.identity == again.identity == "random-vgg-5f6c0b82224927c7"
+    for side in (16, 64, 100, 256):
+        images = noise(2, 3, side, side)
+        found = first(images)
+        assert found.shape == (2, first.num_features)
+        assert found.isfinite().all()
+        assert torch.equal(found, again(images))
+        # Rounding differs with the batch, which is no reason for different features.
+        assert torch.allclose(found[1:], first(images[1:]), atol=1e-4)
+    flat = first(torch.full((1, 3, 32, 32), 77, dtype=torch.uint8))
+    assert flat.isfinite().all(), "the logarithm of a deviation of 0 has a floor"
+    assert not any(p.requires_grad for p in first.parameters())
+
+
+def test_random_features_see_colour_texture_and_place():
+    extractor = load_extractor("random")
+    image = noise(1, 3, 32, 32)
+    base = extractor(image)
+    blurred = nn.functional.avg_pool2d(image.float(), 3, 1, 1).to(torch.uint8)
+    half = image.clone()
+    half[..., :16] //= 2
+    for other in (image // 2, blurred):
+        assert (extractor(other) - base).abs().mean() > 0.05
+    assert (extractor(half) - extractor(half.flip(-1))).abs().mean() > 0.02
+
+
+def test_channels():
+    grey, two, many = noise(2, 1, 4, 4), noise(2, 2, 4, 4), noise(2, 5, 4, 4)
+    assert torch.equal(three_channels(grey), grey.repeat(1, 3, 1, 1))
+    assert torch.equal(three_channels(two), two[:, :1].repeat(1, 3, 1, 1))
+    assert torch.equal(three_channels(many), many[:, :3])
+    assert torch.equal(three_channels(grey[0]), grey[0].repeat(3, 1, 1))
+    extractor = load_extractor("random")
+    pictures = noise(2, 4, 16, 16)
+    assert torch.equal(extractor(pictures), extractor(pictures[:, :3]))
+    with pytest.raises(TypeError, match="uint8"):
+        extractor(torch.rand(1, 3, 16, 16))
+
+
+def test_torchscript_file(tmp_path):
+    path = saved(Colours(), tmp_path / "colours.pt")
+    extractor = load_extractor("torchscript", path)
+    assert extractor.num_features == 3
+    images = noise(2, 3, 8, 8)
+    assert torch.allclose(extractor(images), images.float().mean((2, 3)))
+    other = load_extractor("torchscript", saved(FakeInception(4), tmp_path / "other.pt"))
+    assert other.identity != extractor.identity
+    with pytest.raises(CheckpointError, match="needs features_file"):
+        load_extractor("torchscript")
+
+
+def test_inception_file(tmp_path):
+    extractor = load_extractor("inception", saved(FakeInception(2048), tmp_path / "good.pt"))
+    assert extractor(noise(2, 3, 8, 8)).shape == (2, extractor.num_features) == (2, 2048)
+    saved(FakeInception(10), tmp_path / "other.pt")
+    saved(Colours(), tmp_path / "colours.pt")
+    (tmp_path / "text.pt").write_text("hello")
+    for name, message in (
+        ("other.pt", r"shape \[1, 10\]"), ("text.pt", "cannot be used"), ("no.pt", "no such file"),
+        ("colours.pt", "at most 2 argument"),
+    ):  # fmt: skip
+        with pytest.raises(CheckpointError, match=message):
+            load_extractor("inception", tmp_path / name)
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """A local server of a folder, named by the environment as the place of the official file."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    path = saved(FakeInception(2048), folder / "inception.pt")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/inception.pt"
+    monkeypatch.setenv(download.URL_VARIABLE, url)
+    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr(download, "INCEPTION_SHA256", digest)
+    yield server, path
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_official_file_is_fetched_once_and_checked(mirror, tmp_path):
+    server, path = mirror
+    assert load_extractor("inception").num_features == 2048
+    path.unlink()
+    server.shutdown()
+    assert load_extractor("inception").num_features == 2048, "the second time it is on disk"
+
+
+def test_another_file_at_that_address_is_refused(mirror, tmp_path):
+    _, path = mirror
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(DataError, match=r"could not be had .* features_file"):
+        load_extractor("inception")
+    assert not any((tmp_path / "cache").glob("*.pt")), "nothing half-trusted stays behind"
+
+
+def test_offline(mirror):
+    server, _ = mirror
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(DataError, match=r"features: inception needs .*features: random"):
+        load_extractor("inception")
