@@ -18,7 +18,7 @@ import urllib.request
 from collections.abc import Iterator
 
 from configs.errors import UserError
-from flows.processes import die_with_parent, stop_group
+from data.processes import die_with_parent, stop_group
 
 START_S = 120.0
 QUIET = {

@@ -14,9 +14,9 @@ from pathlib import Path
 import typer
 
 from configs.errors import UserError
+from data.processes import die_with_parent, stop_group
 from flows.deployments import POOL
 from flows.embedded import START_S, answers
-from flows.processes import die_with_parent, stop_group
 
 STOP_S = 40.0
 """A run saves its checkpoint within Prefect's 30 s; then the worker ends."""
