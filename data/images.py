@@ -63,7 +63,7 @@ def _read(path: Path, mode: str) -> NDArray[np.uint8]:
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected an image, copy the dataset again")
     try:
-        with warnings.catch_warnings(), _open(path) as stream:
+        with warnings.catch_warnings(), open_file(path) as stream:
             warnings.simplefilter("ignore")  # what Pillow warns of, the error below says
             picture = Image.open(stream)
             picture.load()
@@ -78,7 +78,8 @@ def _read(path: Path, mode: str) -> NDArray[np.uint8]:
         ) from error
 
 
-def _open(path: Path) -> IO[bytes]:
+def open_file(path: Path) -> IO[bytes]:
+    """A file's bytes, unpacked where its name ends in `.gz`."""
     if path.suffix.lower() == ".gz":
         return io.BytesIO(gzip.decompress(path.read_bytes()))
     return path.open("rb")

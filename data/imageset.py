@@ -1,19 +1,25 @@
 """An image set: the one folder format in which prepared, synthetic and labelled images travel.
 
-`index.json` lists the items; files are PNG. Every path in the index is relative to the folder.
+`index.json` lists the items; files are PNG, or TIFF where PNG has no such channels. Every path in
+the index is relative to the folder.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from configs.errors import DataError
+from data.channels import Channels, Pixels, as_rgb, eight_bit, straight
+from data.native import Native, read_native, suffix_for, write_native
+from data.splits import TRAIN
 from data.store import replacing, write_json
 
 INDEX = "index.json"
@@ -23,9 +29,11 @@ INDEX = "index.json"
 class ImageRecord:
     """One image of a set; `None` where a thing does not exist.
 
-    image: RGB, 8 bit. mask: vessel mask, 0 or 255. soft: vessel probability × 255.
-    fov: field of view, 0 or 255. observers: further masks by observer's name.
-    confidence: of a pseudo-label, in [0, 1].
+    image: RGB, 8 bit; of sets for the generator alone, all channels of the original file.
+    mask: vessel mask, 0 or 255. soft: vessel probability × 255.
+    fov: field of view, 0 or 255; None: all of the image. observers: further masks by observer's
+    name. confidence: of a pseudo-label, in [0, 1].
+    label: what a conditional generator is told: one-hot of a class, or any vector.
     """
 
     id: str
@@ -36,6 +44,7 @@ class ImageRecord:
     fov: str | None = None
     observers: dict[str, str] = field(default_factory=dict)
     confidence: float | None = None
+    label: list[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,41 +59,120 @@ class LoadedImage:
     observers: dict[str, NDArray[np.bool_]]
 
 
-def write_index(folder: Path, name: str, records: list[ImageRecord]) -> None:
-    """Write `index.json`, the last file of a set to be written."""
-    write_json(folder / INDEX, {"name": name, "items": [asdict(r) for r in records]})
+def write_index(
+    folder: Path, name: str, records: list[ImageRecord], classes: Sequence[str] = ()
+) -> None:
+    """Write `index.json`, the last file of a set to be written.
+
+    classes: names of the classes, where labels are one-hot.
+    """
+    items = [asdict(record) for record in records]
+    for item in items:
+        if item["label"] is None:  # sets without labels are byte for byte what they always were
+            del item["label"]
+    whole = {"name": name, "items": items} | ({"classes": list(classes)} if classes else {})
+    write_json(folder / INDEX, whole)
 
 
 def read_index(folder: Path, split: str | None = None) -> list[ImageRecord]:
     """The records of a set, of one split if named; raises DataError when it has no index."""
-    path = folder / INDEX
-    if not path.is_file():
-        raise DataError(f"{path}: not an image set (no index); expected a prepared folder")
-    items = [ImageRecord(**item) for item in json.loads(path.read_text())["items"]]
+    items = [ImageRecord(**item) for item in _index(folder)["items"]]
     return [item for item in items if split is None or item.split == split]
 
 
+def read_classes(folder: Path) -> list[str]:
+    """The names of a set's classes, in the order of the one-hot labels; empty when it has none."""
+    return list(_index(folder).get("classes", []))
+
+
+def _index(folder: Path) -> dict[str, Any]:
+    path = folder / INDEX
+    if not path.is_file():
+        raise DataError(f"{path}: not an image set (no index); expected a prepared folder")
+    return dict(json.loads(path.read_text()))
+
+
 def load_image(folder: Path, record: ImageRecord, soft: bool = True) -> LoadedImage:
-    """Read one record. soft=False takes the hard mask even where a soft label exists."""
-    image = _read(folder / record.image, "RGB")
+    """Read one record. soft=False takes the hard mask even where a soft label exists.
+
+    Grey, alpha and 16 bits become RGB of 8 bits, as `data.channels` says; DataError for others.
+    """
+    native = load_native(folder, record)
+    image = eight_bit(as_rgb(native.pixels, native.alpha, str(folder / record.image)))
     label = (record.soft if soft else None) or record.mask
-    target = (
-        None if label is None else _read(folder / label, "L").astype(np.float32) / np.float32(255)
+    target = None if label is None else _read(folder / label).astype(np.float32) / np.float32(255)
+    fov = load_fov(folder, record)
+    observers = {name: _read(folder / path) > 127 for name, path in record.observers.items()}
+    return LoadedImage(
+        record.id,
+        image,
+        target,
+        np.ones(image.shape[:2], dtype=bool) if fov is None else fov,
+        observers,
     )
-    if record.fov is None:
-        fov = np.ones(image.shape[:2], dtype=bool)
-    else:
-        fov = _read(folder / record.fov, "L") > 127
-    observers = {name: _read(folder / path, "L") > 127 for name, path in record.observers.items()}
-    return LoadedImage(record.id, image, target, fov, observers)
 
 
-def _read(path: Path, mode: str) -> NDArray[np.uint8]:
+def load_native(folder: Path, record: ImageRecord) -> Native:
+    """The image of a record with all its channels and bits."""
+    return read_native(folder / record.image, upright=False)
+
+
+def load_mask(folder: Path, record: ImageRecord) -> NDArray[np.bool_]:
+    """[H, W] bool: vessel. Raises DataError for a record without a mask."""
+    if record.mask is None:
+        raise DataError(f"{folder}: image {record.id!r} has no vessel mask")
+    return _read(folder / record.mask) > 127
+
+
+def load_fov(folder: Path, record: ImageRecord) -> NDArray[np.bool_] | None:
+    """[H, W] bool, or None: the whole image is the field of view."""
+    return None if record.fov is None else _read(folder / record.fov) > 127
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as picture:
-            return np.asarray(picture.convert(mode))
+            return np.asarray(picture.convert("L"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read as an image ({error})") from error
+
+
+def sample_record(id_: str, channels: Channels, split: str = TRAIN) -> ImageRecord:
+    """Name the files of one generated image: `images/<id>.png` (`.tif` where PNG has no such
+    channels), and `masks/<id>.png` where its last channel is the vessel mask."""
+    masked = channels.kind == "rgb+mask"
+    suffix = suffix_for(3 if masked else channels.count, channels.alpha)
+    mask = f"masks/{id_}.png" if masked else None
+    return ImageRecord(id_, split, f"images/{id_}{suffix}", mask=mask)
+
+
+def write_sample(folder: Path, record: ImageRecord, pixels: Pixels, channels: Channels) -> None:
+    """Write the files that `sample_record` named; the image last, so that one that is there means
+    that all are.
+
+    pixels: `[H, W, C]` uint8 or uint16 as the generator drew them; premultiplied colour is divided
+    by its alpha, a mask is cut at the middle.
+    """
+    if channels.kind == "rgb+mask":
+        assert record.mask is not None
+        top = np.iinfo(pixels.dtype).max
+        write_png(folder / record.mask, (pixels[..., -1] > top // 2).astype(np.uint8) * 255)
+        pixels = pixels[..., :-1]
+    if channels.alpha:
+        pixels = straight(pixels)
+    write_image(folder / record.image, Native(pixels, channels.alpha))
+
+
+def write_image(path: Path, native: Native) -> None:
+    """Write an image with any channels, atomically; `path` ends as `data.native.suffix_for` says.
+
+    Raises ValueError for another suffix."""
+    expected = suffix_for(native.pixels.shape[2], native.alpha)
+    if path.suffix != expected:
+        raise ValueError(f"{path}: an image of such channels is a {expected} file")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as aside:
+        write_native(aside, native)
 
 
 def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:

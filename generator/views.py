@@ -1,8 +1,13 @@
-"""How prepared images are shown to the networks: whole, or as patches at native resolution."""
+"""How prepared images are shown to the networks: whole, or as patches at native resolution.
+
+Here pixels get the meaning that `generator.channels` asks for: RGB, grey, RGB with the vessel mask,
+or all that the file has. Colour is premultiplied by alpha before anything is resized.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -13,47 +18,132 @@ from PIL import Image
 from torch import Tensor
 
 from configs.errors import DataError
-from data.imageset import LoadedImage, load_image, read_index
+from data.channels import (
+    Channels,
+    Kind,
+    Pixels,
+    as_grey,
+    as_rgb,
+    bits_of,
+    named,
+    premultiplied,
+    sixteen_bit,
+)
+from data.imageset import (
+    ImageRecord,
+    load_fov,
+    load_mask,
+    load_native,
+    read_classes,
+    read_index,
+)
 from data.splits import TRAIN
+from generator.values import (
+    resized,
+    restore,
+    seen_as_rgb,
+    to_network,
+    to_pixels,
+    to_uint8,
+    to_uint16,
+)
 
 Presentation = Literal["full", "patch"]
 MIN_FOV_SHARE = 0.9
 """Least share of a patch that lies inside the field of view."""
 ORDER, PLACES = 0, 1
 """Purposes of a random stream: which image comes when; where its patch lies."""
+LISTED = 5
+"""Images named in an error message; the others are counted."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An image as the networks are to see it: pixels `[H, W, C]` uint8 or uint16; fov `[H, W]`, or
+    None where all of it is; alpha: its last channel is alpha and its colour premultiplied."""
+
+    id: str
+    pixels: Pixels
+    fov: NDArray[np.bool_] | None = None
+    label: Sequence[float] | None = None
+    alpha: bool = False
 
 
 class Views:
-    """Square `[3, R, R]` uint8 views of a set of images, drawn by (seed, step) alone.
+    """Square `[C, R, R]` views of a set of images, drawn by (seed, step) alone.
 
     Images come in a new random order every epoch. `full` shows the whole image resized to R by R
     (the aspect ratio is lost and given back by `restore`); `patch` a random crop of R pixels.
+
+    channels: what the channels are. labels: `[images, c_dim]` float32, or None without labels.
+    native_size: median (height, width) of the images. fov: where most of them have theirs.
     """
 
     def __init__(
-        self, images: Sequence[LoadedImage], presentation: Presentation, resolution: int
+        self,
+        images: Iterable[Shown],
+        presentation: Presentation,
+        resolution: int,
+        kind: Kind = "rgb",
+        classes: Sequence[str] = (),
     ) -> None:
-        if not images:
-            raise DataError("no images to show to the generator; the training split is empty")
         self.presentation = presentation
         self.resolution = resolution
-        heights, widths = zip(*(image.image.shape[:2] for image in images), strict=True)
-        self.native_size = int(np.median(heights)), int(np.median(widths))  # height, width
-        self.fov = _usual_fov(images, self.native_size)
-        if presentation == "full":
-            self._pixels = [_square(image.image, resolution) for image in images]
-            return
-        self._pixels = [image.image for image in images]
-        self._places = [_places(image, resolution) for image in images]
+        self.classes = list(classes)
+        pixels: list[Pixels] = []
+        sizes: list[tuple[int, int]] = []
+        fovs: list[NDArray[np.uint8] | None] = []  # packed: a bit a pixel
+        self._places: list[NDArray[np.int32] | int] = []
+        modes: dict[tuple[int, int, bool], list[str]] = {}
+        labels: list[Sequence[float]] = []
+        too_small: list[str] = []
+        for image in images:  # one at a time: whole, a set may be larger than the memory
+            height, width, count = image.pixels.shape
+            sizes.append((height, width))
+            modes.setdefault((count, bits_of(image.pixels), image.alpha), []).append(image.id)
+            labels += [] if image.label is None else [image.label]
+            fovs.append(None if image.fov is None else np.packbits(image.fov))
+            if presentation == "full":
+                pixels.append(resized(image.pixels, (resolution, resolution)))
+            elif min(height, width) < resolution:
+                too_small.append(f"{image.id} ({height} x {width})")
+            else:
+                pixels.append(image.pixels)
+                self._places.append(_places(image.fov, (height, width), resolution))
+        if not sizes:
+            raise DataError("no images to show to the generator; the training split is empty")
+        if too_small:
+            raise DataError(
+                f"images have too few pixels for patches of {resolution}: {_first(too_small)}; "
+                "lower generator.resolution or choose presentation: full"
+            )
+        self.channels = _common(modes, kind)
+        self._pixels = [sixteen_bit(p) if self.channels.bits == 16 else p for p in pixels]
+        self.labels = torch.tensor(labels, dtype=torch.float32) if labels else None
+        heights, widths = zip(*sizes, strict=True)
+        self.native_size = int(np.median(heights)), int(np.median(widths))
+        self.fov = _usual_fov(fovs, sizes, self.native_size)
 
     def __len__(self) -> int:
         return len(self._pixels)
 
-    def batch(self, n: int, seed: int, step: int) -> NDArray[np.uint8]:
-        """Return `[n, 3, R, R]`: images step·n, … of the endless shuffled sequence of `seed`."""
+    @property
+    def c_dim(self) -> int:
+        """Size of a label; 0 without labels."""
+        return 0 if self.labels is None else self.labels.shape[1]
+
+    def batch(self, n: int, seed: int, step: int) -> Pixels:
+        """Return `[n, C, R, R]` uint8 or uint16: images step·n, … of the endless shuffled sequence
+        of `seed`."""
         rng = np.random.default_rng([seed, PLACES, step])
         views = [self._view(i, rng) for i in self._order(step * n, n, seed)]
         return np.ascontiguousarray(np.stack(views).transpose(0, 3, 1, 2))
+
+    def batch_labels(self, n: int, seed: int, step: int) -> Tensor:
+        """Return `[n, c_dim]` float32: the labels of `batch(n, seed, step)`."""
+        if self.labels is None:
+            return torch.zeros([n, 0])
+        return self.labels[self._order(step * n, n, seed)]
 
     def _order(self, start: int, n: int, seed: int) -> list[int]:
         size = len(self)
@@ -63,7 +153,7 @@ class Views:
         offset = start % size
         return found[offset : offset + n]
 
-    def _view(self, index: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    def _view(self, index: int, rng: np.random.Generator) -> Pixels:
         pixels = self._pixels[index]
         if self.presentation == "full":
             return pixels
@@ -74,71 +164,115 @@ class Views:
         """Draw the upper left corner (y, x) of a patch of image `index`, in pixels."""
         places = self._places[index]
         columns = self._pixels[index].shape[1] - self.resolution + 1
-        y, x = divmod(int(places[rng.integers(places.size)]), columns)
+        if isinstance(places, int):
+            y, x = divmod(int(rng.integers(places)), columns)
+        else:
+            y, x = divmod(int(places[rng.integers(places.size)]), columns)
         return y, x
 
 
-def load_views(folder: Path, presentation: Presentation, resolution: int) -> Views:
-    """Read the training images of a prepared set. Raises DataError, naming the image at fault."""
-    images = [load_image(folder, record) for record in read_index(folder, TRAIN)]
-    if not images:
+def load_views(
+    folder: Path,
+    presentation: Presentation,
+    resolution: int,
+    channels: Kind = "rgb",
+    labels: bool = False,
+) -> Views:
+    """Read the training images of a prepared set.
+
+    channels, labels: as the settings of the same names in GeneratorSettings. Raises DataError,
+    naming the images at fault: without a mask or label, too small, of mixed channels.
+    """
+    records = read_index(folder, TRAIN)
+    if not records:
         raise DataError(f"{folder}: the set has no image in the split {TRAIN!r}")
-    return Views(images, presentation, resolution)
+    if channels == "rgb+mask" and (bare := [r.id for r in records if r.mask is None]):
+        raise DataError(
+            f"{folder}: images have no vessel mask, which generator.channels: rgb+mask needs: "
+            f"{_first(bare)}; add the masks or choose rgb"
+        )
+    if labels and (bare := [r.id for r in records if r.label is None]):
+        raise DataError(
+            f"{folder}: images have no label, which generator.labels needs: {_first(bare)}; "
+            "label them (dataset `images`, setting data.labels) or set generator.labels: false"
+        )
+    shown = (_shown(folder, record, channels, labels) for record in records)
+    classes = read_classes(folder) if labels else []
+    return Views(shown, presentation, resolution, channels, classes)
 
 
-def to_network(views: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Map uint8 to float32 in [-1, 1]."""
-    pixels = torch.from_numpy(views)
-    if device.type == "cuda":
-        pixels = pixels.pin_memory().to(device, non_blocking=True)
-    return pixels.to(torch.float32) / 127.5 - 1
+def _shown(folder: Path, record: ImageRecord, kind: Kind, labelled: bool) -> Shown:
+    native, name = load_native(folder, record), str(folder / record.image)
+    fov, label = load_fov(folder, record), record.label if labelled else None
+    if kind == "native":
+        pixels = premultiplied(native.pixels) if native.alpha else native.pixels
+        return Shown(record.id, pixels, fov, label, native.alpha)
+    if kind == "grey":
+        return Shown(record.id, as_grey(native.pixels, native.alpha, name), fov, label)
+    pixels = as_rgb(native.pixels, native.alpha, name)
+    if kind == "rgb+mask":
+        mask = load_mask(folder, record)
+        if mask.shape != pixels.shape[:2]:
+            raise DataError(f"{name}: its vessel mask has another size, {mask.shape}")
+        white = mask.astype(pixels.dtype) * np.iinfo(pixels.dtype).max  # {0, 1} → {-1, 1}
+        pixels = np.concatenate([pixels, white[..., None]], axis=2)
+    return Shown(record.id, pixels, fov, label)
 
 
-def to_uint8(images: Tensor) -> Tensor:
-    """Map [-1, 1] to uint8 by truncation, the published rule for samples and metrics."""
-    return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8)
+def _common(modes: dict[tuple[int, int, bool], list[str]], kind: Kind) -> Channels:
+    """Return what all images have in common: their channels, and the greatest depth."""
+    if len({(count, alpha) for count, _, alpha in modes}) > 1:
+        found = "; ".join(
+            f"{len(ids)} of {named(*mode)} ({_first(ids)})" for mode, ids in modes.items()
+        )
+        raise DataError(
+            f"generator.channels: {kind}: images must have the same channels, found {found}; "
+            "choose rgb or grey, which convert them"
+        )
+    bits = 16 if any(bits == 16 for _, bits, _ in modes) else 8
+    count, _, alpha = next(iter(modes))
+    return Channels(kind, count, 16 if bits == 16 else 8, alpha)
 
 
-def restore(image: NDArray[np.uint8], native_size: Sequence[int] | None) -> NDArray[np.uint8]:
-    """Resize a generated `[R, R, 3]` image of `full` presentation to the (height, width) of the
-    originals, so that vessels are as wide as the segmenter knows them; None leaves it alone."""
-    if native_size is None or tuple(native_size) == image.shape[:2]:
-        return image
-    height, width = native_size
-    picture = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(picture)
+def _first(names: Sequence[str]) -> str:
+    more = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _square(image: NDArray[np.uint8], resolution: int) -> NDArray[np.uint8]:
-    """Resize with antialiasing (Lanczos)."""
-    size = (resolution, resolution)
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
-
-
-def _usual_fov(images: Sequence[LoadedImage], size: tuple[int, int]) -> NDArray[np.bool_]:
+def _usual_fov(
+    fovs: Sequence[NDArray[np.uint8] | None],
+    sizes: Sequence[tuple[int, int]],
+    size: tuple[int, int],
+) -> NDArray[np.bool_]:
     """Return where most images of the set have their field of view, `[H, W]` at native size."""
     height, width = size
     votes = np.zeros(size, dtype=np.int64)
-    for image in images:
-        picture = Image.fromarray(image.fov.astype(np.uint8))
+    for packed, (h, w) in zip(fovs, sizes, strict=True):
+        if packed is None:
+            votes += 1
+            continue
+        picture = Image.fromarray(np.unpackbits(packed, count=h * w).reshape(h, w))
         votes += np.asarray(picture.resize((width, height), Image.Resampling.NEAREST))
-    return votes * 2 > len(images)
+    return votes * 2 > len(fovs)
 
 
-def _places(image: LoadedImage, side: int) -> NDArray[np.int32]:
-    """Return all upper left corners (flattened) whose patch is inside the field of view enough.
-
-    Where no patch is, those that are inside most.
-    """
-    height, width = image.fov.shape
-    if min(height, width) < side:
-        raise DataError(
-            f"image {image.id} has {width} x {height} pixels, too few for patches of {side}: "
-            "lower generator.resolution or choose presentation: full"
-        )
+def _places(
+    fov: NDArray[np.bool_] | None, size: tuple[int, int], side: int
+) -> NDArray[np.int32] | int:
+    """Return all upper left corners (flattened) whose patch is inside the field of view enough;
+    where no patch is, those that are inside most. A number: all of so many."""
+    height, width = size
+    if fov is None:
+        return (height - side + 1) * (width - side + 1)
     table = np.zeros((height + 1, width + 1), dtype=np.int64)  # summed areas: any sum in 4 look-ups
-    table[1:, 1:] = image.fov.cumsum(0, dtype=np.int64).cumsum(1)
+    table[1:, 1:] = fov.cumsum(0, dtype=np.int64).cumsum(1)
     inside = table[side:, side:] - table[:-side, side:] - table[side:, :-side]
     inside = inside + table[:-side, :-side]
     enough = min(int(inside.max()), round(MIN_FOV_SHARE * side * side))
     return np.flatnonzero(inside >= enough).astype(np.int32)
+
+
+__all__ = [
+    "Presentation", "Shown", "Views", "load_views", "resized", "restore", "seen_as_rgb",
+    "to_network", "to_pixels", "to_uint8", "to_uint16",
+]  # fmt: skip

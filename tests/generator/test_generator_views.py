@@ -7,14 +7,13 @@ import pytest
 from generator_helpers import write_image_set
 
 from configs.errors import DataError
-from data.imageset import LoadedImage
-from generator.views import MIN_FOV_SHARE, Views, load_views, restore
+from generator.views import MIN_FOV_SHARE, Shown, Views, load_views, restore
 
 
 def numbered(side=40, count=5, fov=None):
     fov = np.ones((side, side), dtype=bool) if fov is None else fov
     pixels = [np.full((*fov.shape, 3), i, dtype=np.uint8) for i in range(count)]
-    return [LoadedImage(f"image{i}", p, None, fov, {}) for i, p in enumerate(pixels)]
+    return [Shown(f"image{i}", p, fov) for i, p in enumerate(pixels)]
 
 
 def disc(height, width, radius):
@@ -75,7 +74,7 @@ def test_whole_images_become_square_and_get_their_shape_back():
 
 
 def test_images_too_small_are_named():
-    with pytest.raises(DataError, match=r"image0 has 40 x 40 pixels.*patches of 64"):
+    with pytest.raises(DataError, match=r"patches of 64: image0 \(40 x 40\), image1 .*lower"):
         Views(numbered(), "patch", 64)
 
 
