@@ -1,0 +1,115 @@
+"""Several processes for one stage: real ones, started by torchrun, meeting over loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from worker_acts import Act
+
+import data.workers
+from configs.errors import ConfigError, DataError
+from data.children import LostContact, StageCrashed
+from data.progress import Interrupted, Progress
+from data.store import Artifact
+from data.team import Team
+from data.workers import run_in_workers
+
+HERE = Path(__file__).parent
+IMAGES = {"images": Artifact(HERE, {"kind": "test", "digest": "abc"})}
+
+
+class Ear(Progress):
+    """Remembers what it hears, and asks to stop when it has heard of a step."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
+        self.stop_requested = True
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+@pytest.fixture
+def team(tmp_path, monkeypatch):
+    def run(**settings):
+        ear = Ear()
+        try:
+            run_in_workers("worker_acts:act", Act(**settings), IMAGES, tmp_path, ear, processes=2)
+        finally:
+            pids = [int((tmp_path / f"pid{rank}").read_text()) for rank in (0, 1)]
+            deadline = time.monotonic() + 5
+            while any(alive(pid) for pid in pids):
+                assert time.monotonic() < deadline, "a process was left behind"
+                time.sleep(0.02)
+        return ear
+
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    return run
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def test_a_team_adds_up_agrees_and_lets_the_lead_speak(team, tmp_path):
+    ear = team(do="agree")
+    seen = [json.loads((tmp_path / f"seen{rank}.json").read_text()) for rank in (0, 1)]
+    assert seen[0] == seen[1] == {
+        "total": [3.0] * 3, "told": {"of": ["the", "lead", 0]}, "any": [True, False],
+        "size": 2, "images": "abc",
+    }  # fmt: skip
+    assert ear.messages == ["rank 0 speaks"]
+
+
+def test_a_user_error_of_any_process_is_the_stages(team):
+    with pytest.raises(DataError, match=r"^picture.png: is upside down$"):
+        team(do="misjudge")
+
+
+def test_a_killed_process_ends_all_of_them(team):
+    with pytest.raises(StageCrashed, match="process 2 of 2 was ended by SIGKILL") as crash:
+        team(do="die")
+    assert crash.value.transient
+
+
+def test_all_are_asked_to_stop_and_save(team, tmp_path):
+    with pytest.raises(Interrupted, match="same command"):
+        team(do="count")
+    saved = [json.loads((tmp_path / f"saved{rank}.json").read_text()) for rank in (0, 1)]
+    assert saved[0] == saved[1]  # the same step
+
+
+def test_one_process_is_a_team(monkeypatch):
+    alone = Team()
+    assert alone.lead
+    assert alone.total(torch.ones(2)).tolist() == [1, 1]
+    assert alone.any(True) and not alone.any(False)
+    assert alone.from_lead([1]) == [1]
+    assert os.environ.get("TORCHELASTIC_RUN_ID") is None
+
+
+def test_silence_is_explained(monkeypatch):
+    def silent(tensor):
+        raise RuntimeError("Timed out waiting 1800000ms for recv operation\nand so on")
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", silent)
+    with pytest.raises(LostContact, match=r"process 1 of 2 .* Timed out .* Check whether"):
+        Team(0, 2).any(True)
+
+
+def test_more_processes_than_gpus(monkeypatch, tmp_path):
+    monkeypatch.setattr("data.devices.pick_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match=r"processes: 2 needs .* has 1; set processes: 1"):
+        data.workers.run_in_workers("x:y", Act(), {}, tmp_path, Progress(), 2)

@@ -1,0 +1,55 @@
+"""What teams of real processes do in test_workers.py."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel
+
+from configs.errors import DataError
+from data.progress import Interrupted, Progress
+from data.store import Inputs, write_json
+from data.team import here
+
+
+class Act(BaseModel):
+    """What the second process does; device as the settings of real stages have it."""
+
+    do: str = "agree"
+    device: str = "cpu"
+
+
+def act(settings: Act, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """The lead adds up and waits; the second process also does what the settings say."""
+    team = here()
+    (out / f"pid{team.rank}").write_text(str(os.getpid()))
+    total = team.total(torch.full([3], 1.0 + team.rank))
+    told = team.from_lead({"of": ["the", "lead", team.rank]})
+    progress.message(f"rank {team.rank} speaks")
+    if settings.do == "agree":
+        one, none = team.any(team.rank == 1), team.any(False)
+        seen = {"total": total.tolist(), "told": told, "any": [one, none], "size": team.size}
+        write_json(out / f"seen{team.rank}.json", seen | {"images": inputs["images"].digest})
+    elif settings.do == "count":
+        for step in range(10**6):
+            if team.any(progress.stop_requested):
+                write_json(out / f"saved{team.rank}.json", step)
+                raise Interrupted
+            progress.update(step, 10**6, "step")
+            time.sleep(0.02)
+    elif team.rank == 1:
+        {"die": die, "misjudge": misjudge}[settings.do]()
+    else:
+        team.total(torch.zeros(1))
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def misjudge() -> None:
+    raise DataError("picture.png: is upside down")
