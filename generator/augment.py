@@ -20,7 +20,7 @@ from generator.affine import (
     translate2d,
     translate3d,
 )
-from generator.ops import setup_filter
+from generator.fir import setup_filter
 from generator.pixels import filter_rows_and_columns, recolour, resample
 from generator.wavelets import SYM6, filter_bank
 

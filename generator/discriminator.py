@@ -6,11 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from generator.fir import downsample2d, setup_filter
 from generator.layers import BINOMIAL, Conv2dLayer, FullyConnectedLayer
 from generator.mapping import MappingNetwork
-from generator.ops import downsample2d, minibatch_std, setup_filter
+from generator.ops import minibatch_std
 from generator.synthesis import SQRT_HALF, block_resolutions, channels_at
 
 ARCHITECTURES = ("orig", "skip", "resnet")
@@ -200,7 +202,7 @@ class Discriminator(nn.Module):
     def forward(self, img: Tensor, c: Tensor | None = None, **_: Any) -> Tensor:
         """Map images `[N, C, R, R]` to logits `[N, 1]`; positive means real."""
         x: Tensor | None = None
-        rest: Tensor | None = img
+        rest: Tensor | None = img.contiguous(memory_format=torch.channels_last)
         for res in self.block_resolutions:
             x, rest = getattr(self, f"b{res}")(x, rest)
         assert x is not None

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from generator.ops import ACTIVATIONS, bias_act, conv2d_resample, setup_filter
+from generator.fir import setup_filter
+from generator.ops import ACTIVATIONS, activate, bias_act, conv2d_resample, split_gain
 
 BINOMIAL = (1, 3, 3, 1)  # the FIR taps of every published configuration
 
@@ -90,14 +91,16 @@ class Conv2dLayer(nn.Module):
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
         """Map `[N, in, H, W]` to `[N, out, H·up/down, W·up/down]`; `gain` scales the clamp too."""
+        before, after = split_gain(self.activation, self.act_gain * gain)
         x = conv2d_resample(
             x,
-            self.weight * self.weight_gain,
+            (self.weight * (self.weight_gain * before)).to(x.dtype),
             self.resample_filter,
             up=self.up,
             down=self.down,
             padding=self.padding,
             flip_weight=self.up == 1,  # official weights of up layers are stored rotated
+            bias=None if self.bias is None else (self.bias * before).to(x.dtype),
         )
         clamp = None if self.conv_clamp is None else self.conv_clamp * gain
-        return bias_act(x, self.bias, self.activation, gain=self.act_gain * gain, clamp=clamp)
+        return activate(x, self.activation, gain=after, clamp=clamp)

@@ -9,15 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from generator.fir import setup_filter, upsample2d, upsample_binomial
 from generator.layers import BINOMIAL, Conv2dLayer, FullyConnectedLayer, is_binomial
-from generator.ops import (
-    ACTIVATIONS,
-    bias_act,
-    modulated_conv2d,
-    setup_filter,
-    upsample2d,
-    upsample_binomial,
-)
+from generator.ops import ACTIVATIONS, activate, modulated_conv2d, split_gain
 
 NOISE_MODES = ("random", "const", "none")
 Randn = Callable[[Sequence[int], torch.device], Tensor]
@@ -94,20 +88,22 @@ class SynthesisLayer(nn.Module):
         randn: Randn | None = None,
     ) -> Tensor:
         """Map `[N, in, r/up, r/up]` and `w` `[N, w_dim]` to `[N, out, r, r]`."""
-        styles = self.affine(w)
+        before, after = split_gain(self.activation, self.act_gain * gain)
         x = modulated_conv2d(
             x,
             self.weight,
-            styles,
+            self.affine(w),
             noise=self._noise(x, noise_mode, randn),
             up=self.up,
             padding=self.padding,
             resample_filter=self.resample_filter,
             flip_weight=self.up == 1,
             fused=fused_modconv,
+            bias=self.bias,
+            gain=before,
         )
         clamp = None if self.conv_clamp is None else self.conv_clamp * gain
-        return bias_act(x, self.bias, self.activation, gain=self.act_gain * gain, clamp=clamp)
+        return activate(x, self.activation, gain=after, clamp=clamp)
 
 
 class ToRGBLayer(nn.Module):
@@ -133,8 +129,10 @@ class ToRGBLayer(nn.Module):
     def forward(self, x: Tensor, w: Tensor, fused_modconv: bool = False) -> Tensor:
         """Map features `[N, in, r, r]` to an image contribution `[N, out, r, r]`."""
         styles = self.affine(w) * self.weight_gain
-        x = modulated_conv2d(x, self.weight, styles, demodulate=False, fused=fused_modconv)
-        return bias_act(x, self.bias, clamp=self.conv_clamp)
+        x = modulated_conv2d(
+            x, self.weight, styles, demodulate=False, fused=fused_modconv, bias=self.bias
+        )
+        return activate(x, clamp=self.conv_clamp)
 
 
 class SynthesisBlock(nn.Module):
@@ -200,6 +198,7 @@ class SynthesisBlock(nn.Module):
         }  # fmt: skip
         if x is None:
             x = self.const.to(ws.dtype)[None].expand(ws.shape[0], -1, -1, -1)
+            x = x.contiguous(memory_format=torch.channels_last)
             x = self.conv1(x, next(w), **options)
         elif self.architecture == "resnet":
             shortcut = self.skip(x, gain=SQRT_HALF)

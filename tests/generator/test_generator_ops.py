@@ -8,14 +8,14 @@ import torch
 import torch.nn.functional as F
 from generator_helpers import assert_close, described, parity, tensor
 
-from generator import ops
+from generator import fir, ops
 from generator.layers import FullyConnectedLayer
 
 FIR = {
-    "upfirdn2d": ops.upfirdn2d,
-    "filter2d": ops.filter2d,
-    "upsample2d": ops.upsample2d,
-    "downsample2d": ops.downsample2d,
+    "upfirdn2d": fir.upfirdn2d,
+    "filter2d": fir.filter2d,
+    "upsample2d": fir.upsample2d,
+    "downsample2d": fir.downsample2d,
 }
 
 
@@ -32,16 +32,16 @@ def test_fir_resampling(i, case):
 
 
 def test_filter_setup():
-    assert_close(ops.setup_filter([1, 3, 3, 1]), tensor("ops", "upfirdn/f_lin4"), 1e-6)
+    assert_close(fir.setup_filter([1, 3, 3, 1]), tensor("ops", "upfirdn/f_lin4"), 1e-6)
     assert_close(
-        ops.setup_filter([1, 3, 3, 1], gain=4), tensor("ops", "upfirdn/f_lin4_gain4"), 1e-6
+        fir.setup_filter([1, 3, 3, 1], gain=4), tensor("ops", "upfirdn/f_lin4_gain4"), 1e-6
     )
-    separable = ops.setup_filter([1, 3, 3, 1], separable=True)
+    separable = fir.setup_filter([1, 3, 3, 1], separable=True)
     assert_close(separable, tensor("ops", "upfirdn/f_sep4"), 1e-6)
-    flipped = ops.setup_filter(tensor("ops", "upfirdn/f_asym2d"), flip=True)
+    flipped = fir.setup_filter(tensor("ops", "upfirdn/f_asym2d"), flip=True)
     assert_close(flipped, tensor("ops", "upfirdn/f_asym2d_flip"), 1e-6)
-    assert ops.setup_filter(np.arange(1, 9)).ndim == 1
-    assert ops.setup_filter(None).shape == (1, 1)
+    assert fir.setup_filter(np.arange(1, 9)).ndim == 1
+    assert fir.setup_filter(None).shape == (1, 1)
 
 
 @pytest.mark.parametrize(("i", "case"), cases("bias_act"))
@@ -61,7 +61,7 @@ def test_resampling_convolution(i, case):
     y = ops.conv2d_resample(
         tensor("ops", "conv/x"),
         tensor("ops", f"conv/w{i:02d}"),
-        ops.setup_filter([1, 3, 3, 1]),
+        fir.setup_filter([1, 3, 3, 1]),
         **{key: case[key] for key in ("up", "down", "padding", "flip_weight")},
     )
     assert_close(y, tensor("ops", f"conv/y{i:02d}"), 1e-6)
@@ -74,13 +74,13 @@ def test_resampling_convolution_equals_its_definition(taps, kernel, up, down):
     torch.manual_seed(0)
     x = torch.randn(2, 4, 9, 12, dtype=torch.float64)
     w = torch.randn(6, 2, kernel, kernel, dtype=torch.float64)
-    f = ops.setup_filter(taps).double()
+    f = fir.setup_filter(taps).double()
     t, p = f.shape[0], kernel // 2
     p0 = p + ((t + up - 1) // 2 if up > 1 else 0) + ((t - down + 1) // 2 if down > 1 else 0)
     p1 = p + ((t - up) // 2 if up > 1 else 0) + ((t - down) // 2 if down > 1 else 0)
-    y = ops.upfirdn2d(x, f if up > 1 else None, up=up, padding=[p0, p1, p0, p1], gain=up * up)
+    y = fir.upfirdn2d(x, f if up > 1 else None, up=up, padding=[p0, p1, p0, p1], gain=up * up)
     y = F.conv2d(y, w, groups=2)
-    y = ops.upfirdn2d(y, f if down > 1 else None, down=down)
+    y = fir.upfirdn2d(y, f if down > 1 else None, down=down)
     got = ops.conv2d_resample(x, w, f, up=up, down=down, padding=p, groups=2)
     assert_close(got, y, 1e-12)
 
@@ -96,7 +96,7 @@ def test_modulated_convolution(i, case, fused):
         tensor("ops", f"mod/{weight}"),
         tensor("ops", "mod/styles"),
         noise=None if noise is None else tensor("ops", f"mod/{noise}"),
-        resample_filter=ops.setup_filter([1, 3, 3, 1]),
+        resample_filter=fir.setup_filter([1, 3, 3, 1]),
         fused=fused,
         **case,
     )
@@ -130,14 +130,14 @@ def test_second_moment_and_fully_connected():
 
 def test_bilinear_upsampling_is_the_binomial_filter():
     x = torch.randn(2, 3, 8, 12, dtype=torch.float64)
-    general = ops.upsample2d(x, ops.setup_filter([1, 3, 3, 1]).double())
-    assert_close(ops.upsample_binomial(x), general, 1e-12)
+    general = fir.upsample2d(x, fir.setup_filter([1, 3, 3, 1]).double())
+    assert_close(fir.upsample_binomial(x), general, 1e-12)
 
 
 @pytest.mark.parametrize(("up", "down", "k"), [(1, 1, 3), (2, 1, 3), (1, 2, 3), (2, 1, 1)])
 def test_second_derivatives(up, down, k):
     torch.manual_seed(1)
-    f = ops.setup_filter([1, 3, 3, 1]).double()
+    f = fir.setup_filter([1, 3, 3, 1]).double()
     x = torch.randn(2, 2, 4, 4, dtype=torch.float64, requires_grad=True)
     w = torch.randn(3, 2, k, k, dtype=torch.float64, requires_grad=True)
     s = torch.randn(2, 2, dtype=torch.float64, requires_grad=True)
