@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from configs.base import Device, Settings, operational
+from configs.batching import misfit
 from configs.presets import Preset, preset_values
 
 Architecture = Literal["skip", "resnet", "orig"]
@@ -148,8 +149,14 @@ class GeneratorSettings(Settings):
     def _shapes_are_possible(self) -> Self:
         if self.resolution & (self.resolution - 1):
             raise ValueError(f"resolution must be a power of two, not {self.resolution}")
-        if self.batch % min(self.mbstd_group, self.batch):
-            raise ValueError(f"mbstd_group {self.mbstd_group} must divide batch {self.batch}")
+        trouble = misfit(self.batch, self.processes, self.micro_batch, self.mbstd_group)
+        if trouble:
+            raise ValueError(trouble)
+        if self.augment != "none" and self.augment_pipe == "color" and not self.may_recolour:
+            raise ValueError(
+                "augment_pipe: color does nothing with may_recolour: false; set augment_pipe: bg, "
+                "or augment: none"
+            )
         if self.augment_p > self.augment_p_max:
             raise ValueError("augment_p must not be above augment_p_max")
         if self.snapshot_features != "random" and self.features_file is None:
