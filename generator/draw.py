@@ -13,7 +13,7 @@ from torch import Tensor
 from configs.errors import ConfigError
 from configs.settings import SampleSettings
 from generator.networks import Generator
-from generator.views import to_uint8
+from generator.values import to_uint8
 
 NOISE, LABEL = 0, 1
 """Purposes of a seed's random stream beside the latent: layer noise; which training label."""
@@ -59,21 +59,23 @@ class Sampler:
         parts = [seeds[i : i + size] for i in range(0, len(seeds), size)]
         return torch.cat([self.render(self.styles(part), part).cpu() for part in parts])
 
-    @torch.no_grad()
     def styles(self, seeds: Sequence[int]) -> Tensor:
         """Return w of every layer, `[N, num_ws, w_dim]`: truncated, then mixed."""
+        return self.styles_of(latents_of(seeds, self.generator.z_dim), self.labels(seeds))
+
+    @torch.no_grad()
+    def styles_of(self, z: Tensor, c: Tensor | None) -> Tensor:
+        """Return `styles` of given latents `[N, z_dim]` and label vectors `[N, c_dim]`."""
         cfg = self.settings
-        ws = self.map(latents_of(seeds, self.generator.z_dim), self.labels(seeds))
+        ws = self._map(z, c)
         if cfg.mix_with is None:
             return ws
         first, last = cfg.mix_layers
-        other = latents_of([cfg.mix_with], self.generator.z_dim).expand(len(seeds), -1)
-        theirs = self.map(other, self.labels(seeds))  # truncated like the image's own
+        other = latents_of([cfg.mix_with], self.generator.z_dim).expand(len(z), -1)
+        theirs = self._map(other, c)  # truncated like the image's own
         return torch.cat([ws[:, :first], theirs[:, first : last + 1], ws[:, last + 1 :]], dim=1)
 
-    @torch.no_grad()
-    def map(self, z: Tensor, c: Tensor | None) -> Tensor:
-        """Return truncated w `[N, num_ws, w_dim]` of latents `[N, z_dim]` and labels."""
+    def _map(self, z: Tensor, c: Tensor | None) -> Tensor:
         cfg = self.settings
         ws: Tensor = self.generator.mapping(
             z.to(self.device, torch.float32),
@@ -192,6 +194,6 @@ def generate(generator: Generator, z: Tensor, psi: float = 1.0) -> NDArray[np.ui
     """
     sampler = Sampler(generator, SampleSettings(psi=psi))
     parts = z.split(1 if sampler.device.type == "cpu" else max(1, len(z)))
-    images = torch.cat([sampler.render(sampler.map(part, None)) for part in parts])
+    images = torch.cat([sampler.render(sampler.styles_of(part, None)) for part in parts])
     pixels = to_uint8(images).cpu().permute(0, 2, 3, 1).numpy()
     return np.repeat(pixels, 3, axis=3) if pixels.shape[3] == 1 else pixels[..., :3]

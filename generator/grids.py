@@ -7,28 +7,46 @@ alone, so that a sheet and the single files of the same seeds differ there by on
 from __future__ import annotations
 
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from configs.settings import SampleSettings
+from data.channels import Channels, Kind, Pixels, eight_bit
 from generator.draw import Sampler, generate, latents, latents_of
 from generator.networks import Generator
-from generator.views import to_uint8
+from generator.values import resized, to_pixels
 
 __all__ = [
-    "generate", "grid_of", "latents", "latents_of", "official_grid", "pictures", "sample_grid",
-    "sheet_columns",
+    "channels_of", "generate", "grid_of", "latents", "latents_of", "official_grid",
+    "picture_size", "pictures", "sample_grid", "sheet_columns",
 ]  # fmt: skip
 
 GRID_PIXELS = 1024
 """Greatest width of a training's contact sheet, unless one image is wider."""
 GRID_IMAGES = 32
-Fourth = Literal["alpha", "mask", "plain"]
-"""What a fourth channel is: coverage, a vessel mask, or just another measurement."""
 CHECKER = (204, 255)
 """Greys of the squares behind transparent pixels."""
+
+
+def channels_of(description: Mapping[str, Any]) -> Channels:
+    """Return what a generator's channels mean, from its generator.json; where that does not say
+    (a converted official file), 1 is grey, 3 is RGB and others are shown side by side."""
+    known = description.get("channels")
+    if known is not None:
+        return Channels(**known)
+    count = int(description["generator"]["img_channels"])
+    kinds: dict[int, Kind] = {1: "grey", 3: "rgb"}
+    return Channels(kinds.get(count, "native"), count)
+
+
+def picture_size(description: Mapping[str, Any]) -> tuple[int, int]:
+    """Return (height, width) at which a generator's images are looked at: as high as the network
+    makes them, and as wide as the shape of whole images asks."""
+    side, native = int(description["resolution"]), description.get("native_size")
+    return side, side if native is None else max(1, round(side * native[1] / native[0]))
 
 
 def official_grid(height: int, width: int) -> tuple[int, int]:
@@ -48,7 +66,7 @@ def sample_grid(
     seed: int,
     psi: float = 1.0,
     labels: ArrayLike | None = None,
-    fourth: Fourth = "plain",
+    channels: Channels | None = None,
 ) -> NDArray[np.uint8]:
     """Return a contact sheet `[H, W, 3]` of the same fixed latents at every call, noise const.
 
@@ -56,6 +74,8 @@ def sample_grid(
     image r. A conditional generator without them shows class r in row r.
     """
     side = generator.img_resolution
+    if channels is None:
+        channels = channels_of({"generator": {"img_channels": generator.img_channels}})
     count = max(4, min(GRID_IMAGES, (GRID_PIXELS // side) ** 2))
     columns = _columns(count, side)
     table = np.eye(generator.c_dim) if labels is None else np.asarray(labels)
@@ -63,39 +83,42 @@ def sample_grid(
     for start in range(0, count, columns):
         row = range(seed + start, seed + min(start + columns, count))
         label = table[start // columns % len(table)].tolist() if generator.c_dim else None
-        sampler = Sampler(generator, SampleSettings(psi=psi, label=label))
-        found.append(to_uint8(sampler.draw(row)).numpy())
-    return grid_of(pictures(np.concatenate(found), fourth), columns)
+        images = Sampler(generator, SampleSettings(psi=psi, label=label)).draw(row)
+        found.append(pictures(to_pixels(images, channels.bits).numpy(), channels))
+    return grid_of(np.concatenate(found), columns)
 
 
-def pictures(images: NDArray[np.integer], fourth: Fourth = "plain") -> NDArray[np.uint8]:
-    """Return `[N, 3, H, W']` uint8 to look at, of `[N, C, H, W]` with 8 or 16 bits.
+def pictures(
+    images: Pixels, channels: Channels, size: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
+    """Return `[N, 3, H, W']` uint8 to look at, of views or samples `[N, C, H, W]`.
 
-    Grey is repeated; alpha is laid over a chequered ground; what is neither colour nor alpha is
-    shown in grey beside it (W' = W · planes): a mask right of its image, two channels as a pair.
+    Grey is repeated; what has alpha lies on a chequered ground; what is neither colour nor alpha
+    stands in grey beside it (W' = W · planes): a mask right of its image, two channels as a pair.
+    size: (height, width) to resize each plane to.
     """
-    assert images.dtype in (np.uint8, np.uint16), images.dtype
-    if images.dtype == np.uint16:
-        images = images >> 8
-    planes = images.astype(np.uint8)
-    c = planes.shape[1]
-    if c == 4 and fourth == "alpha":
-        return _over_checker(planes)
-    colour = planes[:, :3] if c >= 3 else np.repeat(planes[:, :1], 3, axis=1)
-    further = planes[:, 3:] if c >= 3 else planes[:, 1:]
-    beside = [np.repeat(plane[:, None], 3, axis=1) for plane in further.swapaxes(0, 1)]
-    return np.concatenate([colour, *beside], axis=3)
+    if size is not None and size != images.shape[2:]:
+        fitted = [resized(image.transpose(1, 2, 0), size) for image in images]
+        images = np.stack(fitted).transpose(0, 3, 1, 2)
+    planes = eight_bit(images)
+    colours = planes.shape[1] - channels.alpha
+    shown = planes[:, :3] if colours >= 3 else _grey(planes[:, :1])
+    if channels.alpha:
+        alpha = planes[:, -1:].astype(np.uint32)
+        ground = _checker(planes.shape[2], planes.shape[3])
+        shown = (shown + (ground * (255 - alpha) + 127) // 255).clip(0, 255).astype(np.uint8)
+    further = range(3 if colours >= 3 else 1, colours)
+    return np.concatenate([shown, *(_grey(planes[:, i : i + 1]) for i in further)], axis=3)
 
 
-def _over_checker(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Composite straight (not premultiplied) RGBA; squares are an eighth of the image."""
-    h, w = rgba.shape[2:]
-    square = max(1, h // 8)
-    y, x = np.mgrid[:h, :w] // square
-    ground = np.where((y + x) % 2, *CHECKER)
-    alpha = rgba[:, 3:].astype(np.float32) / 255
-    mixed = rgba[:, :3] * alpha + ground * (1 - alpha)
-    return np.rint(mixed).astype(np.uint8)
+def _grey(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.repeat(plane, 3, axis=1)
+
+
+def _checker(height: int, width: int) -> NDArray[np.uint32]:
+    """Squares of an eighth of the height."""
+    y, x = np.mgrid[:height, :width] // max(1, height // 8)
+    return np.where((y + x) % 2, *CHECKER).astype(np.uint32)
 
 
 def grid_of(images: NDArray[np.uint8], columns: int | None = None) -> NDArray[np.uint8]:

@@ -1,54 +1,77 @@
-"""The sampling stage: every image depends on its own seed alone."""
+"""The sampling stage: every image depends on its own seed alone, whatever the settings."""
 
 from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from generator_helpers import StopAfter, as_artifact, content, parity, tiny, write_image_set
+from generator_helpers import StopAfter, as_artifact, content, parity
 from PIL import Image
+from small_generators import write_generator
 
+from configs.errors import ConfigError
+from configs.load import validate
 from configs.settings import SampleSettings
-from data.imageset import load_image, read_index
+from data.channels import Channels
+from data.imageset import load_image, load_mask, load_native, read_index
 from data.progress import Interrupted, Progress
-from generator.grids import grid_of, latents
+from generator.draw import Sampler, latents, latents_of
+from generator.models import load_generator
 from generator.sampling import sample
-from generator.training import train
-from generator.views import to_network, to_uint8
+from generator.values import to_network, to_uint8
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module", params=["patch", "full"])
 def trained(request, tmp_path_factory):
-    out = tmp_path_factory.mktemp(request.param)
-    images = write_image_set(tmp_path_factory.mktemp("images"))
-    train(tiny(steps=2, presentation=request.param), {"images": images}, out, Progress())
-    return {"generator": as_artifact(out, "generator.train")}
+    size = None if request.param == "patch" else (40, 48)
+    folder = write_generator(tmp_path_factory.mktemp(request.param), native_size=size)
+    return {"generator": as_artifact(folder, "generator.train")}
 
 
-def run(trained, out, progress=None, **settings):
-    sample(SampleSettings(**{"count": 7, **settings}), trained, out, progress or Progress())
+def made(folder: Path, out: Path, progress=None, **settings) -> dict[str, str]:
+    inputs = {"generator": as_artifact(folder, "generator.train")}
+    sample(SampleSettings(**{"count": 7, **settings}), inputs, out, progress or Progress())
     return content(out)
 
 
-def test_neither_batch_nor_interruption_matters(trained, tmp_path):
-    whole = run(trained, tmp_path / "4", batch=4)
-    assert run(trained, tmp_path / "1", batch=1) == whole
+def run(trained, out, progress=None, **settings):
+    return made(trained["generator"].path, out, progress, **settings)
+
+
+def pixels(out: Path) -> list[np.ndarray]:
+    return [np.asarray(Image.open(p)) for p in sorted((out / "images").iterdir())]
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"noise": "random"}, {"mix_with": 3, "mix_layers": (1, 2), "noise": "random"}]
+)
+def test_neither_batch_nor_interruption_matters(trained, tmp_path, settings):
+    whole = run(trained, tmp_path / "4", batch=4, **settings)
+    assert run(trained, tmp_path / "1", batch=1, **settings) == whole
     with pytest.raises(Interrupted, match="4 of 7"):
-        run(trained, tmp_path / "parts", StopAfter(3), batch=2)
+        run(trained, tmp_path / "parts", StopAfter(3), batch=2, **settings)
+    assert len(list((tmp_path / "parts" / "images").glob("*"))) == 4  # whole ones, nothing else
     kept = next((tmp_path / "parts" / "images").glob("*.png"))
     before = kept.stat().st_mtime_ns
-    assert run(trained, tmp_path / "parts", batch=3) == whole
+    assert run(trained, tmp_path / "parts", batch=3, **settings) == whole
     assert kept.stat().st_mtime_ns == before
     assert "grid.png" in whole
 
 
 def test_images_by_seed(trained, tmp_path):
-    run(trained, tmp_path / "a", seed=10)
-    run(trained, tmp_path / "b", seed=12, count=2)
-    for record in read_index(tmp_path / "b"):
-        assert (tmp_path / "a" / record.image).read_bytes() == (
-            tmp_path / "b" / record.image
-        ).read_bytes()
+    for noise in ("const", "random"):
+        run(trained, tmp_path / noise / "a", seed=10, noise=noise)
+        run(trained, tmp_path / noise / "b", seed=12, count=2, noise=noise)
+        for record in read_index(tmp_path / noise / "b"):
+            there, here = (tmp_path / noise / name / record.image for name in "ab")
+            assert there.read_bytes() == here.read_bytes()
 
 
 def test_the_set_reads_like_any_other(trained, tmp_path):
@@ -58,18 +81,191 @@ def test_the_set_reads_like_any_other(trained, tmp_path):
     assert len({r.id for r in records}) == 7
     image = load_image(tmp_path, records[0])
     full = records[0].fov is not None
-    assert image.image.shape == ((40, 40, 3) if full else (16, 16, 3))
-    assert image.fov.mean() == (pytest.approx(np.pi / 4, abs=0.05) if full else 1)
+    assert image.image.shape == ((40, 48, 3) if full else (16, 16, 3))
+    sheet = Image.open(tmp_path / "grid.png")
+    assert sheet.size == (7 * (19 if full else 16), 16)  # pictures keep their shape
+    facts = json.loads((tmp_path / "samples.json").read_text())
+    assert facts["settings"]["psi"] == 0.7 and "batch" not in facts["settings"]
 
 
 def test_psi_zero_is_one_image(trained, tmp_path):
     run(trained, tmp_path, psi=0.0, count=3)
-    pixels = [np.asarray(Image.open(p)) for p in sorted((tmp_path / "images").iterdir())]
-    assert all(np.array_equal(p, pixels[0]) for p in pixels)
+    found = pixels(tmp_path)
+    assert all(np.array_equal(p, found[0]) for p in found)
+
+
+def test_noise_modes(tmp_path):
+    folder = write_generator(tmp_path / "g")
+    found = {}
+    for noise in ("const", "random", "none"):
+        made(folder, tmp_path / noise, psi=0.0, count=2, noise=noise)
+        found[noise] = pixels(tmp_path / noise)
+    assert not np.array_equal(*found["random"])  # psi 0: they differ by noise alone
+    assert np.array_equal(*found["none"])
+    assert not np.array_equal(found["none"][0], found["const"][0])
+
+
+def test_random_noise_is_what_the_network_draws(tmp_path):
+    """The same distribution as torch.randn's: mean and spread over many images agree."""
+    network, _ = load_generator(write_generator(tmp_path))
+    sampler = Sampler(network, SampleSettings(noise="random", psi=0.0))
+    ws = sampler.styles([0]).expand(1500, -1, -1)
+    ours = sampler.render(ws, range(1500))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        theirs = network.synthesis(ws, noise_mode="random")
+    assert ours.std(0).mean().item() == pytest.approx(theirs.std(0).mean().item(), rel=0.01)
+    assert (ours.mean(0) - theirs.mean(0)).abs().mean() < 0.1 * ours.std(0).mean()
+
+
+def test_cutoff_truncates_the_coarse_layers_alone(tmp_path):
+    network, _ = load_generator(write_generator(tmp_path))
+    free = Sampler(network, SampleSettings(psi=1.0)).styles([5])
+    cut = Sampler(network, SampleSettings(psi=0.5, cutoff=2)).styles([5])
+    assert torch.equal(cut[:, 2:], free[:, 2:])
+    middle = network.mapping.w_avg.lerp(free[:, :2], 0.5)
+    torch.testing.assert_close(cut[:, :2], middle)
+
+
+def test_style_mixing_replaces_the_layers_and_truncates_both(tmp_path):
+    network, _ = load_generator(write_generator(tmp_path))
+    seeds = [4, 5]
+    own = Sampler(network, SampleSettings(psi=0.6)).styles([*seeds, 99])
+    mixed = Sampler(network, SampleSettings(psi=0.6, mix_with=99, mix_layers=(1, 3))).styles(seeds)
+    torch.testing.assert_close(mixed[:, 1:4], own[2:, 1:4].expand(2, -1, -1))
+    torch.testing.assert_close(mixed[:, [0, 4, 5]], own[:2, [0, 4, 5]])
+
+
+def test_labels(tmp_path):
+    labels = np.eye(3)[[0, 0, 0, 2]].tolist()
+    folder = write_generator(tmp_path / "g", c_dim=3, labels=labels)
+    by_class = {}
+    for label in (0, 2, [0.0, 0.0, 1.0]):
+        out = tmp_path / str(label)
+        made(folder, out, count=2, label=label)
+        by_class[str(label)] = [p.tobytes() for p in pixels(out)]
+    assert by_class["2"] == by_class["[0.0, 0.0, 1.0]"] != by_class["0"]
+    drawn = tmp_path / "drawn"
+    whole = made(folder, drawn, count=12, batch=5)
+    told = [record.label for record in read_index(drawn)]
+    index = told.index([0, 0, 1])
+    made(folder, tmp_path / "alone", seed=1000 + index, count=1, label=2)
+    name = f"images/seed{1000 + index:08d}.png"
+    assert content(tmp_path / "alone")[name] == whole[name]
+    sampler = Sampler(load_generator(folder)[0], SampleSettings(), labels)
+    share = sampler.labels(range(2000)).mean(0).tolist()
+    assert share[1] == 0 and share[2] == pytest.approx(0.25, abs=0.04)  # as in the training images
+
+
+@pytest.mark.parametrize(
+    ("c_dim", "settings", "message"),
+    [
+        (0, {"label": 1}, "label: found 1, but this generator is unconditional"),
+        (3, {"label": 3}, r"no class 3; this generator has c_dim 3, expected a class from 0 to 2"),
+        (3, {"label": -1}, "no class -1"),
+        (3, {"label": [1.0, 0.0]}, "vector of 2 values, but this generator has c_dim 3"),
+        (3, {}, "does not say which labels"),
+        (0, {"mix_with": 1}, "mix_layers: found 0 to 6, but this generator has layers 0 to 5"),
+        (0, {"cutoff": 7}, "cutoff: found 7, but this generator has 6 layers"),
+    ],
+)
+def test_what_a_generator_cannot_do(tmp_path, c_dim, settings, message):
+    folder = write_generator(tmp_path / "g", c_dim=c_dim)
+    with pytest.raises(ConfigError, match=message):
+        made(folder, tmp_path / "out", **settings)
+    assert not list((tmp_path / "out").glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"mix_layers": [4, 2]}, "mix_layers must go up from 0 or more, not 4 to 2"),
+        ({"seed": 2**32 - 10}, "seeds have 32 bits"),
+    ],
+)
+def test_settings_that_cannot_be(values, message):
+    with pytest.raises(ConfigError, match=message):
+        validate(SampleSettings, values, "test")
+
+
+@pytest.mark.parametrize(
+    ("channels", "suffix", "shape", "sheet"),
+    [
+        (Channels("grey", 1), ".png", (20, 20, 1), (16, 16)),
+        (Channels("grey", 1, bits=16), ".png", (20, 20, 1), (16, 16)),
+        (Channels("rgb", 3, bits=16), ".png", (20, 20, 3), (16, 16)),
+        (Channels("native", 4, alpha=True), ".png", (20, 20, 4), (16, 16)),
+        (Channels("native", 5, bits=16), ".tif", (20, 20, 5), (48, 16)),
+        (Channels("rgb+mask", 4), ".png", (20, 20, 3), (32, 16)),
+    ],
+)
+def test_images_of_any_channels(tmp_path, channels, suffix, shape, sheet):
+    folder = write_generator(tmp_path / "g", channels, native_size=(20, 20))
+    whole = made(folder, tmp_path / "out", count=3, psi=2.0)
+    record = read_index(tmp_path / "out")[0]
+    assert record.image.endswith(suffix)
+    found = load_native(tmp_path / "out", record)
+    assert found.pixels.shape == shape and found.alpha == channels.alpha
+    assert found.pixels.dtype == (np.uint16 if channels.bits == 16 else np.uint8)
+    assert Image.open(tmp_path / "out" / "grid.png").size == (3 * sheet[0], sheet[1])
+    if channels.kind == "rgb+mask":
+        network, _ = load_generator(folder)
+        drawn = Sampler(network, SampleSettings(psi=2.0)).draw([1000])[0, 3] > 0
+        mask = load_mask(tmp_path / "out", record)
+        assert abs(mask.mean() - drawn.float().mean().item()) < 0.1
+    again = tmp_path / "again"
+    with pytest.raises(Interrupted):
+        made(folder, again, StopAfter(2), count=3, psi=2.0, batch=1)
+    assert made(folder, again, count=3, psi=2.0, batch=1) == whole
+
+
+def test_bfloat16_is_near_float32(tmp_path):
+    network, _ = load_generator(write_generator(tmp_path))
+    exact, reduced = (
+        Sampler(network, SampleSettings(precision=p)).draw([1, 2]) for p in ("float32", "bfloat16")
+    )
+    assert exact.dtype == reduced.dtype == torch.float32
+    error = ((exact - reduced).square().mean().sqrt() / exact.std()).item()
+    assert 0 < error < 0.03
+
+
+MEMORY = """
+import resource
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from generator_helpers import as_artifact
+from configs.settings import SampleSettings
+from data.progress import Progress
+from generator.sampling import sample
+
+class Watch(Progress):
+    def update(self, done, total, unit="", **stats):
+        if done in (40, 160):
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+folder, out = map(Path, sys.argv[2:])
+settings = SampleSettings(count=160, batch=8)
+sample(settings, {"generator": as_artifact(folder, "generator.train")}, out, Watch())
+"""
+
+
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
+    folder = write_generator(tmp_path / "g", resolution=128)
+    here = str(Path(__file__).parent)
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, here, str(folder), str(tmp_path / "out")],
+        capture_output=True, text=True, cwd=ROOT, timeout=120, check=True,
+    )  # fmt: skip
+    early, late = map(int, done.stdout.split())
+    unit = 1 if sys.platform == "darwin" else 1024
+    # 120 images of 128 x 128 are 6 MB as bytes and 24 MB as floats.
+    assert (late - early) * unit < 3e6, f"{(late - early) * unit / 1e6:.1f} MB more"
 
 
 def test_latents_are_the_published_ones():
     assert np.array_equal(latents(0, 4, 8).numpy(), parity("data_order")["seeds/z_dim8"])
+    assert torch.equal(latents_of([3, 1], 8), latents(0, 4, 8)[[3, 1]])
 
 
 def test_pixel_rules():
@@ -78,13 +274,3 @@ def test_pixel_rules():
     assert np.array_equal(to_uint8(x).numpy(), reference["uint8/generate_and_metrics"])
     values = np.arange(256, dtype=np.uint8)
     assert np.array_equal(to_uint8(to_network(values, torch.device("cpu"))).numpy(), values)
-
-
-def test_grid_places_images_in_rows():
-    images = np.zeros((3, 3, 512, 512), np.uint8) + np.uint8([[1], [2], [3]])[:, :, None, None]
-    sheet = grid_of(images)
-    assert sheet.shape == (1024, 1024, 3)
-    assert sheet[0, 0, 0] == 1
-    assert sheet[0, 512, 0] == 2
-    assert sheet[512, 0, 0] == 3
-    assert sheet[512, 512, 0] == 0
