@@ -1,33 +1,48 @@
 """The stage `generator.train`: StyleGAN2-ADA on the training images of a prepared set.
 
-To resume, run the same command again. The stage checkpoints every few steps and goes on from the
-newest whole one; its log is cut back to that step, so that the finished artifact is the same.
+To resume, run the same command again. The stage goes on from its newest whole checkpoint, and the
+finished artifact is the same. A training that collapses goes back to its best snapshot by itself.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from configs.errors import TrainingError
 from configs.settings import GeneratorSettings
-from data.checkpoints import newest_checkpoint, save_checkpoint, save_tensors
+from data.checkpoints import newest_checkpoint, read_checkpoint, save_checkpoint, save_tensors
 from data.devices import pick_device
 from data.imageset import write_png
-from data.log import append_log, cut_log
+from data.log import append_log, keep_log
 from data.progress import Interrupted, Progress
-from data.store import METRICS, SCRATCH, Inputs, write_json
-from generator.grids import grid_of, sample_grid
-from generator.models import AVERAGE, CRITIC, CURRENT, DESCRIPTION, FOV
-from generator.start import Start, start_fresh, start_from_artifact, start_from_official
+from data.store import SCRATCH, Inputs
+from data.team import here
+from data.workers import among_workers, run_in_workers
+from generator.delivery import describe
+from generator.grids import grid_of, pictures, sample_grid
+from generator.health import (
+    Trouble,
+    calmer,
+    collapsed,
+    enough_memory,
+    given_up,
+    symptoms,
+)
+from generator.models import AVERAGE, CRITIC, CURRENT
+from generator.pace import Pace
+from generator.snapshots import Course, Scorer, Snapshot, retained
+from generator.start import Start, begin
 from generator.trainer import ADA_INTERVAL, Schedule, Trainer
-from generator.views import Views, load_views, to_network
+from generator.values import to_network
+from generator.views import load_views
 
-REPORT_EVERY = 16
-"""Steps between lines of the log and of progress."""
 REALS = 32
 """Images in reals.png."""
+REAL_FEATURES = "real-features.safetensors"
 
 
 def train(settings: GeneratorSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -35,102 +50,228 @@ def train(settings: GeneratorSettings, inputs: Inputs, out: Path, progress: Prog
 
     inputs: `images`, a prepared set; optionally `start`, an earlier generator.train.
     Writes generator.safetensors (weight average, to sample from), training.safetensors and
-    discriminator.safetensors (to train on), generator.json, log.jsonl, reals.png, grid-*.png.
-    Raises UserError for unusable images or weights and TrainingError when the loss is no longer
-    finite; Interrupted after saving when asked to stop.
+    discriminator.safetensors (to train on) of the best or last snapshot; snapshot-*.safetensors,
+    the weight averages of the other best ones; generator.json, log.jsonl, reals.png, grid-*.png.
+    Raises UserError for unusable images or weights, TrainingError when memory is too small or the
+    training fails more often than it may go back; Interrupted after saving when asked to stop.
     """
-    device = pick_device(settings.device)
-    views = load_views(inputs["images"].path, settings.presentation, settings.resolution)
-    start = _start(settings, inputs, progress).to(device)
-    schedule = Schedule.of(settings, continued=start.continued)
-    trainer = Trainer(
-        settings, schedule, start.generator, start.discriminator, start.average
-    )  # fmt: skip
-    _resume(trainer, out, progress)
-    write_png(out / "reals.png", grid_of(_first_views(views, settings.seed)))
-    _loop(trainer, views, out, progress)
-    _finish(trainer, start, views, inputs, out)
+    if settings.processes > 1 and not among_workers():
+        stage = "generator.training:train"
+        run_in_workers(stage, settings, inputs, out, progress, settings.processes)
+        return
+    run = Run(settings, inputs, out, progress)
+    with enough_memory(settings):
+        run.loop()
+    run.finish()
 
 
-def _start(settings: GeneratorSettings, inputs: Inputs, progress: Progress) -> Start:
-    earlier = inputs.get("start")
-    if earlier is not None:
-        return start_from_artifact(settings, earlier.path, earlier.digest)
-    if settings.start_from is not None:
-        return start_from_official(settings, settings.start_from, progress.message)
-    return start_fresh(settings)
+class Run:
+    """One training in its folder: what happens around the steps.
 
+    Every process of a team goes through it; the lead alone scores, and writes files, and the
+    others take from it what it decided.
+    """
 
-def _first_views(views: Views, seed: int) -> np.ndarray:
-    return views.batch(REALS if views.presentation == "patch" else min(REALS, len(views)), seed, 0)
+    def __init__(
+        self, settings: GeneratorSettings, inputs: Inputs, out: Path, progress: Progress
+    ) -> None:
+        """Begin, or go on from the newest whole checkpoint."""
+        self.settings, self.inputs, self.out, self.progress = settings, inputs, out, progress
+        self.scratch, self.team, self.device = out / SCRATCH, here(), pick_device(settings.device)
+        folder, cfg = inputs["images"].path, settings
+        self.views = load_views(
+            folder, cfg.presentation, cfg.resolution, cfg.channels, cfg.labels
+        )  # fmt: skip
+        self.scorer = Scorer(settings, self.views, self.device, self.scratch / REAL_FEATURES)
+        self.pace = Pace(self.device, self.scratch if self.team.lead else None)
+        self.total = Schedule.of(settings, continued=False).steps
+        self.tick_every = self._steps_in(settings.tick_kimg)
+        self.snapshot_every = self._steps_in(settings.snapshot_kimg)
+        self.figures: dict[str, float] = {}  # in the line of progress
+        found = newest_checkpoint(self.scratch)
+        self.course = Course() if found is None else Course.unpack(found[2]["course"])
+        self.before = self.course.needs  # what the newest checkpoint needs
+        self.start, self.trainer = self._begin(progress)
+        if found is not None:
+            self.trainer.restore(found[2]["step"], found[1], found[2]["trainer"])
+            progress.message(f"generator: going on from step {self.trainer.step}")
+        if self.team.lead:
+            keep_log(out, self.course.logged)
+            write_png(out / "reals.png", self._real_grid())
 
+    def loop(self) -> None:
+        """Train to the end. Raises Interrupted after saving when asked to stop."""
+        while self.trainer.step < self.total:
+            self._advance()
+            step, stop = self.trainer.step, self.team.any(self.progress.stop_requested)
+            ended = step == self.total
+            tick = ended or step % self.tick_every == 0
+            snapshot = ended or step % self.snapshot_every == 0
+            due = step % self.settings.checkpoint_every == 0
+            trouble = self._diverged(tick or snapshot or due or stop or step % ADA_INTERVAL == 0)
+            if trouble is None and tick:
+                self._tick()
+            if trouble is None and snapshot:
+                trouble = self._snapshot()
+            if trouble is not None:
+                self._roll_back(trouble)
+            elif not ended and (snapshot or stop or (due and self.pace.may_save())):
+                self._save("snapshots" if snapshot else "bookkeeping")
+            if stop and self.trainer.step < self.total:
+                raise Interrupted(f"generator.train stopped after step {step} of {self.total}")
+            if self.pace.quiet():
+                self._show()
 
-def _loop(trainer: Trainer, views: Views, out: Path, progress: Progress) -> None:
-    cfg, total = trainer.settings, trainer.schedule.steps
-    snapshot_every = max(1, round(cfg.snapshot_kimg * 1000 / cfg.batch))
-    while trainer.step < total:
-        real = to_network(views.batch(cfg.batch, cfg.seed, trainer.step), trainer.device)
-        trainer.advance(real)
-        step = trainer.step
-        ended, stop = step == total, progress.stop_requested
-        save = step % cfg.checkpoint_every == 0 or stop
-        tick = step % REPORT_EVERY == 0 or ended
-        _check(trainer, wait=save or tick or step % ADA_INTERVAL == 0)
-        if tick:
-            figures = {name: round(value, 6) for name, value in trainer.report().items()}
-            append_log(out, {"step": step, "kimg": step * cfg.batch / 1000, **figures})
-            progress.update(step * cfg.batch / 1000, total * cfg.batch / 1000, "kimg", **figures)
-        if step % snapshot_every == 0 or ended:
-            write_png(out / f"grid-{step:06d}.png", sample_grid(trainer.average, cfg.seed))
-        if save and not ended:
-            save_checkpoint(out / SCRATCH, step, trainer.tensors(), trainer.state())
-        if stop and not ended:
-            raise Interrupted(f"generator.train stopped after step {step} of {total}")
+    def _begin(self, progress: Progress) -> tuple[Start, Trainer]:
+        """The training at its first step, as calm as the rollbacks so far ask for."""
+        cfg, views = calmer(self.settings, len(self.course.rollbacks)), self.views
+        earlier = self.inputs.get("start")
+        start = begin(cfg, progress.message, earlier, views.channels.count, views.c_dim)
+        start.to(self.device)
+        schedule = Schedule.of(cfg, continued=start.continued)
+        return start, Trainer(cfg, schedule, start.generator, start.discriminator, start.average)
 
+    def _real_grid(self) -> NDArray[np.uint8]:
+        shown = REALS if self.views.presentation == "patch" else min(REALS, len(self.views))
+        reals = self.views.batch(shown, self.settings.seed, 0)
+        return grid_of(pictures(reals, self.views.channels))
 
-def _check(trainer: Trainer, wait: bool) -> None:
-    step = trainer.failed_at(wait)
-    if step is not None:
-        raise TrainingError(
-            f"generator: the loss is no longer a finite number at step {step}; lower "
-            f"generator.lr (now {trainer.settings.lr:g}) or raise generator.r1_gamma "
-            f"(now {trainer.schedule.r1_gamma:g}) and run again"
+    def _advance(self) -> None:
+        cfg = self.trainer.settings
+        views = self.views.batch(cfg.batch, cfg.seed, self.trainer.step)
+        self.trainer.advance(to_network(views, self.device))
+        self.course.clock += 1
+        self.pace.shown(cfg.batch)
+
+    def _diverged(self, look: bool) -> Trouble | None:
+        """Whether a loss was no number; without `look` only if that is known for nothing."""
+        step = self.trainer.failed_at(look)
+        failed = step is not None
+        if self.team.any(failed) if look else failed and self.team.size == 1:
+            return Trouble(step or self.trainer.step, "the loss is no longer a finite number")
+        return None
+
+    def _tick(self) -> None:
+        """A line of the log, and one of progress."""
+        with self.pace.aside("bookkeeping"):
+            figures = {name: round(value, 6) for name, value in self.trainer.report().items()}
+            self._log(figures)
+        self.figures |= figures | self.pace.tick(self.trainer.step)
+        self._show()
+
+    def _show(self) -> None:
+        done, total = self._kimg(self.trainer.step), self._kimg(self.total)
+        self.progress.update(done, total, "kimg", **self.figures)
+
+    def _snapshot(self) -> Trouble | None:
+        """Grid, scores, and weights while they are among the best; what the scores say."""
+        course = self.course
+        with self.pace.aside("snapshots"):
+            seen = self.team.from_lead(self._look() if self.team.lead else None)
+        taken, words = Snapshot.unpack(seen[0]), dict(seen[1])
+        course.snapshots = retained([*course.snapshots, taken], self.settings.keep_best)
+        if self.team.lead and taken.file in course.files:
+            save_tensors(self.out / taken.file, self.trainer.average.state_dict())
+        if taken.finite:
+            self._tell(taken)
+        return collapsed(course.snapshots, words)
+
+    def _look(self) -> tuple[dict[str, Any], dict[str, str]]:
+        """Draw the grid, score the samples: the snapshot as JSON, and what is wrong with it."""
+        average, views = self.trainer.average, self.views
+        grid = sample_grid(
+            average, self.settings.seed, labels=views.labels, channels=views.channels
+        )  # fmt: skip
+        write_png(self.out / f"grid-{self.trainer.step:06d}.png", grid)
+        taken = self.scorer.take(self.trainer, self.course.clock)
+        if not taken.scored:
+            return taken.pack(), {}
+        words = symptoms(self.course.snapshots, taken, self.scorer.floor)
+        return replace(taken, symptoms=tuple(words)).pack(), words
+
+    def _tell(self, taken: Snapshot) -> None:
+        """Log the scores; the first time beside what no sample can be expected to fall below."""
+        if not self.team.lead:
+            self.course.logged += 1
+            return
+        first, best = len(self.course.snapshots) == 1, self.course.best
+        mean, deviation = self.scorer.floor
+        self._log(taken.scores() | (self.scorer.floor_scores() if first else {}))
+        self.figures["kid"] = taken.kid[0]
+        self.progress.message(
+            f"{taken.kimg:g} kimg: KID {taken.kid[0]:.3g} ± {taken.kid[1]:.2g} (real against real "
+            f"{mean:.2g} ± {deviation:.2g}), diversity {taken.diversity:.2f}"
+            + (", the best so far" if best is not None and best.step == taken.step else "")
         )
 
+    def _roll_back(self, trouble: Trouble) -> None:
+        """Go back to the best snapshot, or to the beginning, and on from there more calmly."""
+        course, best = self.course, self.course.best
+        if len(course.rollbacks) >= self.settings.rollbacks:
+            raise given_up(self.trainer.settings, trouble, self._where(best))
+        del self.trainer, self.start  # two of them may not fit into memory
+        to = 0 if best is None else best.step
+        course.snapshots = [taken for taken in course.snapshots if taken.step <= to]
+        course.rollbacks.append({"from_step": trouble.step, "step": to, "reason": trouble.reason})
+        self.start, self.trainer = self._begin(Progress())
+        if best is not None:
+            tensors, state = read_checkpoint(self.scratch, best.clock)
+            self.trainer.restore(to, tensors, state["trainer"])
+        now = {"lr": self.trainer.settings.lr, "r1_gamma": self.trainer.schedule.r1_gamma}
+        self._log({"rollback": len(course.rollbacks)} | course.rollbacks[-1] | now)
+        self.progress.message(
+            f"generator: at step {trouble.step}, {trouble.reason}; going back to step {to} and on "
+            f"with lr {now['lr']:g} and r1_gamma {now['r1_gamma']:g} (rollback "
+            f"{len(course.rollbacks)} of at most {self.settings.rollbacks})"
+        )
+        self._save("snapshots")
 
-def _resume(trainer: Trainer, out: Path, progress: Progress) -> None:
-    """Go on from the newest whole checkpoint, if there is one; the log and grids with it."""
-    found = newest_checkpoint(out / SCRATCH)
-    if found is not None:
-        trainer.restore(*found)
-        progress.message(f"generator: going on from step {trainer.step}")
-    cut_log(out, trainer.step)
+    def _where(self, best: Snapshot | None) -> str:
+        if best is None:
+            return "it had no snapshot yet"
+        return f"its best snapshot, of step {best.step}, is {self.out / best.file}"
 
+    def _save(self, what: str) -> None:
+        """Write a checkpoint; then let go of what neither it nor the one before it needs."""
+        course, trainer, before = self.course, self.trainer, self.before
+        self.before = spare, files = course.needs
+        state = {"step": trainer.step, "trainer": trainer.state(), "course": course.pack()}
+        if self.team.lead:
+            with self.pace.saving(what):
+                tensors = trainer.tensors()
+                save_checkpoint(self.scratch, course.clock, tensors, state, spare | before[0])
+                self._discard(files | before[1])
 
-def _finish(trainer: Trainer, start: Start, views: Views, inputs: Inputs, out: Path) -> None:
-    cfg, full = trainer.settings, views.presentation == "full"
-    save_tensors(out / AVERAGE, trainer.average.state_dict())
-    save_tensors(out / CURRENT, trainer.generator.state_dict())
-    save_tensors(out / CRITIC, trainer.discriminator.state_dict())
-    if full:
-        write_png(out / FOV, views.fov.astype(np.uint8) * 255)
-    description = {
-        "generator": start.generator_kwargs,
-        "discriminator": start.discriminator_kwargs,
-        "presentation": views.presentation,
-        "resolution": views.resolution,
-        # Patches have native resolution already; whole images are given their size back.
-        "native_size": list(views.native_size) if full else None,
-        "fov": FOV if full else None,
-        "provenance": {"images": inputs["images"].digest, **start.provenance},
-        "training": {
-            "steps": trainer.step,
-            "kimg": trainer.step * cfg.batch / 1000,
-            "images": len(views),
-            "r1_gamma": trainer.schedule.r1_gamma,
-            "p": trainer.p,
-            "r_t": trainer.r_t,
-        },
-    }
-    write_json(out / METRICS, {"kimg": trainer.step * cfg.batch / 1000, "p": trainer.p})
-    write_json(out / DESCRIPTION, description)
+    def _discard(self, kept: set[str]) -> None:
+        for path in self.out.glob("snapshot-*.safetensors"):
+            if path.name not in kept:
+                path.unlink()
+
+    def _log(self, entry: dict[str, Any]) -> None:
+        step = self.trainer.step
+        if self.team.lead:
+            append_log(self.out, {"step": step, "kimg": self._kimg(step)} | entry)
+        self.course.logged += 1
+
+    def _kimg(self, steps: int) -> float:
+        return steps * self.settings.batch / 1000
+
+    def _steps_in(self, kimg: float) -> int:
+        return max(1, round(kimg * 1000 / self.settings.batch))
+
+    def finish(self) -> None:
+        """Write the artifact: the networks of one snapshot, and what is known of all."""
+        course, cfg = self.course, self.settings
+        chosen = course.best if cfg.deliver == "best" else course.snapshots[-1]
+        assert chosen is not None  # there is one at the last step
+        if not self.team.lead:
+            return
+        if chosen.clock != course.clock:
+            tensors, state = read_checkpoint(self.scratch, chosen.clock)
+            self.trainer.restore(chosen.step, tensors, state["trainer"])
+        self._discard(course.files - {chosen.file})  # it is AVERAGE already
+        save_tensors(self.out / AVERAGE, self.trainer.average.state_dict())
+        save_tensors(self.out / CURRENT, self.trainer.generator.state_dict())
+        save_tensors(self.out / CRITIC, self.trainer.discriminator.state_dict())
+        origin = {"images": self.inputs["images"].digest, **self.start.provenance}
+        describe(self.out, origin, self.start, self.trainer, self.scorer, course, chosen)

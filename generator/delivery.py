@@ -1,0 +1,65 @@
+"""What a finished training says of itself: generator.json and metrics.json."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.imageset import write_png
+from data.store import METRICS, write_json
+from generator.models import AVERAGE, DESCRIPTION, FOV
+from generator.snapshots import Course, Scorer, Snapshot
+from generator.start import Start
+from generator.trainer import Schedule, Trainer
+
+
+def describe(
+    out: Path,
+    provenance: dict[str, Any],
+    start: Start,
+    trainer: Trainer,
+    scorer: Scorer,
+    course: Course,
+    chosen: Snapshot,
+) -> None:
+    """Write them, and fov.png for whole images. trainer: as it was at the chosen snapshot."""
+    cfg, views = scorer.settings, scorer.views
+    full = views.presentation == "full"
+    if full:
+        write_png(out / FOV, views.fov.astype(np.uint8) * 255)
+    kimg = course.snapshots[-1].kimg
+    description = {
+        "generator": start.generator_kwargs,
+        "discriminator": start.discriminator_kwargs,
+        "presentation": views.presentation,
+        "resolution": views.resolution,
+        "channels": views.channels.to_json(),
+        "labels": None if views.labels is None else views.labels.tolist(),
+        "classes": views.classes,
+        # Patches have native resolution already; whole images are given their size back.
+        "native_size": list(views.native_size) if full else None,
+        "fov": FOV if full else None,
+        "provenance": provenance,
+        "training": {
+            "steps": Schedule.of(cfg, continued=False).steps,
+            "kimg": kimg,
+            "images": len(views),
+            "lr": trainer.settings.lr,
+            "r1_gamma": trainer.schedule.r1_gamma,
+            "p": trainer.p,
+            "r_t": trainer.r_t,
+            "rollbacks": course.rollbacks,
+        },
+        "delivered": chosen.listed(AVERAGE),
+        "snapshots": [
+            taken.listed(AVERAGE if taken.step == chosen.step else None)
+            for taken in course.snapshots
+        ],
+        "scored_by": scorer.described(),
+    }
+    metrics = {"kimg": kimg, "delivered_kimg": chosen.kimg, "p": trainer.p}
+    metrics |= chosen.scores() | scorer.floor_scores() | {"rollbacks": len(course.rollbacks)}
+    write_json(out / METRICS, metrics)
+    write_json(out / DESCRIPTION, description)
