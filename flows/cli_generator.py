@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flows.cli_draw import draw, walk
 from flows.verbs import (
     ConfigArgument,
     JsonOption,
@@ -49,3 +50,7 @@ def score(
 ) -> None:
     """FID and KID of a config's samples; does what comes before if need be."""
     run_step("scores", config, set_, workspace, json_)
+
+
+app.command()(draw)
+app.command()(walk)

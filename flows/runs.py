@@ -134,5 +134,30 @@ def model_folder(given: Path) -> Path:
     return Store(folder.absolute().parent.parent).folder(*record["artifacts"]["ensemble"])
 
 
+def generator_folder(workspace: Path, given: str) -> Path:
+    """A trained or imported generator's own folder; of a run (its name or folder), that of the
+    generator it trained last. Raises WorkspaceError."""
+    path = Path(given)
+    if (path / "generator.json").is_file():
+        return path
+    if path.is_file():
+        raise WorkspaceError(
+            f"{path}: found a file, expected a folder with generator.json or the name of a run; "
+            "`vesselforge generator import` makes such a folder from an official .pkl"
+        )
+    if path.is_dir() and not (path / RECORD).is_file():
+        raise WorkspaceError(
+            f"{path}: found neither generator.json nor {RECORD} in it, expected the folder of a "
+            "trained or imported generator, or of a run"
+        )
+    if not path.exists() and len(path.parts) > 1:
+        raise WorkspaceError(f"{path}: no such folder; expected that of a generator, or a run")
+    folder, record = read_run(workspace, given)
+    digests = [s["digest"] for s in record["steps"] if s["kind"] == "generator.train"]
+    if not digests:
+        raise WorkspaceError(f"{folder}: this run has no generator yet; `vesselforge run` goes on")
+    return Store(folder.absolute().parent.parent).folder("generator.train", digests[-1])
+
+
 def _clock(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

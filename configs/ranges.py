@@ -1,0 +1,72 @@
+"""Numbers as people type them on the command line: `0-31,100`, `5:0-6`, `0.2,0.8`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from configs.errors import ConfigError
+
+MOST_SEEDS = 1_000_000
+SEEDS_END = 2**32
+"""Seeds have 32 bits."""
+
+
+def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
+    """`0-31,100` → [0, 1, …, 31, 100], in the order given, repeated ones once.
+
+    Raises ConfigError naming the part that is wrong.
+    """
+    found: dict[int, None] = {}
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part, re.ASCII)
+        if match is None:
+            raise ConfigError(
+                f"{option} {text}: {part.strip()!r} is neither a seed nor a range; "
+                "expected for example 0-31,100"
+            )
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise ConfigError(f"{option} {text}: the range {first}-{last} goes down; expected up")
+        if last >= SEEDS_END:
+            raise ConfigError(f"{option} {text}: {last} is too large; seeds are below 2^32")
+        if len(found) + last - first >= MOST_SEEDS:
+            raise ConfigError(f"{option} {text}: more than {MOST_SEEDS} seeds; draw them in parts")
+        found |= dict.fromkeys(range(first, last + 1))
+    return list(found)
+
+
+def parse_mix(text: str, option: str = "--mix") -> tuple[int, tuple[int, int]]:
+    """`5:0-6` → (5, (0, 6)): the seed that gives its styles, first and last layer that take them.
+
+    One layer may stand alone, `5:3`. Raises ConfigError.
+    """
+    match = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*(?:-\s*(\d+)\s*)?", text, re.ASCII)
+    if match is None:
+        raise ConfigError(
+            f"{option} {text}: expected SEED:FIRST-LAST, the seed that gives its styles and the "
+            "layers that take them; for example 5:0-6"
+        )
+    first = int(match[2])
+    return int(match[1]), (first, int(match[3] or first))
+
+
+def parse_label(text: str, option: str = "--class") -> int | list[float]:
+    """`2` → class 2; `0.2,0.8` → a label vector. Raises ConfigError."""
+    try:
+        return [float(part) for part in text.split(",")] if "," in text else int(text)
+    except ValueError:
+        raise ConfigError(
+            f"{option} {text}: expected a class number, or a label vector with commas as 0.2,0.8"
+        ) from None
+
+
+def shorten_seeds(seeds: Iterable[int]) -> str:
+    """The inverse of `parse_seeds`, sorted: [0, 1, 2, 7] → `0-2,7`."""
+    runs: list[list[int]] = []
+    for seed in sorted(set(seeds)):
+        if runs and seed == runs[-1][1] + 1:
+            runs[-1][1] = seed
+        else:
+            runs.append([seed, seed])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)

@@ -1,0 +1,190 @@
+"""Walks through latent space as a GIF or MP4 that closes its loop; the layer noise stands still."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.interpolate import CubicSpline
+from torch import Tensor
+
+from configs.errors import ConfigError
+from configs.settings import SampleSettings
+from data.devices import pick_device
+from data.progress import Interrupted, Progress
+from data.store import explained, replacing
+from generator.draw import Sampler, latents_of
+from generator.grids import channels_of, grid_of, picture_size, pictures
+from generator.models import load_generator
+from generator.values import to_uint8
+
+Space = Literal["w", "z"]
+Frame = NDArray[np.uint8]
+PALETTE_FRAMES = 8
+"""Frames, evenly spread, from which a GIF's 256 colours are chosen."""
+
+
+def walk(
+    generator: Path,
+    out: Path,
+    seeds: Sequence[int],
+    frames: int,
+    settings: SampleSettings,
+    progress: Progress,
+    fps: float = 30.0,
+    columns: int = 1,
+    space: Space = "w",
+) -> dict[str, Any]:
+    """Write `out` (.gif or .mp4): from each seed's image to the next one's and back to the first.
+
+    columns: walks side by side, among which the seeds are shared out in order. Returns file,
+    frames, fps (a GIF counts in hundredths of a second), width and height. Raises ConfigError for
+    settings or a file name that cannot be, Interrupted when asked to stop; `out` is whole or
+    what it was before.
+    """
+    write = _writer(out)
+    _check(settings, seeds, frames, columns)
+    network, description = load_generator(generator)
+    network.to(pick_device(settings.device))
+    sampler = Sampler(network, settings, description.get("labels"))
+    film = Film(sampler, np.split(np.asarray(seeds), columns), frames, space, description)
+    height, width = film.frame(0).shape[:2]
+
+    def shown() -> Iterator[Frame]:
+        for number in range(frames):
+            if progress.stop_requested:
+                raise Interrupted(f"generator walk stopped at frame {number} of {frames}")
+            yield film.frame(number)
+            progress.update(number + 1, frames, "frames")
+
+    with explained(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(out) as aside:
+            played = write(aside, shown(), film.frame, frames, fps)
+    return {"file": str(out), "frames": frames, "fps": played, "width": width, "height": height}
+
+
+class Film:
+    """The frames of one or several walks side by side; any of them can be made at any time."""
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        walks: Sequence[Sequence[int] | NDArray[np.int64]],
+        frames: int,
+        space: Space,
+        description: dict[str, Any],
+    ) -> None:
+        self._sampler = sampler
+        self._channels = channels_of(description)
+        self._size = picture_size(description)
+        path = {"w": path_in_w, "z": path_in_z}[space]
+        self._paths = [path(sampler, [int(s) for s in seeds], frames) for seeds in walks]
+
+    def frame(self, number: int) -> Frame:
+        """Return frame `number`, `[H, W, 3]`: the walks from left to right."""
+        images = [self._sampler.render(path[number][None]).cpu() for path in self._paths]
+        shown = pictures(to_uint8(torch.cat(images)).numpy(), self._channels, self._size)
+        return grid_of(shown, columns=len(images))
+
+
+def path_in_w(sampler: Sampler, seeds: Sequence[int], frames: int) -> Tensor:
+    """Return w of every frame, `[frames, num_ws, w_dim]`: a closed cubic spline through the
+    seeds' styles, so that the motion neither stops nor turns sharply at any of them."""
+    keys = sampler.styles(seeds)
+    if len(seeds) == 1:
+        return keys.expand(frames, -1, -1)
+    closed = torch.cat([keys, keys[:1]]).double().cpu().numpy()
+    spline = CubicSpline(np.arange(len(closed)), closed, bc_type="periodic")
+    moments = np.arange(frames) * len(seeds) / frames
+    return torch.from_numpy(spline(moments)).to(keys)
+
+
+def path_in_z(sampler: Sampler, seeds: Sequence[int], frames: int) -> Tensor:
+    """Return w of every frame, `[frames, num_ws, w_dim]`: great circles between the seeds' z, at
+    constant speed within each; z has the length of a typical sample all the way."""
+    z = latents_of(seeds, sampler.generator.z_dim)
+    z = z / z.norm(dim=1, keepdim=True)
+    moments = torch.arange(frames, dtype=torch.float64) * len(seeds) / frames
+    start = moments.long()
+    a, b, t = z[start], z[(start + 1) % len(seeds)], (moments - start)[:, None]
+    angle = (a * b).sum(1, keepdim=True).clamp(-1, 1).acos()
+    # sin(angle) vanishes for one seed alone, whose path is a point.
+    arc = (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
+    between = torch.where(angle > 1e-6, arc, a)
+    c = sampler.labels(seeds)
+    if c is not None:
+        c = torch.lerp(c[start], c[(start + 1) % len(seeds)], t.to(c))
+    return sampler.styles_of(between, c)
+
+
+Write = Callable[[Path, Iterator[Frame], Callable[[int], Frame], int, float], float]
+
+
+def _writer(out: Path) -> Write:
+    kind = out.suffix.lower()
+    if kind == ".gif":
+        return _write_gif
+    if kind != ".mp4":
+        raise ConfigError(f"{out}: found the ending {kind or 'none'}, expected .gif or .mp4")
+    if importlib.util.find_spec("imageio_ffmpeg") is None:
+        raise ConfigError(
+            f"{out}: writing MP4 needs the package imageio-ffmpeg, which is not installed; "
+            "pip install imageio-ffmpeg, or choose a name that ends in .gif"
+        )
+    return _write_mp4
+
+
+def _write_gif(
+    path: Path, shown: Iterator[Frame], frame: Callable[[int], Frame], count: int, fps: float
+) -> float:
+    """256 colours for the whole film, or they would flicker. Returns the frames per second."""
+    few = np.unique(np.linspace(0, count - 1, min(count, PALETTE_FRAMES)).astype(int))
+    montage = Image.fromarray(np.concatenate([frame(int(i)) for i in few]))
+    palette = montage.quantize(256, method=Image.Quantize.MEDIANCUT)
+    first, *rest = [Image.fromarray(pixels).quantize(palette=palette) for pixels in shown]
+    hundredths = max(2, round(100 / fps))  # browsers slow down what is shorter
+    first.save(
+        path, format="GIF", save_all=True, append_images=rest, duration=10 * hundredths, loop=0
+    )
+    return 100 / hundredths
+
+
+def _write_mp4(
+    path: Path, shown: Iterator[Frame], frame: Callable[[int], Frame], count: int, fps: float
+) -> float:
+    """H.264 as every player knows it. Returns the frames per second."""
+    import imageio_ffmpeg
+
+    height, width = frame(0).shape[:2]
+    stream = imageio_ffmpeg.write_frames(
+        str(path), (width, height), fps=fps, quality=8, macro_block_size=2,
+        output_params=["-f", "mp4", "-movflags", "+faststart"],
+    )  # fmt: skip
+    stream.send(None)
+    try:
+        for pixels in shown:
+            stream.send(np.ascontiguousarray(pixels))
+    finally:
+        stream.close()
+    return fps
+
+
+def _check(settings: SampleSettings, seeds: Sequence[int], frames: int, columns: int) -> None:
+    if settings.noise == "random":
+        raise ConfigError("noise: random would flicker from frame to frame; expected const or none")
+    if len(seeds) % columns:
+        raise ConfigError(
+            f"--columns {columns}: {len(seeds)} seeds cannot be shared out evenly among {columns} "
+            "walks; give a multiple of it"
+        )
+    if frames < len(seeds) // columns:
+        raise ConfigError(
+            f"--frames {frames}: fewer than the {len(seeds) // columns} seeds of a walk"
+        )
