@@ -1,7 +1,7 @@
 """Adaptive discriminator augmentation (Karras et al. 2020, "Training GANs with limited data").
 
 A differentiable, non-leaking pipe of image changes, each applied to an image with probability
-p times its multiplier, and the controller of p. Images are `[N, C, H, W]`, nominally in [-1, 1].
+p times its multiplier. Images are `[N, C, H, W]`, nominally in [-1, 1].
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from generator.affine import (
 )
 from generator.fir import setup_filter
 from generator.pixels import filter_rows_and_columns, recolour, resample
+from generator.shares import Share
 from generator.wavelets import SYM6, filter_bank
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -44,6 +45,14 @@ AUGMENT_PRESETS: dict[str, dict[str, Any]] = {
     for name, groups in _UNIONS.items()
 }
 """Preset name → keyword arguments of `AugmentPipe`."""
+TURNS = ("rotate90", "rotate")
+
+
+def permitted(preset: str, mirror: bool, rotate: bool, recolour: bool) -> dict[str, Any]:
+    """Return the arguments of `AugmentPipe` without what the user's images must not undergo."""
+    switches = ((mirror, ("xflip",)), (rotate, TURNS), (recolour, GROUPS["color"]))
+    barred = [name for may, names in switches if not may for name in names]
+    return {name: on for name, on in AUGMENT_PRESETS[preset].items() if name not in barred}
 
 
 class AugmentPipe(nn.Module):
@@ -106,23 +115,29 @@ class AugmentPipe(nn.Module):
         self.register_buffer("Hz_geom", setup_filter(SYM6))
         self.register_buffer("Hz_fbank", torch.from_numpy(filter_bank()).float())
 
-    def forward(self, images: Tensor, debug_percentile: float | None = None) -> Tensor:
-        """Return changed images of the same shape; `debug_percentile` fixes every draw."""
-        q = debug_percentile
+    def forward(
+        self, images: Tensor, debug_percentile: float | None = None, share: Share | None = None
+    ) -> Tensor:
+        """Return changed images of the same shape; `debug_percentile` fixes every draw.
+
+        Images that are a share of a batch are changed as they would be in the whole batch.
+        """
+        q, share = debug_percentile, share or Share(images.shape[0])
         if any((self.xflip, self.rotate90, self.xint)) or any(
             (self.scale, self.rotate, self.aniso, self.xfrac)
         ):  # even when every draw is the identity: filtering must not reveal that nothing happened
-            inverse = self._geometry(images, q)
+            inverse = share.cut(self._geometry(share.total, images.shape[2], images.shape[3], q))
             images = resample(images, inverse, self.Hz_geom.to(images.device))
         if any((self.brightness, self.contrast, self.lumaflip, self.hue, self.saturation)):
-            images = recolour(images, self._colour(images, q).to(images.device))
+            colour = share.cut(self._colour(share.total, images.shape[1], q))
+            images = recolour(images, colour.to(images.device))
         if self.imgfilter:
-            taps = self._band_gains(images, q) @ self.Hz_fbank
+            taps = share.cut(self._band_gains(share.total, q)) @ self.Hz_fbank
             images = filter_rows_and_columns(images, taps.to(images.device))
         if self.noise:
-            images = self._add_noise(images, q)
+            images = self._add_noise(images, share, q)
         if self.cutout:
-            images = self._cut_out(images, q)
+            images = self._cut_out(images, share, q)
         return images
 
     # Draws. The value comes first, then the gate, always in the same order and shape, so that a
@@ -161,9 +176,8 @@ class AugmentPipe(nn.Module):
         debug = None if q is None else (0.0 if second else (q * 2 - 1) * math.pi * limit)
         return self._gate(value, 0, p, debug)
 
-    def _geometry(self, images: Tensor, q: float | None) -> Tensor:
+    def _geometry(self, n: int, h: int, w: int, q: float | None) -> Tensor:
         """Return `[N, 3, 3]`: where in the input each output pixel comes from (centre origin)."""
-        n, _, h, w = images.shape
         inverse = torch.eye(3, device=self.p.device)
         if self.xflip:
             i = self._choice(2, self.xflip, n, q)
@@ -197,9 +211,8 @@ class AugmentPipe(nn.Module):
             inverse = inverse @ translate2d(-t[:, 0] * w, -t[:, 1] * h)
         return inverse.expand(n, 3, 3)
 
-    def _colour(self, images: Tensor, q: float | None) -> Tensor:
-        """Return `[N, 4, 4]`, acting on (r, g, b, 1)."""
-        n, channels = images.shape[:2]
+    def _colour(self, n: int, channels: int, q: float | None) -> Tensor:
+        """Return `[N, 4, 4]`, acting on (r, g, b, 1); less than three channels have no colour."""
         colour = torch.eye(4, device=self.p.device)
         gray = torch.tensor([1.0, 1.0, 1.0, 0.0], device=self.p.device) / math.sqrt(3)
         along = torch.outer(gray, gray)  # projects onto the gray axis
@@ -214,18 +227,18 @@ class AugmentPipe(nn.Module):
         if self.lumaflip:
             i = self._choice(2, self.lumaflip, n, q).reshape(n, 1, 1)
             colour = (torch.eye(4, device=self.p.device) - 2 * along * i) @ colour
-        if self.hue and channels > 1:
+        if self.hue and channels > 2:
             theta = self._angle(self.hue * self.p, self.hue_max, n, q)
             colour = rotate_about_gray(theta) @ colour
-        if self.saturation and channels > 1:
+        if self.saturation and channels > 2:
             s = self._octaves(self.saturation, self.saturation_std, n, q).reshape(n, 1, 1)
             across = torch.eye(4, device=self.p.device) - along
             colour = (along + across * s) @ colour
         return colour.expand(n, 4, 4)
 
-    def _band_gains(self, images: Tensor, q: float | None) -> Tensor:
+    def _band_gains(self, n: int, q: float | None) -> Tensor:
         """Return `[N, 4]` amplifications of the frequency bands, at constant expected power."""
-        n, bands = images.shape[0], self.Hz_fbank.shape[0]
+        bands = self.Hz_fbank.shape[0]
         power = torch.tensor([10.0, 1.0, 1.0, 1.0], device=self.p.device) / 13  # 1/f spectrum
         gains = torch.ones(n, bands, device=self.p.device)
         for i, strength in enumerate(self.imgfilter_bands):
@@ -237,22 +250,23 @@ class AugmentPipe(nn.Module):
             gains = gains * (t / (power * t.square()).sum(dim=1, keepdim=True).sqrt())
         return gains
 
-    def _add_noise(self, images: Tensor, q: float | None) -> Tensor:
-        sigma = self._randn(images.shape[0], 1, 1, 1).abs() * self.noise_std
+    def _add_noise(self, images: Tensor, share: Share, q: float | None) -> Tensor:
+        sigma = self._randn(share.total, 1, 1, 1).abs() * self.noise_std
         # Half-normal, whose quantile needs erfinv(q) where the others need erfinv(2q - 1).
         debug = None if q is None else _normal_at((q + 1) / 2) * self.noise_std
-        sigma = self._gate(sigma, 0, self.noise * self.p, debug).to(images.device)
-        return images + torch.randn(images.shape, device=images.device) * sigma
+        sigma = share.cut(self._gate(sigma, 0, self.noise * self.p, debug)).to(images.device)
+        return images + share.randn(images.shape, images.device) * sigma
 
-    def _cut_out(self, images: Tensor, q: float | None) -> Tensor:
-        n, _, h, w = images.shape
+    def _cut_out(self, images: Tensor, share: Share, q: float | None) -> Tensor:
+        n, (h, w) = share.total, images.shape[2:]
         shape = (n, 1, 1, 1, 1)
         size = torch.full(shape, self.cutout_size, device=self.p.device)
         size = self._gate(size, 0, self.cutout * self.p, None if q is None else self.cutout_size)
         centre = self._rand(n, 2, 1, 1, 1)
         if q is not None:
             centre = torch.full_like(centre, q)
-        size, centre = (size / 2).to(images.device), centre.to(images.device)
+        size = share.cut(size / 2).to(images.device)
+        centre = share.cut(centre).to(images.device)
         x = (torch.arange(w, device=images.device).reshape(1, 1, 1, w) + 0.5) / w
         y = (torch.arange(h, device=images.device).reshape(1, 1, h, 1) + 0.5) / h
         outside_x = (x - centre[:, 0]).abs() >= size[:, 0]
@@ -263,20 +277,3 @@ class AugmentPipe(nn.Module):
 def _normal_at(q: float) -> float:
     """Return erfinv(2q - 1), the debug value of normal draws (no √2: kept as published)."""
     return float(torch.erfinv(torch.tensor(q * 2 - 1, dtype=torch.float32)))
-
-
-def adjust_p(
-    p: float,
-    r_t: float,
-    target: float = 0.6,
-    images: float = 32,
-    ada_kimg: float = 500,
-    p_max: float = 0.8,
-) -> float:
-    """Return the next p after `images` real images with mean sign(D(real)) = `r_t`.
-
-    r_t above the target means that the discriminator has begun to know its images by heart.
-    Uncapped, p ends above 1 on small sets and the augmentations show in the samples.
-    """
-    direction = int(r_t > target) - int(r_t < target)
-    return min(max(p + direction * images / (ada_kimg * 1000), 0.0), p_max)

@@ -53,20 +53,17 @@ def _margins(inverse: Tensor, w: int, h: int, taps: int) -> tuple[int, int, int,
 
 
 def recolour(images: Tensor, colour: Tensor) -> Tensor:
-    """Apply `[N, 4, 4]` colour matrices; a fourth and later channels are left alone.
-
-    Raises ValueError for two channels, which have neither colour nor one brightness.
-    """
+    """Apply `[N, 4, 4]` colour matrices to the first three channels, or to the first one as grey;
+    what comes after (alpha, a mask) is left alone."""
     n, c, h, w = images.shape
     flat = images.reshape(n, c, h * w)
-    if c == 1:
+    coloured = 3 if c >= 3 else 1
+    if coloured == 1:
         mean = colour[:, :3].mean(dim=1, keepdim=True)  # [N, 1, 4]
-        flat = flat * mean[:, :, :3].sum(dim=2, keepdim=True) + mean[:, :, 3:]
-    elif c >= 3:
-        rgb = colour[:, :3, :3] @ flat[:, :3] + colour[:, :3, 3:]
-        flat = rgb if c == 3 else torch.cat([rgb, flat[:, 3:]], dim=1)
+        changed = flat[:, :1] * mean[:, :, :3].sum(dim=2, keepdim=True) + mean[:, :, 3:]
     else:
-        raise ValueError("colour augmentation needs 1 or at least 3 channels, not 2")
+        changed = colour[:, :3, :3] @ flat[:, :3] + colour[:, :3, 3:]
+    flat = changed if c == coloured else torch.cat([changed, flat[:, coloured:]], dim=1)
     return flat.reshape(n, c, h, w)
 
 

@@ -1,80 +1,40 @@
 """One training of StyleGAN2-ADA as an object: networks, optimisers, one step, save and restore.
 
 A step's randomness comes from (seed, step) alone, so a training that was interrupted and resumed
-is, on a CPU, bit for bit the one that was not.
+is, on a CPU, bit for bit the one that was not. Several processes, or several micro-batches, do the
+step of one big batch: the same draws, gradients that add up, decisions from the same sums.
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from configs.settings import GeneratorSettings
 from data.checkpoints import pack_optimizer, unpack_optimizer
-from generator.augment import AUGMENT_PRESETS, AugmentPipe, adjust_p
+from data.team import Team, here
+from generator.augment import AugmentPipe, permitted
+from generator.figures import Figures, totals
 from generator.losses import AdversarialLoss, Stats
 from generator.networks import Discriminator, Generator
+from generator.schedule import Schedule, ema_beta, lazy_adam, seed_of
+from generator.shares import Split
+from generator.strength import LEAKY, adjust_p, strong_augmentation
+
+__all__ = ["ADA_INTERVAL", "Schedule", "Trainer", "ema_beta", "lazy_adam", "seed_of"]
 
 ADA_INTERVAL = 4
 """Steps between adjustments of p."""
-NEVER = -1
-
-FIGURES = (
-    "loss_g", "loss_d", "scores_real", "scores_fake", "path_penalty", "path_length", "r1_penalty",
-)  # fmt: skip
-"""What a training reports, as means since the last report."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """The numbers of a training that follow from its settings (StyleGAN2-ADA's `auto` rule)."""
-
-    steps: int
-    r1_gamma: float
-    ema_kimg: float
-    ema_rampup: float | None
-
-    @staticmethod
-    def of(settings: GeneratorSettings, continued: bool) -> Schedule:
-        """`continued`: from trained weights, whose average must not be forgotten by a ramp-up."""
-        batch, side = settings.batch, settings.resolution
-        gamma = 0.0002 * side**2 / batch if settings.r1_gamma is None else settings.r1_gamma
-        return Schedule(
-            steps=max(1, -int(-settings.kimg * 1000 // batch)),
-            r1_gamma=gamma,
-            ema_kimg=batch * 10 / 32 if settings.ema_kimg is None else settings.ema_kimg,
-            ema_rampup=None if continued else settings.ema_rampup,
-        )
-
-
-def lazy_adam(network: nn.Module, lr: float, interval: int) -> torch.optim.Adam:
-    """Adam, slowed to make up for the extra step every `interval` steps (StyleGAN2, appendix B)."""
-    ratio = interval / (interval + 1)
-    return torch.optim.Adam(
-        network.parameters(), lr=lr * ratio, betas=(0.0, 0.99**ratio), eps=1e-8, fused=True
-    )
-
-
-def ema_beta(batch: int, ema_kimg: float, rampup: float | None, images: float) -> float:
-    """Return the decay of the weight average for a half-life in images; 0 at the very start."""
-    half_life = ema_kimg * 1000
-    if rampup is not None:
-        half_life = min(half_life, images * rampup)
-    return float(0.5 ** (batch / max(half_life, 1e-8)))
-
-
-def seed_of(seed: int, *purpose: int) -> int:
-    """Return a seed for `torch.manual_seed`, independent for every purpose."""
-    return int(np.random.SeedSequence([seed, *purpose]).generate_state(1, np.uint64)[0] >> 1)
+G_MAIN, G_PATH, D_MAIN, D_R1 = range(1, 5)
+"""The phases of a step, each with a random stream of its own."""
 
 
 class Trainer:
-    """The state of a training after `step` steps."""
+    """The state of a training after `step` steps; the same in every process of a team."""
 
     def __init__(
         self,
@@ -83,21 +43,37 @@ class Trainer:
         generator: Generator,
         discriminator: Discriminator,
         average: Generator | None = None,
+        labels: Tensor | None = None,
+        say: Callable[[str], None] = lambda text: None,
+        team: Team | None = None,
     ) -> None:
-        """Networks on their device; `average` starts as a copy of the generator."""
+        """Networks on their device; `average` starts as a copy of the generator.
+
+        labels: those of the training images, `[images, c_dim]`, of which generated images get
+        theirs; needed by conditional networks. say: takes warnings. team: default, torchrun's.
+        Raises ConfigError when the batch cannot be divided over processes and micro-batches.
+        """
         self.settings = settings
         self.schedule = schedule
+        self.say = say
+        self.team = here() if team is None else team
         self.device = next(generator.parameters()).device
         self.generator = generator.train()
         self.discriminator = discriminator.train()
         self.average = copy.deepcopy(generator) if average is None else average
         self.average.eval().requires_grad_(False)
+        if generator.c_dim and (labels is None or labels.shape[1:] != (generator.c_dim,)):
+            raise ValueError(f"a conditional training needs labels [images, {generator.c_dim}]")
+        self.labels = labels.to(self.device) if labels is not None and generator.c_dim else None
         self.optimizer_g = lazy_adam(generator, settings.lr, settings.path_length_every)
         self.optimizer_d = lazy_adam(discriminator, settings.lr, settings.r1_every)
         self.augment: AugmentPipe | None = None
         if settings.augment != "none":  # stays on the CPU, where reading p and margins is free
-            self.augment = AugmentPipe(**AUGMENT_PRESETS[settings.augment_pipe])
+            may = (settings.may_mirror, settings.may_rotate, settings.may_recolour)
+            self.augment = AugmentPipe(**permitted(settings.augment_pipe, *may))
             self.augment.p.fill_(settings.augment_p)
+        split = Split(settings.mbstd_group, settings.micro_batch, self.team, self.device)
+        split.rounds(settings.batch)  # says now what does not fit
         self.loss = AdversarialLoss(
             generator,
             discriminator,
@@ -105,32 +81,41 @@ class Trainer:
             r1_gamma=schedule.r1_gamma,
             style_mixing=settings.style_mixing,
             pl_weight=settings.path_length_weight,
+            split=split,
         )
         self.step = 0
         self.r_t = 0.0
-        self.signs = self._zeros(2)  # Σ sign(D(real)), count; since the last adjustment of p
-        self.sums = {name: self._zeros(2) for name in FIGURES}  # Σ, count; since the last report
-        self.first_bad = torch.full([], NEVER, device=self.device)  # step whose loss was not finite
+        self.warned = False
+        self.figures = Figures(self.device)
 
     @property
     def p(self) -> float:
         """Probability of augmentation."""
         return 0.0 if self.augment is None else float(self.augment.p)
 
-    def advance(self, real: Tensor) -> None:
-        """Do one step on a batch `[N, C, R, R]` in [-1, 1]: both networks, penalties when due."""
-        cfg, step = self.settings, self.step
-        torch.manual_seed(seed_of(cfg.seed, step + 1))
-        n, loss = real.shape[0], self.loss
+    def advance(self, real: Tensor, labels: Tensor | None = None) -> None:
+        """Do one step: both networks, penalties when due.
+
+        real: the whole batch `[N, C, R, R]` in [-1, 1]; labels: its labels `[N, c_dim]`, needed by
+        conditional networks. Every process gets all of it and does its part.
+        """
+        cfg, step, loss = self.settings, self.step, self.loss
+        n, seeds = real.shape[0], [seed_of(cfg.seed, step + 1, i) for i in range(5)]
+        torch.manual_seed(seeds[0])
         z_g, z_path, z_d = torch.randn([3, n, self.generator.z_dim], device=self.device)
-        self._descend(self.optimizer_g, loss.generator_main(z_g))
+        c_g, c_path, c_d = self._draw_labels(n)
+        real_c = None if self.labels is None or labels is None else labels.to(self.device)
+        self._descend(self.optimizer_g, loss.generator_main(z_g, c_g, seed=seeds[G_MAIN]))
         if cfg.path_length_weight > 0 and step % cfg.path_length_every == 0:
             gain = float(cfg.path_length_every)
-            self._descend(self.optimizer_g, loss.generator_regularise(z_path, gain=gain))
-        self._descend(self.optimizer_d, loss.discriminator_main(real, z_d))
+            stats = loss.generator_regularise(z_path, c_path, gain=gain, seed=seeds[G_PATH])
+            self._descend(self.optimizer_g, stats)
+        stats = loss.discriminator_main(real, z_d, real_c, c_d, seed=seeds[D_MAIN])
+        self._descend(self.optimizer_d, stats)
         if step % cfg.r1_every == 0:
             gain = float(cfg.r1_every)
-            self._descend(self.optimizer_d, loss.discriminator_regularise(real, gain=gain))
+            stats = loss.discriminator_regularise(real, real_c, gain=gain, seed=seeds[D_R1])
+            self._descend(self.optimizer_d, stats)
         self._average(n)
         self.step += 1
         if self.step % ADA_INTERVAL == 0:
@@ -138,20 +123,11 @@ class Trainer:
 
     def failed_at(self, wait: bool) -> int | None:
         """Return the first step whose loss was not finite; without `wait` only if that is free."""
-        if self.device.type != "cpu" and not wait:
-            return None
-        step = int(self.first_bad)
-        return None if step == NEVER else step
+        return None if self.device.type != "cpu" and not wait else self.figures.failed_at()
 
     def report(self) -> dict[str, float]:
         """Return the mean of every figure since the last call, and start anew."""
-        found = {}
-        for name, total in self.sums.items():
-            value, count = total.tolist()
-            if count:
-                found[name] = value / count
-            total.zero_()
-        return found | {"p": self.p, "r_t": self.r_t}
+        return self.figures.report() | {"p": self.p, "r_t": self.r_t}
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything a checkpoint needs."""
@@ -160,12 +136,11 @@ class Trainer:
             found |= {f"{prefix}.{name}": t for name, t in network.state_dict().items()}
         found |= pack_optimizer(self.optimizer_g, "adam_g")
         found |= pack_optimizer(self.optimizer_d, "adam_d")
-        found |= {f"sums.{name}": total for name, total in self.sums.items()}
-        return found | {"signs": self.signs, "pl_mean": self.loss.pl_mean}
+        return found | self.figures.tensors() | {"pl_mean": self.loss.pl_mean}
 
     def state(self) -> dict[str, Any]:
         """Return the rest of the state, as JSON."""
-        return {"p": self.p, "r_t": self.r_t}
+        return {"p": self.p, "r_t": self.r_t, "warned": self.warned}
 
     def restore(self, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         """Become what `tensors()` and `state()` described."""
@@ -175,43 +150,50 @@ class Trainer:
             network.load_state_dict(part)
         unpack_optimizer(self.optimizer_g, tensors, "adam_g")
         unpack_optimizer(self.optimizer_d, tensors, "adam_d")
-        for name, total in self.sums.items():
-            total.copy_(tensors[f"sums.{name}"])
-        self.signs.copy_(tensors["signs"])
+        self.figures.restore(tensors)
         self.loss.pl_mean = tensors["pl_mean"].to(self.device)
         if self.augment is not None:
             self.augment.p.fill_(state["p"])
         self.r_t = float(state["r_t"])
+        self.warned = bool(state["warned"])
         self.step = step
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"G": self.generator, "D": self.discriminator, "G_ema": self.average}
 
-    def _zeros(self, *shape: int) -> Tensor:
-        return torch.zeros(shape, dtype=torch.float64, device=self.device)
+    def _draw_labels(self, n: int) -> tuple[Tensor | None, ...]:
+        """Draw labels of generated images for three phases, from those of the training images."""
+        if self.labels is None:
+            return None, None, None
+        drawn = torch.randint(len(self.labels), [3, n], device=self.device)
+        return tuple(self.labels[drawn])
 
     def _descend(self, optimizer: torch.optim.Optimizer, stats: Stats) -> None:
         """Step on the gradients that a phase left, which also returned `stats`."""
-        self._collect(stats)
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    grad = parameter.grad
-                    torch.nan_to_num(grad, nan=0, posinf=1e5, neginf=-1e5, out=grad)
+        names, table = totals(stats)
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self.figures.collect(self.step, names, self._exchange(parameters, table))
+        for parameter in parameters:
+            if parameter.grad is not None:
+                grad = parameter.grad
+                torch.nan_to_num(grad, nan=0, posinf=1e5, neginf=-1e5, out=grad)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    def _collect(self, stats: Stats) -> None:
-        bad = torch.zeros([], dtype=torch.bool, device=self.device)
-        for name, values in stats.items():
-            mean = values.double().mean()
-            bad |= ~mean.isfinite()
-            self.sums[name] += torch.stack([mean, torch.ones_like(mean)])
-        if "scores_real" in stats:
-            signs = stats["scores_real"].sign().double()
-            self.signs += torch.stack([signs.sum(), torch.full_like(signs.sum(), signs.numel())])
-        first = bad & (self.first_bad == NEVER)
-        self.first_bad = torch.where(first, self.step, self.first_bad)
+    def _exchange(self, parameters: list[nn.Parameter], table: Tensor) -> Tensor:
+        """Add up gradients and a phase's table over the processes, in one message."""
+        if self.team.size == 1:
+            return table
+        for parameter in parameters:  # a process without a row in the phase has none
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        parts = [*(g.flatten() for g in gradients), table.flatten().float()]
+        flat = self.team.total(torch.cat(parts))
+        *sums, figures = flat.split([part.numel() for part in parts])
+        for gradient, total in zip(gradients, sums, strict=True):
+            gradient.copy_(total.view_as(gradient))
+        return figures.double().view_as(table)
 
     @torch.no_grad()
     def _average(self, n: int) -> None:
@@ -226,13 +208,14 @@ class Trainer:
 
     def _adjust(self, n: int) -> None:
         """Move p by the sign statistics of real images (ADA paper, section 3.2)."""
-        cfg = self.settings
-        total, count = self.signs.tolist()
-        self.signs.zero_()
-        if not count:
+        cfg, r_t = self.settings, self.figures.mean_sign()
+        if r_t is None:
             return
-        self.r_t = total / count
+        self.r_t = r_t
         if self.augment is not None and cfg.augment == "ada":
             images = n * ADA_INTERVAL
             p = adjust_p(self.p, self.r_t, cfg.ada_target, images, cfg.ada_kimg, cfg.augment_p_max)
             self.augment.p.fill_(p)
+        if not self.warned and self.p > min(cfg.augment_p_max, LEAKY) - 1e-6:
+            self.warned = True
+            self.say(strong_augmentation(cfg, self.schedule.r1_gamma, self.p, self.r_t, self.step))

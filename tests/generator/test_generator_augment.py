@@ -9,8 +9,9 @@ import pytest
 import torch
 from generator_helpers import assert_close, parity, tensor
 
-from generator.augment import AUGMENT_PRESETS, AugmentPipe, adjust_p
+from generator.augment import AUGMENT_PRESETS, AugmentPipe
 from generator.pixels import resample
+from generator.strength import adjust_p
 from generator.wavelets import filter_bank
 
 TOLERANCE = {"color": 1e-6, "filter": 1e-6, "noise": 1e-6, "cutout": 1e-6}  # geometry: 2e-5
@@ -91,8 +92,13 @@ def test_channels():
     pipe = AugmentPipe(**AUGMENT_PRESETS["color"])
     rgba = torch.randn(2, 4, 8, 8)
     assert torch.equal(pipe(rgba)[:, 3], rgba[:, 3])
-    with pytest.raises(ValueError, match="not 2"):
-        pipe(torch.randn(2, 2, 8, 8))
+    grey = torch.randn(2, 2, 8, 8)
+    torch.manual_seed(1)
+    both = pipe(grey)
+    torch.manual_seed(1)
+    assert torch.equal(both[:, :1], pipe(grey[:, :1]))
+    assert not torch.equal(both[:, 0], grey[:, 0])
+    assert torch.equal(both[:, 1], grey[:, 1])
 
 
 @pytest.mark.parametrize("run", ["scratch", "resume"])

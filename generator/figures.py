@@ -1,0 +1,79 @@
+"""What a training keeps count of: figures to report, signs for ADA, the first loss gone wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+FIGURES = (
+    "loss_g", "loss_d", "scores_real", "scores_fake", "path_penalty", "path_length", "r1_penalty",
+)  # fmt: skip
+"""What a training reports, as means since the last report."""
+SIGNS = "signs"
+"""Σ sign(D(real)), the statistic that steers p."""
+NEVER = -1
+
+
+class Figures:
+    """Sums on the device of the training: nothing here waits for an accelerator but reading."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.signs = torch.zeros(2, dtype=torch.float64, device=device)  # since p was adjusted
+        self.sums = {name: torch.zeros_like(self.signs) for name in FIGURES}  # since the report
+        self.first_bad = torch.full([], NEVER, device=device)  # step whose loss was not finite
+
+    def collect(self, step: int, names: tuple[str, ...], table: Tensor) -> None:
+        """Take in a phase: `table` `[names, 2]` holds Σ and count of every statistic."""
+        totals = dict(zip(names, table, strict=True))
+        if SIGNS in totals:
+            self.signs += totals.pop(SIGNS)
+        bad = torch.zeros([], dtype=torch.bool, device=table.device)
+        for name, total in totals.items():
+            mean = total[0] / total[1]
+            bad |= ~mean.isfinite()
+            if name in self.sums:
+                self.sums[name] += torch.stack([mean, torch.ones_like(mean)])
+        first = bad & (self.first_bad == NEVER)
+        self.first_bad = torch.where(first, step, self.first_bad)
+
+    def failed_at(self) -> int | None:
+        """Return the first step whose loss was not finite. Waits for the device."""
+        step = int(self.first_bad)
+        return None if step == NEVER else step
+
+    def mean_sign(self) -> float | None:
+        """Return the mean of sign(D(real)) since the last call, if there was any."""
+        total, count = self.signs.tolist()
+        self.signs.zero_()
+        return total / count if count else None
+
+    def report(self) -> dict[str, float]:
+        """Return the mean of every figure since the last call."""
+        found = {}
+        for name, total in self.sums.items():
+            value, count = total.tolist()
+            if count:
+                found[name] = value / count
+            total.zero_()
+        return found
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what a checkpoint needs."""
+        return {f"sums.{name}": total for name, total in self.sums.items()} | {SIGNS: self.signs}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Become what `tensors()` described."""
+        for name, total in self.sums.items():
+            total.copy_(tensors[f"sums.{name}"])
+        self.signs.copy_(tensors[SIGNS])
+
+
+def totals(stats: Mapping[str, Tensor]) -> tuple[tuple[str, ...], Tensor]:
+    """Return (names, table) for `Figures.collect` of one process's per-image statistics."""
+    values = {name: v.double() for name, v in stats.items()}
+    if "scores_real" in values:
+        values[SIGNS] = values["scores_real"].sign()
+    rows = [torch.stack([v.sum(), torch.full_like(v.sum(), v.numel())]) for v in values.values()]
+    return tuple(values), torch.stack(rows)

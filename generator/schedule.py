@@ -1,0 +1,57 @@
+"""The numbers of a training that follow from its settings, step counts and seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from configs.settings import GeneratorSettings
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What follows from the settings (StyleGAN2-ADA's `auto` rule)."""
+
+    steps: int
+    r1_gamma: float
+    ema_kimg: float
+    ema_rampup: float | None
+
+    @staticmethod
+    def of(settings: GeneratorSettings, continued: bool) -> Schedule:
+        """`continued`: from trained weights, whose average must not be forgotten by a ramp-up."""
+        batch, side = settings.batch, settings.resolution
+        gamma = 0.0002 * side**2 / batch if settings.r1_gamma is None else settings.r1_gamma
+        return Schedule(
+            steps=max(1, -int(-settings.kimg * 1000 // batch)),
+            r1_gamma=gamma,
+            ema_kimg=batch * 10 / 32 if settings.ema_kimg is None else settings.ema_kimg,
+            ema_rampup=None if continued else settings.ema_rampup,
+        )
+
+
+def lazy_adam(network: nn.Module, lr: float, interval: int) -> torch.optim.Adam:
+    """Adam, slowed to make up for the extra step every `interval` steps (StyleGAN2, appendix B).
+
+    Frozen layers are buffers of the network: the optimiser does not know them.
+    """
+    ratio = interval / (interval + 1)
+    return torch.optim.Adam(
+        network.parameters(), lr=lr * ratio, betas=(0.0, 0.99**ratio), eps=1e-8, fused=True
+    )
+
+
+def ema_beta(batch: int, ema_kimg: float, rampup: float | None, images: float) -> float:
+    """Return the decay of the weight average for a half-life in images; 0 at the very start."""
+    half_life = ema_kimg * 1000
+    if rampup is not None:
+        half_life = min(half_life, images * rampup)
+    return float(0.5 ** (batch / max(half_life, 1e-8)))
+
+
+def seed_of(seed: int, *purpose: int) -> int:
+    """Return a seed for `torch.manual_seed`, independent for every purpose."""
+    return int(np.random.SeedSequence([seed, *purpose]).generate_state(1, np.uint64)[0] >> 1)
