@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PLAIN_EVERY_S = 15.0
 LABEL_WIDTH = 32
-FIGURES = ("loss", "f1", "loss_g", "loss_d", "p")
+FIGURES = ("loss", "f1", "loss_g", "loss_d", "p", "r_t", "kid", "GiB")
 """What of a stage's figures fits in its line; the others are in its log."""
 
 

@@ -35,12 +35,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class Line:
-    """One curve; `slot` picks its colour and dash, and means the same model everywhere."""
+    """One curve; `slot` picks its colour and dash, and means the same model everywhere; `spread`:
+    a shaded ± around each y."""
 
     label: str
     x: Sequence[float]
     y: Sequence[float]
     slot: int = 0
+    spread: Sequence[float] = ()
 
 
 def lines(
@@ -50,12 +52,13 @@ def lines(
     caption: str,
     *,
     level: tuple[float, str] | None = None,
+    band: tuple[float, float, str] | None = None,
     box: tuple[float, float, float, float] | None = None,
     log_y: bool = False,
     points: Sequence[tuple[float, float, str]] = (),
 ) -> Figure | None:
-    """Curves over a shared axis; `level`: a reference height; `points`: lone marks; `box`: left,
-    right, bottom and top of the view."""
+    """Curves over a shared axis; `level`: a reference height; `band`: one from low to high;
+    `points`: lone marks; `box`: left, right, bottom and top of the view."""
     curves = [c for c in curves if c.x]
     if not curves:
         return None
@@ -66,8 +69,14 @@ def lines(
             marker = "o" if len(line.x) <= 12 else None
             style = {"color": colour, "linestyle": dash, "marker": marker, "markersize": 3.5}
             axes.plot(line.x, line.y, label=line.label, linewidth=1.7, **style)
+            if line.spread:
+                mean, error = np.asarray(line.y), np.asarray(line.spread)
+                edges = mean - error, mean + error
+                axes.fill_between(line.x, *edges, color=colour, alpha=0.2, linewidth=0)
         if level is not None:
             axes.axhline(level[0], color=MUTED, linewidth=1, linestyle=":", label=level[1])
+        if band is not None:
+            axes.axhspan(*band[:2], color=MUTED, alpha=0.3, linewidth=0, label=band[2])
         for x, y, label in points:
             style = {"color": INK, "marker": "D", "linestyle": "none", "markersize": 5}
             axes.plot([x], [y], label=label, zorder=5, **style)
@@ -78,7 +87,7 @@ def lines(
             axes.set(xlim=box[:2], ylim=box[2:])
         else:
             axes.set_xlim(left=0)
-        if len(curves) > 1 or level or points:
+        if len(curves) > 1 or level or band or points:
             _legend(axes)
 
     names = ", ".join(c.label for c in curves)

@@ -8,6 +8,7 @@ from typing import Any
 from flows.report.figures import Figure, Line, curve, histogram, lines
 from flows.report.pictures import Picture, labelled_pair, opened, picture
 from flows.report.reading import Run, View, mapping, records
+from flows.report.snapshots import snapshot_figures, survivors
 from flows.report.tables import Table, fixed, flat, number, plain, significant, spoken
 
 GAN_PANELS = (
@@ -148,10 +149,11 @@ def _progress(view: View | None, most: int = 4) -> list[Picture]:
 
 
 def generator_figures(view: View | None) -> list[Figure]:
-    """Whatever the log holds: losses, penalties, augmentation; over thousands of images shown."""
+    """Whatever the log holds: scores of snapshots, losses, penalties, augmentation; over thousands
+    of images shown."""
     if view is None:
         return []
-    log = view.lines("log.jsonl")
+    log = survivors(view.lines("log.jsonl"))
     unit = "kimg" if any("kimg" in row for row in log) else "step"
     x_label = "real images shown (thousands)" if unit == "kimg" else "steps"
     figures = []
@@ -164,7 +166,7 @@ def generator_figures(view: View | None) -> list[Figure]:
         level = None if target is None else (target, f"target {target:g}")
         log_y = title == "Penalties"
         figures.append(lines(curves, x_label, y_label, f"{title}.", level=level, log_y=log_y))
-    return [f for f in figures if f is not None]
+    return [*snapshot_figures(log, unit, x_label), *(f for f in figures if f is not None)]
 
 
 def _score_table(view: View | None) -> Table | None:

@@ -188,12 +188,24 @@ class FakeRun:
             }
             log[-1] |= {"r1_penalty": 0.02 * rng.random(), "path_penalty": 0.01 * rng.random()}
             log[-1] |= {"p": step / 12500, "r_t": 0.5 + 0.2 * rng.random()}
+            if step % 128 == 0:
+                log.append(self._snapshot(step, rng))
+            if step == 720:  # once, from where it had gone astray
+                log.append({"step": 640, "kimg": 5.12, "rollback": 1, "from_step": 752})
+                log[-1]["reason"] = "the loss is no longer a finite number"
         grids = {
             f"grid-{step:06d}.png": png(sheet(step, 4)) for step in (250, 500, 750, 1000, 1250)
         }
         files = {"log.jsonl": as_lines(log), "reals.png": png(sheet(0, 28)), **grids}
         settings = {"ada_target": 0.6, "device": "cpu"}
         return self._put("generator.train", f"{number}", files, {"kimg": 10.0}, {}, settings)
+
+    @staticmethod
+    def _snapshot(step: int, rng: np.random.Generator) -> dict[str, Any]:
+        kid = 0.03 + 0.3 * np.exp(-step / 300) + rng.normal(0, 0.01)
+        found = {"step": step, "kimg": step * 8 / 1000, "kid_mean": round(kid, 5)}
+        found |= {"kid_std": 0.012, "diversity": 0.9 - 0.6 * np.exp(-step / 200), "logit_gap": 2.0}
+        return found | {"kid_floor_mean": 0.004, "kid_floor_std": 0.006} if step == 128 else found
 
     def _labels(self, number: int, samples: list[str], teacher: list[str]) -> list[str]:
         rng, files, items, rows = np.random.default_rng(7 + number), {}, [], []
