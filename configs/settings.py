@@ -27,8 +27,10 @@ class PhantomSettings(Settings):
 class DataSettings(Settings):
     """Which dataset, where, and how its files are matched."""
 
-    name: Literal["phantom", "drive", "chase-db1", "stare", "paired"] = Field(
-        "phantom", description="dataset layout"
+    name: Literal["phantom", "drive", "chase-db1", "stare", "paired", "images"] = Field(
+        "phantom",
+        description="dataset layout; paired: own images/ and masks/; images: any folder of images, "
+        "for the generator alone",
     )
     root: Path | None = operational(
         None,
@@ -42,8 +44,18 @@ class DataSettings(Settings):
         description="paired only: regular expression with a group `id`, searched in file stems "
         "to match images, masks and FOVs; default: equal stems",
     )
+    labels: Literal["auto", "none", "folders", "csv", "json"] = operational(
+        "auto",
+        description="images only: what a conditional generator is told; folders: the sub-folder "
+        "is the class; csv: labels.csv; json: dataset.json; auto: whichever there is "
+        "(the labels themselves, not this choice, are identity)",
+    )
     validation_share: float = Field(
-        0.2, gt=0, lt=1, description="paired only: share of training images held for validation"
+        0.2,
+        ge=0,
+        lt=1,
+        description="paired and images: share of training images held back, for validation or to "
+        "tell copies from chance likeness; 0 (images only): none",
     )
     test_share: float = Field(
         0.2, ge=0, lt=1, description="paired only: share of all images kept for the test"
@@ -54,6 +66,14 @@ class DataSettings(Settings):
     def _shares_leave_training_images(self) -> Self:
         if self.validation_share + self.test_share >= 1:
             raise ValueError("validation_share + test_share must be below 1")
+        if self.validation_share == 0 and self.name != "images":
+            raise ValueError("validation_share must be above 0: thresholds are chosen there")
+        return self
+
+    @model_validator(mode="after")
+    def _own_images_have_a_place(self) -> Self:
+        if self.name == "images" and self.root is None:
+            raise ValueError("images needs `root`, the folder of the images")
         return self
 
 

@@ -13,30 +13,21 @@ from numpy.typing import NDArray
 
 from configs.errors import DataError
 from data.images import binarise, is_binary, read_grey
-from data.items import Dataset, Item, PhantomItem
-from data.splits import SPLITS, TEST
+from data.items import Dataset, Item, PhantomItem, Problem, WholeItem
+from data.splits import SPLITS, TEST, TRAIN
+from data.whole import Modes, digest_of
 
 GREY_SHARE = 0.2
 """Share of mid-grey pixels from which a mask is rather a photograph or a drawing than a mask."""
 
 
 @dataclass(frozen=True)
-class Problem:
-    """severity: an error stops the pipeline. file: the path, or the item's id without one."""
-
-    severity: Literal["error", "warning"]
-    file: str
-    sentence: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: {self.sentence}"
-
-
-@dataclass(frozen=True)
 class Row:
     """One image. Sizes in pixels, shares in [0, 1]; None where the file could not be read.
 
-    vessel_share: of the reference, inside the FOV. fov: `file` or `derived`.
+    vessel_share: of the reference, inside the FOV. fov: `file`, `derived` or `whole`.
+    mode, labelled: channels and depth, and whether there is a label, of sets for the generator
+    alone.
     """
 
     id: str
@@ -48,6 +39,15 @@ class Row:
     fov: str = "derived"
     observers: tuple[str, ...] = ()
     sha256: str | None = None
+    mode: str | None = None
+    labelled: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; the last two only of sets for the generator alone."""
+        found = asdict(self) | {"observers": list(self.observers)}
+        if self.fov != "whole":
+            del found["mode"], found["labelled"]
+        return found
 
 
 @dataclass
@@ -84,7 +84,7 @@ class Report:
             "name": self.name,
             "root": self.root,
             "splits": self.splits(),
-            "images": [asdict(r) | {"observers": list(r.observers)} for r in self.rows],
+            "images": [row.to_dict() for row in self.rows],
             "problems": [asdict(p) for p in self.problems],
         }
 
@@ -96,21 +96,40 @@ def check(
 ) -> Report:
     """Read every file of the named splits and report. progress: called with (done, total)."""
     report = Report(dataset.name, None if dataset.root is None else str(dataset.root))
+    report.problems += dataset.problems
     items = [item for item in dataset if item.split in splits]
+    modes = Modes()
     for done, item in enumerate(items):
-        row, problems = _examine(item)
+        if isinstance(item, WholeItem):
+            row, problems = _examine_whole(item, modes)
+        else:
+            row, problems = _examine(item)
         report.rows.append(row)
         report.problems += problems
         if progress:
             progress(done + 1, len(items))
-    report.problems += _unlabelled(dataset, items)
+    if dataset.whole:
+        report.problems += modes.problems(str(dataset.root))
+    else:
+        report.problems += _unlabelled(dataset, items)
     report.problems += _repeated_ids(dataset)
     report.problems += _repeated_images(report.rows, items)
-    for split in splits:
+    for split in (TRAIN,) if dataset.whole else splits:
         if split != TEST and not dataset.split(split):
             where = str(dataset.root or dataset.name)
             report.problems.append(Problem("error", where, f"found no {split} image, expected one"))
     return report
+
+
+def _examine_whole(item: WholeItem, modes: Modes) -> tuple[Row, list[Problem]]:
+    row = Row(item.id, item.split, fov="whole", labelled=item.label is not None)
+    try:
+        native = item.read_native()
+    except DataError as error:
+        return row, [_from(error, item.image)]
+    height, width, _ = native.pixels.shape
+    mode, digest = modes.add(item.image, native), digest_of(native.pixels)
+    return replace(row, height=height, width=width, sha256=digest, mode=mode), []
 
 
 def _examine(item: Item) -> tuple[Row, list[Problem]]:
@@ -219,11 +238,12 @@ def _repeated_images(rows: list[Row], items: list[Item]) -> list[Problem]:
         first, other = seen.setdefault(row.sha256, (row, item))
         if first is row or first.id == row.id:
             continue
-        if first.split != row.split:
+        if first.split != row.split and not isinstance(item, WholeItem):
             sentence = f"the same pixels as {other.image}: {row.split} and {first.split} overlap"
             problems.append(Problem("error", str(item.image), f"{sentence}; remove one of them"))
         else:
-            sentence = f"the same pixels as {other.image}, both in {row.split}: a duplicate"
+            where = "both in" if first.split == row.split else f"{first.split} and"
+            sentence = f"the same pixels as {other.image}, {where} {row.split}: a duplicate"
             problems.append(Problem("warning", str(item.image), sentence))
     return problems
 
@@ -244,13 +264,20 @@ def _wrong_size(path: Path, found: tuple[int, ...], expected: tuple[int, ...]) -
 def _summary(split: str, rows: list[Row]) -> dict[str, Any]:
     shares = [r.vessel_share for r in rows if r.vessel_share is not None]
     fovs = [r.fov_share for r in rows if r.fov_share is not None]
+    modes = sorted({r.mode for r in rows if r.mode})
     return {
         "split": split,
         "images": len(rows),
-        "labelled": sum(bool(r.observers) for r in rows),
+        "labelled": sum(bool(r.observers) or r.labelled for r in rows),
         "observers": sorted({o for r in rows for o in r.observers}),
-        "sizes": sorted({f"{r.height}×{r.width}" for r in rows if r.height}),
+        "sizes": _at_most(sorted({f"{r.height}×{r.width}" for r in rows if r.height})),
         "vessel_share": round(float(np.mean(shares)), 6) if shares else None,
         "fov_share": round(float(np.mean(fovs)), 6) if fovs else None,
         "fov": sorted({r.fov for r in rows}),
-    }
+    } | ({"channels": modes} if modes else {})
+
+
+def _at_most(sizes: list[str], count: int = 24) -> list[str]:
+    """A folder from the web may hold as many sizes as images."""
+    more = len(sizes) - count
+    return sizes if more <= 1 else [*sizes[:count], f"and {more} more"]

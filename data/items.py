@@ -6,13 +6,29 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data.channels import as_rgb, eight_bit
 from data.fov import derive_fov
 from data.images import read_mask, read_rgb
+from data.native import Native, read_native
 from data.phantom import Phantom, make_phantom
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a dataset. severity: an error stops the pipeline. file: the path (and
+    line, of a text file), or the item's id without one."""
+
+    severity: Literal["error", "warning"]
+    file: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.sentence}"
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,28 @@ class Item:
 
 
 @dataclass(frozen=True)
+class WholeItem(Item):
+    """An image for the generator alone: no masks, all of it is the field of view.
+
+    label: one-hot or vector. The image is turned upright as its EXIF tag says: no mask of it
+    could fall out of step, and half of the phone photos in a set would lie on their side.
+    """
+
+    label: tuple[float, ...] | None = None
+
+    def read_native(self) -> Native:
+        """All channels and bits of the file."""
+        return read_native(self.image)
+
+    def read_image(self) -> NDArray[np.uint8]:
+        native = self.read_native()
+        return eight_bit(as_rgb(native.pixels, native.alpha, str(self.image)))
+
+    def read_fov(self, image: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
+        return np.ones((self.read_image() if image is None else image).shape[:2], dtype=bool)
+
+
+@dataclass(frozen=True)
 class PhantomItem(Item):
     """An image made when it is read; its paths are names only."""
 
@@ -76,12 +114,21 @@ class Dataset:
     """A named list of items. root: None when there are no files (phantom).
 
     unlabelled_test: the test split may lack reference masks (the official DRIVE package does).
+    classes: names of the classes where labels are one-hot. problems: what was found while files
+    became items, for `data.check` to report with the rest.
     """
 
     name: str
     root: Path | None
     items: tuple[Item, ...]
     unlabelled_test: bool = False
+    classes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """True for images without masks, for the generator alone."""
+        return bool(self.items) and all(isinstance(item, WholeItem) for item in self.items)
 
     def __len__(self) -> int:
         return len(self.items)

@@ -12,6 +12,7 @@ from configs.settings import DataSettings
 from data.images import is_image_name, stem_of
 from data.items import Dataset, Item
 from data.splits import CHASE_DB1, DRIVE, TEST, by_hash, stare
+from data.whole import read_images
 
 
 @dataclass(frozen=True)
@@ -176,5 +177,8 @@ LAYOUTS = {
         "put images/ and masks/ there",
         "images/ and masks/ with equal stems",
         read_paired,
+    ),
+    "images": Layout(
+        "images", "name the folder with data.root", "image files, in sub-folders too", read_images
     ),
 }

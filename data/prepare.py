@@ -18,8 +18,9 @@ from configs.errors import DataError
 from configs.settings import DataSettings, PrepareSettings
 from data.check import Report, check
 from data.datasets import load_settings
-from data.imageset import ImageRecord, write_index, write_png
-from data.items import Item
+from data.imageset import ImageRecord, write_image, write_index, write_png
+from data.items import Item, WholeItem
+from data.native import suffix_for
 from data.phantom import VERSION
 from data.progress import Progress
 from data.splits import SPLITS, TEST, TRAIN, VALIDATION
@@ -29,7 +30,8 @@ PARTS = {"development": (TRAIN, VALIDATION), "test": (TEST,)}
 
 
 def prepare(settings: PrepareSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
-    """Fill `out` with images/, masks/, fov/, observers/, check.json, metrics.json, index.json.
+    """Fill `out` with images/, masks/, fov/, observers/, check.json, metrics.json, index.json; of
+    images for the generator alone there are no masks and FOVs.
 
     Raises DataError with the first problem when the dataset is not sound.
     """
@@ -45,21 +47,24 @@ def prepare(settings: PrepareSettings, inputs: Inputs, out: Path, progress: Prog
         raise DataError(f"{dataset.root or dataset.name}: found no {settings.part} image")
     write_json(out / "check.json", _without_machine(report))
     write_json(out / METRICS, _metrics(report))
-    write_set(dataset.name, items, out, progress)
+    write_set(dataset.name, items, out, progress, dataset.classes)
 
 
-def write_set(name: str, items: Sequence[Item], out: Path, progress: Progress) -> None:
+def write_set(
+    name: str, items: Sequence[Item], out: Path, progress: Progress, classes: Sequence[str] = ()
+) -> None:
     """Decode the items into an image set."""
     records = []
     for done, item in enumerate(items):
-        records.append(_write(item, out))
+        write = _write_whole if isinstance(item, WholeItem) else _write
+        records.append(write(item, out))  # type: ignore[arg-type]
         progress.update(done + 1, len(items), "images")
-    write_index(out, name, records)
+    write_index(out, name, records, classes)
 
 
 def content_hash(settings: DataSettings) -> str:
-    """Hex SHA-256 over ids, splits, relative names and bytes of all files of the dataset (of the
-    settings, for phantoms): another dataset is another input, wherever it lies.
+    """Hex SHA-256 over ids, splits, labels, relative names and bytes of all files of the dataset
+    (of the settings, for phantoms): another dataset is another input, wherever it lies.
 
     Raises DataError when the dataset or one of its files is missing.
     """
@@ -75,6 +80,8 @@ def content_hash(settings: DataSettings) -> str:
                 raise DataError(f"{path}: no such file; expected the {role} of {item.id!r}")
             name = path.relative_to(dataset.root).as_posix()
             line = [item.id, item.split, role, name, file_sha256(path)]
+            if isinstance(item, WholeItem):  # whichever file or folder it comes from
+                line.append(repr(item.label))
             total.update(("\0".join(line) + "\n").encode())
     return total.hexdigest()
 
@@ -98,6 +105,14 @@ def _write(item: Item, out: Path) -> ImageRecord:
         fov=f"fov/{name}",
         observers={observer: paths[observer] for observer in others if observer is not None},
     )
+
+
+def _write_whole(item: WholeItem, out: Path) -> ImageRecord:
+    native = item.read_native()
+    name = f"images/{item.id}{suffix_for(native.pixels.shape[2], native.alpha)}"
+    write_image(out / name, native)
+    label = None if item.label is None else list(item.label)
+    return ImageRecord(id=item.id, split=item.split, image=name, label=label)
 
 
 def _white(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -12,9 +12,18 @@ PICKLE = b"\x80"
 """First byte of a pickle of protocol 2 or later."""
 
 
-def check_inputs(config: PipelineConfig, workspace: Path) -> None:
-    """Raises DataError for a dataset or file that is not there, WorkspaceError when the
-    workspace cannot be written."""
+WITHOUT_MASKS = ("development", "generator", "samples", "scores")
+"""The steps that images alone are enough for."""
+
+
+def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> None:
+    """Raises DataError for a dataset or file that is not there or that cannot teach a segmenter,
+    WorkspaceError when the workspace cannot be written.
+
+    last: of LAST_STEPS in `flows.single`, or `run` for the whole pipeline.
+    """
+    if config.data.name == "images":
+        check_images_suffice(config, last)
     Store(workspace).open()
     from data.datasets import load_settings
 
@@ -34,3 +43,18 @@ def check_inputs(config: PipelineConfig, workspace: Path) -> None:
                 raise DataError(
                     f"generator.start_from: {start}: not a pickle, as official .pkl are"
                 )
+
+
+def check_images_suffice(config: PipelineConfig, last: str) -> None:
+    """Raises DataError when a step needs vessel masks, which the dataset `images` has none of."""
+    if last not in WITHOUT_MASKS:
+        raise DataError(
+            "data.name: images has no vessel masks, so there is nothing to teach a segmenter; use "
+            "`vesselforge generator train`, `sample` or `score`, or a dataset with masks "
+            "(data.name: paired)"
+        )
+    if last == "scores" and config.score.features == "teacher":
+        raise DataError(
+            "score.features: teacher needs a segmenter, and data.name: images has no vessel masks "
+            "to teach one; set score.features: random, inception or torchscript"
+        )

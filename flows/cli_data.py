@@ -27,7 +27,11 @@ app = new_app("Datasets: check them, prepare them, make phantom ones.")
 @verb
 def check(
     dataset: Annotated[
-        str, typer.Argument(help="drive, chase-db1, stare, phantom, or a folder (images/, masks/).")
+        str,
+        typer.Argument(
+            help="drive, chase-db1, stare, phantom, or a folder: images/ and masks/, or images "
+            "alone for the generator."
+        ),
     ],
     root: Annotated[
         Path | None, typer.Option(help="The dataset's folder, when it is not in its usual place.")
@@ -35,6 +39,9 @@ def check(
     pattern: Annotated[
         str | None, typer.Option(help="Own folders: regular expression with a group `id`.")
     ] = None,
+    labels: Annotated[
+        str, typer.Option(help="Images alone: auto, none, folders, csv or json.")
+    ] = "auto",
     json_: JsonOption = False,
 ) -> None:
     """Prove that a dataset is sound, or list file by file what is wrong with it."""
@@ -45,7 +52,7 @@ def check(
     display = new_display()
     progress = display.begin("checking")
     report = check_all(
-        named_dataset(dataset, root, pattern),
+        named_dataset(dataset, root, pattern, labels),
         progress=lambda done, total: progress.update(done, total, "image"),
     )
     display.close()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from configs.errors import DataError
+from configs.load import validate
 from configs.settings import DataSettings
 
 if TYPE_CHECKING:
@@ -14,16 +15,22 @@ if TYPE_CHECKING:
 NAMES = get_args(DataSettings.model_fields["name"].annotation)
 
 
-def named_dataset(name: str, root: Path | None = None, pattern: str | None = None) -> Dataset:
+def named_dataset(
+    name: str, root: Path | None = None, pattern: str | None = None, labels: str = "auto"
+) -> Dataset:
     """The dataset of this name, or in this folder. Raises DataError for what is neither."""
     from data.datasets import load_settings
 
-    return load_settings(_settings(name, root, pattern))
+    return load_settings(_settings(name, root, pattern, labels))
 
 
-def _settings(name: str, root: Path | None, pattern: str | None) -> DataSettings:
-    if name in NAMES:
-        return DataSettings(name=name, root=root, pattern=pattern)
-    if not Path(name).is_dir():
-        raise DataError(f"{name}: neither a folder nor a known dataset ({', '.join(NAMES)})")
-    return DataSettings(name="paired", root=Path(name), pattern=pattern)
+def _settings(name: str, root: Path | None, pattern: str | None, labels: str) -> DataSettings:
+    """A folder with images/ or masks/ in it is a labelled set, another one images alone."""
+    if name not in NAMES:
+        folder = root = Path(name)
+        if not folder.is_dir():
+            raise DataError(f"{name}: neither a folder nor a known dataset ({', '.join(NAMES)})")
+        paired = (folder / "images").is_dir() or (folder / "masks").is_dir()
+        name = "paired" if paired else "images"
+    values = {"name": name, "root": root, "pattern": pattern, "labels": labels}
+    return validate(DataSettings, values, "data check")

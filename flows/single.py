@@ -21,7 +21,7 @@ LAST_STEPS = ("development", "teacher", "generator", "samples", "scores", "pseud
 
 def run_until(last: str, config: PipelineConfig, workspace: Path, display: Display) -> Artifact:
     """The artifact of one of LAST_STEPS (of the first round), and all that it needs."""
-    check_inputs(config, workspace)
+    check_inputs(config, workspace, last)
     with shown(display), display.listening():
         dataset = cache(partial(content_hash, config.data))
         return _reach(last, Steps(config, partial(_here, workspace, display), dataset))
@@ -35,14 +35,15 @@ def _reach(last: str, steps: Steps) -> Artifact:
         return steps.teacher(development)
     if last == "generator":
         return steps.generator(development)
-    samples = steps.sample(steps.generator(development))
+    generator = steps.generator(development)
+    samples = steps.sample(generator)
     if last == "samples":
         return samples
-    teacher = steps.teacher(development)
     if last == "scores":
-        return steps.score(samples, development, teacher)
+        teacher = steps.teacher(development) if steps.config.score.needs_teacher else None
+        return steps.score(samples, development, generator, teacher)
     assert last == "pseudo-labels", last
-    return steps.pseudo_label(samples, teacher)
+    return steps.pseudo_label(samples, steps.teacher(development))
 
 
 def _here(

@@ -36,9 +36,9 @@ def to_uint16(images: Tensor) -> Tensor:
     return (images.float() * 32767.5 + 32768).clamp(0, 65535).to(torch.uint16)
 
 
-def to_pixels(images: Tensor, channels: Channels) -> Tensor:
-    """Map [-1, 1] to the depth of the files that the generator learnt from."""
-    return to_uint16(images) if channels.bits == 16 else to_uint8(images)
+def to_pixels(images: Tensor, bits: int) -> Tensor:
+    """Map [-1, 1] to `Channels.bits`, the depth of the files that the generator learnt from."""
+    return to_uint16(images) if bits == 16 else to_uint8(images)
 
 
 def seen_as_rgb(images: Pixels, channels: Channels) -> NDArray[np.uint8]:
