@@ -1,4 +1,5 @@
-"""What a finished training says of itself: generator.json and metrics.json."""
+"""What a training says of itself: in generator.json and metrics.json when it is finished, and in
+every checkpoint, so that it goes on without reading again what it started from."""
 
 from __future__ import annotations
 
@@ -10,21 +11,43 @@ import numpy as np
 from data.imageset import write_png
 from data.store import METRICS, write_json
 from generator.models import AVERAGE, DESCRIPTION, FOV
+from generator.networks import Discriminator, Generator
 from generator.snapshots import Course, Scorer, Snapshot
 from generator.start import Start
 from generator.trainer import Schedule, Trainer
 
 
+def facts_of(start: Start) -> dict[str, Any]:
+    """Return all but the weights, as JSON."""
+    return {
+        "generator": start.generator_kwargs,
+        "discriminator": start.discriminator_kwargs,
+        "continued": start.continued,
+        "provenance": start.provenance,
+    }
+
+
+def rebuilt(facts: dict[str, Any]) -> Start:
+    """Return networks as `facts_of` described them, with any weights."""
+    kwargs_g, kwargs_d = facts["generator"], facts["discriminator"]
+    average = Generator(**kwargs_g) if facts["continued"] else None
+    networks = Generator(**kwargs_g), Discriminator(**kwargs_d), average
+    return Start(*networks, kwargs_g, kwargs_d, facts["provenance"])
+
+
 def describe(
     out: Path,
-    provenance: dict[str, Any],
+    images: str,
     start: Start,
     trainer: Trainer,
     scorer: Scorer,
     course: Course,
     chosen: Snapshot,
 ) -> None:
-    """Write them, and fov.png for whole images. trainer: as it was at the chosen snapshot."""
+    """Write both, and fov.png for whole images.
+
+    images: digest of the prepared set; trainer: as it was at the chosen snapshot.
+    """
     cfg, views = scorer.settings, scorer.views
     full = views.presentation == "full"
     if full:
@@ -41,7 +64,7 @@ def describe(
         # Patches have native resolution already; whole images are given their size back.
         "native_size": list(views.native_size) if full else None,
         "fov": FOV if full else None,
-        "provenance": provenance,
+        "provenance": {"images": images, **start.provenance},
         "training": {
             "steps": Schedule.of(cfg, continued=False).steps,
             "kimg": kimg,

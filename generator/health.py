@@ -29,8 +29,8 @@ GAP, GAP_RISE = 50.0, 5.0
 flat long before: the discriminator has nothing left to learn, the generator nothing to follow."""
 PATIENCE = {"scores": 1, "diversity": 2, "kid": 3, "gap": 2}
 """Snapshots in a row that must show a symptom."""
-STREAM = 0
-"""Purpose of the random stream after the n-th rollback, (STREAM, n); steps are (1), (2), …"""
+STREAM = 0, 0
+"""Purpose of the random stream after the n-th rollback: (0, 0, n)."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def calmer(settings: GeneratorSettings, rollbacks: int) -> GeneratorSettings:
         update={
             "lr": settings.lr / 2**rollbacks,
             "r1_gamma": gamma * 2**rollbacks,
-            "seed": seed_of(settings.seed, STREAM, rollbacks),
+            "seed": seed_of(settings.seed, *STREAM, rollbacks),
         }
     )
 

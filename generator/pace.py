@@ -47,7 +47,7 @@ class Pace:
         training = max(whole - snapshots, 1e-9)
         found = {
             "s_per_kimg": training / max(self._kimg, 1e-9),
-            "gib": peak_memory(self._device) / 2**30,
+            "GiB": peak_memory(self._device) / 2**30,
             "bookkeeping": self._aside["bookkeeping"] / training,
         }
         self._tick_at, self._kimg = now, 0.0

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from configs.settings import GeneratorSettings
 from data.checkpoints import newest_checkpoint, read_checkpoint, save_checkpoint, save_tensors
@@ -22,7 +23,7 @@ from data.progress import Interrupted, Progress
 from data.store import SCRATCH, Inputs
 from data.team import here
 from data.workers import among_workers, run_in_workers
-from generator.delivery import describe
+from generator.delivery import describe, facts_of, rebuilt
 from generator.grids import grid_of, pictures, sample_grid
 from generator.health import (
     Trouble,
@@ -91,9 +92,8 @@ class Run:
         found = newest_checkpoint(self.scratch)
         self.course = Course() if found is None else Course.unpack(found[2]["course"])
         self.before = self.course.needs  # what the newest checkpoint needs
-        self.start, self.trainer = self._begin(progress)
+        self.start, self.trainer = self._begin() if found is None else self._continue(*found[1:])
         if found is not None:
-            self.trainer.restore(found[2]["step"], found[1], found[2]["trainer"])
             progress.message(f"generator: going on from step {self.trainer.step}")
         if self.team.lead:
             keep_log(out, self.course.logged)
@@ -122,14 +122,27 @@ class Run:
             if self.pace.quiet():
                 self._show()
 
-    def _begin(self, progress: Progress) -> tuple[Start, Trainer]:
-        """The training at its first step, as calm as the rollbacks so far ask for."""
+    def _begin(self) -> tuple[Start, Trainer]:
+        """The training at its first step."""
         cfg, views = calmer(self.settings, len(self.course.rollbacks)), self.views
-        earlier = self.inputs.get("start")
-        start = begin(cfg, progress.message, earlier, views.channels.count, views.c_dim)
-        start.to(self.device)
+        earlier, say = self.inputs.get("start"), self.progress.message
+        start = begin(cfg, say, earlier, views.channels.count, views.c_dim)
+        return start, self._trainer(start)
+
+    def _continue(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> tuple[Start, Trainer]:
+        """The training as a checkpoint describes it; where it started from is not read again."""
+        start = rebuilt(state["start"])
+        trainer = self._trainer(start)
+        trainer.restore(state["step"], tensors, state["trainer"])
+        return start, trainer
+
+    def _trainer(self, start: Start) -> Trainer:
+        """As calm as the rollbacks so far ask for."""
+        cfg = calmer(self.settings, len(self.course.rollbacks))
         schedule = Schedule.of(cfg, continued=start.continued)
-        return start, Trainer(cfg, schedule, start.generator, start.discriminator, start.average)
+        start.to(self.device)
+        networks = start.generator, start.discriminator, start.average
+        return Trainer(cfg, schedule, *networks, self.views.labels, self.progress.message)
 
     def _real_grid(self) -> NDArray[np.uint8]:
         shown = REALS if self.views.presentation == "patch" else min(REALS, len(self.views))
@@ -138,18 +151,16 @@ class Run:
 
     def _advance(self) -> None:
         cfg = self.trainer.settings
-        views = self.views.batch(cfg.batch, cfg.seed, self.trainer.step)
-        self.trainer.advance(to_network(views, self.device))
+        drawn = cfg.batch, cfg.seed, self.trainer.step
+        real = to_network(self.views.batch(*drawn), self.device)
+        self.trainer.advance(real, self.views.batch_labels(*drawn))
         self.course.clock += 1
         self.pace.shown(cfg.batch)
 
-    def _diverged(self, look: bool) -> Trouble | None:
-        """Whether a loss was no number; without `look` only if that is known for nothing."""
-        step = self.trainer.failed_at(look)
-        failed = step is not None
-        if self.team.any(failed) if look else failed and self.team.size == 1:
-            return Trouble(step or self.trainer.step, "the loss is no longer a finite number")
-        return None
+    def _diverged(self, wait: bool) -> Trouble | None:
+        """Whether a loss was no number; without `wait` only if that is known for nothing."""
+        step = self.trainer.failed_at(wait)
+        return None if step is None else Trouble(step, "the loss is no longer a finite number")
 
     def _tick(self) -> None:
         """A line of the log, and one of progress."""
@@ -213,10 +224,11 @@ class Run:
         to = 0 if best is None else best.step
         course.snapshots = [taken for taken in course.snapshots if taken.step <= to]
         course.rollbacks.append({"from_step": trouble.step, "step": to, "reason": trouble.reason})
-        self.start, self.trainer = self._begin(Progress())
-        if best is not None:
-            tensors, state = read_checkpoint(self.scratch, best.clock)
-            self.trainer.restore(to, tensors, state["trainer"])
+        if best is None:
+            self.start, self.trainer = self._begin()
+        else:
+            found = read_checkpoint(self.scratch, best.clock)
+            self.start, self.trainer = self._continue(*found)
         now = {"lr": self.trainer.settings.lr, "r1_gamma": self.trainer.schedule.r1_gamma}
         self._log({"rollback": len(course.rollbacks)} | course.rollbacks[-1] | now)
         self.progress.message(
@@ -236,6 +248,7 @@ class Run:
         course, trainer, before = self.course, self.trainer, self.before
         self.before = spare, files = course.needs
         state = {"step": trainer.step, "trainer": trainer.state(), "course": course.pack()}
+        state["start"] = facts_of(self.start)
         if self.team.lead:
             with self.pace.saving(what):
                 tensors = trainer.tensors()
@@ -273,5 +286,5 @@ class Run:
         save_tensors(self.out / AVERAGE, self.trainer.average.state_dict())
         save_tensors(self.out / CURRENT, self.trainer.generator.state_dict())
         save_tensors(self.out / CRITIC, self.trainer.discriminator.state_dict())
-        origin = {"images": self.inputs["images"].digest, **self.start.provenance}
-        describe(self.out, origin, self.start, self.trainer, self.scorer, course, chosen)
+        images = self.inputs["images"].digest
+        describe(self.out, images, self.start, self.trainer, self.scorer, course, chosen)
