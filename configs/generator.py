@@ -114,7 +114,10 @@ class GeneratorSettings(Settings):
     tick_kimg: float = Field(0.5, gt=0, description="kimg between lines of progress")
     snapshot_kimg: float = Field(2.0, gt=0, description="kimg between snapshots: grid and KID")
     snapshot_images: int = Field(
-        256, ge=0, le=50000, description="samples and real views behind a snapshot's KID; 0: none"
+        256,
+        ge=0,
+        le=50000,
+        description="samples and real views behind a snapshot's KID; below 4: no scores",
     )
     snapshot_features: Features = Field(
         "random", description="extractor of the snapshots' KID; random: an untrained VGG"
@@ -127,11 +130,19 @@ class GeneratorSettings(Settings):
         "best", description="which snapshot the finished artifact holds"
     )
     rollbacks: int = Field(
-        2, ge=0, le=20, description="times a collapsed training goes back to its best snapshot"
+        2,
+        ge=0,
+        le=20,
+        description="times a collapsed or diverged training goes back to its best snapshot, and on "
+        "at half the learning rate, twice the R1 weight and with other random numbers",
     )
     seed: int = Field(0, ge=0, description="same seed, same network on the same device")
     device: Device = operational("auto", description="auto: CUDA when there is one")
-    checkpoint_every: int = operational(50, ge=1, description="steps between checkpoints")
+    checkpoint_every: int = operational(
+        50,
+        ge=1,
+        description="steps between checkpoints; more where they would take over 2 % of the time",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -229,13 +240,36 @@ class ScoreSettings(Settings):
     path_length_pairs: int = Field(
         0, ge=0, le=50000, description="pairs behind the perceptual path length; 0: left out"
     )
+    lpips_file: Path | None = operational(
+        None,
+        description="the official vgg16.pt, behind the perceptual path length; without it the "
+        "path is measured in the extractor's features and called feature path length",
+    )
+    published_draws: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="draws of the generator (psi 1) for FID and KID by the published definition, "
+        "against all training images; fid50k_full takes 50000 and inception; 0: left out",
+    )
     closest: int = Field(
         16, ge=0, le=1000, description="samples shown with their nearest training image"
     )
     seed: int = Field(0, ge=0, description="of crops and resampling")
+    device: Device = operational("auto", description="auto: CUDA when there is one")
 
     @model_validator(mode="after")
     def _extractor_has_its_file(self) -> Self:
         if self.features == "torchscript" and self.features_file is None:
             raise ValueError("features: torchscript needs `features_file`, the path of the file")
         return self
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether the teacher's encoder is the extractor."""
+        return self.features == "teacher"
+
+    @property
+    def needs_generator(self) -> bool:
+        """Whether the generator itself is drawn from, not only its samples looked at."""
+        return self.published_draws > 0 or self.path_length_pairs > 0

@@ -39,7 +39,7 @@ JUDGED = 64
 FEWEST = 4
 """Images on each side below which nothing is scored: KID's floor needs two disjoint pairs."""
 PART = 16
-"""Images at a time."""
+"""Images at a time, unless a training step holds fewer."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +169,7 @@ class Scorer:
         self.views = views
         self.device = device
         self.cache = cache
+        self.part = min(PART, settings.micro_batch or settings.batch)
         self.count = settings.snapshot_images
         # Of whole images there are only so many; showing them twice would make KID too small.
         self.reals = self.count if views.presentation == "patch" else min(self.count, len(views))
@@ -187,8 +188,8 @@ class Scorer:
         sampler = Sampler(trainer.average, SampleSettings(psi=1.0), self.views.labels)
         seeds, shown = range(self.count), min(JUDGED, self.count, self.reals)
         found, judged = [], []
-        for start in range(0, self.count, PART):
-            images = sampler.draw(seeds[start : start + PART])
+        for start in range(0, self.count, self.part):
+            images = sampler.draw(seeds[start : start + self.part])
             found.append(self._features(to_uint8(images)))
             if start < shown:
                 judged.append(images)
@@ -211,7 +212,7 @@ class Scorer:
         if self.cache.is_file():
             return load_tensors(self.cache)[0]["real"]
         views = eight_bit(self.views.batch(self.reals, self.settings.seed, 0))
-        parts = torch.from_numpy(views).split(PART)
+        parts = torch.from_numpy(views).split(self.part)
         found = torch.cat([self._features(part) for part in parts])
         self.cache.parent.mkdir(parents=True, exist_ok=True)
         save_tensors(self.cache, {"real": found})
@@ -254,7 +255,7 @@ class Scorer:
     def _logit(self, trainer: Trainer, images: Tensor, labels: Tensor | None) -> float:
         """Return the mean logit; in groups that minibatch-std accepts."""
         group = min(self.settings.mbstd_group, len(images))
-        whole, size = len(images) // group * group, group * max(1, PART // group)
+        whole, size = len(images) // group * group, group * max(1, self.part // group)
         logits = []
         for start in range(0, whole, size):
             part = slice(start, min(start + size, whole))

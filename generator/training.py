@@ -60,8 +60,8 @@ def train(settings: GeneratorSettings, inputs: Inputs, out: Path, progress: Prog
         stage = "generator.training:train"
         run_in_workers(stage, settings, inputs, out, progress, settings.processes)
         return
-    run = Run(settings, inputs, out, progress)
     with enough_memory(settings):
+        run = Run(settings, inputs, out, progress)
         run.loop()
     run.finish()
 
