@@ -22,11 +22,14 @@ NARROW = 0.5
 """Samples less than half as diverse as the real views …"""
 FALLEN = 0.7
 """… and less than 0.7 times as diverse as they were at best have lost modes."""
-KID_RISE = 1.5
+KID_RISE = 2.0
 """KID this many times its best or its floor, error bars aside, is no longer chance."""
 GAP, GAP_RISE = 50.0, 5.0
 """Logits of real and fake 50 apart, five times what they were at the best snapshot. Softplus is
 flat long before: the discriminator has nothing left to learn, the generator nothing to follow."""
+WARM_UP = 3
+"""Snapshots at the start that are not judged, nor others by them: before a generator draws
+anything, flat colour can score better than the first textures."""
 PATIENCE = {"scores": 1, "diversity": 2, "kid": 3, "gap": 2}
 """Snapshots in a row that must show a symptom."""
 STREAM = 0, 0
@@ -44,15 +47,16 @@ class Trouble:
 def symptoms(history: Sequence[Snapshot], now: Snapshot, floor: Interval) -> dict[str, str]:
     """Return what is wrong with a scored snapshot, name → words; empty for a healthy one.
 
-    history: the snapshots before it. The first of a training has nothing to be compared with, so
-    that there is always a healthy one before a sick one, unless its scores are no numbers.
+    history: the snapshots before it. The first ones of a training are healthy unless their scores
+    are no numbers, so that there is a healthy one to go back to before a sick one.
     """
     if not now.finite:
         return {"scores": "the scores of its samples are not finite numbers"}
-    if not history:
+    settled = history[WARM_UP:]
+    if not settled:
         return {}
-    best = ranked(history)[0]
-    widest = max(s.diversity for s in history)
+    best = ranked(settled)[0]
+    widest = max(s.diversity for s in settled)
     limit = KID_RISE * max(_upper(best.kid), _upper(floor))
     found = {}
     if now.diversity < min(NARROW, FALLEN * widest):

@@ -139,6 +139,11 @@ class Course:
         return ranked(self.snapshots)[0] if self.snapshots else None
 
     @property
+    def refuge(self) -> Snapshot | None:
+        """The snapshot to go back to: the best, unless there is no healthy one."""
+        return None if self.best is None or self.best.symptoms else self.best
+
+    @property
     def files(self) -> set[str]:
         """Names of the weight averages that are kept."""
         return {taken.file for taken in self.snapshots if taken.kept}

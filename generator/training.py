@@ -217,7 +217,7 @@ class Run:
 
     def _roll_back(self, trouble: Trouble) -> None:
         """Go back to the best snapshot, or to the beginning, and on from there more calmly."""
-        course, best = self.course, self.course.best
+        course, best = self.course, self.course.refuge
         if len(course.rollbacks) >= self.settings.rollbacks:
             raise given_up(self.trainer.settings, trouble, self._where(best))
         del self.trainer, self.start  # two of them may not fit into memory
