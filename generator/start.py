@@ -1,25 +1,33 @@
-"""Where a training starts: from random weights, from an earlier training, or an official file."""
+"""Where a training starts: from random weights, or from trained ones, fitted or not.
+
+A start is not a resume: the same command resumes an interrupted training by itself.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
-from configs.errors import CheckpointError
+from configs.errors import CheckpointError, ConfigError
 from configs.settings import GeneratorSettings
-from data.checkpoints import load_strict, load_tensors
-from generator.checkpoint import OfficialNetwork, OfficialSnapshot, load_official
-from generator.models import AVERAGE, CRITIC, CURRENT, Kwargs, network_kwargs, read_description
+from data.checkpoints import load_strict
+from data.store import Artifact
+from generator.adapters import adapt
+from generator.drafts import Draft, Kwargs
+from generator.models import CHANNELS, network_kwargs
 from generator.networks import Discriminator, Generator
+from generator.sources import Source, kind_of, read_folder, read_source, shapes
+from generator.synthesis import block_resolutions, channels_at
+from generator.tables import Row, lines_of, rows_of
 from generator.trainer import seed_of
 
-LAYER = re.compile(r"mapping\.fc\d+\.weight")
+Message = Callable[[str], None]
+ADAPTABLE = ("resolution", "channels", "labels")
+"""Settings in which the networks to start from may differ, given `adapt: true`."""
 
 
 @dataclass
@@ -35,6 +43,7 @@ class Start:
 
     @property
     def continued(self) -> bool:
+        """Whether the weights are trained ones, whose average must not be forgotten."""
         return self.average is not None
 
     def to(self, device: torch.device) -> Start:
@@ -46,12 +55,37 @@ class Start:
         return self
 
 
-def start_fresh(settings: GeneratorSettings) -> Start:
+def begin(
+    settings: GeneratorSettings,
+    message: Message,
+    earlier: Artifact | None = None,
+    channels: int | None = None,
+    c_dim: int = 0,
+) -> Start:
+    """Return the networks that a training begins with, on the CPU.
+
+    earlier: an artifact to go on from, before `start_from`; channels and c_dim: of the images and
+    their labels. `message` gets a table of what became of each tensor. Raises CheckpointError,
+    naming tensors and settings, when the networks do not fit and may not, or cannot, be adapted;
+    ConfigError when random weights would be frozen.
+    """
+    if earlier is not None:
+        source = read_folder(earlier.path, earlier.digest)
+    elif settings.start_from is not None:
+        source = read_source(settings.start_from)
+    else:
+        return start_fresh(settings, channels, c_dim)
+    return start_from(settings, source, message, channels, c_dim)
+
+
+def start_fresh(settings: GeneratorSettings, channels: int | None = None, c_dim: int = 0) -> Start:
     """Random weights, the same for the same seed."""
-    return _build(settings, *network_kwargs(settings))
-
-
-def _build(settings: GeneratorSettings, kwargs_g: Kwargs, kwargs_d: Kwargs) -> Start:
+    if settings.freeze_d:
+        raise ConfigError(
+            f"generator.freeze_d: {settings.freeze_d} would keep random weights as they are; "
+            "set generator.start_from, or freeze_d: 0"
+        )
+    kwargs_g, kwargs_d = network_kwargs(settings, channels, c_dim)
     torch.manual_seed(seed_of(settings.seed, 0))
     generator, discriminator = Generator(**kwargs_g), Discriminator(**kwargs_d)
     provenance = {"start": "random weights"}
@@ -59,136 +93,125 @@ def _build(settings: GeneratorSettings, kwargs_g: Kwargs, kwargs_d: Kwargs) -> S
 
 
 def start_from_artifact(settings: GeneratorSettings, folder: Path, digest: str) -> Start:
-    """G, D and G_ema of an earlier training of the same architecture, else CheckpointError."""
-    description = read_description(folder)
-    ours_g, ours_d = network_kwargs(settings)
-    for name, kwargs in (("generator", ours_g), ("discriminator", ours_d)):
-        lines = _differences(kwargs, description[name])
-        if lines:
-            raise CheckpointError(
-                f"{folder}: the settings contradict the earlier training's {name}: "
-                f"{'; '.join(lines)}; set them as they were, or train from random weights"
-            )
-    theirs = {**description["discriminator"], "epilogue_kwargs": ours_d["epilogue_kwargs"]}
-    start = _build(settings, description["generator"], theirs)
-    start.average = Generator(**start.generator_kwargs)
-    parts = ((start.generator, CURRENT), (start.discriminator, CRITIC), (start.average, AVERAGE))
-    for network, name in parts:
-        load_strict(network, load_tensors(folder / name)[0], folder / name)
-    start.provenance = {"start": f"generator.train {digest}", **_origin(description)}
-    return start
+    return start_from(settings, read_folder(folder, digest), lambda _: None)
 
 
-def _differences(ours: Kwargs, theirs: Kwargs) -> list[str]:
-    """Return "argument: value here, value there" where our arguments differ; minibatch-std
-    groups may, having no weights."""
-    lines = []
-    for name, value in ours.items():
-        other = theirs.get(name)
-        if name == "epilogue_kwargs":
-            continue
-        if isinstance(value, dict) and isinstance(other, dict):
-            lines += _differences(value, other)
-        elif value != other:
-            lines.append(f"{name} is {value} here and was {other}")
-    return lines
+def start_from_official(settings: GeneratorSettings, path: Path, message: Message) -> Start:
+    return start_from(settings, read_source(path), message)
 
 
-def _origin(description: dict[str, Any]) -> dict[str, Any]:
-    """Return the licence trail of the weights that an earlier training began with."""
-    origin = description.get("provenance", {}).get("origin")
-    return {} if origin is None else {"origin": origin}
-
-
-def start_from_official(
-    settings: GeneratorSettings, path: Path, message: Callable[[str], None]
+def start_from(
+    settings: GeneratorSettings,
+    source: Source,
+    message: Message,
+    channels: int | None = None,
+    c_dim: int = 0,
 ) -> Start:
-    """The networks of an official .pkl; CheckpointError when their architecture contradicts the
-    settings. `message` receives a table of loaded, missing and resized tensors."""
-    snapshot = load_official(path)
-    kwargs_g, kwargs_d = network_kwargs(settings)
-    _carry_clamp(kwargs_g, kwargs_d, snapshot)
-    start = _build(settings, kwargs_g, kwargs_d)
-    current = snapshot.G or snapshot.G_ema
-    average = snapshot.G_ema or snapshot.G
-    if current is None or average is None:
-        raise CheckpointError(f"{path}: the file holds no generator")
-    contradictions = _contradictions(average.tensors, settings, start.generator)
-    if contradictions:
-        raise CheckpointError(
-            f"{path}: its architecture is not that of the settings: set "
-            + ", ".join(f"generator.{line}" for line in contradictions)
+    """Fit the networks of a source to the settings; see `begin`."""
+    aims = _aims(source, *network_kwargs(settings, channels, c_dim))
+    _refuse_misfits(settings, source, aims)
+    torch.manual_seed(seed_of(settings.seed, 0))
+    built: dict[str, Any] = {}
+    rows: list[Row] = []
+    for note in source.notes:
+        message(f"{source.where.name}: {note}")
+    for slot, aim in aims.items():
+        built[slot] = kind_of(slot)(**aim)
+        weights = source.networks.get(slot)
+        if weights is None:
+            rows += rows_of(slot, None, built[slot].state_dict())
+            continue
+        purpose = 1 if slot == "D" else 0  # G and G_ema get the same new tensors
+        draft = Draft(
+            kind_of(slot), weights.kwargs, dict(weights.tensors), seed_of(settings.seed, 0, purpose)
         )
-    start.average = Generator(**start.generator_kwargs)
-    slots: list[tuple[str, nn.Module, OfficialNetwork | None]] = [
-        ("G", start.generator, current),
-        ("D", start.discriminator, snapshot.D),
-        ("G_ema", start.average, average),
-    ]
-    for name, network, source in slots:
-        if source is None:
-            message(f"{name}: not in the file, starts from random weights")
-        else:
-            for line in copy_matching(network, source.tensors):
-                message(f"{name}: {line}")
-    start.provenance = {
-        "start": f"official snapshot, SHA-256 {snapshot.sha256}",
-        "origin": snapshot.origin,
-    }
-    return start
+        adapt(draft, aim)
+        load_strict(built[slot], draft.tensors, source.where)
+        rows += rows_of(slot, draft.fates, draft.tensors)
+    for line in lines_of(rows):
+        message(line)
+    provenance = {**source.provenance, "tensors": [row.as_json() for row in rows]}
+    return Start(built["G"], built["D"], built["G_ema"], aims["G"], aims["D"], provenance)
 
 
-def copy_matching(network: nn.Module, tensors: dict[str, Tensor]) -> list[str]:
-    """Copy every tensor whose name and shape match; return lines that say what was not."""
-    own = network.state_dict()
-    fitting = {k: t for k, t in tensors.items() if k in own and own[k].shape == t.shape}
-    network.load_state_dict(fitting, strict=False)
-    lines = [f"{len(fitting)} of {len(own)} tensors loaded"]
-    for name, tensor in own.items():
-        if name not in tensors:
-            lines.append(f"missing in the file, starts from random weights: {name}")
-        elif name not in fitting:
-            shapes = f"{list(tensors[name].shape)} there, {list(tensor.shape)} here"
-            lines.append(f"resized, starts from random weights: {name} ({shapes})")
-    lines += [f"not used: {name}" for name in tensors if name not in own]
-    return lines
+def _aims(source: Source, kwargs_g: Kwargs, kwargs_d: Kwargs) -> dict[str, Kwargs]:
+    """Return the arguments to build with, by slot: ours, and the source's where we have no setting
+    for it (clamp unless set, slopes, filters): they are part of the function it computes."""
+    aims = {}
+    for slot, ours in (("G", kwargs_g), ("D", kwargs_d), ("G_ema", kwargs_g)):
+        weights = source.networks.get(slot)
+        aims[slot] = ours if weights is None else _merge(weights.kwargs, ours)
+    if "D" not in source.networks:
+        clamp = aims["G"]["synthesis_kwargs"]["conv_clamp"]
+        aims["D"] = {**aims["D"], "conv_clamp": clamp}
+    return aims
 
 
-def _carry_clamp(kwargs_g: Kwargs, kwargs_d: Kwargs, snapshot: OfficialSnapshot) -> None:
-    """Keep the clamp of the file's networks: it is part of the function that they compute."""
-    for network, kwargs in ((snapshot.G_ema, kwargs_g["synthesis_kwargs"]), (snapshot.D, kwargs_d)):
-        if network is not None:
-            theirs = network.build_kwargs()
-            clamp = theirs.get("synthesis_kwargs", theirs).get("conv_clamp")
-            if clamp is not None:
-                kwargs["conv_clamp"] = clamp
+def _merge(theirs: Kwargs, ours: Kwargs) -> Kwargs:
+    merged = {**theirs, **ours}
+    for name, value in ours.items():
+        if isinstance(value, dict):
+            merged[name] = _merge(theirs.get(name) or {}, value)
+        elif name == "conv_clamp" and value is None:
+            merged[name] = theirs.get(name)
+    return merged
 
 
-def _contradictions(
-    tensors: dict[str, Tensor], settings: GeneratorSettings, network: Generator
-) -> list[str]:
-    """Return the settings that would fit the file, as "name: value"; read off its shapes, which
-    cannot lie as arguments can."""
-    found = []
-    widths = {
-        int(match[1]): tensor.shape[0]
-        for name, tensor in tensors.items()
-        if (match := re.fullmatch(r"synthesis\.b(\d+)\.conv1\.bias", name))
-    }
-    if max(widths, default=0) != settings.resolution:
-        found.append(f"resolution: {max(widths, default=0)}")
-    layers = sum(bool(LAYER.fullmatch(name)) for name in tensors)
-    if layers != settings.mapping_layers:
-        found.append(f"mapping_layers: {layers}")
-    latent = tensors["mapping.w_avg"].shape[0] if "mapping.w_avg" in tensors else 0
-    if latent != settings.latent:
-        found.append(f"latent: {latent}")
-    own = {
-        r: getattr(network.synthesis, f"b{r}").conv1.bias.shape[0]
-        for r in network.synthesis.block_resolutions
-    }
-    if any(widths.get(r, width) != width for r, width in own.items()):
-        finest = max(widths)
-        found.append(f"channel_base: {widths[finest] * finest}")
-        found.append(f"channel_max: {max(widths.values())}")
+def _refuse_misfits(settings: GeneratorSettings, source: Source, aims: dict[str, Kwargs]) -> None:
+    """Raise CheckpointError for differences that are not allowed, with the settings that fit."""
+    advice: dict[str, str] = {}
+    tensors: list[str] = []
+    for slot, weights in source.networks.items():
+        advice |= _advice(slot, weights.kwargs, aims[slot])
+        wanted = shapes(kind_of(slot), aims[slot])
+        tensors += [
+            f"{slot}.{name} ({list(tensor.shape)} there, {list(wanted[name])} here)"
+            for name, tensor in weights.tensors.items()
+            if name in wanted and wanted[name] != tensor.shape
+        ]
+    hopeless = {name for name in advice if name not in ADAPTABLE}
+    if not advice or (settings.adapt and not hopeless):
+        return
+    fixes = ", ".join(f"generator.{name}: {value}" for name, value in advice.items())
+    way_out = "" if hopeless else "; or set generator.adapt: true, and it is fitted to the settings"
+    shown = f" ({'; '.join(tensors[:3])}{' …' if len(tensors) > 3 else ''})" if tensors else ""
+    raise CheckpointError(
+        f"{source.where}: its architecture is not that of the settings{shown}: set {fixes}{way_out}"
+    )
+
+
+def _advice(slot: str, theirs: Kwargs, ours: Kwargs) -> dict[str, str]:
+    """Return the settings that would fit a network of the source, where they do not."""
+    found: dict[str, str] = {}
+    inner = "synthesis_kwargs" if slot != "D" else None
+    options, aim = (kwargs.get(inner) or {} if inner else kwargs for kwargs in (theirs, ours))
+    if theirs["img_resolution"] != ours["img_resolution"]:
+        found["resolution"] = str(theirs["img_resolution"])
+    if theirs["img_channels"] != ours["img_channels"]:
+        names = {count: name for name, count in CHANNELS.items()}
+        count = theirs["img_channels"]
+        found["channels"] = names.get(count, f"native (images of {count} channels)")
+    if theirs["c_dim"] != ours["c_dim"]:
+        classes = theirs["c_dim"]
+        found["labels"] = f"true (labels of length {classes})" if classes else "false"
+    style = "resnet" if slot == "D" else "skip"
+    if options.get("architecture", style) != aim["architecture"]:
+        found[f"{slot[0].lower()}_architecture"] = options.get("architecture", style)
+    if aim["conv_clamp"] != options.get("conv_clamp"):
+        found["conv_clamp"] = str(options.get("conv_clamp")).replace("None", "null")
+    if slot != "D":
+        depth = (theirs.get("mapping_kwargs") or {}).get("num_layers", 8)
+        if depth != ours["mapping_kwargs"]["num_layers"]:
+            found["mapping_layers"] = str(depth)
+        for name in ("w_dim", "z_dim"):
+            if theirs[name] != ours[name]:
+                found["latent"] = str(theirs[name])
+    common = block_resolutions(min(theirs["img_resolution"], ours["img_resolution"]))
+    if any(_width(options, res) != _width(aim, res) for res in common):
+        found["channel_base"] = str(options.get("channel_base", 32768))
+        found["channel_max"] = str(options.get("channel_max", 512))
     return found
+
+
+def _width(options: Kwargs, res: int) -> int:
+    return channels_at(res, options.get("channel_base", 32768), options.get("channel_max", 512))

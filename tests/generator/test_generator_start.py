@@ -1,0 +1,235 @@
+"""Starting from trained networks: what fits, what is refused with advice, what is adapted."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+import torch
+from generator_helpers import as_artifact, tiny
+from official_format import persist, write_snapshot
+from official_networks import (
+    D_KWARGS,
+    G_KWARGS,
+    make_discriminator,
+    make_generator,
+    make_snapshot,
+    official,
+    only_ema,
+)
+
+from configs.errors import CheckpointError, ConfigError
+from data.checkpoints import save_tensors
+from generator.models import AVERAGE, CRITIC, CURRENT, DESCRIPTION
+from generator.start import begin
+from generator.tables import lines_of, rows_of, short
+
+FITTING = {
+    "channel_base": 64, "channel_max": 8, "latent": 8, "mapping_layers": 2, "labels": True,
+}  # fmt: skip
+
+
+@pytest.fixture
+def pkl(tmp_path):
+    return write_snapshot(tmp_path, make_snapshot())
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A generator's folder, as a training leaves it, with three different networks."""
+    path = tmp_path / "trained"
+    path.mkdir()
+    networks = {
+        CURRENT: make_generator(1),
+        AVERAGE: make_generator(2),
+        CRITIC: make_discriminator(),
+    }
+    for name, network in networks.items():
+        save_tensors(path / name, network.state_dict())
+    description = {
+        "generator": G_KWARGS,
+        "discriminator": D_KWARGS,
+        "provenance": {"origin": "somebody else's weights"},
+    }
+    (path / DESCRIPTION).write_text(json.dumps(description))
+    return path
+
+
+def start(source, c_dim=3, **changes):
+    lines = []
+    settings = tiny(**(FITTING | {"start_from": source} | changes))
+    begun = begin(settings, lines.append, None, None, c_dim)
+    return begun, lines
+
+
+def assert_holds(network, reference):
+    for name, tensor in reference.state_dict().items():
+        assert torch.equal(network.state_dict()[name], tensor), name
+
+
+def refused(source, **changes):
+    with pytest.raises(CheckpointError) as caught:
+        start(source, **changes)
+    message = str(caught.value)
+    assert str(source) in message and "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("kind", ["pkl", "folder"])
+def test_all_three_networks_arrive(kind, request):
+    begun, lines = start(request.getfixturevalue(kind), freeze_d=2)
+    assert begun.continued
+    assert_holds(begun.generator, make_generator(1))
+    assert_holds(begun.average, make_generator(2))
+    assert_holds(begun.discriminator, make_discriminator())
+    assert begun.generator_kwargs["synthesis_kwargs"]["conv_clamp"] == 256  # of the file
+    trained = dict(begun.discriminator.named_parameters())
+    assert "b16.conv0.weight" not in trained and "b16.conv1.weight" in trained
+    count = len(make_generator().state_dict())
+    assert lines[0].split() == ["network", "what", "tensors", "how", "which"]
+    assert lines[1].split() == ["G", "loaded", str(count)]
+    assert [line.split()[:2] for line in lines[2:]] == [["D", "loaded"], ["G_ema", "loaded"]]
+    assert begun.provenance["origin"]
+    assert begun.provenance["tensors"][0] == {
+        "network": "G", "what": "loaded", "how": "", "count": count,
+    }  # fmt: skip
+
+
+def test_an_earlier_training_comes_before_start_from(folder):
+    settings = tiny(**FITTING, start_from=folder / "nowhere.pkl", mbstd_group=2)
+    begun = begin(settings, lambda line: None, as_artifact(folder, "generator.train"), None, 3)
+    assert begun.provenance["start"] == "generator.train trained"
+    assert begun.provenance["origin"] == "somebody else's weights"
+    assert begun.discriminator.b4.mbstd.group_size == 2  # which has no weights, so may differ
+
+
+@pytest.mark.parametrize("kind", ["pkl", "folder"])
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        ({"resolution": 32}, "set generator.resolution: 16; or set generator.adapt: true"),
+        ({"channels": "grey"}, "set generator.channels: rgb; or set generator.adapt: true"),
+        ({"labels": False}, "set generator.labels: true (labels of length 3); or set"),
+        ({"c_dim": 5}, "mapping.embed.weight ([8, 3] there, [8, 5] here)"),
+        ({"mapping_layers": 1}, "set generator.mapping_layers: 2"),
+        ({"latent": 16}, "set generator.latent: 8"),
+        ({"channel_base": 128, "channel_max": 16}, "channel_base: 64, generator.channel_max: 8"),
+        ({"g_architecture": "resnet"}, "set generator.g_architecture: skip"),
+        ({"d_architecture": "orig"}, "set generator.d_architecture: resnet"),
+        ({"conv_clamp": 128.0}, "set generator.conv_clamp: 256"),
+    ],
+)
+def test_what_does_not_fit_is_named_with_its_setting(kind, changes, advice, request):
+    source = request.getfixturevalue(kind)
+    assert advice in refused(source, **changes)
+    if not {"resolution", "channels", "labels", "c_dim"} & changes.keys():
+        message = refused(source, **changes, adapt=True)
+        assert advice in message and "adapt: true" not in message
+
+
+def test_misfits_name_their_tensors(pkl):
+    message = refused(pkl, latent=16)
+    assert "G.synthesis.b4.conv1.affine.weight ([8, 8] there, [8, 16] here); " in message
+
+
+def test_widths_count_not_the_settings_behind_them(pkl):
+    # 64 // 16 = 4 channels at 16 x 16 either way; at 4 x 4 and 8 x 8 the maximum of 8 decides
+    begun, _ = start(pkl, channel_base=70)
+    assert_holds(begun.generator, make_generator(1))
+
+
+def test_an_adapted_start(pkl):
+    begun, lines = start(pkl, c_dim=5, resolution=32, channels="grey", adapt=True)
+    assert begun.generator.img_resolution == begun.discriminator.img_resolution == 32
+    assert begun.generator.img_channels == begun.discriminator.img_channels == 1
+    assert begun.generator.c_dim == begun.discriminator.c_dim == 5
+    table = "\n".join(lines)
+    assert "3 → 1 channels, mean over colours" in table
+    assert "3 → 5 classes, new ones start at the mean" in table
+    assert "synthesis.b{4,8,16}.{torgb.weight,torgb.bias}" in table
+    assert "hands the image on" in table or "too narrow" in table
+    new = begun.generator.synthesis.b32.conv0.weight
+    assert torch.equal(new, begun.average.synthesis.b32.conv0.weight)
+    rows = begun.provenance["tensors"]
+    for slot, network in (("G", begun.generator), ("D", begun.discriminator)):
+        kept = [row for row in rows if row["network"] == slot and row["what"] != "unused"]
+        assert sum(row["count"] for row in kept) == len(network.state_dict())
+        named = [name for row in kept for name in row.get("names", [])]
+        assert len(named) == len(set(named))
+        assert set(named) <= network.state_dict().keys()
+    json.dumps(begun.provenance)
+
+
+def test_the_same_seed_begins_the_same(pkl):
+    one, two = (start(pkl, resolution=32, adapt=True)[0] for _ in range(2))
+    assert_holds(one.generator, two.generator)
+    assert_holds(one.discriminator, two.discriminator)
+    other = start(pkl, resolution=32, adapt=True, seed=1)[0].generator.synthesis.b32.conv0.weight
+    assert not torch.equal(one.generator.synthesis.b32.conv0.weight, other)
+
+
+def test_what_the_file_lacks_is_said(tmp_path):
+    path = write_snapshot(tmp_path, only_ema(make_generator(2), G_KWARGS))
+    begun, lines = start(path)
+    assert_holds(begun.generator, make_generator(2))
+    assert_holds(begun.average, make_generator(2))
+    assert begun.discriminator.b16.conv0.conv_clamp == 256  # of the generator in the file
+    assert "network-snapshot-000123.pkl: G is not in it: G_ema stands in" in lines
+    assert any(line.split()[:2] == ["D", "new"] for line in lines)
+
+
+def test_a_file_of_the_other_trainer(tmp_path):
+    kwargs = copy.deepcopy({k: v for k, v in G_KWARGS.items() if k != "synthesis_kwargs"})
+    kwargs |= {"channel_base": 64, "channel_max": 8, "fused_modconv_default": "inference_only"}
+    network = make_generator(mapping_kwargs={"num_layers": 2, "w_avg_beta": 0.998})
+    begun, _ = start(write_snapshot(tmp_path, only_ema(network, kwargs)))
+    assert begun.generator.mapping.w_avg_beta == 0.998
+    assert begun.generator.synthesis.b16.conv1.conv_clamp == 256
+
+
+def test_no_generator_no_start(tmp_path):
+    path = write_snapshot(tmp_path, {"D": persist(make_discriminator(), official(D_KWARGS))})
+    assert "holds no generator, only D" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda t: t.pop("b16.conv0.bias"), "b16.conv0.bias is missing, expected [4]"),
+        (lambda t: t.update({"b99.x": torch.zeros(2)}), "b99.x is [2], expected nothing"),
+        (lambda t: t.update({"b4.fc.bias": torch.zeros(9)}), "b4.fc.bias is [9], expected [8]"),
+    ],
+)
+def test_a_network_that_is_not_its_own_description(folder, change, fault):
+    tensors = make_discriminator().state_dict()
+    change(tensors)
+    save_tensors(folder / CRITIC, tensors)
+    assert f"the tensors of D are not those of its own description: {fault}" in refused(folder)
+    assert fault in refused(folder, adapt=True)
+
+
+def test_files_that_are_no_start(folder, tmp_path):
+    assert "pass the folder" in refused(folder / AVERAGE)
+    (tmp_path / "empty").mkdir()
+    assert "not the description of a trained generator" in refused(tmp_path / "empty")
+    assert "No such file" in refused(tmp_path / "nothing.pkl")
+
+
+def test_random_weights_are_not_frozen():
+    with pytest.raises(ConfigError, match=r"freeze_d: 3 .* set generator.start_from"):
+        begin(tiny(freeze_d=3), print)
+
+
+def test_the_table():
+    fates = {"b16.a.weight": ("new", "random"), "b8.a.weight": ("new", "random")}
+    fates |= {"b4.out.bias": ("adapted", "halved"), "gone": ("unused", "old")}
+    rows = rows_of("D", fates, ["b16.a.weight", "b8.a.weight", "b4.out.bias", "b4.conv.bias"])
+    assert [line.split() for line in lines_of(rows)[1:]] == [
+        ["D", "loaded", "1"],
+        ["D", "adapted", "1", "halved", "b4.out.bias"],
+        ["D", "new", "2", "random", "b{16,8}.a.weight"],
+        ["D", "unused", "1", "old", "gone"],
+    ]
+    names = ["mapping.embed.weight", "mapping.embed.bias", "synthesis.b4.const"]
+    assert short(names) == "mapping.embed.{weight,bias} synthesis.b4.const"
