@@ -94,7 +94,7 @@ class _Convolve(torch.autograd.Function):
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         grad = grad.contiguous(memory_format=ctx.layout)
         grad_x = grad_weight = grad_bias = None
@@ -126,7 +126,7 @@ class _WeightGradient(torch.autograd.Function):
         ctx.save_for_backward(x if needs_grad else None, grad if needs_x else None)
 
     @staticmethod
-    def backward(ctx: Any, grad_weight: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_weight: Tensor) -> tuple[Tensor | None, ...]:
         x, grad = ctx.saved_tensors
         grad_x = grad_grad = None
         if ctx.needs_input_grad[0]:

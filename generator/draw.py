@@ -103,10 +103,9 @@ class Sampler:
         if cfg.noise == "random":
             assert noise_seeds is not None and len(noise_seeds) == len(ws)
             options["randn"] = noise_of(noise_seeds)
-        reduced = cfg.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=reduced):
-            images: Tensor = self.generator.synthesis(ws, **options)
-        return images.float()
+        dtype = torch.bfloat16 if cfg.precision == "bfloat16" else None
+        images: Tensor = self.generator.synthesis(ws, dtype=dtype, **options)
+        return images
 
 
 def noise_of(seeds: Sequence[int]) -> Callable[[Sequence[int], torch.device], Tensor]:

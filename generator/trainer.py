@@ -82,6 +82,7 @@ class Trainer:
             style_mixing=settings.style_mixing,
             pl_weight=settings.path_length_weight,
             split=split,
+            dtype=torch.bfloat16 if settings.precision == "bfloat16" else None,
         )
         self.step = 0
         self.r_t = 0.0
