@@ -53,7 +53,7 @@ def one_round(
 ) -> dict[str, Artifact]:
     """One student from one generator and one teacher; role → artifact."""
     samples = steps.sample(generator, round_)
-    score = steps.score(samples, development, teacher, round_)
+    score = steps.score(samples, development, generator, teacher, round_)
     labelled = steps.pseudo_label(samples, teacher, round_)
     pretrained = steps.pretrain(labelled, development, round_)
     student = steps.finetune(pretrained, development, round_)

@@ -1,6 +1,7 @@
-"""The stage `generator.score`: FID and KID with the teacher's encoder or the official Inception.
+"""The stage `generator.score`: how good samples are, in the eyes of some feature extractor.
 
-It lives here because it joins two rooms that do not know each other.
+It lives here because the extractor may be the teacher's encoder: it joins two rooms that do not
+know each other.
 """
 
 from __future__ import annotations
@@ -10,21 +11,38 @@ from pathlib import Path
 from torch import nn
 
 from configs.settings import ScoreSettings
+from data.devices import pick_device
 from data.progress import Progress
-from data.store import METRICS, Inputs, write_json
+from data.store import METRICS, Artifact, Inputs, write_json
 from generator.metrics.extractors import load_extractor
-from generator.metrics.score import score_images
+from generator.metrics.features import FeatureCache
+from generator.metrics.score import score_samples
 from segmenter.features import EncoderFeatures
 from segmenter.models import Model
 
 
 def score(settings: ScoreSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
-    """inputs: `samples`, `images` (prepared, development) and `teacher`. Writes metrics.json."""
-    extractor: nn.Module
-    if settings.features == "teacher":
-        extractor = EncoderFeatures(Model.load(inputs["teacher"].path))
-    else:
-        extractor = load_extractor(settings.features, settings.features_file)
-    found = score_images(settings, inputs["images"].path, inputs["samples"].path, extractor)
+    """Write metrics.json, closest.png and closest.csv.
+
+    inputs: `samples`, `images` (prepared, development); `teacher` for features teacher;
+    `generator` (of the samples) for path_length_pairs and published_draws.
+    """
+    extractor, identity = _extractor(settings, inputs)
+    cache = FeatureCache(_cache_folder(inputs["images"]))
+    found = score_samples(settings, inputs, extractor, identity, out, progress, cache)
     write_json(out / METRICS, found | {"features": settings.features})
-    progress.message(f"FID {found['fid']:.3g}, KID {found['kid_mean']:.3g}")
+
+
+def _extractor(settings: ScoreSettings, inputs: Inputs) -> tuple[nn.Module, str]:
+    device = pick_device(settings.device)
+    if settings.features == "teacher":
+        teacher = inputs["teacher"]
+        return EncoderFeatures(Model.load(teacher.path)).to(device), f"teacher-{teacher.digest}"
+    extractor = load_extractor(settings.features, settings.features_file, device)
+    return extractor, extractor.identity
+
+
+def _cache_folder(images: Artifact) -> Path | None:
+    """Return `<workspace>/cache/features` of the workspace in whose store the images lie."""
+    store = images.path.parents[1]
+    return store.parent / "cache" / "features" if store.name == "store" else None

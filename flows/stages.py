@@ -31,9 +31,9 @@ STAGES = {
     for stage in (
         Stage("data.prepare", 1, "data.prepare:prepare", PrepareSettings),
         Stage("segmenter.train", 1, "segmenter.fit:train", FitSettings),
-        Stage("generator.train", 1, "generator.training:train", GeneratorSettings),
+        Stage("generator.train", 2, "generator.training:train", GeneratorSettings),
         Stage("generator.sample", 1, "generator.sampling:sample", SampleSettings),
-        Stage("generator.score", 1, "flows.score:score", ScoreSettings),
+        Stage("generator.score", 2, "flows.score:score", ScoreSettings),
         Stage("segmenter.pseudo-label", 1, "segmenter.pseudo:label", PseudoLabelSettings),
         Stage("segmenter.ensemble", 1, "segmenter.ensemble:ensemble", EnsembleSettings),
         Stage("segmenter.evaluate", 1, "segmenter.evaluate:evaluate", EvaluateSettings),

@@ -86,12 +86,25 @@ class Steps:
         )
 
     def score(
-        self, samples: Artifact, development: Artifact, teacher: Artifact, round_: int = 0
+        self,
+        samples: Artifact,
+        development: Artifact,
+        generator: Artifact,
+        teacher: Artifact | None,
+        round_: int = 0,
     ) -> Artifact:
+        """How good the samples are. teacher: needed for `features: teacher` alone; other
+        extractors, and scores that draw nothing of their own, do not depend on what they ignore."""
         settings, outside = self.config.score, {}
-        if settings.features_file is not None:
-            outside["features_file"] = hash_of("score.features_file", settings.features_file)
-        inputs = {"samples": samples, "images": development, "teacher": teacher}
+        for name in ("features_file", "lpips_file"):
+            if (path := getattr(settings, name)) is not None:
+                outside[name] = hash_of(f"score.{name}", path)
+        inputs = {"samples": samples, "images": development}
+        if settings.needs_teacher:
+            assert teacher is not None
+            inputs["teacher"] = teacher
+        if settings.needs_generator:
+            inputs["generator"] = generator
         step = numbered("sample scores", round_)
         return self.produce(step, "generator.score", settings, inputs, outside)
 

@@ -75,7 +75,8 @@ class Views:
     Images come in a new random order every epoch. `full` shows the whole image resized to R by R
     (the aspect ratio is lost and given back by `restore`); `patch` a random crop of R pixels.
 
-    channels: what the channels are. labels: `[images, c_dim]` float32, or None without labels.
+    ids: of the images. channels: what the channels are. labels: `[images, c_dim]` float32, or
+    None without labels.
     native_size: median (height, width) of the images. fov: where most of them have theirs.
     """
 
@@ -96,9 +97,11 @@ class Views:
         self._places: list[NDArray[np.int32] | int] = []
         modes: dict[tuple[int, int, bool], list[str]] = {}
         labels: list[Sequence[float]] = []
+        self.ids: list[str] = []
         too_small: list[str] = []
         for image in images:  # one at a time: whole, a set may be larger than the memory
             height, width, count = image.pixels.shape
+            self.ids.append(image.id)
             sizes.append((height, width))
             modes.setdefault((count, bits_of(image.pixels), image.alpha), []).append(image.id)
             labels += [] if image.label is None else [image.label]
@@ -157,8 +160,21 @@ class Views:
         pixels = self._pixels[index]
         if self.presentation == "full":
             return pixels
-        y, x = self.place(index, rng)
-        return pixels[y : y + self.resolution, x : x + self.resolution]
+        return self.patch(index, *self.place(index, rng))
+
+    def patch(self, index: int, y: int, x: int) -> Pixels:
+        """Return the patch `[R, R, C]` of image `index` with this upper left corner."""
+        return self._pixels[index][y : y + self.resolution, x : x + self.resolution]
+
+    def corners(self, index: int, stride: int) -> list[tuple[int, int]]:
+        """Return the corners (y, x) among those that `place` draws which lie on a grid of `stride`
+        pixels; the first of all when none does."""
+        places, columns = self._places[index], self._pixels[index].shape[1] - self.resolution + 1
+        y, x = np.divmod(np.arange(places) if isinstance(places, int) else places, columns)
+        chosen = (y % stride == 0) & (x % stride == 0)
+        if not chosen.any():
+            chosen[0] = True
+        return list(zip(y[chosen].tolist(), x[chosen].tolist(), strict=True))
 
     def place(self, index: int, rng: np.random.Generator) -> tuple[int, int]:
         """Draw the upper left corner (y, x) of a patch of image `index`, in pixels."""
@@ -177,15 +193,16 @@ def load_views(
     resolution: int,
     channels: Kind = "rgb",
     labels: bool = False,
+    split: str = TRAIN,
 ) -> Views:
-    """Read the training images of a prepared set.
+    """Read the training images of a prepared set, or those of another split.
 
     channels, labels: as the settings of the same names in GeneratorSettings. Raises DataError,
     naming the images at fault: without a mask or label, too small, of mixed channels.
     """
-    records = read_index(folder, TRAIN)
+    records = read_index(folder, split)
     if not records:
-        raise DataError(f"{folder}: the set has no image in the split {TRAIN!r}")
+        raise DataError(f"{folder}: the set has no image in the split {split!r}")
     if channels == "rgb+mask" and (bare := [r.id for r in records if r.mask is None]):
         raise DataError(
             f"{folder}: images have no vessel mask, which generator.channels: rgb+mask needs: "

@@ -48,7 +48,7 @@ def saved(network, path):
 def test_random_features_are_the_same_everywhere_and_at_every_size():
     first, again = load_extractor("random"), load_extractor("random")
     assert first.identity == again.identity == "random-vgg-5f6c0b82224927c7"
-    for side in (16, 64, 100, 256):
+    for side in (16, 40, 128):
         images = noise(2, 3, side, side)
         found = first(images)
         assert found.shape == (2, first.num_features)

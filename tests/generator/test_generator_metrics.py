@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 import torch
-from generator_helpers import as_artifact, parity, tensor, tiny, write_image_set
+from generator_helpers import parity, tensor
 from torch import nn
-from torchmetrics.image.kid import poly_mmd
 
 from configs.errors import DataError
-from configs.settings import SampleSettings, ScoreSettings
-from data.progress import Progress
-from generator.metrics.score import extract, fid, kid, score, score_images
-from generator.sampling import sample
-from generator.training import train
+from generator.metrics.distances import fid, kid, kid_floor, kid_published, mmd, subset_of
+from generator.metrics.features import extract
+from generator.metrics.score import score
 
 FILE = "metrics_formulas"
 
@@ -39,19 +38,53 @@ def test_fid_is_the_published_one():
     assert found == pytest.approx(float(parity(FILE)["fid"]), rel=1e-6)
 
 
-def test_kid_formula_is_the_published_one():
-    """The published subsets, drawn by NumPy, through the formula that torchmetrics uses."""
-    real, fake = tensor(FILE, "real_features").double(), tensor(FILE, "gen_features").double()
-    rng = np.random.RandomState(0)
-    values = []
-    for _ in range(5):
-        b = fake[rng.choice(len(fake), 100, replace=False)]
-        a = real[rng.choice(len(real), 100, replace=False)]
-        values.append(float(poly_mmd(a, b)))
+def test_fid_in_chunks(monkeypatch):
+    monkeypatch.setattr("generator.metrics.distances.CHUNK", 37)
+    found = fid(tensor(FILE, "real_features"), tensor(FILE, "gen_features"))
+    assert found == pytest.approx(float(parity(FILE)["fid"]), rel=1e-6)
+
+
+def test_kid_is_the_published_one(monkeypatch):
+    """Subsets included: the same legacy draws, the generated one first."""
+    for name, value in (("PUBLISHED_SUBSETS", 5), ("PUBLISHED_SUBSET_SIZE", 100)):
+        monkeypatch.setattr(f"generator.metrics.distances.{name}", value)
+    real, fake = tensor(FILE, "real_features"), tensor(FILE, "gen_features")
     reference = float(parity(FILE)["kid_seed0_subsets5_size100"])
-    assert np.mean(values) == pytest.approx(reference, rel=1e-5)
+    assert kid_published(real, fake, seed=0)[0] == pytest.approx(reference, rel=1e-6)
     mean, deviation = kid(real, fake, subsets=100, subset_size=100, seed=3)
     assert abs(mean - reference) < 4 * deviation / np.sqrt(5)
+
+
+def test_kid_against_the_sum_over_pairs():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(7, 3)), rng.normal(0.5, 2, size=(7, 3))
+
+    def kernel(a, b):
+        return (a @ b / 3 + 1) ** 3
+
+    m = len(x)
+    pairs = [(i, j) for i in range(m) for j in range(m)]
+    own = sum(kernel(x[i], x[j]) + kernel(y[i], y[j]) for i, j in pairs if i != j) / (m * (m - 1))
+    cross = sum(kernel(x[i], y[j]) for i, j in pairs) / m**2
+    a, b = torch.from_numpy(x), torch.from_numpy(y)
+    assert mmd(a, b) == pytest.approx(own - 2 * cross, rel=1e-12)
+    assert kid_published(a, b)[0] == pytest.approx(own - 2 * cross, rel=1e-12)
+
+
+def test_kid_floor_splits_one_set_in_two():
+    real = torch.randn(6, 2, generator=torch.Generator().manual_seed(0)).double()
+    values = {round(mmd(real[list(h)], real[list(o)]), 9) for h, o in halves(6)}
+    mean, deviation = kid_floor(real, 1, 3, seed=0)
+    assert round(mean, 9) in values
+    assert deviation == 0
+    assert subset_of(1000, 6) == 3
+
+
+def halves(n):
+    """Every way to split n things in two ordered halves."""
+    for half in permutations(range(n), n // 2):
+        rest = [i for i in range(n) if i not in half]
+        yield half, rest
 
 
 def test_kid_leaves_the_global_random_stream_alone():
@@ -97,19 +130,3 @@ def test_features_do_not_depend_on_the_batch():
     assert torch.allclose(extract(mixed, Means(), 3), extract(mixed, Means(), 1))
     with pytest.raises(TypeError, match="uint8"):
         extract(torch.rand(2, 3, 8, 8), Means())
-
-
-@pytest.mark.parametrize("presentation", ["patch", "full"])
-def test_scoring_a_sample_folder(tmp_path, presentation):
-    images = write_image_set(tmp_path / "images")
-    trained, out = tmp_path / "trained", tmp_path / "samples"
-    trained.mkdir()
-    train(tiny(steps=1, presentation=presentation), {"images": images}, trained, Progress())
-    inputs = {"generator": as_artifact(trained, "generator.train")}
-    sample(SampleSettings(count=6, device="cpu"), inputs, out, Progress())
-    settings = ScoreSettings(real_views=20, kid_subsets=4)
-    found = score_images(settings, images.path, out, Means())
-    assert found["real"] == {"patch": 20, "full": 5}[presentation]
-    assert found["synthetic"] == 6
-    assert all(np.isfinite(value) for value in found.values())
-    assert score_images(settings, images.path, out, Means()) == found

@@ -1,0 +1,141 @@
+"""Real and synthetic images as feature extractors are shown them: uint8 `[3, H, W]`.
+
+Real images go through what the generator's training images went through: crops at native
+resolution for `patch`; for `full`, the resizing to R by R and back that the samples went through
+too, so that scores compare generators and not resampling filters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data.channels import Channels, Pixels, eight_bit, premultiplied
+from data.imageset import ImageRecord, load_native, read_index
+from data.splits import TRAIN, VALIDATION
+from generator.metrics.extractors import three_channels
+from generator.metrics.memorisation import turns
+from generator.values import restore
+from generator.views import Views, load_views
+
+MOST_CROPS = 8192
+"""Training crops at most in which copies are looked for."""
+PART = 64
+"""Random crops that are cut at a time."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A view of a training image: its index and id, the upper left corner of a crop (0, 0 of a
+    whole image), and which of its `turns` is meant."""
+
+    index: int
+    image: str
+    y: int = 0
+    x: int = 0
+    turned: int = 0
+
+
+class Reals:
+    """The real images behind the scores of one generator's samples."""
+
+    def __init__(self, folder: Path, description: dict[str, Any]) -> None:
+        """folder: a prepared set. description: generator.json or samples.json of the generator."""
+        self.folder = folder
+        self.presentation = description["presentation"]
+        self.resolution = int(description["resolution"])
+        self.native_size = description["native_size"]
+        self.channels = Channels(**description.get("channels", {}))
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What the views of a set depend on, beside the set: for the cache of their features."""
+        return {
+            "presentation": self.presentation,
+            "resolution": self.resolution,
+            "native_size": self.native_size,
+            "channels": self.channels.to_json(),
+        }
+
+    @cached_property
+    def training(self) -> Views:
+        """The training images."""
+        return self._load(TRAIN)
+
+    @cached_property
+    def held_out(self) -> Views | None:
+        """The validation images, None when the set has none."""
+        return self._load(VALIDATION) if read_index(self.folder, VALIDATION) else None
+
+    def _load(self, split: str) -> Views:
+        kind = self.channels.kind
+        return load_views(self.folder, self.presentation, self.resolution, kind, split=split)
+
+    def drawn(self, views: Views, count: int, seed: int) -> Iterator[Tensor]:
+        """Yield `count` random crops, the images in turn; of whole images every one, once."""
+        if self.presentation == "full":
+            for i in range(len(views)):
+                yield self.at(views, i)
+            return
+        for step, start in enumerate(range(0, count, PART)):
+            pixels = views.batch(PART, seed, step)[: count - start]
+            yield from shown(pixels, self.channels).unbind()
+
+    def at(self, views: Views, index: int, y: int = 0, x: int = 0) -> Tensor:
+        """Return one view."""
+        pixels = restore(views.patch(index, y, x), self.native_size)
+        return shown(pixels.transpose(2, 0, 1)[None], self.channels)[0]
+
+    @cached_property
+    def places(self) -> list[Place]:
+        """Everywhere that copies are looked for: whole images, mirrored and turned; or crops on a
+        grid of a quarter of their side; of half of it, and so on, where that would be more than
+        MOST_CROPS. Crops are not turned here, for there are fewer samples to turn."""
+        views = self.training
+        if self.presentation == "full":
+            versions = range(len(turns(self.at(views, 0))))
+            return [Place(i, id_, turned=v) for i, id_ in enumerate(views.ids) for v in versions]
+        stride = max(1, self.resolution // 4)
+        while True:
+            found = [
+                Place(i, id_, y, x)
+                for i, id_ in enumerate(views.ids)
+                for y, x in views.corners(i, stride)
+            ]
+            if len(found) <= MOST_CROPS or stride >= self.resolution:
+                return found
+            stride *= 2
+
+    def searched(self) -> Iterator[Tensor]:
+        """Yield the views at all `places`."""
+        return map(self.view, self.places)
+
+    def view(self, place: Place) -> Tensor:
+        """Return the view at one of the `places`."""
+        return turns(self.at(self.training, place.index, place.y, place.x))[place.turned]
+
+
+def samples_of(folder: Path) -> Iterator[Tensor]:
+    """Yield the images of a generator.sample folder, one in memory at a time."""
+    return (sample_of(folder, record) for record in read_index(folder, TRAIN))
+
+
+def sample_of(folder: Path, record: ImageRecord) -> Tensor:
+    """Return one image of a generator.sample folder."""
+    native = load_native(folder, record)
+    pixels = premultiplied(native.pixels)[..., :-1] if native.alpha else native.pixels
+    return three_channels(torch.from_numpy(eight_bit(pixels).transpose(2, 0, 1).copy()))
+
+
+def shown(pixels: Pixels, channels: Channels) -> Tensor:
+    """Map pixels `[N, C, H, W]` as networks see them to uint8 `[N, 3, H, W]`: without the mask or
+    alpha, colour on black, 16 bits cut to 8; see `three_channels` for the rest."""
+    if channels.kind == "rgb+mask" or channels.alpha:
+        pixels = pixels[:, :-1]
+    return three_channels(torch.from_numpy(eight_bit(pixels).copy()))

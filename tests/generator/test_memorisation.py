@@ -1,0 +1,144 @@
+"""Copies are found, new images are not called copies, and the figures can be looked at."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from score_helpers import crops, picture, write_phantom_set, write_samples
+
+from configs.settings import ScoreSettings
+from data.progress import Progress
+from generator.metrics.closest import PICTURE, TABLE
+from generator.metrics.extractors import load_extractor
+from generator.metrics.features import FeatureCache
+from generator.metrics.memorisation import Matches, copies, matches, turned_back, turns
+from generator.metrics.reals import Reals
+from generator.metrics.score import score_samples
+
+SIDE = 32
+
+
+def scored(tmp_path, images, native=None, **changes):
+    inputs = {
+        "images": write_phantom_set(tmp_path / "images"),
+        "samples": write_samples(tmp_path / "samples", images, SIDE, native),
+    }
+    settings = ScoreSettings(features="random", real_views=100, kid_subsets=3, **changes)
+    extractor = load_extractor("random")
+    out = tmp_path / "out"
+    out.mkdir()
+    cache = FeatureCache(tmp_path / "cache")
+    found = score_samples(settings, inputs, extractor, extractor.identity, out, Progress(), cache)
+    return found, out
+
+
+def rows_of(out):
+    with (out / TABLE).open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_a_generator_that_copies(tmp_path):
+    rng = np.random.default_rng(1)
+    images = list(crops(range(5), 40, SIDE, rng, turn=True))
+    found, out = scored(tmp_path, images, closest=6)
+    assert found["copy_ratio"] > 0.9
+    assert found["copy_expected"] == pytest.approx(5 / 101)
+    assert found["copy_held_out"] == 100
+    rows = rows_of(out)
+    assert len(rows) == 40
+    distances = [float(row["distance"]) for row in rows]
+    assert distances == sorted(distances)
+    assert sum(int(row["suspicious"]) for row in rows) == round(found["copy_ratio"] * 40)
+    assert {row["image"] for row in rows} <= {f"phantom{i}" for i in range(5)}
+    assert {row["turned"] for row in rows} > {"0"}, "mirrored and turned copies are copies"
+    with Image.open(out / PICTURE) as sheet:
+        assert sheet.size == (4 * (2 * SIDE + 8), 2 * (SIDE + 8))
+
+
+def test_a_generator_that_draws_anew(tmp_path):
+    rng = np.random.default_rng(2)
+    found, _ = scored(tmp_path, list(crops(range(200, 212), 60, SIDE, rng)), closest=0)
+    assert found["copy_ratio"] <= 0.2
+    assert not (tmp_path / "out" / PICTURE).exists()
+
+
+def test_whole_images(tmp_path):
+    """Half of the samples are training images, one of them mirrored; the others are new."""
+    small = [np.asarray(Image.fromarray(picture(s)).resize((SIDE, SIDE))) for s in range(3)]
+    new = [np.asarray(Image.fromarray(picture(s)).resize((SIDE, SIDE))) for s in range(300, 303)]
+    shown = [np.asarray(Image.fromarray(p).resize((64, 64))) for p in (*small, *new)]
+    shown[0] = np.ascontiguousarray(shown[0][:, ::-1])
+    found, out = scored(tmp_path, shown, native=[64, 64])
+    nearest = {row["sample"]: row for row in rows_of(out)}
+    for i in range(3):
+        assert nearest[f"sample{i}"]["image"] == f"phantom{i}"
+        assert nearest[f"sample{i}"]["suspicious"] == "1"
+    assert nearest["sample0"]["turned"] == "1"
+    assert found["copy_ratio"] >= 0.5
+    assert found["copy_expected"] == 1 / 4, "of three held-out images the nearest is the threshold"
+    assert found["training_views"] == 5 * 8
+
+
+def test_expected_share_is_exact():
+    """Samples and held-out views of one distribution: on average the expected share, for any n."""
+    rng = np.random.default_rng(0)
+    zeros = np.zeros(1, dtype=int)
+    for n in (4, 30, 256):
+        found = [
+            copies(Matches(rng.random(20), zeros, zeros), Matches(rng.random(n), zeros, zeros))
+            for _ in range(2000)
+        ]
+        mean, expected = np.mean([f.ratio for f in found]), found[0].expected
+        assert mean == pytest.approx(expected, abs=4 * np.std([f.ratio for f in found]) / 2000**0.5)
+    assert expected == 12 / 257
+
+
+def test_turns():
+    square, wide = torch.arange(18).reshape(2, 3, 3), torch.arange(24).reshape(2, 3, 4)
+    for image, count in ((square, 8), (wide, 4)):
+        found = turns(image)
+        assert len({tuple(v.flatten().tolist()) for v in found}) == count
+        for version, turned in enumerate(found):
+            assert torch.equal(turned_back(turned, version), image)
+
+
+def test_matches_are_the_nearest_of_all_versions():
+    rng = np.random.default_rng(0)
+    features, training = torch.from_numpy(rng.normal(size=(3, 2, 4))), torch.randn(5, 4).double()
+    found = matches(features, training)
+    for i in range(3):
+        table = torch.cdist(features[i], training)
+        version, view = divmod(int(table.argmin()), 5)
+        assert (found.turned[i], found.views[i]) == (version, view)
+        assert found.distances[i] == pytest.approx(float(table.min()))
+
+
+def test_crops_are_searched_densely_within_bounds(tmp_path, monkeypatch):
+    images = write_phantom_set(tmp_path / "images")
+    facts = {"presentation": "patch", "resolution": SIDE, "native_size": None}
+    reals = Reals(images.path, facts)
+    assert len(reals.places) == 5 * 5 * 5, "64 pixels, crops of 32, every 8 pixels"
+    place = reals.places[7]
+    expected = picture(place.index)[place.y : place.y + SIDE, place.x : place.x + SIDE]
+    assert np.array_equal(reals.view(place).permute(1, 2, 0).numpy(), expected)
+    monkeypatch.setattr("generator.metrics.reals.MOST_CROPS", 60)
+    assert len(Reals(images.path, facts).places) == 5 * 3 * 3, "every 16 pixels"
+
+
+def test_without_held_out_images_there_is_no_ratio(tmp_path):
+    images = write_phantom_set(tmp_path / "images", validation=())
+    samples = write_samples(
+        tmp_path / "samples", crops(range(5), 4, SIDE, np.random.default_rng(0)), SIDE
+    )
+    extractor = load_extractor("random")
+    settings = ScoreSettings(features="random", real_views=8, kid_subsets=2, closest=2)
+    inputs = {"images": images, "samples": samples}
+    found = score_samples(
+        settings, inputs, extractor, "random", tmp_path, Progress(), FeatureCache(None)
+    )
+    assert "copy_ratio" not in found
+    assert rows_of(tmp_path)[0]["suspicious"] == ""
