@@ -1,0 +1,255 @@
+"""Views and samples of any channels: RGB, grey, alpha, a mask beside the image, 16 bits, labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from generator_helpers import write_image_set
+from PIL import Image
+
+from configs.errors import DataError
+from data.channels import Channels, premultiplied, straight
+from data.imageset import (
+    ImageRecord,
+    load_image,
+    load_native,
+    read_index,
+    sample_record,
+    write_image,
+    write_index,
+    write_png,
+    write_sample,
+)
+from data.native import Native, suffix_for
+from data.splits import TRAIN
+from generator.values import (
+    resized,
+    restore,
+    seen_as_rgb,
+    to_network,
+    to_pixels,
+    to_uint8,
+    to_uint16,
+)
+from generator.views import Shown, Views, load_views
+
+RNG = np.random.default_rng(0)
+CPU = torch.device("cpu")
+
+
+def image_set(folder: Path, *kinds: tuple[int, int, bool], masks: bool = False) -> list[np.ndarray]:
+    """A set of one image a (channels, bits, alpha), 20 by 24 pixels; returns their pixels."""
+    made, records = [], []
+    for i, (count, bits, alpha) in enumerate(kinds):
+        dtype = np.uint16 if bits == 16 else np.uint8
+        pixels = RNG.integers(0, 2**bits, (20, 24, count), dtype=dtype)
+        name = f"images/{i}{suffix_for(count, alpha)}"
+        write_image(folder / name, Native(pixels, alpha))
+        mask = None
+        if masks:
+            mask = f"masks/{i}.png"
+            write_png(folder / mask, ((pixels[..., 0] > 99) * 255).astype(np.uint8))
+        records.append(ImageRecord(f"image{i}", TRAIN, name, mask=mask))
+        made.append(pixels)
+    write_index(folder, "test", records)
+    return made
+
+
+def whole(views: Views) -> tuple[np.ndarray, np.ndarray]:
+    """The one image of a set, put together from patches of 4 pixels, and where they lay."""
+    found = np.zeros((20, 24, views.channels.count), views.batch(1, 0, 0).dtype)
+    seen = np.zeros((20, 24), bool)
+    for step in range(250):
+        y, x = views.place(0, np.random.default_rng([0, 1, step]))
+        found[y : y + 4, x : x + 4] = views.batch(1, 0, step)[0].transpose(1, 2, 0)
+        seen[y : y + 4, x : x + 4] = True
+    assert seen.mean() > 0.9
+    return np.where(seen[..., None], found, 0), seen
+
+
+KINDS = [(1, 8, False), (2, 8, True), (3, 8, False), (4, 8, True), (5, 8, False), (1, 16, False),
+         (3, 16, False), (4, 16, True), (6, 16, False)]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_native_views_have_every_channel(tmp_path: Path, kind: tuple[int, int, bool]) -> None:
+    (pixels,) = image_set(tmp_path, kind)
+    views = load_views(tmp_path, "patch", 4, "native")
+    assert views.channels == Channels("native", *kind)
+    expected = premultiplied(pixels) if kind[2] else pixels
+    found, seen = whole(views)
+    assert np.array_equal(found[seen], expected[seen])
+    full = load_views(tmp_path, "full", 8, "native").batch(2, 0, 0)
+    assert full.shape == (2, kind[0], 8, 8)
+    assert full.dtype == pixels.dtype
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if k[0] < 5])
+def test_rgb_and_grey_convert(tmp_path: Path, kind: tuple[int, int, bool]) -> None:
+    (pixels,) = image_set(tmp_path, kind)
+    colour = (premultiplied(pixels)[..., :-1] if kind[2] else pixels).astype(float)
+    found, seen = whole(load_views(tmp_path, "patch", 4, "rgb"))
+    assert np.array_equal(found[seen], np.broadcast_to(colour, (20, 24, 3))[seen])
+    grey = load_views(tmp_path, "patch", 4, "grey")
+    assert grey.channels == Channels("grey", 1, 16 if kind[1] == 16 else 8)
+    found, seen = whole(grey)
+    luma = colour @ [0.299, 0.587, 0.114] if colour.shape[2] == 3 else colour[..., 0]
+    assert np.abs(found[..., 0] - luma)[seen].max() <= 1
+
+
+def test_five_channels_are_neither(tmp_path: Path) -> None:
+    image_set(tmp_path, (5, 8, False))
+    with pytest.raises(DataError, match=r"images/0\.tif: found 5 channels.*native"):
+        load_views(tmp_path, "patch", 4, "rgb")
+
+
+def test_mixed_channels_need_a_conversion(tmp_path: Path) -> None:
+    image_set(tmp_path, (3, 8, False), (1, 8, False), (3, 8, False), (4, 16, True))
+    with pytest.raises(DataError) as caught:
+        load_views(tmp_path, "patch", 4, "native")
+    assert "2 of RGB, 8 bit (image0, image2); 1 of grey, 8 bit (image1)" in str(caught.value)
+    assert "choose rgb or grey" in str(caught.value)
+    views = load_views(tmp_path, "patch", 4, "rgb")
+    assert views.channels == Channels("rgb", 3, 16)
+    assert views.batch(4, 0, 0).dtype == np.uint16
+
+
+def test_mixed_depths_are_the_same_values_to_the_network(tmp_path: Path) -> None:
+    image_set(tmp_path / "flat", (3, 8, False))
+    (record,) = read_index(tmp_path / "flat")
+    shallow = load_native(tmp_path / "flat", record).pixels.copy()
+    deep = Shown("deep", np.zeros((20, 24, 3), np.uint16))
+    alone = Views([Shown("a", shallow)], "patch", 4)
+    mixed = Views([Shown("a", shallow), deep], "patch", 4)
+    seed = next(s for s in range(20) if mixed._order(0, 2, s)[0] == 0)  # the same first image
+    found = to_network(mixed.batch(2, seed, 0), CPU)[0]
+    assert mixed.channels.bits == 16
+    assert torch.allclose(found, to_network(alone.batch(1, seed, 0), CPU)[0], atol=2e-7, rtol=0)
+    scaled = to_network(shallow.astype(np.uint16) * 257, CPU)
+    assert (scaled - to_network(shallow, CPU)).abs().max() < 2e-7
+
+
+def test_the_mask_is_a_fourth_channel(tmp_path: Path) -> None:
+    (pixels,) = image_set(tmp_path, (3, 8, False), masks=True)
+    views = load_views(tmp_path, "patch", 4, "rgb+mask")
+    found, seen = whole(views)
+    assert np.array_equal(found[seen][:, :3], pixels[seen])
+    assert np.array_equal(found[seen][:, 3] == 255, pixels[seen][:, 0] > 99)
+    shown = to_network(views.batch(3, 0, 0), CPU)[:, 3]
+    assert set(shown.unique().tolist()) == {-1.0, 1.0}
+    # Whole images: how much of a pixel is vessel, so that thin vessels do not vanish.
+    small = load_views(tmp_path, "full", 4, "rgb+mask").batch(1, 0, 0)[0, 3]
+    assert 0 < small.mean() < 255
+
+
+def test_images_without_a_mask_are_named(tmp_path: Path) -> None:
+    image_set(tmp_path, *[(3, 8, False)] * 7)
+    with pytest.raises(DataError, match=r"no vessel mask.*image0, .*image4 and 2 more"):
+        load_views(tmp_path, "patch", 4, "rgb+mask")
+
+
+def test_labels_come_in_the_order_of_the_images(tmp_path: Path) -> None:
+    folder = write_image_set(tmp_path).path
+    records = read_index(folder)
+    with pytest.raises(DataError, match=r"no label.*image0"):
+        load_views(folder, "patch", 16, labels=True)
+    for i, record in enumerate(records):
+        records[i] = replace(record, label=[float(i), 1.0])
+        write_png(folder / record.image, np.full((40, 40, 3), i, np.uint8))
+    write_index(folder, "test", records, ["zero", "one"])
+    views = load_views(folder, "patch", 16, labels=True)
+    assert views.labels is not None
+    assert views.labels.shape == (5, 2)
+    assert (views.c_dim, views.classes) == (2, ["zero", "one"])
+    for step in range(4):
+        pixels, labels = views.batch(3, 7, step), views.batch_labels(3, 7, step)
+        assert pixels[:, 0, 0, 0].tolist() == labels[:, 0].tolist()
+    unconditional = load_views(folder, "patch", 16)
+    assert (unconditional.labels, unconditional.c_dim) == (None, 0)
+    assert unconditional.batch_labels(3, 7, 0).shape == (3, 0)
+    assert np.array_equal(unconditional.batch(3, 7, 2), views.batch(3, 7, 2))
+
+
+def test_values_of_8_and_16_bits() -> None:
+    every = np.arange(65536, dtype=np.uint16).reshape(1, 1, 256, 256)
+    values = to_network(every, CPU)
+    assert values.aminmax() == (-1, 1)
+    assert np.array_equal(to_uint16(values).numpy(), every)
+    flat = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
+    assert torch.equal(to_network(flat, CPU), torch.from_numpy(flat).float() / 127.5 - 1)
+    assert np.array_equal(to_uint8(to_network(flat, CPU)).numpy(), flat)
+    assert to_uint16(torch.tensor([-3.0, 3.0])).tolist() == [0, 65535]
+    assert to_pixels(values, 16).dtype == torch.uint16
+    assert to_pixels(values, 8).dtype == torch.uint8
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("count", [1, 3, 4, 5])
+def test_sizes_change_channel_by_channel_with_antialiasing(dtype: type, count: int) -> None:
+    top = np.iinfo(dtype).max
+    stripes = np.zeros((32, 48, count), dtype)
+    stripes[:, ::2] = top
+    stripes[..., -1] = top // 3
+    small = resized(stripes, (8, 12))
+    assert small.dtype == dtype
+    middle = small[2:-2, 2:-2].astype(float) / top
+    assert np.abs(middle[..., :-1] - 0.5).max(initial=0) < 0.02  # not 0 or 1, as without
+    assert np.abs(middle[..., -1] - 1 / 3).max() < 0.01
+    assert restore(small, (32, 48)).shape == stripes.shape
+    assert restore(small, None) is small
+
+
+def test_depth_survives_resizing() -> None:
+    ramp = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64, 1)
+    assert len(np.unique(resized(ramp, (32, 32)))) > 1000
+    picture = Image.fromarray(RNG.integers(0, 256, (20, 24, 3), dtype=np.uint8))
+    lanczos = np.asarray(picture.resize((9, 8), Image.Resampling.LANCZOS))
+    planes = resized(np.dstack([np.asarray(picture)] * 2), (8, 9))
+    assert np.array_equal(planes, np.dstack([lanczos] * 2))
+
+
+@pytest.mark.parametrize(
+    "channels",
+    [
+        Channels(), Channels("grey", 1, 8), Channels("grey", 1, 16), Channels("rgb", 3, 16),
+        Channels("native", 4, 8, True), Channels("native", 4, 16, True), Channels("native", 5, 8),
+        Channels("native", 4, 16), Channels("rgb+mask", 4),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_samples_are_written_and_read(tmp_path: Path, channels: Channels) -> None:
+    dtype = np.uint16 if channels.bits == 16 else np.uint8
+    pixels = RNG.integers(0, 2**channels.bits, (8, 8, channels.count), dtype=dtype)
+    record = sample_record("seed0001", channels)
+    write_sample(tmp_path, record, pixels, channels)
+    files = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*"))
+    assert files == sorted(filter(None, [record.image, record.mask]))
+    native = load_native(tmp_path, record)
+    colour = pixels[..., :3] if channels.kind == "rgb+mask" else pixels
+    assert np.array_equal(native.pixels, straight(colour) if channels.alpha else colour)
+    assert native.alpha == channels.alpha
+    if channels.kind == "rgb+mask":
+        target = load_image(tmp_path, record).target
+        assert target is not None
+        assert np.array_equal(target, (pixels[..., 3] > 127).astype(np.float32))
+    assert Channels(**channels.to_json()) == channels
+
+
+def test_what_metrics_are_shown() -> None:
+    images = RNG.integers(0, 65536, (2, 4, 6, 6), dtype=np.uint16)
+    eight = (images // 257).astype(np.uint8)
+    assert np.array_equal(seen_as_rgb(images, Channels("native", 4, 16, True)), eight[:, :3])
+    assert np.array_equal(seen_as_rgb(eight, Channels("rgb+mask", 4)), eight[:, :3])
+    grey = seen_as_rgb(eight[:, :1], Channels("grey", 1))
+    assert np.array_equal(grey, np.repeat(eight[:, :1], 3, axis=1))
+    with pytest.raises(DataError, match="4 channels, 8 bit cannot be shown in colour"):
+        seen_as_rgb(eight, Channels("native", 4))
+
+
+def test_an_image_under_a_wrong_suffix_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"is a \.tif file"):
+        write_image(tmp_path / "a.png", Native(np.zeros((2, 2, 5), np.uint8)))
