@@ -21,8 +21,8 @@ from configs.settings import GeneratorSettings, SampleSettings
 from data.channels import eight_bit
 from data.checkpoints import load_tensors, save_tensors
 from generator.draw import Sampler
+from generator.metrics.distances import kid, kid_floor
 from generator.metrics.extractors import Extractor, load_extractor
-from generator.metrics.score import kid, kid_floor
 from generator.trainer import Trainer
 from generator.values import to_network, to_uint8
 from generator.views import Views
