@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from configs.errors import WorkspaceError
-from configs.ranges import parse_seeds, shorten_seeds
+from configs.ranges import shorten_seeds
 from configs.settings import SampleSettings
 from data.devices import pick_device
 from data.imageset import INDEX, write_index, write_png
 from data.progress import Progress
 from data.store import MANIFEST, explained, file_sha256, identity_of, write_json
 from generator.draw import Sampler
-from generator.grids import official_grid, picture_size, sheet_columns
+from generator.grids import official_grid, picture_size
 from generator.models import AVERAGE, FOV, load_generator
 from generator.sampling import DESCRIPTION, FACTS, GRID, SampleFiles, copy_fov
 
-OURS = ("seed[0-9]*.png", "seed[0-9]*.tif", "masks/seed[0-9]*.png", GRID, DESCRIPTION, INDEX, FOV)
-"""Everything that drawing writes: all that `force` removes."""
+IMAGE = re.compile(r"seed(\d{8,10})\.(png|tif)")
+BESIDE = (GRID, DESCRIPTION, INDEX, FOV)
+"""What drawing writes beside images (and masks of the same names in `masks/`)."""
 
 
 def draw_album(
@@ -57,10 +59,8 @@ def draw_album(
         write_json(out / DESCRIPTION, content | {"seeds": shorten_seeds(before)})
         files.write_missing(seeds, settings.batch, progress)
         if grid:
-            size = picture_size(description)
-            columns, rows = official_grid(*size)
-            shown = list(seeds)[: columns * rows]
-            write_png(out / GRID, files.sheet(shown, sheet_columns(len(shown), *size)))
+            columns, rows = official_grid(*picture_size(description))
+            write_png(out / GRID, files.sheet(seeds[: columns * rows], screen=True))
         fov = copy_fov(generator, description["fov"], out)
         whole = sorted({*before, *seeds})
         write_index(out, "drawn", [replace(files.record(seed), fov=fov) for seed in whole])
@@ -87,35 +87,43 @@ def _way(settings: SampleSettings) -> dict[str, Any]:
 
 
 def _make_room(out: Path, content: dict[str, Any], force: bool) -> list[int]:
-    """Return the seeds whose images may stay; WorkspaceError when there are images of another
-    generator or other settings, which `force` removes."""
-    drawn = [path for pattern in OURS[:2] for path in out.glob(pattern)]
-    if not drawn and not (out / DESCRIPTION).is_file():
+    """Return the seeds whose images are there and may stay; WorkspaceError when they are of another
+    generator or other settings, unless `force` removes them, and when there is a set that was not
+    drawn here."""
+    images, earlier = _images(out), _read(out)
+    if (out / MANIFEST).is_file() or ((out / INDEX).is_file() and "generator" not in earlier):
+        raise WorkspaceError(
+            f"{out}: holds an image set that `generator draw` did not make, and would lose its "
+            f"{INDEX}; choose another folder"
+        )
+    if not images and not (out / DESCRIPTION).is_file():
         return []
-    earlier = _read(out)
     differences = _differences(earlier, content)
     if not differences:
-        names = {path.stem for path in drawn}
-        found = parse_seeds(earlier["seeds"]) if earlier["seeds"] else []
-        return [seed for seed in found if f"seed{seed:08d}" in names]
+        return sorted(int(match[1]) for match in images.values())
     if not force:
         raise WorkspaceError(
-            f"{out}: holds {len(drawn)} images drawn otherwise ({'; '.join(differences)}); "
+            f"{out}: holds {len(images)} images drawn otherwise ({'; '.join(differences)}); "
             "choose another folder, or --force to replace them"
         )
-    for pattern in OURS:
-        for path in out.glob(pattern):
-            path.unlink()
+    for path in [*images, *_images(out / "masks"), *(out / name for name in BESIDE)]:
+        path.unlink(missing_ok=True)
     return []
 
 
+def _images(folder: Path) -> dict[Path, re.Match[str]]:
+    """Return the images of seeds in a folder; nobody else's files."""
+    found = {path: IMAGE.fullmatch(path.name) for path in folder.glob("seed*")}
+    return {path: match for path, match in found.items() if match}
+
+
 def _read(out: Path) -> dict[str, Any]:
+    """Return samples.json as it is, or nothing when it cannot be read."""
     try:
         found = json.loads((out / DESCRIPTION).read_text())
-        parse_seeds(found["seeds"] or "0")
-        return dict(found)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _differences(earlier: dict[str, Any], now: dict[str, Any]) -> list[str]:

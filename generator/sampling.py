@@ -32,7 +32,7 @@ from data.imageset import (
 from data.progress import Interrupted, Progress
 from data.store import Inputs, identity_of, write_json
 from generator.draw import Sampler
-from generator.grids import GRID_IMAGES, channels_of, grid_of, picture_size, pictures
+from generator.grids import GRID_IMAGES, channels_of, grid_of, picture_size, pictures, sheet_columns
 from generator.models import FOV, load_generator
 from generator.values import restore, to_pixels
 
@@ -102,9 +102,7 @@ class SampleFiles:
             pending: list[Future[None]] = []
             for start in range(0, len(missing), batch):
                 if progress.stop_requested:
-                    raise Interrupted(
-                        f"generator.sample stopped after {done} of {len(seeds)} images"
-                    )
+                    raise Interrupted(f"sampling stopped after {done} of {len(seeds)} images")
                 part = missing[start : start + batch]
                 images = self._sampler.draw(part)
                 _wait(pending)
@@ -120,10 +118,11 @@ class SampleFiles:
         pixels = to_pixels(image, self.channels.bits).permute(1, 2, 0).numpy()
         write_sample(self.out, self.record(seed), restore(pixels, self._native), self.channels)
 
-    def sheet(self, seeds: Sequence[int], columns: int | None = None) -> NDArray[np.uint8]:
+    def sheet(self, seeds: Sequence[int], screen: bool = False) -> NDArray[np.uint8]:
         """Return a contact sheet `[H, W, 3]` made from the files, so that it does not depend on
-        which run made them."""
-        return grid_of(np.concatenate([self._picture(seed) for seed in seeds]), columns)
+        which run made them. screen: as wide as `sheet_columns` says, else at most eight a row."""
+        shown = np.concatenate([self._picture(seed) for seed in seeds])
+        return grid_of(shown, sheet_columns(len(shown), *shown.shape[2:]) if screen else None)
 
     def _picture(self, seed: int) -> NDArray[np.uint8]:
         record = self.record(seed)

@@ -96,7 +96,8 @@ class Film:
 
 def path_in_w(sampler: Sampler, seeds: Sequence[int], frames: int) -> Tensor:
     """Return w of every frame, `[frames, num_ws, w_dim]`: a closed cubic spline through the
-    seeds' styles, so that the motion neither stops nor turns sharply at any of them."""
+    seeds' styles, so that the motion does not turn sharply at any of them; between two it swings
+    there and back."""
     keys = sampler.styles(seeds)
     if len(seeds) == 1:
         return keys.expand(frames, -1, -1)

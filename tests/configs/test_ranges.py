@@ -1,0 +1,53 @@
+"""Numbers as people type them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from configs.errors import ConfigError
+from configs.ranges import parse_label, parse_mix, parse_seeds, shorten_seeds
+
+
+def test_seeds():
+    assert parse_seeds("0-3,100, 7") == [0, 1, 2, 3, 100, 7]
+    assert parse_seeds("5,3-5") == [5, 3, 4]
+
+
+@given(st.sets(st.integers(0, 60), min_size=1))
+def test_shortening_is_the_inverse(seeds):
+    assert parse_seeds(shorten_seeds(seeds)) == sorted(seeds)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "--seeds : '' is neither a seed nor a range"),
+        ("0-3,", "'' is neither"),
+        ("1-2-3", "'1-2-3' is neither a seed nor a range; expected for example 0-31,100"),
+        ("-4", "'-4' is neither"),
+        ("²", "'²' is neither"),
+        ("1.5", "'1.5' is neither"),
+        ("5-3", "the range 5-3 goes down"),
+        ("4294967296", "4294967296 is too large; seeds are below 2^32"),
+        ("0-4294967295", "more than 1000000 seeds"),
+    ],
+)
+def test_wrong_seeds(text, message):
+    with pytest.raises(ConfigError) as caught:
+        parse_seeds(text)
+    assert message in str(caught.value)
+
+
+def test_mixing_and_labels():
+    assert parse_mix("5:0-6") == (5, (0, 6))
+    assert parse_mix("5:3") == (5, (3, 3))
+    assert parse_label("2") == 2
+    assert parse_label("0.2,0.8") == [0.2, 0.8]
+    for parse, text in ((parse_mix, "5"), (parse_mix, "5:"), (parse_mix, "a:0-6")):
+        with pytest.raises(ConfigError, match="expected SEED:FIRST-LAST"):
+            parse(text)
+    for text in ("cat", "1.5", "0.2,x"):
+        with pytest.raises(ConfigError, match="expected a class number, or a label vector"):
+            parse_label(text)

@@ -1,0 +1,91 @@
+"""`generator draw` and `walk` as they are typed: options, exit status, where a generator is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from data.store import write_json
+from flows.cli import main
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "generator"))
+from small_generators import write_generator
+
+
+def command(*arguments: str | Path):
+    return CliRunner().invoke(main, ["generator", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return write_generator(tmp_path_factory.mktemp("generator") / "g", c_dim=3)
+
+
+def test_draw(trained, tmp_path):
+    out = tmp_path / "out"
+    options = ["--seeds", "0-2,9", "--psi", "0.5", "--cutoff", "4", "--noise", "random"]
+    more = ["--mix", "5:0-2", "--class", "2", "--grid", "--json"]
+    done = command("draw", trained, "-o", out, *options, *more)
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert found["images"] == 4 and found["seeds"] == "0-2,9"
+    assert found["settings"] == {
+        "psi": 0.5, "cutoff": 4, "noise": "random", "label": 2, "mix_with": 5,
+        "mix_layers": [0, 2], "precision": "float32",
+    }  # fmt: skip
+    assert len(list(out.glob("seed*.png"))) == 4 and (out / "grid.png").is_file()
+    refused = command("draw", trained, "-o", out, "--class", "1")
+    assert refused.exit_code == 2
+    assert "cutoff 4, now None; label 2, now 1" in refused.stderr and "--force" in refused.stderr
+
+
+def test_a_generator_by_the_name_of_its_run(trained, tmp_path):
+    workspace = tmp_path / "ws"
+    home = workspace / "store" / "generator.train"
+    home.mkdir(parents=True)
+    (home / "abc").symlink_to(trained)
+    steps = [{"step": "generator", "kind": "generator.train", "digest": "abc"}]
+    record = {"name": "mine", "steps": steps, "artifacts": {"rounds": []}}
+    (workspace / "runs" / "mine").mkdir(parents=True)
+    write_json(workspace / "runs" / "mine" / "run.json", record)
+    for given in ("mine", workspace / "runs" / "mine"):
+        options = ["--seeds", "4,5", "--frames", "2", "--class", "0", "--workspace", workspace]
+        done = command("walk", given, "-o", tmp_path / "w.gif", *options)
+        assert done.exit_code == 0, done.output
+        assert "2 frames of 16 x 16, 33.33 a second" in done.stdout
+    write_json(workspace / "runs" / "mine" / "run.json", record | {"steps": []})
+    done = command("draw", "mine", "-o", tmp_path / "x", "--workspace", workspace)
+    assert done.exit_code == 2 and "has no generator yet" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["draw", "none", "-o", "x"], "no such run; runs in this workspace: none yet"),
+        (["draw", "no/where", "-o", "x"], "no/where: no such folder"),
+        (["draw", "network.pkl", "-o", "x"], "`vesselforge generator import` makes such a folder"),
+        (["draw", "empty", "-o", "x"], "empty: found neither generator.json nor run.json"),
+        (["draw", "none", "-o", "x", "--seeds", "3-1"], "--seeds 3-1: the range 3-1 goes down"),
+        (["draw", "none", "-o", "x", "--mix", "5"], "--mix 5: expected SEED:FIRST-LAST"),
+        (["draw", "none", "-o", "x", "--class", "cat"], "--class cat: expected a class number"),
+        (["draw", "none", "-o", "x", "--psi", "9"], "psi: input should be less than or equal to 2"),
+        (
+            ["draw", "none", "-o", "x", "--noise", "loud"],
+            "noise: input should be 'const'",
+        ),
+        (["walk", "none", "-o", "w.gif", "--space", "q"], "--space q: expected w or z"),
+    ],
+)
+def test_what_is_typed_wrong_is_one_line(arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "network.pkl").touch()
+    (tmp_path / "empty").mkdir()
+    done = command(*arguments, "--workspace", tmp_path / "ws")
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert not (tmp_path / "x").exists()

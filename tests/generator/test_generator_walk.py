@@ -1,0 +1,256 @@
+"""Contact sheets, folders of chosen seeds, and walks through latent space."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+import torch
+from generator_helpers import StopAfter, as_artifact, content, write_image_set
+from PIL import Image
+from small_generators import write_generator
+
+from configs.errors import ConfigError, WorkspaceError
+from configs.settings import SampleSettings
+from data.channels import Channels
+from data.imageset import read_index
+from data.progress import Interrupted, Progress
+from generator.album import draw_album
+from generator.draw import Sampler
+from generator.grids import grid_of, official_grid, pictures, sample_grid, sheet_columns
+from generator.models import load_generator
+from generator.sampling import sample
+from generator.walk import path_in_w, path_in_z, walk
+
+# Sheets.
+
+
+def test_grid_places_images_in_rows():
+    images = np.zeros((3, 3, 512, 512), np.uint8) + np.uint8([[1], [2], [3]])[:, :, None, None]
+    sheet = grid_of(images)
+    assert sheet.shape == (1024, 1024, 3)
+    assert sheet[0, 0, 0] == 1
+    assert sheet[0, 512, 0] == 2
+    assert sheet[512, 0, 0] == 3
+    assert sheet[512, 512, 0] == 0
+    assert grid_of(images, columns=3).shape == (512, 1536, 3)
+
+
+def test_sheet_sizes():
+    assert [official_grid(r, r) for r in (1024, 256, 128, 64)] == [
+        (7, 4), (30, 16), (32, 32), (32, 32),
+    ]  # fmt: skip
+    assert sheet_columns(32, 64, 64) == 8
+    assert sheet_columns(32, 64, 128) == 6
+    assert sheet_columns(1000, 1024, 1024) == 7
+    assert sheet_columns(1, 64, 64) == 1
+
+
+def plane(value: int) -> np.ndarray:
+    return np.full((1, 1, 16, 16), value)
+
+
+def test_pictures_of_any_channels():
+    grey = pictures(plane(7).astype(np.uint8), Channels("grey", 1))
+    assert grey.shape == (1, 3, 16, 16) and (grey == 7).all()
+    deep = pictures(plane(65535).astype(np.uint16), Channels("grey", 1, 16))
+    assert (deep == 255).all()
+    five = np.concatenate([plane(i) for i in (1, 2, 3, 4, 5)], axis=1).astype(np.uint8)
+    shown = pictures(five, Channels("native", 5))
+    assert shown.shape == (1, 3, 16, 48)
+    assert shown[0, :, 0, ::16].T.tolist() == [[1, 2, 3], [4, 4, 4], [5, 5, 5]]
+    masked = pictures(five[:, :4], Channels("rgb+mask", 4))
+    assert masked[0, :, 0, ::16].T.tolist() == [[1, 2, 3], [4, 4, 4]]
+    assert pictures(five[:, :2], Channels("native", 2)).shape == (1, 3, 16, 32)
+
+
+def test_transparent_pictures_lie_on_a_chequered_ground():
+    clear = pictures(np.zeros((1, 4, 16, 16), np.uint8), Channels("native", 4, alpha=True))
+    assert clear.shape == (1, 3, 16, 16)
+    assert sorted({*clear.ravel().tolist()}) == [204, 255]
+    assert clear[0, 0, 0, 0] != clear[0, 0, 0, 2] == clear[0, 0, 2, 0]
+    half = np.full((1, 2, 16, 16), 128, np.uint8)  # white, premultiplied
+    shown = pictures(half, Channels("native", 2, alpha=True))
+    assert sorted({*shown.ravel().tolist()}) == [128 + 102, 255]
+
+
+def test_training_sheets(tmp_path):
+    network, _ = load_generator(write_generator(tmp_path, c_dim=3))
+    labels = [[0.0, 1.0, 0.0], [0.5, 0.5, 0.0]]
+    by_class, by_label = sample_grid(network, 0), sample_grid(network, 0, labels=labels)
+    assert by_class.shape == by_label.shape == (4 * 16, 8 * 16, 3)
+    row = sample_grid(network, 0, labels=labels[:1])
+    assert np.array_equal(by_class[16:32], row[16:32])  # the second row shows class 1
+    assert np.array_equal(by_label[:16], row[:16])
+    assert not np.array_equal(by_label[16:32], row[16:32])
+
+
+# Folders of chosen seeds.
+
+
+def album(folder, out, seeds, progress=None, grid=False, force=False, **settings):
+    chosen = SampleSettings(**settings)
+    return draw_album(folder, out, seeds, chosen, progress or Progress(), grid, force)
+
+
+def test_an_album_draws_what_the_stage_draws_and_grows(tmp_path):
+    folder = write_generator(tmp_path / "g", native_size=(20, 24))
+    album(folder, tmp_path / "a", [1000, 1002], grid=True)
+    stage = {"generator": as_artifact(folder, "generator.train")}
+    sample(SampleSettings(count=3), stage, tmp_path / "stage", Progress())
+    theirs, ours = content(tmp_path / "stage"), content(tmp_path / "a")
+    assert ours["seed00001002.png"] == theirs["images/seed00001002.png"]
+    before = (tmp_path / "a" / "seed00001000.png").stat().st_mtime_ns
+    found = album(folder, tmp_path / "a", [1000, 1001, 7], batch=1)
+    assert found["seeds"] == "7,1000-1002"
+    assert (tmp_path / "a" / "seed00001000.png").stat().st_mtime_ns == before
+    assert [r.image for r in read_index(tmp_path / "a")] == [
+        "seed00000007.png", "seed00001000.png", "seed00001001.png", "seed00001002.png",
+    ]  # fmt: skip
+    assert json.loads((tmp_path / "a" / "samples.json").read_text()) == found
+
+
+def test_an_album_never_mixes_two_ways_of_drawing(tmp_path):
+    folder = write_generator(tmp_path / "g", Channels("rgb+mask", 4))
+    out = tmp_path / "a"
+    album(folder, out, range(3), grid=True)
+    before = content(out)
+    with pytest.raises(WorkspaceError, match=r"3 images drawn otherwise \(psi 0.7, now 1.0\)"):
+        album(folder, out, [5], psi=1.0)
+    other = write_generator(tmp_path / "h", Channels("rgb+mask", 4), resolution=32)
+    with pytest.raises(WorkspaceError, match="by another generator"):
+        album(other, out, [5])
+    (out / "samples.json").rename(out / "aside")
+    (out / "index.json").rename(out / "aside2")
+    with pytest.raises(WorkspaceError, match=r"no readable samples\.json"):
+        album(folder, out, [5])
+    (out / "aside").rename(out / "samples.json")
+    (out / "aside2").rename(out / "index.json")
+    assert content(out) == before
+    (out / "mine.png").write_bytes(b"x")
+    album(folder, out, [5], psi=1.0, force=True)
+    assert set(content(out)) == {
+        "seed00000005.png", "masks/seed00000005.png", "samples.json", "index.json", "mine.png",
+    }  # fmt: skip
+
+
+def test_an_album_spares_the_sets_of_others(tmp_path):
+    folder = write_generator(tmp_path / "g")
+    prepared = write_image_set(tmp_path / "set").path
+    stage = {"generator": as_artifact(folder, "generator.train")}
+    sample(SampleSettings(count=1), stage, tmp_path / "stage", Progress())
+    for other in (prepared, tmp_path / "stage"):
+        before = content(other)
+        with pytest.raises(WorkspaceError, match="did not make, and would lose its index"):
+            album(folder, other, [1], force=True)
+        assert content(other) == before
+
+
+def test_an_interrupted_album_goes_on_and_is_guarded(tmp_path):
+    folder, out = write_generator(tmp_path / "g"), tmp_path / "a"
+    with pytest.raises(Interrupted, match="2 of 4"):
+        album(folder, out, range(4), StopAfter(2), batch=2)
+    with pytest.raises(WorkspaceError, match="noise const, now none"):
+        album(folder, out, range(4), noise="none", batch=2)
+    album(folder, out, range(4), grid=True, batch=2)
+    album(folder, tmp_path / "b", range(4), grid=True)
+    assert content(out) == content(tmp_path / "b")
+
+
+# Walks.
+
+
+@pytest.mark.parametrize("path", [path_in_w, path_in_z])
+def test_a_walk_passes_its_seeds_and_closes(tmp_path, path):
+    network, _ = load_generator(write_generator(tmp_path))
+    sampler = Sampler(network, SampleSettings(psi=0.8))
+    ws = path(sampler, [3, 1, 4], 60)
+    assert ws.shape == (60, network.num_ws, 8)
+    torch.testing.assert_close(ws[::20], sampler.styles([3, 1, 4]), rtol=1e-4, atol=1e-5)
+    steps = (torch.roll(ws, -1, 0) - ws).flatten(1).norm(dim=1)
+    assert steps.max() < 5 * steps.median()  # no jump, not from the last to the first either
+    still = path(sampler, [3], 4)
+    torch.testing.assert_close(still, sampler.styles([3]).expand(4, -1, -1))
+
+
+def test_labels_change_along_the_way(tmp_path):
+    network, _ = load_generator(write_generator(tmp_path, c_dim=2))
+    table = [[1.0, 0.0], [0.0, 1.0]]
+    sampler = Sampler(network, SampleSettings(), table)
+    seeds = [next(s for s in range(99) if sampler.labels([s])[0, i] == 1) for i in (0, 1)]
+    ws = path_in_z(sampler, seeds, 40)
+    torch.testing.assert_close(ws[::20], sampler.styles(seeds), rtol=1e-4, atol=1e-5)
+    steps = (torch.roll(ws, -1, 0) - ws).flatten(1).norm(dim=1)
+    assert steps.max() < 5 * steps.median()
+
+
+def film(folder, out, seeds=(0, 1), frames=6, progress=None, settings=None, **options):
+    chosen = settings or SampleSettings()
+    return walk(folder, out, list(seeds), frames, chosen, progress or Progress(), **options)
+
+
+def test_a_gif(tmp_path):
+    folder = write_generator(tmp_path / "g", Channels("rgb+mask", 4), native_size=(20, 40))
+    made = film(folder, tmp_path / "w.gif", seeds=range(4), columns=2, fps=30)
+    assert made["fps"] == pytest.approx(100 / 3)  # a GIF counts in hundredths of a second
+    with Image.open(tmp_path / "w.gif") as picture:
+        assert picture.n_frames == 6
+        assert picture.size == (made["width"], made["height"]) == (2 * 2 * 32, 16)
+        assert picture.info["duration"] == 30 and picture.info["loop"] == 0
+    again = tmp_path / "again.gif"
+    film(folder, again, seeds=range(4), columns=2, fps=30)
+    assert again.read_bytes() == (tmp_path / "w.gif").read_bytes()
+
+
+def test_gif_frames_look_like_the_samples(tmp_path):
+    folder = write_generator(tmp_path / "g", resolution=32)
+    film(folder, tmp_path / "w.gif", seeds=[0, 1], frames=2)
+    network, _ = load_generator(folder)
+    sampler = Sampler(network, SampleSettings())
+    truth = (sampler.draw([0]).clamp(-1, 1)[0].permute(1, 2, 0).numpy() + 1) * 127.5
+    with Image.open(tmp_path / "w.gif") as picture:
+        seen = np.asarray(picture.convert("RGB")).astype(float)
+    assert np.abs(seen - truth).mean() < 25  # 256 colours for random ones
+    assert np.corrcoef(seen.ravel(), truth.ravel())[0, 1] > 0.95
+
+
+def test_an_mp4(tmp_path):
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    folder = write_generator(tmp_path / "g")
+    film(folder, tmp_path / "w.mp4", frames=10, columns=2, fps=20)
+    frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "w.mp4"))
+    assert frames == 10 and seconds == pytest.approx(0.5, abs=0.1)
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_mp4_without_its_package(tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="needs the package imageio-ffmpeg"):
+        film(tmp_path, tmp_path / "w.mp4")
+
+
+def test_an_interrupted_walk_leaves_what_was_there(tmp_path):
+    folder, out = write_generator(tmp_path / "g"), tmp_path / "w.gif"
+    out.write_bytes(b"earlier")
+    with pytest.raises(Interrupted, match="frame 3 of 6"):
+        film(folder, out, progress=StopAfter(4))
+    assert out.read_bytes() == b"earlier"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["g", "w.gif"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"out": "w.avi"}, r"found the ending \.avi, expected \.gif or \.mp4"),
+        ({"seeds": range(3), "columns": 2}, "3 seeds cannot be shared out evenly among 2 walks"),
+        ({"seeds": range(9)}, "--frames 6: fewer than the 9 seeds of a walk"),
+        ({"settings": SampleSettings(noise="random")}, "would flicker"),
+    ],
+)
+def test_walks_that_cannot_be(tmp_path, options, message):
+    options = dict(options)
+    out = tmp_path / options.pop("out", "w.gif")
+    with pytest.raises(ConfigError, match=message):
+        film(tmp_path, out, **options)
