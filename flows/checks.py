@@ -53,7 +53,7 @@ def check_images_suffice(config: PipelineConfig, last: str) -> None:
             "`vesselforge generator train`, `sample` or `score`, or a dataset with masks "
             "(data.name: paired)"
         )
-    if last == "scores" and config.score.features == "teacher":
+    if last == "scores" and config.score.needs_teacher:
         raise DataError(
             "score.features: teacher needs a segmenter, and data.name: images has no vessel masks "
             "to teach one; set score.features: random, inception or torchscript"

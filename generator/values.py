@@ -9,12 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from configs.errors import DataError
-from data.channels import Channels, Pixels, eight_bit, named
+from data.channels import Pixels
 
 
 def to_network(views: Pixels, device: torch.device) -> Tensor:
@@ -39,22 +37,6 @@ def to_uint16(images: Tensor) -> Tensor:
 def to_pixels(images: Tensor, bits: int) -> Tensor:
     """Map [-1, 1] to `Channels.bits`, the depth of the files that the generator learnt from."""
     return to_uint16(images) if bits == 16 else to_uint8(images)
-
-
-def seen_as_rgb(images: Pixels, channels: Channels) -> NDArray[np.uint8]:
-    """Return `[N, 3, H, W]` uint8 of views or samples `[N, C, H, W]`, for metrics and pictures.
-
-    Grey is repeated, premultiplied colour lies on black, a mask is left out. Raises DataError for
-    channels that are neither grey nor colour.
-    """
-    if channels.kind == "rgb+mask" or channels.alpha:
-        images = images[:, :-1]
-    if images.shape[1] not in (1, 3):
-        raise DataError(
-            f"generator.channels: native: {named(channels.count, channels.bits, channels.alpha)} "
-            "cannot be shown in colour, which scores and pictures need"
-        )
-    return np.repeat(eight_bit(images), 3 if images.shape[1] == 1 else 1, axis=1)
 
 
 def restore(image: Pixels, native_size: Sequence[int] | None) -> Pixels:

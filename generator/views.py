@@ -38,15 +38,7 @@ from data.imageset import (
     read_index,
 )
 from data.splits import TRAIN
-from generator.values import (
-    resized,
-    restore,
-    seen_as_rgb,
-    to_network,
-    to_pixels,
-    to_uint8,
-    to_uint16,
-)
+from generator.values import resized, restore, to_network, to_pixels, to_uint8, to_uint16
 
 Presentation = Literal["full", "patch"]
 MIN_FOV_SHARE = 0.9
@@ -290,6 +282,6 @@ def _places(
 
 
 __all__ = [
-    "Presentation", "Shown", "Views", "load_views", "resized", "restore", "seen_as_rgb",
-    "to_network", "to_pixels", "to_uint8", "to_uint16",
+    "Presentation", "Shown", "Views", "load_views", "restore", "to_network", "to_pixels",
+    "to_uint8", "to_uint16",
 ]  # fmt: skip

@@ -29,7 +29,6 @@ from data.splits import TRAIN
 from generator.values import (
     resized,
     restore,
-    seen_as_rgb,
     to_network,
     to_pixels,
     to_uint8,
@@ -237,17 +236,6 @@ def test_samples_are_written_and_read(tmp_path: Path, channels: Channels) -> Non
         assert target is not None
         assert np.array_equal(target, (pixels[..., 3] > 127).astype(np.float32))
     assert Channels(**channels.to_json()) == channels
-
-
-def test_what_metrics_are_shown() -> None:
-    images = RNG.integers(0, 65536, (2, 4, 6, 6), dtype=np.uint16)
-    eight = (images // 257).astype(np.uint8)
-    assert np.array_equal(seen_as_rgb(images, Channels("native", 4, 16, True)), eight[:, :3])
-    assert np.array_equal(seen_as_rgb(eight, Channels("rgb+mask", 4)), eight[:, :3])
-    grey = seen_as_rgb(eight[:, :1], Channels("grey", 1))
-    assert np.array_equal(grey, np.repeat(eight[:, :1], 3, axis=1))
-    with pytest.raises(DataError, match="4 channels, 8 bit cannot be shown in colour"):
-        seen_as_rgb(eight, Channels("native", 4))
 
 
 def test_an_image_under_a_wrong_suffix_is_a_mistake(tmp_path: Path) -> None:
