@@ -114,7 +114,8 @@ def given_up(settings: GeneratorSettings, trouble: Trouble, best: str) -> Traini
     """
     gamma = Schedule.of(settings, continued=False).r1_gamma
     augment = "" if settings.augment == "ada" else f" (now {settings.augment})"
-    often = f" after {settings.rollbacks} rollbacks" if settings.rollbacks else ""
+    count = settings.rollbacks
+    often = f" after {count} rollback{'s' if count > 1 else ''}" if count else ""
     return TrainingError(
         f"generator: at step {trouble.step}{often}, {trouble.reason}; lower generator.lr (now "
         f"{settings.lr:g}), raise generator.r1_gamma (now {gamma:g}; 2 to 10 times is usual) or "
