@@ -40,8 +40,8 @@ class Channels:
 
 
 def named(count: int, bits: int, alpha: bool) -> str:
-    """Return what people call such an image: `RGB, 8 bit`, `5 channels, 16 bit`."""
-    return f"{NAMES.get((count, alpha), f'{count} channels')}, {bits} bit"
+    """Return what people call such an image: `RGB 8-bit`, `5 channels 16-bit`."""
+    return f"{NAMES.get((count, alpha), f'{count} channels')} {bits}-bit"
 
 
 def bits_of(pixels: Pixels) -> Literal[8, 16]:

@@ -318,6 +318,6 @@ def test_alpha_is_premultiplied_and_taken_out_again() -> None:
 
 
 def test_channels_without_a_meaning_are_not_colour() -> None:
-    with pytest.raises(DataError, match=r"b\.tif: found 5 channels, 8 bit.*native"):
+    with pytest.raises(DataError, match=r"b\.tif: found 5 channels 8-bit.*native"):
         as_rgb(np.zeros((2, 2, 5), np.uint8), False, "b.tif")
-    assert named(4, 16, True) == "RGBA, 16 bit"
+    assert named(4, 16, True) == "RGBA 16-bit"

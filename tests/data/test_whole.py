@@ -215,20 +215,20 @@ def test_mixed_kinds_are_counted_with_a_way_out(tmp_path: Path) -> None:
     report = check(folder(tmp_path))
     assert report.errors == []
     (said,) = sentences(report, "warning")
-    assert "7 of RGB, 8 bit (" in said
+    assert "7 of RGB 8-bit (" in said
     assert "4.png and 2 more)" in said
-    assert f"1 of grey, 8 bit ({tmp_path / 'grey.png'})" in said
-    assert "1 of RGBA, 16 bit" in said
+    assert f"1 of grey 8-bit ({tmp_path / 'grey.png'})" in said
+    assert "1 of RGBA 16-bit" in said
     assert "generator.channels: rgb or grey converts them" in said
     kinds_found = {mode for line in report.splits() for mode in line.get("channels", ())}
-    assert kinds_found == {"RGB, 8 bit", "grey, 8 bit", "RGBA, 16 bit"}
+    assert kinds_found == {"RGB 8-bit", "grey 8-bit", "RGBA 16-bit"}
 
 
 def test_what_no_setting_can_mix_is_an_error(tmp_path: Path) -> None:
     put(tmp_path / "rgb.png", random())
     put(tmp_path / "five.tif", random(5))
     (error,) = sentences(check(folder(tmp_path, validation_share=0)), "error")
-    assert error.startswith(f"{tmp_path / 'five.tif'}: found 5 channels, 8 bit")
+    assert error.startswith(f"{tmp_path / 'five.tif'}: found 5 channels 8-bit")
     (tmp_path / "rgb.png").unlink()
     (said,) = [str(p) for p in check(folder(tmp_path, validation_share=0)).problems]
     assert "only generator.channels: native" in said

@@ -1,4 +1,4 @@
-"""Views and samples of any channels: RGB, grey, alpha, a mask beside the image, 16 bits, labels."""
+"""Views and samples of any channels: RGB, grey, alpha, a mask beside the image 16-bits, labels."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_mixed_channels_need_a_conversion(tmp_path: Path) -> None:
     image_set(tmp_path, (3, 8, False), (1, 8, False), (3, 8, False), (4, 16, True))
     with pytest.raises(DataError) as caught:
         load_views(tmp_path, "patch", 4, "native")
-    assert "2 of RGB, 8 bit (image0, image2); 1 of grey, 8 bit (image1)" in str(caught.value)
+    assert "2 of RGB 8-bit (image0, image2); 1 of grey 8-bit (image1)" in str(caught.value)
     assert "choose rgb or grey" in str(caught.value)
     views = load_views(tmp_path, "patch", 4, "rgb")
     assert views.channels == Channels("rgb", 3, 16)
