@@ -56,7 +56,8 @@ def convolve(
     if groups == 1:  # once here instead of in every kernel, forward and backward
         weight = weight.contiguous(memory_format=_layout(x))
     learns = x.requires_grad or weight.requires_grad or (bias is not None and bias.requires_grad)
-    if not (learns and torch.is_grad_enabled()):  # so that exporters see an ordinary convolution
+    # Exporters and compilers, which know no second derivative, see an ordinary convolution.
+    if not (learns and torch.is_grad_enabled()) or torch.compiler.is_compiling():
         return _run(x, weight, bias, geometry)
     result: Tensor = _Convolve.apply(x, weight, bias, geometry)
     return result

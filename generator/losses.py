@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from generator.augment import AugmentPipe
+from generator.compiling import compiled
 from generator.networks import Discriminator, Generator
 from generator.shares import Share, Split
 
@@ -35,6 +36,7 @@ class AdversarialLoss:
 
     dtype: of the features in the two main losses (bfloat16: faster). The penalties, which square
     small gradients, and all that is stored stay in float32.
+    compile: run the networks of the main losses through torch.compile (see `compiling`).
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class AdversarialLoss:
         noise_mode: str = "random",
         split: Split | None = None,
         dtype: torch.dtype | None = None,
+        compile: bool = False,
     ) -> None:
         self.generator = generator
         self.discriminator = discriminator
@@ -60,6 +63,10 @@ class AdversarialLoss:
         self.noise_mode = noise_mode
         self.split = split or Split()
         self.dtype = dtype
+        # The main losses' own ways to run the networks: PyTorch compiles for one derivative only.
+        compiles = compiled if compile else lambda network: network
+        self._synthesis = compiles(generator.synthesis)
+        self._discriminator = compiles(discriminator)
         self.pl_mean = torch.zeros([], device=next(generator.parameters()).device)
 
     def generator_main(
@@ -69,8 +76,8 @@ class AdversarialLoss:
         self._train(self.generator)
         found = []
         for share, first in _rounds(self.split.rounds(z.shape[0]), seed):
-            images, _ = self._generate(z, c, share, first, self.dtype)
-            logits = self._judge(images, c, share, self.dtype)
+            images, _ = self._generate(z, c, share, first, main=True)
+            logits = self._judge(images, c, share, main=True)
             loss = F.softplus(-logits)
             _descend(loss, gain, share)
             found.append({"scores_fake": logits.detach(), "loss_g": loss.detach()})
@@ -131,11 +138,11 @@ class AdversarialLoss:
         found = []
         for share, first in _rounds(self.split.rounds(z.shape[0]), seed):
             with torch.no_grad():
-                images, _ = self._generate(z, c, share, first, self.dtype)
-            fake = self._judge(images, c, share, self.dtype)
+                images, _ = self._generate(z, c, share, first, main=True)
+            fake = self._judge(images, c, share, main=True)
             loss_fake = F.softplus(fake)
             _descend(loss_fake, gain, share)  # at once: its graph is freed before the next
-            logits = self._judge(share.cut(real), real_c, share, self.dtype)
+            logits = self._judge(share.cut(real), real_c, share, main=True)
             loss_real = F.softplus(-logits)
             _descend(loss_real, gain, share)
             loss = loss_fake.detach() + loss_real.detach()
@@ -185,18 +192,13 @@ class AdversarialLoss:
         return ws
 
     def _generate(
-        self,
-        z: Tensor,
-        c: Tensor | None,
-        share: Share,
-        first: bool,
-        dtype: torch.dtype | None = None,
+        self, z: Tensor, c: Tensor | None, share: Share, first: bool, main: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Return a share's images and their ws."""
+        """Return a share's images and their ws; `main`: fast, to be differentiated once."""
         ws = share.cut(self._latents(z, c, first))
-        images: Tensor = self.generator.synthesis(
-            ws, noise_mode=self.noise_mode, randn=share.randn, dtype=dtype
-        )
+        synthesis = self._synthesis if main else self.generator.synthesis
+        dtype = self.dtype if main else None
+        images: Tensor = synthesis(ws, noise_mode=self.noise_mode, randn=share.randn, dtype=dtype)
         return images, ws
 
     def _lengths(
@@ -209,15 +211,13 @@ class AdversarialLoss:
         (jacobian,) = torch.autograd.grad((images * y).sum(), ws, create_graph=graph)
         return jacobian.square().sum(dim=2).mean(dim=1).sqrt(), images
 
-    def _judge(
-        self, images: Tensor, c: Tensor | None, share: Share, dtype: torch.dtype | None = None
-    ) -> Tensor:
+    def _judge(self, images: Tensor, c: Tensor | None, share: Share, main: bool = False) -> Tensor:
         """Return the logits of a share's images; `c` is that of the whole batch."""
         if self.augment is not None:
             images = self.augment(images, share=share)
-        logits: Tensor = self.discriminator(
-            images, None if c is None else share.cut(c), dtype=dtype
-        )
+        discriminator = self._discriminator if main else self.discriminator
+        dtype = self.dtype if main else None
+        logits: Tensor = discriminator(images, None if c is None else share.cut(c), dtype=dtype)
         return logits
 
 

@@ -83,6 +83,7 @@ class Trainer:
             pl_weight=settings.path_length_weight,
             split=split,
             dtype=torch.bfloat16 if settings.precision == "bfloat16" else None,
+            compile=settings.compile,
         )
         self.step = 0
         self.r_t = 0.0
