@@ -55,5 +55,7 @@ def _went_back(log: Rows, unit: str) -> str:
     for row in log:
         if "rollback" in row and number(row.get(unit)) is not None:
             reason = str(row.get("reason") or "it failed").rstrip(".")
-            told.append(f" At step {row.get('from_step')} ({reason}) it went back to {row[unit]:g} {unit}")
+            told.append(
+                f" At step {row.get('from_step')} ({reason}) it went back to {row[unit]:g} {unit}"
+            )
     return f"{';'.join(told)}." if told else ""

@@ -17,14 +17,12 @@ import torch
 from generator_helpers import StopAfter, as_artifact, content, parity, tiny, write_image_set
 from PIL import Image
 
-import generator.start
-import generator.training
-from configs.errors import CheckpointError, TrainingError
+from configs.errors import CheckpointError
 from configs.settings import GeneratorSettings
 from data.checkpoints import load_tensors
+from data.log import read_log
 from data.progress import Interrupted, Progress
 from data.store import SCRATCH
-from generator.checkpoint import OfficialNetwork, OfficialSnapshot
 from generator.models import load_discriminator, load_generator
 from generator.networks import Discriminator, Generator
 from generator.trainer import Schedule, Trainer, ema_beta, lazy_adam
@@ -52,19 +50,30 @@ def test_what_a_training_leaves(trained):
         "generator.safetensors", "discriminator.safetensors", "training.safetensors",
         "generator.json", "metrics.json", "log.jsonl", "reals.png",
         "grid-000004.png", "grid-000006.png",
-    }  # fmt: skip
+    } | {kept_beside_the_delivered(trained)}  # fmt: skip
     generator, description = load_generator(trained)
     assert generator.img_resolution == description["resolution"] == 16
     assert description["native_size"] is None
     assert load_discriminator(trained)(torch.zeros(2, 3, 16, 16)).shape == (2, 1)
-    entry = json.loads((trained / "log.jsonl").read_text().splitlines()[-1])
-    assert entry["step"] == 6
-    assert {"loss_g", "loss_d", "scores_real", "r1_penalty", "path_length", "p"} <= set(entry)
+    log = list(read_log(trained))
+    assert [entry["step"] for entry in log] == [2, 4, 4, 6, 6]  # ticks, and snapshots at 4 and 6
+    assert {"loss_g", "loss_d", "scores_real", "p", "r_t"} <= set(log[3])
+    assert {"r1_penalty", "path_length"} <= set(log[0])
+    assert {"kid_mean", "kid_std", "diversity", "logit_gap"} <= set(log[4])
+    assert "kid_floor_mean" in log[2]
+    assert not any("second" in name or "time" in name for entry in log for name in entry)
     assert Image.open(trained / "grid-000006.png").size == (8 * 16, 4 * 16)
     average, current = (
         load_tensors(trained / f"{n}.safetensors")[0] for n in ("generator", "training")
     )
     assert not torch.equal(average["synthesis.b4.const"], current["synthesis.b4.const"])
+
+
+def kept_beside_the_delivered(folder: Path) -> str:
+    """The file of the one of two snapshots that is not generator.safetensors."""
+    snapshots = json.loads((folder / "generator.json").read_text())["snapshots"]
+    (other,) = {s["file"] for s in snapshots} - {"generator.safetensors"}
+    return other
 
 
 @pytest.mark.parametrize("stops", [[3], [1, 2, 1]])
@@ -84,7 +93,8 @@ def test_another_seed_is_another_training(images, trained, tmp_path):
 def test_a_torn_log_line_is_cut(images, trained, tmp_path):
     with pytest.raises(Interrupted):
         train(tiny(), images, tmp_path, StopAfter(3))
-    (tmp_path / "log.jsonl").write_text('{"step": 99}\n{"ste')
+    with (tmp_path / "log.jsonl").open("a") as stream:
+        stream.write('{"step": 4}\n{"ste')
     train(tiny(), images, tmp_path, Progress())
     assert content(tmp_path) == content(trained)
 
@@ -115,7 +125,7 @@ def test_kill_9_changes_nothing(images, tmp_path):
             "OMP_NUM_THREADS": threads,
         },
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not any(killed.glob(f"{SCRATCH}/step-*[5-9].sha256")):
         assert child.poll() is None
         assert time.monotonic() < deadline
@@ -128,21 +138,6 @@ def test_kill_9_changes_nothing(images, tmp_path):
     assert content(killed) == content(whole)
 
 
-def test_a_loss_that_is_no_number_stops_with_advice(images, tmp_path, monkeypatch):
-    real = generator.training.to_network
-    calls = []
-
-    def poisoned(views, device):
-        calls.append(1)
-        return real(views, device) * (float("nan") if len(calls) == 4 else 1)
-
-    monkeypatch.setattr(generator.training, "to_network", poisoned)
-    with pytest.raises(TrainingError, match=r"step 3; lower generator\.lr"):
-        train(tiny(), images, tmp_path, Progress())
-    tensors, _ = load_tensors(max((tmp_path / SCRATCH).glob("*.safetensors")))
-    assert all(t.isfinite().all() for t in tensors.values())  # what was saved is still good
-
-
 @pytest.mark.parametrize("augment", ["none", "fixed"])
 def test_other_ways_to_train(images, tmp_path, augment):
     settings = tiny(
@@ -150,6 +145,7 @@ def test_other_ways_to_train(images, tmp_path, augment):
     )
     train(settings, images, tmp_path, Progress())
     _, description = load_generator(tmp_path)
+    assert description["scored_by"]["reals"] == 5  # whole images are not shown twice
     assert description["native_size"] == [40, 40]
     assert description["training"]["p"] == pytest.approx({"none": 0, "fixed": 0.3}[augment])
     assert Image.open(tmp_path / "fov.png").size == (40, 40)
@@ -178,63 +174,8 @@ def test_going_on_from_an_earlier_training(images, trained, tmp_path):
     before = load_tensors(trained / "training.safetensors")[0]["synthesis.b16.conv1.weight"]
     after = load_tensors(tmp_path / "training.safetensors")[0]["synthesis.b16.conv1.weight"]
     assert 0 < (after - before).abs().max() < 0.1
-    with pytest.raises(CheckpointError, match="channel_max is 9 here and was 8"):
+    with pytest.raises(CheckpointError, match=r"generator\.channel_base: 128, .*_max: 8"):
         train(tiny(channel_max=9), inputs, tmp_path / "other", Progress())
-
-
-def official(settings: GeneratorSettings, **changes) -> OfficialSnapshot:
-    kwargs_g, kwargs_d = generator.start.network_kwargs(settings.model_copy(update=changes))
-    kwargs_g["synthesis_kwargs"]["conv_clamp"] = 256
-    torch.manual_seed(0)
-    networks = [
-        OfficialNetwork(type(n).__name__, k, dict(n.state_dict()), "ada")
-        for n, k in (
-            (Generator(**kwargs_g), kwargs_g),
-            (Discriminator(**kwargs_d), kwargs_d),
-            (Generator(**kwargs_g), kwargs_g),
-        )
-    ]
-    return OfficialSnapshot(*networks, None, None, sha256="0" * 64, origin="a test")
-
-
-def test_starting_from_an_official_snapshot(images, tmp_path, monkeypatch):
-    settings = tiny(steps=1, lr=1e-9, start_from=Path("some.pkl"))
-    snapshot = official(settings)
-    del snapshot.D.tensors["b16.fromrgb.bias"]
-    snapshot.D.tensors["b16.fromrgb.weight"] = torch.zeros(8, 1, 1, 1)
-    snapshot.D.tensors["b99.conv"] = torch.zeros(1)
-    monkeypatch.setattr(generator.start, "load_official", lambda path: snapshot)
-    progress = StopAfter(99)
-    train(settings, images, tmp_path, progress)
-    table = "\n".join(progress.lines)
-    total = len(snapshot.G.tensors)
-    assert f"G: {total} of {total} tensors loaded" in table
-    assert "D: missing in the file, starts from random weights: b16.fromrgb.bias" in table
-    assert "b16.fromrgb.weight ([8, 1, 1, 1] there, [8, 3, 1, 1] here)" in table
-    assert "D: not used: b99.conv" in table
-    saved, description = load_generator(tmp_path)
-    assert description["generator"]["synthesis_kwargs"]["conv_clamp"] == 256
-    assert description["provenance"]["origin"] == "a test"
-    const = snapshot.G_ema.tensors["synthesis.b4.const"]
-    assert torch.allclose(saved.synthesis.b4.const, const, atol=0.05)
-
-
-@pytest.mark.parametrize(
-    ("changes", "advice"),
-    [
-        ({"resolution": 32}, "generator.resolution: 32"),
-        ({"mapping_layers": 2}, "generator.mapping_layers: 2"),
-        ({"latent": 16}, "generator.latent: 16"),
-        ({"channel_base": 64}, "generator.channel_base: 64"),
-    ],
-)
-def test_an_official_snapshot_of_another_shape(images, tmp_path, monkeypatch, changes, advice):
-    settings = tiny(start_from=Path("some.pkl"))
-    monkeypatch.setattr(
-        generator.start, "load_official", lambda path: official(settings, **changes)
-    )
-    with pytest.raises(CheckpointError, match=advice):
-        train(settings, images, tmp_path, Progress())
 
 
 def test_adam_is_corrected_for_lazy_penalties():

@@ -1,0 +1,361 @@
+"""Snapshots, retention, collapse and divergence: what a training does about itself."""
+
+from __future__ import annotations
+
+import errno
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from generator_helpers import StopAfter, content, tiny, write_image_set
+
+import generator.training
+from configs.errors import TrainingError
+from data.checkpoints import load_tensors
+from data.log import read_log
+from data.progress import Interrupted, Progress
+from data.store import SCRATCH
+from generator.health import WARM_UP, calmer, collapsed, symptoms
+from generator.models import load_generator
+from generator.snapshots import Course, Scorer, Snapshot, ranked, retained
+from generator.trainer import Schedule, Trainer
+from generator.training import train
+
+FLOOR = (0.001, 0.0005)
+HEALTHY = Snapshot(10, 0.1, 10, scored=True, kid=(0.02, 0.002), diversity=0.8, gap=3.0)
+
+
+SETTLED = [
+    replace(HEALTHY, step=10 - i, kid=(0.02 + i / 100, 0.002)) for i in range(WARM_UP, -1, -1)
+]
+"""Enough snapshots for the next one to be judged."""
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return {"images": write_image_set(tmp_path_factory.mktemp("images"))}
+
+
+# Symptoms.
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("diversity", {"diversity": 0.45}),
+        ("kid", {"kid": (0.06, 0.005)}),
+        ("gap", {"gap": 80.0}),
+    ],
+)
+def test_a_symptom_that_lasts_is_a_collapse(name, change):
+    history, needed = list(SETTLED), {"diversity": 2, "kid": 3, "gap": 2}[name]
+    for i in range(1, needed + 1):
+        taken = replace(HEALTHY, step=10 + i, **change)
+        words = symptoms(history, taken, FLOOR)
+        assert list(words) == [name]
+        history.append(replace(taken, symptoms=tuple(words)))
+        trouble = collapsed(history, words)
+        assert (trouble is not None) == (i == needed)
+    assert trouble.step == 10 + needed
+    assert ranked(history)[0] == HEALTHY
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"diversity": 0.6},  # lower than it was, yet not narrow
+        {"kid": (0.07, 0.012)},  # far up, within its error bars
+        {"kid": (0.04, 0.001)},  # clearly up, not far
+        {"gap": 40.0},  # wide, as on small sets without augmentation
+    ],
+)
+def test_ups_and_downs_are_no_collapse(change):
+    assert symptoms(SETTLED, replace(HEALTHY, step=11, **change), FLOOR) == {}
+
+
+def test_the_first_snapshots_are_not_judged():
+    narrow = replace(HEALTHY, diversity=0.01, gap=99.0, kid=(5.0, 0.1))
+    for count in range(WARM_UP + 1):
+        assert symptoms(SETTLED[:count], narrow, FLOOR) == {}
+    assert list(symptoms(SETTLED, narrow, FLOOR)) == ["diversity", "kid", "gap"]
+
+
+def test_kid_at_its_floor_may_double_by_chance():
+    lucky = replace(HEALTHY, kid=(0.0001, 0.0001))
+    assert symptoms([*SETTLED, lucky], replace(HEALTHY, kid=(0.0025, 0.0003)), FLOOR) == {}
+
+
+def test_scores_that_are_no_numbers_are_trouble_at_once():
+    taken = replace(HEALTHY, step=11, gap=float("nan"))
+    words = symptoms([HEALTHY], taken, FLOOR)
+    taken = replace(taken, symptoms=tuple(words))
+    assert collapsed([HEALTHY, taken], words).step == 11
+
+
+# Retention.
+
+
+def test_what_was_let_go_does_not_come_back():
+    kids = (0.9, 0.8, 0.5, 0.3, 0.2)
+    history = []
+    for i, value in enumerate(kids, start=1):
+        history = retained([*history, replace(HEALTHY, step=i, kid=(value, 0.01))], 2)
+    assert [s.step for s in history if s.kept] == [4, 5]
+    assert [s.step for s in retained(history[:4], 2) if s.kept] == [4]  # as after a rollback
+
+
+def test_without_scores_the_newest_are_the_best():
+    history = [Snapshot(step, step / 10, step) for step in (1, 2, 3)]
+    assert [s.step for s in ranked(history)] == [3, 2, 1]
+
+
+def test_a_course_survives_json():
+    course = Course(7, 3, [HEALTHY, Snapshot(11, 0.11, 11)], [{"from_step": 5, "step": 0}])
+    again = Course.unpack(json.loads(json.dumps(course.pack(), allow_nan=False)))
+    assert again.snapshots[0] == HEALTHY
+    assert again.pack() == course.pack()
+
+
+def snapshots_of(folder: Path) -> list[dict]:
+    return json.loads((folder / "generator.json").read_text())["snapshots"]
+
+
+@pytest.mark.parametrize("deliver", ["best", "last"])
+def test_the_best_are_kept_and_one_is_delivered(images, tmp_path, monkeypatch, deliver):
+    kids = {2: 0.5, 4: 0.1, 6: 0.4, 8: 0.2, 10: 0.3}
+    weights, most = {}, []
+
+    def take(self, trainer, clock):
+        names = {"average": trainer.average, "current": trainer.generator}
+        for name, network in names.items():
+            state = {k: t.clone() for k, t in network.state_dict().items()}
+            weights[trainer.step, name] = state
+        most.append(len(list(tmp_path.glob("snapshot-*"))))
+        return replace(HEALTHY, step=trainer.step, clock=clock, kid=(kids[trainer.step], 0.01))
+
+    monkeypatch.setattr(Scorer, "take", take)
+    settings = tiny(10, snapshot_kimg=0.008, keep_best=2, deliver=deliver)
+    train(settings, images, tmp_path, Progress())
+    delivered = {"best": 4, "last": 10}[deliver]
+    kept = {s["step"]: s["file"] for s in snapshots_of(tmp_path) if s["file"]}
+    assert list(kept) == sorted({4, 8, delivered})
+    assert kept[delivered] == "generator.safetensors"
+    on_disk = {p.name for p in tmp_path.glob("*.safetensors")}
+    assert on_disk == {*kept.values(), "training.safetensors", "discriminator.safetensors"}
+    for step, file in kept.items():
+        assert_same(load_tensors(tmp_path / file)[0], weights[step, "average"])
+    current = load_tensors(tmp_path / "training.safetensors")[0]
+    assert_same(current, weights[delivered, "current"])
+    assert max(most) <= 3  # two of the checkpoint before, one of the newest
+    _, description = load_generator(tmp_path)
+    assert description["delivered"]["kid_mean"] == kids[delivered]
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(t, expected[name]) for name, t in found.items())
+
+
+def test_snapshots_without_scores(images, tmp_path):
+    train(tiny(8, snapshot_images=0, keep_best=1), images, tmp_path, Progress())
+    (first, last) = snapshots_of(tmp_path)
+    assert (first["file"], last["file"]) == (None, "generator.safetensors")
+    assert "kid_mean" not in last
+    assert all("loss_g" in entry for entry in read_log(tmp_path))
+
+
+# Rollback.
+
+
+def poisoned_at(monkeypatch, step, seed):
+    """Make the real images of one step of the training with that seed no numbers."""
+    real = Trainer.advance
+
+    def advance(self, images, *labels):
+        poison = float("nan") if (self.step, self.settings.seed) == (step, seed) else 1.0
+        real(self, images * poison, *labels)
+
+    monkeypatch.setattr(Trainer, "advance", advance)
+
+
+class Lines(Progress):
+    def __init__(self):
+        self.lines = []
+        self.figures = {}
+
+    def message(self, text):
+        self.lines.append(text)
+
+    def update(self, done, total, unit="", **stats):
+        self.figures |= stats
+
+
+@pytest.fixture(scope="module")
+def rolled_back(images, tmp_path_factory):
+    """A training of eight steps whose sixth failed, after a snapshot at the fourth."""
+    out, progress = tmp_path_factory.mktemp("rolled"), Lines()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        poisoned_at(monkeypatch, 5, 0)
+        train(tiny(8), images, out, progress)
+    return out, progress
+
+
+def test_a_divergence_goes_back_to_the_best_snapshot(rolled_back):
+    out, progress = rolled_back
+    (line,) = (text for text in progress.lines if "rollback" in text)
+    assert "step 5, the loss is no longer a finite number; going back to step 4" in line
+    assert {"s_per_kimg", "GiB", "bookkeeping", "p", "r_t", "kid", "loss_d"} <= set(
+        progress.figures
+    )
+    assert progress.figures["GiB"] > 0.05
+    log = list(read_log(out))
+    (mark,) = (entry for entry in log if "rollback" in entry)
+    assert (mark["step"], mark["from_step"], mark["rollback"]) == (4, 5, 1)
+    assert [entry["step"] for entry in log] == [2, 4, 4, 4, 6, 8, 8]
+    description = json.loads((out / "generator.json").read_text())
+    before = Schedule.of(tiny(8), continued=False)
+    assert description["training"]["lr"] == mark["lr"] == 0.00125
+    assert description["training"]["r1_gamma"] == mark["r1_gamma"] == 2 * before.r1_gamma
+    assert description["training"]["rollbacks"][0]["from_step"] == 5
+    assert [s["step"] for s in description["snapshots"]] == [4, 8]
+
+
+class Killed(BaseException):
+    """Nothing catches it, as nothing catches kill -9."""
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_killed_around_every_checkpoint(images, rolled_back, tmp_path, monkeypatch, after):
+    poisoned_at(monkeypatch, 5, 0)
+    real, saves = generator.training.save_checkpoint, []
+
+    def save(*arguments):
+        if not after and len(saves) % 2:  # every second one is not written any more
+            saves.append(0)
+            raise Killed
+        real(*arguments)
+        saves.append(1)
+        if after:
+            raise Killed
+
+    monkeypatch.setattr(generator.training, "save_checkpoint", save)
+    for _ in range(20):
+        try:
+            train(tiny(8, checkpoint_every=1), images, tmp_path, Progress())
+            break
+        except Killed:
+            assert not (tmp_path / "generator.json").exists()
+    assert len(saves) > 8
+    assert content(tmp_path) == content(rolled_back[0])
+
+
+def test_stopped_before_and_after_a_rollback(images, rolled_back, tmp_path, monkeypatch):
+    poisoned_at(monkeypatch, 5, 0)
+    for looks in (5, 1, 1, 2):
+        with pytest.raises(Interrupted):
+            train(tiny(8), images, tmp_path, StopAfter(looks))
+    train(tiny(8), images, tmp_path, Progress())
+    assert content(tmp_path) == content(rolled_back[0])
+
+
+def test_a_full_disk_while_a_snapshot_is_saved(images, rolled_back, tmp_path, monkeypatch):
+    poisoned_at(monkeypatch, 5, 0)
+    with monkeypatch.context() as full:
+
+        def save_tensors(path, *_):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+        full.setattr(generator.training, "save_tensors", save_tensors)
+        with pytest.raises(OSError, match="No space left"):
+            train(tiny(8), images, tmp_path, Progress())
+    train(tiny(8), images, tmp_path, Progress())
+    assert content(tmp_path) == content(rolled_back[0])
+
+
+def test_a_real_divergence_ends_with_advice(images, tmp_path):
+    progress = Lines()
+    settings = tiny(20, rollbacks=1, snapshot_kimg=1.0, augment="none")
+    settings = settings.model_copy(update={"lr": 1e6})  # no file could say so
+    with pytest.raises(TrainingError) as caught:
+        train(settings, images, tmp_path, progress)
+    text = str(caught.value)
+    for word in (
+        "after 1 rollback,",
+        "lr (now 500000)",
+        "r1_gamma (now",
+        "batch",
+        "augment: ada (now",
+    ):
+        assert word in text
+    assert "freeze_d" in text and "more images" in text and "no snapshot yet" in text
+    (line,) = (text for text in progress.lines if "rollback" in text)
+    assert "going back to step 0" in line
+    (saved,) = (tmp_path / SCRATCH).glob("step-*.safetensors")  # of the rollback, nothing worse
+    assert all(t.isfinite().all() for t in load_tensors(saved)[0].values())
+
+
+def test_two_processes_go_back_together(images, tmp_path):
+    progress = Lines()
+    settings = tiny(6, processes=2, mbstd_group=2, r1_gamma=1e300, rollbacks=1)
+    with pytest.raises(TrainingError, match="after 1 rollback, the loss is no longer"):
+        train(settings, images, tmp_path, progress)
+    assert sum("rollback 1 of at most 1" in text for text in progress.lines) == 1
+
+
+def test_a_collapse_goes_back_before_it(images, tmp_path, monkeypatch):
+    narrow = {10: 0.3, 12: 0.2}
+
+    def take(self, trainer, clock):
+        diversity = narrow.get(trainer.step, 0.8) if trainer.settings.seed == 0 else 0.8
+        kid = 0.04 - trainer.step / 1000  # falling, but to be narrow is not to be the best
+        taken = replace(HEALTHY, step=trainer.step, clock=clock, kid=(kid, 0.01))
+        return replace(taken, diversity=diversity)
+
+    monkeypatch.setattr(Scorer, "take", take)
+    progress = Lines()
+    train(tiny(14, snapshot_kimg=0.008), images, tmp_path, progress)
+    (line,) = (text for text in progress.lines if "rollback" in text)
+    assert "at step 12, collapsed: its samples are only 0.20 times as diverse" in line
+    assert "going back to step 8" in line
+    assert [s["step"] for s in snapshots_of(tmp_path)] == [2, 4, 6, 8, 10, 12, 14]
+    assert all(s["diversity"] == 0.8 for s in snapshots_of(tmp_path))
+
+
+def test_calmer_settings():
+    settings = tiny(r1_gamma=3.0)
+    once, twice = calmer(settings, 1), calmer(settings, 2)
+    assert calmer(settings, 0) is settings
+    assert (once.lr, once.r1_gamma) == (settings.lr / 2, 6.0)
+    assert (twice.lr, twice.r1_gamma) == (settings.lr / 4, 12.0)
+    assert len({settings.seed, once.seed, twice.seed}) == 3
+
+
+# Memory.
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB"),
+        MemoryError("Unable to allocate 9.00 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_too_little_memory(images, tmp_path, monkeypatch, error):
+    def advance(self, *_):
+        raise error
+
+    monkeypatch.setattr(Trainer, "advance", advance)
+    with pytest.raises(TrainingError, match=r"micro_batch \(now 4; .*batch \(now 4\).*bfloat16"):
+        train(tiny(), images, tmp_path, Progress())
+
+
+def test_other_errors_are_not_about_memory(images, tmp_path, monkeypatch):
+    def advance(self, *_):
+        raise RuntimeError("shape mismatch")
+
+    monkeypatch.setattr(Trainer, "advance", advance)
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        train(tiny(), images, tmp_path, Progress())
