@@ -98,8 +98,8 @@ class GeneratorSettings(Settings):
     # Start
     start_from: Path | None = operational(
         None,
-        description="official .pkl or converted .safetensors to start from (its content, not its "
-        "path, is identity)",
+        description="trained networks to start from: an official .pkl, the folder of a generator, "
+        "or an exported .safetensors (its content, not its path, is identity)",
     )
     adapt: bool = Field(
         False,

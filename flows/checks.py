@@ -29,20 +29,35 @@ def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> 
 
     load_settings(config.data)
     named = {
-        "generator.start_from": config.generator.start_from,
         "score.features_file": config.score.features_file,
         "generator.features_file": config.generator.features_file,
     }
     for setting, path in named.items():
         if path is not None and not path.is_file():
             raise DataError(f"{setting}: {path}: no such file")
-    start = config.generator.start_from
-    if start is not None:
-        with start.open("rb") as stream:
-            if stream.read(1) != PICKLE:  # the whole of it is read, safely, by generator.train
-                raise DataError(
-                    f"generator.start_from: {start}: not a pickle, as official .pkl are"
-                )
+    if config.generator.start_from is not None:
+        check_start(config.generator.start_from)
+
+
+def check_start(start: Path) -> None:
+    """Raises DataError when this cannot be what `generator.start_from` takes. Only the beginning
+    is looked at: generator.train reads the whole, safely."""
+    expected = (
+        "expected an official .pkl, the folder of a generator, or a .safetensors file of "
+        "`vesselforge generator export`"
+    )
+    if start.is_dir():
+        if not (start / "generator.json").is_file():
+            raise DataError(f"generator.start_from: {start}: no generator.json in it; {expected}")
+        return
+    if not start.is_file():
+        raise DataError(f"generator.start_from: {start}: no such file or folder; {expected}")
+    with start.open("rb") as stream:
+        head = stream.read(9)
+    if head[:1] != PICKLE and head[8:] != b"{":
+        raise DataError(
+            f"generator.start_from: {start}: neither pickle nor safetensors; {expected}"
+        )
 
 
 def check_images_suffice(config: PipelineConfig, last: str) -> None:

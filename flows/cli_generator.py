@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flows.cli_draw import draw, walk
+from flows.cli_exchange import export, import_
 from flows.verbs import (
     ConfigArgument,
     JsonOption,
@@ -54,3 +55,5 @@ def score(
 
 app.command()(draw)
 app.command()(walk)
+app.command("import")(import_)
+app.command()(export)

@@ -5,6 +5,8 @@ The Prefect flow and the single-stage commands both call these; neither knows mo
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,8 +152,15 @@ def numbered(step: str, round_: int) -> str:
 
 
 def hash_of(setting: str, path: Path) -> str:
-    """Content hash of a file that a setting names."""
+    """Content hash of a file, or of a generator's folder, that a setting names."""
     try:
-        return file_sha256(path)
+        return folder_sha256(path) if path.is_dir() else file_sha256(path)
     except OSError as error:
         raise DataError(f"{setting}: {path} cannot be read ({error.strerror})") from error
+
+
+def folder_sha256(folder: Path) -> str:
+    """Hash of a generator's description and weights; of nothing else that may lie beside them."""
+    files = [folder / "generator.json", *sorted(folder.glob("*.safetensors"))]
+    content = {path.name: file_sha256(path) for path in files}
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

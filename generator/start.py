@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -90,14 +89,6 @@ def start_fresh(settings: GeneratorSettings, channels: int | None = None, c_dim:
     generator, discriminator = Generator(**kwargs_g), Discriminator(**kwargs_d)
     provenance = {"start": "random weights"}
     return Start(generator, discriminator, None, kwargs_g, kwargs_d, provenance)
-
-
-def start_from_artifact(settings: GeneratorSettings, folder: Path, digest: str) -> Start:
-    return start_from(settings, read_folder(folder, digest), lambda _: None)
-
-
-def start_from_official(settings: GeneratorSettings, path: Path, message: Message) -> Start:
-    return start_from(settings, read_source(path), message)
 
 
 def start_from(

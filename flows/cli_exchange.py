@@ -1,0 +1,89 @@
+"""`vesselforge generator import` and `export`: generators from and for other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.verbs import JsonOption, WorkspaceOption, print_json, print_table, verb
+
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+
+
+@verb
+def import_(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.pkl", help="Official StyleGAN2-ADA snapshot.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")],
+    force: ForceOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Convert an official .pkl to a generator's folder, running nothing from the file.
+
+    The folder serves as GENERATOR of `draw`, `walk` and `export`, and as `generator.start_from`.
+    """
+    from generator.convert import import_official
+
+    made = import_official(file, out, force)
+    if json_:
+        print_json(made)
+        return
+    side, channels, labels = made["resolution"], made["channels"], made["label_length"]
+    condition = f"labels of length {labels}" if labels else "unconditional"
+    print_table(made["networks"], f"{out}: {side} x {side}, {channels} channels, {condition}")
+    for note in made["notes"]:
+        typer.echo(note)
+    typer.echo(f"origin: {made['origin']}")
+
+
+@verb
+def export(
+    generator: Annotated[
+        str,
+        typer.Argument(
+            metavar="GENERATOR",
+            help="Folder of a trained or imported generator, or the name of a run.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write: .onnx or .safetensors.")],
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", help="onnx or safetensors.  [default: by the file's name]"),
+    ] = None,
+    psi: Annotated[
+        float | None,
+        typer.Option(min=0, max=2, help="ONNX: truncation to build in.  [default: an input]"),
+    ] = None,
+    force: ForceOption = False,
+    workspace: WorkspaceOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Write a generator for other programs.
+
+    ONNX: z (and c, a label; and psi) to images, the layer noise fixed; checked against ONNX
+    Runtime before it is written. safetensors: all networks and their description in one file.
+    """
+    from configs.errors import ConfigError
+    from flows.runs import generator_folder, workspace_folder
+
+    form = format_ or out.suffix.removeprefix(".")
+    if form not in ("onnx", "safetensors"):
+        raise ConfigError(
+            f"format {form or 'of a file without ending'}: expected onnx or safetensors"
+        )
+    if psi is not None and form != "onnx":
+        raise ConfigError("--psi: only an ONNX file has it built in")
+    folder = generator_folder(workspace_folder(workspace), generator)
+    from generator.export import export as write
+
+    made = write(folder, out, "onnx" if form == "onnx" else "safetensors", psi, force)
+    if json_:
+        print_json(made)
+    elif form == "onnx":
+        inputs = ", ".join(f"{name} {shape}" for name, shape in made["inputs"].items())
+        typer.echo(f"{out}: {inputs} → image {made['output']}, {made['difference']:.0e} off ours")
+    else:
+        typer.echo(f"{out}: {', '.join(made['networks'])}, {made['tensors']} tensors")

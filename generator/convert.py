@@ -1,0 +1,128 @@
+"""`generator import`: an official .pkl becomes a folder like that of a finished training.
+
+Networks become safetensors, all else JSON. The folder is good for all that a trained generator is
+good for: drawing, scoring, export, `start_from`. Weights keep the licence of who released them;
+it is written into the folder and goes on into whatever is trained from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from configs.errors import CheckpointError, ConfigError, WorkspaceError
+from data.channels import Channels, Kind
+from data.checkpoints import save_tensors
+from data.store import write_json
+from generator.checkpoint import OfficialSnapshot, load_official
+from generator.models import AVERAGE, DESCRIPTION
+from generator.networks import count_parameters
+from generator.sources import SLOTS, Source, from_snapshot, kind_of
+
+KINDS: dict[int, Kind] = {1: "grey", 3: "rgb"}
+
+
+def import_official(path: Path, out: Path, force: bool = False) -> dict[str, Any]:
+    """Write the folder `out`, whole or not at all, and return what is in it.
+
+    force: replace an earlier generator folder. Raises CheckpointError for a file that is no
+    official snapshot or that holds no generator, ConfigError when `out` is in the way.
+    """
+    _refuse_to_overwrite(out, force)
+    snapshot = load_official(path)
+    source = from_snapshot(snapshot, path)
+    present = [slot for slot in SLOTS if getattr(snapshot, slot) is not None]
+    if "G_ema" not in present:
+        present.append("G_ema")  # G stands in: a folder without G_ema could not be drawn from
+    description = _describe(snapshot, source, path)
+    with _whole_folder(out) as aside:
+        for slot in present:
+            save_tensors(aside / SLOTS[slot], source.networks[slot].tensors)
+        write_json(aside / DESCRIPTION, description)
+    rows = []
+    for slot, file in SLOTS.items():
+        if slot in present:
+            weights = source.networks[slot]
+            count = count_parameters(kind_of(slot)(**weights.kwargs))
+            rows.append({"network": slot, "file": file, "parameters": count})
+    return {
+        "folder": str(out),
+        "networks": rows,
+        "left_out": [slot for slot in SLOTS if slot not in present],
+        "notes": source.notes,
+        "resolution": description["resolution"],
+        "channels": description["channels"]["count"],
+        "label_length": description["generator"]["c_dim"],
+        "origin": snapshot.origin,
+    }
+
+
+def _describe(snapshot: OfficialSnapshot, source: Source, path: Path) -> dict[str, Any]:
+    kwargs = source.networks["G_ema"].kwargs
+    if source.networks["G"].kwargs != kwargs:
+        raise CheckpointError(
+            f"{path}: G and G_ema are built differently; expected an average of the same network"
+        )
+    critic, pipe = source.networks.get("D"), snapshot.augment_pipe
+    count = kwargs["img_channels"]
+    kimg = re.search(r"network-snapshot-(\d+)$", path.stem)
+    description: dict[str, Any] = {
+        "generator": kwargs,
+        "presentation": "full",
+        "resolution": kwargs["img_resolution"],
+        "channels": Channels(KINDS.get(count, "native"), count).to_json(),
+        "labels": None,
+        "classes": None,
+        "native_size": None,
+        "fov": None,
+        "provenance": source.provenance,
+        "training": {"kimg": None if kimg is None else int(kimg[1])},
+        "training_set": snapshot.training_set,
+        "augment_pipe": None,
+    }
+    if critic is not None:
+        description["discriminator"] = critic.kwargs
+    if pipe is not None:
+        p = pipe.tensors.get("p")
+        description["augment_pipe"] = {
+            "kwargs": pipe.kwargs,
+            "p": None if p is None or p.numel() != 1 else float(p),
+        }
+    return description
+
+
+def _refuse_to_overwrite(out: Path, force: bool) -> None:
+    if not out.exists() and not out.is_symlink():
+        return
+    ours = out.is_dir() and ((out / DESCRIPTION).is_file() or not any(out.iterdir()))
+    if not ours:
+        raise ConfigError(f"{out}: exists and is no generator's folder; choose another name")
+    if not force and (out / AVERAGE).is_file():
+        raise ConfigError(f"{out}: holds a generator already; choose another name, or give --force")
+
+
+@contextlib.contextmanager
+def _whole_folder(out: Path) -> Iterator[Path]:
+    """A new folder beside `out` to write to, which takes its place when the block succeeds."""
+    mark = secrets.token_hex(4)
+    aside, old = (out.with_name(f".{out.name}.{mark}.{end}") for end in ("tmp", "old"))
+    try:
+        aside.mkdir(parents=True)
+        yield aside
+        if out.exists():
+            out.rename(old)
+        aside.rename(out)
+    except OSError as error:
+        if old.exists() and not out.exists():
+            old.rename(out)
+        raise WorkspaceError(
+            f"{error.filename or out}: cannot be written ({error.strerror or error})"
+        ) from error
+    finally:
+        for folder in (aside, old):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,69 @@
+"""`generator import` and `export` as they are typed: an official file to pictures and back out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import main
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "generator"))
+from official_format import Call, write_snapshot
+from official_networks import make_snapshot
+
+
+def command(*arguments: str | Path):
+    return CliRunner().invoke(main, ["generator", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def pkl(tmp_path_factory):
+    return write_snapshot(tmp_path_factory.mktemp("official"), make_snapshot())
+
+
+def test_from_an_official_file_to_pictures_and_one_file(pkl, tmp_path):
+    done = command("import", pkl, "-o", tmp_path / "g")
+    assert done.exit_code == 0, done.output
+    assert "16 x 16, 3 channels, labels of length 3" in done.stdout
+    assert "discriminator.safetensors" in done.stdout
+    assert "non-commercial research or evaluation only" in done.stdout
+    drawn = command("draw", tmp_path / "g", "-o", tmp_path / "d", "--seeds", "1", "--class", "2")
+    assert drawn.exit_code == 0, drawn.output
+    assert len(list((tmp_path / "d").glob("seed*.png"))) == 1
+    out = tmp_path / "g.safetensors"
+    made = command("export", tmp_path / "g", "-o", out, "--json")
+    assert made.exit_code == 0, made.output
+    assert json.loads(made.stdout)["networks"] == ["G", "D", "G_ema"]
+    assert out.is_file()
+
+
+def test_an_import_overwrites_nothing_unasked(pkl, tmp_path):
+    assert command("import", pkl, "-o", tmp_path / "g", "--json").exit_code == 0
+    again = command("import", pkl, "-o", tmp_path / "g")
+    assert again.exit_code == 2 and "give --force" in again.stderr
+    assert command("import", pkl, "-o", tmp_path / "g", "--force").exit_code == 0
+
+
+def test_a_hostile_file_is_refused_by_name_and_leaves_nothing(tmp_path):
+    path = write_snapshot(tmp_path, {"G_ema": Call(print, "it ran")})
+    done = command("import", path, "-o", tmp_path / "g")
+    assert done.exit_code == 2
+    assert "'builtins.print'" in done.stderr and "it ran" not in done.stdout
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        (["-o", "g.bin"], "format bin: expected onnx or safetensors"),
+        (["-o", "g"], "format of a file without ending: expected onnx or safetensors"),
+        (["-o", "g.safetensors", "--psi", "0.5"], "only an ONNX file has it built in"),
+    ],
+)
+def test_an_export_that_cannot_be(options, fault):
+    done = command("export", "nowhere", *options)
+    assert done.exit_code == 2 and fault in done.stderr
