@@ -14,6 +14,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+FEATURE_LAYOUT = torch.channels_last
+"""Of both networks' features: convolutions are 1.2 times faster so on a CPU, filters 3 times."""
+
 
 class _Geometry(NamedTuple):
     stride: tuple[int, int]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from generator import convolution
 from generator.fir import downsample2d, setup_filter
 from generator.layers import BINOMIAL, Conv2dLayer, FullyConnectedLayer
 from generator.mapping import MappingNetwork
@@ -219,7 +220,7 @@ class Discriminator(nn.Module):
         """
         low = reduced_resolutions(self.img_resolution)
         x: Tensor | None = None
-        rest: Tensor | None = img.contiguous(memory_format=torch.channels_last)
+        rest: Tensor | None = img.contiguous(memory_format=convolution.FEATURE_LAYOUT)
         for res in self.block_resolutions:
             block_dtype = dtype if dtype is not None and res in low else img.dtype
             x, rest = getattr(self, f"b{res}")(x, rest, dtype=block_dtype)

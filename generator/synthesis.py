@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from generator import convolution
 from generator.fir import setup_filter, upsample2d, upsample_binomial
 from generator.layers import BINOMIAL, Conv2dLayer, FullyConnectedLayer, is_binomial
 from generator.ops import ACTIVATIONS, activate, modulated_conv2d, split_gain
@@ -210,8 +211,8 @@ class SynthesisBlock(nn.Module):
         }  # fmt: skip
         x = self.const[None].expand(ws.shape[0], -1, -1, -1) if self.in_channels == 0 else x
         assert x is not None
-        # Channels last: 1.2 times faster convolutions on a CPU, and filters 3 times.
-        x = x.to(ws.dtype if dtype is None else dtype, memory_format=torch.channels_last)
+        layout = convolution.FEATURE_LAYOUT
+        x = x.to(ws.dtype if dtype is None else dtype, memory_format=layout)
         if self.in_channels == 0:
             x = self.conv1(x, next(w), **options)
         elif self.architecture == "resnet":
