@@ -53,9 +53,8 @@ def _went_back(log: Rows, unit: str) -> str:
     """Where the training failed and to where it went back."""
     told = []
     for row in log:
-        if "rollback" in row and number(row.get(unit)) is not None:
+        to = number(row.get(unit))
+        if "rollback" in row and to is not None:
             reason = str(row.get("reason") or "it failed").rstrip(".")
-            told.append(
-                f" At step {row.get('from_step')} ({reason}) it went back to {row[unit]:g} {unit}"
-            )
+            told.append(f" At step {row.get('from_step')} ({reason}) it went back to {to:g} {unit}")
     return f"{';'.join(told)}." if told else ""
