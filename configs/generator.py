@@ -62,7 +62,14 @@ class GeneratorSettings(Settings):
         1, ge=1, le=64, description="training processes, one a GPU, started by torchrun"
     )
     kimg: float = Field(10.0, gt=0, description="training length in thousand real images shown")
-    lr: float = Field(0.0025, gt=0, le=1, description="learning rate of both networks")
+    lr: float = Field(0.0025, gt=0, le=1, description="learning rate of the generator")
+    d_lr_ratio: float = Field(
+        1.0,
+        gt=0,
+        le=100,
+        description="learning rate of the discriminator ÷ that of the generator (two time-scale "
+        "rule); above 1 when the discriminator stays near chance",
+    )
     r1_gamma: float | None = Field(None, gt=0, description="R1 weight; default 0.0002·res²/batch")
     r1_every: int = Field(16, ge=1, description="steps between R1 penalties (lazy)")
     path_length_weight: float = Field(2.0, ge=0, description="path-length weight; 0: off")

@@ -66,7 +66,8 @@ class Trainer:
             raise ValueError(f"a conditional training needs labels [images, {generator.c_dim}]")
         self.labels = labels.to(self.device) if labels is not None and generator.c_dim else None
         self.optimizer_g = lazy_adam(generator, settings.lr, settings.path_length_every)
-        self.optimizer_d = lazy_adam(discriminator, settings.lr, settings.r1_every)
+        lr_d = settings.lr * settings.d_lr_ratio
+        self.optimizer_d = lazy_adam(discriminator, lr_d, settings.r1_every)
         self.augment: AugmentPipe | None = None
         if settings.augment != "none":  # stays on the CPU, where reading p and margins is free
             may = (settings.may_mirror, settings.may_rotate, settings.may_recolour)
