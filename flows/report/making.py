@@ -7,9 +7,10 @@ from typing import Any
 
 from flows.report.figures import Figure, Line, curve, histogram, lines
 from flows.report.pictures import Picture, labelled_pair, opened, picture
+from flows.report.quality import Quality, quality_of
 from flows.report.reading import Run, View, mapping, records
 from flows.report.snapshots import snapshot_figures, survivors
-from flows.report.tables import Table, fixed, flat, number, plain, significant, spoken
+from flows.report.tables import Table, fixed, flat, number, plain, spoken
 
 GAN_PANELS = (
     ("Losses", "loss", ("loss_g", "loss_d")),
@@ -116,8 +117,7 @@ class GeneratorPart:
     grids: list[Picture]
     progress: list[Picture]
     figures: list[Figure]
-    scores: Table | None
-    verdict: str
+    quality: Quality
 
 
 def generator_part(round_: dict[str, View]) -> GeneratorPart:
@@ -130,8 +130,7 @@ def generator_part(round_: dict[str, View]) -> GeneratorPart:
         [p for p in grids if p is not None],
         _progress(generator),
         generator_figures(generator),
-        _score_table(score),
-        _score_verdict(score),
+        quality_of(score),
     )
 
 
@@ -167,35 +166,6 @@ def generator_figures(view: View | None) -> list[Figure]:
         log_y = title == "Penalties"
         figures.append(lines(curves, x_label, y_label, f"{title}.", level=level, log_y=log_y))
     return [*snapshot_figures(log, unit, x_label), *(f for f in figures if f is not None)]
-
-
-def _score_table(view: View | None) -> Table | None:
-    if view is None or not view.metrics:
-        return None
-    found = view.metrics
-    fid, floor = (significant(found.get(name), 4) for name in ("fid", "fid_floor"))
-    rows = [["FID (lower is closer)", fid, floor]]
-    for title, name in (("KID, mean", "mean"), ("KID, sd over resamplings", "std")):
-        pair = (found.get(f"kid_{name}"), found.get(f"kid_floor_{name}"))
-        rows.append([title, *map(significant, pair)])
-    rest = {k: v for k, v in flat(found) if not k.startswith(("fid", "kid_"))}
-    note = ", ".join(f"{spoken(k)}: {plain(v)}" for k, v in rest.items())
-    return Table("Distance of the samples from the real images.", _SCORE_HEAD, rows, note=note)
-
-
-_SCORE_HEAD = ["Score", "Synthetic to real", "Floor: real to real"]
-
-
-def _score_verdict(view: View | None) -> str:
-    names = ("kid_mean", "kid_std", "kid_floor_mean", "kid_floor_std")
-    values = [number(view.metrics.get(n)) if view else None for n in names]
-    if any(v is None for v in values):
-        return ""
-    mean, sd, floor, floor_sd = (float(v or 0) for v in values)
-    error = (sd**2 + floor_sd**2) ** 0.5
-    if mean - floor <= 2 * error:
-        return "KID is within two standard deviations of its floor: no clear difference seen."
-    return "KID is clearly above its floor: the samples can be told from real images."
 
 
 @dataclass(frozen=True)

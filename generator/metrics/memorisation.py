@@ -38,12 +38,14 @@ class Matches:
 @dataclass(frozen=True)
 class Copies:
     """ratio: share of samples nearer to a training view than `threshold`; expected: the share
-    that a generator has which draws new images like the held-out ones."""
+    that a generator has which draws new images like the held-out ones. held_out_images: behind the
+    held-out views; crops of few images are alike, and the expected share is then a rough guide."""
 
     ratio: float
     expected: float
     threshold: float
     held_out: int
+    held_out_images: int
 
 
 def turns(image: Tensor) -> list[Tensor]:
@@ -88,15 +90,16 @@ def matches(features: Tensor, training: Tensor) -> Matches:
     return Matches(best.numpy(), views.numpy(), version.numpy())
 
 
-def copies(samples: Matches, held_out: Matches) -> Copies:
+def copies(samples: Matches, held_out: Matches, images: int) -> Copies:
     """Count the samples that come nearer to the training images than held-out ones do.
 
     The threshold is the k-th smallest of the n held-out distances, k = ⌊0.05·(n + 1)⌋, at least 1:
     a new image of the same distribution comes below it with probability k/(n + 1) exactly, however
-    few there are. That is 5 % for many held-out views, and 20 % for four.
+    few there are. That is 5 % for many held-out views, and 20 % for four. images: how many images
+    those are views of.
     """
     n = len(held_out.distances)
     k = max(1, int(SUSPICIOUS * (n + 1)))
     threshold = float(np.sort(held_out.distances)[k - 1])
     ratio = float((samples.distances < threshold).mean())
-    return Copies(ratio, k / (n + 1), threshold, n)
+    return Copies(ratio, k / (n + 1), threshold, n, images)

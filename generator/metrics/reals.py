@@ -95,13 +95,13 @@ class Reals:
     @cached_property
     def places(self) -> list[Place]:
         """Everywhere that copies are looked for: whole images, mirrored and turned; or crops on a
-        grid of a quarter of their side; of half of it, and so on, where that would be more than
+        grid of an eighth of their side; of a quarter, and so on, where that would be more than
         MOST_CROPS. Crops are not turned here, for there are fewer samples to turn."""
         views = self.training
         if self.presentation == "full":
             versions = range(len(turns(self.at(views, 0))))
             return [Place(i, id_, turned=v) for i, id_ in enumerate(views.ids) for v in versions]
-        stride = max(1, self.resolution // 4)
+        stride = max(1, self.resolution // 8)
         while True:
             found = [
                 Place(i, id_, y, x)

@@ -111,7 +111,7 @@ class _Scoring:
                 if whole
                 else turned_features(views, self.extractor)
             )
-            verdict = copies(found, matches(theirs, training))
+            verdict = copies(found, matches(theirs, training), len(reals.held_out))
         records = read_index(self.samples, TRAIN)
         write_closest(
             self.out,

@@ -165,12 +165,21 @@ class FakeRun:
         )
         score = {"fid": 61.37, "kid_mean": 0.0412, "kid_std": 0.0051, "kid_floor_mean": 0.0009}
         score |= {"kid_floor_std": 0.0012, "features": "teacher", "real": 256, "synthetic": 64}
+        score |= {"precision": 0.81, "recall": 0.32, "density": 0.93, "coverage": 0.55}
+        score |= {"copy_ratio": 0.9, "copy_expected": 0.0467, "copy_held_out_images": 4}
+        score |= {"feature_path_length": 12.5, "fid50k_full": 21.5, "real50k_full": 20}
         labelled = self._labels(number, samples, teacher)
         pretrained = self._training(f"pretrained {number}", 500, 0.71, {"images": labelled[1]})
         return {
             "generator": generator,
             "samples": samples,
-            "score": self._put("generator.score", f"{number}", {}, score, {"samples": samples[1]}),
+            "score": self._put(
+                "generator.score",
+                f"{number}",
+                {"closest.png": png(sheet(450, 7))},
+                score,
+                {"samples": samples[1]},
+            ),
             "labelled": labelled,
             "pretrained": pretrained,
             "student": self._training(f"student {number}", 400, 0.79, {"start": pretrained[1]}),

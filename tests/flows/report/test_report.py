@@ -15,7 +15,8 @@ from configs.errors import WorkspaceError
 from data.store import Store
 from flows.report import REPORT_VERSION, write_report
 from flows.report.page import SECTIONS
-from flows.report.reading import read_run
+from flows.report.quality import quality_of
+from flows.report.reading import View, read_run
 from flows.report.results import headline, read_scores
 from flows.report.scoring import consistency
 
@@ -114,6 +115,32 @@ def test_the_headline_says_higher_only_with_its_caveat(page: Page, run: FakeRun)
     assert f"a difference of +{round(student, 4) - round(teacher, 4):.4f}." in page.text
     assert "one seed is no evidence" in page.text
     assert "the teacher took 600 steps, the student 900" in page.text
+
+
+def test_the_quality_of_the_samples(page: Page) -> None:
+    assert "KID is clearly above its floor" in page.text
+    rows = {row[0]: row[1] for row in page.table("Fidelity and diversity.")[1:]}
+    assert rows == {
+        "Precision": "0.81",
+        "Recall": "0.32",
+        "Density": "0.93",
+        "Coverage": "0.55",
+        "Feature path length": "12.5",
+    }
+    distances = page.table("Distance of the samples from the real images.")
+    assert ["fid50k_full, against 20 real images", "21.5", "–"] in distances
+    assert "Suspicion of copying: 90.0 % of the samples" in page.text
+    alts = [a.get("alt", "") for tag, a in page.elements if tag == "img"]
+    assert any("training view nearest to each" in alt for alt in alts)
+
+
+def test_few_samples_near_training_images_are_no_suspicion() -> None:
+    figures = {"copy_ratio": 0.1, "copy_expected": 0.05, "copy_held_out_images": 4.0}
+    view = View(Path(), {"metrics": {**figures, "synthetic": 64}}, [])
+    assert quality_of(view).copied.startswith("No sign of copying: 10.0 % of the samples")
+    worse = View(Path(), {"metrics": {**figures, "synthetic": 64, "copy_ratio": 0.5}}, [])
+    assert quality_of(worse).copied.startswith("Suspicion of copying: 50.0 %")
+    assert quality_of(View(Path(), {"metrics": {"fid": 1.0}}, [])).copied == ""
 
 
 def test_a_worse_student_is_no_gain(tmp_path: Path) -> None:
