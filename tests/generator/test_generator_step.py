@@ -1,0 +1,264 @@
+"""The training step: divided over micro-batches and processes, conditional, resumed, warned."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from generator_helpers import tiny, write_image_set
+
+from configs.errors import ConfigError
+from data.checkpoints import load_tensors
+from data.progress import Progress
+from data.team import Team
+from generator.augment import GROUPS, AugmentPipe, permitted
+from generator.models import network_kwargs
+from generator.networks import Discriminator, Generator
+from generator.ops import minibatch_std
+from generator.shares import Share, Split
+from generator.trainer import Schedule, Trainer
+from generator.training import train
+
+CLASSES = torch.eye(3)
+
+
+def new_trainer(cfg, noise=0.5, **options):
+    """A trainer whose layer noise counts; conditional on three classes if the settings say so."""
+    torch.manual_seed(0)
+    kwargs_g, kwargs_d = network_kwargs(cfg, 3, 3 if cfg.labels else 0)
+    g, d = Generator(**kwargs_g), Discriminator(**kwargs_d)
+    for name, parameter in g.named_parameters():
+        if name.endswith("noise_strength"):
+            parameter.data.fill_(noise)
+    labels = CLASSES if cfg.labels else None
+    return Trainer(cfg, Schedule.of(cfg, continued=False), g, d, labels=labels, **options)
+
+
+def run(trainer, steps, batch=8):
+    for _ in range(steps):
+        torch.manual_seed(100 + trainer.step)
+        real = torch.rand(batch, 3, 16, 16) * 2 - 1
+        labels = CLASSES[torch.arange(batch) % 3] if trainer.settings.labels else None
+        trainer.advance(real, labels)
+    return trainer
+
+
+def everything_on(**changes):
+    values = {
+        "batch": 8, "mbstd_group": 2, "labels": True, "style_mixing": 0.9, "augment_p": 0.5,
+        "ada_kimg": 1.0, "augment_pipe": "bgc", "ema_rampup": None, "ema_kimg": 0.02,
+    }  # fmt: skip
+    return tiny(**{**values, **changes})
+
+
+def relative(a, b):
+    return float((a.double() - b.double()).abs().max() / b.double().abs().max().clamp(min=1e-3))
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return run(new_trainer(everything_on()), 6)
+
+
+@pytest.mark.parametrize("micro", [2, 4, 6])
+def test_micro_batches_do_the_step_of_the_big_batch(whole, micro):
+    parts = run(new_trainer(everything_on(micro_batch=micro)), 6)
+    assert [share.total for share in parts.loss.split.rounds(8)] == [8] * -(-8 // micro)
+    assert parts.p == whole.p != 0.5
+    assert parts.r_t == pytest.approx(whole.r_t, abs=1e-9)
+    expected = whole.tensors()
+    for name, found in parts.tensors().items():
+        # exp_avg_sq is a sum of squares: twice the relative error.
+        assert relative(found, expected[name]) < 5e-5, name
+
+
+def test_a_different_random_stream_would_be_noticed(whole):
+    other = run(new_trainer(everything_on(seed=1)), 6)
+    assert relative(other.average.synthesis.b4.const, whole.average.synthesis.b4.const) > 1e-3
+
+
+def test_three_steps_and_three_are_six_bit_for_bit():
+    cfg = everything_on(micro_batch=4)
+    first, whole = run(new_trainer(cfg), 3), run(new_trainer(cfg), 6)
+    saved = {name: tensor.clone() for name, tensor in first.tensors().items()}
+    state = json.loads(json.dumps(first.state()))
+    second = new_trainer(cfg, noise=0.0)
+    second.restore(3, saved, state)
+    run(second, 3)
+    assert second.state() == whole.state()
+    expected = whole.tensors()
+    assert saved.keys() == expected.keys()
+    for name, found in second.tensors().items():
+        assert torch.equal(found, expected[name]), name
+
+
+def test_two_processes_do_the_training_of_one(tmp_path):
+    images = {"images": write_image_set(tmp_path / "images", count=8)}
+    outcome = []
+    for processes in (1, 2):
+        out = tmp_path / f"by{processes}"
+        out.mkdir()
+        cfg = everything_on(labels=False, steps=12, processes=processes, micro_batch=2)
+        train(cfg, images, out, Progress())
+        tensors = [
+            load_tensors(out / f"{name}.safetensors")[0]
+            for name in ("generator", "training", "discriminator")
+        ]
+        outcome.append((tensors, (out / "log.jsonl").read_text().splitlines()))
+    (one, log), (two, log_of_two) = outcome
+    for expected, found in zip(one, two, strict=True):
+        for name, tensor in found.items():
+            assert relative(tensor, expected[name]) < 1e-4, name
+    assert len(log) == len(log_of_two) > 1
+    for line, line_of_two in zip(map(json.loads, log), map(json.loads, log_of_two), strict=True):
+        assert line_of_two == pytest.approx(line, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("total", "group", "size", "at_once"),
+    [(8, 4, 1, 4), (8, 2, 2, None), (12, 2, 3, 2), (12, 4, 2, 8), (10, 2, 3, 4), (4, 8, 1, 4)],
+)
+def test_shares_are_whole_groups(total, group, size, at_once):
+    x = torch.randn(total, 2, 4, 4)
+    expected = minibatch_std(x, group, 1)
+    seen = []
+    for rank in range(size):
+        for share in Split(group, at_once, Team(rank, size)).rounds(total):
+            assert at_once is None or len(share.cut(x)) <= max(at_once, group)
+            found = minibatch_std(share.cut(x), group, 1)
+            assert torch.allclose(found, share.cut(expected), atol=1e-6)
+            seen += share.cut(torch.arange(total)).tolist()
+    assert sorted(seen) == list(range(total))
+
+
+def test_more_processes_than_images_of_the_path_length():
+    parts = [Split(1, None, Team(rank, 4)).path_rounds(2) for rank in range(4)]
+    assert [len(shares) for shares in parts] == [1, 1, 0, 0]
+    alone = Split(1, 4).path_rounds(4)
+    assert [share.cut(torch.arange(4)).tolist() for share in alone] == [[0, 1], [2, 3]]
+
+
+def test_a_part_of_a_batch_needs_a_seed():
+    trainer = new_trainer(tiny(micro_batch=4, batch=8))
+    with pytest.raises(ValueError, match="needs a seed"):
+        trainer.loss.generator_main(torch.randn(8, 8))
+
+
+def test_a_team_that_does_not_fit_is_refused():
+    with pytest.raises(ConfigError, match="too few for processes 3: set batch to 12"):
+        new_trainer(tiny(batch=8), team=Team(0, 3))
+
+
+@pytest.mark.parametrize("architecture", ["skip", "resnet", "orig"])
+def test_every_phase_reaches_every_parameter(architecture):
+    cfg = everything_on(g_architecture=architecture, d_architecture=architecture, freeze_d=3)
+    trainer = new_trainer(cfg)
+    z, real, c = torch.randn(8, 8), torch.randn(8, 3, 16, 16), CLASSES[torch.arange(8) % 3]
+    loss = trainer.loss
+    for network, phase in (
+        (trainer.generator, lambda: loss.generator_main(z, c)),
+        (trainer.generator, lambda: loss.generator_regularise(z, c)),
+        (trainer.discriminator, lambda: loss.discriminator_main(real, z, c, c)),
+        (trainer.discriminator, lambda: loss.discriminator_regularise(real, c)),
+    ):
+        phase()
+        missing = [name for name, p in network.named_parameters() if p.grad is None]
+        assert not missing
+        network.zero_grad(set_to_none=True)
+
+
+def test_frozen_layers_keep_their_weights():
+    trainer = new_trainer(tiny(freeze_d=2))
+    before = {n: t.clone() for n, t in trainer.discriminator.state_dict().items()}
+    run(trainer, 2, batch=4)
+    after = trainer.discriminator.state_dict()
+    changed = {n for n, t in before.items() if not torch.equal(t, after[n])}
+    assert {"b16.conv1.weight", "b16.skip.weight", "b4.out.bias"} <= changed
+    assert not {n for n in changed if n.startswith(("b16.fromrgb", "b16.conv0"))}
+    assert "b16.conv0.weight" not in dict(trainer.discriminator.named_parameters())
+
+
+def test_generated_images_get_labels_of_training_images(monkeypatch):
+    cfg = everything_on(style_mixing=0.0)
+    trainer, told = new_trainer(cfg), []
+    mapping = trainer.generator.mapping
+    monkeypatch.setattr(
+        mapping, "forward",
+        lambda z, c, forward=mapping.forward, **k: told.append(c) or forward(z, c, **k),
+    )  # fmt: skip
+    run(trainer, 2)
+    assert all(any(torch.equal(row, one) for one in CLASSES) for c in told for row in c)
+    assert len({tuple(c.flatten().tolist()) for c in told}) == len(told)  # phases draw anew
+    with pytest.raises(ValueError, match=r"labels \[images, 3\]"):
+        Trainer(cfg, trainer.schedule, trainer.generator, trainer.discriminator)
+
+
+@pytest.mark.parametrize("setting", ["r1_gamma", "path_length_weight"])
+def test_an_infinite_penalty_is_noticed(setting):
+    trainer = run(new_trainer(tiny(**{setting: 1e300})), 1, batch=4)
+    assert trainer.failed_at(wait=True) == 0
+
+
+def test_strong_augmentation_is_said_once():
+    said = []
+    cfg = tiny(lr=1e-6, ada_kimg=0.02)
+    trainer = new_trainer(cfg, say=said.append)
+    trainer.discriminator.b4.out.bias.data.fill_(50.0)
+    run(trainer, 4, batch=4)
+    assert trainer.p == pytest.approx(0.8)
+    assert "step 4 the augmentation probability p is 0.80" in said[0]
+    assert "r_t 1.00, target 0.6" in said[0]
+    assert "freeze_d" in said[0]
+    again = new_trainer(cfg, say=said.append)
+    again.restore(4, trainer.tensors(), trainer.state())
+    run(again, 4, batch=4)
+    assert len(said) == 1
+
+
+def test_a_strong_fixed_augmentation_is_said_too():
+    said = []
+    run(new_trainer(tiny(augment="fixed", augment_p=0.8), say=said.append), 4, batch=4)
+    assert "as set (generator.augment: fixed)" in said[0]
+
+
+# What images must not undergo.
+
+
+def maps(pipe):
+    torch.manual_seed(0)
+    return pipe._geometry(200, 16, 16, None)[:, :2, :2]
+
+
+def test_images_that_must_not_be_mirrored_or_turned():
+    def pipe(**switches):
+        may = {"mirror": True, "rotate": True, "recolour": True} | switches
+        return AugmentPipe(**permitted("bg", **may))
+
+    assert (torch.linalg.det(maps(pipe())) < 0).any()
+    assert (torch.linalg.det(maps(pipe(mirror=False))) > 0).all()
+    still = maps(pipe(rotate=False))
+    assert (still[:, 0, 1] == 0).all() and (still[:, 1, 0] == 0).all()
+    assert (still[:, 0, 0] < 0).any()  # mirrored all the same
+    assert still[:, 0, 0].std() > 0  # and scaled
+
+
+def test_images_that_must_not_be_recoloured():
+    arguments = permitted("bgcfnc", mirror=True, rotate=True, recolour=False)
+    assert not set(arguments) & set(GROUPS["color"])
+    assert {"xflip", "rotate", "imgfilter", "noise", "cutout"} <= set(arguments)
+    grey = torch.full([4, 3, 16, 16], 0.5)
+    pipe = AugmentPipe(**permitted("bgc", mirror=True, rotate=True, recolour=False))
+    assert torch.allclose(pipe(grey)[:, :, 6:10, 6:10], grey[:, :, 6:10, 6:10], atol=1e-3)
+
+
+@pytest.mark.parametrize("pipe", ["noise", "cutout", "color", "geom", "filter"])
+def test_a_share_is_augmented_as_in_the_batch(pipe):
+    arguments = permitted(pipe, mirror=True, rotate=True, recolour=True)
+    augment, images = AugmentPipe(**arguments), torch.randn(6, 3, 24, 24)
+    rows = torch.tensor([4, 1])
+    torch.manual_seed(5)
+    expected = augment(images)[rows]
+    torch.manual_seed(5)
+    found = augment(images[rows], share=Share(6, rows, rows))
+    assert torch.allclose(found, expected, atol=2e-5)
