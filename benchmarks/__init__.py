@@ -1,0 +1,1 @@
+"""Speed, measured: run as `python -m benchmarks.generator`."""
