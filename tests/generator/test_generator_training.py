@@ -100,7 +100,7 @@ def test_a_torn_log_line_is_cut(images, trained, tmp_path):
 
 
 def test_kill_9_changes_nothing(images, tmp_path):
-    settings = tiny(steps=60, checkpoint_every=3)
+    settings = tiny(steps=60, checkpoint_every=3, snapshot_kimg=0.06)
     script = (
         "import sys, json; from pathlib import Path\n"
         "sys.path.insert(0, sys.argv[1])\n"
