@@ -30,6 +30,7 @@ def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> 
     load_settings(config.data)
     named = {
         "score.features_file": config.score.features_file,
+        "score.lpips_file": config.score.lpips_file,
         "generator.features_file": config.generator.features_file,
     }
     for setting, path in named.items():

@@ -49,7 +49,11 @@ def score(
     workspace: WorkspaceOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """FID and KID of a config's samples; does what comes before if need be."""
+    """FID, KID, precision, recall, density, coverage and copies of a config's samples.
+
+    Does what comes before if need be. --set score.features=random, inception or torchscript needs
+    no teacher; score.published_draws=50000 adds fid50k_full and kid50k_full.
+    """
     run_step("scores", config, set_, workspace, json_)
 
 

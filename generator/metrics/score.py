@@ -47,13 +47,22 @@ def score_samples(
     """
     scoring = _Scoring(settings, inputs, extractor, identity, out, progress, cache)
     found = scoring.distances()
-    progress.message(f"FID {found['fid']:.3g}, KID {found['kid_mean']:.3g}")
+    progress.message(told(found))
     found |= scoring.memorisation()
     if settings.published_draws:
         found |= scoring.published()
     if settings.path_length_pairs:
         found |= scoring.path_length()
     return found
+
+
+def told(found: Figures) -> str:
+    """Return the line that a person reads: FID, KID with its error bar, and its floor."""
+    line = f"FID {found['fid']:.3g}, KID {found['kid_mean']:.3g} ± {found['kid_std']:.2g}"
+    if "kid_floor_mean" in found:
+        floor, deviation = found["kid_floor_mean"], found["kid_floor_std"]
+        line += f" (real against real: {floor:.3g} ± {deviation:.2g})"
+    return line
 
 
 class _Scoring:
