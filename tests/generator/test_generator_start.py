@@ -7,7 +7,7 @@ import json
 
 import pytest
 import torch
-from generator_helpers import as_artifact, tiny
+from generator_helpers import StopAfter, as_artifact, tiny, write_image_set
 from official_format import persist, write_snapshot
 from official_networks import (
     D_KWARGS,
@@ -21,9 +21,18 @@ from official_networks import (
 
 from configs.errors import CheckpointError, ConfigError
 from data.checkpoints import save_tensors
-from generator.models import AVERAGE, CRITIC, CURRENT, DESCRIPTION
+from data.progress import Interrupted
+from generator.models import (
+    AVERAGE,
+    CRITIC,
+    CURRENT,
+    DESCRIPTION,
+    load_discriminator,
+    load_generator,
+)
 from generator.start import begin
 from generator.tables import lines_of, rows_of, short
+from generator.training import train
 
 FITTING = {
     "channel_base": 64, "channel_max": 8, "latent": 8, "mapping_layers": 2, "labels": True,
@@ -233,3 +242,34 @@ def test_the_table():
     ]
     names = ["mapping.embed.weight", "mapping.embed.bias", "synthesis.b4.const"]
     assert short(names) == "mapping.embed.{weight,bias} synthesis.b4.const"
+
+
+def test_a_training_from_an_adapted_snapshot(pkl, tmp_path):
+    """Grey and unconditional at twice the size, with two layers of D frozen; resumed once."""
+    images = {"images": write_image_set(tmp_path / "images")}
+    settings = tiny(
+        steps=2, **(FITTING | {"labels": False}), start_from=pkl, adapt=True, channels="grey",
+        resolution=32, freeze_d=2, lr=1e-7, deliver="last", checkpoint_every=1, snapshot_images=0,
+    )  # fmt: skip
+    out = tmp_path / "out"
+    out.mkdir()
+    progress = StopAfter(1)
+    with pytest.raises(Interrupted):
+        train(settings, images, out, progress)
+    assert sum(line.startswith("network  what") for line in progress.lines) == 1
+    again = StopAfter(99)
+    train(settings, images, out, again)
+    assert not any(line.startswith("network  what") for line in again.lines)  # no second start
+    average, description = load_generator(out)
+    begun, _ = start(pkl, c_dim=0, labels=False, adapt=True, channels="grey", resolution=32)
+    for name, tensor in begun.average.named_parameters():  # 0.4 % nearer to G after two steps
+        moved = (average.get_parameter(name) - tensor).abs()
+        way = (begun.generator.get_parameter(name) - tensor).abs()
+        assert (moved <= 0.01 * way + 1e-4).all(), name
+    frozen = load_discriminator(out)
+    assert torch.equal(frozen.b32.conv0.weight, begun.discriminator.b32.conv0.weight)
+    assert not torch.equal(frozen.b32.conv1.weight, begun.discriminator.b32.conv1.weight)
+    assert "non-commercial" in description["provenance"]["origin"]
+    assert {row["what"] for row in description["provenance"]["tensors"]} == {
+        "loaded", "adapted", "new", "unused",
+    }  # fmt: skip
