@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import resource
-import statistics
 import sys
 import tempfile
 import time
@@ -46,12 +45,6 @@ class Clock:
 
     def best(self, function: Callable[[], object], warm_up: int = 2, repeats: int = 3) -> float:
         """Return the shortest of at least `repeats` runs: what the machine can do undisturbed."""
-        return min(self._times(function, warm_up, repeats))
-
-    def median(self, function: Callable[[], object], warm_up: int = 2, repeats: int = 3) -> float:
-        return statistics.median(self._times(function, warm_up, repeats))
-
-    def _times(self, function: Callable[[], object], warm_up: int, repeats: int) -> list[float]:
         for _ in range(warm_up):
             function()
         found: list[float] = []
@@ -62,7 +55,7 @@ class Clock:
             function()
             self.wait()
             found.append(time.perf_counter() - start)
-        return found
+        return min(found)
 
 
 class Arithmetic(TorchDispatchMode):
@@ -128,7 +121,7 @@ def sampling(
         return synthesis(ws, noise_mode="const", fused_modconv=fused, dtype=dtype)
 
     with context, torch.inference_mode():
-        seconds = clock.median(make) / batch
+        seconds = clock.best(make) / batch
     with Arithmetic() as counter, torch.no_grad():
         g(z[:1], noise_mode="const")
     return {"seconds": seconds, "gflop": counter.gflop}
@@ -160,7 +153,7 @@ def training(clock: Clock, way: str, count: bool = True, **values: Any) -> Resul
     with context:
         trainer = trainer_of(settings, clock.device)
         phases = _phases(trainer)
-        found = {name: clock.median(phase, 1) for name, phase in phases.items()}
+        found = {name: clock.best(phase, 1) for name, phase in phases.items()}
         found["augment"] = _augmentation(clock, trainer)
     lazy = {"path": 1 / settings.path_length_every, "r1": 1 / settings.r1_every}
     if not settings.path_length_weight:
@@ -215,7 +208,7 @@ def _augmentation(clock: Clock, trainer: Trainer) -> float:
         if differentiate:
             y.sum().backward()
 
-    return 2 * clock.median(lambda: once(False)) + clock.median(lambda: once(True))
+    return 2 * clock.best(lambda: once(False)) + clock.best(lambda: once(True))
 
 
 def _bookkeeping(clock: Clock, trainer: Trainer, iteration: float) -> Result:
@@ -233,9 +226,9 @@ def _bookkeeping(clock: Clock, trainer: Trainer, iteration: float) -> Result:
             assert found is not None
             trainer.restore(*found)
 
-        report = clock.median(trainer.report)
-        saving = clock.median(save, 1, 2)
-        resuming = clock.median(resume, 1, 2)
+        report = clock.best(trainer.report)
+        saving = clock.best(save, 1, 2)
+        resuming = clock.best(resume, 1, 2)
     steps = cfg.tick_kimg * 1000 / cfg.batch
     tick = report + saving * steps / cfg.checkpoint_every
     return {

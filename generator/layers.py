@@ -48,14 +48,12 @@ class FullyConnectedLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return act(x·Wᵀ + b)."""
-        weight = self.weight.to(x.dtype) * self.weight_gain
-        bias: Tensor | None = None
-        if self.bias is not None:
-            bias = self.bias.to(x.dtype)
-            bias = bias * self.bias_gain if self.bias_gain != 1 else bias
-        if self.activation == "linear" and bias is not None:
-            return torch.addmm(bias[None], x, weight.t())
-        return bias_act(x @ weight.t(), bias, self.activation)
+        weight = self.weight.to(x.dtype).t()
+        bias = x.new_zeros([]) if self.bias is None else self.bias.to(x.dtype)
+        bias = bias * self.bias_gain if self.bias_gain != 1 else bias
+        # alpha scales the product, which is smaller than the weights.
+        y = torch.addmm(bias, x, weight, alpha=self.weight_gain)
+        return bias_act(y, None, self.activation)
 
 
 class Conv2dLayer(nn.Module):
