@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from configs.settings import GeneratorSettings
 from data.checkpoints import pack_optimizer, unpack_optimizer
+from data.devices import slow_bfloat16
 from data.team import Team, here
 from generator.augment import AugmentPipe, permitted
 from generator.figures import Figures, totals
@@ -73,6 +74,8 @@ class Trainer:
             may = (settings.may_mirror, settings.may_rotate, settings.may_recolour)
             self.augment = AugmentPipe(**permitted(settings.augment_pipe, *may))
             self.augment.p.fill_(settings.augment_p)
+        if settings.precision == "bfloat16" and slow_bfloat16(self.device):
+            say("this CPU has no bfloat16 arithmetic: `precision: float32` is faster here")
         split = Split(settings.mbstd_group, settings.micro_batch, self.team, self.device)
         split.rounds(settings.batch)  # says now what does not fit
         self.loss = AdversarialLoss(
