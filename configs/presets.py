@@ -45,15 +45,15 @@ SMALL_SET: dict[str, Any] = {
     "batch": 8,
     "mbstd_group": 4,
     "mapping_layers": 2,
-    "lr": 0.0015,
-    "d_lr_ratio": 2.0,
+    "lr": 0.0008,
+    "d_lr_ratio": 4.0,
     "path_length_weight": 0.0,
     "style_mixing": 0.0,
     "augment_pipe": "bg",
     "ada_kimg": 200.0,
 }
 """A few dozen images, seen as patches, and little computing. Small batches, for many steps. The
-discriminator learns twice as fast as the generator: with equal rates it stayed near chance
+discriminator learns four times as fast as the generator: with equal rates it stayed near chance
 from 7 kimg on, chasing tints and grain, and never came to look at vessels. Path length and mixing
 are off, as in `cifar`; augmentation leaves colours alone, which 16 fundus images hardly vary."""
 
