@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from flows.report.pictures import Picture, opened, picture
@@ -20,6 +21,8 @@ PATHS = (
     ("feature_path_length", "the same by the features named above: not LPIPS, not comparable"),
 )
 TOLD = ("fid", "kid", "real", "copy_", *(name for name, _ in (*MANIFOLDS, *PATHS)))
+PUBLISHED = re.compile(r"(.*)[fk]id(\d+k?_full)")
+"""fid50k_full and kid50k_full; of another extractor than Inception with its name before them."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,9 @@ def _distances(view: View) -> Table:
         pair = (found.get(f"kid_{name}"), found.get(f"kid_floor_{name}"))
         rows.append([title, *map(significant, pair)])
     for name in found:
-        if name.endswith("_full") and name.startswith(("fid", "kid")):
-            against = f"{name}, against {plain(found.get('real' + name[3:]))} real images"
-            rows.append([against, significant(found[name], 4), "–"])
+        if match := PUBLISHED.fullmatch(name):
+            reals = plain(found.get(f"{match[1]}real{match[2]}"))
+            rows.append([f"{name}, against {reals} real images", significant(found[name], 4), "–"])
     rest = {k: v for k, v in flat(found) if not k.startswith(TOLD) or k in ("real", "neighbours")}
     note = ", ".join(f"{spoken(k)}: {plain(v)}" for k, v in rest.items())
     return Table("Distance of the samples from the real images.", DISTANCES, rows, note=note)

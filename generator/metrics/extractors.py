@@ -9,7 +9,6 @@ grey is repeated, of two channels the first is, and of more than three the first
 from __future__ import annotations
 
 import hashlib
-import warnings
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from configs.errors import CheckpointError
 from data.store import file_sha256
 from generator.metrics.download import inception_file
+from generator.metrics.torchscript import load_script, unusable
 
 Features = Literal["random", "inception", "torchscript"]
 INCEPTION_FEATURES = 2048
@@ -142,8 +142,7 @@ def load_extractor(
 
     random: nothing is read. inception: `features_file`, or the official file, downloaded once into
     the user's cache and checked against its SHA-256. torchscript: `features_file`. Such a file is
-    a program, but one that `torch.jit.load` runs in TorchScript's own interpreter, which has
-    tensor operations and neither files, network nor Python; nothing in it is unpickled.
+    a program that runs in TorchScript's own interpreter: see `load_script` on what it could do.
     Raises CheckpointError for a file that is not what is expected, DataError when the official
     one can be neither found nor downloaded.
     """
@@ -166,17 +165,12 @@ def _load_script(path: Path, inception: bool, device: str | torch.device) -> Ext
     if inception:
         expected = "the TorchScript file inception-2015-12-05.pt"
     expected = f"expected {expected}; or set features: random, which needs no file"
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; {expected}")
+    network = load_script(path, expected)
+    kind = "inception" if inception else "torchscript"
     try:
-        with warnings.catch_warnings():  # torch.jit is deprecated, but the file is what it is
-            warnings.simplefilter("ignore", DeprecationWarning)
-            network = torch.jit.load(str(path), map_location="cpu").eval()
-        kind = "inception" if inception else "torchscript"
         extractor = ScriptFeatures(network, f"{kind}-{file_sha256(path)[:24]}", inception)
     except (RuntimeError, ValueError, TypeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise CheckpointError(f"{path}: cannot be used ({reason}); {expected}") from error
+        raise unusable(path, error, expected) from error
     if inception and extractor.num_features != INCEPTION_FEATURES:
         raise CheckpointError(
             f"{path}: gives features of shape [1, {extractor.num_features}], not "

@@ -90,4 +90,4 @@ def _read(path: Path, key: str) -> Tensor | None:
 
 
 def _sha256(features: Tensor) -> str:
-    return hashlib.sha256(features.numpy().tobytes()).hexdigest()
+    return hashlib.sha256(features.numpy().data).hexdigest()

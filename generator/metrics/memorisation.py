@@ -49,20 +49,24 @@ class Copies:
 
 
 def turns(image: Tensor) -> list[Tensor]:
-    """Return the mirrored and turned versions of `[C, H, W]`: 8 of a square, 4 of another shape.
+    """Return the mirrored and turned versions of `[C, H, W]`: 8 of a square, 4 of another shape."""
+    return [turned(image, version) for version in range(8 if _square(image) else 4)]
 
-    Version 2q + m is the image mirrored left to right if m, then turned by q quarters (halves,
-    unless it is square).
-    """
-    step = 1 if image.shape[-1] == image.shape[-2] else 2
-    mirrored = (image, image.flip(-1))
-    return [torch.rot90(m, step * q, (-2, -1)) for q in range(4 // step) for m in mirrored]
+
+def turned(image: Tensor, version: int) -> Tensor:
+    """Return one version: 2q + m is the image mirrored left to right if m, then turned by q
+    quarters, or halves unless it is square."""
+    image = image.flip(-1) if version % 2 else image
+    return torch.rot90(image, (1 if _square(image) else 2) * (version // 2), (-2, -1))
+
+
+def _square(image: Tensor) -> bool:
+    return image.shape[-1] == image.shape[-2]
 
 
 def turned_back(image: Tensor, version: int) -> Tensor:
-    """Undo a turn: `turned_back(turns(x)[v], v)` is x."""
-    step = 1 if image.shape[-1] == image.shape[-2] else 2
-    image = torch.rot90(image, -step * (version // 2), (-2, -1))
+    """Undo a turn: `turned_back(turned(x, v), v)` is x."""
+    image = torch.rot90(image, -(1 if _square(image) else 2) * (version // 2), (-2, -1))
     return image.flip(-1) if version % 2 else image
 
 

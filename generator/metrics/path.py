@@ -6,7 +6,6 @@ start and 0.0001 further along; distance between the two images, divided by the 
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,10 +15,10 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from configs.errors import CheckpointError
 from configs.settings import SampleSettings
 from generator.draw import Sampler, latents_of
 from generator.metrics.extractors import Extractor, three_channels
+from generator.metrics.torchscript import load_script, unusable
 from generator.networks import Generator
 
 EPSILON = 1e-4
@@ -33,24 +32,17 @@ the squared Euclidean distance of their rows."""
 def load_lpips(path: Path, device: str | torch.device = "cpu") -> Embedding:
     """Read the official vgg16.pt, whose embedding makes squared distances LPIPS.
 
-    Raises CheckpointError when it is not that file. See `load_extractor` on what such a file can
-    do: nothing but tensor operations.
+    Raises CheckpointError when it is not that file. See `load_script` on what such a file can do.
     """
     expected = "expected the TorchScript file vgg16.pt of the official StyleGAN2-ADA metrics"
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file; {expected}")
+    embed = lpips_of(load_script(path, expected).to(device))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            network = torch.jit.load(str(path), map_location="cpu").eval().to(device)
-        embed = lpips_of(network)
         with torch.no_grad():
             found = embed(torch.zeros(1, 3, 64, 64, device=device))
         if len(found) != 1:
             raise ValueError("it does not return one row per image")
-    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise CheckpointError(f"{path}: cannot be used ({reason}); {expected}") from error
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise unusable(path, error, expected) from error
     return embed
 
 

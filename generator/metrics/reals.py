@@ -20,12 +20,14 @@ from data.channels import Channels, Pixels, eight_bit, premultiplied
 from data.imageset import ImageRecord, load_native, read_index
 from data.splits import TRAIN, VALIDATION
 from generator.metrics.extractors import three_channels
-from generator.metrics.memorisation import turns
+from generator.metrics.memorisation import turned, turns
 from generator.values import restore
 from generator.views import Views, load_views
 
 MOST_CROPS = 8192
 """Training crops at most in which copies are looked for."""
+LEAST_STRIDE = 4
+"""Pixels between them at least: a shift by 2 changes a crop less than a generator would."""
 PART = 64
 """Random crops that are cut at a time."""
 
@@ -101,7 +103,7 @@ class Reals:
         if self.presentation == "full":
             versions = range(len(turns(self.at(views, 0))))
             return [Place(i, id_, turned=v) for i, id_ in enumerate(views.ids) for v in versions]
-        stride = max(1, self.resolution // 8)
+        stride = max(LEAST_STRIDE, self.resolution // 8)
         while True:
             found = [
                 Place(i, id_, y, x)
@@ -118,7 +120,7 @@ class Reals:
 
     def view(self, place: Place) -> Tensor:
         """Return the view at one of the `places`."""
-        return turns(self.at(self.training, place.index, place.y, place.x))[place.turned]
+        return turned(self.at(self.training, place.index, place.y, place.x), place.turned)
 
 
 def samples_of(folder: Path) -> Iterator[Tensor]:

@@ -18,6 +18,7 @@ from data.splits import TRAIN
 from data.store import SCRATCH, Inputs
 from generator.metrics.closest import write_closest
 from generator.metrics.distances import fid, kid, kid_floor, subset_of
+from generator.metrics.extractors import device_of
 from generator.metrics.features import FeatureCache, extract
 from generator.metrics.manifold import manifold
 from generator.metrics.memorisation import copies, matches, turned_features
@@ -145,14 +146,20 @@ class _Scoring:
             lambda: real_images(reals, count, cfg.seed),
         )
         folder, scratch = self.inputs["generator"].path, self.out / SCRATCH
-        return published(folder, real, self.extractor, count, cfg.seed, scratch, self.progress)
+        found = published(folder, real, self.extractor, count, cfg.seed, scratch, self.progress)
+        if cfg.features == "inception":
+            return found
+        # Only Inception's figures have the right to the published names.
+        return {f"{cfg.features}_{name}": value for name, value in found.items()}
 
     def path_length(self) -> Figures:
         """Perceptual with LPIPS; by the features of the extractor otherwise, and named so."""
         cfg = self.settings
         generator, description = load_generator(self.inputs["generator"].path)
+        device = device_of(self.extractor)
+        generator.to(device)
         if cfg.lpips_file is not None:
-            name, embed = "perceptual_path_length", load_lpips(cfg.lpips_file)
+            name, embed = "perceptual_path_length", load_lpips(cfg.lpips_file, device)
         else:
             name, embed = "feature_path_length", features_of(self.extractor)
         labels = description.get("labels")

@@ -14,6 +14,7 @@ from torch import nn
 from configs.errors import CheckpointError, DataError
 from generator.metrics import download
 from generator.metrics.extractors import load_extractor, three_channels
+from generator.metrics.path import load_lpips
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
 
@@ -110,6 +111,30 @@ def test_inception_file(tmp_path):
     ):  # fmt: skip
         with pytest.raises(CheckpointError, match=message):
             load_extractor("inception", tmp_path / name)
+
+
+class Writer(nn.Module):
+    def forward(self, images: torch.Tensor, path: str = "written") -> torch.Tensor:
+        torch.save(images, path)
+        return images.float().mean(dim=[2, 3])
+
+
+class Reader(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.from_file("secret", False, 3).expand(len(images), 3)
+
+
+@pytest.mark.parametrize(("network", "call"), [(Writer(), "save"), (Reader(), "from_file")])
+def test_programs_that_touch_files_are_refused(tmp_path, monkeypatch, network, call):
+    """TorchScript has operators for that; they would run at the first image."""
+    monkeypatch.chdir(tmp_path)
+    path = saved(network, tmp_path / "network.pt")
+    (tmp_path / "secret").write_bytes(bytes(12))
+    with pytest.raises(CheckpointError, match=f"refused, for its program calls `{call}`"):
+        load_extractor("torchscript", path)
+    with pytest.raises(CheckpointError, match="refused"):
+        load_lpips(path)
+    assert not (tmp_path / "written").exists()
 
 
 class Quiet(SimpleHTTPRequestHandler):

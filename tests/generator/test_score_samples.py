@@ -88,8 +88,11 @@ def test_everything_at_once(tmp_path, native):
     assert found["real"] == (20 if native is None else 5)
     assert found["synthetic"] == 12
     assert found["neighbours"] == 3
-    assert found["real10_full"] == (10 if native is None else 5)
-    assert {"fid10_full", "kid10_full", "kid10_full_std", "feature_path_length"} <= found.keys()
+    assert found["random_real10_full"] == (10 if native is None else 5)
+    own = {"fid10_full", "kid10_full", "kid10_full_std"}
+    assert {f"random_{name}" for name in own} <= found.keys()
+    assert not own & found.keys(), "only Inception's figures have the published names"
+    assert "feature_path_length" in found
     assert "perceptual_path_length" not in found
     first, means.images = means.images, 0
     assert score_samples(cfg, inputs, means, "means", out, Progress(), cache) == found
@@ -125,7 +128,13 @@ def test_published_definition_step_by_step(tmp_path):
     inputs = inputs_of(tmp_path)
     folder = inputs["generator"].path
     found = score_samples(
-        setting(published_draws=40), inputs, Means(), "m", tmp_path, Progress(), FeatureCache(None)
+        setting(published_draws=40, features="inception"),
+        inputs,
+        Means(),
+        "m",
+        tmp_path,
+        Progress(),
+        FeatureCache(None),
     )
     generator, facts = load_generator(folder)
     sampler = Sampler(generator, SampleSettings(psi=1.0, noise="random"))

@@ -168,6 +168,7 @@ class FakeRun:
         score |= {"precision": 0.81, "recall": 0.32, "density": 0.93, "coverage": 0.55}
         score |= {"copy_ratio": 0.9, "copy_expected": 0.0467, "copy_held_out_images": 4}
         score |= {"feature_path_length": 12.5, "fid50k_full": 21.5, "real50k_full": 20}
+        score |= {"random_kid50k_full": 0.25, "random_real50k_full": 21}
         labelled = self._labels(number, samples, teacher)
         pretrained = self._training(f"pretrained {number}", 500, 0.71, {"images": labelled[1]})
         return {

@@ -129,6 +129,7 @@ def test_the_quality_of_the_samples(page: Page) -> None:
     }
     distances = page.table("Distance of the samples from the real images.")
     assert ["fid50k_full, against 20 real images", "21.5", "–"] in distances
+    assert ["random_kid50k_full, against 21 real images", "0.25", "–"] in distances
     assert "Suspicion of copying: 90.0 % of the samples" in page.text
     alts = [a.get("alt", "") for tag, a in page.elements if tag == "img"]
     assert any("training view nearest to each" in alt for alt in alts)
