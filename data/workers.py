@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -98,6 +99,7 @@ def launch(processes: int, spec: str) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import parse_args, run
 
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
     options = [
         "--standalone", f"--nproc-per-node={processes}", "--local-addr=127.0.0.1",
         "--max-restarts=0", "--monitor-interval=0.1",

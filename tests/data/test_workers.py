@@ -38,17 +38,16 @@ class Ear(Progress):
 
 @pytest.fixture
 def team(tmp_path, monkeypatch):
-    def run(**settings):
-        ear = Ear()
+    def run(ear=None, **settings):
+        act, ear = "worker_acts:act", ear or Ear()
         try:
-            run_in_workers("worker_acts:act", Act(**settings), IMAGES, tmp_path, ear, processes=2)
+            run_in_workers(act, Act(**settings), IMAGES, tmp_path, ear, processes=2)
         finally:
             pids = [int((tmp_path / f"pid{rank}").read_text()) for rank in (0, 1)]
             deadline = time.monotonic() + 5
             while any(alive(pid) for pid in pids):
                 assert time.monotonic() < deadline, "a process was left behind"
                 time.sleep(0.02)
-        return ear
 
     monkeypatch.setenv("PYTHONPATH", str(HERE))
     return run
@@ -62,16 +61,6 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-def test_a_team_adds_up_agrees_and_lets_the_lead_speak(team, tmp_path):
-    ear = team(do="agree")
-    seen = [json.loads((tmp_path / f"seen{rank}.json").read_text()) for rank in (0, 1)]
-    assert seen[0] == seen[1] == {
-        "total": [3.0] * 3, "told": {"of": ["the", "lead", 0]}, "any": [True, False],
-        "size": 2, "images": "abc",
-    }  # fmt: skip
-    assert ear.messages == ["rank 0 speaks"]
-
-
 def test_a_user_error_of_any_process_is_the_stages(team):
     with pytest.raises(DataError, match=r"^picture.png: is upside down$"):
         team(do="misjudge")
@@ -83,9 +72,16 @@ def test_a_killed_process_ends_all_of_them(team):
     assert crash.value.transient
 
 
-def test_all_are_asked_to_stop_and_save(team, tmp_path):
+def test_a_team_agrees_lets_the_lead_speak_and_stops_when_asked(team, tmp_path):
+    ear = Ear()
     with pytest.raises(Interrupted, match="same command"):
-        team(do="count")
+        team(ear, do="count")
+    seen = [json.loads((tmp_path / f"seen{rank}.json").read_text()) for rank in (0, 1)]
+    assert seen[0] == seen[1] == {
+        "total": [3.0] * 3, "told": {"of": ["the", "lead", 0]}, "any": [True, False],
+        "size": 2, "images": "abc",
+    }  # fmt: skip
+    assert ear.messages == ["rank 0 speaks"]
     saved = [json.loads((tmp_path / f"saved{rank}.json").read_text()) for rank in (0, 1)]
     assert saved[0] == saved[1]  # the same step
 

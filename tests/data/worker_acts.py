@@ -17,24 +17,23 @@ from data.team import here
 
 
 class Act(BaseModel):
-    """What the second process does; device as the settings of real stages have it."""
+    """What is done; device as the settings of real stages have it."""
 
-    do: str = "agree"
+    do: str = "count"
     device: str = "cpu"
 
 
 def act(settings: Act, inputs: Inputs, out: Path, progress: Progress) -> None:
-    """The lead adds up and waits; the second process also does what the settings say."""
+    """Both agree and count until they are asked to stop, or the second does what is asked."""
     team = here()
     (out / f"pid{team.rank}").write_text(str(os.getpid()))
     total = team.total(torch.full([3], 1.0 + team.rank))
     told = team.from_lead({"of": ["the", "lead", team.rank]})
     progress.message(f"rank {team.rank} speaks")
-    if settings.do == "agree":
+    if settings.do == "count":
         one, none = team.any(team.rank == 1), team.any(False)
         seen = {"total": total.tolist(), "told": told, "any": [one, none], "size": team.size}
         write_json(out / f"seen{team.rank}.json", seen | {"images": inputs["images"].digest})
-    elif settings.do == "count":
         for step in range(10**6):
             if team.any(progress.stop_requested):
                 write_json(out / f"saved{team.rank}.json", step)
