@@ -94,6 +94,7 @@ def modulated_conv2d(
     fused: bool = False,
     bias: Tensor | None = None,
     gain: float = 1.0,
+    power: Tensor | None = None,
     **resampling: Any,
 ) -> Tensor:
     """`generator.ops.modulated_conv2d` with the explicit `[N, O, I, k, k]` weights."""

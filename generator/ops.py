@@ -134,6 +134,11 @@ def _transposed(x: Tensor, weight: Tensor, up: int, groups: int, flip_weight: bo
     return convolve(x, w, stride=up, groups=groups, transposed=True)
 
 
+def squares(weight: Tensor) -> Tensor:
+    """Return `[O, I]`: the sum of squares of every kernel, which demodulation needs."""
+    return weight.square().sum(dim=[2, 3])
+
+
 def modulated_conv2d(
     x: Tensor,
     weight: Tensor,
@@ -148,19 +153,20 @@ def modulated_conv2d(
     fused: bool = False,
     bias: Tensor | None = None,
     gain: float = 1.0,
+    power: Tensor | None = None,
 ) -> Tensor:
     """Convolve with weights scaled by a style per sample and input channel (StyleGAN2, eqs. 1-3).
 
     `x` [N, I, H, W], `weight` [O, I, k, k], `styles` [N, I], `noise` broadcastable to the output,
     `bias` [O]; the result is gain · (convolution + noise + bias), in the type of `x`. Styles and
-    demodulation are computed in their own type, float32.
+    demodulation are computed in their own type, float32. `power` is `squares(weight)`, if known.
     Scaling the activations instead of the weights is the same and needs no grouped convolution;
     `fused` builds per-sample weights, faster for few channels and large images.
     """
     scale = None
     if demodulate:
         # Σ(W·s)² over inputs and kernel = s² · ΣW²: a matrix product, not an [N,O,I,k,k] tensor.
-        power = weight.square().sum(dim=[2, 3])  # [O, I]
+        power = squares(weight) if power is None else power
         scale = (styles.square() @ power.t() + 1e-8).rsqrt()  # [N, O]
     scale = scale if gain == 1 or scale is None else scale * gain
     if gain != 1 and scale is None:

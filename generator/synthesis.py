@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from generator import convolution
 from generator.fir import setup_filter, upsample2d, upsample_binomial
 from generator.layers import BINOMIAL, Conv2dLayer, FullyConnectedLayer, is_binomial
-from generator.ops import ACTIVATIONS, activate, modulated_conv2d, split_gain
+from generator.ops import ACTIVATIONS, activate, modulated_conv2d, split_gain, squares
 
 NOISE_MODES = ("random", "const", "none")
 Randn = Callable[[Sequence[int], torch.device], Tensor]
@@ -73,10 +73,29 @@ class SynthesisLayer(nn.Module):
         shape = [out_channels, in_channels, kernel_size, kernel_size]
         self.weight = nn.Parameter(torch.randn(shape))
         self.register_buffer("resample_filter", setup_filter(resample_filter))
+        self._kept: tuple[Any, Tensor, Tensor] | None = None
         if use_noise:
             self.register_buffer("noise_const", torch.randn(resolution, resolution))
             self.noise_strength = nn.Parameter(torch.zeros([]))
         self.bias = nn.Parameter(torch.zeros(out_channels))
+
+    def _weights(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the weights as `x` needs them and their squares, None: to be computed.
+
+        At one image a call, preparing 23 million weights took a fifth of the time: an evaluated
+        network keeps what it prepared for as long as the weights stay as they are.
+        """
+        weight = self.weight
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if self.training or torch.is_grad_enabled() or traced or weight.is_inference():
+            return weight, None
+        key = (weight.data_ptr(), weight._version, x.dtype, convolution.FEATURE_LAYOUT)
+        if self._kept is None or self._kept[0] != key:
+            ready = weight.transpose(0, 1) if self.up > 1 else weight
+            ready = ready.to(x.dtype, memory_format=convolution.FEATURE_LAYOUT)
+            ready = ready.transpose(0, 1) if self.up > 1 else ready
+            self._kept = key, ready, squares(weight)
+        return self._kept[1], self._kept[2]
 
     def _noise(self, x: Tensor, mode: str, randn: Randn | None) -> Tensor | None:
         if not self.use_noise or mode == "none":
@@ -98,9 +117,10 @@ class SynthesisLayer(nn.Module):
     ) -> Tensor:
         """Map `[N, in, r/up, r/up]` and `w` `[N, w_dim]` to `[N, out, r, r]`."""
         before, after = split_gain(self.activation, self.act_gain * gain)
+        weight, power = self._weights(x)
         x = modulated_conv2d(
             x,
-            self.weight,
+            weight,
             self.affine(w),
             noise=self._noise(x, noise_mode, randn),
             up=self.up,
@@ -110,6 +130,7 @@ class SynthesisLayer(nn.Module):
             fused=fused_modconv,
             bias=self.bias,
             gain=before,
+            power=power,
         )
         clamp = None if self.conv_clamp is None else self.conv_clamp * gain
         return activate(x, self.activation, gain=after, clamp=clamp)

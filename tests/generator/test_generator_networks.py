@@ -152,3 +152,30 @@ def test_conditional_networks_of_any_depth(architecture, channels):
 def test_wrong_resolution_is_named():
     with pytest.raises(ValueError, match=r"power of two .* not 48"):
         Generator(8, 0, 8, 48, 3)
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_prepared_weights_follow_the_weights(dtype):
+    """An evaluated network keeps prepared weights; every way to change them makes new ones."""
+    g, _ = load_pair()
+    state = {name: value.clone() for name, value in g.state_dict().items()}
+    z = tensor(NET, "in/z")[:1]
+
+    def image():
+        with torch.no_grad():
+            return g(z, noise_mode="const", dtype=dtype)
+
+    first = image()
+    kept = g.synthesis.b8.conv0._kept
+    assert torch.equal(image(), first)
+    assert g.synthesis.b8.conv0._kept is kept
+    assert_close(g(z, noise_mode="const", dtype=dtype), first, 1e-2 if dtype else 1e-6)
+    with torch.no_grad():
+        g.synthesis.b8.conv0.weight.mul_(-1)
+    second = image()
+    assert not torch.equal(second, first)
+    g.load_state_dict(state)
+    assert torch.equal(image(), first)
+    g.synthesis.b8.conv0.weight = torch.nn.Parameter(-state["synthesis.b8.conv0.weight"])
+    assert torch.equal(image(), second)
+    assert list(g.state_dict()) == list(state)
