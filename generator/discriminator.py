@@ -14,12 +14,8 @@ from generator.fir import downsample2d, setup_filter
 from generator.layers import BINOMIAL, Conv2dLayer, FullyConnectedLayer
 from generator.mapping import MappingNetwork
 from generator.ops import minibatch_std
-from generator.synthesis import (
-    SQRT_HALF,
-    block_resolutions,
-    channels_at,
-    reduced_resolutions,
-)
+from generator.resolutions import block_resolutions, channels_at, reduced_resolutions
+from generator.synthesis import SQRT_HALF
 
 ARCHITECTURES = ("orig", "skip", "resnet")
 LAYERS = ("fromrgb", "conv0", "conv1", "skip")

@@ -9,7 +9,7 @@ from generator_helpers import load_pair, tensor, tiny
 
 from generator.losses import AdversarialLoss
 from generator.networks import Discriminator, Generator
-from generator.synthesis import reduced_resolutions
+from generator.resolutions import reduced_resolutions
 from generator.trainer import Schedule, Trainer
 
 NET = "net_a_uncond32"
