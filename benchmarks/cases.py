@@ -21,10 +21,10 @@ from torch.utils.flop_counter import flop_registry
 from benchmarks.reference import plain_definitions
 from configs.settings import GeneratorSettings
 from data.checkpoints import newest_checkpoint, save_checkpoint
-from generator.compiling import compiled
 from generator.models import network_kwargs
 from generator.networks import Discriminator, Generator
-from generator.trainer import Schedule, Trainer
+from generator.training.compiling import compiled
+from generator.training.trainer import Schedule, Trainer
 
 Result = dict[str, float]
 REFERENCE, FLOAT32, BFLOAT16 = "reference", "float32", "bfloat16"

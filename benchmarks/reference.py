@@ -16,25 +16,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from generator.fir import setup_filter, upsample2d
-from generator.ops import bias_act, conv2d_resample
+from generator.networks.fir import setup_filter, upsample2d
+from generator.networks.ops import bias_act, conv2d_resample
 
 
 @contextmanager
 def plain_definitions() -> Iterator[None]:
     """Within it, networks compute by the definitions below."""
     replaced: dict[str, Any] = {
-        "generator.convolution.FEATURE_LAYOUT": torch.contiguous_format,
-        "generator.fir.convolve": convolve,
-        "generator.ops.convolve": convolve,
-        "generator.fir.upfirdn2d": upfirdn2d,
-        "generator.ops.upfirdn2d": upfirdn2d,
-        "generator.synthesis.modulated_conv2d": modulated_conv2d,
-        "generator.synthesis.upsample_binomial": upsample_image,
-        "generator.synthesis.activate": activate,
-        "generator.layers.activate": activate,
-        "generator.synthesis.split_gain": split_gain,
-        "generator.layers.split_gain": split_gain,
+        "generator.networks.convolution.FEATURE_LAYOUT": torch.contiguous_format,
+        "generator.networks.fir.convolve": convolve,
+        "generator.networks.ops.convolve": convolve,
+        "generator.networks.fir.upfirdn2d": upfirdn2d,
+        "generator.networks.ops.upfirdn2d": upfirdn2d,
+        "generator.networks.synthesis.modulated_conv2d": modulated_conv2d,
+        "generator.networks.synthesis.upsample_binomial": upsample_image,
+        "generator.networks.synthesis.activate": activate,
+        "generator.networks.layers.activate": activate,
+        "generator.networks.synthesis.split_gain": split_gain,
+        "generator.networks.layers.split_gain": split_gain,
     }
     with ExitStack() as stack:
         for name, value in replaced.items():

@@ -84,7 +84,7 @@ def draw(
     )  # fmt: skip
     folder = _folder(generator, workspace)
     from flows.display import shown
-    from generator.album import draw_album
+    from generator.sampling.album import draw_album
 
     display = new_display()
     with shown(display), display.listening():
@@ -135,7 +135,7 @@ def walk(
         raise ConfigError(f"--space {space}: expected w or z")
     folder = _folder(generator, workspace)
     from flows.display import shown
-    from generator.walk import walk as film
+    from generator.sampling.walk import walk as film
 
     display = new_display()
     with shown(display), display.listening():

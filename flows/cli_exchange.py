@@ -25,7 +25,7 @@ def import_(
 
     The folder serves as GENERATOR of `draw`, `walk` and `export`, and as `generator.start_from`.
     """
-    from generator.convert import import_official
+    from generator.transfer.convert import import_official
 
     made = import_official(file, out, force)
     if json_:

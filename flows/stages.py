@@ -31,8 +31,8 @@ STAGES = {
     for stage in (
         Stage("data.prepare", 1, "data.prepare:prepare", PrepareSettings),
         Stage("segmenter.train", 1, "segmenter.fit:train", FitSettings),
-        Stage("generator.train", 2, "generator.training:train", GeneratorSettings),
-        Stage("generator.sample", 2, "generator.sampling:sample", SampleSettings),
+        Stage("generator.train", 2, "generator.training.stage:train", GeneratorSettings),
+        Stage("generator.sample", 2, "generator.sampling.stage:sample", SampleSettings),
         Stage("generator.score", 2, "flows.score:score", ScoreSettings),
         Stage("segmenter.pseudo-label", 1, "segmenter.pseudo:label", PseudoLabelSettings),
         Stage("segmenter.ensemble", 1, "segmenter.ensemble:ensemble", EnsembleSettings),

@@ -19,7 +19,7 @@ from data.checkpoints import save_tensors
 from data.store import explained, replacing
 from generator.models import load_generator, read_description
 from generator.networks import Generator
-from generator.sources import EXPORTED, SLOTS, read_folder
+from generator.transfer.sources import EXPORTED, SLOTS, read_folder
 
 Format = Literal["onnx", "safetensors"]
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")

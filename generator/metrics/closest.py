@@ -14,9 +14,9 @@ from torch import Tensor
 
 from data.imageset import write_png
 from data.store import write_atomic
-from generator.grids import grid_of
 from generator.metrics.memorisation import Matches, turned_back
 from generator.metrics.reals import Place
+from generator.sampling.grids import grid_of
 
 PICTURE, TABLE = "closest.png", "closest.csv"
 HEAD = ("rank", "sample", "distance", "suspicious", "image", "y", "x", "turned")

@@ -16,10 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from configs.settings import SampleSettings
-from generator.draw import Sampler, latents_of
 from generator.metrics.extractors import Extractor, three_channels
 from generator.metrics.torchscript import load_script, unusable
 from generator.networks import Generator
+from generator.sampling.draw import Sampler, latents_of
 
 EPSILON = 1e-4
 LARGEST = 256

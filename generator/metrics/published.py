@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from configs.settings import SampleSettings
 from data.progress import Interrupted, Progress
-from generator.draw import Sampler
-from generator.grids import channels_of
 from generator.metrics.distances import fid, kid_published
 from generator.metrics.extractors import device_of
 from generator.metrics.features import FeatureCache, extract
 from generator.metrics.reals import Reals, shown
 from generator.models import load_generator
+from generator.sampling.draw import Sampler
+from generator.sampling.grids import channels_of
 from generator.values import to_uint8
 
 COUNT = 50_000

@@ -26,7 +26,7 @@ from generator.metrics.path import features_of, load_lpips, path_distances, trim
 from generator.metrics.published import published, real_images
 from generator.metrics.reals import Reals, sample_of, samples_of
 from generator.models import load_generator
-from generator.sampling import DESCRIPTION
+from generator.sampling.stage import DESCRIPTION
 
 Figures = dict[str, float]
 

@@ -11,8 +11,8 @@ import torch
 from generator_helpers import assert_close, load_pair, tensor
 
 from configs.errors import ConfigError
-from generator import compiling, losses
-from generator.losses import AdversarialLoss
+from generator.training import compiling, losses
+from generator.training.losses import AdversarialLoss
 
 NET, PAIR = "net_architectures16", "skip_resnet/"
 
@@ -71,7 +71,7 @@ def test_no_compiler_is_a_clear_error(tmp_path):
     code = (
         "import torch\n"
         "from configs.errors import ConfigError\n"
-        "from generator.compiling import compiled\n"
+        "from generator.training.compiling import compiled\n"
         "try:\n"
         "    compiled(torch.nn.Linear(1, 1))\n"
         "except ConfigError as error:\n"

@@ -17,13 +17,13 @@ from official_networks import (
     official,
 )
 
-import generator.convert
+import generator.transfer.convert
 from configs.errors import CheckpointError, ConfigError, WorkspaceError
 from data.checkpoints import load_tensors
-from generator.convert import import_official
 from generator.export import Pictures, difference, example, export
 from generator.models import load_discriminator, load_generator
-from generator.sources import read_source
+from generator.transfer.convert import import_official
+from generator.transfer.sources import read_source
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_force_replaces_an_earlier_import_whole_or_not_at_all(pkl, tmp_path, mon
     out = tmp_path / "out"
     import_official(pkl, out)
     (out / "stale.txt").touch()
-    monkeypatch.setattr(generator.convert, "write_json", full_disk)
+    monkeypatch.setattr(generator.transfer.convert, "write_json", full_disk)
     with pytest.raises(WorkspaceError, match="No space left"):
         import_official(pkl, out, force=True)
     assert (out / "stale.txt").is_file()

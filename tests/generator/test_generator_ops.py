@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from generator_helpers import assert_close, described, parity, tensor
 
-from generator import fir, ops
-from generator.layers import FullyConnectedLayer
+from generator.networks import fir, ops
+from generator.networks.layers import FullyConnectedLayer
 
 FIR = {
     "upfirdn2d": fir.upfirdn2d,

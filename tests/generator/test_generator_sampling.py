@@ -20,9 +20,9 @@ from configs.settings import SampleSettings
 from data.channels import Channels
 from data.imageset import load_image, load_mask, load_native, read_index
 from data.progress import Interrupted, Progress
-from generator.draw import Sampler, latents, latents_of
 from generator.models import load_generator
-from generator.sampling import sample
+from generator.sampling.draw import Sampler, latents, latents_of
+from generator.sampling.stage import sample
 from generator.values import to_network, to_uint8
 
 ROOT = Path(__file__).parents[2]
@@ -237,7 +237,7 @@ sys.path.insert(0, sys.argv[1])
 from generator_helpers import as_artifact
 from configs.settings import SampleSettings
 from data.progress import Progress
-from generator.sampling import sample
+from generator.sampling.stage import sample
 
 class Watch(Progress):
     def update(self, done, total, unit="", **stats):

@@ -30,9 +30,9 @@ from generator.models import (
     load_discriminator,
     load_generator,
 )
-from generator.start import begin
-from generator.tables import lines_of, rows_of, short
-from generator.training import train
+from generator.training.stage import train
+from generator.transfer.start import begin
+from generator.transfer.tables import lines_of, rows_of, short
 
 FITTING = {
     "channel_base": 64, "channel_max": 8, "latent": 8, "mapping_layers": 2, "labels": True,

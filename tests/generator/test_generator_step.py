@@ -12,13 +12,14 @@ from configs.errors import ConfigError
 from data.checkpoints import load_tensors
 from data.progress import Progress
 from data.team import Team
-from generator.augment import GROUPS, AugmentPipe, permitted
+from generator.augment import AugmentPipe, permitted
+from generator.augment.pipe import GROUPS
 from generator.models import network_kwargs
 from generator.networks import Discriminator, Generator
-from generator.ops import minibatch_std
+from generator.networks.ops import minibatch_std
 from generator.shares import Share, Split
-from generator.trainer import Schedule, Trainer
-from generator.training import train
+from generator.training.stage import train
+from generator.training.trainer import Schedule, Trainer
 
 CLASSES = torch.eye(3)
 

@@ -25,8 +25,8 @@ from data.progress import Interrupted, Progress
 from data.store import SCRATCH
 from generator.models import load_discriminator, load_generator
 from generator.networks import Discriminator, Generator
-from generator.trainer import Schedule, Trainer, ema_beta, lazy_adam
-from generator.training import train
+from generator.training.stage import train
+from generator.training.trainer import Schedule, Trainer, ema_beta, lazy_adam
 
 ROOT = Path(__file__).parents[2]
 
@@ -107,7 +107,7 @@ def test_kill_9_changes_nothing(images, tmp_path):
         "from generator_helpers import as_artifact\n"
         "from configs.settings import GeneratorSettings\n"
         "from data.progress import Progress\n"
-        "from generator.training import train\n"
+        "from generator.training.stage import train\n"
         "settings = GeneratorSettings.model_validate_json(sys.argv[2])\n"
         "images = {'images': as_artifact(Path(sys.argv[3]))}\n"
         "train(settings, images, Path(sys.argv[4]), Progress())\n"

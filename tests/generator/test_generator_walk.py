@@ -17,12 +17,12 @@ from configs.settings import SampleSettings
 from data.channels import Channels
 from data.imageset import read_index
 from data.progress import Interrupted, Progress
-from generator.album import draw_album
-from generator.draw import Sampler
-from generator.grids import grid_of, official_grid, pictures, sample_grid, sheet_columns
 from generator.models import load_generator
-from generator.sampling import sample
-from generator.walk import path_in_w, path_in_z, walk
+from generator.sampling.album import draw_album
+from generator.sampling.draw import Sampler
+from generator.sampling.grids import grid_of, official_grid, pictures, sample_grid, sheet_columns
+from generator.sampling.stage import sample
+from generator.sampling.walk import path_in_w, path_in_z, walk
 
 # Sheets.
 

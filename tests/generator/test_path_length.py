@@ -9,10 +9,10 @@ from generator_helpers import load_pair, parity
 from torch import nn
 
 from configs.errors import CheckpointError
-from generator.draw import latents_of, noise_of
 from generator.metrics import path as module
 from generator.metrics.extractors import load_extractor
 from generator.metrics.path import features_of, load_lpips, path_distances, trimmed_mean
+from generator.sampling.draw import latents_of, noise_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
 

@@ -15,7 +15,6 @@ from data.channels import Channels
 from data.checkpoints import save_tensors
 from data.progress import Interrupted, Progress
 from data.store import SCRATCH, write_json
-from generator.draw import Sampler
 from generator.metrics import published as module
 from generator.metrics.distances import fid, kid_published
 from generator.metrics.features import FeatureCache, extract
@@ -24,6 +23,7 @@ from generator.metrics.reals import Reals, samples_of, shown
 from generator.metrics.score import score_samples
 from generator.models import AVERAGE, DESCRIPTION, load_generator
 from generator.networks import Generator
+from generator.sampling.draw import Sampler
 from generator.values import to_uint8
 
 SIDE = 16

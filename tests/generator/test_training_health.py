@@ -11,17 +11,17 @@ import pytest
 import torch
 from generator_helpers import StopAfter, content, tiny, write_image_set
 
-import generator.training
+import generator.training.stage
 from configs.errors import TrainingError
 from data.checkpoints import load_tensors
 from data.log import read_log
 from data.progress import Interrupted, Progress
 from data.store import SCRATCH
-from generator.health import WARM_UP, calmer, collapsed, symptoms
 from generator.models import load_generator
-from generator.snapshots import Course, Scorer, Snapshot, ranked, retained
-from generator.trainer import Schedule, Trainer
-from generator.training import train
+from generator.training.health import WARM_UP, calmer, collapsed, symptoms
+from generator.training.snapshots import Course, Scorer, Snapshot, ranked, retained
+from generator.training.stage import train
+from generator.training.trainer import Schedule, Trainer
 
 FLOOR = (0.001, 0.0005)
 HEALTHY = Snapshot(10, 0.1, 10, scored=True, kid=(0.02, 0.002), diversity=0.8, gap=3.0)
@@ -229,7 +229,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_around_every_checkpoint(images, rolled_back, tmp_path, monkeypatch, after):
     poisoned_at(monkeypatch, 5, 0)
-    real, saves = generator.training.save_checkpoint, []
+    real, saves = generator.training.stage.save_checkpoint, []
 
     def save(*arguments):
         if not after and len(saves) % 2:  # every second one is not written any more
@@ -240,7 +240,7 @@ def test_killed_around_every_checkpoint(images, rolled_back, tmp_path, monkeypat
         if after:
             raise Killed
 
-    monkeypatch.setattr(generator.training, "save_checkpoint", save)
+    monkeypatch.setattr(generator.training.stage, "save_checkpoint", save)
     for _ in range(20):
         try:
             train(tiny(8, checkpoint_every=1), images, tmp_path, Progress())
@@ -267,7 +267,7 @@ def test_a_full_disk_while_a_snapshot_is_saved(images, rolled_back, tmp_path, mo
         def save_tensors(path, *_):
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-        full.setattr(generator.training, "save_tensors", save_tensors)
+        full.setattr(generator.training.stage, "save_tensors", save_tensors)
         with pytest.raises(OSError, match="No space left"):
             train(tiny(8), images, tmp_path, Progress())
     train(tiny(8), images, tmp_path, Progress())

@@ -7,8 +7,8 @@ import json
 import pytest
 import torch
 
-from generator import pace
-from generator.pace import Pace
+from generator.training import pace
+from generator.training.pace import Pace
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from data.progress import Progress
 from data.splits import TRAIN
 from data.store import Artifact
 from generator.models import read_description
-from generator.sampling import sample
-from generator.training import train
+from generator.sampling.stage import sample
+from generator.training.stage import train
 
 RNG = np.random.default_rng(0)
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from configs.errors import CheckpointError
-from generator.drafts import GAIN, NEW, RANDOM, Draft, Kwargs
-from generator.growing import resize_discriminator, resize_generator
 from generator.networks import Generator
-from generator.ops import normalize_2nd_moment
+from generator.networks.ops import normalize_2nd_moment
+from generator.transfer.drafts import GAIN, NEW, RANDOM, Draft, Kwargs
+from generator.transfer.growing import resize_discriminator, resize_generator
 
 
 def adapt(draft: Draft, aim: Kwargs) -> Draft:

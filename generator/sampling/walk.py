@@ -19,9 +19,9 @@ from configs.settings import SampleSettings
 from data.devices import pick_device
 from data.progress import Interrupted, Progress
 from data.store import explained, replacing
-from generator.draw import Sampler, latents_of
-from generator.grids import channels_of, grid_of, picture_size, pictures
 from generator.models import load_generator
+from generator.sampling.draw import Sampler, latents_of
+from generator.sampling.grids import channels_of, grid_of, picture_size, pictures
 from generator.values import to_uint8
 
 Space = Literal["w", "z"]

@@ -1,4 +1,4 @@
-"""Generator and discriminator of StyleGAN2-ADA, named so that official state dicts load strictly.
+"""The generator of StyleGAN2-ADA, named so that official state dicts load strictly.
 
 Computation is float32 throughout: `num_fp16_res` and the like are accepted because checkpoints
 carry them, and ignored. `conv_clamp` is honoured, being part of the function the network computes.
@@ -11,24 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from generator.discriminator import Discriminator, DiscriminatorBlock, DiscriminatorEpilogue
-from generator.layers import Conv2dLayer, FullyConnectedLayer
-from generator.mapping import MappingNetwork
-from generator.synthesis import SynthesisBlock, SynthesisLayer, SynthesisNetwork, ToRGBLayer
-
-__all__ = [
-    "Conv2dLayer",
-    "Discriminator",
-    "DiscriminatorBlock",
-    "DiscriminatorEpilogue",
-    "FullyConnectedLayer",
-    "Generator",
-    "MappingNetwork",
-    "SynthesisBlock",
-    "SynthesisLayer",
-    "SynthesisNetwork",
-    "ToRGBLayer",
-]
+from generator.networks.mapping import MappingNetwork
+from generator.networks.synthesis import SynthesisNetwork
 
 
 class Generator(nn.Module):

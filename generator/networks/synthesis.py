@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from generator import convolution
-from generator.fir import setup_filter, upsample2d, upsample_binomial
-from generator.layers import BINOMIAL, Conv2dLayer, FullyConnectedLayer, is_binomial
-from generator.ops import ACTIVATIONS, activate, modulated_conv2d, split_gain, squares
-from generator.resolutions import block_resolutions, channels_at, reduced_resolutions
+from generator.networks import convolution
+from generator.networks.fir import setup_filter, upsample2d, upsample_binomial
+from generator.networks.layers import BINOMIAL, Conv2dLayer, FullyConnectedLayer, is_binomial
+from generator.networks.ops import ACTIVATIONS, activate, modulated_conv2d, split_gain, squares
+from generator.networks.resolutions import block_resolutions, channels_at, reduced_resolutions
 
 NOISE_MODES = ("random", "const", "none")
 Randn = Callable[[Sequence[int], torch.device], Tensor]

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from generator.augment import AugmentPipe
-from generator.compiling import compiled
 from generator.networks import Discriminator, Generator
 from generator.shares import Share, Split
+from generator.training.compiling import compiled
 
 Stats = dict[str, Tensor]
 OBJECTIVE = "objective"

@@ -15,8 +15,8 @@ import torch
 
 from configs.errors import TrainingError
 from configs.settings import GeneratorSettings
-from generator.snapshots import Interval, Snapshot, ranked
-from generator.trainer import Schedule, seed_of
+from generator.training.snapshots import Interval, Snapshot, ranked
+from generator.training.trainer import Schedule, seed_of
 
 NARROW = 0.5
 """Samples less than half as diverse as the real views …"""

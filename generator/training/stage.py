@@ -23,9 +23,10 @@ from data.progress import Interrupted, Progress
 from data.store import SCRATCH, Inputs
 from data.team import here
 from data.workers import among_workers, run_in_workers
-from generator.delivery import describe, facts_of, rebuilt
-from generator.grids import grid_of, pictures, sample_grid
-from generator.health import (
+from generator.models import AVERAGE, CRITIC, CURRENT
+from generator.sampling.grids import grid_of, pictures, sample_grid
+from generator.training.delivery import describe, facts_of, rebuilt
+from generator.training.health import (
     Trouble,
     calmer,
     collapsed,
@@ -33,11 +34,10 @@ from generator.health import (
     given_up,
     symptoms,
 )
-from generator.models import AVERAGE, CRITIC, CURRENT
-from generator.pace import Pace
-from generator.snapshots import Course, Scorer, Snapshot, retained
-from generator.start import Start, begin
-from generator.trainer import ADA_INTERVAL, Schedule, Trainer
+from generator.training.pace import Pace
+from generator.training.snapshots import Course, Scorer, Snapshot, retained
+from generator.training.trainer import ADA_INTERVAL, Schedule, Trainer
+from generator.transfer.start import Start, begin
 from generator.values import to_network
 from generator.views import load_views
 
@@ -57,7 +57,7 @@ def train(settings: GeneratorSettings, inputs: Inputs, out: Path, progress: Prog
     training fails more often than it may go back; Interrupted after saving when asked to stop.
     """
     if settings.processes > 1 and not among_workers():
-        stage = "generator.training:train"
+        stage = "generator.training.stage:train"
         run_in_workers(stage, settings, inputs, out, progress, settings.processes)
         return
     with enough_memory(settings):

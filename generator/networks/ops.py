@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from generator.convolution import convolve
-from generator.fir import taps_of, upfirdn2d
+from generator.networks.convolution import convolve
+from generator.networks.fir import taps_of, upfirdn2d
 
 SQRT2 = math.sqrt(2)
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from generator.affine import scale2d, translate2d
-from generator.fir import downsample2d, upsample2d
+from generator.augment.affine import scale2d, translate2d
+from generator.networks.fir import downsample2d, upsample2d
 
 
 def resample(images: Tensor, inverse: Tensor, low_pass: Tensor) -> Tensor:

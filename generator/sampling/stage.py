@@ -31,9 +31,16 @@ from data.imageset import (
 )
 from data.progress import Interrupted, Progress
 from data.store import Inputs, identity_of, write_json
-from generator.draw import Sampler
-from generator.grids import GRID_IMAGES, channels_of, grid_of, picture_size, pictures, sheet_columns
 from generator.models import FOV, load_generator
+from generator.sampling.draw import Sampler
+from generator.sampling.grids import (
+    GRID_IMAGES,
+    channels_of,
+    grid_of,
+    picture_size,
+    pictures,
+    sheet_columns,
+)
 from generator.values import restore, to_pixels
 
 DESCRIPTION = "samples.json"

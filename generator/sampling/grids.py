@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from configs.settings import SampleSettings
 from data.channels import Channels, Kind, Pixels, eight_bit
-from generator.draw import Sampler, generate, latents, latents_of
 from generator.networks import Generator
+from generator.sampling.draw import Sampler, generate, latents, latents_of
 from generator.values import resized, to_pixels
 
 __all__ = [

@@ -15,14 +15,14 @@ from configs.errors import CheckpointError, ConfigError
 from configs.settings import GeneratorSettings
 from data.checkpoints import load_strict
 from data.store import Artifact
-from generator.adapters import adapt
-from generator.drafts import Draft, Kwargs
 from generator.models import CHANNELS, network_kwargs
 from generator.networks import Discriminator, Generator
-from generator.sources import Source, kind_of, read_folder, read_source, shapes
-from generator.synthesis import block_resolutions, channels_at
-from generator.tables import Row, lines_of, rows_of
-from generator.trainer import seed_of
+from generator.networks.synthesis import block_resolutions, channels_at
+from generator.training.trainer import seed_of
+from generator.transfer.adapters import adapt
+from generator.transfer.drafts import Draft, Kwargs
+from generator.transfer.sources import Source, kind_of, read_folder, read_source, shapes
+from generator.transfer.tables import Row, lines_of, rows_of
 
 Message = Callable[[str], None]
 ADAPTABLE = ("resolution", "channels", "labels")

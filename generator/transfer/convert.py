@@ -22,7 +22,7 @@ from data.store import write_json
 from generator.checkpoint import OfficialSnapshot, load_official
 from generator.models import AVERAGE, DESCRIPTION
 from generator.networks import count_parameters
-from generator.sources import SLOTS, Source, from_snapshot, kind_of
+from generator.transfer.sources import SLOTS, Source, from_snapshot, kind_of
 
 KINDS: dict[int, Kind] = {1: "grey", 3: "rgb"}
 

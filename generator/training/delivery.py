@@ -12,9 +12,9 @@ from data.imageset import write_png
 from data.store import METRICS, write_json
 from generator.models import AVERAGE, DESCRIPTION, FOV
 from generator.networks import Discriminator, Generator
-from generator.snapshots import Course, Scorer, Snapshot
-from generator.start import Start
-from generator.trainer import Schedule, Trainer
+from generator.training.snapshots import Course, Scorer, Snapshot
+from generator.training.trainer import Schedule, Trainer
+from generator.transfer.start import Start
 
 
 def facts_of(start: Start) -> dict[str, Any]:

@@ -20,10 +20,10 @@ from torch import Tensor
 from configs.settings import GeneratorSettings, SampleSettings
 from data.channels import eight_bit
 from data.checkpoints import load_tensors, save_tensors
-from generator.draw import Sampler
 from generator.metrics.distances import kid, kid_floor
 from generator.metrics.extractors import Extractor, load_extractor
-from generator.trainer import Trainer
+from generator.sampling.draw import Sampler
+from generator.training.trainer import Trainer
 from generator.values import to_network, to_uint8
 from generator.views import Views
 

@@ -16,10 +16,10 @@ from data.devices import pick_device
 from data.imageset import INDEX, write_index, write_png
 from data.progress import Progress
 from data.store import MANIFEST, explained, file_sha256, identity_of, write_json
-from generator.draw import Sampler
-from generator.grids import official_grid, picture_size
 from generator.models import AVERAGE, FOV, load_generator
-from generator.sampling import DESCRIPTION, FACTS, GRID, SampleFiles, copy_fov
+from generator.sampling.draw import Sampler
+from generator.sampling.grids import official_grid, picture_size
+from generator.sampling.stage import DESCRIPTION, FACTS, GRID, SampleFiles, copy_fov
 
 IMAGE = re.compile(r"seed(\d{8,10})\.(png|tif)")
 BESIDE = (GRID, DESCRIPTION, INDEX, FOV)

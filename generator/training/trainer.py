@@ -19,12 +19,12 @@ from data.checkpoints import pack_optimizer, unpack_optimizer
 from data.devices import slow_bfloat16
 from data.team import Team, here
 from generator.augment import AugmentPipe, permitted
-from generator.figures import Figures, totals
-from generator.losses import AdversarialLoss, Stats
+from generator.augment.strength import LEAKY, adjust_p, strong_augmentation
 from generator.networks import Discriminator, Generator
-from generator.schedule import Schedule, ema_beta, lazy_adam, seed_of
 from generator.shares import Split
-from generator.strength import LEAKY, adjust_p, strong_augmentation
+from generator.training.figures import Figures, totals
+from generator.training.losses import AdversarialLoss, Stats
+from generator.training.schedule import Schedule, ema_beta, lazy_adam, seed_of
 
 __all__ = ["ADA_INTERVAL", "Schedule", "Trainer", "ema_beta", "lazy_adam", "seed_of"]
 

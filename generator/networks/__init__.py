@@ -1,0 +1,31 @@
+"""Generator and discriminator of StyleGAN2-ADA and the operations that they are made of."""
+
+from generator.networks.discriminator import (
+    Discriminator,
+    DiscriminatorBlock,
+    DiscriminatorEpilogue,
+)
+from generator.networks.generator import Generator, count_parameters
+from generator.networks.layers import Conv2dLayer, FullyConnectedLayer
+from generator.networks.mapping import MappingNetwork
+from generator.networks.synthesis import (
+    SynthesisBlock,
+    SynthesisLayer,
+    SynthesisNetwork,
+    ToRGBLayer,
+)
+
+__all__ = [
+    "Conv2dLayer",
+    "Discriminator",
+    "DiscriminatorBlock",
+    "DiscriminatorEpilogue",
+    "FullyConnectedLayer",
+    "Generator",
+    "MappingNetwork",
+    "SynthesisBlock",
+    "SynthesisLayer",
+    "SynthesisNetwork",
+    "ToRGBLayer",
+    "count_parameters",
+]

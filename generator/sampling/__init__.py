@@ -1,0 +1,1 @@
+"""Images from a trained generator: the stage, chosen seeds, sheets, films."""

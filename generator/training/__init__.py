@@ -1,0 +1,1 @@
+"""Training: the adversarial step, the loop around it, snapshots, health."""

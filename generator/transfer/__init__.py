@@ -1,0 +1,1 @@
+"""Starting from other weights: reading them, adapting them, saying what was done."""
