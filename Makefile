@@ -9,8 +9,10 @@ READY := $(VENV)/.ready
 quickstart: $(READY)
 	$(BIN)/vesselforge run configs/quickstart.yaml
 
+# One thread a test and two tests at a time: threads of several programs that wait for each other
+# on few cores make tests ten times slower.
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -33,7 +33,8 @@ def import_(
         return
     side, channels, labels = made["resolution"], made["channels"], made["label_length"]
     condition = f"labels of length {labels}" if labels else "unconditional"
-    print_table(made["networks"], f"{out}: {side} x {side}, {channels} channels, {condition}")
+    typer.echo(f"{out}: {side} x {side}, {channels} channels, {condition}")
+    print_table(made["networks"])
     for note in made["notes"]:
         typer.echo(note)
     typer.echo(f"origin: {made['origin']}")

@@ -98,7 +98,7 @@ class AdversarialLoss:
         z, c = z[:n], None if c is None else c[:n]
         shares = self.split.path_rounds(n)
         kept: list[tuple[Tensor, Tensor]] = []
-        lengths = [z.new_zeros(0)]
+        lengths = [self.pl_mean.new_zeros(0)]  # float32, whatever z is
         if not shares:  # the mean of w moves in every process
             with torch.no_grad():
                 self._latents(z, c, first=True)
