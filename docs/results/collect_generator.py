@@ -59,9 +59,10 @@ def plot(facts: dict[str, Any], path: Path) -> None:
         kimg, [shot["kid_mean"] for shot in shots], [shot["kid_std"] for shot in shots],
         marker="o", capsize=2, label="samples against real",
     )  # fmt: skip
-    floor, spread = metrics["kid_floor_mean"], metrics["kid_floor_std"]
-    axes.axhspan(floor - spread, floor + spread, color="grey", alpha=0.4, label="real against real")
-    axes.set(xlabel="kimg", ylabel="KID (untrained VGG)", yscale="symlog", ylim=(0, None))
+    floor = metrics["kid_floor_mean"] + metrics["kid_floor_std"]
+    lowest = min(floor, *(shot["kid_mean"] for shot in shots)) / 2
+    axes.axhspan(lowest, floor, color="grey", alpha=0.3, label="real against real, mean + 1 sd")
+    axes.set(xlabel="kimg", ylabel="KID (untrained VGG)", yscale="log", ylim=(lowest, None))
     axes.legend(frameon=False)
     figure.savefig(path, dpi=110)
 
