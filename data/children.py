@@ -218,8 +218,9 @@ class Reporter(Progress):
 
 
 def emit(event: str, **content: Any) -> None:
-    """One event for the parent."""
-    print(json.dumps({"event": event, **content}), flush=True)
+    """One event for the parent; in one write, for several processes may share the pipe."""
+    sys.stdout.write(json.dumps({"event": event, **content}) + "\n")
+    sys.stdout.flush()
 
 
 @contextlib.contextmanager

@@ -92,12 +92,3 @@ def here() -> Team:
         backend = "cpu:gloo,cuda:nccl"
     dist.init_process_group(backend, timeout=timedelta(seconds=TIMEOUT_S))
     return Team(dist.get_rank(), dist.get_world_size())
-
-
-def disband() -> None:
-    """Close the connections of `here()`, if there are any."""
-    if here.cache_info().currsize and here().size > 1:
-        import torch.distributed as dist
-
-        dist.destroy_process_group()
-    here.cache_clear()
