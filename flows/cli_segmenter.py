@@ -62,7 +62,7 @@ def predict(
 ) -> None:
     """Segment images: probability, mask and overlay at native resolution."""
     from flows.runs import model_folder
-    from segmenter.predict import predict_files
+    from segmenter.inference.predict import predict_files
 
     display = new_display()
     rows = predict_files(model_folder(model), images, out, display.begin("segmenting"))

@@ -11,9 +11,9 @@ from configs.settings import EnsembleSettings
 from data.imageset import load_image, read_index
 from data.progress import Progress
 from data.store import METRICS, Inputs, write_json
-from segmenter.fit import reference_mask
 from segmenter.metrics import best_threshold
 from segmenter.models import Member, Model, read_members, save_model
+from segmenter.training.fit import reference_mask
 
 VALIDATION = "validation"
 

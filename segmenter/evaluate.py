@@ -17,10 +17,10 @@ from data.imageset import LoadedImage, load_image, read_index, write_png
 from data.progress import Interrupted, Progress
 from data.store import METRICS as METRICS_FILE
 from data.store import Inputs, write_atomic, write_json
-from segmenter.fit import reference_mask
+from segmenter.inference.predict import as_png
 from segmenter.metrics import METRICS, best_threshold, pooled, score
 from segmenter.models import Model
-from segmenter.predict import as_png
+from segmenter.training.fit import reference_mask
 
 TEST, VALIDATION = "test", "validation"
 REGIONS = ("fov", "whole")

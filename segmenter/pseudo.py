@@ -17,8 +17,8 @@ from configs.settings import PseudoLabelSettings
 from data.imageset import ImageRecord, load_image, read_index, write_index, write_png
 from data.progress import Interrupted, Progress
 from data.store import METRICS, Inputs, write_atomic, write_json
+from segmenter.inference.predict import as_png
 from segmenter.models import Model
-from segmenter.predict import as_png
 
 Row = tuple[str, str, str, int, str]
 COLUMNS = ("id", "confidence", "vessel_share", "kept", "reason")

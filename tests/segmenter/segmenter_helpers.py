@@ -11,7 +11,7 @@ from data.imageset import ImageRecord, write_index, write_png
 from data.phantom import make_phantom
 from data.progress import Progress
 from data.store import Artifact, file_sha256
-from segmenter.fit import train
+from segmenter.training.fit import train
 
 TINY = FitSettings(
     steps=6, batch=2, crop=32, validate_every=3, checkpoint_every=1, ema=0.9, warmup=2

@@ -20,8 +20,8 @@ from configs.settings import FitSettings
 from data.checkpoints import save_tensors
 from data.log import read_log
 from data.progress import Interrupted, Progress
-from segmenter.fit import learning_rate, train
 from segmenter.models import Model
+from segmenter.training.fit import learning_rate, train
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_kill_9_and_the_same_command_give_the_same_files(tmp_path: Path, images:
         from configs.settings import FitSettings
         from data.progress import Progress
         from data.store import Artifact
-        from segmenter.fit import train
+        from segmenter.training.fit import train
         images = Artifact(Path(sys.argv[2]), {"kind": "t", "digest": "0", "metrics": {}})
         train(FitSettings.model_validate_json(sys.argv[1]), {"images": images},
               Path(sys.argv[3]), Progress())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from segmenter.losses import bce, bce_dice, dice_loss
+from segmenter.training.losses import bce, bce_dice, dice_loss
 
 P = torch.tensor([[[[0.9, 0.8], [0.3, 0.1]]]])
 Y = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])

@@ -17,9 +17,9 @@ from data.imageset import load_image, read_index
 from data.progress import Progress
 from segmenter.ensemble import ensemble
 from segmenter.evaluate import evaluate, interval
+from segmenter.inference.predict import predict_files
 from segmenter.metrics import METRICS, best_threshold, score
 from segmenter.models import Model
-from segmenter.predict import predict_files
 from segmenter.pseudo import expected_dice, label, why_rejected
 
 RNG = np.random.default_rng(0)

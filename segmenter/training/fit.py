@@ -22,10 +22,10 @@ from data.imageset import LoadedImage, load_image, read_index
 from data.log import append_log
 from data.progress import Interrupted, Progress
 from data.store import METRICS, Inputs, write_json
-from segmenter.fit_state import FitState, network_options, new_state, resume, save
-from segmenter.losses import LOSSES
 from segmenter.metrics import best_threshold, ranking
 from segmenter.models import Member, Model, save_model
+from segmenter.training.losses import LOSSES
+from segmenter.training.state import FitState, network_options, new_state, resume, save
 
 LOG_EVERY = 10
 SETTLE_BATCHES = 8

@@ -1,0 +1,1 @@
+"""Weights of others: Keras files of SA-UNet and SA-UNetv2."""

@@ -1,0 +1,1 @@
+"""Training of the segmenters: losses, schedule, state, the one loop."""
