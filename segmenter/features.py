@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from configs.errors import CheckpointError
 from segmenter.models import Model
-from segmenter.networks.sa_unet import MULTIPLE, SAUNet
+from segmenter.networks.sa_unet import SAUNet
 
 
 class EncoderFeatures(nn.Module):
@@ -29,7 +29,7 @@ class EncoderFeatures(nn.Module):
     @torch.inference_mode()
     def forward(self, images: Tensor) -> Tensor:
         x = images.to(next(self.network.parameters()).device).float() / 255
-        height, width = x.shape[-2:]
-        x = F.pad(x, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
+        (height, width), multiple = x.shape[-2:], self.network.multiple
+        x = F.pad(x, (0, -width % multiple, 0, -height % multiple))
         deep, skips = self.network.encode(x)
         return torch.cat([level.mean((2, 3)) for level in (*skips, deep)], dim=1)

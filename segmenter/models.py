@@ -7,6 +7,7 @@ Both name their members in the same way; one network is an ensemble of one.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def read_members(folder: Path) -> tuple[list[tuple[Member, dict[str, Tensor]]], 
 class Model:
     """One or several trained networks and the threshold that was chosen on validation images."""
 
-    def __init__(self, networks: list[nn.Module], threshold: float, device: torch.device) -> None:
+    def __init__(self, networks: Sequence[nn.Module], threshold: float, device: torch.device) -> None:
         self.networks = [place(network, device).eval() for network in networks]
         self.threshold = threshold
         self.device = device

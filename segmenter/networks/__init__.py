@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from torch import nn
-
 from configs.errors import ConfigError
-from segmenter.networks.sa_unet import SAUNet
+from segmenter.networks.base import Segmenter
+from segmenter.networks.sa_unet import VARIANTS, SAUNet
 
-NETWORKS = {"sa-unet": SAUNet}
+NETWORKS: dict[str, Callable[..., Segmenter]] = {
+    **{name: partial(SAUNet, name) for name in VARIANTS},
+}
 
 
-def build(name: str, **options: Any) -> nn.Module:
+def build(name: str, **options: Any) -> Segmenter:
     """The network called `name`, freshly initialised.
 
     Raises ConfigError for an unknown name.

@@ -2,72 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from golden_weights import golden_network
 
 from configs.errors import ConfigError
 from segmenter.networks import build
 from segmenter.networks.dropblock import DropBlock
 
 
-def test_parameter_counts_are_the_published_ones() -> None:
-    network = build("sa-unet")
-    trainable = sum(p.numel() for p in network.parameters())
-    running = sum(b.numel() for name, b in network.named_buffers() if "running" in name)
-    assert (trainable, running, trainable + running) == (537_299, 1_408, 538_707)
+@pytest.mark.parametrize(
+    ("name", "trainable", "running"),
+    [
+        ("unet-23", 2_158_705, 0),
+        ("unet-18", 535_793, 0),
+        ("unet-18-sa", 535_891, 0),
+        ("sd-unet", 535_793, 0),
+        ("backbone", 537_201, 1_408),
+        ("sa-unet", 537_299, 1_408),
+        ("sa-unet-v2", 260_521, 0),
+        ("sa-unet-gn", 537_299, 0),
+        ("unet-23-gn", 2_161_649, 0),
+    ],
+)
+def test_parameter_counts_are_the_published_ones(name: str, trainable: int, running: int) -> None:
+    network = build(name)
+    assert sum(p.numel() for p in network.parameters()) == trainable
+    buffers = network.named_buffers()
+    assert sum(b.numel() for key, b in buffers if "running" in key) == running
 
 
-def test_forward_equals_golden_numbers() -> None:
-    network = _golden_network()
+def test_a_wider_network_has_the_count_of_the_published_table() -> None:
+    wide = build("unet-23-gn", width=32)
+    assert sum(p.numel() for p in wide.parameters()) == 8_636_385
+
+
+GOLDEN = {  # logits at (0, 0), (0, 63), (31, 40), (63, 63), and their mean
+    "sa-unet": [-0.164350, -0.397543, -1.014762, -0.272821, -0.398875],
+    "sa-unet-v2": [0.243743, 0.642266, 0.500107, -0.401429, 0.311119],
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_forward_equals_golden_numbers(name: str) -> None:
+    network = golden_network(name)
     index = torch.arange(64, dtype=torch.float64)
     wave = [torch.sin(0.3 * index[:, None] + 0.2 * index[None] + c) for c in range(3)]
-    logits = network(0.5 + 0.5 * torch.stack(wave)[None])[0, 0]
-    logits = logits.detach()
+    logits = network(0.5 + 0.5 * torch.stack(wave)[None])[0, 0].detach()
     found = [logits[0, 0], logits[0, 63], logits[31, 40], logits[63, 63], logits.mean()]
-    golden = [-0.164350, -0.397543, -1.014762, -0.272821, -0.398875]
-    np.testing.assert_allclose([float(v) for v in found], golden, atol=2e-6)
-
-
-def _golden_network() -> nn.Module:
-    """SA-UNet in float64, evaluation mode, filled with the deterministic numbers of the sheet."""
-    network = build("sa-unet").double().eval()
-    count = 0
-    with torch.no_grad():
-        for count, (role, tensor) in enumerate(_ordered(network), start=1):
-            n = np.arange(tensor.numel(), dtype=np.int64)
-            u = ((7919 * n**2 + 104729 * count + 31 * n) % 997) / 996 - 0.5
-            if role in ("conv", "up"):
-                inputs = tensor.shape[0 if role == "up" else 1]
-                fan = tensor.shape[2] * tensor.shape[3] * inputs
-                value = (2 / fan) ** 0.5 * 12**0.5 * u
-            else:
-                value = {"bias": 0.2 * u, "gamma": 1 + 0.2 * u, "var": 1 + 0.4 * u}[role]
-            tensor.copy_(torch.from_numpy(value).reshape(tensor.shape))
-    assert count == 93
-    return network
-
-
-def _ordered(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    def unit(u: nn.Sequential) -> Iterator[tuple[str, Tensor]]:
-        yield from (("conv", u[0].weight), ("bias", u[0].bias))
-        yield from (("gamma", u[2].weight), ("bias", u[2].bias))
-        yield from (("bias", u[2].running_mean), ("var", u[2].running_var))
-
-    for stage in network.encoder:
-        for u in stage:
-            yield from unit(u)
-    yield from unit(network.bottleneck[0])
-    yield "conv", network.bottleneck[1].conv.weight
-    yield from unit(network.bottleneck[2])
-    for up, stage in zip(network.up, network.decoder, strict=True):
-        yield from (("up", up.weight), ("bias", up.bias))
-        for u in stage:
-            yield from unit(u)
-    yield from (("conv", network.head.weight), ("bias", network.head.bias))
+    np.testing.assert_allclose([float(v) for v in found], GOLDEN[name], atol=2e-6)
 
 
 @pytest.mark.parametrize("size", [(37, 53), (64, 64), (8, 120)])
@@ -124,6 +108,52 @@ def test_dropblock_drops_whole_blocks_and_rescales_globally() -> None:
 def test_dropblock_is_the_identity_in_evaluation() -> None:
     x = torch.rand(1, 4, 16, 16)
     assert torch.equal(DropBlock(0.5).eval()(x), x)
+
+
+@pytest.mark.parametrize(
+    ("drop", "size", "rate", "mean", "interior", "corner"),
+    [
+        (0.18, 592, 0.003749, 0.1648, 0.1681, 0.0037),
+        (0.18, 296, 0.003827, 0.1647, 0.1713, 0.0038),
+        (0.18, 148, 0.003990, 0.1643, 0.1779, 0.0040),
+        (0.18, 74, 0.004350, 0.1636, 0.1924, 0.0044),
+        (0.13, 1008, 0.002685, 0.1220, 0.1234, 0.0027),
+        (0.13, 126, 0.002925, 0.1216, 0.1337, 0.0029),
+        (0.15, 592, 0.003124, 0.1394, 0.1422, 0.0031),
+        (0.15, 74, 0.003625, 0.1385, 0.1630, 0.0036),
+        (0.15, 704, 0.003114, 0.1394, 0.1417, 0.0031),
+        (0.10, 592, 0.002083, 0.0952, 0.0971, 0.0021),
+    ],
+)
+def test_dropblock_table(
+    drop: float, size: int, rate: float, mean: float, interior: float, corner: float
+) -> None:
+    block = DropBlock(drop)
+    found = block.seed_rate(size, size)
+    assert found == pytest.approx(rate, abs=5e-7)
+    seeds_above = np.convolve(np.ones(size - 6), np.ones(7))  # admissible seeds along one axis
+    dropped = 1 - (1 - found) ** np.outer(seeds_above, seeds_above)
+    assert dropped.mean() == pytest.approx(mean, abs=5.1e-5)
+    assert dropped.max() == pytest.approx(interior, abs=5.1e-5)
+    assert dropped[0, 0] == pytest.approx(corner, abs=5.1e-5)
+
+
+def test_a_network_without_dropblock_refuses_a_rate() -> None:
+    with pytest.raises(ConfigError, match=r"drop: unet-18 has no DropBlock"):
+        build("unet-18", drop=0.1)
+
+
+def test_he_normal_is_corrected_for_its_truncation() -> None:
+    torch.manual_seed(0)
+    weight = build("sa-unet-v2").decoder[0][0][0].weight  # 96 inputs
+    assert weight.std().item() == pytest.approx((2 / (9 * 96)) ** 0.5, rel=0.02)
+    assert weight.abs().max().item() <= 2 * (2 / (9 * 96)) ** 0.5 / 0.8796
+
+
+def test_transposed_convolutions_of_v2_stay_glorot() -> None:
+    weight = build("sa-unet-v2").up[0].weight  # 64 to 48 channels
+    limit = (6 / (9 * (64 + 48))) ** 0.5
+    assert 0.95 * limit < weight.abs().max().item() <= limit
 
 
 def test_attention_gates_are_initialised_as_in_keras() -> None:

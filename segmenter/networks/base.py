@@ -1,0 +1,42 @@
+"""What every segmentation network has in common: any input size, logits out, one or more heads."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Segmenter(nn.Module, ABC):
+    """Input N×3×H×W in [0, 1], of any H and W; output N×1×H×W logits.
+
+    A network is written for heights and widths that are multiples of `multiple`; here inputs are
+    zero-padded at the right and at the bottom, and the outputs are cropped back.
+    """
+
+    multiple: int
+    """What the pooling levels need height and width to be a multiple of."""
+
+    @abstractmethod
+    def heads(self, x: Tensor, every: bool) -> list[Tensor]:
+        """Logits [N, 1, h, w] of the heads, finest first; only the finest unless `every`.
+
+        x: [N, 3, H, W] with H, W multiples of `multiple`. The finest has h = H, w = W.
+        """
+
+    def outputs(self, x: Tensor, every: bool = True) -> list[Tensor]:
+        """Logits of all heads (deep supervision), each brought to [N, 1, H, W], finest first."""
+        height, width = x.shape[-2:]
+        x = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple))
+        size = list(x.shape[-2:])
+        return [_resized(head, size)[..., :height, :width] for head in self.heads(x, every)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.outputs(x, every=False)[0]
+
+
+def _resized(x: Tensor, size: list[int]) -> Tensor:
+    if list(x.shape[-2:]) == size:
+        return x
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)

@@ -1,0 +1,100 @@
+"""Building pieces of the SA-UNet family, with Keras's conventions written out.
+
+Normalisation constants, initial values and the alignment of the transposed convolution all differ
+from PyTorch's defaults.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from segmenter.networks.dropblock import DropBlock
+
+Norm = Literal["batch", "group"]
+EPSILON = 1e-3
+"""Added to variances; Keras's default for both normalisations (PyTorch: 1e-5)."""
+GROUPS = 8
+
+
+class ConvUnit(nn.Sequential):
+    """conv 3×3 (with bias) → DropBlock → norm → activation; the middle two where there are any.
+
+    norm: `batch` is followed by ReLU, `group` (8 groups of contiguous channels) by SiLU.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, norm: Norm | None, drop: float | None, block: int
+    ) -> None:
+        layers: list[nn.Module] = [nn.Conv2d(in_channels, out_channels, 3, padding=1)]
+        if drop is not None:
+            layers.append(DropBlock(drop, block))
+        if norm == "batch":  # Keras's momentum 0.99
+            layers.append(nn.BatchNorm2d(out_channels, eps=EPSILON, momentum=0.01))
+        if norm == "group":
+            layers.append(nn.GroupNorm(GROUPS, out_channels, eps=EPSILON))
+        layers.append(nn.SiLU(inplace=True) if norm == "group" else nn.ReLU(inplace=True))
+        super().__init__(*layers)
+
+
+class SpatialAttention(nn.Module):
+    """Scale every pixel by a gate in (0, 1) seen from its 7×7 neighbourhood (SA-UNet, eq. 4).
+
+    The published code stacks [mean, max]; the paper writes [max; mean]. Weights follow the code.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 1, 7, padding=3, bias=False)  # 98 weights in all
+
+    def forward(self, x: Tensor) -> Tensor:  # [N, C, H, W]
+        summary = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
+        return x * torch.sigmoid(self.conv(summary))
+
+
+class CrossScaleAttention(nn.Module):
+    """SA-UNetv2's gate on a skip: what the encoder saw, judged beside what the decoder knows.
+
+    Stacks the channel means of both (encoder first, no maxima) and scales the encoder's map only.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 1, 7, padding=3, bias=False)
+
+    def forward(self, skip: Tensor, up: Tensor) -> Tensor:  # both [N, C, H, W]
+        summary = torch.cat([skip.mean(1, keepdim=True), up.mean(1, keepdim=True)], dim=1)
+        return skip * torch.sigmoid(self.conv(summary))
+
+
+class UpConv(nn.ConvTranspose2d):
+    """Transposed conv 3×3, stride 2, Keras `same`: exactly twice the size.
+
+    Keras keeps the first 2H of 2H + 1 rows; `padding=1, output_padding=1` would shift by a pixel.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, stride=2)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        return super().forward(x, output_size)[..., :-1, :-1]
+
+
+def glorot_(module: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    """Glorot uniform weights, zero bias: Keras's default."""
+    nn.init.xavier_uniform_(module.weight)
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
+
+
+def he_(module: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    """Keras's He normal, zero bias: truncated at 2 sd, √(2/fan_in) the sd after truncation."""
+    # Both layouts have Keras's third kernel axis, its "inputs", here: of a transposed convolution
+    # that axis holds the outputs.
+    fan_in = module.weight.shape[1] * module.weight[0, 0].numel()
+    sd = (2 / fan_in) ** 0.5 / 0.8796
+    nn.init.trunc_normal_(module.weight, std=sd, a=-2 * sd, b=2 * sd)
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
