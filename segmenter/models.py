@@ -80,7 +80,9 @@ def read_members(folder: Path) -> tuple[list[tuple[Member, dict[str, Tensor]]], 
 class Model:
     """One or several trained networks and the threshold that was chosen on validation images."""
 
-    def __init__(self, networks: Sequence[nn.Module], threshold: float, device: torch.device) -> None:
+    def __init__(
+        self, networks: Sequence[nn.Module], threshold: float, device: torch.device
+    ) -> None:
         self.networks = [place(network, device).eval() for network in networks]
         self.threshold = threshold
         self.device = device
