@@ -8,10 +8,14 @@ from typing import Any
 
 from configs.errors import ConfigError
 from segmenter.networks.base import Segmenter
+from segmenter.networks.sa2_net import SA2Net
 from segmenter.networks.sa_unet import VARIANTS, SAUNet
+from segmenter.networks.unet_v2 import UNetV2
 
 NETWORKS: dict[str, Callable[..., Segmenter]] = {
     **{name: partial(SAUNet, name) for name in VARIANTS},
+    "sa2-net": SA2Net,
+    "unet-v2": UNetV2,
 }
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from configs.errors import CheckpointError, DataError
+from data.downloads import CACHE_VARIABLE
 from generator.metrics import download
 from generator.metrics.extractors import load_extractor, three_channels
 from generator.metrics.path import load_lpips
@@ -152,7 +153,7 @@ def mirror(tmp_path, monkeypatch):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/inception.pt"
     monkeypatch.setenv(download.URL_VARIABLE, url)
-    monkeypatch.setenv(download.CACHE_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setattr(download, "INCEPTION_SHA256", digest)
     yield server, path
