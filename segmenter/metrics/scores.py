@@ -1,127 +1,165 @@
-"""Segmentation metrics, each once, by its standard definition. NumPy in, floats out.
+"""Every metric of one image, or of a pool of images. NumPy in, floats out.
 
-A metric that is undefined (no vessel in the reference, no probabilities) is NaN, never 0.
+A metric that is undefined (no vessel in the reference, no probabilities) is NaN, never 0. Almost
+everything follows from counts that add up over images; the exceptions are AUC and AP, which need
+all probabilities at once, and Betti numbers, which belong to one image.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from skimage.morphology import skeletonize
-from sklearn.metrics import average_precision_score, roc_auc_score
+from numpy.typing import ArrayLike
 
 from configs.errors import DataError
+from segmenter.metrics.calibration import CALIBRATION, calibration, calibration_counts
+from segmenter.metrics.calibre import BANDS, THIN, calibre_counts
+from segmenter.metrics.confusion import COUNTS, RATES, Mask, Prob, confusion, harmonic, rates, ratio
+from segmenter.metrics.ranking import RANKING, ranking
+from segmenter.metrics.topology import Shape, betti_errors, topology_counts
 
-Prob = NDArray[np.floating]
-Mask = NDArray[np.bool_]
-METRICS = ("f1", "se", "sp", "acc", "precision", "iou", "mcc", "auc", "ap", "cldice")
-COUNTS = ("tp", "fp", "fn", "tn")
+LINES = ("cldice", "f1_1px")
+CALIBRE = ("se_thin", *(f"se_{band}" for band in BANDS))
+BETTI = (
+    "betti0_error",
+    "betti1_error",
+    "components",
+    "loops",
+    "components_reference",
+    "loops_reference",
+)
+METRICS = (*RATES, *RANKING, *LINES, *CALIBRE, *BETTI, *CALIBRATION)
+ADDITIVE = (*RATES, *LINES, *CALIBRE, *CALIBRATION)
+"""Metrics that follow from sums of counts over images."""
+SPATIAL = (
+    *("line_p", "line_p_hit", "line_r", "line_r_hit", "near_p", "near_r"),
+    *(f"width_{band}{what}" for band in BANDS for what in ("", "_hit")),
+)
+"""The counts that a one-dimensional pool of pixels, which have no neighbours, cannot have."""
+
+
+class Regions:
+    """A vessel mask as a whole and inside its field of view, with what is derived from either
+    computed once, however many masks it is compared with.
+
+    fov: None, or all True: the field of view is the whole image. Raises DataError when the shapes
+    differ.
+    """
+
+    def __init__(self, mask: ArrayLike, fov: ArrayLike | None = None) -> None:
+        mask = np.asarray(mask).astype(bool)
+        inside = np.ones(mask.shape, dtype=bool) if fov is None else np.asarray(fov).astype(bool)
+        if inside.shape != mask.shape:
+            raise DataError(
+                f"score: mask {mask.shape} and fov {inside.shape} must have the same shape"
+            )
+        self.fov = None if inside.all() else inside
+        self.whole = self.inside = Shape(mask)
+        if self.fov is not None and (mask & ~inside).any():
+            self.inside = Shape(mask & inside)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What an image, or a set of them, contributes in one region. counts: add up over images, see
+    `derived`. once: the metrics that do not."""
+
+    counts: dict[str, Any]
+    once: dict[str, float]
+
+    def metrics(self) -> dict[str, float]:
+        """Every one of METRICS."""
+        found = {name: float(value) for name, value in derived(self.counts).items()} | self.once
+        return {name: found.get(name, float("nan")) for name in METRICS}
+
+    def scores(self) -> dict[str, float]:
+        """Every one of METRICS and the confusion matrix."""
+        return self.metrics() | {name: float(self.counts[name]) for name in COUNTS}
 
 
 def score(
     prob: Prob, reference: Mask, fov: Mask | None = None, threshold: float = 0.5
 ) -> dict[str, float]:
-    """Every metric of one image, at `prob >= threshold`.
+    """Every metric of one image, at `prob >= threshold`, and its confusion matrix.
 
-    prob: [H, W] in [0, 1] (a 0/1 map has no AUC or AP). reference: [H, W] bool or 0/1.
-    fov: [H, W] bool; pixels outside do not count. Raises DataError on mismatched shapes.
-
-    F1 = 2·TP/(2·TP + FP + FN), SE = TP/(TP + FN), SP = TN/(TN + FP); clDice (Shit et al. 2021)
-    compares skeletons, so it is NaN for pooled (one-dimensional) input.
+    prob: [H, W] in [0, 1] (a 0/1 map has no AUC, AP, ECE and Brier score). reference: [H, W] bool
+    or 0/1. fov: [H, W] bool; pixels outside do not count. Pooled (one-dimensional) input has no
+    topology and no calibres. Raises DataError on mismatched shapes.
     """
-    prob, reference = np.asarray(prob), np.asarray(reference).astype(bool)
-    inside = np.ones(reference.shape, dtype=bool) if fov is None else np.asarray(fov).astype(bool)
-    if not prob.shape == reference.shape == inside.shape:
-        raise DataError(
-            f"score: prob {prob.shape}, reference {reference.shape} and fov {inside.shape} "
-            "must have the same shape"
-        )
-    predicted = prob >= threshold
-    p, r = predicted[inside], reference[inside]
-    result = from_counts(*confusion(p, r))
-    result |= ranking(prob[inside], r)
-    result["cldice"] = (
-        cl_dice(predicted & inside, reference & inside) if prob.ndim == 2 else float("nan")
-    )
-    return result
+    return _inside(prob, reference, fov, threshold)[0].scores()
 
 
 def pooled(
-    probs: list[Prob], references: list[Mask], fovs: list[Mask], threshold: float
+    probs: Sequence[Prob], references: Sequence[Mask], fovs: Sequence[Mask], threshold: float
 ) -> dict[str, float]:
-    """Metrics of all pixels of several images thrown together (SA-UNet's protocol)."""
-    inside = [fov.ravel() for fov in fovs]
-    prob = np.concatenate([p.ravel()[i] for p, i in zip(probs, inside, strict=True)])
-    reference = np.concatenate([r.ravel()[i] for r, i in zip(references, inside, strict=True)])
-    return score(prob, reference, None, threshold)
+    """Metrics of all pixels of several images thrown together (SA-UNet's protocol), and their
+    confusion matrix.
+
+    Centre lines, slack and calibres are counted image by image and added up; Betti numbers are NaN.
+    """
+    images = zip(probs, references, fovs, strict=True)
+    tallies, pixels = zip(*(_inside(*image, threshold) for image in images), strict=True)
+    return pool(tallies, pixels).scores()
 
 
-def confusion(predicted: Mask, reference: Mask) -> tuple[int, int, int, int]:
-    """(TP, FP, FN, TN) of two boolean arrays."""
-    tp = int(np.count_nonzero(predicted & reference))
-    fp = int(np.count_nonzero(predicted)) - tp
-    fn = int(np.count_nonzero(reference)) - tp
-    return tp, fp, fn, reference.size - tp - fp - fn
+def _inside(
+    prob: Prob, reference: Mask, fov: Mask | None, threshold: float
+) -> tuple[Tally, tuple[Prob, Mask]]:
+    """The tally and the (probabilities, reference) of the pixels inside the field of view."""
+    prob = np.asarray(prob)
+    truth, predicted = Regions(reference, fov), Regions(prob >= threshold, fov)
+    pixels = pixels_of(prob, truth.whole.mask, truth.fov)
+    return tally_of(pixels, predicted.inside, truth.inside, truth.fov), pixels
 
 
-def from_counts(tp: int, fp: int, fn: int, tn: int) -> dict[str, float]:
-    """All metrics that follow from a confusion matrix, and the counts themselves."""
-    mcc_below = float(tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
-    return {
-        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
-        "se": _ratio(tp, tp + fn),
-        "sp": _ratio(tn, tn + fp),
-        "acc": _ratio(tp + tn, tp + fp + fn + tn),
-        "precision": _ratio(tp, tp + fp),
-        "iou": _ratio(tp, tp + fp + fn),
-        "mcc": _ratio(float(tp) * tn - float(fp) * fn, mcc_below**0.5),
-        "tp": float(tp),
-        "fp": float(fp),
-        "fn": float(fn),
-        "tn": float(tn),
-    }
+def pixels_of(prob: Prob, reference: Mask, fov: Mask | None) -> tuple[Prob, Mask]:
+    """Probability and reference of every pixel of a region. Raises DataError on other shapes."""
+    if prob.shape != reference.shape:
+        raise DataError(
+            f"score: prob {prob.shape} and reference {reference.shape} must have the same shape"
+        )
+    return (prob.ravel(), reference.ravel()) if fov is None else (prob[fov], reference[fov])
 
 
-def ranking(prob: Prob, reference: Mask) -> dict[str, float]:
-    """Area under the ROC curve and average precision; NaN for a binary map or a single class."""
-    both = reference.any() and not reference.all()
-    graded = bool(((prob > 0) & (prob < 1)).any())
-    if not (both and graded):
-        return {"auc": float("nan"), "ap": float("nan")}
-    return {
-        "auc": float(roc_auc_score(reference, prob)),
-        "ap": float(average_precision_score(reference, prob)),
-    }
+def tally_of(
+    pixels: tuple[Prob, Mask], predicted: Shape, reference: Shape, fov: Mask | None
+) -> Tally:
+    """The tally of one region of an image. pixels: its probabilities and reference; predicted and
+    reference: the masks, empty outside the region; fov: the region, None for the whole image."""
+    prob, truth = pixels
+    positive = predicted.mask.ravel() if fov is None else predicted.mask[fov]
+    counts: dict[str, Any] = dict(zip(COUNTS, confusion(positive, truth), strict=True))
+    counts |= calibration_counts(prob, truth)
+    once = ranking(prob, truth)
+    if reference.mask.ndim != 2:
+        return Tally(counts | dict.fromkeys(SPATIAL, float("nan")), once)
+    counts |= topology_counts(predicted, reference)
+    counts |= calibre_counts(predicted.mask[reference.mask], reference.diameters)
+    return Tally(counts, once | betti_errors(predicted, reference))
 
 
-def cl_dice(predicted: Mask, reference: Mask) -> float:
-    """Centre-line Dice: harmonic mean of how much of each skeleton lies in the other's mask."""
-    skeleton_p, skeleton_r = skeletonize(predicted), skeletonize(reference)
-    precision = _ratio(np.count_nonzero(skeleton_p & reference), np.count_nonzero(skeleton_p))
-    sensitivity = _ratio(np.count_nonzero(skeleton_r & predicted), np.count_nonzero(skeleton_r))
-    return _ratio(2 * precision * sensitivity, precision + sensitivity)
+def pool(tallies: Sequence[Tally], pixels: Sequence[tuple[Prob, Mask]]) -> Tally:
+    """Several images as one: their counts added up, their pixels ranked together."""
+    names = tallies[0].counts
+    counts = {name: sum(tally.counts[name] for tally in tallies) for name in names}
+    probs, truths = zip(*pixels, strict=True)
+    return Tally(counts, ranking(np.concatenate(probs), np.concatenate(truths)))
 
 
-def best_threshold(
-    probs: list[Prob], references: list[Mask], fovs: list[Mask], bins: int = 500
-) -> tuple[float, float]:
-    """(threshold, pooled F1) with the highest F1 over thresholds k/bins, inside the FOVs."""
-    edges = np.linspace(0, 1, bins + 1)
-    positives, negatives = np.zeros(bins + 1), np.zeros(bins + 1)
-    for prob, reference, fov in zip(probs, references, fovs, strict=True):
-        # index k: prob lies in [k/bins, (k+1)/bins), so it is positive at every threshold ≤ k/bins
-        index = np.clip(np.searchsorted(edges, prob[fov], side="right") - 1, 0, bins)
-        truth = reference[fov].astype(bool)
-        positives += np.bincount(index[truth], minlength=bins + 1)
-        negatives += np.bincount(index[~truth], minlength=bins + 1)
-    tp = positives[::-1].cumsum()[::-1]
-    fp = negatives[::-1].cumsum()[::-1]
-    f1 = 2 * tp / np.maximum(tp + fp + positives.sum(), 1)
-    best = 1 + int(np.argmax(f1[1:bins]))  # neither everything nor nothing
-    return float(edges[best]), float(f1[best])
+def derived(counts: Mapping[str, Any]) -> dict[str, Any]:
+    """The ADDITIVE metrics of counts, which may be arrays: one entry a resample.
 
-
-def _ratio(above: Any, below: Any) -> float:
-    return float(above) / float(below) if below else float("nan")
+    clDice and F1 with 1 px of slack (pixels within one row and column of the other mask count as
+    right) are harmonic means of a precision and a sensitivity; se_thin is that of up to 3 px.
+    """
+    c = {name: np.asarray(value, dtype=np.float64) for name, value in counts.items()}
+    lines = harmonic(ratio(c["line_p_hit"], c["line_p"]), ratio(c["line_r_hit"], c["line_r"]))
+    slack = harmonic(ratio(c["near_p"], c["tp"] + c["fp"]), ratio(c["near_r"], c["tp"] + c["fn"]))
+    hits = sum(c[f"width_{band}_hit"] for band in THIN)
+    bands = {f"se_{b}": ratio(c[f"width_{b}_hit"], c[f"width_{b}"]) for b in BANDS}
+    thin = ratio(hits, sum(c[f"width_{band}"] for band in THIN))
+    found = {"cldice": lines, "f1_1px": slack, "se_thin": thin}
+    return rates(c) | found | bands | calibration(c)
