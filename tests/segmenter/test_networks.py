@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 from golden_weights import golden_network
+from torch import nn
 
 from configs.errors import ConfigError
 from segmenter.networks import build
 from segmenter.networks.dropblock import DropBlock
+from segmenter.networks.group_norm import GroupNorm
+from segmenter.networks.units import UpConv
 
 
 @pytest.mark.parametrize(
@@ -161,3 +164,33 @@ def test_attention_gates_are_initialised_as_in_keras() -> None:
     weights = torch.cat([build("sa-unet").bottleneck[1].conv.weight.flatten() for _ in range(60)])
     assert weights.std().item() == pytest.approx((2 / 98) ** 0.5, rel=0.05)
     assert weights.abs().max().item() <= 2 * (2 / 98) ** 0.5 / 0.8796
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_group_norm_and_its_gradients_are_pytorchs(
+    dtype: torch.dtype, layout: torch.memory_format
+) -> None:
+    torch.manual_seed(1)
+    ours, theirs = GroupNorm(8, 48, eps=1e-3), nn.GroupNorm(8, 48, eps=1e-3).double()
+    nn.init.normal_(ours.weight)
+    theirs.load_state_dict({k: v.double() for k, v in ours.state_dict().items()})
+    x = torch.randn(3, 48, 9, 7).to(dtype).contiguous(memory_format=layout).requires_grad_()
+    exact = x.detach().double().requires_grad_()
+    weights = torch.randn(3, 48, 9, 7)
+    y = ours(x)
+    (y.float() * weights).sum().backward()
+    (theirs(exact) * weights).sum().backward()
+    assert y.is_contiguous(memory_format=layout)
+    close = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 0.02, "atol": 0.05}
+    torch.testing.assert_close(y.double(), theirs(exact), **close)
+    torch.testing.assert_close(x.grad.double(), exact.grad, **close)
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a.grad.double(), b.grad, rtol=0.02, atol=close["atol"])
+
+
+def test_up_convolution_is_kerass_transposed_convolution() -> None:
+    up = UpConv(5, 3).double()
+    x = torch.randn(2, 5, 6, 4, dtype=torch.float64)
+    plain = nn.functional.conv_transpose2d(x, up.weight, up.bias, stride=2)
+    torch.testing.assert_close(up(x), plain[..., :-1, :-1])
