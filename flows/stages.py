@@ -36,7 +36,7 @@ STAGES = {
         Stage("generator.score", 2, "flows.score:score", ScoreSettings),
         Stage("segmenter.pseudo-label", 1, "segmenter.pseudo:label", PseudoLabelSettings),
         Stage("segmenter.ensemble", 1, "segmenter.ensemble:ensemble", EnsembleSettings),
-        Stage("segmenter.evaluate", 1, "segmenter.evaluate:evaluate", EvaluateSettings),
+        Stage("segmenter.evaluate", 2, "segmenter.evaluate:evaluate", EvaluateSettings),
     )
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,20 @@ from data.progress import Interrupted, Progress
 from data.store import METRICS as METRICS_FILE
 from data.store import Inputs, write_atomic, write_json
 from segmenter.inference.predict import as_png
-from segmenter.metrics import METRICS, best_threshold, pooled, score
+from segmenter.metrics import (
+    METRICS,
+    REGIONS,
+    Prediction,
+    Regions,
+    SetScores,
+    best_threshold,
+    score_set,
+)
+from segmenter.metrics.intervals import rounded
 from segmenter.models import Model
 from segmenter.training.fit import reference_mask
 
 TEST, VALIDATION = "test", "validation"
-REGIONS = ("fov", "whole")
 CURVE_POINTS = 200
 GREEN, RED, BLUE = (0, 158, 115), (213, 94, 0), (86, 180, 233)  # colour-blind safe
 NO_REFERENCE = (
@@ -36,16 +43,16 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
     """Stage `segmenter.evaluate`. inputs: `test` and `validation` (image sets; the latter only
     with settings.flips), all others models by name.
 
-    Writes metrics.json (pooled, and per-image means with 95 % intervals, in the FOV and on the
-    whole image, for every model and further observer), per_image.csv, curves.json, and pictures.
+    Writes metrics.json (for every model and further observer, in the FOV and on the whole image:
+    pooled, and means over images, with 95 % intervals; under `against`, every model by what the
+    further observers drew), per_image.csv, per_image_observers.csv, curves.json, and pictures.
     """
     folder = inputs[TEST].path
     images = [load_image(folder, record) for record in read_index(folder, "test")]
     scored = bool(images) and all(image.target is not None for image in images)
     names = sorted(inputs.keys() - {TEST, VALIDATION})
-    table: dict[str, Any] = {}
+    sheet = Sheet(images, settings) if scored else None
     curves: dict[str, Any] = {}
-    rows: list[list[Any]] = []
     for number, name in enumerate(names):
         model = Model.load(inputs[name].path)
         if settings.flips:
@@ -57,23 +64,76 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
             probs.append(model.predict(image.image, settings.flips))
             _pictures(out, name, image, probs[-1], model.threshold)
             progress.update(number * len(images) + done, len(names) * len(images), "image")
-        if scored:
-            table[name] = {"threshold": model.threshold} | _score_all(
-                name, images, probs, model.threshold, settings, rows
-            )
+        if sheet is not None:
+            sheet.add_model(name, probs, model.threshold)
             curves[name] = _curves(images, probs)
-    result: dict[str, Any] = {
-        "images": len(images),
-        "reference": "1st" if scored else None,
-        "models": table,
-        "observers": _observers(images, settings, rows) if scored else {},
-    }
-    if not scored:
+    result: dict[str, Any] = {"images": len(images), "reference": "1st" if scored else None}
+    if sheet is None:
+        result |= {"models": {}, "observers": {}}
         result["note"] = NO_REFERENCE if images else "there are no test images"
         progress.message(result["note"])
+    else:
+        sheet.add_observers()
+        result |= {"models": sheet.models, "observers": sheet.observers}
     write_json(out / "curves.json", curves)
-    _write_rows(out / "per_image.csv", rows)
+    _write_rows(out / "per_image.csv", ["model"], sheet.rows if sheet else [])
+    if sheet is not None and sheet.further:
+        _write_rows(out / "per_image_observers.csv", ["model", "observer"], sheet.further_rows)
     write_json(out / METRICS_FILE, result)
+
+
+class Sheet:
+    """The scores of an evaluation. What is derived from a reference is kept for all models.
+
+    Observers besides the reference count where they segmented every image.
+    """
+
+    def __init__(self, images: list[LoadedImage], settings: EvaluateSettings) -> None:
+        self.images, self.settings = images, settings
+        self.models: dict[str, Any] = {}
+        self.observers: dict[str, Any] = {}
+        self.rows: list[list[Any]] = []
+        self.further_rows: list[list[Any]] = []
+        self.reference = [Regions(reference_mask(image), image.fov) for image in images]
+        names = sorted(set.intersection(*(set(image.observers) for image in images)))
+        self.further = {
+            name: [Regions(image.observers[name], image.fov) for image in images] for name in names
+        }
+
+    def add_model(self, name: str, probs: list[NDArray[Any]], threshold: float) -> None:
+        """Score a model against the reference, and against every further observer."""
+        predictions = self._cut(probs, threshold)
+        found = self._score(predictions, self.reference)
+        self.rows += self._lines([name], found)
+        self.models[name] = {"threshold": threshold} | found.summary
+        if self.further:
+            self.models[name]["against"] = {}
+        for observer, truths in self.further.items():
+            found = self._score(predictions, truths)
+            self.further_rows += self._lines([name, observer], found)
+            self.models[name]["against"][observer] = found.summary
+
+    def add_observers(self) -> None:
+        """Score every further human observer like a model."""
+        for observer in self.further:
+            masks = [image.observers[observer] for image in self.images]
+            found = self._score(self._cut(masks, 0.5), self.reference)
+            self.rows += self._lines([f"observer {observer}"], found)
+            self.observers[observer] = found.summary
+
+    def _cut(self, probs: list[NDArray[Any]], threshold: float) -> list[Prediction]:
+        images = zip(probs, self.images, strict=True)
+        return [Prediction(prob, image.fov, threshold) for prob, image in images]
+
+    def _score(self, predictions: list[Prediction], truths: list[Regions]) -> SetScores:
+        return score_set(predictions, truths, self.settings.bootstrap, self.settings.seed)
+
+    def _lines(self, names: list[str], found: SetScores) -> list[list[Any]]:
+        return [
+            [*names, image.id, region, *(rounded(values[m]) for m in METRICS)]
+            for region in REGIONS
+            for image, values in zip(self.images, found.per_image[region], strict=True)
+        ]
 
 
 def _threshold_with_flips(model: Model, folder: Path) -> float:
@@ -81,62 +141,6 @@ def _threshold_with_flips(model: Model, folder: Path) -> float:
     images = [load_image(folder, record) for record in read_index(folder, "validation")]
     probs = [model.predict(image.image, flips=True) for image in images]
     return best_threshold(probs, [reference_mask(i) for i in images], [i.fov for i in images])[0]
-
-
-def _score_all(
-    name: str,
-    images: list[LoadedImage],
-    probs: list[NDArray[Any]],
-    threshold: float,
-    settings: EvaluateSettings,
-    rows: list[list[Any]],
-) -> dict[str, Any]:
-    """Pooled metrics and per-image means of one model (or observer) in both regions."""
-    result = {}
-    references = [reference_mask(image) for image in images]
-    for region in REGIONS:
-        fovs = [i.fov if region == "fov" else np.ones_like(i.fov) for i in images]
-        each = [score(p, r, f, threshold) for p, r, f in zip(probs, references, fovs, strict=True)]
-        rows += [
-            [name, image.id, region, *(_round(values[m]) for m in METRICS)]
-            for image, values in zip(images, each, strict=True)
-        ]
-        together = pooled(probs, references, fovs, threshold)
-        result[region] = {
-            "pooled": {m: _round(together[m]) for m in METRICS},
-            "mean": {m: interval([values[m] for values in each], settings) for m in METRICS},
-        }
-    return result
-
-
-def interval(values: list[float], settings: EvaluateSettings) -> list[float | None]:
-    """[mean, low, high]: the percentile bootstrap's 95 % interval over images, NaN left out."""
-    finite = np.array([v for v in values if math.isfinite(v)])
-    if finite.size == 0:
-        return [None, None, None]
-    draws = np.random.default_rng(settings.seed).integers(
-        finite.size, size=(settings.bootstrap, finite.size)
-    )
-    low, high = np.percentile(finite[draws].mean(1), [2.5, 97.5])
-    return [_round(float(finite.mean())), _round(float(low)), _round(float(high))]
-
-
-def _observers(
-    images: list[LoadedImage], settings: EvaluateSettings, rows: list[list[Any]]
-) -> dict[str, Any]:
-    """Further human observers scored like a model, where they segmented every test image."""
-    names = sorted(set.intersection(*(set(image.observers) for image in images)))
-    return {
-        name: _score_all(
-            f"observer {name}",
-            images,
-            [image.observers[name].astype(np.float32) for image in images],
-            0.5,
-            settings,
-            rows,
-        )
-        for name in names
-    }
 
 
 def _curves(images: list[LoadedImage], probs: list[NDArray[Any]]) -> dict[str, Any]:
@@ -174,13 +178,9 @@ def _pictures(
     write_png(out / "overlays" / name / f"{image.id}.png", grey.astype(np.uint8))
 
 
-def _round(value: float) -> float | None:
-    return round(value, 6) if math.isfinite(value) else None
-
-
-def _write_rows(path: Path, rows: list[list[Any]]) -> None:
+def _write_rows(path: Path, who: list[str], rows: list[list[Any]]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["model", "id", "region", *METRICS])
+    writer.writerow([*who, "id", "region", *METRICS])
     writer.writerows(rows)
     write_atomic(path, text.getvalue())

@@ -31,8 +31,8 @@ class Prediction:
     """
 
     def __init__(self, prob: Prob | Mask, fov: Mask, threshold: float = 0.5) -> None:
-        self.prob = np.asarray(prob, dtype=np.float32)
-        self.regions = Regions(np.asarray(prob) >= threshold, fov)
+        self.prob: Prob = prob.astype(np.float32, copy=False)
+        self.regions = Regions(self.prob >= threshold, fov)
 
 
 @dataclass(frozen=True)

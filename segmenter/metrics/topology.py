@@ -67,12 +67,12 @@ def topology_counts(predicted: Shape, reference: Shape) -> dict[str, float]:
     """What clDice and F1 with 1 px of slack are made of, to be added up over images."""
     p, r = predicted, reference
     return {
-        "line_p": np.count_nonzero(p.skeleton),
-        "line_p_hit": np.count_nonzero(p.skeleton & r.mask),
-        "line_r": np.count_nonzero(r.skeleton),
-        "line_r_hit": np.count_nonzero(r.skeleton & p.mask),
-        "near_p": np.count_nonzero(p.mask & r.nearby),
-        "near_r": np.count_nonzero(r.mask & p.nearby),
+        "line_p": _count(p.skeleton),
+        "line_p_hit": _count(p.skeleton & r.mask),
+        "line_r": _count(r.skeleton),
+        "line_r_hit": _count(r.skeleton & p.mask),
+        "near_p": _count(p.mask & r.nearby),
+        "near_r": _count(r.mask & p.nearby),
     }
 
 
@@ -95,3 +95,7 @@ def cl_dice(predicted: Mask, reference: Mask) -> float:
     counts = topology_counts(Shape(np.asarray(predicted, bool)), Shape(np.asarray(reference, bool)))
     precision = ratio(counts["line_p_hit"], counts["line_p"])
     return float(harmonic(precision, ratio(counts["line_r_hit"], counts["line_r"])))
+
+
+def _count(mask: Mask) -> float:
+    return float(np.count_nonzero(mask))

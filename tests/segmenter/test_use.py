@@ -16,9 +16,9 @@ from configs.settings import EnsembleSettings, EvaluateSettings, PseudoLabelSett
 from data.imageset import load_image, read_index
 from data.progress import Progress
 from segmenter.ensemble import ensemble
-from segmenter.evaluate import evaluate, interval
+from segmenter.evaluate import evaluate
 from segmenter.inference.predict import predict_files
-from segmenter.metrics import METRICS, best_threshold, score
+from segmenter.metrics import METRICS, best_threshold, mean_interval, score
 from segmenter.models import Model
 from segmenter.pseudo import expected_dice, label, why_rejected
 
@@ -135,6 +135,14 @@ def test_evaluation_equals_the_scores_of_its_predictions(room: Path, tmp_path: P
     area = np.trapezoid(curves["roc"]["tpr"], curves["roc"]["fpr"])
     assert area == pytest.approx(found["models"]["a"]["fov"]["pooled"]["auc"], abs=0.01)
     assert set(found["models"]["a"]["whole"]["pooled"]) == set(METRICS)
+    assert set(rows[0]) == {"model", "id", "region", *METRICS}
+    # The second observer's masks are the first one's: the same scores, in their own places.
+    for region in ("fov", "whole"):
+        against = found["models"]["a"]["against"]["2nd"][region]
+        assert against == found["models"]["a"][region]
+    further = list(csv.DictReader((tmp_path / "per_image_observers.csv").open()))
+    assert len(further) == 2 * 2 * 3
+    assert {row["observer"] for row in further} == {"2nd"}
 
 
 def test_flips_average_mirror_images_and_choose_their_own_threshold(
@@ -182,9 +190,9 @@ def test_the_bootstrap_interval_covers_the_mean_of_the_population() -> None:
     covered = 0
     for trial in range(200):
         values = np.random.default_rng(trial).normal(0.8, 0.02, 20).tolist()
-        _, low, high = interval(values, EvaluateSettings(bootstrap=500, seed=trial))
+        _, low, high = mean_interval(values, 500, trial)
         assert low is not None
         assert high is not None
         covered += low <= 0.8 <= high
     assert 0.87 <= covered / 200 <= 0.99
-    assert interval([float("nan")], EvaluateSettings()) == [None, None, None]
+    assert mean_interval([float("nan")], 500, 0) == [None, None, None]
