@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from flows.cli_models import import_
 from flows.verbs import (
     ConfigArgument,
     JsonOption,
@@ -101,3 +102,6 @@ def evaluate(
         rows = score_rows(metrics)
         title = f"{name}, {metrics['images']} test images, pooled inside the field of view"
         print_table(rows, title) if rows else typer.echo(f"{name}: {metrics['note']}")
+
+
+app.command("import")(import_)

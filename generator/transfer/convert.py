@@ -7,17 +7,14 @@ it is written into the folder and goes on into whatever is trained from it.
 
 from __future__ import annotations
 
-import contextlib
 import re
-import secrets
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from configs.errors import CheckpointError, ConfigError, WorkspaceError
+from configs.errors import CheckpointError, ConfigError
 from data.channels import Channels, Kind
 from data.checkpoints import save_tensors
+from data.folders import whole_folder
 from data.store import write_json
 from generator.checkpoint import OfficialSnapshot, load_official
 from generator.models import AVERAGE, DESCRIPTION
@@ -40,7 +37,7 @@ def import_official(path: Path, out: Path, force: bool = False) -> dict[str, Any
     if "G_ema" not in present:
         present.append("G_ema")  # G stands in: a folder without G_ema could not be drawn from
     description = _describe(snapshot, source, path)
-    with _whole_folder(out) as aside:
+    with whole_folder(out) as aside:
         for slot in present:
             save_tensors(aside / SLOTS[slot], source.networks[slot].tensors)
         write_json(aside / DESCRIPTION, description)
@@ -104,25 +101,3 @@ def _refuse_to_overwrite(out: Path, force: bool) -> None:
         raise ConfigError(f"{out}: exists and is no generator's folder; choose another name")
     if not force and (out / AVERAGE).is_file():
         raise ConfigError(f"{out}: holds a generator already; choose another name, or give --force")
-
-
-@contextlib.contextmanager
-def _whole_folder(out: Path) -> Iterator[Path]:
-    """A new folder beside `out` to write to, which takes its place when the block succeeds."""
-    mark = secrets.token_hex(4)
-    aside, old = (out.with_name(f".{out.name}.{mark}.{end}") for end in ("tmp", "old"))
-    try:
-        aside.mkdir(parents=True)
-        yield aside
-        if out.exists():
-            out.rename(old)
-        aside.rename(out)
-    except OSError as error:
-        if old.exists() and not out.exists():
-            old.rename(out)
-        raise WorkspaceError(
-            f"{error.filename or out}: cannot be written ({error.strerror or error})"
-        ) from error
-    finally:
-        for folder in (aside, old):
-            shutil.rmtree(folder, ignore_errors=True)
