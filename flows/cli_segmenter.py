@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from flows.cli_models import import_
+from flows.cli_score import Split, SplitOption, check_table, score
 from flows.verbs import (
     ConfigArgument,
     JsonOption,
@@ -87,21 +88,29 @@ def evaluate(
         list[str],
         typer.Argument(help="Datasets by name (drive, chase-db1, …) or folder (images/, masks/)."),
     ],
+    split: SplitOption = Split.test,
     json_: JsonOption = False,
 ) -> None:
     """Score a model on the test images of known datasets, or on all images of a folder."""
     from flows.evaluation import evaluate_on
-    from flows.results import score_rows
+    from flows.results import REGIONS, detail_rows, score_rows, scored
     from flows.runs import model_folder
 
-    found = evaluate_on(model_folder(model), dataset, new_display())
+    found = evaluate_on(model_folder(model), dataset, new_display(), split.value)
     if json_:
         print_json(found)
         return
     for name, metrics in found.items():
-        rows = score_rows(metrics)
-        title = f"{name}, {metrics['images']} test images, pooled inside the field of view"
-        print_table(rows, title) if rows else typer.echo(f"{name}: {metrics['note']}")
+        if not metrics["models"]:
+            typer.echo(f"{name}: {metrics['note']}")
+            continue
+        about = f"{name}, {metrics['images']} images ({split.value})"
+        for region, where in REGIONS.items():
+            print_table(score_rows(metrics, region), f"{about}, pooled, {where}")
+        details = detail_rows(scored(metrics), "fov")
+        print_table(details, f"{about}, means over images, {REGIONS['fov']}")
 
 
 app.command("import")(import_)
+app.command()(score)
+app.command("check-table")(check_table)

@@ -1,4 +1,4 @@
-"""A model, of whatever origin, scored on the test images of any datasets."""
+"""A model, of whatever origin, scored on the images of any datasets."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from typing import Any
 from configs.settings import EvaluateSettings
 from data.check import check
 from data.prepare import write_set
-from data.splits import SPLITS, TEST
+from data.splits import TEST
 from data.store import METRICS, Artifact
-from flows.datasets import NAMES, named_dataset
+from flows.datasets import named_dataset
 from flows.display import Display
+from flows.scoring import splits_of
 
 
-def evaluate_on(model: Path, datasets: list[str], display: Display) -> dict[str, dict[str, Any]]:
-    """Dataset → metrics: of the test images of a known dataset, of every image of a folder."""
+def evaluate_on(
+    model: Path, datasets: list[str], display: Display, split: str = "test"
+) -> dict[str, dict[str, Any]]:
+    """Dataset → metrics: of the test images of a known dataset, of every image with split `all`,
+    and of every image of a folder in any case."""
     from segmenter.evaluate import evaluate
     from segmenter.models import read_members
 
@@ -29,7 +33,7 @@ def evaluate_on(model: Path, datasets: list[str], display: Display) -> dict[str,
         with tempfile.TemporaryDirectory() as folder:
             images, scores = Path(folder) / "images", Path(folder) / "scores"
             scores.mkdir()
-            _write_images(name, images, display)
+            _write_images(name, split, images, display)
             inputs = {"test": Artifact(images, {}), "model": Artifact(model, {})}
             evaluate(EvaluateSettings(), inputs, scores, progress)
             found[name] = json.loads((scores / METRICS).read_text())
@@ -37,9 +41,9 @@ def evaluate_on(model: Path, datasets: list[str], display: Display) -> dict[str,
     return found
 
 
-def _write_images(name: str, out: Path, display: Display) -> None:
+def _write_images(name: str, split: str, out: Path, display: Display) -> None:
     dataset = named_dataset(name)
-    splits = [TEST] if name in NAMES else list(SPLITS)
+    splits = splits_of(name, split)
     check(dataset, splits).raise_first()
     items = [replace(item, split=TEST) for item in dataset if item.split in splits]
     write_set(dataset.name, items, out, display.begin(name))

@@ -14,7 +14,19 @@ COLUMNS = {
     "auc": "AUC",
     "ap": "AP",
     "mcc": "MCC",
+    "iou": "IoU",
 }
+DETAILS = {
+    "cldice": "clDice",
+    "f1_1px": "F1 ±1 px",
+    "se_thin": "SE ≤3 px",
+    "se_1px": "SE ≤1 px",
+    "se_2_3px": "SE 2–3 px",
+    "se_4px": "SE ≥4 px",
+    "betti0_error": "Betti-0 err.",
+    "betti1_error": "Betti-1 err.",
+}
+REGIONS = {"fov": "inside the field of view", "whole": "whole image"}
 
 
 def flat(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -27,26 +39,60 @@ def flat(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def scored(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Name → scores of every model, students between teacher and ensemble, then of observers."""
+    """Name → scores of every model, students between teacher and ensemble, each followed by itself
+    against further observers; then of those observers against the first."""
     models = metrics.get("models", {})
     places = {"teacher": 0, "ensemble": 2}
-    found = {name: models[name] for name in sorted(models, key=lambda n: places.get(n, 1))}
-    found |= {f"observer {name}": v for name, v in metrics.get("observers", {}).items()}
-    return found
+    found: dict[str, Mapping[str, Any]] = {}
+    for name in sorted(models, key=lambda n: places.get(n, 1)):
+        found[name] = models[name]
+        for observer, scores in models[name].get("against", {}).items():
+            found[f"{name} against {observer}"] = scores
+    return found | {f"observer {name}": v for name, v in metrics.get("observers", {}).items()}
+
+
+def scored_lines(result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Who against whom → scores, of what `segmenter score` found."""
+    return {f"{line['who']} against {line['against']}": line for line in result["scores"]}
 
 
 def score_rows(metrics: Mapping[str, Any], region: str = "fov") -> list[dict[str, Any]]:
     """One row a model: pooled figures, and the per-image mean of F1 with its 95 % interval."""
+    return pixel_rows(scored(metrics), region)
+
+
+def pixel_rows(lines: Mapping[str, Mapping[str, Any]], region: str) -> list[dict[str, Any]]:
+    """One row for each of the named scores: pixels, pooled, and two means over images."""
     rows = []
-    for name, scores in scored(metrics).items():
-        pooled = scores[region]["pooled"]
+    for name, scores in lines.items():
+        pooled, mean = scores[region]["pooled"], scores[region]["mean"]
         row: dict[str, Any] = {"model": name}
         row |= {label: _four(pooled.get(key)) for key, label in COLUMNS.items() if key in pooled}
-        centre_lines = scores[region]["mean"].get("cldice") or [None]  # skeletons are not pooled
-        row["clDice, mean"] = _four(centre_lines[0])
-        row["F1 per image, mean [95 %]"] = _interval(scores[region]["mean"].get("f1"))
+        row["clDice, mean"] = _mean(mean, "cldice")
+        row["F1 per image, mean [95 %]"] = _interval(mean.get("f1"))
         rows.append(row)
     return rows
+
+
+def detail_rows(lines: Mapping[str, Mapping[str, Any]], region: str) -> list[dict[str, Any]]:
+    """One row for each of the named scores: what pixels alone do not show. Means over images,
+    calibration pooled."""
+    rows = []
+    for name, scores in lines.items():
+        pooled, mean = scores[region]["pooled"], scores[region]["mean"]
+        row: dict[str, Any] = {"model": name}
+        row |= {label: _mean(mean, key) for key, label in DETAILS.items()}
+        for key in ("components", "loops"):
+            counts = [_mean(mean, key + suffix, 1) for suffix in ("", "_reference")]
+            row[f"{key} (true)"] = f"{counts[0]} ({counts[1]})"
+        row |= {"ECE": _four(pooled.get("ece")), "Brier": _four(pooled.get("brier"))}
+        rows.append(row)
+    return rows
+
+
+def _mean(means: Mapping[str, Any], key: str, digits: int = 4) -> str:
+    value = (means.get(key) or [None])[0]
+    return f"{value:.{digits}f}" if isinstance(value, int | float) else "–"
 
 
 def _four(value: Any) -> str:
