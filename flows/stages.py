@@ -30,7 +30,7 @@ STAGES = {
     stage.kind: stage
     for stage in (
         Stage("data.prepare", 1, "data.prepare:prepare", PrepareSettings),
-        Stage("segmenter.train", 1, "segmenter.training.fit:train", FitSettings),
+        Stage("segmenter.train", 2, "segmenter.training.fit:train", FitSettings),
         Stage("generator.train", 2, "generator.training.stage:train", GeneratorSettings),
         Stage("generator.sample", 2, "generator.sampling.stage:sample", SampleSettings),
         Stage("generator.score", 2, "flows.score:score", ScoreSettings),

@@ -13,7 +13,7 @@ from data.progress import Progress
 from data.store import METRICS, Inputs, write_json
 from segmenter.metrics import best_threshold
 from segmenter.models import Member, Model, read_members, save_model
-from segmenter.training.fit import reference_mask
+from segmenter.training.validation import reference_mask
 
 VALIDATION = "validation"
 

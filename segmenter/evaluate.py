@@ -28,7 +28,7 @@ from segmenter.metrics import (
 )
 from segmenter.metrics.intervals import rounded
 from segmenter.models import Model
-from segmenter.training.fit import reference_mask
+from segmenter.training.validation import reference_mask
 
 TEST, VALIDATION = "test", "validation"
 CURVE_POINTS = 200

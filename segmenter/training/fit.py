@@ -7,14 +7,13 @@ equals an undisturbed one bit for bit on the same device. Test images never come
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from configs.errors import DataError, TrainingError
+from configs.errors import ConfigError, DataError, TrainingError
 from configs.settings import FitSettings
 from data.crops import CropSource
 from data.devices import pick_device, slow_bfloat16
@@ -22,21 +21,42 @@ from data.imageset import LoadedImage, load_image, read_index
 from data.log import append_log
 from data.progress import Interrupted, Progress
 from data.store import METRICS, Inputs, write_json
-from segmenter.metrics import best_threshold, ranking
-from segmenter.models import Member, Model, save_model
-from segmenter.training.losses import LOSSES
+from segmenter.models import Member, save_model
+from segmenter.networks import build
+from segmenter.training.losses import training_loss
+from segmenter.training.schedule import learning_rate
 from segmenter.training.state import FitState, network_options, new_state, resume, save
+from segmenter.training.validation import (
+    Source,
+    chosen_threshold,
+    reference_mask,
+    settle_statistics,
+    validate,
+)
 
+__all__ = ["learning_rate", "reference_mask", "train"]
 LOG_EVERY = 10
-SETTLE_BATCHES = 8
+
+
+@dataclass(frozen=True)
+class Job:
+    """What stays the same during a training. development: on which the threshold is chosen."""
+
+    settings: FitSettings
+    source: Source
+    validation: list[LoadedImage]
+    development: list[LoadedImage]
+    device: torch.device
+    out: Path
+    progress: Progress
 
 
 def train(settings: FitSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """Stage `segmenter.train`. inputs: `images`; `validation` if other; `start` to go on from.
 
-    Writes the weights that were best on validation (model.safetensors, model.json with the
-    threshold chosen there), log.jsonl and metrics.json. Raises TrainingError when the loss is
-    no longer a number, Interrupted (checkpoint saved) when asked to stop.
+    Writes the weights that were best on validation, or the last (model.safetensors, model.json
+    with the threshold), log.jsonl and metrics.json. Raises TrainingError when the loss is no
+    longer a number, Interrupted (checkpoint saved) when asked to stop.
     """
     device = pick_device(settings.device)
     if settings.precision == "bfloat16" and slow_bfloat16(device):
@@ -46,17 +66,18 @@ def train(settings: FitSettings, inputs: Inputs, out: Path, progress: Progress) 
     source = CropSource(
         train_images, settings.crop, settings.batch, settings.seed, settings.augment
     )
-    start = inputs["start"].path if "start" in inputs else None
-    state = new_state(settings, start, device)
+    both = validation + (train_images if settings.threshold_on == "development" else [])
+    job = Job(settings, source, validation, both, device, out, progress)
+    state = new_state(settings, inputs["start"].path if "start" in inputs else None, device)
     resume(state, out, progress)
-    while state.step < settings.steps:
+    while state.step < settings.steps and not state.standstill.over:
         if progress.stop_requested:
             save(state, out)
             raise Interrupted
-        loss = _descend(state, source, settings, device)
+        loss = _descend(state, job)
         state.step += 1
-        _after_step(state, loss, settings, source, validation, out, progress)
-    _finish(state, settings, out)
+        _after_step(state, loss, job)
+    _finish(state, job)
 
 
 def _load(folder: Path, split: str, soft: bool) -> list[LoadedImage]:
@@ -69,46 +90,58 @@ def _load(folder: Path, split: str, soft: bool) -> list[LoadedImage]:
     return images
 
 
-def learning_rate(settings: FitSettings, step: int) -> float:
-    """Learning rate of a step (from 0): linear warm-up, then the schedule over all steps."""
-    warm = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
-    share = step / settings.steps
-    if settings.schedule == "cosine":
-        factor = 0.5 * (1 + math.cos(math.pi * share))
-    elif settings.schedule == "step":
-        factor = 0.1 if share >= 2 / 3 else 1.0  # paper: 1e-3 for 100 epochs, 1e-4 for 50
-    else:
-        factor = 1.0
-    return settings.lr * warm * factor
-
-
-def _descend(
-    state: FitState, source: CropSource, settings: FitSettings, device: torch.device
-) -> float:
+def _descend(state: FitState, job: Job) -> float:
     """One optimiser step; the loss before it."""
-    images, targets, _ = source.batch_at(state.step)
+    settings = job.settings
+    images, targets, _ = job.source.batch_at(state.step)
     torch.manual_seed(settings.seed * 1_000_003 + state.step)  # DropBlock's draws
     state.network.train()
+    rate = learning_rate(settings, state.step, state.standstill.factor)
     for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate(settings, state.step)
-    images = images.to(device).contiguous(memory_format=torch.channels_last)
-    low = settings.precision == "bfloat16"
-    with torch.autocast(device.type, torch.bfloat16, enabled=low):
-        logits = state.network(images)
-    loss = LOSSES[settings.loss](logits.float(), targets.to(device))
+        group["lr"] = rate
+    images = images.to(job.device).contiguous(memory_format=torch.channels_last)
+    loss = training_loss(
+        _outputs(state, images, settings),
+        targets.to(job.device),
+        settings.loss,
+        settings.head_weights,
+        settings.cldice,
+    )
     value = loss.item()
     if not math.isfinite(value):
         raise TrainingError(
-            f"segmenter.train: the loss is {value} at step {state.step} "
-            f"(lr {learning_rate(settings, state.step):.2g}); lower `lr` "
-            f"(found {settings.lr:g}), or look for damaged images with `vesselforge data check`"
+            f"segmenter.train: the loss is {value} at step {state.step} (lr {rate:.2g}); lower "
+            f"`lr` (found {settings.lr:g}), or look for damaged images with "
+            "`vesselforge data check`"
         )
     state.optimizer.zero_grad()
     loss.backward()
+    _clip(state.network, settings)
     state.optimizer.step()
     if state.average is not None:
         _average(state.average, state.network, settings.ema, state.step)
     return value
+
+
+def _outputs(state: FitState, images: Tensor, settings: FitSettings) -> list[Tensor]:
+    """Logits of as many heads as have a weight. Raises ConfigError when the network has fewer."""
+    wanted = len(settings.head_weights)
+    low = settings.precision == "bfloat16"
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=low):
+        found: list[Tensor] = state.network.outputs(images, every=wanted > 1)
+    if len(found) < wanted:
+        raise ConfigError(
+            f"head_weights: {settings.network} has {len(found)} output(s), found {wanted} weights; "
+            "give one weight a head, finest first"
+        )
+    return found
+
+
+def _clip(network: nn.Module, settings: FitSettings) -> None:
+    if settings.clip_value:
+        nn.utils.clip_grad_value_(network.parameters(), settings.clip_value)
+    if settings.clip_norm:
+        nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
 
 
 @torch.no_grad()
@@ -122,86 +155,43 @@ def _average(average: nn.Module, network: nn.Module, decay: float, step: int) ->
         mean.lerp_(current, 1 - decay)
 
 
-@torch.no_grad()
-def settle_statistics(network: nn.Module, source: CropSource, first: int) -> None:
-    """Measure BatchNorm's running statistics anew on SETTLE_BATCHES batches of training crops.
-
-    With the paper's momentum they trail hundreds of steps behind the weights, include DropBlock's
-    noise, and do not belong to averaged weights at all: after 250 steps the validation F1 was
-    0.06 instead of 0.7. (Wu and Johnson 2021, section 3: precise BatchNorm.)
-    """
-    device = next(network.parameters()).device
-    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
-    network.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # the plain mean over all batches
-        norm.train()
-    for step in range(first, first + SETTLE_BATCHES):
-        images, _, _ = source.batch_at(step)
-        network(images.to(device).contiguous(memory_format=torch.channels_last))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    network.eval()
-
-
-def _after_step(
-    state: FitState,
-    loss: float,
-    settings: FitSettings,
-    source: CropSource,
-    validation: list[LoadedImage],
-    out: Path,
-    progress: Progress,
-) -> None:
+def _after_step(state: FitState, loss: float, job: Job) -> None:
     """Log, validate and save when due."""
-    last = state.step == settings.steps
+    settings, last = job.settings, state.step == job.settings.steps
     if state.step % LOG_EVERY == 0 or last:
-        lr = learning_rate(settings, state.step - 1)
-        append_log(out, {"step": state.step, "loss": round(loss, 6), "lr": lr})
+        rate = learning_rate(settings, state.step - 1, state.standstill.factor)
+        append_log(job.out, {"step": state.step, "loss": round(loss, 6), "lr": rate})
         figures = {"loss": loss} | {k: v for k, v in state.best.items() if k == "f1"}
-        progress.update(state.step, settings.steps, "step", **figures)
+        job.progress.update(state.step, settings.steps, "step", **figures)
     if state.step % settings.validate_every == 0 or last:
-        settle_statistics(state.judged, source, first=settings.steps)  # crops never trained on
-        figures = validate(state.judged, validation, next(state.network.parameters()).device)
-        append_log(out, {"step": state.step, "validation": figures})
-        if not state.best or figures["f1"] > state.best["f1"]:
-            state.best = figures | {"step": state.step}
-            weights = state.judged.state_dict()
-            state.best_weights = {name: value.clone() for name, value in weights.items()}
+        _judge(state, job)
     if state.step % settings.checkpoint_every == 0:
-        save(state, out)
+        save(state, job.out)
 
 
-def validate(
-    network: nn.Module, images: list[LoadedImage], device: torch.device
-) -> dict[str, float]:
-    """Pooled F1 and AUC inside the FOV, at the threshold that maximises F1 on these images."""
-    training = network.training
-    model = Model([network], 0.5, device)
-    probs = [model.predict(image.image) for image in images]
-    network.train(training)
-    references = [reference_mask(image) for image in images]
-    fovs = [image.fov for image in images]
-    threshold, f1 = best_threshold(probs, references, fovs)
-    inside = np.concatenate([p[f] for p, f in zip(probs, fovs, strict=True)])
-    truth = np.concatenate([r[f] for r, f in zip(references, fovs, strict=True)])
-    auc = ranking(inside, truth)["auc"]
-    figures = {"f1": f1, "threshold": threshold, "auc": auc}
-    return {name: round(value, 6) for name, value in figures.items() if math.isfinite(value)}
+def _judge(state: FitState, job: Job) -> None:
+    """Validate, and keep the weights if they are better (or simply the last)."""
+    settings = job.settings
+    settle_statistics(state.judged, job.source, first=settings.steps)  # crops never trained on
+    figures = validate(state.judged, job.validation, job.device)
+    append_log(job.out, {"step": state.step, "validation": figures})
+    state.standstill.see(figures["loss"], settings)
+    better = not state.best or figures["f1"] > state.best["f1"]
+    if better or settings.keep == "last":
+        state.best = figures | {"step": state.step}
+        weights = state.judged.state_dict()
+        state.best_weights = {name: value.clone() for name, value in weights.items()}
 
 
-def reference_mask(image: LoadedImage) -> NDArray[np.bool_]:
-    """The hard reference of an image, [H, W] bool."""
-    assert image.target is not None
-    return image.target > 0.5
-
-
-def _finish(state: FitState, settings: FitSettings, out: Path) -> None:
+def _finish(state: FitState, job: Job) -> None:
+    settings, best = job.settings, dict(state.best)
+    threshold = best["threshold"]
+    if settings.threshold_on == "development":
+        network = build(settings.network, **network_options(settings))
+        network.load_state_dict(state.best_weights)
+        threshold = chosen_threshold(network, job.development, job.device)
     member = Member(settings.network, network_options(settings), "model.safetensors")
-    best = dict(state.best)
-    save_model(out, [(member, state.best_weights)], best["threshold"], "model.json")
+    save_model(job.out, [(member, state.best_weights)], threshold, "model.json")
     step = int(best.pop("step"))
-    metrics = {"validation": best, "best_step": step, "steps": settings.steps}
-    write_json(out / METRICS, metrics)
+    metrics = {"validation": best, "best_step": step, "steps": state.step, "threshold": threshold}
+    write_json(job.out / METRICS, metrics)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +23,24 @@ from data.log import cut_log
 from data.progress import Progress
 from data.store import SCRATCH
 from segmenter.models import place, read_members
-from segmenter.networks import build
+from segmenter.networks import VARIANTS, build
+from segmenter.networks.base import Segmenter
+from segmenter.training.schedule import Standstill
 
 
 @dataclass
 class FitState:
     """All that a training carries from step to step."""
 
-    network: nn.Module
+    network: Segmenter
     optimizer: torch.optim.Optimizer
     average: nn.Module | None
     """Exponential moving average of the weights, if asked for."""
     step: int = 0
     best: dict[str, float] = field(default_factory=dict)
-    """Validation figures of the best weights so far, with their step."""
+    """Validation figures of the kept weights so far, with their step."""
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    standstill: Standstill = field(default_factory=Standstill)
 
     @property
     def judged(self) -> nn.Module:
@@ -45,12 +49,23 @@ class FitState:
 
 
 def network_options(settings: FitSettings) -> dict[str, Any]:
+    """Constructor options that belong to the trained model (where it started from does not)."""
+    if settings.network not in VARIANTS:
+        return {}
+    if settings.drop is None:
+        return {"block": settings.drop_block}
     return {"drop": settings.drop, "block": settings.drop_block}
+
+
+def _fresh(settings: FitSettings, from_scratch: bool) -> Segmenter:
+    """A network to train; with ImageNet weights where those were asked for."""
+    download = {"pretrained": True} if from_scratch and settings.pretrained != "none" else {}
+    return build(settings.network, **network_options(settings), **download)
 
 
 def new_state(settings: FitSettings, start: Path | None, device: torch.device) -> FitState:
     torch.manual_seed(settings.seed)
-    network = build(settings.network, **network_options(settings))
+    network = _fresh(settings, start is None)
     if start is not None:
         members, _ = read_members(start)
         if len(members) != 1:
@@ -59,7 +74,7 @@ def new_state(settings: FitSettings, start: Path | None, device: torch.device) -
     place(network, device)
     average = None
     if settings.ema:
-        average = build(settings.network, **network_options(settings))
+        average = _fresh(settings, from_scratch=False)
         average.load_state_dict(network.state_dict())
         place(average, device).eval().requires_grad_(False)
     optimizer: torch.optim.Optimizer
@@ -78,7 +93,8 @@ def save(state: FitState, out: Path) -> None:
     if state.average is not None:
         tensors |= {f"average.{k}": v for k, v in state.average.state_dict().items()}
     tensors |= pack_optimizer(state.optimizer, "optimizer")
-    save_checkpoint(out / SCRATCH, state.step, tensors, {"best": state.best})
+    extra = {"best": state.best, "standstill": _finite(asdict(state.standstill))}
+    save_checkpoint(out / SCRATCH, state.step, tensors, extra)
 
 
 def resume(state: FitState, out: Path, progress: Progress) -> None:
@@ -91,6 +107,7 @@ def resume(state: FitState, out: Path, progress: Progress) -> None:
             state.average.load_state_dict(_part(tensors, "average"))
         unpack_optimizer(state.optimizer, tensors, "optimizer")
         state.best, state.best_weights = extra["best"], _part(tensors, "best")
+        state.standstill = Standstill(**extra["standstill"])
         progress.message(f"resumed at step {state.step}")
     cut_log(out, state.step)
 
@@ -98,3 +115,8 @@ def resume(state: FitState, out: Path, progress: Progress) -> None:
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     start = f"{prefix}."
     return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+
+
+def _finite(standstill: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: before the first validation there is no lowest loss."""
+    return {k: v for k, v in standstill.items() if not (k == "lowest" and v == math.inf)}

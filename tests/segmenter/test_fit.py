@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -15,13 +16,16 @@ import pytest
 import torch
 from segmenter_helpers import PLAIN, TINY, artifact, hashes, phantom_set, trained
 
-from configs.errors import CheckpointError, DataError, TrainingError
+from configs.errors import CheckpointError, ConfigError, DataError, TrainingError
 from configs.settings import FitSettings
 from data.checkpoints import save_tensors
+from data.imageset import load_image, read_index
 from data.log import read_log
 from data.progress import Interrupted, Progress
+from segmenter.metrics import best_threshold
 from segmenter.models import Model
 from segmenter.training.fit import learning_rate, train
+from segmenter.training.schedule import Standstill
 
 
 @pytest.fixture(scope="module")
@@ -165,3 +169,77 @@ def test_schedules_depend_on_the_step_alone() -> None:
     steps = FitSettings(steps=90, lr=0.1, warmup=0, schedule="step")
     assert learning_rate(steps, 59) == pytest.approx(0.1)
     assert learning_rate(steps, 60) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("schedule", ["one-cycle", "poly", "restarts"])
+def test_every_schedule_stays_below_its_highest_rate(schedule: str) -> None:
+    settings = FitSettings(steps=100, lr=0.1, warmup=0, schedule=schedule, period=25, min_lr=1e-3)
+    rates = [learning_rate(settings, step) for step in range(100)]
+    assert max(rates) <= 0.1 and min(rates) > 0
+    highest = {"one-cycle": [30], "poly": [0], "restarts": [0, 25, 50, 75]}[schedule]
+    assert [step for step, rate in enumerate(rates) if rate == pytest.approx(0.1)] == highest
+    if schedule == "restarts":
+        assert rates[24] == pytest.approx(1e-3) and rates[:25] == rates[25:50]
+    if schedule == "poly":
+        assert rates[50] == pytest.approx(0.1 * 0.5**0.9)
+
+
+def test_a_standstill_halves_the_rate_and_ends_the_training() -> None:
+    settings = FitSettings(schedule="plateau", patience=2, early_stop=5, lr=0.1, warmup=0)
+    still = Standstill()
+    for loss in (1.0, 0.9, 0.95, 0.93):
+        still.see(loss, settings)
+    assert (still.factor, still.over) == (0.5, False)
+    assert learning_rate(settings, 7, still.factor) == pytest.approx(0.05)
+    for loss in (0.91, 0.9):  # four validations without a lower loss
+        still.see(loss, settings)
+    assert (still.factor, still.over) == (0.25, False)
+    still.see(math.inf, settings)
+    assert still.over
+
+
+def test_an_early_stop_survives_a_resume(tmp_path: Path, images: Path) -> None:
+    update = {
+        "steps": 30, "validate_every": 2, "early_stop": 1, "schedule": "plateau", "patience": 1,
+        "lr": 0.5, "warmup": 0,
+    }  # fmt: skip
+    settings = TINY.model_copy(update=update)
+    whole = trained(tmp_path / "whole", images, settings)
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    with pytest.raises(Interrupted):
+        train(settings, {"images": artifact(images)}, parts, StopAfter(3))
+    train(settings, {"images": artifact(images)}, parts, Progress())
+    assert hashes(whole) == hashes(parts)
+    assert json.loads((whole / "metrics.json").read_text())["steps"] < 30
+
+
+def test_the_last_weights_are_kept_on_request(tmp_path: Path, images: Path) -> None:
+    out = trained(tmp_path / "model", images, TINY.model_copy(update={"keep": "last"}))
+    assert json.loads((out / "metrics.json").read_text())["best_step"] == TINY.steps
+
+
+def test_the_threshold_of_all_development_images(tmp_path: Path, images: Path) -> None:
+    settings = TINY.model_copy(update={"threshold_on": "development"})
+    out = trained(tmp_path / "model", images, settings)
+    model = Model.load(out, torch.device("cpu"))
+    records = [r for split in ("validation", "train") for r in read_index(images, split)]
+    loaded = [load_image(images, record) for record in records]
+    probs = [model.predict(image.image) for image in loaded]
+    masks = [image.target > 0.5 for image in loaded]
+    expected, _ = best_threshold(probs, masks, [image.fov for image in loaded])
+    assert model.threshold == expected
+    assert json.loads((out / "metrics.json").read_text())["threshold"] == expected
+
+
+@pytest.mark.parametrize("update", [{"clip_value": 1e-3}, {"clip_norm": 1e-3}])
+def test_gradients_are_clipped(tmp_path: Path, images: Path, update: dict[str, float]) -> None:
+    settings = TINY.model_copy(update=update)
+    plain, clipped = trained(tmp_path / "a", images), trained(tmp_path / "b", images, settings)
+    assert hashes(plain)["model.safetensors"] != hashes(clipped)["model.safetensors"]
+
+
+def test_more_weights_than_heads_are_refused(tmp_path: Path, images: Path) -> None:
+    settings = TINY.model_copy(update={"head_weights": [1.0, 0.5]})
+    with pytest.raises(ConfigError, match=r"head_weights: sa-unet has 1 output.*found 2 weights"):
+        train(settings, {"images": artifact(images)}, tmp_path, Progress())

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
-from segmenter.training.losses import bce, bce_dice, dice_loss
+from segmenter.training.losses import (
+    balanced_bce_dice,
+    bce,
+    bce_dice,
+    bce_mcc,
+    cldice_loss,
+    dice_loss,
+    soft_mcc,
+    soft_skeleton,
+    structure,
+    training_loss,
+)
 
 P = torch.tensor([[[[0.9, 0.8], [0.3, 0.1]]]])
 Y = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
@@ -29,3 +42,70 @@ def test_soft_targets_and_empty_crops_are_finite() -> None:
         logits = torch.zeros_like(Y, requires_grad=True)
         bce_dice(logits, target).backward()
         assert torch.isfinite(logits.grad).all()
+
+
+def test_mcc_loss_equals_the_golden_values() -> None:
+    assert soft_mcc(P, Y).item() == pytest.approx(0.650814, abs=1e-6)
+    assert bce_mcc(LOGITS, Y).item() == pytest.approx(0.273410, abs=1e-6)
+
+
+def test_mcc_does_not_overflow_on_a_batch_of_large_images() -> None:
+    logits = torch.zeros(8, 1, 592, 592, requires_grad=True)
+    target = torch.zeros(8, 1, 592, 592)
+    target[..., :50] = 1
+    loss = bce_mcc(logits, target)
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(logits.grad).all()
+
+
+def test_balanced_loss_equals_the_golden_values() -> None:
+    dice = 1 - (2 * 0.25 * 1.7 + 1e-5) / (0.25 * (0.81 + 0.64 + 0.09 + 0.01) + 0.25 * 2 + 1e-5)
+    assert dice == pytest.approx(0.042253, abs=1e-6)
+    assert balanced_bce_dice(LOGITS, Y).item() == pytest.approx(0.119944, abs=1e-6)
+
+
+def test_structure_loss_is_its_formula() -> None:
+    torch.manual_seed(0)
+    logits, target = torch.randn(2, 1, 12, 9), (torch.rand(2, 1, 12, 9) < 0.2).float()
+    expected = 0.0
+    for image in range(2):
+        y, p = target[image, 0].tolist(), torch.sigmoid(logits[image, 0]).tolist()
+        total = sum(map(sum, y))  # a 31×31 window round any pixel holds all of a 12×9 image
+        above = below = overlap = both = 0.0
+        for row_y, row_p in zip(y, p, strict=True):
+            for t, q in zip(row_y, row_p, strict=True):
+                w = 1 + 5 * abs(total / 31**2 - t)
+                above -= w * (t * math.log(q) + (1 - t) * math.log(1 - q))
+                below += w
+                overlap += w * q * t
+                both += w * (q + t)
+        expected += (above / below + 1 - (overlap + 1) / (both - overlap + 1)) / 2
+    assert structure(logits, target).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_deep_supervision_is_the_weighted_sum() -> None:
+    other = torch.full_like(LOGITS, 0.3)
+    total = training_loss([LOGITS, other, other], Y, "bce", [1.0, 0.5], cldice=0.0)
+    assert total.item() == pytest.approx(bce(LOGITS, Y).item() + 0.5 * bce(other, Y).item())
+
+
+def test_soft_skeleton_of_a_hard_bar_is_its_centre_line() -> None:
+    bar = torch.zeros(1, 1, 30, 40)
+    bar[..., 10:15, 5:35] = 1  # five pixels wide
+    skeleton = soft_skeleton(bar)[0, 0]
+    assert skeleton[12, 10:30].min() == 1
+    assert skeleton[10:12, 12:28].max() == 0 == skeleton[13:15, 12:28].max()
+
+
+def test_cldice_loss_tells_a_broken_vessel_from_a_thinner_one() -> None:
+    whole = torch.zeros(1, 1, 32, 64)
+    whole[..., 14:19, :] = 1
+    thin, broken = whole.clone(), whole.clone()
+    thin[..., 14, :] = thin[..., 18, :] = 0  # 40 % of the pixels
+    broken[..., 20:45] = 0  # 39 % of the pixels, and of the centre line
+    certain = 20 * (2 * torch.stack([whole, thin, broken]) - 1)
+    losses = [cldice_loss(logits, whole).item() for logits in certain]
+    assert losses[0] == pytest.approx(0, abs=1e-4)
+    assert losses[1] < 0.05 < 0.2 < losses[2]
+    blended = training_loss([certain[2]], whole, "bce", [1.0], cldice=0.25).item()
+    assert blended == pytest.approx(0.75 * bce(certain[2], whole).item() + 0.25 * losses[2])

@@ -1,0 +1,69 @@
+"""The learning rate of a step, and what a standstill on validation does to it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from configs.settings import FitSettings
+
+ONE_CYCLE_RISE = 0.3
+"""Share of a one-cycle schedule in which the rate rises (Smith and Topin 2018)."""
+
+
+def learning_rate(settings: FitSettings, step: int, factor: float = 1.0) -> float:
+    """Learning rate of a step (from 0): linear warm-up, then the schedule over all steps.
+
+    factor: what `Standstill` has made of the rate; 1 for every schedule but plateau.
+    """
+    warm = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
+    return warm * max(settings.lr * _shape(settings, step) * factor, _floor(settings))
+
+
+def _floor(settings: FitSettings) -> float:
+    return settings.min_lr if settings.schedule in ("plateau", "restarts", "cosine") else 0.0
+
+
+def _shape(settings: FitSettings, step: int) -> float:
+    """The schedule as a share of the highest rate, in [0, 1]."""
+    share = step / settings.steps
+    match settings.schedule:
+        case "cosine":
+            return _cosine(share)
+        case "restarts":
+            return _cosine(step % settings.period / settings.period)
+        case "one-cycle":
+            if share < ONE_CYCLE_RISE:
+                return 0.04 + 0.96 * (1 - _cosine(share / ONE_CYCLE_RISE))
+            return _cosine((share - ONE_CYCLE_RISE) / (1 - ONE_CYCLE_RISE))
+        case "step":  # SA-UNet: 1e-3 for 100 epochs, 1e-4 for 50
+            return 0.1 if share >= 2 / 3 else 1.0
+        case "poly":
+            return float((1 - share) ** 0.9)
+    return 1.0
+
+
+def _cosine(share: float) -> float:
+    """From 1 at 0 to 0 at 1."""
+    return 0.5 * (1 + math.cos(math.pi * share))
+
+
+@dataclass
+class Standstill:
+    """How long the validation loss has not fallen: the rate is halved, training ends early."""
+
+    lowest: float = math.inf
+    since: int = 0
+    """Validations since the lowest loss."""
+    factor: float = 1.0
+    over: bool = False
+
+    def see(self, loss: float, settings: FitSettings) -> None:
+        """Take note of one validation."""
+        if loss < self.lowest:
+            self.lowest, self.since = loss, 0
+            return
+        self.since += 1
+        if settings.schedule == "plateau" and self.since % settings.patience == 0:
+            self.factor *= 0.5
+        self.over = bool(settings.early_stop) and self.since >= settings.early_stop
