@@ -40,6 +40,26 @@ def augment(
     return changed, targets, fov
 
 
+def rescaled(images: Tensor, targets: Tensor, fov: Tensor, size: int | tuple[int, int]) -> Batch:
+    """The same batch at another size, a side or (height, width): images bilinear, targets and FOV
+    nearest, so that what was hard stays hard (multi-scale training of U-Net v2). A vessel of one
+    pixel may be lost at a smaller size, as it is there. The same size: the same tensors."""
+    height, width = (size, size) if isinstance(size, int) else size
+    if images.shape[-2:] == (height, width):
+        return images, targets, fov
+    smooth = F.interpolate(images, (height, width), mode="bilinear", align_corners=False)
+    # "nearest" takes the first of the pixels a new one covers, half a pixel off; this the middle.
+    mask, field = (F.interpolate(x, (height, width), mode="nearest-exact") for x in (targets, fov))
+    return smooth, mask, field
+
+
+def scaled_side(side: int, factor: float, multiple: int = 32) -> int:
+    """side × factor to the nearest multiple: 256, 352, 448 of 352 at 0.75, 1, 1.25 (U-Net v2).
+
+    A side that keeps its size is left alone."""
+    return side if factor == 1 else max(multiple, round(side * factor / multiple) * multiple)
+
+
 def warps(settings: AugmentSettings) -> bool:
     """Whether any crop is resampled."""
     return settings.warp_share > 0 and (settings.rotate_deg > 0 or settings.scale > 0)

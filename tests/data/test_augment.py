@@ -8,7 +8,7 @@ from dataset_writers import phantom
 from torch import Tensor
 
 from configs.settings import AugmentSettings
-from data.augment import augment, margin
+from data.augment import augment, margin, rescaled, scaled_side
 
 OFF = AugmentSettings(
     flip=False, rotate_deg=0, scale=0, brightness=0, contrast=0, saturation=0, gamma=0, noise=0
@@ -178,3 +178,30 @@ def test_saturation_keeps_brightness(batch: Batch) -> None:
     changed, _, _ = augment(images, batch[1], batch[2], only(saturation=0.3), seeded())
     weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     assert ((changed - images) * weights).sum(dim=1).abs().max() < 1e-4
+
+
+def test_another_size_keeps_masks_hard_and_things_where_they_are() -> None:
+    target = torch.zeros(1, 1, 64, 96)
+    target[..., 16:32, 24:72] = 1
+    images = target.expand(1, 3, 64, 96) * 0.8
+    for size, factor in (((32, 48), 0.5), ((96, 144), 1.5)):
+        small, mask, fov = rescaled(images, target, torch.ones_like(target), size)
+        assert small.shape == (1, 3, *size)
+        assert mask.unique().tolist() == [0, 1]
+        assert fov.min() == 1
+        places = mask[0, 0].nonzero()
+        assert places.amin(0).tolist() == [16 * factor, 24 * factor]
+        assert places.amax(0).tolist() == [32 * factor - 1, 72 * factor - 1]
+        assert torch.equal((small[:, :1] > 0.4).float(), mask)
+
+
+def test_a_square_of_another_size_and_the_same_size() -> None:
+    batch = torch.rand(2, 3, 32, 32), torch.zeros(2, 1, 32, 32), torch.ones(2, 1, 32, 32)
+    assert [x.shape[-2:] for x in rescaled(*batch, 64)] == [(64, 64)] * 3
+    assert all(a is b for a, b in zip(rescaled(*batch, 32), batch, strict=True))
+
+
+def test_sides_of_multi_scale_training() -> None:
+    assert [scaled_side(352, f) for f in (0.75, 1, 1.25)] == [256, 352, 448]
+    assert scaled_side(592, 1) == 592
+    assert scaled_side(32, 0.25) == 32
