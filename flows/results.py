@@ -81,7 +81,9 @@ def detail_rows(lines: Mapping[str, Mapping[str, Any]], region: str) -> list[dic
     for name, scores in lines.items():
         pooled, mean = scores[region]["pooled"], scores[region]["mean"]
         row: dict[str, Any] = {"model": name}
-        row |= {label: _mean(mean, key) for key, label in DETAILS.items()}
+        row |= {
+            label: _mean(mean, key, 1 if "betti" in key else 4) for key, label in DETAILS.items()
+        }
         for key in ("components", "loops"):
             counts = [_mean(mean, key + suffix, 1) for suffix in ("", "_reference")]
             row[f"{key} (true)"] = f"{counts[0]} ({counts[1]})"

@@ -47,6 +47,11 @@ class Scores:
     def mean(self, name: str, region: str = "fov") -> dict[str, Any]:
         return self._of(name, region, "mean")
 
+    def against(self, model: str, observer: str, region: str = "fov") -> dict[str, Any]:
+        """Pooled scores of a model by what a further observer drew; empty in older runs."""
+        models = mapping(self.view.metrics, "models")
+        return mapping(models, model, "against", observer, region, "pooled")
+
     def _of(self, name: str, region: str, kind: str) -> dict[str, Any]:
         metrics = self.view.metrics
         everyone = {**mapping(metrics, "observers"), **mapping(metrics, "models")}

@@ -8,7 +8,7 @@ from flows.report.figures import Figure, Line, columns, differences, intervals, 
 from flows.report.pictures import Picture, beside, opened, picture
 from flows.report.reading import View, mapping, records
 from flows.report.results import Scores, inconsistent, paired
-from flows.report.tables import METRICS, SHORT, Table, fixed, interval, number, signed
+from flows.report.tables import DETAILS, METRICS, SHORT, Table, fixed, interval, number, signed
 
 REGIONS = {"fov": "inside the field of view", "whole": "whole image"}
 MOST_ROWS = 2000
@@ -23,11 +23,16 @@ class Gallery:
 
 
 def metric_tables(scores: Scores) -> list[Table]:
-    """Field of view first, whole image second; pooled pixels, then means over images."""
+    """Field of view first, whole image second; pooled pixels, then means over images, then what
+    pixels do not show: calibres, topology, calibration."""
     tables = []
     for region, where in REGIONS.items():
         tables.append(_pooled_table(scores, region, where))
-        tables.append(_mean_table(scores, region, where))
+        tables.append(_observer_table(scores, region, where))
+        means = f"{where.capitalize()}: mean over {scores.images} images (95 % interval)"
+        tables.append(_mean_table(scores, region, METRICS, means))
+        details = f"{where.capitalize()}: calibre, topology and calibration, means over images"
+        tables.append(_mean_table(scores, region, DETAILS, details))
     return [table for table in tables if table.rows]
 
 
@@ -52,14 +57,30 @@ def _pooled_table(scores: Scores, region: str, where: str) -> Table:
     return Table(caption, head, rows)
 
 
-def _mean_table(scores: Scores, region: str, where: str) -> Table:
+def _observer_table(scores: Scores, region: str, where: str) -> Table:
+    """Every model by each observer, and the observers by the first; empty with one observer."""
+    if not scores.observers:
+        return Table("", [], [])
+    first = scores.reference or ""
+    lines = [(f"{m} by the {first}", scores.pooled(m, region)) for m in scores.models]
+    for observer in scores.observers:
+        for model in scores.models:
+            found = scores.against(model, observer, region)
+            lines.append((f"{model} by the {observer}", found))
+    lines += [(f"{o} observer by the {first}", scores.pooled(o, region)) for o in scores.observers]
+    shown = [m for m in SHORT if any(number(found.get(m)) is not None for _, found in lines)]
+    rows = [[who, *(fixed(found.get(m)) for m in shown)] for who, found in lines if found]
+    caption = f"{where.capitalize()}: by each observer, pooled"
+    return Table(caption, ["Who by whom", *(SHORT[m] for m in shown)], rows)
+
+
+def _mean_table(scores: Scores, region: str, metrics: dict[str, str], caption: str) -> Table:
     names = [*scores.models, *scores.observers]
     rows = []
-    for metric, title in METRICS.items():
+    for metric, title in metrics.items():
         cells = [interval(scores.mean(name, region).get(metric)) for name in names]
         if any(cell != "–" for cell in cells):
             rows.append([title, *cells])
-    caption = f"{where.capitalize()}: mean over {scores.images} images (95 % interval)"
     return Table(caption, ["Mean", *_titles(scores, names)], rows)
 
 

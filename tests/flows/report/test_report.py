@@ -94,6 +94,24 @@ def test_numbers_in_the_tables_are_those_of_metrics_json(run: FakeRun, page: Pag
         assert cell == f"{mean:.4f} ({low:.3f} to {high:.3f})"
 
 
+def test_every_model_is_shown_by_every_observer_and_details_have_their_table(
+    run: FakeRun, page: Page
+) -> None:
+    metrics = metrics_of(run)
+    for region, where in (("fov", "Inside the field of view"), ("whole", "Whole image")):
+        _, *rows = page.table(f"{where}: by each observer")
+        shown = {row[0]: row[1] for row in rows}
+        student, human = metrics["models"]["student"], metrics["observers"]["2nd"]
+        assert shown["student by the 1st"] == f"{student[region]['pooled']['f1']:.4f}"
+        other = student["against"]["2nd"][region]["pooled"]["f1"]
+        assert shown["student by the 2nd"] == f"{other:.4f}" != shown["student by the 1st"]
+        assert shown["2nd observer by the 1st"] == f"{human[region]['pooled']['f1']:.4f}"
+        head, *rows = page.table(f"{where}: calibre, topology and calibration")
+        assert [row[0] for row in rows] == ["Loops"]  # null for everybody: the others
+        loops = student[region]["mean"]["loops"][0]
+        assert rows[0][head.index("student")] == f"{loops:.4f} (40.000 to 58.250)"
+
+
 def test_every_test_image_of_every_model_is_listed_and_sortable(page: Page) -> None:
     assert len(page.table("Images")) == 1 + 10 + 6
     sortable = [a for tag, a in page.elements if tag == "table" and a.get("class") == "sortable"]
