@@ -7,6 +7,7 @@ of use; every shape is checked.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cache
@@ -135,14 +136,14 @@ def _slot(name: str, module: nn.Module) -> Slot:
 def _recognise(path: Path, content: KerasFile) -> str:
     """The one network that all tensors fit; CheckpointError with the nearest one's first misfit."""
     fitting, nearest = [], ("", -1.0)
-    found = [_signature(layer) for layer in content.layers]
+    found = Counter(tensor for layer in content.layers for tensor in _signature(layer))
     for name in VARIANTS:
-        wanted = [tuple(slot.shapes.items()) for slot in slots(name)]
+        wanted = Counter(tensor for slot in slots(name) for tensor in slot.shapes.items())
         try:
             match(path, content.layers, name)
             fitting.append(name)
         except CheckpointError:
-            likeness = SequenceMatcher(None, sorted(wanted), sorted(found), autojunk=False).ratio()
+            likeness = 2 * (wanted & found).total() / (wanted.total() + found.total())  # Dice
             nearest = max(nearest, (name, likeness), key=lambda pair: pair[1])
     if not fitting:
         match(path, content.layers, nearest[0])  # raises

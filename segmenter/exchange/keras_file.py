@@ -274,10 +274,10 @@ def _unambiguous(path: Path, layers: list[Layer]) -> list[Layer]:
     for layer in layers:
         other = first.setdefault(layer.kind, layer)
         stems = [re.sub(r"_\d+$", "", each.name) for each in (layer, other)]
-        if layer.kind in ("kernel", "other") or stems[0] != stems[1]:
+        if layer.kind == "kernel" or stems[0] != stems[1]:
             raise CheckpointError(
-                f"{path}: this file does not tell in which order {other.name} and {layer.name} "
-                "are used; save the whole model (`model.save('….keras')`) and import that"
+                f"{path}: this file does not tell when {layer.name} is used; save the whole model "
+                "(`model.save('….keras')`), which has the order of its layers, and import that"
             )
     return layers
 

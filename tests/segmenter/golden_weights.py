@@ -18,7 +18,7 @@ def golden_network(name: str) -> nn.Module:
     network = build(name).double().eval()
     count = 0
     with torch.no_grad():
-        for count, (role, tensor) in enumerate(_ordered(network), start=1):
+        for count, (role, tensor) in enumerate(ordered(network), start=1):
             n = np.arange(tensor.numel(), dtype=np.int64)
             u = ((7919 * n**2 + 104729 * count + 31 * n) % 997) / 996 - 0.5
             if role in ("conv", "up"):
@@ -32,7 +32,7 @@ def golden_network(name: str) -> nn.Module:
     return network
 
 
-def _ordered(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def ordered(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """(role, tensor) in the order of the layers: encoder, bottleneck, decoder, head."""
     for stage in network.encoder:
         for unit in stage:
