@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from configs.errors import ConfigError, DataError, TrainingError
 from configs.settings import FitSettings
-from data.crops import CropSource
 from data.devices import pick_device, slow_bfloat16
 from data.imageset import LoadedImage, load_image, read_index
 from data.log import append_log
@@ -25,9 +24,9 @@ from segmenter.models import Member, save_model
 from segmenter.networks import build
 from segmenter.training.losses import training_loss
 from segmenter.training.schedule import learning_rate
+from segmenter.training.sources import Source, source_of
 from segmenter.training.state import FitState, network_options, new_state, resume, save
 from segmenter.training.validation import (
-    Source,
     chosen_threshold,
     reference_mask,
     settle_statistics,
@@ -63,12 +62,10 @@ def train(settings: FitSettings, inputs: Inputs, out: Path, progress: Progress) 
         progress.message("this CPU has no bfloat16 arithmetic: `precision: float32` is faster here")
     train_images = _load(inputs["images"].path, "train", settings.soft_labels)
     validation = _load(inputs.get("validation", inputs["images"]).path, "validation", soft=False)
-    source = CropSource(
-        train_images, settings.crop, settings.batch, settings.seed, settings.augment
-    )
+    state = new_state(settings, inputs["start"].path if "start" in inputs else None, device)
+    source = source_of(settings, train_images, state.network.multiple)
     both = validation + (train_images if settings.threshold_on == "development" else [])
     job = Job(settings, source, validation, both, device, out, progress)
-    state = new_state(settings, inputs["start"].path if "start" in inputs else None, device)
     resume(state, out, progress)
     while state.step < settings.steps and not state.standstill.over:
         if progress.stop_requested:

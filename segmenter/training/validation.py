@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from data.imageset import LoadedImage
 from segmenter.metrics import best_threshold, ranking
 from segmenter.models import Model
+from segmenter.training.sources import Source
 
 SETTLE_BATCHES = 8
 PROB_FLOOR = 1e-7
 """Probabilities are clipped to this for the cross-entropy, as Keras does."""
-
-
-class Source(Protocol):
-    """Where training batches come from: a pure function of the step."""
-
-    def batch_at(self, step: int) -> tuple[Tensor, Tensor, Tensor]: ...
 
 
 @torch.no_grad()

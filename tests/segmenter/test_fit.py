@@ -26,6 +26,7 @@ from segmenter.metrics import best_threshold
 from segmenter.models import Model
 from segmenter.training.fit import learning_rate, train
 from segmenter.training.schedule import Standstill
+from segmenter.training.sources import source_of
 
 
 @pytest.fixture(scope="module")
@@ -243,3 +244,24 @@ def test_more_weights_than_heads_are_refused(tmp_path: Path, images: Path) -> No
     settings = TINY.model_copy(update={"head_weights": [1.0, 0.5]})
     with pytest.raises(ConfigError, match=r"head_weights: sa-unet has 1 output.*found 2 weights"):
         train(settings, {"images": artifact(images)}, tmp_path, Progress())
+
+
+def test_the_papers_pool_trains_and_resumes(tmp_path: Path, images: Path) -> None:
+    settings = TINY.model_copy(update={"source": "pool", "pad": 72, "scales": [1.0, 0.5]})
+    whole = trained(tmp_path / "whole", images, settings)
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    with pytest.raises(Interrupted):
+        train(settings, {"images": artifact(images)}, parts, StopAfter(3))
+    train(settings, {"images": artifact(images)}, parts, Progress())
+    assert hashes(whole) == hashes(parts)
+
+
+def test_each_batch_is_seen_at_every_scale(images: Path) -> None:
+    loaded = [load_image(images, record) for record in read_index(images, "train")]
+    settings = TINY.model_copy(update={"scales": [1.0, 2.0], "augment": PLAIN})
+    source = source_of(settings, loaded, multiple=8)
+    plain, double = source.batch_at(4), source.batch_at(5)
+    assert [x.shape[-1] for x in (plain[0], double[0])] == [32, 64]
+    torch.testing.assert_close(double[1][..., ::2, ::2], plain[1])  # labels: nearest
+    assert not torch.equal(source.batch_at(6)[0], plain[0])
