@@ -1,0 +1,115 @@
+"""Calibration, sets of images, and intervals over images, against plain loops."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from segmenter.metrics import METRICS, Prediction, Regions, pooled, score, score_set
+from segmenter.metrics.intervals import mean_interval, resamples
+from segmenter.metrics.scores import ADDITIVE
+from segmenter.metrics.topology import widened
+
+RNG = np.random.default_rng(3)
+PROBS = [RNG.random((14, 12)).astype(np.float32) ** 2 for _ in range(4)]
+TRUTHS = [widened(RNG.random((14, 12)) < 0.08) for _ in range(4)]
+FOVS = [RNG.random((14, 12)) < 0.8 for _ in range(4)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    prob=arrays(np.float64, (4, 5), elements=st.floats(0, 1)),
+    truth=arrays(np.bool_, (4, 5)),
+)
+def test_calibration_equals_loops(prob: np.ndarray, truth: np.ndarray) -> None:
+    found = score(prob, truth)
+    values = list(zip(prob.ravel().tolist(), truth.ravel().tolist(), strict=True))
+    if not any(0 < p < 1 for p, _ in values):
+        assert math.isnan(found["ece"])
+        assert math.isnan(found["brier"])
+        return
+    bins: dict[int, list[tuple[float, bool]]] = {}
+    for p, t in values:
+        bins.setdefault(min(int(p * 15), 14), []).append((p, t))
+    ece = sum(
+        len(content)
+        / len(values)
+        * abs(sum(p for p, _ in content) / len(content) - sum(t for _, t in content) / len(content))
+        for content in bins.values()
+    )
+    assert found["ece"] == pytest.approx(ece, abs=1e-12)
+    assert found["brier"] == pytest.approx(sum((p - t) ** 2 for p, t in values) / len(values))
+
+
+def test_a_calibrated_map_has_no_error_and_an_overconfident_one_has() -> None:
+    rng = np.random.default_rng(0)
+    prob = rng.random((300, 300))
+    truth = rng.random((300, 300)) < prob
+    assert score(prob, truth)["ece"] < 0.01
+    bold = np.clip(1.6 * (prob - 0.5) + 0.5, 0.01, 0.99)
+    assert score(bold, truth)["ece"] > 0.05
+
+
+def test_a_set_is_the_scores_of_its_images_and_of_their_pool() -> None:
+    predictions = [Prediction(p, f, 0.3) for p, f in zip(PROBS, FOVS, strict=True)]
+    truths = [Regions(t, f) for t, f in zip(TRUTHS, FOVS, strict=True)]
+    found = score_set(predictions, truths, bootstrap=100, seed=1)
+    everything = [np.ones((14, 12), dtype=bool)] * 4
+    for region, fovs in (("fov", FOVS), ("whole", everything)):
+        each = [score(p, t, f, 0.3) for p, t, f in zip(PROBS, TRUTHS, fovs, strict=True)]
+        for values, expected in zip(found.per_image[region], each, strict=True):
+            assert set(values) == set(METRICS)
+            for name in METRICS:
+                assert values[name] == pytest.approx(expected[name], nan_ok=True), name
+        together = pooled(PROBS, TRUTHS, fovs, 0.3)
+        for name in METRICS:
+            value = found.summary[region]["pooled"][name]
+            expected = None if math.isnan(together[name]) else round(together[name], 6)
+            assert value == expected, name
+            mean = found.summary[region]["mean"][name]
+            assert mean == mean_interval([e[name] for e in each], 100, 1)
+
+
+def test_pooled_betti_numbers_are_nobodys() -> None:
+    together = pooled(PROBS, TRUTHS, FOVS, 0.3)
+    for name in ("betti0_error", "betti1_error", "components", "loops"):
+        assert math.isnan(together[name])
+    assert math.isfinite(together["auc"])
+
+
+def test_intervals_of_pooled_metrics_equal_pooling_every_resample() -> None:
+    predictions = [Prediction(p, f, 0.3) for p, f in zip(PROBS, FOVS, strict=True)]
+    truths = [Regions(t, f) for t, f in zip(TRUTHS, FOVS, strict=True)]
+    found = score_set(predictions, truths, bootstrap=30, seed=5).summary["fov"]["pooled_interval"]
+    draws: dict[str, list[float]] = {name: [] for name in ADDITIVE}
+    for drawn in resamples(4, 30, 5):
+        again = [[parts[i] for i in drawn] for parts in (PROBS, TRUTHS, FOVS)]
+        for name, value in pooled(*again, 0.3).items():
+            if name in draws:
+                draws[name].append(value)
+    assert set(found) == set(ADDITIVE)
+    defined = {name: values for name, values in draws.items() if np.isfinite(values).all()}
+    assert len(defined) >= len(ADDITIVE) - 1
+    for name, values in draws.items():
+        expected = np.percentile(values, [2.5, 97.5]).tolist() if name in defined else [None, None]
+        assert found[name] == pytest.approx(expected, abs=1e-6), name
+
+
+def test_a_prediction_may_be_scored_against_two_references() -> None:
+    prediction = Prediction(PROBS[0], FOVS[0], 0.3)
+    for truth in TRUTHS[:2]:
+        found = score_set([prediction], [Regions(truth, FOVS[0])], bootstrap=100)
+        expected = score(PROBS[0], truth, FOVS[0], 0.3)
+        for name in METRICS:
+            assert found.per_image["fov"][0][name] == pytest.approx(expected[name], nan_ok=True)
+
+
+def test_a_field_of_view_that_is_all_gives_the_same_in_both_regions() -> None:
+    everything = np.ones((14, 12), dtype=bool)
+    found = score_set([Prediction(PROBS[0], everything)], [Regions(TRUTHS[0], everything)], 100)
+    assert found.summary["fov"] == found.summary["whole"]
