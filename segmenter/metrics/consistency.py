@@ -33,7 +33,7 @@ class Quoted:
     def ends(self) -> tuple[float, float]:
         """The lowest and highest number that is printed like this."""
         half = 0.5 * 10.0**-self.digits
-        return max(self.value - half, -1.0), min(self.value + half, 1.0)
+        return self.value - half, self.value + half
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,10 @@ def implied_share(se: Quoted, sp: Quoted, acc: Quoted) -> Range:
 def derived_from(se: float, sp: float, share: float) -> dict[str, float]:
     """ACC, precision, F1, IoU and MCC of SE, SP and the share of vessel pixels; NaN when undefined.
 
-    With n pixels: TP = n·SE·p, FP = n·(1 − SP)·(1 − p), FN = n·(1 − SE)·p.
+    With n pixels: TP = n·SE·p, FP = n·(1 − SP)·(1 − p), FN = n·(1 − SE)·p. What lies outside [0, 1]
+    counts as its nearer end.
     """
+    se, sp, share = _unit(se), _unit(sp), _unit(share)
     tp, fp = se * share, (1 - sp) * (1 - share)
     fn, tn = share - tp, 1 - share - fp
     below = math.sqrt(max((tp + fp) * share * (1 - share) * (fn + tn), 0.0))
@@ -162,11 +164,11 @@ def _expected(name: str, quoted: Mapping[str, Quoted], share: Range, agreed: lis
         return _over_corners(_harmonic, quoted["precision"], se)
     if math.isnan(share.value):
         return UNKNOWN
-    possible = agreed or [min(max(p, 0.0), 1.0) for p in (share.value, share.low, share.high)]
+    possible = agreed or [share.value, share.low, share.high]
     found = [
         derived_from(a, b, p)[name] for a, b, p in itertools.product(se.ends, sp.ends, possible)
     ]
-    return Range(derived_from(se.value, sp.value, possible[0])[name], min(found), max(found))
+    return _spanned(derived_from(se.value, sp.value, possible[0])[name], found)
 
 
 def _name_the_mistake(
@@ -190,8 +192,18 @@ def _name_the_mistake(
 def _over_corners(formula: Callable[..., float], *quoted: Quoted) -> Range:
     """The range of a formula over roundings, in which all of these are monotonic."""
     found = [formula(*corner) for corner in itertools.product(*(q.ends for q in quoted))]
-    return Range(formula(*(q.value for q in quoted)), min(found), max(found))
+    return _spanned(formula(*(q.value for q in quoted)), found)
+
+
+def _spanned(value: float, found: list[float]) -> Range:
+    """The range of what was found; UNKNOWN when a corner is 0/0, near which it can be anything."""
+    return UNKNOWN if any(map(math.isnan, found)) else Range(value, min(found), max(found))
 
 
 def _harmonic(a: float, b: float) -> float:
+    a, b = _unit(a), _unit(b)
     return 2 * a * b / (a + b) if a + b else math.nan
+
+
+def _unit(value: float) -> float:
+    return min(max(value, 0.0), 1.0)

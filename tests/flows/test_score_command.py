@@ -1,0 +1,174 @@
+"""`segmenter score`, `check-table` and `evaluate --split` on a STARE of twenty tiny images."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from data.datasets import load
+from data.imageset import read_index
+from data.progress import Progress
+from data.splits import STARE_FOLDS
+from flows.cli import main
+from flows.scoring import Scorer, find_maps, labelled_items, read_map
+from flows.verbs import new_display
+from segmenter.metrics import pooled, score
+
+SIDE = 40
+TEST_IDS = STARE_FOLDS[0]
+
+
+def save(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """datasets/STARE, and maps/ of its four test images in four kinds of files and names."""
+    folder = tmp_path_factory.mktemp("scoring")
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2 + 0.5
+    disc = np.hypot(x, y) < SIDE * 0.45
+    for number, id_ in enumerate(i for fold in STARE_FOLDS for i in fold):
+        vessels = (np.abs(x - 3 * y + number) < 4) & disc
+        image = disc[..., None] * rng.integers(120, 200, (SIDE, SIDE, 3))
+        stare = folder / "datasets" / "STARE"
+        save(stare / "stare-images" / f"{id_}.ppm", image.astype(np.uint8))
+        save(stare / "labels-ah" / f"{id_}.ah.ppm", vessels.astype(np.uint8) * 255)
+        other = vessels ^ (disc & (rng.random((SIDE, SIDE)) < 0.1))
+        save(stare / "labels-vk" / f"{id_}.vk.ppm", other.astype(np.uint8) * 255)
+        if id_ in TEST_IDS:
+            prob = np.clip(0.6 * vessels + 0.4 * rng.random((SIDE, SIDE)), 0, 1)
+            kind = TEST_IDS.index(id_)
+            name = [f"{id_}.png", f"{id_}_probability.tif", f"x-{id_}.png", f"{id_}.png"][kind]
+            deep = (prob * 65535).astype(np.uint16)
+            pixels = [(prob * 255).astype(np.uint8), deep, deep, (prob > 0.5).astype(np.uint8)]
+            save(folder / "maps" / name.replace("_probability", ""), pixels[kind])
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def datasets(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VESSELFORGE_DATA", str(room / "datasets"))
+
+
+def told(*words: object) -> str:
+    done = CliRunner().invoke(main, ["segmenter", *map(str, words)])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def refused(*words: object) -> str:
+    done = CliRunner().invoke(main, ["segmenter", *map(str, words)])
+    assert done.exit_code == 2, done.output
+    return done.stderr
+
+
+def test_maps_and_observers_get_three_lines(room: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows" / "each.csv"
+    words = ("score", room / "maps", "--dataset", "stare", "--threshold", 0.55)
+    found = json.loads(told(*words, "--per-image", rows, "--json"))
+    assert (found["images"], found["split"]) == (4, "test")
+    lines = {(line["who"], line["against"]): line for line in found["scores"]}
+    assert set(lines) == {("maps", "ah"), ("maps", "vk"), ("observer vk", "ah")}
+    items = [item for item in load("stare") if item.split == "test"]
+    probs = [read_map(p, (SIDE, SIDE)) for p in find_maps(room / "maps", items)]
+    assert {p.dtype.name for p in probs} == {"float32"}
+    assert max(p.max() for p in probs) == 1.0
+    fovs = [item.read_fov() for item in items]
+    assert 0 < fovs[0].mean() < 1
+    ah, vk = ([item.read_mask(name) for item in items] for name in ("ah", "vk"))
+    human = [mask.astype(float) for mask in vk]
+    cases = ((("maps", "ah"), probs, ah, 0.55), (("maps", "vk"), probs, vk, 0.55))
+    for who, maps, truths, threshold in (*cases, (("observer vk", "ah"), human, ah, 0.5)):
+        together = pooled(maps, truths, fovs, threshold)
+        for name in ("f1", "acc", "mcc", "cldice"):
+            assert lines[who]["fov"]["pooled"][name] == pytest.approx(together[name], abs=1e-6)
+    each = list(csv.DictReader(rows.open()))
+    assert len(each) == 3 * 2 * 4
+    first = next(r for r in each if (r["against"], r["region"]) == ("vk", "whole"))
+    assert first["id"] == items[0].id
+    assert float(first["f1"]) == pytest.approx(score(probs[0], vk[0], None, 0.55)["f1"], abs=1e-6)
+    text = told(*words)
+    for word in ("maps against vk", "observer vk against ah", "whole image", "SE ≤3 px", "loops"):
+        assert word in text
+
+
+def test_a_human_alone_and_all_images(room: Path) -> None:
+    words = ("score", "--dataset", "stare", "--observer", "vk", "--json")
+    assert json.loads(told(*words))["images"] == 4
+    found = json.loads(told(*words, "--split", "all"))
+    assert found["images"] == 20
+    (line,) = found["scores"]
+    assert line["fov"]["pooled"]["auc"] is None
+    scorer = Scorer("stare", "all", Progress())
+    pixels = [item.read_mask("ah") for item in scorer.items]
+    assert found["vessel_share"]["whole"] == pytest.approx(np.mean(pixels))
+    inside = [item.read_mask("ah")[item.read_fov()] for item in scorer.items]
+    assert found["vessel_share"]["fov"] == pytest.approx(np.mean(np.concatenate(inside)))
+
+
+def test_evaluate_can_take_every_image(room: Path, tmp_path: Path) -> None:
+    from flows.evaluation import _write_images
+
+    for split, count in (("test", 4), ("all", 20)):
+        _write_images("stare", split, tmp_path / split, new_display())
+        assert len(read_index(tmp_path / split, "test")) == count
+    assert "--split" in told("evaluate", "--help")
+
+
+def test_what_cannot_be_scored_is_refused_with_a_reason(room: Path, tmp_path: Path) -> None:
+    assert "nothing to score" in refused("score", "--dataset", "stare")
+    said = refused("score", "--dataset", "stare", "--observer", "2nd")
+    assert "no observer '2nd'" in said
+    assert "expected one of: vk" in said
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    for id_ in TEST_IDS[:3]:
+        save(maps / f"{id_}.png", np.zeros((SIDE, SIDE), np.uint8))
+    said = refused("score", maps, "--dataset", "stare")
+    assert f"found 0 maps of image {TEST_IDS[3]!r}" in said
+    save(maps / f"{TEST_IDS[3]}.png", np.zeros((SIDE, SIDE + 1), np.uint8))
+    assert "found 41×40 pixels, expected 40×40" in refused("score", maps, "--dataset", "stare")
+    colour = np.zeros((SIDE, SIDE, 3), np.uint8)
+    colour[..., 0] = 9
+    save(maps / f"{TEST_IDS[3]}.png", colour)
+    assert "colour image" in refused("score", maps, "--dataset", "stare")
+    save(maps / f"a-{TEST_IDS[0]}.png", colour)
+    save(maps / f"b-{TEST_IDS[1]}.png", colour)
+    (maps / f"{TEST_IDS[1]}.png").rename(maps / f"c-{TEST_IDS[1]}.png")
+    said = refused("score", maps, "--dataset", "stare")  # an exact name wins over a longer one
+    assert f"found 2 maps of image '{TEST_IDS[1]}'" in said
+
+
+def test_of_what_predict_wrote_the_probability_is_scored(tmp_path: Path) -> None:
+    for id_ in TEST_IDS:
+        for kind in ("probability", "mask", "overlay"):
+            save(tmp_path / f"{id_}_{kind}.png", np.zeros((2, 2), np.uint8))
+    items = labelled_items("stare", "test")
+    names = [path.name for path in find_maps(tmp_path, items)]
+    assert names == [f"{item.id}_probability.png" for item in items]
+
+
+def test_a_table_is_checked_against_given_and_measured_shares(tmp_path: Path) -> None:
+    table = tmp_path / "quoted.csv"
+    table.write_text(
+        "name,se,sp,acc,f1\nSA-UNet,0.8212,0.9840,0.9698,0.8263\nbad,.504,.998,.955,.983\n"
+    )
+    shares = ("--share", "whole=0.087578", "--share", "fov=0.1273")
+    found = json.loads(told("check-table", table, *shares, "--dataset", "stare", "--json"))
+    assert found["shares"] == pytest.approx(Scorer("stare", "test", Progress()).shares())
+    first, second = json.loads(told("check-table", table, *shares, "--json"))["rows"]
+    assert (first["fits"], first["problems"]) == (["whole"], [])
+    assert "specificity in place of sensitivity" in second["problems"][0]
+    assert "specificity" in " ".join(told("check-table", table, *shares).split())
+    assert "implied vessel share" in told("check-table", table)
+    assert "expected NAME=VALUE" in refused("check-table", table, "--share", "fov=12")
