@@ -1,0 +1,25 @@
+"""The measurement of scoring runs, and scores what it says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks import scoring
+from data.phantom import make_phantom
+from segmenter.metrics import METRICS, pooled
+
+
+def test_scoring_is_timed_on_maps_worth_scoring(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "SHAPE", (96, 90))
+    images = scoring.phantoms(2)
+    assert [reference.shape for reference, _ in images] == [(96, 90)] * 2
+    np.testing.assert_array_equal(images[1][0], make_phantom(1, 96).mask[:, :90])
+    found = scoring.measure(images)
+    assert (found["images"], found["metrics"], found["regions"]) == (2, len(METRICS), 2)
+    assert found["seconds"] >= 0
+    rng = np.random.default_rng(scoring.SEED)
+    probs = [scoring.guess(reference, rng) for reference, _ in images]
+    references, fovs = zip(*images, strict=True)
+    assert found["f1"] == pytest.approx(pooled(probs, references, fovs, 0.4)["f1"], abs=1e-6)
+    assert 0.5 < found["f1"] < 1
