@@ -1,4 +1,4 @@
-"""`vesselforge segmenter import`: models from elsewhere."""
+"""`vesselforge segmenter import`, `models` and `publish`: models from and for elsewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.verbs import JsonOption, print_json, verb
+from flows.verbs import JsonOption, print_json, print_table, verb
 
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
@@ -49,3 +49,36 @@ def import_(
         f"threshold {made['threshold']:g}"
     )
     typer.echo(f"from {made['source']} ({made['layout']}{version}), SHA-256 {made['sha256']}")
+
+
+@verb
+def models(json_: JsonOption = False) -> None:
+    """The trained models that come with VesselForge; each name serves as MODEL."""
+    import pretrained
+    from flows.shipped import model_rows
+
+    if json_:
+        print_json({name: pretrained.card(name) for name in pretrained.names()})
+    elif rows := model_rows():
+        print_table(rows, "trained models; F1 and AUC pooled inside the FOV of the test images")
+    else:
+        typer.echo("no trained models come with this installation")
+
+
+@verb
+def publish(
+    model: Annotated[
+        Path, typer.Argument(help="Finished artifact of `segmenter train`, in its workspace.")
+    ],
+    name: Annotated[str, typer.Argument(help="Name to give it, as in sa-unet-drive.")],
+    scores: Annotated[
+        list[Path],
+        typer.Option(help="File with what `segmenter evaluate MODEL … --json` printed; repeat."),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of such models.")],
+    force: ForceOption = False,
+) -> None:
+    """Turn a trained model and its scores into a folder to ship: weights, card and checksums."""
+    from flows.shipped import publish as write
+
+    typer.echo(f"{write(model, name, scores, out, force)}: weights, README.md, checksums")

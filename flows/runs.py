@@ -20,6 +20,7 @@ from configs.errors import WorkspaceError
 from configs.settings import PipelineConfig
 from data.progress import Interrupted
 from data.store import Artifact, Store, explained, write_atomic, write_json
+from flows.shipped import shipped_folder
 from flows.stages import Outcome
 
 RECORD = "run.json"
@@ -125,7 +126,10 @@ def read_run(workspace: Path, name: str) -> tuple[Path, dict[str, Any]]:
 
 
 def model_folder(given: Path) -> Path:
-    """A model's own folder; of a run's folder, the folder of its ensemble."""
+    """A model's own folder; of a run's folder, that of its ensemble; of the name of a model that
+    comes with the package, if nothing lies there, its folder. Raises CheckpointError."""
+    if not given.exists():
+        return shipped_folder(str(given))
     if not (given / RECORD).is_file():
         return given
     folder, record = read_run(given.parent.parent, str(given))
