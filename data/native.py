@@ -60,6 +60,8 @@ def read_native(path: Path, upright: bool = True) -> Native:
             found = _read(stream, upright)
     except _Refused as reason:
         raise DataError(f"{path}: {reason}") from None
+    except PermissionError:
+        raise DataError(f"{path}: you may not read this file; change its permissions") from None
     except Exception as error:  # on damaged files decoders raise almost any exception
         size = path.stat().st_size
         text = " ".join(str(error).split()) or type(error).__name__

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from flows.cli_models import import_
+from flows.cli_models import import_, models, publish
+from flows.cli_predict import export, predict
 from flows.cli_score import Split, SplitOption, check_table, score
 from flows.verbs import (
     ConfigArgument,
@@ -26,7 +27,10 @@ app = new_app("The segmenters alone. Training and labelling share their artifact
 
 ModelArgument = Annotated[
     Path,
-    typer.Argument(help="Folder of a model (an artifact of `segmenter train`), or of a whole run."),
+    typer.Argument(
+        help="Folder of a model (an artifact of `segmenter train`) or of a whole run, or the name "
+        "of a model that comes with VesselForge (see `segmenter models`)."
+    ),
 ]
 
 
@@ -52,32 +56,6 @@ def pseudo_label(
 ) -> None:
     """Label a config's synthetic images by its teacher; does what comes before if need be."""
     run_step("pseudo-labels", config, set_, workspace, json_)
-
-
-@app.command()
-@verb
-def predict(
-    model: ModelArgument,
-    images: Annotated[list[Path], typer.Argument(help="Image files or folders of them.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the vessel maps.")],
-    json_: JsonOption = False,
-) -> None:
-    """Segment images: probability, mask and overlay at native resolution."""
-    from flows.runs import model_folder
-    from segmenter.inference.predict import predict_files
-
-    display = new_display()
-    rows = predict_files(model_folder(model), images, out, display.begin("segmenting"))
-    display.close()
-    print_json(rows) if json_ else print_table(_even(rows), f"vessel maps in {out}")
-    if any("error" in row for row in rows):
-        raise typer.Exit(2)
-
-
-def _even(rows: list[dict[str, object]]) -> list[dict[str, object]]:
-    """The same columns in every row."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    return [{name: row.get(name) for name in columns} for row in rows]
 
 
 @app.command()
@@ -111,6 +89,10 @@ def evaluate(
         print_table(details, f"{about}, means over images, {REGIONS['fov']}")
 
 
+app.command()(predict)
+app.command()(export)
 app.command("import")(import_)
+app.command()(models)
+app.command()(publish)
 app.command()(score)
 app.command("check-table")(check_table)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PLAIN_EVERY_S = 15.0
 LABEL_WIDTH = 32
+STOPPING = "stopping: the current stage saves its checkpoint …"
 FIGURES = ("loss", "f1", "loss_g", "loss_d", "p", "r_t", "kid", "GiB")
 """What of a stage's figures fits in its line; the others are in its log."""
 
@@ -51,8 +52,11 @@ class Display:
         self._log.info(text)
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """While inside, a request to stop is heard. Under a worker Prefect itself sees to it."""
+    def listening(self, notice: str = STOPPING) -> Iterator[None]:
+        """While inside, a request to stop is heard, and `notice` said.
+
+        Under a worker Prefect itself sees to it.
+        """
         yield
 
 
@@ -96,14 +100,14 @@ class PlainDisplay(Display):
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
+    def listening(self, notice: str = STOPPING) -> Iterator[None]:
         """The first Ctrl-C or SIGTERM asks the stage to save and stop, the second one insists."""
 
         def stop(*_: object) -> None:
             if self.stop_requested:
                 raise KeyboardInterrupt
             self.stop_requested = True
-            self.say("stopping: the current stage saves its checkpoint …")
+            self.say(notice)
 
         numbers = (signal.SIGINT, signal.SIGTERM)
         before = [signal.signal(number, stop) for number in numbers]

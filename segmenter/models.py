@@ -21,6 +21,8 @@ from configs.errors import CheckpointError
 from data.checkpoints import load_strict, load_tensors, save_tensors
 from data.devices import pick_device
 from data.store import write_json
+from segmenter.inference.runtimes import Runtime, TorchRuntime, start, start_exported
+from segmenter.inference.tiles import Tiling, Watch, tiled
 from segmenter.networks import build
 
 DESCRIPTIONS = ("model.json", "ensemble.json")
@@ -78,48 +80,79 @@ def read_members(folder: Path) -> tuple[list[tuple[Member, dict[str, Tensor]]], 
 
 
 class Model:
-    """One or several trained networks and the threshold that was chosen on validation images."""
+    """One or several trained networks and the threshold that was chosen on validation images.
+
+    networks: the networks themselves; none in a model that was read from an exported file.
+    """
 
     def __init__(
-        self, networks: Sequence[nn.Module], threshold: float, device: torch.device
+        self,
+        networks: Sequence[nn.Module],
+        threshold: float,
+        device: torch.device,
+        runtime: Runtime | None = None,
+        tiling: Tiling = Tiling(),  # noqa: B008 (frozen)
     ) -> None:
         self.networks = [place(network, device).eval() for network in networks]
         self.threshold = threshold
         self.device = device
+        self.runtime = runtime or TorchRuntime(self.networks, device)
+        self.tiling = tiling
+        tiling.shared(self.runtime.multiple)  # tiles that are too small are refused here
 
     @classmethod
-    def load(cls, folder: Path, device: torch.device | None = None) -> Model:
-        """Read a model folder. Raises CheckpointError naming the file and the tensor."""
-        members, threshold = read_members(folder)
+    def load(
+        cls,
+        path: Path,
+        device: torch.device | None = None,
+        runtime: str | None = None,
+        tiling: Tiling = Tiling(),  # noqa: B008 (frozen)
+    ) -> Model:
+        """Read a model folder, or a .onnx or .xml file that was exported from one.
+
+        runtime: a name in `runtimes.RUNTIMES`; None: plain PyTorch for a folder, the file's own
+        for a file. Raises CheckpointError naming the file and the tensor, ConfigError for a
+        runtime that cannot be.
+        """
+        if path.is_file():
+            exported = start_exported(runtime or "auto", path, device or torch.device("cpu"))
+            threshold = float(exported.facts["threshold"])
+            return cls([], threshold, torch.device("cpu"), exported, tiling)
+        members, threshold = read_members(path)
         networks = []
         for member, tensors in members:
             network = build(member.network, **member.options)
-            load_strict(network, tensors, folder / member.file)
-            networks.append(network)
-        return cls(networks, threshold, device or pick_device("auto"))
+            load_strict(network, tensors, path / member.file)
+            networks.append(network.eval())
+        on_cpu = runtime in ("onnx", "openvino")
+        device = device or (torch.device("cpu") if on_cpu else pick_device("auto"))
+        started = None if runtime is None else start(runtime, networks, device)
+        return cls(networks, threshold, device, started, tiling)
 
-    @torch.inference_mode()
-    def predict(self, image: NDArray[np.uint8], flips: bool = False) -> NDArray[np.float32]:
+    def predict(
+        self, image: NDArray[np.uint8], flips: bool = False, watch: Watch | None = None
+    ) -> NDArray[np.float32]:
         """Vessel probability [H, W] in [0, 1] of an RGB image [H, W, 3], at its own resolution.
 
         Several networks: the mean of their probabilities. flips: the mean over the image and its
-        three mirror images, too.
+        three mirror images, too. An image with a side beyond `tiling.side` goes through in tiles.
+        watch: told the share that is done after every tile.
         """
-        x = as_input(image).to(self.device).contiguous(memory_format=torch.channels_last)
-        mirrors: list[tuple[int, ...]] = [(), (-1,), (-2,), (-2, -1)] if flips else [()]
-        probs = [
-            torch.sigmoid(network(x.flip(axes)).float()).flip(axes)
-            for network in self.networks
-            for axes in mirrors
-        ]
-        return torch.stack(probs).mean(0)[0, 0].cpu().numpy()
+        mirrors: list[tuple[int, ...]] = [(), (1,), (0,), (0, 1)] if flips else [()]
+        total = np.zeros(image.shape[:2], np.float32)
+        for number, axes in enumerate(mirrors):
+
+            def tell(share: float, before: int = number) -> None:
+                if watch is not None:
+                    watch((before + share) / len(mirrors))
+
+            prob = tiled(
+                self.runtime, np.flip(image, axes), self.runtime.multiple, self.tiling, tell
+            )
+            total += np.flip(prob, axes)
+        return total / np.float32(len(mirrors))
 
 
 def place(network: nn.Module, device: torch.device) -> nn.Module:
     """The network on the device, in channels-last layout (a tenth faster on the CPU, too)."""
     return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def as_input(image: NDArray[np.uint8]) -> Tensor:
-    """[H, W, 3] uint8 → [1, 3, H, W] float32 in [0, 1]: division by 255 and nothing else."""
-    return torch.from_numpy(image.copy()).permute(2, 0, 1)[None].float() / 255

@@ -2,74 +2,192 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import errno
+import io
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from configs.errors import DataError
-from data.images import is_image_name, read_rgb
-from data.imageset import write_png
-from data.progress import Progress
+from configs.errors import ConfigError, DataError, WorkspaceError
+from data.channels import Pixels
+from data.fov import derive_fov
+from data.native import Native, write_native
+from data.progress import Interrupted, Progress
+from data.store import replacing, write_atomic
+from segmenter.inference.sources import find_images, output_names, read_image
 from segmenter.models import Model
 
 VESSEL_COLOUR = np.array([0, 255, 140], dtype=np.float32)
 UNCERTAIN = (0.2, 0.8)
 """Probabilities between these count as uncertain in the summary."""
+SUMMARY = "summary.csv"
+COLUMNS = (
+    "file", "name", "width", "height", "threshold", "vessel_share", "uncertain_share", "fov_share",
+    "vessel_share_fov", "uncertain_share_fov", "seconds", "remark", "error",
+)  # fmt: skip
+MAPS = ("probability", "mask", "overlay")
 
-
-def find_images(paths: list[Path]) -> list[Path]:
-    """Image files among the paths and directly inside the folders, sorted by name."""
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            found += sorted(p for p in path.iterdir() if is_image_name(p))
-        elif path.is_file():
-            found.append(path)
-        else:
-            raise DataError(f"{path}: no such image or folder")
-    if not found:
-        raise DataError(f"{', '.join(map(str, paths))}: no image files here")
-    return found
+Row = dict[str, Any]
+Bits = Literal[8, 16]
 
 
 def predict_files(
-    model: Path, images: list[Path], out: Path, progress: Progress
-) -> list[dict[str, Any]]:
-    """Write `<stem>_probability.png`, `_mask.png` and `_overlay.png` for every image.
+    model: Model,
+    images: list[Path],
+    out: Path,
+    progress: Progress,
+    flips: bool = False,
+    threshold: float | None = None,
+    bits: Bits = 8,
+) -> list[Row]:
+    """Write `<name>_probability.png`, `_mask.png` and `_overlay.png` for every image, summary.csv.
 
-    model: a model folder. images: files or folders. Returns one summary row per image: file,
-    size, vessel and uncertain share of all pixels, or the error of a file that could not be read
-    (the others are still done).
+    images: files or folders. flips: average over mirror images. threshold: of the mask; None: the
+    model's. bits: of the probability map. Returns the rows of the summary: shares of all pixels
+    and of the field of view, or the error of a file that could not be read (the others are still
+    done). Raises DataError when there is no image at all, ConfigError when maps would fall among
+    the images, WorkspaceError when they cannot be written, Interrupted when asked to stop; what is
+    finished is kept.
     """
-    network = Model.load(model)
-    files = find_images(images)
-    out.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = []
-    for done, file in enumerate(files, start=1):
-        try:
-            rows.append(_predict_one(network, file, out))
-        except DataError as error:
-            rows.append({"file": str(file), "error": str(error)})
-        progress.update(done, len(files), "image")
+    files, faults = find_images(images)
+    names = output_names(files)
+    _keep_apart(images, files, names, out)
+    with _writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+    rows: list[Row] = [{"file": str(path), "error": fault} for path, fault in faults.items()]
+    chosen = model.threshold if threshold is None else threshold
+    try:
+        for number, (file, name) in enumerate(zip(files, names, strict=True)):
+            watch = _Watch(progress, number, len(files))
+            watch(0)
+            try:
+                rows.append(_predict_one(model, file, name, out, watch, flips, chosen, bits))
+            except (DataError, MemoryError, torch.OutOfMemoryError) as error:
+                rows.append({"file": str(file), "error": _why(file, error)})
+            progress.update(number + 1, len(files), "image")
+    finally:
+        with _writing(out):
+            _write_summary(out / SUMMARY, rows)
     return rows
 
 
-def _predict_one(model: Model, file: Path, out: Path) -> dict[str, Any]:
-    image = read_rgb(file)
-    prob = model.predict(image)
-    mask = prob >= model.threshold
-    write_png(out / f"{file.stem}_probability.png", as_png(prob))
-    write_png(out / f"{file.stem}_mask.png", mask.astype(np.uint8) * 255)
-    write_png(out / f"{file.stem}_overlay.png", overlay(image, mask))
+class _Watch:
+    """Passes on how much of an image is done, and raises Interrupted when asked to stop."""
+
+    def __init__(self, progress: Progress, before: int, total: int) -> None:
+        self.progress, self.before, self.total = progress, before, total
+
+    def __call__(self, share: float) -> None:
+        if self.progress.stop_requested:
+            raise Interrupted(
+                f"stopped after {self.before} of {self.total} images; their maps are kept"
+            )
+        if 0 < share < 1:
+            self.progress.update(round(self.before + share, 2), self.total, "image")
+
+
+def _why(file: Path, error: Exception) -> str:
+    if isinstance(error, DataError):
+        return str(error)
+    return f"{file}: not enough memory for one of its tiles; give smaller ones with --tile"
+
+
+def _keep_apart(images: list[Path], files: list[Path], names: list[str], out: Path) -> None:
+    """Raise ConfigError when maps would replace images, or be taken for images by the next run."""
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out}: found a file, expected a folder for the maps; choose another -o")
+    folder = out.resolve()
+    for path in images:
+        if path.is_dir() and path.resolve() == folder:
+            raise ConfigError(
+                f"{out}: found the folder of the images, expected another one for their maps, "
+                "or the next run would segment the maps; choose another -o"
+            )
+    taken = {file.resolve() for file in files}
+    for name in names:
+        for kind in MAPS:
+            if folder / f"{name}_{kind}.png" in taken:
+                raise ConfigError(
+                    f"{out / f'{name}_{kind}.png'}: this image would be replaced by a map; "
+                    "choose another -o"
+                )
+
+
+@contextlib.contextmanager
+def _writing(out: Path) -> Any:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # this image's fault alone
+            raise DataError(f"{out}: a name made of {error.filename} is too long") from error
+        raise WorkspaceError(
+            f"{error.filename or out}: cannot be written ({error.strerror or error}); free some "
+            "space or choose another folder with -o; finished maps are kept"
+        ) from error
+
+
+def _predict_one(
+    model: Model,
+    file: Path,
+    name: str,
+    out: Path,
+    watch: _Watch,
+    flips: bool,
+    threshold: float,
+    bits: Bits,
+) -> Row:
+    began = time.perf_counter()
+    image, remark = read_image(file)
+    prob = model.predict(image, flips, watch)
+    mask = prob >= threshold
+    maps: dict[str, Pixels] = {
+        "probability": as_png(prob) if bits == 8 else _sixteen(prob),
+        "mask": mask.astype(np.uint8) * 255,
+        "overlay": overlay(image, mask),
+    }
+    with _writing(out):
+        _publish({out / f"{name}_{kind}.png": pixels for kind, pixels in maps.items()})
+    fov = derive_fov(image)
+    uncertain = (prob > UNCERTAIN[0]) & (prob < UNCERTAIN[1])
+    shares = {
+        "vessel_share": mask,
+        "uncertain_share": uncertain,
+        "fov_share": fov,
+        "vessel_share_fov": mask[fov],
+        "uncertain_share_fov": uncertain[fov],
+    }
     return {
         "file": str(file),
+        "name": name,
         "width": image.shape[1],
         "height": image.shape[0],
-        "vessel_share": float(mask.mean()),
-        "uncertain_share": float(((prob > UNCERTAIN[0]) & (prob < UNCERTAIN[1])).mean()),
+        "threshold": threshold,
+        **{column: round(float(of.mean()), 6) for column, of in shares.items()},
+        "seconds": round(time.perf_counter() - began, 3),
+        "remark": remark,
     }
+
+
+def _publish(maps: dict[Path, Pixels]) -> None:
+    """Write all maps of an image aside, then put them in their places: all or none."""
+    with contextlib.ExitStack() as stack:
+        for path, pixels in maps.items():
+            aside = stack.enter_context(replacing(path))
+            write_native(aside, Native(pixels if pixels.ndim == 3 else pixels[..., None]))
+
+
+def _write_summary(path: Path, rows: list[Row]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(path, text.getvalue())
 
 
 def as_png(prob: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -77,8 +195,12 @@ def as_png(prob: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.rint(np.clip(prob, 0, 1) * 255).astype(np.uint8)
 
 
+def _sixteen(prob: NDArray[np.float32]) -> NDArray[np.uint16]:
+    return np.rint(np.clip(prob, 0, 1) * 65535).astype(np.uint16)
+
+
 def overlay(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """The image [H, W, 3] with the mask tinted in."""
-    tinted = image.astype(np.float32)
-    tinted[mask] = 0.4 * tinted[mask] + 0.6 * VESSEL_COLOUR
-    return tinted.astype(np.uint8)
+    tinted = image.copy()
+    tinted[mask] = (0.4 * image[mask] + 0.6 * VESSEL_COLOUR).astype(np.uint8)
+    return tinted

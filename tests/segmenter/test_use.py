@@ -39,14 +39,14 @@ def test_prediction_keeps_the_size_and_skips_a_bad_file(room: Path, tmp_path: Pa
     pictures.mkdir()
     Image.fromarray(RNG.integers(0, 255, (37, 53, 3), dtype=np.uint8)).save(pictures / "odd.png")
     (pictures / "broken.tif").write_bytes(b"II*\0 not a picture")
-    rows = predict_files(room / "a", [pictures], tmp_path / "out", Progress())
+    rows = predict_files(Model.load(room / "a"), [pictures], tmp_path / "out", Progress())
     assert "broken.tif" in rows[0]["error"]
     assert (rows[1]["width"], rows[1]["height"]) == (53, 37)
     for what in ("probability", "mask", "overlay"):
         with Image.open(tmp_path / "out" / f"odd_{what}.png") as picture:
             assert picture.size == (53, 37)
     with pytest.raises(DataError, match="no such image"):
-        predict_files(room / "a", [tmp_path / "nowhere"], tmp_path / "out", Progress())
+        predict_files(Model.load(room / "a"), [tmp_path / "nowhere"], tmp_path / "out", Progress())
 
 
 def test_ensemble_is_the_mean_of_its_members(room: Path, tmp_path: Path) -> None:

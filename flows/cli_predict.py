@@ -1,0 +1,155 @@
+"""`vesselforge segmenter predict` and `export`: trained segmenters put to use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli_exchange import ForceOption
+from flows.verbs import JsonOption, new_display, print_json, print_table, verb
+
+STOPPING = "stopping: the current image is left out …"
+
+MapsOf = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        help="Folder of a model (an artifact of `segmenter train`) or of a whole run, or an "
+        "exported .onnx or .xml file.",
+    ),
+]
+
+
+@verb
+def predict(
+    model: MapsOf,
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="IMAGE_OR_FOLDER...", help="Image files or folders of them."),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the vessel maps.")],
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Vessel from this probability on.  [default: the model's]"),
+    ] = None,
+    flips: Annotated[
+        bool, typer.Option("--flips", help="Average over the image and its three mirror images.")
+    ] = False,
+    bits: Annotated[int, typer.Option(help="8 or 16, of the probability map.")] = 8,
+    runtime: Annotated[
+        str, typer.Option(help="torch, onnx or openvino; auto: the fastest safe one.")
+    ] = "auto",
+    tile: Annotated[
+        int,
+        typer.Option(help="Longest side of a tile in pixels; an image without longer ones is one."),
+    ] = 1344,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    json_: JsonOption = False,
+) -> None:
+    """Segment images: probability, mask and overlay at native resolution, and summary.csv.
+
+    Greyscale, 16 bits, alpha and EXIF rotation are understood; what cannot be read is reported
+    and skipped (exit status 2). Ctrl-C keeps what is finished.
+    """
+    from configs.errors import ConfigError
+
+    if bits not in (8, 16):
+        raise ConfigError(f"--bits: found {bits}, expected 8 or 16")
+    if device not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"--device: found {device}, expected auto, cpu or cuda")
+    from data.devices import pick_device
+    from flows.display import shown
+    from flows.runs import model_folder
+    from segmenter.inference.predict import predict_files
+    from segmenter.inference.tiles import Tiling
+    from segmenter.models import Model
+
+    display = new_display()
+    with shown(display), display.listening(STOPPING):
+        progress = display.begin("segmenting")
+        loaded = Model.load(
+            model_folder(model),
+            None if device == "auto" else pick_device(device),
+            runtime,
+            Tiling(side=tile),
+        )
+        rows = predict_files(
+            loaded, images, out, progress, flips, threshold, 8 if bits == 8 else 16
+        )
+    if json_:
+        print_json(rows)
+    else:
+        _print(rows, out)
+    if any("error" in row for row in rows):
+        raise typer.Exit(2)
+
+
+def _print(rows: list[dict[str, Any]], out: Path) -> None:
+    """The figures of the images that went well, then the faults of the others."""
+    done = [row for row in rows if "error" not in row]
+    columns = {
+        "vessel_share": "vessel",
+        "vessel_share_fov": "in the FOV",
+        "uncertain_share_fov": "uncertain there",
+        "seconds": "seconds",
+    }
+    print_table(
+        [
+            {"image": row["name"], "size": f"{row['width']} x {row['height']}"}
+            | {title: row[column] for column, title in columns.items()}
+            for row in done
+        ],
+        f"vessel maps in {out}",
+    )
+    for row in done:
+        if row["remark"]:
+            typer.echo(f"{row['file']}: {row['remark']}", err=True)
+    for row in rows:
+        if "error" in row:
+            typer.echo(f"skipped: {row['error']}", err=True)
+
+
+@verb
+def export(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL", help="Folder of a model or an ensemble, or of a whole run."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write: .onnx or .xml.")],
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="onnx, or openvino (.xml and .bin).  [default: by the file's name]"
+        ),
+    ] = None,
+    force: ForceOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Write a segmenter for other programs: image in, vessel probability out, of any size.
+
+    Padding, several networks' mean and the sigmoid are inside. The file is checked against
+    PyTorch before it is written, and serves as MODEL of `predict`.
+    """
+    from configs.errors import ConfigError
+
+    form = format_ or {".onnx": "onnx", ".xml": "openvino"}.get(out.suffix)
+    if form not in ("onnx", "openvino"):
+        found = f"found {format_!r}" if format_ else f"cannot be told from the name {out.name}"
+        raise ConfigError(f"--format: {found}, expected onnx (*.onnx) or openvino (*.xml)")
+    from flows.runs import model_folder
+    from segmenter.inference.export import export as write
+
+    made = write(model_folder(model), out, "onnx" if form == "onnx" else "openvino", force)
+    if json_:
+        print_json(made)
+    else:
+        size = f"{made['bytes'] / 1e6:.1f} MB"
+        typer.echo(
+            f"{out}: {' + '.join(made['networks'])}, threshold {made['threshold']:.3g}, {size}; "
+            f"image [batch, 3, height, width] → vessel_probability, "
+            f"{made['difference']:.0e} off PyTorch's"
+        )

@@ -1,0 +1,108 @@
+"""Segmenters as ONNX graphs: any batch, height and width, padded and cropped inside.
+
+`torch.onnx.export` folds BatchNorm into the convolutions before it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+
+import torch
+
+from configs.errors import CheckpointError
+from segmenter.inference.runtimes import (
+    INPUT,
+    OUTPUT,
+    PROGRAM,
+    MeanProbability,
+    OnnxRuntime,
+    Runtime,
+    required,
+)
+
+SIZES = ((2, 40, 56), (1, 64, 64), (1, 37, 53), (1, 1, 9), (1, 131, 118))
+"""[N, H, W] of the images that a graph is checked with: multiples, odd sizes, a sliver."""
+TOLERANCE = 1e-4
+"""Largest difference in probability between a graph and PyTorch."""
+
+
+def to_onnx(module: MeanProbability, facts: Mapping[str, str]) -> bytes:
+    """An ONNX file's bytes, after ONNX Runtime has given the same probabilities as PyTorch.
+
+    facts: metadata to put in, beside those that every file has. Raises ConfigError when a package
+    is missing, CheckpointError when the graph computes something else.
+    """
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        required(package, "onnx")
+    module = module.eval()
+    free = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            module,
+            (_images(*SIZES[0]),),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes={"image": free},
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    for part in (*model.graph.node, *model.graph.input, *model.graph.output):
+        part.ClearField("metadata_props")  # stack traces with the paths of this machine
+    model.graph.ClearField("value_info")
+    _name_sides(model.graph)
+    own = {"program": PROGRAM, "multiple": str(module.multiple), "threshold": "0.5"}
+    for name, value in (own | dict(facts)).items():
+        model.metadata_props.add(key=name, value=value)
+    found: bytes = model.SerializeToString()
+    check(OnnxRuntime(found), module)
+    return found
+
+
+def check(runtime: Runtime, module: MeanProbability) -> float:
+    """The largest difference in probability over SIZES; CheckpointError above TOLERANCE."""
+    worst = 0.0
+    for size in SIZES:
+        images = _images(*size)
+        with torch.no_grad():
+            worst = max(worst, float((runtime(images) - module(images)).abs().max()))
+    if not worst <= TOLERANCE:
+        raise CheckpointError(
+            f"the exported graph gives other probabilities in {runtime.name} (by up to {worst:.1e},"
+            f" expected at most {TOLERANCE:g}); report it with the versions of torch and "
+            f"{runtime.name}"
+        )
+    return worst
+
+
+def _images(count: int, height: int, width: int) -> torch.Tensor:
+    draw = torch.Generator().manual_seed(height * width)
+    return torch.rand(count, 3, height, width, generator=draw)
+
+
+def _name_sides(graph: object) -> None:
+    """Call the free sizes batch, height and width, at both ends; torch's names are s77 and so."""
+    for value in (graph.input[0], graph.output[0]):  # type: ignore[attr-defined]
+        sides = value.type.tensor_type.shape.dim
+        for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
+            sides[axis].dim_param = name
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what the exporter says about packages that it could use but does not need."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

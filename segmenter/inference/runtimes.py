@@ -1,0 +1,215 @@
+"""What runs a trained segmenter: PyTorch, ONNX Runtime or OpenVINO, behind one call.
+
+All take images and return probabilities, both on the CPU; several networks are one: the mean of
+their probabilities. The number of threads is PyTorch's (`torch.set_num_threads`, OMP_NUM_THREADS).
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from configs.errors import CheckpointError, ConfigError
+
+RUNTIMES = ("auto", "torch", "onnx", "openvino")
+INPUT, OUTPUT, PROGRAM = "image", "vessel_probability", "vesselforge"
+"""Names in exported files."""
+
+
+class Runtime(Protocol):
+    """name: what runs. multiple: what the network wants sides to be a multiple of; other sizes are
+    allowed, and padded by the network itself."""
+
+    name: str
+    multiple: int
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """[N, 3, H, W] float32 in [0, 1] → vessel probability [N, 1, H, W] float32."""
+
+
+class ExportedRuntime(Runtime, Protocol):
+    """A runtime that holds an exported model. facts: what its file says about itself."""
+
+    facts: dict[str, str]
+
+
+def fastest(device: torch.device) -> str:
+    """The runtime that `auto` stands for: the fastest that is installed and safe."""
+    return "torch"
+
+
+def start(name: str, networks: Sequence[nn.Module], device: torch.device) -> Runtime:
+    """The runtime called `name`, with the networks in it.
+
+    Raises ConfigError for an unknown name, a missing package, or a device it cannot use.
+    """
+    if name not in RUNTIMES:
+        raise ConfigError(f"runtime: found {name!r}, expected one of {', '.join(RUNTIMES)}")
+    name = fastest(device) if name == "auto" else name
+    if name == "torch":
+        return TorchRuntime(networks, device)
+    check_device(name, device)
+    from segmenter.inference.graph import to_onnx
+
+    model = to_onnx(MeanProbability(networks).to("cpu"), {})
+    return OnnxRuntime(model) if name == "onnx" else OpenVinoRuntime(model)
+
+
+def start_exported(name: str, file: Path, device: torch.device) -> ExportedRuntime:
+    """The runtime called `name` (auto: the file's own) with a file of `segmenter export` in it."""
+    own = {".onnx": "onnx", ".xml": "openvino"}.get(file.suffix.lower())
+    if own is None:
+        raise CheckpointError(
+            f"{file}: found a file that is no model; expected the folder of a model, or a .onnx "
+            "or .xml file of `vesselforge segmenter export`"
+        )
+    name = own if name == "auto" else name
+    if name not in (own, "openvino"):  # OpenVINO reads both formats
+        allowed = " or ".join(dict.fromkeys(["auto", own, "openvino"]))
+        raise ConfigError(f"{file}: found --runtime {name}, expected {allowed} for such a file")
+    check_device(name, device)
+    return OnnxRuntime(file) if name == "onnx" else OpenVinoRuntime(file)
+
+
+def check_device(name: str, device: torch.device) -> None:
+    """Raise ConfigError when a CUDA device was asked of a runtime that uses the CPU."""
+    if device.type != "cpu":
+        raise ConfigError(
+            f"device: found {device.type} for the runtime {name}, which works on the CPU; "
+            "give --device cpu, or --runtime torch"
+        )
+
+
+class MeanProbability(nn.Module):
+    """Networks as one: [N, 3, H, W] in [0, 1] → mean of their probabilities [N, 1, H, W]."""
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.multiple = math.lcm(*(int(network.multiple) for network in networks))  # type: ignore[arg-type]
+
+    def forward(self, image: Tensor) -> Tensor:
+        probs = [torch.sigmoid(network(image).float()) for network in self.networks]
+        return probs[0] if len(probs) == 1 else torch.stack(probs).mean(0)
+
+
+class TorchRuntime:
+    """PyTorch, eager: runs the networks themselves, so that it follows them through training."""
+
+    name = "torch"
+
+    def __init__(self, networks: Sequence[nn.Module], device: torch.device) -> None:
+        self.module = MeanProbability(networks)
+        self.multiple = self.module.multiple
+        self.device = device
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor) -> Tensor:
+        x = images.to(self.device).contiguous(memory_format=torch.channels_last)
+        probability: Tensor = self.module(x).cpu()
+        return probability
+
+
+class OnnxRuntime:
+    """ONNX Runtime on the CPU. model: the bytes of an ONNX file, or its path."""
+
+    name = "onnx"
+
+    def __init__(self, model: bytes | Path) -> None:
+        runtime = required("onnxruntime", "onnx")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3  # errors; they come back as exceptions, too
+        try:
+            self.session = runtime.InferenceSession(
+                _readable(model), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's own classes, all below Exception
+            raise _unreadable(model, error) from error
+        self.facts: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
+        self.multiple = _multiple(self.facts, model)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return torch.from_numpy(self.session.run([OUTPUT], {INPUT: images.numpy()})[0])
+
+
+class OpenVinoRuntime:
+    """OpenVINO on the CPU, in float32. model: the bytes of an ONNX file, or a .onnx or .xml."""
+
+    name = "openvino"
+
+    def __init__(self, model: bytes | Path) -> None:
+        openvino = required("openvino", "openvino")
+        core = openvino.Core()
+        options = {
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 where the CPU has it
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        try:
+            graph = core.read_model(_readable(model))
+            self.facts = openvino_facts(graph)
+            self.multiple = _multiple(self.facts, model)
+            self.compiled = core.compile_model(graph, "CPU", options)
+        except RuntimeError as error:
+            raise _unreadable(model, error) from error
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return torch.from_numpy(self.compiled({INPUT: images.numpy()})[OUTPUT].copy())
+
+
+def openvino_facts(graph: Any) -> dict[str, str]:
+    """What a model says about itself: `framework` holds an ONNX file's metadata."""
+    for place in (PROGRAM, "framework"):
+        if graph.has_rt_info([place, "program"]):
+            found = graph.get_rt_info([place])
+            return {name: str(value) for name, value in dict(found.value).items()}
+    return {}
+
+
+def required(package: str, extra: str) -> Any:
+    """The package, imported. Raises ConfigError naming the extra that brings it."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise ConfigError(
+            f"{package} is not installed; pip install 'vesselforge[{extra}]', or give "
+            "--runtime torch"
+        ) from error
+
+
+def _readable(model: bytes | Path) -> bytes | str:
+    """Raises CheckpointError for a missing file."""
+    if isinstance(model, Path) and not model.is_file():
+        raise CheckpointError(f"{model}: no such model file")
+    return model if isinstance(model, bytes) else str(model)
+
+
+def _unreadable(model: bytes | Path, error: Exception) -> CheckpointError:
+    name = "the converted network" if isinstance(model, bytes) else model
+    text = " ".join(str(error).split())[:300]
+    return CheckpointError(
+        f"{name}: not a whole model file ({text}); copy it again, or write it anew with "
+        "`vesselforge segmenter export`"
+    )
+
+
+def _multiple(facts: Mapping[str, str], model: bytes | Path) -> int:
+    """Raises CheckpointError for a file that some other program wrote."""
+    try:
+        if facts.get("program") != PROGRAM:
+            raise KeyError("program")
+        float(facts["threshold"])
+        return int(facts["multiple"])
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{model if isinstance(model, Path) else 'graph'}: found a model without our metadata "
+            f"({error.args[0]}), expected a file of `vesselforge segmenter export`"
+        ) from error

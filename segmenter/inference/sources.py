@@ -1,0 +1,120 @@
+"""Which image files a user means, what their maps are called, and reading them."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.errors import DataError
+from data.channels import Pixels, as_rgb, bits_of, eight_bit, named
+from data.images import is_image_name, stem_of
+from data.native import read_native
+
+DARK = 0.25
+"""16-bit images that use less than this share of the range are remarked on."""
+
+
+def find_images(paths: Iterable[Path]) -> tuple[list[Path], dict[Path, str]]:
+    """(image files among the paths and directly inside the folders, faults of the other paths).
+
+    Every file once, in the order given, those of a folder by name. Raises DataError when there is
+    no image at all.
+    """
+    found: dict[Path, Path] = {}  # real path → as it was given
+    faults: dict[Path, str] = {}
+    for path in paths:
+        try:
+            inside = _images_in(path)
+        except OSError as error:
+            faults[path] = f"{path}: cannot be read ({error.strerror})"
+            continue
+        if not inside:
+            faults[path] = (
+                f"{path}: found no image files directly in this folder, expected some; give its "
+                "sub-folders, or the files"
+                if path.is_dir()
+                else f"{path}: no such image or folder"
+            )
+        for file in inside:
+            found.setdefault(file.resolve(), file)
+    if not found:
+        raise DataError("; ".join(faults.values()) or "no images were given")
+    return list(found.values()), faults
+
+
+def _images_in(path: Path) -> list[Path]:
+    if path.is_dir():
+        return sorted(p for p in path.iterdir() if is_image_name(p) and not p.is_dir())
+    return [path] if path.exists() else []
+
+
+def output_names(files: list[Path]) -> list[str]:
+    """A name for the maps of every file: its stem; where several files share it, with the folders
+    before it that tell them apart, and with the suffix if they lie in the same one.
+
+    a/eye.png and b/eye.png become a-eye and b-eye. Upper and lower case count as the same, as
+    some file systems have it.
+    """
+    stems = [stem_of(file) for file in files]
+    names = list(stems)
+    for stem in _repeated(stems):
+        group = [i for i, other in enumerate(stems) if other.casefold() == stem]
+        real = [files[i].resolve() for i in group]
+        common = os.path.commonpath([file.parent for file in real])
+        told = ["-".join((*f.relative_to(common).parts[:-1], stem_of(f))) for f in real]
+        alike = _repeated(told)
+        for i, file, name in zip(group, real, told, strict=True):
+            names[i] = name
+            if name.casefold() in alike:
+                names[i] = "-".join(file.relative_to(common).parts)
+    return _numbered(names)
+
+
+def _repeated(names: list[str]) -> list[str]:
+    counts = Counter(name.casefold() for name in names)
+    return [name for name, count in counts.items() if count > 1]
+
+
+def _numbered(names: list[str]) -> list[str]:
+    """Numbers behind what is still the same: beside a/eye.png there may be a file a-eye.png."""
+    taken: set[str] = set()
+    unique = []
+    for name in names:
+        number, free = 2, name
+        while free.casefold() in taken:
+            number, free = number + 1, f"{name}-{number}"
+        taken.add(free.casefold())
+        unique.append(free)
+    return unique
+
+
+def read_image(file: Path) -> tuple[NDArray[np.uint8], str]:
+    """([H, W, 3] uint8, a remark or an empty string). Raises DataError naming the file.
+
+    The image stands as viewers show it (EXIF). Grey is repeated, alpha laid on black, 16 bits
+    become 8: what the networks saw in training.
+    """
+    native = read_native(file)
+    pixels = native.pixels
+    count = pixels.shape[2]
+    if count - native.alpha not in (1, 3):
+        raise DataError(
+            f"{file}: found {named(count, bits_of(pixels), native.alpha)}, expected grey or "
+            "colour: convert the file"
+        )
+    return eight_bit(as_rgb(pixels, native.alpha, str(file))), _remark(pixels, native.alpha)
+
+
+def _remark(pixels: Pixels, alpha: bool) -> str:
+    """Cameras of 12 bits often store them in 16 without scaling: to a network nearly black."""
+    most = int((pixels[..., :-1] if alpha else pixels).max(initial=0))
+    if pixels.dtype != np.uint16 or most >= DARK * 65535:
+        return ""
+    return (
+        f"dark: its 16-bit values end at {most} of 65535; scale them if the camera has fewer bits"
+    )
