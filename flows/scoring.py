@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,16 @@ from segmenter.metrics.intervals import rounded
 
 OURS = ("_probability", "_mask", "_overlay")
 """What `segmenter predict` appends; of these the probability is scored."""
-Line = tuple[str, str, SetScores]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Who was scored against whom. threshold: of maps; None for a human."""
+
+    who: str
+    against: str
+    threshold: float | None
+    found: SetScores
 
 
 class Scorer:
@@ -89,12 +99,14 @@ class Scorer:
             Prediction(mask, fov) for mask, fov in zip(self.masks[name], self.fovs, strict=True)
         ]
         found = score_set(predictions, self.truths[self.reference])
-        self.lines.append((f"observer {name}", self.reference, found))
+        self.lines.append(Line(f"observer {name}", self.reference, None, found))
 
     def result(self) -> dict[str, Any]:
         """Everything, as JSON holds it."""
         scores = [
-            {"who": who, "against": against} | found.summary for who, against, found in self.lines
+            {"who": line.who, "against": line.against, "threshold": line.threshold}
+            | line.found.summary
+            for line in self.lines
         ]
         head = {"dataset": self.dataset, "split": self.split, "images": len(self.items)}
         return head | {"vessel_share": self.shares(), "scores": scores}
@@ -104,11 +116,11 @@ class Scorer:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["who", "against", "id", "region", *METRICS])
-        for who, against, found in self.lines:
+        for line in self.lines:
             for region in REGIONS:
-                for item, values in zip(self.items, found.per_image[region], strict=True):
+                for item, values in zip(self.items, line.found.per_image[region], strict=True):
                     row = (rounded(values[metric]) for metric in METRICS)
-                    writer.writerow([who, against, item.id, region, *row])
+                    writer.writerow([line.who, line.against, item.id, region, *row])
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, text.getvalue())
 

@@ -79,6 +79,7 @@ def test_maps_and_observers_get_three_lines(room: Path, tmp_path: Path) -> None:
     assert (found["images"], found["split"]) == (4, "test")
     lines = {(line["who"], line["against"]): line for line in found["scores"]}
     assert set(lines) == {("maps", "ah"), ("maps", "vk"), ("observer vk", "ah")}
+    assert [line["threshold"] for line in found["scores"]] == [0.55, 0.55, None]
     items = [item for item in load("stare") if item.split == "test"]
     probs = [read_map(p, (SIDE, SIDE)) for p in find_maps(room / "maps", items)]
     assert {p.dtype.name for p in probs} == {"float32"}
