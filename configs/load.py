@@ -39,14 +39,15 @@ def override(model: type[S], settings: S, overrides: Sequence[str]) -> S:
 
 
 def find(path: Path | str) -> Path:
-    """The file itself, or `configs/<name>[.yaml]` among the shipped ones."""
+    """The file itself, or a shipped one by its name: `configs/**/<name>[.yaml]`."""
     file = Path(path)
     if file.is_file():
         return file
-    shipped = SHIPPED / f"{file.name.removesuffix('.yaml')}.yaml"
-    if len(file.parts) == 1 and shipped.is_file():
-        return shipped
-    names = ", ".join(sorted(p.stem for p in SHIPPED.glob("*.yaml")))
+    shipped = {p.stem: p for p in SHIPPED.rglob("*.yaml")}
+    name = file.name.removesuffix(".yaml")
+    if len(file.parts) == 1 and name in shipped:
+        return shipped[name]
+    names = ", ".join(sorted(shipped))
     raise ConfigError(f"{path}: no such config file; give a path or one of the shipped: {names}")
 
 

@@ -19,7 +19,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", sorted(SHIPPED.rglob("*.yaml")), ids=lambda p: p.stem)
 def test_what_is_shipped_validates_under_its_own_name(path: Path) -> None:
     config = load(PipelineConfig, path)
     assert config.name == path.stem
