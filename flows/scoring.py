@@ -83,9 +83,8 @@ class Scorer:
             Prediction(prob, fov, threshold) for prob, fov in zip(maps, self.fovs, strict=True)
         ]
         for observer in self.observers:
-            self.lines.append(
-                (folder.name, observer, score_set(predictions, self.truths[observer]))
-            )
+            found = score_set(predictions, self.truths[observer])
+            self.lines.append(Line(folder.resolve().name, observer, threshold, found))
 
     def score_observer(self, name: str) -> None:
         """Add the line of a human against the reference. Raises DataError for an unknown one."""
