@@ -36,7 +36,7 @@ def evaluate_on(
             _write_images(name, split, images, display)
             inputs = {"test": Artifact(images, {}), "model": Artifact(model, {})}
             evaluate(EvaluateSettings(), inputs, scores, progress)
-            found[name] = json.loads((scores / METRICS).read_text())
+            found[name] = json.loads((scores / METRICS).read_text()) | {"split": split}
         display.close()
     return found
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from configs.errors import CheckpointError, ConfigError, DataError, WorkspaceError
 from data.folders import whole_folder
 from data.store import MANIFEST, Store, file_sha256, write_atomic, write_json
-from flows.results import flat
 
 FILES = ("model.json", "model.safetensors")
 README = "README.md"
@@ -98,23 +97,40 @@ def make_card(model: Path, name: str, scores: list[Path]) -> dict[str, Any]:
     manifest = _manifest(model)
     description = json.loads((model / "model.json").read_text())
     member, settings = description["members"][0], manifest["settings"]
+    data = _trained_on(model, manifest["inputs"])
+    found = _scores(scores, description["threshold"])
+    if found.get(data["dataset"], {}).get("split", "test") != "test":
+        raise DataError(
+            f"--scores: {data['dataset']} was scored on all images, those that the model was "
+            "trained on too; expected `segmenter evaluate` of the test images alone"
+        )
     return {
         "name": name,
         "network": member["network"],
         "options": member["options"],
         "parameters": description["parameters"],
         "threshold": description["threshold"],
-        "trained_on": _trained_on(model, manifest["inputs"]),
+        "trained_on": data,
         "seed": settings["seed"],
-        "recipe": {k: v for k, v in flat(settings) if k not in NOT_RECIPE},
+        "recipe": {k: v for k, v in _recipe(settings) if k not in NOT_RECIPE},
         "validation": manifest["metrics"]["validation"],
-        "steps": manifest["metrics"]["best_step"],
+        "step": manifest["metrics"]["best_step"],
+        "steps": manifest["metrics"]["steps"],
         "seconds": manifest["seconds"],
         "device": manifest["device"],
         "versions": manifest["versions"],
         "artifact": manifest["digest"],
-        "scores": _scores(scores, description["threshold"]),
+        "scores": found,
     }
+
+
+def _recipe(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings as dotted names."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _recipe(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _manifest(model: Path) -> dict[str, Any]:
@@ -170,7 +186,8 @@ def _scores(paths: list[Path], threshold: float) -> dict[str, Any]:
                         f"{path}: {dataset} was scored at threshold {scores['threshold']}, the "
                         f"model has {threshold}; these are the scores of another model"
                     )
-                found[dataset] = {"images": metrics["images"]} | regions
+                facts = {"images": metrics["images"], "split": metrics["split"]}
+                found[dataset] = facts | regions
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:

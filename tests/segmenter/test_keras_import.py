@@ -13,9 +13,13 @@ import keras_writer as keras
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from test_networks import GOLDEN
+from typer.testing import CliRunner
 
 from configs.errors import CheckpointError, ConfigError
+from data.store import file_sha256
+from flows.cli import main
 from segmenter.exchange.keras import import_keras, slots
 from segmenter.models import Model, read_members
 from segmenter.networks import build
@@ -299,6 +303,24 @@ def test_nothing_is_read_from_elsewhere_or_of_absurd_size(tmp_path: Path) -> Non
             del file[name][last]
             file[name].create_dataset(last, (9, 9, 2**16, 2**16), dtype="f4", chunks=(3, 3, 8, 8))
         assert "no network of this family has one of more than" in fault(path, room)
+
+
+def test_from_a_published_file_to_a_vessel_map(tmp_path: Path) -> None:
+    path = keras.archive(tmp_path / "w.keras", keras.golden_model("sa-unet-v2"))
+    run = CliRunner().invoke
+    done = run(main, ["segmenter", "import", str(path), "-o", str(tmp_path / "m")])
+    assert done.exit_code == 0, done.output
+    assert "m: sa-unet-v2, 260,521 parameters as Keras counts them, threshold 0.5" in done.stdout
+    assert f"SHA-256 {file_sha256(path)}" in done.stdout
+    Image.fromarray(np.full((40, 56, 3), 90, dtype=np.uint8)).save(tmp_path / "eye.png")
+    arguments = [str(tmp_path / name) for name in ("m", "eye.png")]
+    done = run(main, ["segmenter", "predict", *arguments, "-o", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    with Image.open(tmp_path / "out" / "eye_probability.png") as picture:
+        assert picture.size == (56, 40)
+    path.write_bytes(b"none")
+    done = run(main, ["segmenter", "import", str(path), "-o", str(tmp_path / "n"), "--json"])
+    assert (done.exit_code, (tmp_path / "n").exists()) == (2, False)
 
 
 def test_bad_arguments(tmp_path: Path) -> None:

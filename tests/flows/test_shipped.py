@@ -1,0 +1,269 @@
+"""Trained models by name: published from an artifact, found, checked, used; and those we ship."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+import pretrained
+from configs.errors import CheckpointError, ConfigError, DataError, UserError, WorkspaceError
+from configs.settings import FitSettings
+from data.store import file_sha256, write_json
+from flows.cli import main
+from flows.runs import model_folder
+from flows.shipped import publish
+from segmenter.models import Member, Model, save_model
+from segmenter.networks import build
+
+
+def command(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, ["segmenter", *map(str, arguments)])
+
+
+def change(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    content = json.loads(path.read_text())
+    edit(content)
+    write_json(path, content)
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, torch.Tensor]:
+    torch.manual_seed(0)
+    return build("sa-unet-v2").state_dict()
+
+
+@pytest.fixture
+def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: dict[str, torch.Tensor]) -> Path:
+    """A store with a trained model, its scores, and an empty place for models by name."""
+    monkeypatch.setattr(pretrained, "ROOT", tmp_path / "shelf")
+    images = tmp_path / "store" / "data.prepare" / "i1"
+    images.mkdir(parents=True)
+    splits = {"21": "train", "22": "train", "37": "validation"}
+    items = [{"id": id_, "split": split} for id_, split in splits.items()]
+    write_json(images / "index.json", {"items": items})
+    settings = {"data": {"name": "drive", "root": "/somebody/private"}}
+    write_json(images / "manifest.json", {"settings": settings, "inputs": {"dataset": "d1"}})
+    model = tmp_path / "store" / "segmenter.train" / "m1"
+    model.mkdir(parents=True)
+    save_model(model, [(Member("sa-unet-v2", {}, "model.safetensors"), weights)], 0.4, "model.json")
+    manifest = {
+        "kind": "segmenter.train",
+        "digest": "m1",
+        "settings": FitSettings(network="sa-unet-v2", seed=7).model_dump(mode="json"),
+        "inputs": {"images": "i1"},
+        "metrics": {"validation": {"f1": 0.8123}, "best_step": 900, "steps": 1000},
+        "seconds": 90.0,
+        "device": "CPU, 2 threads",
+        "versions": {"torch": "2.9"},
+        "files": {p.name: file_sha256(p) for p in model.iterdir()},
+    }
+    write_json(model / "manifest.json", manifest)
+    pooled = dict.fromkeys(("f1", "se", "sp", "acc", "auc", "mcc"), 0.75) | {"f1": 0.8316}
+    mean: dict[str, Any] = {"f1": [0.8311, 0.82, 0.84], "cldice": [None, None, None]}
+    region = {"pooled": pooled, "pooled_interval": {"f1": [0.82, 0.84]}, "mean": mean}
+    scores = {"model": {"threshold": 0.4, "fov": region, "whole": region}}
+    scored = {"images": 20, "split": "test", "models": scores}
+    write_json(tmp_path / "scores.json", {"drive": scored})
+    write_json(tmp_path / "chase.json", {"chase-db1": scored | {"images": 28, "split": "all"}})
+    return tmp_path
+
+
+def published(room: Path, name: str = "tiny") -> Path:
+    model = room / "store" / "segmenter.train" / "m1"
+    return publish(model, name, [room / "scores.json", room / "chase.json"], room / "shelf")
+
+
+def test_a_published_model_is_known_by_its_name(room: Path) -> None:
+    folder = published(room)
+    assert pretrained.names() == ["tiny"]
+    assert pretrained.damage("tiny") is None
+    assert model_folder(Path("tiny")) == folder
+    assert Model.load(folder).threshold == 0.4
+    assert {p.name for p in folder.iterdir()} == {
+        "card.json", "model.json", "model.safetensors", "README.md"
+    }  # fmt: skip
+    text = (folder / "README.md").read_text()
+    for fact in (
+        "| network | `sa-unet-v2`, 260,521 parameters",
+        "| threshold | 0.4, chosen on validation images |",
+        "| training images | 2: 21, 22 |",
+        "| validation images | 1: 37 |",
+        "| seed | 7 |",
+        "| training | 1000 steps, 1.5 minutes on CPU, 2 threads; weights of step 900 |",
+        "| drive (test) | 20 | 0.8316 | 0.7500 | 0.7500 |",
+        "| – | 0.8311 [0.8200, 0.8400] |",
+        "| chase-db1 (all) | 28 |",
+        "| scales | [1.0] |",
+        "| augment.flip | True |",
+        "was 0.8123: no measure of quality",
+        "It is no medical device",
+    ):
+        assert fact in text
+    assert "private" not in text + (folder / "card.json").read_text()
+
+
+def test_a_name_serves_wherever_a_model_is_taken(room: Path, monkeypatch: Any) -> None:
+    folder = published(room)
+    picture = np.random.default_rng(0).integers(0, 255, (40, 56, 3), dtype=np.uint8)
+    Image.fromarray(picture).save(room / "eye.png")
+    for model, out in (("tiny", "a"), (folder, "b")):
+        done = command("predict", model, room / "eye.png", "-o", room / out)
+        assert done.exit_code == 0, done.output
+    maps = [(room / out / "eye_probability.png").read_bytes() for out in ("a", "b")]
+    assert maps[0] == maps[1]
+    # What lies there comes first: a folder of that name is the user's own.
+    monkeypatch.chdir(room)
+    (room / "tiny").mkdir()
+    assert model_folder(Path("tiny")) == Path("tiny")
+
+
+def test_the_table_of_models(room: Path) -> None:
+    assert "no trained models come with this installation" in command("models").stdout
+    published(room)
+    published(room, "other-tiny")
+    listed = command("models").stdout
+    for cell in ("other-tiny", "sa-unet-v2", "260521", "drive, 2 images", "0.8316", "1.0"):
+        assert cell in listed
+    cards = json.loads(command("models", "--json").stdout)
+    assert cards["tiny"]["scores"]["drive"]["fov"]["pooled"]["f1"] == 0.8316
+
+
+def test_an_unknown_name_is_told_the_known_ones(room: Path) -> None:
+    published(room)
+    done = command("predict", "tinny", "eye.png", "-o", room / "out")
+    assert done.exit_code == 2
+    assert "tinny: neither a folder nor a model that comes with VesselForge (there are: tiny)" in (
+        done.stderr
+    )
+
+
+def spoil_a_bit(folder: Path) -> None:
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-5] ^= 1
+    (folder / "model.safetensors").write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (spoil_a_bit, r"model\.safetensors: SHA-256 is \w{12}…, expected"),
+        (lambda f: (f / "model.json").unlink(), r"model\.json: this file of the model is missing"),
+        (lambda f: (f / "README.md").write_text("no"), r"README\.md: SHA-256 is"),
+        (lambda f: (f / "card.json").write_text("{"), r"card\.json: not a readable model card"),
+    ],
+)
+def test_a_damaged_download_is_told(
+    spoil: Callable[[Path], object], message: str, room: Path
+) -> None:
+    spoil(published(room))
+    with pytest.raises(CheckpointError, match=message + ".*install vesselforge again"):
+        model_folder(Path("tiny"))
+
+
+def train(room: Path) -> Path:
+    return room / "store" / "segmenter.train" / "m1"
+
+
+def other_kind(room: Path) -> None:
+    change(train(room) / "manifest.json", lambda m: m.update(kind="segmenter.ensemble"))
+
+
+def tuned(room: Path) -> None:
+    change(train(room) / "manifest.json", lambda m: m["inputs"].update(start="m0"))
+
+
+def other_threshold(room: Path) -> None:
+    change(room / "scores.json", lambda s: s["drive"]["models"]["model"].update(threshold=0.5))
+
+
+def scored_all(room: Path) -> None:
+    change(room / "scores.json", lambda s: s["drive"].update(split="all"))
+
+
+def twice(room: Path) -> None:
+    (room / "chase.json").write_text((room / "scores.json").read_text())
+
+
+def no_scores(room: Path) -> None:
+    for name in ("scores", "chase"):
+        (room / f"{name}.json").write_text("{}")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "message"),
+    [
+        (other_kind, WorkspaceError, "is a segmenter.ensemble, expected a segmenter.train"),
+        (tuned, WorkspaceError, "was trained on from another model"),
+        (lambda r: spoil_a_bit(train(r)), WorkspaceError, "differs from the SHA-256 in its manif"),
+        (lambda r: (train(r) / "manifest.json").unlink(), WorkspaceError, "no manifest.json here"),
+        (
+            lambda r: (r / "store/data.prepare/i1/manifest.json").unlink(),
+            WorkspaceError,
+            "the images that .* was trained on are not in its store",
+        ),
+        (other_threshold, DataError, "scored at threshold 0.5, the model has 0.4; these are the"),
+        (scored_all, DataError, "drive was scored on all images, those that the model was train"),
+        (twice, DataError, "scores on drive were given twice"),
+        (no_scores, DataError, "no scores in these files"),
+        (lambda r: (r / "scores.json").unlink(), DataError, "scores.json: cannot be read"),
+        (lambda r: (r / "scores.json").write_text("a,b"), DataError, "expected what `vesselforge"),
+        (lambda r: (r / "shelf/tiny").mkdir(parents=True), ConfigError, "tiny: exists; choose an"),
+    ],
+)
+def test_what_cannot_be_published(
+    spoil: Callable[[Path], object], error: type[UserError], message: str, room: Path
+) -> None:
+    spoil(room)
+    with pytest.raises(error, match=message):
+        published(room)
+    assert pretrained.names() == []
+
+
+def test_names_and_sizes_have_limits(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("Tiny", "a b", "../a", "a--b", ""):
+        with pytest.raises(ConfigError, match="expected a-z, 0-9 and single dashes"):
+            published(room, name)
+    monkeypatch.setattr(pretrained, "LIMIT", 1_000_000)
+    with pytest.raises(CheckpointError, match=r"1\.\d\d MB, expected at most 1 MB"):
+        published(room)
+    assert list((room / "shelf").iterdir()) == []
+
+
+def test_publishing_again_needs_force(room: Path) -> None:
+    options = ["--scores", room / "scores.json", "-o", room / "shelf"]
+    assert command("publish", train(room), "tiny", *options).exit_code == 0
+    again = command("publish", train(room), "tiny", *options)
+    assert again.exit_code == 2
+    assert "tiny: exists; choose another name, or give --force" in again.stderr
+    assert command("publish", train(room), "tiny", *options, "--force").exit_code == 0
+
+
+@pytest.mark.skip(reason="their training goes on: delete this line together with adding them")
+def test_the_promised_models_come_with_the_package() -> None:
+    assert {"sa-unet-drive", "sa-unet-v2-drive"} <= set(pretrained.names())
+
+
+@pytest.mark.parametrize("name", pretrained.names())
+def test_what_comes_with_the_package_is_whole(name: str) -> None:
+    assert pretrained.damage(name) is None
+    folder, card = pretrained.folder(name), pretrained.card(name)
+    assert pretrained.size(name) <= pretrained.LIMIT == 3_000_000
+    assert set(card["files"]) == {"model.json", "model.safetensors", "README.md"}
+    assert {p.name for p in folder.iterdir()} == {*card["files"], "card.json"}
+    assert card["name"] == name
+    model = Model.load(folder, torch.device("cpu"))
+    assert model.threshold == card["threshold"]
+    prob = model.predict(np.zeros((64, 72, 3), dtype=np.uint8))
+    assert prob.shape == (64, 72)
+    assert prob.max() < 0.5  # there are no vessels in the dark
+    text = (folder / "README.md").read_text()
+    for part in (f"# {name}", "## Scores", "## Recipe", "| seed |", "no medical device"):
+        assert part in text
