@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from configs.settings import FitSettings, PipelineConfig
 from data.imageset import LoadedImage
 from data.log import read_log
 from data.progress import Progress
+from segmenter.networks import NETWORKS
+from segmenter.networks.sa2_net import SA2Net
 from segmenter.training.fit import learning_rate, train
 from segmenter.training.schedule import Standstill
 from segmenter.training.sources import source_of
@@ -34,9 +37,12 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_a_miniature_trains(name: str, tmp_path: Path, images: Path) -> None:
+def test_a_miniature_trains(
+    name: str, tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if name == "unet-v2":
         pytest.importorskip("transformers")
+    monkeypatch.setitem(NETWORKS, "sa2-net", partial(SA2Net, width=8))  # 19 million are slow
     small = override(FitSettings, recipe(name), MINIATURE)
     train(small, {"images": artifact(images)}, tmp_path, Progress())
     model = json.loads((tmp_path / "model.json").read_text())
