@@ -147,9 +147,10 @@ def _read(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise CheckpointError(
-            f"{path}: not a file of plain PyTorch tensors "
-            f"({str(error).strip().splitlines()[0][:200]}); expected pvt_v2_b2.pth as published"
+            f"{path}: not a file of plain PyTorch tensors ({reason}); expected pvt_v2_b2.pth as "
+            "published"
         ) from error
     if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
         raise CheckpointError(
