@@ -13,34 +13,22 @@ import json
 import re
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from configs.errors import CheckpointError, ConfigError
+from configs.errors import CheckpointError
 from segmenter.exchange.keras_graph import Graph
+from segmenter.exchange.keras_hdf5 import Source, Tensor, opened
 
 ROOTS = ("layers", "_layer_checkpoint_dependencies")
 """Where Keras 3, and Keras 2.12 to 2.15 in the same layout, keep a functional model's layers."""
 NO_LAYERS = ("optimizer", "metrics")
 """Beside the layers, of a model used as a layer even among them."""
 WEIGHTS, CONFIG = "model.weights.h5", "config.json"
-MAX_TENSOR = 2**24  # elements; the family's largest kernel has 590,080
 MAX_WEIGHTS, MAX_CONFIG = 2**30, 2**26  # bytes of an archive's members, unpacked
 MAX_DEPTH, MAX_LAYERS = 12, 10_000
 KERNEL, NORM = ("kernel", "bias"), ("gamma", "beta", "moving_mean", "moving_variance")
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """A tensor of the file, in Keras's layout; `name` is where it lies."""
-
-    name: str
-    values: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -72,31 +60,12 @@ def read_keras(path: Path) -> KerasFile:
         raise CheckpointError(f"{path}: no such weight file; expected a .h5 or .keras of Keras")
     if zipfile.is_zipfile(path):
         return _read_archive(path)
-    with _opened(path, path) as file:
+    with opened(path, path) as file:
         if "layer_names" in file.attrs or "layer_names0" in file.attrs:
             return _read_keras2(path, file, file)
         if "model_weights" in file:
             return _read_keras2(path, file, file["model_weights"])
         return _read_keras3(path, file, None, None)
-
-
-@contextmanager
-def _opened(path: Path, content: Path | io.BytesIO) -> Iterator[Any]:
-    """The HDF5 file, with everything h5py has to say as one CheckpointError."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise ConfigError(
-            f"{path}: reading Keras weights needs h5py; `pip install 'vesselforge[keras]'`"
-        ) from error
-    try:
-        with h5py.File(content, "r") as file:
-            yield file
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(
-            f"{path}: not a whole HDF5 file of Keras ({error}); expected .h5, .weights.h5 or "
-            ".keras; copy the file again"
-        ) from error
 
 
 def _read_archive(path: Path) -> KerasFile:
@@ -111,7 +80,7 @@ def _read_archive(path: Path) -> KerasFile:
         raise CheckpointError(
             f"{path}: damaged .keras archive ({error}); copy the file again"
         ) from error
-    with _opened(path, io.BytesIO(weights)) as file:
+    with opened(path, io.BytesIO(weights)) as file:
         return _read_keras3(path, file, Graph.read(path, config), metadata.get("keras_version"))
 
 
@@ -137,13 +106,14 @@ def _read_keras2(path: Path, file: Any, root: Any) -> KerasFile:
     config = file.attrs.get("model_config")
     graph = Graph.read(path, json.loads(_text(config))) if config is not None else None
     found: dict[str, dict[str, Tensor]] = {}
+    source = Source(path, root)
     for layer in _listed(root, "layer_names"):
         group = root[layer]
         for weight in _listed(group, "weight_names"):
             # A model used as a layer has the weights of many; their own names tell them apart.
             *parents, last = weight.split("/")
             owner = parents[-1] if parents else layer
-            tensor = Tensor(f"{layer}/{weight}", _array(path, root, f"{layer}/{weight}"))
+            tensor = source.tensor(f"{layer}/{weight}")
             found.setdefault(owner, {})[last.split(":")[0]] = tensor
     layers = [
         Layer(name, _kind(graph.class_of(name) if graph else "", name, tensors), tensors)
@@ -199,6 +169,7 @@ def _leaves(path: Path, file: Any, root: str) -> Iterator[tuple[str, list[Tensor
     """(group, its numbered variables) of every layer below `root` that has any."""
     import h5py
 
+    source = Source(path, file)
     waiting, count = [(root, 0)], 0
     while waiting:
         name, depth = waiting.pop()
@@ -216,35 +187,7 @@ def _leaves(path: Path, file: Any, root: str) -> Iterator[tuple[str, list[Tensor
                 waiting.append((f"{name}/{child}", depth + 1))
             elif len(group[child]):
                 numbers = sorted(group[child], key=_natural)
-                yield (
-                    name,
-                    [
-                        Tensor(f"{name}/vars/{n}", _array(path, file, f"{name}/vars/{n}"))
-                        for n in numbers
-                    ],
-                )
-
-
-def _array(path: Path, root: Any, name: str) -> NDArray[Any]:
-    """A dataset's numbers, if they are in this very file and of a size that can be ours."""
-    import h5py
-
-    parts = name.split("/")
-    for end in range(1, len(parts) + 1):
-        if not isinstance(root.get("/".join(parts[:end]), getlink=True), h5py.HardLink):
-            raise CheckpointError(
-                f"{path}: tensor {name} is listed, but is missing or a link to elsewhere; "
-                "copy the file again"
-            )
-    dataset = root[name]
-    if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
-        raise CheckpointError(f"{path}: {name} is no tensor stored in this file; refused")
-    if dataset.size is None or dataset.size > MAX_TENSOR:
-        raise CheckpointError(
-            f"{path}: tensor {name} has shape {dataset.shape}; no network of this family has one "
-            f"of more than {MAX_TENSOR:,} numbers"
-        )
-    return np.asarray(dataset[()])
+                yield name, [source.tensor(f"{name}/vars/{n}") for n in numbers]
 
 
 def _kind(class_name: str, name: str, tensors: dict[str, Tensor]) -> str:

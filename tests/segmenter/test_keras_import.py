@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -302,7 +303,25 @@ def test_nothing_is_read_from_elsewhere_or_of_absurd_size(tmp_path: Path) -> Non
         with h5py.File(path, "r+") as file:
             del file[name][last]
             file[name].create_dataset(last, (9, 9, 2**16, 2**16), dtype="f4", chunks=(3, 3, 8, 8))
-        assert "no network of this family has one of more than" in fault(path, room)
+        assert "no network of this family has as many" in fault(path, room)
+
+
+def test_one_tensor_listed_a_thousand_times_is_not_read_as_often(tmp_path: Path) -> None:
+    path = tmp_path / "w.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("a/kernel:0", (1024, 1024), dtype="f4", chunks=True, compression=9)
+        file["a"].attrs["weight_names"] = ["kernel:0"] * 1000
+        file.attrs["layer_names"] = ["a"]
+    assert "more than 8,388,608 numbers up to tensor a/kernel:0" in fault(path, tmp_path)
+
+
+def test_without_h5py_the_way_to_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "w.h5").touch()
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ConfigError, match=r"needs h5py; `pip install 'vesselforge\[keras\]'`"):
+        import_keras(tmp_path / "w.h5", tmp_path / "m")
 
 
 def test_from_a_published_file_to_a_vessel_map(tmp_path: Path) -> None:
