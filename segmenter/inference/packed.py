@@ -1,0 +1,183 @@
+"""Convolutions laid out for oneDNN, and what follows them, for maps of one image. No gradients.
+
+`torch.ops.mkldnn._convolution_pointwise` is what torch.compile emits on a CPU: a convolution with
+weights packed beforehand that applies an activation to its result, or adds to a tensor, before the
+result leaves the cache. Where PyTorch is built without oneDNN, separate passes do the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segmenter.networks.group_norm import chunks, factor_and_shift, pixels_of
+
+BLOCK = 4
+"""Side of the blocks of pixels that a one-channel convolution is computed by."""
+PASSES: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "relu": torch.relu,
+    "swish": F.silu,
+    "sigmoid": torch.sigmoid,
+}
+"""What can be applied to a convolution's result, by oneDNN's names."""
+
+
+def has_onednn() -> bool:
+    return torch.backends.mkldnn.is_available() and hasattr(
+        torch.ops.mkldnn, "_convolution_pointwise"
+    )
+
+
+class PackedConv(nn.Module):
+    """Convolution with stride 1, `same` zero padding and no groups; then an activation.
+
+    weight: [O, I, k, l] float32, odd k and l. activation: a name in PASSES.
+    """
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, activation: str = "none"
+    ) -> None:
+        super().__init__()
+        self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
+        self.dtype, self.activation = dtype, activation
+        self.padding = [side // 2 for side in weight.shape[2:]]
+        self.onednn = has_onednn()
+        self.packed_bias = None if self.bias is None else self.bias.to(dtype)
+        self.packed = self.weight.to(dtype).contiguous()
+        if self.onednn:
+            self.packed = torch._C._nn.mkldnn_reorder_conv2d_weight(
+                self.packed.to_mkldnn(), self.padding, [1, 1], [1, 1], 1
+            )
+
+    @staticmethod
+    def takes(conv: nn.Conv2d) -> bool:
+        """Whether this class can do what that layer does."""
+        return (
+            conv.stride == conv.dilation == (1, 1)
+            and conv.groups == 1
+            and conv.padding == tuple(side // 2 for side in conv.kernel_size)
+            and conv.padding_mode == "zeros"
+            and all(side % 2 for side in conv.kernel_size)
+        )
+
+    def split(self) -> tuple[PackedConv, PackedConv]:
+        """Two, over the first and the second half of the input channels, whose sum this one is.
+
+        The first has the bias. The second has the activation: call it with `add`.
+        """
+        first, second = self.weight.chunk(2, dim=1)
+        return (
+            PackedConv(first, self.bias, self.dtype),
+            PackedConv(second, None, self.dtype, self.activation),
+        )
+
+    def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
+        """activation(conv(x) + add); `add` is overwritten."""
+        if not self.onednn:
+            y = F.conv2d(x, self.packed, self.packed_bias, padding=self.padding)
+            return PASSES[self.activation](y if add is None else y + add)
+        weight = (self.packed, self.packed_bias, self.padding, [1, 1], [1, 1], 1)
+        if add is None:
+            y = torch.ops.mkldnn._convolution_pointwise(x, *weight, self.activation, [], "")
+        else:
+            after = None if self.activation == "none" else self.activation
+            y = torch.ops.mkldnn._convolution_pointwise_.binary(
+                add, x, *weight, "add", 1.0, after, [], None
+            )
+        assert isinstance(y, Tensor)
+        return y
+
+
+class BlockwiseGate(nn.Module):
+    """sigmoid(conv k×k) of two maps to one, without bias, k ≤ 9, as a 3×3 convolution of blocks.
+
+    One output channel would use one of the 16 lanes of a vector. The two maps cut into blocks of
+    4×4 pixels are 32 channels at a quarter of the resolution, and the kernel is one from these to
+    the 16 pixels of a block: three times the multiplications in a third of the time.
+    """
+
+    def __init__(self, weight: Tensor, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.conv = PackedConv(block_kernel(weight.detach()), None, dtype, "sigmoid")
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:  # both [N, 1, H, W]
+        n, _, height, width = first.shape
+        bottom, right = -height % BLOCK, -width % BLOCK
+        h, w = (height + bottom) // BLOCK, (width + right) // BLOCK
+        blocks = first.new_empty(n, h, w, 2, BLOCK, BLOCK)
+        for at, x in enumerate((first, second)):
+            x = F.pad(x, (0, right, 0, bottom)).reshape(n, h, BLOCK, w, BLOCK)
+            blocks[:, :, :, at] = x.permute(0, 1, 3, 2, 4)
+        y = self.conv(blocks.view(n, h, w, 2 * BLOCK**2).permute(0, 3, 1, 2))
+        y = y.permute(0, 2, 3, 1).reshape(n, h, w, BLOCK, BLOCK).permute(0, 1, 3, 2, 4)
+        return y.reshape(n, 1, h * BLOCK, w * BLOCK)[..., :height, :width]
+
+
+def block_kernel(weight: Tensor) -> Tensor:
+    """[1, C, k, k] → [16, 16·C, 3, 3]: the kernel of BlockwiseGate.
+
+    Along one axis, pixel a of a block sees pixel q of the block u − 1 further on through the
+    kernel's tap 4·(u − 1) + q − a + k//2, where there is such a tap.
+    """
+    _, channels, side, _ = weight.shape
+    assert side % 2 and side // 2 <= BLOCK
+    a, q = torch.arange(BLOCK)[:, None, None, None], torch.arange(BLOCK)[:, None, None]
+    u, tap = torch.arange(3)[:, None], torch.arange(side)
+    taps = (tap == BLOCK * (u - 1) + q - a + side // 2).to(weight.dtype)  # [a, q, u, tap]
+    kernel = torch.einsum("ckl,apuk,bqvl->abcpquv", weight[0], taps, taps)
+    return kernel.reshape(BLOCK**2, channels * BLOCK**2, 3, 3)
+
+
+class MeanOfChannels(nn.Module):
+    """x.mean(1, keepdim=True) as a 1×1 convolution: half the time."""
+
+    def __init__(self, channels: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.full((1, channels, 1, 1), 1 / channels, dtype=dtype))
+        self.weight: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight)
+
+
+class Scale(nn.Module):
+    """x · gate, [N, C, H, W] · [N, 1, H, W].
+
+    PyTorch multiplies bfloat16 maps of different shapes 8 times as slowly as float32 ones: there
+    a 1×1 convolution with weights of one first copies the gate to all channels.
+    """
+
+    def __init__(self, channels: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        ones = torch.ones(channels, 1, 1, 1)
+        self.spread = None if dtype == torch.float32 else PackedConv(ones, None, dtype)
+
+    def forward(self, x: Tensor, gate: Tensor) -> Tensor:
+        if self.spread is None:
+            return x * gate
+        every: Tensor = self.spread(gate.contiguous(memory_format=torch.channels_last))
+        return every.mul_(x)
+
+
+class GroupNormSiLU(nn.Module):
+    """silu(GroupNorm(x)), in place, of a channels-last map [1, C, H, W]; computed in float32."""
+
+    def __init__(self, norm: nn.GroupNorm) -> None:
+        super().__init__()
+        self.groups, self.eps = norm.num_groups, norm.eps
+        self.weight, self.bias = norm.weight.detach().clone(), norm.bias.detach().clone()
+
+    def forward(self, x: Tensor) -> Tensor:
+        pixels = pixels_of(x)[0]
+        factor, shift = factor_and_shift(pixels, self.weight, self.bias, self.groups, self.eps)
+        for chunk in chunks(pixels):
+            y = chunk.float()  # itself where it is float32 already
+            torch.addcmul(shift, y, factor, out=y)
+            F.silu(y, inplace=True)
+            if y is not chunk:
+                chunk.copy_(y)
+        return pixels.view(1, *x.shape[2:], -1).permute(0, 3, 1, 2)
