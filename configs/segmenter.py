@@ -115,10 +115,11 @@ class FitSettings(Settings):
     keep: Literal["best", "last"] = Field(
         "best", description="weights of the highest validation F1, or the last"
     )
-    threshold_on: Literal["validation", "development"] = Field(
+    threshold_on: Literal["validation", "development", "none"] = Field(
         "validation",
         description="images on which the threshold of the kept weights is chosen; development: "
-        "training and validation images, steadier where the validation images are few",
+        "training and validation images, steadier where the validation images are few; none: it "
+        "is 0.5, as in most papers",
     )
     augment: AugmentSettings = Field(AugmentSettings(), description="crops: augmentation")
     seed: int = Field(0, ge=0, description="same seed, same network on the same device")
@@ -134,6 +135,12 @@ class FitSettings(Settings):
             raise ValueError(f"crop must be a multiple of 8, not {self.crop}")
         if self.drop_block % 2 == 0:
             raise ValueError(f"drop_block must be odd, not {self.drop_block}")
+        return self
+
+    @model_validator(mode="after")
+    def _rates_in_order(self) -> Self:
+        if self.min_lr > self.lr:
+            raise ValueError(f"min_lr ({self.min_lr:g}) must not exceed lr ({self.lr:g})")
         return self
 
     @model_validator(mode="after")

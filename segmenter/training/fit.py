@@ -183,7 +183,9 @@ def _judge(state: FitState, job: Job) -> None:
 def _finish(state: FitState, job: Job) -> None:
     settings, best = job.settings, dict(state.best)
     threshold = best["threshold"]
-    if settings.threshold_on == "development":
+    if settings.threshold_on == "none":
+        threshold = 0.5
+    elif settings.threshold_on == "development":
         network = build(settings.network, **network_options(settings))
         network.load_state_dict(state.best_weights)
         threshold = chosen_threshold(network, job.development, job.device)

@@ -17,11 +17,10 @@ def learning_rate(settings: FitSettings, step: int, factor: float = 1.0) -> floa
     factor: what `Standstill` has made of the rate; 1 for every schedule but plateau.
     """
     warm = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
-    return warm * max(settings.lr * _shape(settings, step) * factor, _floor(settings))
-
-
-def _floor(settings: FitSettings) -> float:
-    return settings.min_lr if settings.schedule in ("plateau", "restarts", "cosine") else 0.0
+    if settings.schedule == "plateau":
+        return warm * max(settings.lr * factor, settings.min_lr)
+    lowest = settings.min_lr if settings.schedule in ("cosine", "restarts") else 0.0
+    return warm * (lowest + (settings.lr - lowest) * _shape(settings, step))
 
 
 def _shape(settings: FitSettings, step: int) -> float:

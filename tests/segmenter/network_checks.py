@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from pathlib import Path
-
-import onnxruntime
 import torch
 from torch import Tensor, nn
 
@@ -40,30 +35,3 @@ def without_gradient(network: Segmenter, x: Tensor) -> list[str]:
     loss = torch.stack([head.square().mean() for head in network.outputs(x)]).sum()
     loss.backward()
     return [n for n, p in network.named_parameters() if p.grad is None or not p.grad.any()]
-
-
-def exported(network: Segmenter, path: Path) -> Callable[[Tensor], Tensor]:
-    """The finest head in ONNX Runtime, for any batch and any multiples of height and width."""
-
-    class Finest(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.network.heads(x, every=False)[0]
-
-    step = network.multiple
-    height, width = (step * torch.export.Dim(name, min=1, max=256) for name in "hw")
-    shapes = ({0: torch.export.Dim("n"), 2: height, 3: width},)
-    example = torch.rand(2, 3, 3 * step, 2 * step)
-    logging.disable()  # pytest would keep every line of the tracer, and take three times as long
-    try:
-        torch.onnx.export(
-            Finest().eval(), (example,), path, dynamo=True, dynamic_shapes=shapes,
-            input_names=["image"], external_data=False, verbose=False,
-        )  # fmt: skip
-    finally:
-        logging.disable(logging.NOTSET)
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda x: torch.from_numpy(session.run(None, {"image": x.numpy()})[0])

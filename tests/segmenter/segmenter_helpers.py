@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
 
 from configs.settings import AugmentSettings, FitSettings
 from data.imageset import ImageRecord, write_index, write_png
@@ -61,3 +65,19 @@ def hashes(folder: Path, drop: str = "checkpoint") -> dict[str, str]:
     """Relative name → SHA-256 of every finished file."""
     files = (p for p in folder.rglob("*") if p.is_file() and drop not in p.parts)
     return {str(p.relative_to(folder)): file_sha256(p) for p in sorted(files)}
+
+
+@cache
+def phantom_image(seed: int, size: int) -> NDArray[np.uint8]:
+    """The picture of a phantom, [size, size, 3]."""
+    return make_phantom(seed, size).image
+
+
+def settled(network: nn.Module) -> nn.Module:
+    """The network in evaluation, with made-up BatchNorm statistics and gains as of training."""
+    draw = torch.Generator().manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1, generator=draw)
+            module.running_var.uniform_(0.2, 0.6, generator=draw)
+    return network.eval().requires_grad_(False)

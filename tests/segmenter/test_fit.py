@@ -180,7 +180,9 @@ def test_every_schedule_stays_below_its_highest_rate(schedule: str) -> None:
     highest = {"one-cycle": [30], "poly": [0], "restarts": [0, 25, 50, 75]}[schedule]
     assert [step for step, rate in enumerate(rates) if rate == pytest.approx(0.1)] == highest
     if schedule == "restarts":
-        assert rates[24] == pytest.approx(1e-3) and rates[:25] == rates[25:50]
+        lowest = 0.5 * (1 + math.cos(math.pi * 24 / 25))
+        assert rates[24] == pytest.approx(1e-3 + 0.099 * lowest)
+        assert rates[:25] == rates[25:50]
     if schedule == "poly":
         assert rates[50] == pytest.approx(0.1 * 0.5**0.9)
 
@@ -265,3 +267,8 @@ def test_each_batch_is_seen_at_every_scale(images: Path) -> None:
     assert [x.shape[-1] for x in (plain[0], double[0])] == [32, 64]
     torch.testing.assert_close(double[1][..., ::2, ::2], plain[1])  # labels: nearest
     assert not torch.equal(source.batch_at(6)[0], plain[0])
+
+
+def test_the_papers_threshold_is_one_half(tmp_path: Path, images: Path) -> None:
+    out = trained(tmp_path / "model", images, TINY.model_copy(update={"threshold_on": "none"}))
+    assert Model.load(out, torch.device("cpu")).threshold == 0.5
