@@ -37,6 +37,15 @@ def predict(
     flips: Annotated[
         bool, typer.Option("--flips", help="Average over the image and its three mirror images.")
     ] = False,
+    fov_width: Annotated[
+        int | None,
+        typer.Option(
+            min=32,
+            max=8192,
+            help="Resize images for the network until their field of view is that many pixels "
+            "wide, and the maps back; 540 on DRIVE.  [default: no resizing]",
+        ),
+    ] = None,
     bits: Annotated[int, typer.Option(help="8 or 16, of the probability map.")] = 8,
     runtime: Annotated[
         str, typer.Option(help="torch, onnx or openvino; auto: the fastest safe one.")
@@ -62,7 +71,7 @@ def predict(
     from data.devices import pick_device
     from flows.display import shown
     from flows.runs import model_folder
-    from segmenter.inference.predict import predict_files
+    from segmenter.inference.predict import PredictOptions, predict_files
     from segmenter.inference.tiles import Tiling
     from segmenter.models import Model
 
@@ -75,9 +84,8 @@ def predict(
             runtime,
             Tiling(side=tile),
         )
-        rows = predict_files(
-            loaded, images, out, progress, flips, threshold, 8 if bits == 8 else 16
-        )
+        options = PredictOptions(flips, threshold, 8 if bits == 8 else 16, fov_width)
+        rows = predict_files(loaded, images, out, progress, options)
     if json_:
         print_json(rows)
     else:

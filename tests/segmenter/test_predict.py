@@ -1,0 +1,344 @@
+"""Predicting a user's files: every kind of image, every kind of fault, nothing half-written."""
+
+from __future__ import annotations
+
+import csv
+import struct
+import zlib
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+from segmenter_helpers import hashes, settled
+
+from configs.errors import ConfigError, DataError, WorkspaceError
+from data import native
+from data.phantom import make_phantom
+from data.progress import Interrupted, Progress
+from segmenter.inference.predict import PredictOptions, predict_files
+from segmenter.inference.scale import predict_at, scale_for
+from segmenter.inference.sources import find_images, output_names
+from segmenter.models import Model
+from segmenter.networks import build
+
+PHANTOM = make_phantom(1, 128)
+PICTURE = np.ascontiguousarray(PHANTOM.image[20:100, 16:112])
+MAPS = {"probability", "mask", "overlay"}
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    torch.manual_seed(0)
+    return Model([settled(build("sa-unet", width=4))], 0.5, torch.device("cpu"))
+
+
+def written(out: Path, name: str) -> dict[str, np.ndarray]:
+    return {kind: np.asarray(Image.open(out / f"{name}_{kind}.png")) for kind in MAPS}
+
+
+def rows_of(out: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((out / "summary.csv").open()))
+
+
+def save_kinds(folder: Path) -> None:
+    """The same picture in every disguise that loses nothing of it."""
+    folder.mkdir()
+    picture = Image.fromarray(PICTURE)
+    picture.save(folder / "plain.png")
+    picture.save(folder / "bitmap.BMP")
+    Image.fromarray(np.dstack([PICTURE, np.full_like(PICTURE[..., 0], 255)])).save(
+        folder / "rgba.png"
+    )
+    deep = PICTURE.astype(np.uint16) * 257
+    (folder / "deep.png").write_bytes(imagecodecs.png_encode(deep))
+    tifffile.imwrite(folder / "deep-too.tif", deep, photometric="rgb")
+    turned = Image.Exif()
+    turned[0x0112] = 6  # the camera was held sideways
+    picture.transpose(Image.Transpose.ROTATE_90).save(folder / "turned.png", exif=turned)
+    picture.convert("CMYK").save(folder / "cmyk.tif")
+    picture.save(folder / "web.webp", lossless=True)
+
+
+def test_every_kind_of_image_gives_the_maps_of_its_picture(model, tmp_path):
+    save_kinds(tmp_path / "in")
+    rows = predict_files(model, [tmp_path / "in"], tmp_path / "out", Progress())
+    prob = model.predict(PICTURE)
+    names = {Path(row["file"]).stem for row in rows}
+    assert len(rows) == 8 == len(names)
+    for row in rows:
+        assert (row["width"], row["height"], row["scale"]) == (96, 80, 1)
+        maps = written(tmp_path / "out", row["name"])
+        np.testing.assert_array_equal(maps["probability"], np.rint(prob * 255))
+        np.testing.assert_array_equal(maps["mask"], (prob >= 0.5) * 255)
+        np.testing.assert_array_equal(maps["overlay"][prob < 0.5], PICTURE[prob < 0.5])
+        assert (maps["overlay"][prob >= 0.5] != PICTURE[prob >= 0.5]).any()
+
+
+def test_grey_palette_and_dark_images(model, tmp_path):
+    grey = PICTURE[..., 1]
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "grey16.png")
+    Image.fromarray(grey.astype(np.uint16) * 16).save(tmp_path / "twelve.png")
+    Image.fromarray(grey).convert("P").save(tmp_path / "palette.png")
+    rows = predict_files(model, [tmp_path], tmp_path / "out", Progress())
+    by_name = {row["name"]: row for row in rows}
+    wanted = model.predict(np.repeat(grey[..., None], 3, axis=2))
+    for name in ("grey", "grey16", "palette"):
+        found = written(tmp_path / "out", name)
+        np.testing.assert_array_equal(found["probability"], np.rint(wanted * 255))
+        assert "dark" not in by_name[name]["remark"]
+    assert f"end at {int(grey.max()) * 16} of 65535" in by_name["twelve"]["remark"]
+
+
+def test_the_summary_counts_what_the_maps_show(model, tmp_path):
+    phantom = PHANTOM
+    Image.fromarray(phantom.image).save(tmp_path / "eye.png")
+    prob = model.predict(phantom.image, flips=True)
+    threshold = round(float(np.median(prob[phantom.fov])), 4)  # half of the FOV
+    options = PredictOptions(flips=True, threshold=threshold, bits=16)
+    (row,) = predict_files(model, [tmp_path / "eye.png"], tmp_path / "out", Progress(), options)
+    maps = written(tmp_path / "out", "eye")
+    assert maps["probability"].dtype == np.uint16
+    np.testing.assert_array_equal(maps["probability"], np.rint(prob * 65535))
+    mask = maps["mask"] > 0
+    np.testing.assert_array_equal(mask, prob >= threshold)
+    assert 0.5 < row["fov_share"] < 0.9  # found in the image; the phantom's own is close
+    assert row["vessel_share"] == pytest.approx(mask.mean(), abs=1e-6)
+    inside = mask[phantom.fov].mean()
+    assert row["vessel_share_fov"] == pytest.approx(inside, abs=0.02)
+    assert abs(inside - mask.mean()) > 0.03  # so that the two cannot be mixed up
+    uncertain = (prob > 0.2) & (prob < 0.8)
+    assert row["threshold"] == threshold
+    assert row["uncertain_share"] == pytest.approx(uncertain.mean(), abs=1e-6)
+    (told,) = rows_of(tmp_path / "out")
+    assert (
+        float(told["vessel_share"]) == row["vessel_share"] and float(told["threshold"]) == threshold
+    )
+    assert float(told["seconds"]) > 0 and told["error"] == ""
+
+
+def bomb() -> bytes:
+    """A PNG of 100 bytes that claims 60000 x 60000 pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    head = struct.pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def test_bad_files_are_reported_by_name_and_the_rest_is_done(model, tmp_path, monkeypatch):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    Image.fromarray(PICTURE).save(folder / "good.png")
+    whole = (folder / "good.png").read_bytes()
+    (folder / "secret.png").write_bytes(whole)
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "zero.png").write_bytes(b"")
+    (folder / "text.png").write_text("not a picture")
+    (folder / "bomb.png").write_bytes(bomb())
+    (folder / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (folder / "folder.png").mkdir()
+    tifffile.imwrite(folder / "float.tif", PICTURE / np.float32(255), photometric="rgb")
+    tifffile.imwrite(folder / "two.tif", PICTURE[..., :2], planarconfig="contig")
+    opened = native.open_file
+
+    def guarded(path):
+        if path.name == "secret.png":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path)
+
+    monkeypatch.setattr(native, "open_file", guarded)
+    given = [folder, tmp_path / "missing.png", folder / "folder.png"]
+    rows = predict_files(model, given, tmp_path / "out", Progress())
+    faults = {Path(row["file"]).name: row["error"] for row in rows if "error" in row}
+    expected = {
+        "cut.png": "truncated",
+        "zero.png": "found 0 bytes",
+        "text.png": "not an image",
+        "bomb.png": "3600000000 pixels",
+        "gone.png": "no such file",
+        "float.tif": "floating-point",
+        "two.tif": "found 2 channels 8-bit, expected grey or colour",
+        "missing.png": "no such image or folder",
+        "folder.png": "no image files directly in this folder",
+        "secret.png": "may not read",
+    }
+    assert set(faults) == set(expected)
+    for name, words in expected.items():
+        assert words in faults[name] and str(name) in faults[name]
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "summary.csv", *(f"good_{kind}.png" for kind in MAPS)
+    }  # fmt: skip
+    assert len(rows_of(tmp_path / "out")) == 11
+
+
+def test_nothing_to_do_is_an_error(model, tmp_path):
+    for given, words in (([tmp_path], "no image files directly"), ([tmp_path / "a"], "no such")):
+        with pytest.raises(DataError, match=words):
+            predict_files(model, given, tmp_path / "out", Progress())
+    assert not (tmp_path / "out").exists()
+
+
+def test_tiny_images_are_images(model, tmp_path):
+    for height, width in ((1, 1), (1, 40), (300, 3)):
+        Image.fromarray(np.full((height, width, 3), 90, np.uint8)).save(tmp_path / f"{height}.png")
+    (tmp_path / "1.png").rename(tmp_path / "flat.png")
+    rows = predict_files(model, [tmp_path], tmp_path / "out", Progress())
+    assert [(row["width"], row["height"]) for row in rows] == [(3, 300), (40, 1)]
+    assert written(tmp_path / "out", "flat")["mask"].shape == (1, 40)
+
+
+def test_equal_stems_get_names_that_tell_them_apart(tmp_path):
+    def named(*files: str) -> list[str]:
+        return output_names([tmp_path / file for file in files])
+
+    assert named("a/eye.png", "b/eye.png", "b/other.png") == ["a-eye", "b-eye", "other"]
+    assert named("x/a/1/eye.png", "x/b/1/eye.png") == ["a-1-eye", "b-1-eye"]
+    assert named("eye.png", "eye.jpg", "eye.v2.png") == ["eye.png", "eye.jpg", "eye.v2"]
+    assert named("a/eye.png", "a/eye.tif", "b/eye.png") == ["a-eye.png", "a-eye.tif", "b-eye"]
+    assert named("a-eye.png", "a/eye.png", "b/eye.png") == ["a-eye", "a-eye-2", "b-eye"]
+    assert named("a/Eye.png", "b/eye.png") == ["a-Eye", "b-eye"]
+
+
+def test_two_folders_with_equal_names_lose_nothing(model, tmp_path):
+    pictures = {"left": PICTURE[:, :64], "right": PICTURE[::-1]}
+    for side, picture in pictures.items():
+        (tmp_path / side).mkdir()
+        Image.fromarray(picture).save(tmp_path / side / "eye.png")
+    given = [tmp_path / "left", tmp_path / "right", tmp_path / "left" / "eye.png"]
+    rows = predict_files(model, given, tmp_path / "out", Progress())
+    assert [row["name"] for row in rows] == ["left-eye", "right-eye"]  # each once
+    for side, picture in pictures.items():
+        found = written(tmp_path / "out", f"{side}-eye")["probability"]
+        np.testing.assert_array_equal(found, np.rint(model.predict(picture) * 255))
+
+
+def test_a_second_run_replaces_the_first(model, tmp_path):
+    Image.fromarray(PICTURE).save(tmp_path / "eye.png")
+    predict_files(model, [tmp_path / "eye.png"], tmp_path / "out", Progress())
+    first = hashes(tmp_path / "out")
+    options = PredictOptions(threshold=0.9)
+    predict_files(model, [tmp_path / "eye.png"], tmp_path / "out", Progress(), options)
+    second = hashes(tmp_path / "out")
+    assert set(first) == set(second)
+    assert {name for name in first if first[name] != second[name]} == {
+        "eye_mask.png", "eye_overlay.png", "summary.csv"
+    }  # fmt: skip
+    assert rows_of(tmp_path / "out")[0]["threshold"] == "0.9"
+
+
+class StopAfter(Progress):
+    """Asks to stop when so many images are done."""
+
+    def __init__(self, images: int) -> None:
+        self.left = images
+
+    def update(self, done, total, unit="", **stats):
+        assert unit == "image" and 0 < done <= total
+        self.stop_requested = done >= self.left
+
+
+def test_a_request_to_stop_keeps_what_is_finished(model, tmp_path):
+    for name in "abc":
+        Image.fromarray(PICTURE).save(tmp_path / f"{name}.png")
+    with pytest.raises(Interrupted, match="after 2 of 3 images; their maps are kept"):
+        predict_files(model, [tmp_path], tmp_path / "out", StopAfter(2))
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "summary.csv", *(f"{name}_{kind}.png" for name in "ab" for kind in MAPS)
+    }  # fmt: skip
+    assert [row["name"] for row in rows_of(tmp_path / "out")] == ["a", "b"]
+
+
+def test_a_fault_while_writing_leaves_no_map_of_that_image(model, tmp_path, monkeypatch):
+    for name in "ab":
+        Image.fromarray(PICTURE).save(tmp_path / f"{name}.png")
+    from segmenter.inference import predict
+
+    calls = []
+
+    def full(path, pixels):
+        calls.append(path)
+        if len(calls) == 5:  # the second image's second map
+            raise OSError(28, "No space left on device", str(path))
+        native.write_native(path, pixels)
+
+    monkeypatch.setattr(predict, "write_native", full)
+    with pytest.raises(WorkspaceError, match=r"No space left on device.*another folder with -o"):
+        predict_files(model, [tmp_path], tmp_path / "out", Progress())
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "summary.csv", *(f"a_{kind}.png" for kind in MAPS)
+    }  # fmt: skip
+
+
+def test_maps_never_fall_among_the_images(model, tmp_path):
+    Image.fromarray(PICTURE).save(tmp_path / "eye.png")
+    Image.fromarray(PICTURE).save(tmp_path / "eye_mask.png")
+    with pytest.raises(ConfigError, match="found the folder of the images"):
+        predict_files(model, [tmp_path], tmp_path, Progress())
+    with pytest.raises(ConfigError, match="this image would be replaced by a map"):
+        given = [tmp_path / "eye.png", tmp_path / "eye_mask.png"]
+        predict_files(model, given, tmp_path, Progress())
+    with pytest.raises(ConfigError, match="found a file, expected a folder"):
+        predict_files(model, [tmp_path], tmp_path / "eye.png", Progress())
+    assert {p.name for p in tmp_path.iterdir()} == {"eye.png", "eye_mask.png"}
+
+
+def test_too_little_memory_is_a_fault_of_one_image(model, tmp_path, monkeypatch):
+    Image.fromarray(PICTURE).save(tmp_path / "large.png")
+    Image.fromarray(PICTURE[:40]).save(tmp_path / "small.png")
+    runtime = model.runtime
+
+    class Poor:
+        name, multiple = "poor", runtime.multiple
+
+        def __call__(self, images):
+            if images.shape[2] > 40:
+                raise MemoryError
+            return runtime(images)
+
+    monkeypatch.setattr(model, "runtime", Poor())
+    rows = predict_files(model, [tmp_path], tmp_path / "out", Progress())
+    assert "large.png: not enough memory" in rows[0]["error"] and "--tile" in rows[0]["error"]
+    assert rows[1]["name"] == "small"
+
+
+def test_the_field_of_view_can_be_brought_to_a_width(model, tmp_path):
+    phantom = PHANTOM
+    columns = np.flatnonzero(phantom.fov.any(0))
+    scale = scale_for(phantom.fov, 100)
+    assert scale == 100 / (columns[-1] - columns[0] + 1)
+    assert scale_for(phantom.fov, None) == 1
+    seen = []
+
+    class Seen:
+        def predict(self, image, flips, watch):
+            seen.append(image.shape)
+            return model.predict(image, flips, watch)
+
+    prob = predict_at(Seen(), phantom.image, scale, False, lambda share: None)
+    assert prob.shape == (128, 128) and seen == [(round(128 * scale), round(128 * scale), 3)]
+    assert prob.min() >= 0 and prob.max() <= 1
+    same = predict_at(model, phantom.image, 1.0, False, lambda share: None)
+    np.testing.assert_array_equal(same, model.predict(phantom.image))
+    Image.fromarray(phantom.image).save(tmp_path / "eye.png")
+    options = PredictOptions(fov_width=100)
+    (row,) = predict_files(model, [tmp_path / "eye.png"], tmp_path / "out", Progress(), options)
+    assert row["scale"] == pytest.approx(scale, rel=0.03) and row["width"] == 128
+    too_wide = PredictOptions(fov_width=8000)
+    (row,) = predict_files(model, [tmp_path / "eye.png"], tmp_path / "out", Progress(), too_wide)
+    assert "eye.png: found a field of view of" in row["error"]
+
+
+def test_folders_are_read_in_order_and_hidden_files_left_out(tmp_path):
+    for name in ("b.png", "a.JPG", ".hidden.png", "._c.png", "notes.txt", "z.ppm.gz"):
+        (tmp_path / name).write_bytes(b"")
+    files, faults = find_images([tmp_path])
+    assert [file.name for file in files] == ["a.JPG", "b.png", "z.ppm.gz"] and not faults

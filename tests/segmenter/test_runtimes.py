@@ -1,0 +1,189 @@
+"""Runtimes and exported files: the same probabilities everywhere, for any size."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from segmenter_helpers import hashes, phantom_image, settled
+
+from configs.errors import CheckpointError, ConfigError
+from segmenter.inference import export as exporting
+from segmenter.inference import graph, runtimes
+from segmenter.inference.export import export
+from segmenter.inference.runtimes import MeanProbability
+from segmenter.inference.tiles import Tiling
+from segmenter.models import Member, Model, save_model
+from segmenter.networks import build
+
+NETWORKS = {"sa-unet": {"width": 4}, "sa-unet-v2": {"width": 8}, "unet-23": {"width": 4}}
+ENSEMBLE = ["sa-unet-v2", "unet-23"]
+SIZES = [(64, 80), (37, 53), (5, 120), (1, 1)]
+CPU = torch.device("cpu")
+
+
+def saved(folder: Path, *names: str) -> Path:
+    torch.manual_seed(0)
+    members = []
+    for name in names:
+        network = settled(build(name, **NETWORKS[name]))
+        member = Member(name, NETWORKS[name], f"{name}.safetensors")
+        members.append((member, network.state_dict()))
+    save_model(folder, members, 0.4, "model.json" if len(names) == 1 else "ensemble.json")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Networks of different kinds; multiples 8 and 16."""
+    return saved(tmp_path_factory.mktemp("ensemble"), *ENSEMBLE)
+
+
+@pytest.fixture(scope="module")
+def exported(ensemble: Path) -> Path:
+    """m.onnx, and m.xml with m.bin, of the ensemble."""
+    folder = ensemble / "exported"
+    folder.mkdir()
+    (ensemble / "manifest.json").write_text('{"kind": "segmenter.train", "digest": "0123"}')
+    assert export(ensemble, folder / "m.onnx", "onnx")["difference"] <= 1e-4
+    content = (folder / "m.onnx").read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exporting, "to_onnx", lambda module, facts: content)  # seconds saved
+        made = export(ensemble, folder / "m.xml", "openvino")
+    assert made["difference"] <= 1e-4 and made["networks"] == ENSEMBLE
+    assert sorted(hashes(folder)) == ["m.bin", "m.onnx", "m.xml"]  # nothing left aside
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("file", "runtime"), [("m.onnx", "auto"), ("m.onnx", "openvino"), ("m.xml", "auto")]
+)
+def test_an_exported_ensemble_predicts_as_its_folder(ensemble, exported, file, runtime):
+    wanted = Model.load(ensemble, CPU)
+    found = Model.load(exported / file, runtime=runtime)
+    assert (found.threshold, found.runtime.multiple) == (0.4, 16)
+    for height, width in SIZES:
+        image = phantom_image(1, 128)[:height, :width]
+        expected = wanted.predict(image)
+        assert np.abs(found.predict(image) - expected).max() <= 1e-4
+    image = phantom_image(1, 128)
+    difference = found.predict(image, flips=True) - wanted.predict(image, flips=True)
+    assert np.abs(difference).max() <= 1e-4
+    assert np.ptp(expected) >= 0 and np.ptp(wanted.predict(image)) > 0.05  # not all the same
+
+
+def test_several_images_at_once(ensemble, exported):
+    images = torch.rand(3, 3, 41, 50)
+    wanted = runtimes.start("torch", Model.load(ensemble, CPU).networks, CPU)(images)
+    found = runtimes.start_exported("auto", exported / "m.onnx", CPU)(images)
+    assert found.shape == (3, 1, 41, 50)
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=0)
+
+
+def test_what_an_onnx_file_says_and_what_it_does_not(ensemble, exported):
+    content = (exported / "m.onnx").read_bytes()
+    model = onnx.load_from_string(content)
+    onnx.checker.check_model(model, full_check=True)
+    assert "BatchNormalization" not in {node.op_type for node in model.graph.node}  # folded
+    (image,), (prob,) = model.graph.input, model.graph.output
+    sides = [d.dim_param or d.dim_value for d in image.type.tensor_type.shape.dim]
+    assert (image.name, sides) == ("image", ["batch", 3, "height", "width"])
+    assert prob.name == "vessel_probability"
+    facts = {entry.key: entry.value for entry in model.metadata_props}
+    assert float(facts["threshold"]) == 0.4
+    described = json.loads(facts["networks"])
+    assert [entry["network"] for entry in described] == ENSEMBLE
+    assert described[0]["sha256"] == hashes(ensemble)["sa-unet-v2.safetensors"]
+    assert facts["training"] == "segmenter.train/0123"
+    for file in exported.iterdir():  # tracebacks of the exporter would name this machine's folders
+        assert not re.search(rb"site-packages|\.py\b", file.read_bytes())
+
+
+def test_a_folder_runs_in_another_runtime_at_once(tmp_path):
+    folder = saved(tmp_path, "sa-unet")
+    image = phantom_image(1, 128)
+    found = Model.load(folder, runtime="openvino")
+    assert found.runtime.name == "openvino" and not list(tmp_path.glob("*.xml"))
+    assert np.abs(found.predict(image) - Model.load(folder, CPU).predict(image)).max() <= 1e-4
+
+
+@pytest.mark.parametrize(("name", "form"), [("m.onnx", "onnx"), ("m.xml", "openvino")])
+def test_a_graph_that_differs_is_not_written(exported, tmp_path, monkeypatch, name, form):
+    folder = saved(tmp_path / "m", "sa-unet")
+    content = (exported / "m.onnx").read_bytes()  # of other networks
+    monkeypatch.setattr(exporting, "to_onnx", lambda module, facts: content)
+    with pytest.raises(CheckpointError, match=r"other probabilities in .* at most 0\.0001"):
+        export(folder, tmp_path / name, form)
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_nan_is_a_difference():
+    def broken(images):
+        return images[:, :1] * float("nan")
+
+    broken.name = "broken"
+    with pytest.raises(CheckpointError, match="broken"):
+        graph.check(broken, MeanProbability([settled(build("sa-unet", width=4))]))
+
+
+def test_what_cannot_be_exported_or_run_is_said_before_any_work(exported, tmp_path):
+    out = exported / "m.onnx"
+    before = hashes(exported)
+    for arguments, fault in (
+        ((out, "onnx"), "exists already; choose another name, or give --force"),
+        ((tmp_path / "m.pt", "onnx"), r"is called \*.onnx"),
+        ((tmp_path / "no" / "m.onnx", "onnx"), "there is no folder"),
+        ((tmp_path / "m.onnx", "onnx"), "no model here"),
+    ):
+        with pytest.raises((ConfigError, CheckpointError), match=fault):
+            export(tmp_path, *arguments)
+    assert hashes(exported) == before
+    for file, runtime, fault in (
+        (out, "torch", "found --runtime torch, expected auto or onnx or openvino"),
+        (exported / "m.xml", "onnx", "found --runtime onnx, expected auto or openvino"),
+        (exported / "m.bin", "auto", "found a file that is no model"),
+    ):
+        with pytest.raises((ConfigError, CheckpointError), match=fault):
+            Model.load(file, runtime=runtime)
+    with pytest.raises(ConfigError, match="found 'tf', expected one of auto, torch"):
+        runtimes.start("tf", [], CPU)
+    with pytest.raises(ConfigError, match="works on the CPU; give --device cpu"):
+        Model.load(out, torch.device("cuda"))
+
+
+def test_files_of_other_programs_and_damaged_ones_are_refused(exported, tmp_path):
+    (tmp_path / "cut.onnx").write_bytes((exported / "m.onnx").read_bytes()[:5000])
+    (tmp_path / "text.xml").write_text("not a model")
+    for name in ("cut.onnx", "text.xml"):
+        with pytest.raises(CheckpointError, match=f"{name}: not a whole model file"):
+            Model.load(tmp_path / name)
+    model = onnx.load(exported / "m.onnx")
+    del model.metadata_props[:]
+    onnx.save(model, tmp_path / "foreign.onnx")
+    for runtime in ("onnx", "openvino"):
+        with pytest.raises(CheckpointError, match=r"foreign\.onnx: found a model without our meta"):
+            Model.load(tmp_path / "foreign.onnx", runtime=runtime)
+
+
+def test_a_missing_package_names_its_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "openvino", None)
+    with pytest.raises(ConfigError, match=r"pip install 'vesselforge\[openvino\]'"):
+        export(saved(tmp_path / "m", "sa-unet"), tmp_path / "m.xml", "openvino")
+    assert not list(tmp_path.glob("m.*"))
+
+
+def test_a_model_cuts_large_images_and_says_how_far_it_is(tmp_path):
+    model = Model.load(saved(tmp_path, "sa-unet"), CPU)
+    image = np.tile(phantom_image(1, 128), (5, 1, 1))[:, :100]
+    whole = model.predict(image)
+    model.tiling = Tiling(side=528)
+    shares: list[float] = []
+    found = model.predict(image, flips=True, watch=shares.append)
+    np.testing.assert_allclose(model.predict(image), whole, atol=1e-5)
+    assert shares == [pytest.approx(i / 8) for i in range(1, 9)]  # four mirrors of two tiles
+    assert found.dtype == np.float32
