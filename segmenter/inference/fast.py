@@ -26,6 +26,7 @@ from segmenter.inference.packed import (
 )
 from segmenter.networks.base import Segmenter
 from segmenter.networks.dropblock import DropBlock
+from segmenter.networks.sa2_net import SA2Net
 from segmenter.networks.sa_unet import SAUNet
 from segmenter.networks.units import CrossScaleAttention, SpatialAttention, UpConv
 
@@ -44,14 +45,14 @@ class Fast(nn.Module):
     in the cache.
     """
 
-    def __init__(self, network: Segmenter, dtype: torch.dtype) -> None:
+    def __init__(self, network: Segmenter, takes: torch.dtype) -> None:
         super().__init__()
-        self.network, self.dtype = network, dtype
+        self.network, self.takes = network, takes
         self.multiple = network.multiple
 
     @torch.inference_mode()
     def forward(self, x: Tensor) -> Tensor:
-        x = x.to(self.dtype)
+        x = x.to(self.takes)
         return torch.cat(
             [
                 self.network(image.contiguous(memory_format=torch.channels_last)).float()
@@ -63,8 +64,8 @@ class Fast(nn.Module):
 def fast(network: Segmenter, dtype: torch.dtype = torch.float32) -> Fast:
     """A copy of a trained network for fast prediction on the CPU; the original stays as it is.
 
-    dtype: float32 changes probabilities by rounding only, by less than 1e-5; bfloat16 by up to
-    0.01. Raises ConfigError for a network that is not on the CPU, and for bfloat16 where the CPU
+    dtype: float32 changes probabilities by rounding only, by less than 1e-5; bfloat16 changes those
+    of the SA-UNet family by up to 0.01. Raises ConfigError for a network that is not on the CPU, and for bfloat16 where the CPU
     has no such arithmetic.
     """
     device = next(network.parameters()).device
@@ -76,12 +77,42 @@ def fast(network: Segmenter, dtype: torch.dtype = torch.float32) -> Fast:
     if dtype == torch.bfloat16 and slow_bfloat16(device):
         raise ConfigError("found bfloat16 on a CPU without such arithmetic, expected float32")
     network = copy.deepcopy(network).eval().requires_grad_(False)
+    stem = stem_of(network)
     with torch.no_grad():
+        if stem is not None:
+            _fold(stem, torch.float32)
+            stem.append(Cast(dtype))
         _fold(network, dtype)
         if isinstance(network, SAUNet):
             network = FastSAUNet(network, dtype).eval()
         network = network.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Fast(network, dtype)
+    return Fast(network, dtype if stem is None else torch.float32)
+
+
+def stem_of(network: Segmenter) -> nn.Sequential | None:
+    """The first unit, which computes in float32 whatever the rest does.
+
+    A fundus is bright and its vessels differ little: rounding the image and this unit's weights
+    to bfloat16 changed probabilities of a SA-UNetv2 by up to 0.13, all other rounding by 0.008.
+    """
+    stem: nn.Module | None = None
+    if isinstance(network, SAUNet):
+        stem = network.encoder[0][0]  # type: ignore[index]
+    elif isinstance(network, SA2Net):
+        stem = network.stem
+    assert stem is None or isinstance(stem, nn.Sequential)
+    return stem
+
+
+class Cast(nn.Module):
+    """x in another precision."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.to(self.dtype)
 
 
 def _fold(module: nn.Module, dtype: torch.dtype) -> None:

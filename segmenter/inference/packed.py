@@ -174,10 +174,10 @@ class GroupNormSiLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         pixels = pixels_of(x)[0]
         factor, shift = factor_and_shift(pixels, self.weight, self.bias, self.groups, self.eps)
-        for chunk in chunks(pixels):
-            y = chunk.float()  # itself where it is float32 already
+        for part in [pixels] if x.dtype == torch.float32 else chunks(pixels):
+            y = part.float()  # itself where it is float32 already
             torch.addcmul(shift, y, factor, out=y)
             F.silu(y, inplace=True)
-            if y is not chunk:
-                chunk.copy_(y)
+            if y is not part:
+                part.copy_(y)
         return pixels.view(1, *x.shape[2:], -1).permute(0, 3, 1, 2)
