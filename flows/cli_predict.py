@@ -27,7 +27,11 @@ def predict(
     model: MapsOf,
     images: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGE_OR_FOLDER...", help="Image files or folders of them."),
+        typer.Argument(
+            metavar="IMAGE_OR_FOLDER...",
+            help="Image files or folders of them.",
+            readable=False,  # one that may not be read is skipped as any other fault
+        ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the vessel maps.")],
     threshold: Annotated[

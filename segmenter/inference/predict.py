@@ -83,9 +83,12 @@ def predict_files(
             except (DataError, MemoryError, torch.OutOfMemoryError) as error:
                 rows.append({"file": str(file), "error": _why(file, error)})
             progress.update(number + 1, len(files), "image")
-    finally:
-        with _writing(out):
+    except BaseException:  # Ctrl-C as well: what is finished has its row
+        with contextlib.suppress(OSError):
             _write_summary(out / SUMMARY, rows)
+        raise
+    with _writing(out):
+        _write_summary(out / SUMMARY, rows)
     return rows
 
 
@@ -115,8 +118,8 @@ def _keep_apart(images: list[Path], files: list[Path], names: list[str], out: Pa
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out}: found a file, expected a folder for the maps; choose another -o")
     folder = out.resolve()
-    for path in images:
-        if path.is_dir() and path.resolve() == folder:
+    for path in images:  # a folder, even if it may not be looked into
+        if path.resolve() == folder:
             raise ConfigError(
                 f"{out}: found the folder of the images, expected another one for their maps, "
                 "or the next run would segment the maps; choose another -o"
@@ -139,8 +142,8 @@ def _writing(out: Path) -> Iterator[None]:
         if error.errno == errno.ENAMETOOLONG:  # this image's fault alone
             raise DataError(f"{out}: a name made of {error.filename} is too long") from error
         raise WorkspaceError(
-            f"{error.filename or out}: cannot be written ({error.strerror or error}); free some "
-            "space or choose another folder with -o; finished maps are kept"
+            f"{out}: cannot be written ({error.strerror or error}); free some space or choose "
+            "another folder with -o; finished maps are kept"
         ) from error
 
 

@@ -28,8 +28,12 @@ class Segmenter(nn.Module, ABC):
     def outputs(self, x: Tensor, every: bool = True) -> list[Tensor]:
         """Logits of all heads (deep supervision), each brought to [N, 1, H, W], finest first."""
         height, width = x.shape[-2:]
-        x = F.pad(x, (0, -width % self.multiple, 0, -height % self.multiple))
-        size = list(x.shape[-2:])
+        # Written as products of `multiple`, and not with -height % multiple: only so can an export
+        # with open sizes know that they divide (U-Net v2 cannot be exported otherwise).
+        # Of positive numbers: ONNX's integer division truncates towards zero.
+        step = self.multiple
+        size = [(side + step - 1) // step * step for side in (height, width)]
+        x = F.pad(x, (0, size[1] - width, 0, size[0] - height))
         return [_resized(head, size)[..., :height, :width] for head in self.heads(x, every)]
 
     def forward(self, x: Tensor) -> Tensor:
