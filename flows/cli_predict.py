@@ -52,7 +52,10 @@ def predict(
     ] = None,
     bits: Annotated[int, typer.Option(help="8 or 16, of the probability map.")] = 8,
     runtime: Annotated[
-        str, typer.Option(help="torch, onnx or openvino; auto: the fastest safe one.")
+        str,
+        typer.Option(
+            help="torch, fast, fast-bfloat16, onnx or openvino; auto: the fastest safe one."
+        ),
     ] = "auto",
     tile: Annotated[
         int,

@@ -21,7 +21,7 @@ from configs.errors import CheckpointError
 from data.checkpoints import load_strict, load_tensors, save_tensors
 from data.devices import pick_device
 from data.store import write_json
-from segmenter.inference.runtimes import Runtime, TorchRuntime, start, start_exported
+from segmenter.inference.runtimes import ON_CPU, Runtime, TorchRuntime, start, start_exported
 from segmenter.inference.tiles import Tiling, Watch, tiled
 from segmenter.networks import build
 
@@ -124,8 +124,7 @@ class Model:
             network = build(member.network, **member.options)
             load_strict(network, tensors, path / member.file)
             networks.append(network.eval())
-        on_cpu = runtime in ("onnx", "openvino")
-        device = device or (torch.device("cpu") if on_cpu else pick_device("auto"))
+        device = device or pick_device("cpu" if runtime in ON_CPU else "auto")
         started = None if runtime is None else start(runtime, networks, device)
         return cls(networks, threshold, device, started, tiling)
 

@@ -77,7 +77,7 @@ def test_a_bad_file_among_good_ones_ends_with_status_2(model, images, tmp_path):
     ("options", "fault"),
     [
         (["--bits", "12"], "--bits: found 12, expected 8 or 16"),
-        (["--runtime", "tf"], "runtime: found 'tf', expected one of auto, torch, onnx, openvino"),
+        (["--runtime", "tf"], "runtime: found 'tf', expected one of auto, torch, fast,"),
         (["--device", "tpu"], "--device: found tpu, expected auto, cpu or cuda"),
         (["--tile", "100"], "tile: found 100 pixels, expected at least"),
         (["--device", "cuda", "--runtime", "onnx"], "cuda"),

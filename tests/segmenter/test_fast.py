@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from configs.errors import ConfigError
 from data.devices import slow_bfloat16
-from segmenter.inference import packed
+from segmenter.inference import packed, runtimes
 from segmenter.inference.fast import Fast, FastUp, fast, halved, normalised
 from segmenter.inference.packed import BlockwiseGate, GroupNormSiLU, PackedConv, Scale
 from segmenter.networks import VARIANTS, build
@@ -203,3 +203,23 @@ def test_half_of_a_convolution_added_to_the_other(onednn: str) -> None:
     expected = F.relu(F.conv2d(x, weight, bias, padding=1))
     torch.testing.assert_close(whole(x), expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(second(b, add=first(a)), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_runtime_of_choice_on_a_cpu() -> None:
+    networks = [network_of("sa-unet"), network_of("unet-18")]
+    x = torch.rand(1, 3, 37, 53)
+    plain, auto = (runtimes.start(name, networks, CPU) for name in ("torch", "auto"))
+    assert (plain.name, auto.name, auto.multiple) == ("torch", "fast", 8)
+    torch.testing.assert_close(auto(x), plain(x), rtol=0, atol=1e-5)
+    assert runtimes.fastest(torch.device("cuda")) == "torch"
+    with pytest.raises(ConfigError, match="found cuda for the runtime fast,"):
+        runtimes.start("fast", networks, torch.device("cuda"))
+
+
+@needs_bfloat16
+def test_bfloat16_by_name() -> None:
+    networks = [network_of("sa-unet")]
+    x = torch.rand(1, 3, 37, 53)
+    found = runtimes.start("fast-bfloat16", networks, CPU)
+    assert found.name == "fast-bfloat16"
+    assert 0 < (found(x) - runtimes.start("torch", networks, CPU)(x)).abs().max() < 0.02
