@@ -67,6 +67,9 @@ def evaluate(
         typer.Argument(help="Datasets by name (drive, chase-db1, …) or folder (images/, masks/)."),
     ],
     split: SplitOption = Split.test,
+    flips: Annotated[
+        bool, typer.Option("--flips", help="Average over each image and its three mirror images.")
+    ] = False,
     json_: JsonOption = False,
 ) -> None:
     """Score a model on the test images of known datasets, or on all images of a folder."""
@@ -74,7 +77,7 @@ def evaluate(
     from flows.results import REGIONS, detail_rows, score_rows, scored
     from flows.runs import model_folder
 
-    found = evaluate_on(model_folder(model), dataset, new_display(), split.value)
+    found = evaluate_on(model_folder(model), dataset, new_display(), split.value, flips)
     if json_:
         print_json(found)
         return

@@ -19,10 +19,11 @@ from flows.scoring import splits_of
 
 
 def evaluate_on(
-    model: Path, datasets: list[str], display: Display, split: str = "test"
+    model: Path, datasets: list[str], display: Display, split: str = "test", flips: bool = False
 ) -> dict[str, dict[str, Any]]:
     """Dataset → metrics: of the test images of a known dataset, of every image with split `all`,
-    and of every image of a folder in any case."""
+    and of every image of a folder in any case. flips: as `EvaluateSettings`, at the model's own
+    threshold."""
     from segmenter.evaluate import evaluate
     from segmenter.models import read_members
 
@@ -35,7 +36,7 @@ def evaluate_on(
             scores.mkdir()
             _write_images(name, split, images, display)
             inputs = {"test": Artifact(images, {}), "model": Artifact(model, {})}
-            evaluate(EvaluateSettings(), inputs, scores, progress)
+            evaluate(EvaluateSettings(flips=flips), inputs, scores, progress)
             found[name] = json.loads((scores / METRICS).read_text()) | {"split": split}
         display.close()
     return found

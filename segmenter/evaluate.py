@@ -41,7 +41,7 @@ NO_REFERENCE = (
 
 def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """Stage `segmenter.evaluate`. inputs: `test` and `validation` (image sets; the latter only
-    with settings.flips), all others models by name.
+    with settings.flips, and without it the models' own thresholds hold), all others models by name.
 
     Writes metrics.json (for every model and further observer, in the FOV and on the whole image:
     pooled, and means over images, with 95 % intervals; under `against`, every model by what the
@@ -55,7 +55,7 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
     curves: dict[str, Any] = {}
     for number, name in enumerate(names):
         model = Model.load(inputs[name].path)
-        if settings.flips:
+        if settings.flips and VALIDATION in inputs:
             model.threshold = _threshold_with_flips(model, inputs[VALIDATION].path)
         probs = []
         for done, image in enumerate(images, start=1):

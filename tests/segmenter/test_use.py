@@ -172,6 +172,17 @@ def test_flips_average_mirror_images_and_choose_their_own_threshold(
     )
     assert threshold == chosen
 
+    foreign = tmp_path / "foreign"  # images of another set, without validation images
+    foreign.mkdir()
+    del inputs["validation"]
+    evaluate(
+        EvaluateSettings(flips=True), inputs | {"a": artifact(room / "a")}, foreign, Progress()
+    )
+    scores = json.loads((foreign / "metrics.json").read_text())["models"]["a"]
+    assert scores["threshold"] == model.threshold
+    mirrored = json.loads((tmp_path / "metrics.json").read_text())["models"]["a"]
+    assert scores["fov"]["pooled"]["auc"] == mirrored["fov"]["pooled"]["auc"]
+
 
 def test_a_test_set_without_masks_is_said_plainly(room: Path, tmp_path: Path) -> None:
     bare = phantom_set(tmp_path / "bare", {"test": 2}, masks=False)
