@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 PR_SET_PDEATHSIG = 1
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3
 
 
 def die_with_parent(number: signal.Signals) -> None:
@@ -30,3 +31,20 @@ def stop_group(process: subprocess.Popen[str], grace: float) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def keep_freed_memory() -> bool:
+    """glibc: this process keeps memory that it frees, for its next large temporary. True if so.
+
+    By default it goes back to the system and is paged in anew, zeroed: 30,000 page faults, a
+    quarter of the time, for a SA-UNet and an image of 592². Stages get the same by
+    `children.ENVIRONMENT`. A user's own MALLOC_… settings come first.
+    """
+    if any(name.startswith("MALLOC_") for name in os.environ):
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # no glibc
+        return False
+    values = {M_MMAP_THRESHOLD: 2**30, M_TRIM_THRESHOLD: 2**31 - 1, M_TOP_PAD: 2**26}
+    return all(mallopt(parameter, value) == 1 for parameter, value in values.items())

@@ -8,6 +8,7 @@ result leaves the cache. Where PyTorch is built without oneDNN, separate passes 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -19,11 +20,11 @@ BLOCK = 4
 """Side of the blocks of pixels that a one-channel convolution is computed by."""
 PASSES: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
-    "relu": torch.relu,
-    "swish": F.silu,
-    "sigmoid": torch.sigmoid,
+    "relu": torch.relu_,
+    "swish": partial(F.silu, inplace=True),
+    "sigmoid": torch.sigmoid_,
 }
-"""What can be applied to a convolution's result, by oneDNN's names."""
+"""What can be applied to a convolution's result, in place; by oneDNN's names."""
 
 
 def has_onednn() -> bool:
@@ -79,7 +80,7 @@ class PackedConv(nn.Module):
         """activation(conv(x) + add); `add` is overwritten."""
         if not self.onednn:
             y = F.conv2d(x, self.packed, self.packed_bias, padding=self.padding)
-            return PASSES[self.activation](y if add is None else y + add)
+            return PASSES[self.activation](y if add is None else y.add_(add))
         weight = (self.packed, self.packed_bias, self.padding, [1, 1], [1, 1], 1)
         if add is None:
             y = torch.ops.mkldnn._convolution_pointwise(x, *weight, self.activation, [], "")

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from configs.errors import CheckpointError, ConfigError
+from data.processes import keep_freed_memory
 from segmenter.inference.fast import fast
 from segmenter.networks.base import Segmenter
 
@@ -127,9 +128,13 @@ class TorchRuntime:
 
 
 class FastRuntime(TorchRuntime):
-    """PyTorch with copies of the networks, made fast on a CPU as they are now."""
+    """PyTorch with copies of the networks, made fast on a CPU as they are now.
+
+    From here on the process keeps memory that it frees.
+    """
 
     def __init__(self, networks: Sequence[nn.Module], dtype: torch.dtype) -> None:
+        keep_freed_memory()
         quick = []
         for network in networks:
             assert isinstance(network, Segmenter)
