@@ -70,14 +70,31 @@ def evaluate(
     flips: Annotated[
         bool, typer.Option("--flips", help="Average over each image and its three mirror images.")
     ] = False,
+    fov_width: Annotated[
+        int | None,
+        typer.Option(
+            min=32,
+            max=8192,
+            metavar="PIXELS",
+            help="Resize images for the network until their field of view is that many pixels "
+            "wide: 540 for a model of DRIVE on sets of another magnification.",
+        ),
+    ] = None,
+    runtime: Annotated[
+        str, typer.Option(help="torch, fast or fast-bfloat16; auto: the fastest safe one.")
+    ] = "auto",
     json_: JsonOption = False,
 ) -> None:
     """Score a model on the test images of known datasets, or on all images of a folder."""
+    from configs.load import validate
+    from configs.settings import EvaluateSettings
     from flows.evaluation import evaluate_on
     from flows.results import REGIONS, detail_rows, score_rows, scored
     from flows.runs import model_folder
 
-    found = evaluate_on(model_folder(model), dataset, new_display(), split.value, flips)
+    given = {"flips": flips, "fov_width": fov_width, "runtime": runtime}
+    settings = validate(EvaluateSettings, given, "segmenter evaluate")
+    found = evaluate_on(model_folder(model), dataset, new_display(), split.value, settings)
     if json_:
         print_json(found)
         return

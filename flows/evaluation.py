@@ -19,11 +19,11 @@ from flows.scoring import splits_of
 
 
 def evaluate_on(
-    model: Path, datasets: list[str], display: Display, split: str = "test", flips: bool = False
+    model: Path, datasets: list[str], display: Display, split: str, settings: EvaluateSettings
 ) -> dict[str, dict[str, Any]]:
     """Dataset → metrics: of the test images of a known dataset, of every image with split `all`,
-    and of every image of a folder in any case. flips: as `EvaluateSettings`, at the model's own
-    threshold."""
+    and of every image of a folder in any case. With flips, too,
+    the model's own threshold holds."""
     from segmenter.evaluate import evaluate
     from segmenter.models import read_members
 
@@ -36,7 +36,7 @@ def evaluate_on(
             scores.mkdir()
             _write_images(name, split, images, display)
             inputs = {"test": Artifact(images, {}), "model": Artifact(model, {})}
-            evaluate(EvaluateSettings(flips=flips), inputs, scores, progress)
+            evaluate(settings, inputs, scores, progress)
             found[name] = json.loads((scores / METRICS).read_text()) | {"split": split}
         display.close()
     return found

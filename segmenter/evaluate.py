@@ -17,6 +17,7 @@ from data.progress import Interrupted, Progress
 from data.store import METRICS as METRICS_FILE
 from data.store import Inputs, write_atomic, write_json
 from segmenter.inference.predict import as_png
+from segmenter.inference.scale import predict_at, scale_for
 from segmenter.metrics import (
     METRICS,
     REGIONS,
@@ -54,14 +55,15 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
     sheet = Sheet(images, settings) if scored else None
     curves: dict[str, Any] = {}
     for number, name in enumerate(names):
-        model = Model.load(inputs[name].path)
+        model = Model.load(inputs[name].path, runtime=settings.runtime)
         if settings.flips and VALIDATION in inputs:
-            model.threshold = _threshold_with_flips(model, inputs[VALIDATION].path)
+            model.threshold = _threshold_with_flips(model, inputs[VALIDATION].path, settings)
         probs = []
         for done, image in enumerate(images, start=1):
             if progress.stop_requested:
                 raise Interrupted
-            probs.append(model.predict(image.image, settings.flips))
+            scale = scale_for(image.fov, settings.fov_width)
+            probs.append(predict_at(model, image.image, scale, settings.flips))
             _pictures(out, name, image, probs[-1], model.threshold)
             progress.update(number * len(images) + done, len(names) * len(images), "image")
         if sheet is not None:
@@ -136,10 +138,12 @@ class Sheet:
         ]
 
 
-def _threshold_with_flips(model: Model, folder: Path) -> float:
+def _threshold_with_flips(model: Model, folder: Path, settings: EvaluateSettings) -> float:
     """The threshold with the highest pooled F1 on the validation images, predicted with flips."""
     images = [load_image(folder, record) for record in read_index(folder, "validation")]
-    probs = [model.predict(image.image, flips=True) for image in images]
+    probs = [
+        predict_at(model, i.image, scale_for(i.fov, settings.fov_width), flips=True) for i in images
+    ]
     return best_threshold(probs, [reference_mask(i) for i in images], [i.fov for i in images])[0]
 
 

@@ -32,7 +32,7 @@ def scale_for(fov: NDArray[np.bool_], wanted: int | None) -> float:
 
 
 def predict_at(
-    model: Model, image: NDArray[np.uint8], scale: float, flips: bool, watch: Watch
+    model: Model, image: NDArray[np.uint8], scale: float, flips: bool, watch: Watch | None = None
 ) -> NDArray[np.float32]:
     """Vessel probability [H, W] of [H, W, 3], which the network sees `scale` times as large."""
     if scale == 1:

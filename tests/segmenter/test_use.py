@@ -17,7 +17,8 @@ from data.imageset import load_image, read_index
 from data.progress import Progress
 from segmenter.ensemble import ensemble
 from segmenter.evaluate import evaluate
-from segmenter.inference.predict import predict_files
+from segmenter.inference.predict import as_png, predict_files
+from segmenter.inference.scale import predict_at, scale_for
 from segmenter.metrics import METRICS, best_threshold, mean_interval, score
 from segmenter.models import Model
 from segmenter.pseudo import expected_dice, label, why_rejected
@@ -182,6 +183,30 @@ def test_flips_average_mirror_images_and_choose_their_own_threshold(
     assert scores["threshold"] == model.threshold
     mirrored = json.loads((tmp_path / "metrics.json").read_text())["models"]["a"]
     assert scores["fov"]["pooled"]["auc"] == mirrored["fov"]["pooled"]["auc"]
+
+
+def test_evaluation_at_another_magnification_and_by_the_fast_runtime(
+    room: Path, tmp_path: Path
+) -> None:
+    inputs = {"test": artifact(room / "set"), "a": artifact(room / "a")}
+    found = {}
+    for name, settings in (
+        ("plain", EvaluateSettings()),
+        ("fast", EvaluateSettings(runtime="fast")),
+        ("twice", EvaluateSettings(fov_width=110)),
+    ):
+        (out := tmp_path / name).mkdir()
+        evaluate(settings, inputs, out, Progress())
+        found[name] = json.loads((out / "metrics.json").read_text())["models"]["a"]
+    plain, fast, twice = (found[name]["fov"]["pooled"] for name in ("plain", "fast", "twice"))
+    assert fast["auc"] == pytest.approx(plain["auc"], abs=1e-4)
+    assert twice["auc"] != plain["auc"]
+    first = read_index(room / "set", "test")[0]
+    image = load_image(room / "set", first)
+    model = Model.load(room / "a")
+    by_hand = predict_at(model, image.image, scale_for(image.fov, 110), flips=False)
+    with Image.open(tmp_path / "twice" / "prob" / "a" / f"{first.id}.png") as written:
+        np.testing.assert_array_equal(np.asarray(written), as_png(by_hand))
 
 
 def test_a_test_set_without_masks_is_said_plainly(room: Path, tmp_path: Path) -> None:
