@@ -41,7 +41,7 @@ def plan(given: argparse.Namespace) -> Iterator[Case]:
     """Yield the tables that were asked for, the scores last."""
     wanted = PARTS if given.only is None else (given.only,)
     common = {"device": given.device, "seconds": 0.0 if given.quick else given.seconds}
-    size, crop, batch = (40, 64, 2) if given.quick else (592, 224, 8)
+    size, crop, batch, side = (40, 64, 2, 96) if given.quick else (592, 224, 8, 584)
     if "inference" in wanted:
         for network in LIGHT + (HEAVY if given.heavy else ()):
             spec = {"network": network, "size": size, "exported": not given.quick} | common
@@ -53,7 +53,7 @@ def plan(given: argparse.Namespace) -> Iterator[Case]:
             yield Case(f"Inference, {network}, one image of {size}²", "inference", spec)
     if "training" in wanted:
         for network in LIGHT:
-            spec = {"network": network, "crop": crop, "batch": batch} | common
+            spec = {"network": network, "crop": crop, "batch": batch, "side": side} | common
             title = f"Training step, {network}, {batch} crops of {crop}²"
             yield Case(title, "training", spec)
     for folder in given.model:

@@ -186,12 +186,12 @@ def serve_fast(network: str, size: int, model: str | None) -> None:
     serve(runs_of(ours(network_of(network, model)), photograph(size)))
 
 
-def training(network: str, device: str, seconds: float, crop: int, batch: int) -> Rows:
+def training(network: str, device: str, seconds: float, crop: int, batch: int, side: int) -> Rows:
     """A training step in the plain loop and in ours, which has the environment of stages."""
-    spec = {"network": network, "device": device, "crop": crop, "batch": batch}
+    spec = {"network": network, "device": device, "crop": crop, "batch": batch, "side": side}
     threads = torch.get_num_threads()
     worker = Worker(MODULE, spec | {"case": "steps", "threads": threads}, ENVIRONMENT)
-    images, targets, _ = (x.to(device) for x in crops(crop, batch).batch_at(0))
+    images, targets, _ = (x.to(device) for x in crops(crop, batch, side).batch_at(0))
     plain = PlainUNet(PLAIN[network]).to(device)
     ways = {f"{YARDSTICK}, max-pool DropBlock": _step(plain, images, targets, low=False)}
     rows = take_turns(ways | worker.ways(), seconds)
@@ -199,10 +199,10 @@ def training(network: str, device: str, seconds: float, crop: int, batch: int) -
     return rows
 
 
-def serve_steps(network: str, device: str, crop: int, batch: int) -> None:
+def serve_steps(network: str, device: str, crop: int, batch: int, side: int) -> None:
     """Be the worker of `training`: our step, and the loading of a batch."""
     on = torch.device(device)
-    source = crops(crop, batch)
+    source = crops(crop, batch, side)
     images, targets, _ = (x.to(on) for x in source.batch_at(0))
     low = not slow_bfloat16(on)
     images = images.contiguous(memory_format=torch.channels_last)
@@ -235,9 +235,9 @@ def _step(network: nn.Module, images: Tensor, targets: Tensor, low: bool) -> Run
     return step
 
 
-def crops(crop: int, batch: int) -> CropSource:
-    """Of phantoms of DRIVE's size, with the default augmentation."""
-    eyes = [make_phantom(seed, 584) for seed in range(2)]
+def crops(crop: int, batch: int, side: int) -> CropSource:
+    """Of phantoms with that side, with the default augmentation."""
+    eyes = [make_phantom(seed, side) for seed in range(2)]
     loaded = [
         LoadedImage(str(i), eye.image, eye.mask.astype(np.float32), eye.fov, {})
         for i, eye in enumerate(eyes)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ class Worker:
         return line
 
     def ways(self) -> dict[str, Run]:
-        return {name: (lambda name=name: self._run(name)) for name in self.names}
+        return {name: partial(self._run, name) for name in self.names}
 
     def _run(self, name: str) -> float:
         assert self.process.stdin is not None
