@@ -37,7 +37,8 @@ def evaluate_on(
             _write_images(name, split, images, display)
             inputs = {"test": Artifact(images, {}), "model": Artifact(model, {})}
             evaluate(settings, inputs, scores, progress)
-            found[name] = json.loads((scores / METRICS).read_text()) | {"split": split}
+            how = {"split": split, "flips": settings.flips, "fov_width": settings.fov_width}
+            found[name] = json.loads((scores / METRICS).read_text()) | how
         display.close()
     return found
 

@@ -186,7 +186,12 @@ def _scores(paths: list[Path], threshold: float) -> dict[str, Any]:
                         f"{path}: {dataset} was scored at threshold {scores['threshold']}, the "
                         f"model has {threshold}; these are the scores of another model"
                     )
-                facts = {"images": metrics["images"], "split": metrics["split"]}
+                facts = {
+                    "images": metrics["images"],
+                    "split": metrics["split"],
+                    "flips": metrics.get("flips", False),
+                    "fov_width": metrics.get("fov_width"),
+                }
                 found[dataset] = facts | regions
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error

@@ -72,7 +72,8 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: dict[str, tor
     scores = {"model": {"threshold": 0.4, "fov": region, "whole": region}}
     scored = {"images": 20, "split": "test", "models": scores}
     write_json(tmp_path / "scores.json", {"drive": scored})
-    write_json(tmp_path / "chase.json", {"chase-db1": scored | {"images": 28, "split": "all"}})
+    seen = {"images": 28, "split": "all", "flips": True, "fov_width": 540}
+    write_json(tmp_path / "chase.json", {"chase-db1": scored | seen})
     return tmp_path
 
 
@@ -98,9 +99,9 @@ def test_a_published_model_is_known_by_its_name(room: Path) -> None:
         "| validation images | 1: 37 |",
         "| seed | 7 |",
         "| training | 1000 steps, 1.5 minutes on CPU, 2 threads; weights of step 900 |",
-        "| drive (test) | 20 | 0.8316 | 0.7500 | 0.7500 |",
+        "| drive (test) | 20 | once | 0.8316 | 0.7500 | 0.7500 |",
         "| – | 0.8311 [0.8200, 0.8400] |",
-        "| chase-db1 (all) | 28 |",
+        "| chase-db1 (all) | 28 | in four mirrors, FOV 540 px wide |",
         "| scales | [1.0] |",
         "| augment.flip | True |",
         "was 0.8123: no measure of quality",
