@@ -51,7 +51,7 @@ def convolve(
     groups: int = 1,
     transposed: bool = False,
 ) -> Tensor:
-    """`generator.networks.convolution.convolve` with PyTorch's own derivatives, the bias a pass apart."""
+    """`convolution.convolve` with PyTorch's own derivatives, the bias a pass apart."""
     function = F.conv_transpose2d if transposed else F.conv2d
     y = function(x, weight, stride=stride, padding=padding, groups=groups)
     return y if bias is None else y + bias[:, None, None]
@@ -66,7 +66,7 @@ def upfirdn2d(
     flip_filter: bool = False,
     gain: float = 1.0,
 ) -> Tensor:
-    """`generator.networks.fir.upfirdn2d` by its definition: zeros, padding, filter, then decimation."""
+    """`fir.upfirdn2d` by its definition: zeros, padding, filter, then decimation."""
     f = torch.ones(1, 1) if f is None else f
     ux, uy = (up, up) if isinstance(up, int) else up
     dx, dy = (down, down) if isinstance(down, int) else down
@@ -118,7 +118,7 @@ def modulated_conv2d(
 
 
 def upsample_image(x: Tensor) -> Tensor:
-    """`generator.networks.fir.upsample_binomial` as a filter."""
+    """`fir.upsample_binomial` as a filter."""
     return upsample2d(x, setup_filter([1, 3, 3, 1]).to(x.device))
 
 
