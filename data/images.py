@@ -10,7 +10,7 @@ from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from configs.errors import DataError
 
@@ -73,7 +73,7 @@ def _read(path: Path, mode: str) -> NDArray[np.uint8]:
     except Exception as error:  # on damaged files Pillow's decoders raise almost any exception
         size = path.stat().st_size
         raise DataError(
-            f"{path}: cannot be read ({error}); found {size} bytes, expected a whole image file; "
+            f"{path}: cannot be read ({why(error)}); found {size} bytes, expected a whole image file; "
             "it is truncated or not an image: copy or download it again"
         ) from error
 
@@ -95,3 +95,10 @@ def _eight_bit(picture: Image.Image, path: Path) -> Image.Image:
     if values.max(initial=0) > 255:
         values = values * 255 // 65535
     return Image.fromarray(values.clip(0, 255).astype(np.uint8))
+
+
+def why(error: Exception) -> str:
+    """What a decoder's error says, in one line and without the stream's address."""
+    if isinstance(error, UnidentifiedImageError):
+        return "no known image format"
+    return " ".join(str(error).split()) or type(error).__name__

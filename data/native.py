@@ -18,7 +18,7 @@ from PIL import Image
 
 from configs.errors import DataError
 from data.channels import Pixels, straight
-from data.images import open_file
+from data.images import open_file, why
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ORIENTATION = 0x0112
@@ -64,9 +64,8 @@ def read_native(path: Path, upright: bool = True) -> Native:
         raise DataError(f"{path}: you may not read this file; change its permissions") from None
     except Exception as error:  # on damaged files decoders raise almost any exception
         size = path.stat().st_size
-        text = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
-            f"{path}: cannot be read ({text}); found {size} bytes, expected a whole image file; "
+            f"{path}: cannot be read ({why(error)}); found {size} bytes, expected a whole image file; "
             "it is truncated or not an image: copy or download it again"
         ) from error
     return found
