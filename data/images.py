@@ -71,11 +71,7 @@ def _read(path: Path, mode: str) -> NDArray[np.uint8]:
     except DataError:
         raise
     except Exception as error:  # on damaged files Pillow's decoders raise almost any exception
-        size = path.stat().st_size
-        raise DataError(
-            f"{path}: cannot be read ({why(error)}); found {size} bytes, expected a whole image file; "
-            "it is truncated or not an image: copy or download it again"
-        ) from error
+        raise unreadable(path, error) from error
 
 
 def open_file(path: Path) -> IO[bytes]:
@@ -97,8 +93,12 @@ def _eight_bit(picture: Image.Image, path: Path) -> Image.Image:
     return Image.fromarray(values.clip(0, 255).astype(np.uint8))
 
 
-def why(error: Exception) -> str:
-    """What a decoder's error says, in one line and without the stream's address."""
-    if isinstance(error, UnidentifiedImageError):
-        return "no known image format"
-    return " ".join(str(error).split()) or type(error).__name__
+def unreadable(path: Path, error: Exception) -> DataError:
+    """The message about a file that a decoder gave up on."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):  # its own text has the stream's address
+        text = "no known image format"
+    return DataError(
+        f"{path}: cannot be read ({text}); found {path.stat().st_size} bytes, expected a whole "
+        "image file; it is truncated or not an image: copy or download it again"
+    )

@@ -18,7 +18,7 @@ from PIL import Image
 
 from configs.errors import DataError
 from data.channels import Pixels, straight
-from data.images import open_file, why
+from data.images import open_file, unreadable
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ORIENTATION = 0x0112
@@ -63,11 +63,7 @@ def read_native(path: Path, upright: bool = True) -> Native:
     except PermissionError:
         raise DataError(f"{path}: you may not read this file; change its permissions") from None
     except Exception as error:  # on damaged files decoders raise almost any exception
-        size = path.stat().st_size
-        raise DataError(
-            f"{path}: cannot be read ({why(error)}); found {size} bytes, expected a whole image file; "
-            "it is truncated or not an image: copy or download it again"
-        ) from error
+        raise unreadable(path, error) from error
     return found
 
 
