@@ -8,7 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from flows.cli_exchange import ForceOption
-from flows.verbs import JsonOption, new_display, print_json, print_table, verb
+from flows.verbs import (
+    FlipsOption,
+    FovWidthOption,
+    JsonOption,
+    new_display,
+    print_json,
+    print_table,
+    verb,
+)
 
 STOPPING = "stopping: the current image is left out …"
 
@@ -38,18 +46,8 @@ def predict(
         float | None,
         typer.Option(min=0, max=1, help="Vessel from this probability on.  [default: the model's]"),
     ] = None,
-    flips: Annotated[
-        bool, typer.Option("--flips", help="Average over the image and its three mirror images.")
-    ] = False,
-    fov_width: Annotated[
-        int | None,
-        typer.Option(
-            min=32,
-            max=8192,
-            help="Resize images for the network until their field of view is that many pixels "
-            "wide, and the maps back; 540 on DRIVE.  [default: no resizing]",
-        ),
-    ] = None,
+    flips: FlipsOption = False,
+    fov_width: FovWidthOption = None,
     bits: Annotated[int, typer.Option(help="8 or 16, of the probability map.")] = 8,
     runtime: Annotated[
         str,

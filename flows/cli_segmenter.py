@@ -12,6 +12,8 @@ from flows.cli_predict import export, predict
 from flows.cli_score import Split, SplitOption, check_table, score
 from flows.verbs import (
     ConfigArgument,
+    FlipsOption,
+    FovWidthOption,
     JsonOption,
     SetOption,
     WorkspaceOption,
@@ -67,19 +69,8 @@ def evaluate(
         typer.Argument(help="Datasets by name (drive, chase-db1, …) or folder (images/, masks/)."),
     ],
     split: SplitOption = Split.test,
-    flips: Annotated[
-        bool, typer.Option("--flips", help="Average over each image and its three mirror images.")
-    ] = False,
-    fov_width: Annotated[
-        int | None,
-        typer.Option(
-            min=32,
-            max=8192,
-            metavar="PIXELS",
-            help="Resize images for the network until their field of view is that many pixels "
-            "wide: 540 for a model of DRIVE on sets of another magnification.",
-        ),
-    ] = None,
+    flips: FlipsOption = False,
+    fov_width: FovWidthOption = None,
     runtime: Annotated[
         str, typer.Option(help="torch, fast or fast-bfloat16; auto: the fastest safe one.")
     ] = "auto",

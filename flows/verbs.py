@@ -35,6 +35,19 @@ WorkspaceOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+FlipsOption = Annotated[
+    bool, typer.Option("--flips", help="Average over the image and its three mirror images.")
+]
+FovWidthOption = Annotated[
+    int | None,
+    typer.Option(
+        min=32,
+        max=8192,
+        metavar="PIXELS",
+        help="Resize images for the network until their field of view is that many pixels wide, "
+        "and the maps back; 540 for a model of DRIVE.  [default: no resizing]",
+    ),
+]
 
 
 def verb(function: F) -> F:

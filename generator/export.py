@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +12,7 @@ from torch import Tensor, nn
 
 from configs.errors import CheckpointError, ConfigError
 from data.checkpoints import save_tensors
+from data.exporting import quiet_exporter
 from data.store import explained, replacing
 from generator.models import load_generator, read_description
 from generator.networks import Generator
@@ -100,7 +97,7 @@ def export_onnx(folder: Path, out: Path, psi: float | None = None) -> dict[str, 
     pictures = Pictures(generator, psi).eval()
     inputs = example(generator, psi, count=2)
     batch = torch.export.Dim("batch")
-    with _quiet(), torch.no_grad():
+    with quiet_exporter(), torch.no_grad():
         program = torch.onnx.export(
             pictures,
             kwargs=inputs,
@@ -162,19 +159,3 @@ def _facts(description: dict[str, Any], psi: float | None) -> dict[str, str]:
         "psi": "an input" if psi is None else f"{psi:g}",
         "provenance": json.dumps(provenance),
     }
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back what the exporter says about packages that it could use but does not need."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

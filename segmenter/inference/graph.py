@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 
 from configs.errors import CheckpointError
+from data.exporting import quiet_exporter
 from segmenter.inference.runtimes import (
     INPUT,
     OUTPUT,
@@ -39,7 +37,7 @@ def to_onnx(module: MeanProbability, facts: Mapping[str, str]) -> bytes:
         required(package, "onnx")
     module = module.eval()
     free = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
-    with _quiet(), torch.no_grad():
+    with quiet_exporter(), torch.no_grad():
         program = torch.onnx.export(
             module,
             (_images(*SIZES[0]),),
@@ -98,19 +96,3 @@ def _name_sides(graph: object) -> None:
         sides = value.type.tensor_type.shape.dim
         for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
             sides[axis].dim_param = name
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back what the exporter says about packages that it could use but does not need."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
