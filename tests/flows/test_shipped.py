@@ -247,7 +247,6 @@ def test_publishing_again_needs_force(room: Path) -> None:
     assert command("publish", train(room), "tiny", *options, "--force").exit_code == 0
 
 
-@pytest.mark.skip(reason="their training goes on: delete this line together with adding them")
 def test_the_promised_models_come_with_the_package() -> None:
     assert {"sa-unet-drive", "sa-unet-v2-drive"} <= set(pretrained.names())
 
