@@ -28,12 +28,10 @@ from segmenter.training.sources import Source, source_of
 from segmenter.training.state import FitState, network_options, new_state, resume, save
 from segmenter.training.validation import (
     chosen_threshold,
-    reference_mask,
     settle_statistics,
     validate,
 )
 
-__all__ = ["learning_rate", "reference_mask", "train"]
 LOG_EVERY = 10
 
 

@@ -107,7 +107,7 @@ def resume(state: FitState, out: Path, progress: Progress) -> None:
             state.average.load_state_dict(_part(tensors, "average"))
         unpack_optimizer(state.optimizer, tensors, "optimizer")
         state.best, state.best_weights = extra["best"], _part(tensors, "best")
-        state.standstill = Standstill(**extra.get("standstill", {}))
+        state.standstill = Standstill(**extra["standstill"])
         progress.message(f"resumed at step {state.step}")
     cut_log(out, state.step)
 

@@ -24,8 +24,8 @@ from data.log import read_log
 from data.progress import Interrupted, Progress
 from segmenter.metrics import best_threshold
 from segmenter.models import Model
-from segmenter.training.fit import learning_rate, train
-from segmenter.training.schedule import Standstill
+from segmenter.training.fit import train
+from segmenter.training.schedule import Standstill, learning_rate
 from segmenter.training.sources import source_of
 
 

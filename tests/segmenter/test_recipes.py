@@ -17,8 +17,8 @@ from data.log import read_log
 from data.progress import Progress
 from segmenter.networks import NETWORKS
 from segmenter.networks.sa2_net import SA2Net
-from segmenter.training.fit import learning_rate, train
-from segmenter.training.schedule import Standstill
+from segmenter.training.fit import train
+from segmenter.training.schedule import Standstill, learning_rate
 from segmenter.training.sources import source_of
 
 PUBLISHED = ("sa-unet", "sa-unet-v2", "sa2-net", "unet-v2")
