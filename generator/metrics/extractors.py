@@ -9,6 +9,7 @@ grey is repeated, of two channels the first is, and of more than three the first
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -29,7 +30,7 @@ TRIAL = 64
 """Side in pixels of the black image with which a TorchScript file is tried."""
 
 
-class Extractor(nn.Module):
+class Extractor(nn.Module, ABC):
     """uint8 `[N, C, H, W]` to float32 `[N, num_features]`.
 
     identity: names weights and arithmetic; equal identities give equal features.
@@ -44,9 +45,9 @@ class Extractor(nn.Module):
         with torch.no_grad():
             return self.features(three_channels(images))
 
+    @abstractmethod
     def features(self, images: Tensor) -> Tensor:
         """Map uint8 `[N, 3, H, W]` to `[N, num_features]`."""
-        raise NotImplementedError
 
 
 class RandomFeatures(Extractor):
