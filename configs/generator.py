@@ -264,6 +264,9 @@ class ScoreSettings(Settings):
     closest: int = Field(
         16, ge=0, le=1000, description="samples shown with their nearest training image"
     )
+    critic: bool = Field(
+        False, description="the discriminator's score of every sample, into samples.csv"
+    )
     seed: int = Field(0, ge=0, description="of crops and resampling")
     device: Device = operational("auto", description="auto: CUDA when there is one")
 
@@ -281,4 +284,4 @@ class ScoreSettings(Settings):
     @property
     def needs_generator(self) -> bool:
         """Whether the generator itself is drawn from, not only its samples looked at."""
-        return self.published_draws > 0 or self.path_length_pairs > 0
+        return self.published_draws > 0 or self.path_length_pairs > 0 or self.critic

@@ -43,6 +43,14 @@ class AugmentSettings(Settings):
     gamma: float = Field(0.2, ge=0, lt=1, description="gamma exponent, uniform in 1 ± this")
     noise: float = Field(0.02, ge=0, le=1, description="largest sd of added Gaussian noise")
 
+    @classmethod
+    def off(cls) -> AugmentSettings:
+        """No change at all: crops as they are."""
+        nothing = dict.fromkeys(
+            ("warp_share", "rotate_deg", "scale", "brightness", "contrast", "saturation"), 0.0
+        )
+        return cls(flip=False, gamma=0.0, noise=0.0, **nothing)
+
 
 class FitSettings(Settings):
     """One training of a segmenter: teacher, pretraining and fine-tuning are the same loop."""
@@ -111,6 +119,18 @@ class FitSettings(Settings):
     warmup: int = Field(50, ge=0, description="steps of linear warm-up")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the weight average; 0: none")
     soft_labels: bool = Field(True, description="train on probabilities where the set has them")
+    label_weights: bool = Field(
+        True, description="weight pixels of the loss where the set has maps of confidence"
+    )
+    synthetic_share: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="crops, with a second, synthetic set of images: its share of every batch",
+    )
+    synthetic_augment: AugmentSettings | None = Field(
+        None, description="crops: augmentation of the second set; default: as `augment`"
+    )
     validate_every: int = Field(250, ge=1, description="steps between validations")
     keep: Literal["best", "last"] = Field(
         "best", description="weights of the highest validation F1, or the last"
@@ -157,10 +177,19 @@ class FitSettings(Settings):
 
 
 class PseudoLabelSettings(Settings):
-    """Labels for synthetic images by the teacher, and which images are good enough."""
+    """Labels for synthetic images by the teacher, and which images are good enough.
+
+    Filters that are off reject nothing. A share (`worst_…`) is of the images that the filters
+    before it left, in the order of the fields.
+    """
 
     threshold: float | None = Field(
         None, gt=0, lt=1, description="hard-mask threshold; default: the teacher's own"
+    )
+    pixel_weights: Literal["none", "certainty", "agreement"] = Field(
+        "none",
+        description="maps of confidence for the loss; certainty: 1 − entropy of the teacher's "
+        "probability in bits; agreement: 1 − 2·sd over `disagreement`",
     )
     min_confidence: float = Field(
         0.6,
@@ -170,6 +199,34 @@ class PseudoLabelSettings(Settings):
     )
     min_vessel_share: float = Field(0.01, ge=0, le=1, description="reject below (share of the FOV)")
     max_vessel_share: float = Field(0.45, ge=0, le=1, description="reject above (share of the FOV)")
+    real_range: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="reject vessel maps whose density, mean calibre or number of components lies "
+        "outside this central share of equally large windows of the real ones, such as 0.98",
+    )
+    reject_copies: bool = Field(
+        False, description="reject images nearer to a training image than `score` calls suspicious"
+    )
+    max_overlap: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="reject vessel maps with a higher Dice score, at the best shift, mirror and "
+        "turn, with a real training map",
+    )
+    disagreement: Literal["none", "flips", "teachers"] = Field(
+        "none",
+        description="how the teacher's uncertainty is measured: over mirrors and turns of the "
+        "image, or over several teachers",
+    )
+    worst_disagreement: float = Field(
+        0.0, ge=0, lt=1, description="reject this share, the most uncertain; needs `disagreement`"
+    )
+    worst_critic: float = Field(
+        0.0, ge=0, lt=1, description="reject this share, the lowest discriminator scores"
+    )
 
     @model_validator(mode="after")
     def _range_is_not_empty(self) -> Self:
@@ -177,11 +234,39 @@ class PseudoLabelSettings(Settings):
             raise ValueError("min_vessel_share must be below max_vessel_share")
         return self
 
+    @model_validator(mode="after")
+    def _uncertainty_is_measured(self) -> Self:
+        if self.disagreement == "none" and (
+            self.worst_disagreement or self.pixel_weights == "agreement"
+        ):
+            raise ValueError(
+                "worst_disagreement and pixel_weights: agreement need `disagreement: flips` or "
+                "`teachers`"
+            )
+        return self
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether a filter looks at each image's line in the scores of the samples."""
+        return self.reject_copies or self.worst_critic > 0
+
+    @property
+    def needs_real_masks(self) -> bool:
+        """Whether a filter compares vessel maps with those of the real training images."""
+        return self.real_range is not None or self.max_overlap is not None
+
+
+EnsembleMethod = Literal["mean", "weighted", "or", "and", "majority", "stacked"]
+
 
 class EnsembleSettings(Settings):
     """How several segmenters become one."""
 
-    method: Literal["mean"] = Field("mean", description="mean of the probabilities")
+    method: EnsembleMethod = Field(
+        "mean",
+        description="mean of the probabilities; weighted: by validation F1; or, and, majority: of "
+        "the members' own decisions; stacked: logistic regression on validation pixels",
+    )
 
 
 class EvaluateSettings(Settings):

@@ -13,8 +13,8 @@ from pydantic import Field, model_validator
 from configs.base import Settings, operational
 from configs.generator import GeneratorSettings, SampleSettings, ScoreSettings
 from configs.segmenter import AugmentSettings as AugmentSettings
+from configs.segmenter import EnsembleMethod, EvaluateSettings, FitSettings, PseudoLabelSettings
 from configs.segmenter import EnsembleSettings as EnsembleSettings
-from configs.segmenter import EvaluateSettings, FitSettings, PseudoLabelSettings
 
 
 class PhantomSettings(Settings):
@@ -99,6 +99,18 @@ class PrepareSettings(Settings):
     part: Literal["development", "test"]
 
 
+class SubsetSettings(Settings):
+    """So many training images of one or several sets; the other splits stay whole."""
+
+    count: int = Field(ge=1, description="training images")
+    order: Literal["listed", "drawn"] = Field(
+        "listed",
+        description="listed: the first ones, as numbered; drawn: by a hash of seed and id, so "
+        "that smaller subsets lie inside larger ones",
+    )
+    seed: int = Field(0, ge=0, description="of drawn")
+
+
 class PipelineConfig(Settings):
     """Everything `vesselforge run` does, stage by stage."""
 
@@ -114,6 +126,9 @@ class PipelineConfig(Settings):
     pretrain: FitSettings = Field(FitSettings(), description="student on synthetic images")
     finetune: FitSettings = Field(FitSettings(lr=5e-4), description="student on real images")
     iterate: IterateSettings = Field(IterateSettings(), description="optional rounds")
+    ensembles: list[EnsembleMethod] = Field(
+        ["mean"], min_length=1, description="ways to combine teacher and students, all scored"
+    )
     evaluate: EvaluateSettings = Field(EvaluateSettings(), description="test-split scoring")
 
     @model_validator(mode="after")

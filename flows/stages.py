@@ -21,6 +21,7 @@ from configs.settings import (
     PseudoLabelSettings,
     SampleSettings,
     ScoreSettings,
+    SubsetSettings,
 )
 from data.progress import Interrupted, Progress
 from data.store import MANIFEST, Artifact, Inputs, Stage, Store, address, input_digests
@@ -30,12 +31,13 @@ STAGES = {
     stage.kind: stage
     for stage in (
         Stage("data.prepare", 1, "data.prepare:prepare", PrepareSettings),
-        Stage("segmenter.train", 2, "segmenter.training.fit:train", FitSettings),
+        Stage("data.subset", 1, "data.subset:subset", SubsetSettings),
+        Stage("segmenter.train", 3, "segmenter.training.fit:train", FitSettings),
         Stage("generator.train", 2, "generator.training.stage:train", GeneratorSettings),
         Stage("generator.sample", 2, "generator.sampling.stage:sample", SampleSettings),
-        Stage("generator.score", 2, "flows.score:score", ScoreSettings),
-        Stage("segmenter.pseudo-label", 1, "segmenter.pseudo:label", PseudoLabelSettings),
-        Stage("segmenter.ensemble", 1, "segmenter.ensemble:ensemble", EnsembleSettings),
+        Stage("generator.score", 3, "flows.score:score", ScoreSettings),
+        Stage("segmenter.pseudo-label", 2, "segmenter.pseudo:label", PseudoLabelSettings),
+        Stage("segmenter.ensemble", 2, "segmenter.ensemble:ensemble", EnsembleSettings),
         Stage("segmenter.evaluate", 2, "segmenter.evaluate:evaluate", EvaluateSettings),
     )
 }

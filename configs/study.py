@@ -1,0 +1,172 @@
+"""Settings of the study: does synthetic data help, at which ratio, by how much beyond chance?"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from configs.base import Settings, operational
+from configs.generator import GeneratorSettings, SampleSettings, ScoreSettings
+from configs.segmenter import EnsembleMethod, EvaluateSettings, FitSettings, PseudoLabelSettings
+from configs.settings import DataSettings
+
+Order = Literal["synthetic-first", "real-first", "mixed"]
+Augmented = Literal["off", "real", "synthetic", "both"]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+Seed = Annotated[int, Field(ge=0, lt=4000)]
+
+
+class ArmSettings(Settings):
+    """The arms: every combination of these. The real-only arms (count 0) are always among them."""
+
+    counts: list[Count] = Field(
+        [0, 50, 200, 500, 1000], min_length=1, description="synthetic images an arm trains on"
+    )
+    orders: list[Order] = Field(
+        ["synthetic-first", "real-first", "mixed"],
+        min_length=1,
+        description="what is seen in the first and in the second phase of training; mixed: both "
+        "kinds in every batch of both phases",
+    )
+    augment: list[Augmented] = Field(
+        ["both"], min_length=1, description="which images are augmented in training"
+    )
+    real_images: list[Annotated[int, Field(ge=1)]] = Field(
+        [],
+        description="real training images, for a learning curve: the teacher and the students see "
+        "only so many; empty: all there are",
+    )
+    seeds: list[Seed] = Field([0, 1, 2], min_length=1, description="each arm is run with each")
+
+    @model_validator(mode="after")
+    def _nothing_twice(self) -> Self:
+        for name in ("counts", "orders", "augment", "real_images", "seeds"):
+            values = getattr(self, name)
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name}: found a value twice in {values}; each gives one arm")
+        return self
+
+
+class SyntheticSettings(Settings):
+    """Where the synthetic images come from."""
+
+    pool: int = Field(
+        100,
+        ge=1,
+        le=100_000,
+        description="images drawn, labelled and filtered at a time; an arm takes the first ones "
+        "that were kept, so smaller counts are inside larger ones",
+    )
+    most_pools: int = Field(
+        40, ge=1, description="give up an arm that needs more pools, for hardly any image is kept"
+    )
+    generator_sees: Literal["same", "all"] = Field(
+        "same",
+        description="with `real_images`: the generator is trained on the same few, or on all "
+        "training images, whose labels it does not need",
+    )
+    reseed: Literal["students", "samples", "all"] = Field(
+        "students",
+        description="what a seed changes: the students' training; also which samples are drawn; "
+        "or everything, from the choice of real images to teacher and generator",
+    )
+    teachers: int = Field(1, ge=1, le=20, description="trained with different seeds")
+
+
+class StatisticsSettings(Settings):
+    """What is compared, and how sure one has to be."""
+
+    metric: Literal["f1", "auc", "ap", "mcc", "iou", "se", "sp", "acc", "precision", "cldice"] = (
+        Field("f1", description="per image, at a threshold chosen on validation images")
+    )
+    region: Literal["fov", "whole"] = Field("fov", description="pixels that count")
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="chance of any false alarm in the study")
+    power: float = Field(0.8, gt=0.5, lt=1, description="of the smallest effect worth reporting")
+    bootstrap: int = Field(5000, ge=200, description="resamples of seeds and images")
+    seed: int = Field(0, ge=0, description="of the bootstrap")
+
+
+class ExecutionSettings(Settings):
+    """How many stages run at once, and where. Results do not depend on it."""
+
+    runner: Literal["processes", "dask", "ray"] = Field(
+        "processes",
+        description="processes: on this machine; dask, ray: a cluster whose machines share the "
+        "workspace (extras `dask` and `ray`)",
+    )
+    workers: int | None = Field(
+        None, ge=1, le=4096, description="stages at once; default: one a GPU, or one for 2 cores"
+    )
+    gpus: list[int] = Field([], description="cards to share out, one stage on each; empty: none")
+    limit: str = Field(
+        "vesselforge",
+        pattern=r"^[a-z0-9][a-z0-9-]{0,62}$",
+        description="name of Prefect's concurrency limit, shared by all studies on its server",
+    )
+    address: str | None = Field(
+        None, description="dask or ray: of a running cluster; default: one on this machine"
+    )
+
+
+class StudyConfig(Settings):
+    """Everything `vesselforge compare` does.
+
+    Every arm trains one student in two phases, with the same settings and so the same number of
+    optimiser steps; only the images differ. The real-only arm sees real images in both.
+    """
+
+    name: str = Field(
+        "study", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="folder under workspace/runs"
+    )
+    data: DataSettings = Field(DataSettings(), description="the real images, and the test")
+    external: list[DataSettings] = Field(
+        [], description="further datasets: their test images are scored, nothing is trained there"
+    )
+    arms: ArmSettings = Field(ArmSettings(), description="what is compared")
+    teacher: FitSettings = Field(FitSettings(), description="segmenter that labels the samples")
+    generator: GeneratorSettings = Field(GeneratorSettings(), description="StyleGAN2-ADA")
+    sample: SampleSettings = Field(
+        SampleSettings(), description="synthetic images; `count` is not used, see synthetic.pool"
+    )
+    synthetic: SyntheticSettings = Field(SyntheticSettings(), description="pools of samples")
+    score: ScoreSettings = Field(ScoreSettings(), description="KID, memorisation")
+    pseudo_label: PseudoLabelSettings = Field(
+        PseudoLabelSettings(), description="labels and filters"
+    )
+    first: FitSettings = Field(FitSettings(), description="students, first phase")
+    second: FitSettings = Field(FitSettings(lr=5e-4), description="students, second phase")
+    ensembles: list[EnsembleMethod] = Field(
+        [], description="of each arm's students of all seeds; scored beside them"
+    )
+    evaluate: EvaluateSettings = Field(EvaluateSettings(), description="test-split scoring")
+    external_fov_width: int | None = Field(
+        None, ge=32, le=8192, description="as evaluate.fov_width, for the external sets"
+    )
+    statistics: StatisticsSettings = Field(StatisticsSettings(), description="intervals and tests")
+    execution: ExecutionSettings = operational(ExecutionSettings(), description="where it runs")
+
+    @model_validator(mode="after")
+    def _one_student(self) -> Self:
+        if self.first.network != self.second.network:
+            raise ValueError("first.network and second.network must be the same network")
+        return self
+
+    @model_validator(mode="after")
+    def _mixed_needs_crops(self) -> Self:
+        if "mixed" in self.arms.orders and "pool" in (self.first.source, self.second.source):
+            raise ValueError("arms.orders: mixed batches need `source: crops` in both phases")
+        return self
+
+    @model_validator(mode="after")
+    def _several_teachers_where_they_are_asked(self) -> Self:
+        if self.pseudo_label.disagreement == "teachers" and self.synthetic.teachers < 2:
+            raise ValueError("pseudo_label.disagreement: teachers needs synthetic.teachers ≥ 2")
+        return self
+
+    @model_validator(mode="after")
+    def _external_sets_are_others(self) -> Self:
+        names = [self.data.name, *(data.name for data in self.external)]
+        if len(set(names)) < len(names):
+            raise ValueError(f"external: each set once, and not `data` itself; found {names}")
+        return self

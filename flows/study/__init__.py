@@ -1,0 +1,1 @@
+"""The study: arms of synthetic and real images, trained alike, compared in pairs."""
