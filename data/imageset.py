@@ -7,6 +7,8 @@ the index is relative to the folder.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -34,6 +36,7 @@ class ImageRecord:
     fov: field of view, 0 or 255; None: all of the image. observers: further masks by observer's
     name. confidence: of a pseudo-label, in [0, 1].
     label: what a conditional generator is told: one-hot of a class, or any vector.
+    weight: how much each pixel's label is trusted, × 255; 8 bits, grey. None: 1 everywhere.
     """
 
     id: str
@@ -45,18 +48,21 @@ class ImageRecord:
     observers: dict[str, str] = field(default_factory=dict)
     confidence: float | None = None
     label: list[float] | None = None
+    weight: str | None = None
 
 
 @dataclass(frozen=True)
 class LoadedImage:
     """An image in memory: image [H, W, 3] uint8; target [H, W] float32 in [0, 1] (soft label if
-    there is one, else the mask) or None; fov [H, W] bool; observers' masks [H, W] bool."""
+    there is one, else the mask) or None; fov [H, W] bool; observers' masks [H, W] bool;
+    weight [H, W] float32 in [0, 1] of the target's pixels, None: 1 everywhere."""
 
     id: str
     image: NDArray[np.uint8]
     target: NDArray[np.float32] | None
     fov: NDArray[np.bool_]
     observers: dict[str, NDArray[np.bool_]]
+    weight: NDArray[np.float32] | None = None
 
 
 def write_index(
@@ -68,8 +74,9 @@ def write_index(
     """
     items = [asdict(record) for record in records]
     for item in items:
-        if item["label"] is None:  # sets without labels are byte for byte what they always were
-            del item["label"]
+        for name in ("label", "weight"):  # sets without them are byte for byte what they were
+            if item[name] is None:
+                del item[name]
     whole = {"name": name, "items": items} | ({"classes": list(classes)} if classes else {})
     write_json(folder / INDEX, whole)
 
@@ -100,7 +107,7 @@ def load_image(folder: Path, record: ImageRecord, soft: bool = True) -> LoadedIm
     native = load_native(folder, record)
     image = eight_bit(as_rgb(native.pixels, native.alpha, str(folder / record.image)))
     label = (record.soft if soft else None) or record.mask
-    target = None if label is None else _read(folder / label).astype(np.float32) / np.float32(255)
+    target = None if label is None else _read_shares(folder / label)
     fov = load_fov(folder, record)
     observers = {name: _read(folder / path) > 127 for name, path in record.observers.items()}
     return LoadedImage(
@@ -109,6 +116,7 @@ def load_image(folder: Path, record: ImageRecord, soft: bool = True) -> LoadedIm
         target,
         np.ones(image.shape[:2], dtype=bool) if fov is None else fov,
         observers,
+        _load_weight(folder, record, image.shape[:2]),
     )
 
 
@@ -127,6 +135,27 @@ def load_mask(folder: Path, record: ImageRecord) -> NDArray[np.bool_]:
 def load_fov(folder: Path, record: ImageRecord) -> NDArray[np.bool_] | None:
     """[H, W] bool, or None: the whole image is the field of view."""
     return None if record.fov is None else _read(folder / record.fov) > 127
+
+
+def _load_weight(
+    folder: Path, record: ImageRecord, shape: tuple[int, ...]
+) -> NDArray[np.float32] | None:
+    """[H, W] in [0, 1], or None. Raises DataError for a map of another size than the image."""
+    if record.weight is None:
+        return None
+    weight = _read_shares(folder / record.weight)
+    if weight.shape != shape:
+        (height, width), (expected_height, expected_width) = weight.shape, shape
+        raise DataError(
+            f"{folder / record.weight}: found {width}×{height} pixels, expected {expected_width}×"
+            f"{expected_height} as of image {record.id!r}; write the map anew"
+        )
+    return weight
+
+
+def _read_shares(path: Path) -> NDArray[np.float32]:
+    """[H, W] in [0, 1]."""
+    return _read(path).astype(np.float32) / np.float32(255)
 
 
 def _read(path: Path) -> NDArray[np.uint8]:
@@ -180,3 +209,13 @@ def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as aside:
         Image.fromarray(pixels).save(aside, format="PNG")
+
+
+def link_file(source: Path, target: Path) -> None:
+    """The same bytes under another name; a hard link costs no disk (artifacts never change)."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
