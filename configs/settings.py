@@ -93,10 +93,13 @@ class IterateSettings(Settings):
 
 
 class PrepareSettings(Settings):
-    """Which half of a dataset becomes an image set; test pixels are an artifact of their own."""
+    """Which part of a dataset becomes an image set; test pixels are an artifact of their own.
+
+    all: every image as a test image, of a set that nothing is trained on.
+    """
 
     data: DataSettings
-    part: Literal["development", "test"]
+    part: Literal["development", "test", "all"]
 
 
 class SubsetSettings(Settings):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from data.progress import Progress
 from data.splits import SPLITS, TEST, TRAIN, VALIDATION
 from data.store import METRICS, Inputs, file_sha256, identity_of, write_json
 
-PARTS = {"development": (TRAIN, VALIDATION), "test": (TEST,)}
+PARTS = {"development": (TRAIN, VALIDATION), "test": (TEST,), "all": SPLITS}
 
 
 def prepare(settings: PrepareSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -43,6 +44,8 @@ def prepare(settings: PrepareSettings, inputs: Inputs, out: Path, progress: Prog
     report.raise_first()
     report.rows = [row for row in report.rows if row.split in splits]
     items = [item for item in dataset if item.split in splits]
+    if settings.part == "all":  # a set that nothing is trained on
+        items = [replace(item, split=TEST) for item in items]
     if not items:
         raise DataError(f"{dataset.root or dataset.name}: found no {settings.part} image")
     write_json(out / "check.json", _without_machine(report))

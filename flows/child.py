@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,12 @@ from data.progress import Progress
 __all__ = ["StageCrashed", "run_in_child"]
 
 
-def run_in_child(spec: dict[str, Any], progress: Progress) -> None:
+def run_in_child(
+    spec: dict[str, Any], progress: Progress, environment: Mapping[str, str] | None = None
+) -> None:
     """Run `python -m flows.child` on the spec until it has published its artifact.
+
+    environment: goes over this process's own.
 
     Raises what the stage raised: UserError, Interrupted, or StageCrashed.
     """
@@ -32,7 +37,8 @@ def run_in_child(spec: dict[str, Any], progress: Progress) -> None:
             "generator.processes (--set generator.processes=2): it starts torchrun itself"
         )
     command = [sys.executable, "-m", "flows.child"]
-    converse(command, spec["kind"], progress, stdin=json.dumps(spec), grace=GRACE_S)
+    text = json.dumps(spec)
+    converse(command, spec["kind"], progress, stdin=text, environment=environment, grace=GRACE_S)
 
 
 def main() -> None:

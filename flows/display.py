@@ -1,4 +1,4 @@
-"""What a run tells the person who started it: one line per finished step, one bar for the current.
+"""What a run tells its user: a line for every finished step, a bar for each that runs.
 
 The base class writes to the log (under a Prefect worker that is the run's page); the command line
 puts a terminal display in its place.
@@ -39,7 +39,10 @@ class Display:
         return StepProgress(self, step)
 
     def close(self) -> None:
-        """Take away what stands for the current step; also when it ended badly."""
+        """Take away what stands for steps that are not done."""
+
+    def drop(self, step: str) -> None:
+        """A step ended badly: take away what stands for it."""
 
     def end(self, step: str, outcome: Outcome) -> None:
         """A step is done."""
@@ -124,7 +127,7 @@ class PlainDisplay(Display):
 
 
 class RichDisplay(PlainDisplay):
-    """A live bar for the current step below the lines of the finished ones."""
+    """Live bars of the running steps below the lines of the finished ones."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
@@ -140,26 +143,30 @@ class RichDisplay(PlainDisplay):
             console=console,
             transient=True,
         )
-        self._bar: Any = None
+        self._bar: dict[str, Any] = {}
 
     def begin(self, step: str) -> Progress:
         self._bars.start()
-        self._bar = self._bars.add_task(step, total=1.0, text="")
+        self._bar[step] = self._bars.add_task(step, total=1.0, text="")
         return super().begin(step)
 
     def end(self, step: str, outcome: Outcome) -> None:
-        self.close()
+        self.drop(step)
         super().end(step, outcome)
 
+    def drop(self, step: str) -> None:
+        if (bar := self._bar.pop(step, None)) is not None:
+            self._bars.remove_task(bar)
+        if not self._bar:
+            self._bars.stop()
+
     def advance(self, step: str, text: str, share: float) -> None:
-        if self._bar is not None:
-            self._bars.update(self._bar, completed=share, text=text)
+        if (bar := self._bar.get(step)) is not None:
+            self._bars.update(bar, completed=share, text=text)
 
     def close(self) -> None:
-        if self._bar is not None:
-            self._bars.remove_task(self._bar)
-            self._bar = None
-            self._bars.stop()
+        for step in list(self._bar):
+            self.drop(step)
 
 
 _current: Display | None = None

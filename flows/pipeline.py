@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from configs.errors import UserError
 from configs.load import override
 from configs.settings import PipelineConfig
 from data.prepare import content_hash
-from data.progress import Interrupted
+from data.progress import Interrupted, Progress
 from data.store import Artifact, Inputs, Store
 from flows import notes
 from flows.augmentation import augment
@@ -95,7 +96,7 @@ def as_task(
         return_state=True,
     )
     if not state.is_completed():
-        raise _failure(state)
+        raise failure_of(state)
     made = state.result()
     artifact = finished(Store(workspace), kind, made["digest"])
     record.step(step, Outcome(artifact, made["reused"], made["seconds"]))
@@ -109,20 +110,32 @@ def run_stage(
     inputs: dict[str, Reference],
     outside: dict[str, str],
     workspace: str,
+    environment: dict[str, str] | None = None,
+    limit: str | None = None,
+    stop_file: str | None = None,
 ) -> Any:
-    """One step of the pipeline, found finished in the workspace or run in a child process."""
+    """One step, found finished in the workspace or run in a child process.
+
+    environment: goes over that of the child. limit: Prefect's concurrency limit to hold a slot of.
+    stop_file: when this file appears the stage saves its checkpoint and ends, on any machine.
+    """
     display = current()
     store = Store(Path(workspace))
-    progress = notes.PublishedProgress(display.begin(step), step)
+    heard = (
+        display.begin(step) if stop_file is None else StoppedByFile(display.begin(step), stop_file)
+    )
+    progress = notes.PublishedProgress(heard, step)
     try:
-        outcome = produce(
-            Path(workspace),
-            kind,
-            STAGES[kind].settings.model_validate(settings),
-            {name: finished(store, *where) for name, where in inputs.items()},
-            progress,
-            outside,
-        )
+        with slot(limit):
+            outcome = produce(
+                Path(workspace),
+                kind,
+                STAGES[kind].settings.model_validate(settings),
+                {name: finished(store, *where) for name, where in inputs.items()},
+                progress,
+                outside,
+                environment,
+            )
     except UserError as error:  # returned, not raised: Prefect prints no traceback of it
         return Failed(name=BAD_INPUT, message=str(error))
     except StageCrashed as error:
@@ -142,6 +155,35 @@ def run_stage(
         "reused": outcome.reused,
         "seconds": round(outcome.seconds, 2),
     }
+
+
+def slot(limit: str | None) -> AbstractContextManager[None]:
+    """A slot of a concurrency limit while inside; of none without a name.
+
+    A lease that is lost, as by a restart of the server, does not end hours of training.
+    """
+    if limit is None:
+        return nullcontext()
+    from prefect.concurrency.sync import concurrency
+
+    return concurrency(limit, occupy=1, strict=True, raise_on_lease_renewal_failure=False)
+
+
+class StoppedByFile(Progress):
+    """Passes everything on; a file that appears is a request to stop, too."""
+
+    def __init__(self, inner: Progress, file: str) -> None:
+        self._inner, self._file = inner, Path(file)
+
+    @property
+    def stop_requested(self) -> bool:  # type: ignore[override]
+        return self._inner.stop_requested or self._file.exists()
+
+    def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
+        self._inner.update(done, total, unit, **stats)
+
+    def message(self, text: str) -> None:
+        self._inner.message(text)
 
 
 def worth_retrying(task: Any, task_run: Any, state: State[Any]) -> bool:
@@ -176,7 +218,7 @@ def write_report(folder: str, workspace: str) -> str:
     return page
 
 
-def _failure(state: State[Any]) -> Exception:
+def failure_of(state: State[Any]) -> Exception:
     """What a task's state means to the flow."""
     message = state.message or f"a task ended {state.name}"
     if state.name == BAD_INPUT:

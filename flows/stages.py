@@ -77,8 +77,11 @@ def produce(
     inputs: Inputs,
     progress: Progress,
     outside: Mapping[str, str] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Outcome:
     """The artifact of this work: found, or made in a child process that dies with this one.
+
+    environment: goes over this process's own, for the child.
 
     Raises UserError for bad input, StageCrashed when the child was killed, Interrupted when it
     was asked to stop (its checkpoint is saved: the same call later goes on from there).
@@ -100,6 +103,7 @@ def produce(
             "outside": dict(outside or {}),
         },
         progress,
+        environment,
     )
     made = find(store, kind, settings, inputs, outside)
     if made is None:

@@ -30,7 +30,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, prefect_api: None) -> list[str]:
     asked: list[str] = []
 
     def produce(
-        workspace: Path, kind: str, settings: Any, inputs: Any, progress: Any, outside: Any
+        workspace: Path, kind: str, settings: Any, inputs: Any, progress: Any, outside: Any, *_: Any
     ) -> Outcome:
         asked.append(kind)
         progress.update(1, 1, "step")

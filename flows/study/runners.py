@@ -1,0 +1,102 @@
+"""Where stages run at once: processes here, or a Dask or Ray cluster. Imports Prefect."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from prefect.futures import PrefectFuture
+from prefect.states import Crashed, State
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from configs.errors import ConfigError
+from configs.study import ExecutionSettings
+
+POLL_S = 0.2
+
+
+def workers_of(settings: ExecutionSettings) -> int:
+    """Stages at once: as set, else one a GPU, else one for every two cores, at least one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return settings.workers or len(settings.gpus) or max(1, (cores or 2) // 2)
+
+
+def environment_of(settings: ExecutionSettings, card: int | None) -> dict[str, str]:
+    """What a stage's process gets: its share of the cores, and its GPU if cards are shared out.
+
+    Two stages with two threads each on two cores are slower than two with one.
+    """
+    shared = {} if card is None else {"CUDA_VISIBLE_DEVICES": str(card)}
+    if "OMP_NUM_THREADS" in os.environ:
+        return shared
+    cores = os.cpu_count() or 1
+    return {"OMP_NUM_THREADS": str(max(1, cores // workers_of(settings)))} | shared
+
+
+@contextmanager
+def task_runner(settings: ExecutionSettings) -> Iterator[TaskRunner[Any]]:
+    """Prefect's task runner of these settings, started. Raises ConfigError for a missing extra."""
+    if settings.runner == "dask":
+        runner = _dask(settings)
+    elif settings.runner == "ray":
+        runner = _ray(settings)
+    else:
+        runner = ThreadPoolTaskRunner(max_workers=workers_of(settings))
+    with runner:
+        yield runner
+
+
+def _dask(settings: ExecutionSettings) -> TaskRunner[Any]:
+    module = _extra("prefect_dask", "dask")
+    if settings.address:
+        return module.DaskTaskRunner(address=settings.address)
+    cluster = {
+        "n_workers": workers_of(settings),
+        "threads_per_worker": 1,
+        "host": "127.0.0.1",
+        "dashboard_address": None,
+    }
+    return module.DaskTaskRunner(cluster_kwargs=cluster)
+
+
+def _ray(settings: ExecutionSettings) -> TaskRunner[Any]:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    module = _extra("prefect_ray", "ray")
+    if settings.address:
+        return module.RayTaskRunner(address=settings.address)
+    options = {"num_cpus": workers_of(settings), "include_dashboard": False}
+    return module.RayTaskRunner(init_kwargs=options)
+
+
+def _extra(module: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise ConfigError(
+            f"execution.runner: {extra} needs the package {module}, which is not installed; "
+            f"`pip install 'vesselforge[{extra}]'`, or set execution.runner: processes"
+        ) from None
+
+
+def ended(future: PrefectFuture[Any]) -> State[Any] | None:
+    """The state of a task that is over; None while it is not, after POLL_S at most.
+
+    A worker that died gives an exception instead of a state: that is a crash.
+    """
+    future.wait(timeout=POLL_S)
+    if not _is_over(future):
+        return None
+    state = future.state
+    return state if state.is_final() else Crashed(message="the worker of this stage died")
+
+
+def _is_over(future: Any) -> bool:
+    wrapped = future.wrapped_future
+    if hasattr(wrapped, "done"):
+        return bool(wrapped.done())
+    import ray
+
+    return bool(ray.wait([wrapped], timeout=0)[0])
