@@ -25,10 +25,11 @@ def augment(
 ) -> Batch:
     """The same three, each image changed in its own way.
 
-    images [N, 3, H, W] in [0, 1]; targets [N, 1, H, W] in [0, 1], vessel probability or mask;
-    fov [N, 1, H, W], 0 or 1. size: side of the central square that is returned, default H × W;
-    with a margin of `margin(size, settings)` no rotation reaches past the input.
-    A hard mask stays hard; outside the input all three are 0. Colours change inside the FOV only.
+    images [N, 3, H, W] in [0, 1]; targets [N, K, H, W] in [0, 1], vessel probability or mask and,
+    with K = 2, the weight of each pixel; fov [N, 1, H, W], 0 or 1. size: side of the central
+    square that is returned, default H × W; with a margin of `margin(size, settings)` no rotation
+    reaches past the input. A hard mask stays hard, and so does a weight of 0 or 1; outside the
+    input all three are 0. Colours change inside the FOV only.
     """
     if settings.flip:
         images, targets, fov = _flip((images, targets, fov), generator)
@@ -41,9 +42,10 @@ def augment(
 
 
 def rescaled(images: Tensor, targets: Tensor, fov: Tensor, size: int | tuple[int, int]) -> Batch:
-    """The same batch at another size, a side or (height, width): images bilinear, targets and FOV
-    nearest, so that what was hard stays hard (multi-scale training of U-Net v2). A vessel of one
-    pixel may be lost at a smaller size, as it is there. The same size: the same tensors."""
+    """The same batch at another size, a side or (height, width): images bilinear, targets (with
+    their weights) and FOV nearest, so that what was hard stays hard (multi-scale training of
+    U-Net v2). A vessel of one pixel may be lost at a smaller size, as it is there. The same size:
+    the same tensors."""
     height, width = (size, size) if isinstance(size, int) else size
     if images.shape[-2:] == (height, width):
         return images, targets, fov
@@ -135,7 +137,7 @@ def _warp(
         dim=1,
     )  # [N, 2, 3]
     grid = F.affine_grid(theta, [n, 1, out_h, out_w], align_corners=False)
-    hard = ((targets == 0) | (targets == 1)).all(dim=(1, 2, 3), keepdim=True)
+    hard = ((targets == 0) | (targets == 1)).all(dim=(2, 3), keepdim=True)  # [N, K, 1, 1]
     images = F.grid_sample(images, grid, mode="bicubic", align_corners=False).clamp(0, 1)
     targets = F.grid_sample(targets, grid, mode="bilinear", align_corners=False)
     targets = torch.where(hard, (targets >= 0.5).to(targets.dtype), targets.clamp(0, 1))

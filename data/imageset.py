@@ -25,6 +25,8 @@ from data.splits import TRAIN
 from data.store import replacing, write_json
 
 INDEX = "index.json"
+WEIGHT_LAYER = 4
+"""Of `byte_layers`."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,11 @@ def _index(folder: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text()))
 
 
-def load_image(folder: Path, record: ImageRecord, soft: bool = True) -> LoadedImage:
-    """Read one record. soft=False takes the hard mask even where a soft label exists.
+def load_image(
+    folder: Path, record: ImageRecord, soft: bool = True, weights: bool = True
+) -> LoadedImage:
+    """Read one record. soft=False takes the hard mask even where a soft label exists;
+    weights=False leaves a map of weights unread.
 
     Grey, alpha and 16 bits become RGB of 8 bits, as `data.channels` says; DataError for others.
     """
@@ -116,8 +121,28 @@ def load_image(folder: Path, record: ImageRecord, soft: bool = True) -> LoadedIm
         target,
         np.ones(image.shape[:2], dtype=bool) if fov is None else fov,
         observers,
-        _load_weight(folder, record, image.shape[:2]),
+        _load_weight(folder, record, image.shape[:2]) if weights else None,
     )
+
+
+def files_of(record: ImageRecord) -> list[str]:
+    """The paths of a record's files, relative to its set; each once."""
+    names = [record.image, record.mask, record.soft, record.fov, record.weight]
+    names += record.observers.values()
+    return list(dict.fromkeys(name for name in names if name is not None))
+
+
+def byte_layers(image: LoadedImage, weighted: bool) -> NDArray[np.uint8]:
+    """[5, H, W]: red, green, blue, target × 255, FOV 0 or 255. weighted: [6, H, W], the weights
+    × 255 before the FOV (255 for an image without). Raises DataError for one without a target."""
+    if image.target is None:
+        raise DataError(f"image {image.id!r} has no vessel mask, training needs one")
+    labels = [image.target]
+    if weighted:
+        ones = np.ones(image.fov.shape, np.float32)
+        labels.append(ones if image.weight is None else image.weight)
+    labels = [np.rint(one * 255).astype(np.uint8) for one in labels]
+    return np.stack([*image.image.transpose(2, 0, 1), *labels, image.fov.astype(np.uint8) * 255])
 
 
 def load_native(folder: Path, record: ImageRecord) -> Native:

@@ -15,10 +15,10 @@ from PIL import Image, ImageEnhance
 from torch import Tensor
 
 from configs.errors import ConfigError, DataError
-from data.imageset import LoadedImage
+from data.imageset import WEIGHT_LAYER, LoadedImage, byte_layers
 
 Layers = NDArray[np.uint8]
-"""[5, H, W]: red, green, blue, target × 255, FOV 0 or 255."""
+"""[5 or 6, H, W]: what `data.imageset.byte_layers` gives."""
 
 ROTATIONS, NOISES, COLOURS, FLIPS = range(1, 4), range(4, 7), range(7, 10), range(10, 13)
 VARIANTS = 13
@@ -52,7 +52,8 @@ class PoolSource:
             raise DataError("found no training image, expected at least one")
         self.batch, self.seed, self.position, self.hold = batch, seed, position, hold
         self.size = _common_size(images, pad, multiple)
-        self._originals = [_layers(image) for image in images]
+        self._weighted = any(image.weight is not None for image in images)
+        self._originals = [byte_layers(image, self._weighted) for image in images]
         self._kept: dict[int, Layers] = {}
         self._held = 0
 
@@ -71,17 +72,20 @@ class PoolSource:
 
     def batch_at(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
         """(images [N, 3, h, w] float32 in [0, 1], targets [N, 1, h, w] in [0, 1], fov [N, 1, h, w]
-        0 or 1), zero in the padding; N ≤ batch, below it only in the last step of an epoch."""
+        0 or 1), zero in the padding; N ≤ batch, below it only in the last step of an epoch. Where
+        an image has weights, targets [N, 2, h, w]: the weights are 1 in the padding."""
         epoch, within = divmod(step, self.steps_per_epoch)
         entries = self.order(epoch)[within * self.batch : (within + 1) * self.batch]
-        canvas = np.zeros((len(entries), 5, *self.size), np.uint8)
+        canvas = np.zeros((len(entries), len(self._originals[0]), *self.size), np.uint8)
+        if self._weighted:
+            canvas[:, WEIGHT_LAYER] = 255
         for row, entry in zip(canvas, entries, strict=True):
             self._place(self.layers(int(entry)), row)
         values = torch.from_numpy(canvas).float().div_(255)
-        return values[:, :3], values[:, 3:4], values[:, 4:]
+        return values[:, :3], values[:, 3:-1], values[:, -1:]
 
     def layers(self, entry: int) -> Layers:
-        """[5, H, W] an entry of the pool before padding; not to be written to."""
+        """[5 or 6, H, W] an entry of the pool before padding; not to be written to."""
         which, number = divmod(entry, VARIANTS)
         original = self._originals[which]
         if number == 0 or number in FLIPS:  # views, they cost neither time nor memory
@@ -96,7 +100,7 @@ class PoolSource:
         return made
 
     def _place(self, layers: Layers, canvas: Layers) -> None:
-        """Write an image onto its canvas [5, h, w] of zeros."""
+        """Write an image onto its canvas [5 or 6, h, w]."""
         height, width = layers.shape[1:]
         top = left = 0
         if self.position == "centre":
@@ -105,7 +109,7 @@ class PoolSource:
 
 
 def variant(layers: Layers, number: int, rng: np.random.Generator) -> Layers:
-    """One of the thirteen. Colour and noise leave target and FOV alone."""
+    """One of the thirteen. Colour and noise leave the labels alone."""
     if number in ROTATIONS:
         return rotated(layers, int(rng.integers(1, 360)))
     if number in NOISES:
@@ -116,10 +120,14 @@ def variant(layers: Layers, number: int, rng: np.random.Generator) -> Layers:
 
 
 def rotated(layers: Layers, degrees: int) -> Layers:
-    """Turned about the centre, anticlockwise: colours bicubic, target and FOV nearest, so that
-    what was hard stays hard. The canvas keeps its size; what enters from outside is 0."""
+    """Turned about the centre, anticlockwise: colours bicubic, labels nearest, so that what
+    was hard stays hard. The canvas keeps its size; what enters from outside is 0, its weight 1."""
     image = Image.fromarray(_picture(layers)).rotate(degrees, Image.Resampling.BICUBIC)
-    rest = [np.asarray(Image.fromarray(one).rotate(degrees)) for one in layers[3:]]
+    outside = [0, 255, 0] if len(layers) > 5 else [0, 0]  # target, (weight,) FOV
+    rest = [
+        np.asarray(Image.fromarray(one).rotate(degrees, fillcolor=fill))
+        for one, fill in zip(layers[3:], outside, strict=True)
+    ]
     return np.stack([*np.asarray(image).transpose(2, 0, 1), *rest])
 
 
@@ -167,13 +175,6 @@ def _picture(layers: Layers) -> NDArray[np.uint8]:
 
 def _repainted(layers: Layers, picture: NDArray[np.uint8]) -> Layers:
     return np.concatenate([picture.transpose(2, 0, 1), layers[3:]])
-
-
-def _layers(image: LoadedImage) -> Layers:
-    if image.target is None:
-        raise DataError(f"image {image.id!r} has no vessel mask, training needs one")
-    target = np.rint(image.target * 255).astype(np.uint8)
-    return np.stack([*image.image.transpose(2, 0, 1), target, image.fov.astype(np.uint8) * 255])
 
 
 def _common_size(images: list[LoadedImage], pad: int | None, multiple: int) -> tuple[int, int]:

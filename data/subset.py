@@ -1,0 +1,88 @@
+"""The stage that takes so many training images out of one or several image sets."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+from configs.errors import DataError
+from configs.settings import SubsetSettings
+from data.imageset import (
+    ImageRecord,
+    files_of,
+    link_file,
+    read_classes,
+    read_index,
+    write_index,
+)
+from data.progress import Interrupted, Progress
+from data.splits import TRAIN, VALIDATION
+from data.store import METRICS, Inputs, write_json
+
+REJECTED = "rejected"
+Found = tuple[Path, ImageRecord]
+
+
+def subset(settings: SubsetSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Stage `data.subset`. inputs: image sets by any names, taken in the order of the names.
+
+    Writes an image set with `settings.count` of their training images and all images of the other
+    splits; those with split `rejected` are dropped. Files are links. Raises DataError for fewer
+    training images than that, for an id or a file name that occurs in two inputs, and for inputs
+    with other classes.
+    """
+    found = _all_records(inputs)
+    training = [record.id for _, record in found if record.split == TRAIN]
+    if len(training) < settings.count:
+        raise DataError(
+            f"{', '.join(sorted(inputs))}: found {len(training)} training images, expected "
+            f"{settings.count} (`count`); ask for fewer, or, of synthetic images, loosen the "
+            "filters of `pseudo_label` or train the generator longer"
+        )
+    chosen = set(training[: settings.count])
+    if settings.order == "drawn":
+        chosen = set(sorted(training, key=lambda id_: _rank(settings.seed, id_))[: settings.count])
+    kept = [(f, r) for f, r in found if r.split != TRAIN or r.id in chosen]
+    for done, (folder, record) in enumerate(kept, start=1):
+        if progress.stop_requested:
+            raise Interrupted
+        for name in files_of(record):
+            link_file(folder / name, out / name)
+        progress.update(done, len(kept), "image")
+    splits = Counter(record.split for _, record in kept)
+    write_json(out / METRICS, {"images": {TRAIN: 0, VALIDATION: 0} | splits})
+    write_index(out, "subset", [record for _, record in kept], _classes(inputs))
+
+
+def _all_records(inputs: Inputs) -> list[Found]:
+    """The records of all inputs but the rejected, with their folders."""
+    found: list[Found] = []
+    owners: dict[str, str] = {}  # id or file name → input
+    for name in sorted(inputs):
+        folder = inputs[name].path
+        for record in read_index(folder):
+            if record.split == REJECTED:
+                continue
+            found.append((folder, record))
+            for thing in (f"id {record.id}", *(f"file {file}" for file in files_of(record))):
+                if (owner := owners.setdefault(thing, name)) != name:
+                    raise DataError(
+                        f"{folder}: found {thing} in the inputs {owner} and {name}, expected it in "
+                        "one of them; give sets of different images"
+                    )
+    return found
+
+
+def _classes(inputs: Inputs) -> list[str]:
+    """The classes that all inputs share."""
+    found = {name: read_classes(inputs[name].path) for name in sorted(inputs)}
+    first, *others = found.values()
+    if any(other != first for other in others):
+        raise DataError(f"data.subset: found inputs with different classes, {found}; take one each")
+    return first
+
+
+def _rank(seed: int, id_: str) -> bytes:
+    """Where an image stands in the draw; what else is in the set does not matter."""
+    return hashlib.sha256(f"{seed}\0{id_}".encode()).digest()
