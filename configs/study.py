@@ -59,7 +59,10 @@ class SyntheticSettings(Settings):
         "that were kept, so smaller counts are inside larger ones",
     )
     most_pools: int = Field(
-        40, ge=1, description="give up an arm that needs more pools, for hardly any image is kept"
+        40,
+        ge=1,
+        le=9999,
+        description="give up an arm that needs more pools, for hardly any image is kept",
     )
     generator_sees: Literal["same", "all"] = Field(
         "same",
@@ -72,6 +75,15 @@ class SyntheticSettings(Settings):
         "or everything, from the choice of real images to teacher and generator",
     )
     teachers: int = Field(1, ge=1, le=20, description="trained with different seeds")
+
+    @model_validator(mode="after")
+    def _seeds_suffice(self) -> Self:
+        if self.pool * self.most_pools > 1_000_000:
+            raise ValueError(
+                f"pool × most_pools must be at most 1,000,000 images a seed, not "
+                f"{self.pool * self.most_pools:,}"
+            )
+        return self
 
 
 class StatisticsSettings(Settings):
@@ -162,6 +174,12 @@ class StudyConfig(Settings):
     def _several_teachers_where_they_are_asked(self) -> Self:
         if self.pseudo_label.disagreement == "teachers" and self.synthetic.teachers < 2:
             raise ValueError("pseudo_label.disagreement: teachers needs synthetic.teachers ≥ 2")
+        return self
+
+    @model_validator(mode="after")
+    def _samples_have_seeds(self) -> Self:
+        if self.sample.seed > 100_000_000:
+            raise ValueError(f"sample.seed must be at most 100,000,000, not {self.sample.seed:,}")
         return self
 
     @model_validator(mode="after")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from configs.errors import DataError
-from configs.settings import PipelineConfig
+from configs.settings import GeneratorSettings, PipelineConfig, ScoreSettings
 from data.store import Store
 
 PICKLE = b"\x80"
@@ -28,16 +28,21 @@ def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> 
     from data.datasets import load_settings
 
     load_settings(config.data)
+    check_files(config.generator, config.score)
+
+
+def check_files(generator: GeneratorSettings, score: ScoreSettings) -> None:
+    """Raises DataError for a file that these settings name and that is not there."""
     named = {
-        "score.features_file": config.score.features_file,
-        "score.lpips_file": config.score.lpips_file,
-        "generator.features_file": config.generator.features_file,
+        "score.features_file": score.features_file,
+        "score.lpips_file": score.lpips_file,
+        "generator.features_file": generator.features_file,
     }
     for setting, path in named.items():
         if path is not None and not path.is_file():
             raise DataError(f"{setting}: {path}: no such file")
-    if config.generator.start_from is not None:
-        check_start(config.generator.start_from)
+    if generator.start_from is not None:
+        check_start(generator.start_from)
 
 
 def check_start(start: Path) -> None:

@@ -31,6 +31,7 @@ QUIET = {
     "PREFECT_LOGGING_EXTRA_LOGGERS": "data,flows,generator,segmenter",
 }
 """Defaults of the environment in which the command line imports Prefect."""
+_running = False
 
 
 @contextlib.contextmanager
@@ -78,6 +79,7 @@ def _send_what_is_left() -> None:
 @contextlib.contextmanager
 def embedded_server() -> Iterator[str]:
     """A Prefect API without page and scheduler; yields its address."""
+    global _running
     server = subprocess.Popen(
         [sys.executable, "-m", "flows.embedded"],
         stdout=subprocess.PIPE,
@@ -96,9 +98,16 @@ def embedded_server() -> Iterator[str]:
                     "`python -m flows.embedded`"
                 )
             time.sleep(0.1)
+        _running = True
         yield url
     finally:
+        _running = False
         stop_group(server, grace=5)
+
+
+def private() -> bool:
+    """Whether the server in use serves this run alone."""
+    return _running
 
 
 def healthy(url: str, timeout: float = 1.0) -> bool:

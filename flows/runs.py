@@ -18,6 +18,7 @@ import yaml
 
 from configs.errors import WorkspaceError
 from configs.settings import PipelineConfig
+from configs.study import StudyConfig
 from data.progress import Interrupted
 from data.store import Artifact, Store, explained, write_atomic, write_json
 from flows.shipped import shipped_folder
@@ -25,6 +26,8 @@ from flows.stages import Outcome
 
 RECORD = "run.json"
 REPORT = "report.html"
+PIPELINE, STUDY = "augmentation-pipeline", "compare-ratios"
+"""Which flow a record is of."""
 Reference = list[str]
 """[kind, digest] of an artifact."""
 
@@ -45,11 +48,12 @@ def reference(artifact: Artifact) -> Reference:
 class RunRecord:
     """run.json while it grows; every change is on disk at once."""
 
-    def __init__(self, workspace: Path, config: PipelineConfig) -> None:
+    def __init__(self, workspace: Path, config: PipelineConfig | StudyConfig) -> None:
         self.folder = run_folder(workspace, config.name)
         self.started = time.time()
         self.content: dict[str, Any] = {
             "name": config.name,
+            "flow": STUDY if isinstance(config, StudyConfig) else PIPELINE,
             "config": config.model_dump(mode="json"),
             "started": _clock(self.started),
             "finished": None,
@@ -78,6 +82,11 @@ class RunRecord:
         self.content["artifacts"][role] = reference(artifact)
         self._save()
         return artifact
+
+    def note(self, key: str, value: Any) -> None:
+        """Any further fact, as JSON."""
+        self.content[key] = value
+        self._save()
 
     def round(self, artifacts: dict[str, Artifact], **facts: Any) -> None:
         """A round of the loop is done. facts: `kept` and its validation figures."""

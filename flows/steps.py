@@ -15,7 +15,13 @@ from typing import Literal, Protocol
 from pydantic import BaseModel
 
 from configs.errors import DataError
-from configs.settings import EnsembleSettings, PipelineConfig, PrepareSettings
+from configs.settings import (
+    EnsembleSettings,
+    GeneratorSettings,
+    PipelineConfig,
+    PrepareSettings,
+    ScoreSettings,
+)
 from data.store import Artifact, Inputs, file_sha256
 
 
@@ -67,13 +73,11 @@ class Steps:
     ) -> Artifact:
         """The GAN; from the second round on, `start` is fine-tuned on for `generator_kimg`."""
         settings = self.config.generator
-        inputs, outside = {"images": development}, {}
+        inputs, outside = {"images": development}, files_of_generator(settings)
         if start is not None:
             kimg = self.config.iterate.generator_kimg
             settings = settings.model_copy(update={"kimg": kimg, "start_from": None})
-            inputs["start"] = start
-        elif settings.start_from is not None:
-            outside["start_from"] = hash_of("generator.start_from", settings.start_from)
+            inputs["start"], outside = start, {}
         step = numbered("generator", round_)
         return self.produce(step, "generator.train", settings, inputs, outside)
 
@@ -97,10 +101,7 @@ class Steps:
     ) -> Artifact:
         """How good the samples are. teacher: needed for `features: teacher` alone; other
         extractors, and scores that draw nothing of their own, do not depend on what they ignore."""
-        settings, outside = self.config.score, {}
-        for name in ("features_file", "lpips_file"):
-            if (path := getattr(settings, name)) is not None:
-                outside[name] = hash_of(f"score.{name}", path)
+        settings = self.config.score
         inputs = {"samples": samples, "images": development}
         if settings.needs_teacher:
             assert teacher is not None
@@ -108,7 +109,7 @@ class Steps:
         if settings.needs_generator:
             inputs["generator"] = generator
         step = numbered("sample scores", round_)
-        return self.produce(step, "generator.score", settings, inputs, outside)
+        return self.produce(step, "generator.score", settings, inputs, files_of_score(settings))
 
     def pseudo_label(self, samples: Artifact, teacher: Artifact, round_: int = 0) -> Artifact:
         return self.produce(
@@ -144,6 +145,19 @@ class Steps:
         """Scores of every model on the test split, which nothing else ever reads."""
         inputs = {"test": test, "validation": development, **models}
         return self.produce("test scores", "segmenter.evaluate", self.config.evaluate, inputs)
+
+
+def files_of_generator(settings: GeneratorSettings) -> dict[str, str]:
+    """Content hashes of what a generator's training reads besides images."""
+    if settings.start_from is None:
+        return {}
+    return {"start_from": hash_of("generator.start_from", settings.start_from)}
+
+
+def files_of_score(settings: ScoreSettings) -> dict[str, str]:
+    """Content hashes of the files that scores are computed with."""
+    named = {name: getattr(settings, name) for name in ("features_file", "lpips_file")}
+    return {n: hash_of(f"score.{n}", path) for n, path in named.items() if path is not None}
 
 
 def numbered(step: str, round_: int) -> str:

@@ -1,0 +1,120 @@
+"""The Prefect flow of the study: arms of synthetic and real images, trained alike and compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.states import Cancelled, Completed, Failed
+
+from configs.errors import UserError
+from configs.load import override
+from configs.study import StudyConfig
+from data.prepare import content_hash
+from data.progress import Interrupted
+from flows import embedded
+from flows.child import StageCrashed
+from flows.display import current
+from flows.pipeline import BAD_INPUT, CRASHED, write_report
+from flows.runs import RunRecord, workspace_folder
+from flows.stages import Outcome
+from flows.study.checks import check_study
+from flows.study.fanout import Fanout
+from flows.study.plan import Plan, training_images
+from flows.study.results import write_results
+from flows.study.runners import task_runner, workers_of
+from flows.study.study import Study
+from flows.study.work import Work
+
+PARTLY = "PartlyFailed"
+
+
+@flow(name="compare-ratios", flow_run_name="{config.name}", persist_result=False)
+def compare_ratios(
+    config: StudyConfig, overrides: list[str] | None = None, workspace: str | None = None
+) -> Any:
+    """Does synthetic data help, at which ratio, by how much beyond chance?
+
+    Args:
+        config: Every setting. Whoever gives another config replaces the whole of it: keys left
+            out take their defaults. To change a few settings, use `overrides`.
+        overrides: Changes to single settings, such as `arms.seeds=[0,1,2,3]`.
+        workspace: Folder of artifacts and runs; default $VESSELFORGE_WORKSPACE or ./workspace.
+    """
+    try:
+        config = override(StudyConfig, config, overrides or [])
+        found = run_study(config, workspace_folder(workspace))
+    except UserError as error:
+        return Failed(name=BAD_INPUT, message=str(error))
+    except StageCrashed as error:
+        return Failed(name=CRASHED, message=str(error))
+    except Interrupted as error:
+        return Cancelled(message=str(error))
+    if found["failed"]:
+        return Completed(name=PARTLY, message=found["headline"], data=found)
+    return found
+
+
+def run_study(config: StudyConfig, workspace: Path) -> dict[str, Any]:
+    """The body of the flow. Returns where things are, the headline, and the arms that failed."""
+    check_study(config, workspace)
+    record = RunRecord(workspace, config)
+    with current().listening(), record.watch():
+        plan = plan_of(config)
+        tally = Tally(record, remote=config.execution.runner != "processes")
+        with task_runner(config.execution) as runner:
+            fanout = Fanout(workspace, record.folder, config.execution, runner, tally.note)
+            fanout.limit = _limit(config)
+            study = Study(plan, fanout, record)
+            study.run()
+        results = write_results(study, record.folder)
+        tally.sum_up()
+        record.finish("completed")
+        page = write_report(str(record.folder), str(workspace))
+    failed = [f"{t.spec.id}, seed {t.seed}" for t in study.trained if t.why]
+    return {
+        "run": str(record.folder),
+        "report": page,
+        "headline": results.headline,
+        "failed": failed,
+    }
+
+
+def plan_of(config: StudyConfig) -> Plan:
+    """Everything that the study will do, addressed. Raises DataError, ConfigError."""
+    hashes = {data.name: content_hash(data) for data in (config.data, *config.external)}
+    return Plan(config, training_images(config.data), hashes)
+
+
+class Tally:
+    """Notes finished work in the record; work that was there already is only counted."""
+
+    def __init__(self, record: RunRecord, remote: bool) -> None:
+        self.record, self.remote, self.reused = record, remote, 0
+
+    def note(self, work: Work, outcome: Outcome) -> None:
+        self.record.step(work.step, outcome)
+        if outcome.reused:
+            self.reused += 1
+        elif self.remote:  # its own process has said so elsewhere
+            current().end(work.step, outcome)
+
+    def sum_up(self) -> None:
+        if self.reused:
+            current().say(f"{self.reused} stages were there already and were reused")
+
+
+def _limit(config: StudyConfig) -> str | None:
+    """Prefect's concurrency limit for the stages, made or set to the number of workers.
+
+    On the embedded server, which serves this run alone, the task runner's own limit is enough; a
+    killed run would leave its slots taken there for the next one.
+    """
+    if embedded.private():
+        return None
+    with get_client(sync_client=True) as client:
+        limit = workers_of(config.execution)
+        client.upsert_global_concurrency_limit_by_name(config.execution.limit, limit)
+    return config.execution.limit

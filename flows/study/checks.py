@@ -1,0 +1,26 @@
+"""What can be known to be wrong with a study before any work starts. Cheap, no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from configs.errors import DataError
+from configs.study import StudyConfig
+from data.store import Store
+from flows.checks import check_files
+from flows.study.arms import arms_of
+from flows.study.plan import training_images
+
+
+def check_study(config: StudyConfig, workspace: Path) -> None:
+    """Raises DataError for a dataset or file that is not there, ConfigError for more real images
+    than there are, WorkspaceError when the workspace cannot be written."""
+    from data.datasets import load_settings
+
+    Store(workspace).open()
+    for data in (config.data, *config.external):
+        if data.name == "images":
+            raise DataError("data.name: images has no vessel masks, and a study needs them")
+        load_settings(data)
+    check_files(config.generator, config.score)
+    arms_of(config.arms, training_images(config.data))
