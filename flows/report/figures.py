@@ -17,10 +17,14 @@ from flows.report.tables import number
 
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#a8508a", "#b8860b", "#4a90c2", "#7a6a53", "#566573")
 """Okabe-Ito, its light tones darkened for white; style.css gives each a tone for dark pages."""
-INK, MUTED, GRID = "#1c2024", "#5b6470", "#dde1e6"
+INK, MUTED, GRID, PAGE = "#1c2024", "#5b6470", "#dde1e6", "#fbfbf9"
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
-_THEME = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--line)"} | {
-    colour: f"var(--c{i})" for i, colour in enumerate(SERIES)
+_THEME = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    GRID: "var(--line)",
+    PAGE: "var(--page)",
+    **{colour: f"var(--c{i})" for i, colour in enumerate(SERIES)},
 }
 
 
@@ -88,12 +92,10 @@ def lines(
         else:
             axes.set_xlim(left=0)
         if len(curves) > 1 or level or band or points:
-            _legend(axes)
+            legend(axes)
 
     names = ", ".join(c.label for c in curves)
-    return _figure(
-        draw, x_label, y_label, caption, f"Line plot of {y_label} over {x_label}: {names}"
-    )
+    return drawn(draw, x_label, y_label, caption, f"Line plot of {y_label} over {x_label}: {names}")
 
 
 def histogram(
@@ -121,10 +123,10 @@ def histogram(
         if limit is not None:
             axes.axvline(limit, color=INK, linewidth=1.2, linestyle="--", label=f"limit {limit:g}")
         axes.yaxis.get_major_locator().set_params(integer=True)
-        _legend(axes)
+        legend(axes)
 
     counts = ", ".join(f"{len(v)} {name}" for name, v in groups.items())
-    return _figure(draw, x_label, y_label, caption, f"Histogram of {x_label}: {counts}")
+    return drawn(draw, x_label, y_label, caption, f"Histogram of {x_label}: {counts}")
 
 
 def intervals(
@@ -146,7 +148,7 @@ def intervals(
         axes.margins(x=0.12)
 
     alt = "; ".join(f"{name} {m:.4f}, {low:.4f} to {high:.4f}" for name, m, low, high, _ in rows)
-    return _figure(draw, x_label, "", caption, f"Dots with 95 % intervals of {x_label}: {alt}")
+    return drawn(draw, x_label, "", caption, f"Dots with 95 % intervals of {x_label}: {alt}")
 
 
 def differences(values: Sequence[float], x_label: str, y_label: str, caption: str) -> Figure | None:
@@ -163,10 +165,10 @@ def differences(values: Sequence[float], x_label: str, y_label: str, caption: st
 
     better = sum(v > 0 for v in ordered)
     alt = f"Bars of {y_label}: above zero on {better} of {len(ordered)} images"
-    return _figure(draw, x_label, y_label, caption, alt)
+    return drawn(draw, x_label, y_label, caption, alt)
 
 
-def _legend(axes: Any) -> None:
+def legend(axes: Any) -> None:
     """Above the plot, where it hides no line."""
     labels = axes.get_legend_handles_labels()[1]
     width_px = 44 + 5.8 * max(map(len, labels))
@@ -199,9 +201,15 @@ def curve(
     return means[:, 0].tolist(), means[:, 1].tolist()
 
 
-def _figure(
-    draw: Callable[[Any], None], x_label: str, y_label: str, caption: str, alt: str
+def drawn(
+    draw: Callable[[Any], None],
+    x_label: str,
+    y_label: str,
+    caption: str,
+    alt: str,
+    size: tuple[float, float] = (390, 262),
 ) -> Figure:
+    """A plot in the page's colours: `draw` fills the axes; `size`: width and height in px."""
     import matplotlib
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure as Canvas
@@ -210,7 +218,7 @@ def _figure(
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(style)
-        canvas = Canvas(figsize=(390 / 72, 262 / 72), layout="constrained")
+        canvas = Canvas(figsize=(size[0] / 72, size[1] / 72), layout="constrained")
         FigureCanvasSVG(canvas)
         axes = canvas.subplots()
         draw(axes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from configs.base import Settings
 from configs.settings import PipelineConfig
 from flows.report.figures import Figure, Line, curve, lines
 from flows.report.reading import Run, View, mapping, records
@@ -76,9 +77,9 @@ def _networks(model: dict[str, Any]) -> str:
     return several + ", ".join(dict.fromkeys(members)) if members else ""
 
 
-def settings_tables(run: Run) -> list[Table]:
-    """The whole configuration, stage by stage; a dot marks what differs from the defaults."""
-    defaults = PipelineConfig.model_validate({}).model_dump(mode="json")
+def settings_tables(run: Run, kind: type[Settings] = PipelineConfig) -> list[Table]:
+    """The whole configuration, stage by stage; a dot marks what differs from `kind`'s defaults."""
+    defaults = kind.model_validate({}).model_dump(mode="json")
     order = [
         *(n for n in defaults if n in run.config),
         *(n for n in run.config if n not in defaults),

@@ -1,0 +1,128 @@
+"""Arms as the page speaks of them: families that share a colour, places, effects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from flows.report.tables import METRICS, number
+from flows.study.schema import Arm, Effect, Place, Results
+
+
+class Family(NamedTuple):
+    """Arms that differ in nothing but the number of images: one line, one colour."""
+
+    order: str
+    augment: str
+
+
+def family(arm: Arm) -> Family:
+    return Family(arm.order or "", arm.augment)
+
+
+def families(results: Results) -> dict[Family, int]:
+    """Families of the arms with synthetic images, each with the slot of its colour."""
+    found = dict.fromkeys(family(arm) for arm in compared(results))
+    return {name: slot for slot, name in enumerate(found)}
+
+
+def family_label(name: Family, results: Results) -> str:
+    """`synthetic first`; with what is augmented only where that differs between arms."""
+    several = len({other.augment for other in families(results)}) > 1
+    order = name.order.replace("-", " ") or "real only"
+    return f"{order}, augmented: {name.augment}" if several else order
+
+
+def compared(results: Results) -> list[Arm]:
+    """Arms with a real-only arm to be compared with."""
+    return [arm for arm in results.arms if arm.baseline is not None]
+
+
+def real_only(results: Results) -> list[Arm]:
+    return [arm for arm in results.arms if arm.baseline is None]
+
+
+def effect_at(arm: Arm, place: Place) -> Effect | None:
+    """The arm's effect on a place, where it was measured."""
+    return next((effect for effect in arm.effects if effect.place == place), None)
+
+
+def level_at(arm: Arm, place: Place) -> tuple[float, float, float] | None:
+    """Mean, low and high of the metric itself; an absent bound is the mean."""
+    effect = effect_at(arm, place)
+    if effect is None or number(effect.level[0]) is None:
+        return None
+    mean, low, high = effect.level
+    return mean, min(_or(low, mean), mean), max(_or(high, mean), mean)
+
+
+def difference_at(arm: Arm, place: Place) -> tuple[float, float, float] | None:
+    """Mean, low and high of the paired difference; an absent bound is the mean."""
+    effect = effect_at(arm, place)
+    mean = number(effect.mean) if effect else None
+    if effect is None or mean is None:
+        return None
+    return mean, _or(effect.low, mean), _or(effect.high, mean)
+
+
+def _or(value: float | None, other: float) -> float:
+    found = number(value)
+    return other if found is None else found
+
+
+def places(results: Results) -> list[Place]:
+    """The primary place first, then the others in the order of the study."""
+    return list(dict.fromkeys([results.primary, *results.places]))
+
+
+def place_name(place: Place) -> str:
+    """`drive, first observer`."""
+    observer = place.observer
+    if observer and "observer" not in observer.lower():
+        observer += " observer"
+    return f"{place.set}, {observer}" if observer else place.set
+
+
+def sizes(results: Results) -> list[int]:
+    """Numbers of real training images, largest first."""
+    return sorted({arm.real_images for arm in results.arms}, reverse=True)
+
+
+def of_size(arms: Iterable[Arm], real_images: int) -> list[Arm]:
+    return [arm for arm in arms if arm.real_images == real_images]
+
+
+def metric_name(results: Results) -> str:
+    """`F1`, as in a sentence."""
+    return METRICS.get(results.metric, results.metric).split(" (")[0]
+
+
+def percent(results: Results) -> str:
+    """`95 %`: how much of the resamples an interval holds."""
+    return f"{100 * (1 - results.alpha):.4g} %"
+
+
+def failures(results: Results, status: str = "failed") -> list[tuple[Arm, int, str]]:
+    """(arm, seed, message) of every run with that status."""
+    return [
+        (arm, run.seed, run.message)
+        for arm in results.arms
+        for run in arm.runs
+        if run.status == status
+    ]
+
+
+def done(arm: Arm) -> int:
+    return sum(run.status == "completed" for run in arm.runs)
+
+
+def validation(arms: Iterable[Arm]) -> float | None:
+    """Mean validation F1 of all completed runs; None when none says it."""
+    found = [
+        run.validation_f1
+        for arm in arms
+        for run in arm.runs
+        if run.status == "completed" and number(run.validation_f1) is not None
+    ]
+    scores = [score for score in found if score is not None]
+    return sum(scores) / len(scores) if scores else None

@@ -1,0 +1,87 @@
+"""The forest plot: every arm's paired difference with its interval, seeds and what can be seen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.report.figures import INK, MUTED, PAGE, SERIES, Figure, drawn
+from flows.report.study import arms as on
+from flows.report.study import words
+from flows.report.study.figures import clipped
+from flows.report.tables import number, signed
+from flows.study.schema import Arm, Effect, Place, Results
+
+_ROW_PX = 33
+Row = tuple[Arm, Effect, tuple[float, float, float]]
+
+
+def forest(results: Results, place: Place, real_images: int) -> Figure | None:
+    """One row an arm with a difference on that place; None when no arm has one."""
+    rows: list[Row] = []
+    for arm in on.of_size(on.compared(results), real_images):
+        effect, value = on.effect_at(arm, place), on.difference_at(arm, place)
+        if effect is not None and value is not None:
+            rows.append((arm, effect, value))
+    if not rows:
+        return None
+    slots = on.families(results)
+
+    def draw(axes: Any) -> None:
+        axes.axvline(0, color=INK, linewidth=1, zorder=1)
+        for at, row in enumerate(rows):
+            _draw_row(axes, at, row, SERIES[slots[on.family(row[0])] % 8])
+        axes.set_yticks([])
+        axes.set_ylim(len(rows) - 0.55, -0.85)
+        axes.spines["left"].set_visible(False)
+        low, high = _view(rows)
+        axes.set_xlim(low, high)
+
+    size = f", {real_images:,} real images" if len(on.sizes(results)) > 1 else ""
+    x_label = f"{on.metric_name(results)} − real only: {on.place_name(place)}{size}"
+    alt = f"Forest plot of {x_label}. " + "; ".join(_spoken(row) for row in rows)
+    height = 58 + _ROW_PX * len(rows)
+    return drawn(draw, x_label, "", words.forest_caption(results), alt, (390, height))
+
+
+def _draw_row(axes: Any, at: int, row: Row, colour: str) -> None:
+    arm, effect, (mean, low, high) = row
+    shown = effect.verdict in ("gain", "harm")
+    limit = number(effect.detectable)
+    if limit is not None:
+        edges = {"color": MUTED, "alpha": 0.16, "linewidth": 0, "zorder": 0}
+        axes.fill_between([-limit, limit], at - 0.2, at + 0.2, **edges)
+    axes.plot([low, high], [at, at], color=colour, linewidth=2.2, zorder=2, solid_capstyle="butt")
+    seeds = [seed for value in effect.by_seed if (seed := number(value)) is not None]
+    if len(seeds) > 1:
+        style = {"linestyle": "none", "marker": "o", "markersize": 2.6, "color": INK}
+        axes.plot(seeds, [at + 0.13] * len(seeds), zorder=4, **style)
+    face = colour if shown else PAGE
+    style = {"marker": "o", "markersize": 7, "markeredgecolor": colour, "markeredgewidth": 1.6}
+    axes.plot([mean], [at], markerfacecolor=face, zorder=3, **style)
+    text = {
+        "xycoords": axes.get_yaxis_transform(),
+        "textcoords": "offset points",
+        "fontsize": 10,
+        "va": "bottom",
+        "color": INK if shown else MUTED,
+        "fontweight": "bold" if shown else "normal",
+    }
+    axes.annotate(clipped(arm.label, 40), (0, at), (0, 6), ha="left", **text)
+    axes.annotate(f"{signed(mean)} {effect.verdict}", (1, at), (0, 6), ha="right", **text)
+
+
+def _view(rows: list[Row]) -> tuple[float, float]:
+    """Zero and everything drawn, with some room; at least two thousandths wide."""
+    values = [0.0]
+    for _, effect, value in rows:
+        values += [*value, *(v for v in effect.by_seed if number(v) is not None)]
+        limit = number(effect.detectable)
+        values += [] if limit is None else [-limit, limit]
+    low, high = min(values), max(values)
+    edge = max(0.06 * (high - low), 0.001)
+    return low - edge, high + edge
+
+
+def _spoken(row: Row) -> str:
+    arm, effect, (mean, low, high) = row
+    return f"{arm.label} {signed(mean)}, {signed(low)} to {signed(high)}, {effect.verdict}"

@@ -1,0 +1,285 @@
+"""Tables of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from flows.report.study import arms as on
+from flows.report.study.reading import ImageRow, Study
+from flows.report.tables import (
+    ABSENT,
+    Table,
+    counted,
+    duration,
+    fixed,
+    interval,
+    number,
+    plain,
+    plural,
+    signed,
+    significant,
+    spoken,
+)
+from flows.study.schema import Arm, EnsembleScore, Place, Realism, Results
+
+MOST_IMAGE_ROWS = 600
+"""Of one place; the rest is in per_image.csv."""
+MOST_COPIES = 200
+
+
+def p_value(value: float | None) -> str:
+    """Three digits without an exponent, so that a column of them can be read and sorted."""
+    found = number(value)
+    if found is None:
+        return ABSENT
+    if found < 1e-6:
+        return "0.000001 or less"
+    return np.format_float_positional(found, precision=3, fractional=False, trim="-")
+
+
+def arm_table(results: Results, place: Place) -> Table:
+    """Every arm on one place, real-only arms first among theirs."""
+    labels = {arm.id: arm.label for arm in results.arms}
+    augments = len({arm.augment for arm in results.arms}) > 1
+    bases = len(on.real_only(results)) > 1
+    rows = [_arm_row(arm, place, labels, augments, bases) for arm in results.arms]
+    head = [
+        "Arm",
+        "Verdict",
+        on.metric_name(results),
+        "Difference",
+        "p, Holm",
+        "Detectable",
+        "p, images",
+        "p, seeds",
+        "Synthetic",
+        "Order",
+        *(["Augmented"] if augments else []),
+        "Real",
+        *(["Compared with"] if bases else []),
+        "Seeds",
+        "Images",
+    ]
+    note = (
+        f"Mean and difference with {on.percent(results)} interval. Seeds: those the comparison "
+        "rests on, of those asked for."
+    )
+    return Table(f"Arms on {on.place_name(place)}", head, rows, sortable=True, note=note)
+
+
+def _arm_row(
+    arm: Arm, place: Place, labels: dict[str, str], augments: bool, bases: bool
+) -> list[str]:
+    effect = on.effect_at(arm, place)
+    real = arm.baseline is None
+    used = effect.seeds if effect else on.done(arm)
+    return [
+        arm.label,
+        "real only" if real else effect.verdict if effect else "no result",
+        interval(effect.level, 4) if effect else ABSENT,
+        difference(effect.mean, effect.low, effect.high) if effect else ABSENT,
+        p_value(effect.p_holm if effect else None),
+        fixed(effect.detectable if effect else None),
+        p_value(effect.p_images if effect else None),
+        p_value(effect.p_seeds if effect else None),
+        counted(arm.count),
+        (arm.order or ABSENT).replace("-", " "),
+        *([arm.augment] if augments else []),
+        counted(arm.real_images),
+        *([labels.get(arm.baseline or "", ABSENT)] if bases else []),
+        f"{used} of {len(arm.runs)}" if used != len(arm.runs) else str(used),
+        counted(effect.images if effect else None),
+    ]
+
+
+def difference(mean: float | None, low: float | None, high: float | None) -> str:
+    """`+0.0081 (+0.0012 to +0.0149)`."""
+    if number(mean) is None or number(low) is None or number(high) is None:
+        return signed(mean)
+    return f"{signed(mean)} ({signed(low)} to {signed(high)})"
+
+
+def score_table(
+    results: Results, scores: Sequence[EnsembleScore], caption: str, ensembles: bool
+) -> Table | None:
+    """Levels of ensembles or of references, a column a place."""
+    if not scores:
+        return None
+    labels = {arm.id: arm.label for arm in results.arms}
+    where = on.places(results)
+    where += [p for p in dict.fromkeys(score.place for score in scores) if p not in where]
+    where = [place for place in where if any(score.place == place for score in scores)]
+    rows: dict[tuple[str, str, int], dict[Place, str]] = {}
+    for score in scores:
+        key = (labels.get(score.arm, spoken(score.arm)), score.method, score.members)
+        rows.setdefault(key, {})[score.place] = interval(score.level, 4)
+    columns = [on.place_name(place) for place in where]
+    cells = [
+        [name, *([method, str(members)] if ensembles else []), *(r.get(p, ABSENT) for p in where)]
+        for (name, method, members), r in rows.items()
+    ]
+    head = ["Students of" if ensembles else "Reference"]
+    head += ["Method", "Members"] if ensembles else []
+    note = f"Mean {on.metric_name(results)} with {on.percent(results)} interval."
+    return Table(caption, [*head, *columns], cells, sortable=True, note=note)
+
+
+def filter_table(results: Results) -> Table | None:
+    """Samples drawn, kept, and rejected by reason, a row a source."""
+    if not results.filters:
+        return None
+    reasons = list(dict.fromkeys(r for source in results.filters for r in source.reasons))
+    rows = [
+        [
+            source.source,
+            counted(source.drawn),
+            counted(source.kept),
+            f"{100 * source.kept / source.drawn:.1f} %" if source.drawn else ABSENT,
+            *(counted(source.reasons.get(reason, 0)) for reason in reasons),
+        ]
+        for source in results.filters
+    ]
+    head = ["Samples of", "Drawn", "Kept", "Share kept", *map(spoken, reasons)]
+    return Table("Pseudo-labels, and why samples were rejected", head, rows, sortable=True)
+
+
+def realism_table(results: Results) -> Table | None:
+    """Realism and memorisation; arms with the same images share a row."""
+    groups: dict[tuple[int, int, Realism], list[str]] = {}
+    for arm in results.arms:
+        if arm.realism is not None:
+            groups.setdefault((arm.real_images, arm.count, arm.realism), []).append(arm.label)
+    if not groups:
+        return None
+    rows = [
+        [
+            ", ".join(labels),
+            counted(count),
+            counted(real),
+            *map(significant, (found.kid, found.kid_floor, found.fid, found.distance)),
+            share(found.copies),
+            share(found.expected),
+            significant(found.c_t),
+        ]
+        for (real, count, found), labels in groups.items()
+    ]
+    head = ["Arms", "Synthetic", "Real", "KID", "KID floor", "FID", "Distance"]
+    head += ["Suspicious", "Expected", "C_T"]
+    return Table("Synthetic against real images", head, rows, sortable=True)
+
+
+def share(value: float | None) -> str:
+    found = number(value)
+    return ABSENT if found is None else f"{100 * found:.3g} %"
+
+
+def copy_table(results: Results) -> Table | None:
+    """Suspicious samples and their nearest training images, nearest first."""
+    if not results.copies:
+        return None
+    nearest = sorted(results.copies, key=lambda c: (c.distance, c.source, c.sample))
+    rows = [
+        [c.sample, c.image, c.source, fixed(c.distance, 3), fixed(c.overlap, 3), fate(c.rejected)]
+        for c in nearest[:MOST_COPIES]
+    ]
+    left_out = len(results.copies) - len(rows)
+    note = f"{left_out:,} farther ones are in results.json alone." if left_out else ""
+    head = ["Sample", "Nearest training image", "Samples of", "Distance", "Vessel overlap", "Fate"]
+    return Table("Suspiciously near samples", head, rows, sortable=True, note=note)
+
+
+def fate(rejected: str) -> str:
+    return f"rejected: {spoken(rejected)}" if rejected else "kept, and trained on where drawn"
+
+
+def image_table(study: Study, place: Place) -> Table | None:
+    """Arm minus real-only, image by image, of one place; the largest where there are too many."""
+    rows = [r for r in study.images or () if (r.set, r.observer) == (place.set, place.observer)]
+    if not rows:
+        return None
+    labels = {arm.id: arm.label for arm in study.results.arms}
+    shown = sorted(rows, key=_by_size)[:MOST_IMAGE_ROWS] if len(rows) > MOST_IMAGE_ROWS else rows
+    cells = [
+        [
+            row.image,
+            labels.get(row.arm, row.arm),
+            signed(row.difference),
+            fixed(row.value),
+            fixed(row.baseline),
+            str(row.seeds),
+        ]
+        for row in shown
+    ]
+    name = on.metric_name(study.results)
+    note = f"{name}, means over seeds."
+    if len(shown) < len(rows):
+        note += (
+            f" The {len(shown):,} differences of {len(rows):,} that are farthest from zero, in "
+            "either direction; all of them are in per_image.csv."
+        )
+    head = ["Image", "Arm", "Difference", name, "Real only", "Seeds"]
+    caption = f"Image by image on {on.place_name(place)}"
+    return Table(caption, head, cells, sortable=True, note=note)
+
+
+def _by_size(row: ImageRow) -> tuple[float, str, str]:
+    return -abs(row.difference), row.arm, row.image
+
+
+def training_table(results: Results) -> Table | None:
+    """Every training of every arm."""
+    rows = [
+        [
+            arm.label,
+            str(run.seed),
+            run.status,
+            fixed(run.validation_f1),
+            fixed(run.threshold, 3),
+            run.message or ABSENT,
+        ]
+        for arm in results.arms
+        for run in arm.runs
+    ]
+    head = ["Arm", "Seed", "Status", "Validation F1", "Threshold", "Message"]
+    note = "Thresholds are chosen on validation images."
+    return Table("Trainings", head, rows, sortable=True, note=note) if rows else None
+
+
+def step_table(steps: Iterable[dict[str, Any]]) -> Table | None:
+    """Steps in the order of run.json."""
+    rows = [
+        [
+            spoken(str(step.get("step") or ABSENT)),
+            str(step.get("kind") or ABSENT),
+            str(step.get("digest") or ABSENT),
+            "yes" if step.get("reused") else "no",
+            duration(step.get("seconds")),
+        ]
+        for step in steps
+    ]
+    head = ["Step", "Stage", "Digest", "Reused", "In this run"]
+    caption = f"Steps of this run ({plural(len(rows), 'step')})"
+    return Table(caption, head, rows) if rows else None
+
+
+def artifact_table(artifacts: dict[str, Any]) -> Table | None:
+    """Every [kind, digest] that run.json names, however deep."""
+    rows = [[name, kind, digest] for name, kind, digest in _references(artifacts, "")]
+    return Table("Artifacts", ["Name", "Stage", "Digest"], rows) if rows else None
+
+
+def _references(value: Any, name: str) -> Iterable[tuple[str, str, str]]:
+    if isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value):
+        yield name or ABSENT, value[0], value[1]
+    elif isinstance(value, dict | list):
+        inner = value.items() if isinstance(value, dict) else enumerate(value, 1)
+        for key, item in inner:
+            yield from _references(item, f"{name}, {spoken(str(key))}" if name else str(key))
+
+
+def version_table(versions: dict[str, Any]) -> Table | None:
+    rows = [[name, plain(version)] for name, version in versions.items()]
+    return Table("Versions", ["Package", "Version"], rows, align=False) if rows else None

@@ -1,0 +1,164 @@
+"""Sentences of the page: what is resampled, what an interval means, what nobody may conclude."""
+
+from __future__ import annotations
+
+from flows.report.study.arms import (
+    compared,
+    effect_at,
+    failures,
+    metric_name,
+    percent,
+    place_name,
+    places,
+)
+from flows.report.tables import fixed, number, plural
+from flows.study.schema import Place, Results
+
+_MOST_MESSAGES = 12
+_RESEEDED = {
+    "students": "Seeds change the students' training alone. All arms learn from one teacher and "
+    "one generator: how much another GAN training would change the result is not known.",
+    "samples": "Seeds change the students' training and which samples are drawn. All arms share "
+    "one teacher and one generator: how much another GAN training would change the result is not "
+    "known.",
+    "all": "Seeds change everything: the choice of real images, teacher, generator, samples and "
+    "students.",
+}
+
+
+def interval_sentence(results: Results) -> str:
+    """What the whiskers are."""
+    if len(results.seeds) < 2:
+        return (
+            f"{percent(results)} interval, bootstrap over images of a single training run: how "
+            "much training runs differ is not in it."
+        )
+    return (
+        f"{percent(results)} interval, two-level bootstrap: seeds and images are both drawn anew. "
+        "Its coverage is approximate with so few seeds."
+    )
+
+
+def caveats(results: Results) -> list[str]:
+    """What limits the headline."""
+    found = []
+    if len(results.seeds) == 1:
+        found.append(
+            "Only one seed: how much training runs differ by chance is unknown, so no difference "
+            "here can be told from that of two runs of the same arm."
+        )
+    found.append(_RESEEDED.get(results.reseed, f"Seeds change: {results.reseed}."))
+    found.append(
+        f"Every arm trains for the same {results.steps:,} optimiser steps with the same settings; "
+        "only the images differ. What is said holds for these arms, this teacher and this "
+        "generator, and not for synthetic images in general."
+    )
+    found.append(
+        "Labels of synthetic images are what the teacher saw in them: a student cannot learn "
+        "from them a vessel that the teacher misses."
+    )
+    return found
+
+
+def decision(results: Results) -> str:
+    """How an arm is called a gain or a harm."""
+    arms = plural(len(compared(results)), "arm")
+    return (
+        f"An arm is called a gain or a harm when both of two tests find it: Wilcoxon's signed-rank "
+        f"test over images, and a test for which seeds are a sample too; of their p-values the "
+        f"larger counts, corrected for {arms} by Holm's method, so that the chance of any false "
+        f"alarm on a place is at most {100 * results.alpha:g} %. “None shown” means that no "
+        "difference was found, not that there is none: one below the smallest detectable "
+        "difference is easily missed."
+    )
+
+
+def dose_caption(results: Results) -> str:
+    return (
+        f"Mean {metric_name(results)} over seeds and images; dots are slightly apart sideways so "
+        f"that they stay readable. Whiskers and band: {interval_sentence(results)} They are wide "
+        "because images differ, and all arms share those images: whether an arm differs is read "
+        "from the paired differences."
+    )
+
+
+def difference_caption(results: Results) -> str:
+    return (
+        f"The same as paired differences: each arm minus the real-only arm on the same image with "
+        f"the same seed. Whiskers: {interval_sentence(results)} The counts are equally spaced."
+    )
+
+
+def forest_caption(results: Results) -> str:
+    return (
+        "Paired difference to the real-only arm: mean (large dot; filled where significant after "
+        "Holm's correction), each seed (small dots). "
+        f"Line: {interval_sentence(results)} Grey: differences that {100 * results.power:g} % of "
+        "such studies would not have found."
+    )
+
+
+def learning_caption(results: Results, picked: bool) -> str:
+    who = (
+        "Of each family of arms, the number of synthetic images with the best mean F1 on the "
+        "validation images is shown; the test images had no say. "
+        if picked
+        else "No arm has a validation score to be picked by, so the real-only arm stands alone. "
+    )
+    return (
+        f"Mean {metric_name(results)} against the number of real training images. {who}"
+        f"Whiskers: {interval_sentence(results)}"
+    )
+
+
+def realism_caption(results: Results, what: str) -> str:
+    return (
+        f"Each dot is an arm, with its number of synthetic images: paired difference against "
+        f"{what} Whiskers: {interval_sentence(results)} Arms of one generator share its realism, "
+        "up to which of its samples were taken, so a trend across dots is not one across "
+        "generators."
+    )
+
+
+def failure_lines(results: Results) -> list[str]:
+    """The failed trainings for the top of the page, a bounded number of them."""
+    failed, absent = failures(results), failures(results, "missing")
+    lines = [
+        f"{arm.label}, seed {seed}: {message or 'no message'}"
+        for arm, seed, message in failed[:_MOST_MESSAGES]
+    ]
+    if len(failed) > _MOST_MESSAGES:
+        lines.append(f"and {len(failed) - _MOST_MESSAGES:,} more, in the table of trainings below")
+    if absent:
+        lines.append(f"{plural(len(absent), 'training')} never ran or never finished.")
+    return lines
+
+
+def failure_title(results: Results) -> str:
+    whole = sum(len(arm.runs) for arm in results.arms)
+    lost = len(failures(results)) + len(failures(results, "missing"))
+    return f"{lost:,} of {plural(whole, 'training')} gave no result"
+
+
+def detectable(results: Results, place: Place) -> tuple[float, float] | None:
+    """Smallest and largest of the arms' smallest detectable effects."""
+    effects = (effect_at(arm, place) for arm in compared(results))
+    found = [number(effect.detectable) for effect in effects if effect is not None]
+    values = sorted(value for value in found if value is not None)
+    return (values[0], values[-1]) if values else None
+
+
+def detectable_sentence(results: Results) -> str:
+    """How small a difference could have been found, place by place."""
+    parts = []
+    for place in places(results):
+        found = detectable(results, place)
+        if found is not None:
+            low, high = map(fixed, found)
+            parts.append(f"{place_name(place)}: {low if low == high else f'{low} to {high}'}")
+    if not parts:
+        return "How small a difference could have been found is not known: too few seeds or images."
+    return (
+        f"Smallest difference in {metric_name(results)} that a study like this finds with "
+        f"{100 * results.power:g} % probability, by arm ({'; '.join(parts)})."
+    )

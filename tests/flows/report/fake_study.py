@@ -1,0 +1,251 @@
+"""A made-up finished study: the files that `write_study_page` reads, with plausible numbers.
+
+Differences are drawn from a fixed stream: a seed moves all images of a run together, images have
+a spread of their own, and an arm has its planted gain.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from configs.study import StudyConfig
+from flows.study.schema import (
+    PER_IMAGE,
+    PER_IMAGE_COLUMNS,
+    RESULTS,
+    Arm,
+    ArmRun,
+    Copy,
+    Effect,
+    EnsembleScore,
+    Filtered,
+    Place,
+    Realism,
+    Results,
+)
+
+HOSTILE = '<script>alert("x")</script>&$x_1$'
+HEADLINE = "No gain shown: 200 synthetic images changed F1 on drive by +0.0008 (best of 6 arms)."
+PRIMARY = Place(set="drive", observer="first")
+OTHER = Place(set="chase", observer="second")
+
+
+@dataclass
+class FakeStudy:
+    """gains: planted difference by number of synthetic images. broken: id of an arm that failed."""
+
+    folder: Path
+    counts: tuple[int, ...] = (50, 200, 500)
+    orders: tuple[str, ...] = ("synthetic-first", "mixed")
+    augments: tuple[str, ...] = ("both",)
+    sizes: tuple[int, ...] = (20,)
+    seeds: tuple[int, ...] = (0, 1, 2)
+    places: tuple[Place, ...] = (PRIMARY, OTHER)
+    images: int = 20
+    gains: dict[int, float] = field(default_factory=lambda: {50: 0.002, 200: 0.009, 500: -0.011})
+    broken: str = "mixed-500-20-both"
+    changes: dict[str, Any] = field(default_factory=dict)
+    random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(5))
+    rows: list[list[Any]] = field(default_factory=list)
+
+    def build(self) -> FakeStudy:
+        """Write the run folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        results = self.results()
+        (self.folder / RESULTS).write_text(results.model_dump_json(indent=1))
+        with (self.folder / PER_IMAGE).open("w", newline="") as stream:
+            csv.writer(stream).writerows([PER_IMAGE_COLUMNS, *self.rows])
+        for copy in results.copies:
+            if copy.picture:
+                self._picture(copy.picture)
+        (self.folder / "run.json").write_text(json.dumps(self.record()))
+        return self
+
+    def results(self) -> Results:
+        arms = [self._real_only(n, a) for n in self.sizes for a in self.augments]
+        for size in self.sizes:
+            for order in self.orders:
+                for augment in self.augments:
+                    arms += [self._arm(order, n, size, augment) for n in self.counts]
+        values: dict[str, Any] = {
+            "name": "made-up",
+            "headline": HEADLINE,
+            "metric": "f1",
+            "region": "fov",
+            "alpha": 0.05,
+            "power": 0.8,
+            "steps": 4000,
+            "seeds": list(self.seeds),
+            "reseed": "students",
+            "primary": self.places[0],
+            "places": list(self.places),
+            "arms": arms,
+            "ensembles": [
+                EnsembleScore(
+                    arm=arm.id, method=method, place=p, level=(0.822, 0.813, 0.831), members=3
+                )
+                for arm in arms[:3]
+                for method in ("mean", "vote")
+                for p in self.places
+            ],
+            "references": [
+                EnsembleScore(
+                    arm=name,
+                    method="",
+                    place=p,
+                    level=(level, level - 0.01, level + 0.01),
+                    members=1,
+                )
+                for name, level in (("teacher", 0.812), ("second observer", 0.788))
+                for p in self.places
+            ],
+            "filters": [
+                Filtered(
+                    source=f"seed {seed}",
+                    drawn=600,
+                    kept=512 - 20 * seed,
+                    reasons={"low_confidence": 60 + 20 * seed, "near_copy": 8, "no_vessels": 20},
+                )
+                for seed in self.seeds
+            ],
+            "copies": [
+                Copy(
+                    source="seed 0",
+                    sample=f"s{i:04d}",
+                    image=f"{21 + i}_training",
+                    distance=0.41 + 0.02 * i,
+                    overlap=0.62 if i else None,
+                    rejected="near_copy" if i % 2 else "",
+                    picture=f"pair-{i}.png",
+                )
+                for i in range(4)
+            ],
+        }
+        return Results(**{**values, **self.changes})
+
+    def record(self) -> dict[str, Any]:
+        config = StudyConfig.model_validate({"name": "made-up", "arms": {"seeds": self.seeds}})
+        return {
+            "name": "made-up",
+            "status": "completed",
+            "message": "",
+            "started": "2026-01-05T10:00:00Z",
+            "finished": "2026-01-05T16:20:00Z",
+            "seconds": 22800.0,
+            "config": config.model_dump(mode="json"),
+            "steps": [
+                {
+                    "step": "student, 50 synthetic first, seed 0",
+                    "kind": "segmenter.train",
+                    "digest": "ab" * 12,
+                    "reused": True,
+                    "seconds": 12.5,
+                }
+            ],
+            "artifacts": {"arms": {"a": {"0": ["segmenter.train", "cd" * 12]}}},
+            "versions": {"vesselforge": "0.1.0", "torch": "2.13.0"},
+        }
+
+    def _real_only(self, size: int, augment: str) -> Arm:
+        effects = [
+            Effect(
+                place=p, level=self._level(p, size, 0), seeds=len(self.seeds), images=self.images
+            )
+            for p in self.places
+        ]
+        several = f", augment {augment}" if len(self.augments) > 1 else ""
+        return Arm(
+            id=f"real-{size}-{augment}",
+            label=f"real only{several}",
+            count=0,
+            order=None,
+            augment=augment,
+            real_images=size,
+            baseline=None,
+            runs=[self._run(seed, 0.80) for seed in self.seeds],
+            effects=effects,
+        )
+
+    def _arm(self, order: str, count: int, size: int, augment: str) -> Arm:
+        id_ = f"{order}-{count}-{size}-{augment}"
+        broken = id_ == self.broken
+        runs = [
+            ArmRun(seed=s, status="failed", message="out of memory; lower batch")
+            if broken
+            else self._run(s, 0.80 + self.gains.get(count, 0.0))
+            for s in self.seeds
+        ]
+        realism = Realism(
+            kid=0.0021 + count * 1e-7,
+            kid_floor=0.0004,
+            fid=41.2,
+            distance=0.93 + count * 1e-4,
+            copies=0.012,
+            expected=0.01,
+            c_t=-1.3,
+        )
+        several = f", augment {augment}" if len(self.augments) > 1 else ""
+        return Arm(
+            id=id_,
+            label=f"{count} {order.replace('-', ' ')}{several}",
+            count=count,
+            order=order,
+            augment=augment,
+            real_images=size,
+            baseline=f"real-{size}-{augment}",
+            runs=runs,
+            effects=[] if broken else [self._effect(p, id_, count, size) for p in self.places],
+            realism=realism,
+        )
+
+    def _run(self, seed: int, score: float) -> ArmRun:
+        return ArmRun(seed=seed, status="completed", validation_f1=score, threshold=0.47)
+
+    def _level(self, place: Place, size: int, count: int) -> tuple[float, float, float]:
+        mean = 0.815 - 0.05 * self.places.index(place) - 0.3 / size + self.gains.get(count, 0.0)
+        return mean, mean - 0.011, mean + 0.010
+
+    def _effect(self, place: Place, id_: str, count: int, size: int) -> Effect:
+        gain, seeds = self.gains.get(count, 0.0), len(self.seeds)
+        shape = seeds, self.images
+        matrix = (
+            gain + self.random.normal(0, 0.001, (seeds, 1)) + self.random.normal(0, 0.006, shape)
+        )
+        level = self._level(place, size, count)
+        for s, seed in enumerate(self.seeds):
+            for i in range(self.images):
+                base = 0.8 - 0.003 * i
+                row = [f"{i + 1:02d}_test", base + matrix[s, i], base, matrix[s, i]]
+                self.rows.append([id_, seed, place.set, place.observer, *row])
+        mean, tested = float(matrix.mean()), seeds > 1
+        half = 0.0045
+        verdict = "untested" if not tested else "none shown" if abs(mean) < half else "gain"
+        return Effect(
+            place=place,
+            level=level,
+            seeds=seeds,
+            images=self.images,
+            mean=mean,
+            low=mean - half,
+            high=mean + half,
+            by_seed=matrix.mean(axis=1).tolist(),
+            p_images=0.0004 if tested else None,
+            p_seeds=0.0123 if tested else None,
+            p_holm=3e-8 if verdict == "gain" else 0.61 if tested else None,
+            detectable=0.0052 if tested else None,
+            verdict="harm" if verdict == "gain" and mean < 0 else verdict,
+        )
+
+    def _picture(self, name: str) -> None:
+        folder = self.folder / "pictures"
+        folder.mkdir(exist_ok=True)
+        tint = np.linspace(40, 190, 96, dtype=np.uint8)
+        sheet = np.stack([np.tile(tint, (48, 1)), np.full((48, 96), 60, np.uint8)], -1)
+        Image.fromarray(np.dstack([sheet, sheet[..., :1]])).save(folder / name)
