@@ -19,6 +19,7 @@ from data.devices import pick_device, slow_bfloat16
 from data.imageset import LoadedImage, load_image, read_index
 from data.log import append_log
 from data.progress import Interrupted, Progress
+from data.splits import TRAIN, VALIDATION
 from data.store import METRICS, Inputs, write_json
 from segmenter.models import Member, save_model
 from segmenter.networks import build
@@ -37,7 +38,8 @@ LOG_EVERY = 10
 
 @dataclass(frozen=True)
 class Job:
-    """What stays the same during a training. development: on which the threshold is chosen."""
+    """What stays the same during a training. development: on which the threshold is chosen when
+    the settings say so; real images only."""
 
     settings: FitSettings
     source: Source
@@ -49,21 +51,30 @@ class Job:
 
 
 def train(settings: FitSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
-    """Stage `segmenter.train`. inputs: `images`; `validation` if other; `start` to go on from.
+    """Stage `segmenter.train`. inputs: `images`; `synthetic`, a second set for mixed batches;
+    `validation` if other than `images`, which then may be synthetic; `start` to go on from.
 
     Writes the weights that were best on validation, or the last (model.safetensors, model.json
-    with the threshold), log.jsonl and metrics.json. Raises TrainingError when the loss is no
-    longer a number, Interrupted (checkpoint saved) when asked to stop.
+    with the threshold), log.jsonl and metrics.json. Statistics of BatchNorm are those of the
+    (mixed) batches; weights and threshold are chosen on images of `validation`, never of
+    `synthetic`. Raises TrainingError when the loss is no longer a number, Interrupted (checkpoint
+    saved) when asked to stop.
     """
     device = pick_device(settings.device)
     if settings.precision == "bfloat16" and slow_bfloat16(device):
         progress.message("this CPU has no bfloat16 arithmetic: `precision: float32` is faster here")
-    train_images = _load(inputs["images"].path, "train", settings.soft_labels)
-    validation = _load(inputs.get("validation", inputs["images"]).path, "validation", soft=False)
+    train_images = _load_training(inputs["images"].path, settings)
+    synthetic = None
+    if "synthetic" in inputs:
+        synthetic = _load_training(inputs["synthetic"].path, settings)
+    judged = inputs.get("validation", inputs["images"]).path
+    validation = _load(judged, VALIDATION)
     state = new_state(settings, inputs["start"].path if "start" in inputs else None, device)
-    source = source_of(settings, train_images, state.network.multiple)
-    both = validation + (train_images if settings.threshold_on == "development" else [])
-    job = Job(settings, source, validation, both, device, out, progress)
+    source = source_of(settings, train_images, state.network.multiple, synthetic)
+    development = []
+    if settings.threshold_on == "development":  # pseudo-labels choose no threshold
+        development = validation + _load(judged, TRAIN)
+    job = Job(settings, source, validation, development, device, out, progress)
     resume(state, out, progress)
     while state.step < settings.steps and not state.standstill.over:
         if progress.stop_requested:
@@ -75,8 +86,12 @@ def train(settings: FitSettings, inputs: Inputs, out: Path, progress: Progress) 
     _finish(state, job)
 
 
-def _load(folder: Path, split: str, soft: bool) -> list[LoadedImage]:
-    images = [load_image(folder, record, soft) for record in read_index(folder, split)]
+def _load_training(folder: Path, settings: FitSettings) -> list[LoadedImage]:
+    return _load(folder, TRAIN, settings.soft_labels, settings.label_weights)
+
+
+def _load(folder: Path, split: str, soft: bool = False, weights: bool = False) -> list[LoadedImage]:
+    images = [load_image(folder, record, soft, weights) for record in read_index(folder, split)]
     if not images:
         raise DataError(f"{folder}: no {split} images in this set; nothing to train on")
     for image in images:
@@ -95,12 +110,14 @@ def _descend(state: FitState, job: Job) -> float:
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     images = images.to(job.device).contiguous(memory_format=torch.channels_last)
+    targets = targets.to(job.device)
     loss = training_loss(
         _outputs(state, images, settings),
-        targets.to(job.device),
+        targets[:, :1],
         settings.loss,
         settings.head_weights,
         settings.cldice,
+        weight=targets[:, 1:] if targets.shape[1] > 1 else None,
     )
     value = loss.item()
     if not math.isfinite(value):

@@ -1,6 +1,9 @@
 """Training losses on logits; targets are probabilities in [0, 1] (hard labels are 0 or 1).
 
-Logits and targets are [N, 1, H, W]; everything is computed in float32.
+Logits, targets and weights are [N, 1, H, W]; everything is computed in float32. A weight in [0, 1]
+says how much a pixel's label is trusted: means become weighted means, sums weighted sums, so a
+label of weight 0 has no influence whatever it is. Weights of 1 give the value without weights,
+weights of 0 everywhere a loss that is finite and has no gradient.
 """
 
 from __future__ import annotations
@@ -11,74 +14,92 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 DICE_SMOOTH = 1.0
 """One pixel: keeps the ratio defined on crops without a vessel."""
 SKELETON_STEPS = 6
 """Erosions of the soft skeleton: enough for vessels of 12 pixels, DRIVE's widest."""
+TINY = 1e-12
+"""Keeps ratios and roots of sums defined where no pixel has a weight."""
 
 
-def bce(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean binary cross-entropy over all pixels (SA-UNet, section III)."""
-    return F.binary_cross_entropy_with_logits(logits, target)
+def bce(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean binary cross-entropy over all pixels (SA-UNet, section III); Σwℓ / Σw."""
+    if weight is None:
+        return F.binary_cross_entropy_with_logits(logits, target)
+    each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    return (weight * each).mean() / weight.mean().clamp(min=TINY)
 
 
-def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
+def dice_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """1 − soft Dice = 1 − 2Σpy / (Σp + Σy), sums over the whole batch; in [0, 1]."""
     prob = torch.sigmoid(logits)
-    overlap = 2 * (prob * target).sum() + DICE_SMOOTH
-    return 1 - overlap / (prob.sum() + target.sum() + DICE_SMOOTH)
+    overlap = 2 * _weighed(prob * target, weight).sum() + DICE_SMOOTH
+    return 1 - overlap / (
+        _weighed(prob, weight).sum() + _weighed(target, weight).sum() + DICE_SMOOTH
+    )
 
 
-def bce_dice(logits: Tensor, target: Tensor) -> Tensor:
+def bce_dice(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """The average of cross-entropy and Dice loss (the Dice coefficient subtracted, not added)."""
-    return 0.5 * bce(logits, target) + 0.5 * dice_loss(logits, target)
+    return 0.5 * bce(logits, target, weight) + 0.5 * dice_loss(logits, target, weight)
 
 
-def soft_mcc(prob: Tensor, target: Tensor) -> Tensor:
+def soft_mcc(prob: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Matthews correlation of probabilities, in [−1, 1]; sums over the whole batch (SA-UNetv2).
 
-    The root is taken of each factor: their product, some 10²³, would overflow float16.
+    The root is taken of each factor: their product, some 10²³, would overflow float16. 0, with a
+    gradient that is a number, where one of them is 0 (a batch without a vessel).
     """
-    tp, fn = (prob * target).sum(), ((1 - prob) * target).sum()
-    fp, tn = (prob * (1 - target)).sum(), ((1 - prob) * (1 - target)).sum()
-    below = (tp + fp).sqrt() * (tp + fn).sqrt() * (tn + fp).sqrt() * (tn + fn).sqrt()
+    tp, fn = _weighed(prob * target, weight).sum(), _weighed((1 - prob) * target, weight).sum()
+    fp = _weighed(prob * (1 - target), weight).sum()
+    tn = _weighed((1 - prob) * (1 - target), weight).sum()
+    below = torch.ones_like(tp)
+    for factor in (tp + fp, tp + fn, tn + fp, tn + fn):
+        below = below * factor.clamp(min=TINY).sqrt()
     return (tp * tn - fp * fn) / (below + 1e-7)
 
 
-def bce_mcc(logits: Tensor, target: Tensor) -> Tensor:
+def bce_mcc(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """0.5·BCE + 0.5·(1 − MCC) (SA-UNetv2)."""
-    return 0.5 * bce(logits, target) + 0.5 * (1 - soft_mcc(torch.sigmoid(logits), target))
+    correlation = soft_mcc(torch.sigmoid(logits), target, weight)
+    return 0.5 * bce(logits, target, weight) + 0.5 * (1 - correlation)
 
 
-def structure(logits: Tensor, target: Tensor) -> Tensor:
+def structure(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Weighted BCE + weighted IoU, a mean over images (U-Net v2, as its authors meant it).
 
-    The weight 1 + 5·|mean of the 31×31 neighbourhood − y| is highest at borders and thin vessels.
+    The emphasis 1 + 5·|mean of the 31×31 neighbourhood − y| is highest at borders and thin
+    vessels; neighbours count as what they are labelled so far as they are trusted, else as like
+    the pixel itself. It is multiplied by the pixel's own weight.
     """
-    around = F.avg_pool2d(target, 31, stride=1, padding=15)  # outside the image: zeros, counted
-    weight = 1 + 5 * (around - target).abs()
+    around = _mean_around(_weighed(target, weight))
+    if weight is not None:
+        around = around + target * _mean_around(1 - weight)
+    emphasis = _weighed(1 + 5 * (around - target).abs(), weight)
     each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
     sums = (-3, -2, -1)
-    cross_entropy = (weight * each).sum(sums) / weight.sum(sums)
+    cross_entropy = (emphasis * each).sum(sums) / emphasis.sum(sums).clamp(min=TINY)
     prob = torch.sigmoid(logits)
-    overlap = (weight * prob * target).sum(sums)
-    union = (weight * (prob + target)).sum(sums) - overlap
+    overlap = (emphasis * prob * target).sum(sums)
+    union = (emphasis * (prob + target)).sum(sums) - overlap
     return (cross_entropy + 1 - (overlap + 1) / (union + 1)).mean()
 
 
-def balanced_bce_dice(logits: Tensor, target: Tensor) -> Tensor:
+def balanced_bce_dice(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """SA2-Net's loss of one output: 0.5·D + 0.5·W.
 
     D: squared Dice of each image with both maps halved; W: the average of the mean cross-entropy
     over vessel pixels of the batch and of that over the others.
     """
     prob, sums = torch.sigmoid(logits), (-3, -2, -1)
-    overlap = 2 * (0.25 * prob * target).sum(sums) + 1e-5
-    squares = 0.25 * (prob.square().sum(sums) + target.square().sum(sums)) + 1e-5
+    overlap = 2 * _weighed(0.25 * prob * target, weight).sum(sums) + 1e-5
+    of_prob, of_target = (_weighed(x.square(), weight).sum(sums) for x in (prob, target))
+    squares = 0.25 * (of_prob + of_target) + 1e-5
     each = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    vessel = (each * target).sum() / (target.sum() + 1e-12)
-    other = (each * (1 - target)).sum() / ((1 - target).sum() + 1e-12)
+    vessels, others = _weighed(target, weight), _weighed(1 - target, weight)
+    vessel = (each * vessels).sum() / (vessels.sum() + TINY)
+    other = (each * others).sum() / (others.sum() + TINY)
     return 0.5 * (1 - overlap / squares).mean() + 0.5 * (0.5 * vessel + 0.5 * other)
 
 
@@ -92,13 +113,30 @@ def soft_skeleton(x: Tensor) -> Tensor:
     return skeleton
 
 
-def cldice_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """1 − soft clDice: each skeleton must lie in the other map; in [0, 1], over the whole batch."""
+def cldice_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+    """1 − soft clDice: each skeleton must lie in the other map; in [0, 1], over the whole batch.
+
+    A skeleton cannot be taken of single pixels: where a label is not trusted, the prediction
+    itself (without a gradient) stands in for it, w·y + (1 − w)·p, so that neither a wrong label
+    nor a gap in its place bends the skeleton beside it. Then all sums are weighted.
+    """
     prob = torch.sigmoid(logits)
+    if weight is not None:
+        target = weight * target + (1 - weight) * prob.detach()
     ours, theirs = soft_skeleton(prob), soft_skeleton(target)
-    precision = ((ours * target).sum() + 1) / (ours.sum() + 1)
-    sensitivity = ((theirs * prob).sum() + 1) / (theirs.sum() + 1)
+    inside, found = _weighed(ours * target, weight).sum(), _weighed(theirs * prob, weight).sum()
+    precision = (inside + 1) / (_weighed(ours, weight).sum() + 1)
+    sensitivity = (found + 1) / (_weighed(theirs, weight).sum() + 1)
     return 1 - 2 * precision * sensitivity / (precision + sensitivity)
+
+
+def _weighed(x: Tensor, weight: Tensor | None) -> Tensor:
+    return x if weight is None else x * weight
+
+
+def _mean_around(x: Tensor) -> Tensor:
+    """The mean of each pixel's 31×31 neighbourhood; outside the image: zeros, counted."""
+    return F.avg_pool2d(x, 31, stride=1, padding=15)
 
 
 def _eroded(x: Tensor) -> Tensor:
@@ -122,16 +160,22 @@ LOSSES: dict[str, Loss] = {
 
 
 def training_loss(
-    outputs: list[Tensor], target: Tensor, name: str, weights: list[float], cldice: float
+    outputs: list[Tensor],
+    target: Tensor,
+    name: str,
+    heads: list[float],
+    cldice: float,
+    weight: Tensor | None = None,
 ) -> Tensor:
-    """Σ wᵢ·loss(outputᵢ): deep supervision over the heads, finest first.
+    """Σ headᵢ·loss(outputᵢ): deep supervision over the heads, finest first.
 
-    cldice: share of clDice's loss in each head's. Heads beyond the weights do not count.
+    heads: the weight of each head's loss; heads beyond them do not count. cldice: share of
+    clDice's loss in each. weight [N, 1, H, W] of the pixels, in [0, 1]; None: all 1.
     """
     target, total = target.float(), torch.zeros((), device=target.device)
-    for logits, weight in zip(outputs, weights, strict=False):
-        loss = LOSSES[name](logits.float(), target)
+    for logits, share in zip(outputs, heads, strict=False):
+        loss = LOSSES[name](logits.float(), target, weight)
         if cldice:
-            loss = (1 - cldice) * loss + cldice * cldice_loss(logits.float(), target)
-        total = total + weight * loss
+            loss = (1 - cldice) * loss + cldice * cldice_loss(logits.float(), target, weight)
+        total = total + share * loss
     return total

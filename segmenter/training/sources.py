@@ -1,31 +1,51 @@
-"""Where training batches come from: random crops, or the papers' pool, at one or more sizes."""
+"""Where training batches come from: random crops, or the papers' pool, at one or more sizes; of
+one set of images, or of a real and a synthetic one in every batch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
+from configs.errors import ConfigError
 from configs.settings import FitSettings
 from data.augment import rescaled, scaled_side
 from data.crops import CropSource
 from data.imageset import LoadedImage
 from data.pool import PoolSource
 
+Batch = tuple[Tensor, Tensor, Tensor]
+SYNTHETIC_STREAM = 1
+"""Of the synthetic crops' random numbers; the real ones have stream 0."""
+
 
 class Source(Protocol):
     """Where training batches come from: a pure function of the step."""
 
-    def batch_at(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """(images [N, 3, h, w] in [0, 1], targets [N, 1, h, w] in [0, 1], fov [N, 1, h, w])."""
+    def batch_at(self, step: int) -> Batch:
+        """(images [N, 3, h, w] in [0, 1], targets [N, 1, h, w] in [0, 1], fov [N, 1, h, w]).
+
+        targets [N, 2, h, w] where images have weights: the second channel is each pixel's."""
         ...
 
 
-def source_of(settings: FitSettings, images: list[LoadedImage], multiple: int) -> Source:
-    """The source that the settings describe. multiple: of height and width, for the network."""
+def source_of(
+    settings: FitSettings,
+    images: list[LoadedImage],
+    multiple: int,
+    synthetic: list[LoadedImage] | None = None,
+) -> Source:
+    """The source that the settings describe. multiple: of height and width, for the network.
+
+    synthetic: a second set of images, of which every batch has `synthetic_share`. Raises
+    ConfigError for a second set where the source is the pool or the batch has no room for it.
+    """
     source: Source
-    if settings.source == "pool":
+    if synthetic is not None:
+        source = _mixed(settings, images, synthetic)
+    elif settings.source == "pool":
         source = PoolSource(
             images,
             settings.batch,
@@ -39,13 +59,65 @@ def source_of(settings: FitSettings, images: list[LoadedImage], multiple: int) -
     return source if settings.scales == [1.0] else Scaled(source, settings.scales)
 
 
+def _mixed(
+    settings: FitSettings, images: list[LoadedImage], synthetic: list[LoadedImage]
+) -> Source:
+    if settings.source == "pool":
+        raise ConfigError(
+            "source: found `pool` with a second, synthetic set of images, expected `crops`; mixed "
+            "batches are made of crops"
+        )
+    part = synthetic_crops(settings)
+    real = CropSource(images, settings.crop, settings.batch - part, settings.seed, settings.augment)
+    made = CropSource(
+        synthetic,
+        settings.crop,
+        part,
+        settings.seed,
+        settings.synthetic_augment or settings.augment,
+        SYNTHETIC_STREAM,
+    )
+    return Mixed(real, made)
+
+
+def synthetic_crops(settings: FitSettings) -> int:
+    """How many crops of a mixed batch are synthetic: batch · share, but at least one of each kind.
+
+    Raises ConfigError for a batch of one."""
+    if settings.batch < 2:
+        raise ConfigError(
+            "batch: found 1 with a second, synthetic set of images, expected at least 2; every "
+            "batch has both kinds"
+        )
+    return min(max(round(settings.batch * settings.synthetic_share), 1), settings.batch - 1)
+
+
+class Mixed:
+    """Batches of two sources, one below the other: the real images first."""
+
+    def __init__(self, real: Source, synthetic: Source) -> None:
+        self.real, self.synthetic = real, synthetic
+
+    def batch_at(self, step: int) -> Batch:
+        pair = self.real.batch_at(step), self.synthetic.batch_at(step)
+        images, targets, fov = zip(*pair, strict=True)
+        channels = max(x.shape[1] for x in targets)
+        complete = [_with_weights(x) if x.shape[1] < channels else x for x in targets]
+        return torch.cat(images), torch.cat(complete), torch.cat(fov)
+
+
+def _with_weights(targets: Tensor) -> Tensor:
+    """[N, 2, h, w] of [N, 1, h, w]: every pixel's weight is 1."""
+    return torch.cat([targets, torch.ones_like(targets)], dim=1)
+
+
 class Scaled:
     """Every batch of a source at several sizes, one after the other (U-Net v2: 0.75, 1, 1.25)."""
 
     def __init__(self, source: Source, scales: Sequence[float]) -> None:
         self.source, self.scales = source, scales
 
-    def batch_at(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
+    def batch_at(self, step: int) -> Batch:
         which, turn = divmod(step, len(self.scales))
         batch = self.source.batch_at(which)
         height, width = (scaled_side(n, self.scales[turn]) for n in batch[0].shape[-2:])
