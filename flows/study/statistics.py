@@ -135,8 +135,8 @@ def paired_effect(
 
 def image_p(differences: Floats) -> Floats:
     """p of Wilcoxon's signed-rank test over the last axis; 1 where all differences are 0."""
-    equal = ~differences.any(-1)
-    safe = np.where(equal[..., None], 1.0, differences)
+    equal = np.all(differences == 0, axis=-1)
+    safe = np.where(np.expand_dims(equal, -1), 1.0, differences)  # scipy warns of them
     return np.where(equal, 1.0, stats.wilcoxon(safe, axis=-1).pvalue)
 
 
