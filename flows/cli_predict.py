@@ -49,6 +49,14 @@ def predict(
     flips: FlipsOption = False,
     fov_width: FovWidthOption = None,
     bits: Annotated[int, typer.Option(help="8 or 16, of the probability map.")] = 8,
+    spread: Annotated[
+        bool,
+        typer.Option(
+            "--spread",
+            help="Also write how far an ensemble's members disagree: NAME_spread.png, white where "
+            "their standard deviation is 0.5.",
+        ),
+    ] = False,
     runtime: Annotated[
         str,
         typer.Option(
@@ -89,7 +97,7 @@ def predict(
             runtime,
             Tiling(side=tile),
         )
-        options = PredictOptions(flips, threshold, 8 if bits == 8 else 16, fov_width)
+        options = PredictOptions(flips, threshold, 8 if bits == 8 else 16, fov_width, spread)
         rows = predict_files(loaded, images, out, progress, options)
     if json_:
         print_json(rows)

@@ -1,43 +1,170 @@
-"""Several segmenters as one: the mean of their probabilities, with a threshold of its own."""
+"""Several segmenters as one: their probabilities or decisions combined, with a threshold."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from configs.errors import CheckpointError, DataError
 from configs.settings import EnsembleSettings
-from data.imageset import load_image, read_index
-from data.progress import Progress
+from data.imageset import LoadedImage, load_image, read_index
+from data.progress import Interrupted, Progress
 from data.store import METRICS, Inputs, write_json
-from segmenter.metrics import best_threshold
+from segmenter.combine import DECIDED, DECISIONS, MEAN, NUMBERS, PROB_FLOOR, Rule, combine
+from segmenter.metrics import best_threshold, confusion, from_counts
 from segmenter.models import Member, Model, read_members, save_model
 from segmenter.training.validation import reference_mask
 
 VALIDATION = "validation"
+DESCRIPTION = "ensemble.json"
+MOST_PIXELS = 200_000
+"""Pixels that `stacked` is fitted on, at most: for n + 1 numbers, plenty."""
+EVIDENCE = 0.01
+"""Weight of a pixel beside the prior of `stacked` (scikit-learn's C). Neighbouring pixels say the
+same, so that a hundred of them count as one."""
+
+Maps = Sequence[NDArray[np.float32]]
+"""One [n, H, W] an image: the members' probability maps."""
 
 
 def ensemble(settings: EnsembleSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """Stage `segmenter.ensemble`. inputs: `validation` (an image set), all others models.
 
-    Copies the members' weights, so that the folder is a model of its own, and chooses the
-    threshold of the mean probability on the validation images.
+    Copies the members' weights, so that the folder is a model of its own. Weights, coefficients
+    and the threshold are chosen on the validation images; `or`, `and` and `majority` take each
+    member's threshold as it is in its folder. metrics.json says what was chosen, with the
+    validation F1 (pooled, inside the FOV) of the ensemble and of each member at its threshold.
+    Raises CheckpointError for a member that is no single network, DataError for validation images
+    of which nothing can be learned.
     """
+    names = sorted(inputs.keys() - {VALIDATION})
     members: list[tuple[Member, dict[str, Tensor]]] = []
-    for name in sorted(inputs.keys() - {VALIDATION}):
-        for member, tensors in read_members(inputs[name].path)[0]:
-            members.append((replace(member, file=f"members/{name}.safetensors"), tensors))
-    save_model(out, members, 0.5, "ensemble.json")  # the threshold is chosen with this model
+    thresholds: list[float] = []
+    for name in names:
+        member, tensors, threshold = _single(inputs[name].path, name)
+        members.append((replace(member, file=f"members/{name}.safetensors"), tensors))
+        thresholds.append(threshold)
+    save_model(out, members, DECIDED, DESCRIPTION)  # the rule is chosen with this model
     model = Model.load(out)
     folder = inputs[VALIDATION].path
     images = [load_image(folder, record) for record in read_index(folder, "validation")]
-    probs = []
+    maps = []
     for done, image in enumerate(images, start=1):
-        probs.append(model.predict(image.image))
+        if progress.stop_requested:
+            raise Interrupted
+        maps.append(model.members(image.image))
         progress.update(done, len(images), "image")
+    each = [round(f1_at([m[i] for m in maps], images, t), 6) for i, t in enumerate(thresholds)]
+    rule = choose_rule(settings, maps, images, thresholds, each)
+    threshold, f1 = choose_threshold(rule, maps, images)
+    save_model(out, members, threshold, DESCRIPTION, rule)
+    found = [{"f1": f, "threshold": t} for f, t in zip(each, thresholds, strict=True)]
+    if rule.method in ("weighted", "stacked"):
+        for entry, number in zip(found, getattr(rule, NUMBERS[rule.method]), strict=True):
+            entry[NUMBERS[rule.method].removesuffix("s")] = round(number, 6)
+    figures: dict[str, Any] = {"f1": round(f1, 6), "threshold": threshold}
+    result = {"method": rule.method, "validation": figures, "members": len(members)}
+    result["each"] = dict(zip(names, found, strict=True))
+    if rule.method == "stacked":
+        result["intercept"] = round(rule.intercept, 6)
+    write_json(out / METRICS, result)
+
+
+def _single(folder: Path, name: str) -> tuple[Member, dict[str, Tensor], float]:
+    members, threshold = read_members(folder)
+    if len(members) != 1:
+        raise CheckpointError(
+            f"{folder}: found an ensemble of {len(members)} networks as the member {name!r}, "
+            "expected a single network; give its members instead"
+        )
+    if not 0 < threshold < 1:
+        raise CheckpointError(
+            f"{folder}: found the threshold {threshold:g}, expected it between 0 and 1"
+        )
+    return *members[0], threshold
+
+
+def choose_rule(
+    settings: EnsembleSettings,
+    maps: Maps,
+    images: Sequence[LoadedImage],
+    thresholds: Sequence[float],
+    f1: Sequence[float],
+) -> Rule:
+    """The rule of a method, with its numbers. thresholds, f1: of each member.
+
+    weighted: in proportion to f1, or equal where every f1 is 0.
+    """
+    if settings.method in DECISIONS:
+        return Rule(settings.method, thresholds=tuple(thresholds))
+    if settings.method == "weighted":
+        total = sum(f1)
+        weights = [value / total if total else 1 / len(f1) for value in f1]
+        return Rule("weighted", weights=tuple(weights))
+    return fit_stacked(maps, images) if settings.method == "stacked" else MEAN
+
+
+def fit_stacked(maps: Maps, images: Sequence[LoadedImage]) -> Rule:
+    """Logistic regression on the members' logits at pixels inside the fields of view.
+
+    At most MOST_PIXELS, equally many an image, drawn by a fixed stream. Its prior holds the
+    coefficients near 0 (ridge). Raises DataError where there are no vessels, or nothing else.
+    """
+    draw, share = np.random.default_rng(0), MOST_PIXELS // max(len(images), 1)
+    columns, truths = [], []
+    for of_image, image in zip(maps, images, strict=True):
+        inside = np.flatnonzero(image.fov)
+        if inside.size > share:
+            inside = np.sort(draw.choice(inside, share, replace=False))
+        prob = of_image.reshape(len(of_image), -1)[:, inside].astype(np.float64)
+        prob = prob.clip(PROB_FLOOR, 1 - PROB_FLOOR)
+        columns.append(np.log(prob) - np.log1p(-prob))
+        truths.append(reference_mask(image).ravel()[inside])
+    logits, truth = np.concatenate(columns, axis=1).T, np.concatenate(truths)
+    if truth.all() or not truth.any():
+        raise DataError(
+            "ensembles: the validation images have pixels of one kind only inside their fields of "
+            "view, expected vessels and background; `stacked` cannot be fitted, choose another"
+        )
+    fitted = LogisticRegression(C=EVIDENCE, max_iter=1000).fit(logits, truth)
+    coefficients = tuple(float(value) for value in fitted.coef_[0])
+    return Rule("stacked", coefficients=coefficients, intercept=float(fitted.intercept_[0]))
+
+
+def choose_threshold(rule: Rule, maps: Maps, images: Sequence[LoadedImage]) -> tuple[float, float]:
+    """(threshold, its pooled F1 inside the FOVs): the best one, or that of a vote."""
+    probs = [combine(rule, of_image) for of_image in maps]
+    if rule.method in DECISIONS:
+        return DECIDED, f1_at(probs, images, DECIDED)
     references, fovs = [reference_mask(i) for i in images], [i.fov for i in images]
-    threshold, f1 = best_threshold(probs, references, fovs)
-    save_model(out, members, threshold, "ensemble.json")
-    figures = {"f1": round(f1, 6), "threshold": threshold}
-    write_json(out / METRICS, {"validation": figures, "members": len(members)})
+    return best_threshold(probs, references, fovs)
+
+
+def rechoose(model: Model, maps: Maps, images: Sequence[LoadedImage]) -> None:
+    """Choose a model's threshold anew, from maps of its members that were predicted otherwise;
+    of a vote, the thresholds of its members."""
+    if model.rule.method in DECISIONS:
+        votes = range(model.rule.members)
+        best = [choose_threshold(MEAN, [m[i : i + 1] for m in maps], images)[0] for i in votes]
+        model.rule = replace(model.rule, thresholds=tuple(best))
+    else:
+        model.threshold = choose_threshold(model.rule, maps, images)[0]
+
+
+def f1_at(
+    probs: Sequence[NDArray[np.float32]], images: Sequence[LoadedImage], threshold: float
+) -> float:
+    """Pooled F1 inside the fields of view at a threshold; 0 where there is nothing to find."""
+    counts = [
+        confusion(prob[image.fov] >= threshold, reference_mask(image)[image.fov])
+        for prob, image in zip(probs, images, strict=True)
+    ]
+    f1 = from_counts(*(sum(column) for column in zip(*counts, strict=True)))["f1"]
+    return 0.0 if np.isnan(f1) else f1

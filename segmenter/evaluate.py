@@ -16,15 +16,16 @@ from data.imageset import LoadedImage, load_image, read_index, write_png
 from data.progress import Interrupted, Progress
 from data.store import METRICS as METRICS_FILE
 from data.store import Inputs, write_atomic, write_json
+from segmenter.combine import combine, spread
+from segmenter.ensemble import rechoose
 from segmenter.inference.predict import as_png
-from segmenter.inference.scale import predict_at, scale_for
+from segmenter.inference.scale import members_at, scale_for
 from segmenter.metrics import (
     METRICS,
     REGIONS,
     Prediction,
     Regions,
     SetScores,
-    best_threshold,
     score_set,
 )
 from segmenter.metrics.intervals import rounded
@@ -46,7 +47,9 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
 
     Writes metrics.json (for every model and further observer, in the FOV and on the whole image:
     pooled, and means over images, with 95 % intervals; under `against`, every model by what the
-    further observers drew), per_image.csv, per_image_observers.csv, curves.json, and pictures.
+    further observers drew), per_image.csv, per_image_observers.csv, curves.json, and pictures;
+    of an ensemble also how far its members disagree (spread/: white is a standard deviation of
+    0.5, the largest there can be).
     """
     folder = inputs[TEST].path
     images = [load_image(folder, record) for record in read_index(folder, "test")]
@@ -57,17 +60,22 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
     for number, name in enumerate(names):
         model = Model.load(inputs[name].path, runtime=settings.runtime)
         if settings.flips and VALIDATION in inputs:
-            model.threshold = _threshold_with_flips(model, inputs[VALIDATION].path, settings)
+            _choose_with_flips(model, inputs[VALIDATION].path, settings)
         probs = []
         for done, image in enumerate(images, start=1):
             if progress.stop_requested:
                 raise Interrupted
-            scale = scale_for(image.fov, settings.fov_width)
-            probs.append(predict_at(model, image.image, scale, settings.flips))
+            maps = _maps(model, image, settings)
+            probs.append(combine(model.rule, maps))
             _pictures(out, name, image, probs[-1], model.threshold)
+            if model.several:
+                picture = as_png(2 * spread(maps))
+                write_png(out / "spread" / name / f"{image.id}.png", picture)
             progress.update(number * len(images) + done, len(names) * len(images), "image")
         if sheet is not None:
             sheet.add_model(name, probs, model.threshold)
+            if model.several:
+                sheet.models[name]["rule"] = model.rule.as_json()
             curves[name] = _curves(images, probs)
     result: dict[str, Any] = {"images": len(images), "reference": "1st" if scored else None}
     if sheet is None:
@@ -138,13 +146,16 @@ class Sheet:
         ]
 
 
-def _threshold_with_flips(model: Model, folder: Path, settings: EvaluateSettings) -> float:
-    """The threshold with the highest pooled F1 on the validation images, predicted with flips."""
+def _choose_with_flips(model: Model, folder: Path, settings: EvaluateSettings) -> None:
+    """Thresholds with the highest pooled F1 on the validation images, predicted with flips."""
     images = [load_image(folder, record) for record in read_index(folder, "validation")]
-    probs = [
-        predict_at(model, i.image, scale_for(i.fov, settings.fov_width), flips=True) for i in images
-    ]
-    return best_threshold(probs, [reference_mask(i) for i in images], [i.fov for i in images])[0]
+    rechoose(model, [_maps(model, image, settings) for image in images], images)
+
+
+def _maps(model: Model, image: LoadedImage, settings: EvaluateSettings) -> NDArray[np.float32]:
+    """The members' probability maps [n, H, W] at the image's own size."""
+    scale = scale_for(image.fov, settings.fov_width)
+    return members_at(model, image.image, scale, settings.flips)
 
 
 def _curves(images: list[LoadedImage], probs: list[NDArray[Any]]) -> dict[str, Any]:

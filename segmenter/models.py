@@ -1,7 +1,8 @@
 """A trained segmenter on disk, and as something that predicts.
 
 A model folder holds `model.json` (one network) or `ensemble.json` (several) and safetensors files.
-Both name their members in the same way; one network is an ensemble of one.
+Both name their members in the same way; one network is an ensemble of one. How several become one
+is in `rule`; without it, they are a mean.
 """
 
 from __future__ import annotations
@@ -17,11 +18,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from configs.errors import CheckpointError
+from configs.errors import CheckpointError, ConfigError
 from data.checkpoints import load_strict, load_tensors, save_tensors
 from data.devices import pick_device
 from data.store import write_json
-from segmenter.inference.runtimes import ON_CPU, Runtime, TorchRuntime, start, start_exported
+from segmenter.combine import MEAN, Rule, combine, rule_of, spread
+from segmenter.inference.runtimes import (
+    ON_CPU,
+    RULE,
+    Runtime,
+    TorchRuntime,
+    start,
+    start_exported,
+)
 from segmenter.inference.tiles import Tiling, Watch, tiled
 from segmenter.networks import build
 
@@ -42,19 +51,18 @@ def save_model(
     members: list[tuple[Member, dict[str, Tensor]]],
     threshold: float,
     description: str,
+    rule: Rule = MEAN,
 ) -> None:
     """Write weights, then the description that makes the folder a model."""
     for member, tensors in members:
         (folder / member.file).parent.mkdir(parents=True, exist_ok=True)
         save_tensors(folder / member.file, tensors)
-    write_json(
-        folder / description,
-        {
-            "members": [vars(member) for member, _ in members],
-            "threshold": threshold,
-            "parameters": sum(_count(tensors) for _, tensors in members),
-        },
-    )
+    content = {
+        "members": [vars(member) for member, _ in members],
+        "threshold": threshold,
+        "parameters": sum(_count(tensors) for _, tensors in members),
+    }
+    write_json(folder / description, content | ({} if rule == MEAN else {"rule": rule.as_json()}))
 
 
 def _count(tensors: dict[str, Tensor]) -> int:
@@ -64,6 +72,22 @@ def _count(tensors: dict[str, Tensor]) -> int:
 
 def read_members(folder: Path) -> tuple[list[tuple[Member, dict[str, Tensor]]], float]:
     """([(member, tensors)], threshold). Raises CheckpointError when it is no model folder."""
+    described = read_description(folder)
+    members = [(m, load_tensors(folder / m.file)[0]) for m in described.members]
+    return members, described.threshold
+
+
+@dataclass(frozen=True)
+class Description:
+    """What model.json or ensemble.json says."""
+
+    members: list[Member]
+    threshold: float
+    rule: Rule
+
+
+def read_description(folder: Path) -> Description:
+    """Raises CheckpointError, naming the file, when it is no model folder or a damaged one."""
     path = next((folder / name for name in DESCRIPTIONS if (folder / name).is_file()), None)
     if path is None:
         raise CheckpointError(
@@ -73,10 +97,12 @@ def read_members(folder: Path) -> tuple[list[tuple[Member, dict[str, Tensor]]], 
     try:
         content = json.loads(path.read_text())
         members = [Member(**entry) for entry in content["members"]]
-        threshold = float(content["threshold"])
-    except (ValueError, KeyError, TypeError) as error:
+        rule = rule_of(content.get("rule"))
+        if rule.members not in (0, len(members)):
+            raise ValueError(f"a rule of {rule.members} members for {len(members)}")
+        return Description(members, float(content["threshold"]), rule)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: damaged model description ({error})") from error
-    return [(member, load_tensors(folder / member.file)[0]) for member in members], threshold
 
 
 class Model:
@@ -92,12 +118,15 @@ class Model:
         device: torch.device,
         runtime: Runtime | None = None,
         tiling: Tiling = Tiling(),  # noqa: B008 (frozen)
+        rule: Rule = MEAN,
     ) -> None:
         self.networks = [place(network, device).eval() for network in networks]
         self.threshold = threshold
         self.device = device
-        self.runtime = runtime or TorchRuntime(self.networks, device)
+        self.rule = rule
+        self.runtime = runtime or TorchRuntime(self.networks, device, each=rule != MEAN)
         self.tiling = tiling
+        self._each = None if rule == MEAN else self.runtime  # what gives the members' own maps
         tiling.shared(self.runtime.multiple)  # tiles that are too small are refused here
 
     @classmethod
@@ -116,40 +145,94 @@ class Model:
         """
         if path.is_file():
             exported = start_exported(runtime or "auto", path, device or torch.device("cpu"))
-            threshold = float(exported.facts["threshold"])
-            return cls([], threshold, torch.device("cpu"), exported, tiling)
-        members, threshold = read_members(path)
+            threshold, rule = float(exported.facts["threshold"]), exported_rule(exported.facts)
+            return cls([], threshold, torch.device("cpu"), exported, tiling, rule)
+        described = read_description(path)
+        threshold, rule = described.threshold, described.rule
         networks = []
-        for member, tensors in members:
+        for member in described.members:
             network = build(member.network, **member.options)
-            load_strict(network, tensors, path / member.file)
+            load_strict(network, load_tensors(path / member.file)[0], path / member.file)
             networks.append(network.eval())
         device = device or pick_device("cpu" if runtime in ON_CPU else "auto")
-        started = None if runtime is None else start(runtime, networks, device)
-        return cls(networks, threshold, device, started, tiling)
+        started = None if runtime is None else start(runtime, networks, device, rule != MEAN)
+        return cls(networks, threshold, device, started, tiling, rule)
+
+    @property
+    def several(self) -> bool:
+        """Whether `members` gives more than one map."""
+        return len(self.networks) > 1 or self.rule.members > 1
 
     def predict(
         self, image: NDArray[np.uint8], flips: bool = False, watch: Watch | None = None
     ) -> NDArray[np.float32]:
         """Vessel probability [H, W] in [0, 1] of an RGB image [H, W, 3], at its own resolution.
 
-        Several networks: the mean of their probabilities. flips: the mean over the image and its
-        three mirror images, too. An image with a side beyond `tiling.side` goes through in tiles.
-        watch: told the share that is done after every tile.
+        Several networks: combined by the model's rule. flips: the mean over the image and its
+        three mirror images, too, of each member. An image with a side beyond `tiling.side` goes
+        through in tiles. watch: told the share that is done after every tile.
         """
+        maps = self._maps(self.runtime, image, flips, watch)
+        return maps[0] if self.rule == MEAN else combine(self.rule, maps)
+
+    def members(
+        self, image: NDArray[np.uint8], flips: bool = False, watch: Watch | None = None
+    ) -> NDArray[np.float32]:
+        """The probability map of each member by itself, [n, H, W]; see `predict`.
+
+        Raises ConfigError for a file of which only the mean was exported.
+        """
+        if self._each is None:
+            if not self.networks:
+                raise ConfigError(
+                    "an exported mean holds no maps of its members; give the folder of the ensemble"
+                )
+            self._each = self.runtime
+            if self.several:
+                self._each = start(self.runtime.name, self.networks, self.device, each=True)
+        return self._maps(self._each, image, flips, watch)
+
+    def spread(self, image: NDArray[np.uint8], flips: bool = False) -> NDArray[np.float32]:
+        """Standard deviation [H, W] of the members' probabilities, in [0, 0.5].
+
+        Raises ConfigError for a single network, which cannot disagree with itself.
+        """
+        self.check_several()
+        return spread(self.members(image, flips))
+
+    def check_several(self) -> None:
+        """Raise ConfigError when there is no spread of members to be had."""
+        if not self.several:
+            raise ConfigError(
+                "spread: found a single network or an exported mean, expected the folder of an "
+                "ensemble, or of a run"
+            )
+
+    def _maps(
+        self, runtime: Runtime, image: NDArray[np.uint8], flips: bool, watch: Watch | None
+    ) -> NDArray[np.float32]:
+        """What the runtime gives, [1 or n, H, W], averaged over mirror images with `flips`."""
         mirrors: list[tuple[int, ...]] = [(), (1,), (0,), (0, 1)] if flips else [()]
-        total = np.zeros(image.shape[:2], np.float32)
+        total: NDArray[np.float32] | None = None
         for number, axes in enumerate(mirrors):
 
             def tell(share: float, before: int = number) -> None:
                 if watch is not None:
                     watch((before + share) / len(mirrors))
 
-            prob = tiled(
-                self.runtime, np.flip(image, axes), self.runtime.multiple, self.tiling, tell
-            )
-            total += np.flip(prob, axes)
+            maps = tiled(runtime, np.flip(image, axes), runtime.multiple, self.tiling, tell)
+            maps = np.flip(maps, tuple(axis + 1 for axis in axes))
+            total = maps if total is None else total + maps
+        assert total is not None
         return total / np.float32(len(mirrors))
+
+
+def exported_rule(facts: dict[str, str]) -> Rule:
+    """The rule in an exported file's metadata. Raises CheckpointError for a damaged one."""
+    try:
+        return rule_of(json.loads(facts.get(RULE, "null")))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"the exported file's rule is damaged ({error})") from error
 
 
 def place(network: nn.Module, device: torch.device) -> nn.Module:

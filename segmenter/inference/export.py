@@ -13,17 +13,20 @@ from torch import Tensor
 from configs.errors import CheckpointError, ConfigError, WorkspaceError
 from data.checkpoints import load_strict
 from data.store import MANIFEST, file_sha256, write_atomic
-from segmenter.inference.graph import check, to_onnx
+from segmenter.combine import MEAN, Rule
+from segmenter.inference.graph import Module, check_all, to_onnx
 from segmenter.inference.runtimes import (
     INPUT,
     OUTPUT,
     PROGRAM,
+    RULE,
     MeanProbability,
     OnnxRuntime,
     OpenVinoRuntime,
+    RuledProbability,
     required,
 )
-from segmenter.models import Member, read_members
+from segmenter.models import Member, read_description, read_members
 from segmenter.networks import build
 
 Format = Literal["onnx", "openvino"]
@@ -33,13 +36,18 @@ VALUES = (
     "vessel_probability: [batch, 1, height, width] float32 in [0, 1]; vessel where it is at "
     "least `threshold`"
 )
+EACH = (
+    "; member_probability: [batch, members, height, width], what vessel_probability is made of, "
+    "by `rule`"
+)
 
 
 def export(folder: Path, out: Path, form: Format, force: bool = False) -> dict[str, Any]:
     """Write one graph of a model folder, and return what is in it.
 
     Input `image`, output `vessel_probability`, batch, height and width free, padding and cropping
-    inside; several networks become the mean of their probabilities. OpenVINO: `out` and the
+    inside; several networks become the mean of their probabilities, or what the ensemble's rule
+    makes of them, with each one's own map as a second output, `member_probability`. OpenVINO: `out` and the
     weights beside it, in a `.bin`. Nothing is written before the runtime has given the same
     probabilities as PyTorch within 1e-4. Raises ConfigError when a package is missing or a file
     in the way, CheckpointError for unusable weights or a graph that differs.
@@ -50,12 +58,15 @@ def export(folder: Path, out: Path, form: Format, force: bool = False) -> dict[s
     if form == "openvino":
         required("openvino", "openvino")
     members, threshold = read_members(folder)
-    module = _module(folder, members)
+    rule = read_description(folder).rule
+    module = _module(folder, members, rule)
     facts = _facts(folder, [member for member, _ in members], threshold)
+    if rule != MEAN:
+        facts |= {RULE: json.dumps(rule.as_json()), "values": VALUES + EACH}
     model = to_onnx(module, facts)
     try:
         if form == "onnx":
-            difference = check(OnnxRuntime(model), module)
+            difference = check_all(lambda output: OnnxRuntime(model, output), module)
             write_atomic(out, model)
         else:
             difference = _write_openvino(model, out, module)
@@ -93,13 +104,17 @@ def _weights(out: Path) -> Path:
     return out.with_suffix(".bin")
 
 
-def _module(folder: Path, members: list[tuple[Member, dict[str, Tensor]]]) -> MeanProbability:
+def _module(
+    folder: Path, members: list[tuple[Member, dict[str, Tensor]]], rule: Rule
+) -> MeanProbability | RuledProbability:
     networks = []
     for member, tensors in members:
         network = build(member.network, **member.options)
         load_strict(network, tensors, folder / member.file)
         networks.append(network)
-    return MeanProbability(networks).eval()
+    if rule == MEAN:
+        return MeanProbability(networks).eval()
+    return RuledProbability(networks, rule).eval()
 
 
 def _facts(folder: Path, members: list[Member], threshold: float) -> dict[str, str]:
@@ -128,7 +143,7 @@ def _facts(folder: Path, members: list[Member], threshold: float) -> dict[str, s
     return facts
 
 
-def _write_openvino(model: bytes, out: Path, module: MeanProbability) -> float:
+def _write_openvino(model: bytes, out: Path, module: Module) -> float:
     """Convert, check what was written by reading it back, and put both files in their places."""
     import openvino
 
@@ -138,7 +153,7 @@ def _write_openvino(model: bytes, out: Path, module: MeanProbability) -> float:
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as aside:
         written = Path(aside) / out.name
         openvino.save_model(graph, str(written), compress_to_fp16=False)
-        difference = check(OpenVinoRuntime(written), module)
+        difference = check_all(lambda output: OpenVinoRuntime(written, output), module)
         _weights(written).replace(_weights(out))  # the .xml last: it makes the pair a model
         written.replace(out)
     return difference

@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
+from torch import Tensor
 
 from configs.errors import CheckpointError
 from data.exporting import quiet_exporter
 from segmenter.inference.runtimes import (
     INPUT,
+    MEMBERS,
     OUTPUT,
     PROGRAM,
     MeanProbability,
+    MemberProbabilities,
     OnnxRuntime,
+    RuledProbability,
     Runtime,
     required,
 )
@@ -26,8 +30,11 @@ SIZES = ((2, 40, 56), (1, 64, 64), (1, 37, 53), (1, 1, 9), (1, 131, 118))
 TOLERANCE = 1e-4
 """Largest difference in probability between a graph and PyTorch."""
 
+Module = MeanProbability | MemberProbabilities | RuledProbability
+"""What can become a graph."""
 
-def to_onnx(module: MeanProbability, facts: Mapping[str, str]) -> bytes:
+
+def to_onnx(module: Module, facts: Mapping[str, str]) -> bytes:
     """An ONNX file's bytes, after ONNX Runtime has given the same probabilities as PyTorch.
 
     facts: metadata to put in, beside those that every file has. Raises ConfigError when a package
@@ -42,7 +49,7 @@ def to_onnx(module: MeanProbability, facts: Mapping[str, str]) -> bytes:
             module,
             (_images(*SIZES[0]),),
             input_names=[INPUT],
-            output_names=[OUTPUT],
+            output_names=[OUTPUT, MEMBERS][: len(parts_of(module))],
             dynamic_shapes={"image": free},
             dynamo=True,
             verbose=False,
@@ -57,11 +64,23 @@ def to_onnx(module: MeanProbability, facts: Mapping[str, str]) -> bytes:
     for name, value in (own | dict(facts)).items():
         model.metadata_props.add(key=name, value=value)
     found: bytes = model.SerializeToString()
-    check(OnnxRuntime(found), module)
+    check_all(lambda output: OnnxRuntime(found, output), module)
     return found
 
 
-def check(runtime: Runtime, module: MeanProbability) -> float:
+def parts_of(module: Module) -> dict[str, Callable[[Tensor], Tensor]]:
+    """Output → what computes it."""
+    if isinstance(module, RuledProbability):
+        return {OUTPUT: lambda images: module(images)[0], MEMBERS: module.each}
+    return {OUTPUT: module}
+
+
+def check_all(started: Callable[[str], Runtime], module: Module) -> float:
+    """`check` of every output. started: a runtime that gives the output of that name."""
+    return max(check(started(output), wanted) for output, wanted in parts_of(module).items())
+
+
+def check(runtime: Runtime, module: Callable[[Tensor], Tensor]) -> float:
     """The largest difference in probability over SIZES; CheckpointError above TOLERANCE."""
     differences = []
     for size in SIZES:
@@ -92,7 +111,7 @@ def _images(count: int, height: int, width: int) -> torch.Tensor:
 
 def _name_sides(graph: object) -> None:
     """Call the free sizes batch, height and width, at both ends; torch's names are s77 and so."""
-    for value in (graph.input[0], graph.output[0]):  # type: ignore[attr-defined]
+    for value in (graph.input[0], *graph.output):  # type: ignore[attr-defined]
         sides = value.type.tensor_type.shape.dim
         for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
             sides[axis].dim_param = name

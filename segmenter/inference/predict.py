@@ -22,7 +22,8 @@ from data.fov import derive_fov
 from data.native import Native, write_native
 from data.progress import Interrupted, Progress
 from data.store import replacing, write_atomic
-from segmenter.inference.scale import predict_at, scale_for
+from segmenter.combine import combine, spread
+from segmenter.inference.scale import members_at, predict_at, scale_for
 from segmenter.inference.sources import find_images, output_names, read_image
 from segmenter.models import Model
 
@@ -34,7 +35,7 @@ COLUMNS = (
     "file", "name", "width", "height", "scale", "threshold", "vessel_share", "uncertain_share",
     "fov_share", "vessel_share_fov", "uncertain_share_fov", "seconds", "remark", "error",
 )  # fmt: skip
-MAPS = ("probability", "mask", "overlay")
+MAPS = ("probability", "mask", "overlay", "spread")
 FEW = 0.02
 """Vessels in a smaller share of the field of view are remarked on; people have 0.08 to 0.15."""
 
@@ -45,12 +46,14 @@ Row = dict[str, Any]
 class PredictOptions:
     """flips: average over mirror images. threshold: of the mask; None: the model's. bits: of the
     probability map. fov_width: images are resized for the network until their field of view is
-    this many pixels wide, and the maps back; None: the network sees them as they are."""
+    this many pixels wide, and the maps back; None: the network sees them as they are. spread: also
+    write how far the members of an ensemble disagree."""
 
     flips: bool = False
     threshold: float | None = None
     bits: Literal[8, 16] = 8
     fov_width: int | None = None
+    spread: bool = False
 
 
 def predict_files(
@@ -60,14 +63,17 @@ def predict_files(
     progress: Progress,
     options: PredictOptions = PredictOptions(),
 ) -> list[Row]:
-    """Write `<name>_probability.png`, `_mask.png` and `_overlay.png` for every image, summary.csv.
+    """Write `<name>_probability.png`, `_mask.png` and `_overlay.png` for every image, summary.csv;
+    with `spread` also `_spread.png`, white where the members' standard deviation is 0.5.
 
     images: files or folders. Returns the rows of the summary: shares of all pixels and of the
     field of view, or the error of a file that could not be read (the others are still done).
     Raises DataError when there is no image at all, ConfigError when maps would fall among the
-    images, WorkspaceError when they cannot be written, Interrupted when asked to stop; what is
+    images or there is no spread of a single network, WorkspaceError when they cannot be written, Interrupted when asked to stop; what is
     finished is kept.
     """
+    if options.spread:
+        model.check_several()
     files, faults = find_images(images)
     names = output_names(files)
     _keep_apart(images, files, names, out)
@@ -154,14 +160,21 @@ def _predict_one(
     image, remark = read_image(file)
     fov = derive_fov(image)
     scale = scale_for(fov, options.fov_width)
-    prob = predict_at(model, image, scale, options.flips, watch)
+    if options.spread:
+        each = members_at(model, image, scale, options.flips, watch)
+        prob = combine(model.rule, each)
+    else:
+        prob = predict_at(model, image, scale, options.flips, watch)
     threshold = model.threshold if options.threshold is None else options.threshold
     mask = prob >= threshold
+    quantised = as_png if options.bits == 8 else _sixteen
     maps: dict[str, Pixels] = {
-        "probability": as_png(prob) if options.bits == 8 else _sixteen(prob),
+        "probability": quantised(prob),
         "mask": mask.astype(np.uint8) * 255,
         "overlay": overlay(image, mask),
     }
+    if options.spread:
+        maps["spread"] = quantised(2 * spread(each))
     with _writing(out):
         _publish({out / f"{name}_{kind}.png": pixels for kind, pixels in maps.items()})
     uncertain = (prob > UNCERTAIN[0]) & (prob < UNCERTAIN[1])

@@ -1,7 +1,7 @@
 """What runs a trained segmenter: PyTorch (as it is, or fast), ONNX Runtime or OpenVINO.
 
-All take images and return probabilities, both on the CPU; several networks are one: the mean of
-their probabilities. The number of threads is PyTorch's (`torch.set_num_threads`, OMP_NUM_THREADS).
+All take images and return probabilities, both on the CPU; several networks are one, the mean of
+their probabilities, or each gives a map of its own. The number of threads is PyTorch's (`torch.set_num_threads`, OMP_NUM_THREADS).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from configs.errors import CheckpointError, ConfigError
 from data.processes import keep_freed_memory
+from segmenter.combine import Rule, combined
 from segmenter.inference.fast import fast
 from segmenter.networks.base import Segmenter
 
@@ -24,7 +25,8 @@ RUNTIMES = ("auto", "torch", "fast", "fast-bfloat16", "onnx", "openvino")
 ON_CPU = ("fast", "fast-bfloat16", "onnx", "openvino")
 """Those that work on the CPU alone."""
 INPUT, OUTPUT, PROGRAM = "image", "vessel_probability", "vesselforge"
-"""Names in exported files."""
+MEMBERS, RULE = "member_probability", "rule"
+"""Names in exported files; the last two where members are combined otherwise than by their mean."""
 
 
 class Runtime(Protocol):
@@ -35,7 +37,8 @@ class Runtime(Protocol):
     multiple: int
 
     def __call__(self, images: Tensor) -> Tensor:
-        """[N, 3, H, W] float32 in [0, 1] → vessel probability [N, 1, H, W] float32."""
+        """[N, 3, H, W] float32 in [0, 1] → vessel probability [N, 1, H, W] float32; of each of n
+        members, [N, n, H, W]."""
 
 
 class ExportedRuntime(Runtime, Protocol):
@@ -53,8 +56,10 @@ def fastest(device: torch.device) -> str:
     return "fast" if device.type == "cpu" else "torch"
 
 
-def start(name: str, networks: Sequence[nn.Module], device: torch.device) -> Runtime:
-    """The runtime called `name`, with the networks in it.
+def start(
+    name: str, networks: Sequence[nn.Module], device: torch.device, each: bool = False
+) -> Runtime:
+    """The runtime called `name`, with the networks in it: their mean, or each by itself.
 
     Raises ConfigError for an unknown name, a missing package, or a device it cannot use.
     """
@@ -62,13 +67,13 @@ def start(name: str, networks: Sequence[nn.Module], device: torch.device) -> Run
         raise ConfigError(f"runtime: found {name!r}, expected one of {', '.join(RUNTIMES)}")
     name = fastest(device) if name == "auto" else name
     if name == "torch":
-        return TorchRuntime(networks, device)
+        return TorchRuntime(networks, device, each)
     check_device(name, device)
     if name in ("fast", "fast-bfloat16"):
-        return FastRuntime(networks, torch.float32 if name == "fast" else torch.bfloat16)
+        return FastRuntime(networks, torch.float32 if name == "fast" else torch.bfloat16, each)
     from segmenter.inference.graph import to_onnx
 
-    model = to_onnx(MeanProbability(networks).to("cpu"), {})
+    model = to_onnx(_module(networks, each).to("cpu"), {})
     return OnnxRuntime(model) if name == "onnx" else OpenVinoRuntime(model)
 
 
@@ -110,13 +115,45 @@ class MeanProbability(nn.Module):
         return probs[0] if len(probs) == 1 else torch.stack(probs).mean(0)
 
 
+class RuledProbability(nn.Module):
+    """An ensemble to export: [N, 3, H, W] in [0, 1] → what its rule makes of the probabilities
+    [N, 1, H, W], and they themselves [N, n, H, W]."""
+
+    def __init__(self, networks: Sequence[nn.Module], rule: Rule) -> None:
+        super().__init__()
+        self.each, self.rule = MemberProbabilities(networks), rule
+        self.multiple = self.each.multiple
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        each = self.each(image)
+        return combined(self.rule, each).unsqueeze(1), each
+
+
+class MemberProbabilities(nn.Module):
+    """[N, 3, H, W] in [0, 1] → the probability of each of n networks [N, n, H, W]."""
+
+    def __init__(self, networks: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.multiple = math.lcm(*(int(network.multiple) for network in networks))  # type: ignore[arg-type]
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.cat([torch.sigmoid(net(image).float()) for net in self.networks], dim=1)
+
+
+def _module(networks: Sequence[nn.Module], each: bool) -> MeanProbability | MemberProbabilities:
+    return MemberProbabilities(networks) if each else MeanProbability(networks)
+
+
 class TorchRuntime:
     """PyTorch, eager: runs the networks themselves, so that it follows them through training."""
 
     name = "torch"
 
-    def __init__(self, networks: Sequence[nn.Module], device: torch.device) -> None:
-        self.module = MeanProbability(networks)
+    def __init__(
+        self, networks: Sequence[nn.Module], device: torch.device, each: bool = False
+    ) -> None:
+        self.module = _module(networks, each)
         self.multiple = self.module.multiple
         self.device = device
 
@@ -133,22 +170,25 @@ class FastRuntime(TorchRuntime):
     From here on the process keeps memory that it frees.
     """
 
-    def __init__(self, networks: Sequence[nn.Module], dtype: torch.dtype) -> None:
+    def __init__(
+        self, networks: Sequence[nn.Module], dtype: torch.dtype, each: bool = False
+    ) -> None:
         keep_freed_memory()
         quick = []
         for network in networks:
             assert isinstance(network, Segmenter)
             quick.append(fast(network, dtype))
-        super().__init__(quick, torch.device("cpu"))
+        super().__init__(quick, torch.device("cpu"), each)
         self.name = "fast" if dtype == torch.float32 else "fast-bfloat16"
 
 
 class OnnxRuntime:
-    """ONNX Runtime on the CPU. model: the bytes of an ONNX file, or its path."""
+    """ONNX Runtime on the CPU. model: the bytes of an ONNX file, or its path. output: what it
+    gives; None: the members' maps where the file has a rule for them, else the vessels'."""
 
     name = "onnx"
 
-    def __init__(self, model: bytes | Path) -> None:
+    def __init__(self, model: bytes | Path, output: str | None = None) -> None:
         runtime = required("onnxruntime", "onnx")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
@@ -162,17 +202,19 @@ class OnnxRuntime:
             raise _unreadable(model, error) from error
         self.facts: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
         self.multiple = _multiple(self.facts, model)
+        self.output = output or (MEMBERS if RULE in self.facts else OUTPUT)
 
     def __call__(self, images: Tensor) -> Tensor:
-        return torch.from_numpy(self.session.run([OUTPUT], {INPUT: images.numpy()})[0])
+        return torch.from_numpy(self.session.run([self.output], {INPUT: images.numpy()})[0])
 
 
 class OpenVinoRuntime:
-    """OpenVINO on the CPU, in float32. model: the bytes of an ONNX file, or a .onnx or .xml."""
+    """OpenVINO on the CPU, in float32. model: the bytes of an ONNX file, or a .onnx or .xml.
+    output: as of OnnxRuntime."""
 
     name = "openvino"
 
-    def __init__(self, model: bytes | Path) -> None:
+    def __init__(self, model: bytes | Path, output: str | None = None) -> None:
         openvino = required("openvino", "openvino")
         core = openvino.Core()
         options = {
@@ -184,12 +226,13 @@ class OpenVinoRuntime:
             graph = core.read_model(_readable(model))
             self.facts = openvino_facts(graph)
             self.multiple = _multiple(self.facts, model)
+            self.output = output or (MEMBERS if RULE in self.facts else OUTPUT)
             self.compiled = core.compile_model(graph, "CPU", options)
         except RuntimeError as error:
             raise _unreadable(model, error) from error
 
     def __call__(self, images: Tensor) -> Tensor:
-        return torch.from_numpy(self.compiled({INPUT: images.numpy()})[OUTPUT].copy())
+        return torch.from_numpy(self.compiled({INPUT: images.numpy()})[self.output].copy())
 
 
 def openvino_facts(graph: Any) -> dict[str, str]:

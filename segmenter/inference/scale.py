@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from configs.errors import DataError
+from segmenter.combine import MEAN, combine
 from segmenter.inference.tiles import Watch
 from segmenter.models import Model
 
@@ -35,11 +36,30 @@ def predict_at(
     model: Model, image: NDArray[np.uint8], scale: float, flips: bool, watch: Watch | None = None
 ) -> NDArray[np.float32]:
     """Vessel probability [H, W] of [H, W, 3], which the network sees `scale` times as large."""
+    if model.rule != MEAN:  # members are combined at the image's own size
+        return combine(model.rule, members_at(model, image, scale, flips, watch))
+    prob = model.predict(_resized(image, scale), flips, watch)
+    return prob if scale == 1 else _back(prob, image)
+
+
+def members_at(
+    model: Model, image: NDArray[np.uint8], scale: float, flips: bool, watch: Watch | None = None
+) -> NDArray[np.float32]:
+    """`predict_at` of each member, [n, H, W]."""
+    maps = model.members(_resized(image, scale), flips, watch)
+    return maps if scale == 1 else np.stack([_back(prob, image) for prob in maps])
+
+
+def _resized(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     if scale == 1:
-        return model.predict(image, flips, watch)
+        return image
     height, width = image.shape[:2]
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    seen = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
-    prob = Image.fromarray(model.predict(np.asarray(seen), flips, watch))
-    back = np.asarray(prob.resize((width, height), Image.Resampling.BICUBIC))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
+
+
+def _back(prob: NDArray[np.float32], image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The map at the image's own size."""
+    height, width = image.shape[:2]
+    back = np.asarray(Image.fromarray(prob).resize((width, height), Image.Resampling.BICUBIC))
     return back.clip(0, 1)  # bicubic interpolation overshoots

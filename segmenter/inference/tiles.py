@@ -19,7 +19,7 @@ from torch import Tensor
 from configs.errors import ConfigError
 
 Run = Callable[[Tensor], Tensor]
-"""[N, 3, H, W] float32 in [0, 1] → vessel probability [N, 1, H, W], both on the CPU."""
+"""[N, 3, H, W] float32 in [0, 1] → vessel probabilities [N, C, H, W], both on the CPU."""
 Watch = Callable[[float], None]
 """Told the share in (0, 1] of the tiles that are done; may raise to stop."""
 
@@ -112,23 +112,27 @@ def _window(low: int, high: int, before: int | None, after: int | None) -> NDArr
 def tiled(
     run: Run, image: NDArray[np.uint8], multiple: int, tiling: Tiling, watch: Watch | None = None
 ) -> NDArray[np.float32]:
-    """Vessel probability [H, W] of an RGB image [H, W, 3], whole or tile by tile.
+    """Vessel probabilities [C, H, W] of an RGB image [H, W, 3], whole or tile by tile.
 
     multiple: of the network. Memory beyond the image and its map is that of one tile.
     """
     height, width = image.shape[:2]
     rows, columns = spans(height, multiple, tiling), spans(width, multiple, tiling)
-    prob = np.zeros((height, width), np.float32)
+    prob: NDArray[np.float32] | None = None
     for number, (row, column) in enumerate(((r, c) for r in rows for c in columns), start=1):
-        tile = run(as_input(image[row.start : row.stop, column.start : column.stop]))[0, 0]
+        tile = run(as_input(image[row.start : row.stop, column.start : column.stop]))[0]
+        if prob is None:
+            prob = np.zeros((len(tile), height, width), np.float32)
         kept = tile.numpy()[
+            :,
             row.low - row.start : row.high - row.start,
             column.low - column.start : column.high - column.start,
         ]
         weight = row.weight[:, None] * column.weight
-        prob[row.low : row.high, column.low : column.high] += weight * kept
+        prob[:, row.low : row.high, column.low : column.high] += weight * kept
         if watch is not None:
             watch(number / (len(rows) * len(columns)))
+    assert prob is not None
     return prob
 
 

@@ -319,6 +319,8 @@ def test_the_field_of_view_can_be_brought_to_a_width(model, tmp_path):
     seen = []
 
     class Seen:
+        rule = model.rule
+
         def predict(self, image, flips, watch):
             seen.append(image.shape)
             return model.predict(image, flips, watch)

@@ -65,13 +65,13 @@ def test_a_local_network_does_not_notice_tiles(run, multiple):
         seen.append(images.shape[-2:])
         return run(images)
 
-    found = tiled(watched, IMAGE, multiple, SMALL)
+    (found,) = tiled(watched, IMAGE, multiple, SMALL)
     np.testing.assert_allclose(found, run(as_input(IMAGE))[0, 0].numpy(), atol=1e-6)
     assert len(seen) > 6 and max(max(size) for size in seen) <= SMALL.side
 
 
 def test_small_images_stay_whole():
-    prob = tiled(local, IMAGE, 8, Tiling(side=512))
+    (prob,) = tiled(local, IMAGE, 8, Tiling(side=512))
     np.testing.assert_array_equal(prob, local(as_input(IMAGE))[0, 0].numpy())
 
 
@@ -86,7 +86,7 @@ def test_sa_unet_in_tiles_equals_sa_unet_whole():
     image = np.tile(IMAGE, (3, 3, 1))[:577, :451]
     whole = run(as_input(image))[0, 0].numpy()
     assert np.ptp(whole) > 0.2
-    found = tiled(run, image, run.multiple, Tiling(side=528))
+    (found,) = tiled(run, image, run.multiple, Tiling(side=528))
     assert np.abs(found - whole).max() < 1e-5
 
 
@@ -97,7 +97,7 @@ def test_tiles_that_disagree_fade_into_each_other():
     def moody(images):
         return torch.full_like(images[:, :1], next(turn))
 
-    prob = tiled(moody, IMAGE[:, :60], 8, tiling)
+    (prob,) = tiled(moody, IMAGE[:, :60], 8, tiling)
     assert prob.min() == 0 and prob.max() == 1
     assert np.abs(np.diff(prob, axis=0)).max() < 1.01 * np.pi / 2 / tiling.blend
 
