@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from flows import cli_data, cli_generator, cli_segmenter
+from flows import cli_compare, cli_data, cli_generator, cli_segmenter
 from flows.verbs import (
     ConfigArgument,
     JsonOption,
@@ -71,6 +71,9 @@ def print_scores(metrics: dict[str, object]) -> None:
         typer.echo(str(metrics.get("note", "nothing was scored")))
 
 
+main.command()(cli_compare.compare)
+
+
 @main.command()
 @verb
 def report(
@@ -78,7 +81,7 @@ def report(
     workspace: WorkspaceOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Write the HTML report of a run (again)."""
+    """Write the HTML report of a run or study (again)."""
     from configs.errors import WorkspaceError
     from data.store import Store
     from flows.reporting import report_on
@@ -88,7 +91,8 @@ def report(
     folder, record = read_run(root, run)
     if record["status"] != "completed":
         raise WorkspaceError(
-            f"{folder}: this run is {record['status']}, not completed; `vesselforge run` goes on"
+            f"{folder}: this run is {record['status']}, not completed; the command that started "
+            "it (`vesselforge run` or `compare`) goes on"
         )
     page = report_on(folder, Store(folder.parent.parent), force=True)
     print_json({"report": str(page)}) if json_ else typer.echo(f"report: {page}")

@@ -12,7 +12,6 @@ from prefect.states import Cancelled, Completed, Failed
 from configs.errors import UserError
 from configs.load import override
 from configs.study import StudyConfig
-from data.prepare import content_hash
 from data.progress import Interrupted
 from flows import embedded
 from flows.child import StageCrashed
@@ -22,7 +21,7 @@ from flows.runs import RunRecord, workspace_folder
 from flows.stages import Outcome
 from flows.study.checks import check_study
 from flows.study.fanout import Fanout
-from flows.study.plan import Plan, training_images
+from flows.study.plan import plan_of
 from flows.study.results import write_results
 from flows.study.runners import task_runner, workers_of
 from flows.study.study import Study
@@ -80,12 +79,6 @@ def run_study(config: StudyConfig, workspace: Path) -> dict[str, Any]:
         "headline": results.headline,
         "failed": failed,
     }
-
-
-def plan_of(config: StudyConfig) -> Plan:
-    """Everything that the study will do, addressed. Raises DataError, ConfigError."""
-    hashes = {data.name: content_hash(data) for data in (config.data, *config.external)}
-    return Plan(config, training_images(config.data), hashes)
 
 
 class Tally:

@@ -2,34 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from configs.errors import UserError
 from configs.settings import PipelineConfig
+from configs.study import StudyConfig
 from data.progress import Interrupted
 from flows.checks import check_inputs
 from flows.child import StageCrashed
 from flows.display import Display, shown
 from flows.embedded import api
+from flows.study.checks import check_study
 
 
 def launch(config: PipelineConfig, workspace: Path, display: Display) -> dict[str, Any]:
-    """Run the flow here and now. Returns the paths of run and report.
+    """Run the augmentation pipeline here and now. Returns the paths of run and report.
 
     Raises UserError, StageCrashed or Interrupted; anything else is a programming error.
     """
     check_inputs(config, workspace)
-    with shown(display), api() as url:
-        from flows.pipeline import BAD_INPUT, CRASHED, augmentation_pipeline
+    with _server(config.name, workspace, display):
+        from flows.pipeline import augmentation_pipeline
 
-        display.say(f"run {config.name} in {workspace} (Prefect at {url.removesuffix('/api')})")
-        state: Any = augmentation_pipeline(config, workspace=str(workspace), return_state=True)
-        message = state.message or ""
-        if state.name == BAD_INPUT:
-            raise UserError(message)
-        if state.name == CRASHED:
-            raise StageCrashed(message)
-        if state.is_cancelled():
-            raise Interrupted(message)
-        return dict(state.result())
+        return _outcome(augmentation_pipeline(config, workspace=str(workspace), return_state=True))
+
+
+def launch_study(config: StudyConfig, workspace: Path, display: Display) -> dict[str, Any]:
+    """Run the study here and now. Returns what `flows.compare.run_study` does; raises as above."""
+    check_study(config, workspace)
+    with _server(config.name, workspace, display):
+        from flows.compare import compare_ratios
+
+        return _outcome(compare_ratios(config, workspace=str(workspace), return_state=True))
+
+
+@contextmanager
+def _server(name: str, workspace: Path, display: Display) -> Iterator[None]:
+    with shown(display), api() as url:
+        display.say(f"run {name} in {workspace} (Prefect at {url.removesuffix('/api')})")
+        yield
+
+
+def _outcome(state: Any) -> dict[str, Any]:
+    """What a flow returned, or how it failed, raised again."""
+    from flows.pipeline import BAD_INPUT, CRASHED
+
+    message = state.message or ""
+    if state.name == BAD_INPUT:
+        raise UserError(message)
+    if state.name == CRASHED:
+        raise StageCrashed(message)
+    if state.is_cancelled():
+        raise Interrupted(message)
+    return dict(state.result())

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from data.store import Store, write_atomic
-from flows.runs import RECORD, REPORT
+from flows.runs import RECORD, REPORT, STUDY
 
 MARK = ".report"
 """Beside the report: the hash of what it was made from."""
@@ -23,17 +24,27 @@ def report_on(folder: Path, store: Store, force: bool = False) -> Path:
     mark = folder / MARK
     if not force and page.is_file() and mark.is_file() and mark.read_text() == basis:
         return page
-    from flows.report import write_report
+    if record_of(folder).get("flow") == STUDY:
+        from flows.report.study import write_study_page
 
-    page = write_report(folder, store)
+        page = write_study_page(folder)
+    else:
+        from flows.report import write_report
+
+        page = write_report(folder, store)
     write_atomic(mark, basis)
     return page
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    """run.json of the folder."""
+    return dict(json.loads((folder / RECORD).read_text()))
 
 
 def _basis(folder: Path) -> str:
     """Hash of the artifacts, the settings and the report's version, but not of times."""
     from flows.report import REPORT_VERSION
 
-    record = json.loads((folder / RECORD).read_text())
-    parts = [REPORT_VERSION, record["artifacts"], record["config"]]
+    record = record_of(folder)
+    parts = [REPORT_VERSION, record["artifacts"], record["config"], record.get("arms")]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

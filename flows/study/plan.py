@@ -22,6 +22,7 @@ from configs.settings import (
     SubsetSettings,
 )
 from configs.study import StudyConfig
+from data.prepare import content_hash
 from data.splits import TRAIN
 from flows.steps import files_of_generator, files_of_score
 from flows.study.arms import ArmSpec, arms_of
@@ -256,3 +257,9 @@ def training_images(data: DataSettings) -> int:
     from data.datasets import load_settings
 
     return sum(item.split == TRAIN for item in load_settings(data))
+
+
+def plan_of(config: StudyConfig) -> Plan:
+    """Everything that the study will do, addressed. Raises DataError, ConfigError."""
+    hashes = {str(data.name): content_hash(data) for data in (config.data, *config.external)}
+    return Plan(config, training_images(config.data), hashes)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from configs.segmenter import EnsembleMethod
 from data.store import Artifact
 from flows.display import current
 from flows.runs import RunRecord, reference
@@ -142,7 +143,7 @@ class Study:
             found[source] = self.plan.evaluations(teacher, real, f"teacher, {source.name}")
         return found
 
-    def ensembles(self) -> dict[tuple[ArmSpec, str], dict[str, Work]]:
+    def ensembles(self) -> dict[tuple[ArmSpec, EnsembleMethod], dict[str, Work]]:
         """Evaluations of each arm's students as one, by every method, where two or more are."""
         found = {}
         for arm in self.plan.arms:

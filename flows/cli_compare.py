@@ -1,0 +1,98 @@
+"""`vesselforge compare`: the study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from flows.verbs import (
+    ConfigArgument,
+    JsonOption,
+    SetOption,
+    WorkspaceOption,
+    new_display,
+    print_json,
+    print_table,
+    verb,
+)
+
+if TYPE_CHECKING:
+    from flows.study.schema import Results
+
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Only say what would be done and what is there already."),
+]
+
+
+@verb
+def compare(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    workspace: WorkspaceOption = None,
+    dry_run: DryRunOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Does synthetic data help, at which ratio? Train every arm alike, compare in pairs.
+
+    Arms: synthetic count x order x augmentation x seed x number of real images, all in the config
+    under `arms`. Every arm gets the same number of optimiser steps. Finished stages are reused, so
+    the same command goes on where it stopped, and a count or a seed that is added trains only what
+    is new: --set 'arms.counts=[0,50,200]'. A failed arm is reported and the others go on; the exit
+    status is then still 0.
+    """
+    from configs.load import load
+    from configs.study import StudyConfig
+    from flows.runs import workspace_folder
+
+    settings = load(StudyConfig, config, set_ or [])
+    folder = workspace_folder(workspace)
+    if dry_run:
+        from flows.study.preview import preview
+
+        rows = preview(settings, folder)
+        print_json(rows) if json_ else print_table(rows, "if no synthetic image is rejected")
+        return
+    from flows.launch import launch_study
+
+    made = launch_study(settings, folder, new_display())
+    from flows.study.schema import RESULTS, Results
+
+    text = (Path(made["run"]) / RESULTS).read_text()
+    results = Results.model_validate_json(text)
+    if json_:
+        print_json(made | {"results": results.model_dump(mode="json")})
+    else:
+        _show(results, made)
+
+
+def _show(results: Results, made: dict[str, Any]) -> None:
+    where = f"{results.primary.set}, {results.primary.observer} observer"
+    print_table(arm_rows(results), f"{results.metric} per image on {where}: arm - real only")
+    for failed in made["failed"]:
+        typer.echo(f"failed: {failed}", err=True)
+    typer.echo(results.headline)
+    typer.echo(f"report: {made['report']}")
+
+
+def arm_rows(results: Results) -> list[dict[str, Any]]:
+    """One row for each arm: its level and its difference to real images alone."""
+    rows = []
+    for arm in results.arms:
+        effect = next((e for e in arm.effects if e.place == results.primary), None)
+        row: dict[str, Any] = {"real": arm.real_images, "arm": arm.label}
+        row["seeds"] = sum(run.status == "completed" for run in arm.runs)
+        row[results.metric] = None if effect is None else f"{effect.level[0]:.4f}"
+        tested = effect is not None and effect.mean is not None and arm.baseline is not None
+        row["difference"] = f"{effect.mean:+.4f}" if tested and effect else None
+        row["95 %" if results.alpha == 0.05 else "interval"] = (
+            f"{effect.low:+.4f} to {effect.high:+.4f}"
+            if tested and effect and effect.low is not None
+            else None
+        )
+        row["p, Holm"] = f"{effect.p_holm:.3g}" if effect and effect.p_holm is not None else None
+        row["verdict"] = effect.verdict if effect and arm.baseline is not None else None
+        rows.append(row)
+    return rows
