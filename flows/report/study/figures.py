@@ -31,11 +31,11 @@ class Series:
 def dose_figures(results: Results, place: Place, real_images: int) -> list[Figure]:
     """Level and paired difference against the number of synthetic images, on one place."""
     arms = on.of_size(on.compared(results), real_images)
-    base = [arm for arm in on.of_size(on.real_only(results), real_images)]
+    base = on.of_size(on.real_only(results), real_images)
     counts = sorted({0, *(arm.count for arm in arms)})
     levels = [(arm, on.level_at(arm, place)) for arm in arms]
     differences = [(arm, on.difference_at(arm, place)) for arm in arms]
-    where = _where(results, place, real_images)
+    where = place_title(results, place, real_images)
     grounds = [(arm.label, level) for arm in base if (level := on.level_at(arm, place))]
     name = on.metric_name(results)
     return [
@@ -44,14 +44,14 @@ def dose_figures(results: Results, place: Place, real_images: int) -> list[Figur
             _dose(
                 _lines(results, levels, counts),
                 counts,
-                f"{name}: {where}",
+                (name, where),
                 words.dose_caption(results),
                 grounds,
             ),
             _dose(
                 _lines(results, differences, counts),
                 counts,
-                f"{name} − real only: {where}",
+                (f"{name} − real only", where),
                 words.difference_caption(results),
                 [("real only", (0.0, 0.0, 0.0))],
             ),
@@ -80,7 +80,7 @@ def _lines(results: Results, measured: Measured, counts: Sequence[int]) -> list[
 def _dose(
     series: Sequence[Series],
     counts: Sequence[int],
-    y_label: str,
+    named: tuple[str, str],
     caption: str,
     grounds: Sequence[tuple[str, tuple[float, float, float]]],
 ) -> Figure | None:
@@ -99,8 +99,8 @@ def _dose(
         _room(axes, [p[1:] for line in series for p in line.points] + [g[1] for g in grounds])
         legend(axes)
 
-    alt = _alt(y_label, "synthetic images", series)
-    return drawn(draw, "synthetic images", y_label, caption, alt)
+    alt = _alt(", ".join(named), "synthetic images", series)
+    return drawn(draw, "synthetic images", named[0], caption, alt)
 
 
 def learning_figure(results: Results, place: Place) -> Figure | None:
@@ -187,6 +187,7 @@ def realism_figure(results: Results, field: str, x_label: str, what: str) -> Fig
             style = {"textcoords": "offset points", "fontsize": 9, "color": MUTED, "va": "center"}
             axes.annotate(f"{arm.count:,}", (x, value[0]), (5, 0), **style)
         axes.margins(x=0.12)
+        axes.locator_params(axis="x", nbins=5)
         _room(axes, [value for _, _, value in rows])
         legend(axes)
 
@@ -250,7 +251,8 @@ def _room(axes: Any, values: Sequence[tuple[float, ...]]) -> None:
     axes.set_ylim(low - edge, high + edge)
 
 
-def _where(results: Results, place: Place, real_images: int) -> str:
+def place_title(results: Results, place: Place, real_images: int) -> str:
+    """`drive, first observer`, with the number of real images where that differs between arms."""
     several = len(on.sizes(results)) > 1
     return on.place_name(place) + (f", {real_images:,} real images" if several else "")
 

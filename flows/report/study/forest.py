@@ -7,7 +7,7 @@ from typing import Any
 from flows.report.figures import INK, MUTED, PAGE, SERIES, Figure, drawn
 from flows.report.study import arms as on
 from flows.report.study import words
-from flows.report.study.figures import clipped
+from flows.report.study.figures import clipped, place_title
 from flows.report.tables import number, signed
 from flows.study.schema import Arm, Effect, Place, Results
 
@@ -36,8 +36,8 @@ def forest(results: Results, place: Place, real_images: int) -> Figure | None:
         low, high = _view(rows)
         axes.set_xlim(low, high)
 
-    size = f", {real_images:,} real images" if len(on.sizes(results)) > 1 else ""
-    x_label = f"{on.metric_name(results)} − real only: {on.place_name(place)}{size}"
+    where = place_title(results, place, real_images)
+    x_label = f"{on.metric_name(results)} − real only: {where}"
     alt = f"Forest plot of {x_label}. " + "; ".join(_spoken(row) for row in rows)
     height = 58 + _ROW_PX * len(rows)
     return drawn(draw, x_label, "", words.forest_caption(results), alt, (390, height))

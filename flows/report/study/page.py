@@ -21,7 +21,6 @@ from flows.report.tables import (
     fixed,
     number,
     plain,
-    plural,
     significant,
 )
 from flows.report.training import settings_tables
@@ -126,7 +125,7 @@ def _sample_tiles(results: Results) -> list[tuple[str, str, str]]:
     kid = sorted(k for r in realism if (k := number(r.kid)) is not None)
     if kid:
         floor = next((f for r in realism if (f := number(r.kid_floor)) is not None), None)
-        value = " to ".join(dict.fromkeys(significant(k) for k in (kid[0], kid[-1])))
+        value = " to ".join(dict.fromkeys(significant(k, 2) for k in (kid[0], kid[-1])))
         found.append(("KID of the samples", value, f"real against real: {significant(floor)}"))
     drawn = sum(source.drawn for source in results.filters)
     if drawn:
@@ -137,10 +136,12 @@ def _sample_tiles(results: Results) -> list[tuple[str, str, str]]:
 
 def _comparing(results: Results) -> dict[str, Any]:
     where, sizes = on.places(results), on.sizes(results)
-    dose = []
-    for place in where:
-        for size in sizes if place == results.primary else sizes[:1]:
-            dose += figures.dose_figures(results, place, size)
+    dose = [
+        (figures.place_title(results, place, size), found)
+        for place in where
+        for size in (sizes if place == results.primary else sizes[:1])
+        if (found := figures.dose_figures(results, place, size))
+    ]
     learning = [figures.learning_figure(results, place) for place in where]
     plots = [forest(results, place, size) for place in where for size in sizes]
     realism = [
@@ -150,10 +151,11 @@ def _comparing(results: Results) -> dict[str, Any]:
             ("distance", "distance to the nearest training image", _DISTANCE),
         )
     ]
-    ensembles = tables.score_table(results, results.ensembles, "Ensembles of all seeds", True)
-    references = tables.score_table(results, results.references, "References", False)
+    ensembles = tables.score_table(results, results.ensembles, "Ensembles of all seeds.", True)
+    references = tables.score_table(results, results.references, "References.", False)
     return {
-        "dose_figures": dose,
+        "dose": dose,
+        "intervals": words.intervals_explained(results),
         "few_sizes": len(sizes) > 1 and len(where) > 1,
         "learning_figures": [figure for figure in learning if figure is not None],
         "forests": [figure for figure in plots if figure is not None],
@@ -213,18 +215,8 @@ def _provenance(study: Study) -> dict[str, Any]:
     run = Run(record, {}, [], [])
     return {
         "trainings": tables.training_table(study.results),
-        "failed_arms": _failed_arms(study.results),
         "settings": settings_tables(run, StudyConfig),
         "steps": tables.step_table(records(record.get("steps"))),
         "artifacts": tables.artifact_table(mapping(record.get("artifacts"))),
         "versions": tables.version_table(mapping(record.get("versions"))),
     }
-
-
-def _failed_arms(results: Results) -> list[str]:
-    """Arms that no seed of which was finished."""
-    return [
-        f"{arm.label}: none of {plural(len(arm.runs), 'training')} was finished"
-        for arm in results.arms
-        if arm.runs and not on.done(arm)
-    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,18 @@ from flows.report.tables import (
     spoken,
 )
 from flows.study.schema import Arm, EnsembleScore, Place, Realism, Results
+
+
+@dataclass(frozen=True)
+class Named(Table):
+    """A table whose first columns are names, though some may begin with a number."""
+
+    names: int = 1
+
+    @property
+    def numeric(self) -> list[bool]:
+        return [False] * self.names + super().numeric[self.names :]
+
 
 MOST_IMAGE_ROWS = 600
 """Of one place; the rest is in per_image.csv."""
@@ -67,7 +80,7 @@ def arm_table(results: Results, place: Place) -> Table:
         f"Mean and difference with {on.percent(results)} interval. Seeds: those the comparison "
         "rests on, of those asked for."
     )
-    return Table(f"Arms on {on.place_name(place)}", head, rows, sortable=True, note=note)
+    return Named(f"Arms on {on.place_name(place)}.", head, rows, sortable=True, note=note, names=2)
 
 
 def _arm_row(
@@ -124,7 +137,7 @@ def score_table(
     head = ["Students of" if ensembles else "Reference"]
     head += ["Method", "Members"] if ensembles else []
     note = f"Mean {on.metric_name(results)} with {on.percent(results)} interval."
-    return Table(caption, [*head, *columns], cells, sortable=True, note=note)
+    return Named(caption, [*head, *columns], cells, sortable=True, note=note)
 
 
 def filter_table(results: Results) -> Table | None:
@@ -143,7 +156,7 @@ def filter_table(results: Results) -> Table | None:
         for source in results.filters
     ]
     head = ["Samples of", "Drawn", "Kept", "Share kept", *map(spoken, reasons)]
-    return Table("Pseudo-labels, and why samples were rejected", head, rows, sortable=True)
+    return Named("Pseudo-labels, and why samples were rejected.", head, rows, sortable=True)
 
 
 def realism_table(results: Results) -> Table | None:
@@ -168,7 +181,7 @@ def realism_table(results: Results) -> Table | None:
     ]
     head = ["Arms", "Synthetic", "Real", "KID", "KID floor", "FID", "Distance"]
     head += ["Suspicious", "Expected", "C_T"]
-    return Table("Synthetic against real images", head, rows, sortable=True)
+    return Named("Synthetic against real images.", head, rows, sortable=True)
 
 
 def share(value: float | None) -> str:
@@ -188,11 +201,11 @@ def copy_table(results: Results) -> Table | None:
     left_out = len(results.copies) - len(rows)
     note = f"{left_out:,} farther ones are in results.json alone." if left_out else ""
     head = ["Sample", "Nearest training image", "Samples of", "Distance", "Vessel overlap", "Fate"]
-    return Table("Suspiciously near samples", head, rows, sortable=True, note=note)
+    return Named("Suspiciously near samples.", head, rows, sortable=True, note=note, names=3)
 
 
 def fate(rejected: str) -> str:
-    return f"rejected: {spoken(rejected)}" if rejected else "kept, and trained on where drawn"
+    return f"rejected: {spoken(rejected)}" if rejected else "kept"
 
 
 def image_table(study: Study, place: Place) -> Table | None:
@@ -221,8 +234,8 @@ def image_table(study: Study, place: Place) -> Table | None:
             "either direction; all of them are in per_image.csv."
         )
     head = ["Image", "Arm", "Difference", name, "Real only", "Seeds"]
-    caption = f"Image by image on {on.place_name(place)}"
-    return Table(caption, head, cells, sortable=True, note=note)
+    caption = f"Image by image on {on.place_name(place)}."
+    return Named(caption, head, cells, sortable=True, note=note, names=2)
 
 
 def _by_size(row: ImageRow) -> tuple[float, str, str]:
@@ -245,7 +258,7 @@ def training_table(results: Results) -> Table | None:
     ]
     head = ["Arm", "Seed", "Status", "Validation F1", "Threshold", "Message"]
     note = "Thresholds are chosen on validation images."
-    return Table("Trainings", head, rows, sortable=True, note=note) if rows else None
+    return Named("Trainings.", head, rows, sortable=True, note=note) if rows else None
 
 
 def step_table(steps: Iterable[dict[str, Any]]) -> Table | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flows.report.study.arms import (
     compared,
+    done,
     effect_at,
     failures,
     metric_name,
@@ -27,15 +28,24 @@ _RESEEDED = {
 
 
 def interval_sentence(results: Results) -> str:
-    """What the whiskers are."""
+    """What the whiskers are, for a caption."""
+    if len(results.seeds) < 2:
+        return f"{percent(results)} interval, images resampled; one training run alone."
+    return f"{percent(results)} interval, seeds and images resampled."
+
+
+def intervals_explained(results: Results) -> str:
+    """What the whiskers are and how far they can be trusted, once for the page."""
+    whole = f"Intervals hold {percent(results)} of resamples"
     if len(results.seeds) < 2:
         return (
-            f"{percent(results)} interval, bootstrap over images of a single training run: how "
-            "much training runs differ is not in it."
+            f"{whole} of the images of a single training run. How much training runs differ by "
+            "chance is not in them, so they are too narrow. Thresholds come from validation images."
         )
     return (
-        f"{percent(results)} interval, two-level bootstrap: seeds and images are both drawn anew. "
-        "Its coverage is approximate with so few seeds."
+        f"{whole}: a two-level bootstrap draws seeds and images anew, widened for their small "
+        f"number. With {len(results.seeds)} seeds their coverage is approximate. Thresholds come "
+        "from validation images."
     )
 
 
@@ -75,17 +85,16 @@ def decision(results: Results) -> str:
 
 def dose_caption(results: Results) -> str:
     return (
-        f"Mean {metric_name(results)} over seeds and images; dots are slightly apart sideways so "
-        f"that they stay readable. Whiskers and band: {interval_sentence(results)} They are wide "
-        "because images differ, and all arms share those images: whether an arm differs is read "
-        "from the paired differences."
+        f"Mean {metric_name(results)}; dots stand slightly apart to stay readable. Whiskers and "
+        f"band: {interval_sentence(results)} They are wide because images differ; all arms share "
+        "those, so whether an arm differs is read from the paired differences."
     )
 
 
 def difference_caption(results: Results) -> str:
     return (
-        f"The same as paired differences: each arm minus the real-only arm on the same image with "
-        f"the same seed. Whiskers: {interval_sentence(results)} The counts are equally spaced."
+        "Paired: each arm minus the real-only arm on the same image with the same seed. "
+        f"Whiskers: {interval_sentence(results)} The counts are equally spaced."
     )
 
 
@@ -93,8 +102,8 @@ def forest_caption(results: Results) -> str:
     return (
         "Paired difference to the real-only arm: mean (large dot; filled where significant after "
         "Holm's correction), each seed (small dots). "
-        f"Line: {interval_sentence(results)} Grey: differences that {100 * results.power:g} % of "
-        "such studies would not have found."
+        f"Line: {interval_sentence(results)} Grey: differences too small to be found with "
+        f"{100 * results.power:g} % probability."
     )
 
 
@@ -123,14 +132,22 @@ def realism_caption(results: Results, what: str) -> str:
 def failure_lines(results: Results) -> list[str]:
     """The failed trainings for the top of the page, a bounded number of them."""
     failed, absent = failures(results), failures(results, "missing")
+    groups: dict[tuple[str, str], list[int]] = {}
+    for arm, seed, message in failed:
+        groups.setdefault((arm.label, message or "no message"), []).append(seed)
     lines = [
-        f"{arm.label}, seed {seed}: {message or 'no message'}"
-        for arm, seed, message in failed[:_MOST_MESSAGES]
+        f"{label}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}: {message}"
+        for (label, message), seeds in groups.items()
     ]
-    if len(failed) > _MOST_MESSAGES:
-        lines.append(f"and {len(failed) - _MOST_MESSAGES:,} more, in the table of trainings below")
+    if len(lines) > _MOST_MESSAGES:
+        left_out = f"and {len(lines) - _MOST_MESSAGES:,} more, in the table of trainings below"
+        lines = [*lines[:_MOST_MESSAGES], left_out]
     if absent:
-        lines.append(f"{plural(len(absent), 'training')} never ran or never finished.")
+        lines.append(f"{plural(len(absent), 'training')} never ran or never finished")
+    whole = [arm.label for arm in results.arms if arm.runs and not done(arm)]
+    if whole:
+        shown = ", ".join(whole[:_MOST_MESSAGES]) + (", …" if len(whole) > _MOST_MESSAGES else "")
+        lines.append(f"without any result: {shown}")
     return lines
 
 
