@@ -22,10 +22,11 @@ from segmenter.models import Model
 
 
 def score(settings: ScoreSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
-    """Write metrics.json, closest.png and closest.csv.
+    """Write metrics.json, closest.csv, closest.png, pairs/ and, with `critic`, samples.csv.
 
-    inputs: `samples`, `images` (prepared, development); `teacher` for features teacher;
-    `generator` (of the samples) for path_length_pairs and published_draws.
+    inputs: `samples` (generator.sample, or any image set; rejected images do not count), `images`
+    (prepared, development); `teacher` for features teacher; `generator` (of the samples) for
+    path_length_pairs, published_draws and critic.
     """
     extractor, identity = _extractor(settings, inputs)
     cache = FeatureCache(_cache_folder(inputs["images"]))

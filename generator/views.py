@@ -131,16 +131,17 @@ class Views:
         """Return `[n, C, R, R]` uint8 or uint16: images step·n, … of the endless shuffled sequence
         of `seed`."""
         rng = np.random.default_rng([seed, PLACES, step])
-        views = [self._view(i, rng) for i in self._order(step * n, n, seed)]
+        views = [self._view(i, rng) for i in self.order(step * n, n, seed)]
         return np.ascontiguousarray(np.stack(views).transpose(0, 3, 1, 2))
 
     def batch_labels(self, n: int, seed: int, step: int) -> Tensor:
         """Return `[n, c_dim]` float32: the labels of `batch(n, seed, step)`."""
         if self.labels is None:
             return torch.zeros([n, 0])
-        return self.labels[self._order(step * n, n, seed)]
+        return self.labels[self.order(step * n, n, seed)]
 
-    def _order(self, start: int, n: int, seed: int) -> list[int]:
+    def order(self, start: int, n: int, seed: int) -> list[int]:
+        """Return the images at places start, start + 1, … of the endless shuffled sequence."""
         size = len(self)
         found: list[int] = []
         for epoch in range(start // size, (start + n - 1) // size + 1):
@@ -205,12 +206,13 @@ def load_views(
             f"{folder}: images have no label, which generator.labels needs: {_first(bare)}; "
             "label them (dataset `images`, setting data.labels) or set generator.labels: false"
         )
-    shown = (_shown(folder, record, channels, labels) for record in records)
+    shown = (read_shown(folder, record, channels, labels) for record in records)
     classes = read_classes(folder) if labels else []
     return Views(shown, presentation, resolution, channels, classes)
 
 
-def _shown(folder: Path, record: ImageRecord, kind: Kind, labelled: bool) -> Shown:
+def read_shown(folder: Path, record: ImageRecord, kind: Kind, labelled: bool) -> Shown:
+    """Read one image of a set; see `load_views`, which says beforehand what is missing."""
     native, name = load_native(folder, record), str(folder / record.image)
     fov, label = load_fov(folder, record), record.label if labelled else None
     if kind == "native":
@@ -282,6 +284,6 @@ def _places(
 
 
 __all__ = [
-    "Presentation", "Shown", "Views", "load_views", "restore", "to_network", "to_pixels",
-    "to_uint8", "to_uint16",
+    "Presentation", "Shown", "Views", "load_views", "read_shown", "restore", "to_network",
+    "to_pixels", "to_uint8", "to_uint16",
 ]  # fmt: skip

@@ -1,4 +1,7 @@
-"""What the memorisation figures rest on, to look at: closest.png and closest.csv."""
+"""What the memorisation figures rest on, to look at: closest.csv, closest.png and pairs/.
+
+The pictures show training images: they stay in the workspace.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from generator.metrics.memorisation import Matches, turned_back
 from generator.metrics.reals import Place
 from generator.sampling.grids import grid_of
 
-PICTURE, TABLE = "closest.png", "closest.csv"
+PICTURE, TABLE, PAIRS = "closest.png", "closest.csv", "pairs"
 HEAD = ("rank", "sample", "distance", "suspicious", "image", "y", "x", "turned")
 SIDE, COLUMNS, GAP = 160, 4, 4
 """Greatest side of an image in the picture, pairs in a row, pixels of white around a pair."""
@@ -33,7 +36,8 @@ def write_closest(
     pair: Callable[[int, Place], tuple[Tensor, Tensor]],
     pairs: int,
 ) -> None:
-    """Write the table of all samples, nearest first, and a picture of the first `pairs`.
+    """Write the table of all samples, nearest first, a picture of the first `pairs`, and each of
+    these by itself as `pairs/<rank>.png`, sample left and training view right.
 
     names: of the samples. places: of the training views. threshold: distance below which a sample
     is suspicious, if known. pair: (sample, place) → their pixels, `[3, H, W]` uint8. The
@@ -46,6 +50,8 @@ def write_closest(
         for i in order[:pairs].tolist():
             sample, view = pair(i, places[int(found.views[i])])
             shown.append(_beside(sample, turned_back(view, int(found.turned[i]))))
+        for rank, picture in enumerate(shown, 1):
+            write_png(out / PAIRS / f"{rank}.png", picture)
         sheet = grid_of(np.stack(shown).transpose(0, 3, 1, 2), min(COLUMNS, len(shown)))
         write_png(out / PICTURE, sheet)
 

@@ -89,6 +89,13 @@ class Reals:
             pixels = views.batch(PART, seed, step)[: count - start]
             yield from shown(pixels, self.channels).unbind()
 
+    def drawn_from(self, views: Views, count: int, seed: int) -> list[int]:
+        """Return which image each of the `drawn` views is of."""
+        if self.presentation == "full":
+            return list(range(len(views)))
+        starts = range(0, count, PART)
+        return [i for start in starts for i in views.order(start, PART, seed)][:count]
+
     def at(self, views: Views, index: int, y: int = 0, x: int = 0) -> Tensor:
         """Return one view."""
         pixels = restore(views.patch(index, y, x), self.native_size)
@@ -124,12 +131,12 @@ class Reals:
 
 
 def samples_of(folder: Path) -> Iterator[Tensor]:
-    """Yield the images of a generator.sample folder, one in memory at a time."""
+    """Yield the images of a set of samples, one in memory at a time; rejected ones do not count."""
     return (sample_of(folder, record) for record in read_index(folder, TRAIN))
 
 
 def sample_of(folder: Path, record: ImageRecord) -> Tensor:
-    """Return one image of a generator.sample folder."""
+    """Return one image of a set of samples."""
     native = load_native(folder, record)
     pixels = premultiplied(native.pixels)[..., :-1] if native.alpha else native.pixels
     return three_channels(torch.from_numpy(eight_bit(pixels).transpose(2, 0, 1).copy()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,21 +11,21 @@ from torch import Tensor, nn
 
 from configs.errors import DataError
 from configs.settings import ScoreSettings
-from data.imageset import read_index
 from data.progress import Interrupted, Progress
-from data.splits import TRAIN
 from data.store import SCRATCH, Inputs
 from generator.metrics.closest import write_closest
+from generator.metrics.critic import Critic, write_logits
+from generator.metrics.ct import copying
+from generator.metrics.described import described, sample_records
 from generator.metrics.distances import fid, kid, kid_floor, subset_of
 from generator.metrics.extractors import device_of
 from generator.metrics.features import FeatureCache, extract
 from generator.metrics.manifold import manifold
-from generator.metrics.memorisation import copies, matches, turned_features
+from generator.metrics.memorisation import Matches, copies, matches, turned_features
 from generator.metrics.path import features_of, load_lpips, path_distances, trimmed_mean
 from generator.metrics.published import published, real_images
 from generator.metrics.reals import Reals, sample_of, samples_of
 from generator.models import load_generator
-from generator.sampling.stage import DESCRIPTION
 
 Figures = dict[str, float]
 
@@ -40,16 +39,20 @@ def score_samples(
     progress: Progress,
     cache: FeatureCache,
 ) -> Figures:
-    """Return every figure that the settings ask for; write closest.png and closest.csv.
+    """Return every figure that the settings ask for; write closest.csv, closest.png and pairs/, and
+    with `critic` samples.csv.
 
-    inputs: `samples` (generator.sample), `images` (a prepared set), and `generator` (its
-    generator.train) for the path length and the published definitions. identity: of the extractor,
+    inputs: `samples` (generator.sample, or any image set: see `described`; of split `train` alone),
+    `images` (a prepared set), and `generator` (generator.train, of the samples) for the path
+    length, the published definitions and the discriminator's scores. identity: of the extractor,
     under which `cache` keeps the features of real images.
     """
     scoring = _Scoring(settings, inputs, extractor, identity, out, progress, cache)
     found = scoring.distances()
     progress.message(told(found))
     found |= scoring.memorisation()
+    if settings.critic:
+        found |= scoring.critic()
     if settings.published_draws:
         found |= scoring.published()
     if settings.path_length_pairs:
@@ -87,8 +90,8 @@ class _Scoring:
         self.progress = progress
         self.cache = cache
         self.samples = inputs["samples"].path
-        description = json.loads((self.samples / DESCRIPTION).read_text())
-        self.reals = Reals(inputs["images"].path, description)
+        self.records = sample_records(self.samples)
+        self.reals = Reals(inputs["images"].path, described(inputs, progress))
 
     def distances(self) -> Figures:
         cfg, reals = self.settings, self.reals
@@ -103,7 +106,7 @@ class _Scoring:
         )
 
     def memorisation(self) -> Figures:
-        """The copy ratio, if there are held-out images to calibrate it; the nearest views."""
+        """Copy ratio and C_T, if there are held-out images to compare with; the nearest views."""
         cfg, reals = self.settings, self.reals
         training = self._cached({"views": "searched"}, reals.searched)
         self._go_on("the training views")
@@ -113,30 +116,46 @@ class _Scoring:
             if whole
             else turned_features(samples_of(self.samples), self.extractor)
         )
-        found, verdict = matches(mine, training), None
-        if reals.held_out is not None:
+        found = matches(mine, training)
+        figures: Figures = {"training_views": len(training)}
+        threshold = None
+        if reals.held_out is None:
+            self.progress.message("no validation images: no copy ratio, no C_T")
+        else:
             views = reals.drawn(reals.held_out, cfg.real_views, cfg.seed)
             theirs = (
                 extract(views, self.extractor).unsqueeze(1)
                 if whole
                 else turned_features(views, self.extractor)
             )
-            verdict = copies(found, matches(theirs, training), len(reals.held_out))
-        records = read_index(self.samples, TRAIN)
+            beside = matches(theirs, training)
+            verdict = copies(found, beside, len(reals.held_out))
+            threshold = verdict.threshold
+            figures |= {f"copy_{name}": value for name, value in asdict(verdict).items()}
+            owners = reals.drawn_from(reals.held_out, cfg.real_views, cfg.seed)
+            figures |= copying(found, beside, owners, training, cfg.seed).figures()
+        self._show(found, threshold)
+        return figures
+
+    def _show(self, found: Matches, threshold: float | None) -> None:
         write_closest(
             self.out,
             found,
-            [record.id for record in records],
-            reals.places,
-            None if verdict is None else verdict.threshold,
-            lambda i, place: (sample_of(self.samples, records[i]), reals.view(place)),
-            cfg.closest,
+            [record.id for record in self.records],
+            self.reals.places,
+            threshold,
+            lambda i, place: (sample_of(self.samples, self.records[i]), self.reals.view(place)),
+            self.settings.closest,
         )
-        figures: Figures = {"training_views": len(training)}
-        if verdict is None:
-            self.progress.message("no validation images: no copy ratio")
-            return figures
-        return figures | {f"copy_{name}": value for name, value in asdict(verdict).items()}
+
+    def critic(self) -> Figures:
+        """The discriminator's score of every sample, and their mean beside those of real views."""
+        cfg, device = self.settings, device_of(self.extractor)
+        folder, images = self.inputs["generator"].path, self.inputs["images"].path
+        critic = Critic(folder, images, cfg.real_views, cfg.seed, device)
+        judged = critic.judge(self.samples, self.records, self.progress)
+        write_logits(self.out, self.records, judged.logits)
+        return judged.figures()
 
     def published(self) -> Figures:
         cfg, reals = self.settings, self.reals

@@ -124,7 +124,7 @@ def test_mixed_depths_are_the_same_values_to_the_network(tmp_path: Path) -> None
     deep = Shown("deep", np.zeros((20, 24, 3), np.uint16))
     alone = Views([Shown("a", shallow)], "patch", 4)
     mixed = Views([Shown("a", shallow), deep], "patch", 4)
-    seed = next(s for s in range(20) if mixed._order(0, 2, s)[0] == 0)  # the same first image
+    seed = next(s for s in range(20) if mixed.order(0, 2, s)[0] == 0)  # the same first image
     found = to_network(mixed.batch(2, seed, 0), CPU)[0]
     assert mixed.channels.bits == 16
     assert torch.allclose(found, to_network(alone.batch(1, seed, 0), CPU)[0], atol=2e-7, rtol=0)
