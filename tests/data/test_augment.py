@@ -10,9 +10,7 @@ from torch import Tensor
 from configs.settings import AugmentSettings
 from data.augment import augment, margin, rescaled, scaled_side
 
-OFF = AugmentSettings(
-    flip=False, rotate_deg=0, scale=0, brightness=0, contrast=0, saturation=0, gamma=0, noise=0
-)
+OFF = AugmentSettings.off()
 GEOMETRY = OFF.model_copy(
     update={"warp_share": 1.0, "flip": True, "rotate_deg": 180.0, "scale": 0.2}
 )
