@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from configs.errors import ConfigError
+from configs.segmenter import EnsembleMethod
 from data.store import Artifact
 from flows.runs import RunRecord
 from flows.steps import Steps
 
 
 def augment(steps: Steps, record: RunRecord) -> Artifact:
-    """Teacher, synthetic images, students, ensemble, and their scores on the test split.
+    """Teacher, synthetic images, students, ensembles, and their scores on the test split.
 
     Returns the evaluation. Every artifact is noted in the record under its role.
     """
+    methods = ensemble_names(steps.config.ensembles)
     development = record.artifact("development", steps.development())
     test = record.artifact("test", steps.test())  # damaged files show before hours of training
     teacher = record.artifact("teacher", steps.teacher(development))
     students = improve(steps, record, development, teacher)
     members = {"teacher": teacher} | named(students)
-    ensemble = record.artifact("ensemble", steps.ensemble(members, development))
-    scores = steps.evaluate(test, development, members | {"ensemble": ensemble})
+    ensembles = {
+        name: record.artifact(name, steps.ensemble(members, development, method, name))
+        for name, method in methods.items()
+    }
+    scores = steps.evaluate(test, development, members | ensembles)
     return record.artifact("evaluation", scores)
 
 
@@ -77,3 +83,11 @@ def named(students: list[Artifact]) -> dict[str, Artifact]:
     if len(students) == 1:
         return {"student": students[0]}
     return {f"student-{number}": student for number, student in enumerate(students, start=1)}
+
+
+def ensemble_names(methods: list[EnsembleMethod]) -> dict[str, EnsembleMethod]:
+    """Name → method: `ensemble`, the run's model, then `ensemble-<method>`. Raises ConfigError
+    for a method that is there twice."""
+    if len(set(methods)) < len(methods):
+        raise ConfigError(f"ensembles: found {', '.join(methods)}, expected each method once")
+    return {f"ensemble-{method}" if i else "ensemble": method for i, method in enumerate(methods)}

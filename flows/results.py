@@ -39,16 +39,27 @@ def flat(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def scored(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Name → scores of every model, students between teacher and ensemble, each followed by itself
-    against further observers; then of those observers against the first."""
+    """Name → scores of every model, students between teacher and ensembles, which are named with
+    their method, each followed by itself against further observers; then of those observers
+    against the first."""
     models = metrics.get("models", {})
-    places = {"teacher": 0, "ensemble": 2}
     found: dict[str, Mapping[str, Any]] = {}
-    for name in sorted(models, key=lambda n: places.get(n, 1)):
-        found[name] = models[name]
+    for name in sorted(models, key=_place):
+        shown = titled(name, models[name])
+        found[shown] = models[name]
         for observer, scores in models[name].get("against", {}).items():
-            found[f"{name} against {observer}"] = scores
+            found[f"{shown} against {observer}"] = scores
     return found | {f"observer {name}": v for name, v in metrics.get("observers", {}).items()}
+
+
+def _place(name: str) -> int:
+    return 2 if name.startswith("ensemble") else int(name != "teacher")
+
+
+def titled(name: str, scores: Mapping[str, Any]) -> str:
+    """A model's name for people: of an ensemble with its method, `ensemble (or)`."""
+    method = (scores.get("rule") or {}).get("method")
+    return f"{name.removesuffix(f'-{method}')} ({method})" if method else name
 
 
 def scored_lines(result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 from pydantic import BaseModel
 
 from configs.errors import DataError
+from configs.segmenter import EnsembleMethod
 from configs.settings import (
     EnsembleSettings,
     GeneratorSettings,
@@ -135,9 +136,16 @@ class Steps:
             {"images": development, "start": pretrained},
         )
 
-    def ensemble(self, members: Mapping[str, Artifact], development: Artifact) -> Artifact:
+    def ensemble(
+        self,
+        members: Mapping[str, Artifact],
+        development: Artifact,
+        method: EnsembleMethod = "mean",
+        step: str = "ensemble",
+    ) -> Artifact:
+        """The members as one; what their combination needs is chosen on validation images."""
         inputs = {**members, "validation": development}
-        return self.produce("ensemble", "segmenter.ensemble", EnsembleSettings(), inputs)
+        return self.produce(step, "segmenter.ensemble", EnsembleSettings(method=method), inputs)
 
     def evaluate(
         self, test: Artifact, development: Artifact, models: Mapping[str, Artifact]

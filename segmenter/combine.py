@@ -69,10 +69,10 @@ MEAN = Rule()
 
 
 def rule_of(content: Mapping[str, Any] | None) -> Rule:
-    """The rule that `Rule.as_json` wrote; None: the mean. Raises ValueError saying what is wrong."""
+    """The rule that `Rule.as_json` wrote; None: the mean. Raises ValueError for a damaged one."""
     if content is None:
         return MEAN
-    method = content.get("method")
+    method: Any = content.get("method")
     if method not in get_args(EnsembleMethod):
         expected = ", ".join(get_args(EnsembleMethod))
         raise ValueError(f"rule: found the method {method!r}, expected one of {expected}")

@@ -70,8 +70,8 @@ def ensemble(settings: EnsembleSettings, inputs: Inputs, out: Path, progress: Pr
         for entry, number in zip(found, getattr(rule, NUMBERS[rule.method]), strict=True):
             entry[NUMBERS[rule.method].removesuffix("s")] = round(number, 6)
     figures: dict[str, Any] = {"f1": round(f1, 6), "threshold": threshold}
-    result = {"method": rule.method, "validation": figures, "members": len(members)}
-    result["each"] = dict(zip(names, found, strict=True))
+    result: dict[str, Any] = {"method": rule.method, "validation": figures}
+    result |= {"members": len(members), "each": dict(zip(names, found, strict=True))}
     if rule.method == "stacked":
         result["intercept"] = round(rule.intercept, 6)
     write_json(out / METRICS, result)

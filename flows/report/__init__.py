@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data.store import Store, explained, write_atomic
 
-REPORT_VERSION = 2
+REPORT_VERSION = 3
 """Raise it whenever the page changes for the same files."""
 REPORT = "report.html"
 

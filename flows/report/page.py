@@ -78,6 +78,7 @@ def _making(run: Run) -> dict[str, Any]:
         "generators": [making.generator_part(r) for r in rounds],
         "labels": [making.label_part(r.get("labelled")) for r in rounds],
         "training_figures": training.training_figures(run),
+        "rounds_table": training.rounds_table(run),
         "training_table": training.training_table(run),
     }
 
@@ -131,7 +132,7 @@ def _score_tiles(scores: Scores) -> list[tuple[str, str, str]]:
     for name in scores.models:
         mean = scores.mean(name).get("f1")
         note = f"image mean {fixed(mean[0])}" if isinstance(mean, list) and mean else ""
-        found.append((f"F1, {name}", fixed(scores.pooled(name).get("f1")), note))
+        found.append((f"F1, {scores.title(name)}", fixed(scores.pooled(name).get("f1")), note))
     if pair is not None:
         note = f"95 %: {signed(pair.low)} to {signed(pair.high)}"
         found.append((f"{scores.student} − {scores.teacher}, image mean", signed(pair.mean), note))

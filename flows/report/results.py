@@ -10,6 +10,7 @@ import numpy as np
 
 from flows.report.reading import Run, View, mapping
 from flows.report.tables import fixed, number, plural, signed
+from flows.results import titled
 
 CAVEAT = (
     "One run with one seed is no evidence for or against synthetic data: "
@@ -65,6 +66,16 @@ class Scores:
             if row.get("model") == model and row.get("region") == "fov" and value is not None:
                 found[row.get("id", "")] = value
         return found
+
+    def title(self, name: str) -> str:
+        """Who it is, for readers: `2nd observer`, `ensemble (or)`."""
+        if name in self.observers:
+            return f"{name} observer"
+        return titled(name, mapping(self.view.metrics, "models", name))
+
+    def listed(self, name: str) -> str:
+        """The title of a model that per_image.csv names; observers have theirs there."""
+        return self.title(name) if name in self.models else name
 
     def slot(self, name: str) -> int:
         """The colour and dash of a model, the same in every figure."""
@@ -155,7 +166,10 @@ def _verdict(run: Run, scores: Scores) -> Headline:
     f1 = {m: number(scores.pooled(m).get("f1")) for m in scores.models}
     base, other = f1.get(scores.teacher or ""), f1.get(scores.student or "")
     if base is None or other is None:
-        said = ", ".join(f"{m} {fixed(v)}" for m, v in f1.items()) or "no model was scored"
+        said = (
+            ", ".join(f"{scores.title(m)} {fixed(v)}" for m, v in f1.items())
+            or "no model was scored"
+        )
         return Headline("No comparison", f"Pooled F1 {where}: {said}.", [CAVEAT])
     pair = paired(scores)
     gain = round(other, 4) - round(base, 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from flows.report.figures import Figure, Line, columns, differences, intervals, lines
 from flows.report.pictures import Picture, beside, opened, picture
@@ -50,7 +51,7 @@ def _pooled_table(scores: Scores, region: str, where: str) -> Table:
             other = number(scores.pooled(scores.student or "", region).get(metric))
             row.append(signed(None if base is None or other is None else other - base))
         rows.append(row)
-    head = ["Pooled", *_titles(scores, names)]
+    head = ["Pooled", *map(scores.title, names)]
     if compared:
         head.append(f"{scores.student} − {scores.teacher}")
     caption = f"{where.capitalize()}: all test pixels as one set, {scores.images} images"
@@ -62,11 +63,11 @@ def _observer_table(scores: Scores, region: str, where: str) -> Table:
     if not scores.observers:
         return Table("", [], [])
     first = scores.reference or ""
-    lines = [(f"{m} by the {first}", scores.pooled(m, region)) for m in scores.models]
+    lines = [(f"{scores.title(m)} by the {first}", scores.pooled(m, region)) for m in scores.models]
     for observer in scores.observers:
         for model in scores.models:
             found = scores.against(model, observer, region)
-            lines.append((f"{model} by the {observer}", found))
+            lines.append((f"{scores.title(model)} by the {observer}", found))
     lines += [(f"{o} observer by the {first}", scores.pooled(o, region)) for o in scores.observers]
     shown = [m for m in SHORT if any(number(found.get(m)) is not None for _, found in lines)]
     rows = [[who, *(fixed(found.get(m)) for m in shown)] for who, found in lines if found]
@@ -81,18 +82,22 @@ def _mean_table(scores: Scores, region: str, metrics: dict[str, str], caption: s
         cells = [interval(scores.mean(name, region).get(metric)) for name in names]
         if any(cell != "–" for cell in cells):
             rows.append([title, *cells])
-    return Table(caption, ["Mean", *_titles(scores, names)], rows)
-
-
-def _titles(scores: Scores, names: list[str]) -> list[str]:
-    return [f"{name} observer" if name in scores.observers else name for name in names]
+    return Table(caption, ["Mean", *map(scores.title, names)], rows)
 
 
 def thresholds(scores: Scores) -> str:
     """The operating points, which were fixed before the test images were read."""
     models = {m: mapping(scores.view.metrics, "models", m) for m in scores.models}
-    said = [f"{name} {fixed(model.get('threshold'), 3)}" for name, model in models.items()]
+    said = [_operating_point(scores.title(name), model) for name, model in models.items()]
     return ", ".join(said)
+
+
+def _operating_point(title: str, model: dict[str, Any]) -> str:
+    """Of a vote, the thresholds of its members: its own is always one half."""
+    votes = mapping(model, "rule").get("thresholds")
+    if isinstance(votes, list) and votes:
+        return f"{title} at its members' {', '.join(fixed(v, 3) for v in votes)}"
+    return f"{title} {fixed(model.get('threshold'), 3)}"
 
 
 def consistency(scores: Scores) -> list[str]:
@@ -102,7 +107,7 @@ def consistency(scores: Scores) -> list[str]:
         for name in [*scores.models, *scores.observers]:
             problem = inconsistent(scores.pooled(name, region))
             if problem:
-                found.append(f"{name}, {where}: {problem}")
+                found.append(f"{scores.title(name)}, {where}: {problem}")
     return found
 
 
@@ -113,7 +118,7 @@ def score_figures(scores: Scores) -> list[Figure]:
         mean = scores.mean(name).get("f1")
         values = [number(v) for v in mean] if isinstance(mean, list) else []
         if len(values) == 3 and all(v is not None for v in values):
-            title = f"{name} observer" if name in scores.observers else name
+            title = scores.title(name)
             slot = -1 if name in scores.observers else scores.slot(name)
             middle, low, high = (float(v or 0) for v in values)
             rows.append((title, middle, low, high, slot))
@@ -144,7 +149,11 @@ def image_tables(scores: Scores) -> list[Table]:
         rows = [row for row in scores.per_image if row.get("region") == region]
         metrics = [m for m in METRICS if any(number(row.get(m)) is not None for row in rows)]
         cells = [
-            [row.get("id", ""), row.get("model", ""), *(fixed(row.get(m)) for m in metrics)]
+            [
+                row.get("id", ""),
+                scores.listed(row.get("model", "")),
+                *(fixed(row.get(m)) for m in metrics),
+            ]
             for row in rows[:MOST_ROWS]
         ]
         note = f"The first {MOST_ROWS} of {len(rows)} rows." if len(rows) > MOST_ROWS else ""
@@ -163,7 +172,7 @@ def curve_figures(scores: Scores) -> list[Figure]:
         slot = scores.slot(name)
         for kind, x, y, into in (("roc", "fpr", "tpr", roc), ("pr", "recall", "precision", pr)):
             points = mapping(curves, name, kind)
-            into.append(Line(name, *columns(points, x, y), slot))
+            into.append(Line(scores.title(name), *columns(points, x, y), slot))
     marks_roc, marks_pr = [], []
     for name in scores.observers:
         row = scores.pooled(name)
@@ -204,16 +213,28 @@ def overlay_galleries(scores: Scores) -> list[Gallery]:
             continue
         last = len(ranked) - 1
         places = {last // 2: "median", last: "worst", 0: "best"} if last else {0: "only image"}
-        gallery = Gallery(model)
+        gallery = Gallery(scores.title(model))
         for place, word in sorted(places.items()):
             id_, f1 = ranked[place]
             image = opened(scores.view.read(f"overlays/{model}/{id_}.png"))
             alt = f"Overlay of {model} on test image {id_}, its {word}: F1 {f1:.4f}"
             found = picture(image, alt, f"{word}: {id_}, F1 {f1:.4f}", side=560)
-            if found is not None:
-                gallery.pictures.append(found)
+            both = (found, _spread(scores, model, id_))
+            gallery.pictures.extend(p for p in both if p is not None)
         galleries.append(gallery)
     return [g for g in galleries if g.pictures]
+
+
+def _spread(scores: Scores, model: str, id_: str) -> Picture | None:
+    """How far an ensemble's members disagree, twice as bright as in the file, where white is 0.5:
+    members that were trained alike rarely come near that."""
+    image = opened(scores.view.read(f"spread/{model}/{id_}.png"))
+    if image is None:
+        return None
+    brighter = image.point([min(255, 2 * value) for value in range(256)] * 3)
+    alt = f"Spread of the members of {scores.title(model)} on test image {id_}"
+    said = f"{id_}, standard deviation of the members: black 0, white 0.25 or more"
+    return picture(brighter, alt, said, side=560)
 
 
 def prediction_galleries(view: View, test: View | None, most: int = 4) -> list[Gallery]:

@@ -8,7 +8,19 @@ from configs.base import Settings
 from configs.settings import PipelineConfig
 from flows.report.figures import Figure, Line, curve, lines
 from flows.report.reading import Run, View, mapping, records
-from flows.report.tables import ABSENT, Table, counted, duration, fixed, flat, plain, spoken
+from flows.report.tables import (
+    ABSENT,
+    Table,
+    counted,
+    duration,
+    fixed,
+    flat,
+    number,
+    plain,
+    signed,
+    spoken,
+)
+from flows.results import titled
 
 
 def trainings(run: Run) -> list[tuple[str, View]]:
@@ -46,14 +58,43 @@ _LOSS = "Training loss. The losses of different data are not comparable with eac
 _F1 = "F1 on the validation images, on which the checkpoint and the threshold are chosen."
 
 
+def rounds_table(run: Run) -> Table | None:
+    """Every round in which a student was trained, kept or not; None for a run of one round.
+
+    A round is kept when its student beats the best before it by `iterate.min_gain` on the
+    validation images, as `flows.augmentation.improve` decides; the first always is.
+    """
+    if len(run.rounds) < 2:
+        return None
+    rows, best, teacher = [], None, "teacher"
+    entries = records(mapping(run.record, "artifacts").get("rounds"))
+    for i, (entry, made, kept) in enumerate(zip(entries, run.rounds, run.kept, strict=True), 1):
+        student = made.get("student")
+        own = mapping(student.metrics, "validation").get("f1") if student else None
+        f1 = number(entry.get("validation_f1", own))
+        gain = None if f1 is None or best is None else f1 - best
+        changed = i == 1 or entry.get("generator") != entries[i - 2].get("generator")
+        generator = "trained" if i == 1 else "fine-tuned" if changed else "as before"
+        verdict = "yes" if kept else "no"
+        rows.append([str(i), teacher, generator, fixed(f1), signed(gain), verdict])
+        if kept:
+            best, teacher = f1, f"student of round {i}"
+    wanted = number(mapping(run.config, "iterate").get("min_gain"))
+    rule = f" A further round is kept when F1 rises by more than {wanted:g}." if wanted else ""
+    note = f"Decided on the validation images; the test images have no say.{rule}"
+    head = ["Round", "Labels by", "Generator", "Validation F1", "Above the best before", "Kept"]
+    return Table("Rounds", head, rows, note=note)
+
+
 def training_table(run: Run) -> Table | None:
     """Where each training ended, on validation images."""
     rows = [
         _training_row(f"{name} (not kept)" if name in run.dropped else name, view)
         for name, view in trainings(run)
     ]
-    if "ensemble" in run.artifacts:
-        rows.append(_training_row("ensemble", run.artifacts["ensemble"]))
+    for name, view in run.artifacts.items():
+        if view.kind == "segmenter.ensemble":
+            rows.append(_training_row(titled(name, {"rule": view.metrics}), view))
     head = ["Model", "Network", "Best step", "Steps", "Parameters", "F1", "AUC", "Threshold"]
     return Table("Chosen on the validation images", head, rows) if rows else None
 

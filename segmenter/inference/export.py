@@ -47,10 +47,10 @@ def export(folder: Path, out: Path, form: Format, force: bool = False) -> dict[s
 
     Input `image`, output `vessel_probability`, batch, height and width free, padding and cropping
     inside; several networks become the mean of their probabilities, or what the ensemble's rule
-    makes of them, with each one's own map as a second output, `member_probability`. OpenVINO: `out` and the
-    weights beside it, in a `.bin`. Nothing is written before the runtime has given the same
-    probabilities as PyTorch within 1e-4. Raises ConfigError when a package is missing or a file
-    in the way, CheckpointError for unusable weights or a graph that differs.
+    makes of them, with each one's own map as a second output, `member_probability`. OpenVINO:
+    `out` and the weights beside it, in a `.bin`. Nothing is written before the runtime has given
+    the same probabilities as PyTorch within 1e-4. Raises ConfigError when a package is missing or
+    a file in the way, CheckpointError for unusable weights or a graph that differs.
     """
     if form not in SUFFIX:
         raise ConfigError(f"format: found {form!r}, expected onnx or openvino")

@@ -69,8 +69,8 @@ def predict_files(
     images: files or folders. Returns the rows of the summary: shares of all pixels and of the
     field of view, or the error of a file that could not be read (the others are still done).
     Raises DataError when there is no image at all, ConfigError when maps would fall among the
-    images or there is no spread of a single network, WorkspaceError when they cannot be written, Interrupted when asked to stop; what is
-    finished is kept.
+    images or there is no spread of a single network, WorkspaceError when they cannot be written,
+    Interrupted when asked to stop; what is finished is kept.
     """
     if options.spread:
         model.check_several()

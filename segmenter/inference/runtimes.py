@@ -1,7 +1,8 @@
 """What runs a trained segmenter: PyTorch (as it is, or fast), ONNX Runtime or OpenVINO.
 
 All take images and return probabilities, both on the CPU; several networks are one, the mean of
-their probabilities, or each gives a map of its own. The number of threads is PyTorch's (`torch.set_num_threads`, OMP_NUM_THREADS).
+their probabilities, or each gives a map of its own. The number of threads is PyTorch's
+(`torch.set_num_threads`, OMP_NUM_THREADS).
 """
 
 from __future__ import annotations
