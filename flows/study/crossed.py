@@ -135,7 +135,7 @@ def interval(
 
     Each resample draws `seeds` runs from `deviations` and as many images as there are, both with
     replacement and crossed: a drawn run counts for all images. Three corrections, without which
-    the interval of 3 seeds covers the truth in about 3 of 4 studies:
+    an interval from 3 seeds covers the truth in 3 of 4 studies where training runs are noisy:
 
     - deviations are enlarged by √(n/(n − 1)) at either level (Rao and Wu 1988);
     - what both levels contain is counted once, by bringing the resamples to `found.variance`

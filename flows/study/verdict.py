@@ -82,7 +82,7 @@ def _none_shown(tested: Sequence[Row], where: str, curve: bool, power: float) ->
     if effect.detectable is None:
         limit = f"with {effect.images} images no change could have been found"
     else:
-        limit = f"a change of {effect.detectable:.4f} would have been found with {power:.0%} power"
+        limit = f"a change of {effect.detectable:.4f} would have been found with {100 * power:.0f} % power"
     return [
         f"No gain shown: {_what(arm, curve)} changed {where} by {_change(effect)} "
         f"({_evidence(effect, 'best', len(tested))}); {limit}."
