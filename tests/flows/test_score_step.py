@@ -47,9 +47,9 @@ def test_the_teacher_is_trained_for_its_own_features_alone(tmp_path):
         assert asked.inputs["generator.score"].keys() == {"samples", "images"}
 
 
-@pytest.mark.parametrize("name", ["path_length_pairs", "published_draws"])
+@pytest.mark.parametrize("name", ["path_length_pairs", "published_draws", "critic"])
 def test_the_generator_is_an_input_when_it_is_drawn_from(tmp_path, name):
-    asked = scored(tmp_path, features="random", **{name: 5})
+    asked = scored(tmp_path, features="random", **{name: 1})
     assert asked.inputs["generator.score"].keys() == {"samples", "images", "generator"}
 
 

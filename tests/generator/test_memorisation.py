@@ -12,7 +12,7 @@ from score_helpers import crops, picture, write_phantom_set, write_samples
 
 from configs.settings import ScoreSettings
 from data.progress import Progress
-from generator.metrics.closest import PICTURE, TABLE
+from generator.metrics.closest import PAIRS, PICTURE, TABLE
 from generator.metrics.extractors import load_extractor
 from generator.metrics.features import FeatureCache
 from generator.metrics.memorisation import Matches, copies, matches, turned_back, turns
@@ -57,6 +57,13 @@ def test_a_generator_that_copies(tmp_path):
     assert len({row["turned"] for row in rows}) > 4, "mirrored and turned copies are copies"
     with Image.open(out / PICTURE) as sheet:
         assert sheet.size == (4 * (2 * SIDE + 8), 2 * (SIDE + 8))
+    assert sorted(p.name for p in (out / PAIRS).iterdir()) == [f"{i}.png" for i in range(1, 7)]
+    with Image.open(out / PAIRS / "3.png") as pair:
+        third = images[int(rows[2]["sample"].removeprefix("sample"))]
+        assert np.array_equal(np.asarray(pair)[4 : 4 + SIDE, 4 : 4 + SIDE], third)
+    assert found["c_t"] < -5
+    assert found["c_t_by_image_p"] < 0.01
+    assert found["relative_distance"] < 0.5
 
 
 def test_a_generator_that_draws_anew(tmp_path):
@@ -64,6 +71,9 @@ def test_a_generator_that_draws_anew(tmp_path):
     found, _ = scored(tmp_path, list(crops(range(200, 208), 24, SIDE, rng)), closest=0)
     assert found["copy_ratio"] <= 0.2
     assert not (tmp_path / "out" / PICTURE).exists()
+    assert not (tmp_path / "out" / PAIRS).exists()
+    assert abs(found["c_t_by_image"]) < 2
+    assert found["relative_distance"] == pytest.approx(1, abs=0.3)
 
 
 def test_whole_images(tmp_path):
@@ -129,6 +139,24 @@ def test_crops_are_searched_densely_within_bounds(tmp_path, monkeypatch):
     assert len(Reals(images.path, facts).places) == 5 * 3 * 3, "every 16 pixels"
 
 
+def test_views_are_counted_to_their_images(tmp_path):
+    """Of which image a drawn crop is: its pixels are to be found there and in no other."""
+    images = write_phantom_set(tmp_path / "images")
+    reals = Reals(images.path, {"presentation": "patch", "resolution": SIDE, "native_size": None})
+    owners = reals.drawn_from(reals.training, 70, 3)
+    drawn = list(reals.drawn(reals.training, 70, 3))
+    assert len(owners) == len(drawn) == 70
+    assert np.bincount(owners).tolist() == [14] * 5
+    for i in (0, 1, 63, 64, 69):
+        crop = drawn[i].permute(1, 2, 0).numpy()
+        windows = np.lib.stride_tricks.sliding_window_view(picture(owners[i]), crop.shape)
+        assert (windows[:, :, 0] == crop).all(axis=(2, 3, 4)).any()
+    whole = Reals(
+        images.path, {"presentation": "full", "resolution": SIDE, "native_size": [64, 64]}
+    )
+    assert whole.drawn_from(whole.training, 70, 3) == list(range(5))
+
+
 def test_without_held_out_images_there_is_no_ratio(tmp_path):
     images = write_phantom_set(tmp_path / "images", validation=())
     samples = write_samples(
@@ -140,5 +168,5 @@ def test_without_held_out_images_there_is_no_ratio(tmp_path):
     found = score_samples(
         settings, inputs, extractor, "random", tmp_path, Progress(), FeatureCache(None)
     )
-    assert "copy_ratio" not in found
+    assert not {"copy_ratio", "c_t", "c_t_by_image", "relative_distance"} & found.keys()
     assert rows_of(tmp_path)[0]["suspicious"] == ""
