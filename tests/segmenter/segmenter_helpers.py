@@ -25,6 +25,19 @@ PLAIN = AugmentSettings(
 )
 
 
+class StopAfter(Progress):
+    """Asks for a stop before the step after `step`."""
+
+    def __init__(self, step: int) -> None:
+        self.last = step
+        self.seen = 0
+
+    @property
+    def stop_requested(self) -> bool:  # type: ignore[override]
+        self.seen += 1
+        return self.seen > self.last
+
+
 def phantom_set(folder: Path, splits: dict[str, int], size: int = 64, masks: bool = True) -> Path:
     """An image set of phantoms: split name → number of images."""
     records = []

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from segmenter_helpers import PLAIN, TINY, artifact, hashes, phantom_set, trained
+from segmenter_helpers import PLAIN, TINY, StopAfter, artifact, hashes, phantom_set, trained
 
 from configs.errors import CheckpointError, ConfigError, DataError, TrainingError
 from configs.settings import FitSettings
@@ -32,19 +32,6 @@ from segmenter.training.sources import source_of
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return phantom_set(tmp_path_factory.mktemp("set"), {"train": 3, "validation": 1})
-
-
-class StopAfter(Progress):
-    """Asks for a stop before the step after `step`."""
-
-    def __init__(self, step: int) -> None:
-        self.last = step
-        self.seen = 0
-
-    @property
-    def stop_requested(self) -> bool:  # type: ignore[override]
-        self.seen += 1
-        return self.seen > self.last
 
 
 def test_three_steps_and_three_more_equal_six(tmp_path: Path, images: Path) -> None:

@@ -1,0 +1,240 @@
+"""Training on real and synthetic images: the share of each, what chooses the threshold, resuming,
+and labels that are not trusted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from segmenter_helpers import TINY, StopAfter, artifact, hashes, phantom_set
+
+from configs.errors import ConfigError
+from configs.settings import AugmentSettings, FitSettings
+from data.crops import CropSource
+from data.imageset import LoadedImage, load_image, read_index, write_index, write_png
+from data.log import LOG, read_log
+from data.progress import Interrupted, Progress
+from segmenter.metrics import best_threshold
+from segmenter.models import Model
+from segmenter.training import fit
+from segmenter.training.fit import train
+from segmenter.training.sources import source_of, synthetic_crops
+
+OFF = AugmentSettings.off()
+BRIEF = {"steps": 2, "validate_every": 2, "checkpoint_every": 2}
+REAL, MADE = 1.0, 0.5
+"""Tones of flat images, by which a crop's set is known."""
+
+
+def flat(id_: str, tone: float, weight: float | None = None) -> LoadedImage:
+    image = np.full((40, 48, 3), round(255 * tone), np.uint8)
+    target = np.zeros((40, 48), np.float32)
+    weights = None if weight is None else np.full((40, 48), weight, np.float32)
+    return LoadedImage(id_, image, target, np.ones((40, 48), bool), {}, weights)
+
+
+def settings_of(**update: Any) -> FitSettings:
+    return FitSettings(crop=16, augment=OFF, **update)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return phantom_set(tmp_path_factory.mktemp("real"), {"train": 3, "validation": 1})
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pseudo-labelled set: soft labels and weights, and one rejected image."""
+    folder = phantom_set(tmp_path_factory.mktemp("made"), {"train": 2, "rejected": 1}, size=48)
+    rng = np.random.default_rng(0)
+    records = []
+    for record in read_index(folder):
+        mask = load_image(folder, record).target > 0.5
+        soft, weight = f"soft/{record.id}.png", f"weights/{record.id}.png"
+        write_png(folder / soft, np.where(mask, 230, 20).astype(np.uint8))
+        write_png(folder / weight, rng.integers(0, 256, mask.shape, np.uint8))
+        records.append(replace(record, soft=soft, weight=weight))
+    write_index(folder, "made", records)
+    return folder
+
+
+def run(out: Path, settings: FitSettings, stop: int | None = None, **inputs: Path) -> Path:
+    out.mkdir(exist_ok=True)
+    progress = Progress() if stop is None else StopAfter(stop)
+    train(settings, {name: artifact(path) for name, path in inputs.items()}, out, progress)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("batch", "share", "expected"),
+    [(8, 0.5, 4), (8, 0.3, 2), (10, 0.75, 8), (2, 0.01, 1), (8, 0.99, 7), (4, 0.01, 1)],
+)
+def test_every_batch_has_exactly_its_share(batch: int, share: float, expected: int) -> None:
+    settings = settings_of(batch=batch, synthetic_share=share)
+    assert synthetic_crops(settings) == expected
+    source = source_of(settings, [flat("a", REAL)], 8, [flat("b", MADE), flat("c", MADE)])
+    for step in range(5):
+        images, targets, fov = source.batch_at(step)
+        assert images.shape == (batch, 3, 16, 16)
+        assert targets.shape == fov.shape == (batch, 1, 16, 16)
+        synthetic = (images.amax(dim=(1, 2, 3)) - MADE).abs() < 0.01
+        assert synthetic.sum() == expected
+        assert synthetic[-expected:].all()
+
+
+def test_each_set_has_its_own_augmentation() -> None:
+    sets = [flat("a", REAL * 0.8)], [flat("b", MADE)]
+    darker = AugmentSettings.off().model_copy(update={"brightness": 0.1})
+
+    def changed(**update: Any) -> list[bool]:
+        settings = settings_of(batch=4).model_copy(update=update)
+        images, _, _ = source_of(settings, sets[0], 8, sets[1]).batch_at(0)
+        tones = images.amax(dim=(1, 2, 3))
+        return [bool(((x * 255 - (x * 255).round()).abs() > 1e-3).any()) for x in tones]
+
+    assert changed() == [False] * 4
+    assert changed(augment=darker) == [True] * 4
+    assert changed(augment=darker, synthetic_augment=OFF) == [True, True, False, False]
+    assert changed(synthetic_augment=darker) == [False, False, True, True]
+
+
+def test_a_mixed_batch_is_a_batch_of_each(real: Path, made: Path) -> None:
+    """The real crops are those of a source of their own; the synthetic ones draw otherwise."""
+    ours, theirs = (
+        [load_image(folder, record) for record in read_index(folder, "train")]
+        for folder in (real, made)
+    )
+    settings = TINY.model_copy(update={"batch": 5, "synthetic_share": 0.4})
+    mixed = source_of(settings, ours, 8, theirs).batch_at(3)
+    first = CropSource(ours, 32, 3, settings.seed, settings.augment).batch_at(3)
+    assert torch.equal(mixed[0][:3], first[0])
+    assert torch.equal(mixed[1][:3, :1], first[1])
+    assert (mixed[1][:3, 1] == 1).all()  # real labels are trusted
+    assert (mixed[1][3:, 1] < 1).any()
+    same_draws = CropSource(theirs, 32, 2, settings.seed, settings.augment).batch_at(3)
+    assert not torch.equal(mixed[0][3:], same_draws[0])
+    again = source_of(settings, ours, 8, theirs).batch_at(3)
+    assert all(map(torch.equal, mixed, again))
+
+
+def test_mixed_batches_at_several_sizes() -> None:
+    settings = settings_of(batch=4, scales=[1.0, 2.0])
+    source = source_of(settings, [flat("a", REAL)], 8, [flat("b", MADE, weight=0.2)])
+    images, targets, _ = source.batch_at(1)
+    assert images.shape == (4, 3, 32, 32) and targets.shape == (4, 2, 32, 32)
+    assert targets[:, 1].amax(dim=(1, 2)).tolist() == pytest.approx([1, 1, 0.2, 0.2])
+
+
+def test_a_batch_of_one_and_the_pool_are_refused() -> None:
+    for update, message in (
+        ({"batch": 1}, "batch: found 1.*expected at least 2"),
+        ({"source": "pool"}, "source: found `pool`.*expected `crops`"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            source_of(settings_of(**update), [flat("a", REAL)], 8, [flat("b", MADE)])
+
+
+def test_a_mixed_training_resumes_bit_for_bit(tmp_path: Path, real: Path, made: Path) -> None:
+    settings = TINY.model_copy(
+        update={"synthetic_augment": OFF, "threshold_on": "development", "cldice": 0.2}
+    )
+    whole = run(tmp_path / "whole", settings, images=real, synthetic=made)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "parts", settings, stop=3, images=real, synthetic=made)
+    parts = run(tmp_path / "parts", settings, images=real, synthetic=made)
+    assert hashes(whole) == hashes(parts)
+    alone = run(tmp_path / "alone", settings, images=real)
+    assert hashes(alone)["model.safetensors"] != hashes(whole)["model.safetensors"]
+
+
+@pytest.mark.parametrize("inputs", ["mixed", "synthetic-first"])
+def test_the_threshold_is_chosen_on_real_images(
+    tmp_path: Path, real: Path, made: Path, inputs: str
+) -> None:
+    settings = TINY.model_copy(update={"threshold_on": "development"})
+    folders = {
+        "mixed": {"images": real, "synthetic": made},
+        "synthetic-first": {"images": made, "validation": real},
+    }[inputs]
+    model = Model.load(run(tmp_path / "model", settings, **folders), torch.device("cpu"))
+    loaded = [load_image(real, r) for s in ("validation", "train") for r in read_index(real, s)]
+    probs = [model.predict(image.image) for image in loaded]
+    masks, fovs = [image.target > 0.5 for image in loaded], [image.fov for image in loaded]
+    assert len(loaded) == 4
+    assert model.threshold == best_threshold(probs, masks, fovs)[0]
+
+
+def test_statistics_are_those_of_mixed_batches(
+    tmp_path: Path, real: Path, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def noted(network: Any, source: Any, first: int) -> None:
+        seen.append(source.batch_at(first)[0])
+
+    monkeypatch.setattr(fit, "settle_statistics", noted)
+    settings = TINY.model_copy(update={"validate_every": TINY.steps})
+    run(tmp_path / "model", settings, images=real, synthetic=made)
+    ours, theirs = (
+        [load_image(folder, record) for record in read_index(folder, "train")]
+        for folder in (real, made)
+    )
+    expected = source_of(settings, ours, 8, theirs).batch_at(TINY.steps)[0]
+    assert len(seen) == 1 and torch.equal(seen[0], expected)
+
+
+def doubtful(folder: Path, wrong: bool, trust: int) -> Path:
+    """Phantoms of which the left half of every label has a weight, and may be wrong."""
+    phantom_set(folder, {"train": 2, "validation": 1})
+    records = []
+    for record in read_index(folder):
+        label = (load_image(folder, record).target * 255).astype(np.uint8)
+        weight = np.full(label.shape, 255, np.uint8)
+        half = label.shape[1] // 2
+        weight[:, :half] = trust
+        if wrong and record.split == "train":
+            label[:, :half] = 255 - label[:, :half]
+        write_png(folder / f"weights/{record.id}.png", weight)
+        write_png(folder / f"own/{record.id}.png", label)
+        records.append(
+            replace(record, mask=f"own/{record.id}.png", weight=f"weights/{record.id}.png")
+        )
+    write_index(folder, "doubtful", records)
+    return folder
+
+
+@pytest.mark.parametrize("loss", ["bce-dice", "bce-mcc", "structure", "balanced-bce-dice"])
+def test_wrong_labels_of_weight_zero_teach_nothing(tmp_path: Path, loss: str) -> None:
+    settings = TINY.model_copy(
+        update={"loss": loss, "augment": OFF.model_copy(update={"flip": True})} | BRIEF
+    )
+    logs = []
+    for name in ("right", "wrong"):
+        folder = doubtful(tmp_path / name, wrong=name == "wrong", trust=0)
+        logs.append((run(tmp_path / f"{name}-model", settings, images=folder) / LOG).read_text())
+    assert logs[0] == logs[1]
+
+
+def test_weights_are_left_aside_on_request(tmp_path: Path) -> None:
+    folder = doubtful(tmp_path / "set", wrong=True, trust=0)
+    losses = []
+    for heeded in (True, False):
+        settings = TINY.model_copy(update={"label_weights": heeded} | BRIEF)
+        losses.append(next(read_log(run(tmp_path / str(heeded), settings, images=folder))))
+    assert losses[0]["step"] == losses[1]["step"] == 2
+    assert losses[0]["loss"] != losses[1]["loss"]
+
+
+def test_full_weights_are_no_weights(tmp_path: Path) -> None:
+    folder = doubtful(tmp_path / "set", wrong=False, trust=255)
+    models = []
+    for heeded in (True, False):
+        settings = TINY.model_copy(update={"label_weights": heeded} | BRIEF)
+        models.append(Model.load(run(tmp_path / str(heeded), settings, images=folder)))
+    weights = [dict(model.networks[0].named_parameters()) for model in models]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][name], atol=1e-6, rtol=1e-4)
