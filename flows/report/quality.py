@@ -20,7 +20,42 @@ PATHS = (
     ("perceptual_path_length", "LPIPS along short steps between latents; lower is smoother"),
     ("feature_path_length", "the same by the features named above: not LPIPS, not comparable"),
 )
-TOLD = ("fid", "kid", "real", "copy_", *(name for name, _ in (*MANIFOLDS, *PATHS)))
+NEARNESS = (
+    (
+        "c_t",
+        "C_T, all views",
+        "Mann-Whitney z of the distances to the nearest training view, samples against held-out "
+        "views; far below 0: samples are nearer to training images than new images are (copying, "
+        "or little variety); far above 0: unlike either. Takes crops of one image for independent "
+        "and so overstates: read the next line",
+    ),
+    (
+        "c_t_by_image",
+        "C_T, by held-out image",
+        "the same with every held-out image counted once, whatever the number of its views; "
+        "below −1.64 new images come in 1 of 20 cases at most",
+    ),
+    (
+        "c_t_cells",
+        "C_T, mean within cells",
+        "the same within parts of the feature space: sees copying of one kind of image; no p",
+    ),
+    (
+        "relative_distance",
+        "Relative distance",
+        "median distance to the nearest training view, in units of the held-out views' median; "
+        "1 as new images, near 0 for copies",
+    ),
+)
+CRITIC = (
+    ("critic_mean", "samples", "higher is more real to it; ranks the samples of one generator"),
+    ("critic_real_mean", "training views", "which it knows, and so scores too high"),
+    ("critic_held_out_mean", "held-out views", "what a sample can be expected to reach"),
+)
+TOLD = (
+    *("fid", "kid", "real", "copy_", "c_t", "relative_distance", "critic"),
+    *(name for name, _ in (*MANIFOLDS, *PATHS)),
+)
 PUBLISHED = re.compile(r"(.*)[fk]id(\d+k?_full)")
 """fid50k_full and kid50k_full; of another extractor than Inception with its name before them."""
 
@@ -32,6 +67,7 @@ class Quality:
     distances: Table | None = None
     verdict: str = ""
     manifolds: Table | None = None
+    nearness: Table | None = None
     copied: str = ""
     closest: Picture | None = None
 
@@ -41,7 +77,12 @@ def quality_of(view: View | None) -> Quality:
     if view is None or not view.metrics:
         return Quality()
     return Quality(
-        _distances(view), _verdict(view), _manifolds(view), _copied(view), _closest(view)
+        _distances(view),
+        _verdict(view),
+        _manifolds(view),
+        _nearness(view),
+        _copied(view),
+        _closest(view),
     )
 
 
@@ -79,9 +120,33 @@ def _manifolds(view: View) -> Table | None:
         for name, meaning in (*MANIFOLDS, *PATHS)
         if number(view.metrics.get(name)) is not None
     ]
-    return (
-        Table("Fidelity and diversity.", ["Score", "Value", "What it is"], rows) if rows else None
-    )
+    return _explained("Fidelity and diversity.", rows)
+
+
+def _nearness(view: View) -> Table | None:
+    """How near the samples come to training images, and what the discriminator thinks of them."""
+    rows = [
+        [title, significant(view.metrics.get(name)) + _chance(view, name), meaning]
+        for name, title, meaning in NEARNESS
+        if number(view.metrics.get(name)) is not None
+    ]
+    rows += [
+        [f"Discriminator, mean logit of {of}", significant(view.metrics.get(name)), meaning]
+        for name, of, meaning in CRITIC
+        if number(view.metrics.get(name)) is not None
+    ]
+    return _explained("Copying, and the discriminator's opinion.", rows)
+
+
+def _chance(view: View, name: str) -> str:
+    p = number(view.metrics.get(f"{name}_p"))
+    if p is None:
+        return ""
+    return " (p < 0.001)" if p < 0.001 else f" (p = {fixed(p, 3)})"
+
+
+def _explained(caption: str, rows: list[list[str]]) -> Table | None:
+    return Table(caption, ["Score", "Value", "What it is"], rows) if rows else None
 
 
 def _copied(view: View) -> str:

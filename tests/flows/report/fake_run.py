@@ -40,6 +40,7 @@ class FakeRun:
     )
     reference: bool = True
     rounds: int = 1
+    methods: tuple[str, ...] = ()
     status: str = "completed"
     missing: tuple[str, ...] = ()
     ids: tuple[str, ...] = ("01_test", "02_test", "03_test", "04_test", "05_test", "06_test")
@@ -69,6 +70,14 @@ class FakeRun:
             {"validation": {"f1": 0.803, "auc": 0.968, "threshold": 0.47}, "members": 2},
             {"teacher": teacher[1], "student": artifacts["rounds"][-1]["student"][1]},
         )
+        for method in self.methods:
+            figures = {"f1": 0.801, "threshold": 0.5}
+            artifacts[f"ensemble-{method}"] = self._put(
+                "segmenter.ensemble",
+                f"ensemble-{method}",
+                {"ensemble.json": as_json({"members": [{"network": "sa-unet"}] * 2})},
+                {"method": method, "validation": figures, "members": 2},
+            )
         artifacts["evaluation"] = self._evaluation(artifacts)
         self._write_record(artifacts)
         return self
@@ -167,6 +176,7 @@ class FakeRun:
         score |= {"kid_floor_std": 0.0012, "features": "teacher", "real": 256, "synthetic": 64}
         score |= {"precision": 0.81, "recall": 0.32, "density": 0.93, "coverage": 0.55}
         score |= {"copy_ratio": 0.9, "copy_expected": 0.0467, "copy_held_out_images": 4}
+        score |= {"c_t": -6.1, "c_t_p": 1e-9, "relative_distance": 0.71, "critic_mean": -0.4}
         score |= {"feature_path_length": 12.5, "fid50k_full": 21.5, "real50k_full": 20}
         score |= {"random_kid50k_full": 0.25, "random_real50k_full": 21}
         labelled = self._labels(number, samples, teacher)
@@ -185,6 +195,7 @@ class FakeRun:
             "pretrained": pretrained,
             "student": self._training(f"student {number}", 400, 0.79, {"start": pretrained[1]}),
             "kept": number == 1,
+            "validation_f1": round(0.79 - 0.01 * (number - 1), 4),
         }
 
     def _generator(self, number: int) -> list[str]:
@@ -252,6 +263,9 @@ class FakeRun:
             files |= self._predictions(name, skill)
             if self.reference:
                 metrics["models"][name] = {"threshold": 0.46, **self._scores(name, skill, rows)}
+                if name.startswith("ensemble-"):
+                    method = name.removeprefix("ensemble-")
+                    metrics["models"][name]["rule"] = {"method": method, "thresholds": [0.3, 0.46]}
                 metrics["models"][name]["against"] = {"2nd": self._scores(name, skill / 2, [])}
                 x = np.linspace(0, 1, 60)
                 roc = {"fpr": x.tolist(), "tpr": (1 - (1 - x) ** (60 * skill)).tolist()}
@@ -278,6 +292,8 @@ class FakeRun:
             grey[mask & real], grey[mask & ~real] = (0, 158, 115), (213, 94, 0)
             grey[~mask & real] = (86, 180, 233)
             files[f"overlays/{name}/{file_name(id_)}.png"] = png(grey)
+            if name.startswith("ensemble-"):
+                files[f"spread/{name}/{file_name(id_)}.png"] = png(truth * 60)
             files[f"prob/{name}/{file_name(id_)}.png"] = png(mask.astype(np.uint8) * 200)
         return files
 

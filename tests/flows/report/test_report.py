@@ -149,6 +149,8 @@ def test_the_quality_of_the_samples(page: Page) -> None:
     assert ["fid50k_full, against 20 real images", "21.5", "–"] in distances
     assert ["random_kid50k_full, against 21 real images", "0.25", "–"] in distances
     assert "Suspicion of copying: 90.0 % of the samples" in page.text
+    nearness = page.table("Copying, and the discriminator's opinion.")
+    assert ["C_T, all views", "−6.1 (p < 0.001)"] in [row[:2] for row in nearness]
     alts = [a.get("alt", "") for tag, a in page.elements if tag == "img"]
     assert any("training view nearest to each" in alt for alt in alts)
 
@@ -160,6 +162,24 @@ def test_few_samples_near_training_images_are_no_suspicion() -> None:
     worse = View(Path(), {"metrics": {**figures, "synthetic": 64, "copy_ratio": 0.5}}, [])
     assert quality_of(worse).copied.startswith("Suspicion of copying: 50.0 %")
     assert quality_of(View(Path(), {"metrics": {"fid": 1.0}}, [])).copied == ""
+
+
+def test_how_near_samples_come_to_training_images() -> None:
+    figures = {"fid": 1.0, "c_t": -5.25, "c_t_p": 1e-7, "c_t_by_image": -1.25}
+    figures |= {"c_t_by_image_p": 0.1056, "relative_distance": 0.8, "critic_mean": -0.5}
+    found = quality_of(View(Path(), {"metrics": {**figures, "critic_real_mean": 0.25}}, []))
+    assert found.nearness is not None
+    assert [row[:2] for row in found.nearness.rows] == [
+        ["C_T, all views", "−5.25 (p < 0.001)"],
+        ["C_T, by held-out image", "−1.25 (p = 0.106)"],
+        ["Relative distance", "0.8"],
+        ["Discriminator, mean logit of samples", "−0.5"],
+        ["Discriminator, mean logit of training views", "0.25"],
+    ]
+    assert all(len(row[2]) > 20 for row in found.nearness.rows), "and how to read each"
+    assert found.distances is not None
+    assert found.distances.note == "", "nothing is told twice"
+    assert quality_of(View(Path(), {"metrics": {"fid": 1.0}}, [])).nearness is None
 
 
 def test_a_worse_student_is_no_gain(tmp_path: Path) -> None:
@@ -255,9 +275,53 @@ def test_several_rounds_are_told_apart(tmp_path: Path) -> None:
     page = page_of(FakeRun(tmp_path, rounds=2).build())
     assert page.faults == []
     assert page.text.count("Round 2") == 2
+    assert page.table("Rounds")[:3] == [
+        ["Round", "Labels by", "Generator", "Validation F1", "Above the best before", "Kept"],
+        ["1", "teacher", "trained", "0.7900", "–", "yes"],
+        ["2", "student of round 1", "fine-tuned", "0.7800", "−0.0100", "no"],
+    ]
+    assert "A further round is kept when F1 rises by more than 0.001." in page.text
     names = [row[0] for row in page.table("Chosen on the validation images")]
     assert "student-1" in names
     assert "student-2 (not kept)" in names
+
+
+def test_a_round_that_kept_the_generator_says_so(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path, rounds=3).build()
+    first, second, third = run.record["artifacts"]["rounds"]
+    second["generator"], second["kept"] = first["generator"], True
+    third["generator"] = second["generator"]
+    (run.folder / "run.json").write_text(json.dumps(run.record))
+    rows = page_of(run).table("Rounds")[1:]
+    assert [row[2] for row in rows] == ["trained", "as before", "as before"]
+    assert [row[1] for row in rows] == ["teacher", "student of round 1", "student of round 2"]
+    assert [row[4] for row in rows] == ["–", "−0.0100", "−0.0100"]  # above 0.79, then 0.78
+    assert "Rounds" not in [
+        a["aria-label"]
+        for tag, a in page_of(FakeRun(tmp_path / "one").build()).elements
+        if tag == "table"
+    ]
+
+
+def test_several_ensembles_are_told_apart_by_their_method(tmp_path: Path) -> None:
+    skill = {"teacher": 0.8, "student": 0.82, "ensemble": 0.83, "ensemble-or": 0.84}
+    skill["ensemble-majority"] = 0.81
+    run = FakeRun(tmp_path, skill=skill, methods=("or", "majority")).build()
+    page = page_of(run)
+    assert page.faults == []
+    names = ["teacher", "student", "ensemble", "ensemble (majority)", "ensemble (or)"]
+    assert page.table("Inside the field of view: all test pixels")[0][1:6] == names
+    shown = [row[0] for row in page.table("Chosen on the validation images")[1:]]
+    assert shown[-3:] == ["ensemble", "ensemble (or)", "ensemble (majority)"]
+    assert "ensemble (or) at its members' 0.300, 0.460" in page.text
+    assert "ensemble-or" not in {row[1] for row in page.table("Images")}
+    titles = [a["alt"] for tag, a in page.elements if tag == "img"]
+    spreads = [title for title in titles if "Spread of the members" in title]
+    assert len(spreads) == 2 * 3  # best, median and worst of both; none of one without pictures
+    first = titles.index(spreads[0])
+    assert titles[first - 1].startswith("Overlay of ensemble-majority on test image")
+    assert titles[first - 1].split("image ")[1].split(",")[0] in spreads[0]
+    assert page.text.count("standard deviation of the members: black 0, white 0.25") == 6
 
 
 def test_a_damaged_file_and_a_lost_artifact_are_named_and_not_shown(tmp_path: Path) -> None:
