@@ -82,7 +82,8 @@ def _none_shown(tested: Sequence[Row], where: str, curve: bool, power: float) ->
     if effect.detectable is None:
         limit = f"with {effect.images} images no change could have been found"
     else:
-        limit = f"a change of {effect.detectable:.4f} would have been found with {100 * power:.0f} % power"
+        sure = f"{100 * power:.0f} % power"
+        limit = f"a change of {effect.detectable:.4f} would have been found with {sure}"
     return [
         f"No gain shown: {_what(arm, curve)} changed {where} by {_change(effect)} "
         f"({_evidence(effect, 'best', len(tested))}); {limit}."

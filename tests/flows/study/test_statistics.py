@@ -8,7 +8,7 @@ from scipy import stats
 
 from configs.errors import DataError
 from configs.study import StatisticsSettings
-from flows.study.crossed import detectable, own_noise, p_value, run_noise, spread
+from flows.study.crossed import detectable, interval, own_noise, p_value, run_noise, spread
 from flows.study.schema import Effect, Place
 from flows.study.statistics import (
     holm,
@@ -81,6 +81,17 @@ def test_residual_that_both_levels_contain_counts_once() -> None:
     variances = [spread(table, run=1 / 20, df=12).variance for table in tables]
     # the bound below, by either level alone, lifts the mean somewhat; their sum would be 2/60
     assert 1 / 60 <= np.mean(variances) < 1.25 / 60
+
+
+def test_interval_is_about_as_wide_as_the_t_interval() -> None:
+    random = np.random.default_rng(0)
+    noise = own_noise(random.normal(size=15))
+    assert noise is not None
+    found = spread(random.normal(size=(3, 20)), run=2 / 20, df=12)
+    low, high = interval(found, noise.deviations, 3, alpha=0.05, resamples=4000, seed=0)
+    half = stats.t.isf(0.025, found.df) * np.sqrt(found.variance)
+    assert (high - low) / 2 == pytest.approx(half, rel=0.06)
+    assert found.variance < 0.8 * (found.by_seed + found.by_image)  # counting twice would show
 
 
 def test_pooled_noise_is_that_of_a_two_way_layout() -> None:
