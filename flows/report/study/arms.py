@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from flows.report.tables import METRICS, number
 from flows.study.schema import Arm, Effect, Place, Results
+from flows.study.verdict import SETS
 
 
 class Family(NamedTuple):
@@ -76,11 +77,20 @@ def places(results: Results) -> list[Place]:
 
 
 def place_name(place: Place) -> str:
-    """`drive, first observer`."""
-    observer = place.observer
-    if observer and "observer" not in observer.lower():
-        observer += " observer"
-    return f"{place.set}, {observer}" if observer else place.set
+    """`DRIVE, 1st observer`; `STARE, observer ah`."""
+    observer = observer_name(place)
+    return f"{set_name(place)}, {observer}" if observer else set_name(place)
+
+
+def set_name(place: Place) -> str:
+    return SETS.get(place.set, place.set)
+
+
+def observer_name(place: Place) -> str:
+    if not place.observer or "observer" in place.observer.lower():
+        return place.observer
+    ordinal = place.observer[:1].isdigit()
+    return f"{place.observer} observer" if ordinal else f"observer {place.observer}"
 
 
 def sizes(results: Results) -> list[int]:
@@ -97,9 +107,15 @@ def metric_name(results: Results) -> str:
     return METRICS.get(results.metric, results.metric).split(" (")[0]
 
 
+def label(arm: Arm, results: Results) -> str:
+    """The arm's own, with the number of real images where that differs between arms."""
+    several = len(sizes(results)) > 1
+    return f"{arm.label}, {arm.real_images:,} real images" if several else arm.label
+
+
 def percent(results: Results) -> str:
-    """`95 %`: how much of the resamples an interval holds."""
-    return f"{100 * (1 - results.alpha):.4g} %"
+    """`95 %`, not to be broken: how much of the resamples an interval holds."""
+    return f"{100 * (1 - results.alpha):.4g}\N{NO-BREAK SPACE}%"
 
 
 def failures(results: Results, status: str = "failed") -> list[tuple[Arm, int, str]]:

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isnan, nan
 from typing import Any
 
 from flows.report.figures import DASHES, INK, MUTED, SERIES, Figure, drawn, legend
 from flows.report.study import arms as on
 from flows.report.study import words
-from flows.report.tables import number, signed, spoken
+from flows.report.tables import fixed, number, signed, spoken
 from flows.study.schema import Arm, Place, Results
 
 Point = tuple[float, float, float, float]
 """x, mean, low, high."""
+_NO_RESULT = (nan, nan, nan)  # breaks the line: nothing is known between its neighbours
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,12 @@ def _lines(results: Results, measured: Measured, counts: Sequence[int]) -> list[
     for name, slot in slots.items():
         apart = (slot - (len(slots) - 1) / 2) * min(0.14, 0.6 / len(slots))
         points = sorted(
-            (counts.index(arm.count) + apart, *value)
+            (counts.index(arm.count) + apart, *(value or _NO_RESULT))
             for arm, value in measured
-            if value is not None and on.family(arm) == name
+            if on.family(arm) == name
         )
         series.append(Series(on.family_label(name, results), points, slot))
-    return [line for line in series if line.points]
+    return [line for line in series if not all(isnan(point[1]) for point in line.points)]
 
 
 def _dose(
@@ -91,6 +93,7 @@ def _dose(
         for index, (label, (mean, low, high)) in enumerate(grounds):
             dash = DASHES[(index + 3) % len(DASHES)]
             axes.axhline(mean, color=MUTED, linewidth=1.3, linestyle=dash, label=label, zorder=1)
+            axes.plot([0], [mean], marker="o", markersize=4.5, color=MUTED, zorder=3)
             if low < high:
                 axes.axhspan(low, high, color=MUTED, alpha=0.16, linewidth=0, zorder=0)
         _draw_series(axes, series)
@@ -245,7 +248,7 @@ def _draw_series(axes: Any, series: Sequence[Series], joined: bool = True) -> No
 
 def _room(axes: Any, values: Sequence[tuple[float, ...]]) -> None:
     """A view no narrower than a thousandth: identical arms are no cliff."""
-    flat = [v for value in values for v in value]
+    flat = [v for value in values for v in value if not isnan(v)]
     low, high = min(flat), max(flat)
     edge = max(0.08 * (high - low), 0.0005)
     axes.set_ylim(low - edge, high + edge)
@@ -259,7 +262,8 @@ def place_title(results: Results, place: Place, real_images: int) -> str:
 
 def _alt(y_label: str, x_label: str, series: Sequence[Series]) -> str:
     means = "; ".join(
-        f"{line.label}: " + ", ".join(f"{p[1]:.4f}".replace("-", "−") for p in line.points)
+        f"{line.label}: "
+        + ", ".join("no result" if isnan(p[1]) else fixed(p[1]) for p in line.points)
         for line in series
     )
     return f"{y_label} over {x_label}. Means, from left to right: {means or 'none'}"

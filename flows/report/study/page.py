@@ -30,6 +30,7 @@ _HERE = Path(__file__).parent
 MOST_PICTURES = 24
 """Pairs of a suspicious sample and its nearest training image; some 60 kB each."""
 _PAIR_PX = 640
+_RESEEDED = {"students": "students only", "samples": "samples and students", "all": "everything"}
 
 SECTIONS = {
     "dose": "How many synthetic images",
@@ -104,11 +105,19 @@ def tiles(results: Results) -> list[tuple[str, str, str]]:
     runs = sum(len(arm.runs) for arm in results.arms)
     completed = sum(map(on.done, results.arms))
     found = [
-        ("Decided on", primary.set, on.place_name(primary).partition(", ")[2]),
+        ("Decided on", on.set_name(primary), on.observer_name(primary)),
         ("Arms with synthetic images", counted(len(arms)), f"{completed:,} of {runs:,} trainings"),
-        ("Seeds", counted(len(results.seeds)), f"{seeds}; of {results.reseed}"),
+        (
+            "Seeds",
+            counted(len(results.seeds)),
+            f"{seeds}; they change {_RESEEDED.get(results.reseed, results.reseed)}",
+        ),
         ("Optimiser steps", counted(results.steps), "in every arm"),
-        ("Test images", counted(max((e.images for e in effects), default=None)), primary.set),
+        (
+            "Test images",
+            counted(max((e.images for e in effects), default=None)),
+            on.set_name(primary),
+        ),
     ]
     limits = words.detectable(results, primary)
     if limits is not None:
@@ -217,6 +226,6 @@ def _provenance(study: Study) -> dict[str, Any]:
         "trainings": tables.training_table(study.results),
         "settings": settings_tables(run, StudyConfig),
         "steps": tables.step_table(records(record.get("steps"))),
-        "artifacts": tables.artifact_table(mapping(record.get("artifacts"))),
+        "artifacts": tables.artifact_table(record),
         "versions": tables.version_table(mapping(record.get("versions"))),
     }

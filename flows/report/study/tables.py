@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from flows.report.reading import records
 from flows.report.study import arms as on
 from flows.report.study.reading import ImageRow, Study
 from flows.report.tables import (
@@ -121,7 +122,7 @@ def score_table(
     """Levels of ensembles or of references, a column a place."""
     if not scores:
         return None
-    labels = {arm.id: arm.label for arm in results.arms}
+    labels = {arm.id: on.label(arm, results) for arm in results.arms}
     where = on.places(results)
     where += [p for p in dict.fromkeys(score.place for score in scores) if p not in where]
     where = [place for place in where if any(score.place == place for score in scores)]
@@ -136,7 +137,7 @@ def score_table(
     ]
     head = ["Students of" if ensembles else "Reference"]
     head += ["Method", "Members"] if ensembles else []
-    note = f"Mean {on.metric_name(results)} with {on.percent(results)} interval."
+    note = f"Mean {on.metric_name(results)} with {on.percent(results)} interval over images alone."
     return Named(caption, [*head, *columns], cells, sortable=True, note=note)
 
 
@@ -213,7 +214,7 @@ def image_table(study: Study, place: Place) -> Table | None:
     rows = [r for r in study.images or () if (r.set, r.observer) == (place.set, place.observer)]
     if not rows:
         return None
-    labels = {arm.id: arm.label for arm in study.results.arms}
+    labels = {arm.id: on.label(arm, study.results) for arm in study.results.arms}
     shown = sorted(rows, key=_by_size)[:MOST_IMAGE_ROWS] if len(rows) > MOST_IMAGE_ROWS else rows
     cells = [
         [
@@ -246,7 +247,7 @@ def training_table(results: Results) -> Table | None:
     """Every training of every arm."""
     rows = [
         [
-            arm.label,
+            on.label(arm, results),
             str(run.seed),
             run.status,
             fixed(run.validation_f1),
@@ -278,10 +279,14 @@ def step_table(steps: Iterable[dict[str, Any]]) -> Table | None:
     return Table(caption, head, rows) if rows else None
 
 
-def artifact_table(artifacts: dict[str, Any]) -> Table | None:
-    """Every [kind, digest] that run.json names, however deep."""
-    rows = [[name, kind, digest] for name, kind, digest in _references(artifacts, "")]
-    return Table("Artifacts", ["Name", "Stage", "Digest"], rows) if rows else None
+def artifact_table(record: dict[str, Any]) -> Table | None:
+    """Every [kind, digest] that run.json names, however deep: shared ones, then each run's."""
+    rows = [[name, kind, digest] for name, kind, digest in _references(record.get("artifacts"), "")]
+    for run in records(record.get("arms")):
+        name = f"{plain(run.get('arm') or run.get('label'))}, seed {plain(run.get('seed'))}"
+        rows += [[n, kind, digest] for n, kind, digest in _references(run.get("artifacts"), name)]
+    caption = f"Artifacts ({len(rows):,})"
+    return Named(caption, ["Name", "Stage", "Digest"], rows, sortable=True) if rows else None
 
 
 def _references(value: Any, name: str) -> Iterable[tuple[str, str, str]]:

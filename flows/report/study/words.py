@@ -7,6 +7,7 @@ from flows.report.study.arms import (
     done,
     effect_at,
     failures,
+    label,
     metric_name,
     percent,
     place_name,
@@ -34,17 +35,26 @@ def interval_sentence(results: Results) -> str:
     return f"{percent(results)} interval, seeds and images resampled."
 
 
+def paired_sentence(results: Results) -> str:
+    """The same for paired differences, of which one training run gives no interval."""
+    if len(results.seeds) < 2:
+        return "no interval can be given for one training run."
+    return interval_sentence(results)
+
+
 def intervals_explained(results: Results) -> str:
     """What the whiskers are and how far they can be trusted, once for the page."""
     whole = f"Intervals hold {percent(results)} of resamples"
     if len(results.seeds) < 2:
         return (
             f"{whole} of the images of a single training run. How much training runs differ by "
-            "chance is not in them, so they are too narrow. Thresholds come from validation images."
+            "chance is not in them, so they are too narrow, and differences have none. Thresholds "
+            "come from validation images."
         )
     return (
         f"{whole}: a two-level bootstrap draws seeds and images anew, widened for their small "
-        f"number. With {len(results.seeds)} seeds their coverage is approximate. Thresholds come "
+        "number; how much a difference varies from run to run is estimated from all arms of one "
+        f"real-only arm. With {len(results.seeds)} seeds coverage is approximate. Thresholds come "
         "from validation images."
     )
 
@@ -72,13 +82,20 @@ def caveats(results: Results) -> list[str]:
 
 def decision(results: Results) -> str:
     """How an arm is called a gain or a harm."""
+    if len(results.seeds) < 2:
+        return (
+            "Nothing is tested with a single seed: a training run shifts all test images "
+            "together, and with one run of each arm that shift looks like an effect of its images. "
+            "The differences are shown as they were measured, and called untested."
+        )
     arms = plural(len(compared(results)), "arm")
     return (
         f"An arm is called a gain or a harm when both of two tests find it: Wilcoxon's signed-rank "
         f"test over images, and a test for which seeds are a sample too; of their p-values the "
         f"larger counts, corrected for {arms} by Holm's method, so that the chance of any false "
-        f"alarm on a place is at most {100 * results.alpha:g} %. “None shown” means that no "
-        "difference was found, not that there is none: one below the smallest detectable "
+        "alarm on a place (a set of test images, by one observer) is at most "
+        f"{100 * results.alpha:g} %; its interval must exclude zero as well. “None shown” means "
+        "that no difference was found, not that there is none: one below the smallest detectable "
         "difference is easily missed."
     )
 
@@ -94,11 +111,13 @@ def dose_caption(results: Results) -> str:
 def difference_caption(results: Results) -> str:
     return (
         "Paired: each arm minus the real-only arm on the same image with the same seed. "
-        f"Whiskers: {interval_sentence(results)} The counts are equally spaced."
+        f"Whiskers: {paired_sentence(results)} The counts are equally spaced."
     )
 
 
 def forest_caption(results: Results) -> str:
+    if len(results.seeds) < 2:
+        return f"Paired difference to the real-only arm, untested; {paired_sentence(results)}"
     return (
         "Paired difference to the real-only arm: mean (large dot; filled where significant after "
         "Holm's correction), each seed (small dots). "
@@ -123,7 +142,7 @@ def learning_caption(results: Results, picked: bool) -> str:
 def realism_caption(results: Results, what: str) -> str:
     return (
         f"Each dot is an arm, with its number of synthetic images: paired difference against "
-        f"{what} Whiskers: {interval_sentence(results)} Arms of one generator share its realism, "
+        f"{what} Whiskers: {paired_sentence(results)} Arms of one generator share its realism, "
         "up to which of its samples were taken, so a trend across dots is not one across "
         "generators."
     )
@@ -134,17 +153,17 @@ def failure_lines(results: Results) -> list[str]:
     failed, absent = failures(results), failures(results, "missing")
     groups: dict[tuple[str, str], list[int]] = {}
     for arm, seed, message in failed:
-        groups.setdefault((arm.label, message or "no message"), []).append(seed)
+        groups.setdefault((label(arm, results), message or "no message"), []).append(seed)
     lines = [
-        f"{label}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}: {message}"
-        for (label, message), seeds in groups.items()
+        f"{name}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}: {message}"
+        for (name, message), seeds in groups.items()
     ]
     if len(lines) > _MOST_MESSAGES:
         left_out = f"and {len(lines) - _MOST_MESSAGES:,} more, in the table of trainings below"
         lines = [*lines[:_MOST_MESSAGES], left_out]
     if absent:
         lines.append(f"{plural(len(absent), 'training')} never ran or never finished")
-    whole = [arm.label for arm in results.arms if arm.runs and not done(arm)]
+    whole = [label(arm, results) for arm in results.arms if arm.runs and not done(arm)]
     if whole:
         shown = ", ".join(whole[:_MOST_MESSAGES]) + (", …" if len(whole) > _MOST_MESSAGES else "")
         lines.append(f"without any result: {shown}")

@@ -33,8 +33,8 @@ from flows.study.schema import (
 
 HOSTILE = '<script>alert("x")</script>&$x_1$'
 HEADLINE = "No gain shown: 200 synthetic images changed F1 on drive by +0.0008 (best of 6 arms)."
-PRIMARY = Place(set="drive", observer="first")
-OTHER = Place(set="chase", observer="second")
+PRIMARY = Place(set="drive", observer="1st")
+OTHER = Place(set="chase", observer="2nd")
 
 
 @dataclass
@@ -149,7 +149,14 @@ class FakeStudy:
                     "seconds": 12.5,
                 }
             ],
-            "artifacts": {"arms": {"a": {"0": ["segmenter.train", "cd" * 12]}}},
+            "artifacts": {"test": ["data.prepare", "ef" * 12]},
+            "arms": [
+                {
+                    "arm": "real-20-both",
+                    "seed": 0,
+                    "artifacts": {"student": ["segmenter.train", "cd" * 12]},
+                }
+            ],
             "versions": {"vesselforge": "0.1.0", "torch": "2.13.0"},
         }
 
@@ -194,7 +201,7 @@ class FakeStudy:
         several = f", augment {augment}" if len(self.augments) > 1 else ""
         return Arm(
             id=id_,
-            label=f"{count} {order.replace('-', ' ')}{several}",
+            label=f"{count} synthetic, {order}{several}",
             count=count,
             order=order,
             augment=augment,
@@ -233,8 +240,8 @@ class FakeStudy:
             seeds=seeds,
             images=self.images,
             mean=mean,
-            low=mean - half,
-            high=mean + half,
+            low=mean - half if tested else None,
+            high=mean + half if tested else None,
             by_seed=matrix.mean(axis=1).tolist(),
             p_images=0.0004 if tested else None,
             p_seeds=0.0123 if tested else None,

@@ -1,0 +1,296 @@
+"""The page of made-up studies, judged by what a reader of it would see."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from fake_study import HEADLINE, HOSTILE, OTHER, PRIMARY, FakeStudy
+from page_reader import Page
+
+from configs.errors import WorkspaceError
+from flows.report.study import write_study_page
+from flows.report.study.page import MOST_PICTURES, SECTIONS
+from flows.report.study.tables import MOST_IMAGE_ROWS
+from flows.study.schema import Copy, Filtered, Place
+
+REAL, FIRST = "real only", "200 synthetic, synthetic-first"
+
+
+def page_of(study: FakeStudy) -> Page:
+    return Page(write_study_page(study.folder).read_text())
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> FakeStudy:
+    return FakeStudy(tmp_path_factory.mktemp("study")).build()
+
+
+@pytest.fixture(scope="module")
+def page(study: FakeStudy) -> Page:
+    return page_of(study)
+
+
+@pytest.fixture(scope="module")
+def curve(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """A learning curve, with two ways to augment."""
+    folder = tmp_path_factory.mktemp("curve")
+    return page_of(
+        FakeStudy(
+            folder,
+            counts=(50, 200),
+            orders=("mixed",),
+            augments=("both", "off"),
+            sizes=(5, 20),
+            places=(PRIMARY,),
+        ).build()
+    )
+
+
+def small(folder: Path, **changes: object) -> FakeStudy:
+    return FakeStudy(folder, counts=(50,), orders=("mixed",), places=(PRIMARY,), changes=changes)
+
+
+def missing(page: Page) -> list[str]:
+    return re.findall(r'<p class="missing">(.*?)</p>', page.html)
+
+
+def test_a_complete_study_has_every_section_and_misses_nothing(page: Page) -> None:
+    assert page.faults == []
+    assert missing(page) == []
+    links = {a["href"][1:] for tag, a in page.elements if tag == "a"}
+    assert set(SECTIONS) == links
+    assert links <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_the_headline_stands_first_and_in_the_title(page: Page) -> None:
+    assert HEADLINE in page.text
+    assert page.text.index(HEADLINE) < page.text.index("Optimiser steps")
+    assert f"<title>made-up: {HEADLINE}" in page.html
+
+
+def test_the_page_needs_nothing_from_outside(page: Page) -> None:
+    for _, attributes in page.elements:
+        for name in ("src", "href", "xlink:href", "srcset", "action", "data"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("#", "data:")), (name, value)
+    assert "@import" not in page.html
+    assert not re.findall(r"url\((?!#)", page.html)
+
+
+def test_the_same_files_give_the_same_bytes(study: FakeStudy) -> None:
+    first = write_study_page(study.folder).read_bytes()
+    assert write_study_page(study.folder).read_bytes() == first
+
+
+def test_the_table_of_arms_holds_the_numbers_of_the_results(study: FakeStudy, page: Page) -> None:
+    results = json.loads((study.folder / "results.json").read_text())
+    for place, where in ((PRIMARY, "DRIVE, 1st observer"), (OTHER, "chase, 2nd observer")):
+        head, *rows = page.table(f"Arms on {where}")
+        assert head[:5] == ["Arm", "Verdict", "F1", "Difference", "p, Holm"]
+        by_label = {row[0]: dict(zip(head, row, strict=True)) for row in rows}
+        assert len(by_label) == len(results["arms"]) == 7
+        arm = next(a for a in results["arms"] if a["label"] == FIRST)
+        effect = next(e for e in arm["effects"] if e["place"] == place.model_dump())
+        row = by_label[FIRST]
+        assert row["Difference"].startswith(f"{effect['mean']:+.4f} (")
+        assert row["F1"].startswith(f"{effect['level'][0]:.4f} (")
+        assert (row["Verdict"], row["p, Holm"]) == ("gain", "0.000001 or less")
+        assert (row["p, images"], row["p, seeds"]) == ("0.0004", "0.0123")
+        assert by_label["500 synthetic, synthetic-first"]["Verdict"] == "harm"
+        assert by_label["50 synthetic, mixed"]["Verdict"] == "none shown"
+        assert by_label["500 synthetic, mixed"]["Verdict"] == "no result"
+        assert by_label[REAL]["Difference"] == "–"
+
+
+def test_every_place_has_its_curves_and_its_forest(page: Page) -> None:
+    plots = [a["aria-label"] or "" for tag, a in page.elements if a.get("role") == "group"]
+    assert len(plots) == page.html.count("<svg")
+    for where in ("DRIVE, 1st observer", "chase, 2nd observer"):
+        assert sum(text.startswith(f"F1, {where} over synthetic images") for text in plots) == 1
+        forest = next(t for t in plots if t.startswith(f"Forest plot of F1 − real only: {where}"))
+        assert forest.count(" to ") == 5  # six arms, one of which failed
+    dose = next(text for text in plots if text.startswith("F1 − real only, DRIVE"))
+    assert re.search(r"mixed: \+?0\.00\d\d, 0\.00\d\d, no result", dose)
+
+
+def test_captions_say_what_is_resampled(page: Page) -> None:
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page.html, re.DOTALL)
+    shown = [c for c in captions if "Whiskers" in c or "Line:" in c]
+    assert len(shown) == 8
+    assert all("seeds and images resampled" in caption for caption in shown)
+    assert "two-level bootstrap" in page.text
+    assert "Thresholds come from validation images" in page.text
+
+
+def test_failed_trainings_stand_before_everything_else(page: Page) -> None:
+    note = page.text.index("3 of 21 trainings gave no result")
+    assert note < page.text.index("Decided on")
+    assert "500 synthetic, mixed, seeds 0, 1, 2: out of memory; lower batch" in page.text
+    rows = [row for row in page.table("Trainings")[1:] if row[2] == "failed"]
+    assert [row[5] for row in rows] == ["out of memory; lower batch"] * 3
+
+
+def test_tables_can_be_sorted_and_names_are_not_taken_for_numbers(page: Page) -> None:
+    tables = {a["aria-label"]: a for tag, a in page.elements if tag == "table"}
+    for start in ("Arms on", "Image by image", "Pseudo-labels", "Trainings", "Suspiciously"):
+        label = next(label for label in tables if label.startswith(start))
+        assert tables[label].get("class") == "sortable", label
+    assert f'<th scope="row">{FIRST}</th>' in page.html
+    assert page.html.count('class="filterable"') == 5
+
+
+def test_differences_image_by_image_are_means_over_seeds(study: FakeStudy, page: Page) -> None:
+    rows = page.table("Image by image on DRIVE")[1:]
+    assert len(rows) == 5 * study.images
+    mine = [r for r in study.rows if r[0] == "mixed-50-20-both" and r[2] == "drive"]
+    mean = sum(r[7] for r in mine if r[4] == "03_test") / 3
+    row = next(r for r in rows if r[:2] == ["03_test", "50 synthetic, mixed"])
+    assert row[2] == f"{mean:+.4f}".replace("-", "−")
+    assert row[5] == "3"
+
+
+def test_suspicious_samples_are_shown_beside_their_training_images(page: Page) -> None:
+    pictures = [a for tag, a in page.elements if tag == "img"]
+    assert len(pictures) == 4
+    assert all(a["src"].startswith("data:image/jpeg;base64,") for a in pictures)
+    assert pictures[0]["alt"] == "Sample s0000 beside training image 21_training"
+    table = page.table("Suspiciously near samples")
+    assert table[1] == ["s0000", "21_training", "seed 0", "0.410", "–", "kept"]
+    assert table[2][5] == "rejected: near copy"
+    assert page.table("Synthetic against real")[1][3:5] == ["0.0021", "0.0004"]
+
+
+def test_a_learning_curve_picks_its_arms_by_validation(curve: Page) -> None:
+    plots = [a["aria-label"] or "" for tag, a in curve.elements if a.get("role") == "group"]
+    text = next(t for t in plots if "over real images" in t)
+    assert "real only: 0.7550, 0.8000" in text
+    assert "mixed, augmented: both, 200: 0.7640, 0.8090" in text  # 200 has the better validation
+    assert "mixed, augmented: off, 200" in text
+    assert ", 50:" not in text
+    assert "the test images had no say" in curve.text
+    assert "DRIVE, 1st observer, 5 real images" in curve.text
+    head, *rows = curve.table("Arms on")
+    assert {"Augmented", "Compared with", "Real"} <= set(head)
+    assert len(rows) == 12
+
+
+def test_with_one_seed_nothing_is_called_tested(tmp_path: Path) -> None:
+    page = page_of(FakeStudy(tmp_path, seeds=(0,), counts=(50,), orders=("mixed",)).build())
+    assert "Only one seed: how much training runs differ by chance is unknown" in page.text
+    assert "Nothing is tested with a single seed" in page.text
+    assert "Smallest detectable effect" not in page.text
+    row = dict(zip(*page.table("Arms on")[::2], strict=True))
+    assert (row["Verdict"], row["p, Holm"], row["Detectable"]) == ("untested", "–", "–")
+    assert row["Difference"].count("(") == 0
+
+
+def test_names_from_files_are_text_and_nothing_else(tmp_path: Path) -> None:
+    place = Place(set=HOSTILE, observer=HOSTILE)
+    study = small(
+        tmp_path,
+        headline=HOSTILE,
+        name=HOSTILE,
+        filters=[Filtered(source=HOSTILE, drawn=3, kept=1, reasons={HOSTILE: 2})],
+        copies=[Copy(source=HOSTILE, sample=HOSTILE, image=HOSTILE, distance=0.4)],
+    )
+    study.places = (place,)
+    study.build()
+    text = (study.folder / "results.json").read_text()
+    hostile = json.dumps(HOSTILE)[1:-1]
+    (study.folder / "results.json").write_text(text.replace("50 synthetic, mixed", hostile))
+    record = json.loads((study.folder / "run.json").read_text())
+    record |= {"message": HOSTILE, "config": {HOSTILE: HOSTILE}, "versions": {HOSTILE: HOSTILE}}
+    record["steps"][0]["step"] = HOSTILE
+    (study.folder / "run.json").write_text(json.dumps(record))
+    page = page_of(study)
+    assert page.faults == []
+    assert '<script>alert("x")' not in page.html
+    assert page.html.count("<script>") == 1
+    assert page.text.count(HOSTILE) > 10
+
+
+def test_what_is_missing_is_said_and_the_rest_is_shown(tmp_path: Path) -> None:
+    empty = {"filters": [], "copies": [], "ensembles": [], "references": []}
+    study = small(tmp_path, **empty).build()
+    text = (study.folder / "results.json").read_text()
+    bare = re.sub(r'"realism": \{.*?\}', '"realism": null', text, flags=re.DOTALL)
+    (study.folder / "results.json").write_text(bare)
+    (study.folder / "run.json").unlink()
+    (study.folder / "per_image.csv").unlink()
+    page = page_of(study)
+    assert page.faults == []
+    assert "run.json is missing" in page.text
+    assert "per_image.csv is missing" in page.text
+    assert set(missing(page)) == {
+        "The samples have not been scored.",
+        "No samples were labelled.",
+        "The samples have not been compared with the training images.",
+        "No ensembles and no references were scored.",
+        "No differences image by image.",
+        "run.json holds no settings.",
+        "run.json lists no steps.",
+    }
+
+
+def test_a_study_whose_arms_all_failed_still_has_a_page(tmp_path: Path) -> None:
+    study = small(tmp_path)
+    study.broken = "mixed-50-20-both"
+    page = page_of(study.build())
+    assert "without any result: 50 synthetic, mixed" in page.text
+    assert "No arm could be compared with its real-only arm." in page.text
+
+
+def test_a_study_without_arms_still_has_a_page(tmp_path: Path) -> None:
+    page = page_of(small(tmp_path, arms=[]).build())
+    assert page.faults == []
+    assert {"No arm has a result.", "No arms.", "No trainings."} <= set(missing(page))
+
+
+@pytest.mark.parametrize("name", ["../results.json", "absent.png", "broken.png"])
+def test_pictures_that_cannot_be_shown_are_named(tmp_path: Path, name: str) -> None:
+    copy = Copy(source="s", sample="a", image="b", distance=0.4, picture="pair-0.png")
+    study = small(tmp_path, copies=[copy]).build()
+    (study.folder / "pictures" / "broken.png").write_bytes(b"no picture")
+    text = (study.folder / "results.json").read_text()
+    (study.folder / "results.json").write_text(text.replace("pair-0.png", name))
+    page = page_of(study)
+    assert not [a for tag, a in page.elements if tag == "img"]
+    assert f"pictures/{name}" in page.text
+    assert page.table("Suspiciously")[1][0] == "a"
+
+
+def test_many_pictures_and_rows_are_bounded_and_the_rest_is_counted(tmp_path: Path) -> None:
+    copies = [
+        Copy(source="s", sample=f"{i}", image="b", distance=i / 99, picture="pair.png")
+        for i in range(MOST_PICTURES + 3)
+    ]
+    study = small(tmp_path, copies=copies)
+    study.images = MOST_IMAGE_ROWS + 7
+    page = page_of(study.build())
+    assert sum(tag == "img" for tag, _ in page.elements) == MOST_PICTURES
+    assert "3 further pictures are in the folder" in page.text
+    rows = page.table("Image by image")[1:]
+    assert len(rows) == MOST_IMAGE_ROWS
+    assert f"differences of {MOST_IMAGE_ROWS + 7} that are farthest from zero" in page.text
+    sizes = [abs(float(row[2].replace("−", "-"))) for row in rows]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_folders_that_hold_no_study_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match=r"results\.json: not readable; expected the results"):
+        write_study_page(tmp_path)
+    (tmp_path / "results.json").write_text('{"name": 3}')
+    with pytest.raises(WorkspaceError, match=r"results\.json: name: .*run it again"):
+        write_study_page(tmp_path)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_table_of_images_with_other_columns_is_not_shown(tmp_path: Path) -> None:
+    study = small(tmp_path).build()
+    (study.folder / "per_image.csv").write_text("arm,value\na,1\n")
+    page = page_of(study)
+    assert "per_image.csv lacks the columns seed, set, observer" in page.text
