@@ -35,7 +35,9 @@ class CropSource:
         self.stream, self.window = stream, margin(crop, augment)
         weighted = any(image.weight is not None for image in images)
         self._layers = [_padded(image, self.window, weighted) for image in images]
-        self._inside = [torch.from_numpy(np.flatnonzero(image.fov)) for image in images]
+        self._inside = [
+            torch.from_numpy(np.flatnonzero(image.fov).astype(np.int32)) for image in images
+        ]
         self._widths = [image.fov.shape[1] for image in images]
 
     def batch_at(self, step: int) -> tuple[Tensor, Tensor, Tensor]:

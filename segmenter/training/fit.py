@@ -63,15 +63,10 @@ def train(settings: FitSettings, inputs: Inputs, out: Path, progress: Progress) 
     device = pick_device(settings.device)
     if settings.precision == "bfloat16" and slow_bfloat16(device):
         progress.message("this CPU has no bfloat16 arithmetic: `precision: float32` is faster here")
-    train_images = _load_training(inputs["images"].path, settings)
-    synthetic = None
-    if "synthetic" in inputs:
-        synthetic = _load_training(inputs["synthetic"].path, settings)
-    judged = inputs.get("validation", inputs["images"]).path
-    validation = _load(judged, VALIDATION)
     state = new_state(settings, inputs["start"].path if "start" in inputs else None, device)
-    source = source_of(settings, train_images, state.network.multiple, synthetic)
-    development = []
+    source = _source(settings, inputs, state.network.multiple)
+    judged = inputs.get("validation", inputs["images"]).path
+    validation, development = _load(judged, VALIDATION), []
     if settings.threshold_on == "development":  # pseudo-labels choose no threshold
         development = validation + _load(judged, TRAIN)
     job = Job(settings, source, validation, development, device, out, progress)
@@ -86,8 +81,14 @@ def train(settings: FitSettings, inputs: Inputs, out: Path, progress: Progress) 
     _finish(state, job)
 
 
-def _load_training(folder: Path, settings: FitSettings) -> list[LoadedImage]:
-    return _load(folder, TRAIN, settings.soft_labels, settings.label_weights)
+def _source(settings: FitSettings, inputs: Inputs, multiple: int) -> Source:
+    """Batches of the training images of `images` and, where given, `synthetic`."""
+    sets = [
+        _load(inputs[name].path, TRAIN, settings.soft_labels, settings.label_weights)
+        for name in ("images", "synthetic")
+        if name in inputs
+    ]
+    return source_of(settings, sets[0], multiple, *sets[1:])
 
 
 def _load(folder: Path, split: str, soft: bool = False, weights: bool = False) -> list[LoadedImage]:
