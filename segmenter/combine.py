@@ -8,7 +8,6 @@ exported graphs.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -68,12 +67,12 @@ class Rule:
 MEAN = Rule()
 
 
-def rule_of(content: Mapping[str, Any] | None) -> Rule:
+def rule_of(content: Any) -> Rule:
     """The rule that `Rule.as_json` wrote; None: the mean. Raises ValueError for a damaged one."""
     if content is None:
         return MEAN
-    method: Any = content.get("method")
-    if method not in get_args(EnsembleMethod):
+    method: Any = content.get("method") if isinstance(content, dict) else content
+    if not isinstance(content, dict) or method not in get_args(EnsembleMethod):
         expected = ", ".join(get_args(EnsembleMethod))
         raise ValueError(f"rule: found the method {method!r}, expected one of {expected}")
     if method not in NUMBERS:

@@ -1,0 +1,421 @@
+"""Ensembles: every rule against a slow and plain one, and a whole stage for each method."""
+
+from __future__ import annotations
+
+import csv
+import json
+from itertools import product
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+from segmenter_helpers import TINY, artifact, hashes, phantom_image, phantom_set, settled, trained
+
+from configs.errors import CheckpointError, ConfigError, DataError
+from configs.segmenter import EnsembleMethod
+from configs.settings import EnsembleSettings, EvaluateSettings
+from data.imageset import LoadedImage, load_image, read_index
+from data.progress import Interrupted, Progress
+from segmenter import ensemble as stage
+from segmenter.combine import MEAN, Rule, combine, rule_of, spread
+from segmenter.ensemble import ensemble, fit_stacked
+from segmenter.evaluate import evaluate
+from segmenter.inference import export as exporting
+from segmenter.inference.export import export
+from segmenter.inference.predict import PredictOptions, predict_files
+from segmenter.inference.scale import members_at, predict_at
+from segmenter.inference.tiles import Tiling
+from segmenter.metrics import best_threshold, ranking
+from segmenter.models import Member, Model, read_description, read_members, save_model
+from segmenter.networks import build
+
+CPU = torch.device("cpu")
+METHODS = get_args(EnsembleMethod)
+VOTES = {"or": any, "and": all, "majority": lambda votes: 2 * sum(votes) > len(votes)}
+RNG = np.random.default_rng(5)
+RULES = {
+    "mean": MEAN,
+    "weighted": Rule("weighted", weights=(0.2, 0.5, 0.3)),
+    "or": Rule("or", thresholds=(0.3, 0.5, 0.62)),
+    "and": Rule("and", thresholds=(0.3, 0.5, 0.62)),
+    "majority": Rule("majority", thresholds=(0.3, 0.5, 0.62)),
+    "stacked": Rule("stacked", coefficients=(0.5, 1.2, -0.1), intercept=-0.4),
+}
+
+
+@pytest.mark.parametrize("method", VOTES)
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_a_vote_decides_as_its_truth_table(method: str, count: int) -> None:
+    thresholds = RNG.uniform(0.05, 0.95, count)
+    rule = Rule(method, thresholds=tuple(thresholds))
+    for votes in product([False, True], repeat=count):
+        draws = RNG.random((count, 1, 50))
+        above = thresholds[:, None, None] + draws * (1 - thresholds[:, None, None])
+        probs = np.where(np.array(votes)[:, None, None], above, draws * thresholds[:, None, None])
+        decided = combine(rule, probs.astype("f4")) >= 0.5
+        assert decided.shape == (1, 50)
+        assert (decided == VOTES[method](votes)).all(), votes
+
+
+def test_a_vote_is_exact_next_to_its_thresholds() -> None:
+    """Rounding must not turn the largest number below a threshold into a vote."""
+    thresholds = RNG.uniform(0.002, 0.998, 800).astype("f4")
+    for threshold in thresholds:
+        near = np.array([np.nextafter(threshold, 0), threshold, np.nextafter(threshold, 1)], "f4")
+        for method in VOTES:
+            found = combine(Rule(method, thresholds=(float(threshold),)), near[None, None])[0]
+            assert list(found >= 0.5) == [False, True, True], threshold
+            assert found.min() >= 0 and found.max() <= 1
+
+
+def test_a_map_of_one_member_keeps_its_order() -> None:
+    prob = RNG.beta(0.4, 1.5, (1, 60, 70)).astype("f4")
+    truth = RNG.random((60, 70)) < prob[0]
+    wanted = ranking(prob[0].ravel(), truth.ravel())
+    for method, rule in (
+        *((m, Rule(m, thresholds=(0.17,))) for m in VOTES),
+        ("stacked", Rule("stacked", coefficients=(0.8,), intercept=-1.0)),
+        ("weighted", Rule("weighted", weights=(1.0,))),
+    ):
+        found = combine(rule, prob)
+        order = np.argsort(prob.ravel())
+        assert (np.diff(found.ravel()[order]) >= 0).all(), method
+        assert ranking(found.ravel(), truth.ravel()) == pytest.approx(wanted, abs=1e-6)
+
+
+def test_rules_by_hand() -> None:
+    probs = RNG.random((3, 9, 11)).astype("f4")
+    found = {method: combine(rule, probs) for method, rule in RULES.items()}
+    np.testing.assert_allclose(found["mean"], probs.mean(0), atol=1e-6)
+    by_hand = 0.2 * probs[0] + 0.5 * probs[1] + 0.3 * probs[2]
+    np.testing.assert_allclose(found["weighted"], by_hand, atol=1e-6)
+    own = np.empty((3, 9, 11))
+    for i, t in enumerate((0.3, 0.5, 0.62)):
+        own[i] = np.interp(probs[i], [0, t, 1], [0, 0.5, 1])
+    np.testing.assert_allclose(found["or"], own.max(0), atol=1e-6)
+    np.testing.assert_allclose(found["and"], own.min(0), atol=1e-6)
+    np.testing.assert_allclose(found["majority"], np.median(own, axis=0), atol=1e-6)
+    odds = np.log(probs / (1 - probs))
+    by_hand = 1 / (1 + np.exp(0.4 - 0.5 * odds[0] - 1.2 * odds[1] + 0.1 * odds[2]))
+    np.testing.assert_allclose(found["stacked"], by_hand, atol=1e-5)
+    for method, rule in RULES.items():
+        assert found[method].dtype == np.float32
+        sure = combine(rule, np.stack([np.zeros((2, 3)), np.ones((2, 3)), np.ones((2, 3))]))
+        assert np.isfinite(sure).all() and sure.min() >= 0 and sure.max() <= 1
+        assert rule_of(json.loads(json.dumps(rule.as_json()))) == rule
+    with pytest.raises(ValueError, match="found 2 maps for a rule of 3 members"):
+        combine(RULES["or"], probs[:2])
+
+
+def test_spread_is_the_deviation_of_the_members() -> None:
+    probs = RNG.random((4, 5, 6)).astype("f4")
+    found = spread(probs)
+    for y, x in product(range(5), range(6)):
+        values = [float(v) for v in probs[:, y, x]]
+        mean = sum(values) / 4
+        assert found[y, x] == pytest.approx((sum((v - mean) ** 2 for v in values) / 4) ** 0.5)
+    assert spread(np.array([[[0.0]], [[1.0]]], "f4")) == 0.5
+
+
+def made_up(truth: np.ndarray) -> LoadedImage:
+    whole = np.ones(truth.shape, bool)
+    picture = np.zeros((*truth.shape, 3), np.uint8)
+    return LoadedImage("made-up", picture, truth.astype("f4"), whole, {})
+
+
+def test_stacked_finds_the_good_member_and_ignores_noise(monkeypatch) -> None:
+    images, maps = [], []
+    for _ in range(3):
+        odds = RNG.normal(-1, 2, (120, 120))
+        images.append(made_up(RNG.random(odds.shape) < 1 / (1 + np.exp(-odds))))
+        good = 1 / (1 + np.exp(-2 * odds))  # sure of itself: its logits are twice too large
+        maps.append(np.stack([good, RNG.random(odds.shape)]).astype("f4"))
+    rule = fit_stacked(maps, images)
+    assert rule.coefficients[0] == pytest.approx(0.5, abs=0.05)
+    assert rule.coefficients[1] == pytest.approx(0, abs=0.05)
+    assert fit_stacked(maps, images) == rule
+    monkeypatch.setattr(stage, "MOST_PIXELS", 9000)
+    fewer = fit_stacked(maps, images)
+    assert fewer == fit_stacked(maps, images) != rule
+    assert fewer.coefficients == pytest.approx(rule.coefficients, abs=0.1)
+    empty = [made_up(np.zeros((120, 120)))] * 3
+    with pytest.raises(DataError, match="pixels of one kind only"):
+        fit_stacked(maps, empty)
+
+
+def test_an_image_weighs_as_much_as_a_larger_one(monkeypatch) -> None:
+    monkeypatch.setattr(stage, "MOST_PIXELS", 2000)
+    seen: list[int] = []
+
+    class Counting(stage.LogisticRegression):
+        def fit(self, x, y):
+            seen.extend([len(x), int(y.sum())])
+            return super().fit(x, y)
+
+    monkeypatch.setattr(stage, "LogisticRegression", Counting)
+    large, small = np.zeros((300, 300)), np.ones((40, 40))  # all background, all vessel
+    maps = [RNG.random((2, *truth.shape)).astype("f4") for truth in (large, small)]
+    fit_stacked(maps, [made_up(large), made_up(small)])
+    assert seen == [2000, 1000]
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set of phantoms, three models of a few steps, and an ensemble of them by each method."""
+    folder = tmp_path_factory.mktemp("room")
+    phantom_set(folder / "set", {"train": 3, "validation": 2, "test": 2})
+    for seed, name in enumerate("abc"):
+        trained(folder / name, folder / "set", TINY.model_copy(update={"seed": seed}))
+    for method in METHODS:
+        (folder / method).mkdir()
+        ensemble(EnsembleSettings(method=method), members_of(folder), folder / method, Progress())
+    return folder
+
+
+def members_of(room: Path, names: str = "abc") -> dict:
+    return {n: artifact(room / n) for n in names} | {"validation": artifact(room / "set")}
+
+
+def loaded(room: Path, split: str) -> list[LoadedImage]:
+    return [load_image(room / "set", record) for record in read_index(room / "set", split)]
+
+
+def f1_of(room: Path, predict, threshold: float) -> float:
+    """Pooled F1 on the validation images, by counting."""
+    tp = fp = fn = 0
+    for image in loaded(room, "validation"):
+        for said, true, inside in zip(
+            (predict(image.image) >= threshold).ravel(),
+            (image.target > 0.5).ravel(),
+            image.fov.ravel(),
+            strict=True,
+        ):
+            tp, fp, fn = (
+                tp + (inside & said & true),
+                fp + (inside & said & ~true),
+                fn + (inside & ~said & true),
+            )
+    return 2 * tp / (2 * tp + fp + fn)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_stage_chooses_on_validation_and_says_what(room: Path, method: str) -> None:
+    found = json.loads((room / method / "metrics.json").read_text())
+    model = Model.load(room / method, CPU)
+    assert (found["method"], found["members"], list(found["each"])) == (method, 3, list("abc"))
+    assert found["validation"]["threshold"] == model.threshold
+    expected = f1_of(room, model.predict, model.threshold)
+    assert found["validation"]["f1"] == pytest.approx(expected, abs=2e-6)
+    alone = {name: Model.load(room / name, CPU) for name in "abc"}
+    for name, single in alone.items():
+        entry = found["each"][name]
+        assert entry["threshold"] == single.threshold
+        expected = f1_of(room, single.predict, single.threshold)
+        assert entry["f1"] == pytest.approx(expected, abs=2e-6)
+    if method in VOTES:
+        assert model.threshold == 0.5
+        image = phantom_image(7, 64)
+        each = [m.predict(image) >= m.threshold for m in alone.values()]
+        wanted = np.apply_along_axis(VOTES[method], 0, np.stack(each))
+        np.testing.assert_array_equal(model.predict(image) >= 0.5, wanted)
+    if method == "weighted":
+        weights = np.array([entry["weight"] for entry in found["each"].values()])
+        f1 = np.array([entry["f1"] for entry in found["each"].values()])
+        assert sum(model.rule.weights) == pytest.approx(1)
+        np.testing.assert_allclose(weights, f1 / f1.sum(), atol=1e-6)
+    if method == "stacked":
+        assert found["intercept"] == pytest.approx(model.rule.intercept, abs=1e-6)
+
+
+def test_the_mean_is_what_it_was(room: Path, tmp_path: Path) -> None:
+    """The bytes that were written before there were rules, and the choice made then."""
+    members = []
+    for name in "abc":
+        ((member, tensors),), _ = read_members(room / name)
+        file = f"members/{name}.safetensors"
+        members.append((Member(member.network, member.options, file), tensors))
+    save_model(tmp_path, members, 0.5, "ensemble.json")
+    model, images = Model.load(tmp_path, CPU), loaded(room, "validation")
+    probs = [model.predict(image.image) for image in images]
+    truths, fovs = [i.target > 0.5 for i in images], [i.fov for i in images]
+    save_model(tmp_path, members, best_threshold(probs, truths, fovs)[0], "ensemble.json")
+    assert "rule" not in json.loads((tmp_path / "ensemble.json").read_text())
+    written = hashes(room / "mean")
+    assert {name: written[name] for name in hashes(tmp_path)} == hashes(tmp_path)
+
+
+def test_the_same_stage_gives_the_same_bytes(room: Path, tmp_path: Path) -> None:
+    ensemble(EnsembleSettings(method="stacked"), members_of(room), tmp_path, Progress())
+    assert hashes(tmp_path) == hashes(room / "stacked")
+
+
+def test_what_cannot_be_a_member_is_said(room: Path, tmp_path: Path) -> None:
+    inputs = members_of(room, "ab") | {"both": artifact(room / "or")}
+    with pytest.raises(CheckpointError, match=r"or: found an ensemble of 3 networks as .* 'both'"):
+        ensemble(EnsembleSettings(), inputs, tmp_path, Progress())
+    stopped = Progress()
+    stopped.stop_requested = True
+    with pytest.raises(Interrupted):
+        ensemble(EnsembleSettings(), members_of(room), tmp_path, stopped)
+
+
+def with_rule(folder: Path, rule: Rule, threshold: float = 0.45) -> Path:
+    """Three small untrained networks under a rule."""
+    torch.manual_seed(3)
+    members = []
+    for number, (name, width) in enumerate((("sa-unet", 4), ("unet-18", 4), ("unet-18-sa", 4))):
+        network = settled(build(name, width=width))
+        member = Member(name, {"width": width}, f"{number}.safetensors")
+        members.append((member, network.state_dict()))
+    save_model(folder, members, threshold, "ensemble.json", rule)
+    return folder
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_runtimes_tiles_and_flips_agree(tmp_path: Path, method: str) -> None:
+    folder = with_rule(tmp_path, RULES[method])
+    plain = Model.load(folder, CPU)
+    image = np.tile(phantom_image(1, 128), (5, 1, 1))[:, :88]
+    wanted, each = plain.predict(image), plain.members(image)
+    assert each.shape == (3, 640, 88) and np.ptp(wanted) > 0.01
+    np.testing.assert_allclose(combine(plain.rule, each), wanted, atol=1e-6)
+    quick = Model.load(folder, CPU, runtime="fast")
+    assert quick.runtime.name == "fast"
+    np.testing.assert_allclose(quick.predict(image), wanted, atol=1e-4)
+    np.testing.assert_allclose(quick.spread(image), spread(each), atol=1e-4)
+    cut = Model.load(folder, CPU, tiling=Tiling(side=528))
+    np.testing.assert_allclose(cut.predict(image), wanted, atol=1e-4)
+    small = image[:40]
+    mirrored = combine(plain.rule, plain.members(small, flips=True))
+    np.testing.assert_allclose(plain.predict(small, flips=True), mirrored, atol=1e-6)
+    by_hand = (plain.members(small) + plain.members(small[:, ::-1])[..., ::-1]) / 4
+    by_hand += (plain.members(small[::-1]) + plain.members(small[::-1, ::-1])[..., ::-1])[
+        :, ::-1
+    ] / 4
+    np.testing.assert_allclose(plain.members(small, flips=True), by_hand, atol=1e-5)
+    larger = members_at(plain, small, 1.5, flips=False)
+    assert larger.shape == (3, 40, 88)
+    if method in VOTES:
+        at_size = predict_at(plain, small, 1.5, flips=False)
+        votes = larger >= np.array(plain.rule.thresholds, "f4")[:, None, None]
+        np.testing.assert_array_equal(at_size >= 0.5, np.apply_along_axis(VOTES[method], 0, votes))
+
+
+class Tiny(torch.nn.Module):
+    """A network of one convolution: seconds less to export."""
+
+    multiple = 1
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.body = torch.nn.Conv2d(3, 1, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 3 * self.body(x)
+
+
+@pytest.mark.parametrize("method", ["majority", "stacked"])
+def test_an_exported_rule_predicts_as_its_folder(tmp_path: Path, monkeypatch, method: str) -> None:
+    (tmp_path / "m").mkdir()
+    folder = with_rule(tmp_path / "m", RULES[method])
+    networks = [Tiny(seed).eval() for seed in range(3)]
+    ready = iter(networks * 2)
+    monkeypatch.setattr(exporting, "build", lambda *_, **__: next(ready))
+    monkeypatch.setattr(exporting, "load_strict", lambda *_: None)
+    plain = Model(networks, 0.45, CPU, rule=RULES[method])
+    image = phantom_image(2, 128)[:77, :90]
+    for name, form in (("m.onnx", "onnx"), ("m.xml", "openvino")):
+        assert export(folder, tmp_path / name, form)["difference"] <= 1e-4
+        found = Model.load(tmp_path / name)
+        assert (found.threshold, found.rule, found.runtime.name) == (0.45, plain.rule, form)
+        for flips in (False, True):
+            wanted = plain.predict(image, flips)
+            np.testing.assert_allclose(found.predict(image, flips), wanted, atol=1e-4)
+        np.testing.assert_allclose(found.spread(image), plain.spread(image), atol=1e-4)
+    session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))  # as another program has it
+    given = np.ascontiguousarray(image.transpose(2, 0, 1)[None], "f4") / 255
+    vessels, each = session.run(["vessel_probability", "member_probability"], {"image": given})
+    np.testing.assert_allclose(vessels[0, 0], plain.predict(image), atol=1e-4)
+    np.testing.assert_allclose(each[0], plain.members(image), atol=1e-4)
+
+
+def test_evaluation_of_a_vote_with_flips_chooses_its_members_thresholds(
+    room: Path, tmp_path: Path
+) -> None:
+    inputs = {name: artifact(room / "set") for name in ("test", "validation")}
+    inputs |= {name: artifact(room / name) for name in ("a", "or", "weighted")}
+    evaluate(EvaluateSettings(flips=True, bootstrap=100), inputs, tmp_path, Progress())
+    models = json.loads((tmp_path / "metrics.json").read_text())["models"]
+    assert "rule" not in models["a"]
+    validation = loaded(room, "validation")
+    chosen = []
+    for name in "abc":
+        probs = [Model.load(room / name, CPU).predict(i.image, flips=True) for i in validation]
+        truths, fovs = [i.target > 0.5 for i in validation], [i.fov for i in validation]
+        chosen.append(best_threshold(probs, truths, fovs)[0])
+    assert models["or"]["rule"] == {"method": "or", "thresholds": pytest.approx(chosen)}
+    assert models["or"]["threshold"] == 0.5
+    tp = fp = fn = 0
+    for image in loaded(room, "test"):
+        each = [Model.load(room / name, CPU).predict(image.image, flips=True) for name in "abc"]
+        said = np.any([e >= t for e, t in zip(each, chosen, strict=True)], axis=0)[image.fov]
+        true = image.target[image.fov] > 0.5
+        tp, fp, fn = tp + (said & true).sum(), fp + (said & ~true).sum(), fn + (~said & true).sum()
+    f1 = models["or"]["fov"]["pooled"]["f1"]
+    assert f1 == pytest.approx(2 * tp / (2 * tp + fp + fn), abs=1e-6)
+    rows = list(csv.DictReader((tmp_path / "per_image.csv").open()))
+    assert {row["model"] for row in rows} == {"a", "or", "weighted", "observer 2nd"}
+    pictures = {name.rsplit("/", 1)[0] for name in hashes(tmp_path) if name.startswith("spread/")}
+    assert pictures == {"spread/or", "spread/weighted"}
+    record = read_index(room / "set", "test")[0]
+    wanted = Model.load(room / "or", CPU).spread(load_image(room / "set", record).image, flips=True)
+    with Image.open(tmp_path / f"spread/or/{record.id}.png") as picture:
+        np.testing.assert_allclose(np.asarray(picture) / 510, wanted, atol=0.5 / 510 + 1e-6)
+
+
+def test_prediction_writes_the_spread_where_there_is_one(room: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    image = phantom_image(9, 64)
+    Image.fromarray(image).save(tmp_path / "in" / "eye.png")
+    options = PredictOptions(bits=16, spread=True)
+    for method in ("mean", "and"):
+        model, out = Model.load(room / method, CPU), tmp_path / method
+        predict_files(model, [tmp_path / "in"], out, Progress(), options)
+        with Image.open(out / "eye_spread.png") as picture:
+            found = np.asarray(picture).astype(float) / 65535 / 2
+        np.testing.assert_allclose(found, model.spread(image), atol=1e-5)
+        with Image.open(out / "eye_probability.png") as picture:
+            found = np.asarray(picture).astype(float) / 65535
+        np.testing.assert_allclose(found, model.predict(image), atol=1e-5)
+    with pytest.raises(ConfigError, match=r"spread: found a single network .* of an ensemble"):
+        predict_files(
+            Model.load(room / "a", CPU), [tmp_path / "in"], tmp_path / "no", Progress(), options
+        )
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize(
+    ("rule", "fault"),
+    [
+        ({"method": "vote"}, "found the method 'vote', expected one of mean, weighted"),
+        ({"method": "or"}, "thresholds"),
+        ({"method": "or", "thresholds": [0.5, 1.0, 0.5]}, "expected them between 0 and 1"),
+        ({"method": "or", "thresholds": [0.5, 0.5]}, "a rule of 2 members for 3"),
+        ({"method": "weighted", "weights": [0.5, 0.6, -0.1]}, "none below 0, their sum 1"),
+        ({"method": "weighted", "weights": [0.5, 0.6, 0.1]}, "none below 0, their sum 1"),
+        ({"method": "stacked", "coefficients": [1, 2, 3]}, "intercept"),
+        ({"method": "stacked", "coefficients": [1, float("nan"), 3], "intercept": 0}, "a number"),
+        ("or", "found the method 'or', expected one of"),
+    ],
+)
+def test_a_damaged_rule_is_named(tmp_path: Path, rule: object, fault: str) -> None:
+    folder = with_rule(tmp_path, MEAN)
+    content = json.loads((folder / "ensemble.json").read_text())
+    (folder / "ensemble.json").write_text(json.dumps(content | {"rule": rule}))
+    with pytest.raises(CheckpointError, match=rf"ensemble\.json: damaged .*{fault}"):
+        read_description(folder)
