@@ -66,7 +66,9 @@ def rounds_table(run: Run) -> Table | None:
     """
     if len(run.rounds) < 2:
         return None
-    rows, best, teacher = [], None, "teacher"
+    rows: list[list[str]] = []
+    best: float | None = None
+    teacher = "teacher"
     entries = records(mapping(run.record, "artifacts").get("rounds"))
     for i, (entry, made, kept) in enumerate(zip(entries, run.rounds, run.kept, strict=True), 1):
         student = made.get("student")
