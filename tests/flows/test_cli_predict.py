@@ -17,7 +17,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from flows.cli import main
-from segmenter.models import Member, save_model
+from segmenter.combine import Rule
+from segmenter.models import Member, Model, save_model
 from segmenter.networks import build
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
@@ -120,3 +121,22 @@ def test_ctrl_c_keeps_what_is_finished_and_writes_nothing_by_half(model, images,
     for file in out.glob("*.png"):
         with Image.open(file) as picture:
             picture.load()
+
+
+def test_spread_is_of_ensembles_alone(model, images, tmp_path):
+    out = tmp_path / "out"
+    done = command("predict", model, images, "-o", out, "--spread")
+    assert done.exit_code == 2 and "spread: found a single network" in done.stderr
+    assert not out.exists()
+    weights = build("sa-unet", width=4).state_dict()
+    first, second = tmp_path / "pair", {name: 1.5 * tensor for name, tensor in weights.items()}
+    members = [
+        (Member("sa-unet", {"width": 4}, f"{number}.safetensors"), tensors)
+        for number, tensors in enumerate((weights, second))
+    ]
+    save_model(first, members, 0.5, "ensemble.json", Rule("or", thresholds=(0.4, 0.6)))
+    assert command("predict", first, images, "-o", out, "--spread").exit_code == 0
+    spread = np.asarray(Image.open(out / "eye_spread.png")) / 510
+    wanted = Model.load(first).spread(PICTURE)
+    np.testing.assert_allclose(spread, wanted, atol=0.5 / 510 + 1e-4)
+    assert wanted.max() > 0.01
