@@ -65,6 +65,8 @@ def _draw_row(axes: Any, at: int, row: Row, colour: str) -> None:
         "va": "bottom",
         "color": INK if shown else MUTED,
         "fontweight": "bold" if shown else "normal",
+        "bbox": {"facecolor": PAGE, "edgecolor": "none", "pad": 0.5},  # no line through words
+        "zorder": 1.5,
     }
     axes.annotate(clipped(arm.label, 40), (0, at), (0, 6), ha="left", **text)
     axes.annotate(f"{signed(mean)} {effect.verdict}", (1, at), (0, 6), ha="right", **text)

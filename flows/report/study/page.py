@@ -189,6 +189,7 @@ def _making(study: Study) -> dict[str, Any]:
         "filter_table": tables.filter_table(results),
         "filter_figures": [] if bars is None else [bars],
         "realism_table": tables.realism_table(results),
+        "copies_counted": any(a.realism and a.realism.copies is not None for a in results.arms),
         "copy_table": tables.copy_table(results),
         "copy_pictures": copy_pictures(study),
         "copies_left_out": max(0, sum(bool(c.picture) for c in results.copies) - MOST_PICTURES),

@@ -294,3 +294,13 @@ def test_a_table_of_images_with_other_columns_is_not_shown(tmp_path: Path) -> No
     (study.folder / "per_image.csv").write_text("arm,value\na,1\n")
     page = page_of(study)
     assert "per_image.csv lacks the columns seed, set, observer" in page.text
+
+
+def test_no_copies_and_copies_that_nobody_counted_are_different_things(tmp_path: Path) -> None:
+    study = small(tmp_path, copies=[]).build()
+    assert "No sample was listed as suspiciously near" in page_of(study).text
+    results = study.folder / "results.json"
+    results.write_text(results.read_text().replace('"copies": 0.012', '"copies": null'))
+    page = page_of(study)
+    assert "No sample was listed" not in page.text
+    assert "suspiciously near to a training image was not measured" in page.text
