@@ -145,7 +145,10 @@ class Model:
         """
         if path.is_file():
             exported = start_exported(runtime or "auto", path, device or torch.device("cpu"))
-            threshold, rule = float(exported.facts["threshold"]), exported_rule(exported.facts)
+            threshold, rule = (
+                float(exported.facts["threshold"]),
+                exported_rule(path, exported.facts),
+            )
             return cls([], threshold, torch.device("cpu"), exported, tiling, rule)
         described = read_description(path)
         threshold, rule = described.threshold, described.rule
@@ -227,12 +230,12 @@ class Model:
         return total / np.float32(len(mirrors))
 
 
-def exported_rule(facts: dict[str, str]) -> Rule:
+def exported_rule(file: Path, facts: dict[str, str]) -> Rule:
     """The rule in an exported file's metadata. Raises CheckpointError for a damaged one."""
     try:
         return rule_of(json.loads(facts.get(RULE, "null")))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"the exported file's rule is damaged ({error})") from error
+        raise CheckpointError(f"{file}: damaged metadata ({error})") from error
 
 
 def place(network: nn.Module, device: torch.device) -> nn.Module:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -342,6 +343,12 @@ def test_an_exported_rule_predicts_as_its_folder(tmp_path: Path, monkeypatch, me
     vessels, each = session.run(["vessel_probability", "member_probability"], {"image": given})
     np.testing.assert_allclose(vessels[0, 0], plain.predict(image), atol=1e-4)
     np.testing.assert_allclose(each[0], plain.members(image), atol=1e-4)
+    graph = onnx.load(tmp_path / "m.onnx")
+    (entry,) = (entry for entry in graph.metadata_props if entry.key == "rule")
+    entry.value = '{"method": "or"}'
+    onnx.save(graph, tmp_path / "bad.onnx")
+    with pytest.raises(CheckpointError, match=r"bad\.onnx: damaged metadata .*thresholds"):
+        Model.load(tmp_path / "bad.onnx")
 
 
 def test_evaluation_of_a_vote_with_flips_chooses_its_members_thresholds(
