@@ -11,7 +11,7 @@ from flows.report.study.figures import clipped, place_title
 from flows.report.tables import number, signed
 from flows.study.schema import Arm, Effect, Place, Results
 
-_ROW_PX = 33
+_ROW_PX = 36
 Row = tuple[Arm, Effect, tuple[float, float, float]]
 
 
@@ -49,7 +49,7 @@ def _draw_row(axes: Any, at: int, row: Row, colour: str) -> None:
     limit = number(effect.detectable)
     if limit is not None:
         edges = {"color": MUTED, "alpha": 0.16, "linewidth": 0, "zorder": 0}
-        axes.fill_between([-limit, limit], at - 0.2, at + 0.2, **edges)
+        axes.fill_between([-limit, limit], at - 0.17, at + 0.19, **edges)
     axes.plot([low, high], [at, at], color=colour, linewidth=2.2, zorder=2, solid_capstyle="butt")
     seeds = [seed for value in effect.by_seed if (seed := number(value)) is not None]
     if len(seeds) > 1:
@@ -68,8 +68,8 @@ def _draw_row(axes: Any, at: int, row: Row, colour: str) -> None:
         "bbox": {"facecolor": PAGE, "edgecolor": "none", "pad": 0.5},  # no line through words
         "zorder": 1.5,
     }
-    axes.annotate(clipped(arm.label, 40), (0, at), (0, 6), ha="left", **text)
-    axes.annotate(f"{signed(mean)} {effect.verdict}", (1, at), (0, 6), ha="right", **text)
+    axes.annotate(clipped(arm.label, 40), (0, at), (0, 8), ha="left", **text)
+    axes.annotate(f"{signed(mean)} {effect.verdict}", (1, at), (0, 8), ha="right", **text)
 
 
 def _view(rows: list[Row]) -> tuple[float, float]:
