@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from configs.errors import ConfigError
+from configs.errors import ConfigError, DataError
 from configs.segmenter import EnsembleMethod
 from data.store import Artifact
 from flows.runs import RunRecord
@@ -60,7 +60,8 @@ def one_round(
     """One student from one generator and one teacher; role → artifact."""
     samples = steps.sample(generator, round_)
     score = steps.score(samples, development, generator, teacher, round_)
-    labelled = steps.pseudo_label(samples, teacher, round_)
+    labelled = steps.pseudo_label(samples, teacher, development, score, round_)
+    check_kept(labelled)
     pretrained = steps.pretrain(labelled, development, round_)
     student = steps.finetune(pretrained, development, round_)
     return {
@@ -71,6 +72,20 @@ def one_round(
         "pretrained": pretrained,
         "student": student,
     }
+
+
+def check_kept(labelled: Artifact) -> None:
+    """Raise DataError when every synthetic image was rejected: nothing is left to train on."""
+    found = labelled.metrics
+    if found["kept"]:
+        return
+    reasons = found["reasons"]
+    mostly = f" (mostly: {max(reasons, key=reasons.get)})" if reasons else ""
+    raise DataError(
+        f"pseudo_label: all {found['rejected']} synthetic images were rejected{mostly}, see "
+        f"{labelled.path / 'labels.csv'}; train the generator longer, or loosen the filters "
+        "(min_confidence, min_vessel_share, max_vessel_share, …)"
+    )
 
 
 def validation_f1(model: Artifact) -> float:

@@ -43,7 +43,10 @@ def _reach(last: str, steps: Steps) -> Artifact:
         teacher = steps.teacher(development) if steps.config.score.needs_teacher else None
         return steps.score(samples, development, generator, teacher)
     assert last == "pseudo-labels", last
-    return steps.pseudo_label(samples, steps.teacher(development))
+    teacher, score = steps.teacher(development), None
+    if steps.config.pseudo_label.needs_scores:
+        score = steps.score(samples, development, generator, teacher)
+    return steps.pseudo_label(samples, teacher, development, score)
 
 
 def _here(

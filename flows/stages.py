@@ -36,7 +36,7 @@ STAGES = {
         Stage("generator.train", 2, "generator.training.stage:train", GeneratorSettings),
         Stage("generator.sample", 2, "generator.sampling.stage:sample", SampleSettings),
         Stage("generator.score", 4, "flows.score:score", ScoreSettings),
-        Stage("segmenter.pseudo-label", 2, "segmenter.pseudo:label", PseudoLabelSettings),
+        Stage("segmenter.pseudo-label", 3, "segmenter.labels.stage:label", PseudoLabelSettings),
         Stage("segmenter.ensemble", 2, "segmenter.ensemble:ensemble", EnsembleSettings),
         Stage("segmenter.evaluate", 2, "segmenter.evaluate:evaluate", EvaluateSettings),
     )

@@ -112,13 +112,25 @@ class Steps:
         step = numbered("sample scores", round_)
         return self.produce(step, "generator.score", settings, inputs, files_of_score(settings))
 
-    def pseudo_label(self, samples: Artifact, teacher: Artifact, round_: int = 0) -> Artifact:
-        return self.produce(
-            numbered("pseudo-labels", round_),
-            "segmenter.pseudo-label",
-            self.config.pseudo_label,
-            {"samples": samples, "teacher": teacher},
-        )
+    def pseudo_label(
+        self,
+        samples: Artifact,
+        teacher: Artifact,
+        development: Artifact,
+        score: Artifact | None,
+        round_: int = 0,
+    ) -> Artifact:
+        """Labels by the teacher. The real images and the samples' scores count only where a filter
+        looks at them."""
+        settings = self.config.pseudo_label
+        inputs = {"samples": samples, "teacher": teacher}
+        if settings.needs_real_masks:
+            inputs["images"] = development
+        if settings.needs_scores:
+            assert score is not None
+            inputs["scores"] = score
+        step = numbered("pseudo-labels", round_)
+        return self.produce(step, "segmenter.pseudo-label", settings, inputs)
 
     def pretrain(self, labelled: Artifact, development: Artifact, round_: int = 0) -> Artifact:
         return self.produce(

@@ -24,6 +24,7 @@ class Pretence:
 
     def __init__(self, student_f1: list[float]) -> None:
         self.student_f1 = iter(student_f1)
+        self.labelled: dict[str, Any] = {"kept": 9, "rejected": 0, "reasons": {}}
         self.asked: dict[str, tuple[str, BaseModel, Inputs, Mapping[str, str]]] = {}
 
     def __call__(
@@ -40,6 +41,8 @@ class Pretence:
         metrics: dict[str, Any] = {}
         if "real images" in step:
             metrics = {"validation": {"f1": next(self.student_f1)}}
+        if kind == "segmenter.pseudo-label":
+            metrics = self.labelled
         return Artifact(Path(), {"kind": kind, "digest": digest, "metrics": metrics})
 
     def inputs(self, step: str) -> Inputs:

@@ -1,4 +1,4 @@
-"""What trained segmenters are for: prediction, pseudo-labels, ensembles, evaluation."""
+"""What trained segmenters are for: prediction, ensembles, evaluation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from segmenter_helpers import TINY, artifact, hashes, phantom_set, trained
 
 from configs.errors import DataError
-from configs.settings import EnsembleSettings, EvaluateSettings, PseudoLabelSettings
+from configs.settings import EnsembleSettings, EvaluateSettings
 from data.imageset import load_image, read_index
 from data.progress import Progress
 from segmenter.ensemble import ensemble
@@ -21,7 +21,6 @@ from segmenter.inference.predict import as_png, predict_files
 from segmenter.inference.scale import predict_at, scale_for
 from segmenter.metrics import METRICS, best_threshold, mean_interval, score
 from segmenter.models import Model
-from segmenter.pseudo import expected_dice, label, why_rejected
 
 RNG = np.random.default_rng(0)
 
@@ -60,58 +59,6 @@ def test_ensemble_is_the_mean_of_its_members(room: Path, tmp_path: Path) -> None
     np.testing.assert_allclose(both.predict(image), np.mean(each, axis=0), atol=1e-6)
     found = json.loads((tmp_path / "metrics.json").read_text())["validation"]
     assert both.threshold == found["threshold"]
-
-
-def test_pseudo_labels_are_the_teachers_and_rejections_have_reasons(
-    room: Path, tmp_path: Path
-) -> None:
-    everything = PseudoLabelSettings(min_confidence=0, min_vessel_share=0, max_vessel_share=1)
-    inputs = {"samples": artifact(room / "set"), "teacher": artifact(room / "a")}
-    label(everything, inputs, tmp_path, Progress())
-    teacher = Model.load(room / "a")
-    records = read_index(tmp_path, "train")
-    assert len(records) == 8
-    for record, source in zip(records, read_index(room / "set"), strict=True):
-        original = load_image(room / "set", source)
-        prob = teacher.predict(original.image) * original.fov
-        labelled = load_image(tmp_path, record)
-        assert labelled.target is not None
-        np.testing.assert_allclose(labelled.target, prob, atol=0.5 / 255 + 1e-6)
-        hard = load_image(tmp_path, record, soft=False).target
-        np.testing.assert_array_equal(hard, prob >= teacher.threshold)
-        np.testing.assert_array_equal(labelled.image, original.image)
-
-    rows = list(csv.DictReader((tmp_path / "labels.csv").open()))
-    shares = sorted(float(row["vessel_share"]) for row in rows)
-    middle = (shares[3] + shares[4]) / 2  # rejects exactly the four with fewer vessels
-    strict = PseudoLabelSettings(min_confidence=0, min_vessel_share=middle, max_vessel_share=1)
-    out = tmp_path / "strict"
-    out.mkdir()
-    label(strict, inputs, out, Progress())
-    metrics = json.loads((out / "metrics.json").read_text())
-    assert (metrics["kept"], metrics["rejected"]) == (4, 4)
-    assert metrics["reasons"] == {"vessel-share": 4}
-    assert {r.id for r in read_index(out, "rejected")} == {
-        row["id"] for row in rows if float(row["vessel_share"]) < middle
-    }
-
-
-def test_nothing_kept_is_an_error(room: Path, tmp_path: Path) -> None:
-    inputs = {"samples": artifact(room / "set"), "teacher": artifact(room / "a")}
-    with pytest.raises(DataError, match="all 8 synthetic images were rejected"):
-        label(PseudoLabelSettings(min_confidence=1.0), inputs, tmp_path, Progress())
-
-
-def test_confidence_is_the_expected_dice_of_a_calibrated_teacher() -> None:
-    prob = RNG.beta(0.2, 0.6, (400, 400))
-    mask = prob >= 0.4
-    dices = []
-    for _ in range(20):
-        truth = RNG.random(prob.shape) < prob
-        dices.append(2 * (truth & mask).sum() / (truth.sum() + mask.sum()))
-    assert expected_dice(prob, mask) == pytest.approx(np.mean(dices), abs=2e-3)
-    assert expected_dice(prob * 0, prob > 2) == 0.0
-    assert why_rejected(0.9, 0.1, PseudoLabelSettings()) == ""
 
 
 def test_evaluation_equals_the_scores_of_its_predictions(room: Path, tmp_path: Path) -> None:

@@ -1,0 +1,105 @@
+"""What `generator.score` said about each sample: near which training image, and how real."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+from configs.errors import DataError
+from configs.settings import PseudoLabelSettings
+from segmenter.labels.filters import Figures, Nearest
+
+T = TypeVar("T")
+
+CLOSEST, SAMPLES = "closest.csv", "samples.csv"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """By the id of the sample; None where no filter asks."""
+
+    nearest: dict[str, Nearest] | None = None
+    critic: dict[str, float] | None = None
+
+    @classmethod
+    def read(cls, settings: PseudoLabelSettings, folder: Path | None) -> Scores:
+        """folder: of an artifact of generator.score; None: no filter asks. Raises DataError."""
+        if folder is None:
+            return cls()
+        nearest = read_nearest(folder) if settings.reject_copies else None
+        return cls(nearest, read_critic(folder) if settings.worst_critic else None)
+
+    def add(self, figures: Figures) -> Figures:
+        """The figures with what is known of their sample. Raises DataError where nothing is."""
+        nearest, critic = self.nearest, self.critic
+        return replace(
+            figures,
+            nearest=None if nearest is None else _of_sample(nearest, figures.id, CLOSEST),
+            critic=None if critic is None else _of_sample(critic, figures.id, SAMPLES),
+        )
+
+
+def read_nearest(folder: Path) -> dict[str, Nearest]:
+    """Sample → its nearest training image. Raises DataError for a missing or damaged table, and
+    where the scores could not say what is suspicious."""
+    path, found = folder / CLOSEST, {}
+    for row in _rows(path, ("sample", "image", "distance", "suspicious"), "reject_copies"):
+        if row["suspicious"] not in ("0", "1"):
+            raise DataError(
+                f"{path}: found {row['suspicious']!r} as `suspicious` of {row['sample']}, expected "
+                "0 or 1; what is suspicious is known where the set has validation images to "
+                "compare with; add some or set pseudo_label.reject_copies to false"
+            )
+        distance = _number(path, row, "distance")
+        found[row["sample"]] = Nearest(row["image"], distance, row["suspicious"] == "1")
+    return found
+
+
+def read_critic(folder: Path) -> dict[str, float]:
+    """Sample → the discriminator's score, higher is more real. Raises DataError as above."""
+    path = folder / SAMPLES
+    rows = _rows(path, ("sample", "critic"), "worst_critic (score.critic: true writes it)")
+    return {row["sample"]: _number(path, row, "critic") for row in rows}
+
+
+def _of_sample(table: dict[str, T], id_: str, name: str) -> T:
+    """The entry of a sample. Raises DataError where the scores are of other samples."""
+    if id_ not in table:
+        raise DataError(
+            f"scores, {name}: found no row for sample {id_!r}, expected one for every sample; "
+            "score the set of samples that is to be labelled"
+        )
+    return table[id_]
+
+
+def _rows(path: Path, columns: tuple[str, ...], who: str) -> list[dict[str, str]]:
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such file, needed by pseudo_label.{who}; score the samples so that it is "
+            "written, or switch the filter off"
+        )
+    with path.open(newline="") as stream:
+        reader = csv.DictReader(stream)
+        missing = [name for name in columns if name not in (reader.fieldnames or [])]
+        if missing:
+            raise DataError(
+                f"{path}: found no column {', '.join(missing)}, needed by pseudo_label.{who}; "
+                "score the samples anew, or switch the filter off"
+            )
+        return list(reader)
+
+
+def _number(path: Path, row: dict[str, str], column: str) -> float:
+    try:
+        value = float(row[column])
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(
+            f"{path}: found {row[column]!r} as `{column}` of {row['sample']}, expected a number; "
+            "score the samples anew"
+        )
+    return value

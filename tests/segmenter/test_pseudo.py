@@ -1,0 +1,285 @@
+"""The stage that labels synthetic images: what it writes, what it needs, and that it adds up."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from segmenter_helpers import TINY, artifact, hashes, phantom_set, trained
+
+from configs.errors import DataError
+from configs.settings import PseudoLabelSettings
+from data.imageset import ImageRecord, load_image, read_index, write_index, write_png
+from data.progress import Interrupted, Progress
+from data.store import Artifact
+from segmenter.labels.stage import COLUMNS, label
+from segmenter.models import Model
+
+OPEN: dict[str, Any] = {"min_confidence": 0, "min_vessel_share": 0, "max_vessel_share": 1}
+"""Settings that reject nothing."""
+Labelled = tuple[Path, list[dict[str, str]], dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Teachers a and b, a real set, samples of its size with the first two being copies of its
+    training maps' images, and the scores of these samples."""
+    folder = tmp_path_factory.mktemp("room")
+    phantom_set(folder / "real", {"train": 3, "validation": 2})
+    phantom_set(folder / "samples", {"train": 8})
+    settings = TINY.model_copy(update={"steps": 24, "lr": 5e-3})
+    trained(folder / "a", folder / "real", settings)
+    trained(folder / "b", folder / "real", settings.model_copy(update={"seed": 1}))
+    scores = folder / "scores"
+    scores.mkdir()
+    write_scores(scores)
+    return folder
+
+
+def write_scores(folder: Path, suspicious: str = "1", missing: str = "") -> None:
+    """Sample 02 is suspicious; the critic likes high numbers."""
+    ids = [f"{i:02d}" for i in range(8) if f"{i:02d}" != missing]
+    closest = [
+        f"{rank},{id_},0.{rank},{suspicious if id_ == '02' else 0},real-1,0,0,0"
+        for rank, id_ in enumerate(ids, 1)
+    ]
+    head = "rank,sample,distance,suspicious,image,y,x,turned"
+    (folder / "closest.csv").write_text("\n".join([head, *closest]) + "\n")
+    critic = [f"{id_},{int(id_) - 3}.5" for id_ in ids]
+    (folder / "samples.csv").write_text("\n".join(["sample,critic", *critic]) + "\n")
+
+
+@pytest.fixture
+def run(room: Path, tmp_path: Path) -> Callable[..., Labelled]:
+    """(settings, further inputs: name → folder) → what the stage made."""
+
+    def run(settings: dict[str, Any], **further: str | Path) -> Labelled:
+        out = tmp_path / f"out-{len(list(tmp_path.iterdir()))}"
+        out.mkdir()
+        inputs: dict[str, Artifact] = {
+            name.replace("_", "-"): artifact(room / folder)
+            for name, folder in ({"samples": "samples", "teacher": "a"} | further).items()
+        }
+        label(PseudoLabelSettings(**OPEN | settings), inputs, out, Progress())
+        rows = list(csv.DictReader((out / "labels.csv").open()))
+        return out, rows, json.loads((out / "metrics.json").read_text())
+
+    return run
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def test_labels_are_the_teachers_and_rejections_have_reasons(
+    room: Path, run: Callable[..., Labelled]
+) -> None:
+    out, rows, metrics = run({})
+    assert tuple(rows[0]) == COLUMNS
+    teacher = Model.load(room / "a")
+    records = read_index(out, "train")
+    assert (len(records), metrics["drawn"], metrics["kept"]) == (8, 8, 8)
+    for record, source in zip(records, read_index(room / "samples"), strict=True):
+        original = load_image(room / "samples", source)
+        prob = teacher.predict(original.image) * original.fov
+        labelled = load_image(out, record)
+        assert labelled.target is not None and labelled.weight is None
+        np.testing.assert_allclose(labelled.target, prob, atol=0.5 / 255 + 1e-6)
+        hard = load_image(out, record, soft=False).target
+        np.testing.assert_array_equal(hard, prob >= teacher.threshold)
+        np.testing.assert_array_equal(labelled.image, original.image)
+
+    shares = sorted(float(row["vessel_share"]) for row in rows)
+    middle = (shares[3] + shares[4]) / 2  # rejects exactly the four with fewer vessels
+    assert shares[3] < middle < shares[4]
+    out, rows, metrics = run({"min_vessel_share": middle})
+    assert (metrics["kept"], metrics["rejected"]) == (4, 4)
+    assert metrics["reasons"] == {"vessel-share": 4}
+    fewer = {row["id"] for row in rows if float(row["vessel_share"]) < middle}
+    assert {r.id for r in read_index(out, "rejected")} == fewer
+    assert {row["id"] for row in rows if row["kept"] == "0"} == fewer
+    kept = [float(row["confidence"]) for row in rows if row["kept"] == "1"]
+    assert metrics["mean_confidence"] == pytest.approx(np.mean(kept), abs=1e-4)
+
+
+def test_a_pool_may_be_rejected_as_a_whole(run: Callable[..., Labelled]) -> None:
+    out, rows, metrics = run({"min_confidence": 1.0})
+    assert (metrics["drawn"], metrics["kept"], metrics["rejected"]) == (8, 0, 8)
+    assert metrics["reasons"] == {"confidence": 8} and metrics["mean_confidence"] is None
+    assert not read_index(out, "train") and len(read_index(out, "rejected")) == 8
+    assert all(row["reason"].startswith("confidence ") for row in rows)
+
+
+def test_several_teachers_are_averaged_and_their_spread_is_measured(
+    room: Path, run: Callable[..., Labelled]
+) -> None:
+    settings = {"disagreement": "teachers", "pixel_weights": "agreement", "worst_disagreement": 0.3}
+    out, rows, metrics = run(settings, teacher_2="b")
+    models = [Model.load(room / name) for name in "ab"]
+    threshold = np.mean([model.threshold for model in models])
+    uncertain = {}
+    for record in read_index(out):
+        image = load_image(out, record)
+        each = np.stack([model.predict(image.image) * image.fov for model in models])
+        soft = pixels(out / f"soft/{record.id}.png") / 255
+        np.testing.assert_allclose(soft, each.mean(0), atol=0.5 / 255 + 1e-6)
+        hard = pixels(out / f"masks/{record.id}.png") > 127
+        np.testing.assert_array_equal(hard, each.mean(0) >= threshold)
+        assert record.weight == f"weights/{record.id}.png"
+        weight = load_image(out, record).weight
+        # Of two members, the sd is half of the difference.
+        np.testing.assert_allclose(weight, 1 - abs(each[0] - each[1]), atol=0.5 / 255 + 1e-6)
+        uncertain[record.id] = (abs(each[0] - each[1]) / 2).sum() / each.mean(0).sum()
+    for row in rows:
+        assert float(row["uncertainty"]) == pytest.approx(uncertain[row["id"]], abs=1e-3)
+    worst = sorted(uncertain, key=lambda id_: uncertain[id_])[-2:]  # 0.3 of 8, rounded down
+    assert {row["id"] for row in rows if row["reason"].startswith("disagreement")} == set(worst)
+    assert metrics["reasons"] == {"disagreement": 2} and metrics["kept"] == 6
+    kept = [uncertain[row["id"]] for row in rows if row["kept"] == "1"]
+    assert metrics["mean_uncertainty"] == pytest.approx(np.mean(kept), abs=1e-3)
+
+    _, rows, metrics = run({}, teacher_2="b")  # not asked for: the first teacher alone
+    assert rows[0]["uncertainty"] == "" and "mean_uncertainty" not in metrics
+
+
+def test_certainty_weights_and_flips(room: Path, run: Callable[..., Labelled]) -> None:
+    out, rows, _ = run({"disagreement": "flips", "pixel_weights": "certainty"})
+    model = Model.load(room / "a")
+    for record in read_index(out)[:2]:
+        image = load_image(out, record).image
+        maps = []
+        for k in range(4):
+            for mirrored in (False, True):
+                seen = np.rot90(image, k)[:, :: -1 if mirrored else 1]
+                said = model.predict(np.ascontiguousarray(seen))
+                maps.append(np.rot90(said[:, :: -1 if mirrored else 1], -k))
+        p = np.mean(maps, axis=0) * load_image(out, record).fov
+        np.testing.assert_allclose(
+            pixels(out / f"soft/{record.id}.png") / 255, p, atol=0.5 / 255 + 1e-5
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            entropy = -np.nan_to_num(p * np.log2(p)) - np.nan_to_num((1 - p) * np.log2(1 - p))
+        weight = load_image(out, record).weight
+        np.testing.assert_allclose(weight, 1 - entropy, atol=0.5 / 255 + 1e-4)
+    assert all(float(row["uncertainty"]) > 0 for row in rows)
+
+
+def test_scores_reject_copies_and_what_the_critic_likes_least(
+    run: Callable[..., Labelled],
+) -> None:
+    _, rows, metrics = run({"reject_copies": True, "worst_critic": 0.3}, scores="scores")
+    found = {row["id"]: row["reason"].split(" ")[0] for row in rows if row["kept"] == "0"}
+    # Of the seven that are no copies, 0.3 are two: the lowest logits.
+    assert found == {"02": "copies", "00": "critic", "01": "critic"}
+    assert metrics["reasons"] == {"copies": 1, "critic": 2}
+    assert rows[2]["nearest"] == "real-1" and rows[2]["suspicious"] == "1"
+    assert [float(row["critic"]) for row in rows] == [i - 3 + 0.5 for i in range(3)] + [
+        float(f"{i - 3}.5") for i in range(3, 8)
+    ]
+
+
+def test_real_masks_find_copies_and_give_ranges(room: Path, run: Callable[..., Labelled]) -> None:
+    settings = {"max_overlap": 0.5, "real_range": 1.0}
+    _, rows, metrics = run(settings, images="real")
+    held = metrics["overlap_held_out"]["64×64"]
+    assert held["pieces"] == 2 and 0 < held["median"] <= held["q95"] < 1
+    ranges = metrics["real_range"]["64×64"]
+    assert set(ranges) == {"density", "calibre", "components"}
+    for row in rows:
+        outside = [n for n, (low, high) in ranges.items() if not low <= float(row[n]) <= high]
+        assert row["reason"].startswith("real-range") == bool(outside)
+        if outside:
+            assert row["reason"].split(" ")[1] == outside[0]
+        else:
+            assert row["reason"].startswith("overlap") == (float(row["overlap"]) > 0.5)
+        assert row["overlap_image"] in {"00", "01", "02"}
+    assert metrics["kept"] + sum(metrics["reasons"].values()) == metrics["drawn"] == 8
+
+
+@pytest.mark.parametrize(
+    ("settings", "further", "message"),
+    [
+        ({"real_range": 0.9}, {}, "no input 'images', expected the real prepared set"),
+        ({"reject_copies": True}, {}, "no input 'scores', expected scores of the samples"),
+        ({"disagreement": "teachers"}, {}, "disagreement: found a single teacher"),
+        ({"max_overlap": 0.9}, {"images": "unmasked"}, "no training image with a vessel mask"),
+        ({"worst_critic": 0.1}, {"scores": "a"}, r"samples\.csv: no such file.*critic: true"),
+        ({"reject_copies": True}, {"scores": "unsure"}, "found '' as `suspicious` of 02"),
+        ({"reject_copies": True}, {"scores": "few"}, r"closest\.csv: found no row .*'05'"),
+        ({"worst_critic": 0.1}, {"scores": "bad"}, "no column critic"),
+        ({"worst_critic": 0.1}, {"scores": "nan"}, "found 'nan' as `critic` of 00"),
+        ({"real_range": 0.9}, {"images": "small"}, "samples of 64×64 pixels and no real image"),
+    ],
+)
+def test_what_is_missing_is_named(
+    room: Path,
+    run: Callable[..., Labelled],
+    settings: dict[str, Any],
+    further: dict[str, str],
+    message: str,
+) -> None:
+    for name in further.values():
+        if name == "unmasked":
+            phantom_set(room / name, {"train": 1}, masks=False)
+        elif name == "small":
+            phantom_set(room / name, {"train": 1}, size=40)
+        elif name != "a":
+            (room / name).mkdir()
+            write_scores(
+                room / name,
+                suspicious="" if name == "unsure" else "1",
+                missing="05" if name == "few" else "",
+            )
+    if "bad" in further.values():
+        (room / "bad" / "samples.csv").write_text("sample\n00\n")
+    if "nan" in further.values():
+        (room / "nan" / "samples.csv").write_text("sample,critic\n00,nan\n")
+    with pytest.raises(DataError, match=message):
+        run(settings, **further)
+
+
+class StopAfter(Progress):
+    """Asks to stop after so many images."""
+
+    def __init__(self, images: int) -> None:
+        self.images = images
+
+    def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
+        self.stop_requested = done >= self.images
+
+
+def test_an_interrupted_stage_is_run_again(room: Path, tmp_path: Path) -> None:
+    settings = PseudoLabelSettings(**OPEN, pixel_weights="certainty", max_overlap=0.9)
+    inputs = {"samples": artifact(room / "samples"), "teacher": artifact(room / "a")}
+    inputs["images"] = artifact(room / "real")
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "parts").mkdir()
+    label(settings, inputs, tmp_path / "whole", Progress())
+    with pytest.raises(Interrupted):
+        label(settings, inputs, tmp_path / "parts", StopAfter(3))
+    assert not (tmp_path / "parts" / "index.json").exists()
+    label(settings, inputs, tmp_path / "parts", Progress())
+    assert hashes(tmp_path / "parts") == hashes(tmp_path / "whole")
+
+
+def test_images_keep_their_format(room: Path, tmp_path: Path) -> None:
+    samples = tmp_path / "samples"
+    image = pixels(room / "samples" / "images" / "00.png")
+    write_png(samples / "images" / "kept.png", image)
+    (samples / "images" / "kept.png").rename(samples / "images" / "x.tif")
+    Image.fromarray(image).save(samples / "images" / "x.tif", format="TIFF")
+    write_index(samples, "one", [ImageRecord("x", "train", "images/x.tif")])
+    out = tmp_path / "out"
+    out.mkdir()
+    inputs = {"samples": artifact(samples), "teacher": artifact(room / "a")}
+    label(PseudoLabelSettings(**OPEN), inputs, out, Progress())
+    [record] = read_index(out)
+    assert record.image == "images/x.tif"
+    np.testing.assert_array_equal(load_image(out, record).image, image)
