@@ -33,6 +33,8 @@ from generator.views import Views, load_views, read_shown
 TABLE = "samples.csv"
 HEAD = ("sample", "critic")
 BATCH = 16
+MOST_REALS = 64
+"""Real crops of a split at most, as behind the gap in the log of a training."""
 USUAL_GROUP = 4
 """Of minibatch-std, where a network's description leaves it to the batch."""
 
@@ -85,14 +87,16 @@ class Critic:
         self.resolution = int(description["resolution"])
         self.native_size = description["native_size"]
         self.channels = channels_of(description)
-        self.images, self.views, self.seed, self.device = images, views, seed, device
+        self.images, self.seed, self.device = images, seed, device
+        self.views = min(views, MOST_REALS)
         layer = self.network.b4.mbstd
         self._fill = 0 if layer is None else (layer.group_size or USUAL_GROUP) - 1
-        shown = list(self._real(TRAIN, views + self._fill))
+        shown = list(self._real(TRAIN, self.views + self._fill))
         # Companions are not scored beside themselves, unless there is nothing else.
-        self.companions, self._shown = shown[: self._fill], shown[self._fill :] or shown
+        companions, self._shown = shown[: self._fill], shown[self._fill :] or shown
+        self._beside = self._features(companions) if companions else None
         if layer is not None:
-            layer.group_size = len(self.companions) + 1
+            layer.group_size = len(companions) + 1
 
     def judge(self, samples: Path, records: Sequence[ImageRecord], progress: Progress) -> Judged:
         """Score samples of any image set. Raises DataError, naming the file, for one that the
@@ -108,17 +112,24 @@ class Critic:
     @torch.no_grad()
     def logits(self, seen: Sequence[Seen]) -> list[float]:
         """Return the logit of each of a few images."""
-        count = len(seen)
-        # A group is every count-th image: image i, then its copies of the companions.
-        row = [pixels for pixels, _ in seen]
-        row += [pixels for pixels, _ in self.companions for _ in range(count)]
-        images = to_network(np.stack(row).transpose(0, 3, 1, 2).copy(), self.device)
-        labels = None
-        if self.network.c_dim:  # the label meets an image's own features only
+        count, labels = len(seen), None
+        x, small = self._features(seen)
+        if self.network.c_dim:
             labels = torch.stack([label for _, label in seen]).to(self.device)
-            labels = labels.repeat(len(self.companions) + 1, 1)
-        found: list[float] = self.network(images, labels)[:count, 0].double().tolist()
+        if self._beside is not None:
+            # A group is every count-th image: image i, then its copies of the companions. Those
+            # may have any label, for it meets an image's own features only.
+            x = torch.cat([x, self._beside[0].repeat_interleave(count, 0)])
+            if small is not None and self._beside[1] is not None:
+                small = torch.cat([small, self._beside[1].repeat_interleave(count, 0)])
+            labels = None if labels is None else labels.repeat(len(x) // count, 1)
+        found: list[float] = self.network.logits(x, small, labels)[:count, 0].double().tolist()
         return found
+
+    @torch.no_grad()
+    def _features(self, seen: Sequence[Seen]) -> tuple[Tensor, Tensor | None]:
+        images = np.stack([pixels for pixels, _ in seen]).transpose(0, 3, 1, 2)
+        return self.network.features(to_network(images.copy(), self.device))
 
     def sample(self, folder: Path, record: ImageRecord) -> Seen:
         """Read one sample as the discriminator sees it."""

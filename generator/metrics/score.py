@@ -21,11 +21,12 @@ from generator.metrics.distances import fid, kid, kid_floor, subset_of
 from generator.metrics.extractors import device_of
 from generator.metrics.features import FeatureCache, extract
 from generator.metrics.manifold import manifold
-from generator.metrics.memorisation import Matches, copies, matches, turned_features
+from generator.metrics.memorisation import Matches, copies, matches, turned_features, turns
 from generator.metrics.path import features_of, load_lpips, path_distances, trimmed_mean
 from generator.metrics.published import published, real_images
 from generator.metrics.reals import Reals, sample_of, samples_of
 from generator.models import load_generator
+from generator.views import Views
 
 Figures = dict[str, float]
 
@@ -122,13 +123,7 @@ class _Scoring:
         if reals.held_out is None:
             self.progress.message("no validation images: no copy ratio, no C_T")
         else:
-            views = reals.drawn(reals.held_out, cfg.real_views, cfg.seed)
-            theirs = (
-                extract(views, self.extractor).unsqueeze(1)
-                if whole
-                else turned_features(views, self.extractor)
-            )
-            beside = matches(theirs, training)
+            beside = matches(self._held_out(reals.held_out, whole), training)
             verdict = copies(found, beside, len(reals.held_out))
             threshold = verdict.threshold
             figures |= {f"copy_{name}": value for name, value in asdict(verdict).items()}
@@ -136,6 +131,16 @@ class _Scoring:
             figures |= copying(found, beside, owners, training, cfg.seed).figures()
         self._show(found, threshold)
         return figures
+
+    def _held_out(self, held_out: Views, whole: bool) -> Tensor:
+        """Features `[N, V, D]` of the held-out views, in all versions or as they are."""
+        cfg, versions = self.settings, 1 if whole else 8  # crops are square
+        views = self.reals.drawn(held_out, cfg.real_views, cfg.seed)
+        found = self._cached(
+            {"views": "held out", "count": cfg.real_views, "seed": cfg.seed, "versions": versions},
+            lambda: views if whole else (turn for view in views for turn in turns(view)),
+        )
+        return found.unflatten(0, (-1, versions))
 
     def _show(self, found: Matches, threshold: float | None) -> None:
         write_closest(
