@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from data.store import Store, write_atomic
+from data.store import Store, file_sha256, write_atomic
 from flows.runs import RECORD, REPORT, STUDY
+from flows.study.schema import RESULTS
 
 MARK = ".report"
 """Beside the report: the hash of what it was made from."""
@@ -42,9 +43,15 @@ def record_of(folder: Path) -> dict[str, Any]:
 
 
 def _basis(folder: Path) -> str:
-    """Hash of the artifacts, the settings and the report's version, but not of times."""
+    """Hash of the artifacts, the settings, a study's results and the page's version, but not of
+    times."""
     from flows.report import REPORT_VERSION
+    from flows.report.study import STUDY_PAGE_VERSION
 
     record = record_of(folder)
-    parts = [REPORT_VERSION, record["artifacts"], record["config"], record.get("arms")]
+    parts = [REPORT_VERSION, record["artifacts"], record["config"]]
+    if record.get("flow") == STUDY:
+        results = folder / RESULTS
+        content = file_sha256(results) if results.is_file() else None
+        parts += [STUDY_PAGE_VERSION, record.get("arms"), content]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

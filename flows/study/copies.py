@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from data.store import Artifact
@@ -18,48 +19,59 @@ PICTURES = "pictures"
 
 
 def suspicious(study: Study, folder: Path) -> list[Copy]:
-    """The nearest samples of each source that are called suspicious, nearest first.
+    """The samples of each source that are called suspicious, nearest first, MOST of each.
 
-    Of each source the largest selection is looked at. Pictures of pairs are copied into
-    `folder/pictures/`; they show training images and stay in the workspace.
+    Where a filter looks for copies these are of all samples that were drawn, kept or not; else
+    of the largest selection. Pictures of pairs are copied into `folder/pictures/`; they show
+    training images and stay in the workspace.
     """
     shutil.rmtree(folder / PICTURES, ignore_errors=True)
     found: list[Copy] = []
-    for number, (source, count) in enumerate(study.plan.sources().items()):
-        work = study.realism().get((source, count))
-        scores = study.fanout.artifact(work) if work is not None else None
-        if scores is not None:
-            found += _of_source(source, f"s{number}", scores, _overlaps(study, source), folder)
+    for number, source in enumerate(study.plan.sources()):
+        labels = _labels(study, source)
+        copies = [
+            copy
+            for part, scores in enumerate(_scores(study, source))
+            for copy in _of_scores(source, scores, labels, folder, f"s{number}-{part}")
+        ]
+        found += sorted(copies, key=lambda copy: copy.distance)[:MOST]
     return found
 
 
-def _of_source(
-    source: Source, prefix: str, scores: Artifact, overlaps: dict[str, float], folder: Path
-) -> list[Copy]:
-    rows = _table(scores, "closest.csv")
-    near = [row for row in rows if row["suspicious"] == "1"][:MOST]
-    return [
-        Copy(
+def _scores(study: Study, source: Source) -> Iterator[Artifact]:
+    """The scores that tell suspicious samples of a source."""
+    plan = study.plan
+    works = [plan.pool_scores(source, pool) for pool in range(len(study.used.get(source, [])))]
+    if not any(works):
+        works = [study.realism().get((source, plan.sources()[source]))]
+    for work in works:
+        made = study.fanout.artifact(work) if work is not None else None
+        if made is not None:
+            yield made
+
+
+def _of_scores(
+    source: Source, scores: Artifact, labels: dict[str, dict[str, str]], folder: Path, prefix: str
+) -> Iterator[Copy]:
+    near = [row for row in _table(scores, "closest.csv") if row["suspicious"] == "1"]
+    for row in near[:MOST]:
+        label = labels.get(row["sample"], {})
+        overlap = label.get("overlap")
+        yield Copy(
             source=source.name,
             sample=row["sample"],
             image=row["image"],
             distance=float(row["distance"]),
-            overlap=overlaps.get(row["sample"]),
+            overlap=float(overlap) if overlap else None,
+            rejected=label.get("reason", ""),
             picture=_picture(scores.path / "pairs" / f"{row['rank']}.png", prefix, folder),
         )
-        for row in near
-    ]
 
 
-def _overlaps(study: Study, source: Source) -> dict[str, float]:
-    """Sample → overlap of its vessel map with the nearest real one, where that was measured."""
-    found = {}
-    for work in study.used.get(source, []):
-        made = study.fanout.artifact(work)
-        for row in _table(made, "labels.csv") if made is not None else []:
-            if row.get("overlap"):
-                found[row["id"]] = float(row["overlap"])
-    return found
+def _labels(study: Study, source: Source) -> dict[str, dict[str, str]]:
+    """Sample → its line in labels.csv."""
+    made = [study.fanout.artifact(work) for work in study.used.get(source, [])]
+    return {r["id"]: r for m in made if m is not None for r in _table(m, "labels.csv")}
 
 
 def _table(artifact: Artifact, name: str) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ the first two both hold what MS_rest estimates (Searle, Casella and McCulloch 19
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,6 +77,19 @@ def run_noise(runs: Floats) -> RunNoise | None:
 def own_noise(runs: Floats) -> RunNoise | None:
     """Noise of a training run from one arm's own runs [S] alone. None with fewer than 2."""
     return _noise(runs - runs.mean(), len(runs) - 1) if len(runs) > 1 else None
+
+
+def level_noise(arms: Sequence[Floats]) -> RunNoise | None:
+    """Noise of a training run from the runs [S] of several arms, each around its own arm's mean.
+
+    Unlike `run_noise` it holds what a seed does to all arms alike, for a level is no difference.
+    None without an arm of 2 runs.
+    """
+    several = [runs for runs in arms if len(runs) > 1]
+    if not several:
+        return None
+    residuals = np.concatenate([runs - runs.mean() for runs in several])
+    return _noise(residuals, len(residuals) - len(several))
 
 
 def _noise(residuals: Floats, df: int) -> RunNoise:

@@ -144,8 +144,8 @@ class Plan:
             inputs[f"teacher-{number + 1}"] = self.teacher(source, number)
         if settings.needs_real_masks:
             inputs["images"] = self._seen(source)
-        if settings.needs_scores:
-            inputs["scores"] = self._pool_scores(source, pool, samples)
+        if (scores := self.pool_scores(source, pool)) is not None:
+            inputs["scores"] = scores
         return Work(f"labels, {name}", "segmenter.pseudo-label", settings, inputs)
 
     def _samples(self, source: Source, pool: int) -> Work:
@@ -155,10 +155,13 @@ class Plan:
         step = f"samples, pool {pool + 1}, {source.name}"
         return Work(step, "generator.sample", settings, {"generator": self.generator(source)})
 
-    def _pool_scores(self, source: Source, pool: int, samples: Work) -> Work:
-        critic = self.config.pseudo_label.worst_critic > 0
+    def pool_scores(self, source: Source, pool: int) -> Work | None:
+        """Scores of all samples of a pool, where a filter needs them."""
+        if not self.config.pseudo_label.needs_scores:
+            return None
+        critic, samples = self.config.pseudo_label.worst_critic > 0, self._samples(source, pool)
         step = f"sample scores, pool {pool + 1}, {source.name}"
-        return self._score(step, source, samples, {"critic": critic, "closest": 0})
+        return self._score(step, source, samples, {"critic": critic})
 
     def selection(self, source: Source, count: int, pools: int) -> Work:
         """The first `count` kept images of so many pools."""
@@ -171,12 +174,12 @@ class Plan:
         return self._score(f"scores of {selection.step}", source, selection, {})
 
     def _score(self, step: str, source: Source, samples: Work, change: dict[str, object]) -> Work:
+        """The generator says how its samples were made: labelled ones no longer do themselves."""
         settings = self.config.score.model_copy(update=change)
         inputs = {"samples": samples, "images": self._shown_to_generator(source)}
+        inputs["generator"] = self.generator(source)
         if settings.needs_teacher:
             inputs["teacher"] = self.teacher(source)
-        if settings.needs_generator:
-            inputs["generator"] = self.generator(source)
         return Work(step, "generator.score", settings, inputs, files_of_score(settings))
 
     def pools_for(self, count: int) -> int:
@@ -213,11 +216,13 @@ class Plan:
             return {"images": selection, "validation": real}
         return {"images": real, "synthetic": selection}
 
-    def ensemble(self, method: EnsembleMethod, students: Mapping[int, Work], real: Work) -> Work:
+    def ensemble(
+        self, arm: ArmSpec, method: EnsembleMethod, students: Mapping[int, Work], real: Work
+    ) -> Work:
         """The students of all seeds of an arm as one."""
         inputs = {f"seed-{seed}": student for seed, student in students.items()}
         inputs["validation"] = real
-        step = f"{method} of {', '.join(str(seed) for seed in students)}"
+        step = f"{method} of {len(students)} seeds, {arm.label}, {arm.real_images} real"
         return Work(step, "segmenter.ensemble", EnsembleSettings(method=method), inputs)
 
     def evaluations(self, model: Work, validation: Work, name: str) -> dict[str, Work]:

@@ -165,8 +165,8 @@ def _realism(study: Study, spec: ArmSpec) -> Realism | None:
         "kid_floor": "kid_floor_mean",
         "fid": "fid",
         "distance": "relative_distance",
-        "copies": "copies_ratio",
-        "expected": "copies_expected",
+        "copies": "copy_ratio",
+        "expected": "copy_expected",
         "c_t": "c_t",
     }
     return Realism(**{key: _mean(figures, name) for key, name in names.items()})

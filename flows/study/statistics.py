@@ -25,6 +25,7 @@ from flows.study.crossed import (
     Spread,
     detectable,
     interval,
+    level_noise,
     own_noise,
     p_value,
     run_noise,
@@ -86,11 +87,12 @@ def study_effects(
         if base is not None
     }
     tested = [arm for arm, pair in pairs.items() if min(pair.table.shape) > 1]
+    level = level_noise([_run_means(runs) for runs in tables.values()])
     effects = {}
     for arm, runs in tables.items():
         base = baselines.get(arm)
         noise = None if base is None else noises.get(base)
-        effects[arm] = _effect(runs, pairs.get(arm), noise, settings, place, len(tested))
+        effects[arm] = _effect(runs, pairs.get(arm), noise, level, settings, place, len(tested))
     worst = [max(effects[arm].p_images or 0.0, effects[arm].p_seeds or 0.0) for arm in tested]
     for arm, p in zip(tested, holm(worst), strict=True):
         found = effects[arm]
@@ -161,15 +163,18 @@ def verdict(p_holm: float | None, low: float | None, high: float | None, alpha: 
     return "none shown"
 
 
-def level_interval(table: Floats, settings: StatisticsSettings) -> tuple[float, float, float]:
+def level_interval(
+    table: Floats, settings: StatisticsSettings, noise: RunNoise | None = None
+) -> tuple[float, float, float]:
     """Mean of the metric itself [S, I], low, high; seeds and images resampled, if 2 or more.
 
     Of one run the interval is that of images alone, of one image that of seeds alone; of a single
-    number it is that number. No pooling over arms: the noise of seeds is this arm's own.
+    number it is that number. noise: of a run, pooled over arms (`level_noise`); None: this arm's
+    own, which with 2 seeds reaches far beyond the range of a metric.
     """
     seeds, images = table.shape
     mean = float(table.mean())
-    noise = own_noise(table.mean(1))
+    noise = (noise or own_noise(table.mean(1))) if seeds > 1 else None
     if noise is not None and images > 1:
         found = spread(table, noise.variance, noise.df)
     elif max(seeds, images) > 1:  # one level, in the place of the images
@@ -227,6 +232,12 @@ def _family_noise(family: Sequence[Mapping[int, Floats]]) -> RunNoise | None:
     return run_noise(runs)
 
 
+def _run_means(runs: Mapping[int, Floats]) -> Floats:
+    """[S] mean of each run over the images that all of them have."""
+    own = np.array(list(runs.values()))
+    return own[:, np.isfinite(own).all(0)].mean(1) if np.isfinite(own).all(0).any() else own[:0, 0]
+
+
 def _spread(table: Floats, noise: RunNoise | None) -> tuple[RunNoise, Spread]:
     """Spread of differences. Without pooled noise, half of their own: a difference has two runs."""
     if noise is None:
@@ -241,6 +252,7 @@ def _effect(
     runs: Mapping[int, Floats],
     pair: Pair | None,
     noise: RunNoise | None,
+    of_levels: RunNoise | None,
     settings: StatisticsSettings,
     place: Place,
     arms: int,
@@ -250,7 +262,7 @@ def _effect(
     own = own[:, np.isfinite(own).all(0)]
     if not own.size:  # no image that all runs have: their means are what is left
         own = np.nanmean(np.array(list(runs.values())), axis=1)[:, None]
-    level = level_interval(own, settings)
+    level = level_interval(own, settings, of_levels)
     if pair is None or not pair.table.size:
         seeds, images = own.shape if pair is None else (len(pair.seeds), 0)
         return Effect(place=place, level=level, seeds=seeds, images=images)

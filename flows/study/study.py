@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from configs.segmenter import EnsembleMethod
@@ -72,17 +73,15 @@ class Study:
         """Label pools until every source has kept as many images as its arms need."""
         plan, sources = self.plan, self.plan.sources()
         pools = {source: plan.pools_for(most) for source, most in sources.items()}
-        works = beside
         while True:
             for source, number in pools.items():
                 self.used[source] = [plan.label(source, i) for i in range(number)]
-                works = works + self.used[source]
-            self.fanout.run(works)
+            labelled = chain.from_iterable(self.used.values())
+            self.fanout.run([*labelled, *beside])  # the generator takes longest: it starts first
             short = {s: n for s, n in pools.items() if self._wants_more(s, n, sources[s])}
             if not short:
                 break
             pools |= {source: number + 1 for source, number in short.items()}
-            works = []
         for arm in plan.arms:
             for seed in plan.seeds if arm.order else []:
                 self._select(plan.source(arm.real_images, seed), arm.count)
@@ -156,7 +155,7 @@ class Study:
                 continue
             real = self.plan.real(arm.real_images, 0)
             for method in self.plan.config.ensembles:
-                work = self.plan.ensemble(method, students, real)
+                work = self.plan.ensemble(arm, method, students, real)
                 name = f"{method}, {arm.label}, {arm.real_images} real"
                 found[arm, method] = self.plan.evaluations(work, real, name)
         return found

@@ -1,0 +1,208 @@
+"""Which arms a study has, what each sees, and which stages they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from configs.errors import ConfigError
+from configs.settings import AugmentSettings
+from configs.study import ArmSettings, StudyConfig
+from flows.study.arms import ArmSpec, arms_of, real_only
+from flows.study.plan import Plan, plan_of
+from flows.study.preview import every_work
+from flows.study.work import Work, closure
+
+Build = Callable[..., StudyConfig]
+
+
+def chain_of(work: Work) -> list[Work]:
+    """The phases of a student, first to last."""
+    before = work.inputs.get("start")
+    return ([] if before is None else chain_of(before)) + [work]
+
+
+def test_every_combination_is_an_arm_and_the_real_only_arms_are_always_there() -> None:
+    settings = ArmSettings(
+        counts=[50, 200], orders=["synthetic-first", "mixed"], augment=["off", "both", "synthetic"]
+    )
+
+    arms = arms_of(settings, available=16)
+
+    assert len(arms) == len(set(arms)) == 2 + 2 * 2 * 3
+    assert len({arm.id for arm in arms}) == len(arms)
+    assert [arm for arm in arms if arm.order is None] == [real_only(16, False), real_only(16, True)]
+    for arm in arms:
+        if arm.order is not None:
+            assert arm.baseline in arms
+            assert arm.baseline.augments_real == arm.augments_real
+
+
+def test_without_synthetic_counts_the_real_only_arm_is_left() -> None:
+    assert arms_of(ArmSettings(counts=[0]), 16) == [real_only(16, True)]
+
+
+def test_the_learning_curve_has_the_arms_for_each_number_of_real_images() -> None:
+    arms = arms_of(ArmSettings(counts=[50], orders=["mixed"], real_images=[5, 16]), 16)
+
+    assert [(arm.real_images, arm.count) for arm in arms] == [(5, 0), (5, 50), (16, 0), (16, 50)]
+
+
+def test_more_real_images_than_there_are_is_an_error() -> None:
+    with pytest.raises(ConfigError, match=r"found 20, but the dataset has 16 training images"):
+        arms_of(ArmSettings(real_images=[20]), 16)
+
+
+@pytest.mark.parametrize(
+    ("order", "phases"),
+    [
+        (None, ("real", "real")),
+        ("synthetic-first", ("synthetic", "real")),
+        ("real-first", ("real", "synthetic")),
+        ("mixed", ("mixed", "mixed")),
+    ],
+)
+def test_an_order_says_what_each_phase_shows(order: Any, phases: tuple[str, str]) -> None:
+    assert ArmSpec(16, 50 if order else 0, order, "both").phases == phases
+
+
+def test_every_arm_has_the_same_number_of_optimiser_steps(tiny_study: Build) -> None:
+    orders = ["synthetic-first", "real-first", "mixed"]
+    plan = plan_of(tiny_study(arms={"counts": [2], "orders": orders, "augment": ["off", "both"]}))
+
+    for arm in plan.arms:
+        selection = plan.selection(plan.source(4, 0), 2, 1) if arm.order else None
+        phases = chain_of(plan.student(arm, 0, selection))
+        settings: list[Any] = [work.settings for work in phases]
+        assert [s.steps for s in settings] == [2, 2]
+        same = {(s.batch, s.crop, s.lr, s.schedule, s.network, s.seed) for s in settings}
+        assert len(same) == 2  # the two phases' own settings, and nothing of the arm
+
+
+def test_a_phase_is_augmented_as_the_arm_says(tiny_study: Build) -> None:
+    plan = plan_of(tiny_study())
+    off, on = AugmentSettings.off(), plan.config.first.augment
+    selection = plan.selection(plan.source(4, 0), 2, 1)
+
+    def augments(order: Any, augment: Any) -> list[tuple[Any, Any]]:
+        phases = chain_of(plan.student(ArmSpec(4, 2, order, augment), 0, selection))
+        return [(w.settings.augment, w.settings.synthetic_augment) for w in phases]  # type: ignore[attr-defined]
+
+    assert augments("synthetic-first", "real") == [(off, None), (on, None)]
+    assert augments("synthetic-first", "synthetic") == [(on, None), (off, None)]
+    assert augments("real-first", "real") == [(on, None), (off, None)]
+    assert augments("mixed", "real") == [(on, off)] * 2
+    assert augments("mixed", "synthetic") == [(off, on)] * 2
+    assert augments("mixed", "off") == [(off, off)] * 2
+
+
+def test_arms_share_every_stage_that_does_not_differ(tiny_study: Build) -> None:
+    orders = ["synthetic-first", "real-first"]
+    plan = plan_of(tiny_study(arms={"counts": [2, 4], "orders": orders}))
+
+    works = closure(every_work(plan)).values()
+    kinds = [work.kind for work in works]
+
+    assert kinds.count("generator.train") == 1
+    assert kinds.count("data.prepare") == 2
+    assert kinds.count("generator.sample") == kinds.count("segmenter.pseudo-label") == 2
+    # A teacher; for each of 2 seeds: the real first phase of all real-first arms and the real-only
+    # arm, its second phase, those of 2 real-first arms, and both of 2 synthetic-first arms.
+    assert kinds.count("segmenter.train") == 1 + 2 * (1 + 1 + 2 + 2 * 2)
+
+
+def digests(plan: Plan) -> set[str]:
+    return set(closure(every_work(plan)))
+
+
+def test_another_count_or_seed_changes_no_address_that_was_there(tiny_study: Build) -> None:
+    before = digests(plan_of(tiny_study()))
+
+    more = digests(plan_of(tiny_study(arms={"counts": [0, 2, 4, 7]})))
+    longer = digests(plan_of(tiny_study(arms={"seeds": [0, 1, 2]})))
+
+    assert before < more
+    assert before < longer
+    added = closure(every_work(plan_of(tiny_study(arms={"counts": [2, 4, 7]}))))
+    new = [work for digest, work in added.items() if digest not in before]
+    trained = [work for work in new if work.kind == "segmenter.train"]
+    assert len(trained) == 2 * 2  # two phases, two seeds, of the one new arm
+
+
+def test_where_and_how_many_at_once_is_not_part_of_any_address(tiny_study: Build) -> None:
+    elsewhere = tiny_study(execution={"workers": 7, "runner": "dask", "gpus": [0, 1]})
+
+    assert digests(plan_of(elsewhere)) == digests(plan_of(tiny_study()))
+
+
+@pytest.mark.parametrize(
+    ("reseed", "generators", "pools"), [("students", 1, 2), ("samples", 1, 4), ("all", 2, 4)]
+)
+def test_reseed_says_what_a_seed_changes(
+    tiny_study: Build, reseed: str, generators: int, pools: int
+) -> None:
+    plan = plan_of(tiny_study(synthetic={"pool": 2, "reseed": reseed}, arms={"counts": [4]}))
+
+    kinds = [work.kind for work in closure(every_work(plan)).values()]
+
+    assert kinds.count("generator.train") == generators
+    assert kinds.count("generator.sample") == pools
+
+
+def test_pools_of_different_seeds_never_share_a_sample(tiny_study: Build) -> None:
+    plan = plan_of(tiny_study(synthetic={"pool": 3, "reseed": "samples"}))
+    seeds: list[int] = []
+    for draw in (0, 1):
+        for pool in range(3):
+            settings: Any = plan.label(plan.source(4, draw), pool).inputs["samples"].settings
+            seeds += range(settings.seed, settings.seed + settings.count)
+
+    assert len(set(seeds)) == len(seeds) == 18
+
+
+def test_test_images_are_an_input_of_evaluations_alone(tiny_study: Build) -> None:
+    plan = plan_of(tiny_study())
+    test = plan.test().digest
+
+    users = {
+        work.kind
+        for work in closure(every_work(plan)).values()
+        if any(needed.digest == test for needed in work.inputs.values())
+    }
+
+    assert users == {"segmenter.evaluate"}
+
+
+def test_the_generator_sees_the_few_or_all(tiny_study: Build) -> None:
+    few = plan_of(tiny_study(arms={"real_images": [2]}))
+    every = plan_of(tiny_study(arms={"real_images": [2]}, synthetic={"generator_sees": "all"}))
+
+    for plan, expected in ((few, "data.subset"), (every, "data.prepare")):
+        source = plan.source(2, 0)
+        assert plan.generator(source).inputs["images"].kind == expected
+        assert plan.teacher(source).inputs["images"].kind == "data.subset"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"arms": {"seeds": [1, 1]}}, "found a value twice"),
+        ({"first": {"source": "pool"}, "arms": {"orders": ["mixed"]}}, "need `source: crops`"),
+        ({"first": {"network": "unet-v2"}}, "must be the same network"),
+        (
+            {"pseudo_label": {"disagreement": "teachers", "worst_disagreement": 0.1}},
+            "needs synthetic.teachers",
+        ),
+        ({"external": [{"name": "phantom"}]}, "not `data` itself"),
+        ({"synthetic": {"pool": 100000, "most_pools": 40}}, "at most 1,000,000"),
+        ({"arms": {"countz": [1]}}, "Extra inputs"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    tiny_study: Build, change: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        tiny_study(**change)

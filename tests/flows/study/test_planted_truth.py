@@ -1,0 +1,91 @@
+"""Studies whose answer is known: real trainings, but synthetic images with a planted truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import planted as truth
+import pytest
+
+from configs.study import StudyConfig
+from flows.study.schema import RESULTS, Effect, Results
+
+FIT = {"steps": 140, "batch": 8, "crop": 32, "validate_every": 140, "keep": "last"}
+FIT |= {"lr": 0.008, "ema": 0.9, "warmup": 5}
+"""Enough to learn the vessels of phantoms, in a few seconds."""
+
+
+@pytest.fixture
+def question(tiny_study: Callable[..., StudyConfig]) -> StudyConfig:
+    """One real image, never augmented, so that it is soon known by heart; 48 synthetic ones."""
+    phantom = {"train": 1, "validation": 2, "test": 10, "size": truth.SIZE, "seed": 3}
+    return tiny_study(
+        data={"name": "phantom", "phantom": phantom},
+        arms={
+            "counts": [48],
+            "orders": ["mixed"],
+            "augment": ["off"],
+            "seeds": [0, 1, 2, 3],
+        },
+        synthetic={"pool": 48},
+        first=FIT,
+        second=FIT | {"steps": 10, "lr": 0.002},
+    )
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all, so that the real-only arms are trained once."""
+    return tmp_path_factory.mktemp("planted")
+
+
+def answer(config: StudyConfig, workspace: Path) -> Effect:
+    from flows.compare import compare_ratios
+
+    made = compare_ratios(config, workspace=str(workspace))
+    assert made["failed"] == []
+    results = Results.model_validate_json((Path(made["run"]) / RESULTS).read_text())
+    assert results.headline == made["headline"]
+    (arm,) = [arm for arm in results.arms if arm.baseline]
+    (effect,) = arm.effects
+    return effect
+
+
+def test_perfect_synthetic_images_are_a_significant_gain(
+    here: Any, planted: Callable[[str], None], question: StudyConfig, workspace: Path
+) -> None:
+    planted("exact")
+
+    effect = answer(question, workspace)
+
+    assert effect.verdict == "gain", effect.model_dump()
+    assert effect.mean is not None and effect.mean > 0.03
+
+
+def test_shuffled_synthetic_labels_are_a_significant_harm(
+    here: Any, planted: Callable[[str], None], question: StudyConfig, workspace: Path
+) -> None:
+    planted("shuffled")
+
+    effect = answer(question, workspace)
+
+    assert effect.verdict == "harm", effect.model_dump()
+
+
+def test_two_identical_arms_show_no_difference() -> None:
+    """Trained alike on the same images, an arm and its baseline are the same numbers."""
+    from configs.study import StatisticsSettings
+    from flows.study.schema import Place
+    from flows.study.statistics import study_effects
+
+    runs = {seed: [0.7 + 0.01 * i + 0.003 * seed for i in range(12)] for seed in range(3)}
+    place = Place(set="phantom", observer="1st")
+
+    found = study_effects(
+        {"a": runs, "b": runs}, {"a": None, "b": "a"}, StatisticsSettings(bootstrap=300), place
+    )
+
+    assert found["b"].verdict == "none shown"
+    assert (found["b"].mean, found["b"].low, found["b"].high) == (0.0, 0.0, 0.0)
