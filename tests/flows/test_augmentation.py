@@ -95,6 +95,30 @@ def test_students_teach_until_validation_no_longer_rises(tmp_path: Path) -> None
     assert third["student"][1] not in {a.digest for a in pretence.inputs("ensemble").values()}
 
 
+def test_a_pool_of_which_nothing_is_kept_ends_the_run(tmp_path: Path) -> None:
+    config = validate(PipelineConfig, {"name": "none"}, "test")
+    pretence = Pretence([0.5])
+    pretence.labelled = {"kept": 0, "rejected": 8, "reasons": {"overlap": 3, "confidence": 5}}
+    message = r"all 8 synthetic images were rejected \(mostly: confidence\).*min_confidence"
+    with pytest.raises(DataError, match=message):
+        augment(Steps(config, pretence, lambda: "hash"), RunRecord(tmp_path, config))
+    assert "student, synthetic images" not in pretence.asked
+    assert "pseudo-labels" in pretence.asked
+
+
+def test_filters_are_shown_what_they_ask_for_and_nothing_else(tmp_path: Path) -> None:
+    pretence, noted, _ = run(tmp_path, [0.5])
+    assert set(pretence.inputs("pseudo-labels")) == {"samples", "teacher"}
+    pretence, noted, _ = run(tmp_path / "filters", [0.5], pseudo_label={"max_overlap": 0.8})
+    inputs = pretence.inputs("pseudo-labels")
+    assert set(inputs) == {"samples", "teacher", "images"}
+    assert inputs["images"].digest == noted["development"][1]
+    pretence, noted, _ = run(tmp_path / "scores", [0.5], pseudo_label={"reject_copies": True})
+    inputs = pretence.inputs("pseudo-labels")
+    assert set(inputs) == {"samples", "teacher", "scores"}
+    assert inputs["scores"].digest == noted["rounds"][0]["score"][1]
+
+
 def test_generator_is_kept_when_it_is_not_to_be_tuned(tmp_path: Path) -> None:
     iterate = {"rounds": 2, "generator_kimg": 0}
     pretence, noted, _ = run(tmp_path, [0.5, 0.6], iterate=iterate)

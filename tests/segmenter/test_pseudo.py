@@ -28,8 +28,7 @@ Labelled = tuple[Path, list[dict[str, str]], dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Teachers a and b, a real set, samples of its size with the first two being copies of its
-    training maps' images, and the scores of these samples."""
+    """Teachers a and b, a real set, samples of its size, and the scores of these samples."""
     folder = tmp_path_factory.mktemp("room")
     phantom_set(folder / "real", {"train": 3, "validation": 2})
     phantom_set(folder / "samples", {"train": 8})
@@ -180,27 +179,37 @@ def test_scores_reject_copies_and_what_the_critic_likes_least(
     assert found == {"02": "copies", "00": "critic", "01": "critic"}
     assert metrics["reasons"] == {"copies": 1, "critic": 2}
     assert rows[2]["nearest"] == "real-1" and rows[2]["suspicious"] == "1"
-    assert [float(row["critic"]) for row in rows] == [i - 3 + 0.5 for i in range(3)] + [
-        float(f"{i - 3}.5") for i in range(3, 8)
-    ]
+    assert [float(row["critic"]) for row in rows] == [float(f"{i - 3}.5") for i in range(8)]
 
 
-def test_real_masks_find_copies_and_give_ranges(room: Path, run: Callable[..., Labelled]) -> None:
-    settings = {"max_overlap": 0.5, "real_range": 1.0}
-    _, rows, metrics = run(settings, images="real")
+def test_real_masks_give_ranges_and_find_what_overlaps(run: Callable[..., Labelled]) -> None:
+    _, rows, metrics = run({"max_overlap": 1.0}, images="real")
     held = metrics["overlap_held_out"]["64×64"]
     assert held["pieces"] == 2 and 0 < held["median"] <= held["q95"] < 1
-    ranges = metrics["real_range"]["64×64"]
-    assert set(ranges) == {"density", "calibre", "components"}
+    overlaps = sorted(float(row["overlap"]) for row in rows)
+    assert metrics["kept"] == 8 and "real_range" not in metrics
+    assert {row["overlap_image"] for row in rows} <= {"00", "01", "02"}
+    assert {row["density"] for row in rows} == {""}
+
+    limit = (overlaps[4] + overlaps[5]) / 2
+    assert overlaps[4] < limit < overlaps[5]
+    _, rows, metrics = run({"max_overlap": limit, "real_range": 1.0}, images="real")
+    ranges, counted = metrics["real_range"]["64×64"], 0
     for row in rows:
-        outside = [n for n, (low, high) in ranges.items() if not low <= float(row[n]) <= high]
-        assert row["reason"].startswith("real-range") == bool(outside)
-        if outside:
-            assert row["reason"].split(" ")[1] == outside[0]
+        figures = ("density", "calibre", "components")  # in this order
+        wrong = [n for n in figures if not ranges[n][0] <= float(row[n]) <= ranges[n][1]]
+        if wrong:
+            expected = f"real-range {wrong[0]}"
         else:
-            assert row["reason"].startswith("overlap") == (float(row["overlap"]) > 0.5)
-        assert row["overlap_image"] in {"00", "01", "02"}
-    assert metrics["kept"] + sum(metrics["reasons"].values()) == metrics["drawn"] == 8
+            expected = "overlap" if float(row["overlap"]) > limit else ""
+        assert row["reason"].startswith(expected) and bool(row["reason"]) == bool(expected)
+        counted += bool(expected)
+    assert metrics["rejected"] == counted == sum(metrics["reasons"].values())
+    _, rows, metrics = run({"max_overlap": limit}, images="real")
+    assert metrics["reasons"] == {"overlap": 3}
+    assert {row["id"] for row in rows if float(row["overlap"]) > limit} == {
+        row["id"] for row in rows if row["reason"].startswith("overlap ")
+    }
 
 
 @pytest.mark.parametrize(
