@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flows.deployments import FILE, render
+import pytest
+
+from flows.deployments import DEPLOYMENTS, FILE, render
 
 
 def test_prefect_yaml_is_what_the_configs_say() -> None:
@@ -18,3 +20,20 @@ def test_the_form_has_every_setting_with_its_description() -> None:
     steps = schema["definitions"]["FitSettings"]["properties"]["steps"]
     assert steps["description"] == "optimiser steps"
     assert "sample.count=200" in schema["properties"]["overrides"]["description"]
+
+
+def test_no_two_deployments_of_a_flow_share_a_name() -> None:
+    names = [(deployed.flow, deployed.name) for deployed in DEPLOYMENTS]
+
+    assert len(set(names)) == len(names)
+    assert ("compare-ratios", "drive") in names
+
+
+@pytest.mark.parametrize("group", ["ArmSettings", "StatisticsSettings", "ExecutionSettings"])
+def test_the_form_of_a_study_describes_its_settings(group: str) -> None:
+    from flows.compare import compare_ratios
+
+    schema = compare_ratios.parameters.model_dump()
+    assert set(schema["properties"]) == {"config", "overrides", "workspace"}
+    for field in schema["definitions"][group]["properties"].values():
+        assert field["description"]

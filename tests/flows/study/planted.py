@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from configs.errors import TrainingError
 from configs.settings import (
     DataSettings,
     GeneratorSettings,
@@ -71,3 +72,8 @@ def _label(samples: Path, out: Path, shift: int) -> None:
 def no_scores(settings: ScoreSettings, inputs: Inputs, out: Path, _: Progress) -> None:
     """Perfect phantoms need none."""
     write_json(out / METRICS, {"kid_mean": 0.0})
+
+
+def broken(settings: GeneratorSettings, inputs: Inputs, out: Path, _: Progress) -> None:
+    """A training that does not go well."""
+    raise TrainingError("generator.train: the loss is nan at step 7")

@@ -1,0 +1,179 @@
+"""The flow of a study, stages in this process: what is trained again, what fails and is told."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from configs.study import StudyConfig
+from data.imageset import write_png
+from data.phantom import make_phantom
+from data.store import Stage
+from flows.compare import compare_ratios
+from flows.stages import STAGES
+from flows.study.schema import PER_IMAGE, RESULTS, Results
+
+Build = Callable[..., StudyConfig]
+Made = list[tuple[str, str]]
+
+
+def run(config: StudyConfig, workspace: Path) -> tuple[Results, dict[str, Any]]:
+    made = compare_ratios(config, workspace=str(workspace))
+    text = (Path(made["run"]) / RESULTS).read_text()
+    return Results.model_validate_json(text), made
+
+
+@pytest.fixture
+def quick(planted: Callable[[str], None], tiny_study: Build) -> Build:
+    """Tiny studies with planted images; students of two steps."""
+    planted("exact")
+    return lambda **changes: tiny_study(**({"data": PHANTOM} | changes))
+
+
+PHANTOM = {"phantom": {"train": 4, "validation": 2, "test": 4, "size": 64, "seed": 0}}
+
+
+def test_a_study_trains_what_differs_once_and_a_new_count_its_own_arms_alone(
+    here: Made, quick: Build, tmp_path: Path
+) -> None:
+    results, made = run(quick(), tmp_path)
+
+    assert [arm.id for arm in results.arms] == [
+        "4-real-only-both",
+        "4-real-2-synthetic-first-both",
+        "4-real-4-synthetic-first-both",
+    ]
+    assert made["failed"] == [] and results.headline == made["headline"]
+    first = Counter(kind for kind, _ in here)
+    assert first["segmenter.train"] == 1 + 2 * (2 + 2 * 2)  # teacher, real only, two arms
+    assert len(here) == len(set(here))
+    here.clear()
+
+    run(quick(), tmp_path)
+    assert here == []
+
+    arms = {"counts": [0, 2, 3, 4], "orders": ["synthetic-first"], "seeds": [0, 1]}
+    results, _ = run(quick(arms=arms), tmp_path)
+
+    again = Counter(kind for kind, _ in here)
+    assert again["segmenter.train"] == 2 * 2
+    assert again["data.subset"] == 1
+    assert again["segmenter.evaluate"] == 2
+    assert set(again) == {"segmenter.train", "data.subset", "segmenter.evaluate", "generator.score"}
+    assert [arm.count for arm in results.arms] == [0, 2, 3, 4]
+
+
+def test_results_are_those_of_the_scored_images(here: Made, quick: Build, tmp_path: Path) -> None:
+    results, made = run(quick(), tmp_path)
+
+    with (Path(made["run"]) / PER_IMAGE).open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 3 * 2 * 4  # arms, seeds, test images; one observer
+    for arm in results.arms:
+        (effect,) = arm.effects
+        own = [float(row["value"]) for row in rows if row["arm"] == arm.id]
+        assert effect.level[0] == pytest.approx(sum(own) / len(own), abs=1e-6)
+        if arm.baseline:
+            paired = [float(r["difference"]) for r in rows if r["arm"] == arm.id]
+            assert effect.mean == pytest.approx(sum(paired) / len(paired), abs=1e-6)
+            assert effect.p_holm is not None
+    record = json.loads((Path(made["run"]) / "run.json").read_text())
+    assert record["status"] == "completed" and record["flow"] == "compare-ratios"
+    assert [line["status"] for line in record["arms"]] == ["completed"] * 6
+
+
+def test_too_few_kept_images_fail_their_arms_alone(
+    here: Made, quick: Build, tmp_path: Path
+) -> None:
+    config = quick(synthetic={"pool": 3, "most_pools": 1})  # 3 images, and arms of 2 and of 4
+
+    state = compare_ratios(config, workspace=str(tmp_path), return_state=True)
+
+    assert state.is_completed() and state.name == "PartlyFailed"
+    made = state.result()
+    assert made["failed"] == [f"4-real-4-synthetic-first-both, seed {seed}" for seed in (0, 1)]
+    results = Results.model_validate_json((Path(made["run"]) / RESULTS).read_text())
+    status = {arm.count: {run.status for run in arm.runs} for arm in results.arms}
+    assert status == {0: {"completed"}, 2: {"completed"}, 4: {"failed"}}
+    (why,) = {run.message for run in results.arms[2].runs}
+    assert "only 3 of 3 synthetic images were kept, 4 are needed" in why
+    assert results.arms[1].effects[0].mean is not None
+
+
+def test_a_generator_that_fails_leaves_the_real_only_arms(
+    here: Made, quick: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = quick()
+    broken = Stage("generator.train", 103, "planted:broken", STAGES["generator.train"].settings)
+    monkeypatch.setitem(STAGES, "generator.train", broken)
+
+    state = compare_ratios(config, workspace=str(tmp_path), return_state=True)
+
+    made = state.result()
+    results = Results.model_validate_json((Path(made["run"]) / RESULTS).read_text())
+    assert {r.status for r in results.arms[0].runs} == {"completed"}
+    for arm in results.arms[1:]:
+        assert {r.status for r in arm.runs} == {"failed"}
+        assert all("the loss is nan" in r.message for r in arm.runs)
+    assert len(made["failed"]) == 4
+    here.clear()
+
+    # Mended, the same command makes what is missing, and nothing else again.
+    mended = Stage("generator.train", 101, "planted:no_generator", broken.settings)
+    monkeypatch.setitem(STAGES, "generator.train", mended)
+    results, made = run(config, tmp_path)
+
+    assert made["failed"] == []
+    kinds = Counter(kind for kind, _ in here)
+    assert "data.prepare" not in kinds
+    assert kinds["segmenter.train"] == 2 * 2 * 2  # the arms', not the teacher or the real-only ones
+
+
+def test_a_learning_curve_compares_within_the_same_number_of_real_images(
+    here: Made, quick: Build, tmp_path: Path
+) -> None:
+    arms = {"counts": [2], "orders": ["mixed"], "seeds": [0, 1], "real_images": [2, 4]}
+
+    results, _ = run(quick(arms=arms), tmp_path)
+
+    pairs = {arm.id: arm.baseline for arm in results.arms if arm.baseline}
+    assert pairs == {
+        "2-real-2-mixed-both": "2-real-only-both",
+        "4-real-2-mixed-both": "4-real-only-both",
+    }
+    assert [f.source for f in results.filters] == [
+        "2 real images, seed 0",
+        "4 real images, seed 0",
+    ]
+
+
+def test_external_sets_and_ensembles_are_scored_and_named(
+    here: Made, quick: Build, tmp_path: Path
+) -> None:
+    images = tmp_path / "mine"
+    for number in range(8):
+        phantom = make_phantom(number, 64)
+        write_png(images / "images" / f"{number}.png", phantom.image)
+        write_png(images / "masks" / f"{number}.png", phantom.mask.astype(np.uint8) * 255)
+    config = quick(
+        arms={"counts": [2], "orders": ["mixed"], "seeds": [0, 1]},
+        external=[{"name": "paired", "root": str(images)}],
+        ensembles=["mean", "or"],
+    )
+
+    results, _ = run(config, tmp_path)
+
+    assert {place.set for place in results.places} == {"phantom", "paired"}
+    assert results.primary.set == "phantom"
+    for arm in results.arms:
+        assert {effect.place.set for effect in arm.effects} == {"phantom", "paired"}
+    found = {(score.arm, score.method, score.place.set) for score in results.ensembles}
+    assert len(found) == 2 * 2 * 2 and all(score.members == 2 for score in results.ensembles)
+    assert {score.arm for score in results.references} == {"teacher, 4 real images, seed 0"}
