@@ -1,0 +1,89 @@
+"""Collect what may be published of a study: collect_study.py RUN_FOLDER TARGET_FOLDER.
+
+Figures, tables and numbers; never a picture of a training image beside a sample, for those belong
+to the owners of the dataset (they are in the run's own report).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from flows.report.figures import GRID, INK, MUTED, PAGE, SERIES, Figure
+from flows.report.study import arms as on
+from flows.report.study.figures import (
+    dose_figures,
+    filter_figure,
+    learning_figure,
+    realism_figure,
+)
+from flows.report.study.forest import forest
+from flows.report.study.tables import arm_table
+from flows.study.schema import PER_IMAGE, RESULTS, Results
+
+COLOURS = {"ink": INK, "muted": MUTED, "line": GRID, "page": PAGE}
+COLOURS |= {f"c{slot}": colour for slot, colour in enumerate(SERIES)}
+FONT = '<svg font-family="DejaVu Sans, Arial, sans-serif" '
+
+
+def collect(run: Path, target: Path) -> None:
+    """Write results.json, per_image.csv, steps.json, tables.md and the figures as SVG."""
+    results = Results.model_validate_json((run / RESULTS).read_text())
+    target.mkdir(parents=True, exist_ok=True)
+    public = results.model_dump(mode="json") | {"copies": len(results.copies)}
+    (target / RESULTS).write_text(json.dumps(public, indent=1, sort_keys=True) + "\n")
+    shutil.copyfile(run / PER_IMAGE, target / PER_IMAGE)
+    record = json.loads((run / "run.json").read_text())
+    steps = sorted(record["steps"], key=lambda step: step["step"])
+    (target / "steps.json").write_text(json.dumps(steps, indent=1) + "\n")
+    (target / "tables.md").write_text(tables(results))
+    for name, figure in figures(results).items():
+        if figure is not None:
+            (target / f"{name}.svg").write_text(standalone(figure))
+
+
+def figures(results: Results) -> dict[str, Figure | None]:
+    """File name → figure of the page; differences on the primary place, and what realism says."""
+    found: dict[str, Figure | None] = {"filters": filter_figure(results)}
+    for place in on.places(results):
+        name = f"{place.set}-{place.observer}"
+        found[f"learning-{name}"] = learning_figure(results, place)
+        for real in on.sizes(results):
+            found[f"forest-{name}-{real}"] = forest(results, place, real)
+            if place == results.primary:
+                for kind, figure in zip(
+                    ("level", "difference"), dose_figures(results, place, real), strict=False
+                ):
+                    found[f"{kind}-{name}-{real}"] = figure
+    found["kid"] = realism_figure(results, "kid", "KID", "KID, the lower the more alike")
+    return found
+
+
+def tables(results: Results) -> str:
+    """Every place's table of arms as Markdown."""
+    parts = []
+    for place in on.places(results):
+        table: Any = arm_table(results, place)
+        lines = [table.head, ["---"] * len(table.head), *table.rows]
+        body = "\n".join("| " + " | ".join(map(str, row)) + " |" for row in lines)
+        parts.append(f"### {on.place_name(place)}\n\n{body}\n")
+    return "\n".join(parts)
+
+
+def standalone(figure: Figure) -> str:
+    """The plot without a page around it: its colours and font are its own."""
+    svg = str(figure.svg)
+    for name, colour in COLOURS.items():
+        svg = svg.replace(f"var(--{name})", colour)
+    if "xmlns=" not in svg.split(">", 1)[0]:
+        svg = svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    return svg.replace("<svg ", FONT, 1) + "\n"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: python docs/results/collect_study.py RUN_FOLDER TARGET_FOLDER")
+    collect(Path(sys.argv[1]), Path(sys.argv[2]))
