@@ -70,29 +70,10 @@ def compare(
 
 def _show(results: Results, made: dict[str, Any]) -> None:
     where = f"{results.primary.set}, {results.primary.observer} observer"
+    from flows.study.rows import arm_rows
+
     print_table(arm_rows(results), f"{results.metric} per image on {where}: arm - real only")
     for failed in made["failed"]:
         typer.echo(f"failed: {failed}", err=True)
     typer.echo(results.headline)
     typer.echo(f"report: {made['report']}")
-
-
-def arm_rows(results: Results) -> list[dict[str, Any]]:
-    """One row for each arm: its level and its difference to real images alone."""
-    rows = []
-    for arm in results.arms:
-        effect = next((e for e in arm.effects if e.place == results.primary), None)
-        row: dict[str, Any] = {"real": arm.real_images, "arm": arm.label}
-        row["seeds"] = sum(run.status == "completed" for run in arm.runs)
-        row[results.metric] = None if effect is None else f"{effect.level[0]:.4f}"
-        tested = effect is not None and effect.mean is not None and arm.baseline is not None
-        row["difference"] = f"{effect.mean:+.4f}" if tested and effect else None
-        row["95 %" if results.alpha == 0.05 else "interval"] = (
-            f"{effect.low:+.4f} to {effect.high:+.4f}"
-            if tested and effect and effect.low is not None
-            else None
-        )
-        row["p, Holm"] = f"{effect.p_holm:.3g}" if effect and effect.p_holm is not None else None
-        row["verdict"] = effect.verdict if effect and arm.baseline is not None else None
-        rows.append(row)
-    return rows

@@ -16,6 +16,7 @@ from data.progress import Interrupted
 from flows import embedded
 from flows.child import StageCrashed
 from flows.display import current
+from flows.notes import publish_table
 from flows.pipeline import BAD_INPUT, CRASHED, write_report
 from flows.runs import RunRecord, workspace_folder
 from flows.stages import Outcome
@@ -23,6 +24,7 @@ from flows.study.checks import check_study
 from flows.study.fanout import Fanout
 from flows.study.plan import plan_of
 from flows.study.results import write_results
+from flows.study.rows import arm_rows
 from flows.study.runners import task_runner, workers_of
 from flows.study.study import Study
 from flows.study.work import Work
@@ -69,6 +71,7 @@ def run_study(config: StudyConfig, workspace: Path) -> dict[str, Any]:
             study = Study(plan, fanout, record)
             study.run()
         results = write_results(study, record.folder)
+        publish_table(f"{config.name}-arms", arm_rows(results), results.headline)
         tally.sum_up()
         record.finish("completed")
         page = write_report(str(record.folder), str(workspace))

@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 from prefect.artifacts import (
@@ -77,6 +78,12 @@ def publish(step: str, artifact: Artifact) -> None:
             create_table_artifact(rows, key=slug(step), description=f"{step}: {artifact.path}")
         if artifact.kind == "generator.sample":
             _publish_grid(step, artifact)
+
+
+def publish_table(key: str, rows: list[dict[str, Any]], description: str) -> None:
+    """Rows of one kind, such as the arms of a study."""
+    with _optional():
+        create_table_artifact(rows, key=slug(key), description=description)
 
 
 def publish_report(path: str) -> None:

@@ -72,7 +72,8 @@ class Study:
     def _make_pools(self, beside: list[Work]) -> None:
         """Label pools until every source has kept as many images as its arms need."""
         plan, sources = self.plan, self.plan.sources()
-        pools = {source: plan.pools_for(most) for source, most in sources.items()}
+        limit = plan.config.synthetic.most_pools
+        pools = {source: min(plan.pools_for(most), limit) for source, most in sources.items()}
         while True:
             for source, number in pools.items():
                 self.used[source] = [plan.label(source, i) for i in range(number)]
