@@ -8,7 +8,7 @@ from flows.study.schema import Arm, Effect, Results
 
 
 def arm_rows(results: Results) -> list[dict[str, Any]]:
-    """One row for each arm, on the primary place: its level, its difference to the real-only arm."""
+    """One row for each arm, on the primary place: its level, and its difference to real images."""
     return [_row(results, arm) for arm in results.arms]
 
 
