@@ -139,3 +139,20 @@ class PipelineConfig(Settings):
         if self.pretrain.network != self.finetune.network:
             raise ValueError("pretrain.network and finetune.network must be the same network")
         return self
+
+    @model_validator(mode="after")
+    def _labels_have_what_they_need(self) -> Self:
+        if self.pseudo_label.disagreement == "teachers":
+            raise ValueError(
+                "pseudo_label.disagreement: teachers needs several, and a run has one teacher; "
+                "use flips (a study, `vesselforge compare`, may have several)"
+            )
+        if self.pseudo_label.worst_critic > 0 and not self.score.critic:
+            raise ValueError("pseudo_label.worst_critic needs score.critic: true")
+        return self
+
+    @model_validator(mode="after")
+    def _each_ensemble_once(self) -> Self:
+        if len(set(self.ensembles)) < len(self.ensembles):
+            raise ValueError(f"ensembles: found a method twice in {self.ensembles}")
+        return self

@@ -117,8 +117,26 @@ class ExecutionSettings(Settings):
         description="name of Prefect's concurrency limit, shared by all studies on its server",
     )
     address: str | None = Field(
-        None, description="dask or ray: of a running cluster; default: one on this machine"
+        None,
+        description="dask or ray: of a running cluster (give `workers`, too); default: one here",
     )
+
+    @model_validator(mode="after")
+    def _a_cluster_elsewhere_has_a_size(self) -> Self:
+        if self.address is not None and self.runner == "processes":
+            raise ValueError("address is that of a cluster: set runner: dask or ray")
+        if self.address is not None and self.workers is None:
+            raise ValueError("workers: give the number of stages at once for a cluster elsewhere")
+        return self
+
+    @model_validator(mode="after")
+    def _one_stage_a_card(self) -> Self:
+        if self.gpus and self.workers is not None and self.workers > len(self.gpus):
+            raise ValueError(
+                f"workers must not exceed the {len(self.gpus)} gpus, found {self.workers}: each "
+                "stage gets a card of its own"
+            )
+        return self
 
 
 class StudyConfig(Settings):
@@ -174,6 +192,29 @@ class StudyConfig(Settings):
     def _several_teachers_where_they_are_asked(self) -> Self:
         if self.pseudo_label.disagreement == "teachers" and self.synthetic.teachers < 2:
             raise ValueError("pseudo_label.disagreement: teachers needs synthetic.teachers ≥ 2")
+        return self
+
+    @model_validator(mode="after")
+    def _no_teacher_for_nothing(self) -> Self:
+        if self.synthetic.teachers > 1 and self.pseudo_label.disagreement != "teachers":
+            raise ValueError(
+                f"synthetic.teachers: {self.synthetic.teachers} teachers need "
+                "pseudo_label.disagreement: teachers, or nothing asks them"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _equal_steps(self) -> Self:
+        if self.first.early_stop or self.second.early_stop:
+            raise ValueError(
+                "first and second must have early_stop: 0, for equal steps in all arms"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _each_ensemble_once(self) -> Self:
+        if len(set(self.ensembles)) < len(self.ensembles):
+            raise ValueError(f"ensembles: found a method twice in {self.ensembles}")
         return self
 
     @model_validator(mode="after")

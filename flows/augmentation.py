@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from configs.errors import ConfigError, DataError
+from configs.errors import DataError
 from configs.segmenter import EnsembleMethod
 from data.store import Artifact
 from flows.runs import RunRecord
@@ -101,8 +101,5 @@ def named(students: list[Artifact]) -> dict[str, Artifact]:
 
 
 def ensemble_names(methods: list[EnsembleMethod]) -> dict[str, EnsembleMethod]:
-    """Name → method: `ensemble`, the run's model, then `ensemble-<method>`. Raises ConfigError
-    for a method that is there twice."""
-    if len(set(methods)) < len(methods):
-        raise ConfigError(f"ensembles: found {', '.join(methods)}, expected each method once")
+    """Name → method: `ensemble`, the run's model, then `ensemble-<method>`."""
     return {f"ensemble-{method}" if i else "ensemble": method for i, method in enumerate(methods)}

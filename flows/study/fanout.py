@@ -86,7 +86,7 @@ class Fanout:
         self, waiting: list[Work], running: dict[PrefectFuture[Any], tuple[Work, int | None]]
     ) -> None:
         """Hand out what is ready, no more than there are workers."""
-        room = self._room() - len(running)
+        room = workers_of(self.settings) - len(running)
         for work in list(waiting):
             broken = [w for w in work.inputs.values() if w.digest in self.failed]
             if broken:
@@ -97,11 +97,6 @@ class Fanout:
                 card = self._free_card([card for _, card in running.values()])
                 running[self._submit(work, card)] = (work, card)
                 room -= 1
-
-    def _room(self) -> int:
-        """A cluster elsewhere keeps a queue of its own."""
-        elsewhere = self.settings.address is not None and self.settings.workers is None
-        return 10_000 if elsewhere else workers_of(self.settings)
 
     def _free_card(self, taken: list[int | None]) -> int | None:
         return next((card for card in self.settings.gpus if card not in taken), None)

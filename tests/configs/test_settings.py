@@ -10,6 +10,7 @@ import yaml
 from configs.errors import ConfigError
 from configs.load import SHIPPED, load, override
 from configs.settings import FitSettings, GeneratorSettings, PipelineConfig
+from configs.study import StudyConfig
 
 
 @pytest.fixture
@@ -21,9 +22,25 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.rglob("*.yaml")), ids=lambda p: p.stem)
 def test_what_is_shipped_validates_under_its_own_name(path: Path) -> None:
-    config = load(PipelineConfig, path)
+    model = StudyConfig if path.stem.startswith("compare") else PipelineConfig
+    config = load(model, path)
     assert config.name == path.stem
-    assert load(PipelineConfig, path.stem) == config
+    assert load(model, path.stem) == config
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["pseudo_label.disagreement=teachers"], "a run has one teacher"),
+        (["pseudo_label.worst_critic=0.1"], "needs score.critic: true"),
+        (["ensembles=[or, mean, or]"], "found a method twice"),
+    ],
+)
+def test_settings_that_nothing_could_follow_are_refused(
+    file: Path, changes: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(PipelineConfig, file, changes)
 
 
 def test_there_are_the_three_promised() -> None:

@@ -133,7 +133,7 @@ def test_another_count_or_seed_changes_no_address_that_was_there(tiny_study: Bui
 
 
 def test_where_and_how_many_at_once_is_not_part_of_any_address(tiny_study: Build) -> None:
-    elsewhere = tiny_study(execution={"workers": 7, "runner": "dask", "gpus": [0, 1]})
+    elsewhere = tiny_study(execution={"workers": 2, "runner": "dask", "gpus": [0, 1]})
 
     assert digests(plan_of(elsewhere)) == digests(plan_of(tiny_study()))
 
@@ -196,6 +196,15 @@ def test_the_generator_sees_the_few_or_all(tiny_study: Build) -> None:
             {"pseudo_label": {"disagreement": "teachers", "worst_disagreement": 0.1}},
             "needs synthetic.teachers",
         ),
+        ({"synthetic": {"teachers": 2}}, "or nothing asks them"),
+        ({"first": {"early_stop": 3}}, "equal steps in all arms"),
+        ({"ensembles": ["or", "or"]}, "found a method twice"),
+        ({"execution": {"gpus": [0], "workers": 2}}, "a card of its own"),
+        (
+            {"execution": {"runner": "ray", "address": "ray://x", "workers": None}},
+            "give the number",
+        ),
+        ({"execution": {"address": "x"}}, "set runner: dask or ray"),
         ({"external": [{"name": "phantom"}]}, "not `data` itself"),
         ({"synthetic": {"pool": 100000, "most_pools": 40}}, "at most 1,000,000"),
         ({"arms": {"countz": [1]}}, "Extra inputs"),
