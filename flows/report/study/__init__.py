@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data.store import explained, write_atomic
 
-STUDY_PAGE_VERSION = 1
+STUDY_PAGE_VERSION = 2
 """Raise it whenever the page changes for the same files."""
 PAGE = "report.html"
 

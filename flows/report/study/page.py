@@ -105,7 +105,11 @@ def tiles(results: Results) -> list[tuple[str, str, str]]:
     runs = sum(len(arm.runs) for arm in results.arms)
     completed = sum(map(on.done, results.arms))
     found = [
-        ("Decided on", on.set_name(primary), on.observer_name(primary)),
+        (
+            "Decided on",
+            on.set_name(primary),
+            f"{on.observer_name(primary)}, {words.region(results)}",
+        ),
         ("Arms with synthetic images", counted(len(arms)), f"{completed:,} of {runs:,} trainings"),
         (
             "Seeds",

@@ -14,6 +14,7 @@ from flows.report.study.arms import (
     places,
 )
 from flows.report.tables import fixed, number, plural
+from flows.results import REGIONS
 from flows.study.schema import Place, Results
 
 _MOST_MESSAGES = 12
@@ -57,6 +58,11 @@ def intervals_explained(results: Results) -> str:
         f"real-only arm. With {len(results.seeds)} seeds coverage is approximate. Thresholds come "
         "from validation images."
     )
+
+
+def region(results: Results) -> str:
+    """Which pixels count."""
+    return REGIONS.get(results.region, results.region)
 
 
 def caveats(results: Results) -> list[str]:
