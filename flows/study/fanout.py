@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from flows.stages import Outcome, finished
 from flows.study.runners import ended, environment_of, workers_of
 from flows.study.work import Work, closure
 
+POLL_S = 0.2
 STOP_FILE = ".stop"
 """In the run's folder while the run is being stopped: workers elsewhere look for it."""
 
@@ -53,13 +55,15 @@ class Fanout:
         try:
             while waiting or running:
                 self._start(waiting, running)
-                for future in list(running):
-                    state = ended(future)
-                    if state is not None:
-                        work, _ = running.pop(future)
-                        self._settle(work, state)
+                states = {future: ended(future) for future in running}
+                over = {future: state for future, state in states.items() if state is not None}
+                for future, state in over.items():
+                    work, _ = running.pop(future)
+                    self._settle(work, state)
                 if current().stop_requested:
                     raise Interrupted("the study was stopped; the same command goes on from there")
+                if running and not over:
+                    time.sleep(POLL_S)
         except BaseException:
             self._stop(running)
             raise
@@ -141,6 +145,6 @@ class Fanout:
         mark.touch()
         try:
             while any(ended(future) is None for future in running):
-                pass
+                time.sleep(POLL_S)
         finally:
             mark.unlink(missing_ok=True)

@@ -15,7 +15,9 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from configs.errors import ConfigError
 from configs.study import ExecutionSettings
 
-POLL_S = 0.2
+FETCH_S = 60.0
+"""How long the state of a task that is over may take to get here."""
+DIED = "the worker of this stage died, or the cluster did; the same command goes on from there"
 
 
 def workers_of(settings: ExecutionSettings) -> int:
@@ -82,15 +84,18 @@ def _extra(module: str, extra: str) -> Any:
 
 
 def ended(future: PrefectFuture[Any]) -> State[Any] | None:
-    """The state of a task that is over; None while it is not, after POLL_S at most.
+    """The state of a task that is over; None, at once, while it is not.
 
     A worker that died gives an exception instead of a state: that is a crash.
     """
-    future.wait(timeout=POLL_S)
     if not _is_over(future):
         return None
+    future.wait(timeout=FETCH_S)
     state = future.state
-    return state if state.is_final() else Crashed(message="the worker of this stage died")
+    if state.is_final():
+        return state
+    # Dask starts a task again whose worker died before its result was fetched.
+    return Crashed(message=DIED) if _is_over(future) else None
 
 
 def _is_over(future: Any) -> bool:

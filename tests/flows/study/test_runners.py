@@ -1,0 +1,290 @@
+"""How many stages run at once, on which card, under which limit; and what ends a wait for them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.concurrency.sync import concurrency
+from prefect.states import Completed, Running
+
+from configs.errors import ConfigError, DataError
+from configs.settings import PrepareSettings, SubsetSettings
+from configs.study import ExecutionSettings, StudyConfig
+from data.progress import Interrupted
+from data.store import MANIFEST, Artifact, write_json
+from flows.compare import _limit
+from flows.display import Display, current, shown
+from flows.stages import Outcome
+from flows.study import runners
+from flows.study.fanout import STOP_FILE, Fanout
+from flows.study.runners import ended, environment_of, task_runner, workers_of
+from flows.study.work import Work
+
+IMAGES = PrepareSettings.model_validate({"data": {}, "part": "development"})
+
+
+def piece(number: int, *needed: Work) -> Work:
+    """Some work; each number is another."""
+    inputs = {f"images-{n}": work for n, work in enumerate(needed)}
+    return Work(f"piece {number}", "data.subset", SubsetSettings(count=number), inputs)
+
+
+class Watched:
+    """Pretended stages: who ran at the same time, and with what in its environment.
+
+    seconds: each takes. fail: steps that raise these.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.3
+        self.fail: dict[str, Exception] = {}
+        self.environments: list[dict[str, str]] = []
+        self.active: list[dict[str, str]] = []
+        self.most = 0
+        self.clashes = 0
+        self._lock = threading.Lock()
+
+    def produce(
+        self,
+        workspace: Path,
+        kind: str,
+        settings: SubsetSettings,
+        inputs: Any,
+        progress: Any,
+        outside: Any,
+        environment: dict[str, str],
+    ) -> Outcome:
+        card = environment.get("CUDA_VISIBLE_DEVICES")
+        with self._lock:
+            taken = [e.get("CUDA_VISIBLE_DEVICES") for e in self.active]
+            self.clashes += card is not None and card in taken
+            self.active.append(environment)
+            self.environments.append(environment)
+            self.most = max(self.most, len(self.active))
+        try:
+            self._work(progress)
+        finally:
+            with self._lock:
+                self.active.remove(environment)
+        if error := self.fail.get(f"piece {settings.count}"):
+            raise error
+        folder = workspace / "store" / kind / piece(settings.count).digest
+        folder.mkdir(parents=True)
+        content = {"kind": kind, "digest": folder.name, "metrics": {}}
+        write_json(folder / MANIFEST, content)
+        return Outcome(Artifact(folder, content), False, 0.1)
+
+    def _work(self, progress: Any) -> None:
+        until = time.monotonic() + self.seconds
+        while time.monotonic() < until:
+            if progress.stop_requested:
+                raise Interrupted("saved; the same command goes on")
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    made = Watched()
+    monkeypatch.setattr("flows.pipeline.produce", made.produce)
+    return made
+
+
+Run = Callable[..., Fanout]
+
+
+@pytest.fixture
+def run(tmp_path: Path, prefect_api: None) -> Run:
+    """Do work with these settings, inside a flow; the fan-out, to see what came of it."""
+
+    def go(works: list[Work], limit: str | None = None, **settings: Any) -> Fanout:
+        execution = ExecutionSettings.model_validate(settings)
+
+        @flow(name="fan-out", persist_result=False)
+        def body() -> None:
+            with task_runner(execution) as runner:
+                fanout = Fanout(tmp_path, tmp_path, execution, runner, lambda *_: None, limit)
+                found.append(fanout)
+                fanout.run(works)
+
+        found: list[Fanout] = []
+        body()
+        return found[0]
+
+    return go
+
+
+def test_as_many_stages_at_once_as_there_are_workers(run: Run, watched: Watched) -> None:
+    works = [piece(n) for n in range(1, 6)]
+
+    fanout = run(works, workers=2)
+
+    assert watched.most == 2
+    assert set(fanout.done) == {work.digest for work in works} and not fanout.failed
+
+
+def test_each_stage_has_a_card_of_its_own_and_all_cards_are_used(
+    run: Run, watched: Watched
+) -> None:
+    run([piece(n) for n in range(1, 7)], gpus=[3, 5])
+
+    assert watched.most == 2 and watched.clashes == 0
+    assert {e["CUDA_VISIBLE_DEVICES"] for e in watched.environments} == {"3", "5"}
+
+
+def test_what_fails_takes_along_what_needs_it_and_nothing_else(run: Run, watched: Watched) -> None:
+    watched.seconds = 0
+    watched.fail = {"piece 1": DataError("eye.png: is empty")}
+    first, other = piece(1), piece(2)
+    needs_both = piece(3, first, other)
+
+    fanout = run([needs_both], workers=2)
+
+    assert fanout.artifact(other) is not None and fanout.artifact(needs_both) is None
+    assert fanout.why(first) == "piece 1: eye.png: is empty" == fanout.why(needs_both)
+
+
+def test_workers_are_as_set_else_one_a_card_else_one_for_two_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(9)), raising=False)
+
+    assert workers_of(ExecutionSettings(workers=3)) == 3
+    assert workers_of(ExecutionSettings(gpus=[0, 1, 4])) == 3
+    assert workers_of(ExecutionSettings()) == 4
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)
+    assert workers_of(ExecutionSettings()) == 1
+
+
+def test_cores_are_shared_unless_the_user_has_shared_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    settings = ExecutionSettings(workers=3)
+
+    assert environment_of(settings, None) == {"OMP_NUM_THREADS": "5"}
+    card = {"OMP_NUM_THREADS": "5", "CUDA_VISIBLE_DEVICES": "0"}
+    assert environment_of(settings, 0) == card
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert environment_of(settings, None) == {}
+
+
+@pytest.mark.parametrize("runner", ["dask", "ray"])
+def test_a_missing_extra_is_named(runner: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, f"prefect_{runner}", None)
+    settings = ExecutionSettings.model_validate({"runner": runner})
+
+    with (
+        pytest.raises(ConfigError, match=rf"pip install 'vesselforge\[{runner}\]'") as error,
+        task_runner(settings),
+    ):
+        pass
+
+    assert f"execution.runner: {runner} needs the package prefect_{runner}" in str(error.value)
+
+
+@pytest.fixture
+def limit_of() -> Iterator[Callable[[str], Any]]:
+    """A concurrency limit of the server."""
+    with get_client(sync_client=True) as client:
+        yield client.read_global_concurrency_limit_by_name
+
+
+def test_the_limit_is_made_and_set_to_the_number_of_workers(
+    prefect_api: None, tiny_study: Callable[..., StudyConfig], limit_of: Callable[[str], Any]
+) -> None:
+    for workers in (3, 2):
+        config = tiny_study(execution={"workers": workers, "limit": "of-this-test"})
+        assert _limit(config) == "of-this-test"
+        found = limit_of("of-this-test")
+        assert (found.limit, found.active) == (workers, True)
+
+
+def test_the_limit_holds_for_all_who_use_it(
+    run: Run,
+    watched: Watched,
+    tiny_study: Callable[..., StudyConfig],
+    limit_of: Callable[[str], Any],
+) -> None:
+    _limit(tiny_study(execution={"workers": 1, "limit": "narrow"}))
+
+    fanout = run([piece(n) for n in range(1, 4)], limit="narrow", workers=3)
+
+    assert watched.most == 1 and len(fanout.done) == 3
+    assert limit_of("narrow").active_slots == 0
+
+
+def test_a_stop_is_heard_while_others_hold_all_slots(
+    run: Run, watched: Watched, tiny_study: Callable[..., StudyConfig], tmp_path: Path
+) -> None:
+    limit = _limit(tiny_study(execution={"workers": 1, "limit": "taken"}))
+    assert limit is not None
+
+    with shown(Display()) as display, concurrency(limit, occupy=1, strict=True):
+        threading.Timer(0.5, setattr, (display, "stop_requested", True)).start()
+        began = time.monotonic()
+        with pytest.raises(Interrupted):
+            run([piece(1)], limit=limit, workers=1)
+
+    assert time.monotonic() - began < 20
+    assert watched.environments == [] and not (tmp_path / STOP_FILE).exists()
+
+
+def test_a_stop_waits_until_every_stage_has_saved(
+    run: Run, watched: Watched, tmp_path: Path
+) -> None:
+    watched.seconds = 60
+
+    with shown(Display()) as display, pytest.raises(Interrupted, match="the same command goes on"):
+        stopper = threading.Thread(target=stop_when, args=(display, lambda: watched.most == 2))
+        stopper.start()
+        run([piece(n) for n in range(1, 4)], workers=2)
+
+    assert len(watched.environments) == 2 and watched.active == []
+    assert not (tmp_path / STOP_FILE).exists()
+    assert current() is not display
+
+
+def stop_when(display: Display, ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not ready() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    display.stop_requested = True
+
+
+class Future:
+    """Of a task: its wait sees an end only once that has come. states: what the server says."""
+
+    def __init__(self, over: bool, brings: Any, says: Any) -> None:
+        self.wrapped_future, self._over, self._brings = self, over, brings
+        self.state, self.waits = says, 0
+
+    def done(self) -> bool:
+        return self._over
+
+    def wait(self, timeout: float | None = None) -> None:
+        self.waits += 1
+        if self._brings is not None:
+            self.state = self._brings
+
+
+def test_a_task_that_is_over_brings_its_own_state_though_the_server_lags() -> None:
+    running: Any = Future(False, None, Running())
+    assert ended(running) is None and running.waits == 0
+
+    done: Any = Future(True, Completed(), Running())
+    state = ended(done)
+    assert state is not None and state.is_completed()
+
+
+def test_a_task_without_a_state_of_its_own_was_on_a_worker_that_died() -> None:
+    lost: Any = Future(True, None, Running())
+    state = ended(lost)
+    assert state is not None and state.is_crashed() and state.message == runners.DIED
