@@ -1,0 +1,209 @@
+"""`vesselforge compare` as its users start, stop, kill and misuse it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from commands import contents, environment, family, manifests, run, running, until
+
+from flows.study.schema import PER_IMAGE, RESULTS
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+FIT = {"steps": 2, "batch": 2, "crop": 32, "validate_every": 2}
+TINY: dict[str, Any] = {
+    "name": "tiny",
+    "data": {"phantom": {"train": 3, "validation": 2, "test": 2, "size": 64}},
+    "arms": {"counts": [0, 2], "orders": ["mixed"], "seeds": [0]},
+    "teacher": {"steps": 120, "batch": 2, "crop": 32, "validate_every": 60, "checkpoint_every": 5},
+    "generator": {
+        "presentation": "patch",
+        "resolution": 32,
+        "channel_base": 64,
+        "latent": 8,
+        "batch": 8,
+        "kimg": 0.016,
+        "snapshot_kimg": 0.016,
+    },
+    "synthetic": {"pool": 3},
+    "score": {"real_views": 4, "kid_subset_size": 2, "kid_subsets": 2},
+    "pseudo_label": {"min_confidence": 0, "min_vessel_share": 0, "max_vessel_share": 1},
+    "first": FIT,
+    "second": FIT,
+    "evaluate": {"bootstrap": 100},
+    "statistics": {"bootstrap": 300},
+    "execution": {"workers": 2},
+}
+"""A study as small as it gets; the teacher takes long enough to be caught at work."""
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("config") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(TINY))
+    return path
+
+
+def compare(config: Path, workspace: Path, *more: str) -> list[str]:
+    command = [sys.executable, "-m", "flows", "compare", str(config)]
+    return [*command, "--workspace", str(workspace), *more]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    config: Path, home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A whole study from an empty workspace and an empty HOME, and what it said."""
+    folder = tmp_path_factory.mktemp("study")
+    said = run(compare(config, folder / "workspace"), environment(home), folder)
+    assert said.returncode == 0, said.stderr
+    return folder / "workspace", said
+
+
+def results_of(workspace: Path) -> dict[str, str]:
+    folder = workspace / "runs" / "tiny"
+    return {name: (folder / name).read_text() for name in (RESULTS, PER_IMAGE)}
+
+
+def record_of(workspace: Path) -> dict[str, Any]:
+    return dict(json.loads((workspace / "runs" / "tiny" / "run.json").read_text()))
+
+
+def test_a_study_ends_with_table_headline_page_and_record(
+    undisturbed: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    workspace, said = undisturbed
+    page = workspace / "runs" / "tiny" / "report.html"
+    *_, headline, last = said.stdout.splitlines()
+
+    assert last == f"report: {page}"
+    assert headline.startswith("Not tested: one seed")
+    for shown in ("real only", "real + 2 synthetic, mixed", "f1 per image on phantom"):
+        assert shown in said.stdout
+    assert headline in page.read_text() and "</html>" in page.read_text()
+    assert "Traceback" not in said.stderr and "failed" not in said.stdout + said.stderr
+    record = record_of(workspace)
+    assert record["status"] == "completed" and not any(s["reused"] for s in record["steps"])
+    assert [line["status"] for line in record["arms"]] == ["completed"] * 2
+
+
+def test_again_is_reused_and_told_as_json_and_the_page_can_be_written_anew(
+    undisturbed: tuple[Path, Any], config: Path, home: Path, tmp_path: Path
+) -> None:
+    workspace = Path(shutil.copytree(undisturbed[0], tmp_path / "workspace"))
+    made, before = contents(workspace), made_at(workspace)
+    page = workspace / "runs" / "tiny" / "report.html"
+
+    said = run(compare(config, workspace, "--json"), environment(home), tmp_path)
+
+    assert said.returncode == 0, said.stderr
+    told = json.loads(said.stdout)
+    assert told["results"] == json.loads((workspace / "runs" / "tiny" / RESULTS).read_text())
+    assert told["report"] == str(page) and told["failed"] == []
+    assert contents(workspace) == made and made_at(workspace) == before
+    assert f"{len(made)} stages were there already" in said.stderr
+    page.unlink()
+
+    command = [sys.executable, "-m", "flows", "report", "tiny", "--workspace", str(workspace)]
+    said = run(command, environment(home), tmp_path)
+
+    assert said.returncode == 0, said.stderr
+    assert told["headline"] in page.read_text()
+
+
+def test_a_dry_run_lists_what_would_be_done_and_does_none_of_it(
+    undisturbed: tuple[Path, Any], config: Path, home: Path, tmp_path: Path
+) -> None:
+    workspace = tmp_path / "workspace"
+
+    said = run(compare(config, workspace, "--dry-run", "--json"), environment(home), tmp_path)
+
+    assert said.returncode == 0, said.stderr
+    rows = {row["stage"]: row for row in json.loads(said.stdout)}
+    assert rows["segmenter.train"] == {"stage": "segmenter.train", "in all": 5, "to do": 5}
+    assert sum(row["in all"] for row in rows.values()) == len(manifests(undisturbed[0]))
+    assert not manifests(workspace) and not (workspace / "runs").exists()
+
+    command = compare(config, undisturbed[0], "--dry-run", "--set", "arms.seeds=[0,1]")
+    said = run(command, environment(home), tmp_path)
+
+    assert said.returncode == 0, said.stderr
+    table = {line.split()[0]: line.split()[1:] for line in said.stdout.splitlines() if line.strip()}
+    assert table["segmenter.train"] == ["9", "4"]
+    assert table["generator.train"] == ["1", "0"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_stopped_and_killed_it_goes_on_and_ends_with_the_same_bytes(
+    undisturbed: tuple[Path, Any], config: Path, home: Path, tmp_path: Path
+) -> None:
+    workspace, env = tmp_path / "workspace", environment(home)
+    store = workspace / "store"
+
+    with running(compare(config, workspace), env, tmp_path) as process:
+        until(lambda: list(store.glob("segmenter.train/*.partial/checkpoint/step-*")), 200, 0.002)
+        relatives = family(process.pid)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        until(lambda: not any(family(pid) for pid in relatives), 20)
+    output = tmp_path / "output.txt"
+    assert "the same command goes on" in output.read_text().splitlines()[-1]
+    assert "Traceback" not in output.read_text()
+    assert record_of(workspace)["status"] == "interrupted"
+    finished = made_at(workspace)
+
+    with running(compare(config, workspace), env, tmp_path) as victim:
+        until(lambda: list(store.glob("segmenter.pseudo-label/*/manifest.json")), 200)
+        until(lambda: list(store.glob("segmenter.train/*.partial")), 200, 0.002)
+        relatives = family(victim.pid)
+        victim.send_signal(signal.SIGKILL)
+        victim.wait()
+        until(lambda: not any(family(pid) for pid in relatives), 20)
+    assert record_of(workspace)["status"] == "running"  # it had no time to say otherwise
+    now = made_at(workspace)
+    assert {name: now[name] for name in finished} == finished and len(now) > len(finished)
+
+    said = run(compare(config, workspace), env, tmp_path)
+
+    assert said.returncode == 0, said.stderr
+    last = made_at(workspace)
+    assert {name: last[name] for name in now} == now  # nothing was done twice
+    assert contents(workspace) == contents(undisturbed[0])
+    assert results_of(workspace) == results_of(undisturbed[0])
+    assert "resumed" in output.read_text() + said.stderr
+
+
+def made_at(workspace: Path) -> dict[str, int]:
+    """kind/digest of every finished artifact → when its manifest was written."""
+    found = (workspace / "store").glob("*/*/manifest.json")
+    return {"/".join(p.parts[-3:-1]): p.stat().st_mtime_ns for p in found}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("arms.countz=[2]", "arms.countz: unknown key; did you mean `counts`?"),
+        ("arms.counts=[some]", "arms.counts.0: input should be a valid integer"),
+        ("arms.seeds=[1,1]", "seeds: found a value twice in [1, 1]"),
+        ("arms.real_images=[2,7]", "arms.real_images: found 7, but the dataset has 3 training"),
+        ("data={name: drive, root: nowhere}", "nowhere"),
+        ("execution.address=tcp://x", "set runner: dask or ray"),
+    ],
+)
+def test_wrong_settings_are_one_line_and_nothing_is_done(
+    change: str, message: str, config: Path, home: Path, tmp_path: Path
+) -> None:
+    command = compare(config, tmp_path / "workspace", "--set", change)
+
+    said = run(command, environment(home), tmp_path, timeout=60)
+
+    assert said.returncode == 2
+    assert message in said.stderr and len(said.stderr.splitlines()) == 1
+    assert said.stdout == "" and not manifests(tmp_path / "workspace")
