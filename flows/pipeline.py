@@ -6,8 +6,7 @@ Every step is a task that returns a small dict: Prefect's database can be lost w
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -31,13 +30,12 @@ from flows.child import StageCrashed
 from flows.display import current
 from flows.reporting import report_on
 from flows.runs import Reference, RunRecord, reference, workspace_folder
+from flows.slots import slot
 from flows.stages import STAGES, Outcome, finished, produce
 from flows.steps import Steps
 
 BAD_INPUT, CRASHED, BROKEN = "BadInput", "StageCrashed", "StageBroken"
 """Names of failed states: what the user can mend, what may well work when tried again, a bug."""
-SLOT_S = 2.0
-"""How long one attempt to get a slot of a limit takes, and so how late a stop is heard."""
 
 for _room in ("data", "flows", "generator", "segmenter"):  # Prefect's handlers take what arrives
     logging.getLogger(_room).setLevel(logging.INFO)
@@ -157,35 +155,6 @@ def run_stage(
         "reused": outcome.reused,
         "seconds": round(outcome.seconds, 2),
     }
-
-
-@contextmanager
-def slot(limit: str | None, progress: Progress) -> Iterator[None]:
-    """A slot of a concurrency limit while inside; of none without a name.
-
-    A lease that is lost, as by a restart of the server, does not end hours of training. Raises
-    Interrupted when asked to stop before there was a slot: others may hold them all for hours.
-    """
-    if limit is None:
-        yield
-        return
-    from prefect.concurrency.sync import concurrency
-
-    with ExitStack() as stack:
-        while True:
-            if progress.stop_requested:
-                raise Interrupted("stopped before it began; the same command goes on from there")
-            with suppress(TimeoutError):
-                held = concurrency(
-                    limit,
-                    occupy=1,
-                    timeout_seconds=SLOT_S,
-                    strict=True,
-                    raise_on_lease_renewal_failure=False,
-                )
-                stack.enter_context(held)
-                break
-        yield
 
 
 class StoppedByFile(Progress):

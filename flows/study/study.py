@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -79,18 +80,25 @@ class Study:
                 self.used[source] = [plan.label(source, i) for i in range(number)]
             labelled = chain.from_iterable(self.used.values())
             self.fanout.run([*labelled, *beside])  # the generator takes longest: it starts first
-            short = {s: n for s, n in pools.items() if self._wants_more(s, n, sources[s])}
-            if not short:
+            more = {s: self._pools_for(s, most) for s, most in sources.items()}
+            if more == pools:
                 break
-            pools |= {source: number + 1 for source, number in short.items()}
+            pools = more
         for arm in plan.arms:
             for seed in plan.seeds if arm.order else []:
                 self._select(plan.source(arm.real_images, seed), arm.count)
 
-    def _wants_more(self, source: Source, pools: int, most: int) -> bool:
-        kept = self._kept(source)
-        enough = None in kept or sum(k for k in kept if k) >= most
-        return not enough and pools < self.plan.config.synthetic.most_pools
+    def _pools_for(self, source: Source, most: int) -> int:
+        """How many pools to have, by the share that the pools so far have kept.
+
+        More than needed do no harm: a selection takes the first ones that hold its count.
+        """
+        kept, so_far = self._kept(source), len(self.used[source])
+        held = sum(of_pool or 0 for of_pool in kept)
+        if None in kept or held >= most:
+            return so_far
+        wanted = math.ceil(most * so_far / held) if held else 2 * so_far
+        return min(max(wanted, so_far + 1), self.plan.config.synthetic.most_pools)
 
     def _kept(self, source: Source) -> list[int | None]:
         """Images kept of each pool; None for a pool that failed."""

@@ -19,7 +19,8 @@ Made = list[tuple[str, str]]
 
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Put planted stages in the place of the generator's, with `exact` or `shuffled` labels."""
+    """Put planted stages in the place of the generator's, with `exact`, `shuffled` or
+    `stingy` labels."""
     monkeypatch.syspath_prepend(str(HERE))
 
     def plant(labels: str) -> None:
@@ -30,7 +31,9 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
             "segmenter.pseudo-label": labels,
         }
         for kind, function in functions.items():
-            version = 101 if labels == "exact" else 102  # other work has other addresses
+            version = 101 + ("exact", "shuffled", "stingy").index(
+                labels
+            )  # other work has other addresses
             stage = Stage(kind, version, f"planted:{function}", STAGES[kind].settings)
             monkeypatch.setitem(STAGES, kind, stage)
 

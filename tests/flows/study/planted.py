@@ -77,3 +77,12 @@ def no_scores(settings: ScoreSettings, inputs: Inputs, out: Path, _: Progress) -
 def broken(settings: GeneratorSettings, inputs: Inputs, out: Path, _: Progress) -> None:
     """A training that does not go well."""
     raise TrainingError("generator.train: the loss is nan at step 7")
+
+
+def stingy(settings: PseudoLabelSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Exact labels, of which only the first is kept."""
+    exact(settings, inputs, out, progress)
+    records = read_index(out)
+    write_index(out, "planted", [records[0], *(replace(r, split="rejected") for r in records[1:])])
+    rejected = len(records) - 1
+    write_json(out / METRICS, {"kept": 1, "rejected": rejected, "reasons": {"mood": rejected}})

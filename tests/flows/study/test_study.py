@@ -107,6 +107,19 @@ def test_too_few_kept_images_fail_their_arms_alone(
     assert results.arms[1].effects[0].mean is not None
 
 
+def test_pools_are_drawn_until_enough_images_are_kept(
+    here: Made, quick: Build, planted: Callable[[str], None], tmp_path: Path
+) -> None:
+    planted("stingy")  # one image of every pool
+
+    results, made = run(quick(synthetic={"pool": 3}), tmp_path)
+
+    assert made["failed"] == []
+    (filtered,) = results.filters
+    assert (filtered.drawn, filtered.kept, filtered.reasons) == (12, 4, {"mood": 8})
+    assert Counter(kind for kind, _ in here)["segmenter.pseudo-label"] == 4
+
+
 def test_a_generator_that_fails_leaves_the_real_only_arms(
     here: Made, quick: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
