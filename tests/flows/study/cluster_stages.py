@@ -1,0 +1,33 @@
+"""The stages of fake_stages.py for workers of a cluster, which know what they import alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data.store import Stage
+from flows.pipeline import run_stage
+from flows.stages import STAGES
+
+
+def fake_stage() -> Stage:
+    from fake_stages import FakeSettings
+
+    return Stage("fake", 1, "fake_stages:fake", FakeSettings)
+
+
+def run(
+    step: str,
+    kind: str,
+    settings: dict[str, Any],
+    inputs: dict[str, Any],
+    outside: dict[str, str],
+    workspace: str,
+    environment: dict[str, str],
+    limit: str | None,
+    stop_file: str,
+) -> Any:
+    """flows.pipeline.run_stage where `fake` is a kind of stage."""
+    STAGES.setdefault("fake", fake_stage())
+    return run_stage(
+        step, kind, settings, inputs, outside, workspace, environment, limit, stop_file
+    )

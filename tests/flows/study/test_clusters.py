@@ -1,0 +1,237 @@
+"""A study on local Dask and Ray clusters: the same bytes; what stops, dies and is left of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from flow_helpers import HERE
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from configs.study import ExecutionSettings, StudyConfig
+from data.progress import Interrupted
+from flows.compare import compare_ratios
+from flows.display import Display, shown
+from flows.pipeline import TASKS, worth_retrying
+from flows.stages import STAGES
+from flows.study.fanout import STOP_FILE, Fanout
+from flows.study.runners import task_runner
+from flows.study.schema import PER_IMAGE, RESULTS
+from flows.study.work import Work
+
+Build = Callable[..., StudyConfig]
+CLUSTERS = ("dask", "ray")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc"),
+]
+
+
+def result_of(workspace: Path) -> dict[str, str]:
+    """The results themselves, which hold no times."""
+    folder = workspace / "runs" / "tiny"
+    return {name: (folder / name).read_text() for name in (RESULTS, PER_IMAGE)}
+
+
+def contents(workspace: Path) -> dict[str, dict[str, str]]:
+    """kind/digest → name → SHA-256 of every file."""
+    found = (workspace / "store").glob("*/*/manifest.json")
+    return {"/".join(p.parts[-3:-1]): json.loads(p.read_text())["files"] for p in found}
+
+
+@pytest.fixture
+def study(tiny_study: Build, monkeypatch: pytest.MonkeyPatch) -> Callable[..., StudyConfig]:
+    """One arm beside real images alone, of one step each."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    fit = {"steps": 1, "batch": 2, "crop": 32, "validate_every": 1}
+    return lambda **execution: tiny_study(
+        arms={"counts": [2], "orders": ["mixed"], "seeds": [0]},
+        teacher=fit,
+        first=fit,
+        second=fit,
+        execution={"workers": 2} | execution,
+    )
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_cluster_makes_the_same_bytes(
+    study: Build, here: list[Any], one_thread: None, tmp_path: Path
+) -> None:
+    compare_ratios(study(), workspace=str(tmp_path / "here"))
+    expected = contents(tmp_path / "here")
+    assert len(here) == len(expected) > 10
+    here.clear()
+
+    for runner in CLUSTERS:
+        compare_ratios(study(runner=runner), workspace=str(tmp_path / runner))
+
+        assert here == []  # all of it elsewhere
+        assert contents(tmp_path / runner) == expected
+        assert result_of(tmp_path / runner) == result_of(tmp_path / "here")
+
+
+class Cluster:
+    """A fan-out on a started cluster, with stages that count."""
+
+    def __init__(self, workspace: Path, execution: ExecutionSettings, runner: Any) -> None:
+        self.workspace, self.execution, self.runner = workspace, execution, runner
+
+    def count(self, steps: int, pause: float) -> Work:
+        from fake_stages import FakeSettings
+
+        return Work(f"to {steps}", "fake", FakeSettings(steps=steps, pause=pause))
+
+    def fanout(self) -> Fanout:
+        args = (self.workspace, self.workspace, self.execution, self.runner)
+        return Fanout(*args, lambda *_: None)
+
+    def stage(self, work: Work) -> int:
+        """The process of a running stage, waited for."""
+        found = f"store/fake/{work.digest}*/**/pid"
+        until(lambda: any(p.read_text() for p in self.workspace.glob(found)))
+        return int(next(self.workspace.glob(found)).read_text())
+
+
+def until(true: Callable[[], Any], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.fixture
+def on_cluster(
+    prefect_api: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    """Call something with a cluster of two workers, inside a flow."""
+    path = [str(HERE), str(HERE / "study"), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
+    for folder in path[:2]:
+        monkeypatch.syspath_prepend(folder)
+    import cluster_stages
+
+    monkeypatch.setitem(STAGES, "fake", cluster_stages.fake_stage())
+    options = {"retries": 2, "retry_delay_seconds": 1, "retry_condition_fn": worth_retrying}
+    fake = task(task_run_name="{step}", cache_policy=NO_CACHE, persist_result=False, **options)
+    monkeypatch.setitem(TASKS, "fake", fake(cluster_stages.run))
+
+    def call(kind: str, body: Callable[[Cluster], None], **more: Any) -> None:
+        execution = ExecutionSettings.model_validate({"runner": kind, "workers": 2} | more)
+
+        @flow(name="on-cluster", persist_result=False)
+        def on() -> None:
+            with task_runner(execution) as runner:
+                body(Cluster(tmp_path, execution, runner))
+
+        on()
+
+    return call
+
+
+@pytest.mark.parametrize("kind", CLUSTERS)
+def test_a_killed_worker_is_replaced_and_a_stop_reaches_all_workers(
+    kind: str, on_cluster: Callable[..., None], tmp_path: Path
+) -> None:
+    seen: list[int] = []
+
+    def body(cluster: Cluster) -> None:
+        work, fanout = cluster.count(20, 0.1), cluster.fanout()
+
+        def murder() -> None:
+            stage = cluster.stage(work)
+            os.kill(parent(stage), signal.SIGKILL)
+            until(lambda: not alive(stage), 10)  # it does not outlive its worker
+            seen.append(stage)
+
+        killer = threading.Thread(target=murder)
+        killer.start()
+        fanout.run([work])
+        killer.join()
+        assert fanout.failed == {} and fanout.artifact(work) is not None
+
+        works = [cluster.count(10_000, 0.1), cluster.count(10_001, 0.1)]
+        with shown(Display()) as display:
+
+            def stop() -> None:
+                seen.extend(cluster.stage(work) for work in works)
+                display.stop_requested = True
+
+            stopper = threading.Thread(target=stop)
+            stopper.start()
+            with pytest.raises(Interrupted, match="the same command goes on"):
+                cluster.fanout().run(works)
+            stopper.join()
+        assert not (tmp_path / STOP_FILE).exists()
+        states = [s.read_text() for s in tmp_path.glob("store/fake/*.partial/**/state.json")]
+        assert len(states) == 2  # each has saved how far it was
+
+    on_cluster(kind, body)
+
+    assert len(seen) == 3 and not any(map(alive, seen))
+
+
+ELSEWHERE = """
+import time
+from distributed import LocalCluster
+if __name__ == "__main__":
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    cluster = LocalCluster(host="127.0.0.1", **options)
+    print(cluster.scheduler_address, flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_cluster_that_dies_ends_the_study_with_a_message(
+    on_cluster: Callable[..., None], tmp_path: Path
+) -> None:
+    script = tmp_path / "elsewhere.py"
+    script.write_text(ELSEWHERE)
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as elsewhere:
+        assert elsewhere.stdout is not None
+        address, pid = elsewhere.stdout.readline().strip(), elsewhere.pid
+
+        def body(cluster: Cluster) -> None:
+            work, fanout = cluster.count(10_000, 0.1), cluster.fanout()
+
+            def murder() -> None:
+                stage = cluster.stage(work)
+                os.kill(pid, signal.SIGKILL)
+                until(lambda: not alive(stage), 10)
+
+            killer = threading.Thread(target=murder)
+            killer.start()
+            fanout.run([work])
+            killer.join()
+            assert "the cluster did" in fanout.why(work)
+
+        on_cluster("dask", body, address=address)
