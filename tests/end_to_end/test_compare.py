@@ -148,10 +148,10 @@ def test_stopped_and_killed_it_goes_on_and_ends_with_the_same_bytes(
     store = workspace / "store"
 
     with running(compare(config, workspace), env, tmp_path) as process:
-        until(lambda: list(store.glob("segmenter.train/*.partial/checkpoint/step-*")), 200, 0.002)
+        until(lambda: list(store.glob("segmenter.train/*.partial/checkpoint/step-*")), 240, 0.02)
         relatives = family(process.pid)
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        assert process.wait(90) == 130
         until(lambda: not any(family(pid) for pid in relatives), 20)
     output = tmp_path / "output.txt"
     assert "the same command goes on" in output.read_text().splitlines()[-1]
@@ -160,8 +160,8 @@ def test_stopped_and_killed_it_goes_on_and_ends_with_the_same_bytes(
     finished = made_at(workspace)
 
     with running(compare(config, workspace), env, tmp_path) as victim:
-        until(lambda: list(store.glob("segmenter.pseudo-label/*/manifest.json")), 200)
-        until(lambda: list(store.glob("segmenter.train/*.partial")), 200, 0.002)
+        until(lambda: list(store.glob("segmenter.pseudo-label/*/manifest.json")), 240)
+        until(lambda: list(store.glob("segmenter.train/*.partial")), 240, 0.02)
         relatives = family(victim.pid)
         victim.send_signal(signal.SIGKILL)
         victim.wait()
