@@ -22,6 +22,8 @@ from flows.study.runners import ended, environment_of, workers_of
 from flows.study.work import Work, closure
 
 POLL_S = 0.2
+STOP_S = 60.0
+"""For all running stages to end when asked to; `data.children.GRACE_S` is for each to save."""
 STOP_FILE = ".stop"
 """In the run's folder while the run is being stopped: workers elsewhere look for it."""
 
@@ -138,13 +140,22 @@ class Fanout:
         self.report(work, outcome)
 
     def _stop(self, running: dict[PrefectFuture[Any], Any]) -> None:
-        """Ask every running stage to save its checkpoint and end; wait until all have."""
+        """Ask every running stage to save its checkpoint and end; wait until all have.
+
+        Not for ever: a cluster that has lost its workers answers no more, and takes what waits in
+        its queue off it as soon as this process is gone.
+        """
         if not running:
             return
-        mark = self.folder / STOP_FILE
+        mark, deadline = self.folder / STOP_FILE, time.monotonic() + STOP_S
         mark.touch()
         try:
-            while any(ended(future) is None for future in running):
+            while left := sum(ended(future) is None for future in running):
+                if time.monotonic() > deadline:
+                    current().say(
+                        f"  gave up waiting: {left} of the stages have not answered for {STOP_S:.0f} s"
+                    )
+                    break
                 time.sleep(POLL_S)
         finally:
             mark.unlink(missing_ok=True)

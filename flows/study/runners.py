@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,8 @@ from configs.study import ExecutionSettings
 
 FETCH_S = 60.0
 """How long the state of a task that is over may take to get here."""
+NO_WORKERS = "60 s"
+"""A stage fails that no worker of a local Dask cluster takes for so long; else it would wait on."""
 DIED = "the worker of this stage died, or the cluster did; the same command goes on from there"
 
 
@@ -59,9 +62,21 @@ def _dask(settings: ExecutionSettings) -> TaskRunner[Any]:
         "n_workers": workers_of(settings),
         "threads_per_worker": 1,
         "host": "127.0.0.1",
-        "dashboard_address": None,
+        "dashboard_address": "127.0.0.1:0",  # none would still take port 8787
+        "preload": [__name__],
     }
+    import dask
+
+    dask.config.set({"distributed.scheduler.no-workers-timeout": NO_WORKERS})
     return module.DaskTaskRunner(cluster_kwargs=cluster)
+
+
+def dask_setup(worker: Any) -> None:
+    """Called by Dask in a new worker of a local cluster, which leaves Ctrl-C to the study.
+
+    A terminal sends it to the whole group of processes; a worker would end, and its stage with it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _ray(settings: ExecutionSettings) -> TaskRunner[Any]:

@@ -182,6 +182,9 @@ def test_a_killed_worker_is_replaced_and_a_stop_reaches_all_workers(
 
             def stop() -> None:
                 seen.extend(cluster.stage(work) for work in works)
+                if kind == "dask":  # Ctrl-C in a terminal reaches its workers, too
+                    for stage in seen[1:]:
+                        os.kill(parent(stage), signal.SIGINT)
                 display.stop_requested = True
 
             stopper = threading.Thread(target=stop)
@@ -202,8 +205,8 @@ ELSEWHERE = """
 import time
 from distributed import LocalCluster
 if __name__ == "__main__":
-    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
-    cluster = LocalCluster(host="127.0.0.1", **options)
+    options = {"n_workers": 1, "threads_per_worker": 1, "host": "127.0.0.1"}
+    cluster = LocalCluster(dashboard_address="127.0.0.1:0", **options)
     print(cluster.scheduler_address, flush=True)
     time.sleep(600)
 """

@@ -6,13 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.concurrency.sync import concurrency
 from prefect.states import Completed, Running
+from rich.console import Console
 
 from configs.errors import ConfigError, DataError
 from configs.settings import PrepareSettings, SubsetSettings
@@ -20,7 +21,7 @@ from configs.study import ExecutionSettings, StudyConfig
 from data.progress import Interrupted
 from data.store import MANIFEST, Artifact, write_json
 from flows.compare import _limit
-from flows.display import Display, current, shown
+from flows.display import Display, PlainDisplay, current, shown
 from flows.stages import Outcome
 from flows.study import runners
 from flows.study.fanout import STOP_FILE, Fanout
@@ -288,3 +289,22 @@ def test_a_task_without_a_state_of_its_own_was_on_a_worker_that_died() -> None:
     lost: Any = Future(True, None, Running())
     state = ended(lost)
     assert state is not None and state.is_crashed() and state.message == runners.DIED
+
+
+def test_a_stop_does_not_wait_for_ever_for_a_cluster_without_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Silent:
+        def submit(self, *_: Any) -> Any:
+            return Future(False, None, Running())
+
+    monkeypatch.setattr("flows.study.fanout.STOP_S", 0.3)
+    execution, runner = ExecutionSettings(workers=1), Silent()
+    fanout = Fanout(tmp_path, tmp_path, execution, cast(Any, runner), lambda *_: None)
+
+    with shown(PlainDisplay(Console(stderr=True))) as display, pytest.raises(Interrupted):
+        display.stop_requested = True
+        fanout.run([piece(1)])
+
+    assert "1 of the stages have not answered" in capsys.readouterr().err
+    assert not (tmp_path / STOP_FILE).exists()
