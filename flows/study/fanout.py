@@ -152,9 +152,7 @@ class Fanout:
         try:
             while left := sum(ended(future) is None for future in running):
                 if time.monotonic() > deadline:
-                    current().say(
-                        f"  gave up waiting: {left} of the stages have not answered for {STOP_S:.0f} s"
-                    )
+                    current().say(f"  {left} of the stages have not answered for {STOP_S:.0f} s")
                     break
                 time.sleep(POLL_S)
         finally:
