@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,6 @@ from flows.child import StageCrashed
 from flows.display import current
 from flows.reporting import report_on
 from flows.runs import Reference, RunRecord, reference, workspace_folder
-from flows.slots import slot
 from flows.stages import STAGES, Outcome, finished, produce
 from flows.steps import Steps
 
@@ -126,7 +126,7 @@ def run_stage(
     )
     progress = notes.PublishedProgress(heard, step)
     try:
-        with slot(limit, progress):
+        with slot(limit):
             outcome = produce(
                 Path(workspace),
                 kind,
@@ -155,6 +155,20 @@ def run_stage(
         "reused": outcome.reused,
         "seconds": round(outcome.seconds, 2),
     }
+
+
+def slot(limit: str | None) -> AbstractContextManager[None]:
+    """A slot of a concurrency limit while inside; of none without a name.
+
+    A lease that is lost, as by a restart of the server, does not end hours of training. Waiting
+    has no end of its own: an attempt that is given up may still be granted by a busy server, and
+    that slot is then nobody's until its lease ends after five minutes.
+    """
+    if limit is None:
+        return nullcontext()
+    from prefect.concurrency.sync import concurrency
+
+    return concurrency(limit, occupy=1, strict=True, raise_on_lease_renewal_failure=False)
 
 
 class StoppedByFile(Progress):

@@ -11,7 +11,6 @@ from typing import Any, cast
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.concurrency.sync import concurrency
 from prefect.states import Completed, Running
 from rich.console import Console
 
@@ -220,22 +219,6 @@ def test_the_limit_holds_for_all_who_use_it(
 
     assert watched.most == 1 and len(fanout.done) == 3
     assert limit_of("narrow").active_slots == 0
-
-
-def test_a_stop_is_heard_while_others_hold_all_slots(
-    run: Run, watched: Watched, tiny_study: Callable[..., StudyConfig], tmp_path: Path
-) -> None:
-    limit = _limit(tiny_study(execution={"workers": 1, "limit": "taken"}))
-    assert limit is not None
-
-    with shown(Display()) as display, concurrency(limit, occupy=1, strict=True):
-        threading.Timer(0.5, setattr, (display, "stop_requested", True)).start()
-        began = time.monotonic()
-        with pytest.raises(Interrupted):
-            run([piece(1)], limit=limit, workers=1)
-
-    assert time.monotonic() - began < 20
-    assert watched.environments == [] and not (tmp_path / STOP_FILE).exists()
 
 
 def test_a_stop_waits_until_every_stage_has_saved(
