@@ -17,6 +17,13 @@ HERE = Path(__file__).parent
 Made = list[tuple[str, str]]
 
 
+@pytest.fixture(autouse=True)
+def no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a run's own server: taking and giving back a slot takes the tests' busy server up to
+    ten seconds a stage. The limit has tests of its own (test_runners.py)."""
+    monkeypatch.setattr("flows.compare._limit", lambda config: None)
+
+
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Put planted stages in the place of the generator's, with `exact`, `shuffled` or
