@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+T = TypeVar("T")
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -13,6 +14,13 @@ class Settings(BaseModel):
     """Base of every settings model: unknown keys are errors, values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def each_once(values: list[T]) -> list[T]:
+    """A list without repetitions, as it is; for `Annotated[list[…], AfterValidator(each_once)]`."""
+    if len(set(values)) < len(values):
+        raise ValueError(f"found a value twice in {values}; give each once")
+    return values
 
 
 def operational(default: Any, **kwargs: Any) -> Any:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from configs.base import Device, Settings, operational
+from configs.base import Device, Settings, each_once, operational
 
 NetworkName = Literal[
     "sa-unet",
@@ -257,6 +257,7 @@ class PseudoLabelSettings(Settings):
 
 
 EnsembleMethod = Literal["mean", "weighted", "or", "and", "majority", "stacked"]
+EnsembleMethods = Annotated[list[EnsembleMethod], AfterValidator(each_once)]
 
 
 class EnsembleSettings(Settings):

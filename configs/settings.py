@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from configs.base import Settings, operational
 from configs.generator import GeneratorSettings, SampleSettings, ScoreSettings
 from configs.segmenter import AugmentSettings as AugmentSettings
-from configs.segmenter import EnsembleMethod, EvaluateSettings, FitSettings, PseudoLabelSettings
+from configs.segmenter import EnsembleMethods, EvaluateSettings, FitSettings, PseudoLabelSettings
 from configs.segmenter import EnsembleSettings as EnsembleSettings
 
 
@@ -129,7 +129,7 @@ class PipelineConfig(Settings):
     pretrain: FitSettings = Field(FitSettings(), description="student on synthetic images")
     finetune: FitSettings = Field(FitSettings(lr=5e-4), description="student on real images")
     iterate: IterateSettings = Field(IterateSettings(), description="optional rounds")
-    ensembles: list[EnsembleMethod] = Field(
+    ensembles: EnsembleMethods = Field(
         ["mean"], min_length=1, description="ways to combine teacher and students, all scored"
     )
     evaluate: EvaluateSettings = Field(EvaluateSettings(), description="test-split scoring")
@@ -149,10 +149,4 @@ class PipelineConfig(Settings):
             )
         if self.pseudo_label.worst_critic > 0 and not self.score.critic:
             raise ValueError("pseudo_label.worst_critic needs score.critic: true")
-        return self
-
-    @model_validator(mode="after")
-    def _each_ensemble_once(self) -> Self:
-        if len(set(self.ensembles)) < len(self.ensembles):
-            raise ValueError(f"ensembles: found a method twice in {self.ensembles}")
         return self

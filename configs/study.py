@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from configs.base import Settings, operational
+from configs.base import Settings, each_once, operational
 from configs.generator import GeneratorSettings, SampleSettings, ScoreSettings
-from configs.segmenter import EnsembleMethod, EvaluateSettings, FitSettings, PseudoLabelSettings
+from configs.segmenter import EnsembleMethods, EvaluateSettings, FitSettings, PseudoLabelSettings
 from configs.settings import DataSettings
 
+T = TypeVar("T")
+Each = Annotated[list[T], AfterValidator(each_once)]
+"""A list of different values; each gives arms of its own."""
 Order = Literal["synthetic-first", "real-first", "mixed"]
 Augmented = Literal["off", "real", "synthetic", "both"]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -20,32 +23,24 @@ Seed = Annotated[int, Field(ge=0, lt=4000)]
 class ArmSettings(Settings):
     """The arms: every combination of these. The real-only arms (count 0) are always among them."""
 
-    counts: list[Count] = Field(
+    counts: Each[Count] = Field(
         [0, 50, 200, 500, 1000], min_length=1, description="synthetic images an arm trains on"
     )
-    orders: list[Order] = Field(
+    orders: Each[Order] = Field(
         ["synthetic-first", "real-first", "mixed"],
         min_length=1,
         description="what is seen in the first and in the second phase of training; mixed: both "
         "kinds in every batch of both phases",
     )
-    augment: list[Augmented] = Field(
+    augment: Each[Augmented] = Field(
         ["both"], min_length=1, description="which images are augmented in training"
     )
-    real_images: list[Annotated[int, Field(ge=1)]] = Field(
+    real_images: Each[Annotated[int, Field(ge=1)]] = Field(
         [],
         description="real training images, for a learning curve: the teacher and the students see "
         "only so many; empty: all there are",
     )
-    seeds: list[Seed] = Field([0, 1, 2], min_length=1, description="each arm is run with each")
-
-    @model_validator(mode="after")
-    def _nothing_twice(self) -> Self:
-        for name in ("counts", "orders", "augment", "real_images", "seeds"):
-            values = getattr(self, name)
-            if len(set(values)) < len(values):
-                raise ValueError(f"{name}: found a value twice in {values}; each gives one arm")
-        return self
+    seeds: Each[Seed] = Field([0, 1, 2], min_length=1, description="each arm is run with each")
 
 
 class SyntheticSettings(Settings):
@@ -110,7 +105,7 @@ class ExecutionSettings(Settings):
     workers: int | None = Field(
         None, ge=1, le=4096, description="stages at once; default: one a GPU, or one for 2 cores"
     )
-    gpus: list[int] = Field([], description="cards to share out, one stage on each; empty: none")
+    gpus: Each[int] = Field([], description="cards to share out, one stage on each; empty: none")
     limit: str = Field(
         "vesselforge",
         pattern=r"^[a-z0-9][a-z0-9-]{0,62}$",
@@ -166,7 +161,7 @@ class StudyConfig(Settings):
     )
     first: FitSettings = Field(FitSettings(), description="students, first phase")
     second: FitSettings = Field(FitSettings(lr=5e-4), description="students, second phase")
-    ensembles: list[EnsembleMethod] = Field(
+    ensembles: EnsembleMethods = Field(
         [], description="of each arm's students of all seeds; scored beside them"
     )
     evaluate: EvaluateSettings = Field(EvaluateSettings(), description="test-split scoring")
@@ -209,12 +204,6 @@ class StudyConfig(Settings):
             raise ValueError(
                 "first and second must have early_stop: 0, for equal steps in all arms"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _each_ensemble_once(self) -> Self:
-        if len(set(self.ensembles)) < len(self.ensembles):
-            raise ValueError(f"ensembles: found a method twice in {self.ensembles}")
         return self
 
     @model_validator(mode="after")

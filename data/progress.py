@@ -18,3 +18,20 @@ class Progress:
 
     def message(self, text: str) -> None:
         """One line for the log."""
+
+
+class Relay(Progress):
+    """Passes everything on to another one; base of those that add something on the way."""
+
+    def __init__(self, inner: Progress) -> None:
+        self._inner = inner
+
+    @property
+    def stop_requested(self) -> bool:  # type: ignore[override]
+        return self._inner.stop_requested
+
+    def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
+        self._inner.update(done, total, unit, **stats)
+
+    def message(self, text: str) -> None:
+        self._inner.message(text)

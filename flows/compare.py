@@ -7,18 +7,15 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.states import Cancelled, Completed, Failed
+from prefect.states import Completed
 
-from configs.errors import UserError
 from configs.load import override
 from configs.study import StudyConfig
-from data.progress import Interrupted
 from flows import embedded
-from flows.child import StageCrashed
 from flows.display import current
 from flows.notes import publish_table
-from flows.pipeline import BAD_INPUT, CRASHED, write_report
-from flows.runs import RunRecord, workspace_folder
+from flows.pipeline import stated, write_report
+from flows.runs import STUDY, RunRecord, workspace_folder
 from flows.stages import Outcome
 from flows.study.checks import check_study
 from flows.study.fanout import Fanout
@@ -32,7 +29,7 @@ from flows.study.work import Work
 PARTLY = "PartlyFailed"
 
 
-@flow(name="compare-ratios", flow_run_name="{config.name}", persist_result=False)
+@flow(name=STUDY, flow_run_name="{config.name}", persist_result=False)
 def compare_ratios(
     config: StudyConfig, overrides: list[str] | None = None, workspace: str | None = None
 ) -> Any:
@@ -44,18 +41,15 @@ def compare_ratios(
         overrides: Changes to single settings, such as `arms.seeds=[0,1,2,3]`.
         workspace: Folder of artifacts and runs; default $VESSELFORGE_WORKSPACE or ./workspace.
     """
-    try:
-        config = override(StudyConfig, config, overrides or [])
-        found = run_study(config, workspace_folder(workspace))
-    except UserError as error:
-        return Failed(name=BAD_INPUT, message=str(error))
-    except StageCrashed as error:
-        return Failed(name=CRASHED, message=str(error))
-    except Interrupted as error:
-        return Cancelled(message=str(error))
-    if found["failed"]:
-        return Completed(name=PARTLY, message=found["headline"], data=found)
-    return found
+
+    def body() -> Any:
+        changed = override(StudyConfig, config, overrides or [])
+        found = run_study(changed, workspace_folder(workspace))
+        if found["failed"]:
+            return Completed(name=PARTLY, message=found["headline"], data=found)
+        return found
+
+    return stated(body)
 
 
 def run_study(config: StudyConfig, workspace: Path) -> dict[str, Any]:
@@ -66,8 +60,8 @@ def run_study(config: StudyConfig, workspace: Path) -> dict[str, Any]:
         plan = plan_of(config)
         tally = Tally(record, remote=config.execution.runner != "processes")
         with task_runner(config.execution) as runner:
-            fanout = Fanout(workspace, record.folder, config.execution, runner, tally.note)
-            fanout.limit = _limit(config)
+            where = (workspace, record.folder, config.execution, runner)
+            fanout = Fanout(*where, tally.note, _limit(config))
             study = Study(plan, fanout, record)
             study.run()
         results = write_results(study, record.folder)

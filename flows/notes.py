@@ -23,7 +23,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from data.progress import Progress
+from data.progress import Progress, Relay
 from data.store import Artifact
 from flows.results import flat, score_rows
 
@@ -32,26 +32,20 @@ GRID_SIDE = 640
 GRID_BYTES = 200_000
 
 
-class PublishedProgress(Progress):
+class PublishedProgress(Relay):
     """Passes everything on, and keeps a progress artifact of a stage that takes its time."""
 
     def __init__(self, inner: Progress, step: str) -> None:
-        self._inner, self._step = inner, step
+        super().__init__(inner)
+        self._step = step
         self._artifact: UUID | None = None
         self._due = time.monotonic() + PROGRESS_EVERY_S
 
-    @property
-    def stop_requested(self) -> bool:  # type: ignore[override]
-        return self._inner.stop_requested
-
     def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
-        self._inner.update(done, total, unit, **stats)
+        super().update(done, total, unit, **stats)
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + PROGRESS_EVERY_S
             self._publish(100 * done / total if total else 100.0)
-
-    def message(self, text: str) -> None:
-        self._inner.message(text)
 
     def finish(self) -> None:
         """The stage is done."""

@@ -6,7 +6,7 @@ Every step is a task that returns a small dict: Prefect's database can be lost w
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from configs.errors import UserError
 from configs.load import override
 from configs.settings import PipelineConfig
 from data.prepare import content_hash
-from data.progress import Interrupted, Progress
+from data.progress import Interrupted, Progress, Relay
 from data.store import Artifact, Inputs, Store
 from flows import notes
 from flows.augmentation import augment
@@ -30,7 +30,7 @@ from flows.checks import check_inputs
 from flows.child import StageCrashed
 from flows.display import current
 from flows.reporting import report_on
-from flows.runs import Reference, RunRecord, reference, workspace_folder
+from flows.runs import PIPELINE, Reference, RunRecord, reference, workspace_folder
 from flows.stages import STAGES, Outcome, finished, produce
 from flows.steps import Steps
 
@@ -41,7 +41,7 @@ for _room in ("data", "flows", "generator", "segmenter"):  # Prefect's handlers 
     logging.getLogger(_room).setLevel(logging.INFO)
 
 
-@flow(name="augmentation-pipeline", flow_run_name="{config.name}", persist_result=False)
+@flow(name=PIPELINE, flow_run_name="{config.name}", persist_result=False)
 def augmentation_pipeline(
     config: PipelineConfig, overrides: list[str] | None = None, workspace: str | None = None
 ) -> Any:
@@ -53,9 +53,18 @@ def augmentation_pipeline(
         overrides: Changes to single settings, such as `sample.count=200`.
         workspace: Folder of artifacts and runs; default $VESSELFORGE_WORKSPACE or ./workspace.
     """
+
+    def body() -> dict[str, Any]:
+        changed = override(PipelineConfig, config, overrides or [])
+        return run_pipeline(changed, workspace_folder(workspace))
+
+    return stated(body)
+
+
+def stated(body: Callable[[], Any]) -> Any:
+    """What the body of a flow returns; of its expected failures, the state that tells of them."""
     try:
-        config = override(PipelineConfig, config, overrides or [])
-        return run_pipeline(config, workspace_folder(workspace))
+        return body()
     except UserError as error:
         return Failed(name=BAD_INPUT, message=str(error))
     except StageCrashed as error:
@@ -171,21 +180,16 @@ def slot(limit: str | None) -> AbstractContextManager[None]:
     return concurrency(limit, occupy=1, strict=True, raise_on_lease_renewal_failure=False)
 
 
-class StoppedByFile(Progress):
-    """Passes everything on; a file that appears is a request to stop, too."""
+class StoppedByFile(Relay):
+    """A file that appears is a request to stop, too."""
 
     def __init__(self, inner: Progress, file: str) -> None:
-        self._inner, self._file = inner, Path(file)
+        super().__init__(inner)
+        self._file = Path(file)
 
     @property
     def stop_requested(self) -> bool:  # type: ignore[override]
-        return self._inner.stop_requested or self._file.exists()
-
-    def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
-        self._inner.update(done, total, unit, **stats)
-
-    def message(self, text: str) -> None:
-        self._inner.message(text)
+        return super().stop_requested or self._file.exists()
 
 
 def worth_retrying(task: Any, task_run: Any, state: State[Any]) -> bool:

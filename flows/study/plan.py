@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+from configs.segmenter import EnsembleMethod
 from configs.settings import (
     AugmentSettings,
     DataSettings,
-    EnsembleMethod,
     EnsembleSettings,
     FitSettings,
     PrepareSettings,

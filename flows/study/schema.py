@@ -55,7 +55,7 @@ class ArmRun(Record):
     """One arm with one seed. message: why it failed."""
 
     seed: int
-    status: Literal["completed", "failed", "missing"]
+    status: Literal["completed", "failed"]
     message: str = ""
     validation_f1: float | None = None
     threshold: float | None = None

@@ -33,7 +33,7 @@ def test_what_is_shipped_validates_under_its_own_name(path: Path) -> None:
     [
         (["pseudo_label.disagreement=teachers"], "a run has one teacher"),
         (["pseudo_label.worst_critic=0.1"], "needs score.critic: true"),
-        (["ensembles=[or, mean, or]"], "found a method twice"),
+        (["ensembles=[or, mean, or]"], "ensembles: found a value twice"),
     ],
 )
 def test_settings_that_nothing_could_follow_are_refused(

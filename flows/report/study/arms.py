@@ -118,13 +118,13 @@ def percent(results: Results) -> str:
     return f"{100 * (1 - results.alpha):.4g}\N{NO-BREAK SPACE}%"
 
 
-def failures(results: Results, status: str = "failed") -> list[tuple[Arm, int, str]]:
-    """(arm, seed, message) of every run with that status."""
+def failures(results: Results) -> list[tuple[Arm, int, str]]:
+    """(arm, seed, message) of every run that failed."""
     return [
         (arm, run.seed, run.message)
         for arm in results.arms
         for run in arm.runs
-        if run.status == status
+        if run.status == "failed"
     ]
 
 

@@ -156,9 +156,8 @@ def realism_caption(results: Results, what: str) -> str:
 
 def failure_lines(results: Results) -> list[str]:
     """The failed trainings for the top of the page, a bounded number of them."""
-    failed, absent = failures(results), failures(results, "missing")
     groups: dict[tuple[str, str], list[int]] = {}
-    for arm, seed, message in failed:
+    for arm, seed, message in failures(results):
         groups.setdefault((label(arm, results), message or "no message"), []).append(seed)
     lines = [
         f"{name}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}: {message}"
@@ -167,8 +166,6 @@ def failure_lines(results: Results) -> list[str]:
     if len(lines) > _MOST_MESSAGES:
         left_out = f"and {len(lines) - _MOST_MESSAGES:,} more, in the table of trainings below"
         lines = [*lines[:_MOST_MESSAGES], left_out]
-    if absent:
-        lines.append(f"{plural(len(absent), 'training')} never ran or never finished")
     whole = [label(arm, results) for arm in results.arms if arm.runs and not done(arm)]
     if whole:
         shown = ", ".join(whole[:_MOST_MESSAGES]) + (", …" if len(whole) > _MOST_MESSAGES else "")
@@ -178,7 +175,7 @@ def failure_lines(results: Results) -> list[str]:
 
 def failure_title(results: Results) -> str:
     whole = sum(len(arm.runs) for arm in results.arms)
-    lost = len(failures(results)) + len(failures(results, "missing"))
+    lost = len(failures(results))
     return f"{lost:,} of {plural(whole, 'training')} gave no result"
 
 

@@ -198,7 +198,7 @@ def test_the_generator_sees_the_few_or_all(tiny_study: Build) -> None:
         ),
         ({"synthetic": {"teachers": 2}}, "or nothing asks them"),
         ({"first": {"early_stop": 3}}, "equal steps in all arms"),
-        ({"ensembles": ["or", "or"]}, "found a method twice"),
+        ({"ensembles": ["or", "or"]}, "found a value twice"),
         ({"execution": {"gpus": [0], "workers": 2}}, "a card of its own"),
         (
             {"execution": {"runner": "ray", "address": "ray://x", "workers": None}},
