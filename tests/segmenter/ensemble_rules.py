@@ -1,0 +1,19 @@
+"""One rule of each method, for three members."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from configs.segmenter import EnsembleMethod
+from segmenter.combine import MEAN, Rule
+
+METHODS = get_args(EnsembleMethod)
+VOTES = {"or": any, "and": all, "majority": lambda votes: 2 * sum(votes) > len(votes)}
+RULES = {
+    "mean": MEAN,
+    "weighted": Rule("weighted", weights=(0.2, 0.5, 0.3)),
+    "or": Rule("or", thresholds=(0.3, 0.5, 0.62)),
+    "and": Rule("and", thresholds=(0.3, 0.5, 0.62)),
+    "majority": Rule("majority", thresholds=(0.3, 0.5, 0.62)),
+    "stacked": Rule("stacked", coefficients=(0.5, 1.2, -0.1), intercept=-0.4),
+}
