@@ -19,6 +19,7 @@ from flows.stages import STAGES, Outcome
 
 METRICS = {
     "segmenter.train": {"validation": {"f1": 0.5}},
+    "segmenter.pseudo-label": {"kept": 1},
     "segmenter.evaluate": {"images": 0, "models": {}, "observers": {}, "note": "pretended"},
 }
 Produce = Callable[..., Outcome]
