@@ -94,7 +94,21 @@ def as_task(
     inputs: Inputs,
     outside: Mapping[str, str] | None = None,
 ) -> Artifact:
-    """`flows.steps.Produce` by a Prefect task; how the task failed is raised again here."""
+    """`flows.steps.Produce` by a Prefect task; what came of it goes into the record."""
+    outcome = perform(workspace, step, kind, settings, inputs, outside)
+    record.step(step, outcome)
+    return outcome.artifact
+
+
+def perform(
+    workspace: Path,
+    step: str,
+    kind: str,
+    settings: BaseModel,
+    inputs: Inputs,
+    outside: Mapping[str, str] | None = None,
+) -> Outcome:
+    """One stage by a Prefect task; how the task failed is raised again here."""
     state = TASKS[kind](
         step=step,
         kind=kind,
@@ -108,8 +122,7 @@ def as_task(
         raise failure_of(state)
     made = state.result()
     artifact = finished(Store(workspace), kind, made["digest"])
-    record.step(step, Outcome(artifact, made["reused"], made["seconds"]))
-    return artifact
+    return Outcome(artifact, made["reused"], made["seconds"])
 
 
 def run_stage(
