@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import importlib
 import json
@@ -25,6 +24,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from configs.errors import WorkspaceError
+from data.folders import renamed, sync
+from data.locks import check_locks, locked
 from data.progress import Progress
 from data.provenance import device_of, versions
 
@@ -33,6 +34,7 @@ SCRATCH = "checkpoint"
 """Sub-folder of a stage's output that is dropped when the stage finishes."""
 MANIFEST = "manifest.json"
 METRICS = "metrics.json"
+LOCKS = ".locks"
 
 UNWRITABLE = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT
@@ -157,10 +159,11 @@ class Store:
         self.root = workspace / "store"
 
     def open(self) -> Store:
-        """Create the folders; raises WorkspaceError when they cannot be written."""
+        """Create the folders; raises WorkspaceError when they cannot be written or locked."""
         with explained(self.root):
-            (self.root / ".locks").mkdir(parents=True, exist_ok=True)
-            write_atomic(self.root / ".locks" / ".writable", b"")
+            (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
+            write_atomic(self.root / LOCKS / ".writable", b"")
+            check_locks(self.root / LOCKS / ".writable")
         return self
 
     def folder(self, kind: str, digest: str) -> Path:
@@ -208,10 +211,12 @@ class Store:
         """The artifact of this work: found, or made now (one process at a time, resumable).
 
         outside: name → content hash of inputs that are not artifacts (a dataset folder).
+
+        Raises Interrupted when asked to stop, be it while it waits for another process.
         """
         digests = input_digests(inputs, outside)
         digest = address(stage.kind, stage.version, settings, digests)
-        with explained(self.root), self.lock(digest):
+        with explained(self.root), self.lock(digest, progress):
             found = self.find(stage.kind, digest)
             if found is not None:
                 return found
@@ -247,13 +252,16 @@ class Store:
         metrics = partial / METRICS
         manifest["metrics"] = json.loads(metrics.read_text()) if metrics.is_file() else {}
         for path in files:
-            _sync(path)
+            sync(path)
         write_json(partial / MANIFEST, manifest)
-        _sync(partial)
-        if final.exists():  # a folder without a manifest: nothing of value
-            shutil.rmtree(final)
-        partial.rename(final)
-        _sync(final.parent)
+        sync(partial)
+        if not renamed(partial, final):
+            if (final / MANIFEST).is_file():  # made by a machine whose rename we did not see yet
+                shutil.rmtree(partial)
+                return Artifact(final, json.loads((final / MANIFEST).read_text()))
+            shutil.rmtree(final)  # a folder without a manifest: nothing of value
+            partial.rename(final)
+        sync(final.parent)
         return Artifact(final, manifest)
 
     def remove(self, kind: str, digest: str) -> None:
@@ -268,12 +276,12 @@ class Store:
             (self.root / ".locks" / digest).unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def lock(self, digest: str) -> Iterator[None]:
-        """Only one process works on a digest; the kernel frees the lock when its holder dies."""
-        folder = self.root / ".locks"
+    def lock(self, digest: str, progress: Progress) -> Iterator[None]:
+        """Only one process works on a digest, here or on a machine that shares the workspace."""
+        folder = self.root / LOCKS
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / digest).open("w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+        waiting = "waiting for another process that makes this artifact"
+        with locked(folder / digest, progress, waiting):
             yield
 
 
@@ -299,14 +307,6 @@ def explained(root: Path) -> Iterator[None]:
                 "give --workspace DIR or set VESSELFORGE_WORKSPACE to a writable folder"
             ) from error
         raise
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read_spent(partial: Path) -> float:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,31 @@ def test_a_stage_that_does_not_stop_is_killed(
     with pytest.raises(Interrupted):
         make(do="refuse")
     assert not _alive(_pid(tmp_path))
+
+
+def test_a_stage_that_waits_for_another_process_says_so_and_stops_when_asked(
+    tmp_path: Path, fake_kind: str, heard: Heard
+) -> None:
+    from fake_stages import FakeSettings
+
+    class Impatient(Heard):
+        def message(self, text: str) -> None:
+            super().message(text)
+            self.stop_requested = True
+
+    settings = FakeSettings(steps=100_000, pause=0.01)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(produce, tmp_path, fake_kind, settings, {}, heard)
+        _pid(tmp_path)  # it has the lock
+        second = Impatient()
+        with pytest.raises(Interrupted):
+            produce(tmp_path, fake_kind, settings, {}, second)
+        assert second.messages == ["waiting for another process that makes this artifact"]
+        assert not second.updates
+        assert not first.done()
+        heard.stop_requested = True
+        with pytest.raises(Interrupted):
+            first.result()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")
