@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from configs.base import Settings, operational
+from configs.base import Settings, operational, time_limit
 from configs.generator import GeneratorSettings, SampleSettings, ScoreSettings
 from configs.segmenter import AugmentSettings as AugmentSettings
 from configs.segmenter import EnsembleMethods, EvaluateSettings, FitSettings, PseudoLabelSettings
@@ -133,6 +133,7 @@ class PipelineConfig(Settings):
         ["mean"], min_length=1, description="ways to combine teacher and students, all scored"
     )
     evaluate: EvaluateSettings = Field(EvaluateSettings(), description="test-split scoring")
+    stage_timeout: float | None = time_limit()
 
     @model_validator(mode="after")
     def _one_student(self) -> Self:

@@ -61,7 +61,7 @@ def run_study(config: StudyConfig, workspace: Path) -> dict[str, Any]:
         tally = Tally(record, remote=config.execution.runner != "processes")
         with task_runner(config.execution) as runner:
             where = (workspace, record.folder, config.execution, runner)
-            fanout = Fanout(*where, tally.note, _limit(config))
+            fanout = Fanout(*where, tally.note, _limit(config), config.stage_timeout)
             study = Study(plan, fanout, record)
             study.run()
         results = write_results(study, record.folder)
