@@ -22,14 +22,21 @@ RESTARTS, WINDOW_S = 5, 3600.0
 class Service:
     """A process in a session of its own that dies with this one.
 
-    name: for people. url: answers once it is ready. say: told of every restart.
+    name: for people. url: answers once it is ready. say: told of every restart. first: called
+    before every start.
     """
 
     def __init__(
-        self, name: str, arguments: Sequence[str], url: str, say: Callable[[str], None], quiet: bool
+        self,
+        name: str,
+        arguments: Sequence[str],
+        url: str,
+        say: Callable[[str], None],
+        first: Callable[[], None] = lambda: None,
+        quiet: bool = False,
     ) -> None:
         self.name, self._arguments, self._url, self._say = name, arguments, url, say
-        self._quiet = quiet
+        self._first, self._quiet = first, quiet
         self._restarts: list[float] = []
         self._process = self._spawn()
 
@@ -42,12 +49,11 @@ class Service:
         finally:
             stop_group(self._process, STOP_S)
 
-    def keep_up(self) -> bool:
-        """Start it again if it has ended; whether that was so. Raises UserError when that happens
-        too often."""
+    def keep_up(self) -> None:
+        """Start it again if it has ended. Raises UserError when that happens too often."""
         status = self._process.poll()
         if status is None:
-            return False
+            return
         how = f"was ended by {signal_name(-status)}" if status < 0 else f"ended ({status})"
         now = time.monotonic()
         self._restarts = [t for t in self._restarts if now - t < WINDOW_S]
@@ -65,9 +71,9 @@ class Service:
         except UserError as error:
             self._say(str(error))
             stop_group(self._process, STOP_S)
-        return True
 
     def _spawn(self) -> subprocess.Popen[str]:
+        self._first()
         return subprocess.Popen(
             [sys.executable, "-m", "flows.attached", *self._arguments],
             stdin=subprocess.DEVNULL,
