@@ -7,6 +7,7 @@ puts a terminal display in its place.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,7 +63,8 @@ class Display:
             if self.stop_requested:
                 raise KeyboardInterrupt
             self.stop_requested = True
-            self.say(notice)
+            # A signal may arrive in the middle of a line, and a stream cannot be entered twice.
+            threading.Thread(target=self.say, args=(notice,), daemon=True).start()
 
         try:
             with heard(stop):

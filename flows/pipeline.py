@@ -33,7 +33,7 @@ from flows.reporting import report_on
 from flows.runs import PIPELINE, Reference, RunRecord, reference, workspace_folder
 from flows.stages import STAGES, Outcome, finished, produce
 from flows.steps import Steps
-from flows.stopping import StageTimedOut, StoppedByFile
+from flows.stopping import StageTimedOut, StoppedByFile, timed
 
 BAD_INPUT, CRASHED, BROKEN = "BadInput", "StageCrashed", "StageBroken"
 """Names of failed states: what the user can mend, what may well work when tried again, a bug."""
@@ -145,16 +145,15 @@ def run_stage(
     )
     progress = notes.PublishedProgress(heard, step)
     try:
-        with slot(limit):
+        with slot(limit), timed(progress, timeout, step) as watched:
             outcome = produce(
                 Path(workspace),
                 kind,
                 STAGES[kind].settings.model_validate(settings),
                 {name: finished(store, *where) for name, where in inputs.items()},
-                progress,
+                watched,
                 outside,
                 environment,
-                timeout,
             )
     except UserError as error:  # returned, not raised: Prefect prints no traceback of it
         return Failed(name=BAD_INPUT, message=str(error))

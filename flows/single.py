@@ -15,6 +15,7 @@ from flows.checks import check_inputs
 from flows.display import Display, shown
 from flows.stages import produce
 from flows.steps import Steps
+from flows.stopping import timed
 
 LAST_STEPS = ("development", "teacher", "generator", "samples", "scores", "pseudo-labels")
 
@@ -61,7 +62,7 @@ def _here(
     timeout: float | None = None,
 ) -> Artifact:
     """`flows.steps.Produce` in this process."""
-    progress = display.begin(step)
-    outcome = produce(workspace, kind, settings, inputs, progress, outside, timeout=timeout)
+    with timed(display.begin(step), timeout, step) as progress:
+        outcome = produce(workspace, kind, settings, inputs, progress, outside)
     display.end(step, outcome)
     return outcome.artifact

@@ -26,7 +26,6 @@ from configs.settings import (
 from data.progress import Interrupted, Progress
 from data.store import MANIFEST, Artifact, Inputs, Stage, Store, address, input_digests
 from flows.child import run_in_child
-from flows.stopping import timed
 
 STAGES = {
     stage.kind: stage
@@ -79,15 +78,13 @@ def produce(
     progress: Progress,
     outside: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
-    timeout: float | None = None,
 ) -> Outcome:
     """The artifact of this work: found, or made in a child process that dies with this one.
 
-    environment: goes over this process's own, for the child. timeout: seconds it may take.
+    environment: goes over this process's own, for the child.
 
     Raises UserError for bad input, StageCrashed when the child was killed, Interrupted when it
-    was asked to stop, StageTimedOut when its time was over (both times its checkpoint is saved:
-    the same call later goes on from there).
+    was asked to stop (its checkpoint is saved: the same call later goes on from there).
     """
     started = time.monotonic()
     store = Store(workspace).open()
@@ -96,16 +93,18 @@ def produce(
         return Outcome(found, True, time.monotonic() - started)
     if progress.stop_requested:
         raise Interrupted(f"stopped before {kind}; the same command goes on from there")
-    spec = {
-        "workspace": str(workspace),
-        "kind": kind,
-        "stage": _name_stage(STAGES[kind]),
-        "settings": settings.model_dump(mode="json"),
-        "inputs": {name: [a.kind, a.digest] for name, a in inputs.items()},
-        "outside": dict(outside or {}),
-    }
-    with timed(progress, timeout, kind) as watched:
-        run_in_child(spec, watched, environment)
+    run_in_child(
+        {
+            "workspace": str(workspace),
+            "kind": kind,
+            "stage": _name_stage(STAGES[kind]),
+            "settings": settings.model_dump(mode="json"),
+            "inputs": {name: [a.kind, a.digest] for name, a in inputs.items()},
+            "outside": dict(outside or {}),
+        },
+        progress,
+        environment,
+    )
     made = find(store, kind, settings, inputs, outside)
     if made is None:
         raise RuntimeError(f"stage {kind} ended without an artifact")
