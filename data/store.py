@@ -256,6 +256,17 @@ class Store:
         _sync(final.parent)
         return Artifact(final, manifest)
 
+    def remove(self, kind: str, digest: str) -> None:
+        """Delete an artifact that nobody needs any more: for everyone else whole, then absent."""
+        with explained(self.root), self.lock(digest):
+            final = self.folder(kind, digest)
+            aside = final.with_name(f"{digest}.removed")
+            shutil.rmtree(aside, ignore_errors=True)  # of an attempt that was killed
+            if final.is_dir():
+                final.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+            (self.root / ".locks" / digest).unlink(missing_ok=True)
+
     @contextlib.contextmanager
     def lock(self, digest: str) -> Iterator[None]:
         """Only one process works on a digest; the kernel frees the lock when its holder dies."""

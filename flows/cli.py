@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from flows import cli_compare, cli_data, cli_generator, cli_segmenter
+from flows import cli_compare, cli_data, cli_generator, cli_retrain, cli_segmenter
 from flows.verbs import (
     ConfigArgument,
     JsonOption,
@@ -28,6 +28,7 @@ main = new_app(
 main.add_typer(cli_data.app, name="data")
 main.add_typer(cli_generator.app, name="generator")
 main.add_typer(cli_segmenter.app, name="segmenter")
+main.add_typer(cli_retrain.app, name="models")
 
 
 @main.command()
@@ -72,6 +73,7 @@ def print_scores(metrics: dict[str, object]) -> None:
 
 
 main.command()(cli_compare.compare)
+main.command()(cli_retrain.retrain)
 
 
 @main.command()

@@ -56,7 +56,7 @@ def run_study(config: StudyConfig, workspace: Path) -> dict[str, Any]:
     """The body of the flow. Returns where things are, the headline, and the arms that failed."""
     check_study(config, workspace)
     record = RunRecord(workspace, config)
-    with current().listening(), record.watch():
+    with record.watch():
         plan = plan_of(config)
         tally = Tally(record, remote=config.execution.runner != "processes")
         with task_runner(config.execution) as runner:

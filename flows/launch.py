@@ -11,6 +11,7 @@ from configs.errors import UserError
 from configs.settings import PipelineConfig
 from configs.study import StudyConfig
 from data.progress import Interrupted
+from data.store import Store
 from flows.checks import check_inputs
 from flows.child import StageCrashed
 from flows.display import Display, shown
@@ -37,6 +38,15 @@ def launch_study(config: StudyConfig, workspace: Path, display: Display) -> dict
         from flows.compare import compare_ratios
 
         return _outcome(compare_ratios(config, workspace=str(workspace), return_state=True))
+
+
+def launch_retraining(config: PipelineConfig, workspace: Path, display: Display) -> dict[str, Any]:
+    """Retrain here and now. Returns what `flows.retrain.run_retraining` does; raises as above."""
+    Store(workspace).open()
+    with _server(f"{config.name} again", workspace, display):
+        from flows.retrain import retrain
+
+        return _outcome(retrain(config, workspace=str(workspace), return_state=True))
 
 
 @contextmanager

@@ -65,9 +65,13 @@ def augmentation_pipeline(
 
 
 def stated(body: Callable[[], Any]) -> Any:
-    """What the body of a flow returns; of its expected failures, the state that tells of them."""
+    """What the body of a flow returns; of its expected failures, the state that tells of them.
+
+    A request to stop is heard meanwhile.
+    """
     try:
-        return body()
+        with current().listening():
+            return body()
     except UserError as error:
         return Failed(name=BAD_INPUT, message=str(error))
     except StageCrashed as error:
@@ -81,7 +85,7 @@ def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
     """The body of the flow: every step, the record, the report. Returns where things are."""
     check_inputs(config, workspace)
     record = RunRecord(workspace, config)
-    with current().listening(), record.watch():
+    with record.watch():
         dataset = cache(partial(content_hash, config.data))
         produce = partial(as_task, workspace, record, timeout=config.stage_timeout)
         evaluation = augment(Steps(config, produce, dataset), record)
@@ -100,7 +104,22 @@ def as_task(
     outside: Mapping[str, str] | None = None,
     timeout: float | None = None,
 ) -> Artifact:
-    """`flows.steps.Produce` by a Prefect task; how the task failed is raised again here."""
+    """`flows.steps.Produce` by a Prefect task; what came of it goes into the record."""
+    outcome = perform(workspace, step, kind, settings, inputs, outside, timeout)
+    record.step(step, outcome)
+    return outcome.artifact
+
+
+def perform(
+    workspace: Path,
+    step: str,
+    kind: str,
+    settings: BaseModel,
+    inputs: Inputs,
+    outside: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> Outcome:
+    """One stage by a Prefect task; how the task failed is raised again here."""
     state = TASKS[kind](
         step=step,
         kind=kind,
@@ -115,8 +134,7 @@ def as_task(
         raise failure_of(state)
     made = state.result()
     artifact = finished(Store(workspace), kind, made["digest"])
-    record.step(step, Outcome(artifact, made["reused"], made["seconds"]))
-    return artifact
+    return Outcome(artifact, made["reused"], made["seconds"])
 
 
 def run_stage(

@@ -25,6 +25,7 @@ from flows.shipped import shipped_folder
 from flows.stages import Outcome
 
 RECORD = "run.json"
+REGISTRY = "registry.json"
 REPORT = "report.html"
 PIPELINE, STUDY = "augmentation-pipeline", "compare-ratios"
 """Which flow a record is of."""
@@ -135,10 +136,15 @@ def read_run(workspace: Path, name: str) -> tuple[Path, dict[str, Any]]:
 
 
 def model_folder(given: Path) -> Path:
-    """A model's own folder; of a run's folder, that of its ensemble; of the name of a model that
-    comes with the package, if nothing lies there, its folder. Raises CheckpointError."""
+    """A model's own folder; of a run's folder, that of its ensemble; of a line of models
+    (`workspace/models/<name>`), that of its champion; of the name of a model that comes with the
+    package, if nothing lies there, its folder. Raises CheckpointError or WorkspaceError."""
     if not given.exists():
         return shipped_folder(str(given))
+    if (given / REGISTRY).is_file():
+        from flows.retraining.registry import champion_folder
+
+        return champion_folder(given)
     if not (given / RECORD).is_file():
         return given
     folder, record = read_run(given.parent.parent, str(given))

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from configs.settings import (
+    CompareSettings,
     EnsembleSettings,
     EvaluateSettings,
     FitSettings,
@@ -39,6 +40,7 @@ STAGES = {
         Stage("segmenter.pseudo-label", 3, "segmenter.labels.stage:label", PseudoLabelSettings),
         Stage("segmenter.ensemble", 2, "segmenter.ensemble:ensemble", EnsembleSettings),
         Stage("segmenter.evaluate", 2, "segmenter.evaluate:evaluate", EvaluateSettings),
+        Stage("segmenter.compare", 1, "segmenter.compare:compare", CompareSettings),
     )
 }
 

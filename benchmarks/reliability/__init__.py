@@ -1,0 +1,4 @@
+"""How the pipeline endures: kills, faults, malformed input, months of runs.
+
+Not part of the package.
+"""
