@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from configs.base import Settings, operational
+from configs.base import Settings, operational, time_limit
 from configs.compare import CompareSettings as CompareSettings
 from configs.generator import GeneratorSettings, SampleSettings, ScoreSettings
 from configs.retrain import RetrainSettings
@@ -141,6 +141,7 @@ class PipelineConfig(Settings):
     retrain: RetrainSettings = Field(
         RetrainSettings(), description="`vesselforge retrain`: when a new model is promoted"
     )
+    stage_timeout: float | None = time_limit()
 
     @model_validator(mode="after")
     def _one_student(self) -> Self:

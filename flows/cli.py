@@ -104,11 +104,12 @@ def report(
 @verb
 def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of the server and its page.")] = 4200,
+    limit: Annotated[int, typer.Option(min=1, help="Runs at once; the others wait.")] = 1,
 ) -> None:
     """Prefect's server, a worker and every deployment of ./prefect.yaml, on 127.0.0.1."""
     from flows.serve import serve as serve_here
 
-    serve_here(port)
+    serve_here(port, limit)
 
 
 @main.command()

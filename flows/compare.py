@@ -56,12 +56,12 @@ def run_study(config: StudyConfig, workspace: Path) -> dict[str, Any]:
     """The body of the flow. Returns where things are, the headline, and the arms that failed."""
     check_study(config, workspace)
     record = RunRecord(workspace, config)
-    with current().listening(), record.watch():
+    with record.watch():
         plan = plan_of(config)
         tally = Tally(record, remote=config.execution.runner != "processes")
         with task_runner(config.execution) as runner:
             where = (workspace, record.folder, config.execution, runner)
-            fanout = Fanout(*where, tally.note, _limit(config))
+            fanout = Fanout(*where, tally.note, _limit(config), config.stage_timeout)
             study = Study(plan, fanout, record)
             study.run()
         results = write_results(study, record.folder)

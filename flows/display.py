@@ -7,13 +7,14 @@ puts a terminal display in its place.
 from __future__ import annotations
 
 import logging
-import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from data.progress import Progress
+from flows.stopping import heard
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,11 +57,20 @@ class Display:
 
     @contextmanager
     def listening(self, notice: str = STOPPING) -> Iterator[None]:
-        """While inside, a request to stop is heard, and `notice` said.
+        """The first signal to stop asks the stage to save and end, the second one insists."""
 
-        Under a worker Prefect itself sees to it.
-        """
-        yield
+        def stop() -> None:
+            if self.stop_requested:
+                raise KeyboardInterrupt
+            self.stop_requested = True
+            # A signal may arrive in the middle of a line, and a stream cannot be entered twice.
+            threading.Thread(target=self.say, args=(notice,), daemon=True).start()
+
+        try:
+            with heard(stop):
+                yield
+        finally:
+            self.stop_requested = False
 
 
 class StepProgress(Progress):
@@ -101,24 +111,6 @@ class PlainDisplay(Display):
 
     def say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-    @contextmanager
-    def listening(self, notice: str = STOPPING) -> Iterator[None]:
-        """The first Ctrl-C or SIGTERM asks the stage to save and stop, the second one insists."""
-
-        def stop(*_: object) -> None:
-            if self.stop_requested:
-                raise KeyboardInterrupt
-            self.stop_requested = True
-            self.say(notice)
-
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(number, stop) for number in numbers]
-        try:
-            yield
-        finally:
-            for number, handler in zip(numbers, before, strict=True):
-                signal.signal(number, handler)
 
     def advance(self, step: str, text: str, share: float) -> None:
         if time.monotonic() - self._last >= PLAIN_EVERY_S:
@@ -169,12 +161,12 @@ class RichDisplay(PlainDisplay):
             self.drop(step)
 
 
-_current: Display | None = None
+_current = Display()
 
 
 def current() -> Display:
     """The display of this process: what `shown` set, else the log."""
-    return _current or Display()
+    return _current
 
 
 @contextmanager

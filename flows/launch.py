@@ -58,12 +58,12 @@ def _server(name: str, workspace: Path, display: Display) -> Iterator[None]:
 
 def _outcome(state: Any) -> dict[str, Any]:
     """What a flow returned, or how it failed, raised again."""
-    from flows.pipeline import BAD_INPUT, CRASHED
+    from flows.pipeline import BAD_INPUT, CRASHED, TIMED_OUT
 
     message = state.message or ""
     if state.name == BAD_INPUT:
         raise UserError(message)
-    if state.name == CRASHED:
+    if state.name in (CRASHED, TIMED_OUT):
         raise StageCrashed(message)
     if state.is_cancelled():
         raise Interrupted(message)

@@ -22,7 +22,7 @@ from configs.errors import UserError
 from configs.load import override
 from configs.settings import PipelineConfig
 from data.prepare import content_hash
-from data.progress import Interrupted, Progress, Relay
+from data.progress import Interrupted
 from data.store import Artifact, Inputs, Store
 from flows import notes
 from flows.augmentation import augment
@@ -33,9 +33,12 @@ from flows.reporting import report_on
 from flows.runs import PIPELINE, Reference, RunRecord, reference, workspace_folder
 from flows.stages import STAGES, Outcome, finished, produce
 from flows.steps import Steps
+from flows.stopping import StageTimedOut, StoppedByFile, timed
 
 BAD_INPUT, CRASHED, BROKEN = "BadInput", "StageCrashed", "StageBroken"
 """Names of failed states: what the user can mend, what may well work when tried again, a bug."""
+TIMED_OUT = "TimedOut"
+"""And, as Prefect calls its own: a stage that took longer than it may."""
 
 for _room in ("data", "flows", "generator", "segmenter"):  # Prefect's handlers take what arrives
     logging.getLogger(_room).setLevel(logging.INFO)
@@ -62,13 +65,18 @@ def augmentation_pipeline(
 
 
 def stated(body: Callable[[], Any]) -> Any:
-    """What the body of a flow returns; of its expected failures, the state that tells of them."""
+    """What the body of a flow returns; of its expected failures, the state that tells of them.
+
+    A request to stop is heard meanwhile.
+    """
     try:
-        return body()
+        with current().listening():
+            return body()
     except UserError as error:
         return Failed(name=BAD_INPUT, message=str(error))
     except StageCrashed as error:
-        return Failed(name=CRASHED, message=str(error))
+        name = TIMED_OUT if isinstance(error, StageTimedOut) else CRASHED
+        return Failed(name=name, message=str(error))
     except Interrupted as error:
         return Cancelled(message=str(error))
 
@@ -77,9 +85,10 @@ def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
     """The body of the flow: every step, the record, the report. Returns where things are."""
     check_inputs(config, workspace)
     record = RunRecord(workspace, config)
-    with current().listening(), record.watch():
+    with record.watch():
         dataset = cache(partial(content_hash, config.data))
-        evaluation = augment(Steps(config, partial(as_task, workspace, record), dataset), record)
+        produce = partial(as_task, workspace, record, timeout=config.stage_timeout)
+        evaluation = augment(Steps(config, produce, dataset), record)
         record.finish("completed")
         page = write_report(str(record.folder), str(workspace))
     return {"run": str(record.folder), "report": page, "evaluation": reference(evaluation)}
@@ -93,9 +102,10 @@ def as_task(
     settings: BaseModel,
     inputs: Inputs,
     outside: Mapping[str, str] | None = None,
+    timeout: float | None = None,
 ) -> Artifact:
     """`flows.steps.Produce` by a Prefect task; what came of it goes into the record."""
-    outcome = perform(workspace, step, kind, settings, inputs, outside)
+    outcome = perform(workspace, step, kind, settings, inputs, outside, timeout)
     record.step(step, outcome)
     return outcome.artifact
 
@@ -107,6 +117,7 @@ def perform(
     settings: BaseModel,
     inputs: Inputs,
     outside: Mapping[str, str] | None = None,
+    timeout: float | None = None,
 ) -> Outcome:
     """One stage by a Prefect task; how the task failed is raised again here."""
     state = TASKS[kind](
@@ -116,6 +127,7 @@ def perform(
         inputs={name: reference(artifact) for name, artifact in inputs.items()},
         outside=dict(outside or {}),
         workspace=str(workspace),
+        timeout=timeout,
         return_state=True,
     )
     if not state.is_completed():
@@ -135,11 +147,14 @@ def run_stage(
     environment: dict[str, str] | None = None,
     limit: str | None = None,
     stop_file: str | None = None,
+    timeout: float | None = None,
 ) -> Any:
     """One step, found finished in the workspace or run in a child process.
 
     environment: goes over that of the child. limit: Prefect's concurrency limit to hold a slot of.
     stop_file: when this file appears the stage saves its checkpoint and ends, on any machine.
+    timeout: seconds, without waiting for a slot, after which it does the same and has failed.
+    Prefect's own time-out would raise an exception wherever the code happens to be.
     """
     display = current()
     store = Store(Path(workspace))
@@ -148,18 +163,20 @@ def run_stage(
     )
     progress = notes.PublishedProgress(heard, step)
     try:
-        with slot(limit):
+        with slot(limit), timed(progress, timeout, step) as watched:
             outcome = produce(
                 Path(workspace),
                 kind,
                 STAGES[kind].settings.model_validate(settings),
                 {name: finished(store, *where) for name, where in inputs.items()},
-                progress,
+                watched,
                 outside,
                 environment,
             )
     except UserError as error:  # returned, not raised: Prefect prints no traceback of it
         return Failed(name=BAD_INPUT, message=str(error))
+    except StageTimedOut as error:
+        return Failed(name=TIMED_OUT, message=str(error))
     except StageCrashed as error:
         display.say(f"  {error}")
         return Failed(name=CRASHED if error.transient else BROKEN, message=str(error))
@@ -191,18 +208,6 @@ def slot(limit: str | None) -> AbstractContextManager[None]:
     from prefect.concurrency.sync import concurrency
 
     return concurrency(limit, occupy=1, strict=True, raise_on_lease_renewal_failure=False)
-
-
-class StoppedByFile(Relay):
-    """A file that appears is a request to stop, too."""
-
-    def __init__(self, inner: Progress, file: str) -> None:
-        super().__init__(inner)
-        self._file = Path(file)
-
-    @property
-    def stop_requested(self) -> bool:  # type: ignore[override]
-        return super().stop_requested or self._file.exists()
 
 
 def worth_retrying(task: Any, task_run: Any, state: State[Any]) -> bool:
@@ -244,6 +249,8 @@ def failure_of(state: State[Any]) -> Exception:
         return UserError(message)
     if state.name in (CRASHED, BROKEN):
         return StageCrashed(message)
+    if state.name == TIMED_OUT:
+        return StageTimedOut(message)
     if state.type in (StateType.CANCELLED, StateType.CANCELLING):
         return Interrupted(message)
     error = state.result(raise_on_failure=False)

@@ -146,6 +146,7 @@ def contest(
             "champion": _model(store, champion),
             "challenger": _model(store, new),
         },
+        timeout=config.stage_timeout,
     )
     made = outcome.artifact
     new.artifacts.append([made.kind, made.digest])

@@ -111,8 +111,8 @@ class RunRecord:
             status = "interrupted" if isinstance(error, Interrupted) else "failed"
             self.finish(status, str(error) or type(error).__name__)
             raise
-        except BaseException as error:  # Ctrl-C, a cancellation, an exit
-            self.finish("interrupted", type(error).__name__)
+        except BaseException as error:  # a second Ctrl-C, an exit
+            self.finish("interrupted", f"{type(error).__name__} in the middle of the work")
             raise
 
     def _save(self) -> None:
