@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,22 +74,29 @@ def network_kwargs(
 
 
 class Facts(BaseModel):
-    """What every reader of generator.json counts on; the rest is for people and for training on."""
+    """What readers of generator.json count on; the rest is for people and for training on."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     generator: Kwargs
     discriminator: Kwargs = {}
-    presentation: Literal["patch", "full"]
-    resolution: int = Field(ge=4, le=4096)
-    channels: Channels = Channels()
+    presentation: Literal["patch", "full"] | None = None
+    resolution: int | None = Field(None, ge=4, le=4096)
+    channels: Channels | None = None
     labels: list[list[float]] | None = None
-    native_size: tuple[PositiveInt, PositiveInt] | None
+    native_size: tuple[PositiveInt, PositiveInt] | None = None
     fov: str | None = None
+    provenance: dict[str, Any] | None = None
 
 
-def read_description(folder: Path) -> dict[str, Any]:
-    """Return generator.json of a generator.train artifact; raises CheckpointError."""
+NEEDED = ("presentation", "resolution", "native_size")
+"""Without these nobody knows how a generator's images are to be looked at."""
+
+
+def read_description(folder: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
+    """Return generator.json of a generator.train artifact; raises CheckpointError.
+
+    needed: further fields that must be there."""
     path = folder / DESCRIPTION
     expected = "the folder of a generator.train artifact: copy it again"
     found = read_object(path, expected, CheckpointError)
@@ -96,10 +104,13 @@ def read_description(folder: Path) -> dict[str, Any]:
         Facts.model_validate(found)
     except ValidationError as error:
         first = error.errors()[0]
+        fault = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    else:
+        fault = next((f"{name} is not in it" for name in needed if name not in found), "")
+    if fault:
         raise CheckpointError(
-            f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; not the description of "
-            f"a trained generator, expected {expected}"
-        ) from error
+            f"{path}: {fault}; not the description of a trained generator, expected {expected}"
+        )
     return found
 
 
@@ -125,7 +136,7 @@ def load_network(path: Path, kind: type[nn.Module], kwargs: Kwargs) -> nn.Module
 
 def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
     """Return (G_ema, description) of a generator.train artifact."""
-    description = read_description(folder)
+    description = read_description(folder, NEEDED)
     generator = load_network(folder / AVERAGE, Generator, description["generator"])
     assert isinstance(generator, Generator)
     return generator, description

@@ -68,9 +68,9 @@ def sample(settings: SampleSettings, inputs: Inputs, out: Path, progress: Progre
     files = SampleFiles(out, description, sampler)
     seeds = range(settings.seed, settings.seed + settings.count)
     files.write_missing(seeds, settings.batch, progress)
-    fov = copy_fov(folder, description["fov"], out)
+    fov = copy_fov(folder, description.get("fov"), out)
     write_png(out / GRID, files.sheet(seeds[:GRID_IMAGES]))
-    facts = {name: description[name] for name in FACTS} | {"settings": identity_of(settings)}
+    facts = {name: description.get(name) for name in FACTS} | {"settings": identity_of(settings)}
     write_json(out / DESCRIPTION, facts | {"channels": files.channels.to_json()})
     write_index(out, "synthetic", [replace(files.record(seed), fov=fov) for seed in seeds])
 
