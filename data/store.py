@@ -26,6 +26,8 @@ from pydantic import BaseModel
 from configs.errors import WorkspaceError
 from data.folders import renamed, sync
 from data.locks import check_locks, locked
+from data.confined import inside, plain_name
+from data.documents import read_object
 from data.progress import Progress
 from data.provenance import device_of, versions
 
@@ -33,6 +35,10 @@ SCHEMA = 1
 SCRATCH = "checkpoint"
 """Sub-folder of a stage's output that is dropped when the stage finishes."""
 MANIFEST = "manifest.json"
+MANIFEST_FIELDS = {
+    "kind": str, "digest": str, "settings": dict, "inputs": dict, "files": dict, "metrics": dict
+}  # fmt: skip
+"""What every reader of a manifest counts on."""
 METRICS = "metrics.json"
 LOCKS = ".locks"
 
@@ -167,7 +173,9 @@ class Store:
         return self
 
     def folder(self, kind: str, digest: str) -> Path:
-        return self.root / kind / digest
+        """Raises WorkspaceError for a kind or a digest that is no single folder's name."""
+        where = f"{self.root}: an artifact's address"
+        return self.root / plain_name(kind, where) / plain_name(digest, where)
 
     def find(self, kind: str, digest: str) -> Artifact | None:
         """The finished artifact, every file checked against its manifest, or None.
@@ -179,7 +187,7 @@ class Store:
             return None
         damage = self.damage(final)
         if damage is None:
-            return Artifact(final, json.loads((final / MANIFEST).read_text()))
+            return read_artifact(final)
         aside = final.with_name(f"{digest}.damaged")
         shutil.rmtree(aside, ignore_errors=True)
         final.rename(aside)
@@ -189,15 +197,14 @@ class Store:
     def damage(final: Path) -> str | None:
         """What is wrong with a finished artifact, or None."""
         try:
-            files = json.loads((final / MANIFEST).read_text())["files"]
-            for name, expected in files.items():
-                path = final / name
+            for name, expected in read_artifact(final).manifest["files"].items():
+                path = inside(final, name, final / MANIFEST)
                 if not path.is_file():
                     return f"{path}: file is missing from a finished artifact"
                 if file_sha256(path) != expected:
                     return f"{path}: content differs from the SHA-256 in its manifest"
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return f"{final / MANIFEST}: not a readable manifest"
+        except WorkspaceError as error:
+            return str(error)
         return None
 
     def produce(
@@ -283,6 +290,21 @@ class Store:
         waiting = "waiting for another process that makes this artifact"
         with locked(folder / digest, progress, waiting):
             yield
+
+
+def read_artifact(folder: Path) -> Artifact:
+    """The artifact in a folder, its files not looked at.
+
+    Raises WorkspaceError for a manifest that is not there, not readable or of another form."""
+    path = folder / MANIFEST
+    found = read_object(path, "the manifest of a finished stage: run the same command again")
+    for name, kind in MANIFEST_FIELDS.items():
+        if not isinstance(found.get(name), kind):
+            raise WorkspaceError(
+                f"{path}: found no {name} in it, expected a {kind.__name__}; not a readable "
+                "manifest: run the same command again"
+            )
+    return Artifact(folder, found)
 
 
 class DamagedArtifact(WorkspaceError):

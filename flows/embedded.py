@@ -119,7 +119,9 @@ def healthy(url: str, timeout: float = 1.0) -> bool:
 def answers(url: str, timeout: float = 1.0) -> bool:
     """Is there something at this address?"""
     try:
-        with urllib.request.urlopen(url, timeout=timeout) as answer:
+        if not url.startswith(("http://", "https://")):  # file:// would be answered, too
+            return False
+        with urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310 (looked at above)
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError, ValueError):
         return False

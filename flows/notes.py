@@ -92,8 +92,9 @@ def _publish_grid(step: str, artifact: Artifact) -> None:
         return
     from PIL import Image
 
-    with Image.open(grid) as picture:
-        small = picture.convert("RGB")
+    from data.images import read_rgb
+
+    small = Image.fromarray(read_rgb(grid))
     small.thumbnail((GRID_SIDE, GRID_SIDE))
     content = io.BytesIO()
     small.save(content, format="JPEG", quality=80)

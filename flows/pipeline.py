@@ -44,7 +44,7 @@ for _room in ("data", "flows", "generator", "segmenter"):  # Prefect's handlers 
     logging.getLogger(_room).setLevel(logging.INFO)
 
 
-@flow(name=PIPELINE, flow_run_name="{config.name}", persist_result=False)
+@flow(name=PIPELINE, flow_run_name="{config.name}", persist_result=False, result_serializer="json")
 def augmentation_pipeline(
     config: PipelineConfig, overrides: list[str] | None = None, workspace: str | None = None
 ) -> Any:
@@ -229,12 +229,19 @@ TASKS = {
         retry_condition_fn=worth_retrying,
         cache_policy=NO_CACHE,
         persist_result=False,
+        result_serializer="json",
     )(run_stage)
     for kind in STAGES
 }
 
 
-@task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="report",
+    task_run_name="report",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    result_serializer="json",
+)
 def write_report(folder: str, workspace: str) -> str:
     """The run's HTML page; returns its path."""
     page = str(report_on(Path(folder), Store(Path(workspace))))

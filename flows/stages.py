@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from configs.settings import (
     SubsetSettings,
 )
 from data.progress import Interrupted, Progress
-from data.store import MANIFEST, Artifact, Inputs, Stage, Store, address, input_digests
+from data.store import Artifact, Inputs, Stage, Store, address, input_digests, read_artifact
 from flows.child import run_in_child
 
 STAGES = {
@@ -68,8 +67,7 @@ def find(
 
 def finished(store: Store, kind: str, digest: str) -> Artifact:
     """An artifact that was found or made a moment ago, its files not checked again."""
-    folder = store.folder(kind, digest)
-    return Artifact(folder, json.loads((folder / MANIFEST).read_text()))
+    return read_artifact(store.folder(kind, digest))
 
 
 def produce(
