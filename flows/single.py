@@ -60,6 +60,7 @@ def _here(
 ) -> Artifact:
     """`flows.steps.Produce` in this process."""
     progress = display.begin(step)
-    outcome = produce(workspace, kind, settings, inputs, progress, outside)
+    with display.telling(step):
+        outcome = produce(workspace, kind, settings, inputs, progress, outside, step=step)
     display.end(step, outcome)
     return outcome.artifact
