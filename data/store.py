@@ -24,10 +24,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from configs.errors import WorkspaceError
-from data.folders import renamed, sync
-from data.locks import check_locks, locked
 from data.confined import inside, plain_name
 from data.documents import read_object
+from data.folders import renamed, sync
+from data.locks import check_locks, locked
 from data.progress import Progress
 from data.provenance import device_of, versions
 

@@ -17,6 +17,7 @@ import pytest
 from flow_helpers import HERE, Heard
 
 from configs.errors import DataError
+from data.memory import MEMORY
 from data.progress import Interrupted
 from flows import child
 from flows.child import StageCrashed
@@ -39,7 +40,9 @@ def test_a_stage_reports_finishes_and_is_then_reused(
     assert not made.reused
     assert made.artifact.metrics == {"counted": 3, "attempts": 1}
     assert [u[:3] for u in heard.updates] == [(n, 3, "step") for n in (1, 2, 3)]
-    assert heard.updates[1][3] == {"loss": 0.5}  # what is not a number is left out
+    stats = heard.updates[1][3]
+    assert {n: v for n, v in stats.items() if n not in MEMORY} == {"loss": 0.5}  # no bad numbers
+    assert 0 < stats["rss_gib"] <= stats["rss_peak_gib"] < 10
     assert threads == {threading.current_thread()}
     monkeypatch.setattr("flows.stages.run_in_child", None)  # nothing to run a second time
     again = make(steps=3)
