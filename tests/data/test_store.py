@@ -271,7 +271,7 @@ def test_write_atomic_keeps_the_old_content_when_it_fails(
 def test_a_workspace_opens_for_many_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: Store(tmp_path).open(), range(400)))
-    assert [path.name for path in (tmp_path / "store" / ".locks").iterdir()] == [".writable"]
+    assert not list((tmp_path / "store" / ".locks").iterdir())
 
 
 def test_json_is_sorted_and_refuses_nan(tmp_path: Path) -> None:
