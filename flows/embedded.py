@@ -25,6 +25,7 @@ from data.processes import die_with_parent, stop_group
 LOOPBACK = ("127.0.0.1", 0)
 """A free port of it."""
 START_S = 120.0
+COMMAND = [sys.executable, "-m", "flows.embedded"]
 STARTS = 4
 """So often the server is started in one run; one that always ends has another trouble."""
 QUIET = {
@@ -136,7 +137,7 @@ class _Server:
     def _start(self) -> subprocess.Popen[str]:
         number = self._listener.fileno()
         return subprocess.Popen(
-            [sys.executable, "-m", "flows.embedded", str(number)],
+            [*COMMAND, str(number)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             text=True,
