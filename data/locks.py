@@ -28,14 +28,26 @@ def locked(path: Path, progress: Progress, waiting: str) -> Iterator[None]:
 
     Raises Interrupted when asked to stop while waiting, WorkspaceError where files have no locks.
     """
-    with path.open("w") as stream:
-        if not _taken(stream, fcntl.LOCK_EX):
+    said = False
+    while True:
+        with path.open("w") as stream:
+            # Its last holder may have deleted the file: then this lock is nobody else's, and void.
+            if _taken(stream, fcntl.LOCK_EX) and _is_at(stream, path):
+                yield
+                return
+        if not said:
             progress.message(waiting)
-            while not _taken(stream, fcntl.LOCK_EX):
-                if progress.stop_requested:
-                    raise Interrupted(f"stopped while {waiting}")
-                time.sleep(POLL_S)
-        yield
+            said = True
+        if progress.stop_requested:
+            raise Interrupted(f"stopped while {waiting}")
+        time.sleep(POLL_S)
+
+
+def _is_at(stream: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def check_locks(path: Path) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from configs.errors import WorkspaceError
+from configs.errors import DataError, WorkspaceError
 from data.confined import inside, plain_name
 from data.documents import read_object
 from data.folders import renamed, sync
@@ -77,17 +77,31 @@ class Stage:
 
     function: "module:name" of a StageFunction, imported only when it runs (torch is slow to load).
     settings: the model that the function takes.
+    outside: "module:name" of what gives, for settings, the hashes of the inputs from outside the
+    store; for a stage whose inputs may change while it reads them.
     """
 
     kind: str
     version: int
     function: str
     settings: type[BaseModel]
+    outside: str | None = None
 
     def run(self, settings: BaseModel, inputs: Inputs, out: Path, progress: Progress) -> None:
-        module, _, name = self.function.partition(":")
-        function: StageFunction = getattr(importlib.import_module(module), name)
+        function: StageFunction = _imported(self.function)
         function(settings, inputs, out, progress)
+
+    def check_outside(self, settings: BaseModel, digests: Mapping[str, str]) -> None:
+        """Raise DataError when what was read outside the store is not what `digests` says."""
+        if self.outside is None:
+            return
+        now: Mapping[str, str] = _imported(self.outside)(settings)
+        for name, digest in now.items():
+            if digests.get(name) != digest:
+                raise DataError(
+                    f"{name}: its files changed while {self.kind} read them, so nothing was kept "
+                    "of it; run the same command again when they stay as they are"
+                )
 
 
 def address(kind: str, version: int, settings: BaseModel, inputs: Mapping[str, str]) -> str:
@@ -168,8 +182,9 @@ class Store:
         """Create the folders; raises WorkspaceError when they cannot be written or locked."""
         with explained(self.root):
             (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
-            write_atomic(self.root / LOCKS / ".writable", b"")
-            check_locks(self.root / LOCKS / ".writable")
+            probe = self.root / LOCKS / ".writable"
+            probe.write_bytes(b"x")  # in place: a kill leaves no other name behind
+            check_locks(probe)
         return self
 
     def folder(self, kind: str, digest: str) -> Path:
@@ -228,6 +243,8 @@ class Store:
             if found is not None:
                 return found
             partial = self.folder(stage.kind, f"{digest}.partial")
+            if stage.outside is not None:  # what is there may be of files that have changed since
+                shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True, exist_ok=True)
             for stray in partial.rglob(".*.tmp"):
                 stray.unlink()
@@ -235,6 +252,7 @@ class Store:
             spent = _read_spent(partial)
             try:
                 stage.run(settings, inputs, partial, progress)
+                stage.check_outside(settings, digests)
             finally:
                 if (partial / SCRATCH).is_dir():
                     _write_spent(partial, spent + time.time() - started)
@@ -329,6 +347,12 @@ def explained(root: Path) -> Iterator[None]:
                 "give --workspace DIR or set VESSELFORGE_WORKSPACE to a writable folder"
             ) from error
         raise
+
+
+def _imported(name: str) -> Any:
+    """What "module:name" means."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def _read_spent(partial: Path) -> float:

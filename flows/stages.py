@@ -32,7 +32,7 @@ from flows.stagelog import logged
 STAGES = {
     stage.kind: stage
     for stage in (
-        Stage("data.prepare", 1, "data.prepare:prepare", PrepareSettings),
+        Stage("data.prepare", 1, "data.prepare:prepare", PrepareSettings, "data.prepare:outside"),
         Stage("data.subset", 1, "data.subset:subset", SubsetSettings),
         Stage("segmenter.train", 3, "segmenter.training.fit:train", FitSettings),
         Stage("generator.train", 2, "generator.training.stage:train", GeneratorSettings),
@@ -130,6 +130,7 @@ def _name_stage(stage: Stage) -> dict[str, Any]:
         "version": stage.version,
         "function": stage.function,
         "settings": f"{model.__module__}:{model.__qualname__}",
+        "outside": stage.outside,
     }
 
 
@@ -137,4 +138,4 @@ def named_stage(named: Mapping[str, Any]) -> Stage:
     """The child's end of `_name_stage`."""
     module, _, name = named["settings"].partition(":")
     model = getattr(importlib.import_module(module), name)
-    return Stage(named["kind"], named["version"], named["function"], model)
+    return Stage(named["kind"], named["version"], named["function"], model, named["outside"])
