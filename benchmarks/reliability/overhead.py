@@ -25,7 +25,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from benchmarks.reliability.pipeline import contents, record
+from benchmarks.reliability.pipeline import contents, manifests, record
 from benchmarks.reliability.processes import environment
 from benchmarks.reliability.tables import facts, markdown, write
 from data.children import ENVIRONMENT
