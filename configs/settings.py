@@ -10,8 +10,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from configs.base import Settings, operational
+from configs.base import Settings, operational, time_limit
+from configs.compare import CompareSettings as CompareSettings
 from configs.generator import GeneratorSettings, SampleSettings, ScoreSettings
+from configs.retrain import RetrainSettings
 from configs.segmenter import AugmentSettings as AugmentSettings
 from configs.segmenter import EnsembleMethods, EvaluateSettings, FitSettings, PseudoLabelSettings
 from configs.segmenter import EnsembleSettings as EnsembleSettings
@@ -62,6 +64,9 @@ class DataSettings(Settings):
     )
     test_share: float = Field(
         0.2, ge=0, lt=1, description="paired only: share of all images kept for the test"
+    )
+    exclude: list[str] = operational(
+        [], description="identifiers of images to leave out (the others are what is hashed)"
     )
     phantom: PhantomSettings = Field(PhantomSettings(), description="phantom only")
 
@@ -133,6 +138,10 @@ class PipelineConfig(Settings):
         ["mean"], min_length=1, description="ways to combine teacher and students, all scored"
     )
     evaluate: EvaluateSettings = Field(EvaluateSettings(), description="test-split scoring")
+    retrain: RetrainSettings = Field(
+        RetrainSettings(), description="`vesselforge retrain`: when a new model is promoted"
+    )
+    stage_timeout: float | None = time_limit()
 
     @model_validator(mode="after")
     def _one_student(self) -> Self:

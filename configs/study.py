@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
-from configs.base import Settings, each_once, operational
+from configs.base import Settings, each_once, operational, time_limit
 from configs.generator import GeneratorSettings, SampleSettings, ScoreSettings
 from configs.segmenter import EnsembleMethods, EvaluateSettings, FitSettings, PseudoLabelSettings
 from configs.settings import DataSettings
@@ -170,6 +170,7 @@ class StudyConfig(Settings):
     )
     statistics: StatisticsSettings = Field(StatisticsSettings(), description="intervals and tests")
     execution: ExecutionSettings = operational(ExecutionSettings(), description="where it runs")
+    stage_timeout: float | None = time_limit()
 
     @model_validator(mode="after")
     def _one_student(self) -> Self:

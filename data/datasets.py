@@ -20,31 +20,38 @@ __all__ = ["Dataset", "Item", "PhantomItem", "data_root", "load", "load_settings
 
 
 def load(
-    name: str, root: Path | str | None = None, settings: DataSettings | None = None
+    name: str,
+    root: Path | str | None = None,
+    settings: DataSettings | None = None,
+    lenient: bool = False,
 ) -> Dataset:
     """The dataset `name`: drive, chase-db1, stare, paired or phantom.
 
     root: its folder; default: its usual name under $VESSELFORGE_DATA or ./datasets.
-    settings: fold, pattern, shares and phantom sizes; defaults where absent.
-    Raises DataError when the folder is missing or holds nothing of that layout.
+    settings: fold, pattern, shares, phantom sizes, what to exclude; defaults where absent.
+    Raises DataError when the folder is missing or holds nothing of that layout, and unless
+    `lenient` for files that cannot be matched (`Dataset.unfit` has them).
     """
     settings = (settings or DataSettings.model_validate({})).model_copy(update={"name": name})
     if name == "phantom":
-        return Dataset(name, None, tuple(_phantom_items(settings.phantom)))
+        made = Dataset(name, None, tuple(_phantom_items(settings.phantom)))
+        return made.without(settings.exclude)
     if name not in LAYOUTS:
         known = ", ".join([*LAYOUTS, "phantom"])
         raise DataError(f"dataset {name!r} is unknown; expected one of {known}")
     layout = LAYOUTS[name]
     folder = _find_root(layout.folder, layout.source, root or settings.root)
-    dataset = layout.read(folder, settings)
+    dataset = layout.read(folder, settings).without(settings.exclude)
+    if dataset.unfit and not lenient:
+        raise DataError(str(next(iter(dataset.unfit.values()))))
     if not any(item.image.is_file() for item in dataset.items):
         raise DataError(f"{folder}: found no image of {name}, expected {layout.expected}")
     return dataset
 
 
-def load_settings(settings: DataSettings) -> Dataset:
-    """The dataset that the settings of a run describe."""
-    return load(settings.name, settings.root, settings)
+def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
+    """The dataset that the settings of a run describe; see `load`."""
+    return load(settings.name, settings.root, settings, lenient)
 
 
 def data_root() -> Path:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -115,7 +115,8 @@ class Dataset:
 
     unlabelled_test: the test split may lack reference masks (the official DRIVE package does).
     classes: names of the classes where labels are one-hot. problems: what was found while files
-    became items, for `data.check` to report with the rest.
+    became items, for `data.check` to report with the rest. unfit: identifier (or file name without
+    one) → why files of that name could not become an item, or not for certain.
     """
 
     name: str
@@ -124,6 +125,7 @@ class Dataset:
     unlabelled_test: bool = False
     classes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    unfit: Mapping[str, Problem] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
@@ -135,6 +137,12 @@ class Dataset:
 
     def __iter__(self) -> Iterator[Item]:
         return iter(self.items)
+
+    def without(self, ids: Collection[str]) -> Dataset:
+        """The dataset without what these identifiers name."""
+        items = tuple(item for item in self.items if item.id not in ids)
+        unfit = {id_: problem for id_, problem in self.unfit.items() if id_ not in ids}
+        return replace(self, items=items, unfit=unfit)
 
     def split(self, name: str) -> list[Item]:
         """The items of `train`, `validation` or `test`."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from configs.errors import DataError
 from configs.settings import DataSettings
 from data.images import is_image_name, stem_of
-from data.items import Dataset, Item
+from data.items import Dataset, Item, Problem
 from data.splits import CHASE_DB1, DRIVE, TEST, by_hash, stare
 from data.whole import read_images
 
@@ -25,23 +25,31 @@ class Layout:
     read: Callable[[Path, DataSettings], Dataset]
 
 
-def files_by_id(folder: Path, pattern: str) -> dict[str, Path]:
+Unfit = dict[str, Problem]
+
+
+def files_by_id(folder: Path, pattern: str, unfit: Unfit | None = None) -> dict[str, Path]:
     """Identifier → image file, of the files in `folder` whose stem matches `pattern` (whole, any
     case; its group `id` is the identifier). Empty when there is no such folder.
 
-    Raises DataError when two files have the same identifier.
+    Two files of the same identifier: noted in `unfit`; without one, DataError.
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         match = re.fullmatch(pattern, stem_of(path), re.IGNORECASE)
-        if not match or not is_image_name(path):
-            continue
-        if (other := found.setdefault(match["id"], path)) != path:
-            raise DataError(
-                f"{path}: found a second file for identifier {match['id']!r} beside {other.name}, "
-                "expected one: remove one of the two"
-            )
+        if match and is_image_name(path):
+            _note(found, match["id"], path, "remove one of the two", unfit)
     return found
+
+
+def _note(found: dict[str, Path], id_: str, path: Path, way_out: str, unfit: Unfit | None) -> None:
+    if (other := found.setdefault(id_, path)) == path:
+        return
+    sentence = f"found a second file for identifier {id_!r} beside {other.name}, expected one: "
+    problem = Problem("error", str(path), sentence + way_out)
+    if unfit is None:
+        raise DataError(str(problem))
+    unfit[id_] = problem
 
 
 def read_drive(root: Path, settings: DataSettings) -> Dataset:
@@ -97,31 +105,36 @@ def read_stare(root: Path, settings: DataSettings) -> Dataset:
 def read_paired(root: Path, settings: DataSettings) -> Dataset:
     """images/ + masks/ (+ fov/), by equal stems or by the group `id` of settings.pattern.
 
-    Raises DataError for a mask or FOV without an image, and for a bad pattern; an image without a
-    mask is a problem that `data.check` names."""
+    A mask or FOV without an image, two files of one identifier and a name in which the pattern
+    finds none are `unfit`; an image without a mask is a problem that `data.check` names. Raises
+    DataError for a bad pattern."""
+    unfit: Unfit = {}
     images, masks, fovs = (
-        _identified(root / name, settings.pattern) for name in ("images", "masks", "fov")
+        _identified(root / name, settings.pattern, unfit) for name in ("images", "masks", "fov")
     )
+    if len(images) < 2 and unfit:  # too few for a dataset, and this is why
+        raise DataError(str(next(iter(unfit.values()))))
     if not images:
         raise DataError(f"{root / 'images'}: found no image, expected images/ beside masks/")
     for id_, path in {**fovs, **masks}.items():
         if id_ not in images:
-            raise DataError(
-                f"{path}: found no image with identifier {id_!r} in {root / 'images'}; rename one "
-                "of the two, or say with data.pattern how names are matched"
+            sentence = (
+                f"found no image with identifier {id_!r} in {root / 'images'}; rename one of the "
+                "two, or say with data.pattern how names are matched"
             )
+            unfit.setdefault(id_, Problem("error", str(path), sentence))
     parts = by_hash(images, settings.validation_share, settings.test_share)
     items = [
         _item(id_, split, images[id_], {"reference": masks}, fovs)
         for split, ids in parts.items()
         for id_ in ids
     ]
-    return Dataset("paired", root, tuple(items))
+    return Dataset("paired", root, tuple(items), unfit=unfit)
 
 
-def _identified(folder: Path, pattern: str | None) -> dict[str, Path]:
+def _identified(folder: Path, pattern: str | None, unfit: Unfit) -> dict[str, Path]:
     if pattern is None:
-        return files_by_id(folder, "(?P<id>.+)")
+        return files_by_id(folder, "(?P<id>.+)", unfit)
     try:
         searched = re.compile(pattern)
     except re.error as error:
@@ -132,13 +145,11 @@ def _identified(folder: Path, pattern: str | None) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
         match = searched.search(stem_of(path))
-        if not match or not match["id"]:
-            raise DataError(f"{path}: data.pattern {pattern!r} finds no `id` in this name")
-        if (other := found.setdefault(match["id"], path)) != path:
-            raise DataError(
-                f"{path}: found a second file for identifier {match['id']!r} beside {other.name}, "
-                "expected one: remove one of the two or change data.pattern"
-            )
+        if match and match["id"]:
+            _note(found, match["id"], path, "remove one of the two or change data.pattern", unfit)
+        else:
+            sentence = f"data.pattern {pattern!r} finds no `id` in this name"
+            unfit[path.name] = Problem("error", str(path), sentence)
     return found
 
 

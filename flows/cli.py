@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from flows import cli_compare, cli_data, cli_generator, cli_segmenter
+from flows import cli_compare, cli_data, cli_generator, cli_retrain, cli_segmenter
 from flows.verbs import (
     ConfigArgument,
     JsonOption,
@@ -28,6 +28,7 @@ main = new_app(
 main.add_typer(cli_data.app, name="data")
 main.add_typer(cli_generator.app, name="generator")
 main.add_typer(cli_segmenter.app, name="segmenter")
+main.add_typer(cli_retrain.app, name="models")
 
 
 @main.command()
@@ -72,6 +73,7 @@ def print_scores(metrics: dict[str, object]) -> None:
 
 
 main.command()(cli_compare.compare)
+main.command()(cli_retrain.retrain)
 
 
 @main.command()
@@ -102,25 +104,31 @@ def report(
 @verb
 def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of the server and its page.")] = 4200,
+    limit: Annotated[int, typer.Option(min=1, help="Runs at once; the others wait.")] = 1,
 ) -> None:
     """Prefect's server, a worker and every deployment of ./prefect.yaml, on 127.0.0.1."""
     from flows.serve import serve as serve_here
 
-    serve_here(port)
+    serve_here(port, limit)
 
 
 @main.command()
 @verb
 def doctor(workspace: WorkspaceOption = None, json_: JsonOption = False) -> None:
-    """What this machine has: device, memory, disk, versions, datasets, server."""
+    """What this machine has, and what would stop a run on it; then the exit status is 2."""
     from flows.doctor import examine
     from flows.runs import workspace_folder
 
-    found = examine(workspace_folder(workspace))
+    findings = examine(workspace_folder(workspace))
     if json_:
-        print_json(found)
+        print_json({f.name: {"found": f.found, "state": f.state, "hint": f.hint} for f in findings})
     else:
-        print_table([{"what": name, "found": value} for name, value in found.items()])
+        print_table([{"what": f.name, "found": f.found} for f in findings])
+        for f in findings:
+            if f.state != "ok":
+                typer.echo(f"{f.state}: {f.name}: {f.found}; {f.hint}", err=True)
+    if any(f.state == "broken" for f in findings):
+        raise typer.Exit(2)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from flows.study.work import Work
 PARTLY = "PartlyFailed"
 
 
-@flow(name=STUDY, flow_run_name="{config.name}", persist_result=False)
+@flow(name=STUDY, flow_run_name="{config.name}", persist_result=False, result_serializer="json")
 def compare_ratios(
     config: StudyConfig, overrides: list[str] | None = None, workspace: str | None = None
 ) -> Any:
@@ -56,12 +56,12 @@ def run_study(config: StudyConfig, workspace: Path) -> dict[str, Any]:
     """The body of the flow. Returns where things are, the headline, and the arms that failed."""
     check_study(config, workspace)
     record = RunRecord(workspace, config)
-    with current().listening(), record.watch():
+    with record.watch():
         plan = plan_of(config)
         tally = Tally(record, remote=config.execution.runner != "processes")
         with task_runner(config.execution) as runner:
             where = (workspace, record.folder, config.execution, runner)
-            fanout = Fanout(*where, tally.note, _limit(config))
+            fanout = Fanout(*where, tally.note, _limit(config), config.stage_timeout)
             study = Study(plan, fanout, record)
             study.run()
         results = write_results(study, record.folder)

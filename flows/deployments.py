@@ -5,7 +5,7 @@ prefect.yaml cannot include other files, so it repeats them; a test keeps the tw
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,18 +21,34 @@ POOL = "local"
 
 
 @dataclass(frozen=True)
-class Deployed:
-    """A deployment of a flow: its name, the shipped config it starts with, what it does."""
+class Schedule:
+    """When a deployment runs by itself. Whether it is active is left to Prefect's page: a schedule
+    starts active, and one that was paused stays so when everything is deployed again."""
 
-    flow: Literal["augmentation-pipeline", "compare-ratios"]
+    slug: str
+    cron: str
+    timezone: str
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """A deployment of a flow: its name, the shipped config it starts with, what it does.
+
+    alone: a run that should start while another one is going on is cancelled.
+    """
+
+    flow: Literal["augmentation-pipeline", "compare-ratios", "retrain"]
     name: str
     config: str
     description: str
+    schedule: Schedule | None = None
+    alone: bool = False
 
 
 FLOWS: dict[str, tuple[str, type[Settings]]] = {
     "augmentation-pipeline": ("flows/pipeline.py:augmentation_pipeline", PipelineConfig),
     "compare-ratios": ("flows/compare.py:compare_ratios", StudyConfig),
+    "retrain": ("flows/retrain.py:retrain", PipelineConfig),
 }
 """Flow → where it is, and the model of its config."""
 DEPLOYMENTS = (
@@ -60,6 +76,14 @@ DEPLOYMENTS = (
         "compare-drive-cpu",
         "Does synthetic data help on DRIVE? A small study for two cores, a few hours.",
     ),
+    Deployed(
+        "retrain",
+        "drive",
+        "drive-cpu",
+        "Every Sunday night: trains again if DRIVE's folder changed, promotes what is not worse.",
+        Schedule("weekly", "0 3 * * 0", "UTC"),
+        alone=True,
+    ),
 )
 HEADER = """\
 # Written by `python -m flows.deployments` from configs/*.yaml: change those, then run it.
@@ -79,13 +103,18 @@ def _deployment(deployed: Deployed) -> dict[str, Any]:
     entrypoint, model = FLOWS[deployed.flow]
     file = find(deployed.config)
     load(model, file)  # a wrong setting stops here, not on Prefect's page
-    return {
+    found: dict[str, Any] = {
         "name": deployed.name,
         "description": deployed.description,
         "entrypoint": entrypoint,
         "parameters": {"config": yaml.safe_load(file.read_text(encoding="utf-8"))},
         "work_pool": {"name": POOL},
     }
+    if deployed.schedule is not None:
+        found["schedules"] = [asdict(deployed.schedule)]
+    if deployed.alone:
+        found["concurrency_limit"] = {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+    return found
 
 
 class _Plain(yaml.SafeDumper):

@@ -36,6 +36,7 @@ QUIET = {
     "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the page of the run shows the log
     "PREFECT_LOGGING_EXTRA_LOGGERS": "data,flows,generator,segmenter",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # as in prefect.toml: automations/ relies on it
 }
 """Defaults of the environment in which the command line imports Prefect."""
 _running = False
@@ -159,7 +160,9 @@ def healthy(url: str, timeout: float = 1.0) -> bool:
 def answers(url: str, timeout: float = 1.0) -> bool:
     """Is there something at this address?"""
     try:
-        with urllib.request.urlopen(url, timeout=timeout) as answer:
+        if not url.startswith(("http://", "https://")):  # file:// would be answered, too
+            return False
+        with urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310 (looked at above)
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError, ValueError):
         return False

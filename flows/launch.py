@@ -11,6 +11,7 @@ from configs.errors import UserError
 from configs.settings import PipelineConfig
 from configs.study import StudyConfig
 from data.progress import Interrupted
+from data.store import Store
 from flows.checks import check_inputs
 from flows.child import StageCrashed
 from flows.display import Display, shown
@@ -39,6 +40,15 @@ def launch_study(config: StudyConfig, workspace: Path, display: Display) -> dict
         return _outcome(compare_ratios(config, workspace=str(workspace), return_state=True))
 
 
+def launch_retraining(config: PipelineConfig, workspace: Path, display: Display) -> dict[str, Any]:
+    """Retrain here and now. Returns what `flows.retrain.run_retraining` does; raises as above."""
+    Store(workspace).open()
+    with _server(f"{config.name} again", workspace, display):
+        from flows.retrain import retrain
+
+        return _outcome(retrain(config, workspace=str(workspace), return_state=True))
+
+
 @contextmanager
 def _server(name: str, workspace: Path, display: Display) -> Iterator[None]:
     import httpx
@@ -56,12 +66,12 @@ def _server(name: str, workspace: Path, display: Display) -> Iterator[None]:
 
 def _outcome(state: Any) -> dict[str, Any]:
     """What a flow returned, or how it failed, raised again."""
-    from flows.pipeline import BAD_INPUT, CRASHED
+    from flows.pipeline import BAD_INPUT, CRASHED, TIMED_OUT
 
     message = state.message or ""
     if state.name == BAD_INPUT:
         raise UserError(message)
-    if state.name == CRASHED:
+    if state.name in (CRASHED, TIMED_OUT):
         raise StageCrashed(message)
     if state.is_cancelled():
         raise Interrupted(message)

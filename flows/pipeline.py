@@ -15,6 +15,7 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, StateType
+from prefect.runtime import task_run
 from prefect.states import Cancelled, Failed
 from pydantic import BaseModel
 
@@ -22,7 +23,7 @@ from configs.errors import UserError
 from configs.load import override
 from configs.settings import PipelineConfig
 from data.prepare import content_hash
-from data.progress import Interrupted, Progress, Relay
+from data.progress import Interrupted
 from data.store import Artifact, Inputs, Store
 from flows import notes
 from flows.augmentation import augment
@@ -33,15 +34,18 @@ from flows.reporting import report_on
 from flows.runs import PIPELINE, Reference, RunRecord, reference, workspace_folder
 from flows.stages import STAGES, Outcome, finished, produce
 from flows.steps import Steps
+from flows.stopping import StageTimedOut, StoppedByFile, timed
 
 BAD_INPUT, CRASHED, BROKEN = "BadInput", "StageCrashed", "StageBroken"
 """Names of failed states: what the user can mend, what may well work when tried again, a bug."""
+TIMED_OUT = "TimedOut"
+"""And, as Prefect calls its own: a stage that took longer than it may."""
 
 for _room in ("data", "flows", "generator", "segmenter"):  # Prefect's handlers take what arrives
     logging.getLogger(_room).setLevel(logging.INFO)
 
 
-@flow(name=PIPELINE, flow_run_name="{config.name}", persist_result=False)
+@flow(name=PIPELINE, flow_run_name="{config.name}", persist_result=False, result_serializer="json")
 def augmentation_pipeline(
     config: PipelineConfig, overrides: list[str] | None = None, workspace: str | None = None
 ) -> Any:
@@ -62,13 +66,18 @@ def augmentation_pipeline(
 
 
 def stated(body: Callable[[], Any]) -> Any:
-    """What the body of a flow returns; of its expected failures, the state that tells of them."""
+    """What the body of a flow returns; of its expected failures, the state that tells of them.
+
+    A request to stop is heard meanwhile.
+    """
     try:
-        return body()
+        with current().listening():
+            return body()
     except UserError as error:
         return Failed(name=BAD_INPUT, message=str(error))
     except StageCrashed as error:
-        return Failed(name=CRASHED, message=str(error))
+        name = TIMED_OUT if isinstance(error, StageTimedOut) else CRASHED
+        return Failed(name=name, message=str(error))
     except Interrupted as error:
         return Cancelled(message=str(error))
 
@@ -77,9 +86,10 @@ def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
     """The body of the flow: every step, the record, the report. Returns where things are."""
     check_inputs(config, workspace)
     record = RunRecord(workspace, config)
-    with current().listening(), record.watch():
+    with record.watch():
         dataset = cache(partial(content_hash, config.data))
-        evaluation = augment(Steps(config, partial(as_task, workspace, record), dataset), record)
+        produce = partial(as_task, workspace, record, timeout=config.stage_timeout)
+        evaluation = augment(Steps(config, produce, dataset), record)
         record.finish("completed")
         page = write_report(str(record.folder), str(workspace))
     return {"run": str(record.folder), "report": page, "evaluation": reference(evaluation)}
@@ -93,8 +103,24 @@ def as_task(
     settings: BaseModel,
     inputs: Inputs,
     outside: Mapping[str, str] | None = None,
+    timeout: float | None = None,
 ) -> Artifact:
-    """`flows.steps.Produce` by a Prefect task; how the task failed is raised again here."""
+    """`flows.steps.Produce` by a Prefect task; what came of it goes into the record."""
+    outcome = perform(workspace, step, kind, settings, inputs, outside, timeout)
+    record.step(step, outcome)
+    return outcome.artifact
+
+
+def perform(
+    workspace: Path,
+    step: str,
+    kind: str,
+    settings: BaseModel,
+    inputs: Inputs,
+    outside: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> Outcome:
+    """One stage by a Prefect task; how the task failed is raised again here."""
     state = TASKS[kind](
         step=step,
         kind=kind,
@@ -102,14 +128,14 @@ def as_task(
         inputs={name: reference(artifact) for name, artifact in inputs.items()},
         outside=dict(outside or {}),
         workspace=str(workspace),
+        timeout=timeout,
         return_state=True,
     )
     if not state.is_completed():
         raise failure_of(state)
     made = state.result()
     artifact = finished(Store(workspace), kind, made["digest"])
-    record.step(step, Outcome(artifact, made["reused"], made["seconds"]))
-    return artifact
+    return Outcome(artifact, made["reused"], made["seconds"])
 
 
 def run_stage(
@@ -122,33 +148,38 @@ def run_stage(
     environment: dict[str, str] | None = None,
     limit: str | None = None,
     stop_file: str | None = None,
+    timeout: float | None = None,
 ) -> Any:
     """One step, found finished in the workspace or run in a child process.
 
     environment: goes over that of the child. limit: Prefect's concurrency limit to hold a slot of.
     stop_file: when this file appears the stage saves its checkpoint and ends, on any machine.
+    timeout: seconds, without waiting for a slot, after which it does the same and has failed.
+    Prefect's own time-out would raise an exception wherever the code happens to be.
     """
     display = current()
     store = Store(Path(workspace))
-    heard = (
-        display.begin(step) if stop_file is None else StoppedByFile(display.begin(step), stop_file)
-    )
+    heard = display.begin(step, task_run.run_count or 1)
+    if stop_file is not None:
+        heard = StoppedByFile(heard, stop_file)
     progress = notes.PublishedProgress(heard, step)
     try:
-        with slot(limit):
+        with display.telling(step), slot(limit), timed(progress, timeout, step) as watched:
             outcome = produce(
                 Path(workspace),
                 kind,
                 STAGES[kind].settings.model_validate(settings),
                 {name: finished(store, *where) for name, where in inputs.items()},
-                progress,
+                watched,
                 outside,
                 environment,
+                step,
             )
     except UserError as error:  # returned, not raised: Prefect prints no traceback of it
         return Failed(name=BAD_INPUT, message=str(error))
+    except StageTimedOut as error:
+        return Failed(name=TIMED_OUT, message=str(error))
     except StageCrashed as error:
-        display.say(f"  {error}")
         return Failed(name=CRASHED if error.transient else BROKEN, message=str(error))
     except Interrupted as error:
         return Cancelled(message=str(error))
@@ -180,18 +211,6 @@ def slot(limit: str | None) -> AbstractContextManager[None]:
     return concurrency(limit, occupy=1, strict=True, raise_on_lease_renewal_failure=False)
 
 
-class StoppedByFile(Relay):
-    """A file that appears is a request to stop, too."""
-
-    def __init__(self, inner: Progress, file: str) -> None:
-        super().__init__(inner)
-        self._file = Path(file)
-
-    @property
-    def stop_requested(self) -> bool:  # type: ignore[override]
-        return super().stop_requested or self._file.exists()
-
-
 def worth_retrying(task: Any, task_run: Any, state: State[Any]) -> bool:
     """A killed process or a hiccup of the file system, but never bad input. It resumes."""
     if state.name == CRASHED:
@@ -211,12 +230,19 @@ TASKS = {
         retry_condition_fn=worth_retrying,
         cache_policy=NO_CACHE,
         persist_result=False,
+        result_serializer="json",
     )(run_stage)
     for kind in STAGES
 }
 
 
-@task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="report",
+    task_run_name="report",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    result_serializer="json",
+)
 def write_report(folder: str, workspace: str) -> str:
     """The run's HTML page; returns its path."""
     page = str(report_on(Path(folder), Store(Path(workspace))))
@@ -231,6 +257,8 @@ def failure_of(state: State[Any]) -> Exception:
         return UserError(message)
     if state.name in (CRASHED, BROKEN):
         return StageCrashed(message)
+    if state.name == TIMED_OUT:
+        return StageTimedOut(message)
     if state.type in (StateType.CANCELLED, StateType.CANCELLING):
         return Interrupted(message)
     error = state.result(raise_on_failure=False)

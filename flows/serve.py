@@ -2,66 +2,129 @@
 
 from __future__ import annotations
 
-import contextlib
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import typer
 
 from configs.errors import UserError
-from data.processes import die_with_parent, stop_group
 from flows.deployments import POOL
-from flows.embedded import START_S, answers
+from flows.service import Service
+from flows.stopping import stop_signals
 
-STOP_S = 40.0
-"""A run saves its checkpoint within Prefect's 30 s; then the worker ends."""
-
-
-class _Stopped(Exception):
-    """SIGINT or SIGTERM arrived."""
+LOCK = "serve.lock"
 
 
-def serve(port: int) -> None:
-    """Serve until Ctrl-C or SIGTERM. Leaves no process behind.
+class _Stopped(BaseException):
+    """SIGINT, SIGTERM or SIGHUP arrived. No handler of errors on the way takes it for one."""
 
-    Raises UserError when there is nothing to deploy here or the port is taken.
+
+def serve(port: int, limit: int = 1) -> None:
+    """Serve until Ctrl-C or SIGTERM; runs that are at work then save their checkpoint and end.
+
+    limit: runs at once. A server or worker that ends by itself is started again, not for ever.
+    Leaves no process behind.
+
+    Raises UserError when there is nothing to deploy here, the port is taken, another one serves
+    here, or something ends again and again.
     """
     if not Path("prefect.yaml").is_file():
         raise UserError("prefect.yaml: not in this folder; run this in the repository's root")
     url = f"http://127.0.0.1:{port}"
-    _check_port(port)
-    environment = os.environ | {
+    os.environ |= {
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_SERVER_API_HOST": "127.0.0.1",
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"{url},http://localhost:{port}",
         "DO_NOT_TRACK": "1",
     }
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
-    with contextlib.suppress(_Stopped), contextlib.ExitStack() as running:
-        server = _start(running, ["server", "start"], environment, quiet=True)
-        _wait(server, f"{url}/api/health", "the server")
-        worker = _start(
-            running,
-            ["worker", "start", "--pool", POOL, "--type", "process", "--limit", "1"],
-            environment,
-        )
-        _wait(worker, f"{url}/api/work_pools/{POOL}", "the worker")
-        deploy = _start(running, ["--no-prompt", "deploy", "--all"], environment, quiet=True)
-        if deploy.wait():
-            raise UserError("`prefect deploy --all` failed; see above")
+    with suppress(_Stopped), _alone(url), ExitStack() as running:
+        _check_port(port)
+        for number in stop_signals():
+            signal.signal(number, _stop)
+        services = _start(running, url, limit)
         typer.echo(f"serving {url} — Ctrl-C stops; start a run there, or with")
         typer.echo(f"  PREFECT_API_URL={url}/api prefect deployment run \\")
         typer.echo("    augmentation-pipeline/quickstart --watch")
-        while server.poll() is None and worker.poll() is None:
-            time.sleep(0.5)
-        raise UserError("the server or the worker ended by itself; see above")
+        _keep_up(*services)
+
+
+def _start(running: ExitStack, url: str, limit: int) -> tuple[Service, Service]:
+    health, pool = f"{url}/api/health", f"{url}/api/work_pools/{POOL}"
+    server = Service("the server", ["server", "start"], health, typer.echo, quiet=True)
+    running.enter_context(server.running())
+    command = ["worker", "start", "--pool", POOL, "--type", "process", "--limit", str(limit)]
+    worker = Service("the worker", command, pool, typer.echo, first=_crash_the_dead)
+    running.enter_context(worker.running())
+    running.callback(_stop_runs)
+    deploy = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    if subprocess.run(deploy, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).returncode:
+        raise UserError("`prefect deploy --all` failed; see above")
+    from flows.automations import apply
+
+    apply()
+    return server, worker
+
+
+def _keep_up(server: Service, worker: Service) -> None:
+    while True:
+        server.keep_up()
+        worker.keep_up()
+        time.sleep(0.5)
+
+
+def _crash_the_dead() -> None:
+    """While no worker runs, nothing can be on its way to one."""
+    from flows.unfinished import crash_the_dead
+
+    try:
+        if dead := crash_the_dead():
+            typer.echo(f"{dead} runs had lost their process and are marked as crashed")
+    except Exception as error:  # the automation finds them later
+        typer.echo(f"the server was not asked for runs without a process: {error}", err=True)
+
+
+def _stop_runs() -> None:
+    """While server and worker are still there. A worker that is stopped kills its runs."""
+    from flows.unfinished import count, stop_all
+
+    try:
+        if count():
+            typer.echo("stopping: what runs saves its checkpoint …")
+        if left := stop_all():
+            typer.echo(f"{left} runs did not end in time; they go on from their last checkpoint")
+    except Exception as error:
+        typer.echo(f"runs could not be stopped by the server: {error}", err=True)
+
+
+@contextmanager
+def _alone(url: str) -> Iterator[None]:
+    """Two servers would share a database. Raises UserError when another one is at work."""
+    from prefect.settings import PREFECT_HOME
+
+    home = PREFECT_HOME.value()
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / LOCK).open("a+") as lock:  # the kernel frees it when this process ends
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise UserError(
+                f"{home}: another `vesselforge serve` uses this folder, at {lock.read().strip()}; "
+                "stop that one first"
+            ) from None
+        lock.truncate(0)
+        lock.write(url)
+        lock.flush()
+        yield
 
 
 def _check_port(port: int) -> None:
@@ -74,40 +137,7 @@ def _check_port(port: int) -> None:
         ) from None
 
 
-def _start(
-    running: contextlib.ExitStack,
-    arguments: list[str],
-    environment: dict[str, str],
-    quiet: bool = False,
-) -> subprocess.Popen[str]:
-    """A Prefect command that is stopped when `running` closes, the last one first."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "prefect", *arguments],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL if quiet else None,
-        text=True,
-        start_new_session=True,
-        preexec_fn=_in_the_child,  # no threads here yet, so it is safe
-    )
-    running.callback(stop_group, process, STOP_S)
-    return process
-
-
-def _in_the_child() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a worker with it ignored never ends
-    die_with_parent(signal.SIGTERM)
-
-
-def _wait(process: subprocess.Popen[str], url: str, what: str) -> None:
-    deadline = time.monotonic() + START_S
-    while not answers(url):
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise UserError(f"{what} did not start within {START_S:.0f} s; see above")
-        time.sleep(0.2)
-
-
 def _stop(*_: object) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # once is enough: stopping takes seconds
+    for number in stop_signals():  # once is enough: stopping takes seconds
         signal.signal(number, signal.SIG_IGN)
     raise _Stopped

@@ -222,7 +222,7 @@ def _render(card: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # Markdown
+        autoescape=False,  # noqa: S701 (Markdown, for people who read the source)
     )
     environment.filters["four"] = lambda value: "–" if value is None else f"{value:.4f}"
     template = environment.get_template("model_card.md.j2")

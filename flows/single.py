@@ -15,6 +15,7 @@ from flows.checks import check_inputs
 from flows.display import Display, shown
 from flows.stages import produce
 from flows.steps import Steps
+from flows.stopping import timed
 
 LAST_STEPS = ("development", "teacher", "generator", "samples", "scores", "pseudo-labels")
 
@@ -24,7 +25,8 @@ def run_until(last: str, config: PipelineConfig, workspace: Path, display: Displ
     check_inputs(config, workspace, last)
     with shown(display), display.listening():
         dataset = cache(partial(content_hash, config.data))
-        return _reach(last, Steps(config, partial(_here, workspace, display), dataset))
+        here = partial(_here, workspace, display, timeout=config.stage_timeout)
+        return _reach(last, Steps(config, here, dataset))
 
 
 def _reach(last: str, steps: Steps) -> Artifact:
@@ -57,9 +59,10 @@ def _here(
     settings: BaseModel,
     inputs: Inputs,
     outside: Mapping[str, str] | None = None,
+    timeout: float | None = None,
 ) -> Artifact:
     """`flows.steps.Produce` in this process."""
-    progress = display.begin(step)
-    outcome = produce(workspace, kind, settings, inputs, progress, outside)
+    with display.telling(step), timed(display.begin(step), timeout, step) as progress:
+        outcome = produce(workspace, kind, settings, inputs, progress, outside, step=step)
     display.end(step, outcome)
     return outcome.artifact

@@ -1,1 +1,4 @@
-"""How the pipeline endures: kills, faults, malformed input, months of runs. Not in the package."""
+"""How the pipeline endures: kills, faults, malformed input, months of runs.
+
+Not part of the package.
+"""

@@ -34,6 +34,7 @@ class Fanout:
 
     done: digest → artifact; failed: digest → why. Both are kept from call to call.
     report: told of every artifact. limit: name of Prefect's concurrency limit, or None.
+    timeout: seconds that a stage may take.
     """
 
     workspace: Path
@@ -42,6 +43,7 @@ class Fanout:
     runner: TaskRunner[Any]
     report: Callable[[Work, Outcome], None]
     limit: str | None = None
+    timeout: float | None = None
     done: dict[str, Artifact] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
 
@@ -102,6 +104,8 @@ class Fanout:
                 waiting.remove(work)
                 card = self._free_card([card for _, card in running.values()])
                 running[self._submit(work, card)] = (work, card)
+                if self.settings.runner != "processes":  # its own process says so elsewhere
+                    current().started(work.step)
                 room -= 1
 
     def _free_card(self, taken: list[int | None]) -> int | None:
@@ -118,6 +122,7 @@ class Fanout:
             "environment": environment_of(self.settings, card),
             "limit": self.limit,
             "stop_file": str(self.folder / STOP_FILE),
+            "timeout": self.timeout,
         }
         return self.runner.submit(TASKS[work.kind], parameters)
 

@@ -300,6 +300,6 @@ def test_json_is_sorted_and_refuses_nan(tmp_path: Path) -> None:
 
 def test_a_locked_digest_does_not_block_another(tmp_path: Path) -> None:
     store = Store(tmp_path).open()
-    with store.lock("somebody-elses"):
+    with store.lock("somebody-elses", Progress()):
         made = store.produce(STAGE, CountSettings(value=1), {}, Progress())
     assert made.metrics == {"files": 4}

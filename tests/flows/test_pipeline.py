@@ -80,7 +80,7 @@ def test_every_step_is_a_task_and_the_record_tells(tmp_path: Path, pretend: list
     made = state.result()
     assert made["report"] == str(tmp_path / "runs" / "pretended" / "report.html")
     assert json.dumps(made)
-    assert set(pretend) == set(STAGES)
+    assert set(pretend) == set(STAGES) - {"data.subset", "segmenter.compare"}  # of other flows
     record = read_run(tmp_path, "pretended")[1]
     assert record["status"] == "completed"
     assert [s["kind"] for s in record["steps"]] == pretend
@@ -136,6 +136,29 @@ def test_a_full_disk_is_not_tried_again(
     fail(monkeypatch, "data.prepare", [WorkspaceError("no space left")] * 3, pretend)
     assert run(tmp_path).name == "BadInput"
     assert pretend.count("data.prepare") == 1
+
+
+def test_a_stage_whose_time_is_over_has_failed_and_is_not_tried_again(
+    tmp_path: Path, pretend: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import flows.pipeline
+
+    well = flows.pipeline.produce
+
+    def produce(workspace: Path, kind: str, settings: Any, inputs: Any, p: Any, *rest: Any) -> Any:
+        while kind == "generator.train" and not p.stop_requested:
+            pretend.append("waited")
+        if p.stop_requested:
+            raise Interrupted("saved")
+        return well(workspace, kind, settings, inputs, p, *rest)
+
+    monkeypatch.setattr(flows.pipeline, "produce", produce)
+    state = run(tmp_path, overrides=["stage_timeout=0.2"])
+    assert state.name == "TimedOut" and state.is_failed()
+    assert state.message == "generator was stopped after 0.2 s, its limit (stage_timeout)"
+    assert "generator.sample" not in pretend
+    record = read_run(tmp_path, "pretended")[1]
+    assert (record["status"], record["message"]) == ("failed", state.message)
 
 
 def test_an_interruption_is_no_failure(

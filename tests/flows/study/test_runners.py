@@ -103,13 +103,16 @@ Run = Callable[..., Fanout]
 def run(tmp_path: Path, prefect_api: None) -> Run:
     """Do work with these settings, inside a flow; the fan-out, to see what came of it."""
 
-    def go(works: list[Work], limit: str | None = None, **settings: Any) -> Fanout:
+    def go(
+        works: list[Work], limit: str | None = None, timeout: float | None = None, **settings: Any
+    ) -> Fanout:
         execution = ExecutionSettings.model_validate(settings)
 
         @flow(name="fan-out", persist_result=False)
         def body() -> None:
             with task_runner(execution) as runner:
-                fanout = Fanout(tmp_path, tmp_path, execution, runner, lambda *_: None, limit)
+                where = (tmp_path, tmp_path, execution, runner)
+                fanout = Fanout(*where, lambda *_: None, limit, timeout)
                 found.append(fanout)
                 fanout.run(works)
 
@@ -234,6 +237,20 @@ def test_a_stop_waits_until_every_stage_has_saved(
     assert len(watched.environments) == 2 and watched.active == []
     assert not (tmp_path / STOP_FILE).exists()
     assert current() is not display
+
+
+def test_a_stage_that_takes_too_long_saves_and_has_failed_and_is_not_tried_again(
+    run: Run, watched: Watched
+) -> None:
+    watched.seconds = 60
+
+    fanout = run([piece(1), piece(2)], workers=2, timeout=0.3)
+
+    assert len(watched.environments) == 2 and watched.active == []
+    assert not fanout.done
+    assert fanout.why(piece(2)) == (
+        "piece 2: piece 2 was stopped after 0.3 s, its limit (stage_timeout)"
+    )
 
 
 def stop_when(display: Display, ready: Callable[[], bool]) -> None:

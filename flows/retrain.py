@@ -1,0 +1,206 @@
+"""The Prefect flow of scheduled retraining: look, train, compare, promote or hold back.
+
+The decision looks at validation images alone. The test images of the pipeline's own evaluation
+are scored for the report and decide nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed
+
+from configs.load import override
+from configs.settings import CompareSettings, PipelineConfig
+from data.imageset import read_index
+from data.intake import Intake, fingerprint, sort_out
+from data.splits import TRAIN, VALIDATION
+from data.store import Artifact, Store, identity_of, write_json
+from flows import notes
+from flows.augmentation import validation_f1
+from flows.display import current
+from flows.pipeline import perform, run_pipeline, stated
+from flows.retraining.promotion import Comparison, judge
+from flows.retraining.registry import Line, Registry, Verdict, Version, now
+from flows.retraining.retention import prune, references_in
+from flows.retraining.rows import version_rows
+from flows.runs import read_run, workspace_folder
+from flows.stages import finished
+
+NAME = "retrain"
+NOTHING = "NothingToDo"
+STATES = {"first": "Promoted", "promoted": "Promoted", "held back": "HeldBack"}
+QUARANTINE = "quarantine.json"
+
+
+@flow(name=NAME, flow_run_name="retrain {config.name}", persist_result=False)
+def retrain(
+    config: PipelineConfig, overrides: list[str] | None = None, workspace: str | None = None
+) -> Any:
+    """Train again when the images have changed; promote the new model unless it is worse.
+
+    Args:
+        config: The pipeline to run; `retrain` in it says when a new model is promoted and how many
+            are kept. Whoever gives another config replaces the whole of it.
+        overrides: Changes to single settings, such as `retrain.margin=0.02`.
+        workspace: Folder of artifacts and runs; default $VESSELFORGE_WORKSPACE or ./workspace.
+    """
+
+    def body() -> Any:
+        changed = override(PipelineConfig, config, overrides or [])
+        found = run_retraining(changed, workspace_folder(workspace))
+        return Completed(name=found["state"], message=found["message"], data=found)
+
+    return stated(body)
+
+
+def run_retraining(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
+    """The body of the flow. Returns the state's name, a sentence, and what there is to look at."""
+    Store(workspace).open()
+    registry = Registry(workspace, config.name)
+    line = registry.read()
+    if line.champion is not None:
+        registry.model_of(line.champion)  # a champion that is gone shows before hours of training
+    basis = look(config)
+    if basis == line.decided:
+        message = f"no new images or settings since version {line.versions[-1].number}"
+        current().say(f"nothing to do: {message}")
+        return {"state": NOTHING, "message": message, "champion": line.champions[-1]}
+    intake = inspect(config, registry)
+    challenger = train_challenger(config, workspace, line.next_number, intake)
+    comparison = None
+    if line.champion is not None:
+        comparison = contest(config, workspace, registry, line.champion, challenger)
+    return settle(config, registry, challenger, comparison, basis)
+
+
+@task(task_run_name="look at the images", cache_policy=NO_CACHE, persist_result=False)
+def look(config: PipelineConfig) -> str:
+    """Hash of the dataset's files and of the settings that shape results: nothing is decoded."""
+    settings = {**identity_of(config), "name": None, "retrain": None}
+    text = json.dumps([fingerprint(config.data), settings], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def inspect(config: PipelineConfig, registry: Registry) -> Intake:
+    """The sound images; the bad ones go into quarantine.json, their files stay where they are."""
+    display = current()
+    step = "images, one by one"
+    intake = sort_out(config.data, config.retrain.max_quarantined, display.begin(step))
+    display.drop(step)
+    registry.folder.mkdir(parents=True, exist_ok=True)
+    write_json(registry.folder / QUARANTINE, intake.quarantined)
+    for id_, reason in intake.quarantined.items():
+        display.say(f"  quarantined {id_}: {reason}")
+    rows = [{"identifier": id_, "reason": why} for id_, why in intake.quarantined.items()]
+    notes.publish_table(f"{config.name}-quarantine", rows, "images that were left out")
+    return intake
+
+
+def train_challenger(
+    config: PipelineConfig, workspace: Path, number: int, intake: Intake
+) -> Version:
+    """The whole pipeline on the sound images, as a run of its own: `<name>-v<number>`."""
+    left_out = sorted({*config.data.exclude, *intake.quarantined})
+    data = config.data.model_copy(update={"exclude": left_out})
+    name = f"{config.name}-v{number}"
+    run_pipeline(config.model_copy(update={"name": name, "data": data}), workspace)
+    _, record = read_run(workspace, name)
+    store, artifacts = Store(workspace), record["artifacts"]
+    development = finished(store, *artifacts["development"])
+    return Version(
+        number=number,
+        made=now(),
+        run=name,
+        model=artifacts["ensemble"],
+        artifacts=_each_once(references_in(record)),
+        trained_on=sorted(r.id for r in read_index(development.path, TRAIN)),
+        images=intake.images,
+        quarantined=len(intake.quarantined),
+        f1=validation_f1(finished(store, *artifacts["ensemble"])),
+        verdict="held back",
+    )
+
+
+def contest(
+    config: PipelineConfig, workspace: Path, registry: Registry, champion: Version, new: Version
+) -> Comparison:
+    """Both models on today's validation images, without those that the champion was trained on."""
+    store = Store(workspace)
+    _, record = read_run(workspace, new.run)
+    images = finished(store, *record["artifacts"]["development"])
+    known = {r.id for r in read_index(images.path, VALIDATION)} & set(champion.trained_on)
+    runtime = config.evaluate.runtime
+    outcome = perform(
+        workspace,
+        "champion against challenger",
+        "segmenter.compare",
+        CompareSettings(leave_out=sorted(known), runtime=runtime),
+        {
+            "images": images,
+            "champion": _model(store, champion),
+            "challenger": _model(store, new),
+        },
+        timeout=config.stage_timeout,
+    )
+    made = outcome.artifact
+    new.artifacts.append([made.kind, made.digest])
+    scores = made.metrics["per_image"].values()
+    pairs = ([s["champion"] for s in scores], [s["challenger"] for s in scores])
+    return judge(champion.number, *pairs, config.retrain)
+
+
+def _model(store: Store, version: Version) -> Artifact:
+    assert version.model is not None
+    return finished(store, *version.model)
+
+
+def settle(
+    config: PipelineConfig,
+    registry: Registry,
+    new: Version,
+    comparison: Comparison | None,
+    basis: str,
+) -> dict[str, Any]:
+    """Write the decision, all of it at once, and let go of what old versions needed."""
+    why = comparison.why if comparison else "the first model of this line"
+    verdict: Verdict = "first"
+    if comparison:
+        verdict = "promoted" if comparison.promoted else "held back"
+    with registry.change() as line:
+        new.verdict, new.comparison = verdict, comparison
+        line.versions.append(new)
+        line.decided = basis
+        if verdict == "held back":
+            line.note("held back", line.champions[-1], why)
+        else:
+            line.note("promoted", new.number, why)
+            line.champions.append(new.number)
+    with registry.change() as line:  # the decision stands, whatever becomes of the tidying up
+        gone = prune(registry.workspace, line, config.retrain.keep)
+    report(config, line)
+    message = f"version {new.number}: {verdict}; {why}"
+    current().say(message)
+    return {
+        "state": STATES[verdict],
+        "message": message,
+        "version": new.number,
+        "champion": line.champions[-1],
+        "pruned": gone,
+        "run": str(registry.workspace / "runs" / new.run),
+    }
+
+
+def report(config: PipelineConfig, line: Line) -> None:
+    """The newest versions on Prefect's page of the run."""
+    rows = version_rows(line)[-config.retrain.keep :]
+    notes.publish_table(f"{config.name}-models", rows, f"models of {config.name}")
+
+
+def _each_once(references: list[list[str]]) -> list[list[str]]:
+    return [list(reference) for reference in dict.fromkeys(map(tuple, references))]

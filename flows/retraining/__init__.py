@@ -1,0 +1,1 @@
+"""What scheduled retraining is made of: the registry of models, the decision, what is kept."""

@@ -1,0 +1,75 @@
+"""What months of retraining leave on the disk: so many versions, and nothing that only older ones
+needed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from data.store import Store
+from flows.retraining.registry import Line, Version, lines
+from flows.runs import RECORD, Reference, run_folder
+
+CACHED = 32
+"""Files of features of real images that stay, the newest; each is made again when missed."""
+SERVED = 2
+"""The champion and the one that a rollback returns to are always kept."""
+
+
+def prune(workspace: Path, line: Line, keep: int) -> int:
+    """Forget the models of old versions, delete their runs and the artifacts that nobody else
+    names: no run's record, no kept version of any line. Returns how many artifacts went.
+
+    Scores and verdicts of old versions stay in the line, which the caller writes.
+    """
+    numbers = sorted(version.number for version in line.versions)
+    kept = {*numbers[-keep:], *line.champions[-SERVED:]}
+    old = [v for v in line.versions if v.number not in kept and v.model is not None]
+    candidates = {tuple(reference) for version in old for reference in version.artifacts}
+    for version in old:
+        shutil.rmtree(run_folder(workspace, version.run), ignore_errors=True)
+        version.model, version.artifacts, version.trained_on = None, [], []
+    others = [other for other in lines(workspace) if other.name != line.name]
+    needed = set(_of_versions(v for each in [line, *others] for v in each.versions))
+    needed |= set(_of_runs(workspace))
+    gone = candidates - needed
+    store = Store(workspace)
+    for kind, digest in sorted(gone):
+        store.remove(kind, digest)
+    _trim(workspace / "cache" / "features")
+    return len(gone)
+
+
+def _of_versions(versions: Iterable[Version]) -> Iterable[tuple[str, ...]]:
+    return (tuple(reference) for version in versions for reference in version.artifacts)
+
+
+def _of_runs(workspace: Path) -> Iterable[tuple[str, ...]]:
+    for file in (workspace / "runs").glob(f"*/{RECORD}"):
+        with contextlib.suppress(OSError, ValueError):
+            yield from map(tuple, references_in(json.loads(file.read_text())))
+
+
+def references_in(record: dict[str, Any]) -> list[Reference]:
+    """Every artifact that a run's record names, in whichever place."""
+    found: list[Reference] = [[s["kind"], s["digest"]] for s in record.get("steps", [])]
+    pending: list[Any] = [record.get("artifacts", {}), record.get("arms", [])]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, dict):
+            pending += value.values()
+        elif isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value):
+            found.append(value)
+        elif isinstance(value, list):
+            pending += value
+    return found
+
+
+def _trim(cache: Path) -> None:
+    files = sorted(cache.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
+    for file in files[:-CACHED]:
+        file.unlink(missing_ok=True)

@@ -1,0 +1,182 @@
+"""Versions of models: promoted, rolled back, pruned; and what is never lost."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from configs.errors import ConfigError, WorkspaceError
+from data.store import MANIFEST, Store, file_sha256, write_json
+from flows.cli import main
+from flows.retraining.registry import Line, Registry, Version, known_registry
+from flows.retraining.retention import prune, references_in
+from flows.runs import RECORD, model_folder, run_folder
+
+
+def artifact(workspace: Path, digest: str, kind: str = "segmenter.ensemble") -> list[str]:
+    folder = workspace / "store" / kind / digest
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "ensemble.json").write_text(digest)
+    files = {"ensemble.json": file_sha256(folder / "ensemble.json")}
+    content = {"kind": kind, "digest": digest, "metrics": {}, "files": files}
+    write_json(folder / MANIFEST, content)
+    return [kind, digest]
+
+
+def version(workspace: Path, number: int, shared: list[list[str]]) -> Version:
+    """A version with a run of its own, a model of its own, and what it shares with others."""
+    model = artifact(workspace, f"model-{number}")
+    own = [model, artifact(workspace, f"samples-{number}", "generator.sample"), *shared]
+    folder = run_folder(workspace, f"eyes-v{number}")
+    folder.mkdir(parents=True)
+    steps = [{"kind": kind, "digest": digest} for kind, digest in own]
+    write_json(folder / RECORD, {"steps": steps, "artifacts": {}})
+    return Version(
+        number=number, made="2026-01-01T00:00:00Z", run=f"eyes-v{number}", model=model,
+        artifacts=own, images=10, quarantined=0, f1=0.8, verdict="promoted",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    """Five versions, each promoted in its turn, that share one dataset."""
+    registry = Registry(tmp_path, "eyes")
+    data = artifact(tmp_path, "images", "data.prepare")
+    with registry.change() as line:
+        for number in range(1, 6):
+            line.versions.append(version(tmp_path, number, [data]))
+            line.note("promoted", number, "better")
+            line.champions.append(number)
+    return registry
+
+
+def champion(registry: Registry) -> int:
+    found = registry.read().champion
+    assert found is not None
+    return found.number
+
+
+def test_promote_and_roll_back(registry: Registry, tmp_path: Path) -> None:
+    assert champion(registry) == 5
+    assert registry.roll_back("a reader complained") == 4
+    assert registry.roll_back("worse still") == 3
+    registry.promote(5, "it was fine")
+    assert champion(registry) == 5
+    assert registry.roll_back("no") == 3
+    events = registry.read().events[-4:]
+    assert [(e.what, e.version, e.was) for e in events] == [
+        ("rolled back", 4, 5), ("rolled back", 3, 4), ("promoted", 5, 3), ("rolled back", 3, 5),
+    ]  # fmt: skip
+    assert events[0].why == "a reader complained"
+    assert model_folder(tmp_path / "models" / "eyes").name == "model-3"
+
+
+def test_what_cannot_be_promoted(registry: Registry) -> None:
+    before = registry.read()
+    with pytest.raises(ConfigError, match="no version 9; there are: 1, 2, 3, 4, 5"):
+        registry.promote(9, "")
+    with pytest.raises(ConfigError, match="version 5 is the champion already"):
+        registry.promote(5, "")
+    with pytest.raises(ConfigError, match="no earlier champion"):
+        for _ in range(5):
+            registry.roll_back("")
+    registry.promote(5, "")
+    (registry.workspace / "store/segmenter.ensemble/model-2/ensemble.json").write_text("x")
+    with pytest.raises(WorkspaceError, match=r"ensemble\.json: content differs"):
+        registry.promote(2, "")
+    assert registry.read().versions == before.versions and champion(registry) == 5
+
+
+def test_a_failure_inside_a_change_changes_nothing(registry: Registry) -> None:
+    before = (registry.folder / "registry.json").read_bytes()
+    with pytest.raises(ZeroDivisionError), registry.change() as line:
+        line.champions.append(1)
+        raise ZeroDivisionError
+    assert (registry.folder / "registry.json").read_bytes() == before
+    assert not list(registry.folder.glob("*.tmp"))
+
+
+def test_changes_at_once_are_made_one_after_the_other(registry: Registry) -> None:
+    def promote() -> None:
+        for number in (1, 2):
+            with registry.change() as line:
+                line.champions.append(number)
+
+    threads = [threading.Thread(target=promote) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(registry.read().champions) == 5 + 8
+
+
+def test_a_damaged_registry_is_named(registry: Registry) -> None:
+    file = registry.folder / "registry.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"champions": ["first"]}))
+    with pytest.raises(WorkspaceError, match=r"registry\.json: damaged registry \(champions\.0"):
+        registry.read()
+    file.write_text("{")
+    with pytest.raises(WorkspaceError, match="damaged registry"):
+        known_registry(registry.workspace, "eyes")
+
+
+def test_pruning_keeps_what_serves_and_what_others_need(registry: Registry, tmp_path: Path) -> None:
+    registry.promote(1, "")  # serves; before it, 5 did
+    borrowed = ["generator.sample", "samples-3"]
+    folder = run_folder(tmp_path, "somebody-elses")
+    folder.mkdir()
+    write_json(folder / RECORD, {"steps": [], "artifacts": {"rounds": [{"samples": borrowed}]}})
+    with registry.change() as line:
+        gone = prune(tmp_path, line, keep=2)
+    assert gone == 3  # models 2 and 3, samples 2
+    left = {path.name for path in (tmp_path / "store").glob("*/*")}
+    assert left == {
+        "images", "model-1", "model-4", "model-5",
+        "samples-1", "samples-3", "samples-4", "samples-5",
+    }  # fmt: skip
+    runs = {path.name for path in (tmp_path / "runs").iterdir()}
+    assert runs == {"eyes-v1", "eyes-v4", "eyes-v5", "somebody-elses"}
+    pruned = registry.read().version(2)
+    assert pruned.model is None and pruned.f1 == 0.8
+    with pytest.raises(ConfigError, match="version 2 was pruned"):
+        registry.promote(2, "")
+    assert not list((tmp_path / "store" / ".locks").iterdir())
+    for number in (1, 4, 5):
+        assert Store(tmp_path).find("segmenter.ensemble", f"model-{number}") is not None
+
+
+def test_every_place_of_a_record_that_names_an_artifact() -> None:
+    record = {
+        "steps": [{"kind": "a", "digest": "1"}],
+        "artifacts": {"teacher": ["b", "2"], "rounds": [{"student": ["c", "3"], "kept": True}]},
+        "arms": [{"seed": 0, "artifacts": {"scores on drive": ["d", "4"]}}],
+    }
+    found = sorted(references_in(record))
+    assert found == [["a", "1"], ["b", "2"], ["c", "3"], ["d", "4"]]
+
+
+def told(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(main, ["models", *arguments])
+    return result.exit_code, result.output
+
+
+def test_the_commands(registry: Registry, tmp_path: Path) -> None:
+    where = ["--workspace", str(tmp_path)]
+    assert told("rollback", "eyes", "--why", "blurred", *where) == (
+        0, "eyes: version 4 serves again\n",
+    )  # fmt: skip
+    assert told("promote", "eyes", "2", *where) == (0, "eyes: version 2 serves now\n")
+    status, text = told("list", "eyes", *where)
+    assert status == 0 and "blurred" in text and "champion" in text
+    status, text = told("list", "--json", *where)
+    [line] = [Line.model_validate(each) for each in json.loads(text)]
+    assert line.champions == [1, 2, 3, 4, 2]
+    status, text = told("list", "noses", *where)
+    assert status == 2 and "no such line of models" in text and "eyes" in text
+    status, text = told("list", "--workspace", str(tmp_path / "empty"))
+    assert status == 0 and "no models yet" in text

@@ -1,0 +1,100 @@
+"""What asks a run to stop besides Ctrl-C: the end of a stage's time, and of its terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from flow_helpers import Heard
+
+from configs.load import load
+from configs.settings import PipelineConfig
+from configs.study import StudyConfig
+from data.progress import Interrupted
+from flows.stages import produce
+from flows.stopping import StageTimedOut, timed
+
+
+def test_a_stage_whose_time_is_over_saves_and_goes_on_later(
+    tmp_path: Path, fake_kind: str, heard: Heard
+) -> None:
+    from fake_stages import FakeSettings
+
+    settings = FakeSettings(steps=400, pause=0.05)
+    with (
+        pytest.raises(StageTimedOut, match=r"teacher was stopped after 1\.5 s") as stopped,
+        timed(heard, 1.5, "teacher") as progress,
+    ):
+        produce(tmp_path, fake_kind, settings, {}, progress)
+    assert not stopped.value.transient
+    reached = len(heard.updates)  # none, where the time was over before the child had begun
+    with timed(heard, None, "teacher") as progress:
+        made = produce(tmp_path, fake_kind, settings, {}, progress)
+    assert made.artifact.metrics["counted"] == 400
+    assert heard.updates[reached][0] == reached + 1 or reached == 0
+
+
+def test_a_user_who_stops_a_stage_in_time_is_not_told_of_a_time_out(heard: Heard) -> None:
+    with pytest.raises(Interrupted), timed(heard, 3600, "teacher") as progress:
+        assert not progress.stop_requested
+        heard.stop_requested = True
+        assert progress.stop_requested
+        raise Interrupted
+
+
+@pytest.mark.parametrize("model", [PipelineConfig, StudyConfig])
+def test_both_flows_take_a_time_limit(model: type[PipelineConfig] | type[StudyConfig]) -> None:
+    name = "quickstart" if model is PipelineConfig else "compare-quickstart"
+    assert load(model, name, ["stage_timeout=90"]).stage_timeout == 90
+    with pytest.raises(Exception, match="stage_timeout"):
+        load(model, name, ["stage_timeout=0"])
+
+
+RUN = """
+import sys, time
+from flows.verbs import new_display
+display = new_display()
+print(type(display).__name__, flush=True)
+with display.listening():
+    progress = display.begin("teacher")
+    print("ready", flush=True)
+    for step in range(2000):
+        progress.update(step, 2000, "step")
+        display.say("still here")
+        if display.stop_requested:
+            open(sys.argv[1], "w").write("saved")
+            break
+        time.sleep(0.01)
+    print("nobody reads this", flush=True)
+"""
+
+
+@pytest.mark.parametrize("nohup", [False, True])
+def test_a_closed_terminal_is_a_request_to_stop_unless_under_nohup(
+    nohup: bool, tmp_path: Path
+) -> None:
+    saved = tmp_path / "saved"
+    master, terminal = pty.openpty()
+    prefix = ["nohup"] if nohup else []
+    process = subprocess.Popen(
+        [*prefix, sys.executable, "-c", RUN, str(saved)],
+        stdin=terminal, stdout=terminal, stderr=terminal, cwd=tmp_path,
+        start_new_session=True,
+    )  # fmt: skip
+    os.close(terminal)
+    output = tmp_path / "nohup.out"
+    said = b""
+    while b"ready" not in (output.read_bytes() if output.exists() else said):
+        said += b"" if nohup else os.read(master, 4096)
+    os.kill(process.pid, signal.SIGHUP)
+    os.close(master)
+    if nohup:
+        assert process.poll() is None
+        process.terminate()
+    assert process.wait(60) == 0
+    assert saved.read_text() == "saved"
