@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.reliability.fault_cases import CASES, Case
 from benchmarks.reliability.pipeline import contents, half_written
-from benchmarks.reliability.processes import living
+from benchmarks.reliability.processes import living, stoppable
 from benchmarks.reliability.scene import Scene, Skipped, fresh, message_of
 from benchmarks.reliability.tables import facts, markdown, write
 from benchmarks.reliability.turns import Reference, gone
@@ -130,6 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if sys.platform != "linux":
         parser.error("this test looks at /proc, which only Linux has")
+    stoppable()
     cases = [case for case in CASES if given.only in case.fault]
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="vesselforge-faults-") as temporary:

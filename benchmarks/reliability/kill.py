@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.reliability import kill_local, kill_served
+from benchmarks.reliability.processes import stoppable
 from benchmarks.reliability.tables import facts, markdown, write
 from benchmarks.reliability.turns import Reference, Turn
 
@@ -105,6 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if sys.platform != "linux":
         parser.error("this test looks at /proc, which only Linux has")
+    stoppable()
     with tempfile.TemporaryDirectory(prefix="vesselforge-kill-") as temporary:
         test = Test(given, (given.folder or Path(temporary)).absolute())
         try:
@@ -131,7 +133,7 @@ class Test:
     def run(self) -> None:
         print("the undisturbed run", flush=True)
         reference = Reference.made(self.folder)
-        rng = random.Random(self._given.seed)
+        rng = random.Random(self._given.seed)  # noqa: S311 (for the same kills again)
         turns = list(plan(self._given.kills, self._given.served, rng, reference.steps))
         turns = turns[len(self.rows) :]
         for turn in (turn for turn in turns if not turn.served):

@@ -25,8 +25,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from benchmarks.reliability.pipeline import contents, record
-from benchmarks.reliability.processes import environment
+from benchmarks.reliability.pipeline import contents, manifests, record
+from benchmarks.reliability.processes import environment, family, kill, stoppable
 from benchmarks.reliability.tables import facts, markdown, write
 from data.children import ENVIRONMENT
 from data.store import Artifact, Inputs
@@ -131,7 +131,7 @@ def both(folder: Path, overrides: list[str], cores: tuple[int, int]) -> dict[str
             found[way] = shares(spaces[way], said)
     finally:
         for process in running.values():
-            process.terminate()
+            kill(family(process.pid))
     if contents(spaces[RUN]) != contents(spaces[DIRECT]):
         raise RuntimeError("the two ways made different files: they are not comparable")
     return found
@@ -180,6 +180,7 @@ def main(arguments: list[str] | None = None) -> None:
     if given.direct:
         direct(Path(given.direct[0]), given.direct[1:])
         return
+    stoppable()
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         parser.error("this needs two cores, one for each way")

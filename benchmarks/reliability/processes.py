@@ -21,6 +21,12 @@ class WaitedInVain(AssertionError):
     """Something that had to become true did not."""
 
 
+def stoppable() -> None:
+    """Ctrl-C and SIGTERM raise KeyboardInterrupt here, also where a shell has them ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
 def environment(home: Path, **more: str) -> dict[str, str]:
     """This one, with an empty HOME and no Prefect settings of the user's."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "VESSELFORGE_"))}

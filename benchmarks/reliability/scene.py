@@ -98,9 +98,7 @@ class Scene:
         self.workspace.mkdir(parents=True)
         options = ["-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", str(self.workspace)]
         mount(*options)
-        self.stack.callback(
-            subprocess.run, ["umount", "--lazy", str(self.workspace)], check=False
-        )  # fmt: skip
+        self.stack.callback(unmount, self.workspace)
 
     def fill(self) -> None:
         """Not a byte is left on that disk."""
@@ -116,12 +114,18 @@ class Scene:
 
 def mount(*options: str) -> None:
     """Raises Skipped where this is not allowed."""
-    try:
-        done = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        raise Skipped("there is no mount command") from None
+    program = shutil.which("mount")
+    if program is None:
+        raise Skipped("there is no mount command")
+    done = subprocess.run([program, *options], capture_output=True, text=True, check=False)
     if done.returncode:
         raise Skipped(f"mount is not allowed here ({done.stderr.strip()})")
+
+
+def unmount(folder: Path) -> None:
+    """Also when a process still has files open there."""
+    program = shutil.which("umount") or "umount"
+    subprocess.run([program, "--lazy", str(folder)], check=True)
 
 
 def message_of(said: str, folder: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -37,10 +38,13 @@ def machine() -> str:
 def commit() -> str:
     """Short, and whether files differed from it."""
 
+    program = shutil.which("git")
+    if program is None:
+        return "unknown"
+
     def git(*arguments: str) -> str:
-        said = subprocess.run(
-            ["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=False
-        )
+        command = [program, *arguments]
+        said = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
         return said.stdout.strip()
 
     changed = git("status", "--porcelain", "--untracked-files=no")
