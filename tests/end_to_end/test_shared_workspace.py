@@ -27,7 +27,9 @@ def test_two_commands_make_an_artifact_once(home: Path, tmp_path: Path) -> None:
     said = [folder / "output.txt" for folder in folders]
 
     with running(command, environment(home), folders[0]) as first:
-        until(lambda: list((workspace / "store").glob("segmenter.train/*.partial/checkpoint/step*")))
+        until(
+            lambda: list((workspace / "store").glob("segmenter.train/*.partial/checkpoint/step*"))
+        )
         at_work = family(first.pid)
         for pid in at_work:
             os.kill(pid, signal.SIGSTOP)  # with the lock, for as long as the second needs to start
