@@ -10,7 +10,10 @@ from packaging.requirements import Requirement
 from flows.doctor.finding import Finding
 
 SHOWN = ("vesselforge", "torch", "prefect", "fastapi", "numpy", "torchmetrics", "pydantic")
-REASONS = {"fastapi": "newer ones break the server of Prefect 3.8, and with it every run"}
+REASONS = {
+    "fastapi": "newer ones break the server of Prefect 3.8, and with it every run",
+    "sqlalchemy": "with newer ones the scheduler of Prefect 3.8 starts no run",
+}
 FOR_DEVELOPERS = "dev"
 
 
