@@ -20,7 +20,9 @@ from commands import environment, free_port, manifests, running, until
 
 from flows.embedded import healthy
 
-PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None, key=lambda p: p.parts[-2])
+PROGRAMS = max(
+    Path("/usr/lib/postgresql").glob("*/bin"), default=None, key=lambda p: float(p.parts[-2])
+)
 """Of the newest PostgreSQL of Debian's or Ubuntu's packages."""
 PASSWORD = secrets.token_hex(8)
 
