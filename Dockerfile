@@ -30,7 +30,7 @@ WORKDIR /app
 COPY constraints.txt ./
 RUN pip install -c constraints.txt --extra-index-url "${TORCH_INDEX}" torch
 COPY pyproject.toml ./
-RUN touch README.md && pip install -c constraints.txt ".[${EXTRAS}]"
+RUN touch README.md && pip install -c constraints.txt ".[${EXTRAS}]" && rm -r build
 COPY . .
 RUN pip install --no-deps -e . && python -m compileall -q .
 

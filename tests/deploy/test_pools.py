@@ -55,6 +55,14 @@ def test_defaults_are_of_the_type_that_the_form_asks_for(kind: str) -> None:
     jsonschema.Draft202012Validator(schema).validate(defaults)
 
 
+@pytest.mark.parametrize("gpus", [0, "2"])  # of `deployment run` and of `deploy --job-variable`
+def test_gpus_of_a_pod_may_be_given_as_either_command_reads_them(gpus: int | str) -> None:
+    schema = template("kubernetes")["variables"]
+    jsonschema.Draft202012Validator(schema).validate({"gpus": gpus})
+    [container] = pod(job("kubernetes", gpus=gpus))["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == gpus
+
+
 @pytest.mark.parametrize("kind", POOLS)
 def test_a_run_finds_workspace_and_datasets(kind: str) -> None:
     made = job(kind, env={"OMP_NUM_THREADS": "4"})
@@ -90,14 +98,14 @@ def test_a_container_has_limits_and_no_rights() -> None:
 
 
 def test_a_pod_has_limits_a_grace_period_and_no_rights() -> None:
-    spec = pod(job("kubernetes", gpus=2, memory_limit="24Gi", workspace_claim="ours"))
+    spec = pod(job("kubernetes", gpus="2", memory_limit="24Gi", workspace_claim="ours"))
     assert spec["restartPolicy"] == "Never"
     assert spec["terminationGracePeriodSeconds"] >= 60  # a stage gets 20 s to save its checkpoint
     assert spec["securityContext"]["runAsNonRoot"]
     assert not spec["automountServiceAccountToken"]
     [container] = spec["containers"]
     assert container["resources"] == {
-        "limits": {"cpu": "4", "memory": "24Gi", "nvidia.com/gpu": 2},
+        "limits": {"cpu": "4", "memory": "24Gi", "nvidia.com/gpu": "2"},
         "requests": {"cpu": "2", "memory": "8Gi"},
     }
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}

@@ -14,14 +14,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import preparation
 import pytest
 from commands import environment, free_port, manifests, running, until
 
 from flows.embedded import healthy
 
-PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None, key=lambda p: p.parts[-2])
+PROGRAMS = max(
+    Path("/usr/lib/postgresql").glob("*/bin"), default=None, key=lambda p: float(p.parts[-2])
+)
 """Of the newest PostgreSQL of Debian's or Ubuntu's packages."""
+FLOW = Path(__file__).with_name("preparation.py")
 PASSWORD = secrets.token_hex(8)
 
 pytestmark = [
@@ -33,33 +35,41 @@ pytestmark = [
 
 @pytest.fixture
 def database() -> Iterator[str]:
-    """`user:password@host:port/name` of an empty database, in a server of its own."""
+    """`user:password@host:port/name` of an empty database, in a server of its own.
+
+    It lies not below pytest's folder, where root alone may go: PostgreSQL refuses to run as root.
+    """
+    with tempfile.TemporaryDirectory(prefix="vesselforge-postgresql-") as name:
+        server, where = start(Path(name))
+        try:
+            until(
+                lambda: ask(f"{where}/postgres", "CREATE DATABASE prefect") is not None, every=0.2
+            )
+            yield f"{where}/prefect"
+        finally:
+            server.send_signal(signal.SIGINT)  # disconnect clients, then end
+            server.wait(60)
+
+
+def start(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """A PostgreSQL on a free port of the loopback, and `user:password@host:port` of it."""
     assert PROGRAMS is not None
-    # Not below pytest's folder, where root alone may go: PostgreSQL refuses to run as root.
-    folder = Path(tempfile.mkdtemp(prefix="vesselforge-postgresql-"))
-    (folder / "password").write_text(PASSWORD)
-    user: dict[str, Any] = {}
+    password, data, port = folder / "password", folder / "data", free_port()
+    password.write_text(PASSWORD)
+    how: dict[str, Any] = {"stdout": subprocess.DEVNULL, "cwd": folder}
     if os.geteuid() == 0:
-        user = {"user": "postgres", "group": "postgres", "extra_groups": []}
-        for path in (folder, folder / "password"):
+        how |= {"user": "postgres", "group": "postgres", "extra_groups": []}
+        for path in (folder, password):
             shutil.chown(path, "postgres")
-    data, port = folder / "data", free_port()
-    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "cwd": folder, **user}
     command = [PROGRAMS / "initdb", "-D", data, "-U", "prefect", "--auth=scram-sha-256"]
-    command += [f"--pwfile={folder / 'password'}", "--encoding=UTF8", "--no-sync"]
-    subprocess.run(command, check=True, **quiet)
-    options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "fsync": "off"}
+    subprocess.run(
+        [*command, f"--pwfile={password}", "--encoding=UTF8", "--no-sync"], check=True, **how
+    )
+    options = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off")
     command = [PROGRAMS / "postgres", "-D", data, "-p", str(port)]
-    command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-    server = subprocess.Popen(command, stderr=subprocess.DEVNULL, **quiet)
-    try:
-        where = f"prefect:{PASSWORD}@127.0.0.1:{port}"
-        until(lambda: ask(f"{where}/postgres", "CREATE DATABASE prefect") is not None, every=0.2)
-        yield f"{where}/prefect"
-    finally:
-        server.send_signal(signal.SIGINT)  # disconnect clients, then end
-        server.wait(60)
-        shutil.rmtree(folder)
+    command += [part for option in options for part in ("-c", option)]
+    server = subprocess.Popen(command, stderr=subprocess.DEVNULL, **how)
+    return server, f"prefect:{PASSWORD}@127.0.0.1:{port}"
 
 
 def ask(database: str, question: str) -> list[Any] | None:
@@ -91,7 +101,7 @@ def test_two_runs_at_once_are_recorded_in_postgresql(database: str, tmp_path: Pa
     with running(command, environment(home, **of_server), tmp_path) as server:
         until(lambda: healthy(api), 200, every=0.2)
         env = environment(home, PREFECT_API_URL=api, PREFECT_LOGGING_EXTRA_LOGGERS="flows")
-        commands = [[sys.executable, preparation.__file__, tmp_path / "w", name] for name in names]
+        commands = [[sys.executable, FLOW, tmp_path / "w", name] for name in names]
         runs = [subprocess.Popen(command, env=env, cwd=tmp_path) for command in commands]
         assert [run.wait(200) for run in runs] == [0, 0]
         server.send_signal(signal.SIGINT)  # what it still holds of events, it writes now
