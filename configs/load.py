@@ -14,6 +14,10 @@ from configs.errors import ConfigError
 
 S = TypeVar("S", bound=Settings)
 SHIPPED = Path(__file__).parent
+MOST_BYTES, MOST_VALUES = 1_000_000, 100_000
+"""Of a config file."""
+MOST_SHOWN = 200
+"""Characters of a wrong value that a message repeats."""
 
 
 def load(model: type[S], path: Path | str, overrides: Sequence[str] = ()) -> S:
@@ -62,9 +66,11 @@ def validate(model: type[S], values: dict[str, Any], source: str) -> S:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        text = " ".join(str(error).split())
+        if file.stat().st_size > MOST_BYTES:
+            raise ValueError(f"more than {MOST_BYTES:,} bytes")
+        values = parse(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        text = " ".join(str(error).split())[:500]
         raise ConfigError(f"{file}: not readable as YAML: {text}") from None
     if values is None:
         return {}
@@ -73,13 +79,40 @@ def _read(file: Path) -> dict[str, Any]:
     return values
 
 
+def parse(text: str) -> Any:
+    """The value of a YAML text. Raises ValueError for what is none, is nested too deeply, or is
+    made large by aliases (each doubles what the one before stands for)."""
+    try:
+        values = yaml.safe_load(text)
+        _count(values, [MOST_VALUES])
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    return values
+
+
+def _count(value: Any, left: list[int]) -> None:
+    left[0] -= 1
+    if left[0] < 0:
+        raise ValueError(f"more than {MOST_VALUES:,} values, aliases written out")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise ValueError(f"found the key {key!r}, expected text")
+            _count(inner, left)
+    elif isinstance(value, list | tuple | set):
+        for inner in value:
+            _count(inner, left)
+
+
 def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {override}: expected key.sub_key=value")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = parse(text)
+    except ValueError:
         raise ConfigError(f"--set {override}: the value is not readable as YAML") from None
     *parents, last = key.strip().split(".")
     here = values
@@ -96,7 +129,9 @@ def _explain(error: Any, model: type[Settings]) -> str:
     if error["type"] == "extra_forbidden":
         return f"{where}: unknown key{_nearest(error['loc'], model)}"
     message = error["msg"].removeprefix("Value error, ")
-    found = "" if error["type"] == "value_error" else f" (found {error['input']!r})"
+    shown = repr(error["input"])
+    shown = shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}…"
+    found = "" if error["type"] == "value_error" else f" (found {shown})"
     return f"{where}: {message[0].lower()}{message[1:]}{found}"
 
 

@@ -121,6 +121,13 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def load_strict(network: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     """Load all tensors into the network; CheckpointError names the first that does not fit."""
+    check_shapes(network, tensors, path)
+    network.load_state_dict(tensors)
+
+
+def check_shapes(network: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """CheckpointError names the first tensor that does not fit the network, which may lie on the
+    device `meta`."""
     expected = network.state_dict()
     for name in sorted(expected.keys() ^ tensors.keys()):
         where = "missing from the file" if name in expected else "unknown to the network"
@@ -131,7 +138,6 @@ def load_strict(network: torch.nn.Module, tensors: dict[str, Tensor], path: Path
                 f"{path}: tensor {name} has shape {list(tensors[name].shape)}, "
                 f"the network expects {list(tensor.shape)}"
             )
-    network.load_state_dict(tensors)
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:

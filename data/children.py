@@ -20,6 +20,7 @@ from typing import IO, Any
 
 import configs.errors
 from configs.errors import UserError
+from data.memory import MemoryMeter
 from data.progress import Interrupted, Progress
 
 GRACE_S = 20.0
@@ -196,11 +197,16 @@ def signal_name(number: int) -> str:
 
 
 class Reporter(Progress):
-    """Events as JSON lines; SIGTERM and SIGINT become a request to stop. `silent`: no events."""
+    """Events as JSON lines; SIGTERM and SIGINT become a request to stop. `silent`: no events.
+
+    Reports of progress carry what memory the process takes (`data.memory`); passed-on ones keep
+    what the process that does the work said of its own.
+    """
 
     def __init__(self, silent: bool = False) -> None:
         self.stop_requested = False
         self.silent = silent
+        self._memory = MemoryMeter()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
 
@@ -209,7 +215,8 @@ class Reporter(Progress):
 
     def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
         if not self.silent:
-            finite = {name: value for name, value in stats.items() if abs(value) < float("inf")}
+            told = self._memory.read() | stats
+            finite = {name: value for name, value in told.items() if abs(value) < float("inf")}
             emit("progress", done=done, total=total, unit=unit, stats=finite)
 
     def message(self, text: str) -> None:

@@ -1,8 +1,10 @@
-"""A folder that is written whole or not at all."""
+"""Folders that are there whole or not at all, on disk and for other machines too."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -35,3 +37,27 @@ def whole_folder(out: Path) -> Iterator[Path]:
     finally:
         for folder in (aside, old):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def renamed(folder: Path, target: Path) -> bool:
+    """Rename, unless the target has something in it. True if done.
+
+    The file system is tried rather than asked: a client of NFS may believe for a minute that what
+    another machine has renamed is not there.
+    """
+    try:
+        folder.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True
+
+
+def sync(path: Path) -> None:
+    """A file's bytes, or a folder's names, are on disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

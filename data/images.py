@@ -1,9 +1,14 @@
-"""Reading image files of any format that Pillow knows, gzipped too, with errors to act on."""
+"""Reading image files, gzipped too, with errors to act on and bounds on what a file may unpack to.
+
+Only formats that Pillow decodes by itself are opened, whatever a file's name says (for EPS, say, it
+would start another program), and the size in the header is looked at before anything is decoded.
+"""
 
 from __future__ import annotations
 
 import gzip
 import io
+import re
 import warnings
 from pathlib import Path
 from typing import IO
@@ -17,6 +22,13 @@ from configs.errors import DataError
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".ppm", ".pgm", ".pbm", ".webp"}
 )
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+"""Pillow's names of what SUFFIXES stand for."""
+MOST_PIXELS = 100_000_000
+"""Height × width that an image may have, twenty times a fundus camera's: a file of a few bytes can
+claim any size, and would be given the memory for it."""
+MOST_BYTES = 8 * MOST_PIXELS
+"""Of an image in memory, and of what a gzip file may unpack to: four channels of 16 bits."""
 
 
 def is_image_name(path: Path) -> bool:
@@ -65,7 +77,7 @@ def _read(path: Path, mode: str) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings(), open_file(path) as stream:
             warnings.simplefilter("ignore")  # what Pillow warns of, the error below says
-            picture = Image.open(stream)
+            picture = open_picture(stream, path)
             picture.load()
             return np.array(_eight_bit(picture, path).convert(mode))
     except DataError:
@@ -75,10 +87,61 @@ def _read(path: Path, mode: str) -> NDArray[np.uint8]:
 
 
 def open_file(path: Path) -> IO[bytes]:
-    """A file's bytes, unpacked where its name ends in `.gz`."""
-    if path.suffix.lower() == ".gz":
-        return io.BytesIO(gzip.decompress(path.read_bytes()))
-    return path.open("rb")
+    """A file's bytes, unpacked where its name ends in `.gz`.
+
+    Raises DataError when there are more than MOST_BYTES in it, before any is kept."""
+    if path.suffix.lower() != ".gz":
+        return path.open("rb")
+    size = 0
+    with gzip.open(path) as stream:
+        while part := stream.read(1 << 20):
+            size += len(part)
+            if size > MOST_BYTES:
+                raise DataError(
+                    f"{path}: found more than {MOST_BYTES:,} bytes in this gzip file, expected an "
+                    "image; it is none, or cut it into smaller ones"
+                )
+    return io.BytesIO(gzip.decompress(path.read_bytes()))
+
+
+def open_picture(source: IO[bytes], path: Path) -> Image.Image:
+    """Pillow's picture, not decoded yet; the one place where packages of ours open one.
+
+    path: what to call it. Raises DataError for one of more than MOST_PIXELS, what Pillow raises
+    for what it does not know.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the bound below is ours, and an error
+            picture = Image.open(source, formats=FORMATS)
+    except Image.DecompressionBombError as error:  # its bound is higher, and is looked at first
+        claimed = re.search(r"\((\d+) pixels\)", str(error))
+        raise too_large(path, int(claimed[1]) if claimed else None) from None
+    check_pixels(path, picture.height, picture.width)
+    return picture
+
+
+def check_pixels(
+    path: Path, height: int, width: int, channels: int = 1, bytes_each: int = 1
+) -> None:
+    """Raise DataError for an image of more than MOST_PIXELS, or of more than MOST_BYTES."""
+    if height * width > MOST_PIXELS:
+        raise too_large(path, height * width, f" ({height}×{width})")
+    size = height * width * channels * bytes_each
+    if size > MOST_BYTES:
+        raise DataError(
+            f"{path}: found {size:,} bytes of pixels ({channels} channels), expected at most "
+            f"{MOST_BYTES:,}; cut the image into smaller ones"
+        )
+
+
+def too_large(path: Path, pixels: int | None, sides: str = "") -> DataError:
+    """The message about an image that claims too many pixels; None: nobody knows how many."""
+    found = "more" if pixels is None else f"{pixels:,}"
+    return DataError(
+        f"{path}: found {found} pixels{sides}, expected at most {MOST_PIXELS:,}; cut the image "
+        "into smaller ones, or copy it again if it is none of that size"
+    )
 
 
 def _eight_bit(picture: Image.Image, path: Path) -> Image.Image:

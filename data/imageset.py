@@ -6,25 +6,29 @@ the index is relative to the folder.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from configs.errors import DataError
 from data.channels import Channels, Pixels, as_rgb, eight_bit, straight
+from data.confined import inside
+from data.documents import read_object
+from data.images import read_grey
 from data.native import Native, read_native, suffix_for, write_native
 from data.splits import TRAIN
 from data.store import replacing, write_json
 
 INDEX = "index.json"
+EXPECTED = "an image set as a stage of ours writes it: make it again, or copy all of its folder"
 WEIGHT_LAYER = 4
 """Of `byte_layers`."""
 
@@ -51,6 +55,11 @@ class ImageRecord:
     confidence: float | None = None
     label: list[float] | None = None
     weight: str | None = None
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+RECORDS = TypeAdapter(list[ImageRecord])
 
 
 @dataclass(frozen=True)
@@ -84,21 +93,36 @@ def write_index(
 
 
 def read_index(folder: Path, split: str | None = None) -> list[ImageRecord]:
-    """The records of a set, of one split if named; raises DataError when it has no index."""
-    items = [ImageRecord(**item) for item in _index(folder)["items"]]
-    return [item for item in items if split is None or item.split == split]
+    """The records of a set, of one split if named.
+
+    Raises DataError when it has no index or a damaged one, WorkspaceError when a record names a
+    file that is not of this folder."""
+    path = folder / INDEX
+    try:
+        records = RECORDS.validate_python(_index(folder).get("items"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, ("items", *first["loc"])))
+        raise DataError(f"{path}: {where}: {first['msg']}; expected {EXPECTED}") from None
+    for record in records:
+        for name in files_of(record):
+            inside(folder, name, path)
+    return [record for record in records if split is None or record.split == split]
 
 
 def read_classes(folder: Path) -> list[str]:
     """The names of a set's classes, in the order of the one-hot labels; empty when it has none."""
-    return list(_index(folder).get("classes", []))
+    found = _index(folder).get("classes", [])
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise DataError(f"{folder / INDEX}: classes: no list of names; expected {EXPECTED}")
+    return found
 
 
 def _index(folder: Path) -> dict[str, Any]:
     path = folder / INDEX
     if not path.is_file():
         raise DataError(f"{path}: not an image set (no index); expected a prepared folder")
-    return dict(json.loads(path.read_text()))
+    return read_object(path, EXPECTED, DataError)
 
 
 def load_image(
@@ -114,7 +138,7 @@ def load_image(
     label = (record.soft if soft else None) or record.mask
     target = None if label is None else _read_shares(folder / label)
     fov = load_fov(folder, record)
-    observers = {name: _read(folder / path) > 127 for name, path in record.observers.items()}
+    observers = {name: read_grey(folder / path) > 127 for name, path in record.observers.items()}
     return LoadedImage(
         record.id,
         image,
@@ -154,12 +178,12 @@ def load_mask(folder: Path, record: ImageRecord) -> NDArray[np.bool_]:
     """[H, W] bool: vessel. Raises DataError for a record without a mask."""
     if record.mask is None:
         raise DataError(f"{folder}: image {record.id!r} has no vessel mask")
-    return _read(folder / record.mask) > 127
+    return read_grey(folder / record.mask) > 127
 
 
 def load_fov(folder: Path, record: ImageRecord) -> NDArray[np.bool_] | None:
     """[H, W] bool, or None: the whole image is the field of view."""
-    return None if record.fov is None else _read(folder / record.fov) > 127
+    return None if record.fov is None else read_grey(folder / record.fov) > 127
 
 
 def _load_weight(
@@ -180,15 +204,7 @@ def _load_weight(
 
 def _read_shares(path: Path) -> NDArray[np.float32]:
     """[H, W] in [0, 1]."""
-    return _read(path).astype(np.float32) / np.float32(255)
-
-
-def _read(path: Path) -> NDArray[np.uint8]:
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("L"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read as an image ({error})") from error
+    return read_grey(path).astype(np.float32) / np.float32(255)
 
 
 def sample_record(id_: str, channels: Channels, split: str = TRAIN) -> ImageRecord:

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from PIL import Image
 
 from configs.errors import DataError
 from data.channels import Pixels, straight
-from data.images import open_file, unreadable
+from data.images import check_pixels, open_file, open_picture, unreadable
 
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ORIENTATION = 0x0112
@@ -57,7 +58,9 @@ def read_native(path: Path, upright: bool = True) -> Native:
     try:
         with warnings.catch_warnings(), open_file(path) as stream:
             warnings.simplefilter("ignore")  # what a decoder warns of, the error below says
-            found = _read(stream, upright)
+            found = _read(stream, path, upright)
+    except DataError:
+        raise
     except _Refused as reason:
         raise DataError(f"{path}: {reason}") from None
     except PermissionError:
@@ -102,21 +105,21 @@ def _png(pixels: Pixels) -> bytes:
     return memory.getvalue()
 
 
-def _read(stream: IO[bytes], upright: bool) -> Native:
+def _read(stream: IO[bytes], path: Path, upright: bool) -> Native:
     start = stream.read(26)
     stream.seek(0)
     if start[:4] in TIFF:
-        found = _read_tiff(stream)
+        found = _read_tiff(stream, path)
         if found is not None:
             return found
         stream.seek(0)
     if start[:8] == b"\x89PNG\r\n\x1a\n" and start[24:25] == b"\x10" and start[25:26] != b"\0":
-        return _read_deep_png(stream, upright)
-    return _read_by_pillow(stream, upright)
+        return _read_deep_png(stream, path, upright)
+    return _read_by_pillow(stream, path, upright)
 
 
-def _read_by_pillow(stream: IO[bytes], upright: bool) -> Native:
-    picture = Image.open(stream)
+def _read_by_pillow(stream: IO[bytes], path: Path, upright: bool) -> Native:
+    picture = open_picture(stream, path)
     frames = getattr(picture, "n_frames", 1)
     if frames > 1 and picture.format != "MPO":  # a photo with a second view beside the main one
         raise _Refused(f"found {frames} frames or pages, expected one image: split the file")
@@ -155,12 +158,11 @@ def _pixels(picture: Image.Image) -> tuple[Pixels, bool]:
     return (values[..., None] if values.ndim == 2 else values), wanted.endswith("A")
 
 
-def _read_deep_png(stream: IO[bytes], upright: bool) -> Native:
+def _read_deep_png(stream: IO[bytes], path: Path, upright: bool) -> Native:
     import imagecodecs
 
-    picture = Image.open(stream)
+    picture = open_picture(stream, path)
     turned = picture.getexif().get(ORIENTATION, 1) if upright else 1
-    _check_size(picture.height, picture.width)
     picture.load()  # checks every chunk's sum, which the other reader does not insist on
     stream.seek(0)
     pixels = imagecodecs.png_decode(stream.read())
@@ -168,7 +170,7 @@ def _read_deep_png(stream: IO[bytes], upright: bool) -> Native:
     return Native(_turned(pixels, turned), pixels.shape[2] in (2, 4))
 
 
-def _read_tiff(stream: IO[bytes]) -> Native | None:
+def _read_tiff(stream: IO[bytes], path: Path) -> Native | None:
     """None for palettes, single bits and colour other than RGB: those Pillow reads."""
     import tifffile
 
@@ -184,7 +186,9 @@ def _read_tiff(stream: IO[bytes]) -> Native | None:
                 f"found a stack of {len(file.pages)} pages (axes {series.axes}), expected one "
                 "image whose channels lie in its samples: split or convert the file"
             )
-        _check_size(*(series.shape[series.axes.index(axis)] for axis in "YX"))
+        height, width = (series.shape[series.axes.index(axis)] for axis in "YX")
+        channels = math.prod(series.shape) // max(1, height * width)
+        check_pixels(path, height, width, channels, series.dtype.itemsize)
         pixels = series.asarray()
         if series.axes in ("SYX", "CYX"):
             pixels = np.moveaxis(pixels, 0, -1)
@@ -205,13 +209,6 @@ def _check_type(dtype: np.dtype[Any] | None, bits: int | None = None) -> None:
     if dtype not in (np.dtype(np.uint8), np.dtype(np.uint16)) or bits not in (None, 8, 16):
         found = f"{bits} bits" if bits not in (None, 8, 16) else str(dtype)
         raise _Refused(f"found pixels of {found}, expected unsigned 8 or 16 bits: convert it")
-
-
-def _check_size(height: int, width: int) -> None:
-    """A few bytes can claim any size; Pillow has the same bound."""
-    bound = 2 * (Image.MAX_IMAGE_PIXELS or 2**63)
-    if height * width > bound:
-        raise _Refused(f"found {height} x {width} pixels, expected at most {bound}: cut it up")
 
 
 def _turned(pixels: Pixels, orientation: int) -> Pixels:

@@ -89,6 +89,11 @@ def content_hash(settings: DataSettings) -> str:
     return total.hexdigest()
 
 
+def outside(settings: PrepareSettings) -> dict[str, str]:
+    """What the stage reads outside the store, as in the address of its artifact."""
+    return {"dataset": content_hash(settings.data)}
+
+
 def _write(item: Item, out: Path) -> ImageRecord:
     name = f"{item.id}.png"
     image = item.read_image()

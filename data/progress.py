@@ -13,6 +13,9 @@ class Progress:
     stop_requested: bool = False
     """A stage looks at this between steps. When true: save a checkpoint, raise `Interrupted`."""
 
+    def started(self) -> None:
+        """The work was not found finished: it starts, or goes on from its checkpoint."""
+
     def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
         """`done` of `total` `unit`s are finished; `stats` are figures worth a place in the line."""
 
@@ -29,6 +32,9 @@ class Relay(Progress):
     @property
     def stop_requested(self) -> bool:  # type: ignore[override]
         return self._inner.stop_requested
+
+    def started(self) -> None:
+        self._inner.started()
 
     def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
         self._inner.update(done, total, unit, **stats)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import importlib
 import json
@@ -24,7 +23,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from configs.errors import WorkspaceError
+from configs.errors import DataError, WorkspaceError
+from data.confined import inside, plain_name
+from data.documents import read_object
+from data.folders import renamed, sync
+from data.locks import check_locks, locked
 from data.progress import Progress
 from data.provenance import device_of, versions
 
@@ -32,7 +35,12 @@ SCHEMA = 1
 SCRATCH = "checkpoint"
 """Sub-folder of a stage's output that is dropped when the stage finishes."""
 MANIFEST = "manifest.json"
+MANIFEST_FIELDS = {
+    "kind": str, "digest": str, "settings": dict, "inputs": dict, "files": dict, "metrics": dict
+}  # fmt: skip
+"""What every reader of a manifest counts on."""
 METRICS = "metrics.json"
+LOCKS = ".locks"
 
 UNWRITABLE = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT
@@ -69,17 +77,31 @@ class Stage:
 
     function: "module:name" of a StageFunction, imported only when it runs (torch is slow to load).
     settings: the model that the function takes.
+    outside: "module:name" of what gives, for settings, the hashes of the inputs from outside the
+    store; for a stage whose inputs may change while it reads them.
     """
 
     kind: str
     version: int
     function: str
     settings: type[BaseModel]
+    outside: str | None = None
 
     def run(self, settings: BaseModel, inputs: Inputs, out: Path, progress: Progress) -> None:
-        module, _, name = self.function.partition(":")
-        function: StageFunction = getattr(importlib.import_module(module), name)
+        function: StageFunction = _imported(self.function)
         function(settings, inputs, out, progress)
+
+    def check_outside(self, settings: BaseModel, digests: Mapping[str, str]) -> None:
+        """Raise DataError when what was read outside the store is not what `digests` says."""
+        if self.outside is None:
+            return
+        now: Mapping[str, str] = _imported(self.outside)(settings)
+        for name, digest in now.items():
+            if digests.get(name) != digest:
+                raise DataError(
+                    f"{name}: its files changed while {self.kind} read them, so nothing was kept "
+                    "of it; run the same command again when they stay as they are"
+                )
 
 
 def address(kind: str, version: int, settings: BaseModel, inputs: Mapping[str, str]) -> str:
@@ -157,14 +179,18 @@ class Store:
         self.root = workspace / "store"
 
     def open(self) -> Store:
-        """Create the folders; raises WorkspaceError when they cannot be written."""
+        """Create the folders; raises WorkspaceError when they cannot be written or locked."""
         with explained(self.root):
-            (self.root / ".locks").mkdir(parents=True, exist_ok=True)
-            write_atomic(self.root / ".locks" / ".writable", b"")
+            (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
+            probe = self.root / LOCKS / ".writable"
+            probe.write_bytes(b"x")  # in place: a kill leaves no other name behind
+            check_locks(probe)
         return self
 
     def folder(self, kind: str, digest: str) -> Path:
-        return self.root / kind / digest
+        """Raises WorkspaceError for a kind or a digest that is no single folder's name."""
+        where = f"{self.root}: an artifact's address"
+        return self.root / plain_name(kind, where) / plain_name(digest, where)
 
     def find(self, kind: str, digest: str) -> Artifact | None:
         """The finished artifact, every file checked against its manifest, or None.
@@ -176,7 +202,7 @@ class Store:
             return None
         damage = self.damage(final)
         if damage is None:
-            return Artifact(final, json.loads((final / MANIFEST).read_text()))
+            return read_artifact(final)
         aside = final.with_name(f"{digest}.damaged")
         shutil.rmtree(aside, ignore_errors=True)
         final.rename(aside)
@@ -186,15 +212,14 @@ class Store:
     def damage(final: Path) -> str | None:
         """What is wrong with a finished artifact, or None."""
         try:
-            files = json.loads((final / MANIFEST).read_text())["files"]
-            for name, expected in files.items():
-                path = final / name
+            for name, expected in read_artifact(final).manifest["files"].items():
+                path = inside(final, name, final / MANIFEST)
                 if not path.is_file():
                     return f"{path}: file is missing from a finished artifact"
                 if file_sha256(path) != expected:
                     return f"{path}: content differs from the SHA-256 in its manifest"
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return f"{final / MANIFEST}: not a readable manifest"
+        except WorkspaceError as error:
+            return str(error)
         return None
 
     def produce(
@@ -208,14 +233,18 @@ class Store:
         """The artifact of this work: found, or made now (one process at a time, resumable).
 
         outside: name → content hash of inputs that are not artifacts (a dataset folder).
+
+        Raises Interrupted when asked to stop, be it while it waits for another process.
         """
         digests = input_digests(inputs, outside)
         digest = address(stage.kind, stage.version, settings, digests)
-        with explained(self.root), self.lock(digest):
+        with explained(self.root), self.lock(digest, progress):
             found = self.find(stage.kind, digest)
             if found is not None:
                 return found
             partial = self.folder(stage.kind, f"{digest}.partial")
+            if stage.outside is not None:  # what is there may be of files that have changed since
+                shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True, exist_ok=True)
             for stray in partial.rglob(".*.tmp"):
                 stray.unlink()
@@ -223,6 +252,7 @@ class Store:
             spent = _read_spent(partial)
             try:
                 stage.run(settings, inputs, partial, progress)
+                stage.check_outside(settings, digests)
             finally:
                 if (partial / SCRATCH).is_dir():
                     _write_spent(partial, spent + time.time() - started)
@@ -247,34 +277,52 @@ class Store:
         metrics = partial / METRICS
         manifest["metrics"] = json.loads(metrics.read_text()) if metrics.is_file() else {}
         for path in files:
-            _sync(path)
+            sync(path)
         write_json(partial / MANIFEST, manifest)
-        _sync(partial)
-        if final.exists():  # a folder without a manifest: nothing of value
-            shutil.rmtree(final)
-        partial.rename(final)
-        _sync(final.parent)
+        sync(partial)
+        if not renamed(partial, final):
+            if (final / MANIFEST).is_file():  # made by a machine whose rename we did not see yet
+                shutil.rmtree(partial)
+                return Artifact(final, json.loads((final / MANIFEST).read_text()))
+            shutil.rmtree(final)  # a folder without a manifest: nothing of value
+            partial.rename(final)
+        sync(final.parent)
         return Artifact(final, manifest)
 
     def remove(self, kind: str, digest: str) -> None:
         """Delete an artifact that nobody needs any more: for everyone else whole, then absent."""
-        with explained(self.root), self.lock(digest):
+        with explained(self.root), self.lock(digest, Progress()):
             final = self.folder(kind, digest)
             aside = final.with_name(f"{digest}.removed")
             shutil.rmtree(aside, ignore_errors=True)  # of an attempt that was killed
             if final.is_dir():
                 final.rename(aside)
             shutil.rmtree(aside, ignore_errors=True)
-            (self.root / ".locks" / digest).unlink(missing_ok=True)
+            (self.root / LOCKS / digest).unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def lock(self, digest: str) -> Iterator[None]:
-        """Only one process works on a digest; the kernel frees the lock when its holder dies."""
-        folder = self.root / ".locks"
+    def lock(self, digest: str, progress: Progress) -> Iterator[None]:
+        """Only one process works on a digest, here or on a machine that shares the workspace."""
+        folder = self.root / LOCKS
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / digest).open("w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+        waiting = "waiting for another process that makes this artifact"
+        with locked(folder / digest, progress, waiting):
             yield
+
+
+def read_artifact(folder: Path) -> Artifact:
+    """The artifact in a folder, its files not looked at.
+
+    Raises WorkspaceError for a manifest that is not there, not readable or of another form."""
+    path = folder / MANIFEST
+    found = read_object(path, "the manifest of a finished stage: run the same command again")
+    for name, kind in MANIFEST_FIELDS.items():
+        if not isinstance(found.get(name), kind):
+            raise WorkspaceError(
+                f"{path}: found no {name} in it, expected a {kind.__name__}; not a readable "
+                "manifest: run the same command again"
+            )
+    return Artifact(folder, found)
 
 
 class DamagedArtifact(WorkspaceError):
@@ -301,12 +349,10 @@ def explained(root: Path) -> Iterator[None]:
         raise
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _imported(name: str) -> Any:
+    """What "module:name" means."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 def _read_spent(partial: Path) -> float:

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -46,6 +46,14 @@ class Team:
             with self._explained():
                 dist.all_reduce(values)
         return values
+
+    def total_each(self, tensors: Sequence[Tensor]) -> None:
+        """`total` of several tensors on one device in one message, which is float32."""
+        if self.size > 1:
+            flat = self.total(torch.cat([tensor.flatten().float() for tensor in tensors]))
+            sums = flat.split([tensor.numel() for tensor in tensors])
+            for tensor, total in zip(tensors, sums, strict=True):
+                tensor.copy_(total.view_as(tensor))
 
     def any(self, flag: bool) -> bool:
         """Whether any process says so. On the host: no accelerator is waited for."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from configs.errors import DataError
 from configs.settings import GeneratorSettings, PipelineConfig, ScoreSettings
 from data.store import Store
+from flows.board import switched_on
 
 PICKLE = b"\x80"
 """First byte of a pickle of protocol 2 or later."""
@@ -18,13 +19,15 @@ WITHOUT_MASKS = ("development", "generator", "samples", "scores")
 
 def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> None:
     """Raises DataError for a dataset or file that is not there or that cannot teach a segmenter,
-    WorkspaceError when the workspace cannot be written.
+    WorkspaceError when the workspace cannot be written, ConfigError for TensorBoard asked for in
+    vain.
 
     last: of LAST_STEPS in `flows.single`, or `run` for the whole pipeline.
     """
     if config.data.name == "images":
         check_images_suffice(config, last)
     Store(workspace).open()
+    switched_on()
     from data.datasets import load_settings
 
     load_settings(config.data)

@@ -115,15 +115,20 @@ def serve(
 @main.command()
 @verb
 def doctor(workspace: WorkspaceOption = None, json_: JsonOption = False) -> None:
-    """What this machine has: device, memory, disk, versions, datasets, server."""
+    """What this machine has, and what would stop a run on it; then the exit status is 2."""
     from flows.doctor import examine
     from flows.runs import workspace_folder
 
-    found = examine(workspace_folder(workspace))
+    findings = examine(workspace_folder(workspace))
     if json_:
-        print_json(found)
+        print_json({f.name: {"found": f.found, "state": f.state, "hint": f.hint} for f in findings})
     else:
-        print_table([{"what": name, "found": value} for name, value in found.items()])
+        print_table([{"what": f.name, "found": f.found} for f in findings])
+        for f in findings:
+            if f.state != "ok":
+                typer.echo(f"{f.state}: {f.name}: {f.found}; {f.hint}", err=True)
+    if any(f.state == "broken" for f in findings):
+        raise typer.Exit(2)
 
 
 if __name__ == "__main__":

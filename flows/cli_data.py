@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,7 +20,10 @@ from flows.verbs import (
     verb,
 )
 
-app = new_app("Datasets: check them, prepare them, make phantom ones.")
+if TYPE_CHECKING:
+    from data.datasets import Dataset
+
+app = new_app("Datasets: unpack them, check them, prepare them, make phantom ones.")
 
 
 @app.command()
@@ -45,14 +48,20 @@ def check(
     json_: JsonOption = False,
 ) -> None:
     """Prove that a dataset is sound, or list file by file what is wrong with it."""
+    from flows.datasets import named_dataset
+
+    _check(named_dataset(dataset, root, pattern, labels), json_)
+
+
+def _check(dataset: Dataset, json_: bool) -> None:
+    """Print what is in a dataset and what is wrong with it; DataError when anything is."""
     from configs.errors import DataError
     from data.check import check as check_all
-    from flows.datasets import named_dataset
 
     display = new_display()
     progress = display.begin("checking")
     report = check_all(
-        named_dataset(dataset, root, pattern, labels),
+        dataset,
         progress=lambda done, total: progress.update(done, total, "image"),
     )
     display.close()
@@ -66,6 +75,32 @@ def check(
         raise DataError(f"{report.name}: {len(report.errors)} errors in this dataset")
     if not json_:
         typer.echo("sound" if not report.warnings else "sound, with warnings")
+
+
+@app.command()
+@verb
+def unpack(
+    dataset: Annotated[
+        str, typer.Argument(help="drive, chase-db1, stare, or the folder to make for another one.")
+    ],
+    archives: Annotated[
+        list[Path],
+        typer.Argument(metavar="ARCHIVE.zip...", help="All that belong to it, in one go."),
+    ],
+    json_: JsonOption = False,
+) -> None:
+    """Unpack the zip files of a dataset where it is looked for, and check it.
+
+    `data unpack drive training.zip test.zip` writes datasets/DRIVE, whole or not at all. Names
+    that lead outside, links, encrypted files and archives that blow up are refused.
+    """
+    from data.archives import unpack as unpack_all
+    from flows.datasets import named_dataset, place_of
+
+    folder = place_of(dataset)
+    count = unpack_all(archives, folder)
+    typer.echo(f"{folder}: {count} files unpacked", err=True)
+    _check(named_dataset(dataset), json_)
 
 
 @app.command()

@@ -29,7 +29,7 @@ from flows.study.work import Work
 PARTLY = "PartlyFailed"
 
 
-@flow(name=STUDY, flow_run_name="{config.name}", persist_result=False)
+@flow(name=STUDY, flow_run_name="{config.name}", persist_result=False, result_serializer="json")
 def compare_ratios(
     config: StudyConfig, overrides: list[str] | None = None, workspace: str | None = None
 ) -> Any:

@@ -12,6 +12,8 @@ from configs.settings import DataSettings
 if TYPE_CHECKING:
     from data.datasets import Dataset
 
+KNOWN = ("drive", "chase-db1", "stare")
+"""Datasets that have a usual place."""
 NAMES = get_args(DataSettings.model_fields["name"].annotation)
 
 
@@ -22,6 +24,19 @@ def named_dataset(
     from data.datasets import load_settings
 
     return load_settings(_settings(name, root, pattern, labels))
+
+
+def place_of(name: str) -> Path:
+    """Where the dataset of this name is looked for, or the folder itself."""
+    from data.datasets import data_root
+    from data.layouts import LAYOUTS
+
+    if name in ("paired", "images", "phantom"):
+        raise DataError(
+            f"{name}: has no place of its own, expected {', '.join(KNOWN)}, or the path of the "
+            "folder to make"
+        )
+    return data_root() / LAYOUTS[name].folder if name in KNOWN else Path(name)
 
 
 def _settings(name: str, root: Path | None, pattern: str | None, labels: str) -> DataSettings:

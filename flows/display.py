@@ -1,4 +1,4 @@
-"""What a run tells its user: a line for every finished step, a bar for each that runs.
+"""What a run tells its user: a line for every change of a step's state, a bar for each that runs.
 
 The base class writes to the log (under a Prefect worker that is the run's page); the command line
 puts a terminal display in its place.
@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from data.progress import Progress
+from configs.errors import UserError
+from data.progress import Interrupted, Progress
+from flows.pace import Estimate, duration
 from flows.stopping import heard
 
 if TYPE_CHECKING:
@@ -22,36 +24,58 @@ if TYPE_CHECKING:
 
     from flows.stages import Outcome
 
-PLAIN_EVERY_S = 15.0
 LABEL_WIDTH = 32
 STOPPING = "stopping: the current stage saves its checkpoint …"
-FIGURES = ("loss", "f1", "loss_g", "loss_d", "p", "r_t", "kid", "GiB")
-"""What of a stage's figures fits in its line; the others are in its log."""
 
 
 class Display:
     """Where steps report to. stop_requested: the user asked to stop; stages look at it."""
 
+    every_s = 60.0
+    """Seconds between two lines on the progress of a step: a log is kept, and read later."""
+
     def __init__(self) -> None:
         self.stop_requested = False
         self._log = logging.getLogger("flows")
+        self._spoke: dict[str, float] = {}
 
-    def begin(self, step: str) -> Progress:
-        """A step starts; its stage reports to what is returned."""
-        return StepProgress(self, step)
+    def begin(self, step: str, attempt: int = 1) -> Progress:
+        """A step is looked at; its stage, if it has to run, reports to what is returned."""
+        self._spoke[step] = time.monotonic()
+        return StepProgress(self, step, attempt)
+
+    @contextmanager
+    def telling(self, step: str) -> Iterator[None]:
+        """Inside, a step is done. How it ends badly is said; the exception goes on."""
+        try:
+            yield
+        except BaseException as error:
+            self.drop(step)
+            self.say(ended_line(step, error))
+            raise
 
     def close(self) -> None:
         """Take away what stands for steps that are not done."""
 
     def drop(self, step: str) -> None:
-        """A step ended badly: take away what stands for it."""
+        """A step is over: take away what stands for it."""
+        self._spoke.pop(step, None)
+
+    def started(self, step: str, attempt: int = 1) -> None:
+        """A step was not found finished: its stage starts."""
+        self.say(_line(step, "started", f"attempt {attempt}" if attempt > 1 else ""))
 
     def end(self, step: str, outcome: Outcome) -> None:
         """A step is done."""
+        self.drop(step)
         self.say(finished_line(step, outcome))
 
     def advance(self, step: str, text: str, share: float) -> None:
         """The step is at `share` of its work. Called as often as the stage likes."""
+        now = time.monotonic()
+        if now - self._spoke.setdefault(step, now) >= self.every_s:
+            self._spoke[step] = now
+            self.say(f"  {step} {share:4.0%}  {text}")
 
     def say(self, text: str) -> None:
         self._log.info(text)
@@ -80,28 +104,22 @@ class Display:
 
 
 class StepProgress(Progress):
-    """Adds what is missing in a stage's bare numbers: share, pace and time left."""
+    """Tells a display how far a step is. attempt: Prefect's, from 1."""
 
-    def __init__(self, display: Display, step: str) -> None:
-        self._display, self._step = display, step
-        self._first: tuple[float, float] | None = None
+    def __init__(self, display: Display, step: str, attempt: int = 1) -> None:
+        self._display, self._step, self._attempt = display, step, attempt
+        self._estimate = Estimate()
 
     @property
     def stop_requested(self) -> bool:  # type: ignore[override]
         return self._display.stop_requested
 
+    def started(self) -> None:
+        self._display.started(self._step, self._attempt)
+
     def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
-        now = time.monotonic()
-        if self._first is None:
-            self._first = (now, done)  # a resumed stage starts above zero
-        began, at = self._first
-        parts = [f"{done:g}/{total:g} {unit}".strip()]
-        parts += [f"{name} {stats[name]:.3g}" for name in FIGURES if name in stats]
-        if done > at:
-            pace = (now - began) / (done - at)
-            parts.append(f"{_pace(pace)}/{unit or 'item'}")
-            parts.append(f"{duration(pace * (total - done))} left")
-        self._display.advance(self._step, "  ".join(parts), done / total if total else 1.0)
+        standing = self._estimate.at(done, total, unit, stats)
+        self._display.advance(self._step, standing.words(), standing.share)
 
     def message(self, text: str) -> None:
         self._display.say(f"  {self._step}: {text}")
@@ -110,18 +128,14 @@ class StepProgress(Progress):
 class PlainDisplay(Display):
     """Lines without control codes, for files and pipes."""
 
+    every_s = 15.0
+
     def __init__(self, console: Console) -> None:
         super().__init__()
         self._console = console
-        self._last = time.monotonic()
 
     def say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-    def advance(self, step: str, text: str, share: float) -> None:
-        if time.monotonic() - self._last >= PLAIN_EVERY_S:
-            self._last = time.monotonic()
-            self.say(f"  {step} {share:4.0%}  {text}")
 
 
 class RichDisplay(PlainDisplay):
@@ -143,16 +157,13 @@ class RichDisplay(PlainDisplay):
         )
         self._bar: dict[str, Any] = {}
 
-    def begin(self, step: str) -> Progress:
+    def begin(self, step: str, attempt: int = 1) -> Progress:
         self._bars.start()
         self._bar[step] = self._bars.add_task(step, total=1.0, text="")
-        return super().begin(step)
-
-    def end(self, step: str, outcome: Outcome) -> None:
-        self.drop(step)
-        super().end(step, outcome)
+        return super().begin(step, attempt)
 
     def drop(self, step: str) -> None:
+        super().drop(step)
         if (bar := self._bar.pop(step, None)) is not None:
             self._bars.remove_task(bar)
         if not self._bar:
@@ -190,7 +201,23 @@ def shown(display: Display) -> Iterator[Display]:
 def finished_line(step: str, outcome: Outcome) -> str:
     """`teacher   done in 4:12  f1 0.823`."""
     how = "reused" if outcome.reused else f"done in {duration(outcome.seconds)}"
-    return f"{step:<{LABEL_WIDTH}} {how:<14} {headline(outcome.artifact.metrics)}".rstrip()
+    return _line(step, how, headline(outcome.artifact.metrics))
+
+
+def ended_line(step: str, error: BaseException) -> str:
+    """`teacher   failed   segmenter.train: the stage's process was ended by SIGKILL`.
+
+    Without the reason where the run itself ends for it, and says it: bad input, a request to stop.
+    """
+    if isinstance(error, UserError):
+        return _line(step, "failed")
+    if isinstance(error, Interrupted) or not isinstance(error, Exception):
+        return _line(step, "stopped")
+    return _line(step, "failed", str(error) or type(error).__name__)
+
+
+def _line(step: str, how: str, more: str = "") -> str:
+    return f"{step:<{LABEL_WIDTH}} {how:<14} {more}".rstrip()
 
 
 def headline(metrics: dict[str, Any]) -> str:
@@ -204,16 +231,3 @@ def headline(metrics: dict[str, Any]) -> str:
         if isinstance(value, int | float):
             found.append(f"{name.replace('_', ' ')} {value:.4g}")
     return "  ".join(found)
-
-
-def duration(seconds: float) -> str:
-    """`0.8 s`, `4:12` or `1:04:12`."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def _pace(seconds: float) -> str:
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms"

@@ -1,7 +1,8 @@
 """Prefect's server inside one run: on a free port of the loopback, gone when the run is.
 
 Prefect can start such a server itself, but a killed run leaves that one behind, and Ctrl-C stops
-it before the run has reported its end. This one has a session of its own and dies with us.
+it before the run has reported its end. This one has a session of its own and dies with us. The
+socket is ours: when the server is killed another one goes on, and requests wait there meanwhile.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -20,7 +22,12 @@ from collections.abc import Iterator
 from configs.errors import UserError
 from data.processes import die_with_parent, stop_group
 
+LOOPBACK = ("127.0.0.1", 0)
+"""A free port of it."""
 START_S = 120.0
+COMMAND = [sys.executable, "-m", "flows.embedded"]
+STARTS = 4
+"""So often the server is started in one run; one that always ends has another trouble."""
 QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -81,29 +88,63 @@ def _send_what_is_left() -> None:
 def embedded_server() -> Iterator[str]:
     """A Prefect API without page and scheduler; yields its address."""
     global _running
-    server = subprocess.Popen(
-        [sys.executable, "-m", "flows.embedded"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        assert server.stdout is not None
-        url = f"http://127.0.0.1:{server.stdout.readline().strip()}/api"
-        deadline = time.monotonic() + START_S
-        while not healthy(url):
-            if server.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(
-                    "Prefect's embedded server did not start; see what it says with "
-                    "`python -m flows.embedded`"
-                )
-            time.sleep(0.1)
-        _running = True
-        yield url
-    finally:
-        _running = False
-        stop_group(server, grace=5)
+    with socket.create_server(LOOPBACK) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+        server = _Server(listener)
+        try:
+            deadline = time.monotonic() + START_S
+            while not healthy(url, timeout=5):
+                if server.given_up or time.monotonic() > deadline:
+                    raise RuntimeError(
+                        "Prefect's embedded server did not start; see what it says with "
+                        "`python -m flows.embedded`"
+                    )
+                time.sleep(0.1)
+            _running = True
+            yield url
+        finally:
+            _running = False
+            server.stop()
+
+
+class _Server:
+    """The server's process, and a thread that starts another one when it ends by itself.
+
+    What it knew is in its database, so a client that tries again hardly notices.
+    """
+
+    def __init__(self, listener: socket.socket) -> None:
+        self.given_up = False
+        self._listener = listener
+        self._stopping = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, daemon=True)
+        self._keeper.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._keeper.join()
+
+    def _keep(self) -> None:
+        for _ in range(STARTS):
+            process = self._start()
+            while process.poll() is None and not self._stopping.wait(0.1):
+                pass
+            stop_group(process, grace=5)
+            if self._stopping.is_set():
+                return
+        self.given_up = True
+        self._listener.close()  # requests are refused now, where they would wait for nobody
+
+    def _start(self) -> subprocess.Popen[str]:
+        number = self._listener.fileno()
+        return subprocess.Popen(
+            [*COMMAND, str(number)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+            pass_fds=[number],
+        )
 
 
 def private() -> bool:
@@ -119,17 +160,20 @@ def healthy(url: str, timeout: float = 1.0) -> bool:
 def answers(url: str, timeout: float = 1.0) -> bool:
     """Is there something at this address?"""
     try:
-        with urllib.request.urlopen(url, timeout=timeout) as answer:
+        if not url.startswith(("http://", "https://")):  # file:// would be answered, too
+            return False
+        with urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310 (looked at above)
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError, ValueError):
         return False
 
 
 def main() -> None:
-    """The server's process: prints the port it listens on, then serves until it is stopped."""
+    """The server's process: serves until it is stopped, on the socket whose descriptor is given
+    or, for someone who wants to see what it says, on one of its own."""
     die_with_parent(signal.SIGTERM)
-    listener = socket.create_server(("127.0.0.1", 0))
-    print(listener.getsockname()[1], flush=True)
+    given = sys.argv[1:]
+    listener = socket.socket(fileno=int(given[0])) if given else socket.create_server(LOOPBACK)
     import uvicorn
     from prefect.server.api.server import create_app
 

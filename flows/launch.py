@@ -51,9 +51,17 @@ def launch_retraining(config: PipelineConfig, workspace: Path, display: Display)
 
 @contextmanager
 def _server(name: str, workspace: Path, display: Display) -> Iterator[None]:
+    import httpx
+
     with shown(display), api() as url:
         display.say(f"run {name} in {workspace} (Prefect at {url.removesuffix('/api')})")
-        yield
+        try:
+            yield
+        except httpx.TransportError as error:
+            raise StageCrashed(
+                f"{url}: Prefect's server no longer answers ({type(error).__name__}); see what "
+                "became of it, or unset PREFECT_API_URL"
+            ) from error
 
 
 def _outcome(state: Any) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from prefect.artifacts import (
 
 from data.progress import Progress, Relay
 from data.store import Artifact
+from flows.pace import Estimate
 from flows.results import flat, score_rows
 
 PROGRESS_EVERY_S = 10.0
@@ -33,33 +34,39 @@ GRID_BYTES = 200_000
 
 
 class PublishedProgress(Relay):
-    """Passes everything on, and keeps a progress artifact of a stage that takes its time."""
+    """Passes everything on, and keeps a progress artifact of a stage that takes its time.
+
+    Its description has the figures, the pace and the time left.
+    """
 
     def __init__(self, inner: Progress, step: str) -> None:
         super().__init__(inner)
         self._step = step
+        self._estimate = Estimate()
         self._artifact: UUID | None = None
         self._due = time.monotonic() + PROGRESS_EVERY_S
 
     def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
         super().update(done, total, unit, **stats)
+        standing = self._estimate.at(done, total, unit, stats)
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + PROGRESS_EVERY_S
-            self._publish(100 * done / total if total else 100.0)
+            self._publish(100 * standing.share, standing.words())
 
     def finish(self) -> None:
         """The stage is done."""
         if self._artifact is not None:
-            self._publish(100.0)
+            self._publish(100.0, "done")
 
-    def _publish(self, percent: float) -> None:
+    def _publish(self, percent: float, words: str) -> None:
+        description = f"{self._step}: {words}"
         with _optional():
             if self._artifact is None:
                 key = f"progress-{slug(self._step)}"
-                made = create_progress_artifact(percent, key=key, description=self._step)
+                made = create_progress_artifact(percent, key=key, description=description)
                 self._artifact = made  # type: ignore[assignment]
             else:
-                update_progress_artifact(self._artifact, percent)
+                update_progress_artifact(self._artifact, percent, description)
 
 
 def publish(step: str, artifact: Artifact) -> None:
@@ -92,8 +99,9 @@ def _publish_grid(step: str, artifact: Artifact) -> None:
         return
     from PIL import Image
 
-    with Image.open(grid) as picture:
-        small = picture.convert("RGB")
+    from data.images import read_rgb
+
+    small = Image.fromarray(read_rgb(grid))
     small.thumbnail((GRID_SIDE, GRID_SIDE))
     content = io.BytesIO()
     small.save(content, format="JPEG", quality=80)

@@ -15,6 +15,7 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, StateType
+from prefect.runtime import task_run
 from prefect.states import Cancelled, Failed
 from pydantic import BaseModel
 
@@ -45,7 +46,7 @@ for _room in ("data", "flows", "generator", "segmenter"):  # Prefect's handlers 
     logging.getLogger(_room).setLevel(logging.INFO)
 
 
-@flow(name=PIPELINE, flow_run_name="{config.name}", persist_result=False)
+@flow(name=PIPELINE, flow_run_name="{config.name}", persist_result=False, result_serializer="json")
 def augmentation_pipeline(
     config: PipelineConfig, overrides: list[str] | None = None, workspace: str | None = None
 ) -> Any:
@@ -159,12 +160,12 @@ def run_stage(
     """
     display = current()
     store = Store(Path(workspace))
-    heard = (
-        display.begin(step) if stop_file is None else StoppedByFile(display.begin(step), stop_file)
-    )
+    heard = display.begin(step, task_run.run_count or 1)
+    if stop_file is not None:
+        heard = StoppedByFile(heard, stop_file)
     progress = notes.PublishedProgress(heard, step)
     try:
-        with slot(limit), timed(progress, timeout, step) as watched:
+        with display.telling(step), slot(limit), timed(progress, timeout, step) as watched:
             outcome = produce(
                 Path(workspace),
                 kind,
@@ -173,13 +174,13 @@ def run_stage(
                 watched,
                 outside,
                 environment,
+                step,
             )
     except UserError as error:  # returned, not raised: Prefect prints no traceback of it
         return Failed(name=BAD_INPUT, message=str(error))
     except StageTimedOut as error:
         return Failed(name=TIMED_OUT, message=str(error))
     except StageCrashed as error:
-        display.say(f"  {error}")
         return Failed(name=CRASHED if error.transient else BROKEN, message=str(error))
     except Interrupted as error:
         return Cancelled(message=str(error))
@@ -230,12 +231,19 @@ TASKS = {
         retry_condition_fn=worth_retrying,
         cache_policy=NO_CACHE,
         persist_result=False,
+        result_serializer="json",
     )(run_stage)
     for kind in STAGES
 }
 
 
-@task(name="report", task_run_name="report", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="report",
+    task_run_name="report",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+    result_serializer="json",
+)
 def write_report(folder: str, workspace: str) -> str:
     """The run's HTML page; returns its path."""
     page = str(report_on(Path(folder), Store(Path(workspace))))

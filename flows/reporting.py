@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 from data.store import Store, file_sha256, write_atomic
-from flows.runs import RECORD, REPORT, STUDY
+from flows.runs import REPORT, STUDY, record_of
 from flows.study.schema import RESULTS
 
 MARK = ".report"
@@ -35,11 +34,6 @@ def report_on(folder: Path, store: Store, force: bool = False) -> Path:
         page = write_report(folder, store)
     write_atomic(mark, basis)
     return page
-
-
-def record_of(folder: Path) -> dict[str, Any]:
-    """run.json of the folder."""
-    return dict(json.loads((folder / RECORD).read_text()))
 
 
 def _basis(folder: Path) -> str:

@@ -6,7 +6,6 @@ themselves are found by their content.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import yaml
 from configs.errors import WorkspaceError
 from configs.settings import PipelineConfig
 from configs.study import StudyConfig
+from data.documents import read_object
 from data.progress import Interrupted
 from data.store import Artifact, Store, explained, write_atomic, write_json
 from flows.shipped import shipped_folder
@@ -26,6 +26,9 @@ from flows.stages import Outcome
 
 RECORD = "run.json"
 REGISTRY = "registry.json"
+RECORD_FIELDS = {"status": str, "config": dict, "artifacts": dict, "steps": list}
+"""What every reader of a record counts on."""
+EXPECTED = "the record of a run: `vesselforge run` or `compare` writes it anew"
 REPORT = "report.html"
 PIPELINE, STUDY = "augmentation-pipeline", "compare-ratios"
 """Which flow a record is of."""
@@ -123,16 +126,35 @@ class RunRecord:
 def read_run(workspace: Path, name: str) -> tuple[Path, dict[str, Any]]:
     """(folder, content of run.json) by the run's name or its folder. Raises WorkspaceError."""
     folder = Path(name) if (Path(name) / RECORD).is_file() else run_folder(workspace, name)
-    try:
-        return folder, json.loads((folder / RECORD).read_text())
-    except FileNotFoundError:
+    if not (folder / RECORD).is_file():
         known = sorted(p.parent.name for p in (workspace / "runs").glob(f"*/{RECORD}"))
         names = ", ".join(known) or "none yet"
-        raise WorkspaceError(f"{folder}: no such run; runs in this workspace: {names}") from None
-    except ValueError:
+        raise WorkspaceError(f"{folder}: no such run; runs in this workspace: {names}")
+    return folder, record_of(folder)
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    """run.json of the folder. Raises WorkspaceError for a damaged one."""
+    path = folder / RECORD
+    found = read_object(path, EXPECTED)
+    for name, kind in RECORD_FIELDS.items():
+        if not isinstance(found.get(name), kind):
+            raise WorkspaceError(f"{path}: found no {name} in it; expected {EXPECTED}")
+    for entry in found["steps"]:
+        if not isinstance(entry, dict) or not {"kind", "digest"} <= entry.keys():
+            raise WorkspaceError(f"{path}: steps: found {str(entry)[:60]!r}; expected {EXPECTED}")
+    return found
+
+
+def artifact_folder(run: Path, address: object) -> Path:
+    """The folder of an artifact that a run's record names, in the store of the run's workspace.
+
+    address: [kind, digest]. Raises WorkspaceError for anything else."""
+    if not isinstance(address, list) or len(address) != 2:
         raise WorkspaceError(
-            f"{folder / RECORD}: not a readable run record; `vesselforge run` writes it anew"
-        ) from None
+            f"{run / RECORD}: found {str(address)[:60]!r}, expected [kind, digest]"
+        )
+    return Store(run.absolute().parent.parent).folder(*address)
 
 
 def model_folder(given: Path) -> Path:
@@ -150,7 +172,7 @@ def model_folder(given: Path) -> Path:
     folder, record = read_run(given.parent.parent, str(given))
     if "ensemble" not in record["artifacts"]:
         raise WorkspaceError(f"{folder}: this run has no ensemble yet; `vesselforge run` goes on")
-    return Store(folder.absolute().parent.parent).folder(*record["artifacts"]["ensemble"])
+    return artifact_folder(folder, record["artifacts"]["ensemble"])
 
 
 def generator_folder(workspace: Path, given: str) -> Path:
@@ -175,7 +197,7 @@ def generator_folder(workspace: Path, given: str) -> Path:
     digests = [s["digest"] for s in record["steps"] if s["kind"] == "generator.train"]
     if not digests:
         raise WorkspaceError(f"{folder}: this run has no generator yet; `vesselforge run` goes on")
-    return Store(folder.absolute().parent.parent).folder("generator.train", digests[-1])
+    return artifact_folder(folder, ["generator.train", digests[-1]])
 
 
 def _clock(seconds: float) -> str:

@@ -16,7 +16,7 @@ from data.store import MANIFEST, Store, file_sha256, write_atomic, write_json
 FILES = ("model.json", "model.safetensors")
 README = "README.md"
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-NOT_RECIPE = ("device", "checkpoint_every", "network", "seed")
+NOT_RECIPE = ("device", "processes", "checkpoint_every", "network", "seed")
 DATASETS = {
     "drive": "DRIVE (Staal et al. 2004), drive.grand-challenge.org; for research",
     "chase-db1": "CHASE_DB1 (Fraz et al. 2012), CC BY 4.0",
@@ -222,7 +222,7 @@ def _render(card: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # Markdown
+        autoescape=False,  # noqa: S701 (Markdown, for people who read the source)
     )
     environment.filters["four"] = lambda value: "–" if value is None else f"{value:.4f}"
     template = environment.get_template("model_card.md.j2")

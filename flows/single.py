@@ -62,7 +62,7 @@ def _here(
     timeout: float | None = None,
 ) -> Artifact:
     """`flows.steps.Produce` in this process."""
-    with timed(display.begin(step), timeout, step) as progress:
-        outcome = produce(workspace, kind, settings, inputs, progress, outside)
+    with display.telling(step), timed(display.begin(step), timeout, step) as progress:
+        outcome = produce(workspace, kind, settings, inputs, progress, outside, step=step)
     display.end(step, outcome)
     return outcome.artifact

@@ -117,7 +117,8 @@ def print_table(rows: list[dict[str, Any]], title: str = "") -> None:
     for row in rows:
         table.add_row(*(plain(value) for value in row.values()))
     # In a file or a pipe there is no width to fit: 200 columns break no line of ours.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    # No markup: what is in brackets is part of a name.
+    Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
 
 
 def plain(value: Any) -> str:

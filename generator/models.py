@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import torch
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from torch import nn
 
 from configs.errors import CheckpointError
 from configs.settings import GeneratorSettings
-from data.checkpoints import load_strict, load_tensors
+from data.channels import Channels
+from data.checkpoints import check_shapes, load_strict, load_tensors
+from data.documents import read_object
 from generator.networks import Discriminator, Generator
 
 DESCRIPTION = "generator.json"
@@ -69,31 +73,70 @@ def network_kwargs(
     return generator, discriminator
 
 
-def read_description(folder: Path) -> dict[str, Any]:
-    """Return generator.json of a generator.train artifact; raises CheckpointError."""
+class Facts(BaseModel):
+    """What readers of generator.json count on; the rest is for people and for training on."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+    generator: Kwargs
+    discriminator: Kwargs = {}
+    presentation: Literal["patch", "full"] | None = None
+    resolution: int | None = Field(None, ge=4, le=4096)
+    channels: Channels | None = None
+    labels: list[list[float]] | None = None
+    native_size: tuple[PositiveInt, PositiveInt] | None = None
+    fov: str | None = None
+    provenance: dict[str, Any] | None = None
+
+
+NEEDED = ("presentation", "resolution", "native_size")
+"""Without these nobody knows how a generator's images are to be looked at."""
+
+
+def read_description(folder: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
+    """Return generator.json of a generator.train artifact; raises CheckpointError.
+
+    needed: further fields that must be there."""
     path = folder / DESCRIPTION
+    expected = "the folder of a generator.train artifact: copy it again"
+    found = read_object(path, expected, CheckpointError)
     try:
-        found = json.loads(path.read_text())
-        assert isinstance(found["generator"], dict)
-    except (OSError, ValueError, KeyError, AssertionError) as error:
+        Facts.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        fault = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    else:
+        fault = next((f"{name} is not in it" for name in needed if name not in found), "")
+    if fault:
         raise CheckpointError(
-            f"{path}: not the description of a trained generator ({error}); "
-            "expected the folder of a generator.train artifact"
-        ) from error
-    return dict(found)
+            f"{path}: {fault}; not the description of a trained generator, expected {expected}"
+        )
+    return found
 
 
 def load_network(path: Path, kind: type[nn.Module], kwargs: Kwargs) -> nn.Module:
-    """Build a network and load its tensors strictly, in eval mode without gradients."""
-    network = kind(**kwargs)
+    """Build a network and load its tensors strictly, in eval mode without gradients.
+
+    It is first built without memory: arguments of a larger network than the weights are of,
+    whatever its size, are refused like any others. Raises CheckpointError.
+    """
     tensors, _ = load_tensors(path)
+    try:
+        with torch.device("meta"):
+            check_shapes(kind(**kwargs), tensors, path)
+        network = kind(**kwargs)
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
+        raise CheckpointError(
+            f"{path}: the arguments beside it, in {DESCRIPTION}, fit no network of ours "
+            f"({' '.join(str(error).split())[:200]}); copy the generator's folder again"
+        ) from error
     load_strict(network, tensors, path)
     return network.eval().requires_grad_(False)
 
 
 def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
     """Return (G_ema, description) of a generator.train artifact."""
-    description = read_description(folder)
+    description = read_description(folder, NEEDED)
     generator = load_network(folder / AVERAGE, Generator, description["generator"])
     assert isinstance(generator, Generator)
     return generator, description
@@ -101,7 +144,7 @@ def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
 
 def load_discriminator(folder: Path) -> Discriminator:
     """Return the discriminator of a generator.train artifact."""
-    kwargs = read_description(folder)["discriminator"]
+    kwargs = read_description(folder).get("discriminator", {})
     discriminator = load_network(folder / CRITIC, Discriminator, kwargs)
     assert isinstance(discriminator, Discriminator)
     return discriminator

@@ -11,16 +11,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from configs.errors import CheckpointError, ConfigError
-from data.checkpoints import load_strict, load_tensors, save_tensors
+from data.checkpoints import check_shapes, load_strict, load_tensors, save_tensors
+from data.confined import inside
 from data.devices import pick_device
+from data.documents import read_object
 from data.store import write_json
 from segmenter.combine import MEAN, Rule, combine, rule_of, spread
 from segmenter.inference.runtimes import (
@@ -33,6 +36,7 @@ from segmenter.inference.runtimes import (
 )
 from segmenter.inference.tiles import Tiling, Watch, tiled
 from segmenter.networks import build
+from segmenter.networks.base import Segmenter
 
 DESCRIPTIONS = ("model.json", "ensemble.json")
 
@@ -44,6 +48,11 @@ class Member:
     network: str
     options: dict[str, Any]
     file: str
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+
+MEMBERS = TypeAdapter(list[Member])
 
 
 def save_model(
@@ -87,22 +96,53 @@ class Description:
 
 
 def read_description(folder: Path) -> Description:
-    """Raises CheckpointError, naming the file, when it is no model folder or a damaged one."""
+    """Raises CheckpointError or WorkspaceError, naming the file, when it is no model folder, a
+    damaged one, or one that names weights outside."""
     path = next((folder / name for name in DESCRIPTIONS if (folder / name).is_file()), None)
     if path is None:
         raise CheckpointError(
             f"{folder}: no model here; expected a folder with {' or '.join(DESCRIPTIONS)}, as "
             "`vesselforge segmenter train` writes it"
         )
+    content = read_object(path, "the description of a model: copy it again", CheckpointError)
     try:
-        content = json.loads(path.read_text())
-        members = [Member(**entry) for entry in content["members"]]
-        rule = rule_of(content.get("rule"))
+        members = MEMBERS.validate_python(content["members"])
+        threshold, rule = float(content["threshold"]), rule_of(content.get("rule"))
         if rule.members not in (0, len(members)):
             raise ValueError(f"a rule of {rule.members} members for {len(members)}")
-        return Description(members, float(content["threshold"]), rule)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if not members or not 0 <= threshold <= 1:
+            raise ValueError(f"{len(members)} members, threshold {threshold}")
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, ("members", *first["loc"])))
+        raise CheckpointError(
+            f"{path}: damaged model description ({where}: {first['msg']})"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise CheckpointError(f"{path}: damaged model description ({error})") from error
+    for member in members:
+        inside(folder, member.file, path)
+    return Description(members, threshold, rule)
+
+
+def restore(folder: Path, member: Member, tensors: dict[str, Tensor]) -> Segmenter:
+    """The network of a member with its weights, in eval mode on the CPU.
+
+    It is first built without memory: options that ask for a larger network than the weights are
+    of, whatever its size, are refused like any others. Raises CheckpointError, naming the file.
+    """
+    path = folder / member.file
+    try:
+        with torch.device("meta"):
+            check_shapes(build(member.network, **member.options), tensors, path)
+        network = build(member.network, **member.options)
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
+        raise CheckpointError(
+            f"{folder}: no network {member.network} has the options {member.options} "
+            f"({' '.join(str(error).split())[:200]}); copy the model's folder again"
+        ) from error
+    load_strict(network, tensors, path)
+    return network.eval()
 
 
 class Model:
@@ -152,11 +192,10 @@ class Model:
             return cls([], threshold, torch.device("cpu"), exported, tiling, rule)
         described = read_description(path)
         threshold, rule = described.threshold, described.rule
-        networks = []
-        for member in described.members:
-            network = build(member.network, **member.options)
-            load_strict(network, load_tensors(path / member.file)[0], path / member.file)
-            networks.append(network.eval())
+        networks = [
+            restore(path, member, load_tensors(path / member.file)[0])
+            for member in described.members
+        ]
         device = device or pick_device("cpu" if runtime in ON_CPU else "auto")
         started = None if runtime is None else start(runtime, networks, device, rule != MEAN)
         return cls(networks, threshold, device, started, tiling, rule)

@@ -77,12 +77,14 @@ def soak(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     """A row of figures after each finished run."""
     write_eyes(folder / "eyes")
     environment = environment_in(folder, options.port)
+    os.environ |= {name: environment[name] for name in ("PREFECT_HOME", "PREFECT_API_URL")}
+    from prefect.client.orchestration import get_client  # reads the two when it is imported
+
     rows: list[dict[str, Any]] = []
-    with serving(folder, environment, options.port) as pids:
+    with serving(folder, environment, options.port) as pids, get_client(sync_client=True) as client:
         deploy(folder, environment, options.every)
-        change(folder / "eyes", 0)
         while len(rows) < options.runs:
-            state = next_ended(environment, len(rows))
+            state = next_ended(client, len(rows))
             if len(rows) % 2:  # before runs 1, 3, 5 …
                 change(folder / "eyes", len(rows))
             rows.append({"run": len(rows) + 1, "state": state} | figures(folder, pids))
@@ -168,30 +170,20 @@ def deploy(folder: Path, environment: dict[str, str], every: int) -> None:
     )  # fmt: skip
 
 
-ENDED = """
-import sys
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import FlowRunFilter
-from prefect.client.schemas.sorting import FlowRunSort
-types = {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}}
-ended = FlowRunFilter.model_validate(types)
-with get_client(sync_client=True) as client:
-    runs = client.read_flow_runs(
-        flow_run_filter=ended, sort=FlowRunSort.END_TIME_DESC, limit=200
-    )
-print(len(runs), runs[0].state.name if runs else "-")
-"""
-
-
-def next_ended(environment: dict[str, str], before: int) -> str:
+def next_ended(client: Any, before: int) -> str:
     """Wait for one more run to end; the name of its state."""
+    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.sorting import FlowRunSort
+
+    types = {"state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}}}
+    ended = FlowRunFilter.model_validate(types)
     while True:
-        asked = [sys.executable, "-c", ENDED]
-        said = subprocess.run(asked, cwd=ROOT, env=environment, capture_output=True, text=True)
-        count, _, state = said.stdout.strip().partition(" ")
-        if count.isdigit() and int(count) > before:
-            return state
-        time.sleep(1)
+        runs = client.read_flow_runs(
+            flow_run_filter=ended, sort=FlowRunSort.END_TIME_DESC, limit=200
+        )
+        if len(runs) > before:
+            return str(runs[0].state.name)
+        time.sleep(2)
 
 
 def figures(folder: Path, pids: dict[str, int]) -> dict[str, int]:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from configs.errors import DataError
+from data.images import open_picture
 
 _BLUE = np.array([0x56, 0xB4, 0xE9], np.float32)
 """Label tint (Okabe-Ito sky blue): seen on red-orange tissue by every kind of colour vision."""
@@ -30,9 +34,9 @@ def opened(content: bytes | None) -> Image.Image | None:
     if content is None:
         return None
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with open_picture(io.BytesIO(content), Path("picture")) as picture:
             return picture.convert("RGB")
-    except (OSError, ValueError):
+    except (DataError, OSError, ValueError, SyntaxError):  # Pillow's PNG reader raises the last
         return None
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import WorkspaceError
+from data.confined import inside
+from data.documents import read_object
 from data.store import MANIFEST, Store
 
 
@@ -66,8 +68,8 @@ class View:
         if expected is None:
             return None
         try:
-            content = (self.path / name).read_bytes()
-        except OSError:
+            content = inside(self.path, name, self.path / MANIFEST).read_bytes()
+        except (OSError, WorkspaceError):
             self._note(f"{name} is missing from {self.kind} {self.digest}")
             return None
         if hashlib.sha256(content).hexdigest() != expected:
@@ -82,7 +84,7 @@ class View:
         content = self.read(name)
         try:
             return None if content is None else json.loads(content)
-        except ValueError:
+        except (ValueError, RecursionError):
             self._note(f"{name} of {self.kind} {self.digest} is not JSON")
             return None
 
@@ -92,7 +94,7 @@ class View:
         for line in (self.read(name) or b"").decode("utf-8", "replace").splitlines():
             try:
                 value = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(value, dict):
                 found.append(value)
@@ -102,7 +104,11 @@ class View:
         """A .csv file as rows by column name."""
         text = (self.read(name) or b"").decode("utf-8", "replace")
         rows = csv.DictReader(io.StringIO(text, newline=""))
-        return [{k: v or "" for k, v in row.items() if k is not None} for row in rows]
+        try:
+            return [{k: v or "" for k, v in row.items() if k is not None} for row in rows]
+        except csv.Error:
+            self._note(f"{name} of {self.kind} {self.digest} is not CSV")
+            return []
 
     def _note(self, problem: str) -> None:
         if problem not in self.problems:
@@ -158,16 +164,7 @@ _FIRST = ("development", "test", "teacher")
 def read_run(folder: Path, store: Store) -> Run:
     """Read run.json and the manifests it names; raises WorkspaceError when it is no run."""
     path = folder / "run.json"
-    try:
-        record = json.loads(path.read_text())
-    except OSError as error:
-        raise WorkspaceError(
-            f"{path}: not there; expected the folder of a run, workspace/runs/NAME"
-        ) from error
-    except ValueError as error:
-        raise WorkspaceError(f"{path}: not readable JSON; run the pipeline again") from error
-    if not isinstance(record, dict):
-        raise WorkspaceError(f"{path}: expected one JSON object; run the pipeline again")
+    record = read_object(path, "the record of a run, workspace/runs/NAME: run the pipeline again")
     problems: list[str] = []
     named = mapping(record.get("artifacts"))
     rounds, kept = [], []
@@ -183,10 +180,10 @@ def _views(named: dict[str, Any], store: Store, problems: list[str]) -> dict[str
         if not (isinstance(reference, list) and len(reference) == 2 and name != "rounds"):
             continue
         kind, digest = map(str, reference)
-        folder = store.folder(kind, digest)
         try:
-            manifest = json.loads((folder / MANIFEST).read_text())
-        except (OSError, ValueError):
+            folder = store.folder(kind, digest)
+            manifest = read_object(folder / MANIFEST, "a manifest")
+        except WorkspaceError:
             problems.append(f"{name}: artifact {kind} {digest} is not in the store")
             continue
         found[name] = View(folder, mapping(manifest), problems)

@@ -7,6 +7,7 @@ from pathlib import Path
 from configs.errors import DataError
 from configs.study import StudyConfig
 from data.store import Store
+from flows.board import switched_on
 from flows.checks import check_files
 from flows.study.arms import arms_of
 from flows.study.plan import training_images
@@ -14,10 +15,12 @@ from flows.study.plan import training_images
 
 def check_study(config: StudyConfig, workspace: Path) -> None:
     """Raises DataError for a dataset or file that is not there, ConfigError for more real images
-    than there are, WorkspaceError when the workspace cannot be written."""
+    than there are and for TensorBoard asked for in vain, WorkspaceError when the workspace cannot
+    be written."""
     from data.datasets import load_settings
 
     Store(workspace).open()
+    switched_on()
     for data in (config.data, *config.external):
         if data.name == "images":
             raise DataError("data.name: images has no vessel masks, and a study needs them")

@@ -104,6 +104,8 @@ class Fanout:
                 waiting.remove(work)
                 card = self._free_card([card for _, card in running.values()])
                 running[self._submit(work, card)] = (work, card)
+                if self.settings.runner != "processes":  # its own process says so elsewhere
+                    current().started(work.step)
                 room -= 1
 
     def _free_card(self, taken: list[int | None]) -> int | None:

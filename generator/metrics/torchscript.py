@@ -22,6 +22,8 @@ REACHING_OUT = re.compile(rb"\b(save|from_file|rpc_async|rpc_remote|rpc_sync)\s*
 """Calls of aten::save, aten::from_file and prim::rpc_*, as the archive's source spells them: of
 all operators of TorchScript in PyTorch 2.13 the ones that touch more than tensors."""
 SOURCE = (".py",)
+MOST_SOURCE = 50_000_000
+"""Bytes of one source file, unpacked; Inception's have a hundredth of it."""
 
 
 def load_script(path: Path, expected: str) -> nn.Module:
@@ -34,8 +36,16 @@ def load_script(path: Path, expected: str) -> nn.Module:
         raise CheckpointError(f"{path}: no such file; {expected}")
     try:
         with zipfile.ZipFile(path) as archive:
-            for name in archive.namelist():
-                if name.endswith(SOURCE) and (call := REACHING_OUT.search(archive.read(name))):
+            for info in archive.infolist():
+                name = info.filename
+                if not name.endswith(SOURCE):
+                    continue
+                if info.file_size > MOST_SOURCE:
+                    raise CheckpointError(
+                        f"{path}: found {info.file_size:,} bytes of program ({name}), expected at "
+                        f"most {MOST_SOURCE:,}; {expected}"
+                    )
+                if call := REACHING_OUT.search(archive.read(name)):
                     raise CheckpointError(
                         f"{path}: refused, for its program calls `{call[1].decode()}` ({name}), "
                         f"which reaches beyond tensors; {expected}"

@@ -47,7 +47,7 @@ def draw_album(
     network.to(pick_device(settings.device))
     sampler = Sampler(network, settings, description.get("labels"))
     files = SampleFiles(out, description, sampler, flat=True)
-    content = {name: description[name] for name in FACTS} | {
+    content = {name: description.get(name) for name in FACTS} | {
         "channels": files.channels.to_json(),
         "generator": _identity(generator),
         "settings": _way(settings),
@@ -61,7 +61,7 @@ def draw_album(
         if grid:
             columns, rows = official_grid(*picture_size(description))
             write_png(out / GRID, files.sheet(seeds[: columns * rows], screen=True))
-        fov = copy_fov(generator, description["fov"], out)
+        fov = copy_fov(generator, description.get("fov"), out)
         whole = sorted({*before, *seeds})
         write_index(out, "drawn", [replace(files.record(seed), fov=fov) for seed in whole])
         content |= {"seeds": shorten_seeds(whole)}

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from configs.settings import SampleSettings
 from data.channels import Channels, premultiplied
+from data.confined import inside
 from data.devices import pick_device
+from data.images import read_grey
 from data.imageset import (
     ImageRecord,
     load_mask,
@@ -31,6 +32,7 @@ from data.imageset import (
 )
 from data.progress import Interrupted, Progress
 from data.store import Inputs, identity_of, write_json
+from generator.models import DESCRIPTION as MODEL
 from generator.models import FOV, load_generator
 from generator.sampling.draw import Sampler
 from generator.sampling.grids import (
@@ -66,9 +68,9 @@ def sample(settings: SampleSettings, inputs: Inputs, out: Path, progress: Progre
     files = SampleFiles(out, description, sampler)
     seeds = range(settings.seed, settings.seed + settings.count)
     files.write_missing(seeds, settings.batch, progress)
-    fov = copy_fov(folder, description["fov"], out)
+    fov = copy_fov(folder, description.get("fov"), out)
     write_png(out / GRID, files.sheet(seeds[:GRID_IMAGES]))
-    facts = {name: description[name] for name in FACTS} | {"settings": identity_of(settings)}
+    facts = {name: description.get(name) for name in FACTS} | {"settings": identity_of(settings)}
     write_json(out / DESCRIPTION, facts | {"channels": files.channels.to_json()})
     write_index(out, "synthetic", [replace(files.record(seed), fov=fov) for seed in seeds])
 
@@ -151,5 +153,5 @@ def copy_fov(folder: Path, name: str | None, out: Path) -> str | None:
     """Whole images share the field of view that most originals have; patches lie inside it."""
     if name is None:
         return None
-    write_png(out / FOV, np.asarray(Image.open(folder / name).convert("L")))
+    write_png(out / FOV, read_grey(inside(folder, name, folder / MODEL)))
     return FOV

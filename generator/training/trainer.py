@@ -194,12 +194,8 @@ class Trainer:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         gradients = [p.grad for p in parameters if p.grad is not None]
-        parts = [*(g.flatten() for g in gradients), table.flatten().float()]
-        flat = self.team.total(torch.cat(parts))
-        *sums, figures = flat.split([part.numel() for part in parts])
-        for gradient, total in zip(gradients, sums, strict=True):
-            gradient.copy_(total.view_as(gradient))
-        return figures.double().view_as(table)
+        self.team.total_each([*gradients, table])
+        return table
 
     @torch.no_grad()
     def _average(self, n: int) -> None:

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from configs.errors import CheckpointError, ConfigError, WorkspaceError
-from data.checkpoints import load_strict
 from data.store import MANIFEST, file_sha256, write_atomic
 from segmenter.combine import MEAN, Rule
 from segmenter.inference.graph import Module, check_all, to_onnx
@@ -26,8 +25,7 @@ from segmenter.inference.runtimes import (
     RuledProbability,
     required,
 )
-from segmenter.models import Member, read_description, read_members
-from segmenter.networks import build
+from segmenter.models import Member, read_description, read_members, restore
 
 Format = Literal["onnx", "openvino"]
 SUFFIX: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml"}
@@ -107,11 +105,7 @@ def _weights(out: Path) -> Path:
 def _module(
     folder: Path, members: list[tuple[Member, dict[str, Tensor]]], rule: Rule
 ) -> MeanProbability | RuledProbability:
-    networks = []
-    for member, tensors in members:
-        network = build(member.network, **member.options)
-        load_strict(network, tensors, folder / member.file)
-        networks.append(network)
+    networks = [restore(folder, member, tensors) for member, tensors in members]
     if rule == MEAN:
         return MeanProbability(networks).eval()
     return RuledProbability(networks, rule).eval()

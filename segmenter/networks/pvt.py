@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from configs.errors import CheckpointError, ConfigError
 from data.checkpoints import load_strict, load_tensors
 from data.downloads import fetch
+from segmenter.networks.stochastic_depth import StochasticDepth
 
 CHANNELS = (64, 128, 320, 512)
 """Of the four maps, at 1/4, 1/8, 1/16 and 1/32 of the resolution."""
@@ -74,9 +75,11 @@ class PyramidEncoder(nn.Module):
         )
         self.body = PvtV2Model(config)
         # The library has one epsilon for all; as published, those after a convolution keep 1e-5.
-        for name, module in self.body.named_modules():
+        for name, module in list(self.body.named_modules()):
             if name.endswith(("patch_embedding.layer_norm", "attention.layer_norm")):
                 module.eps = 1e-5
+            if rate := getattr(getattr(module, "drop_path", None), "drop_prob", 0):
+                module.drop_path = StochasticDepth(rate)  # the same; ours can do a part of a batch
 
     def forward(self, x: Tensor) -> list[Tensor]:
         return list(self.body(x, output_hidden_states=True).hidden_states)

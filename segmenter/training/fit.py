@@ -1,7 +1,8 @@
 """The one training loop of the segmenters: teacher, pretraining and fine-tuning.
 
 The random stream of a step depends on (seed, step) alone, so a run that was killed and resumed
-equals an undisturbed one bit for bit on the same device. Test images never come near this file.
+equals an undisturbed one bit for bit on the same device. Several processes make the step that one
+makes with the same batch. Test images never come near this file.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,15 +19,18 @@ from configs.errors import ConfigError, DataError, TrainingError
 from configs.settings import FitSettings
 from data.devices import pick_device, slow_bfloat16
 from data.imageset import LoadedImage, load_image, read_index
-from data.log import append_log
+from data.log import append_log, cut_log
 from data.progress import Interrupted, Progress
 from data.splits import TRAIN, VALIDATION
 from data.store import METRICS, Inputs, write_json
+from data.team import Team, here
+from data.workers import among_workers, run_in_workers
 from segmenter.models import Member, save_model
 from segmenter.networks import build
+from segmenter.networks.parts import Part, spread
 from segmenter.training.losses import training_loss
 from segmenter.training.schedule import learning_rate
-from segmenter.training.sources import Source, source_of
+from segmenter.training.sources import Source, smallest_batch, source_of
 from segmenter.training.state import FitState, network_options, new_state, resume, save
 from segmenter.training.validation import (
     chosen_threshold,
@@ -39,15 +44,21 @@ LOG_EVERY = 10
 @dataclass(frozen=True)
 class Job:
     """What stays the same during a training. development: on which the threshold is chosen when
-    the settings say so; real images only."""
+    the settings say so; real images only. part: of every batch, what is done here."""
 
     settings: FitSettings
     source: Source
     validation: list[LoadedImage]
     development: list[LoadedImage]
     device: torch.device
+    part: Part
     out: Path
     progress: Progress
+
+    @property
+    def team(self) -> Team:
+        """The processes that train together. Its lead alone validates, and writes files."""
+        return self.part.team
 
 
 def train(settings: FitSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -60,34 +71,65 @@ def train(settings: FitSettings, inputs: Inputs, out: Path, progress: Progress) 
     `synthetic`. Raises TrainingError when the loss is no longer a number, Interrupted (checkpoint
     saved) when asked to stop.
     """
-    device = pick_device(settings.device)
+    if settings.processes > 1 and not among_workers():
+        stage = "segmenter.training.fit:train"
+        run_in_workers(stage, settings, inputs, out, progress, settings.processes)
+        return
+    device, part = pick_device(settings.device), Part(here())
     if settings.precision == "bfloat16" and slow_bfloat16(device):
         progress.message("this CPU has no bfloat16 arithmetic: `precision: float32` is faster here")
-    state = new_state(settings, inputs["start"].path if "start" in inputs else None, device)
-    source = _source(settings, inputs, state.network.multiple)
+    state = _begin(settings, inputs, device, part)
+    source = _source(settings, inputs, state.network.multiple, part.team)
     judged = inputs.get("validation", inputs["images"]).path
     validation, development = _load(judged, VALIDATION), []
     if settings.threshold_on == "development":  # pseudo-labels choose no threshold
         development = validation + _load(judged, TRAIN)
-    job = Job(settings, source, validation, development, device, out, progress)
+    job = Job(settings, source, validation, development, device, part, out, progress)
     resume(state, out, progress)
+    if part.team.lead:
+        cut_log(out, state.step)
     while state.step < settings.steps and not state.standstill.over:
-        if progress.stop_requested:
-            save(state, out)
+        if part.team.any(progress.stop_requested):
+            _save(state, job)
             raise Interrupted
         loss = _descend(state, job)
         state.step += 1
         _after_step(state, loss, job)
-    _finish(state, job)
+    if part.team.lead:
+        _finish(state, job)
 
 
-def _source(settings: FitSettings, inputs: Inputs, multiple: int) -> Source:
-    """Batches of the training images of `images` and, where given, `synthetic`."""
+def _begin(settings: FitSettings, inputs: Inputs, device: torch.device, part: Part) -> FitState:
+    """The training before its first step. The lead comes first: it may have to download weights."""
+    start = inputs["start"].path if "start" in inputs else None
+    if not part.team.lead:
+        part.team.any(False)
+    state = new_state(settings, start, device)
+    if part.team.lead:
+        part.team.any(False)
+    for network in (state.network, state.average):
+        if network is not None:
+            spread(network, part)
+    return state
+
+
+def _source(settings: FitSettings, inputs: Inputs, multiple: int, team: Team) -> Source:
+    """Batches of the training images of `images` and, where given, `synthetic`.
+
+    Raises ConfigError where a batch has fewer rows than there are processes.
+    """
     sets = [
         _load(inputs[name].path, TRAIN, settings.soft_labels, settings.label_weights)
         for name in ("images", "synthetic")
         if name in inputs
     ]
+    smallest = smallest_batch(settings, len(sets[0]))
+    if smallest < team.size:
+        raise ConfigError(
+            f"processes: {team.size} share every batch, and the smallest (of {len(sets[0])} images "
+            f"with source {settings.source} and batch {settings.batch}) has {smallest}; set "
+            f"processes to {smallest}, or another batch"
+        )
     return source_of(settings, sets[0], multiple, *sets[1:])
 
 
@@ -103,17 +145,17 @@ def _load(folder: Path, split: str, soft: bool = False, weights: bool = False) -
 
 def _descend(state: FitState, job: Job) -> float:
     """One optimiser step; the loss before it."""
-    settings = job.settings
+    settings, part = job.settings, job.part
     images, targets, _ = job.source.batch_at(state.step)
     torch.manual_seed(settings.seed * 1_000_003 + state.step)  # DropBlock's draws
     state.network.train()
     rate = learning_rate(settings, state.step, state.standstill.factor)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
-    images = images.to(job.device).contiguous(memory_format=torch.channels_last)
+    images = part.cut(images).to(job.device).contiguous(memory_format=torch.channels_last)
     targets = targets.to(job.device)
     loss = training_loss(
-        _outputs(state, images, settings),
+        [part.whole(logits) for logits in _outputs(state, images, settings)],
         targets[:, :1],
         settings.loss,
         settings.head_weights,
@@ -129,6 +171,7 @@ def _descend(state: FitState, job: Job) -> float:
         )
     state.optimizer.zero_grad()
     loss.backward()
+    job.team.total_each([p.grad for p in state.network.parameters() if p.grad is not None])
     _clip(state.network, settings)
     state.optimizer.step()
     if state.average is not None:
@@ -173,21 +216,33 @@ def _after_step(state: FitState, loss: float, job: Job) -> None:
     settings, last = job.settings, state.step == job.settings.steps
     if state.step % LOG_EVERY == 0 or last:
         rate = learning_rate(settings, state.step - 1, state.standstill.factor)
-        append_log(job.out, {"step": state.step, "loss": round(loss, 6), "lr": rate})
+        _log(job, {"step": state.step, "loss": round(loss, 6), "lr": rate})
         figures = {"loss": loss} | {k: v for k, v in state.best.items() if k == "f1"}
         job.progress.update(state.step, settings.steps, "step", **figures)
     if state.step % settings.validate_every == 0 or last:
         _judge(state, job)
     if state.step % settings.checkpoint_every == 0:
+        _save(state, job)
+
+
+def _log(job: Job, entry: dict[str, Any]) -> None:
+    if job.team.lead:
+        append_log(job.out, entry)
+
+
+def _save(state: FitState, job: Job) -> None:
+    if job.team.lead:
         save(state, job.out)
 
 
 def _judge(state: FitState, job: Job) -> None:
     """Validate, and keep the weights if they are better (or simply the last)."""
-    settings = job.settings
-    settle_statistics(state.judged, job.source, first=settings.steps)  # crops never trained on
-    figures = validate(state.judged, job.validation, job.device)
-    append_log(job.out, {"step": state.step, "validation": figures})
+    settings, team = job.settings, job.team
+    first = settings.steps  # crops never trained on
+    settle_statistics(state.judged, job.source, first, job.part)
+    seen = validate(state.judged, job.validation, job.device) if team.lead else None
+    figures: dict[str, float] = team.from_lead(seen)
+    _log(job, {"step": state.step, "validation": figures})
     state.standstill.see(figures["loss"], settings)
     better = not state.best or figures["f1"] > state.best["f1"]
     if better or settings.keep == "last":

@@ -14,7 +14,7 @@ from configs.settings import FitSettings
 from data.augment import rescaled, scaled_side
 from data.crops import CropSource
 from data.imageset import LoadedImage
-from data.pool import PoolSource
+from data.pool import VARIANTS, PoolSource
 
 Batch = tuple[Tensor, Tensor, Tensor]
 SYNTHETIC_STREAM = 1
@@ -57,6 +57,13 @@ def source_of(
     else:
         source = CropSource(images, settings.crop, settings.batch, settings.seed, settings.augment)
     return source if settings.scales == [1.0] else Scaled(source, settings.scales)
+
+
+def smallest_batch(settings: FitSettings, images: int) -> int:
+    """Rows of the smallest batch: of the pool of so many images, the last of an epoch."""
+    if settings.source == "pool":
+        return images * VARIANTS % settings.batch or settings.batch
+    return settings.batch
 
 
 def _mixed(

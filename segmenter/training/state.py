@@ -19,7 +19,6 @@ from data.checkpoints import (
     save_checkpoint,
     unpack_optimizer,
 )
-from data.log import cut_log
 from data.progress import Progress
 from data.store import SCRATCH
 from segmenter.models import place, read_members
@@ -98,7 +97,7 @@ def save(state: FitState, out: Path) -> None:
 
 
 def resume(state: FitState, out: Path, progress: Progress) -> None:
-    """Go on from the newest whole checkpoint; the log is cut back to it."""
+    """Go on from the newest whole checkpoint, of however many processes it was."""
     found = newest_checkpoint(out / SCRATCH)
     if found is not None:
         state.step, tensors, extra = found
@@ -109,7 +108,6 @@ def resume(state: FitState, out: Path, progress: Progress) -> None:
         state.best, state.best_weights = extra["best"], _part(tensors, "best")
         state.standstill = Standstill(**extra["standstill"])
         progress.message(f"resumed at step {state.step}")
-    cut_log(out, state.step)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

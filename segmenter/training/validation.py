@@ -12,6 +12,7 @@ from torch import nn
 from data.imageset import LoadedImage
 from segmenter.metrics import best_threshold, ranking
 from segmenter.models import Model
+from segmenter.networks.parts import Part
 from segmenter.training.sources import Source
 
 SETTLE_BATCHES = 8
@@ -20,8 +21,10 @@ PROB_FLOOR = 1e-7
 
 
 @torch.no_grad()
-def settle_statistics(network: nn.Module, source: Source, first: int) -> None:
+def settle_statistics(network: nn.Module, source: Source, first: int, part: Part) -> None:
     """Measure BatchNorm's running statistics anew on SETTLE_BATCHES batches of training images.
+
+    Every process of a team does its part of each.
 
     With the paper's momentum they trail hundreds of steps behind the weights, include DropBlock's
     noise, and do not belong to averaged weights at all: after 250 steps the validation F1 was
@@ -39,7 +42,7 @@ def settle_statistics(network: nn.Module, source: Source, first: int) -> None:
         norm.train()
     for step in range(first, first + SETTLE_BATCHES):
         images, _, _ = source.batch_at(step)
-        network(images.to(device).contiguous(memory_format=torch.channels_last))
+        network(part.cut(images).to(device).contiguous(memory_format=torch.channels_last))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()

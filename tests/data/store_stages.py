@@ -14,7 +14,17 @@ from pathlib import Path
 
 from configs.base import Settings, operational
 from data.progress import Progress
-from data.store import METRICS, SCRATCH, Artifact, Inputs, Stage, Store, write_atomic, write_json
+from data.store import (
+    METRICS,
+    SCRATCH,
+    Artifact,
+    Inputs,
+    Stage,
+    Store,
+    file_sha256,
+    write_atomic,
+    write_json,
+)
 
 FILES = 4
 
@@ -42,6 +52,13 @@ def count(settings: CountSettings, inputs: Inputs, out: Path, progress: Progress
     write_json(out / METRICS, {"files": FILES})
 
 
+def hashes(settings: CountSettings) -> dict[str, str]:
+    """Of the log, which is outside the store."""
+    assert settings.log is not None
+    return {"log": file_sha256(settings.log)}
+
+
+READER = Stage("test.read", 1, "store_stages:count", CountSettings, "store_stages:hashes")
 STAGE = Stage("test.count", 1, "store_stages:count", CountSettings)
 
 

@@ -240,7 +240,7 @@ REFUSED: dict[Callable[[Path], Path], str] = {
     pages: "a stack of 5 pages",
     animation: "found 3 frames or pages, expected one image",
     deep_ppm: "PPM of more than 8 bits",
-    vast_tiff: "100000 x 100000 pixels, expected at most",
+    vast_tiff: "10,000,000,000 pixels (100000×100000), expected at most 100,000,000",
     lab_tiff: "colours of the kind LAB",
 }
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 import store_stages
-from store_stages import STAGE, CountSettings, run
+from store_stages import READER, STAGE, CountSettings, run
 
 from configs.base import Settings, operational
-from configs.errors import WorkspaceError
+from configs.errors import DataError, WorkspaceError
 from data.progress import Progress
 from data.store import (
     MANIFEST,
@@ -246,6 +246,23 @@ def test_other_system_errors_are_not_blamed_on_the_workspace(
         run(tmp_path)
 
 
+def test_outside_files_that_change_while_they_are_read_make_no_artifact(tmp_path: Path) -> None:
+    store, log = Store(tmp_path / "w").open(), tmp_path / "log"
+    log.write_text("as it was hashed\n")
+    settings = CountSettings(value=3, log=log)
+    hashes = store_stages.hashes(settings)
+    with pytest.raises(DataError, match=r"log: its files changed while test\.read read them"):
+        store.produce(READER, settings, {}, Progress(), hashes)  # it writes to the log itself
+    assert not list((tmp_path / "w").rglob(MANIFEST))
+    [partial] = (tmp_path / "w" / "store" / "test.read").iterdir()
+    (partial / "of-the-other-files.txt").write_text("stale")
+    silent = CountSettings(value=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(store_stages, "hashes", lambda _: hashes)
+        made = store.produce(READER, silent, {}, Progress(), hashes)
+    assert set(made.manifest["files"]) == {"metrics.json", *(f"{n}.txt" for n in range(4))}
+
+
 def test_checkpoints_are_not_part_of_an_artifact(tmp_path: Path) -> None:
     made = run(tmp_path)
     assert not (made.path / SCRATCH).exists()
@@ -271,7 +288,7 @@ def test_write_atomic_keeps_the_old_content_when_it_fails(
 def test_a_workspace_opens_for_many_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda _: Store(tmp_path).open(), range(400)))
-    assert [path.name for path in (tmp_path / "store" / ".locks").iterdir()] == [".writable"]
+    assert not list((tmp_path / "store" / ".locks").iterdir())
 
 
 def test_json_is_sorted_and_refuses_nan(tmp_path: Path) -> None:
@@ -283,6 +300,6 @@ def test_json_is_sorted_and_refuses_nan(tmp_path: Path) -> None:
 
 def test_a_locked_digest_does_not_block_another(tmp_path: Path) -> None:
     store = Store(tmp_path).open()
-    with store.lock("somebody-elses"):
+    with store.lock("somebody-elses", Progress()):
         made = store.produce(STAGE, CountSettings(value=1), {}, Progress())
     assert made.metrics == {"files": 4}

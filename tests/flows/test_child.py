@@ -10,12 +10,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from flow_helpers import HERE, Heard
 
 from configs.errors import DataError
+from data.memory import MEMORY
 from data.progress import Interrupted
 from flows import child
 from flows.child import StageCrashed
@@ -38,7 +40,9 @@ def test_a_stage_reports_finishes_and_is_then_reused(
     assert not made.reused
     assert made.artifact.metrics == {"counted": 3, "attempts": 1}
     assert [u[:3] for u in heard.updates] == [(n, 3, "step") for n in (1, 2, 3)]
-    assert heard.updates[1][3] == {"loss": 0.5}  # what is not a number is left out
+    stats = heard.updates[1][3]
+    assert {n: v for n, v in stats.items() if n not in MEMORY} == {"loss": 0.5}  # no bad numbers
+    assert 0 < stats["rss_gib"] <= stats["rss_peak_gib"] < 10
     assert threads == {threading.current_thread()}
     monkeypatch.setattr("flows.stages.run_in_child", None)  # nothing to run a second time
     again = make(steps=3)
@@ -114,6 +118,31 @@ def test_a_stage_that_does_not_stop_is_killed(
     with pytest.raises(Interrupted):
         make(do="refuse")
     assert not _alive(_pid(tmp_path))
+
+
+def test_a_stage_that_waits_for_another_process_says_so_and_stops_when_asked(
+    tmp_path: Path, fake_kind: str, heard: Heard
+) -> None:
+    from fake_stages import FakeSettings
+
+    class Impatient(Heard):
+        def message(self, text: str) -> None:
+            super().message(text)
+            self.stop_requested = True
+
+    settings = FakeSettings(steps=100_000, pause=0.01)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(produce, tmp_path, fake_kind, settings, {}, heard)
+        _pid(tmp_path)  # it has the lock
+        second = Impatient()
+        with pytest.raises(Interrupted):
+            produce(tmp_path, fake_kind, settings, {}, second)
+        assert second.messages == ["waiting for another process that makes this artifact"]
+        assert not second.updates
+        assert not first.done()
+        heard.stop_requested = True
+        with pytest.raises(Interrupted):
+            first.result()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="PR_SET_PDEATHSIG is Linux's")

@@ -221,7 +221,7 @@ def test_a_network_that_is_not_its_own_description(folder, change, fault):
 def test_files_that_are_no_start(folder, tmp_path):
     assert "pass the folder" in refused(folder / AVERAGE)
     (tmp_path / "empty").mkdir()
-    assert "not the description of a trained generator" in refused(tmp_path / "empty")
+    assert "generator.json: cannot be read" in refused(tmp_path / "empty")
     assert "No such file" in refused(tmp_path / "nothing.pkl")
 
 

@@ -240,8 +240,7 @@ def test_an_exported_rule_predicts_as_its_folder(tmp_path: Path, monkeypatch, me
     folder = with_rule(tmp_path / "m", RULES[method])
     networks = [Tiny(seed).eval() for seed in range(3)]
     ready = iter(networks * 2)
-    monkeypatch.setattr(exporting, "build", lambda *_, **__: next(ready))
-    monkeypatch.setattr(exporting, "load_strict", lambda *_: None)
+    monkeypatch.setattr(exporting, "restore", lambda *_: next(ready))
     plain = Model(networks, 0.45, CPU, rule=RULES[method])
     image = phantom_image(2, 128)[:77, :90]
     for name, form in (("m.onnx", "onnx"), ("m.xml", "openvino")):

@@ -163,7 +163,7 @@ def test_bad_files_are_reported_by_name_and_the_rest_is_done(model, tmp_path, mo
         "cut.png": "truncated",
         "zero.png": "found 0 bytes",
         "text.png": "not an image",
-        "bomb.png": "3600000000 pixels",
+        "bomb.png": "3,600,000,000 pixels",
         "gone.png": "no such file",
         "float.tif": "floating-point",
         "two.tif": "found 2 channels 8-bit, expected grey or colour",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from configs.errors import WorkspaceError
+from data.documents import read_object
 from flows.report.tables import number
 from flows.study.schema import PER_IMAGE, PER_IMAGE_COLUMNS, RESULTS, Results
 
@@ -95,14 +95,10 @@ def _results(path: Path) -> Results:
 
 def _record(path: Path, problems: list[str]) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return read_object(path, "the record of a study")
+    except WorkspaceError:
         problems.append(f"{RECORD} is missing or no JSON: no times, settings and digests below")
         return {}
-    if not isinstance(found, dict):
-        problems.append(f"{RECORD} holds no JSON object: no times, settings and digests below")
-        return {}
-    return found
 
 
 def _images(path: Path, problems: list[str]) -> list[ImageRow] | None:

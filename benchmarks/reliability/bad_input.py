@@ -1,0 +1,360 @@
+"""Malformed files given to the command line: is each refused in one line, at once?
+
+    python -m benchmarks.reliability.bad_input [--cases 300] [--seed 0] [--out FILE.json]
+
+Sound examples of everything that the command line reads are damaged by seeded mutators until so
+many proved malformed. Each is given to the command that reads such a file, in a forked process;
+every 15th in a process of its own, as a user starts it. Refused properly means: exit status 2, no
+traceback, one error line, which (or a line of `data check` above it) names the file, at most ten
+seconds of processor time, at most MOST_MB of memory more than before. A damaged file that is still
+sound has to be accepted, exit status 0, and is counted apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any, NoReturn
+
+from benchmarks.reliability import mutators as m
+from data.store import MANIFEST, file_sha256, write_json
+
+MOST_S = 10
+"""Processor seconds of a command's own work; a busy machine does not stretch them."""
+WAIT_S = 120
+"""After which a command that waits for something is ended."""
+MOST_MB = 2_000
+REAL_EVERY = 15
+OUT = ["-o", "out"]
+WS = ["--workspace", "ws"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """example: folder of `valid`. files: which may be damaged (a pattern). command: what reads it.
+    names: what else than the file's own name may stand for it. reseal: makes sums right again, so
+    that the damage itself is met and not the sum that tells of it."""
+
+    name: str
+    example: str
+    files: str
+    mutators: tuple[m.Mutator, ...]
+    command: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    reseal: Callable[[Path], None] | None = None
+
+
+def reseal_artifact(file: Path) -> None:
+    """Write the file's new sum into the manifest of its artifact."""
+    folder = next(p for p in file.parents if (p / MANIFEST).is_file())
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"][file.relative_to(folder).as_posix()] = file_sha256(file)
+    write_json(folder / MANIFEST, manifest)
+
+
+def reseal_checkpoint(file: Path) -> None:
+    """Write the file's new sum beside it."""
+    file.with_suffix(".sha256").write_text(file_sha256(file))
+
+
+PREDICT = ("segmenter", "predict", "model", "eye.png", *OUT, "--runtime", "torch")
+TRAIN = ("segmenter", "train", "tiny.yaml", *WS)
+DRAW = ("generator", "draw", "model", *OUT, "--seeds", "0-1")
+CHECKPOINT = "ws/store/segmenter.train/*.partial/checkpoint/step-*.safetensors"
+KINDS = (
+    Kind("image", "paired", "set/images/*", m.IMAGE, ("data", "check", "set")),
+    Kind("mask", "paired", "set/masks/*", m.IMAGE, ("data", "check", "set")),
+    Kind("image, all channels", "flat", "set/*", m.IMAGE, ("data", "check", "set")),
+    Kind("image, gzipped", "paired", "set/images/*.gz", (*m.BYTES, m.gzip_bomb),
+         ("data", "check", "set")),
+    Kind("image to predict", "model", "eye.png", m.IMAGE, PREDICT),
+    Kind("labels.csv", "labels-csv", "set/labels.csv", m.CSV, ("data", "check", "set")),
+    Kind("dataset.json", "labels-json", "set/dataset.json", m.JSON, ("data", "check", "set")),
+    Kind("zip archive", "zip", "set.zip", m.ZIP, ("data", "unpack", "mine", "set.zip")),
+    Kind("config of a run", "config", "tiny.yaml", m.YAML,
+         ("data", "prepare", "tiny.yaml", *WS), ("data.", "dataset")),
+    Kind("config of a study", "study", "tiny.yaml", m.YAML,
+         ("compare", "tiny.yaml", "--dry-run", *WS), ("arms.", "data.", "dataset", "generator.")),
+    Kind("index.json", "workspace", "ws/store/data.prepare/*/index.json", m.JSON, TRAIN,
+         ("images/", "masks/", "fov/", " image "), reseal_artifact),
+    Kind("manifest.json", "workspace", "ws/store/data.prepare/*/manifest.json", m.JSON, TRAIN,
+         ("data.prepare",)),
+    Kind("training checkpoint", "workspace", CHECKPOINT, m.TENSORS, TRAIN, ("checkpoint",),
+         reseal_checkpoint),
+    Kind("model.json", "model", "model/model.json", m.JSON, PREDICT, ("model/", "model:")),
+    Kind("model.safetensors", "model", "model/model.safetensors", m.TENSORS, PREDICT),
+    Kind("generator.json", "generator", "model/generator.json", m.JSON, DRAW,
+         ("model/", "fov.png")),
+    Kind("generator.safetensors", "generator", "model/generator.safetensors", m.TENSORS, DRAW),
+    Kind("official .pkl", "official", "*.pkl", m.BYTES,
+         ("generator", "import", "network-snapshot-000123.pkl", *OUT)),
+    Kind("Keras .h5", "keras", "weights.h5", m.BYTES, ("segmenter", "import", "weights.h5", *OUT)),
+    Kind("Keras archive", "keras", "model.keras", m.BYTES,
+         ("segmenter", "import", "model.keras", *OUT)),
+    Kind("quoted table", "table", "quoted.csv", m.CSV, ("segmenter", "check-table", "quoted.csv")),
+    Kind("run.json", "run", "ws/runs/fake/run.json", m.JSON, ("report", "fake", *WS),
+         ("runs/fake", "address")),
+    Kind("results.json", "results", "ws/runs/study/results.json", m.JSON,
+         ("report", "study", *WS)),
+)  # fmt: skip
+
+
+@dataclass
+class Outcome:
+    """What a command did with one file. verdict: refused, harmless or the fault found."""
+
+    kind: str
+    number: int
+    damage: str
+    command: str
+    real: bool
+    verdict: str = ""
+    status: int | None = None
+    seconds: float = 0.0
+    megabytes: float = 0.0
+    said: str = ""
+
+
+def cases(seed: int, kinds: tuple[Kind, ...] = KINDS) -> Iterator[tuple[int, Kind, Random]]:
+    """Numbered cases without end, the kinds in turn; each has random numbers of its own."""
+    for number in count():
+        yield number, kinds[number % len(kinds)], Random(f"{seed}/{number}")  # noqa: S311 (damage, not secrets)
+
+
+def attempt(number: int, kind: Kind, random: Random, examples: Path, room: Path) -> Outcome:
+    """Damage one file of a copy of the example in `room`, run the command there, judge it."""
+    shutil.copytree(examples / kind.example, room)
+    file = random.choice(sorted(room.glob(kind.files)))
+    mutator = random.choice(kind.mutators)
+    sound = file.read_bytes()
+    content, damage, certain = mutator(random, sound)
+    if content == sound:
+        certain = False
+    file.write_bytes(content)
+    if kind.reseal is not None:
+        kind.reseal(file)
+    real = number % REAL_EVERY == REAL_EVERY - 1
+    about = f"{file.relative_to(room)}: {damage}"
+    outcome = Outcome(kind.name, number, about, " ".join(kind.command), real)
+    (_in_new_process if real else _forked)(list(kind.command), room, outcome)
+    outcome.verdict = _judge(outcome, certain, (file.name, *kind.names))
+    return outcome
+
+
+def _judge(outcome: Outcome, certain: bool, names: tuple[str, ...]) -> str:
+    said = outcome.said
+    errors = [line for line in said.splitlines() if line.startswith(("error: ", "skipped: "))]
+    if outcome.status is None:
+        return f"hang: nothing after {WAIT_S} s"
+    if outcome.seconds > MOST_S:
+        return f"hang: {outcome.seconds:.0f} s of work"
+    if outcome.megabytes > MOST_MB:
+        return f"memory: {outcome.megabytes:.0f} MB"
+    if "Traceback" in said or outcome.status not in (0, 2):
+        return f"crash: status {outcome.status}"
+    if outcome.status == 0:
+        return "accepted, though malformed" if certain else "harmless"
+    checked = outcome.command.startswith("data check")  # lists every fault, then sums up
+    if not errors or (len(errors) > 1 and not checked):
+        return f"{len(errors)} error lines"
+    if not any(name in line for name in names for line in errors):
+        return "the error names no file or field"
+    return "refused"
+
+
+def _forked(arguments: list[str], room: Path, outcome: Outcome) -> None:
+    """The command in a fork of this process, which has all modules loaded."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if not pid:
+        _command(arguments, room)
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        done, status, used = os.wait4(pid, os.WNOHANG)
+        if done:
+            break
+        if time.monotonic() > deadline:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+            return
+        time.sleep(0.01)
+    outcome.status = os.waitstatus_to_exitcode(status)
+    outcome.seconds = used.ru_utime + used.ru_stime
+    outcome.megabytes = max(0.0, (used.ru_maxrss - before) / 1024)
+    outcome.said = (room / "said.txt").read_text(errors="replace")
+
+
+def _command(arguments: list[str], room: Path) -> NoReturn:
+    """In the fork: everything that is said goes to said.txt."""
+    status = 1
+    try:
+        os.chdir(room)
+        output = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        resource.setrlimit(resource.RLIMIT_CPU, (3 * MOST_S, 3 * MOST_S))
+        status = run_here(arguments)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def run_here(arguments: list[str]) -> int:
+    """The command line in this process, the child processes of stages too; its exit status."""
+    import typer
+
+    import flows.stages
+    from flows.cli import main
+
+    flows.stages.run_in_child = _stage_here
+    try:
+        typer.main.get_command(main).main(arguments, "vesselforge")
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def _stage_here(spec: dict[str, Any], progress: Any, environment: Any = None) -> None:
+    """`flows.child` without the process around it."""
+    from configs.errors import UserError
+    from data.store import Store
+    from flows.stages import named_stage
+
+    store, stage = Store(Path(spec["workspace"])), named_stage(spec["stage"])
+    inputs = {}
+    for name, (kind, digest) in spec["inputs"].items():
+        artifact = store.find(kind, digest)
+        if artifact is None:
+            raise UserError(f"{store.folder(kind, digest)}: input artifact is gone; run again")
+        inputs[name] = artifact
+    settings = stage.settings.model_validate(spec["settings"])
+    store.produce(stage, settings, inputs, progress, spec["outside"])
+
+
+def _in_new_process(arguments: list[str], room: Path, outcome: Outcome) -> None:
+    """As a user starts it. Of its processor time, loading the modules is a part."""
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "flows", *arguments], cwd=room, env=environment,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=2 * WAIT_S, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    outcome.status, outcome.said = done.returncode, done.stdout.decode(errors="replace")
+    outcome.seconds = max(0.0, spent - LOADING_S)
+
+
+LOADING_S = 25.0
+"""Processor seconds that two processes may take to load torch and all else on a busy machine."""
+
+
+MODULES = (
+    "h5py", "flows.cli", "flows.report", "flows.report.figures", "flows.report.page",
+    "flows.report.study.page", "flows.single", "flows.study.preview", "generator.sampling.album",
+    "generator.transfer.convert", "segmenter.exchange.keras", "segmenter.inference.predict",
+    "segmenter.training.fit",
+)  # fmt: skip
+
+
+def load_all() -> None:
+    """Everything that a command may need, once, before forking; one thread, so that it is safe."""
+    import torch
+
+    for module in MODULES:
+        importlib.import_module(module)
+    torch.set_num_threads(1)
+
+
+def run(wanted: int, seed: int, kinds: tuple[Kind, ...] = KINDS, quiet: bool = False,
+        real: bool = True) -> list[Outcome]:  # fmt: skip
+    """Cases until `wanted` of them were malformed."""
+    from benchmarks.reliability.valid import make_all
+
+    load_all()
+    outcomes: list[Outcome] = []
+    with tempfile.TemporaryDirectory(prefix="bad-input-") as folder:
+        examples = Path(folder) / "valid"
+        make_all(examples)
+        for number, kind, random in cases(seed, kinds):
+            if not real and number % REAL_EVERY == REAL_EVERY - 1:
+                continue
+            room = Path(folder) / f"case-{number}"
+            outcome = attempt(number, kind, random, examples, room)
+            shutil.rmtree(room)
+            outcomes.append(outcome)
+            if not quiet and outcome.verdict not in ("refused", "harmless"):
+                last = outcome.said.strip().splitlines()[-1:]
+                print(f"{number} {kind.name}: {outcome.verdict}: {outcome.damage}\n   {last}",
+                      file=sys.stderr, flush=True)  # fmt: skip
+            if sum(o.verdict != "harmless" for o in outcomes) >= wanted:
+                return outcomes
+    raise AssertionError  # the cases have no end
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """Markdown: by kind, how many cases came out how."""
+    lines = ["| kind | malformed | refused properly | failures | harmless |",
+             "| --- | ---: | ---: | ---: | ---: |"]  # fmt: skip
+    total: Counter[str] = Counter()
+    for kind in dict.fromkeys(outcome.kind for outcome in outcomes):
+        found = Counter(_column(o) for o in outcomes if o.kind == kind)
+        total += found
+        lines.append(_line(kind, found))
+    return "\n".join([*lines, _line("all", total)])
+
+
+def _column(outcome: Outcome) -> str:
+    return outcome.verdict if outcome.verdict in ("refused", "harmless") else "failed"
+
+
+def _line(name: str, found: Counter[str]) -> str:
+    malformed = found["refused"] + found["failed"]
+    columns = (malformed, found["refused"], found["failed"], found["harmless"])
+    return f"| {name} | {' | '.join(map(str, columns))} |"
+
+
+def main() -> int:
+    """Print the table; exit status 1 when anything failed."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--cases", type=int, default=300, help="malformed inputs to try")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="JSON file for every case")
+    given = parser.parse_args()
+    outcomes = run(given.cases, given.seed)
+    print(table(outcomes))
+    forked = [o for o in outcomes if not o.real]
+    print(f"longest: {max(o.seconds for o in forked):.1f} s of work; "
+          f"most memory: {max(o.megabytes for o in forked):.0f} MB more than before; "
+          f"{len(outcomes) - len(forked)} in processes of their own")  # fmt: skip
+    if given.out is not None:
+        write_json(given.out, {"seed": given.seed, "cases": [asdict(o) for o in outcomes]})
+    return int(any(_column(o) == "failed" for o in outcomes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,317 @@
+"""Seeded damage to whole files: bytes, texts, JSON, YAML, images, safetensors and zip archives.
+
+A mutator is a function `(random, content) -> (content, what was done, certain)`; certain says that
+no reader may accept the result, or else it may prove harmless.
+"""
+
+from __future__ import annotations
+
+import copy
+import gzip
+import io
+import json
+import math
+import struct
+import warnings
+import zipfile
+import zlib
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any
+
+import yaml
+
+Mutated = tuple[bytes, str, bool]
+Mutator = Callable[[Random, bytes], Mutated]
+
+FOREIGN = (b"", b"\0", b"not what you think\n", b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+           b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", b"PK\5\6" + bytes(18),
+           b"\x80\x04]\x94.", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff", b"II*\0" + bytes(9),
+           bytes(range(256)) * 8, "umlaut ä".encode("latin-1"))  # fmt: skip
+STRANGE: tuple[Any, ...] = (
+    None, True, "", "nan", "../../../etc/passwd", "/etc/passwd", "a\0b", "x" * 5000, -1, 0, 10**400,
+    1e308, math.nan, math.inf, -math.inf, [], [None], {}, {"a": {"b": []}}, [[[[[1]]]]], 0.5,
+)  # fmt: skip
+"""Values that do not belong where they are put."""
+
+
+def truncated(random: Random, content: bytes) -> Mutated:
+    at = random.randrange(max(1, len(content) // 8), max(2, len(content) - 12))
+    return content[:at], f"truncated to {at} of {len(content)} bytes", False
+
+
+def flipped(random: Random, content: bytes) -> Mutated:
+    changed = bytearray(content)
+    count = random.choice((1, 8, 64, 512))
+    for _ in range(count):
+        changed[random.randrange(len(changed))] ^= 1 << random.randrange(8)
+    return bytes(changed), f"{count} bits flipped", False
+
+
+def overwritten(random: Random, content: bytes) -> Mutated:
+    start = random.randrange(len(content))
+    size = random.randrange(1, max(2, len(content) // 4))
+    filler = random.randbytes(size) if random.random() < 0.5 else bytes(size)
+    whole = content[:start] + filler + content[start + size :]
+    return whole, f"{size} bytes from {start} overwritten", False
+
+
+def head_lost(random: Random, content: bytes) -> Mutated:
+    lost = random.randrange(1, max(2, min(64, len(content))))
+    return content[lost:], f"first {lost} bytes lost", False
+
+
+def foreign(random: Random, content: bytes) -> Mutated:
+    other = random.choice(FOREIGN)
+    return other, f"replaced by {other[:12]!r}, {len(other)} bytes", True
+
+
+BYTES: tuple[Mutator, ...] = (truncated, flipped, overwritten, head_lost, foreign)
+
+
+# -- texts ----------------------------------------------------------------------------------------
+
+
+def not_utf8(random: Random, content: bytes) -> Mutated:
+    at = random.randrange(len(content) + 1)
+    return content[:at] + b"\xff\xfe\x80" + content[at:], f"not UTF-8 at byte {at}", True
+
+
+def nested(random: Random, content: bytes) -> Mutated:
+    depth = random.choice((2_000, 100_000))
+    return b"[" * depth, f"{depth} open brackets", True
+
+
+def changed_value(random: Random, document: Any) -> tuple[Any, str]:
+    """A deep copy with one value replaced, removed, added to or wrapped, and which."""
+    whole = copy.deepcopy(document)
+    places = list(_places(whole))
+    path = random.choice(places)
+    parent, key = _find(whole, path[:-1]), path[-1]
+    shown = ".".join(map(str, path))
+    way = random.choice(("replace", "replace", "remove", "wrap", "add", "text"))
+    if way == "remove":
+        del parent[key]
+    elif way == "wrap":
+        parent[key] = [parent[key]]
+    elif way == "text":
+        parent[key] = str(parent[key])[:200] + random.choice(("", "é", "\u202e", "\n", "'\"<b>"))
+    elif way == "add" and isinstance(parent, dict):
+        parent[random.choice(("unknown", "__class__", "", "a.b", "é"))] = random.choice(STRANGE)
+    else:
+        way, value = "replace", random.choice(STRANGE)
+        parent[key] = copy.deepcopy(value)
+        shown += f" by {value!r:.40}"
+    return whole, f"{way} {shown}"
+
+
+def _places(value: Any, before: tuple[Any, ...] = ()) -> Any:
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, below in inner:
+        yield (*before, key)
+        if isinstance(below, dict | list) and below:
+            yield from _places(below, (*before, key))
+
+
+def _find(value: Any, path: Sequence[Any]) -> Any:
+    for key in path:
+        value = value[key]
+    return value
+
+
+def json_value(random: Random, content: bytes) -> Mutated:
+    whole, what = changed_value(random, json.loads(content))
+    return json.dumps(whole, indent=1).encode(), what, False
+
+
+def json_root(random: Random, content: bytes) -> Mutated:
+    whole = random.choice(("[]", "null", "3", '"text"', "NaN", "{}", '{"a": ', "{'a': 1}"))
+    return whole.encode(), f"all of it {whole!r}", True
+
+
+JSON: tuple[Mutator, ...] = (
+    json_value, json_value, json_value, json_value, json_root, not_utf8, nested, truncated, foreign
+)  # fmt: skip
+
+
+def yaml_value(random: Random, content: bytes) -> Mutated:
+    whole, what = changed_value(random, yaml.safe_load(content))
+    try:
+        return yaml.safe_dump(whole, allow_unicode=True).encode(), what, False
+    except yaml.YAMLError:  # a lone surrogate and the like
+        return yaml_root(random, content)
+
+
+LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 12)
+)
+YAML_TEXTS = (
+    LAUGHS, "name: [", "\tname: x", "name: x\nname: y: z", "- a\n- b\n", "just words",
+    "name: !!python/object/apply:os.system ['true']\n", "&a [*a]", "name: *nowhere", "? [a]\n: b",
+    "1: 2\n", "null: 3\n", "name: 2021-13-45\n", "name: !!binary '####'\n", "name: 'x\n",
+    "{a: &b {c: *b}}",
+    "%YAML 9.9\n---\nname: x", "name: " + "9" * 5000, "a: b\n---\nc: d\n",
+)  # fmt: skip
+
+
+def yaml_root(random: Random, content: bytes) -> Mutated:
+    text = random.choice(YAML_TEXTS)
+    return text.encode(), f"all of it {text[:30]!r}", True
+
+
+def yaml_line(random: Random, content: bytes) -> Mutated:
+    lines = content.decode().splitlines()
+    at = random.randrange(len(lines))
+    added = random.choice(("unknown_key: 1", "  : :", "\tx: 1", "]", "teacher: 3", "sample: [1]"))
+    lines.insert(at, added)
+    return "\n".join(lines).encode(), f"line {at + 1} {added!r} added", False
+
+
+YAML: tuple[Mutator, ...] = (
+    yaml_value, yaml_value, yaml_value, yaml_value, yaml_root, yaml_root, yaml_line, not_utf8,
+    nested,
+)  # fmt: skip
+
+
+def csv_cell(random: Random, content: bytes) -> Mutated:
+    lines = content.decode().splitlines()
+    at = random.randrange(len(lines))
+    cells = lines[at].split(",")
+    value = random.choice(
+        ("", "nan", "inf", "-1", "9" * 400, "a" * 200_000, '"', "1,2", "../x", "\0")
+    )
+    cells[random.randrange(len(cells))] = value
+    lines[at] = ",".join(cells)
+    return "\n".join(lines).encode(), f"a cell of line {at + 1} is {value[:9]!r}", False
+
+
+def csv_line(random: Random, content: bytes) -> Mutated:
+    lines = content.decode().splitlines()
+    at = random.randrange(len(lines))
+    if random.random() < 0.5:
+        lines.insert(at, lines[at])
+        return "\n".join(lines).encode(), f"line {at + 1} twice", False
+    del lines[at]
+    return "\n".join(lines).encode(), f"line {at + 1} lost", False
+
+
+CSV: tuple[Mutator, ...] = (csv_cell, csv_cell, csv_line, not_utf8, foreign)
+
+
+# -- images ---------------------------------------------------------------------------------------
+
+
+def png_claim(width: int, height: int, deep: bool = False) -> bytes:
+    """A small PNG file whose header claims that many pixels."""
+    header = struct.pack(">IIBBBBB", width, height, 16 if deep else 8, 2, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(99))), (b"IEND", b""))
+    chunks = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def bomb(random: Random, content: bytes) -> Mutated:
+    side = random.choice((11_000, 60_000, 2_000_000, 2**31 - 1))
+    return png_claim(side, side, random.random() < 0.5), f"claims {side}×{side} pixels", True
+
+
+def small_header(random: Random, content: bytes) -> Mutated:
+    """Sides of nothing, or of one pixel where there are more."""
+    width, height = random.choice(((0, 0), (0, 64), (1, 2**20)))
+    return png_claim(width, height), f"claims {width}×{height} pixels", True
+
+
+IMAGE: tuple[Mutator, ...] = (truncated, truncated, overwritten, head_lost, foreign, foreign, bomb,
+                              small_header, flipped)  # fmt: skip
+
+
+def gzip_bomb(random: Random, content: bytes) -> Mutated:
+    """A megabyte of file, a gigabyte of zeros."""
+    stream = io.BytesIO()
+    with gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=9, mtime=0) as packed:
+        for _ in range(1000):
+            packed.write(bytes(1 << 20))
+    return stream.getvalue(), "a gigabyte of zeros", True
+
+
+# -- tensors --------------------------------------------------------------------------------------
+
+
+def tensors_header(random: Random, content: bytes) -> Mutated:
+    """One value of a safetensors header changed, lengths kept right."""
+    (size,) = struct.unpack("<Q", content[:8])
+    header, what = changed_value(random, json.loads(content[8 : 8 + size]))
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + content[8 + size :], what, False
+
+
+def tensors_length(random: Random, content: bytes) -> Mutated:
+    length = random.choice((0, 1, 2**40, 2**63, 2**64 - 1, len(content)))
+    return struct.pack("<Q", length) + content[8:], f"header of {length} bytes", True
+
+
+TENSORS: tuple[Mutator, ...] = (
+    tensors_header, tensors_header, tensors_length, truncated, head_lost, foreign
+)  # fmt: skip
+
+
+# -- archives -------------------------------------------------------------------------------------
+
+EVIL_NAMES = ("../out.png", "/vesselforge-out.png", "images/../../out.png", "C:/out.png",
+              "images\\..\\out.png", "images//a.png", "./a.png", "images/a\nb.png",
+              "a/" * 200 + "b", "x" * 300 + ".png")  # fmt: skip
+
+
+def zip_name(random: Random, content: bytes) -> Mutated:
+    name = random.choice(EVIL_NAMES)
+    return _zip_with(content, [(zipfile.ZipInfo(name), b"x")]), f"a file {name[:30]!r}", False
+
+
+def zip_link(random: Random, content: bytes) -> Mutated:
+    info = zipfile.ZipInfo("images/link.png")
+    info.create_system, info.external_attr = 3, random.choice((0o120777, 0o060644, 0o010644)) << 16
+    return _zip_with(content, [(info, b"/etc/passwd")]), "a link or device", True
+
+
+def zip_twice(random: Random, content: bytes) -> Mutated:
+    name = zipfile.ZipFile(io.BytesIO(content)).namelist()[0]
+    name = name.swapcase() if random.random() < 0.5 else name
+    return _zip_with(content, [(zipfile.ZipInfo(name), b"x")]), f"{name!r} twice", True
+
+
+def zip_bomb(random: Random, content: bytes) -> Mutated:
+    return (
+        _zip_with(content, [(zipfile.ZipInfo("images/z.png"), bytes(200_000_000))]),
+        "a bomb",
+        True,
+    )
+
+
+def zip_locked(random: Random, content: bytes) -> Mutated:
+    changed = bytearray(content)
+    entry = content.rindex(b"PK\1\2")
+    changed[entry + 8] |= 1
+    return bytes(changed), "an encrypted file", True
+
+
+def zip_method(random: Random, content: bytes) -> Mutated:
+    changed = bytearray(content)
+    entry = content.rindex(b"PK\1\2")
+    changed[entry + 10] = random.choice((1, 9, 12, 14, 97))
+    return bytes(changed), f"packing method {changed[entry + 10]}", True
+
+
+def _zip_with(content: bytes, more: list[tuple[zipfile.ZipInfo, bytes]]) -> bytes:
+    stream = io.BytesIO(content)
+    with warnings.catch_warnings(), zipfile.ZipFile(stream, "a", zipfile.ZIP_DEFLATED) as archive:
+        warnings.simplefilter("ignore")  # of names that occur twice
+        for info, data in more:
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, data)
+    return stream.getvalue()
+
+
+ZIP: tuple[Mutator, ...] = (zip_name, zip_name, zip_link, zip_twice, zip_bomb, zip_locked,
+                            zip_method, truncated, head_lost, foreign, overwritten)  # fmt: skip

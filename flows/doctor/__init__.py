@@ -1,0 +1,16 @@
+"""What this machine has, as far as it matters here, and what would stop a run on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flows.doctor import machine, packages, prefect
+from flows.doctor.finding import Finding
+
+__all__ = ["Finding", "examine"]
+
+
+def examine(workspace: Path) -> list[Finding]:
+    """All findings, in the order in which people ask. Changes nothing but that the workspace is
+    there afterwards."""
+    return [*machine.findings(workspace), *packages.findings(), *prefect.findings()]

@@ -1,0 +1,211 @@
+"""The doctor names what would stop a run, and what to do about it; and never a password."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packaging.requirements import Requirement
+
+from flows.board import SWITCH
+from flows.doctor import machine, packages, prefect
+from flows.doctor.finding import GIB, Finding
+
+
+def doctor(
+    *arguments: str, workspace: Path, cwd: Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "VESSELFORGE_"))}
+    command = [sys.executable, "-m", "flows", "doctor", "--workspace", str(workspace), *arguments]
+    more = {"DO_NOT_TRACK": "1", "PREFECT_HOME": str(cwd / "home")} | environment
+    path = os.pathsep.join([str(Path(__file__).parents[2]), kept.get("PYTHONPATH", "")])
+    return subprocess.run(
+        command, env=kept | more | {"PYTHONPATH": path}, cwd=cwd, capture_output=True, text=True
+    )
+
+
+def test_all_is_well_on_a_machine_that_can_run(tmp_path: Path) -> None:
+    done = doctor("--json", workspace=tmp_path / "ws", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    names = {"memory", "device", "dataset drive", "package torch", "extra onnx", "Prefect server"}
+    assert names <= found.keys()
+    assert found["dataset drive"]["found"].startswith("not found")  # and that is no defect
+    assert found["dataset drive"]["state"] == "ok"
+    assert found["Prefect home"]["found"] == str(tmp_path / "home")
+
+
+def test_what_would_stop_a_run_is_status_2_and_no_password_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    done = doctor(
+        workspace=tmp_path / "file",
+        cwd=tmp_path,
+        PREFECT_API_URL=f"http://me:secret@127.0.0.1:{port}/api",
+        PREFECT_SERVER_DATABASE_CONNECTION_URL=f"postgresql+asyncpg://me:secret@127.0.0.1:{port}/p",
+        **{SWITCH: "perhaps"},
+    )
+    assert done.returncode == 2
+    lines = [line.split(": ")[:2] for line in done.stderr.splitlines()]
+    assert lines == [
+        ["broken", "workspace"],
+        ["broken", "TensorBoard"],
+        ["warning", "Prefect database"],
+        ["broken", "Prefect server"],
+    ]
+    assert f"http://127.0.0.1:{port}/api: no answer" in done.stderr
+    assert "me:***@" in done.stderr
+    assert "secret" not in done.stdout + done.stderr
+
+
+@pytest.fixture
+def having(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Name → version of what is pretended to be installed."""
+    found: dict[str, str] = {}
+
+    def version(package: str) -> str:
+        if package not in found:
+            raise PackageNotFoundError(package)
+        return found[package]
+
+    monkeypatch.setattr(packages, "version", version)
+    return found
+
+
+def test_versions_are_held_against_what_is_asked_for(having: dict[str, str]) -> None:
+    having |= {"fastapi": "0.165.0", "torch": "2.13.0+cpu"}
+    bad = packages.fitting("fastapi", Requirement("fastapi<0.151"))
+    assert bad.state == "broken"
+    assert "0.165.0, expected <0.151 (newer ones break the server of Prefect" in bad.found
+    assert bad.hint == "`pip install 'fastapi<0.151'`"
+    assert packages.fitting("torch", Requirement("torch>=2.6")).state == "ok"
+    assert packages.fitting("scipy", Requirement("scipy>=1.12")).state == "broken"
+
+
+def test_extras_are_whole_or_named_with_their_command(having: dict[str, str]) -> None:
+    wanted = [
+        Requirement("numpy>=1"),
+        Requirement('onnx>=1.17; extra == "onnx"'),
+        Requirement('onnxruntime>=1.20; extra == "onnx"'),
+    ]
+    having |= {"onnx": "1.23.2"}
+    missing = packages.extra_installed("onnx", wanted)
+    assert missing == Finding("extra onnx", "not installed: `pip install 'vesselforge[onnx]'`")
+    having |= {"onnxruntime": "1.31.1"}
+    assert packages.extra_installed("onnx", wanted).found == "onnx 1.23.2, onnxruntime 1.31.1"
+
+
+def test_a_full_disk_and_few_open_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a/1/f", "a/1.partial/f", "a/2.damaged/f"):
+        (tmp_path / "store" / name).parent.mkdir(parents=True)
+        (tmp_path / "store" / name).write_bytes(b"x" * 100)
+    (tmp_path / "store" / "a" / "1" / "same").hardlink_to(tmp_path / "store" / "a" / "1" / "f")
+    for free, state in ((100 * GIB, "ok"), (GIB, "warning"), (GIB // 4, "broken")):
+        monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: type("U", (), {"free": free}))
+        found = machine.space(tmp_path)
+        assert found.state == state
+        assert "in 1 artifacts, 1 unfinished, 1 damaged" in found.found
+    monkeypatch.setattr("resource.getrlimit", lambda _: (256, 4096))
+    assert machine.open_files().state == "warning"
+    assert machine.open_files().hint == "`ulimit -n 4096`"
+
+
+def test_a_driver_without_a_pytorch_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(machine, "DRIVER", tmp_path / "version")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert machine.device().state == "ok"
+    (tmp_path / "version").write_text("NVRM")
+    assert machine.device().state == "warning"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # hidden on purpose
+    assert machine.device().state == "ok"
+
+
+def test_a_card_that_does_not_compute_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    class Card:
+        name, total_memory = "Old Card", 8 * GIB
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("CUDA error: no kernel image is available\nand more")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: Card)
+    monkeypatch.setattr(torch, "ones", refuse)
+    found = machine.device()
+    assert found.state == "broken"
+    assert found.found == "Old Card: CUDA error: no kernel image is available"
+
+
+@pytest.mark.parametrize(
+    ("url", "state", "shown"),
+    [
+        ("sqlite+aiosqlite:////home/me/prefect.db", "ok", "/home/me/prefect.db"),
+        ("postgresql://me:secret@nowhere/p", "broken", "driver asyncpg"),
+        ("no url", "broken", "cannot be read"),
+        ("postgresql+asyncpg://me:secret@/p?host=/run/postgresql", "ok", "me:***@"),
+    ],
+)
+def test_databases(url: str, state: str, shown: str) -> None:
+    found = prefect.database(url)
+    assert found.state == state
+    assert shown in found.found
+    assert "secret" not in found.found + found.hint
+
+
+def test_telemetry_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DO_NOT_TRACK", raising=False)
+    assert prefect.telemetry(False).found == "off"
+    assert prefect.telemetry(True).state == "warning"
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
+    assert prefect.telemetry(True).found == "off"
+
+
+@pytest.fixture
+def client(prefect_api: None) -> Iterator[Any]:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as found:
+        yield found
+
+
+def test_a_server_is_asked_who_works_for_it(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from prefect.client.schemas.actions import WorkPoolCreate
+
+    url = str(client.api_url)
+
+    def look() -> dict[str, Finding]:
+        return {finding.name: finding for finding in prefect.server(url)}
+
+    first = look()
+    assert first["Prefect server"].state == "ok"
+    assert first["work pool"].state == "warning"
+    assert "serve" in first["work pool"].hint
+    client.create_work_pool(WorkPoolCreate(name="local", type="process"))
+    client.upsert_global_concurrency_limit_by_name("doctored", 3)
+    try:
+        client.send_worker_heartbeat("local", "worker", 30.0)
+        later = look()
+        assert later["work pool"] == Finding("work pool", "local: 1 worker(s) online")
+        assert later["limit doctored"].found == "0 of 3 taken"
+        assert later["automations"].state == "ok"
+        monkeypatch.setattr(type(client), "client_version", lambda self: "3.1.0")
+        assert look()["Prefect server"].state == "warning"
+    finally:
+        client.delete_work_pool("local")
+        client.delete_global_concurrency_limit_by_name("doctored")
+    monkeypatch.setattr(type(client), "api_version", lambda self: 1 / 0)
+    assert look()["Prefect server"].state == "broken"

@@ -1,0 +1,84 @@
+"""Prefect's server inside a run: killed, it is replaced; given up, the run says so in a line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flows import embedded, launch
+from flows.child import StageCrashed
+from flows.display import Display
+
+PRETENDED = """
+import os, socket, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(str(os.getpid()).encode())
+    def log_message(self, *_): pass
+server = HTTPServer(("127.0.0.1", 0), Answer, bind_and_activate=False)
+server.socket = socket.socket(fileno=int(sys.argv[1]))
+server.serve_forever()
+"""
+"""A server on the given socket that answers everything with its process."""
+
+
+@pytest.fixture(autouse=True)
+def pretended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "COMMAND", [sys.executable, "-c", PRETENDED])
+
+
+def ask(url: str) -> int:
+    with urllib.request.urlopen(f"{url}/health", timeout=60) as answer:  # noqa: S310 (ours)
+        return int(answer.read())
+
+
+def test_a_killed_server_is_replaced_and_requests_wait_for_it() -> None:
+    with embedded.embedded_server() as url:
+        assert embedded.private()
+        first = ask(url)
+        os.kill(first, signal.SIGKILL)
+        until(lambda: not Path(f"/proc/{first}").exists())
+        second = ask(url)  # sent when nobody may be there yet
+        assert second != first
+    until(lambda: not Path(f"/proc/{second}").exists())
+    assert not embedded.healthy(url)
+
+
+def test_a_server_that_always_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "COMMAND", [sys.executable, "-c", "raise SystemExit(3)"])
+    with pytest.raises(RuntimeError, match="did not start"), embedded.embedded_server():
+        raise AssertionError("nobody serves")
+
+
+def test_a_server_that_is_gone_ends_the_run_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    @contextmanager
+    def api():
+        yield "http://127.0.0.1:9/api"
+
+    monkeypatch.setattr(launch, "api", api)
+    with (
+        pytest.raises(StageCrashed, match=r"http://127.0.0.1:9/api: .* no longer answers"),
+        launch._server("mine", tmp_path, Display()),
+    ):
+        raise httpx.ConnectError("refused")
+
+
+def until(true: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)

@@ -1,0 +1,148 @@
+"""The log of a stage, with times: one event a line, through stops, kills and failures."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flow_helpers import Heard
+
+from configs.errors import DataError
+from data.progress import Interrupted, Progress
+from flows import stagelog
+from flows.stagelog import StageLog, log_file, logged, older, read_events
+from flows.stages import digest_of, produce
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return log_file(tmp_path, "fake", "0" * 24)
+
+
+@pytest.fixture
+def talkative(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stagelog, "PROGRESS_EVERY_S", 0)
+
+
+def names(file: Path) -> list[str]:
+    return [entry["event"] for entry in read_events(file)]
+
+
+def test_a_stage_is_logged_from_start_to_end_and_reuse_adds_nothing(
+    tmp_path: Path, fake_kind: str, heard: Heard, talkative: None
+) -> None:
+    from fake_stages import FakeSettings
+
+    settings = FakeSettings(steps=3)
+    made = produce(tmp_path, fake_kind, settings, {}, heard, step="counting")
+    file = log_file(tmp_path, fake_kind, made.artifact.digest)
+    assert made.artifact.digest == digest_of(fake_kind, settings, {})
+    entries = list(read_events(file))
+    assert [e["event"] for e in entries] == ["started", *["progress"] * 3, "message", "done"]
+    assert {e["step"] for e in entries} == {"counting"}
+    clocks = [datetime.fromisoformat(e["time"]) for e in entries]
+    assert clocks == sorted(clocks)
+    assert datetime.now(UTC) - clocks[-1] < timedelta(minutes=5)
+    second = entries[2]
+    assert (second["done"], second["total"], second["unit"]) == (2, 3, "step")
+    assert second["pace_s"] is not None and second["left_s"] is not None
+    assert second["stats"] == {"loss": 0.5}
+    assert 0 < second["memory"]["rss_gib"] <= second["memory"]["rss_peak_gib"]
+    assert entries[-1]["done"] == 3 and entries[-1]["seconds"] > 0
+    produce(tmp_path, fake_kind, settings, {}, heard, step="counting")
+    assert list(read_events(file)) == entries
+    assert not list((tmp_path / "store").rglob("logs"))
+
+
+def test_a_stop_and_the_next_attempt_are_in_one_log(
+    tmp_path: Path, fake_kind: str, heard: Heard
+) -> None:
+    from fake_stages import FakeSettings
+
+    settings = FakeSettings(steps=30, pause=0.05)
+    file = log_file(tmp_path, fake_kind, digest_of(fake_kind, settings, {}))
+    heard.stop_after = 2
+    with pytest.raises(Interrupted):
+        produce(tmp_path, fake_kind, settings, {}, heard)
+    with pytest.raises(Interrupted):  # asked to stop before it began: no attempt
+        produce(tmp_path, fake_kind, settings, {}, heard)
+    assert names(file) == ["started", "progress", "stopped"]
+    heard.stop_requested, heard.stop_after = False, 10**9
+    produce(tmp_path, fake_kind, settings, {}, heard)
+    assert names(file) == [
+        "started",
+        "progress",
+        "stopped",
+        "started",
+        "progress",
+        "message",
+        "done",
+    ]
+    assert list(read_events(file))[4]["done"] > 2  # it went on
+
+
+@pytest.mark.parametrize(
+    ("error", "event", "reason"),
+    [
+        (DataError("eye.png: is empty"), "failed", "eye.png: is empty"),
+        (ZeroDivisionError(), "failed", "ZeroDivisionError"),
+        (Interrupted("saved"), "stopped", "saved"),
+        (KeyboardInterrupt(), "stopped", "KeyboardInterrupt"),
+    ],
+)
+def test_how_it_ended_is_told(
+    tmp_path: Path, file: Path, error: BaseException, event: str, reason: str
+) -> None:
+    with pytest.raises(type(error)), logged(Progress(), tmp_path, "fake", "0" * 24, "s") as log:
+        log.update(1, 4, "step")
+        raise error
+    last = list(read_events(file))[-1]
+    assert (last["event"], last["reason"], last["done"]) == (event, reason, 1)
+
+
+def test_a_torn_line_breaks_no_reader_and_no_writer(file: Path) -> None:
+    StageLog(Progress(), file, "s").message("whole")
+    with file.open("a") as stream:
+        stream.write('{"time": "2026-01-01T00:0')  # kill -9
+    assert names(file) == ["message"]
+    StageLog(Progress(), file, "s").message("next")
+    assert [e["text"] for e in read_events(file)] == ["whole", "next"]
+    assert len(file.read_text().splitlines()) == 3
+    assert list(read_events(file.with_name("none.jsonl"))) == []
+
+
+def test_it_does_not_grow_without_bound(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = StageLog(Progress(), file, "s")
+    for done in range(1000):
+        log.update(done, 1000)
+    assert names(file) == ["progress"]  # in ten seconds
+    monkeypatch.setattr(stagelog, "LIMIT", 2000)
+    for number in range(200):
+        log.message(f"line {number}")
+    size = sum(path.stat().st_size for path in file.parent.iterdir())
+    assert size < 2 * (2000 + 300)
+    assert sorted(file.parent.iterdir()) == sorted([file, older(file)])
+    last: dict[str, Any] = list(read_events(file))[-1]
+    assert last["text"] == "line 199"
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(
+    tmp_path: Path, heard: Heard, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "logs").write_text("in the way")
+    with logged(heard, tmp_path, "fake", "0" * 24, "s") as log:
+        log.update(1, 2, "step", loss=0.1)
+        log.message("hello")
+    assert heard.updates == [(1, 2, "step", {"loss": 0.1})]
+    assert heard.messages == ["hello"]
+    assert caplog.text.count("was not written") == 1
+
+
+def test_every_line_is_json_of_its_own(file: Path) -> None:
+    log = StageLog(Progress(), file, "with\nnew line")
+    log.message("a\nb")
+    [line] = file.read_text().splitlines()
+    assert json.loads(line)["text"] == "a\nb"
