@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -29,13 +30,17 @@ from commands import (
 )
 from conftest import Undisturbed
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger
+from prefect.events.schemas.events import Event, RelatedResource, Resource
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Running
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc"),
 ]
+ZOMBIES = "crash-zombie-runs"
 LONG = ["finetune.steps=240", "finetune.validate_every=240", "finetune.checkpoint_every=240"]
 """One stage that can be caught at work; it saves no checkpoint by itself before its end."""
 
@@ -145,7 +150,7 @@ def test_stopped_killed_and_without_a_server_it_ends_with_the_same_bytes(
 
     with serve() as served:
         assert served.state(stopped) == "Cancelled"
-        [automation] = served.client.read_automations_by_name("crash-zombie-runs")
+        [automation] = served.client.read_automations_by_name(ZOMBIES)  # applied twice by now
         killed = served.start(workspace)
         until_at_work(workspace)
         relatives = family(served.process.pid)
@@ -167,9 +172,37 @@ def test_stopped_killed_and_without_a_server_it_ends_with_the_same_bytes(
         until(lambda: record(workspace)["status"] == "completed", 300, every=0.5)
         until(lambda: _final(served, last) == "Completed", 300, every=1)
         assert served.said().count("resumed at step") == 2
+        check_that_silent_runs_crash_and_ended_ones_do_not(served, automation, last)
     assert served.process.returncode == 0, served.said()
     assert contents(workspace) == contents(expected)
-    assert automation.enabled
+
+
+def check_that_silent_runs_crash_and_ended_ones_do_not(
+    served: Served, automation: Automation, ended: UUID
+) -> None:
+    """By a copy of the automation that has less patience."""
+    hasty = AutomationCore.model_validate(automation.model_dump(exclude={"id"}))
+    assert isinstance(hasty.trigger, EventTrigger)
+    hasty.name, hasty.trigger.within = "hasty", timedelta(seconds=8)
+    served.client.create_automation(hasty)
+    flow = served.client.read_flow_run(ended).flow_id
+    state = Running().model_dump(mode="json", include={"type", "name"})
+    made = served.client.request("POST", "/flow_runs/", json={"flow_id": str(flow), "state": state})
+    silent = UUID(made.json()["id"])
+    role = {"prefect.resource.role": "flow", "prefect.resource.name": "augmentation-pipeline"}
+    related = RelatedResource({"prefect.resource.id": f"prefect.flow.{flow}", **role})
+    beats = [
+        Event(
+            event="prefect.flow-run.heartbeat",
+            resource=Resource({"prefect.resource.id": f"prefect.flow-run.{run}"}),
+            related=[related],
+        ).model_dump(mode="json")
+        for run in (ended, silent)  # the one that has ended: as if it came in late
+    ]
+    served.client.request("POST", "/events", json=beats).raise_for_status()
+    served.until_state(silent, "Crashed")
+    assert "start it again" in str(served.client.read_flow_run(silent).state)
+    assert served.state(ended) == "Completed"
 
 
 def _final(served: Served, run: UUID) -> str:
