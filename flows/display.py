@@ -6,6 +6,7 @@ puts a terminal display in its place.
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import threading
 import time
@@ -79,19 +80,24 @@ class Display:
     def say(self, text: str) -> None:
         self._log.info(text)
 
+    def stop(self, notice: str = STOPPING) -> None:
+        """Ask the stages that run to save and end. Also from a signal's handler."""
+        self.stop_requested = True
+        # A signal may arrive in the middle of a line, and a stream cannot be entered twice.
+        told = contextvars.copy_context()  # of the run that the line belongs to
+        threading.Thread(target=told.run, args=(self.say, notice), daemon=True).start()
+
     @contextmanager
     def listening(self, notice: str = STOPPING) -> Iterator[None]:
         """The first signal to stop asks the stage to save and end, the second one insists."""
 
-        def stop() -> None:
+        def asked() -> None:
             if self.stop_requested:
                 raise KeyboardInterrupt
-            self.stop_requested = True
-            # A signal may arrive in the middle of a line, and a stream cannot be entered twice.
-            threading.Thread(target=self.say, args=(notice,), daemon=True).start()
+            self.stop(notice)
 
         try:
-            with heard(stop):
+            with heard(asked):
                 yield
         finally:
             self.stop_requested = False

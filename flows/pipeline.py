@@ -27,6 +27,7 @@ from data.progress import Interrupted
 from data.store import Artifact, Inputs, Store
 from flows import notes
 from flows.augmentation import augment
+from flows.cancellation import heeded
 from flows.checks import check_inputs
 from flows.child import StageCrashed
 from flows.display import current
@@ -71,7 +72,7 @@ def stated(body: Callable[[], Any]) -> Any:
     A request to stop is heard meanwhile.
     """
     try:
-        with current().listening():
+        with current().listening(), heeded(current().stop):
             return body()
     except UserError as error:
         return Failed(name=BAD_INPUT, message=str(error))

@@ -99,7 +99,7 @@ def artifact_keys(env: dict[str, str]) -> set[str]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])  # Ctrl-C: test_endings.py
 def test_serve_is_one_command_and_leaves_nothing_behind(
     number: signal.Signals, env: dict[str, str], tmp_path: Path
 ) -> None:
@@ -110,6 +110,11 @@ def test_serve_is_one_command_and_leaves_nothing_behind(
         until(lambda: "serving http://127.0.0.1:" in log.read_text(), every=0.2)
         relatives = family(process.pid)
         assert len(relatives) >= 3
+        second = run(["vesselforge", "serve", "--port", str(free_port())], env, REPOSITORY)
+        assert second.returncode == 2
+        assert f"another `vesselforge serve` uses this folder, at http://127.0.0.1:{port}" in (
+            second.stderr
+        )
         process.send_signal(number)
         status = process.wait(60)
         assert status == (0 if number != signal.SIGKILL else -9), log.read_text()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import runtime
+from prefect.client.orchestration import get_client
+from prefect.states import Cancelling
 
 from configs.errors import DataError, WorkspaceError
 from configs.settings import PipelineConfig
@@ -171,6 +175,28 @@ def test_a_stage_whose_time_is_over_has_failed_and_is_not_tried_again(
     assert "generator.sample" not in pretend
     record = read_run(tmp_path, "pretended")[1]
     assert (record["status"], record["message"]) == ("failed", state.message)
+
+
+def test_a_run_of_ones_own_that_is_cancelled_on_the_server_stops(
+    tmp_path: Path, pretend: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import flows.cancellation
+    import flows.display
+    import flows.pipeline
+
+    def produce(workspace: Path, kind: str, settings: Any, inputs: Any, p: Any, *_: Any) -> Any:
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(runtime.flow_run.id, Cancelling())
+        deadline = time.monotonic() + 60
+        while not p.stop_requested and time.monotonic() < deadline:
+            time.sleep(0.02)
+        raise Interrupted("saved" if p.stop_requested else "was not asked")
+
+    monkeypatch.setattr(flows.pipeline, "produce", produce)
+    monkeypatch.setattr(flows.cancellation, "EVERY_S", 0.1)
+    state = run(tmp_path)
+    assert state.is_cancelled() and state.message == "saved"
+    assert not flows.display.current().stop_requested  # the next run is another one
 
 
 def test_an_interruption_is_no_failure(

@@ -1,0 +1,212 @@
+"""`vesselforge serve` and its runs: stopped, killed, without a server; nothing is lost or left."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from commands import (
+    REPOSITORY,
+    contents,
+    environment,
+    family,
+    free_port,
+    overrides,
+    record,
+    run,
+    tiny,
+    until,
+)
+from conftest import Undisturbed
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger
+from prefect.events.schemas.events import Event, RelatedResource, Resource
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Running
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc"),
+]
+ZOMBIES = "crash-zombie-runs"
+LONG = ["finetune.steps=240", "finetune.validate_every=240", "finetune.checkpoint_every=240"]
+"""One stage that can be caught at work; it saves no checkpoint by itself before its end."""
+
+
+@dataclass
+class Served:
+    """A `vesselforge serve`, and how to ask its server."""
+
+    process: subprocess.Popen[str]
+    log: Path
+    client: SyncPrefectClient
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def below(self, command: str) -> int | None:
+        """The process below it, or of a run it started, whose command line has this in it."""
+        for pid in family(self.process.pid):
+            if command in _command(pid):
+                return pid
+        return None
+
+    def start(self, workspace: Path) -> UUID:
+        """A run of the quickstart with one long stage."""
+        deployment = self.client.read_deployment_by_name("augmentation-pipeline/quickstart")
+        parameters = {"overrides": overrides() + LONG, "workspace": str(workspace)}
+        started = self.client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
+        return started.id
+
+    def state(self, run: UUID) -> str:
+        return str(self.client.read_flow_run(run).state_name)
+
+    def until_state(self, run: UUID, *names: str) -> None:
+        until(lambda: self.state(run) in names, 300, every=0.5)
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Callable[[], Any]:
+    """Serves, each time with the same database, at the same place."""
+    port = free_port()
+    env, log = environment(tmp_path / "home"), tmp_path / "serve.txt"
+
+    @contextmanager
+    def serving() -> Iterator[Served]:
+        command = ["vesselforge", "serve", "--port", str(port)]
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                command, env=env, cwd=REPOSITORY, stdout=output, stderr=output, text=True,
+                start_new_session=True,
+            )  # fmt: skip
+        try:
+            until(lambda: "serving http://127.0.0.1:" in log.read_text(), 300, every=0.2)
+            settings = {PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}
+            with temporary_settings(settings), get_client(sync_client=True) as client:
+                yield Served(process, log, client)
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(120)
+
+    return serving
+
+
+def progress_of(workspace: Path) -> int:
+    """Lines in the log of the stage that is at work; one for every ten steps."""
+    logs = workspace.glob("store/segmenter.train/*.partial/log.jsonl")
+    return sum(len(log.read_text().splitlines()) for log in logs)
+
+
+def until_at_work(workspace: Path) -> None:
+    before = progress_of(workspace)
+    until(lambda: progress_of(workspace) > before + 1, 300, every=0.05)
+
+
+def checkpoints(workspace: Path) -> set[str]:
+    found = workspace.glob("store/segmenter.train/*.partial/checkpoint/step-*.safetensors")
+    return {path.name for path in found}
+
+
+def test_stopped_killed_and_without_a_server_it_ends_with_the_same_bytes(
+    serve: Callable[[], Any], undisturbed: Undisturbed, home: Path, tmp_path: Path
+) -> None:
+    expected = Path(shutil.copytree(undisturbed.workspace, tmp_path / "expected"))
+    sets = [part for change in LONG for part in ("--set", change)]
+    said = run(tiny("run", expected, *sets), environment(home), tmp_path)
+    assert said.returncode == 0, said.stderr
+    workspace = Path(shutil.copytree(undisturbed.workspace, tmp_path / "workspace"))
+
+    with serve() as served:
+        stopped = served.start(workspace)
+        until_at_work(workspace)
+        relatives = family(served.process.pid)
+        assert len(relatives) >= 5  # with the run's process and its stage's
+        served.process.send_signal(signal.SIGINT)
+        assert served.process.wait(120) == 0, served.said()
+        until(lambda: not any(family(pid) for pid in relatives), 20)
+    assert len(checkpoints(workspace)) == 1  # at the step where it was
+    told = record(workspace)
+    assert told["status"] == "interrupted"
+    assert "the same command goes on" in told["message"]
+
+    with serve() as served:
+        assert served.state(stopped) == "Cancelled"
+        [automation] = served.client.read_automations_by_name(ZOMBIES)  # applied twice by now
+        killed = served.start(workspace)
+        until_at_work(workspace)
+        relatives = family(served.process.pid)
+        worker, flow, stage = map(served.below, ("worker start", "prefect.engine", "flows.child"))
+        assert worker and flow and stage
+        for pid in (worker, flow):
+            os.kill(pid, signal.SIGKILL)
+        until(lambda: not family(stage), 20)  # no orphan
+        served.until_state(killed, "Crashed")
+        assert "the worker was ended by SIGKILL" in served.said()
+
+        last = served.start(workspace)
+        until_at_work(workspace)
+        server = served.below("server start")
+        assert server
+        os.kill(server, signal.SIGKILL)
+        until(lambda: "the server was ended by SIGKILL" in served.said(), 60, every=0.2)
+        until(lambda: served.below("server start") not in (None, server), 60, every=0.2)
+        until(lambda: record(workspace)["status"] == "completed", 300, every=0.5)
+        until(lambda: _final(served, last) == "Completed", 300, every=1)
+        assert served.said().count("resumed at step") == 2
+        check_that_silent_runs_crash_and_ended_ones_do_not(served, automation, last)
+    assert served.process.returncode == 0, served.said()
+    assert contents(workspace) == contents(expected)
+
+
+def check_that_silent_runs_crash_and_ended_ones_do_not(
+    served: Served, automation: Automation, ended: UUID
+) -> None:
+    """By a copy of the automation that has less patience."""
+    hasty = AutomationCore.model_validate(automation.model_dump(exclude={"id"}))
+    assert isinstance(hasty.trigger, EventTrigger)
+    hasty.name, hasty.trigger.within = "hasty", timedelta(seconds=8)
+    served.client.create_automation(hasty)
+    flow = served.client.read_flow_run(ended).flow_id
+    state = Running().model_dump(mode="json", include={"type", "name"})
+    made = served.client.request("POST", "/flow_runs/", json={"flow_id": str(flow), "state": state})
+    silent = UUID(made.json()["id"])
+    role = {"prefect.resource.role": "flow", "prefect.resource.name": "augmentation-pipeline"}
+    related = RelatedResource({"prefect.resource.id": f"prefect.flow.{flow}", **role})
+    beats = [
+        Event(
+            event="prefect.flow-run.heartbeat",
+            resource=Resource({"prefect.resource.id": f"prefect.flow-run.{run}"}),
+            related=[related],
+        ).model_dump(mode="json")
+        for run in (ended, silent)  # the one that has ended: as if it came in late
+    ]
+    served.client.request("POST", "/events", json=beats).raise_for_status()
+    served.until_state(silent, "Crashed")
+    assert "start it again" in str(served.client.read_flow_run(silent).state)
+    assert served.state(ended) == "Completed"
+
+
+def _final(served: Served, run: UUID) -> str:
+    try:
+        return served.state(run)
+    except Exception:  # the server is on its way
+        return ""
