@@ -136,7 +136,7 @@ class Board:
         try:
             if self._locked():
                 self._follow(whole)
-        except OSError as error:
+        except Exception as error:  # whatever is wrong with a picture of the work, the work goes on
             if not self._broken:
                 logging.getLogger("flows").warning("TensorBoard's files: not written: %s", error)
             self._broken = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from flows.results import flat
 
 PLACES = ("step", "kimg", "from_step")
 """Where a line of the log stands, which is no curve."""
+LARGEST = 3.4028234e38
+"""Of single precision."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ def scalars(entry: Mapping[str, Any]) -> dict[str, float]:
     """Tag → value, of single precision as in event files, of every finite number of a line."""
     found = {}
     for name, value in flat({k: v for k, v in entry.items() if k not in PLACES}):
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and abs(value) <= LARGEST:
             found[name.replace(".", "/")] = struct.unpack("f", struct.pack("f", value))[0]
     return found

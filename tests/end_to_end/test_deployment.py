@@ -63,6 +63,7 @@ def test_deployments_run_as_the_readme_writes_it(
     assert script.endswith("prefect deployment run 'augmentation-pipeline/quickstart' --watch")
     changes = [*overrides(), "evaluate.bootstrap=101"]  # so that one stage is really run
     script += parameters(changes, used_again)
+    script += """ --job-variable 'env={"VESSELFORGE_TENSORBOARD": "1"}'"""
     log = tmp_path / "log.txt"
     shell = start(["bash", "-ec", script], env, log)
     stopped.append(shell)
@@ -70,7 +71,10 @@ def test_deployments_run_as_the_readme_writes_it(
     told = record(used_again)
     assert told["status"] == "completed"
     assert [s["kind"] for s in told["steps"] if not s["reused"]] == ["segmenter.evaluate"]
-    assert "test scores" in log.read_text()  # what a step says reaches the run's log
+    for state in ("started", "done in"):  # what a step says reaches the run's log
+        assert re.search(rf"test scores +{state}", log.read_text())
+    for kind in ("generator.train", "generator.sample", "segmenter.train"):
+        assert list(used_again.glob(f"tensorboard/{kind}/*/*tfevents*"))
 
     again = "prefect deployment run 'augmentation-pipeline/quickstart' --watch"
     again += parameters(["sample.cuont=3"], used_again)

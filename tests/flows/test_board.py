@@ -79,7 +79,9 @@ def test_the_log_becomes_curves_and_an_attempt_that_goes_on_continues_them(
 ) -> None:
     for step in (1, 2, 3):
         append_log(training, line(step, loss=0.1 * step))
-    append_log(training, {"step": 3, "validation": {"f1": 0.5, "best": True, "name": "x"}})
+    append_log(
+        training, {"step": 3, "validation": {"f1": 0.5, "best": True, "name": "x", "ratio": 1e300}}
+    )
     follow()
     with (training / "log.jsonl").open("a") as stream:
         stream.write('{"step": 4, "lo')  # being written
@@ -188,6 +190,16 @@ def test_files_that_cannot_be_written_stop_nothing(
         progress.update(1, 2, "step")
     assert heard.updates == [(1, 2, "step", {})]
     assert caplog.text.count("not written") == 1
+
+
+def test_nor_do_files_of_others(tmp_path: Path, training: Path, caplog: Any) -> None:
+    append_log(training, line(1, loss=1))
+    folder = board_folder(tmp_path, KIND, DIGEST)
+    folder.mkdir(parents=True)
+    (folder / "events.out.tfevents.by-hand").write_bytes(b"no events")
+    with Board(tmp_path, KIND, DIGEST, "generator") as one:
+        one.follow()
+    assert "not written" in caplog.text
 
 
 def test_the_switch_is_a_number_and_needs_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
