@@ -5,7 +5,8 @@
 
 Every kill hits a run in which one step, sometimes all from it on, has to be done. The victims are
 the whole process family, the command alone, its stage's process alone or the embedded Prefect
-server alone; of `--served` runs on a shared server the server, the worker or the flow's process.
+server alone; of `--served` runs under `vesselforge serve` the server, the worker or the flow's
+process.
 Then no process may be left, nothing half-written visible, and the same command has to complete
 with files that equal, byte for byte, those of a run that nobody disturbed. Linux.
 """
@@ -63,7 +64,7 @@ def by_victim(rows: list[Row]) -> list[Row]:
     """One line a victim."""
     found = dict.fromkeys((row["served"], row["victim"]) for row in rows)
     return [
-        _line(f"{victim}, shared server" if served else victim,
+        _line(f"serve: {victim}" if served else victim,
               [row for row in rows if (row["served"], row["victim"]) == (served, victim)],
               "killed")
         for served, victim in found
@@ -97,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--kills", type=int, default=60, help="in all")
-    parser.add_argument("--served", type=int, default=10, help="of them on a shared server")
+    parser.add_argument("--served", type=int, default=10, help="of them under `vesselforge serve`")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="work here, and leave it  [a temporary one]")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Kills around a deployment: the shared Prefect server, the worker, the flow's process."""
+"""Kills under `vesselforge serve`: the Prefect server, the worker, a flow's process."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import time
 import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 from benchmarks.reliability.pipeline import half_written, overrides
 from benchmarks.reliability.processes import (
     REPOSITORY,
+    called,
     environment,
     family,
     free_port,
@@ -24,56 +24,46 @@ from benchmarks.reliability.processes import (
     running,
     until,
 )
-from benchmarks.reliability.turns import GONE_S, PATIENCE_S, SPREAD, Reference, Turn, verdict
+from benchmarks.reliability.turns import PATIENCE_S, SPREAD, Reference, Turn, verdict
 
 SERVER, WORKER, FLOW = "the server", "the worker", "the flow's process"
 VICTIMS = [SERVER, WORKER, FLOW]
+COMMANDS = {SERVER: "flows.attached\0server", WORKER: "flows.attached\0worker"}
 DEPLOYMENT = "augmentation-pipeline/quickstart"
-DOWN_S = 5.0
-"""How long nobody starts the killed server again."""
+SAVED_S = 60.0
+"""For a flow whose worker is gone to save its checkpoint and end, on a busy machine."""
 ENDS = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
 class Deployed:
-    """A server, a worker and the quickstart's deployment, on the loopback, while inside."""
+    """`vesselforge serve` on a free port, with a home of its own, while inside."""
 
     def __init__(self, folder: Path, reference: Reference) -> None:
         self._folder = folder / "served"
         self._reference = reference
-        port = str(free_port())
-        self._api = f"http://127.0.0.1:{port}/api"
-        self._env = environment(
-            folder / "home-served", PREFECT_SERVER_API_PORT=port, PREFECT_API_URL=self._api
-        )
+        self._port = str(free_port())
+        self._api = f"http://127.0.0.1:{self._port}/api"
+        self._env = environment(folder / "home-served", PREFECT_API_URL=self._api)
         self._stack = ExitStack()
 
     def __enter__(self) -> Deployed:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
-        try:
-            self._serve()
-            self._work()
-            self._do("prefect", "--no-prompt", "deploy", "--name", DEPLOYMENT)
-        except BaseException:
-            self._stack.close()
-            raise
+        log = self._folder / "serve.txt"
+        command = ["vesselforge", "serve", "--port", self._port]
+        with ExitStack() as stack:
+            self._serve = stack.enter_context(running(command, self._env, REPOSITORY, str(log)))
+            until(lambda: "serving http" in log.read_text(), PATIENCE_S, every=0.2)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def _serve(self) -> None:
-        self._server = self._start("prefect", "server", "start", "--host", "127.0.0.1")
-        until(lambda: self._ask("/health") is True, PATIENCE_S, every=0.2)
-
-    def _work(self) -> None:
-        self._worker = self._start("prefect", "worker", "start", "--pool", "local",
-                                   "--type", "process")  # fmt: skip
-        until(lambda: self._ask("/work_pools/local"), PATIENCE_S, every=0.2)
-
-    def _start(self, *command: str) -> Popen[str]:
-        log = str(self._folder / f"{command[1]}.txt")
-        return self._stack.enter_context(running(list(command), self._env, REPOSITORY, log))
+    def _pid(self, victim: str) -> int | None:
+        """Of the server or the worker that is there now."""
+        found = called(family(self._serve.pid), COMMANDS[victim])
+        return found[0] if found else None
 
     def _do(self, *command: str) -> str:
         said = run(list(command), self._env, REPOSITORY)
@@ -90,7 +80,7 @@ class Deployed:
             return None
 
     def turn(self, turn: Turn) -> dict[str, Any]:
-        """Kill once, put back what was killed, look, start a run again unless it goes on."""
+        """Kill once, look, and start the run again unless it goes on by itself."""
         folder = self._folder / "turn"
         shutil.rmtree(folder, ignore_errors=True)
         workspace = self._reference.copy(folder / "workspace", self._reference.missing(turn))
@@ -102,7 +92,7 @@ class Deployed:
         seen = half_written(workspace)
         completed = went_on = turn.victim == SERVER and self._end(first) == "COMPLETED"
         if not went_on:
-            state = self._ask(f"/flow_runs/{first}")["state"]["type"]
+            state = self._state(first)
             completed = self._end(self._submit(workspace)) == "COMPLETED"
             hit += f"; the killed run's state after it: {state.lower()}"
         return verdict(
@@ -136,28 +126,25 @@ class Deployed:
         time.sleep(turn.moment * SPREAD * self._reference.seconds(turn.target))
 
     def _strike(self, victim: str) -> int:
-        """Kill and start again; returns how many processes outlived the one they belong to."""
-        if victim == SERVER:
-            kill([self._server.pid])
-            self._server.wait()
-            time.sleep(DOWN_S)
-            self._serve()
-            return 0
-        flow = family(self._worker.pid) - {self._worker.pid}
+        """Kill, and wait for what `serve` starts again; returns how many processes outlived the
+        one that they belong to."""
+        worker = self._pid(WORKER)
+        flow = family(worker) - {worker} if worker is not None else set()
         if victim == FLOW:
-            kill([min(flow)] if flow else [])
-        else:
-            kill([self._worker.pid])
-            self._worker.wait()
-        left = self._left(flow)
-        if victim == WORKER:
-            self._work()
+            kill(sorted(flow)[:1])  # its stage is younger
+            return self._left(flow)
+        old = self._pid(victim)
+        assert old is not None, f"{victim} is not there"
+        kill([old] if victim == WORKER else family(old))
+        left = self._left(flow) if victim == WORKER else 0
+        until(lambda: self._pid(victim) not in (None, old), PATIENCE_S, every=0.1)
+        until(lambda: self._ask("/health"), PATIENCE_S, every=0.2)
         return left
 
-    def _left(self, flow: set[int]) -> int:
-        deadline = time.monotonic() + GONE_S
+    def _left(self, processes: set[int]) -> int:
+        deadline = time.monotonic() + SAVED_S
         home = Path(self._env["HOME"])
-        while (left := flow & living(home)) and time.monotonic() < deadline:
+        while (left := processes & living(home)) and time.monotonic() < deadline:
             time.sleep(0.2)
         kill(left)  # so that the next kill finds what it should
         return len(left)
