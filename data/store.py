@@ -291,14 +291,14 @@ class Store:
 
     def remove(self, kind: str, digest: str) -> None:
         """Delete an artifact that nobody needs any more: for everyone else whole, then absent."""
-        with explained(self.root), self.lock(digest):
+        with explained(self.root), self.lock(digest, Progress()):
             final = self.folder(kind, digest)
             aside = final.with_name(f"{digest}.removed")
             shutil.rmtree(aside, ignore_errors=True)  # of an attempt that was killed
             if final.is_dir():
                 final.rename(aside)
             shutil.rmtree(aside, ignore_errors=True)
-            (self.root / ".locks" / digest).unlink(missing_ok=True)
+            (self.root / LOCKS / digest).unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def lock(self, digest: str, progress: Progress) -> Iterator[None]:

@@ -33,8 +33,9 @@ def run_in_child(
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:  # every process of it would want the same artifact
         raise ConfigError(
-            "this command was started by torchrun; start it as it is and set "
-            "generator.processes (--set generator.processes=2): it starts torchrun itself"
+            "this command was started by torchrun; start it as it is and set `processes` of what "
+            "is trained (--set generator.processes=2, --set teacher.processes=2): it starts "
+            "torchrun itself"
         )
     command = [sys.executable, "-m", "flows.child"]
     text = json.dumps(spec)

@@ -16,7 +16,7 @@ from data.store import MANIFEST, Store, file_sha256, write_atomic, write_json
 FILES = ("model.json", "model.safetensors")
 README = "README.md"
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-NOT_RECIPE = ("device", "checkpoint_every", "network", "seed")
+NOT_RECIPE = ("device", "processes", "checkpoint_every", "network", "seed")
 DATASETS = {
     "drive": "DRIVE (Staal et al. 2004), drive.grand-challenge.org; for research",
     "chase-db1": "CHASE_DB1 (Fraz et al. 2012), CC BY 4.0",

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from flows.doctor import machine, packages, prefect
 from flows.doctor.finding import Finding
-from flows.doctor.machine import machine
-from flows.doctor.packages import packages
-from flows.doctor.prefect import prefect
 
 __all__ = ["Finding", "examine"]
 
@@ -15,4 +13,4 @@ __all__ = ["Finding", "examine"]
 def examine(workspace: Path) -> list[Finding]:
     """All findings, in the order in which people ask. Changes nothing but that the workspace is
     there afterwards."""
-    return [*machine(workspace), *packages(), *prefect()]
+    return [*machine.findings(workspace), *packages.findings(), *prefect.findings()]

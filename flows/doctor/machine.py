@@ -20,7 +20,7 @@ FEW_FILES = 1024
 DRIVER = Path("/proc/driver/nvidia/version")
 
 
-def machine(workspace: Path) -> Iterator[Finding]:
+def findings(workspace: Path) -> Iterator[Finding]:
     """What there is without Prefect."""
     system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
     yield Finding("system", system)

@@ -14,7 +14,7 @@ REASONS = {"fastapi": "newer ones break the server of Prefect 3.8, and with it e
 FOR_DEVELOPERS = "dev"
 
 
-def packages() -> Iterator[Finding]:
+def findings() -> Iterator[Finding]:
     """The packages that matter most, others that do not fit, and the extras."""
     try:
         wanted = [Requirement(text) for text in requires("vesselforge") or []]

@@ -17,7 +17,7 @@ from flows.embedded import healthy
 ANSWER_S = 5.0
 
 
-def prefect() -> Iterator[Finding]:
+def findings() -> Iterator[Finding]:
     """What a run would find."""
     try:
         from prefect.settings import get_current_settings

@@ -6,7 +6,6 @@ has not. Models themselves stay in the store; the registry names them.
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from configs.errors import ConfigError, WorkspaceError
+from data.locks import locked
+from data.progress import Progress
 from data.store import Store, explained, write_atomic
 from flows.retraining.promotion import Comparison
 from flows.runs import REGISTRY, Reference
@@ -111,8 +112,7 @@ class Registry:
         """The line, one process at a time; what was changed is written when the block succeeds."""
         with explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / LOCK).open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with locked(self.folder / LOCK, Progress(), "waiting for the registry"):
                 line = self.read()
                 yield line
                 write_atomic(self.folder / REGISTRY, line.model_dump_json(indent=1) + "\n")

@@ -58,7 +58,7 @@ def _statistics(x: Tensor, team: Team) -> tuple[Tensor, Tensor, Tensor]:
     unused = torch.zeros([2, c], device=x.device)
     mean, var = torch.batch_norm_update_stats(x, unused[0], unused[1], 0.0)
     mean, var = mean.double(), var.double()
-    sums = torch.cat([mean * n, (var + mean.square()) * n, mean.new_tensor([n])])
+    sums = torch.cat([mean * n, (var + mean.square()) * n, mean.new_full([1], n)])
     total, squares, count = team.total(sums).split([c, c, 1])
     mean = total / count
     return mean, (squares / count - mean.square()).clamp(min=0), count[0]

@@ -9,8 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import contents, environment, family, record, run, running, tiny, until
+from commands import contents, environment, family, manifests, record, run, running, tiny, until
 from conftest import Undisturbed
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from data.log import read_log
+from flows.board import board_folder
+from flows.stagelog import log_file, read_events
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +70,7 @@ MURDERS = (
 def test_killed_runs_go_on_and_end_with_the_same_bytes(
     undisturbed: Undisturbed, home: Path, tmp_path: Path
 ) -> None:
-    workspace, env = tmp_path / "workspace", environment(home)
+    workspace, env = tmp_path / "workspace", environment(home, VESSELFORGE_TENSORBOARD="1")
     finished: dict[str, int] = {}
     for trace, step in MURDERS:
         with running(tiny("run", workspace), env, tmp_path) as victim:
@@ -85,6 +90,28 @@ def test_killed_runs_go_on_and_end_with_the_same_bytes(
     now = made_at(workspace)
     assert {name: now[name] for name in finished} == finished  # nothing was done twice
     assert "resumed" in said.stderr + (tmp_path / "output.txt").read_text()
+    check_watching(workspace)
+
+
+def check_watching(workspace: Path) -> None:
+    """Every attempt is in the stages' logs; TensorBoard shows each training once and whole."""
+    attempts = {}
+    for name in manifests(workspace):
+        events = [e["event"] for e in read_events(log_file(workspace, *name.split("/")))]
+        assert events.count("done") == 1 and events[-1] == "done", name
+        attempts[name.split("/")[0]] = events.count("started")
+    assert attempts["generator.train"] > 1 and attempts["data.prepare"] == 1
+    for name in ("segmenter.train", "generator.train"):
+        for made in (workspace / "store" / name).glob("*[!.]"):
+            curves = EventAccumulator(str(board_folder(workspace, name, made.name))).Reload()
+            for tag in ("loss", "validation/f1") if "segmenter" in name else ("loss_g", "p"):
+                logged = [e for e in read_log(made) if tag.split("/")[0] in e]
+                assert [e.step for e in curves.Scalars(tag)] == [e["step"] for e in logged]
+                if "/" not in tag:
+                    values = [e.value for e in curves.Scalars(tag)]
+                    assert values == [pytest.approx(e[tag], rel=1e-6) for e in logged]
+            shown = {e.step for tag in curves.Tags()["images"] for e in curves.Images(tag)}
+            assert shown == {int(p.stem[5:]) for p in made.glob("grid-*.png")}
 
 
 def made_at(workspace: Path) -> dict[str, int]:

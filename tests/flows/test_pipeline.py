@@ -11,8 +11,9 @@ import pytest
 
 from configs.errors import DataError, WorkspaceError
 from configs.settings import PipelineConfig
-from data.progress import Interrupted
+from data.progress import Interrupted, Progress
 from data.store import MANIFEST, Artifact, write_json
+from flows import notes
 from flows.child import StageCrashed
 from flows.runs import read_run
 from flows.stages import STAGES, Outcome
@@ -34,6 +35,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, prefect_api: None) -> list[str]:
         workspace: Path, kind: str, settings: Any, inputs: Any, progress: Any, outside: Any, *_: Any
     ) -> Outcome:
         asked.append(kind)
+        progress.started()
         progress.update(1, 1, "step")
         folder = workspace / "store" / kind / f"{len(asked):024d}"
         folder.mkdir(parents=True)
@@ -57,6 +59,7 @@ def fail(
     def produce(workspace: Path, asked_kind: str, *rest: Any) -> Outcome:
         if asked_kind == kind and errors:
             asked.append(kind)
+            rest[2].started()
             raise errors.pop(0)
         return well(workspace, asked_kind, *rest)
 
@@ -108,13 +111,22 @@ def test_bad_input_fails_at_once_and_without_a_traceback(
     assert (record["status"], record["message"]) == ("failed", "eye.png: is empty")
 
 
-def test_a_killed_stage_is_tried_again(
-    tmp_path: Path, pretend: list[str], monkeypatch: pytest.MonkeyPatch
+def test_a_killed_stage_is_tried_again_and_the_log_says_so(
+    tmp_path: Path, pretend: list[str], monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     errors = [StageCrashed("killed"), OSError(5, "Input/output error")]
     fail(monkeypatch, "generator.sample", errors, pretend)
     assert run(tmp_path).is_completed()
     assert pretend.count("generator.sample") == 3
+    said = [r.getMessage().split() for r in caplog.records if r.name == "flows"]
+    assert [" ".join(words[1:]) for words in said if words[0] == "samples"] == [
+        "started",
+        "failed killed",
+        "started attempt 2",
+        "failed [Errno 5] Input/output error",
+        "started attempt 3",
+        "done in 0.5 s",
+    ]
 
 
 def test_but_not_for_ever_and_a_bug_not_at_all(
@@ -169,3 +181,30 @@ def test_an_interruption_is_no_failure(
     assert state.is_cancelled()
     record = read_run(tmp_path, "pretended")[1]
     assert (record["status"], record["message"]) == ("interrupted", "the same command goes on")
+
+
+def test_a_stage_that_takes_its_time_is_seen_on_prefects_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, published = [100.0], []
+
+    def create(percent: float, key: str, description: str) -> str:
+        published.append((percent, key, description))
+        return "id"
+
+    def update(artifact: str, percent: float, description: str) -> None:
+        published.append((percent, artifact, description))
+
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr(notes, "create_progress_artifact", create)
+    monkeypatch.setattr(notes, "update_progress_artifact", update)
+    progress = notes.PublishedProgress(Progress(), "the teacher")
+    for done in range(0, 201, 20):
+        progress.update(done, 400, "step", loss=0.5)
+        now[0] += 2
+    progress.finish()
+    assert published == [
+        (25, "progress-the-teacher", "the teacher: 100/400 step  loss 0.5  100 ms/step  0:30 left"),
+        (50, "id", "the teacher: 200/400 step  loss 0.5  100 ms/step  0:20 left"),
+        (100, "id", "the teacher: done"),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from configs.settings import AugmentSettings, FitSettings
-from data.imageset import ImageRecord, write_index, write_png
+from data.imageset import ImageRecord, load_image, read_index, write_index, write_png
 from data.phantom import make_phantom
 from data.progress import Progress
 from data.store import Artifact, file_sha256
@@ -59,6 +60,20 @@ def phantom_set(folder: Path, splits: dict[str, int], size: int = 64, masks: boo
                 )
             )
     write_index(folder, "tiny", records)
+    return folder
+
+
+def pseudo_labelled(folder: Path) -> Path:
+    """The same set with soft labels and weights."""
+    rng = np.random.default_rng(0)
+    records = []
+    for record in read_index(folder):
+        mask = load_image(folder, record).target > 0.5
+        soft, weight = f"soft/{record.id}.png", f"weights/{record.id}.png"
+        write_png(folder / soft, np.where(mask, 230, 20).astype(np.uint8))
+        write_png(folder / weight, rng.integers(0, 256, mask.shape, np.uint8))
+        records.append(replace(record, soft=soft, weight=weight))
+    write_index(folder, "made", records)
     return folder
 
 

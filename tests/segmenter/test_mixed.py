@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from segmenter_helpers import TINY, StopAfter, artifact, hashes, phantom_set
+from segmenter_helpers import TINY, StopAfter, artifact, hashes, phantom_set, pseudo_labelled
 
 from configs.errors import ConfigError
 from configs.settings import AugmentSettings, FitSettings
@@ -49,17 +49,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pseudo-labelled set: soft labels and weights, and one rejected image."""
-    folder = phantom_set(tmp_path_factory.mktemp("made"), {"train": 2, "rejected": 1}, size=48)
-    rng = np.random.default_rng(0)
-    records = []
-    for record in read_index(folder):
-        mask = load_image(folder, record).target > 0.5
-        soft, weight = f"soft/{record.id}.png", f"weights/{record.id}.png"
-        write_png(folder / soft, np.where(mask, 230, 20).astype(np.uint8))
-        write_png(folder / weight, rng.integers(0, 256, mask.shape, np.uint8))
-        records.append(replace(record, soft=soft, weight=weight))
-    write_index(folder, "made", records)
-    return folder
+    folder = tmp_path_factory.mktemp("made")
+    return pseudo_labelled(phantom_set(folder, {"train": 2, "rejected": 1}, size=48))
 
 
 def run(out: Path, settings: FitSettings, stop: int | None = None, **inputs: Path) -> Path:
@@ -173,7 +164,7 @@ def test_statistics_are_those_of_mixed_batches(
 ) -> None:
     seen = []
 
-    def noted(network: Any, source: Any, first: int) -> None:
+    def noted(network: Any, source: Any, first: int, part: Any) -> None:
         seen.append(source.batch_at(first)[0])
 
     monkeypatch.setattr(fit, "settle_statistics", noted)

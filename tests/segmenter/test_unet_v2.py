@@ -94,7 +94,7 @@ def test_constants_of_the_encoder(full: UNetV2) -> None:
     assert {norms[n].eps for n in loose} == {1e-5}
     assert {norms[n].eps for n in norms.keys() - loose} == {1e-6}
     blocks = [b for s in full.encoder.body.encoder.layers for b in s.blocks]
-    rates = [getattr(b.drop_path, "drop_prob", 0.0) for b in blocks]
+    rates = [getattr(b.drop_path, "drop", 0.0) for b in blocks]
     assert rates == pytest.approx([0.1 * i / 15 for i in range(16)])
     assert isinstance(blocks[0].drop_path, nn.Identity)
     assert {m.p for m in full.encoder.modules() if isinstance(m, nn.Dropout)} == {0}

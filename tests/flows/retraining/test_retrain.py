@@ -35,6 +35,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, prefect_api: None) -> list[list[str
         folder = workspace / "store" / "segmenter.ensemble" / f"{number:024d}"
         folder.mkdir(parents=True)
         content = {"kind": "segmenter.ensemble", "digest": folder.name, "metrics": {}, "files": {}}
+        content |= {"settings": {}, "inputs": {}}
         write_json(folder / MANIFEST, content)
         return Version(
             number=number, made="2026-01-01T00:00:00Z", run=f"{config.name}-v{number}",
@@ -52,7 +53,9 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, float]]:
     """What the comparison finds, image by image; a test fills it in."""
     found: dict[str, dict[str, float]] = {}
 
-    def perform(workspace: Path, step: str, kind: str, settings: Any, inputs: Any) -> Outcome:
+    def perform(
+        workspace: Path, step: str, kind: str, settings: Any, inputs: Any, **_: Any
+    ) -> Outcome:
         assert kind == "segmenter.compare" and set(inputs) == {"images", "champion", "challenger"}
         content = {"kind": kind, "digest": "c", "metrics": {"per_image": found}}
         return Outcome(Artifact(workspace, content), False, 0.1)

@@ -59,6 +59,7 @@ def here(monkeypatch: pytest.MonkeyPatch, prefect_api: None) -> Made:
         progress: Progress,
         outside: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        step: str | None = None,
     ) -> Outcome:
         found = find(Store(workspace), kind, settings, inputs, outside)
         if found is not None:

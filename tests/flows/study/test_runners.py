@@ -60,6 +60,7 @@ class Watched:
         progress: Any,
         outside: Any,
         environment: dict[str, str],
+        step: str,
     ) -> Outcome:
         card = environment.get("CUDA_VISIBLE_DEVICES")
         with self._lock:
