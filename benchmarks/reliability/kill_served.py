@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reliability.pipeline import half_written, overrides
+from benchmarks.reliability.pipeline import overrides
 from benchmarks.reliability.processes import (
     REPOSITORY,
     called,
@@ -24,7 +24,7 @@ from benchmarks.reliability.processes import (
     running,
     until,
 )
-from benchmarks.reliability.turns import PATIENCE_S, SPREAD, Reference, Turn, verdict
+from benchmarks.reliability.reference import PATIENCE_S
 
 SERVER, WORKER, FLOW = "the server", "the worker", "the flow's process"
 VICTIMS = [SERVER, WORKER, FLOW]
@@ -36,11 +36,15 @@ ENDS = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
 class Deployed:
-    """`vesselforge serve` on a free port, with a home of its own, while inside."""
+    """`kill_chain.Driver` by `vesselforge serve`, on a free port and with a home of its own, while
+    inside."""
 
-    def __init__(self, folder: Path, reference: Reference) -> None:
+    poll_s = 0.1
+
+    def __init__(self, folder: Path) -> None:
         self._folder = folder / "served"
-        self._reference = reference
+        self.workspace = self._folder / "workspace"
+        self._run: str | None = None
         self._port = str(free_port())
         self._api = f"http://127.0.0.1:{self._port}/api"
         self._env = environment(folder / "home-served", PREFECT_API_URL=self._api)
@@ -79,27 +83,14 @@ class Deployed:
         except OSError:
             return None
 
-    def turn(self, turn: Turn) -> dict[str, Any]:
-        """Kill once, look, and start the run again unless it goes on by itself."""
-        folder = self._folder / "turn"
-        shutil.rmtree(folder, ignore_errors=True)
-        workspace = self._reference.copy(folder / "workspace", self._reference.missing(turn))
-        started = time.monotonic()
-        first = self._submit(workspace)
-        self._await(turn, first, workspace)
-        hit = self._reference.hit(turn, workspace)
-        left = self._strike(turn.victim)
-        seen = half_written(workspace)
-        completed = went_on = turn.victim == SERVER and self._end(first) == "COMPLETED"
-        if not went_on:
-            state = self._state(first)
-            completed = self._end(self._submit(workspace)) == "COMPLETED"
-            hit += f"; the killed run's state after it: {state.lower()}"
-        return verdict(
-            turn, self._reference, workspace, left, seen,
-            hit=hit, struck=turn.victim, went_on=went_on, completed=completed,
-            seconds=round(time.monotonic() - started, 1),
-        )  # fmt: skip
+    def begin(self) -> None:
+        self._run = self._submit(self.workspace)
+
+    def over(self) -> bool:
+        return self._run is None or self._state(self._run) in ENDS
+
+    def well(self) -> bool:
+        return self._run is not None and self._state(self._run) == "COMPLETED"
 
     def _submit(self, workspace: Path) -> str:
         """Start a run of the deployment; returns its id."""
@@ -109,37 +100,26 @@ class Deployed:
         [found] = set(re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", said))
         return str(found)
 
-    def _end(self, flow_run: str) -> str:
-        """The state in which a run ends."""
-        until(lambda: self._state(flow_run) in ENDS, PATIENCE_S, every=0.5)
-        return self._state(flow_run)
-
     def _state(self, flow_run: str) -> str:
         found = self._ask(f"/flow_runs/{flow_run}")
         return str(found["state"]["type"]) if found else ""
 
-    def _await(self, turn: Turn, flow_run: str, workspace: Path) -> None:
-        def begun() -> bool:
-            return self._reference.begun(turn, workspace) or self._state(flow_run) in ENDS
-
-        until(begun, PATIENCE_S, every=0.1)
-        time.sleep(turn.moment * SPREAD * self._reference.seconds(turn.target))
-
-    def _strike(self, victim: str) -> int:
-        """Kill, and wait for what `serve` starts again; returns how many processes outlived the
-        one that they belong to."""
+    def strike(self, victim: str) -> tuple[str, int]:
+        """What was killed is started again by `serve`, which is waited for."""
         worker = self._pid(WORKER)
         flow = family(worker) - {worker} if worker is not None else set()
         if victim == FLOW:
             kill(sorted(flow)[:1])  # its stage is younger
-            return self._left(flow)
-        old = self._pid(victim)
-        assert old is not None, f"{victim} is not there"
-        kill([old] if victim == WORKER else family(old))
-        left = self._left(flow) if victim == WORKER else 0
-        until(lambda: self._pid(victim) not in (None, old), PATIENCE_S, every=0.1)
-        until(lambda: self._ask("/health"), PATIENCE_S, every=0.2)
-        return left
+        else:
+            old = self._pid(victim)
+            assert old is not None, f"{victim} is not there"
+            kill([old] if victim == WORKER else family(old))
+            until(lambda: self._pid(victim) not in (None, old), PATIENCE_S, every=0.1)
+            until(lambda: self._ask("/health"), PATIENCE_S, every=0.2)
+        left = 0 if victim == SERVER else self._left(flow)
+        if victim != SERVER:
+            until(self.over, PATIENCE_S, every=0.2)
+        return f"serve: {victim}", left
 
     def _left(self, processes: set[int]) -> int:
         deadline = time.monotonic() + SAVED_S
