@@ -246,10 +246,19 @@ def endings(interrupted: int = EXIT_INTERRUPTED) -> Iterator[None]:
         emit("crash", transient=error.transient, text=str(error), cause=cause)
         sys.exit(EXIT_CRASH)
     except Exception as error:
+        text, starved = f"{type(error).__name__}: {error}", _out_of_memory(error)
+        if starved:
+            text = f"out of memory; close other programs, or make batch or crop smaller ({text})"
         # A full disk is a UserError by now; other trouble with files or memory may pass.
-        short = isinstance(error, OSError | MemoryError) or "OutOfMemory" in type(error).__name__
-        emit("crash", transient=short, text=f"{type(error).__name__}: {error}", cause="exception")
+        short = starved or isinstance(error, OSError)
+        emit("crash", transient=short, text=text, cause="exception")
         raise
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """PyTorch has a type of its own for GPUs, and for the CPU none."""
+    named = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
+    return named or "DefaultCPUAllocator" in str(error)
 
 
 def _public_type(error: UserError) -> str:

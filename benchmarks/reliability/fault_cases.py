@@ -23,8 +23,8 @@ from benchmarks.reliability.processes import (
     running,
     until,
 )
+from benchmarks.reliability.reference import PATIENCE_S
 from benchmarks.reliability.scene import Scene, cut, flip, mount
-from benchmarks.reliability.turns import PATIENCE_S
 from flows.embedded import STARTS, answers
 
 Said = tuple[int, str]

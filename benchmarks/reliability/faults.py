@@ -22,9 +22,9 @@ from typing import Any
 from benchmarks.reliability.fault_cases import CASES, Case
 from benchmarks.reliability.pipeline import contents, half_written
 from benchmarks.reliability.processes import living, stoppable
+from benchmarks.reliability.reference import Reference, gone
 from benchmarks.reliability.scene import Scene, Skipped, fresh, message_of
 from benchmarks.reliability.tables import facts, markdown, write
-from benchmarks.reliability.turns import Reference, gone
 
 Row = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""Kills around a deployment: the shared Prefect server, the worker, the flow's process."""
+"""Kills under `vesselforge serve`: the Prefect server, the worker, a flow's process."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import time
 import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
-from benchmarks.reliability.pipeline import half_written, overrides
+from benchmarks.reliability.pipeline import overrides
 from benchmarks.reliability.processes import (
     REPOSITORY,
+    called,
     environment,
     family,
     free_port,
@@ -24,56 +24,50 @@ from benchmarks.reliability.processes import (
     running,
     until,
 )
-from benchmarks.reliability.turns import GONE_S, PATIENCE_S, SPREAD, Reference, Turn, verdict
+from benchmarks.reliability.reference import PATIENCE_S
 
 SERVER, WORKER, FLOW = "the server", "the worker", "the flow's process"
 VICTIMS = [SERVER, WORKER, FLOW]
+COMMANDS = {SERVER: "flows.attached\0server", WORKER: "flows.attached\0worker"}
 DEPLOYMENT = "augmentation-pipeline/quickstart"
-DOWN_S = 5.0
-"""How long nobody starts the killed server again."""
+SAVED_S = 60.0
+"""For a flow whose worker is gone to save its checkpoint and end, on a busy machine."""
 ENDS = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
 class Deployed:
-    """A server, a worker and the quickstart's deployment, on the loopback, while inside."""
+    """`kill_chain.Driver` by `vesselforge serve`, on a free port and with a home of its own, while
+    inside."""
 
-    def __init__(self, folder: Path, reference: Reference) -> None:
+    poll_s = 0.1
+
+    def __init__(self, folder: Path) -> None:
         self._folder = folder / "served"
-        self._reference = reference
-        port = str(free_port())
-        self._api = f"http://127.0.0.1:{port}/api"
-        self._env = environment(
-            folder / "home-served", PREFECT_SERVER_API_PORT=port, PREFECT_API_URL=self._api
-        )
+        self.workspace = self._folder / "workspace"
+        self._run: str | None = None
+        self._port = str(free_port())
+        self._api = f"http://127.0.0.1:{self._port}/api"
+        self._env = environment(folder / "home-served", PREFECT_API_URL=self._api)
         self._stack = ExitStack()
 
     def __enter__(self) -> Deployed:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir(parents=True)
-        try:
-            self._serve()
-            self._work()
-            self._do("prefect", "--no-prompt", "deploy", "--name", DEPLOYMENT)
-        except BaseException:
-            self._stack.close()
-            raise
+        log = self._folder / "serve.txt"
+        command = ["vesselforge", "serve", "--port", self._port]
+        with ExitStack() as stack:
+            self._serve = stack.enter_context(running(command, self._env, REPOSITORY, str(log)))
+            until(lambda: "serving http" in log.read_text(), PATIENCE_S, every=0.2)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def _serve(self) -> None:
-        self._server = self._start("prefect", "server", "start", "--host", "127.0.0.1")
-        until(lambda: self._ask("/health") is True, PATIENCE_S, every=0.2)
-
-    def _work(self) -> None:
-        self._worker = self._start("prefect", "worker", "start", "--pool", "local",
-                                   "--type", "process")  # fmt: skip
-        until(lambda: self._ask("/work_pools/local"), PATIENCE_S, every=0.2)
-
-    def _start(self, *command: str) -> Popen[str]:
-        log = str(self._folder / f"{command[1]}.txt")
-        return self._stack.enter_context(running(list(command), self._env, REPOSITORY, log))
+    def _pid(self, victim: str) -> int | None:
+        """Of the server or the worker that is there now."""
+        found = called(family(self._serve.pid), COMMANDS[victim])
+        return found[0] if found else None
 
     def _do(self, *command: str) -> str:
         said = run(list(command), self._env, REPOSITORY)
@@ -89,27 +83,14 @@ class Deployed:
         except OSError:
             return None
 
-    def turn(self, turn: Turn) -> dict[str, Any]:
-        """Kill once, put back what was killed, look, start a run again unless it goes on."""
-        folder = self._folder / "turn"
-        shutil.rmtree(folder, ignore_errors=True)
-        workspace = self._reference.copy(folder / "workspace", self._reference.missing(turn))
-        started = time.monotonic()
-        first = self._submit(workspace)
-        self._await(turn, first, workspace)
-        hit = self._reference.hit(turn, workspace)
-        left = self._strike(turn.victim)
-        seen = half_written(workspace)
-        completed = went_on = turn.victim == SERVER and self._end(first) == "COMPLETED"
-        if not went_on:
-            state = self._ask(f"/flow_runs/{first}")["state"]["type"]
-            completed = self._end(self._submit(workspace)) == "COMPLETED"
-            hit += f"; the killed run's state after it: {state.lower()}"
-        return verdict(
-            turn, self._reference, workspace, left, seen,
-            hit=hit, struck=turn.victim, went_on=went_on, completed=completed,
-            seconds=round(time.monotonic() - started, 1),
-        )  # fmt: skip
+    def begin(self) -> None:
+        self._run = self._submit(self.workspace)
+
+    def over(self) -> bool:
+        return self._run is None or self._state(self._run) in ENDS
+
+    def well(self) -> bool:
+        return self._run is not None and self._state(self._run) == "COMPLETED"
 
     def _submit(self, workspace: Path) -> str:
         """Start a run of the deployment; returns its id."""
@@ -119,45 +100,31 @@ class Deployed:
         [found] = set(re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", said))
         return str(found)
 
-    def _end(self, flow_run: str) -> str:
-        """The state in which a run ends."""
-        until(lambda: self._state(flow_run) in ENDS, PATIENCE_S, every=0.5)
-        return self._state(flow_run)
-
     def _state(self, flow_run: str) -> str:
         found = self._ask(f"/flow_runs/{flow_run}")
         return str(found["state"]["type"]) if found else ""
 
-    def _await(self, turn: Turn, flow_run: str, workspace: Path) -> None:
-        def begun() -> bool:
-            return self._reference.begun(turn, workspace) or self._state(flow_run) in ENDS
-
-        until(begun, PATIENCE_S, every=0.1)
-        time.sleep(turn.moment * SPREAD * self._reference.seconds(turn.target))
-
-    def _strike(self, victim: str) -> int:
-        """Kill and start again; returns how many processes outlived the one they belong to."""
-        if victim == SERVER:
-            kill([self._server.pid])
-            self._server.wait()
-            time.sleep(DOWN_S)
-            self._serve()
-            return 0
-        flow = family(self._worker.pid) - {self._worker.pid}
+    def strike(self, victim: str) -> tuple[str, int]:
+        """What was killed is started again by `serve`, which is waited for."""
+        worker = self._pid(WORKER)
+        flow = family(worker) - {worker} if worker is not None else set()
         if victim == FLOW:
-            kill([min(flow)] if flow else [])
+            kill(sorted(flow)[:1])  # its stage is younger
         else:
-            kill([self._worker.pid])
-            self._worker.wait()
-        left = self._left(flow)
-        if victim == WORKER:
-            self._work()
-        return left
+            old = self._pid(victim)
+            assert old is not None, f"{victim} is not there"
+            kill([old] if victim == WORKER else family(old))
+            until(lambda: self._pid(victim) not in (None, old), PATIENCE_S, every=0.1)
+            until(lambda: self._ask("/health"), PATIENCE_S, every=0.2)
+        left = 0 if victim == SERVER else self._left(flow)
+        if victim != SERVER:
+            until(self.over, PATIENCE_S, every=0.2)
+        return f"serve: {victim}", left
 
-    def _left(self, flow: set[int]) -> int:
-        deadline = time.monotonic() + GONE_S
+    def _left(self, processes: set[int]) -> int:
+        deadline = time.monotonic() + SAVED_S
         home = Path(self._env["HOME"])
-        while (left := flow & living(home)) and time.monotonic() < deadline:
+        while (left := processes & living(home)) and time.monotonic() < deadline:
             time.sleep(0.2)
         kill(left)  # so that the next kill finds what it should
         return len(left)

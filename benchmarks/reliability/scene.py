@@ -13,7 +13,7 @@ from subprocess import Popen
 
 from benchmarks.reliability.pipeline import contents, tiny
 from benchmarks.reliability.processes import environment, family, kill, run, running, until
-from benchmarks.reliability.turns import PATIENCE_S, Reference
+from benchmarks.reliability.reference import PATIENCE_S, Reference
 
 DISK_MIB = 64
 MESSAGE_CHARS = 240

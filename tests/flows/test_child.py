@@ -17,6 +17,7 @@ import pytest
 from flow_helpers import HERE, Heard
 
 from configs.errors import DataError
+from data.children import endings
 from data.memory import MEMORY
 from data.progress import Interrupted
 from flows import child
@@ -74,6 +75,20 @@ def test_a_killed_stage_and_a_hiccup_are_worth_another_attempt(
     with pytest.raises(StageCrashed, match="Input/output error") as hiccup:
         make(do="hiccup")
     assert hiccup.value.transient
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")],
+)
+def test_memory_that_runs_out_is_said_and_worth_another_attempt(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(type(error)), endings():
+        raise error
+    told = json.loads(capsys.readouterr().out)
+    assert (told["event"], told["transient"]) == ("crash", True)
+    assert told["text"].startswith("out of memory; close other programs")
 
 
 def test_a_stage_asked_to_stop_saves_and_goes_on_later(

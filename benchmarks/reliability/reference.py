@@ -1,4 +1,4 @@
-"""One kill: the workspace that it hits, and what is looked at afterwards."""
+"""The run that nobody disturbed, and workspaces in which some of its steps are not done."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reliability.pipeline import contents, half_written, record, tiny
+from benchmarks.reliability.pipeline import contents, record, tiny
 from benchmarks.reliability.processes import environment, living, run
 from benchmarks.reliability.tables import commit
 
@@ -18,22 +18,6 @@ PATIENCE_S = 900.0
 """For one run, on a busy machine."""
 GONE_S = 20.0
 """For the processes of a killed one to end."""
-SPREAD = 1.1
-"""The kill comes up to that much of the step's usual time after its beginning."""
-
-
-@dataclass(frozen=True)
-class Turn:
-    """What is killed, in which step, and when: `moment` in [0, 1) of its usual time.
-
-    whole: all steps from this one on have to be done, not this one alone.
-    """
-
-    target: str
-    victim: str
-    moment: float
-    whole: bool = False
-    served: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,37 +66,29 @@ class Reference:
             shutil.rmtree(workspace / "store" / kind / digest)
         return workspace
 
-    def missing(self, turn: Turn) -> list[str]:
-        """The steps that are not done before this turn."""
-        steps = self.steps
-        if turn.target not in steps:
-            return []
-        first = steps.index(turn.target)
-        return steps[first:] if turn.whole else [turn.target]
+    def onward(self, step: str) -> list[str]:
+        """This step and all after it."""
+        return self.steps[self.steps.index(step) :]
 
     def equal(self, workspace: Path) -> bool:
         """The same artifacts, made of the same files?"""
         return contents(workspace) == contents(self.workspace)
 
-    def begun(self, turn: Turn, workspace: Path) -> bool:
-        """Has the step to be hit left its first trace?"""
-        kind, digest = self.address(turn.target)
+    def begun(self, step: str, workspace: Path) -> bool:
+        """Has the step left its first trace?"""
+        kind, digest = self.address(step)
         folder = workspace / "store" / kind
         return (folder / f"{digest}.partial").exists() or (folder / digest).exists()
 
-    def hit(self, turn: Turn, workspace: Path) -> str:
-        """Where in the step the kill found it."""
-        kind, digest = self.address(turn.target)
+    def progress(self, step: str, workspace: Path) -> str:
+        """How far a step is."""
+        kind, digest = self.address(step)
         folder = workspace / "store" / kind
         if (folder / digest).exists():
             return "after its end"
-        checkpoints = len(list((folder / f"{digest}.partial" / "checkpoint").glob("*.safetensors")))
-        files = sum(p.is_file() for p in (folder / f"{digest}.partial").rglob("*"))
-        return (
-            f"with {files} files, {checkpoints} of them checkpoints"
-            if checkpoints
-            else (f"with {files} files")
-        )
+        files = [p.name for p in (folder / f"{digest}.partial").rglob("*") if p.is_file()]
+        checkpoints = sum(name.startswith("step-") and name.endswith("rs") for name in files)
+        return f"with {len(files)} files" + (f", {checkpoints} checkpoints" if checkpoints else "")
 
 
 def gone(home: Path, seconds: float = GONE_S) -> int:
@@ -121,27 +97,3 @@ def gone(home: Path, seconds: float = GONE_S) -> int:
     while (left := len(living(home))) and time.monotonic() < deadline:
         time.sleep(0.1)
     return left
-
-
-def verdict(
-    turn: Turn, reference: Reference, workspace: Path, left: int, seen: list[str], **how: Any
-) -> dict[str, Any]:
-    """The row of a kill, after its last run. seen: what was half-written right after the kill.
-
-    how: `hit`, `went_on`, `completed` and `seconds`.
-    """
-    wrong = seen + half_written(workspace)
-    equal = reference.equal(workspace)
-    leftover = [str(p) for p in (workspace / "store").glob("*/*.partial")] if equal else []
-    return {
-        "target": turn.target,
-        "victim": turn.victim,
-        "served": turn.served,
-        "whole": turn.whole,
-        "moment": round(turn.moment, 3),
-        "left": left,
-        "half_written": wrong + leftover,
-        "equal": equal,
-        "well": bool(how["completed"] and equal and not left and not wrong and not leftover),
-        **how,
-    }
