@@ -26,7 +26,9 @@ import yaml
 from PIL import Image
 from scipy.stats import linregress
 
-ROOT = Path(__file__).parents[2]
+from benchmarks.reliability.processes import REPOSITORY as ROOT
+from benchmarks.reliability.processes import stoppable
+
 FIT = {"steps": 4, "batch": 2, "crop": 32, "warmup": 1, "validate_every": 2}
 CONFIG: dict[str, Any] = {
     "name": "soak",
@@ -66,6 +68,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=4390)
     parser.add_argument("--out", type=Path, help="JSON file of every figure after every run")
     options = parser.parse_args()
+    stoppable()
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         rows = soak(Path(folder), options)
     print(table(rows))
@@ -81,13 +84,13 @@ def soak(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
     from prefect.client.orchestration import get_client  # reads the two when it is imported
 
     rows: list[dict[str, Any]] = []
-    with serving(folder, environment, options.port) as pids, get_client(sync_client=True) as client:
+    with serving(folder, environment, options.port) as pid, get_client(sync_client=True) as client:
         deploy(folder, environment, options.every)
         while len(rows) < options.runs:
             state = next_ended(client, len(rows))
             if len(rows) % 2:  # before runs 1, 3, 5 …
                 change(folder / "eyes", len(rows))
-            rows.append({"run": len(rows) + 1, "state": state} | figures(folder, pids))
+            rows.append({"run": len(rows) + 1, "state": state} | figures(folder, pid))
             print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     return rows
 
@@ -123,8 +126,8 @@ def environment_in(folder: Path, port: int) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, environment: dict[str, str], port: int) -> Iterator[dict[str, int]]:
-    """`vesselforge serve`; yields the processes of server and worker."""
+def serving(folder: Path, environment: dict[str, str], port: int) -> Iterator[int]:
+    """`vesselforge serve`, ready; yields its process."""
     log = folder / "serve.txt"
     with log.open("w") as output:
         serve = subprocess.Popen(
@@ -136,7 +139,7 @@ def serving(folder: Path, environment: dict[str, str], port: int) -> Iterator[di
             if serve.poll() is not None:
                 raise RuntimeError(f"serve ended: {log.read_text()}")
             time.sleep(0.5)
-        yield {"server": child_of(serve.pid, "server"), "worker": child_of(serve.pid, "worker")}
+        yield serve.pid
     finally:
         serve.send_signal(signal.SIGINT)
         serve.wait(90)
@@ -186,8 +189,9 @@ def next_ended(client: Any, before: int) -> str:
         time.sleep(2)
 
 
-def figures(folder: Path, pids: dict[str, int]) -> dict[str, int]:
-    """FIGURES, now."""
+def figures(folder: Path, serve: int) -> dict[str, int]:
+    """FIGURES, now; a part that was started again is another process, and starts small."""
+    pids = {name: child_of(serve, name) for name in ("server", "worker")}
     found = {f"{name} MiB": memory(pid) for name, pid in pids.items()}
     found |= {
         f"{name} files": len(list(Path(f"/proc/{pid}/fd").iterdir())) for name, pid in pids.items()
