@@ -3,8 +3,9 @@
 Sums are taken in another order, so gradients differ: by 3e-6 of the largest, and by up to 3e-3 in a
 step in which rounding decides which of two pixels is the larger one (one process differs as much
 from its own gradients in float64). Adam makes more of it, for it divides a gradient by its own
-size, and that of a bias before BatchNorm is little but such noise. So the rate is low here. Rows
-that were counted wrongly, or normalised apart, change the losses by more than 1 %.
+size, and that of a bias before BatchNorm is little but such noise. So the rate is low here, and
+what is compared beside weights are losses and gradients: rows that were counted wrongly, or
+normalised apart, change these by more than 1 % and 10 %.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from data.team import Team
 from segmenter.training.fit import train
 
 SMALL: dict[str, Any] = {
-    "batch": 3, "crop": 32, "drop_block": 3, "ema": 0.9, "warmup": 2, "lr": 1e-4,
+    "batch": 3, "crop": 32, "drop_block": 3, "ema": 0.9, "warmup": 2, "lr": 1e-5,
     "optimizer": "adam", "head_weights": [0.03], "device": "cpu",
 }  # fmt: skip
-NEAR = {"bias": 0.1, "running_": 5e-3}
-"""Of a tensor's norm; others: 1e-3. Biases begin at 0, and running means have them in."""
+NEAR = {"bias": 0.05, "running_": 5e-4}
+"""Of a tensor's norm; others: 1e-4; measured: 2e-3, 2e-5 and 2e-6. Biases begin at 0."""
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +52,17 @@ def fit(out: Path, settings: FitSettings, progress: Progress | None = None, **se
 
 
 def same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
-    """All but the optimiser's moments, which are as small as the noise for some biases."""
+    """Weights and statistics as NEAR says; averaged gradients to 2 % of the largest."""
     assert found.keys() == expected.keys()
+    norms = {name: float(tensor.double().norm()) for name, tensor in expected.items()}
+    largest = max((norm for name, norm in norms.items() if name.endswith("exp_avg")), default=0)
     for name, tensor in expected.items():
-        if name.startswith("optimizer."):
-            continue
-        off = (found[name].double() - tensor.double()).norm()
-        near = next((near for part, near in NEAR.items() if part in name), 1e-3)
-        assert off <= near * tensor.double().norm() + 1e-12, name
+        off = float((found[name].double() - tensor.double()).norm())
+        if name.endswith("exp_avg"):
+            assert off <= 0.02 * largest, name
+        elif not name.endswith("exp_avg_sq"):
+            near = next((near for part, near in NEAR.items() if part in name), 1e-4)
+            assert off <= near * norms[name] + 1e-12, name
 
 
 def same_log(found: Path, expected: Path) -> int:
@@ -131,7 +135,7 @@ def test_a_stopped_training_goes_on_in_another_number_of_processes(
     """From one to two and back, with pixel weights, a mixed batch and a loss of batch-wide sums."""
     settings = FitSettings(
         **SMALL, network="backbone", loss="balanced-bce-dice", cldice=0.2, steps=2000,
-        validate_every=4, checkpoint_every=1000,
+        validate_every=8, checkpoint_every=1000,
     )  # fmt: skip
     made = pseudo_labelled(phantom_set(tmp_path / "made", {"train": 2}, size=48))
     sets = {"images": images, "synthetic": made}
@@ -150,7 +154,7 @@ def test_a_stopped_training_goes_on_in_another_number_of_processes(
     step, tensors = stopped(several, StopAfter(2), 1)
     assert step == middle + 2
     same(tensors, stopped(tmp_path / "one", StopAfter(step), 1)[1])
-    assert same_log(several, tmp_path / "one") >= 3  # a loss, two validations
+    assert same_log(several, tmp_path / "one") >= 2  # a loss, a validation
 
 
 class Alone(Team):
