@@ -91,7 +91,7 @@ KINDS = (
     Kind("config of a study", "study", "tiny.yaml", m.YAML,
          ("compare", "tiny.yaml", "--dry-run", *WS), ("arms.", "data.", "dataset", "generator.")),
     Kind("index.json", "workspace", "ws/store/data.prepare/*/index.json", m.JSON, TRAIN,
-         ("images/", "masks/", "fov/", " image "), reseal_artifact),
+         ("data.prepare/", " image "), reseal_artifact),
     Kind("manifest.json", "workspace", "ws/store/data.prepare/*/manifest.json", m.JSON, TRAIN,
          ("data.prepare",)),
     Kind("training checkpoint", "workspace", CHECKPOINT, m.TENSORS, TRAIN, ("checkpoint",),
@@ -207,8 +207,10 @@ def _command(arguments: list[str], room: Path) -> NoReturn:
     try:
         os.chdir(room)
         output = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
+        for number in (1, 2):
+            os.dup2(output, number)
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 (pytest puts its own there)
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
         resource.setrlimit(resource.RLIMIT_CPU, (3 * MOST_S, 3 * MOST_S))
         status = run_here(arguments)
     except BaseException:

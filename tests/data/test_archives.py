@@ -92,6 +92,10 @@ def truncated(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-30])
 
 
+def beheaded(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[26:])
+
+
 HOSTILE: dict[str, tuple[Make | None, Callable[[Path], None] | None, str]] = {
     "traversal": (entry("../out.txt"), None, "'../out.txt', expected names that stay inside"),
     "traversal inside": (entry("a/../../out.txt"), None, "names that stay inside"),
@@ -108,6 +112,7 @@ HOSTILE: dict[str, tuple[Make | None, Callable[[Path], None] | None, str]] = {
     "encrypted": (None, encrypted, "'a.txt' is encrypted"),
     "method": (None, other_method, "packed by method 97"),
     "flipped": (None, flipped, "damaged"),
+    "beheaded": (None, beheaded, "damaged"),
     "truncated": (None, truncated, "not a whole zip archive"),
 }
 
