@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from benchmarks.reliability import mutators
-from benchmarks.reliability.bad_input import KINDS, Kind, attempt, run, table
+from benchmarks.reliability.bad_input import attempt, run, table
+from benchmarks.reliability.kinds import KINDS, Kind
 from benchmarks.reliability.valid import make_images
 
 CASES = 40
