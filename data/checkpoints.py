@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from configs.errors import CheckpointError
-from data.documents import parse_object
+from data.documents import parse
 from data.store import file_sha256, write_atomic
 
 KEEP = 2
@@ -83,7 +83,7 @@ def _read_whole(path: Path) -> tuple[dict[str, Tensor], Any] | None:
         return None
     tensors, meta = load_tensors(path)
     try:
-        return tensors, parse_object(meta["state"])
+        return tensors, parse(meta["state"])
     except (KeyError, ValueError) as error:
         raise CheckpointError(
             f"{path}: found no state of a training in it ({error}); delete {path.parent} to start "

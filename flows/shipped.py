@@ -165,7 +165,7 @@ def _trained_on(model: Path, inputs: Mapping[str, str]) -> dict[str, Any]:
             f"{path}: the images that {model} was trained on are not in its store; expected a "
             "prepared dataset there (publish from the workspace in which the model was trained)"
         )
-    manifest = read_artifact(path).manifest
+    manifest = read_object(path / MANIFEST, "the manifest of a prepared dataset")
     splits = {
         split: sorted(record.id for record in read_index(path, split))
         for split in ("train", "validation")

@@ -40,7 +40,7 @@ MOST_S = 10
 WAIT_S = 120
 """After which a command that waits for something is ended."""
 MOST_MB = 2_000
-REAL_EVERY = 15
+OWN_EVERY = 15
 
 
 @dataclass
@@ -65,7 +65,9 @@ def cases(seed: int) -> Iterator[tuple[int, Kind, Random]]:
         yield number, KINDS[number % len(KINDS)], Random(f"{seed}/{number}")  # noqa: S311 (damage, not secrets)
 
 
-def attempt(number: int, kind: Kind, random: Random, examples: Path, room: Path) -> Outcome:
+def attempt(
+    number: int, kind: Kind, random: Random, examples: Path, room: Path, real: bool = False
+) -> Outcome:
     """Damage one file of a copy of the example in `room`, run the command there, judge it."""
     shutil.copytree(examples / kind.example, room)
     file = random.choice(sorted(room.glob(kind.files)))
@@ -77,7 +79,6 @@ def attempt(number: int, kind: Kind, random: Random, examples: Path, room: Path)
     file.write_bytes(content)
     if kind.reseal is not None:
         kind.reseal(file)
-    real = _is_real(number)
     about = f"{file.relative_to(room)}: {damage}"
     outcome = Outcome(kind.name, number, about, " ".join(kind.command), real)
     (_in_new_process if real else _forked)(list(kind.command), room, outcome)
@@ -222,15 +223,16 @@ def load_all() -> None:
 
 
 def run(
-    wanted: int, seed: int, jobs: int = 1, quiet: bool = False, real: bool = True
+    wanted: int, seed: int, jobs: int = 1, own: int = OWN_EVERY, quiet: bool = False
 ) -> list[Outcome]:
     """Cases until `wanted` of them, or a few more, were malformed. jobs: processes that share them;
-    which cases are run depends on their number, not on their speed."""
+    which cases are run depends on their number, not on their speed. own: each so many is given to
+    a process of its own, 0: none."""
     load_all()
     with tempfile.TemporaryDirectory(prefix="bad-input-") as folder:
         make_all(Path(folder) / "valid")
         if jobs == 1:
-            return _share(Path(folder), wanted, seed, (0, 1), quiet, real)
+            return _share(Path(folder), wanted, seed, (0, 1), own, quiet)
         workers = []
         for job in range(jobs):
             pid = os.fork()
@@ -238,7 +240,7 @@ def run(
                 status = 1
                 try:
                     part = -(-wanted // jobs)
-                    found = _share(Path(folder), part, seed, (job, jobs), quiet, real)
+                    found = _share(Path(folder), part, seed, (job, jobs), own, quiet)
                     write_json(Path(folder) / f"{job}.json", [asdict(one) for one in found])
                     status = 0
                 finally:
@@ -252,15 +254,16 @@ def run(
 
 
 def _share(
-    folder: Path, wanted: int, seed: int, share: tuple[int, int], quiet: bool, real: bool
+    folder: Path, wanted: int, seed: int, share: tuple[int, int], own: int, quiet: bool
 ) -> list[Outcome]:
     """The cases of one job. share: (its number, how many jobs there are)."""
     outcomes: list[Outcome] = []
     for number, kind, random in cases(seed):
-        if number % share[1] != share[0] or (not real and _is_real(number)):
+        if number % share[1] != share[0]:
             continue
         room = folder / f"case-{number}"
-        outcome = attempt(number, kind, random, folder / "valid", room)
+        real = own > 0 and number % own == own - 1
+        outcome = attempt(number, kind, random, folder / "valid", room, real)
         shutil.rmtree(room)
         outcomes.append(outcome)
         if not quiet and _column(outcome) == "failed":
@@ -274,10 +277,6 @@ def _complain(outcome: Outcome) -> None:
     last = outcome.said.strip().splitlines()[-1:]
     print(f"{outcome.number} {outcome.kind}: {outcome.verdict}: {outcome.damage}", file=sys.stderr)
     print(f"   {last}", file=sys.stderr, flush=True)
-
-
-def _is_real(number: int) -> bool:
-    return number % REAL_EVERY == REAL_EVERY - 1
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -308,9 +307,12 @@ def main() -> int:
     parser.add_argument("--cases", type=int, default=300, help="malformed inputs to try")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    parser.add_argument(
+        "--own", type=int, default=OWN_EVERY, help="each so many in a process of its own; 0: none"
+    )
     parser.add_argument("--out", type=Path, help="JSON file for every case")
     given = parser.parse_args()
-    outcomes = run(given.cases, given.seed, given.jobs)
+    outcomes = run(given.cases, given.seed, given.jobs, given.own)
     print(table(outcomes))
     forked = [o for o in outcomes if not o.real]
     print(f"longest: {max(o.seconds for o in forked):.1f} s of work; "

@@ -27,7 +27,7 @@ def threads() -> Iterator[None]:
 
 @pytest.mark.slow
 def test_each_is_refused_in_one_line_that_names_it() -> None:
-    outcomes = run(CASES, seed=7, quiet=True, real=False)
+    outcomes = run(CASES, seed=7, own=0, quiet=True)
     failed = [o for o in outcomes if o.verdict not in ("refused", "harmless")]
     assert not failed, "\n".join(f"{o.verdict}: {o.damage}: {o.said[-300:]}" for o in failed)
     assert {o.kind for o in outcomes} == {kind.name for kind in KINDS}
