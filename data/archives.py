@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 import unicodedata
 import zipfile
@@ -86,6 +87,10 @@ def _extract(archive: Path, out: Path, named: str) -> None:
             f"{named}: not a whole zip archive ({error}); expected a .zip file: download it again, "
             "or unpack other archives (.tar, .rar, .7z) by hand"
         ) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # that is of a place before the file's beginning
+            raise
+        raise DataError(f"{named}: damaged ({error.strerror}); download it again") from error
     except (zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
         raise DataError(f"{named}: damaged ({error}); download it again") from error
 

@@ -6,10 +6,11 @@ lies beside it, because safetensors itself does not notice a flipped bit. Nothin
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from configs.errors import CheckpointError
+from data.documents import parse
 from data.store import file_sha256, write_atomic
 
 KEEP = 2
@@ -80,7 +82,28 @@ def _read_whole(path: Path) -> tuple[dict[str, Tensor], Any] | None:
     if not (path.is_file() and seal.is_file() and seal.read_text() == file_sha256(path)):
         return None
     tensors, meta = load_tensors(path)
-    return tensors, json.loads(meta["state"])
+    try:
+        return tensors, parse(meta["state"])
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: found no state of a training in it ({error}); delete {path.parent} to start "
+            "the stage over"
+        ) from error
+
+
+@contextlib.contextmanager
+def restoring(folder: Path) -> Iterator[None]:
+    """While a training takes up what a checkpoint of this folder holds: what does not fit is a
+    CheckpointError."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{folder}: the training checkpoint is whole, but not one of this training "
+            f"({' '.join(str(error).split())[:200]}); delete this folder to start the stage over"
+        ) from error
 
 
 def _path(folder: Path, step: int) -> Path:

@@ -31,14 +31,19 @@ def read_object(
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """The JSON object in a text; ValueError for anything else, however deep it is nested."""
-    try:
-        found = json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    """The JSON object in a text; ValueError for anything else."""
+    found = parse(text)
     if not isinstance(found, dict):
         raise ValueError(f"found a JSON {type(found).__name__}, not an object")
     return found
+
+
+def parse(text: str) -> Any:
+    """The JSON value in a text; ValueError for what is none, or is nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _in_words(reason: ValueError) -> str:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from configs.errors import CheckpointError, ConfigError, DataError, WorkspaceError
+from data.confined import plain_name
+from data.documents import read_object
 from data.folders import whole_folder
-from data.store import MANIFEST, Store, file_sha256, write_atomic, write_json
+from data.store import MANIFEST, Store, file_sha256, read_artifact, write_atomic, write_json
 
 FILES = ("model.json", "model.safetensors")
 README = "README.md"
@@ -95,7 +97,7 @@ def publish(model: Path, name: str, scores: list[Path], out: Path, force: bool =
 def make_card(model: Path, name: str, scores: list[Path]) -> dict[str, Any]:
     """The facts of the model card, all from the artifacts themselves."""
     manifest = _manifest(model)
-    description = json.loads((model / "model.json").read_text())
+    description = read_object(model / "model.json", "the description of a model", CheckpointError)
     member, settings = description["members"][0], manifest["settings"]
     data = _trained_on(model, manifest["inputs"])
     found = _scores(scores, description["threshold"])
@@ -142,7 +144,7 @@ def _manifest(model: Path) -> dict[str, Any]:
     damage = Store.damage(model)
     if damage is not None:
         raise WorkspaceError(f"{damage}; train it again")
-    manifest: dict[str, Any] = json.loads((model / MANIFEST).read_text())
+    manifest = read_artifact(model).manifest
     if manifest["kind"] != "segmenter.train":
         raise WorkspaceError(f"{model}: is a {manifest['kind']}, expected a segmenter.train")
     if "start" in manifest["inputs"]:
@@ -154,16 +156,18 @@ def _manifest(model: Path) -> dict[str, Any]:
 
 def _trained_on(model: Path, inputs: Mapping[str, str]) -> dict[str, Any]:
     """Dataset, image ids by split, and the content hash, from the image set of the same store."""
-    path = model.absolute().parent.parent / "data.prepare" / inputs["images"]
+    from data.imageset import read_index
+
+    images = plain_name(inputs.get("images"), f"{model / MANIFEST}: inputs.images")
+    path = model.absolute().parent.parent / "data.prepare" / images
     if not (path / MANIFEST).is_file():
         raise WorkspaceError(
             f"{path}: the images that {model} was trained on are not in its store; expected a "
             "prepared dataset there (publish from the workspace in which the model was trained)"
         )
-    manifest = json.loads((path / MANIFEST).read_text())
-    items = json.loads((path / "index.json").read_text())["items"]
+    manifest = read_object(path / MANIFEST, "the manifest of a prepared dataset")
     splits = {
-        split: sorted(item["id"] for item in items if item["split"] == split)
+        split: sorted(record.id for record in read_index(path, split))
         for split in ("train", "validation")
     }
     dataset = manifest["settings"]["data"]["name"]
@@ -195,7 +199,7 @@ def _scores(paths: list[Path], threshold: float) -> dict[str, Any]:
                 found[dataset] = facts | regions
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DataError(
                 f"{path}: expected what `vesselforge segmenter evaluate MODEL DATASET --json` "
                 f"prints, with scores of one model ({error})"

@@ -1,6 +1,6 @@
 """Malformed files given to the command line: is each refused in one line, at once?
 
-    python -m benchmarks.reliability.bad_input [--cases 300] [--seed 0] [--out FILE.json]
+    python -m benchmarks.reliability.bad_input [--cases 300] [--seed 0] [--jobs 2]
 
 Sound examples of everything that the command line reads are damaged by seeded mutators until so
 many proved malformed. Each is given to the command that reads such a file, in a forked process;
@@ -24,94 +24,23 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any, NoReturn
 
-from benchmarks.reliability import mutators as m
-from data.store import MANIFEST, file_sha256, write_json
+from benchmarks.reliability.kinds import KINDS, Kind
+from benchmarks.reliability.valid import make_all
+from data.store import write_json
 
 MOST_S = 10
 """Processor seconds of a command's own work; a busy machine does not stretch them."""
 WAIT_S = 120
 """After which a command that waits for something is ended."""
 MOST_MB = 2_000
-REAL_EVERY = 15
-OUT = ["-o", "out"]
-WS = ["--workspace", "ws"]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """example: folder of `valid`. files: which may be damaged (a pattern). command: what reads it.
-    names: what else than the file's own name may stand for it. reseal: makes sums right again, so
-    that the damage itself is met and not the sum that tells of it."""
-
-    name: str
-    example: str
-    files: str
-    mutators: tuple[m.Mutator, ...]
-    command: tuple[str, ...]
-    names: tuple[str, ...] = ()
-    reseal: Callable[[Path], None] | None = None
-
-
-def reseal_artifact(file: Path) -> None:
-    """Write the file's new sum into the manifest of its artifact."""
-    folder = next(p for p in file.parents if (p / MANIFEST).is_file())
-    manifest = json.loads((folder / MANIFEST).read_text())
-    manifest["files"][file.relative_to(folder).as_posix()] = file_sha256(file)
-    write_json(folder / MANIFEST, manifest)
-
-
-def reseal_checkpoint(file: Path) -> None:
-    """Write the file's new sum beside it."""
-    file.with_suffix(".sha256").write_text(file_sha256(file))
-
-
-PREDICT = ("segmenter", "predict", "model", "eye.png", *OUT, "--runtime", "torch")
-TRAIN = ("segmenter", "train", "tiny.yaml", *WS)
-DRAW = ("generator", "draw", "model", *OUT, "--seeds", "0-1")
-CHECKPOINT = "ws/store/segmenter.train/*.partial/checkpoint/step-*.safetensors"
-KINDS = (
-    Kind("image", "paired", "set/images/*", m.IMAGE, ("data", "check", "set")),
-    Kind("mask", "paired", "set/masks/*", m.IMAGE, ("data", "check", "set")),
-    Kind("image, all channels", "flat", "set/*", m.IMAGE, ("data", "check", "set")),
-    Kind("image, gzipped", "paired", "set/images/*.gz", (*m.BYTES, m.gzip_bomb),
-         ("data", "check", "set")),
-    Kind("image to predict", "model", "eye.png", m.IMAGE, PREDICT),
-    Kind("labels.csv", "labels-csv", "set/labels.csv", m.CSV, ("data", "check", "set")),
-    Kind("dataset.json", "labels-json", "set/dataset.json", m.JSON, ("data", "check", "set")),
-    Kind("zip archive", "zip", "set.zip", m.ZIP, ("data", "unpack", "mine", "set.zip")),
-    Kind("config of a run", "config", "tiny.yaml", m.YAML,
-         ("data", "prepare", "tiny.yaml", *WS), ("data.", "dataset")),
-    Kind("config of a study", "study", "tiny.yaml", m.YAML,
-         ("compare", "tiny.yaml", "--dry-run", *WS), ("arms.", "data.", "dataset", "generator.")),
-    Kind("index.json", "workspace", "ws/store/data.prepare/*/index.json", m.JSON, TRAIN,
-         ("images/", "masks/", "fov/", " image "), reseal_artifact),
-    Kind("manifest.json", "workspace", "ws/store/data.prepare/*/manifest.json", m.JSON, TRAIN,
-         ("data.prepare",)),
-    Kind("training checkpoint", "workspace", CHECKPOINT, m.TENSORS, TRAIN, ("checkpoint",),
-         reseal_checkpoint),
-    Kind("model.json", "model", "model/model.json", m.JSON, PREDICT, ("model/", "model:")),
-    Kind("model.safetensors", "model", "model/model.safetensors", m.TENSORS, PREDICT),
-    Kind("generator.json", "generator", "model/generator.json", m.JSON, DRAW,
-         ("model/", "fov.png")),
-    Kind("generator.safetensors", "generator", "model/generator.safetensors", m.TENSORS, DRAW),
-    Kind("official .pkl", "official", "*.pkl", m.BYTES,
-         ("generator", "import", "network-snapshot-000123.pkl", *OUT)),
-    Kind("Keras .h5", "keras", "weights.h5", m.BYTES, ("segmenter", "import", "weights.h5", *OUT)),
-    Kind("Keras archive", "keras", "model.keras", m.BYTES,
-         ("segmenter", "import", "model.keras", *OUT)),
-    Kind("quoted table", "table", "quoted.csv", m.CSV, ("segmenter", "check-table", "quoted.csv")),
-    Kind("run.json", "run", "ws/runs/fake/run.json", m.JSON, ("report", "fake", *WS),
-         ("runs/fake", "address")),
-    Kind("results.json", "results", "ws/runs/study/results.json", m.JSON,
-         ("report", "study", *WS)),
-)  # fmt: skip
+OWN_EVERY = 15
 
 
 @dataclass
@@ -130,13 +59,15 @@ class Outcome:
     said: str = ""
 
 
-def cases(seed: int, kinds: tuple[Kind, ...] = KINDS) -> Iterator[tuple[int, Kind, Random]]:
+def cases(seed: int) -> Iterator[tuple[int, Kind, Random]]:
     """Numbered cases without end, the kinds in turn; each has random numbers of its own."""
     for number in count():
-        yield number, kinds[number % len(kinds)], Random(f"{seed}/{number}")  # noqa: S311 (damage, not secrets)
+        yield number, KINDS[number % len(KINDS)], Random(f"{seed}/{number}")  # noqa: S311 (damage, not secrets)
 
 
-def attempt(number: int, kind: Kind, random: Random, examples: Path, room: Path) -> Outcome:
+def attempt(
+    number: int, kind: Kind, random: Random, examples: Path, room: Path, real: bool = False
+) -> Outcome:
     """Damage one file of a copy of the example in `room`, run the command there, judge it."""
     shutil.copytree(examples / kind.example, room)
     file = random.choice(sorted(room.glob(kind.files)))
@@ -148,7 +79,6 @@ def attempt(number: int, kind: Kind, random: Random, examples: Path, room: Path)
     file.write_bytes(content)
     if kind.reseal is not None:
         kind.reseal(file)
-    real = number % REAL_EVERY == REAL_EVERY - 1
     about = f"{file.relative_to(room)}: {damage}"
     outcome = Outcome(kind.name, number, about, " ".join(kind.command), real)
     (_in_new_process if real else _forked)(list(kind.command), room, outcome)
@@ -207,8 +137,10 @@ def _command(arguments: list[str], room: Path) -> NoReturn:
     try:
         os.chdir(room)
         output = os.open("said.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
+        for number in (1, 2):
+            os.dup2(output, number)
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 (pytest puts its own there)
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
         resource.setrlimit(resource.RLIMIT_CPU, (3 * MOST_S, 3 * MOST_S))
         status = run_here(arguments)
     except BaseException:
@@ -290,30 +222,61 @@ def load_all() -> None:
     torch.set_num_threads(1)
 
 
-def run(wanted: int, seed: int, kinds: tuple[Kind, ...] = KINDS, quiet: bool = False,
-        real: bool = True) -> list[Outcome]:  # fmt: skip
-    """Cases until `wanted` of them were malformed."""
-    from benchmarks.reliability.valid import make_all
-
+def run(
+    wanted: int, seed: int, jobs: int = 1, own: int = OWN_EVERY, quiet: bool = False
+) -> list[Outcome]:
+    """Cases until `wanted` of them, or a few more, were malformed. jobs: processes that share them;
+    which cases are run depends on their number, not on their speed. own: each so many is given to
+    a process of its own, 0: none."""
     load_all()
-    outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="bad-input-") as folder:
-        examples = Path(folder) / "valid"
-        make_all(examples)
-        for number, kind, random in cases(seed, kinds):
-            if not real and number % REAL_EVERY == REAL_EVERY - 1:
-                continue
-            room = Path(folder) / f"case-{number}"
-            outcome = attempt(number, kind, random, examples, room)
-            shutil.rmtree(room)
-            outcomes.append(outcome)
-            if not quiet and outcome.verdict not in ("refused", "harmless"):
-                last = outcome.said.strip().splitlines()[-1:]
-                print(f"{number} {kind.name}: {outcome.verdict}: {outcome.damage}\n   {last}",
-                      file=sys.stderr, flush=True)  # fmt: skip
-            if sum(o.verdict != "harmless" for o in outcomes) >= wanted:
-                return outcomes
-    raise AssertionError  # the cases have no end
+        make_all(Path(folder) / "valid")
+        if jobs == 1:
+            return _share(Path(folder), wanted, seed, (0, 1), own, quiet)
+        workers = []
+        for job in range(jobs):
+            pid = os.fork()
+            if not pid:
+                status = 1
+                try:
+                    part = -(-wanted // jobs)
+                    found = _share(Path(folder), part, seed, (job, jobs), own, quiet)
+                    write_json(Path(folder) / f"{job}.json", [asdict(one) for one in found])
+                    status = 0
+                finally:
+                    os._exit(status)
+            workers.append(pid)
+        ended = [os.waitpid(pid, 0)[1] for pid in workers]
+        if any(ended):
+            raise RuntimeError("a job ended before it had done its share")
+        parts = [json.loads((Path(folder) / f"{job}.json").read_text()) for job in range(jobs)]
+    return sorted((Outcome(**one) for part in parts for one in part), key=lambda o: o.number)
+
+
+def _share(
+    folder: Path, wanted: int, seed: int, share: tuple[int, int], own: int, quiet: bool
+) -> list[Outcome]:
+    """The cases of one job. share: (its number, how many jobs there are)."""
+    outcomes: list[Outcome] = []
+    for number, kind, random in cases(seed):
+        if number % share[1] != share[0]:
+            continue
+        room = folder / f"case-{number}"
+        real = own > 0 and number % own == own - 1
+        outcome = attempt(number, kind, random, folder / "valid", room, real)
+        shutil.rmtree(room)
+        outcomes.append(outcome)
+        if not quiet and _column(outcome) == "failed":
+            _complain(outcome)
+        if sum(o.verdict != "harmless" for o in outcomes) >= wanted:
+            break
+    return outcomes
+
+
+def _complain(outcome: Outcome) -> None:
+    last = outcome.said.strip().splitlines()[-1:]
+    print(f"{outcome.number} {outcome.kind}: {outcome.verdict}: {outcome.damage}", file=sys.stderr)
+    print(f"   {last}", file=sys.stderr, flush=True)
 
 
 def table(outcomes: list[Outcome]) -> str:
@@ -343,9 +306,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--cases", type=int, default=300, help="malformed inputs to try")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
+    parser.add_argument(
+        "--own", type=int, default=OWN_EVERY, help="each so many in a process of its own; 0: none"
+    )
     parser.add_argument("--out", type=Path, help="JSON file for every case")
     given = parser.parse_args()
-    outcomes = run(given.cases, given.seed)
+    outcomes = run(given.cases, given.seed, given.jobs, given.own)
     print(table(outcomes))
     forked = [o for o in outcomes if not o.real]
     print(f"longest: {max(o.seconds for o in forked):.1f} s of work; "

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from configs.errors import DataError
 from data.channels import Channels
+from data.documents import read_object
 from data.imageset import ImageRecord, load_native, read_index
 from data.progress import Progress
 from data.splits import TRAIN
@@ -41,7 +41,8 @@ def described(inputs: Inputs, progress: Progress) -> dict[str, Any]:
     """
     folder = inputs["samples"].path
     if (folder / DESCRIPTION).is_file():
-        return dict(json.loads((folder / DESCRIPTION).read_text()))
+        expected = "how `generator.sample` drew this set: draw it again"
+        return read_object(folder / DESCRIPTION, expected, DataError)
     if "generator" in inputs:
         facts = read_description(inputs["generator"].path)
         return facts | {"channels": channels_of(facts).to_json()}

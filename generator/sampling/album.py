@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,9 +12,17 @@ from configs.errors import WorkspaceError
 from configs.ranges import shorten_seeds
 from configs.settings import SampleSettings
 from data.devices import pick_device
+from data.documents import read_object
 from data.imageset import INDEX, write_index, write_png
 from data.progress import Progress
-from data.store import MANIFEST, explained, file_sha256, identity_of, write_json
+from data.store import (
+    MANIFEST,
+    explained,
+    file_sha256,
+    identity_of,
+    read_artifact,
+    write_json,
+)
 from generator.models import AVERAGE, FOV, load_generator
 from generator.sampling.draw import Sampler
 from generator.sampling.grids import official_grid, picture_size
@@ -72,7 +79,7 @@ def draw_album(
 def _identity(generator: Path) -> dict[str, Any]:
     """Return which generator it is: the SHA-256 of its weights, its address if it has one."""
     manifest = generator / MANIFEST
-    digest = json.loads(manifest.read_text())["digest"] if manifest.is_file() else None
+    digest = read_artifact(generator).digest if manifest.is_file() else None
     return {"weights_sha256": file_sha256(generator / AVERAGE), "artifact": digest}
 
 
@@ -120,10 +127,12 @@ def _images(folder: Path) -> dict[Path, re.Match[str]]:
 def _read(out: Path) -> dict[str, Any]:
     """Return samples.json as it is, or nothing when it cannot be read."""
     try:
-        found = json.loads((out / DESCRIPTION).read_text())
-    except (OSError, ValueError):
+        found = read_object(out / DESCRIPTION, "what `generator draw` wrote")
+    except WorkspaceError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return (
+        found if all(isinstance(found.get(k, {}), dict) for k in ("generator", "settings")) else {}
+    )
 
 
 def _differences(earlier: dict[str, Any], now: dict[str, Any]) -> list[str]:

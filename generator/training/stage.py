@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from configs.settings import GeneratorSettings
-from data.checkpoints import newest_checkpoint, read_checkpoint, save_checkpoint, save_tensors
+from data.checkpoints import (
+    newest_checkpoint,
+    read_checkpoint,
+    restoring,
+    save_checkpoint,
+    save_tensors,
+)
 from data.devices import pick_device
 from data.imageset import write_png
 from data.log import append_log, keep_log
@@ -90,7 +96,8 @@ class Run:
         self.snapshot_every = self._steps_in(settings.snapshot_kimg)
         self.figures: dict[str, float] = {}  # in the line of progress
         found = newest_checkpoint(self.scratch)
-        self.course = Course() if found is None else Course.unpack(found[2]["course"])
+        with restoring(self.scratch):
+            self.course = Course() if found is None else Course.unpack(found[2]["course"])
         self.before = self.course.needs  # what the newest checkpoint needs
         self.start, self.trainer = self._begin() if found is None else self._continue(*found[1:])
         if found is not None:
@@ -131,9 +138,10 @@ class Run:
 
     def _continue(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> tuple[Start, Trainer]:
         """The training as a checkpoint describes it; where it started from is not read again."""
-        start = rebuilt(state["start"])
-        trainer = self._trainer(start)
-        trainer.restore(state["step"], tensors, state["trainer"])
+        with restoring(self.scratch):
+            start = rebuilt(state["start"])
+            trainer = self._trainer(start)
+            trainer.restore(state["step"], tensors, state["trainer"])
         return start, trainer
 
     def _trainer(self, start: Start) -> Trainer:

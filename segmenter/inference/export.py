@@ -10,8 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from configs.errors import CheckpointError, ConfigError, WorkspaceError
-from data.store import MANIFEST, file_sha256, write_atomic
+from configs.errors import ConfigError, WorkspaceError
+from data.store import MANIFEST, file_sha256, read_artifact, write_atomic
 from segmenter.combine import MEAN, Rule
 from segmenter.inference.graph import Module, check_all, to_onnx
 from segmenter.inference.runtimes import (
@@ -127,13 +127,9 @@ def _facts(folder: Path, members: list[Member], threshold: float) -> dict[str, s
         "values": VALUES,
         "torch": torch.__version__,
     }
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        facts["training"] = f"{manifest['kind']}/{manifest['digest']}"
-    except FileNotFoundError:  # not made by a pipeline; the sums of its weights are there
-        pass
-    except (ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / MANIFEST}: damaged manifest ({error})") from error
+    if (folder / MANIFEST).is_file():  # else made by no pipeline; its weights' sums are there
+        made = read_artifact(folder)
+        facts["training"] = f"{made.kind}/{made.digest}"
     return facts
 
 

@@ -16,6 +16,7 @@ from data.checkpoints import (
     load_strict,
     newest_checkpoint,
     pack_optimizer,
+    restoring,
     save_checkpoint,
     unpack_optimizer,
 )
@@ -100,13 +101,14 @@ def resume(state: FitState, out: Path, progress: Progress) -> None:
     """Go on from the newest whole checkpoint, of however many processes it was."""
     found = newest_checkpoint(out / SCRATCH)
     if found is not None:
-        state.step, tensors, extra = found
-        state.network.load_state_dict(_part(tensors, "network"))
-        if state.average is not None:
-            state.average.load_state_dict(_part(tensors, "average"))
-        unpack_optimizer(state.optimizer, tensors, "optimizer")
-        state.best, state.best_weights = extra["best"], _part(tensors, "best")
-        state.standstill = Standstill(**extra["standstill"])
+        with restoring(out / SCRATCH):
+            state.step, tensors, extra = found
+            state.network.load_state_dict(_part(tensors, "network"))
+            if state.average is not None:
+                state.average.load_state_dict(_part(tensors, "average"))
+            unpack_optimizer(state.optimizer, tensors, "optimizer")
+            state.best, state.best_weights = extra["best"], _part(tensors, "best")
+            state.standstill = Standstill(**extra["standstill"])
         progress.message(f"resumed at step {state.step}")
 
 

@@ -1,0 +1,169 @@
+"""Zip files of datasets, honest, clumsy and hostile ones: whole in their folder, or nothing."""
+
+from __future__ import annotations
+
+import io
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import data.archives
+from configs.errors import DataError, WorkspaceError
+from data.archives import unpack
+
+Make = Callable[[zipfile.ZipFile], None]
+
+
+def packed(path: Path, *names: str, make: Make | None = None) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
+            archive.writestr(name, f"content of {name}")
+        if make is not None:
+            make(archive)
+    return path
+
+
+def files(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_several_archives_become_one_folder(tmp_path: Path) -> None:
+    archives = [
+        packed(tmp_path / "training.zip", "training/images/21.tif", "training/mask/21.gif"),
+        packed(tmp_path / "test.zip", "test/images/01.tif", "__MACOSX/._01.tif", "test/.DS_Store"),
+    ]
+    assert unpack(archives, tmp_path / "datasets/DRIVE") == 3
+    found = files(tmp_path / "datasets")
+    assert found == {
+        "DRIVE/training/images/21.tif", "DRIVE/training/mask/21.gif", "DRIVE/test/images/01.tif",
+    }  # fmt: skip
+    text = (tmp_path / "datasets/DRIVE/test/images/01.tif").read_text()
+    assert text == "content of test/images/01.tif"
+
+
+def test_archives_in_an_archive_and_a_folder_around_all(tmp_path: Path) -> None:
+    inner = packed(tmp_path / "training.zip", "training/images/21.tif").read_bytes()
+
+    def wrapped(archive: zipfile.ZipFile) -> None:
+        archive.writestr("Drive/training.zip", inner)
+
+    outer = packed(tmp_path / "all.zip", "Drive/test/images/01.tif", make=wrapped)
+    unpack([outer], tmp_path / "DRIVE")
+    assert files(tmp_path / "DRIVE") == {"test/images/01.tif", "training/images/21.tif"}
+
+
+def test_a_folder_that_is_part_of_the_layout_stays(tmp_path: Path) -> None:
+    unpack([packed(tmp_path / "training.zip", "training/images/21.tif")], tmp_path / "DRIVE")
+    assert files(tmp_path / "DRIVE") == {"training/images/21.tif"}
+
+
+def entry(name: str, content: bytes = b"x", mode: int = 0, system: int = 3) -> Make:
+    def make(archive: zipfile.ZipFile) -> None:
+        info = zipfile.ZipInfo(name)
+        info.create_system, info.external_attr = system, mode << 16
+        info.compress_type = zipfile.ZIP_DEFLATED
+        archive.writestr(info, content)
+
+    return make
+
+
+def encrypted(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\1\2") + 8] |= 1
+    path.write_bytes(content)
+
+
+def other_method(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\1\2") + 10] = 97
+    path.write_bytes(content)
+
+
+def flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\3\4") + 40] ^= 255
+    path.write_bytes(content)
+
+
+def truncated(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def beheaded(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[26:])
+
+
+HOSTILE: dict[str, tuple[Make | None, Callable[[Path], None] | None, str]] = {
+    "traversal": (entry("../out.txt"), None, "'../out.txt', expected names that stay inside"),
+    "traversal inside": (entry("a/../../out.txt"), None, "names that stay inside"),
+    "absolute": (entry("/out.txt"), None, "names that stay inside"),
+    "drive": (entry("C:/out.txt"), None, "names that stay inside"),
+    "backslash": (entry("a\\out.txt"), None, "names that stay inside"),
+    "control": (entry("a\nb.txt"), None, "names that stay inside"),
+    "long": (entry("x" * 300), None, "more than 255 bytes"),
+    "link": (entry("l", b"/etc/passwd", stat.S_IFLNK | 0o777), None, "is a link or device"),
+    "fifo": (entry("f", b"", stat.S_IFIFO | 0o644), None, "is a link or device"),
+    "twice": (entry("A.TXT"), None, "'A.TXT' twice (as 'a.txt')"),
+    "file as folder": (entry("a.txt/b.txt"), None, "'a.txt/b.txt' was unpacked already"),
+    "bomb": (entry("zeros", bytes(60_000_000)), None, "expected at most 200 times as many"),
+    "encrypted": (None, encrypted, "'a.txt' is encrypted"),
+    "method": (None, other_method, "packed by method 97"),
+    "flipped": (None, flipped, "damaged"),
+    "beheaded": (None, beheaded, "damaged"),
+    "truncated": (None, truncated, "not a whole zip archive"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_and_damaged_archives(case: str, tmp_path: Path) -> None:
+    make, damage, message = HOSTILE[case]
+    sound = packed(tmp_path / "sound.zip", "sound.txt")
+    bad = packed(tmp_path / "bad.zip", "a.txt", make=make)
+    if damage is not None:
+        damage(bad)
+    (tmp_path / "in").mkdir()
+    with pytest.raises(DataError) as caught:
+        unpack([sound, bad], tmp_path / "in/DRIVE")
+    assert str(caught.value).startswith(f"{bad}: ")
+    assert message in str(caught.value) or case == "flipped"
+    assert files(tmp_path) == {"sound.zip", "bad.zip"}
+    assert not list((tmp_path / "in").iterdir())
+
+
+def test_a_declared_size_beyond_all_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data.archives, "MOST_UNPACKED", 30)
+    path = packed(tmp_path / "a.zip", "one.txt", "two.txt")
+    with pytest.raises(DataError, match=r"a.zip: would be 36 bytes unpacked, expected at most 30"):
+        unpack([path], tmp_path / "out")
+    monkeypatch.undo()
+    monkeypatch.setattr(data.archives, "MOST_FILES", 1)
+    with pytest.raises(DataError, match="more than 1 files"):
+        unpack([path], tmp_path / "out")
+
+
+def test_what_is_there_is_never_replaced(tmp_path: Path) -> None:
+    path = packed(tmp_path / "a.zip", "one.txt")
+    (tmp_path / "out").mkdir()
+    assert unpack([path], tmp_path / "out") == 1  # an empty folder is no loss
+    with pytest.raises(DataError, match="is there already and not empty"):
+        unpack([path], tmp_path / "out")
+
+
+def test_no_archive_and_an_empty_one(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        unpack([tmp_path / "a.zip"], tmp_path / "out")
+    memory = io.BytesIO()
+    zipfile.ZipFile(memory, "w").close()
+    (tmp_path / "a.zip").write_bytes(memory.getvalue())
+    with pytest.raises(DataError, match="found no files"):
+        unpack([tmp_path / "a.zip"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WorkspaceError, match="cannot be written"):
+        unpack([packed(tmp_path / "a.zip", "one.txt")], tmp_path / "file/out")

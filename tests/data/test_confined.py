@@ -1,0 +1,103 @@
+"""Names in indexes, manifests and descriptions that try to lead out of their folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from store_stages import run
+
+from configs.errors import CheckpointError, UserError, WorkspaceError
+from data.confined import inside, plain_name
+from data.imageset import ImageRecord, link_file, read_index, write_index, write_png
+from data.store import MANIFEST, Store, file_sha256
+from generator.sampling.stage import copy_fov
+from segmenter.models import read_description
+
+NAMES = ["../secret.png", "/etc/passwd", "a/../../secret.png", "a//b.png", "./a.png", "..", "",
+         "a\0b.png", "a\n.png", "a/", None, 3, ["a.png"]]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES, ids=repr)
+def test_only_plain_paths_below(name: object, tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError) as caught:
+        inside(tmp_path, name, tmp_path / "index.json")
+    assert str(caught.value).startswith(f"{tmp_path}/index.json: found the file name ")
+    with pytest.raises(WorkspaceError):
+        plain_name(name, "a digest")
+
+
+def test_links_may_lead_about_inside_only(tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    (folder / "images").mkdir(parents=True)
+    (folder / "a.png").touch()
+    (tmp_path / "secret.png").touch()
+    (folder / "images/near.png").symlink_to("../a.png")
+    (folder / "images/far.png").symlink_to("../../secret.png")
+    (folder / "up").symlink_to("..")
+    link_file(tmp_path / "secret.png", folder / "hard.png")  # as data.subset makes them
+    for name in ("a.png", "images/near.png", "hard.png", "not/there.png"):
+        assert inside(folder, name, folder / "index.json") == folder / name
+    for name in ("images/far.png", "up/secret.png"):
+        with pytest.raises(WorkspaceError, match="symbolic link leads out of"):
+            inside(folder, name, folder / "index.json")
+    (tmp_path / "other").symlink_to(folder)  # a workspace may lie behind a link
+    assert inside(tmp_path / "other", "images/near.png", folder / "index.json").exists()
+
+
+def test_an_index(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", np.zeros((4, 4), np.uint8))
+    write_index(
+        tmp_path, "set", [ImageRecord("a", "train", "a.png", observers={"2nd": "../b.png"})]
+    )
+    with pytest.raises(WorkspaceError, match=r"index.json: found the file name '../b.png'"):
+        read_index(tmp_path)
+
+
+def test_a_manifest(tmp_path: Path) -> None:
+    store, made = Store(tmp_path / "ws"), run(tmp_path / "ws")
+    (tmp_path / "secret.txt").write_text("x")
+    manifest = json.loads((made.path / MANIFEST).read_text())
+    name = "../../../../secret.txt"
+    manifest["files"][name] = file_sha256(tmp_path / "secret.txt")
+    (made.path / MANIFEST).write_text(json.dumps(manifest))
+    assert f"manifest.json: found the file name '{name}'" in str(Store.damage(made.path))
+    with pytest.raises(WorkspaceError, match="moved to"):
+        store.find(made.kind, made.digest)
+
+
+@pytest.mark.parametrize("address", [("..", "runs"), ("a/b", "c"), ("a", ""), ("a", None)])
+def test_an_address(address: tuple[str, str], tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match="an artifact's address: found"):
+        Store(tmp_path).folder(*address)
+
+
+@pytest.mark.parametrize("file", ["../model.safetensors", "/model.safetensors"])
+def test_a_model(file: str, tmp_path: Path) -> None:
+    member = {"network": "sa-unet", "options": {}, "file": file}
+    (tmp_path / "model.json").write_text(json.dumps({"members": [member], "threshold": 0.5}))
+    with pytest.raises(UserError, match=r"model.json: found the file name '\S*model.safetensors'"):
+        read_description(tmp_path)
+
+
+def test_options_of_a_larger_network_than_its_weights(tmp_path: Path) -> None:
+    from data.checkpoints import save_tensors
+    from segmenter.models import Model
+    from segmenter.networks import build
+
+    save_tensors(tmp_path / "w.safetensors", build("sa-unet", width=2).state_dict())
+    member = {"network": "sa-unet", "options": {"width": 10**6}, "file": "w.safetensors"}
+    (tmp_path / "model.json").write_text(json.dumps({"members": [member], "threshold": 0.5}))
+    with pytest.raises(CheckpointError, match=r"w.safetensors: tensor \S+ has shape"):
+        Model.load(tmp_path)
+
+
+def test_the_field_of_view_of_a_generator(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    write_png(tmp_path / "secret.png", np.zeros((4, 4), np.uint8))
+    with pytest.raises(
+        WorkspaceError, match=r"generator.json: found the file name '../secret.png'"
+    ):
+        copy_fov(tmp_path / "model", "../secret.png", tmp_path)
