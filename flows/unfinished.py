@@ -49,7 +49,9 @@ def stop_all(seconds: float = STOP_S) -> int:
     """Cancel every run and wait until each has saved and ended; how many have not."""
     with get_client(sync_client=True) as client:
         for run in _unfinished(client):
-            if run.state_type != StateType.CANCELLING:
+            if run.infrastructure_pid and not _alive(run.infrastructure_pid):
+                client.set_flow_run_state(run.id, Crashed(message=GONE), force=True)
+            elif run.state_type != StateType.CANCELLING:
                 client.set_flow_run_state(run.id, Cancelling(message="the server is being stopped"))
         deadline = time.monotonic() + seconds
         while left := len(_unfinished(client)):
