@@ -65,7 +65,7 @@ def _start(running: ExitStack, url: str, limit: int) -> tuple[Service, Service]:
     worker = Service("the worker", command, pool, typer.echo, first=_crash_the_dead)
     running.enter_context(worker.running())
     running.callback(_stop_runs)
-    deploy = [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"]
+    deploy = [sys.executable, "-m", "flows.attached", "--no-prompt", "deploy", "--all"]
     if subprocess.run(deploy, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).returncode:
         raise UserError("`prefect deploy --all` failed; see above")
     from flows.automations import apply
@@ -87,7 +87,7 @@ def _crash_the_dead() -> None:
 
     try:
         if dead := crash_the_dead():
-            typer.echo(f"{dead} runs had lost their process and are marked as crashed")
+            typer.echo(f"runs without a process, now marked as crashed: {dead}")
     except Exception as error:  # the automation finds them later
         typer.echo(f"the server was not asked for runs without a process: {error}", err=True)
 
@@ -100,7 +100,7 @@ def _stop_runs() -> None:
         if count():
             typer.echo("stopping: what runs saves its checkpoint …")
         if left := stop_all():
-            typer.echo(f"{left} runs did not end in time; they go on from their last checkpoint")
+            typer.echo(f"runs that did not end in time, and are killed: {left}")
     except Exception as error:
         typer.echo(f"runs could not be stopped by the server: {error}", err=True)
 

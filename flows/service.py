@@ -54,16 +54,18 @@ class Service:
         status = self._process.poll()
         if status is None:
             return
-        how = f"was ended by {signal_name(-status)}" if status < 0 else f"ended ({status})"
+        how = (
+            f"was ended by {signal_name(-status)}" if status < 0 else f"ended with status {status}"
+        )
         now = time.monotonic()
         self._restarts = [t for t in self._restarts if now - t < WINDOW_S]
         if len(self._restarts) == RESTARTS:
             raise UserError(
-                f"{self.name} {how} by itself, and was started again {RESTARTS} times within an "
-                "hour already; see above for why, then start `vesselforge serve` again"
+                f"{self.name} {how}, and was started again {RESTARTS} times within an hour "
+                "already; see above for why, then start `vesselforge serve` again"
             )
         self._restarts.append(now)
-        self._say(f"{self.name} {how} by itself; starting it again")
+        self._say(f"{self.name} {how}; starting it again")
         stop_group(self._process, STOP_S)  # what is left of it
         self._process = self._spawn()
         try:

@@ -1,0 +1,64 @@
+"""What `vesselforge serve` keeps running: a command, ready when its address answers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from configs.errors import UserError
+from flows import service
+from flows.service import RESTARTS, Service
+
+
+class Sleeper(Service):
+    """Not Prefect, but a process that only waits."""
+
+    def _spawn(self) -> subprocess.Popen[str]:
+        self._first()
+        return subprocess.Popen(["sleep", "600"], text=True, start_new_session=True)
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    monkeypatch.setattr(service, "answers", lambda url: True)
+    return []
+
+
+def test_what_dies_is_started_again_but_not_for_ever(said: list[str]) -> None:
+    starts: list[str] = []
+    sleeper = Sleeper("the sleeper", [], "", said.append, first=lambda: starts.append("first"))
+    with sleeper.running():
+        sleeper.keep_up()
+        assert said == []
+        for _ in range(RESTARTS):
+            _kill(sleeper)
+            sleeper.keep_up()
+        assert said == ["the sleeper was ended by SIGTERM; starting it again"] * RESTARTS
+        assert len(starts) == RESTARTS + 1
+        _kill(sleeper)
+        with pytest.raises(UserError, match=rf"started again {RESTARTS} times within an hour"):
+            sleeper.keep_up()
+
+
+def test_nothing_is_left_of_it(said: list[str]) -> None:
+    sleeper = Sleeper("the sleeper", [], "", said.append)
+    with sleeper.running():
+        pid = sleeper._process.pid
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_what_ends_at_once_has_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "answers", lambda url: False)
+    sleeper = Sleeper("the sleeper", [], "", print)
+    _kill(sleeper)
+    with pytest.raises(UserError, match="the sleeper did not start"), sleeper.running():
+        pass
+
+
+def _kill(sleeper: Service) -> None:
+    os.kill(sleeper._process.pid, signal.SIGTERM)
+    sleeper._process.wait(30)
