@@ -27,7 +27,7 @@ from data.checkpoints import load_tensors, newest_checkpoint
 from data.children import StageCrashed
 from data.log import read_log
 from data.progress import Interrupted, Progress
-from data.store import SCRATCH
+from data.store import SCRATCH, identity_of
 from data.team import Team
 from segmenter.training.fit import train
 
@@ -167,6 +167,7 @@ class Alone(Team):
 def test_more_processes_than_rows_are_refused(
     tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert identity_of(FitSettings(processes=2)) == identity_of(FitSettings())
     with pytest.raises(ValueError, match="batch 2 is too few for processes 3: set batch to 3"):
         FitSettings(batch=2, processes=3)
     monkeypatch.setattr("segmenter.training.fit.among_workers", lambda: True)
