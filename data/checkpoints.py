@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -48,15 +49,23 @@ def save_checkpoint(
 
 
 def newest_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor], Any] | None:
-    """(step, tensors, state) of the newest whole checkpoint, or None when there is none.
+    """(step, tensors, state) of the newest whole checkpoint, or None when there is none. A damaged
+    newer one is said in the log; one without its hash was being written when its process died.
 
     Raises CheckpointError when checkpoints exist and every one of them is damaged.
     """
-    steps = _steps(folder)
+    steps, damaged = _steps(folder), []
     for step in reversed(steps):
-        found = _read_whole(_path(folder, step))
+        path = _path(folder, step)
+        found = _read_whole(path)
         if found is not None:
+            for other in damaged:
+                logging.getLogger(__name__).warning(
+                    "%s: damaged (SHA-256 differs); going on from the one before it", other
+                )
             return step, *found
+        if path.with_suffix(".sha256").is_file():
+            damaged.append(path)
     if steps and (folder / f"step-{steps[-1]:08d}.sha256").is_file():
         raise CheckpointError(
             f"{folder}: all {len(steps)} training checkpoints are damaged (SHA-256 differs); "

@@ -212,7 +212,7 @@ CASES = [
     Case("workspace read-only", read_only, 2, "cannot write to the workspace"),
     *(
         Case(f"{whose}'s newest checkpoint {how}", partial(newest_checkpoint, harm, step),
-             0, "")
+             0, "going on from the one before it")
         for whose, step in (("generator", GENERATOR), ("student", STUDENT))
         for how, harm in (("cut short", cut), ("with a flipped bit", flip))
     ),

@@ -17,6 +17,8 @@ from benchmarks.reliability.reference import PATIENCE_S, Reference
 
 DISK_MIB = 64
 MESSAGE_CHARS = 240
+NOTES = ("damaged", "failed", "going on from", "resumed")
+"""In what a run says of trouble that it gets over by itself."""
 
 
 class Skipped(Exception):
@@ -129,12 +131,13 @@ def unmount(folder: Path) -> None:
 
 
 def message_of(said: str, folder: Path) -> str:
-    """The line that tells of the end, without the parts of its paths that mean nothing."""
+    """The line that tells of the fault, without the parts of its paths that mean nothing."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error: ")]
-    notes = [line for line in lines if "resumed" in line or "ended by SIG" in line]
-    line = (errors or notes or lines or [""])[-1]
+    notes = [line for line in lines if any(word in line for word in NOTES)]
+    line = (errors[-1:] or notes or ["nothing of it"])[0]
     line = line.replace(f"{folder}/", "").replace(str(folder), "")
+    line = re.sub(r"\s+", " ", line)
     line = re.sub(r"\b[0-9a-f]{24}\b", lambda match: match[0][:6] + "…", line)
     return line if len(line) <= MESSAGE_CHARS else line[: MESSAGE_CHARS - 1] + "…"
 

@@ -105,11 +105,12 @@ def test_newest_wins_and_old_ones_go(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_newest_gives_way_to_the_one_before(
-    tmp_path: Path, damage: Callable[[Path], None]
+    tmp_path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     save(tmp_path, 10)
     damage(save(tmp_path, 20))
     found = newest_checkpoint(tmp_path)
+    assert "step-00000020.safetensors: damaged" in caplog.text
     assert found is not None
     step, tensors, state = found
     assert step == state["step"] == 10
