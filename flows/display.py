@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from configs.errors import UserError
 from data.progress import Interrupted, Progress
 from flows.pace import Estimate, duration
-from flows.stopping import heard
+from flows.stopping import heard, under_worker
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -89,12 +89,16 @@ class Display:
 
     @contextmanager
     def listening(self, notice: str = STOPPING) -> Iterator[None]:
-        """The first signal to stop asks the stage to save and end, the second one insists."""
+        """The first signal to stop asks the stage to save and end, the second one insists.
+
+        A worker has means of its own to insist, and its first one may not be the first request.
+        """
 
         def asked() -> None:
-            if self.stop_requested:
+            if not self.stop_requested:
+                self.stop(notice)
+            elif not under_worker():
                 raise KeyboardInterrupt
-            self.stop(notice)
 
         try:
             with heard(asked):

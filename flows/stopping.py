@@ -18,15 +18,17 @@ from data.processes import die_with_parent
 from data.progress import Interrupted, Progress, Relay
 from flows.child import StageCrashed
 
-UNDER_WORKER = "PREFECT__FLOW_RUN_ID"
-"""Environment of a flow's process that a Prefect worker has started."""
-
 
 class StageTimedOut(StageCrashed):
     """A stage reached `stage_timeout`. Its checkpoint is saved; it is not tried again."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, transient=False)
+
+
+def under_worker() -> bool:
+    """Whether a Prefect worker has started this process."""
+    return "PREFECT__FLOW_RUN_ID" in os.environ
 
 
 def stop_signals() -> list[signal.Signals]:
@@ -56,7 +58,7 @@ def heard(asked: Callable[[], None]) -> Iterator[None]:
         asked()
 
     before = {number: signal.signal(number, handle) for number in stop_signals()}
-    if UNDER_WORKER in os.environ:
+    if under_worker():
         die_with_parent(signal.SIGTERM)
     try:
         yield
