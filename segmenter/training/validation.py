@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from configs.errors import TrainingError
 from data.imageset import LoadedImage
 from segmenter.metrics import best_threshold, ranking
 from segmenter.models import Model
@@ -53,9 +54,15 @@ def validate(
 ) -> dict[str, float]:
     """Pooled F1, AUC and mean cross-entropy (`loss`) inside the FOV of the images.
 
-    F1 at the threshold that maximises it on these images.
+    F1 at the threshold that maximises it on these images. Raises TrainingError for an output that
+    is no number.
     """
     probs = predictions(network, images, device)
+    if not all(np.isfinite(prob).all() for prob in probs):
+        raise TrainingError(
+            "segmenter.train: the network's output on the validation images is no longer a number; "
+            "lower `lr`, set `clip_norm`, or use precision: float32"
+        )
     references, fovs = [reference_mask(i) for i in images], [i.fov for i in images]
     threshold, f1 = best_threshold(probs, references, fovs)
     inside = np.concatenate([p[f] for p, f in zip(probs, fovs, strict=True)])

@@ -24,9 +24,11 @@ from data.log import read_log
 from data.progress import Interrupted, Progress
 from segmenter.metrics import best_threshold
 from segmenter.models import Model
+from segmenter.networks import build
 from segmenter.training.fit import train
 from segmenter.training.schedule import Standstill, learning_rate
 from segmenter.training.sources import source_of
+from segmenter.training.validation import validate
 
 
 @pytest.fixture(scope="module")
@@ -259,3 +261,14 @@ def test_each_batch_is_seen_at_every_scale(images: Path) -> None:
 def test_the_papers_threshold_is_one_half(tmp_path: Path, images: Path) -> None:
     out = trained(tmp_path / "model", images, TINY.model_copy(update={"threshold_on": "none"}))
     assert Model.load(out, torch.device("cpu")).threshold == 0.5
+
+
+def test_an_output_that_is_no_number_is_said_at_validation(tmp_path: Path) -> None:
+    """The last step before a validation may have spoilt the weights after its loss was taken."""
+    images = phantom_set(tmp_path / "images", {"train": 1, "validation": 1})
+    network = build("backbone")
+    for parameter in network.parameters():
+        parameter.data.fill_(float("nan"))
+    loaded = [load_image(images, record) for record in read_index(images, "validation")]
+    with pytest.raises(TrainingError, match="output on the validation images is no longer"):
+        validate(network.eval(), loaded, torch.device("cpu"))
