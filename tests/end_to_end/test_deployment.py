@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -82,8 +83,10 @@ def test_deployments_run_as_the_readme_writes_it(
     assert said.returncode == 1
     assert "BadInput" in said.stdout, said.stderr
     assert "did you mean `count`?" in log.read_text()
-    found = artifact_keys(env)
-    assert {"test-scores", "samples-grid", "pseudo-labels", "report"} <= found
+    keys, sundays = what_the_server_has(env)
+    assert {"test-scores", "samples-grid", "pseudo-labels", "report"} <= keys
+    assert len(sundays) >= 2  # the schedule of retrain/drive has made runs of its own
+    assert {day.strftime("%a %H:%M") for day in sundays} == {"Sun 03:00"}
 
 
 def parameters(changes: list[str], workspace: Path) -> str:
@@ -92,14 +95,21 @@ def parameters(changes: list[str], workspace: Path) -> str:
     return "".join(f" --param {shlex.quote(p)}" for p in given)
 
 
-def artifact_keys(env: dict[str, str]) -> set[str]:
-    """Asked by Prefect's own client: the server refuses what carries no CSRF token."""
+def what_the_server_has(env: dict[str, str]) -> tuple[set[str], list[datetime]]:
+    """Keys of artifacts, and when runs are due. Asked by Prefect's own client: the server refuses
+    what carries no CSRF token."""
     code = (
+        "import json\n"
         "from prefect.client.orchestration import get_client\n"
+        "from prefect.client.schemas.filters import FlowRunFilter\n"
+        "due = FlowRunFilter.model_validate({'state': {'type': {'any_': ['SCHEDULED']}}})\n"
         "with get_client(sync_client=True) as client:\n"
-        "    print(*(artifact.key for artifact in client.read_artifacts()))\n"
+        "    keys = [artifact.key for artifact in client.read_artifacts()]\n"
+        "    runs = client.read_flow_runs(flow_run_filter=due)\n"
+        "print(json.dumps([keys, [run.expected_start_time.isoformat() for run in runs]]))\n"
     )
-    return set(run([sys.executable, "-c", code], env, REPOSITORY).stdout.split())
+    keys, due = json.loads(run([sys.executable, "-c", code], env, REPOSITORY).stdout)
+    return set(keys), [datetime.fromisoformat(time).astimezone(UTC) for time in due]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
