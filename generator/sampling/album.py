@@ -20,7 +20,6 @@ from data.store import (
     explained,
     file_sha256,
     identity_of,
-    read_artifact,
     write_json,
 )
 from generator.models import AVERAGE, FOV, load_generator
@@ -79,7 +78,8 @@ def draw_album(
 def _identity(generator: Path) -> dict[str, Any]:
     """Return which generator it is: the SHA-256 of its weights, its address if it has one."""
     manifest = generator / MANIFEST
-    digest = read_artifact(generator).digest if manifest.is_file() else None
+    expected = "the manifest of a training: copy the generator's folder again"
+    digest = read_object(manifest, expected).get("digest") if manifest.is_file() else None
     return {"weights_sha256": file_sha256(generator / AVERAGE), "artifact": digest}
 
 

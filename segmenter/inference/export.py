@@ -10,8 +10,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from configs.errors import ConfigError, WorkspaceError
-from data.store import MANIFEST, file_sha256, read_artifact, write_atomic
+from configs.errors import CheckpointError, ConfigError, WorkspaceError
+from data.documents import read_object
+from data.store import MANIFEST, file_sha256, write_atomic
 from segmenter.combine import MEAN, Rule
 from segmenter.inference.graph import Module, check_all, to_onnx
 from segmenter.inference.runtimes import (
@@ -128,8 +129,9 @@ def _facts(folder: Path, members: list[Member], threshold: float) -> dict[str, s
         "torch": torch.__version__,
     }
     if (folder / MANIFEST).is_file():  # else made by no pipeline; its weights' sums are there
-        made = read_artifact(folder)
-        facts["training"] = f"{made.kind}/{made.digest}"
+        expected = "the manifest of a training: copy the model's folder again"
+        made = read_object(folder / MANIFEST, expected, CheckpointError)
+        facts["training"] = f"{made.get('kind')}/{made.get('digest')}"
     return facts
 
 

@@ -47,7 +47,7 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: dict[str, tor
     images = tmp_path / "store" / "data.prepare" / "i1"
     images.mkdir(parents=True)
     splits = {"21": "train", "22": "train", "37": "validation"}
-    items = [{"id": id_, "split": split} for id_, split in splits.items()]
+    items = [{"id": id_, "split": split, "image": f"{id_}.png"} for id_, split in splits.items()]
     write_json(images / "index.json", {"items": items})
     settings = {"data": {"name": "drive", "root": "/somebody/private"}}
     write_json(images / "manifest.json", {"settings": settings, "inputs": {"dataset": "d1"}})
