@@ -183,7 +183,7 @@ def check_that_silent_runs_crash_and_ended_ones_do_not(
     """By a copy of the automation that has less patience."""
     hasty = AutomationCore.model_validate(automation.model_dump(exclude={"id"}))
     assert isinstance(hasty.trigger, EventTrigger)
-    hasty.name, hasty.trigger.within = "hasty", timedelta(seconds=8)
+    hasty.name, hasty.trigger.within = "hasty", timedelta(seconds=10)  # the least there is
     served.client.create_automation(hasty)
     flow = served.client.read_flow_run(ended).flow_id
     state = Running().model_dump(mode="json", include={"type", "name"})

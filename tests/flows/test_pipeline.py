@@ -44,6 +44,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, prefect_api: None) -> list[str]:
         folder = workspace / "store" / kind / f"{len(asked):024d}"
         folder.mkdir(parents=True)
         content = {"kind": kind, "digest": folder.name, "metrics": METRICS.get(kind, {})}
+        content |= {"settings": {}, "inputs": {}, "files": {}}
         write_json(folder / MANIFEST, content)
         return Outcome(Artifact(folder, content), False, 0.5)
 

@@ -78,7 +78,8 @@ class Watched:
             raise error
         folder = workspace / "store" / kind / piece(settings.count).digest
         folder.mkdir(parents=True)
-        content = {"kind": kind, "digest": folder.name, "metrics": {}}
+        content: dict[str, Any] = {"kind": kind, "digest": folder.name}
+        content |= {key: {} for key in ("settings", "inputs", "files", "metrics")}
         write_json(folder / MANIFEST, content)
         return Outcome(Artifact(folder, content), False, 0.1)
 
