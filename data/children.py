@@ -255,10 +255,15 @@ def endings(interrupted: int = EXIT_INTERRUPTED) -> Iterator[None]:
         raise
 
 
+STARVED = ("DefaultCPUAllocator", "could not create a primitive", "bad_alloc")
+"""Words of PyTorch, oneDNN and C++ when the CPU's memory ran out. oneDNN's have other reasons, too;
+then another attempt costs less than giving up costs here."""
+
+
 def _out_of_memory(error: Exception) -> bool:
     """PyTorch has a type of its own for GPUs, and for the CPU none."""
     named = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
-    return named or "DefaultCPUAllocator" in str(error)
+    return named or any(word in str(error) for word in STARVED)
 
 
 def _public_type(error: UserError) -> str:

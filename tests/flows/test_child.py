@@ -79,7 +79,11 @@ def test_a_killed_stage_and_a_hiccup_are_worth_another_attempt(
 
 @pytest.mark.parametrize(
     "error",
-    [MemoryError(), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory")],
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("could not create a primitive"),
+    ],
 )
 def test_memory_that_runs_out_is_said_and_worth_another_attempt(
     error: Exception, capsys: pytest.CaptureFixture[str]
