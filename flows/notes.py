@@ -7,15 +7,16 @@ picture goes there. A note that cannot be written never stops the work.
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import logging
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec
 from uuid import UUID
 
+import httpx
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -31,6 +32,31 @@ from flows.results import flat, score_rows
 PROGRESS_EVERY_S = 10.0
 GRID_SIDE = 640
 GRID_BYTES = 200_000
+
+
+MUTE_S = 300.0
+"""Prefect's client tries for a minute to reach a server that is gone; then it is let alone."""
+_again = 0.0
+"""When notes are written again, on the monotonic clock."""
+P = ParamSpec("P")
+
+
+def optional(write: Callable[P, None]) -> Callable[P, None]:
+    """A note that cannot be written is left out; when no server answers, so are the next ones."""
+
+    @functools.wraps(write)
+    def tried(*args: P.args, **kwargs: P.kwargs) -> None:
+        global _again
+        if time.monotonic() < _again:
+            return
+        try:
+            write(*args, **kwargs)
+        except Exception as error:
+            logging.getLogger("flows").warning("a Prefect artifact was not written: %s", error)
+            if isinstance(error, httpx.TransportError):
+                _again = time.monotonic() + MUTE_S
+
+    return tried
 
 
 class PublishedProgress(Relay):
@@ -58,39 +84,39 @@ class PublishedProgress(Relay):
         if self._artifact is not None:
             self._publish(100.0, "done")
 
+    @optional
     def _publish(self, percent: float, words: str) -> None:
         description = f"{self._step}: {words}"
-        with _optional():
-            if self._artifact is None:
-                key = f"progress-{slug(self._step)}"
-                made = create_progress_artifact(percent, key=key, description=description)
-                self._artifact = made  # type: ignore[assignment]
-            else:
-                update_progress_artifact(self._artifact, percent, description)
+        if self._artifact is None:
+            key = f"progress-{slug(self._step)}"
+            made = create_progress_artifact(percent, key=key, description=description)
+            self._artifact = made  # type: ignore[assignment]
+        else:
+            update_progress_artifact(self._artifact, percent, description)
 
 
+@optional
 def publish(step: str, artifact: Artifact) -> None:
     """The figures of a finished step, and a picture when it made synthetic images."""
-    with _optional():
-        if artifact.kind == "segmenter.evaluate":
-            create_table_artifact(score_rows(artifact.metrics), key=slug(step), description=step)
-        else:
-            rows = [{"figure": name, "value": value} for name, value in flat(artifact.metrics)]
-            create_table_artifact(rows, key=slug(step), description=f"{step}: {artifact.path}")
-        if artifact.kind == "generator.sample":
-            _publish_grid(step, artifact)
+    if artifact.kind == "segmenter.evaluate":
+        create_table_artifact(score_rows(artifact.metrics), key=slug(step), description=step)
+    else:
+        rows = [{"figure": name, "value": value} for name, value in flat(artifact.metrics)]
+        create_table_artifact(rows, key=slug(step), description=f"{step}: {artifact.path}")
+    if artifact.kind == "generator.sample":
+        _publish_grid(step, artifact)
 
 
+@optional
 def publish_table(key: str, rows: list[dict[str, Any]], description: str) -> None:
     """Rows of one kind, such as the arms of a study."""
-    with _optional():
-        create_table_artifact(rows, key=slug(key), description=description)
+    create_table_artifact(rows, key=slug(key), description=description)
 
 
+@optional
 def publish_report(path: str) -> None:
     """Where the report lies (a browser does not follow file links from Prefect's page)."""
-    with _optional():
-        create_markdown_artifact(f"Report: `{path}`", key="report", description="HTML report")
+    create_markdown_artifact(f"Report: `{path}`", key="report", description="HTML report")
 
 
 def _publish_grid(step: str, artifact: Artifact) -> None:
@@ -114,11 +140,3 @@ def _publish_grid(step: str, artifact: Artifact) -> None:
 def slug(text: str) -> str:
     """Lower case with dashes, as artifact keys must be."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-@contextmanager
-def _optional() -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        logging.getLogger("flows").warning("a Prefect artifact was not written: %s", error)
