@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from configs.errors import WorkspaceError
 from data.progress import Interrupted, Progress
@@ -32,7 +32,7 @@ def locked(path: Path, progress: Progress, waiting: str) -> Iterator[None]:
     while True:
         with path.open("w") as stream:
             # Its last holder may have deleted the file: then this lock is nobody else's, and void.
-            if _taken(stream, fcntl.LOCK_EX) and _is_at(stream, path):
+            if _taken(stream, fcntl.LOCK_EX, path) and _is_at(stream, path):
                 yield
                 return
         if not said:
@@ -50,13 +50,12 @@ def _is_at(stream: IO[str], path: Path) -> bool:
         return False
 
 
-def check_locks(path: Path) -> None:
-    """Raises WorkspaceError where this file's file system has no locks."""
-    with path.open() as stream:
-        _taken(stream, fcntl.LOCK_SH)
+def check_locks(stream: IO[Any], folder: Path) -> None:
+    """Raises WorkspaceError where the file system of this open file, in the folder, has no locks."""
+    _taken(stream, fcntl.LOCK_SH, folder)
 
 
-def _taken(stream: IO[str], how: int) -> bool:
+def _taken(stream: IO[Any], how: int, where: Path) -> bool:
     try:
         fcntl.flock(stream, how | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -65,7 +64,7 @@ def _taken(stream: IO[str], how: int) -> bool:
         if error.errno not in UNSUPPORTED:
             raise
         raise WorkspaceError(
-            f"{stream.name}: this file system has no file locks ({os.strerror(error.errno)}), and "
+            f"{where}: this file system has no file locks ({os.strerror(error.errno)}), and "
             "without them two processes could write the same artifact at once; give --workspace "
             "or set VESSELFORGE_WORKSPACE to a local disk or NFS version 4"
         ) from error

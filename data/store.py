@@ -15,6 +15,7 @@ import json
 import os
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -182,9 +183,10 @@ class Store:
         """Create the folders; raises WorkspaceError when they cannot be written or locked."""
         with explained(self.root):
             (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
-            probe = self.root / LOCKS / ".writable"
-            probe.write_bytes(b"x")  # in place: a kill leaves no other name behind
-            check_locks(probe)
+            with tempfile.TemporaryFile(dir=self.root / LOCKS) as probe:
+                probe.write(b"x")  # a file without a name: a kill leaves nothing
+                probe.flush()
+                check_locks(probe, self.root / LOCKS)
         return self
 
     def folder(self, kind: str, digest: str) -> Path:

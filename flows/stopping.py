@@ -52,8 +52,13 @@ def heard(asked: Callable[[], None]) -> Iterator[None]:
         return
     terminals = [number for number in (1, 2) if os.isatty(number)]
 
+    hung_up: list[int] = []
+
     def handle(number: int, _: object) -> None:
         if number not in (signal.SIGINT, signal.SIGTERM):
+            if hung_up:  # the kernel and the shell both say so; nobody insists on anything
+                return
+            hung_up.append(number)
             _let_go(terminals)
         asked()
 

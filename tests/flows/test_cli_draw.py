@@ -49,7 +49,8 @@ def test_a_generator_by_the_name_of_its_run(trained, tmp_path):
     home.mkdir(parents=True)
     (home / "abc").symlink_to(trained)
     steps = [{"step": "generator", "kind": "generator.train", "digest": "abc"}]
-    record = {"name": "mine", "steps": steps, "artifacts": {"rounds": []}}
+    record = {"name": "mine", "status": "completed", "config": {}, "steps": steps}
+    record |= {"artifacts": {"rounds": []}}
     (workspace / "runs" / "mine").mkdir(parents=True)
     write_json(workspace / "runs" / "mine" / "run.json", record)
     for given in ("mine", workspace / "runs" / "mine"):

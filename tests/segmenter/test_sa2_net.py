@@ -201,6 +201,7 @@ def test_heads_are_finest_first_and_only_the_finest_is_computed_otherwise(small:
 
 
 def test_gradients_reach_every_parameter(small: SA2Net) -> None:
+    torch.manual_seed(0)  # with some images a gate of so small a network is shut everywhere
     small.train()
     assert without_gradient(small, torch.rand(2, 3, 40, 56)) == []
 

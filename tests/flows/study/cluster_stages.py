@@ -25,9 +25,10 @@ def run(
     environment: dict[str, str],
     limit: str | None,
     stop_file: str,
+    timeout: float | None,
 ) -> Any:
     """flows.pipeline.run_stage where `fake` is a kind of stage."""
     STAGES.setdefault("fake", fake_stage())
     return run_stage(
-        step, kind, settings, inputs, outside, workspace, environment, limit, stop_file
+        step, kind, settings, inputs, outside, workspace, environment, limit, stop_file, timeout
     )
