@@ -34,7 +34,7 @@ from data.store import Artifact, Inputs
 Row = dict[str, Any]
 
 RUN, DIRECT = "vesselforge run", "stages alone"
-QUICKSTART_MINUTES = 4.0
+QUICKSTART_MINUTES = 7.0
 """About what the quickstart's training takes on one core of the machine this was tried on."""
 LENGTHS = {
     "teacher.steps": 450,
