@@ -54,7 +54,8 @@ def newest_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor], Any] | None
 
     Raises CheckpointError when checkpoints exist and every one of them is damaged.
     """
-    steps, damaged = _steps(folder), []
+    steps = _steps(folder)
+    damaged: list[Path] = []
     for step in reversed(steps):
         path = _path(folder, step)
         found = _read_whole(path)
