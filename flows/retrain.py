@@ -63,6 +63,11 @@ def run_retraining(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
     """The body of the flow. Returns the state's name, a sentence, and what there is to look at."""
     Store(workspace).open()
     registry = Registry(workspace, config.name)
+    with registry.alone(current().begin(NAME)):
+        return _retrain(config, workspace, registry)
+
+
+def _retrain(config: PipelineConfig, workspace: Path, registry: Registry) -> dict[str, Any]:
     line = registry.read()
     if line.champion is not None:
         registry.model_of(line.champion)  # a champion that is gone shows before hours of training

@@ -22,6 +22,7 @@ from flows.retraining.promotion import Comparison
 from flows.runs import REGISTRY, Reference
 
 LOCK = ".lock"
+AT_WORK = ".at-work"
 Verdict = Literal["first", "promoted", "held back"]
 
 
@@ -116,6 +117,14 @@ class Registry:
                 line = self.read()
                 yield line
                 write_atomic(self.folder / REGISTRY, line.model_dump_json(indent=1) + "\n")
+
+    @contextmanager
+    def alone(self, progress: Progress) -> Iterator[None]:
+        """One retraining of the line at a time. Raises Interrupted when asked to stop waiting."""
+        with explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        with locked(self.folder / AT_WORK, progress, "waiting for another run that retrains this"):
+            yield
 
     def promote(self, number: int, why: str) -> None:
         """Let a version serve. Raises ConfigError for one that there is not, that serves already

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from data.store import Store
+from flows.board import board_folder
 from flows.retraining.registry import Line, Version, lines
 from flows.runs import RECORD, Reference, run_folder
+from flows.stagelog import log_file, older
 
 CACHED = 32
 """Files of features of real images that stay, the newest; each is made again when missed."""
@@ -40,8 +42,17 @@ def prune(workspace: Path, line: Line, keep: int) -> int:
     store = Store(workspace)
     for kind, digest in sorted(gone):
         store.remove(kind, digest)
+        _forget(workspace, kind, digest)
     _trim(workspace / "cache" / "features")
     return len(gone)
+
+
+def _forget(workspace: Path, kind: str, digest: str) -> None:
+    """The log of a stage and TensorBoard's view of it, which nobody can look up any more."""
+    log = log_file(workspace, kind, digest)
+    log.unlink(missing_ok=True)
+    older(log).unlink(missing_ok=True)
+    shutil.rmtree(board_folder(workspace, kind, digest), ignore_errors=True)
 
 
 def _of_versions(versions: Iterable[Version]) -> Iterable[tuple[str, ...]]:

@@ -11,10 +11,12 @@ from typer.testing import CliRunner
 
 from configs.errors import ConfigError, WorkspaceError
 from data.store import MANIFEST, Store, file_sha256, write_json
+from flows.board import board_folder
 from flows.cli import main
 from flows.retraining.registry import Line, Registry, Version, known_registry
 from flows.retraining.retention import prune, references_in
 from flows.runs import RECORD, model_folder, run_folder
+from flows.stagelog import log_file
 
 
 def artifact(workspace: Path, digest: str, kind: str = "segmenter.ensemble") -> list[str]:
@@ -25,6 +27,9 @@ def artifact(workspace: Path, digest: str, kind: str = "segmenter.ensemble") -> 
     content = {"kind": kind, "digest": digest, "metrics": {}, "files": files}
     content |= {"settings": {}, "inputs": {}}
     write_json(folder / MANIFEST, content)
+    for log in (log_file(workspace, kind, digest), board_folder(workspace, kind, digest) / "x"):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text("{}")
     return [kind, digest]
 
 
@@ -140,6 +145,8 @@ def test_pruning_keeps_what_serves_and_what_others_need(registry: Registry, tmp_
         "images", "model-1", "model-4", "model-5",
         "samples-1", "samples-3", "samples-4", "samples-5",
     }  # fmt: skip
+    assert {path.stem for path in (tmp_path / "logs").glob("*/*")} == left
+    assert {path.name for path in (tmp_path / "tensorboard").glob("*/*")} == left
     runs = {path.name for path in (tmp_path / "runs").iterdir()}
     assert runs == {"eyes-v1", "eyes-v4", "eyes-v5", "somebody-elses"}
     pruned = registry.read().version(2)
