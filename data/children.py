@@ -246,12 +246,13 @@ def endings(interrupted: int = EXIT_INTERRUPTED) -> Iterator[None]:
         emit("crash", transient=error.transient, text=str(error), cause=cause)
         sys.exit(EXIT_CRASH)
     except Exception as error:
-        text, starved = f"{type(error).__name__}: {error}", _out_of_memory(error)
-        if starved:
+        text = f"{type(error).__name__}: {error}"
+        if _out_of_memory(error):
             text = f"out of memory; close other programs, or make batch or crop smaller ({text})"
-        # A full disk is a UserError by now; other trouble with files or memory may pass.
-        short = starved or isinstance(error, OSError)
-        emit("crash", transient=short, text=text, cause="exception")
+            emit("crash", transient=True, text=text, cause="exception")
+            sys.exit(EXIT_CRASH)
+        # A full disk is a UserError by now; other trouble with files may pass.
+        emit("crash", transient=isinstance(error, OSError), text=text, cause="exception")
         raise
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import queue
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 from configs.errors import UserError
 from data.processes import die_with_parent, stop_group
@@ -82,6 +84,19 @@ def _send_what_is_left() -> None:
 
     for worker in (APILogWorker, EventsWorker):
         worker.drain_all(timeout=5)
+
+
+def forget_what_is_left() -> None:
+    """The server is gone for good. At the end of the process Prefect would try for seconds to send
+    each event that waits, minutes in all, and offers no other way to give them up."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    kinds: tuple[Any, ...] = (APILogWorker, EventsWorker)
+    for service in [service for kind in kinds for service in kind._instances.values()]:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                service._queue.get_nowait()
 
 
 @contextlib.contextmanager

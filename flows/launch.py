@@ -15,7 +15,7 @@ from data.store import Store
 from flows.checks import check_inputs
 from flows.child import StageCrashed
 from flows.display import Display, shown
-from flows.embedded import api
+from flows.embedded import api, forget_what_is_left
 from flows.study.checks import check_study
 
 
@@ -58,6 +58,7 @@ def _server(name: str, workspace: Path, display: Display) -> Iterator[None]:
         try:
             yield
         except httpx.TransportError as error:
+            forget_what_is_left()
             raise StageCrashed(
                 f"{url}: Prefect's server no longer answers ({type(error).__name__}); see what "
                 "became of it, or unset PREFECT_API_URL"

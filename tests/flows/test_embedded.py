@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import sys
 import time
@@ -10,9 +11,11 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
+from prefect.events.worker import EventsWorker
 
 from flows import embedded, launch
 from flows.child import StageCrashed
@@ -69,12 +72,16 @@ def test_a_server_that_is_gone_ends_the_run_in_one_line(
     def api():
         yield "http://127.0.0.1:9/api"
 
+    events: queue.Queue[str] = queue.Queue()
+    events.put("nobody takes this")
     monkeypatch.setattr(launch, "api", api)
+    monkeypatch.setattr(EventsWorker, "_instances", {1: SimpleNamespace(_queue=events)})
     with (
         pytest.raises(StageCrashed, match=r"http://127.0.0.1:9/api: .* no longer answers"),
         launch._server("mine", tmp_path, Display()),
     ):
         raise httpx.ConnectError("refused")
+    assert events.empty()  # or the process would try for seconds, for each, before it ends
 
 
 def until(true: Callable[[], bool], seconds: float = 30) -> None:
