@@ -51,7 +51,7 @@ def _is_at(stream: IO[str], path: Path) -> bool:
 
 
 def check_locks(stream: IO[Any], folder: Path) -> None:
-    """Raises WorkspaceError where the folder of this open file is on a file system without locks."""
+    """Raises WorkspaceError where the file system of this open file has no locks."""
     _taken(stream, fcntl.LOCK_SH, folder)
 
 
