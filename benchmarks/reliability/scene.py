@@ -133,7 +133,7 @@ def unmount(folder: Path) -> None:
 def message_of(said: str, folder: Path) -> str:
     """The line that tells of the fault, without the parts of its paths that mean nothing."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("error: ")]
+    errors = ["error: " + line.split("error: ", 1)[1] for line in lines if "error: " in line]
     notes = [line for line in lines if any(word in line for word in NOTES)]
     line = (errors[-1:] or notes or ["nothing of it"])[0]
     line = line.replace(f"{folder}/", "").replace(str(folder), "")
