@@ -227,7 +227,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     ]
     for name, what in FIGURES.items():
         fit = linregress([r["run"] for r in settled], [r[name] for r in settled])
-        slope = f"{fit.slope:+.2f} ± {1.96 * fit.stderr:.2f}"
+        slope = f"{fit.slope:+.2f} ± {1.96 * np.nan_to_num(fit.stderr):.2f}"  # nan: all alike
         ends = (rows[0][name], settled[0][name], rows[-1][name])
         lines.append(f"| {what} | {' | '.join(map(str, ends))} | {slope} |")
     return "\n".join(lines)
