@@ -6,6 +6,7 @@ puts a terminal display in its place.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import logging
 import threading
@@ -139,7 +140,8 @@ class PlainDisplay(Display):
         self._console = console
 
     def say(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        with contextlib.suppress(OSError):  # a terminal that was closed ends no training
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 class RichDisplay(PlainDisplay):

@@ -27,6 +27,7 @@ from benchmarks.reliability.processes import (
 )
 from benchmarks.reliability.reference import PATIENCE_S
 from benchmarks.reliability.scene import Scene, cut, flip, mount
+from data.images import read_rgb
 from flows.embedded import STARTS, answers
 
 Said = tuple[int, str]
@@ -139,8 +140,7 @@ def overwrite(path: Path) -> None:
 
 def swap(path: Path) -> None:
     """Another image, as good as this one: itself, upside down."""
-    with Image.open(path) as image:
-        turned = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    turned = Image.fromarray(read_rgb(path)[::-1].copy())
     turned.save(path)
 
 
