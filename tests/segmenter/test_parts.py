@@ -77,10 +77,10 @@ def test_batch_norm_of_parts_is_batch_norm_of_the_batch(
 
 
 def test_batch_norm_in_bfloat16_keeps_its_statistics_in_float32() -> None:
-    batch = shaped(4, 5, 8, 8)
+    batch, plain = shaped(4, 5, 8, 8), norms(1.0)
 
     def act(team: Team) -> tuple[Tensor, Tensor]:
-        norm, part = SyncBatchNorm2d(norms(1.0), team), Part(team)
+        norm, part = SyncBatchNorm2d(copy.deepcopy(plain), team), Part(team)
         x = part.cut(batch).bfloat16().requires_grad_()
         y = norm(x)
         y.float().square().sum().backward()
@@ -88,7 +88,6 @@ def test_batch_norm_in_bfloat16_keeps_its_statistics_in_float32() -> None:
         return y.detach(), norm.running_mean
 
     (one, mean), (two, _) = together(2, act)
-    plain = norms(1.0)
     expected = plain(batch.bfloat16())
     torch.testing.assert_close(torch.cat([one, two]), expected, rtol=0.02, atol=0.05)
     torch.testing.assert_close(mean, plain.running_mean, rtol=1e-5, atol=1e-5)
