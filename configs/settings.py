@@ -1,6 +1,6 @@
 """The settings of every stage, and `PipelineConfig`, which holds one of each.
 
-Field descriptions are shown by Prefect's parameter form and by `vesselforge settings`.
+Field descriptions are shown by Prefect's parameter form.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
+from configs.errors import WorkspaceError
 from configs.load import override
 from configs.settings import CompareSettings, PipelineConfig
 from data.imageset import read_index
@@ -186,8 +187,12 @@ def settle(
         else:
             line.note("promoted", new.number, why)
             line.champions.append(new.number)
-    with registry.change() as line:  # the decision stands, whatever becomes of the tidying up
-        gone = prune(registry.workspace, line, config.retrain.keep)
+    gone = 0
+    try:
+        with registry.change() as line:
+            gone = prune(registry.workspace, line, config.retrain.keep)
+    except WorkspaceError as error:  # the decision stands
+        current().say(f"old versions were not tidied up: {error}")
     report(config, line)
     message = f"version {new.number}: {verdict}; {why}"
     current().say(message)

@@ -3,17 +3,15 @@ needed."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from data.store import Store
 from flows.board import board_folder
 from flows.retraining.registry import Line, Version, lines
-from flows.runs import RECORD, Reference, run_folder
+from flows.runs import RECORD, Reference, record_of, run_folder
 from flows.stagelog import log_file, older
 
 CACHED = 32
@@ -26,18 +24,19 @@ def prune(workspace: Path, line: Line, keep: int) -> int:
     """Forget the models of old versions, delete their runs and the artifacts that nobody else
     names: no run's record, no kept version of any line. Returns how many artifacts went.
 
-    Scores and verdicts of old versions stay in the line, which the caller writes.
+    Scores and verdicts of old versions stay in the line, which the caller writes. Raises
+    WorkspaceError, and deletes nothing, when any run's record cannot be read.
     """
     numbers = sorted(version.number for version in line.versions)
     kept = {*numbers[-keep:], *line.champions[-SERVED:]}
     old = [v for v in line.versions if v.number not in kept and v.model is not None]
     candidates = {tuple(reference) for version in old for reference in version.artifacts}
+    others = [v for each in lines(workspace) if each.name != line.name for v in each.versions]
+    needed = set(_of_versions([*others, *(v for v in line.versions if v not in old)]))
+    needed |= set(_of_runs(workspace, {version.run for version in old}))
     for version in old:
         shutil.rmtree(run_folder(workspace, version.run), ignore_errors=True)
         version.model, version.artifacts, version.trained_on = None, [], []
-    others = [other for other in lines(workspace) if other.name != line.name]
-    needed = set(_of_versions(v for each in [line, *others] for v in each.versions))
-    needed |= set(_of_runs(workspace))
     gone = candidates - needed
     store = Store(workspace)
     for kind, digest in sorted(gone):
@@ -59,10 +58,10 @@ def _of_versions(versions: Iterable[Version]) -> Iterable[tuple[str, ...]]:
     return (tuple(reference) for version in versions for reference in version.artifacts)
 
 
-def _of_runs(workspace: Path) -> Iterable[tuple[str, ...]]:
+def _of_runs(workspace: Path, but: Collection[str]) -> Iterable[tuple[str, ...]]:
     for file in (workspace / "runs").glob(f"*/{RECORD}"):
-        with contextlib.suppress(OSError, ValueError):
-            yield from map(tuple, references_in(json.loads(file.read_text())))
+        if file.parent.name not in but:
+            yield from map(tuple, references_in(record_of(file.parent)))
 
 
 def references_in(record: dict[str, Any]) -> list[Reference]:

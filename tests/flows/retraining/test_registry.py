@@ -40,7 +40,8 @@ def version(workspace: Path, number: int, shared: list[list[str]]) -> Version:
     folder = run_folder(workspace, f"eyes-v{number}")
     folder.mkdir(parents=True)
     steps = [{"kind": kind, "digest": digest} for kind, digest in own]
-    write_json(folder / RECORD, {"steps": steps, "artifacts": {}})
+    record = {"status": "completed", "config": {}, "steps": steps, "artifacts": {}}
+    write_json(folder / RECORD, record)
     return Version(
         number=number, made="2026-01-01T00:00:00Z", run=f"eyes-v{number}", model=model,
         artifacts=own, images=10, quarantined=0, f1=0.8, verdict="promoted",
@@ -136,7 +137,8 @@ def test_pruning_keeps_what_serves_and_what_others_need(registry: Registry, tmp_
     borrowed = ["generator.sample", "samples-3"]
     folder = run_folder(tmp_path, "somebody-elses")
     folder.mkdir()
-    write_json(folder / RECORD, {"steps": [], "artifacts": {"rounds": [{"samples": borrowed}]}})
+    record = {"status": "completed", "config": {}, "steps": []}
+    write_json(folder / RECORD, record | {"artifacts": {"rounds": [{"samples": borrowed}]}})
     with registry.change() as line:
         gone = prune(tmp_path, line, keep=2)
     assert gone == 3  # models 2 and 3, samples 2
@@ -156,6 +158,18 @@ def test_pruning_keeps_what_serves_and_what_others_need(registry: Registry, tmp_
     assert not [p for p in (tmp_path / "store" / ".locks").iterdir() if p.name[0] != "."]
     for number in (1, 4, 5):
         assert Store(tmp_path).find("segmenter.ensemble", f"model-{number}") is not None
+
+
+def test_nothing_is_pruned_while_a_record_cannot_be_read(
+    registry: Registry, tmp_path: Path
+) -> None:
+    (run_folder(tmp_path, "torn")).mkdir()
+    (run_folder(tmp_path, "torn") / RECORD).write_text('{"steps": [')
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(WorkspaceError, match="torn"), registry.change() as line:
+        prune(tmp_path, line, keep=2)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert registry.read().version(1).model is not None
 
 
 def test_every_place_of_a_record_that_names_an_artifact() -> None:
