@@ -20,6 +20,7 @@ from typing import IO, Any
 
 import configs.errors
 from configs.errors import UserError
+from data.forkserver import Forked
 from data.memory import MemoryMeter
 from data.progress import Interrupted, Progress
 
@@ -64,31 +65,37 @@ CAUSES = ("signal", "exception", "contact")
 
 # The parent's end.
 
+Child = subprocess.Popen[str] | Forked
 
-def converse(
-    command: Sequence[str],
-    what: str,
-    progress: Progress,
-    stdin: str = "",
-    environment: Mapping[str, str] | None = None,
-    grace: float = GRACE_S,
-) -> None:
-    """Run a command that reports by `Reporter` and `endings` until it is done.
 
-    `what` names the work in errors; `environment` goes over the parent's. `progress` is called in
-    this thread alone. Raises what the child raised: UserError, Interrupted (asked to stop,
-    checkpoint saved), or StageCrashed. No child is left when this returns or raises.
-    """
-    child = subprocess.Popen(
+def started(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """A command as a child with its streams piped. environment: its whole one."""
+    return subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        env={**ENVIRONMENT, **os.environ, "PYTHONUNBUFFERED": "1", **(environment or {})},
+        env=dict(environment),
         start_new_session=True,  # Ctrl-C reaches the parent alone, which then asks the child
     )
+
+
+def environment_of(changes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A child's environment: this process's, with what makes the work fast, and the changes."""
+    return {**ENVIRONMENT, **os.environ, "PYTHONUNBUFFERED": "1", **(changes or {})}
+
+
+def converse(
+    child: Child, what: str, progress: Progress, stdin: str = "", grace: float = GRACE_S
+) -> None:
+    """Hear a child that reports by `Reporter` and `endings` until it is done.
+
+    `what` names the work in errors. `progress` is called in this thread alone. Raises what the
+    child raised: UserError, Interrupted (asked to stop, checkpoint saved), or StageCrashed. The
+    child has ended when this returns or raises.
+    """
     assert child.stdin is not None
     with contextlib.suppress(BrokenPipeError), child.stdin:
         child.stdin.write(stdin)
@@ -99,10 +106,10 @@ def converse(
     finally:
         _stop(child, grace)
         listener.drain()
-    _raise_for(child.returncode, listener, what, progress.stop_requested)
+    _raise_for(child.wait(), listener, what, progress.stop_requested)
 
 
-def _stop(child: subprocess.Popen[str], grace: float) -> None:
+def _stop(child: Child, grace: float) -> None:
     if child.poll() is None:
         child.terminate()
         try:
@@ -115,7 +122,7 @@ def _stop(child: subprocess.Popen[str], grace: float) -> None:
 class _Listener:
     """Two threads collect the child's lines, the caller's thread handles them."""
 
-    def __init__(self, child: subprocess.Popen[str], progress: Progress) -> None:
+    def __init__(self, child: Child, progress: Progress) -> None:
         self.progress = progress
         self.endings: list[dict[str, Any]] = []
         """How the child, and processes of its own, said that they would end badly."""

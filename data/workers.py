@@ -22,7 +22,17 @@ from typing import Any
 from pydantic import BaseModel
 
 from configs.errors import ConfigError
-from data.children import EXIT_CRASH, GRACE_S, Reporter, converse, emit, endings, signal_name
+from data.children import (
+    EXIT_CRASH,
+    GRACE_S,
+    Reporter,
+    converse,
+    emit,
+    endings,
+    environment_of,
+    signal_name,
+    started,
+)
 from data.processes import die_with_parent
 from data.progress import Progress
 from data.store import SCRATCH, Artifact, Inputs, write_json
@@ -72,7 +82,7 @@ def run_in_workers(
     environment = {k: v for k, v in defaults.items() if k == "PYTHONPATH" or k not in os.environ}
     try:
         what = function.partition(":")[0]
-        converse(command, what, progress, environment=environment, grace=GRACE_S)
+        converse(started(command, environment_of(environment)), what, progress, grace=GRACE_S)
     finally:
         spec.unlink(missing_ok=True)
 

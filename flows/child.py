@@ -10,22 +10,36 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from configs.errors import ConfigError, UserError
-from data.children import GRACE_S, Reporter, StageCrashed, converse, endings
+from data.children import (
+    GRACE_S,
+    Child,
+    Reporter,
+    StageCrashed,
+    converse,
+    endings,
+    environment_of,
+    started,
+)
+from data.forkserver import KeptServer, serve
 from data.processes import die_with_parent
 from data.progress import Progress
 
 __all__ = ["StageCrashed", "run_in_child"]
 
+COMMAND = [sys.executable, "-m", "flows.child"]
+SERVER = KeptServer(COMMAND, late={"CUDA_VISIBLE_DEVICES"})
+"""It touches no GPU, so that every stage may be given another one."""
+
 
 def run_in_child(
     spec: dict[str, Any], progress: Progress, environment: Mapping[str, str] | None = None
 ) -> None:
-    """Run `python -m flows.child` on the spec until it has published its artifact.
+    """Run `main` on the spec, in another process, until it has published its artifact.
 
     environment: goes over this process's own.
 
@@ -37,14 +51,27 @@ def run_in_child(
             "is trained (--set generator.processes=2, --set teacher.processes=2): it starts "
             "torchrun itself"
         )
-    command = [sys.executable, "-m", "flows.child"]
-    text = json.dumps(spec)
-    converse(command, spec["kind"], progress, stdin=text, environment=environment, grace=GRACE_S)
+    modules = ["flows.stages", spec["stage"]["settings"], spec["stage"]["function"]]
+    child = _start([name.partition(":")[0] for name in modules], environment_of(environment))
+    converse(child, spec["kind"], progress, stdin=json.dumps(spec), grace=GRACE_S)
+
+
+def _start(modules: Sequence[str], environment: Mapping[str, str]) -> Child:
+    """A child with this environment; where that is possible, one that has the modules."""
+    if sys.platform != "linux":
+        return started(COMMAND, environment)
+    return SERVER.start(modules, environment)
 
 
 def main() -> None:
-    """Read a spec from standard input, run its stage, publish the artifact."""
-    die_with_parent(signal.SIGKILL)
+    """Read a spec from standard input, run its stage, publish the artifact.
+
+    With the number of a socket as argument: be the server that forks processes which do.
+    """
+    if sys.argv[1:]:
+        serve(int(sys.argv[1]))
+    else:
+        die_with_parent(signal.SIGKILL)
     spec = json.loads(sys.stdin.read())
     reporter = Reporter()
     from data.store import Store
