@@ -23,7 +23,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, NoReturn, cast
 
 from data.processes import die_with_parent
 
@@ -34,7 +34,7 @@ LONGEST = 2**20
 class ForkServer:
     """The parent's end of a server that `command`, followed by the number of a socket, starts.
 
-    The command is to call `serve`. It dies with this process, its children with it. environment:
+    The command calls `serve`. It dies with this process, its children with it. environment:
     its own, which libraries read when they are loaded. Raises OSError if it cannot be started.
     """
 
@@ -197,15 +197,28 @@ class Forked:
                 self._line.send(bytes([number]))
 
 
-def serve(fd: int) -> None:
-    """Be the server. Returns only in its children: each goes on as if started by itself.
+def serve(fd: int, work: Callable[[], None]) -> NoReturn:
+    """Be the server on this socket; every child calls `work` and ends as a program does by itself.
 
-    There it is the leader of a session, has the streams and environment that were asked for, dies
-    with the server, and has imported the modules unless that raised: then it is for the child to
-    import them again, and to fail.
+    Before that it is the leader of a session, has the streams and environment that were asked for,
+    dies with the server, and has imported the modules unless that raised: then it is for the child
+    to import them again, and to fail.
     """
     die_with_parent(signal.SIGKILL)
     _Server(socket.socket(fileno=fd)).run()
+    status = 1
+    try:
+        work()
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(status)  # taking PyTorch's modules apart takes 1.2 s, and nobody needs them apart
 
 
 Handler = Callable[[int, Any], Any] | int | None
@@ -232,7 +245,7 @@ class _Server:
         self._asked = True
 
     def run(self) -> None:
-        """Until nobody can ask any more and every child has ended. Returns in children."""
+        """Until nobody can ask any more and every child has ended. Returns only in children."""
         while self._asked or self._lines:
             for key, _ in self._selector.select():
                 if key.data() == "child":

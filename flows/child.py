@@ -39,7 +39,7 @@ SERVER = KeptServer(COMMAND, late={"CUDA_VISIBLE_DEVICES"})
 def run_in_child(
     spec: dict[str, Any], progress: Progress, environment: Mapping[str, str] | None = None
 ) -> None:
-    """Run `main` on the spec, in another process, until it has published its artifact.
+    """Run `work` on the spec, in another process, until it has published its artifact.
 
     environment: goes over this process's own.
 
@@ -64,14 +64,15 @@ def _start(modules: Sequence[str], environment: Mapping[str, str]) -> Child:
 
 
 def main() -> None:
-    """Read a spec from standard input, run its stage, publish the artifact.
-
-    With the number of a socket as argument: be the server that forks processes which do.
-    """
+    """With the number of a socket as argument: fork processes that do a stage each; else do one."""
     if sys.argv[1:]:
-        serve(int(sys.argv[1]))
-    else:
-        die_with_parent(signal.SIGKILL)
+        serve(int(sys.argv[1]), work)
+    die_with_parent(signal.SIGKILL)
+    work()
+
+
+def work() -> None:
+    """Read a spec from standard input, run its stage, publish the artifact."""
     spec = json.loads(sys.stdin.read())
     reporter = Reporter()
     from data.store import Store

@@ -172,10 +172,10 @@ def memory_limited(scene: Scene) -> Said:
     scene.without(GENERATOR)
     with scene.running() as process:
         scene.wait(process, lambda: scene.checkpoints(GENERATOR))
-        for pid in called(family(process.pid), "flows.child"):
-            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
-            limit = pages * resource.getpagesize()
-            resource.prlimit(pid, resource.RLIMIT_AS, (limit, limit))
+        stage = called(family(process.pid), "flows.child")[-1]  # the first forks the others
+        pages = int(Path(f"/proc/{stage}/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize()
+        resource.prlimit(stage, resource.RLIMIT_AS, (limit, limit))
         return scene.end(process)
 
 

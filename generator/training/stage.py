@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch._dynamo  # noqa: F401  torch.optim would, 1.5 s in every process of a stage
 from numpy.typing import NDArray
 from torch import Tensor
 

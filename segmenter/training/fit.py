@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch._dynamo  # torch.optim would, 1.5 s in every process of a stage
 from torch import Tensor, nn
 
 from configs.errors import ConfigError, DataError, TrainingError

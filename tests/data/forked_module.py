@@ -1,0 +1,3 @@
+"""Says when it is imported."""
+
+print("imported", flush=True)
