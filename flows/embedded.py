@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -28,6 +29,7 @@ LOOPBACK = ("127.0.0.1", 0)
 """A free port of it."""
 START_S = 120.0
 COMMAND = [sys.executable, "-m", "flows.embedded"]
+LAST_BYTES = 4096
 STARTS = 4
 """So often the server is started in one run; one that always ends has another trouble."""
 QUIET = {
@@ -102,7 +104,10 @@ def forget_what_is_left() -> None:
 
 @contextlib.contextmanager
 def embedded_server() -> Iterator[str]:
-    """A Prefect API without page and scheduler; yields its address."""
+    """A Prefect API without page and scheduler; yields its address.
+
+    Raises UserError when it cannot be started, with the reason.
+    """
     global _running
     with socket.create_server(LOOPBACK) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
@@ -111,9 +116,10 @@ def embedded_server() -> Iterator[str]:
             deadline = time.monotonic() + START_S
             while not healthy(url, timeout=5):
                 if server.given_up or time.monotonic() > deadline:
-                    raise RuntimeError(
-                        "Prefect's embedded server did not start; see what it says with "
-                        "`python -m flows.embedded`"
+                    raise UserError(
+                        f"Prefect's embedded server did not start ({server.last_words()}); "
+                        "`vesselforge doctor` checks what it needs, and `python -m flows.embedded` "
+                        "shows all it says"
                     )
                 time.sleep(0.1)
             _running = True
@@ -132,6 +138,7 @@ class _Server:
     def __init__(self, listener: socket.socket) -> None:
         self.given_up = False
         self._listener = listener
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (until `stop`)
         self._stopping = threading.Event()
         self._keeper = threading.Thread(target=self._keep, daemon=True)
         self._keeper.start()
@@ -139,6 +146,14 @@ class _Server:
     def stop(self) -> None:
         self._stopping.set()
         self._keeper.join()
+        self._said.close()
+
+    def last_words(self) -> str:
+        """The last line on its standard error: of a traceback, the exception."""
+        fd = self._said.fileno()  # with a position that belongs to the server, too
+        end = os.pread(fd, LAST_BYTES, max(0, os.fstat(fd).st_size - LAST_BYTES))
+        lines = end.decode(errors="replace").splitlines()
+        return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
     def _keep(self) -> None:
         for _ in range(STARTS):
@@ -156,7 +171,7 @@ class _Server:
         return subprocess.Popen(
             [*COMMAND, str(number)],
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            stderr=self._said,
             text=True,
             start_new_session=True,
             pass_fds=[number],

@@ -17,6 +17,7 @@ import httpx
 import pytest
 from prefect.events.worker import EventsWorker
 
+from configs.errors import UserError
 from flows import embedded, launch
 from flows.child import StageCrashed
 from flows.display import Display
@@ -60,8 +61,9 @@ def test_a_killed_server_is_replaced_and_requests_wait_for_it() -> None:
 
 
 def test_a_server_that_always_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "COMMAND", [sys.executable, "-c", "raise SystemExit(3)"])
-    with pytest.raises(RuntimeError, match="did not start"), embedded.embedded_server():
+    monkeypatch.setattr(embedded, "COMMAND", [sys.executable, "-c", "import asyncpg_"])
+    why = r"did not start \(ModuleNotFoundError: No module named 'asyncpg_'\); .*doctor"
+    with pytest.raises(UserError, match=why), embedded.embedded_server():
         raise AssertionError("nobody serves")
 
 
