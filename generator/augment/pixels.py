@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from generator.augment.affine import scale2d, translate2d
+from generator.augment.bilinear import sample_bilinear
 from generator.networks.fir import downsample2d, upsample2d
 
 
@@ -31,7 +32,7 @@ def resample(images: Tensor, inverse: Tensor, low_pass: Tensor) -> Tensor:
     inverse = to_unit @ inverse @ _like(scale2d(out_w / 2, out_h / 2), inverse)
     theta = inverse[:, :2].to(images.device, non_blocking=True)
     grid = F.affine_grid(theta, [n, c, out_h, out_w], align_corners=False)
-    images = F.grid_sample(images, grid, "bilinear", "zeros", align_corners=False)
+    images = sample_bilinear(images, grid)
     return downsample2d(images, low_pass, down=2, padding=-taps * 2, flip_filter=True)
 
 
