@@ -20,7 +20,7 @@ BILINEAR, ZEROS = 0, 0
 def sample_bilinear(images: Tensor, grid: Tensor) -> Tensor:
     """[N, C, h, w] the images [N, C, H, W] at `grid` [N, h, w, 2], in [−1, 1] from the outer edge
     of the first pixel to that of the last; zero outside. The grid gets no gradient."""
-    sampled: Tensor = _Sample.apply(images, grid)  # type: ignore[no-untyped-call]
+    sampled: Tensor = _Sample.apply(images, grid)
     return sampled
 
 
@@ -34,7 +34,7 @@ class _Sample(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None]:
         (grid,) = ctx.saved_tensors
-        return _Spread.apply(outputs[0], grid, ctx.size), None  # type: ignore[no-untyped-call]
+        return _Spread.apply(outputs[0], grid, ctx.size), None
 
 
 class _Spread(torch.autograd.Function):
@@ -52,4 +52,4 @@ class _Spread(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None]:
         (grid,) = ctx.saved_tensors
-        return _Sample.apply(outputs[0], grid), None, None  # type: ignore[no-untyped-call]
+        return _Sample.apply(outputs[0], grid), None, None
