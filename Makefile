@@ -12,7 +12,7 @@ quickstart: $(READY)
 # One thread a test and two tests at a time: threads of several programs that wait for each other
 # on few cores make tests ten times slower.
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -57,7 +57,7 @@ def compare(config: Path, workspace: Path, *more: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(
+def whole_study(
     config: Path, home: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """A whole study from an empty workspace and an empty HOME, and what it said."""
@@ -77,9 +77,9 @@ def record_of(workspace: Path) -> dict[str, Any]:
 
 
 def test_a_study_ends_with_table_headline_page_and_record(
-    undisturbed: tuple[Path, subprocess.CompletedProcess[str]],
+    whole_study: tuple[Path, subprocess.CompletedProcess[str]],
 ) -> None:
-    workspace, said = undisturbed
+    workspace, said = whole_study
     page = workspace / "runs" / "tiny" / "report.html"
     *_, headline, last = said.stdout.splitlines()
 
@@ -95,9 +95,9 @@ def test_a_study_ends_with_table_headline_page_and_record(
 
 
 def test_again_is_reused_and_told_as_json_and_the_page_can_be_written_anew(
-    undisturbed: tuple[Path, Any], config: Path, home: Path, tmp_path: Path
+    whole_study: tuple[Path, Any], config: Path, home: Path, tmp_path: Path
 ) -> None:
-    workspace = Path(shutil.copytree(undisturbed[0], tmp_path / "workspace"))
+    workspace = Path(shutil.copytree(whole_study[0], tmp_path / "workspace"))
     made, before = contents(workspace), made_at(workspace)
     page = workspace / "runs" / "tiny" / "report.html"
 
@@ -119,7 +119,7 @@ def test_again_is_reused_and_told_as_json_and_the_page_can_be_written_anew(
 
 
 def test_a_dry_run_lists_what_would_be_done_and_does_none_of_it(
-    undisturbed: tuple[Path, Any], config: Path, home: Path, tmp_path: Path
+    whole_study: tuple[Path, Any], config: Path, home: Path, tmp_path: Path
 ) -> None:
     workspace = tmp_path / "workspace"
 
@@ -128,10 +128,10 @@ def test_a_dry_run_lists_what_would_be_done_and_does_none_of_it(
     assert said.returncode == 0, said.stderr
     rows = {row["stage"]: row for row in json.loads(said.stdout)}
     assert rows["segmenter.train"] == {"stage": "segmenter.train", "in all": 5, "to do": 5}
-    assert sum(row["in all"] for row in rows.values()) == len(manifests(undisturbed[0]))
+    assert sum(row["in all"] for row in rows.values()) == len(manifests(whole_study[0]))
     assert not manifests(workspace) and not (workspace / "runs").exists()
 
-    command = compare(config, undisturbed[0], "--dry-run", "--set", "arms.seeds=[0,1]")
+    command = compare(config, whole_study[0], "--dry-run", "--set", "arms.seeds=[0,1]")
     said = run(command, environment(home), tmp_path)
 
     assert said.returncode == 0, said.stderr
@@ -142,7 +142,7 @@ def test_a_dry_run_lists_what_would_be_done_and_does_none_of_it(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 def test_stopped_and_killed_it_goes_on_and_ends_with_the_same_bytes(
-    undisturbed: tuple[Path, Any], config: Path, home: Path, tmp_path: Path
+    whole_study: tuple[Path, Any], config: Path, home: Path, tmp_path: Path
 ) -> None:
     workspace, env = tmp_path / "workspace", environment(home)
     store = workspace / "store"
@@ -175,8 +175,8 @@ def test_stopped_and_killed_it_goes_on_and_ends_with_the_same_bytes(
     assert said.returncode == 0, said.stderr
     last = made_at(workspace)
     assert {name: last[name] for name in now} == now  # nothing was done twice
-    assert contents(workspace) == contents(undisturbed[0])
-    assert results_of(workspace) == results_of(undisturbed[0])
+    assert contents(workspace) == contents(whole_study[0])
+    assert results_of(workspace) == results_of(whole_study[0])
     assert "resumed" in output.read_text() + said.stderr
 
 

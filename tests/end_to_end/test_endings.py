@@ -85,10 +85,10 @@ def _command(pid: int) -> str:
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Callable[[], Any]:
+def serve(own_home: Path, tmp_path: Path) -> Callable[[], Any]:
     """Serves, each time with the same database, at the same place."""
     port = free_port()
-    env, log = environment(tmp_path / "home"), tmp_path / "serve.txt"
+    env, log = environment(own_home), tmp_path / "serve.txt"
 
     @contextmanager
     def serving() -> Iterator[Served]:
@@ -104,7 +104,7 @@ def serve(tmp_path: Path) -> Callable[[], Any]:
             with temporary_settings(settings), get_client(sync_client=True) as client:
                 yield Served(process, log, client)
         finally:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
             process.wait(120)
 
     return serving
