@@ -49,7 +49,8 @@ def tiny(verb: str, workspace: Path, *more: str) -> list[str]:
 def manifests(workspace: Path) -> dict[str, dict[str, Any]]:
     """kind/digest → manifest of every finished artifact."""
     found = (workspace / "store").glob("*/*/manifest.json")
-    whole = [p for p in found if p.parent.suffix != ".partial"]  # its rename may be a moment away
+    # A rename may be a moment away from `.partial`, and a damaged artifact was put aside.
+    whole = [p for p in found if p.parent.suffix not in (".partial", ".damaged")]
     return {f"{p.parent.parent.name}/{p.parent.name}": json.loads(p.read_text()) for p in whole}
 
 
