@@ -27,9 +27,6 @@ from typing import IO, Any, NoReturn, cast
 
 from data.processes import die_with_parent
 
-LONGEST = 2**20
-"""Bytes of a request; the longest is the environment, which Linux limits by the stack's size."""
-
 
 class ForkServer:
     """The parent's end of a server that `command`, followed by the number of a socket, starts.
@@ -40,8 +37,6 @@ class ForkServer:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._line, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # Rooms for whole requests: the default of 208 KiB holds few environments of clusters.
-        self._line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * LONGEST)
         self._owner = os.getpid()
         started: list[BaseException | None] = []
         ready = threading.Event()
@@ -83,11 +78,14 @@ class ForkServer:
         """A child that has imported the modules. Raises OSError when the server has just died."""
         pipes = [os.pipe() for _ in range(3)]
         mine, theirs = socket.socketpair()
-        ends = [pipes[0][0], pipes[1][1], pipes[2][1]]
-        request = {"modules": [*modules], "environment": dict(environment)}
+        # In a file of memory, for a message has room for 200 KiB, and an environment may have more.
+        request = os.memfd_create("request")
+        ends = [pipes[0][0], pipes[1][1], pipes[2][1], request]
         try:
-            text = json.dumps(request).encode(errors="surrogateescape")
-            socket.send_fds(self._line, [text], [*ends, theirs.fileno()])
+            wanted = {"modules": [*modules], "environment": dict(environment)}
+            with os.fdopen(os.dup(request), "w") as file:
+                json.dump(wanted, file)
+            socket.send_fds(self._line, [b"start"], [*ends, theirs.fileno()])
         except BaseException:
             for fd in (pipes[0][1], pipes[1][0], pipes[2][0]):
                 os.close(fd)
@@ -255,18 +253,20 @@ class _Server:
     def _request(self) -> str:
         """Fork for the next request; "child" in the child."""
         try:
-            text, fds, _, _ = socket.recv_fds(self._control, LONGEST, 4)
+            message, fds, _, _ = socket.recv_fds(self._control, 16, 5)
         except ConnectionError:
-            text, fds = b"", []
-        if not text:
+            message, fds = b"", []
+        if not message:
             self._selector.unregister(self._control)
             self._asked = False
             return "server"
-        request = json.loads(text.decode(errors="surrogateescape"))
+        with os.fdopen(fds[3]) as file:
+            file.seek(0)
+            request = json.load(file)
         for number, fd in enumerate(fds[:3]):
             os.dup2(fd, number)  # what libraries print while they are imported is the child's, too
             os.close(fd)
-        line = socket.socket(fileno=fds[3])
+        line = socket.socket(fileno=fds[4])
         for module in request["modules"]:
             with contextlib.suppress(Exception):
                 importlib.import_module(module)

@@ -122,7 +122,7 @@ def test_another_environment_is_another_server_and_the_old_one_ends(start: Start
 
 
 def test_a_large_environment(start: Start) -> None:
-    long = {f"LONG{n}": "x" * 100_000 for n in range(8)}
+    long = {f"LONG{n}": "x" * 100_000 for n in range(12)}
     assert told(start("look", **long))[3] != ""
 
 
