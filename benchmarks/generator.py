@@ -22,7 +22,7 @@ import torch
 
 from benchmarks.cases import BFLOAT16, COMPILED, FLOAT32, REFERENCE
 from data.children import ENVIRONMENT
-from data.store import write_atomic
+from data.files import write_atomic
 
 
 class Case(NamedTuple):

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from configs.errors import CheckpointError
 from data.documents import parse
-from data.store import file_sha256, write_atomic
+from data.files import file_sha256, write_atomic
 
 KEEP = 2
 """Whole checkpoints kept: the newest, and the one before it should the newest prove damaged."""

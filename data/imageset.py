@@ -22,10 +22,10 @@ from configs.errors import DataError
 from data.channels import Channels, Pixels, as_rgb, eight_bit, straight
 from data.confined import inside
 from data.documents import read_object
+from data.files import replacing, write_json
 from data.images import read_grey
 from data.native import Native, read_native, suffix_for, write_native
 from data.splits import TRAIN
-from data.store import replacing, write_json
 
 INDEX = "index.json"
 EXPECTED = "an image set as a stage of ours writes it: make it again, or copy all of its folder"

@@ -10,10 +10,10 @@ from configs.errors import DataError
 from configs.settings import DataSettings
 from data.check import check
 from data.datasets import load_settings
+from data.files import file_sha256
 from data.items import Dataset
 from data.prepare import content_hash
 from data.progress import Progress
-from data.store import file_sha256
 
 SHOWN = 3
 """Bad images that a sentence names."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from data.store import write_atomic
+from data.files import write_atomic
 
 LOG = "log.jsonl"
 

@@ -19,13 +19,14 @@ from configs.errors import DataError
 from configs.settings import DataSettings, PrepareSettings
 from data.check import Report, check
 from data.datasets import load_settings
+from data.files import file_sha256, write_json
 from data.imageset import ImageRecord, write_image, write_index, write_png
 from data.items import Item, WholeItem
 from data.native import suffix_for
 from data.phantom import VERSION
 from data.progress import Progress
 from data.splits import SPLITS, TEST, TRAIN, VALIDATION
-from data.store import METRICS, Inputs, file_sha256, identity_of, write_json
+from data.store import METRICS, Inputs, identity_of
 
 PARTS = {"development": (TRAIN, VALIDATION), "test": (TEST,), "all": SPLITS}
 

@@ -13,7 +13,6 @@ import hashlib
 import importlib
 import json
 import os
-import secrets
 import shutil
 import tempfile
 import time
@@ -27,6 +26,7 @@ from pydantic import BaseModel
 from configs.errors import DataError, WorkspaceError
 from data.confined import inside, plain_name
 from data.documents import read_object
+from data.files import file_sha256, write_atomic, write_json
 from data.folders import renamed, sync
 from data.locks import check_locks, locked
 from data.progress import Progress
@@ -137,40 +137,6 @@ def identity_of(settings: BaseModel) -> dict[str, Any]:
         elif isinstance(value := getattr(settings, name), BaseModel):
             whole[name] = identity_of(value)
     return whole
-
-
-def file_sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A hidden name beside `path` to write to; it replaces `path` when the block succeeds.
-
-    The name is drawn anew each time, so that writers of the same file do not meet in it.
-    """
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        yield aside
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a file so that a reader sees the old content or the new one, never a part."""
-    data = content.encode() if isinstance(content, str) else content
-    with replacing(path) as aside, aside.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Atomic, sorted, NaN-free JSON."""
-    write_atomic(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 class Store:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from configs.errors import DataError
 from configs.settings import SubsetSettings
+from data.files import write_json
 from data.imageset import (
     ImageRecord,
     files_of,
@@ -18,7 +19,7 @@ from data.imageset import (
 )
 from data.progress import Interrupted, Progress
 from data.splits import TRAIN, VALIDATION
-from data.store import METRICS, Inputs, write_json
+from data.store import METRICS, Inputs
 
 REJECTED = "rejected"
 Found = tuple[Path, ImageRecord]

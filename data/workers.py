@@ -33,9 +33,10 @@ from data.children import (
     signal_name,
     started,
 )
+from data.files import write_json
 from data.processes import die_with_parent
 from data.progress import Progress
-from data.store import SCRATCH, Artifact, Inputs, write_json
+from data.store import SCRATCH, Artifact, Inputs
 
 SPEC = "workers.json"
 

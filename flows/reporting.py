@@ -6,7 +6,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from data.store import Store, file_sha256, write_atomic
+from data.files import file_sha256, write_atomic
+from data.store import Store
 from flows.runs import REPORT, STUDY, record_of
 from flows.study.schema import RESULTS
 

@@ -18,10 +18,11 @@ from prefect.states import Completed
 from configs.errors import WorkspaceError
 from configs.load import override
 from configs.settings import CompareSettings, PipelineConfig
+from data.files import write_json
 from data.imageset import read_index
 from data.intake import Intake, fingerprint, sort_out
 from data.splits import TRAIN, VALIDATION
-from data.store import Artifact, Store, identity_of, write_json
+from data.store import Artifact, Store, identity_of
 from flows import notes
 from flows.augmentation import validation_f1
 from flows.display import current

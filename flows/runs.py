@@ -19,8 +19,9 @@ from configs.errors import WorkspaceError
 from configs.settings import PipelineConfig
 from configs.study import StudyConfig
 from data.documents import read_object
+from data.files import write_atomic, write_json
 from data.progress import Interrupted
-from data.store import Artifact, Store, explained, write_atomic, write_json
+from data.store import Artifact, Store, explained
 from flows.shipped import shipped_folder
 from flows.stages import Outcome
 

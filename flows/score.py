@@ -12,8 +12,9 @@ from torch import nn
 
 from configs.settings import ScoreSettings
 from data.devices import pick_device
+from data.files import write_json
 from data.progress import Progress
-from data.store import METRICS, Artifact, Inputs, write_json
+from data.store import METRICS, Artifact, Inputs
 from generator.metrics.extractors import load_extractor
 from generator.metrics.features import FeatureCache
 from generator.metrics.score import score_samples

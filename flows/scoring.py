@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import DataError
+from data.files import write_atomic
 from data.images import binarise, is_binary, is_image_name, stem_of
 from data.items import Item
 from data.native import read_native
 from data.progress import Progress
 from data.splits import SPLITS, TEST
-from data.store import write_atomic
 from flows.datasets import NAMES, named_dataset
 from segmenter.metrics import METRICS, REGIONS, Prediction, Regions, SetScores, score_set
 from segmenter.metrics.intervals import rounded

@@ -12,8 +12,9 @@ from typing import Any
 from configs.errors import CheckpointError, ConfigError, DataError, WorkspaceError
 from data.confined import plain_name
 from data.documents import read_object
+from data.files import file_sha256, write_atomic, write_json
 from data.folders import whole_folder
-from data.store import MANIFEST, Store, file_sha256, read_artifact, write_atomic, write_json
+from data.store import MANIFEST, Store, read_artifact
 
 FILES = ("model.json", "model.safetensors")
 README = "README.md"

@@ -23,7 +23,8 @@ from configs.settings import (
     PrepareSettings,
     ScoreSettings,
 )
-from data.store import Artifact, Inputs, file_sha256
+from data.files import file_sha256
+from data.store import Artifact, Inputs
 
 
 class Produce(Protocol):

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from configs.errors import CheckpointError, ConfigError
 from data.checkpoints import save_tensors
 from data.exporting import quiet_exporter
-from data.store import explained, replacing
+from data.files import replacing
+from data.store import explained
 from generator.models import load_generator, read_description
 from generator.networks import Generator
 from generator.transfer.sources import EXPORTED, SLOTS, read_folder

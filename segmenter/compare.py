@@ -7,10 +7,11 @@ import io
 from pathlib import Path
 
 from configs.settings import CompareSettings
+from data.files import write_atomic, write_json
 from data.imageset import LoadedImage, load_image, read_index
 from data.progress import Interrupted, Progress
 from data.splits import VALIDATION
-from data.store import METRICS, Inputs, write_atomic, write_json
+from data.store import METRICS, Inputs
 from segmenter.metrics import confusion, from_counts
 from segmenter.models import Model
 from segmenter.training.validation import reference_mask

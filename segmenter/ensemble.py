@@ -14,9 +14,10 @@ from torch import Tensor
 
 from configs.errors import CheckpointError, DataError
 from configs.settings import EnsembleSettings
+from data.files import write_json
 from data.imageset import LoadedImage, load_image, read_index
 from data.progress import Interrupted, Progress
-from data.store import METRICS, Inputs, write_json
+from data.store import METRICS, Inputs
 from segmenter.combine import DECIDED, DECISIONS, MEAN, NUMBERS, PROB_FLOOR, Rule, combine
 from segmenter.metrics import best_threshold, confusion, from_counts
 from segmenter.models import Member, Model, read_members, save_model

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from configs.settings import EvaluateSettings
+from data.files import write_atomic, write_json
 from data.imageset import LoadedImage, load_image, read_index, write_png
 from data.progress import Interrupted, Progress
 from data.store import METRICS as METRICS_FILE
-from data.store import Inputs, write_atomic, write_json
+from data.store import Inputs
 from segmenter.combine import combine, spread
 from segmenter.ensemble import rechoose
 from segmenter.inference.predict import as_png

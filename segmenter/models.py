@@ -24,7 +24,7 @@ from data.checkpoints import check_shapes, load_strict, load_tensors, save_tenso
 from data.confined import inside
 from data.devices import pick_device
 from data.documents import read_object
-from data.store import write_json
+from data.files import write_json
 from segmenter.combine import MEAN, Rule, combine, rule_of, spread
 from segmenter.inference.runtimes import (
     ON_CPU,

@@ -33,7 +33,7 @@ from typing import Any, NoReturn
 
 from benchmarks.reliability.kinds import KINDS, Kind
 from benchmarks.reliability.valid import make_all
-from data.store import write_json
+from data.files import write_json
 
 MOST_S = 10
 """Processor seconds of a command's own work; a busy machine does not stretch them."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.reliability import mutators as m
-from data.store import MANIFEST, file_sha256, write_json
+from data.files import file_sha256, write_json
+from data.store import MANIFEST
 
 OUT = ["-o", "out"]
 WS = ["--workspace", "ws"]

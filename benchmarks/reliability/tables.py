@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.reliability.processes import REPOSITORY
-from data.store import write_json
+from data.files import write_json
 
 
 def facts(**more: Any) -> dict[str, Any]:

@@ -22,11 +22,12 @@ from PIL import Image
 
 from configs.load import load
 from configs.settings import PipelineConfig
+from data.files import write_json
 from data.native import Native, write_native
 from data.phantom import make_phantom
 from data.prepare import content_hash
 from data.progress import Interrupted, Progress
-from data.store import Artifact, Inputs, Store, write_json
+from data.store import Artifact, Inputs, Store
 from flows.runs import RECORD
 from flows.runs import STUDY as STUDY_FLOW
 from flows.stages import STAGES

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data.store import Store, explained, write_atomic
+from data.files import write_atomic
+from data.store import Store, explained
 
 REPORT_VERSION = 3
 """Raise it whenever the page changes for the same files."""

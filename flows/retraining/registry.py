@@ -15,9 +15,10 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from configs.errors import ConfigError, WorkspaceError
+from data.files import write_atomic
 from data.locks import locked
 from data.progress import Progress
-from data.store import Store, explained, write_atomic
+from data.store import Store, explained
 from flows.retraining.promotion import Comparison
 from flows.runs import REGISTRY, Reference
 

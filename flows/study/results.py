@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from data.store import Artifact, write_atomic, write_json
+from data.files import write_atomic, write_json
+from data.store import Artifact
 from flows.study.arms import ArmSpec
 from flows.study.copies import suspicious
 from flows.study.plan import Source

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from data.files import write_atomic
 from data.imageset import write_png
-from data.store import write_atomic
 from generator.metrics.memorisation import Matches, turned_back
 from generator.metrics.reals import Place
 from generator.sampling.grids import grid_of

@@ -21,10 +21,10 @@ from torch import Tensor
 
 from configs.errors import CheckpointError, DataError
 from data.channels import Pixels, sixteen_bit
+from data.files import write_atomic
 from data.imageset import ImageRecord, read_index
 from data.progress import Interrupted, Progress
 from data.splits import TRAIN, VALIDATION
-from data.store import write_atomic
 from generator.models import CRITIC, load_discriminator, read_description
 from generator.sampling.grids import channels_of
 from generator.values import resized, restore, to_network

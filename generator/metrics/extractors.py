@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from configs.errors import CheckpointError
-from data.store import file_sha256
+from data.files import file_sha256
 from generator.metrics.download import inception_file
 from generator.metrics.torchscript import load_script, unusable
 

@@ -13,15 +13,10 @@ from configs.ranges import shorten_seeds
 from configs.settings import SampleSettings
 from data.devices import pick_device
 from data.documents import read_object
+from data.files import file_sha256, write_json
 from data.imageset import INDEX, write_index, write_png
 from data.progress import Progress
-from data.store import (
-    MANIFEST,
-    explained,
-    file_sha256,
-    identity_of,
-    write_json,
-)
+from data.store import MANIFEST, explained, identity_of
 from generator.models import AVERAGE, FOV, load_generator
 from generator.sampling.draw import Sampler
 from generator.sampling.grids import official_grid, picture_size

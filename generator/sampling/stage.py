@@ -21,6 +21,7 @@ from configs.settings import SampleSettings
 from data.channels import Channels, premultiplied
 from data.confined import inside
 from data.devices import pick_device
+from data.files import write_json
 from data.images import read_grey
 from data.imageset import (
     ImageRecord,
@@ -32,7 +33,7 @@ from data.imageset import (
     write_sample,
 )
 from data.progress import Interrupted, Progress
-from data.store import Inputs, identity_of, write_json
+from data.store import Inputs, identity_of
 from generator.models import DESCRIPTION as MODEL
 from generator.models import FOV, load_generator
 from generator.sampling.draw import Sampler

@@ -17,8 +17,9 @@ from torch import Tensor
 from configs.errors import ConfigError
 from configs.settings import SampleSettings
 from data.devices import pick_device
+from data.files import replacing
 from data.progress import Interrupted, Progress
-from data.store import explained, replacing
+from data.store import explained
 from generator.models import load_generator
 from generator.sampling.draw import Sampler, latents_of
 from generator.sampling.grids import channels_of, grid_of, picture_size, pictures

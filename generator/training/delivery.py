@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from data.files import write_json
 from data.imageset import write_png
-from data.store import METRICS, write_json
+from data.store import METRICS
 from generator.models import AVERAGE, DESCRIPTION, FOV
 from generator.networks import Discriminator, Generator
 from generator.training.snapshots import Course, Scorer, Snapshot

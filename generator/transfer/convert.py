@@ -14,8 +14,8 @@ from typing import Any
 from configs.errors import CheckpointError, ConfigError
 from data.channels import Channels, Kind
 from data.checkpoints import save_tensors
+from data.files import write_json
 from data.folders import whole_folder
-from data.store import write_json
 from generator.checkpoint import OfficialSnapshot, load_official
 from generator.models import AVERAGE, DESCRIPTION
 from generator.networks import count_parameters

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from configs.errors import CheckpointError
 from data.checkpoints import load_tensors
-from data.store import MANIFEST, file_sha256
+from data.files import file_sha256
+from data.store import MANIFEST
 from generator.checkpoint import OfficialNetwork, OfficialSnapshot, load_official
 from generator.models import AVERAGE, CRITIC, CURRENT, DESCRIPTION, Kwargs, read_description
 from generator.networks import Discriminator, Generator

@@ -19,8 +19,8 @@ import torch
 from torch import nn
 
 from configs.errors import CheckpointError, ConfigError
+from data.files import file_sha256, write_json
 from data.folders import whole_folder
-from data.store import file_sha256, write_json
 from segmenter.exchange.keras_file import KerasFile, Layer, read_keras
 from segmenter.exchange.keras_hdf5 import Tensor
 from segmenter.models import DESCRIPTIONS, Member, save_model

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from configs.errors import CheckpointError, ConfigError, WorkspaceError
 from data.documents import read_object
-from data.store import MANIFEST, file_sha256, write_atomic
+from data.files import file_sha256, write_atomic
+from data.store import MANIFEST
 from segmenter.combine import MEAN, Rule
 from segmenter.inference.graph import Module, check_all, to_onnx
 from segmenter.inference.runtimes import (

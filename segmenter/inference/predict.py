@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from configs.errors import ConfigError, DataError, WorkspaceError
 from data.channels import Pixels
+from data.files import replacing, write_atomic
 from data.fov import derive_fov
 from data.native import Native, write_native
 from data.progress import Interrupted, Progress
-from data.store import replacing, write_atomic
 from segmenter.combine import combine, spread
 from segmenter.inference.scale import members_at, predict_at, scale_for
 from segmenter.inference.sources import find_images, output_names, read_image

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from configs.errors import DataError
 from configs.settings import PseudoLabelSettings
+from data.files import write_atomic, write_json
 from data.imageset import (
     ImageRecord,
     LoadedImage,
@@ -26,7 +27,7 @@ from data.imageset import (
 )
 from data.progress import Interrupted, Progress
 from data.splits import TRAIN
-from data.store import METRICS, Inputs, write_atomic, write_json
+from data.store import METRICS, Inputs
 from segmenter.inference.predict import as_png
 from segmenter.labels.compare import Comparison
 from segmenter.labels.filters import Figures, reject

@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from configs.errors import ConfigError, DataError, TrainingError
 from configs.settings import FitSettings
 from data.devices import pick_device, slow_bfloat16
+from data.files import write_json
 from data.imageset import LoadedImage, load_image, read_index
 from data.log import append_log, cut_log
 from data.progress import Interrupted, Progress
 from data.splits import TRAIN, VALIDATION
-from data.store import METRICS, Inputs, write_json
+from data.store import METRICS, Inputs
 from data.team import Team, here
 from data.workers import among_workers, run_in_workers
 from segmenter.models import Member, save_model

@@ -15,8 +15,9 @@ from benchmarks.reliability.processes import family, living, running, until
 from benchmarks.reliability.reference import Reference
 from benchmarks.reliability.tables import markdown
 from configs.base import Settings
+from data.files import write_atomic
 from data.progress import Progress
-from data.store import Stage, Store, write_atomic
+from data.store import Stage, Store
 
 STEPS = ["development images", "teacher", "generator", "samples"]
 

@@ -13,18 +13,9 @@ import time
 from pathlib import Path
 
 from configs.base import Settings, operational
+from data.files import file_sha256, write_atomic, write_json
 from data.progress import Progress
-from data.store import (
-    METRICS,
-    SCRATCH,
-    Artifact,
-    Inputs,
-    Stage,
-    Store,
-    file_sha256,
-    write_atomic,
-    write_json,
-)
+from data.store import METRICS, SCRATCH, Artifact, Inputs, Stage, Store
 
 FILES = 4
 

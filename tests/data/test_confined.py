@@ -11,8 +11,9 @@ from store_stages import run
 
 from configs.errors import CheckpointError, UserError, WorkspaceError
 from data.confined import inside, plain_name
+from data.files import file_sha256
 from data.imageset import ImageRecord, link_file, read_index, write_index, write_png
-from data.store import MANIFEST, Store, file_sha256
+from data.store import MANIFEST, Store
 from generator.sampling.stage import copy_fov
 from segmenter.models import read_description
 

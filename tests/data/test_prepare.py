@@ -12,11 +12,11 @@ from dataset_writers import phantom, save, write_chase, write_drive, write_paire
 
 from configs.errors import DataError
 from configs.settings import DataSettings, PrepareSettings
+from data.files import file_sha256
 from data.images import read_rgb
 from data.imageset import load_image, read_index
 from data.prepare import content_hash, prepare
 from data.progress import Progress
-from data.store import file_sha256
 
 
 def settings(name: str, root: Path | None, part: str, **data: object) -> PrepareSettings:

@@ -18,17 +18,9 @@ from store_stages import READER, STAGE, CountSettings, run
 
 from configs.base import Settings, operational
 from configs.errors import DataError, WorkspaceError
+from data.files import file_sha256, write_atomic, write_json
 from data.progress import Progress
-from data.store import (
-    MANIFEST,
-    SCRATCH,
-    DamagedArtifact,
-    Store,
-    address,
-    file_sha256,
-    write_atomic,
-    write_json,
-)
+from data.store import MANIFEST, SCRATCH, DamagedArtifact, Store, address
 
 
 def start(workspace: Path, log: Path, pause_before: int = -1) -> subprocess.Popen[bytes]:

@@ -16,13 +16,13 @@ from configs.errors import DataError
 from configs.settings import DataSettings, PrepareSettings
 from data.check import Report, check
 from data.datasets import load_settings
+from data.files import file_sha256
 from data.images import read_rgb
 from data.imageset import load_image, load_native, read_classes, read_index
 from data.items import Dataset
 from data.native import Native, write_native
 from data.prepare import content_hash, prepare
 from data.progress import Progress
-from data.store import file_sha256
 
 RNG = np.random.default_rng(1)
 

@@ -11,8 +11,9 @@ import torch
 from pydantic import BaseModel
 
 from configs.errors import DataError
+from data.files import write_json
 from data.progress import Interrupted, Progress
-from data.store import Inputs, write_json
+from data.store import Inputs
 from data.team import here
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from configs.errors import DataError
+from data.files import write_json
 from data.progress import Interrupted, Progress
-from data.store import METRICS, SCRATCH, Inputs, write_json
+from data.store import METRICS, SCRATCH, Inputs
 
 
 class FakeSettings(BaseModel):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from data.store import write_json
+from data.files import write_json
 from flows.cli import main
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "generator"))

@@ -15,8 +15,9 @@ from prefect.states import Cancelling
 
 from configs.errors import DataError, WorkspaceError
 from configs.settings import PipelineConfig
+from data.files import write_json
 from data.progress import Interrupted, Progress
-from data.store import MANIFEST, Artifact, write_json
+from data.store import MANIFEST, Artifact
 from flows import notes
 from flows.child import StageCrashed
 from flows.runs import read_run

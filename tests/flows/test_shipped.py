@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 import pretrained
 from configs.errors import CheckpointError, ConfigError, DataError, UserError, WorkspaceError
 from configs.settings import FitSettings
-from data.store import file_sha256, write_json
+from data.files import file_sha256, write_json
 from flows.cli import main
 from flows.runs import model_folder
 from flows.shipped import publish

@@ -13,10 +13,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from configs.settings import GeneratorSettings
+from data.files import file_sha256
 from data.imageset import ImageRecord, write_index, write_png
 from data.progress import Progress
 from data.splits import TRAIN, VALIDATION
-from data.store import SCRATCH, Artifact, file_sha256
+from data.store import SCRATCH, Artifact
 from generator.networks import Discriminator, Generator
 
 PARITY = Path(__file__).parent / "parity"

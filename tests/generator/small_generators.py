@@ -10,8 +10,8 @@ import torch
 
 from data.channels import Channels
 from data.checkpoints import save_tensors
+from data.files import write_json
 from data.imageset import write_png
-from data.store import write_json
 from generator.models import AVERAGE, DESCRIPTION, FOV
 from generator.networks import Generator
 

@@ -17,10 +17,10 @@ from configs.errors import CheckpointError, DataError
 from configs.settings import ScoreSettings
 from data.channels import Channels
 from data.checkpoints import save_tensors
+from data.files import write_json
 from data.imageset import read_index, write_index, write_png
 from data.progress import Interrupted, Progress
 from data.splits import TRAIN, VALIDATION
-from data.store import write_json
 from generator.metrics.critic import BATCH, TABLE, Critic
 from generator.metrics.extractors import load_extractor
 from generator.metrics.features import FeatureCache

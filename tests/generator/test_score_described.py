@@ -11,9 +11,9 @@ from score_helpers import crops, write_phantom_set, write_samples
 
 from configs.errors import DataError
 from configs.settings import ScoreSettings
+from data.files import write_json
 from data.imageset import read_index, write_index
 from data.progress import Progress
-from data.store import write_json
 from generator.metrics.described import described, sample_records
 from generator.metrics.extractors import load_extractor
 from generator.metrics.features import FeatureCache

@@ -13,8 +13,9 @@ from configs.errors import DataError
 from configs.settings import SampleSettings, ScoreSettings
 from data.channels import Channels
 from data.checkpoints import save_tensors
+from data.files import write_json
 from data.progress import Interrupted, Progress
-from data.store import SCRATCH, write_json
+from data.store import SCRATCH
 from generator.metrics import published as module
 from generator.metrics.distances import fid, kid_published
 from generator.metrics.features import FeatureCache, extract

@@ -19,7 +19,7 @@ from test_networks import GOLDEN
 from typer.testing import CliRunner
 
 from configs.errors import CheckpointError, ConfigError
-from data.store import file_sha256
+from data.files import file_sha256
 from flows.cli import main
 from segmenter.exchange.keras import import_keras, slots
 from segmenter.models import Model, read_members

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data.store import explained, write_atomic
+from data.files import write_atomic
+from data.store import explained
 
 STUDY_PAGE_VERSION = 2
 """Raise it whenever the page changes for the same files."""

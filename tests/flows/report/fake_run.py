@@ -27,7 +27,8 @@ from fake_pictures import (
 from PIL import Image, ImageFilter
 
 from configs.settings import PipelineConfig
-from data.store import Store, write_json
+from data.files import write_json
+from data.store import Store
 
 
 @dataclass

@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from configs.errors import ConfigError, WorkspaceError
-from data.store import MANIFEST, Store, file_sha256, write_json
+from data.files import file_sha256, write_json
+from data.store import MANIFEST, Store
 from flows.board import board_folder
 from flows.cli import main
 from flows.retraining.registry import Line, Registry, Version, known_registry

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from configs.settings import PipelineConfig
+from data.files import write_json
 from data.intake import Intake
 from data.phantom import make_phantom, write_phantoms
-from data.store import MANIFEST, Artifact, write_json
+from data.store import MANIFEST, Artifact
 from flows.retraining.registry import Registry, Version
 from flows.stages import Outcome
 

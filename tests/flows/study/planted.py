@@ -19,11 +19,12 @@ from configs.settings import (
     SampleSettings,
     ScoreSettings,
 )
+from data.files import write_json
 from data.imageset import link_file, read_index, write_index
 from data.prepare import prepare
 from data.progress import Progress
 from data.splits import TRAIN
-from data.store import METRICS, Inputs, write_json
+from data.store import METRICS, Inputs
 
 SIZE = 64
 

@@ -17,8 +17,9 @@ from rich.console import Console
 from configs.errors import ConfigError, DataError
 from configs.settings import PrepareSettings, SubsetSettings
 from configs.study import ExecutionSettings, StudyConfig
+from data.files import write_json
 from data.progress import Interrupted
-from data.store import MANIFEST, Artifact, write_json
+from data.store import MANIFEST, Artifact
 from flows.compare import _limit
 from flows.display import Display, PlainDisplay, current, shown
 from flows.stages import Outcome
