@@ -25,7 +25,8 @@ from data.children import (
     environment_of,
     started,
 )
-from data.forkserver import KeptServer, serve
+from data.forking import serve
+from data.forkserver import KeptServer
 from data.processes import die_with_parent
 from data.progress import Progress
 

@@ -102,6 +102,15 @@ def test_signals_reach_the_child_and_stop_not_the_server(start: Start) -> None:
     assert not _alive(pid) and _alive(server)
 
 
+def test_a_signal_to_a_child_that_just_ends_disturbs_nobody(start: Start) -> None:
+    server = told(start("look"))[0]
+    for _ in range(40):
+        child = start("leave")
+        child.terminate()
+        assert child.wait(10) in (7, -signal.SIGTERM)
+    assert told(start("look"))[0] == server
+
+
 def test_a_killed_server_takes_its_children_along_and_is_replaced(start: Start) -> None:
     child = start("wait")
     pid, server = _pids(child)
