@@ -23,7 +23,8 @@ class GeneratorSettings(Settings):
     preset: Preset | None = operational(
         None,
         description="recipe: auto, stylegan2, paper256/512/1024, cifar (as published), small-set "
-        "(a few dozen images); what you set beside it wins",
+        "(a few dozen images), joint-small (image and mask from scratch); what you set beside it "
+        "wins",
     )
 
     # What the networks see
@@ -34,8 +35,8 @@ class GeneratorSettings(Settings):
     )
     channels: Literal["rgb", "grey", "rgb+mask", "native"] = Field(
         "rgb",
-        description="what of an image is generated; rgb+mask: the vessel mask as fourth channel; "
-        "native: all channels of the prepared files, whatever their number",
+        description="what of an image is generated; rgb+mask: the distance to the vessels as fourth "
+        "channel, so that every sample brings its mask; native: all channels of the prepared files",
     )
     labels: bool = Field(False, description="conditional on the labels of the image set")
     resolution: int = Field(64, ge=16, le=1024, description="side in pixels, a power of two")
@@ -63,6 +64,13 @@ class GeneratorSettings(Settings):
     )
     kimg: float = Field(10.0, gt=0, description="training length in thousand real images shown")
     lr: float = Field(0.0025, gt=0, le=1, description="learning rate of the generator")
+    lr_end: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of both learning rates that is left at the last step, to which they "
+        "fall along half a cosine; 1: constant",
+    )
     d_lr_ratio: float = Field(
         1.0,
         gt=0,
@@ -78,6 +86,16 @@ class GeneratorSettings(Settings):
     ema_kimg: float | None = Field(None, gt=0, description="half-life; default batch·10/32")
     ema_rampup: float | None = Field(0.05, gt=0, description="half-life ≤ this × images so far")
     mbstd_group: int = Field(4, ge=1, description="minibatch-std group size; divides batch")
+    d_noise: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="standard deviation of Gaussian noise, anew in every step, on the colours that "
+        "the discriminator sees, real or generated; images are in [-1, 1]",
+    )
+    d_noise_mask: float = Field(
+        0.0, ge=0, le=1, description="rgb+mask: the same on the channel of the mask"
+    )
     precision: Precision = Field(
         "float32",
         description="bfloat16: convolutions of the two main losses in bfloat16; penalties, "
@@ -174,6 +192,10 @@ class GeneratorSettings(Settings):
             raise ValueError(
                 "augment_pipe: color does nothing with may_recolour: false; set augment_pipe: bg, "
                 "or augment: none"
+            )
+        if self.d_noise_mask > 0 and self.channels != "rgb+mask":
+            raise ValueError(
+                f"d_noise_mask: {self.d_noise_mask} needs channels: rgb+mask, found {self.channels}"
             )
         if self.augment_p > self.augment_p_max:
             raise ValueError("augment_p must not be above augment_p_max")

@@ -38,6 +38,7 @@ from data.imageset import (
     read_index,
 )
 from data.splits import TRAIN
+from generator.mask_channel import as_channel
 from generator.values import resized, restore, to_network, to_pixels, to_uint8, to_uint16
 
 Presentation = Literal["full", "patch"]
@@ -225,8 +226,7 @@ def read_shown(folder: Path, record: ImageRecord, kind: Kind, labelled: bool) ->
         mask = load_mask(folder, record)
         if mask.shape != pixels.shape[:2]:
             raise DataError(f"{name}: its vessel mask has another size, {mask.shape}")
-        white = mask.astype(pixels.dtype) * np.iinfo(pixels.dtype).max  # {0, 1} → {-1, 1}
-        pixels = np.concatenate([pixels, white[..., None]], axis=2)
+        pixels = np.concatenate([pixels, as_channel(mask, pixels.dtype)], axis=2)
     return Shown(record.id, pixels, fov, label)
 
 

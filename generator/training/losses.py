@@ -37,6 +37,8 @@ class AdversarialLoss:
     dtype: of the features in the two main losses (bfloat16: faster). The penalties, which square
     small gradients, and all that is stored stay in float32.
     compile: run the networks of the main losses through torch.compile (see `compiling`).
+    d_noise: standard deviation, per image channel, of noise on all that the discriminator sees,
+    real or generated (instance noise, Sønderby et al. 2017); none by default.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class AdversarialLoss:
         split: Split | None = None,
         dtype: torch.dtype | None = None,
         compile: bool = False,
+        d_noise: Sequence[float] = (),
     ) -> None:
         self.generator = generator
         self.discriminator = discriminator
@@ -67,7 +70,10 @@ class AdversarialLoss:
         compiles = compiled if compile else lambda network: network
         self._synthesis = compiles(generator.synthesis)
         self._discriminator = compiles(discriminator)
-        self.pl_mean = torch.zeros([], device=next(generator.parameters()).device)
+        device = next(generator.parameters()).device
+        self.pl_mean = torch.zeros([], device=device)
+        noise = torch.tensor(d_noise, device=device).reshape(1, -1, 1, 1)
+        self.d_noise = noise if any(d_noise) else None
 
     def generator_main(
         self, z: Tensor, c: Tensor | None = None, gain: float = 1.0, seed: int | None = None
@@ -215,6 +221,8 @@ class AdversarialLoss:
         """Return the logits of a share's images; `c` is that of the whole batch."""
         if self.augment is not None:
             images = self.augment(images, share=share)
+        if self.d_noise is not None:
+            images = images + self.d_noise * share.randn(images.shape, images.device)
         discriminator = self._discriminator if main else self.discriminator
         dtype = self.dtype if main else None
         logits: Tensor = discriminator(images, None if c is None else share.cut(c), dtype=dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,9 +40,24 @@ def lazy_adam(network: nn.Module, lr: float, interval: int) -> torch.optim.Adam:
     Frozen layers are buffers of the network: the optimiser does not know them.
     """
     ratio = interval / (interval + 1)
-    return torch.optim.Adam(
+    optimizer = torch.optim.Adam(
         network.parameters(), lr=lr * ratio, betas=(0.0, 0.99**ratio), eps=1e-8, fused=True
     )
+    optimizer.param_groups[0]["initial_lr"] = lr * ratio
+    return optimizer
+
+
+def lr_factor(step: int, steps: int, end: float) -> float:
+    """Return the share of the learning rate that holds at a step (from 0): along half a cosine
+    from 1 to `end` at the last one."""
+    done = min(1.0, step / max(1, steps - 1))
+    return end + (1 - end) * (1 + math.cos(math.pi * done)) / 2
+
+
+def noise_of(settings: GeneratorSettings, channels: int) -> list[float]:
+    """Return the standard deviation, by image channel, of the noise that the discriminator sees."""
+    colours = channels - (settings.channels == "rgb+mask")
+    return [settings.d_noise] * colours + [settings.d_noise_mask] * (channels - colours)
 
 
 def ema_beta(batch: int, ema_kimg: float, rampup: float | None, images: float) -> float:

@@ -24,7 +24,14 @@ from generator.networks import Discriminator, Generator
 from generator.shares import Split
 from generator.training.figures import Figures, totals
 from generator.training.losses import AdversarialLoss, Stats
-from generator.training.schedule import Schedule, ema_beta, lazy_adam, seed_of
+from generator.training.schedule import (
+    Schedule,
+    ema_beta,
+    lazy_adam,
+    lr_factor,
+    noise_of,
+    seed_of,
+)
 
 __all__ = ["ADA_INTERVAL", "Schedule", "Trainer", "ema_beta", "lazy_adam", "seed_of"]
 
@@ -88,6 +95,7 @@ class Trainer:
             split=split,
             dtype=torch.bfloat16 if settings.precision == "bfloat16" else None,
             compile=settings.compile,
+            d_noise=noise_of(settings, generator.img_channels),
         )
         self.step = 0
         self.r_t = 0.0
@@ -107,6 +115,7 @@ class Trainer:
         """
         cfg, step, loss = self.settings, self.step, self.loss
         n, seeds = real.shape[0], [seed_of(cfg.seed, step + 1, i) for i in range(5)]
+        self._set_rates()
         torch.manual_seed(seeds[0])
         z_g, z_path, z_d = torch.randn([3, n, self.generator.z_dim], device=self.device)
         c_g, c_path, c_d = self._draw_labels(n)
@@ -173,6 +182,12 @@ class Trainer:
             return None, None, None
         drawn = torch.randint(len(self.labels), [3, n], device=self.device)
         return tuple(self.labels[drawn])
+
+    def _set_rates(self) -> None:
+        factor = lr_factor(self.step, self.schedule.steps, self.settings.lr_end)
+        for optimizer in (self.optimizer_g, self.optimizer_d):
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
 
     def _descend(self, optimizer: torch.optim.Optimizer, stats: Stats) -> None:
         """Step on the gradients that a phase left, which also returned `stats`."""
