@@ -35,8 +35,8 @@ class GeneratorSettings(Settings):
     )
     channels: Literal["rgb", "grey", "rgb+mask", "native"] = Field(
         "rgb",
-        description="what of an image is generated; rgb+mask: the distance to the vessels as fourth "
-        "channel, so that every sample brings its mask; native: all channels of the prepared files",
+        description="what of an image is generated; rgb+mask: with the distance to the vessels, so "
+        "that every sample brings its mask; native: all channels of the prepared files",
     )
     labels: bool = Field(False, description="conditional on the labels of the image set")
     resolution: int = Field(64, ge=16, le=1024, description="side in pixels, a power of two")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-Preset = Literal["auto", "stylegan2", "paper256", "paper512", "paper1024", "cifar", "small-set", "joint-small"]
+Preset = Literal[
+    "auto", "stylegan2", "paper256", "paper512", "paper1024", "cifar", "small-set", "joint-small"
+]
 
 PAPER: dict[str, Any] = {
     "latent": 512,
@@ -75,8 +77,8 @@ JOINT_SMALL: dict[str, Any] = {
     "precision": "bfloat16",
 }
 """Image and mask, from scratch, of images of which there is no lack (phantoms). Without the noise,
-or with a hard mask, the discriminator's loss was 0.02 by 10 kimg and the samples were fog; with both
-it is 0.4 to 0.6, and there are vessels by 45 kimg. A rate of 0.002 is too high from there on."""
+or with a hard mask, the discriminator's loss was 0.02 by 10 kimg and the samples were fog; with
+both it is 0.4 to 0.6, and there are vessels by 45 kimg; a rate of 0.002 is too high from there."""
 
 
 def preset_values(name: Preset, resolution: int, processes: int = 1) -> dict[str, Any]:

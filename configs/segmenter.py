@@ -21,6 +21,8 @@ NetworkName = Literal[
     "sa2-net",
     "unet-v2",
 ]
+Labels = Literal["teacher", "own", "agreement"]
+"""Whose vessel masks synthetic images get: the teacher's, their own, or these where both agree."""
 Schedule = Literal["constant", "cosine", "step", "one-cycle", "poly", "restarts", "plateau"]
 
 
@@ -50,6 +52,11 @@ class AugmentSettings(Settings):
             ("warp_share", "rotate_deg", "scale", "brightness", "contrast", "saturation"), 0.0
         )
         return cls(flip=False, gamma=0.0, noise=0.0, **nothing)
+
+    @classmethod
+    def strong(cls) -> AugmentSettings:
+        """The control of a study: what augmentation alone can give."""
+        return cls(warp_share=0.5, scale=0.4, gamma=0.4, contrast=0.4, saturation=0.5, noise=0.05)
 
 
 class FitSettings(Settings):
@@ -268,6 +275,13 @@ class PseudoLabelSettings(Settings):
     def needs_real_masks(self) -> bool:
         """Whether a filter compares vessel maps with those of the real training images."""
         return self.real_range is not None or self.max_overlap is not None
+
+
+class LabelSettings(PseudoLabelSettings):
+    """The stage's settings: the filters, and what a pipeline takes from the images' source."""
+
+    labels: Labels = Field("teacher", description="whose masks the images get")
+    turned_masks: bool = Field(False, description="negative control: labels turned by 180°")
 
 
 EnsembleMethod = Literal["mean", "weighted", "or", "and", "majority", "stacked"]

@@ -17,6 +17,11 @@ from configs.retrain import RetrainSettings
 from configs.segmenter import AugmentSettings as AugmentSettings
 from configs.segmenter import EnsembleMethods, EvaluateSettings, FitSettings, PseudoLabelSettings
 from configs.segmenter import EnsembleSettings as EnsembleSettings
+from configs.segmenter import LabelSettings as LabelSettings
+from configs.sources import Source, StyleGAN2Source, uses_sources
+
+Order = Literal["synthetic-first", "real-first", "mixed"]
+"""What a student sees in its two phases; mixed: both kinds in every batch of one phase."""
 
 
 class PhantomSettings(Settings):
@@ -116,9 +121,11 @@ class SubsetSettings(Settings):
         description="listed: the first ones, as numbered; drawn: by a hash of seed and id, so "
         "that smaller subsets lie inside larger ones",
     )
+    rest: bool = Field(False, description="drawn: those that are not drawn, without labels")
     seed: int = Field(0, ge=0, description="of drawn")
 
 
+@uses_sources
 class PipelineConfig(Settings):
     """Everything `vesselforge run` does, stage by stage."""
 
@@ -127,12 +134,20 @@ class PipelineConfig(Settings):
     )
     data: DataSettings = Field(DataSettings(), description="the real images")
     teacher: FitSettings = Field(FitSettings(), description="segmenter trained on real images")
+    source: Source = Field(
+        StyleGAN2Source(), description="where synthetic images come from; `sample.count` of them"
+    )
     generator: GeneratorSettings = Field(GeneratorSettings(), description="StyleGAN2-ADA")
     sample: SampleSettings = Field(SampleSettings(), description="synthetic images")
     score: ScoreSettings = Field(ScoreSettings(), description="FID and KID")
     pseudo_label: PseudoLabelSettings = Field(PseudoLabelSettings(), description="labels")
-    pretrain: FitSettings = Field(FitSettings(), description="student on synthetic images")
-    finetune: FitSettings = Field(FitSettings(lr=5e-4), description="student on real images")
+    order: Order = Field(
+        "synthetic-first",
+        description="what the student sees when; mixed: both kinds in every batch, settings of "
+        "pretrain, steps of both",
+    )
+    pretrain: FitSettings = Field(FitSettings(), description="student, first phase")
+    finetune: FitSettings = Field(FitSettings(lr=5e-4), description="student, second phase")
     iterate: IterateSettings = Field(IterateSettings(), description="optional rounds")
     ensembles: EnsembleMethods = Field(
         ["mean"], min_length=1, description="ways to combine teacher and students, all scored"
@@ -147,6 +162,21 @@ class PipelineConfig(Settings):
     def _one_student(self) -> Self:
         if self.pretrain.network != self.finetune.network:
             raise ValueError("pretrain.network and finetune.network must be the same network")
+        return self
+
+    @model_validator(mode="after")
+    def _mixed_needs_crops(self) -> Self:
+        if self.order == "mixed" and self.pretrain.source == "pool":
+            raise ValueError("order: mixed needs pretrain.source: crops")
+        return self
+
+    @model_validator(mode="after")
+    def _further_rounds_have_a_teacher(self) -> Self:
+        if self.iterate.rounds > 1 and self.source.labels == "own":
+            raise ValueError(
+                "iterate.rounds: a further round has a better teacher, whom source.labels: own "
+                "does not ask; set rounds: 1, or labels: teacher or agreement"
+            )
         return self
 
     @model_validator(mode="after")

@@ -8,20 +8,61 @@ from pydantic import AfterValidator, Field, model_validator
 
 from configs.base import Settings, each_once, operational, time_limit
 from configs.generator import GeneratorSettings, SampleSettings, ScoreSettings
-from configs.segmenter import EnsembleMethods, EvaluateSettings, FitSettings, PseudoLabelSettings
-from configs.settings import DataSettings
+from configs.segmenter import (
+    AugmentSettings,
+    EnsembleMethods,
+    EvaluateSettings,
+    FitSettings,
+    PseudoLabelSettings,
+)
+from configs.settings import DataSettings, Order
+from configs.sources import Source, SourceName, StyleGAN2Source, uses_sources
 
 T = TypeVar("T")
 Each = Annotated[list[T], AfterValidator(each_once)]
 """A list of different values; each gives arms of its own."""
-Order = Literal["synthetic-first", "real-first", "mixed"]
 Augmented = Literal["off", "real", "synthetic", "both"]
+Strength = Literal["standard", "strong"]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=4000)]
 
 
+class NamedArm(Settings):
+    """One arm by a name of its own."""
+
+    source: SourceName | None = Field(
+        None, description="of the synthetic images, by its name in `sources`; null: real only"
+    )
+    count: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+        None, description="synthetic images; default: all that the source has (unlabelled)"
+    )
+    order: Order = Field("mixed", description="what is seen when")
+    augment: Augmented = Field("both", description="which images are augmented in training")
+    strength: Strength = Field("standard", description="of the real images' augmentation")
+    against: Each[str] = Field(
+        [], description="named arms that it is compared with, beside its real-only arm"
+    )
+
+
 class ArmSettings(Settings):
-    """The arms: every combination of these. The real-only arms (count 0) are always among them."""
+    """The arms: every combination of these, or `named` ones. The real-only arm that an arm is
+    compared with, trained in as many phases and augmented alike, is always among them."""
+
+    named: dict[SourceName, NamedArm] = Field(
+        {},
+        description="arms one by one, in place of the combinations of counts, orders, augment, "
+        "sources and strengths",
+    )
+    controls: Each[str] = Field(
+        [],
+        description="named arms that every other arm is compared with, beside its real-only arm",
+    )
+    sources: Each[SourceName] = Field([], description="of `sources`, by name; empty: all of them")
+    strengths: Each[Strength] = Field(
+        ["standard"],
+        min_length=1,
+        description="augmentation of the real images: as in `first`, or `strong_augment`",
+    )
 
     counts: Each[Count] = Field(
         [0, 50, 200, 500, 1000], min_length=1, description="synthetic images an arm trains on"
@@ -30,7 +71,7 @@ class ArmSettings(Settings):
         ["synthetic-first", "real-first", "mixed"],
         min_length=1,
         description="what is seen in the first and in the second phase of training; mixed: both "
-        "kinds in every batch of both phases",
+        "kinds in every batch of a single phase, as long as both",
     )
     augment: Each[Augmented] = Field(
         ["both"], min_length=1, description="which images are augmented in training"
@@ -41,6 +82,16 @@ class ArmSettings(Settings):
         "only so many; empty: all there are",
     )
     seeds: Each[Seed] = Field([0, 1, 2], min_length=1, description="each arm is run with each")
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> Self:
+        wanted = {*self.controls, *(name for arm in self.named.values() for name in arm.against)}
+        if unknown := sorted(wanted - self.named.keys()):
+            raise ValueError(
+                f"controls, against: found {', '.join(unknown)}, expected names of arms in "
+                f"`named`: {', '.join(self.named) or 'none'}"
+            )
+        return self
 
 
 class SyntheticSettings(Settings):
@@ -134,11 +185,13 @@ class ExecutionSettings(Settings):
         return self
 
 
+@uses_sources
 class StudyConfig(Settings):
     """Everything `vesselforge compare` does.
 
-    Every arm trains one student in two phases, with the same settings and so the same number of
-    optimiser steps; only the images differ. The real-only arm sees real images in both.
+    Every arm trains one student with the same settings and so the same number of optimiser steps,
+    in two phases or, mixed, in one as long as both; only the images differ. A real-only arm sees
+    real images alone, in as many phases as the arms that are compared with it.
     """
 
     name: str = Field(
@@ -148,7 +201,15 @@ class StudyConfig(Settings):
     external: list[DataSettings] = Field(
         [], description="further datasets: their test images are scored, nothing is trained there"
     )
+    sources: dict[SourceName, Source] = Field(
+        {"stylegan2": StyleGAN2Source()},
+        description="where synthetic images come from, by names that `arms` uses",
+    )
     arms: ArmSettings = Field(ArmSettings(), description="what is compared")
+    strong_augment: AugmentSettings = Field(
+        AugmentSettings.strong(),
+        description="augmentation of real images in arms of strength: strong",
+    )
     teacher: FitSettings = Field(FitSettings(), description="segmenter that labels the samples")
     generator: GeneratorSettings = Field(GeneratorSettings(), description="StyleGAN2-ADA")
     sample: SampleSettings = Field(
@@ -179,9 +240,21 @@ class StudyConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _arms_have_sources(self) -> Self:
+        arms = self.arms
+        wanted = {*arms.sources, *(arm.source for arm in arms.named.values() if arm.source)}
+        if unknown := sorted(wanted - self.sources.keys()):
+            raise ValueError(
+                f"arms: found the source {', '.join(unknown)}, expected one of `sources`: "
+                f"{', '.join(self.sources) or 'none'}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _mixed_needs_crops(self) -> Self:
-        if "mixed" in self.arms.orders and "pool" in (self.first.source, self.second.source):
-            raise ValueError("arms.orders: mixed batches need `source: crops` in both phases")
+        orders = {arm.order for arm in self.arms.named.values()} or {*self.arms.orders}
+        if "mixed" in orders and "pool" in (self.first.source, self.second.source):
+            raise ValueError("arms: mixed batches need `source: crops` in both phases")
         return self
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 from configs.errors import DataError
@@ -29,7 +30,8 @@ def subset(settings: SubsetSettings, inputs: Inputs, out: Path, progress: Progre
     """Stage `data.subset`. inputs: image sets by any names, taken in the order of the names.
 
     Writes an image set with `settings.count` of their training images and all images of the other
-    splits; those with split `rejected` are dropped. Files are links. Raises DataError for fewer
+    splits; those with split `rejected` are dropped. With `rest` it is the other training images,
+    without labels, and nothing else. Files are links. Raises DataError for fewer
     training images than that, for an id or a file name that occurs in two inputs, and for inputs
     with other classes.
     """
@@ -44,7 +46,10 @@ def subset(settings: SubsetSettings, inputs: Inputs, out: Path, progress: Progre
     chosen = set(training[: settings.count])
     if settings.order == "drawn":
         chosen = set(sorted(training, key=lambda id_: _rank(settings.seed, id_))[: settings.count])
-    kept = [(f, r) for f, r in found if r.split != TRAIN or r.id in chosen]
+    if settings.rest:
+        kept = [(f, bare(r)) for f, r in found if r.split == TRAIN and r.id not in chosen]
+    else:
+        kept = [(f, r) for f, r in found if r.split != TRAIN or r.id in chosen]
     for done, (folder, record) in enumerate(kept, start=1):
         if progress.stop_requested:
             raise Interrupted
@@ -54,6 +59,11 @@ def subset(settings: SubsetSettings, inputs: Inputs, out: Path, progress: Progre
     splits = Counter(record.split for _, record in kept)
     write_json(out / METRICS, {"images": {TRAIN: 0, VALIDATION: 0} | splits})
     write_index(out, "subset", [record for _, record in kept], _classes(inputs))
+
+
+def bare(record: ImageRecord) -> ImageRecord:
+    """The record without labels of any kind."""
+    return replace(record, mask=None, soft=None, weight=None, observers={})
 
 
 def _all_records(inputs: Inputs) -> list[Found]:

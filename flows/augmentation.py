@@ -1,77 +1,61 @@
-"""The augmentation pipeline as a table of contents. What runs a step is the caller's business."""
+"""The augmentation pipeline as a table of contents. What does the work is the caller's business."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from configs.errors import DataError
-from configs.segmenter import EnsembleMethod
 from data.store import Artifact
+from flows.executor import Executor
 from flows.runs import RunRecord
-from flows.steps import Steps
+from pipeline.graph import Work
+from pipeline.run import Round, RunWorks
 
 
-def augment(steps: Steps, record: RunRecord) -> Artifact:
+def augment(works: RunWorks, executor: Executor, record: RunRecord) -> Artifact:
     """Teacher, synthetic images, students, ensembles, and their scores on the test split.
 
     Returns the evaluation. Every artifact is noted in the record under its role.
     """
-    methods = ensemble_names(steps.config.ensembles)
-    development = record.artifact("development", steps.development())
-    test = record.artifact("test", steps.test())  # damaged files show before hours of training
-    teacher = record.artifact("teacher", steps.teacher(development))
-    students = improve(steps, record, development, teacher)
-    members = {"teacher": teacher} | named(students)
-    ensembles = {
-        name: record.artifact(name, steps.ensemble(members, development, method, name))
-        for name, method in methods.items()
-    }
-    scores = steps.evaluate(test, development, members | ensembles)
-    return record.artifact("evaluation", scores)
+    # Damaged files show before hours of training: the test images are made early, and seen late.
+    first = {"development": works.development(), "test": works.test(), "teacher": works.teacher()}
+    for role, work in first.items():
+        record.artifact(role, executor.make(work))
+    students = improve(works, executor, record)
+    members = {"teacher": first["teacher"]} | named(students)
+    ensembles = works.ensembles(members)
+    for name, work in ensembles.items():
+        record.artifact(name, executor.make(work))
+    return record.artifact("evaluation", executor.make(works.scored(members | ensembles)))
 
 
-def improve(
-    steps: Steps, record: RunRecord, development: Artifact, teacher: Artifact
-) -> list[Artifact]:
+def improve(works: RunWorks, executor: Executor, record: RunRecord) -> list[Work]:
     """The students worth keeping: rounds in which the last student teaches the next one.
 
     The first student is always kept; the loop ends with the first that is no better on the
     validation images than the best before it.
     """
-    settings = steps.config.iterate
-    students: list[Artifact] = []
-    best, generator = 0.0, None
-    for round_ in range(settings.rounds):
-        if generator is None or settings.generator_kimg > 0:
-            generator = steps.generator(development, round_, start=generator)
-        made = one_round(steps, round_, development, generator, teacher)
-        student = made["student"]
-        f1 = validation_f1(student)
+    settings = works.config.iterate
+    students: list[Work] = []
+    best, teacher, generator = 0.0, works.teacher(), None
+    for number in range(settings.rounds):
+        planned = works.round(number, teacher, generator)
+        made = one_round(planned, executor)
+        f1 = validation_f1(made["student"])
         kept = not students or f1 > best + settings.min_gain
         record.round(made, kept=kept, validation_f1=f1)
         if not kept:
             break
-        students.append(student)
-        best, teacher = f1, student
+        students.append(planned.student)
+        best, teacher, generator = f1, planned.student, planned.generator
     return students
 
 
-def one_round(
-    steps: Steps, round_: int, development: Artifact, generator: Artifact, teacher: Artifact
-) -> dict[str, Artifact]:
-    """One student from one generator and one teacher; role → artifact."""
-    samples = steps.sample(generator, round_)
-    score = steps.score(samples, development, generator, teacher, round_)
-    labelled = steps.pseudo_label(samples, teacher, development, score, round_)
-    check_kept(labelled)
-    pretrained = steps.pretrain(labelled, development, round_)
-    student = steps.finetune(pretrained, development, round_)
-    return {
-        "generator": generator,
-        "samples": samples,
-        "score": score,
-        "labelled": labelled,
-        "pretrained": pretrained,
-        "student": student,
-    }
+def one_round(planned: Round, executor: Executor) -> Mapping[str, Artifact]:
+    """Role → artifact. The scores come first: they tell of bad samples before they are used."""
+    executor.make(planned.score)
+    check_kept(executor.make(planned.labelled))
+    return {role: executor.make(work) for role, work in planned.roles.items()}
 
 
 def check_kept(labelled: Artifact) -> None:
@@ -93,13 +77,8 @@ def validation_f1(model: Artifact) -> float:
     return float(model.metrics["validation"]["f1"])
 
 
-def named(students: list[Artifact]) -> dict[str, Artifact]:
+def named(students: list[Work]) -> dict[str, Work]:
     """`student`, or `student-1`, `student-2`, … when there are several."""
     if len(students) == 1:
         return {"student": students[0]}
     return {f"student-{number}": student for number, student in enumerate(students, start=1)}
-
-
-def ensemble_names(methods: list[EnsembleMethod]) -> dict[str, EnsembleMethod]:
-    """Name → method: `ensemble`, the run's model, then `ensemble-<method>`."""
-    return {f"ensemble-{method}" if i else "ensemble": method for i, method in enumerate(methods)}

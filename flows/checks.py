@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
-from configs.errors import DataError
+from configs.errors import ConfigError, DataError
 from configs.settings import GeneratorSettings, PipelineConfig, ScoreSettings
+from configs.sources import SourceSettings
 from data.store import Store
 from flows.board import switched_on
+from pipeline.sources import Config, source_of
 
 PICKLE = b"\x80"
 """First byte of a pickle of protocol 2 or later."""
 
 
+BEFORE_SOURCES = ("development", "teacher")
+"""The steps that ask nothing of the source."""
 WITHOUT_MASKS = ("development", "generator", "samples", "scores")
 """The steps that images alone are enough for."""
 
@@ -22,16 +27,29 @@ def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> 
     WorkspaceError when the workspace cannot be written, ConfigError for TensorBoard asked for in
     vain.
 
-    last: of LAST_STEPS in `flows.single`, or `run` for the whole pipeline.
+    last: of LAST_STEPS in `pipeline.run`, or `run` for the whole pipeline.
     """
     if config.data.name == "images":
         check_images_suffice(config, last)
+    if last not in BEFORE_SOURCES:
+        source_of(config.source, config)
+        check_scores(config.score, [config.source], config)
     Store(workspace).open()
     switched_on()
     from data.datasets import load_settings
 
     load_settings(config.data)
     check_files(config.generator, config.score)
+
+
+def check_scores(score: ScoreSettings, sources: Iterable[SourceSettings], config: Config) -> None:
+    """Raises ConfigError for scores that need a generator, of a source that has none."""
+    for own in sources:
+        if score.needs_generator and not source_of(own, config).trains_generator:
+            raise ConfigError(
+                f"score: critic, published_draws and path_length_pairs need a generator, and the "
+                f"source {own.kind} has none; leave them off, or choose source: stylegan2"
+            )
 
 
 def check_files(generator: GeneratorSettings, score: ScoreSettings) -> None:

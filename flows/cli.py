@@ -12,12 +12,14 @@ import typer
 from flows import cli_compare, cli_data, cli_generator, cli_retrain, cli_segmenter
 from flows.verbs import (
     ConfigArgument,
+    DryRunOption,
     JsonOption,
     SetOption,
     WorkspaceOption,
     new_app,
     new_display,
     print_json,
+    print_preview,
     print_table,
     verb,
 )
@@ -37,6 +39,7 @@ def run(
     config: ConfigArgument,
     set_: SetOption = None,
     workspace: WorkspaceOption = None,
+    dry_run: DryRunOption = False,
     json_: JsonOption = False,
 ) -> None:
     """Run the augmentation pipeline; the same command again goes on where it stopped."""
@@ -46,6 +49,13 @@ def run(
 
     settings = load(PipelineConfig, config, set_ or [])
     folder = workspace_folder(workspace)
+    if dry_run:
+        from flows.checks import check_inputs
+        from pipeline.run import run_works
+
+        check_inputs(settings, folder)
+        print_preview(run_works(settings).everything(), folder, json_)
+        return
     from flows.launch import launch
 
     made = launch(settings, folder, new_display())

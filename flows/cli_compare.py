@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from flows.verbs import (
     ConfigArgument,
+    DryRunOption,
     JsonOption,
     SetOption,
     WorkspaceOption,
     new_display,
     print_json,
+    print_preview,
     print_table,
     verb,
 )
 
 if TYPE_CHECKING:
     from flows.study.schema import Results
-
-DryRunOption = Annotated[
-    bool,
-    typer.Option("--dry-run", help="Only say what would be done and what is there already."),
-]
 
 
 @verb
@@ -50,10 +47,11 @@ def compare(
     settings = load(StudyConfig, config, set_ or [])
     folder = workspace_folder(workspace)
     if dry_run:
-        from flows.study.preview import preview
+        from flows.study.checks import check_study
+        from pipeline.study import study_works
 
-        rows = preview(settings, folder)
-        print_json(rows) if json_ else print_table(rows, "if no synthetic image is rejected")
+        check_study(settings, folder)
+        print_preview(study_works(settings).everything(), folder, json_)
         return
     from flows.launch import launch_study
 

@@ -13,18 +13,19 @@ from configs.load import override
 from configs.study import StudyConfig
 from flows import embedded
 from flows.display import current
+from flows.executor import Executor
 from flows.notes import publish_table
 from flows.pipeline import stated, write_report
 from flows.runs import STUDY, RunRecord, workspace_folder
 from flows.stages import Outcome
 from flows.study.checks import check_study
-from flows.study.fanout import Fanout
-from flows.study.plan import plan_of
+from flows.study.fanout import ByRunner
 from flows.study.results import write_results
 from flows.study.rows import arm_rows
 from flows.study.runners import task_runner, workers_of
 from flows.study.study import Study
-from flows.study.work import Work
+from pipeline.graph import Work
+from pipeline.study import study_works
 
 PARTLY = "PartlyFailed"
 
@@ -57,12 +58,13 @@ def run_study(config: StudyConfig, workspace: Path) -> dict[str, Any]:
     check_study(config, workspace)
     record = RunRecord(workspace, config)
     with record.watch():
-        plan = plan_of(config)
+        plan = study_works(config)
         tally = Tally(record, remote=config.execution.runner != "processes")
         with task_runner(config.execution) as runner:
             where = (workspace, record.folder, config.execution, runner)
-            fanout = Fanout(*where, tally.note, _limit(config), config.stage_timeout)
-            study = Study(plan, fanout, record)
+            hand = ByRunner(*where, _limit(config), config.stage_timeout)
+            executor = Executor(workspace, hand, tally.note, strict=False, look_first=True)
+            study = Study(plan, executor, record)
             study.run()
         results = write_results(study, record.folder)
         publish_table(f"{config.name}-arms", arm_rows(results), results.headline)

@@ -67,7 +67,7 @@ def _server(name: str, workspace: Path, display: Display) -> Iterator[None]:
 
 def _outcome(state: Any) -> dict[str, Any]:
     """What a flow returned, or how it failed, raised again."""
-    from flows.pipeline import BAD_INPUT, CRASHED, TIMED_OUT
+    from flows.tasks import BAD_INPUT, CRASHED, TIMED_OUT
 
     message = state.message or ""
     if state.name == BAD_INPUT:

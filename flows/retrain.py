@@ -22,17 +22,20 @@ from data.files import write_json
 from data.imageset import read_index
 from data.intake import Intake, fingerprint, sort_out
 from data.splits import TRAIN, VALIDATION
-from data.store import Artifact, Store, identity_of
+from data.store import Store, identity_of
 from flows import notes
 from flows.augmentation import validation_f1
 from flows.display import current
-from flows.pipeline import perform, run_pipeline, stated
+from flows.executor import Executor
+from flows.pipeline import run_pipeline, stated
 from flows.retraining.promotion import Comparison, judge
 from flows.retraining.registry import Line, Registry, Verdict, Version, now
 from flows.retraining.retention import prune, references_in
 from flows.retraining.rows import version_rows
 from flows.runs import read_run, workspace_folder
 from flows.stages import finished
+from flows.tasks import ByTask
+from pipeline.graph import Given, Work
 
 NAME = "retrain"
 NOTHING = "NothingToDo"
@@ -138,33 +141,24 @@ def contest(
     config: PipelineConfig, workspace: Path, registry: Registry, champion: Version, new: Version
 ) -> Comparison:
     """Both models on today's validation images, without those that the champion was trained on."""
-    store = Store(workspace)
     _, record = read_run(workspace, new.run)
-    images = finished(store, *record["artifacts"]["development"])
-    known = {r.id for r in read_index(images.path, VALIDATION)} & set(champion.trained_on)
-    runtime = config.evaluate.runtime
-    outcome = perform(
-        workspace,
-        "champion against challenger",
-        "segmenter.compare",
-        CompareSettings(leave_out=sorted(known), runtime=runtime),
-        {
-            "images": images,
-            "champion": _model(store, champion),
-            "challenger": _model(store, new),
-        },
-        timeout=config.stage_timeout,
-    )
-    made = outcome.artifact
+    images = Given(*record["artifacts"]["development"])
+    folder = Store(workspace).folder(images.kind, images.digest)
+    known = {r.id for r in read_index(folder, VALIDATION)} & set(champion.trained_on)
+    settings = CompareSettings(leave_out=sorted(known), runtime=config.evaluate.runtime)
+    pair = {"champion": _model(champion), "challenger": _model(new)}
+    step = "champion against challenger"
+    work = Work(step, "segmenter.compare", settings, {"images": images, **pair})
+    made = Executor(workspace, ByTask(workspace, config.stage_timeout)).make(work)
     new.artifacts.append([made.kind, made.digest])
     scores = made.metrics["per_image"].values()
     pairs = ([s["champion"] for s in scores], [s["challenger"] for s in scores])
     return judge(champion.number, *pairs, config.retrain)
 
 
-def _model(store: Store, version: Version) -> Artifact:
+def _model(version: Version) -> Given:
     assert version.model is not None
-    return finished(store, *version.model)
+    return Given(*version.model)
 
 
 def settle(

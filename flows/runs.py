@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from data.progress import Interrupted
 from data.store import Artifact, Store, explained
 from flows.shipped import shipped_folder
 from flows.stages import Outcome
+from pipeline.graph import Work
 
 RECORD = "run.json"
 REGISTRY = "registry.json"
@@ -74,6 +75,10 @@ class RunRecord:
             write_atomic(self.folder / "config.yaml", text)
             self._save()
 
+    def made(self, work: Work, outcome: Outcome) -> None:
+        """A piece of work is done."""
+        self.step(work.step, outcome)
+
     def step(self, name: str, outcome: Outcome) -> None:
         """A step is done."""
         kind, digest = reference(outcome.artifact)
@@ -93,7 +98,7 @@ class RunRecord:
         self.content[key] = value
         self._save()
 
-    def round(self, artifacts: dict[str, Artifact], **facts: Any) -> None:
+    def round(self, artifacts: Mapping[str, Artifact], **facts: Any) -> None:
         """A round of the loop is done. facts: `kept` and its validation figures."""
         entry = {role: reference(artifact) for role, artifact in artifacts.items()} | facts
         self.content["artifacts"]["rounds"].append(entry)

@@ -1,4 +1,4 @@
-"""Every kind of stage, and how it is run: reused when finished, else in a child process."""
+"""How a stage is run: reused when finished, else in a child process."""
 
 from __future__ import annotations
 
@@ -11,39 +11,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from configs.settings import (
-    CompareSettings,
-    EnsembleSettings,
-    EvaluateSettings,
-    FitSettings,
-    GeneratorSettings,
-    PrepareSettings,
-    PseudoLabelSettings,
-    SampleSettings,
-    ScoreSettings,
-    SubsetSettings,
-)
 from data.progress import Interrupted, Progress
 from data.store import Artifact, Inputs, Stage, Store, address, input_digests, read_artifact
 from flows.board import draw, drawn
 from flows.child import run_in_child
 from flows.stagelog import logged
-
-STAGES = {
-    stage.kind: stage
-    for stage in (
-        Stage("data.prepare", 1, "data.prepare:prepare", PrepareSettings, "data.prepare:outside"),
-        Stage("data.subset", 1, "data.subset:subset", SubsetSettings),
-        Stage("segmenter.train", 3, "segmenter.training.fit:train", FitSettings),
-        Stage("generator.train", 2, "generator.training.stage:train", GeneratorSettings),
-        Stage("generator.sample", 2, "generator.sampling.stage:sample", SampleSettings),
-        Stage("generator.score", 4, "flows.score:score", ScoreSettings),
-        Stage("segmenter.pseudo-label", 3, "segmenter.labels.stage:label", PseudoLabelSettings),
-        Stage("segmenter.ensemble", 2, "segmenter.ensemble:ensemble", EnsembleSettings),
-        Stage("segmenter.evaluate", 2, "segmenter.evaluate:evaluate", EvaluateSettings),
-        Stage("segmenter.compare", 1, "segmenter.compare:compare", CompareSettings),
-    )
-}
+from pipeline.stages import STAGES
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from flows.child import StageCrashed
 
 if TYPE_CHECKING:
     from flows.display import Display
+    from pipeline.graph import Work
 
 F = TypeVar("F", bound=Callable[..., Any])
 EXIT_USER_ERROR, EXIT_CRASH, EXIT_INTERRUPTED = 2, 1, 130
@@ -35,6 +36,13 @@ WorkspaceOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Only say what would be done, what is there already, and how long it takes.",
+    ),
+]
 FlipsOption = Annotated[
     bool, typer.Option("--flips", help="Average over the image and its three mirror images.")
 ]
@@ -119,6 +127,24 @@ def print_table(rows: list[dict[str, Any]], title: str = "") -> None:
     # In a file or a pipe there is no width to fit: 200 columns break no line of ours.
     # No markup: what is in brackets is part of a name.
     Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
+
+
+def print_preview(targets: list[Work], workspace: Path, json_: bool) -> None:
+    """What is there, what is to do, and how long that took before."""
+    from data.store import Store
+    from pipeline.preview import preview, whole
+
+    rows = preview(targets, Store(workspace))
+    minutes = whole(rows)
+    if json_:
+        print_json({"stages": rows, "minutes": minutes})
+        return
+    print_table(rows, "if no synthetic image is rejected")
+    left = sum(row["to do"] for row in rows)
+    if minutes is None:
+        typer.echo(f"{left} stages to do; how long is known once each kind was made before")
+    else:
+        typer.echo(f"{left} stages to do, about {minutes:g} minutes one after the other")
 
 
 def plain(value: Any) -> str:

@@ -7,6 +7,8 @@ where the channel is above 0.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -30,7 +32,7 @@ def encoded(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     return np.asarray(HEIGHT * np.tanh(signed / REACH_PX), dtype=np.float32)
 
 
-def as_channel(mask: NDArray[np.bool_], dtype: np.dtype[np.generic]) -> Pixels:
+def as_channel(mask: NDArray[np.bool_], dtype: np.dtype[Any]) -> Pixels:
     """Return `[H, W, 1]`, `encoded` in the pixel values of a uint8 or uint16 image."""
     half = np.iinfo(dtype).max / 2
     return np.rint((encoded(mask) + 1) * half).astype(dtype)[..., None]

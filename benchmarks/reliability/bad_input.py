@@ -207,7 +207,7 @@ LOADING_S = 25.0
 
 MODULES = (
     "h5py", "flows.cli", "flows.report", "flows.report.figures", "flows.report.page",
-    "flows.report.study.page", "flows.single", "flows.study.preview", "generator.sampling.album",
+    "flows.report.study.page", "flows.single", "pipeline.preview", "generator.sampling.album",
     "generator.transfer.convert", "segmenter.exchange.keras", "segmenter.inference.predict",
     "segmenter.training.fit",
 )  # fmt: skip

@@ -18,18 +18,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from functools import cache, partial
 from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel
 
 from benchmarks.reliability.pipeline import contents, manifests, record
 from benchmarks.reliability.processes import environment, family, kill, stoppable
 from benchmarks.reliability.tables import facts, markdown, write
 from data.children import ENVIRONMENT
-from data.store import Artifact, Inputs
+from data.store import Inputs
 
 Row = dict[str, Any]
 
@@ -58,36 +54,35 @@ def direct(workspace: Path, overrides: list[str]) -> None:
     """The program that only calls the stages; in this process."""
     from configs.load import load
     from configs.settings import PipelineConfig
-    from data.prepare import content_hash
     from flows.augmentation import augment
+    from flows.executor import Executor
     from flows.runs import RunRecord
-    from flows.steps import Steps
+    from pipeline.run import run_works
 
     config = load(PipelineConfig, "quickstart", overrides)
     run_record = RunRecord(workspace, config)
-    dataset = cache(partial(content_hash, config.data))
-    augment(Steps(config, partial(_here, workspace, run_record), dataset), run_record)
+    executor = Executor(workspace, _bare_hand(workspace), run_record.made)
+    augment(run_works(config), executor, run_record)
     run_record.finish("completed")
 
 
-def _here(
-    workspace: Path,
-    run_record: Any,
-    step: str,
-    kind: str,
-    settings: BaseModel,
-    inputs: Inputs,
-    outside: Mapping[str, str] | None = None,
-) -> Artifact:
-    """`flows.steps.Produce` without anything around it."""
+def _bare_hand(workspace: Path) -> Any:
+    """Does work without anything around it."""
     from data.progress import Progress
     from data.store import Store
-    from flows.stages import STAGES, Outcome
+    from flows.executor import AtOnce
+    from flows.stages import Outcome
+    from pipeline.graph import Work
+    from pipeline.stages import STAGES
 
-    started = time.monotonic()
-    made = Store(workspace).open().produce(STAGES[kind], settings, inputs, Progress(), outside)
-    run_record.step(step, Outcome(made, False, time.monotonic() - started))
-    return made
+    class Bare(AtOnce):
+        def start(self, work: Work, inputs: Inputs) -> Outcome:
+            started, store = time.monotonic(), Store(workspace).open()
+            stage = STAGES[work.kind]
+            made = store.produce(stage, work.settings, inputs, Progress(), work.outside)
+            return Outcome(made, False, time.monotonic() - started)
+
+    return Bare()
 
 
 def start(command: list[str], env: dict[str, str], core: int, log: Path) -> subprocess.Popen[str]:

@@ -11,7 +11,6 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,13 @@ from configs.settings import PipelineConfig
 from data.files import write_json
 from data.native import Native, write_native
 from data.phantom import make_phantom
-from data.prepare import content_hash
 from data.progress import Interrupted, Progress
-from data.store import Artifact, Inputs, Store
+from data.store import Artifact, Store
 from flows.runs import RECORD
 from flows.runs import STUDY as STUDY_FLOW
-from flows.stages import STAGES
-from flows.steps import Steps
+from pipeline.graph import closure
+from pipeline.run import run_works
+from pipeline.stages import STAGES
 from segmenter.models import Member, save_model
 from segmenter.networks import build
 
@@ -126,18 +125,15 @@ def make_workspace(folder: Path) -> None:
     (folder / "tiny.yaml").write_text(yaml.safe_dump(CONFIG))
     config = load(PipelineConfig, folder / "tiny.yaml")
     store = Store(folder / "ws").open()
+    works = run_works(config)
     made: dict[str, Artifact] = {}
-
-    def produce(
-        step: str, kind: str, settings: Any, inputs: Inputs, outside: Any = None
-    ) -> Artifact:
-        progress = _StopAt(3) if kind == "segmenter.train" else Progress()
-        made[step] = store.produce(STAGES[kind], settings, inputs, progress, outside)
-        return made[step]
-
-    steps = Steps(config, produce, partial(content_hash, config.data))
-    with suppress(Interrupted):
-        steps.teacher(steps.development())
+    for work in closure([works.teacher()]).values():
+        progress = _StopAt(3) if work.kind == "segmenter.train" else Progress()
+        inputs = {name: made[needed.digest] for name, needed in work.inputs.items()}
+        with suppress(Interrupted):
+            made[work.digest] = store.produce(
+                STAGES[work.kind], work.settings, inputs, progress, work.outside
+            )
     (checkpoints,) = (folder / "ws").glob("store/segmenter.train/*.partial/checkpoint")
     for old in sorted(checkpoints.glob("step-*.safetensors"))[:-1]:
         old.unlink()

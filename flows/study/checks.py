@@ -8,9 +8,8 @@ from configs.errors import DataError
 from configs.study import StudyConfig
 from data.store import Store
 from flows.board import switched_on
-from flows.checks import check_files
-from flows.study.arms import arms_of
-from flows.study.plan import training_images
+from flows.checks import check_files, check_scores
+from pipeline.study import study_arms, training_images
 
 
 def check_study(config: StudyConfig, workspace: Path) -> None:
@@ -26,4 +25,5 @@ def check_study(config: StudyConfig, workspace: Path) -> None:
             raise DataError("data.name: images has no vessel masks, and a study needs them")
         load_settings(data)
     check_files(config.generator, config.score)
-    arms_of(config.arms, training_images(config.data))
+    check_scores(config.score, config.sources.values(), config)
+    study_arms(config, training_images(config.data))

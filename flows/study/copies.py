@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.store import Artifact
-from flows.study.plan import Source
 from flows.study.schema import Copy
 from flows.study.study import Study
+from pipeline.study import Origin
 
 MOST = 24
 """Pairs shown for each source; all of them are in closest.csv of the scores."""
@@ -27,38 +27,38 @@ def suspicious(study: Study, folder: Path) -> list[Copy]:
     """
     shutil.rmtree(folder / PICTURES, ignore_errors=True)
     found: list[Copy] = []
-    for number, source in enumerate(study.plan.sources()):
-        labels = _labels(study, source)
+    for number, origin in enumerate(study.plan.origins()):
+        labels = _labels(study, origin)
         copies = [
             copy
-            for part, scores in enumerate(_scores(study, source))
-            for copy in _of_scores(source, scores, labels, folder, f"s{number}-{part}")
+            for part, scores in enumerate(_scores(study, origin))
+            for copy in _of_scores(origin, scores, labels, folder, f"s{number}-{part}")
         ]
         found += sorted(copies, key=lambda copy: copy.distance)[:MOST]
     return found
 
 
-def _scores(study: Study, source: Source) -> Iterator[Artifact]:
+def _scores(study: Study, origin: Origin) -> Iterator[Artifact]:
     """The scores that tell suspicious samples of a source."""
     plan = study.plan
-    works = [plan.pool_scores(source, pool) for pool in range(len(study.used.get(source, [])))]
+    works = [plan.pool_scores(origin, pool) for pool in range(len(study.used.get(origin, [])))]
     if not any(works):
-        works = [study.realism().get((source, plan.sources()[source]))]
+        works = [study.realism().get((origin, plan.origins()[origin]))]
     for work in works:
-        made = study.fanout.artifact(work) if work is not None else None
+        made = study.executor.artifact(work) if work is not None else None
         if made is not None:
             yield made
 
 
 def _of_scores(
-    source: Source, scores: Artifact, labels: dict[str, dict[str, str]], folder: Path, prefix: str
+    origin: Origin, scores: Artifact, labels: dict[str, dict[str, str]], folder: Path, prefix: str
 ) -> Iterator[Copy]:
     near = [row for row in _table(scores, "closest.csv") if row["suspicious"] == "1"]
     for row in near[:MOST]:
         label = labels.get(row["sample"], {})
         overlap = label.get("overlap")
         yield Copy(
-            source=source.name,
+            source=origin.name,
             sample=row["sample"],
             image=row["image"],
             distance=float(row["distance"]),
@@ -68,9 +68,9 @@ def _of_scores(
         )
 
 
-def _labels(study: Study, source: Source) -> dict[str, dict[str, str]]:
+def _labels(study: Study, origin: Origin) -> dict[str, dict[str, str]]:
     """Sample → its line in labels.csv."""
-    made = [study.fanout.artifact(work) for work in study.used.get(source, [])]
+    made = [study.executor.artifact(work) for work in study.used.get(origin, [])]
     return {r["id"]: r for m in made if m is not None for r in _table(m, "labels.csv")}
 
 

@@ -14,9 +14,7 @@ import numpy as np
 
 from data.files import write_atomic, write_json
 from data.store import Artifact
-from flows.study.arms import ArmSpec
 from flows.study.copies import suspicious
-from flows.study.plan import Source
 from flows.study.schema import (
     PER_IMAGE,
     PER_IMAGE_COLUMNS,
@@ -33,7 +31,9 @@ from flows.study.schema import (
 from flows.study.statistics import study_effects
 from flows.study.study import Study, TrainedArm
 from flows.study.verdict import headline
-from flows.study.work import Work
+from pipeline.arms import ArmSpec
+from pipeline.graph import Work
+from pipeline.study import Origin
 
 REFERENCE = "1st"
 Values = dict[Place, dict[str, dict[int, dict[str, float]]]]
@@ -80,7 +80,7 @@ def _values(study: Study) -> Values:
     found: Values = {}
     for trained in study.trained:
         for name, work in trained.evaluations.items():
-            made = study.fanout.artifact(work)
+            made = study.executor.artifact(work)
             if made is None or trained.why:
                 continue
             for observer, image, value in _rows(study, made):
@@ -113,7 +113,9 @@ def _arms(study: Study, values: Values) -> list[Arm]:
             order=spec.order,
             augment=spec.augment,
             real_images=spec.real_images,
-            baseline=spec.baseline.id if spec.baseline else None,
+            baseline=study.baseline(spec),
+            source=spec.source,
+            strength=spec.strength,
             runs=[_run(study, t) for t in study.trained if t.spec == spec],
             effects=effects.get(spec.id, []),
             realism=_realism(study, spec),
@@ -124,7 +126,7 @@ def _arms(study: Study, values: Values) -> list[Arm]:
 
 def _effects(study: Study, values: Values) -> dict[str, list[Effect]]:
     """Arm → its effect at each place. Holm's correction is over the arms of one place."""
-    baselines = {a.id: a.baseline.id if a.baseline else None for a in study.plan.arms}
+    baselines = {a.id: study.baseline(a) for a in study.plan.arms}
     found: dict[str, list[Effect]] = {}
     for place, of_arms in values.items():
         images = sorted({i for runs in of_arms.values() for each in runs.values() for i in each})
@@ -140,7 +142,7 @@ def _effects(study: Study, values: Values) -> dict[str, list[Effect]]:
 
 
 def _run(study: Study, trained: TrainedArm) -> ArmRun:
-    made = study.fanout.artifact(trained.student) if trained.student else None
+    made = study.executor.artifact(trained.student) if trained.student else None
     if trained.why or made is None:
         return ArmRun(seed=trained.seed, status="failed", message=trained.why)
     return ArmRun(
@@ -155,9 +157,9 @@ def _realism(study: Study, spec: ArmSpec) -> Realism | None:
     """Means over the selections that the arm's seeds trained on."""
     if spec.order is None:
         return None
-    sources = dict.fromkeys(study.plan.source(spec.real_images, s) for s in study.plan.seeds)
-    works = [study.realism().get((source, spec.count)) for source in sources]
-    made = [study.fanout.artifact(work) for work in works if work is not None]
+    origins = dict.fromkeys(study.plan.origin(spec, seed) for seed in study.plan.seeds)
+    works = [study.realism().get((origin, spec.count)) for origin in origins]
+    made = [study.executor.artifact(work) for work in works if work is not None]
     figures = [artifact.metrics for artifact in made if artifact is not None]
     if not figures:
         return None
@@ -179,12 +181,11 @@ def _mean(figures: list[dict[str, Any]], name: str) -> float | None:
 
 
 def _references(study: Study) -> list[EnsembleScore]:
-    """The teacher of each source, and on the primary set the further observers."""
+    """The teachers, and on the primary set the further observers."""
     found: list[EnsembleScore] = []
-    for source, works in study.teachers().items():
-        name = f"teacher, {source.name}"
+    for name, works in study.teachers().items():
         found += _scores(study, name, "", works, 1)
-    observers = next((m for m in map(study.fanout.artifact, _own(study)) if m is not None), None)
+    observers = next((m for m in map(study.executor.artifact, _own(study)) if m is not None), None)
     if observers is not None:
         for observer, scores in observers.metrics["observers"].items():
             level = _level(study, scores)
@@ -215,7 +216,7 @@ def _scores(
     """Mean over images with its interval, at every place that a model was scored on."""
     found = []
     for name, work in works.items():
-        made = study.fanout.artifact(work)
+        made = study.executor.artifact(work)
         model = made.metrics["models"].get("model") if made else None
         if model is None:
             continue
@@ -236,18 +237,18 @@ def _level(study: Study, scores: Mapping[str, Any]) -> tuple[float, float, float
 
 
 def _filters(study: Study) -> list[Filtered]:
-    """What became of the samples of each source, all its pools together."""
-    return [_filtered(study, source, works) for source, works in study.used.items()]
+    """What became of the samples of each origin, all its pools together."""
+    return [_filtered(study, origin, works) for origin, works in study.used.items()]
 
 
-def _filtered(study: Study, source: Source, works: list[Work]) -> Filtered:
-    made = [m for m in map(study.fanout.artifact, works) if m is not None]
+def _filtered(study: Study, origin: Origin, works: list[Work]) -> Filtered:
+    made = [m for m in map(study.executor.artifact, works) if m is not None]
     kept = sum(m.metrics["kept"] for m in made)
     reasons: Counter[str] = Counter()
     for each in made:
         reasons.update(each.metrics["reasons"])
     drawn = kept + sum(m.metrics["rejected"] for m in made)
-    return Filtered(source=source.name, drawn=drawn, kept=kept, reasons=dict(reasons))
+    return Filtered(source=origin.name, drawn=drawn, kept=kept, reasons=dict(reasons))
 
 
 def _per_image(arms: list[Arm], values: Values) -> str:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from configs.study import Augmented, Order
+from configs.study import Augmented, Order, Strength
 
 
 class Record(BaseModel):
@@ -86,6 +86,8 @@ class Arm(Record):
     count: int
     order: Order | None
     augment: Augmented
+    source: str | None = None
+    strength: Strength = "standard"
     real_images: int
     baseline: str | None
     runs: list[ArmRun]

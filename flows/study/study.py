@@ -11,11 +11,11 @@ from typing import Any
 from configs.segmenter import EnsembleMethod
 from data.store import Artifact
 from flows.display import current
+from flows.executor import Executor
 from flows.runs import RunRecord, reference
-from flows.study.arms import ArmSpec
-from flows.study.fanout import Fanout
-from flows.study.plan import Plan, Source
-from flows.study.work import Work
+from pipeline.arms import ArmSpec
+from pipeline.graph import Work
+from pipeline.study import Origin, StudyWorks
 
 
 @dataclass
@@ -34,14 +34,14 @@ class TrainedArm:
 class Study:
     """Runs a plan. trained: every arm with every seed, in the order of the plan."""
 
-    plan: Plan
-    fanout: Fanout
+    plan: StudyWorks
+    executor: Executor
     record: RunRecord
     trained: list[TrainedArm] = field(default_factory=list)
-    selections: dict[tuple[Source, int], Work] = field(default_factory=dict)
-    shortage: dict[tuple[Source, int], str] = field(default_factory=dict)
-    used: dict[Source, list[Work]] = field(default_factory=dict)
-    """The labelled pools of each source, as many as its arms needed."""
+    selections: dict[tuple[Origin, int], Work] = field(default_factory=dict)
+    shortage: dict[tuple[Origin, int], str] = field(default_factory=dict)
+    used: dict[Origin, list[Work]] = field(default_factory=dict)
+    """The labelled pools of each origin, as many as its arms needed."""
 
     def run(self) -> None:
         """Do everything; afterwards `trained` says what came of each arm."""
@@ -53,13 +53,13 @@ class Study:
         real_only = [work for t in self.trained for work in t.evaluations.values()]
         # Files that are wrong show before hours of training; real-only arms need no generator, so
         # they keep the other workers busy while it is trained.
-        self.fanout.run([plan.development(), plan.test(), *plan.external().values()])
+        self.executor.run([plan.development(), plan.test(), *plan.external().values()])
         self._require_images()
         self._make_pools(real_only)
         for trained in self.trained:
             if trained.spec.order is not None:
                 self._plan_student(trained)
-        self.fanout.run(self._everything())
+        self.executor.run(self._everything())
         self._settle()
 
     def _require_images(self) -> None:
@@ -67,88 +67,91 @@ class Study:
         from configs.errors import DataError
 
         for work in [self.plan.development(), self.plan.test(), *self.plan.external().values()]:
-            if self.fanout.artifact(work) is None:
-                raise DataError(self.fanout.why(work))
+            if self.executor.artifact(work) is None:
+                raise DataError(self.executor.why(work))
 
     def _make_pools(self, beside: list[Work]) -> None:
-        """Label pools until every source has kept as many images as its arms need."""
-        plan, sources = self.plan, self.plan.sources()
-        limit = plan.config.synthetic.most_pools
-        pools = {source: min(plan.pools_for(most), limit) for source, most in sources.items()}
+        """Label pools until every origin has kept as many images as its arms need."""
+        plan, origins = self.plan, self.plan.origins()
+        pools = {o: min(plan.pools_for(o, most), plan.most_pools(o)) for o, most in origins.items()}
         while True:
-            for source, number in pools.items():
-                self.used[source] = [plan.label(source, i) for i in range(number)]
+            for origin, number in pools.items():
+                self.used[origin] = [plan.label(origin, i) for i in range(number)]
             labelled = chain.from_iterable(self.used.values())
-            self.fanout.run([*labelled, *beside])  # the generator takes longest: it starts first
-            more = {s: self._pools_for(s, most) for s, most in sources.items()}
+            self.executor.run([*labelled, *beside])  # the generator takes longest: it starts first
+            more = {origin: self._pools_for(origin, most) for origin, most in origins.items()}
             if more == pools:
                 break
             pools = more
         for arm in plan.arms:
             for seed in plan.seeds if arm.order else []:
-                self._select(plan.source(arm.real_images, seed), arm.count)
+                self._select(plan.origin(arm, seed), arm.count)
 
-    def _pools_for(self, source: Source, most: int) -> int:
+    def _pools_for(self, origin: Origin, most: int) -> int:
         """How many pools to have, by the share that the pools so far have kept.
 
         More than needed do no harm: a selection takes the first ones that hold its count.
         """
-        kept, so_far = self._kept(source), len(self.used[source])
+        kept, so_far = self._kept(origin), len(self.used[origin])
         held = sum(of_pool or 0 for of_pool in kept)
         if None in kept or held >= most:
             return so_far
         wanted = math.ceil(most * so_far / held) if held else 2 * so_far
-        return min(max(wanted, so_far + 1), self.plan.config.synthetic.most_pools)
+        return min(max(wanted, so_far + 1), self.plan.most_pools(origin))
 
-    def _kept(self, source: Source) -> list[int | None]:
+    def _kept(self, origin: Origin) -> list[int | None]:
         """Images kept of each pool; None for a pool that failed."""
-        found = [self.fanout.artifact(work) for work in self.used[source]]
+        found = [self.executor.artifact(work) for work in self.used[origin]]
         return [None if made is None else int(made.metrics["kept"]) for made in found]
 
-    def _select(self, source: Source, count: int) -> None:
+    def _select(self, origin: Origin, count: int) -> None:
         """The fewest pools that hold the count; or why there are too few."""
-        if (source, count) in self.selections or (source, count) in self.shortage:
+        if (origin, count) in self.selections or (origin, count) in self.shortage:
             return
-        kept, held = self._kept(source), 0
+        kept, held = self._kept(origin), 0
         for number, of_pool in enumerate(kept, 1):
             if of_pool is None:
-                self.shortage[source, count] = self.fanout.why(self.used[source][number - 1])
+                self.shortage[origin, count] = self.executor.why(self.used[origin][number - 1])
                 return
             held += of_pool
             if held >= count:
-                self.selections[source, count] = self.plan.selection(source, count, number)
+                self.selections[origin, count] = self.plan.selected(origin, count, number)
                 return
-        drawn = len(kept) * self.plan.config.synthetic.pool
-        self.shortage[source, count] = (
+        drawn = count if self.plan.limited(origin) else len(kept) * self.plan.config.synthetic.pool
+        self.shortage[origin, count] = (
             f"only {held} of {drawn} synthetic images were kept, {count} are needed; loosen "
             "pseudo_label's filters, train the generator longer, or raise synthetic.most_pools"
         )
 
     def _plan_student(self, trained: TrainedArm) -> None:
         arm, seed = trained.spec, trained.seed
-        source = self.plan.source(arm.real_images, seed)
         if arm.order is not None:
-            trained.selection = self.selections.get((source, arm.count))
+            origin = self.plan.origin(arm, seed)
+            trained.selection = self.selections.get((origin, arm.count))
             if trained.selection is None:
-                trained.why = self.shortage[source, arm.count]
+                trained.why = self.shortage[origin, arm.count]
                 return
-        trained.student = self.plan.student(arm, seed, trained.selection)
-        real = self.plan.real(arm.real_images, source.seed)
+        trained.student = self.plan.student_of(arm, seed, trained.selection)
         name = f"{arm.label}, {arm.real_images} real, seed {seed}"
+        real = self.plan.real_of(arm, seed)
         trained.evaluations = self.plan.evaluations(trained.student, real, name)
 
-    def realism(self) -> dict[tuple[Source, int], Work]:
+    def baseline(self, arm: ArmSpec) -> str | None:
+        """The id of the real-only arm that an arm is compared with."""
+        return self.plan.compared[arm.id][0] if arm.baseline else None
+
+    def realism(self) -> dict[tuple[Origin, int], Work]:
         """Scores of every selection."""
         chosen = self.selections.items()
         return {key: self.plan.realism(key[0], selection) for key, selection in chosen}
 
-    def teachers(self) -> dict[Source, dict[str, Work]]:
-        """Evaluations of the first teacher of each source."""
+    def teachers(self) -> dict[str, dict[str, Work]]:
+        """Evaluations of the first teacher of each number of real images and seed."""
         found = {}
-        for source in self.plan.sources():
-            real = self.plan.real(source.real_images, source.seed)
-            teacher = self.plan.teacher(source)
-            found[source] = self.plan.evaluations(teacher, real, f"teacher, {source.name}")
+        for real_images, seed in self.plan.taught():
+            teacher = self.plan.teacher(real_images, seed)
+            real = self.plan.real(real_images, seed)
+            found[teacher.step] = self.plan.evaluations(teacher, real, teacher.step)
         return found
 
     def ensembles(self) -> dict[tuple[ArmSpec, EnsembleMethod], dict[str, Work]]:
@@ -158,13 +161,13 @@ class Study:
             students = {
                 t.seed: t.student
                 for t in self.trained
-                if t.spec == arm and t.student and self.fanout.artifact(t.student)
+                if t.spec == arm and t.student and self.executor.artifact(t.student)
             }
             if len(students) < 2:
                 continue
             real = self.plan.real(arm.real_images, 0)
             for method in self.plan.config.ensembles:
-                work = self.plan.ensemble(arm, method, students, real)
+                work = self.plan.seeds_as_one(arm, method, students, real)
                 name = f"{method}, {arm.label}, {arm.real_images} real"
                 found[arm, method] = self.plan.evaluations(work, real, name)
         return found
@@ -176,11 +179,11 @@ class Study:
 
     def _settle(self) -> None:
         """Ensembles of what was trained; then what came of every arm goes into the record."""
-        self.fanout.run([w for each in self.ensembles().values() for w in each.values()])
+        self.executor.run([w for each in self.ensembles().values() for w in each.values()])
         for trained in self.trained:
-            missing = [w for w in trained.evaluations.values() if not self.fanout.artifact(w)]
+            missing = [w for w in trained.evaluations.values() if not self.executor.artifact(w)]
             if missing:
-                trained.why = self.fanout.why(missing[0])
+                trained.why = self.executor.why(missing[0])
         lines = [self._line(trained) for trained in self.trained]
         self.record.note("arms", lines)
         failed = [line for line in lines if line["status"] == "failed"]
@@ -193,7 +196,7 @@ class Study:
             "student": trained.student,
             **{f"scores on {name}": work for name, work in trained.evaluations.items()},
         }
-        made = {role: self.fanout.artifact(work) for role, work in artifacts.items() if work}
+        made = {role: self.executor.artifact(work) for role, work in artifacts.items() if work}
         return {
             "arm": trained.spec.id,
             "label": trained.spec.label,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from functools import cache, partial
 from pathlib import Path
 
 from commands import overrides
@@ -11,18 +10,18 @@ from prefect import flow
 
 from configs.load import load
 from configs.settings import PipelineConfig
-from data.prepare import content_hash
-from flows.pipeline import as_task
+from flows.executor import Executor
 from flows.runs import RunRecord
-from flows.steps import Steps
+from flows.tasks import ByTask
+from pipeline.run import run_works
 
 
 @flow(flow_run_name="{name}", persist_result=False)
 def preparation(workspace: str, name: str) -> None:
     config = load(PipelineConfig, "quickstart", [*overrides(), f"name={name}"])
     record = RunRecord(Path(workspace), config)
-    produce = partial(as_task, Path(workspace), record)
-    Steps(config, produce, cache(partial(content_hash, config.data))).development()
+    executor = Executor(Path(workspace), ByTask(Path(workspace)), record.made)
+    executor.make(run_works(config).development())
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def heard() -> Heard:
 def fake_kind(monkeypatch: pytest.MonkeyPatch) -> str:
     """The kind of a stage from fake_stages.py, known here and in child processes."""
     from data.store import Stage
-    from flows.stages import STAGES
+    from pipeline.stages import STAGES
 
     monkeypatch.syspath_prepend(str(HERE))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]))

@@ -7,46 +7,49 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
 from configs.errors import DataError
 from configs.load import validate
 from configs.settings import PipelineConfig
-from data.store import Artifact, Inputs, address, input_digests
+from data.store import Artifact
 from flows.augmentation import augment
+from flows.executor import AtOnce, Executor
 from flows.runs import RunRecord, read_run
-from flows.stages import STAGES, Outcome
-from flows.steps import Steps
+from flows.stages import Outcome
+from pipeline.graph import Work
+from pipeline.run import run_works
+from pipeline.stages import STAGES
 
 
-class Pretence:
+class Pretence(AtOnce):
     """Produces nothing but digests, and writes down what it was asked for."""
 
     def __init__(self, student_f1: list[float]) -> None:
         self.student_f1 = iter(student_f1)
         self.labelled: dict[str, Any] = {"kept": 9, "rejected": 0, "reasons": {}}
-        self.asked: dict[str, tuple[str, BaseModel, Inputs, Mapping[str, str]]] = {}
+        self.asked: dict[str, Work] = {}
 
-    def __call__(
-        self,
-        step: str,
-        kind: str,
-        settings: BaseModel,
-        inputs: Inputs,
-        outside: Mapping[str, str] | None = None,
-    ) -> Artifact:
-        assert step not in self.asked
-        self.asked[step] = (kind, settings, inputs, outside or {})
-        digest = address(kind, 1, settings, input_digests(inputs, outside))
+    def start(self, work: Work, inputs: Mapping[str, Artifact]) -> Outcome:
+        assert work.step not in self.asked
+        assert {n: a.digest for n, a in inputs.items()} == {
+            n: w.digest for n, w in work.inputs.items()
+        }
+        self.asked[work.step] = work
         metrics: dict[str, Any] = {}
-        if "real images" in step:
+        if "real images" in work.step:
             metrics = {"validation": {"f1": next(self.student_f1)}}
-        if kind == "segmenter.pseudo-label":
+        if work.kind == "segmenter.pseudo-label":
             metrics = self.labelled
-        return Artifact(Path(), {"kind": kind, "digest": digest, "metrics": metrics})
+        content = {"kind": work.kind, "digest": work.digest, "metrics": metrics}
+        return Outcome(Artifact(Path(), content), False, 0.0)
 
-    def inputs(self, step: str) -> Inputs:
-        return self.asked[step][2]
+    def inputs(self, step: str) -> Mapping[str, Work]:
+        return self.asked[step].inputs
+
+
+def done(config: PipelineConfig, pretence: Pretence, tmp_path: Path) -> Artifact:
+    executor = Executor(tmp_path, pretence)
+    return augment(run_works(config), executor, RunRecord(tmp_path, config))
 
 
 def run(
@@ -54,8 +57,7 @@ def run(
 ) -> tuple[Pretence, dict[str, Any], Artifact]:
     config = validate(PipelineConfig, {"name": "loop", **changes}, "test")
     pretence = Pretence(student_f1)
-    record = RunRecord(tmp_path, config)
-    evaluation = augment(Steps(config, pretence, lambda: "hash"), record)
+    evaluation = done(config, pretence, tmp_path)
     return pretence, read_run(tmp_path, "loop")[1]["artifacts"], evaluation
 
 
@@ -63,8 +65,9 @@ def test_one_round_does_every_step_once_and_shows_the_test_to_the_scores_alone(
     tmp_path: Path,
 ) -> None:
     pretence, noted, evaluation = run(tmp_path, [0.5])
-    kinds = [kind for kind, *_ in pretence.asked.values()]
-    assert set(kinds) == set(STAGES) - {"data.subset", "segmenter.compare"}  # of other flows
+    kinds = [work.kind for work in pretence.asked.values()]
+    others = {"data.subset", "data.phantom", "segmenter.compare"}  # of other flows and sources
+    assert set(kinds) == set(STAGES) - others
     assert kinds.count("segmenter.train") == 3
     seen = {s: [a.digest for a in pretence.inputs(s).values()] for s in pretence.asked}
     assert [s for s in seen if noted["test"][1] in seen[s]] == ["test scores"]
@@ -88,8 +91,8 @@ def test_students_teach_until_validation_no_longer_rises(tmp_path: Path) -> None
     assert labels[", round 2"]["teacher"].digest == first["student"][1]
     assert labels[", round 3"]["teacher"].digest == second["student"][1]
     tuned = pretence.asked["generator, round 2"]
-    assert tuned[2]["start"].digest == first["generator"][1]
-    assert tuned[1].kimg == 1.0  # type: ignore[attr-defined]
+    assert tuned.inputs["start"].digest == first["generator"][1]
+    assert tuned.settings.kimg == 1.0  # type: ignore[attr-defined]
     assert pretence.inputs("generator, round 3")["start"].digest == second["generator"][1]
     assert len({r["samples"][1] for r in noted["rounds"]}) == 3
     assert third["student"][1] not in {a.digest for a in pretence.inputs("ensemble").values()}
@@ -101,7 +104,7 @@ def test_a_pool_of_which_nothing_is_kept_ends_the_run(tmp_path: Path) -> None:
     pretence.labelled = {"kept": 0, "rejected": 8, "reasons": {"overlap": 3, "confidence": 5}}
     message = r"all 8 synthetic images were rejected \(mostly: confidence\).*min_confidence"
     with pytest.raises(DataError, match=message):
-        augment(Steps(config, pretence, lambda: "hash"), RunRecord(tmp_path, config))
+        done(config, pretence, tmp_path)
     assert "student, synthetic images" not in pretence.asked
     assert "pseudo-labels" in pretence.asked
 
@@ -135,9 +138,9 @@ def test_every_method_is_an_ensemble_of_the_same_members_and_all_are_scored(
     pretence, noted, _ = run(tmp_path, [0.5], ensembles=methods)
     names = ["ensemble", "ensemble-or", "ensemble-stacked"]
     for name, method in zip(names, methods, strict=True):
-        kind, settings, inputs, _ = pretence.asked[name]
-        assert (kind, settings.method) == ("segmenter.ensemble", method)  # type: ignore[attr-defined]
-        assert set(inputs) == {"teacher", "student", "validation"}
+        work = pretence.asked[name]
+        assert (work.kind, work.settings.method) == ("segmenter.ensemble", method)  # type: ignore[attr-defined]
+        assert set(work.inputs) == {"teacher", "student", "validation"}
         assert noted[name][1] == pretence.inputs("test scores")[name].digest
     assert len({noted[name][1] for name in names}) == 3
 
@@ -159,7 +162,7 @@ def test_a_named_file_counts_by_its_content(tmp_path: Path) -> None:
         run(tmp_path, [0.5], generator={"start_from": str(path)})
     path.write_bytes(b"weights")
     pretence, _, _ = run(tmp_path, [0.5], generator={"start_from": str(path)})
-    assert len(pretence.asked["generator"][3]["start_from"]) == 64
+    assert len(pretence.asked["generator"].outside["start_from"]) == 64
 
 
 def test_the_record_says_how_a_run_went(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from prefect import Flow, Task
 
-from flows.pipeline import TASKS, augmentation_pipeline
+from flows.pipeline import augmentation_pipeline
+from flows.tasks import task_of
+from pipeline.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
 MAKES = re.compile(r"^from prefect import .*\b(flow|task)\b", re.MULTILINE)
@@ -20,7 +22,7 @@ def made() -> list[Flow | Task]:
     sources = [path for path in sorted((ROOT / "flows").rglob("*.py")) if MAKES.search(_text(path))]
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sources]
     found = [value for name in names for value in vars(importlib.import_module(name)).values()]
-    return [value for value in [*found, *TASKS.values()] if isinstance(value, Flow | Task)]
+    return [value for value in [*found, *map(task_of, STAGES)] if isinstance(value, Flow | Task)]
 
 
 def _text(path: Path) -> str:

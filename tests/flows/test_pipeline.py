@@ -21,7 +21,8 @@ from data.store import MANIFEST, Artifact
 from flows import notes
 from flows.child import StageCrashed
 from flows.runs import read_run
-from flows.stages import STAGES, Outcome
+from flows.stages import Outcome
+from pipeline.stages import STAGES
 
 METRICS = {
     "segmenter.train": {"validation": {"f1": 0.5}},
@@ -49,7 +50,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, prefect_api: None) -> list[str]:
         write_json(folder / MANIFEST, content)
         return Outcome(Artifact(folder, content), False, 0.5)
 
-    monkeypatch.setattr("flows.pipeline.produce", produce)
+    monkeypatch.setattr("flows.tasks.produce", produce)
     monkeypatch.setattr("flows.pipeline.report_on", lambda folder, store: folder / "report.html")
     return asked
 
@@ -58,9 +59,9 @@ def fail(
     monkeypatch: pytest.MonkeyPatch, kind: str, errors: list[Exception], asked: list[str]
 ) -> None:
     """Let the stage raise these, one an attempt, before it goes well."""
-    import flows.pipeline
+    import flows.tasks
 
-    well = flows.pipeline.produce
+    well = flows.tasks.produce
 
     def produce(workspace: Path, asked_kind: str, *rest: Any) -> Outcome:
         if asked_kind == kind and errors:
@@ -69,8 +70,8 @@ def fail(
             raise errors.pop(0)
         return well(workspace, asked_kind, *rest)
 
-    monkeypatch.setattr(flows.pipeline, "produce", produce)
-    monkeypatch.setattr(flows.pipeline.TASKS[kind], "retry_delay_seconds", 0)
+    monkeypatch.setattr(flows.tasks, "produce", produce)
+    monkeypatch.setattr(flows.tasks.task_of(kind), "retry_delay_seconds", 0)
 
 
 def run(tmp_path: Path, **parameters: Any) -> Any:
@@ -89,7 +90,7 @@ def test_every_step_is_a_task_and_the_record_tells(tmp_path: Path, pretend: list
     made = state.result()
     assert made["report"] == str(tmp_path / "runs" / "pretended" / "report.html")
     assert json.dumps(made)
-    assert set(pretend) == set(STAGES) - {"data.subset", "segmenter.compare"}  # of other flows
+    assert set(pretend) == set(STAGES) - {"data.subset", "data.phantom", "segmenter.compare"}
     record = read_run(tmp_path, "pretended")[1]
     assert record["status"] == "completed"
     assert [s["kind"] for s in record["steps"]] == pretend
@@ -159,9 +160,9 @@ def test_a_full_disk_is_not_tried_again(
 def test_a_stage_whose_time_is_over_has_failed_and_is_not_tried_again(
     tmp_path: Path, pretend: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import flows.pipeline
+    import flows.tasks
 
-    well = flows.pipeline.produce
+    well = flows.tasks.produce
 
     def produce(workspace: Path, kind: str, settings: Any, inputs: Any, p: Any, *rest: Any) -> Any:
         while kind == "generator.train" and not p.stop_requested:
@@ -170,7 +171,7 @@ def test_a_stage_whose_time_is_over_has_failed_and_is_not_tried_again(
             raise Interrupted("saved")
         return well(workspace, kind, settings, inputs, p, *rest)
 
-    monkeypatch.setattr(flows.pipeline, "produce", produce)
+    monkeypatch.setattr(flows.tasks, "produce", produce)
     state = run(tmp_path, overrides=["stage_timeout=0.2"])
     assert state.name == "TimedOut" and state.is_failed()
     assert state.message == "generator was stopped after 0.2 s, its limit (stage_timeout)"
@@ -194,7 +195,7 @@ def test_a_run_of_ones_own_that_is_cancelled_on_the_server_stops(
             time.sleep(0.02)
         raise Interrupted("saved" if p.stop_requested else "was not asked")
 
-    monkeypatch.setattr(flows.pipeline, "produce", produce)
+    monkeypatch.setattr(flows.tasks, "produce", produce)
     monkeypatch.setattr(flows.cancellation, "EVERY_S", 0.1)
     state = run(tmp_path)
     assert state.is_cancelled() and state.message == "saved"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from data.store import Stage
-from flows.pipeline import run_stage
-from flows.stages import STAGES
+from flows.tasks import run_stage
+from pipeline.stages import STAGES
 
 
 def fake_stage() -> Stage:
@@ -27,7 +27,7 @@ def run(
     stop_file: str,
     timeout: float | None,
 ) -> Any:
-    """flows.pipeline.run_stage where `fake` is a kind of stage."""
+    """flows.tasks.run_stage where `fake` is a kind of stage."""
     STAGES.setdefault("fake", fake_stage())
     return run_stage(
         step, kind, settings, inputs, outside, workspace, environment, limit, stop_file, timeout

@@ -23,12 +23,13 @@ from configs.study import ExecutionSettings, StudyConfig
 from data.progress import Interrupted
 from flows.compare import compare_ratios
 from flows.display import Display, shown
-from flows.pipeline import TASKS, worth_retrying
-from flows.stages import STAGES
-from flows.study.fanout import STOP_FILE, Fanout
+from flows.executor import Executor
+from flows.study.fanout import STOP_FILE, ByRunner
 from flows.study.runners import task_runner
 from flows.study.schema import PER_IMAGE, RESULTS
 from flows.study.work import Work
+from flows.tasks import TASKS, worth_retrying
+from pipeline.stages import STAGES
 
 Build = Callable[..., StudyConfig]
 CLUSTERS = ("dask", "ray")
@@ -98,9 +99,9 @@ class Cluster:
 
         return Work(f"to {steps}", "fake", FakeSettings(steps=steps, pause=pause))
 
-    def fanout(self) -> Fanout:
-        args = (self.workspace, self.workspace, self.execution, self.runner)
-        return Fanout(*args, lambda *_: None)
+    def executor(self) -> Executor:
+        hand = ByRunner(self.workspace, self.workspace, self.execution, self.runner)
+        return Executor(self.workspace, hand, strict=False, look_first=True)
 
     def stage(self, work: Work) -> int:
         """The process of a running stage, waited for."""
@@ -163,7 +164,7 @@ def test_a_killed_worker_is_replaced_and_a_stop_reaches_all_workers(
     seen: list[int] = []
 
     def body(cluster: Cluster) -> None:
-        work, fanout = cluster.count(20, 0.1), cluster.fanout()
+        work, executor = cluster.count(20, 0.1), cluster.executor()
 
         def murder() -> None:
             stage = cluster.stage(work)
@@ -173,9 +174,9 @@ def test_a_killed_worker_is_replaced_and_a_stop_reaches_all_workers(
 
         killer = threading.Thread(target=murder)
         killer.start()
-        fanout.run([work])
+        executor.run([work])
         killer.join()
-        assert fanout.failed == {} and fanout.artifact(work) is not None
+        assert executor.failed == {} and executor.artifact(work) is not None
 
         works = [cluster.count(10_000, 0.1), cluster.count(10_001, 0.1)]
         with shown(Display()) as display:
@@ -190,7 +191,7 @@ def test_a_killed_worker_is_replaced_and_a_stop_reaches_all_workers(
             stopper = threading.Thread(target=stop)
             stopper.start()
             with pytest.raises(Interrupted, match="the same command goes on"):
-                cluster.fanout().run(works)
+                cluster.executor().run(works)
             stopper.join()
         assert not (tmp_path / STOP_FILE).exists()
         states = [s.read_text() for s in tmp_path.glob("store/fake/*.partial/**/state.json")]
@@ -223,7 +224,7 @@ def test_a_cluster_that_dies_ends_the_study_with_a_message(
         address, pid = elsewhere.stdout.readline().strip(), elsewhere.pid
 
         def body(cluster: Cluster) -> None:
-            work, fanout = cluster.count(10_000, 0.1), cluster.fanout()
+            work, executor = cluster.count(10_000, 0.1), cluster.executor()
 
             def murder() -> None:
                 stage = cluster.stage(work)
@@ -232,8 +233,8 @@ def test_a_cluster_that_dies_ends_the_study_with_a_message(
 
             killer = threading.Thread(target=murder)
             killer.start()
-            fanout.run([work])
+            executor.run([work])
             killer.join()
-            assert "the cluster did" in fanout.why(work)
+            assert "the cluster did" in executor.why(work)
 
         on_cluster("dask", body, address=address)

@@ -22,9 +22,10 @@ from data.progress import Interrupted
 from data.store import MANIFEST, Artifact
 from flows.compare import _limit
 from flows.display import Display, PlainDisplay, current, shown
+from flows.executor import Executor
 from flows.stages import Outcome
 from flows.study import runners
-from flows.study.fanout import STOP_FILE, Fanout
+from flows.study.fanout import STOP_FILE, ByRunner
 from flows.study.runners import ended, environment_of, task_runner, workers_of
 from flows.study.work import Work
 
@@ -95,11 +96,11 @@ class Watched:
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
     made = Watched()
-    monkeypatch.setattr("flows.pipeline.produce", made.produce)
+    monkeypatch.setattr("flows.tasks.produce", made.produce)
     return made
 
 
-Run = Callable[..., Fanout]
+Run = Callable[..., Executor]
 
 
 @pytest.fixture
@@ -108,18 +109,18 @@ def run(tmp_path: Path, prefect_api: None) -> Run:
 
     def go(
         works: list[Work], limit: str | None = None, timeout: float | None = None, **settings: Any
-    ) -> Fanout:
+    ) -> Executor:
         execution = ExecutionSettings.model_validate(settings)
 
         @flow(name="fan-out", persist_result=False)
         def body() -> None:
             with task_runner(execution) as runner:
-                where = (tmp_path, tmp_path, execution, runner)
-                fanout = Fanout(*where, lambda *_: None, limit, timeout)
-                found.append(fanout)
-                fanout.run(works)
+                hand = ByRunner(tmp_path, tmp_path, execution, runner, limit, timeout)
+                executor = Executor(tmp_path, hand, strict=False, look_first=True)
+                found.append(executor)
+                executor.run(works)
 
-        found: list[Fanout] = []
+        found: list[Executor] = []
         body()
         return found[0]
 
@@ -129,10 +130,10 @@ def run(tmp_path: Path, prefect_api: None) -> Run:
 def test_as_many_stages_at_once_as_there_are_workers(run: Run, watched: Watched) -> None:
     works = [piece(n) for n in range(1, 6)]
 
-    fanout = run(works, workers=2)
+    executor = run(works, workers=2)
 
     assert watched.most == 2
-    assert set(fanout.done) == {work.digest for work in works} and not fanout.failed
+    assert set(executor.done) == {work.digest for work in works} and not executor.failed
 
 
 def test_each_stage_has_a_card_of_its_own_and_all_cards_are_used(
@@ -150,10 +151,10 @@ def test_what_fails_takes_along_what_needs_it_and_nothing_else(run: Run, watched
     first, other = piece(1), piece(2)
     needs_both = piece(3, first, other)
 
-    fanout = run([needs_both], workers=2)
+    executor = run([needs_both], workers=2)
 
-    assert fanout.artifact(other) is not None and fanout.artifact(needs_both) is None
-    assert fanout.why(first) == "piece 1: eye.png: is empty" == fanout.why(needs_both)
+    assert executor.artifact(other) is not None and executor.artifact(needs_both) is None
+    assert executor.why(first) == "piece 1: eye.png: is empty" == executor.why(needs_both)
 
 
 def test_workers_are_as_set_else_one_a_card_else_one_for_two_cores(
@@ -221,9 +222,9 @@ def test_the_limit_holds_for_all_who_use_it(
 ) -> None:
     _limit(tiny_study(execution={"workers": 1, "limit": "narrow"}))
 
-    fanout = run([piece(n) for n in range(1, 4)], limit="narrow", workers=3)
+    executor = run([piece(n) for n in range(1, 4)], limit="narrow", workers=3)
 
-    assert watched.most == 1 and len(fanout.done) == 3
+    assert watched.most == 1 and len(executor.done) == 3
     assert limit_of("narrow").active_slots == 0
 
 
@@ -247,11 +248,11 @@ def test_a_stage_that_takes_too_long_saves_and_has_failed_and_is_not_tried_again
 ) -> None:
     watched.seconds = 60
 
-    fanout = run([piece(1), piece(2)], workers=2, timeout=0.3)
+    executor = run([piece(1), piece(2)], workers=2, timeout=0.3)
 
     assert len(watched.environments) == 2 and watched.active == []
-    assert not fanout.done
-    assert fanout.why(piece(2)) == (
+    assert not executor.done
+    assert executor.why(piece(2)) == (
         "piece 2: piece 2 was stopped after 0.3 s, its limit (stage_timeout)"
     )
 
@@ -303,11 +304,12 @@ def test_a_stop_does_not_wait_for_ever_for_a_cluster_without_workers(
 
     monkeypatch.setattr("flows.study.fanout.STOP_S", 0.3)
     execution, runner = ExecutionSettings(workers=1), Silent()
-    fanout = Fanout(tmp_path, tmp_path, execution, cast(Any, runner), lambda *_: None)
+    hand = ByRunner(tmp_path, tmp_path, execution, cast(Any, runner))
+    executor = Executor(tmp_path, hand, strict=False, look_first=True)
 
     with shown(PlainDisplay(Console(stderr=True))) as display, pytest.raises(Interrupted):
         display.stop_requested = True
-        fanout.run([piece(1)])
+        executor.run([piece(1)])
 
     assert "1 of the stages have not answered" in capsys.readouterr().err
     assert not (tmp_path / STOP_FILE).exists()

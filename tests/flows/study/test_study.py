@@ -17,8 +17,8 @@ from data.imageset import write_png
 from data.phantom import make_phantom
 from data.store import Stage
 from flows.compare import compare_ratios
-from flows.stages import STAGES
 from flows.study.schema import PER_IMAGE, RESULTS, Results
+from pipeline.stages import STAGES
 
 Build = Callable[..., StudyConfig]
 Made = list[tuple[str, str]]

@@ -1,7 +1,7 @@
-"""Pieces of work that are addressed before any is done: a study is a graph of them.
+"""Pieces of work that are addressed before any is done: runs and studies are graphs of them.
 
 An address depends on settings and inputs alone, so two arms that share a stage share the piece of
-work, and what an earlier study made is found.
+work, and what an earlier run or study made is found.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from functools import cached_property
 
 from pydantic import BaseModel
 
-from data.store import address
-from flows.stages import STAGES
+from data.store import MANIFEST, Store, address
+from pipeline.stages import STAGES
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,18 @@ class Work:
         """The address of its artifact, known before it is made."""
         digests = {name: work.digest for name, work in self.inputs.items()} | dict(self.outside)
         return address(self.kind, STAGES[self.kind].version, self.settings, digests)
+
+    def is_done(self, store: Store) -> bool:
+        """Whether its artifact is there; not whether its files are whole."""
+        return (store.folder(self.kind, self.digest) / MANIFEST).is_file()
+
+
+class Given(Work):
+    """An artifact of the store by its address, made by whatever work: an input of further work."""
+
+    def __init__(self, kind: str, digest: str) -> None:
+        super().__init__(f"{kind} {digest}", kind, BaseModel())
+        self.__dict__["digest"] = digest
 
 
 def closure(targets: Iterable[Work]) -> dict[str, Work]:

@@ -8,7 +8,7 @@ import pytest
 
 from configs.errors import DataError
 from flows.checks import check_start
-from flows.steps import hash_of
+from pipeline.outside import hash_of
 
 SETTING = "generator.start_from"
 

@@ -11,10 +11,9 @@ from pydantic import ValidationError
 from configs.errors import ConfigError
 from configs.settings import AugmentSettings
 from configs.study import ArmSettings, StudyConfig
-from flows.study.arms import ArmSpec, arms_of, real_only
-from flows.study.plan import Plan, plan_of
-from flows.study.preview import every_work
-from flows.study.work import Work, closure
+from pipeline.arms import ArmSpec, arms_of, real_only
+from pipeline.graph import Work, closure
+from pipeline.study import Origin, StudyWorks, study_works
 
 Build = Callable[..., StudyConfig]
 
@@ -32,13 +31,18 @@ def test_every_combination_is_an_arm_and_the_real_only_arms_are_always_there() -
 
     arms = arms_of(settings, available=16)
 
-    assert len(arms) == len(set(arms)) == 2 + 2 * 2 * 3
-    assert len({arm.id for arm in arms}) == len(arms)
-    assert [arm for arm in arms if arm.order is None] == [real_only(16, False), real_only(16, True)]
+    assert len(arms) == len(set(arms)) == 2 * 2 + 2 * 2 * 3  # real only: in one phase and in two
+    assert len({arm.id for arm in arms}) == len({arm.label for arm in arms}) == len(arms)
+    assert {arm for arm in arms if arm.order is None} == {
+        real_only(16, augmented, two_phases=phased)
+        for augmented in (False, True)
+        for phased in (False, True)
+    }
     for arm in arms:
         if arm.order is not None:
             assert arm.baseline in arms
             assert arm.baseline.augments_real == arm.augments_real
+            assert len(arm.baseline.phases) == len(arm.phases)
 
 
 def test_without_synthetic_counts_the_real_only_arm_is_left() -> None:
@@ -59,51 +63,59 @@ def test_more_real_images_than_there_are_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("order", "phases"),
     [
-        (None, ("real", "real")),
+        (None, ("real",)),
         ("synthetic-first", ("synthetic", "real")),
         ("real-first", ("real", "synthetic")),
-        ("mixed", ("mixed", "mixed")),
+        ("mixed", ("mixed",)),
     ],
 )
 def test_an_order_says_what_each_phase_shows(order: Any, phases: tuple[str, str]) -> None:
     assert ArmSpec(16, 50 if order else 0, order, "both").phases == phases
+    assert real_only(16, True, two_phases=True).phases == ("real", "real")
 
 
 def test_every_arm_has_the_same_number_of_optimiser_steps(tiny_study: Build) -> None:
     orders = ["synthetic-first", "real-first", "mixed"]
-    plan = plan_of(tiny_study(arms={"counts": [2], "orders": orders, "augment": ["off", "both"]}))
+    plan = study_works(
+        tiny_study(arms={"counts": [2], "orders": orders, "augment": ["off", "both"]})
+    )
 
     for arm in plan.arms:
-        selection = plan.selection(plan.source(4, 0), 2, 1) if arm.order else None
-        phases = chain_of(plan.student(arm, 0, selection))
+        selection = plan.selected(plan.origin(arm, 0), 2, 1) if arm.order else None
+        phases = chain_of(plan.student_of(arm, 0, selection))
         settings: list[Any] = [work.settings for work in phases]
-        assert [s.steps for s in settings] == [2, 2]
+        assert [s.steps for s in settings] == ([4] if len(arm.phases) == 1 else [2, 2])
         same = {(s.batch, s.crop, s.lr, s.schedule, s.network, s.seed) for s in settings}
-        assert len(same) == 2  # the two phases' own settings, and nothing of the arm
+        assert len(same) == len(arm.phases)  # the phases' own settings, and nothing of the arm
 
 
 def test_a_phase_is_augmented_as_the_arm_says(tiny_study: Build) -> None:
-    plan = plan_of(tiny_study())
+    plan = study_works(tiny_study())
     off, on = AugmentSettings.off(), plan.config.first.augment
-    selection = plan.selection(plan.source(4, 0), 2, 1)
+    selection = plan.selected(Origin("stylegan2", 4, 0, 0), 2, 1)
 
-    def augments(order: Any, augment: Any) -> list[tuple[Any, Any]]:
-        phases = chain_of(plan.student(ArmSpec(4, 2, order, augment), 0, selection))
+    def augments(order: Any, augment: Any, strength: Any = "standard") -> list[tuple[Any, Any]]:
+        arm = ArmSpec(4, 2, order, augment, "stylegan2", strength)
+        phases = chain_of(plan.student_of(arm, 0, selection))
         return [(w.settings.augment, w.settings.synthetic_augment) for w in phases]  # type: ignore[attr-defined]
 
     assert augments("synthetic-first", "real") == [(off, None), (on, None)]
     assert augments("synthetic-first", "synthetic") == [(on, None), (off, None)]
     assert augments("real-first", "real") == [(on, None), (off, None)]
-    assert augments("mixed", "real") == [(on, off)] * 2
-    assert augments("mixed", "synthetic") == [(off, on)] * 2
-    assert augments("mixed", "off") == [(off, off)] * 2
+    assert augments("mixed", "real") == [(on, off)]
+    assert augments("mixed", "synthetic") == [(off, on)]
+    assert augments("mixed", "off") == [(off, off)]
+    strong = plan.config.strong_augment
+    assert augments("mixed", "both", "strong") == [(strong, on)]
+    assert augments("synthetic-first", "both", "strong") == [(on, None), (strong, None)]
+    assert augments("synthetic-first", "synthetic", "strong") == [(on, None), (off, None)]
 
 
 def test_arms_share_every_stage_that_does_not_differ(tiny_study: Build) -> None:
     orders = ["synthetic-first", "real-first"]
-    plan = plan_of(tiny_study(arms={"counts": [2, 4], "orders": orders}))
+    plan = study_works(tiny_study(arms={"counts": [2, 4], "orders": orders}))
 
-    works = closure(every_work(plan)).values()
+    works = closure(plan.everything()).values()
     kinds = [work.kind for work in works]
 
     assert kinds.count("generator.train") == 1
@@ -114,19 +126,19 @@ def test_arms_share_every_stage_that_does_not_differ(tiny_study: Build) -> None:
     assert kinds.count("segmenter.train") == 1 + 2 * (1 + 1 + 2 + 2 * 2)
 
 
-def digests(plan: Plan) -> set[str]:
-    return set(closure(every_work(plan)))
+def digests(plan: StudyWorks) -> set[str]:
+    return set(closure(plan.everything()))
 
 
 def test_another_count_or_seed_changes_no_address_that_was_there(tiny_study: Build) -> None:
-    before = digests(plan_of(tiny_study()))
+    before = digests(study_works(tiny_study()))
 
-    more = digests(plan_of(tiny_study(arms={"counts": [0, 2, 4, 7]})))
-    longer = digests(plan_of(tiny_study(arms={"seeds": [0, 1, 2]})))
+    more = digests(study_works(tiny_study(arms={"counts": [0, 2, 4, 7]})))
+    longer = digests(study_works(tiny_study(arms={"seeds": [0, 1, 2]})))
 
     assert before < more
     assert before < longer
-    added = closure(every_work(plan_of(tiny_study(arms={"counts": [2, 4, 7]}))))
+    added = closure(study_works(tiny_study(arms={"counts": [2, 4, 7]})).everything())
     new = [work for digest, work in added.items() if digest not in before]
     trained = [work for work in new if work.kind == "segmenter.train"]
     assert len(trained) == 2 * 2  # two phases, two seeds, of the one new arm
@@ -135,7 +147,7 @@ def test_another_count_or_seed_changes_no_address_that_was_there(tiny_study: Bui
 def test_where_and_how_many_at_once_is_not_part_of_any_address(tiny_study: Build) -> None:
     elsewhere = tiny_study(execution={"workers": 2, "runner": "dask", "gpus": [0, 1]})
 
-    assert digests(plan_of(elsewhere)) == digests(plan_of(tiny_study()))
+    assert digests(study_works(elsewhere)) == digests(study_works(tiny_study()))
 
 
 @pytest.mark.parametrize(
@@ -144,32 +156,34 @@ def test_where_and_how_many_at_once_is_not_part_of_any_address(tiny_study: Build
 def test_reseed_says_what_a_seed_changes(
     tiny_study: Build, reseed: str, generators: int, pools: int
 ) -> None:
-    plan = plan_of(tiny_study(synthetic={"pool": 2, "reseed": reseed}, arms={"counts": [4]}))
+    plan = study_works(tiny_study(synthetic={"pool": 2, "reseed": reseed}, arms={"counts": [4]}))
 
-    kinds = [work.kind for work in closure(every_work(plan)).values()]
+    kinds = [work.kind for work in closure(plan.everything()).values()]
 
     assert kinds.count("generator.train") == generators
     assert kinds.count("generator.sample") == pools
 
 
 def test_pools_of_different_seeds_never_share_a_sample(tiny_study: Build) -> None:
-    plan = plan_of(tiny_study(synthetic={"pool": 3, "reseed": "samples"}))
+    plan = study_works(tiny_study(synthetic={"pool": 3, "reseed": "samples"}))
     seeds: list[int] = []
     for draw in (0, 1):
         for pool in range(3):
-            settings: Any = plan.label(plan.source(4, draw), pool).inputs["samples"].settings
+            settings: Any = (
+                plan.label(Origin("stylegan2", 4, 0, draw), pool).inputs["samples"].settings
+            )
             seeds += range(settings.seed, settings.seed + settings.count)
 
     assert len(set(seeds)) == len(seeds) == 18
 
 
 def test_test_images_are_an_input_of_evaluations_alone(tiny_study: Build) -> None:
-    plan = plan_of(tiny_study())
+    plan = study_works(tiny_study())
     test = plan.test().digest
 
     users = {
         work.kind
-        for work in closure(every_work(plan)).values()
+        for work in closure(plan.everything()).values()
         if any(needed.digest == test for needed in work.inputs.values())
     }
 
@@ -177,13 +191,13 @@ def test_test_images_are_an_input_of_evaluations_alone(tiny_study: Build) -> Non
 
 
 def test_the_generator_sees_the_few_or_all(tiny_study: Build) -> None:
-    few = plan_of(tiny_study(arms={"real_images": [2]}))
-    every = plan_of(tiny_study(arms={"real_images": [2]}, synthetic={"generator_sees": "all"}))
+    few = study_works(tiny_study(arms={"real_images": [2]}))
+    every = study_works(tiny_study(arms={"real_images": [2]}, synthetic={"generator_sees": "all"}))
 
     for plan, expected in ((few, "data.subset"), (every, "data.prepare")):
-        source = plan.source(2, 0)
-        assert plan.generator(source).inputs["images"].kind == expected
-        assert plan.teacher(source).inputs["images"].kind == "data.subset"
+        generator = plan.supplied(Origin("stylegan2", 2, 0, 0)).generator()
+        assert generator is not None and generator.inputs["images"].kind == expected
+        assert plan.teacher(2, 0).inputs["images"].kind == "data.subset"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,160 @@
+"""Where synthetic images come from: one settings class a kind of source, told apart by `kind`.
+
+A kind is one class here and one in `pipeline.sources`; `register` makes it known to both configs,
+their messages and forms.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, model_validator
+from pydantic_core import core_schema
+
+from configs.base import Settings, operational
+from configs.generator import GeneratorSettings
+from configs.segmenter import Labels, PseudoLabelSettings
+
+S = TypeVar("S", bound="type[SourceSettings]")
+
+SOURCES: dict[str, type[SourceSettings]] = {}
+"""Every kind of source by its name."""
+USERS: list[type[Settings]] = []
+"""Configs with sources in them, which learn of a kind that is registered later."""
+
+
+class SourceSettings(Settings):
+    """What every source of synthetic images has; a kind adds its own settings."""
+
+    brings_masks: ClassVar[bool] = False
+    """Whether its images come with vessel masks, whatever its settings."""
+
+    kind: str
+    labels: Labels = Field("teacher", description="vessel labels of the images: by the teacher")
+    filters: PseudoLabelSettings | None = Field(
+        None, description="which of its images are good enough; default: the config's pseudo_label"
+    )
+    turned_masks: bool = Field(
+        False,
+        description="negative control: every label is turned by 180°, right in kind and wrong in "
+        "place",
+    )
+
+    @model_validator(mode="after")
+    def _turned_masks_are_not_judged_by_the_teacher(self) -> Self:
+        if self.turned_masks and self.labels == "agreement":
+            raise ValueError("turned_masks: true goes with labels: own or teacher, not agreement")
+        return self
+
+
+class AnySource:
+    """The type of a field that holds one of the registered kinds: `Annotated[…, AnySource()]`."""
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        kinds = {kind: handler.generate_schema(settings) for kind, settings in SOURCES.items()}
+        union = core_schema.tagged_union_schema(kinds, discriminator="kind")
+        # `--set source=phantom` is enough where the other settings are to be the defaults.
+        return core_schema.no_info_before_validator_function(_spelled_out, union)
+
+
+def _spelled_out(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+Source = Annotated[SourceSettings, AnySource()]
+
+
+def register(settings: S) -> S:
+    """Make a kind of source known, under the default of its field `kind`."""
+    kind: str = settings.__pydantic_fields__["kind"].default
+    SOURCES[kind] = settings
+    for user in USERS:
+        user.model_rebuild(force=True)
+    return settings
+
+
+def uses_sources(config: type[Settings]) -> Any:
+    """A decorator of configs that have a source among their settings."""
+    USERS.append(config)
+    return config
+
+
+def _named_like_a_file(name: str) -> str:
+    if not name or not all(c.isalnum() or c in "._-" for c in name):
+        raise ValueError(f"found the name {name!r}; use letters, digits, `.`, `_` and `-`")
+    return name
+
+
+SourceName = Annotated[str, AfterValidator(_named_like_a_file)]
+
+
+@register
+class StyleGAN2Source(SourceSettings):
+    """Samples of a StyleGAN2-ADA that is trained on the real images."""
+
+    kind: Literal["stylegan2"] = "stylegan2"
+    labels: Labels = Field(
+        "teacher",
+        description="teacher: the teacher's vessel maps; own: the mask that was drawn with the "
+        "image (generator.channels: rgb+mask); agreement: the own mask where the teacher agrees",
+    )
+    generator: GeneratorSettings | None = Field(
+        None, description="the GAN; default: the config's `generator`"
+    )
+
+
+@register
+class JointSource(StyleGAN2Source):
+    """Samples of a StyleGAN2-ADA that draws image and mask together."""
+
+    kind: Literal["joint"] = "joint"  # type: ignore[assignment]
+    labels: Labels = Field(
+        "own",
+        description="own: the mask that was drawn with the image; agreement: the same where the "
+        "teacher agrees; teacher: the teacher's vessel maps of the same images",
+    )
+
+
+@register
+class PhantomSource(SourceSettings):
+    """Procedural fundus images with exact masks; nothing is trained."""
+
+    brings_masks: ClassVar[bool] = True
+
+    kind: Literal["phantom"] = "phantom"
+    labels: Labels = Field("own", description="own: exact masks; teacher, agreement: as elsewhere")
+    appearance: Literal["generic", "fitted"] = Field(
+        "fitted",
+        description="fitted: colours, vessels and noise like those of the real training images; "
+        "generic: like fundus photographs in general",
+    )
+    size: int | None = Field(
+        None,
+        ge=64,
+        le=4096,
+        description="height and width in pixels; default: as the real images (fitted), 540",
+    )
+    randomise: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="how far looks stray beyond that, for models that meet other cameras: 0 not "
+        "at all",
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="same seed, same images")
+
+
+@register
+class UnlabelledSource(SourceSettings):
+    """Real images without labels, labelled by the teacher: more eyes without a generator."""
+
+    kind: Literal["unlabelled"] = "unlabelled"
+    labels: Literal["teacher"] = "teacher"
+    root: Path | None = operational(
+        None,
+        description="folder of images; default, in a study with `arms.real_images`: the training "
+        "images that an arm has no labels of (its content, not its path, is identity)",
+    )

@@ -1,0 +1,194 @@
+"""A piece of work as a Prefect task: how it is run, retried, and how its end is told.
+
+A task returns a small dict: Prefect's database can be lost without losing work.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, StateType
+from prefect.runtime import task_run
+from prefect.states import Cancelled, Failed
+
+from configs.errors import UserError
+from data.progress import Interrupted
+from data.store import Artifact, Store
+from flows import notes
+from flows.child import StageCrashed
+from flows.display import current
+from flows.executor import AtOnce, Ended
+from flows.runs import Reference, reference
+from flows.stages import Outcome, finished, produce
+from flows.stopping import StageTimedOut, StoppedByFile, timed
+from pipeline.graph import Work
+from pipeline.stages import STAGES
+
+BAD_INPUT, CRASHED, BROKEN = "BadInput", "StageCrashed", "StageBroken"
+"""Names of failed states: what the user can mend, what may well work when tried again, a bug."""
+TIMED_OUT = "TimedOut"
+"""And, as Prefect calls its own: a stage that took longer than it may."""
+
+for _room in ("data", "flows", "generator", "pipeline", "segmenter"):
+    logging.getLogger(_room).setLevel(logging.INFO)  # Prefect's handlers take what arrives
+
+
+@dataclass
+class ByTask(AtOnce):
+    """Work by Prefect tasks, one after the other. timeout: seconds a stage may take."""
+
+    workspace: Path
+    timeout: float | None = None
+
+    def start(self, work: Work, inputs: Mapping[str, Artifact]) -> Ended:
+        parameters = parameters_of(work, inputs, self.workspace, timeout=self.timeout)
+        state = task_of(work.kind)(**parameters, return_state=True)
+        return outcome_of(state, self.workspace, work.kind)
+
+
+def parameters_of(
+    work: Work, inputs: Mapping[str, Artifact], workspace: Path, **options: Any
+) -> dict[str, Any]:
+    """The arguments of `run_stage`, as JSON."""
+    return {
+        "step": work.step,
+        "kind": work.kind,
+        "settings": work.settings.model_dump(mode="json"),
+        "inputs": {name: reference(artifact) for name, artifact in inputs.items()},
+        "outside": dict(work.outside),
+        "workspace": str(workspace),
+        **options,
+    }
+
+
+def outcome_of(state: State[Any], workspace: Path, kind: str) -> Ended:
+    """What a task's final state tells."""
+    if not state.is_completed():
+        return failure_of(state)
+    made = state.result()
+    artifact = finished(Store(workspace), kind, made["digest"])
+    return Outcome(artifact, made["reused"], made["seconds"])
+
+
+def run_stage(
+    step: str,
+    kind: str,
+    settings: dict[str, Any],
+    inputs: dict[str, Reference],
+    outside: dict[str, str],
+    workspace: str,
+    environment: dict[str, str] | None = None,
+    limit: str | None = None,
+    stop_file: str | None = None,
+    timeout: float | None = None,
+) -> Any:
+    """One step, found finished in the workspace or run in a child process.
+
+    environment: goes over that of the child. limit: Prefect's concurrency limit to hold a slot of.
+    stop_file: when this file appears the stage saves its checkpoint and ends, on any machine.
+    timeout: seconds, without waiting for a slot, after which it does the same and has failed.
+    Prefect's own time-out would raise an exception wherever the code happens to be.
+    """
+    display = current()
+    store = Store(Path(workspace))
+    heard = display.begin(step, task_run.run_count or 1)
+    if stop_file is not None:
+        heard = StoppedByFile(heard, stop_file)
+    progress = notes.PublishedProgress(heard, step)
+    try:
+        with display.telling(step), slot(limit), timed(progress, timeout, step) as watched:
+            outcome = produce(
+                Path(workspace),
+                kind,
+                STAGES[kind].settings.model_validate(settings),
+                {name: finished(store, *where) for name, where in inputs.items()},
+                watched,
+                outside,
+                environment,
+                step,
+            )
+    except UserError as error:  # returned, not raised: Prefect prints no traceback of it
+        return Failed(name=BAD_INPUT, message=str(error))
+    except StageTimedOut as error:
+        return Failed(name=TIMED_OUT, message=str(error))
+    except StageCrashed as error:
+        return Failed(name=CRASHED if error.transient else BROKEN, message=str(error))
+    except Interrupted as error:
+        return Cancelled(message=str(error))
+    progress.finish()
+    display.end(step, outcome)
+    made = outcome.artifact
+    notes.publish(step, made)
+    return {
+        "kind": kind,
+        "digest": made.digest,
+        "path": str(made.path),
+        "metrics": made.metrics,
+        "reused": outcome.reused,
+        "seconds": round(outcome.seconds, 2),
+    }
+
+
+def slot(limit: str | None) -> AbstractContextManager[None]:
+    """A slot of a concurrency limit while inside; of none without a name.
+
+    A lease that is lost, as by a restart of the server, does not end hours of training. Waiting
+    has no end of its own: an attempt that is given up may still be granted by a busy server, and
+    that slot is then nobody's until its lease ends after five minutes.
+    """
+    if limit is None:
+        return nullcontext()
+    from prefect.concurrency.sync import concurrency
+
+    return concurrency(limit, occupy=1, strict=True, raise_on_lease_renewal_failure=False)
+
+
+def worth_retrying(task: Any, task_run: Any, state: State[Any]) -> bool:
+    """A killed process or a hiccup of the file system, but never bad input. It resumes."""
+    if state.name == CRASHED:
+        return True
+    failure = state.data if isinstance(state.data, Exception) else None
+    if failure is None and state.name == "Failed":
+        failure = state.result(raise_on_failure=False)
+    return isinstance(failure, OSError)
+
+
+TASKS: dict[str, Any] = {}
+
+
+def task_of(kind: str) -> Any:
+    """The Prefect task of a kind of stage."""
+    if kind not in TASKS:
+        TASKS[kind] = task(
+            name=kind,
+            task_run_name="{step}",
+            retries=2,
+            retry_delay_seconds=1,
+            retry_condition_fn=worth_retrying,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+            result_serializer="json",
+        )(run_stage)
+    return TASKS[kind]
+
+
+def failure_of(state: State[Any]) -> Exception:
+    """What a task's state means to the flow."""
+    message = state.message or f"a task ended {state.name}"
+    if state.name == BAD_INPUT:
+        return UserError(message)
+    if state.name in (CRASHED, BROKEN):
+        return StageCrashed(message)
+    if state.name == TIMED_OUT:
+        return StageTimedOut(message)
+    if state.type in (StateType.CANCELLED, StateType.CANCELLING):
+        return Interrupted(message)
+    error = state.result(raise_on_failure=False)
+    return error if isinstance(error, Exception) else RuntimeError(message)

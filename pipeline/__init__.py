@@ -1,0 +1,1 @@
+"""What work there is: one graph for a run, a study, a retraining and a single step."""

@@ -1,0 +1,72 @@
+"""What a run or study would do, without doing any of it: what is there, what is to do, how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from statistics import median
+from typing import Any
+
+from configs.errors import WorkspaceError
+from configs.settings import FitSettings, GeneratorSettings
+from data.store import MANIFEST, Store, read_artifact
+from pipeline.graph import Work, closure
+from pipeline.stages import STAGES
+
+LATEST = 20
+"""Artifacts of a kind, the newest, whose time an estimate is taken from."""
+
+
+def preview(targets: Iterable[Work], store: Store) -> list[dict[str, Any]]:
+    """One row for each kind of stage: how many there are, how many are to be done, and the minutes
+    that those will take one after the other; None where nothing of the kind was made before."""
+    rows: dict[str, dict[str, Any]] = {}
+    to_do: dict[str, list[Work]] = {}
+    for work in closure(targets).values():
+        row = rows.setdefault(work.kind, {"stage": work.kind, "in all": 0, "to do": 0})
+        row["in all"] += 1
+        if not work.is_done(store):
+            row["to do"] += 1
+            to_do.setdefault(work.kind, []).append(work)
+    for kind, row in rows.items():
+        row["minutes, about"] = _minutes(to_do.get(kind, []), store, kind)
+    return list(rows.values())
+
+
+def whole(rows: list[dict[str, Any]]) -> float | None:
+    """Minutes of all rows; None where one of them is not known."""
+    minutes = [row["minutes, about"] for row in rows]
+    return None if None in minutes else round(sum(minutes), 1)
+
+
+def _minutes(works: list[Work], store: Store, kind: str) -> float | None:
+    if not works:
+        return 0.0
+    paces = list(_paces(store, kind))
+    if not paces:
+        return None
+    seconds = median(paces) * sum(amount(work.settings) for work in works)
+    return round(seconds / 60, 1)
+
+
+def _paces(store: Store, kind: str) -> Iterable[float]:
+    """Seconds for a unit of `amount`, of the newest artifacts of a kind."""
+    folders = [path.parent for path in (store.root / kind).glob(f"*/{MANIFEST}")]
+    folders.sort(key=lambda folder: (folder / MANIFEST).stat().st_mtime, reverse=True)
+    for folder in folders[:LATEST]:
+        try:
+            found = read_artifact(folder).manifest
+            settings = STAGES[kind].settings.model_validate(found["settings"])
+            yield float(found["seconds"]) / amount(settings)
+        except (WorkspaceError, KeyError, TypeError, ValueError):
+            continue  # of an older version, or damaged: no help
+
+
+def amount(settings: object) -> float:
+    """How much work a stage is, in units of its kind: pixels that a training is shown, images that
+    are drawn; 1 where nothing tells."""
+    if isinstance(settings, FitSettings):
+        return float(settings.steps * settings.batch * settings.crop**2)
+    if isinstance(settings, GeneratorSettings):
+        return settings.kimg * 1000 * settings.resolution**2
+    count = getattr(settings, "count", 1)
+    return float(count) if isinstance(count, int) else 1.0

@@ -1,0 +1,201 @@
+"""The sources of synthetic images: from settings, real images and a seed, the work that makes so
+many images, and whether they bring masks of their own.
+
+A new kind of source is a settings class in `configs.sources`, a class here, and its stage.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from configs.errors import ConfigError
+from configs.phantoms import PhantomDrawSettings
+from configs.settings import (
+    DataSettings,
+    GeneratorSettings,
+    PipelineConfig,
+    PrepareSettings,
+)
+from configs.sources import (
+    JointSource,
+    PhantomSource,
+    SourceSettings,
+    StyleGAN2Source,
+    UnlabelledSource,
+)
+from configs.study import StudyConfig
+from data.prepare import content_hash
+from pipeline.graph import Work
+from pipeline.outside import files_of_generator
+
+S = TypeVar("S", bound=SourceSettings)
+Config = PipelineConfig | StudyConfig
+SEEDS_APART = 1_000_000
+"""Between the first images of two seeds of a study; more than all pools of one together."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a source makes its images from.
+
+    real: the real images whose labels may be seen; shown: those that something may be trained on
+    without labels; rest: the training images that are not in `real`, None when there is none.
+    seed: added to the seeds of what is trained. draw: of the images themselves. name: of all this,
+    for people. start: an earlier round's generator to go on from.
+    """
+
+    real: Work
+    shown: Work
+    rest: Work | None = None
+    seed: int = 0
+    draw: int = 0
+    name: str = ""
+    start: Work | None = None
+
+
+class Source(ABC, Generic[S]):
+    """One source of a run or study. config: that of the whole."""
+
+    def __init__(self, settings: S, config: Config) -> None:
+        self.settings, self.config = settings, config
+
+    @property
+    def brings_masks(self) -> bool:
+        """Whether its images have vessel masks of their own."""
+        return self.settings.brings_masks
+
+    @property
+    def limited(self) -> bool:
+        """Whether there are only so many images, which are then all taken."""
+        return False
+
+    @property
+    def trains_generator(self) -> bool:
+        """Whether there is a generator behind the images."""
+        return False
+
+    @abstractmethod
+    def images(self, request: Request, count: int, first: int) -> Work:
+        """The work that makes the images number `first` to `first + count - 1`."""
+
+    def generator(self, request: Request) -> Work | None:
+        """The training behind the images; None where nothing is trained."""
+        return None
+
+    def check(self) -> None:
+        """Raise ConfigError for what can be known to be wrong before any work."""
+        if self.settings.labels != "teacher" and not self.brings_masks:
+            raise ConfigError(
+                f"source {self.settings.kind}: labels: {self.settings.labels} needs images with "
+                "masks of their own, which this source has not; set labels: teacher"
+            )
+
+
+class StyleGAN2(Source[StyleGAN2Source]):
+    """Samples of a generator that is trained on the real images."""
+
+    @property
+    def gan(self) -> GeneratorSettings:
+        """How its generator is trained."""
+        return self.settings.generator or self.config.generator
+
+    @property
+    def brings_masks(self) -> bool:
+        return self.gan.channels == "rgb+mask"
+
+    @property
+    def trains_generator(self) -> bool:
+        return True
+
+    def generator(self, request: Request) -> Work:
+        own, inputs = self.gan, {"images": request.shown}
+        settings, outside = own, files_of_generator(own)
+        if request.start is not None:
+            kimg = self.config.iterate.generator_kimg  # type: ignore[union-attr]
+            settings = settings.model_copy(update={"kimg": kimg, "start_from": None})
+            inputs["start"], outside = request.start, {}
+        settings = settings.model_copy(update={"seed": own.seed + request.seed})
+        return Work(f"generator{request.name}", "generator.train", settings, inputs, outside)
+
+    def images(self, request: Request, count: int, first: int) -> Work:
+        own = self.config.sample
+        seed = own.seed + request.draw * SEEDS_APART + first
+        settings = own.model_copy(update={"count": count, "seed": seed})
+        inputs = {"generator": self.generator(request)}
+        return Work(f"samples{request.name}", "generator.sample", settings, inputs)
+
+    def check(self) -> None:
+        if self.settings.labels == "teacher" or self.brings_masks:
+            return
+        raise ConfigError(
+            f"source {self.settings.kind}: labels: {self.settings.labels} needs a generator that "
+            f"draws masks; found generator.channels: {self.gan.channels}, set rgb+mask (the preset "
+            "joint-small does), or labels: teacher"
+        )
+
+
+class Joint(StyleGAN2):
+    """The same, whose generator draws image and mask."""
+
+    def check(self) -> None:
+        if not self.brings_masks:
+            raise ConfigError(
+                "source joint: needs generator.channels: rgb+mask (the preset joint-small sets "
+                f"it), found {self.gan.channels}; or choose source: stylegan2"
+            )
+
+
+class Phantom(Source[PhantomSource]):
+    """Procedural images; nothing is trained."""
+
+    def images(self, request: Request, count: int, first: int) -> Work:
+        own = self.settings
+        settings = PhantomDrawSettings(
+            count=count,
+            seed=own.seed + request.draw * SEEDS_APART + first,
+            size=own.size,
+            appearance=own.appearance,
+            randomise=own.randomise,
+        )
+        inputs = {"images": request.real} if own.appearance == "fitted" else {}
+        return Work(f"phantoms{request.name}", "data.phantom", settings, inputs)
+
+
+class Unlabelled(Source[UnlabelledSource]):
+    """Real images without labels: a folder's, or the training images beyond those with labels."""
+
+    @property
+    def limited(self) -> bool:
+        return True
+
+    def images(self, request: Request, count: int, first: int) -> Work:
+        root = self.settings.root
+        if root is not None:
+            data = DataSettings(name="images", root=root, validation_share=0)
+            outside = {"dataset": content_hash(data)}
+            prepare = PrepareSettings(data=data, part="development")
+            return Work("unlabelled images", "data.prepare", prepare, {}, outside)
+        if request.rest is None:
+            raise ConfigError(
+                "source unlabelled: no training image is left without labels; give its `root`, a "
+                "folder of images, or in a study fewer arms.real_images"
+            )
+        return request.rest
+
+
+KINDS: dict[type[SourceSettings], type[Source[Any]]] = {
+    StyleGAN2Source: StyleGAN2,
+    JointSource: Joint,
+    PhantomSource: Phantom,
+    UnlabelledSource: Unlabelled,
+}
+"""The source of each kind of settings; a test or a plug-in may add its own."""
+
+
+def source_of(settings: SourceSettings, config: Config) -> Source[Any]:
+    """The source that the settings describe, checked. Raises ConfigError as its `check`."""
+    found = KINDS[type(settings)](settings, config)
+    found.check()
+    return found

@@ -1,0 +1,216 @@
+"""The pieces of work that runs and studies are made of, each built in one place.
+
+Whoever asks for the same work gets the same address, in a run, a study, a retraining or a single
+step. Nothing runs here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal
+
+from configs.segmenter import EnsembleMethod
+from configs.settings import (
+    DataSettings,
+    EnsembleSettings,
+    EvaluateSettings,
+    FitSettings,
+    LabelSettings,
+    PrepareSettings,
+    PseudoLabelSettings,
+    SubsetSettings,
+)
+from configs.sources import SourceSettings
+from configs.study import Order
+from data.prepare import content_hash
+from pipeline.graph import Work
+from pipeline.outside import files_of_score
+from pipeline.sources import Config, Request, Source, source_of
+
+Shows = Literal["real", "synthetic", "mixed"]
+Change = Callable[[FitSettings, Shows], FitSettings]
+
+
+@dataclass(frozen=True)
+class Works:
+    """Builds the work of one config. content: content hash of each dataset by name."""
+
+    config: Config
+    content: Mapping[str, str]
+
+    # Images.
+
+    def development(self) -> Work:
+        """Training and validation images."""
+        return self.prepared(self.config.data, "development")
+
+    def test(self) -> Work:
+        """Test images: an input of evaluations alone."""
+        return self.prepared(self.config.data, "test")
+
+    def prepared(
+        self, data: DataSettings, part: Literal["development", "test", "all"], step: str = ""
+    ) -> Work:
+        settings = PrepareSettings(data=data, part=part)
+        outside = {"dataset": self.content[data.name]}
+        return Work(step or f"{part} images", "data.prepare", settings, {}, outside)
+
+    # Synthetic images.
+
+    def supply(self, settings: SourceSettings, request: Request, teachers: list[Work]) -> Supply:
+        """Synthetic images of one source, with their labels and scores."""
+        return Supply(source_of(settings, self.config), request, teachers)
+
+    # Segmenters.
+
+    def trained(
+        self,
+        step: str,
+        settings: FitSettings,
+        images: Mapping[str, Work],
+        start: Work | None = None,
+    ) -> Work:
+        inputs = dict(images) if start is None else {**images, "start": start}
+        return Work(step, "segmenter.train", settings, inputs)
+
+    def student(
+        self,
+        phases: tuple[Shows, ...],
+        settings: tuple[FitSettings, FitSettings],
+        real: Work,
+        labelled: Work | None,
+        steps: Callable[[int], str],
+        change: Change = lambda settings, shows: settings,
+    ) -> list[Work]:
+        """The trainings of a student, first to last. labelled: synthetic images, None for none.
+
+        settings: of the first and the second phase; a single phase has the first one's, and the
+        steps of both. steps: the name of the phase's number. change: what an arm does to them.
+        """
+        each = settings if len(phases) == 2 else (joined(*settings),)
+        found: list[Work] = []
+        for number, (own, shows) in enumerate(zip(each, phases, strict=True), 1):
+            start = found[-1] if found else None
+            images = shown(shows, real, labelled)
+            found.append(self.trained(steps(number), change(own, shows), images, start))
+        return found
+
+    def ensemble(
+        self, step: str, method: EnsembleMethod, members: Mapping[str, Work], validation: Work
+    ) -> Work:
+        """The members as one; what their combination needs is chosen on validation images."""
+        inputs = {**members, "validation": validation}
+        return Work(step, "segmenter.ensemble", EnsembleSettings(method=method), inputs)
+
+    def evaluation(
+        self,
+        step: str,
+        models: Mapping[str, Work],
+        test: Work,
+        validation: Work,
+        settings: EvaluateSettings | None = None,
+    ) -> Work:
+        """Scores of models on test images, which nothing else ever reads."""
+        inputs = {"test": test, "validation": validation, **models}
+        return Work(step, "segmenter.evaluate", settings or self.config.evaluate, inputs)
+
+
+@dataclass(frozen=True)
+class Supply:
+    """The synthetic images of one source for one request. teachers: those that label or judge."""
+
+    source: Source[Any]
+    request: Request
+    teachers: list[Work]
+
+    @property
+    def config(self) -> Config:
+        return self.source.config
+
+    @cached_property
+    def filters(self) -> PseudoLabelSettings:
+        """Which images are good enough."""
+        return self.source.settings.filters or self.config.pseudo_label
+
+    @property
+    def title(self) -> str:
+        """What the step of the labels is called."""
+        return "pseudo-labels" if self.source.settings.labels == "teacher" else "labels"
+
+    def generator(self) -> Work | None:
+        """The training behind the images; None where nothing is trained."""
+        return self.source.generator(self.request)
+
+    def samples(self, count: int, first: int, name: str) -> Work:
+        """Images number `first` to `first + count - 1`, as they are drawn."""
+        found = self.source.images(self.request, count, first)
+        return replace(found, step=f"{found.step.partition(',')[0]}{name}")
+
+    def scores(self, step: str, samples: Work, **change: object) -> Work:
+        """How close images are to the real ones, and how near to single ones.
+
+        The teacher and the generator are inputs where the scores depend on them: other extractors,
+        and scores that draw nothing of their own, do not depend on what they ignore.
+        """
+        settings = self.config.score.model_copy(update=change)
+        inputs = {"samples": samples, "images": self.request.shown}
+        if settings.needs_teacher:
+            inputs["teacher"] = self.teachers[0]
+        generator = self.generator()
+        # Labelled samples no longer say how they were made; their generator does.
+        drawn = samples.kind == "generator.sample"
+        if generator is not None and (settings.needs_generator or not drawn):
+            inputs["generator"] = generator
+        return Work(step, "generator.score", settings, inputs, files_of_score(settings))
+
+    def labelled(self, step: str, samples: Work, scores: Work | None) -> Work:
+        """The images with labels, sorted into good enough and not. Teachers, real images and the
+        samples' scores count only where a label or a filter depends on them."""
+        own = self.source.settings
+        settings = LabelSettings(
+            **self.filters.model_dump(), labels=own.labels, turned_masks=own.turned_masks
+        )
+        inputs = {"samples": samples}
+        for number, teacher in enumerate(self.teachers if own.labels != "own" else [], 1):
+            inputs["teacher" if number == 1 else f"teacher-{number}"] = teacher
+        if settings.needs_real_masks:
+            inputs["images"] = self.request.real
+        if settings.needs_scores:
+            assert scores is not None
+            inputs["scores"] = scores
+        return Work(step, "segmenter.pseudo-label", settings, inputs)
+
+    def selection(self, step: str, count: int, pools: list[Work]) -> Work:
+        """The first `count` kept images of labelled pools."""
+        inputs = {f"pool-{number:04d}": pool for number, pool in enumerate(pools)}
+        return Work(step, "data.subset", SubsetSettings(count=count), inputs)
+
+
+def shown(shows: Shows, real: Work, labelled: Work | None) -> dict[str, Work]:
+    """The inputs of a training that shows this. Validation images are always real."""
+    if shows == "real":
+        return {"images": real}
+    assert labelled is not None
+    if shows == "synthetic":
+        return {"images": labelled, "validation": real}
+    return {"images": real, "synthetic": labelled}
+
+
+PHASES: dict[Order, tuple[Shows, ...]] = {
+    "synthetic-first": ("synthetic", "real"),
+    "real-first": ("real", "synthetic"),
+    "mixed": ("mixed",),
+}
+"""What each training of a student shows, by the order; mixed is one, with one cosine."""
+
+
+def joined(first: FitSettings, second: FitSettings) -> FitSettings:
+    """Two phases as one: the first one's settings, the steps of both."""
+    return first.model_copy(update={"steps": first.steps + second.steps})
+
+
+def contents_of(*datasets: DataSettings) -> dict[str, str]:
+    """Content hash of each dataset by name. Raises DataError for one that is not there."""
+    return {str(data.name): content_hash(data) for data in datasets}
