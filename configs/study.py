@@ -39,6 +39,13 @@ class NamedArm(Settings):
     order: Order = Field("mixed", description="what is seen when")
     augment: Augmented = Field("both", description="which images are augmented in training")
     strength: Strength = Field("standard", description="of the real images' augmentation")
+    longer: float = Field(
+        1.0,
+        gt=0,
+        le=10,
+        description="times the steps of the other arms; 2 for a real-only arm shows whether it had "
+        "reached its plateau",
+    )
     against: Each[str] = Field(
         [], description="named arms that it is compared with, beside its real-only arm"
     )

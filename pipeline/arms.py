@@ -27,7 +27,8 @@ AUGMENTED: dict[Augmented, str] = {
 class ArmSpec:
     """One arm. real_images: training images with labels; source, order: None where count is 0.
 
-    two_phases: of a real-only arm, whether it is trained in two; else the order says it. name and
+    two_phases: of a real-only arm, whether it is trained in two; else the order says it. longer:
+    times the steps of the others, for a look whether they had reached their plateau. name and
     against (other named arms that it is held against) do not make it another arm.
     """
 
@@ -38,6 +39,7 @@ class ArmSpec:
     source: str | None = None
     strength: Strength = "standard"
     two_phases: bool = False
+    longer: float = 1.0
     name: str = field(default="", compare=False)
     against: tuple[str, ...] = field(default=(), compare=False)
 
@@ -59,6 +61,7 @@ class ArmSpec:
         notes = [AUGMENTED[self.augment]]
         notes += ["strong augmentation"] if self.strength == "strong" else []
         notes += ["two phases"] if self.order is None and self.two_phases else []
+        notes += [] if self.longer == 1 else [f"{self.longer:g} × the steps"]
         note = ", ".join(filter(None, notes))
         whole = f"{words} ({note})" if note else words
         return f"{self.name}: {whole}" if self.name else whole
@@ -178,7 +181,7 @@ def _named(
 
 def _spec(name: str, arm: NamedArm, real: int, count: int) -> ArmSpec:
     bare = ArmSpec(real, strength=arm.strength, augment=arm.augment, name=name)
-    bare = replace(bare, against=tuple(arm.against))
+    bare = replace(bare, against=tuple(arm.against), longer=arm.longer)
     if arm.source is None:
         return replace(bare, two_phases=arm.order != "mixed")
     return replace(bare, source=arm.source, count=count, order=arm.order)

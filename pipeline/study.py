@@ -264,11 +264,14 @@ def phase_settings(
     real = own if arm.augments_real else AugmentSettings.off()
     synthetic = settings.synthetic_augment or settings.augment
     synthetic = synthetic if arm.augments_synthetic else AugmentSettings.off()
-    change: dict[str, object] = {"seed": settings.seed + seed, "synthetic_augment": None}
-    change["augment"] = synthetic if shows == "synthetic" else real
-    if shows == "mixed":
-        change["synthetic_augment"] = synthetic
-    return settings.model_copy(update=change)
+    return settings.model_copy(
+        update={
+            "seed": settings.seed + seed,
+            "steps": max(1, round(settings.steps * arm.longer)),
+            "augment": synthetic if shows == "synthetic" else real,
+            "synthetic_augment": synthetic,
+        }
+    )
 
 
 def study_arms(config: StudyConfig, available: int) -> list[ArmSpec]:

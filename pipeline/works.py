@@ -94,7 +94,8 @@ class Works:
         for number, (own, shows) in enumerate(zip(each, phases, strict=True), 1):
             start = found[-1] if found else None
             images = shown(shows, real, labelled)
-            found.append(self.trained(steps(number), change(own, shows), images, start))
+            mine = settled(change(own, shows), shows)
+            found.append(self.trained(steps(number), mine, images, start))
         return found
 
     def ensemble(
@@ -209,6 +210,16 @@ PHASES: dict[Order, tuple[Shows, ...]] = {
 def joined(first: FitSettings, second: FitSettings) -> FitSettings:
     """Two phases as one: the first one's settings, the steps of both."""
     return first.model_copy(update={"steps": first.steps + second.steps})
+
+
+def settled(settings: FitSettings, shows: Shows) -> FitSettings:
+    """The same training in the same words: the augmentation of synthetic images is that of all
+    where it shows nothing else, and said apart only where it differs."""
+    synthetic = settings.synthetic_augment or settings.augment
+    if shows == "synthetic":
+        return settings.model_copy(update={"augment": synthetic, "synthetic_augment": None})
+    apart = synthetic if shows == "mixed" and synthetic != settings.augment else None
+    return settings.model_copy(update={"synthetic_augment": apart})
 
 
 def contents_of(*datasets: DataSettings) -> dict[str, str]:

@@ -104,7 +104,7 @@ def test_a_phase_is_augmented_as_the_arm_says(tiny_study: Build) -> None:
     assert augments("real-first", "real") == [(on, None), (off, None)]
     assert augments("mixed", "real") == [(on, off)]
     assert augments("mixed", "synthetic") == [(off, on)]
-    assert augments("mixed", "off") == [(off, off)]
+    assert augments("mixed", "off") == [(off, None)]
     strong = plan.config.strong_augment
     assert augments("mixed", "both", "strong") == [(strong, on)]
     assert augments("synthetic-first", "both", "strong") == [(on, None), (strong, None)]

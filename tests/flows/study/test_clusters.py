@@ -27,8 +27,8 @@ from flows.executor import Executor
 from flows.study.fanout import STOP_FILE, ByRunner
 from flows.study.runners import task_runner
 from flows.study.schema import PER_IMAGE, RESULTS
-from flows.study.work import Work
 from flows.tasks import TASKS, worth_retrying
+from pipeline.graph import Work
 from pipeline.stages import STAGES
 
 Build = Callable[..., StudyConfig]

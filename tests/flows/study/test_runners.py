@@ -27,7 +27,7 @@ from flows.stages import Outcome
 from flows.study import runners
 from flows.study.fanout import STOP_FILE, ByRunner
 from flows.study.runners import ended, environment_of, task_runner, workers_of
-from flows.study.work import Work
+from pipeline.graph import Work
 
 IMAGES = PrepareSettings.model_validate({"data": {}, "part": "development"})
 

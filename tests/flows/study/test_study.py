@@ -46,9 +46,9 @@ def test_a_study_trains_what_differs_once_and_a_new_count_its_own_arms_alone(
     results, made = run(quick(), tmp_path)
 
     assert [arm.id for arm in results.arms] == [
-        "4-real-only-both",
-        "4-real-2-synthetic-first-both",
-        "4-real-4-synthetic-first-both",
+        "4-real-only-two-phases-both",
+        "4-real-2-stylegan2-synthetic-first-both",
+        "4-real-4-stylegan2-synthetic-first-both",
     ]
     assert made["failed"] == [] and results.headline == made["headline"]
     first = Counter(kind for kind, _ in here)
@@ -98,7 +98,9 @@ def test_too_few_kept_images_fail_their_arms_alone(
 
     assert state.is_completed() and state.name == "PartlyFailed"
     made = state.result()
-    assert made["failed"] == [f"4-real-4-synthetic-first-both, seed {seed}" for seed in (0, 1)]
+    assert made["failed"] == [
+        f"4-real-4-stylegan2-synthetic-first-both, seed {seed}" for seed in (0, 1)
+    ]
     results = Results.model_validate_json((Path(made["run"]) / RESULTS).read_text())
     status = {arm.count: {run.status for run in arm.runs} for arm in results.arms}
     assert status == {0: {"completed"}, 2: {"completed"}, 4: {"failed"}}
@@ -158,12 +160,12 @@ def test_a_learning_curve_compares_within_the_same_number_of_real_images(
 
     pairs = {arm.id: arm.baseline for arm in results.arms if arm.baseline}
     assert pairs == {
-        "2-real-2-mixed-both": "2-real-only-both",
-        "4-real-2-mixed-both": "4-real-only-both",
+        "2-real-2-stylegan2-mixed-both": "2-real-only-both",
+        "4-real-2-mixed-both": "4-real-only-two-phases-both",
     }
     assert [f.source for f in results.filters] == [
-        "2 real images, seed 0",
-        "4 real images, seed 0",
+        "stylegan2, 2 real images, seed 0",
+        "stylegan2, 4 real images, seed 0",
     ]
 
 
