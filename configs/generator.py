@@ -96,6 +96,13 @@ class GeneratorSettings(Settings):
     d_noise_mask: float = Field(
         0.0, ge=0, le=1, description="rgb+mask: the same on the channel of the mask"
     )
+    d_noise_end: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="share of both noises that is left at the last step; they fall in a straight "
+        "line: at first only what is large counts, then finer things",
+    )
     precision: Precision = Field(
         "float32",
         description="bfloat16: convolutions of the two main losses in bfloat16; penalties, "

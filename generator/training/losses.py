@@ -37,8 +37,9 @@ class AdversarialLoss:
     dtype: of the features in the two main losses (bfloat16: faster). The penalties, which square
     small gradients, and all that is stored stay in float32.
     compile: run the networks of the main losses through torch.compile (see `compiling`).
-    d_noise: standard deviation, per image channel, of noise on all that the discriminator sees,
-    real or generated (instance noise, Sønderby et al. 2017); none by default.
+
+    `d_noise`, `[1, C, 1, 1]`, is the standard deviation of noise on all that the discriminator
+    sees, real or generated (instance noise, Sønderby et al. 2017); None: no noise.
     """
 
     def __init__(
@@ -54,7 +55,6 @@ class AdversarialLoss:
         split: Split | None = None,
         dtype: torch.dtype | None = None,
         compile: bool = False,
-        d_noise: Sequence[float] = (),
     ) -> None:
         self.generator = generator
         self.discriminator = discriminator
@@ -70,10 +70,8 @@ class AdversarialLoss:
         compiles = compiled if compile else lambda network: network
         self._synthesis = compiles(generator.synthesis)
         self._discriminator = compiles(discriminator)
-        device = next(generator.parameters()).device
-        self.pl_mean = torch.zeros([], device=device)
-        noise = torch.tensor(d_noise, device=device).reshape(1, -1, 1, 1)
-        self.d_noise = noise if any(d_noise) else None
+        self.pl_mean = torch.zeros([], device=next(generator.parameters()).device)
+        self.d_noise: Tensor | None = None
 
     def generator_main(
         self, z: Tensor, c: Tensor | None = None, gain: float = 1.0, seed: int | None = None

@@ -54,10 +54,14 @@ def lr_factor(step: int, steps: int, end: float) -> float:
     return end + (1 - end) * (1 + math.cos(math.pi * done)) / 2
 
 
-def noise_of(settings: GeneratorSettings, channels: int) -> list[float]:
-    """Return the standard deviation, by image channel, of the noise that the discriminator sees."""
+def noise_at(settings: GeneratorSettings, channels: int, step: int, steps: int) -> list[float]:
+    """Return the standard deviation, by image channel, of the noise that the discriminator sees at
+    a step (from 0)."""
+    done = min(1.0, step / max(1, steps - 1))
+    share = 1 - (1 - settings.d_noise_end) * done
     colours = channels - (settings.channels == "rgb+mask")
-    return [settings.d_noise] * colours + [settings.d_noise_mask] * (channels - colours)
+    noises = [settings.d_noise] * colours + [settings.d_noise_mask] * (channels - colours)
+    return [share * noise for noise in noises]
 
 
 def ema_beta(batch: int, ema_kimg: float, rampup: float | None, images: float) -> float:

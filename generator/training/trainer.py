@@ -29,7 +29,7 @@ from generator.training.schedule import (
     ema_beta,
     lazy_adam,
     lr_factor,
-    noise_of,
+    noise_at,
     seed_of,
 )
 
@@ -95,7 +95,6 @@ class Trainer:
             split=split,
             dtype=torch.bfloat16 if settings.precision == "bfloat16" else None,
             compile=settings.compile,
-            d_noise=noise_of(settings, generator.img_channels),
         )
         self.step = 0
         self.r_t = 0.0
@@ -115,7 +114,7 @@ class Trainer:
         """
         cfg, step, loss = self.settings, self.step, self.loss
         n, seeds = real.shape[0], [seed_of(cfg.seed, step + 1, i) for i in range(5)]
-        self._set_rates()
+        self._follow_schedule()
         torch.manual_seed(seeds[0])
         z_g, z_path, z_d = torch.randn([3, n, self.generator.z_dim], device=self.device)
         c_g, c_path, c_d = self._draw_labels(n)
@@ -183,8 +182,13 @@ class Trainer:
         drawn = torch.randint(len(self.labels), [3, n], device=self.device)
         return tuple(self.labels[drawn])
 
-    def _set_rates(self) -> None:
-        factor = lr_factor(self.step, self.schedule.steps, self.settings.lr_end)
+    def _follow_schedule(self) -> None:
+        """Set the learning rates and the discriminator's noise of the step."""
+        cfg, steps = self.settings, self.schedule.steps
+        noise = noise_at(cfg, self.generator.img_channels, self.step, steps)
+        levels = torch.tensor(noise, device=self.device).reshape(1, -1, 1, 1)
+        self.loss.d_noise = levels if any(noise) else None
+        factor = lr_factor(self.step, steps, cfg.lr_end)
         for optimizer in (self.optimizer_g, self.optimizer_d):
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
