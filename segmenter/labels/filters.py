@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from configs.settings import PseudoLabelSettings
-from segmenter.labels.reals import TreeFigures
+from data.structure import TreeFigures
 
 T = TypeVar("T")
 

@@ -28,10 +28,10 @@ from data.imageset import (
 from data.progress import Interrupted, Progress
 from data.splits import TRAIN
 from data.store import METRICS, Inputs
+from data.structure import FIGURES
 from segmenter.inference.predict import as_png
 from segmenter.labels.compare import Comparison
 from segmenter.labels.filters import Figures, reject
-from segmenter.labels.reals import FIGURES
 from segmenter.labels.scores import Scores
 from segmenter.labels.teachers import (
     Said,

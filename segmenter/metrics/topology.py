@@ -6,14 +6,11 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from skimage.morphology import skeletonize
 
+from data.structure import betti_numbers
 from segmenter.metrics.calibre import local_diameters
 from segmenter.metrics.confusion import Mask, harmonic, ratio
-
-EIGHT = np.ones((3, 3), dtype=bool)
-FOUR = ndimage.generate_binary_structure(2, 1)
 
 
 class Shape:
@@ -53,14 +50,6 @@ def widened(mask: Mask) -> Mask:
     found[:, 1:] |= rows[:, :-1]
     found[:, :-1] |= rows[:, 1:]
     return found
-
-
-def betti_numbers(mask: Mask) -> tuple[int, int]:
-    """(components, loops): Betti-0 with 8-connected vessels, Betti-1 as the number of holes, which
-    are 4-connected background that the outside of the image does not reach."""
-    _, components = ndimage.label(mask, EIGHT)
-    _, grounds = ndimage.label(~np.pad(mask, 1), FOUR)  # the frame makes the outside one piece
-    return int(components), int(grounds) - 1
 
 
 def topology_counts(predicted: Shape, reference: Shape) -> dict[str, float]:
