@@ -86,5 +86,13 @@ def cl_dice(predicted: Mask, reference: Mask) -> float:
     return float(harmonic(precision, ratio(counts["line_r_hit"], counts["line_r"])))
 
 
+def slack_f1(predicted: Mask, reference: Mask) -> float:
+    """F1 with 1 px of slack, `f1_1px` of a score: the harmonic mean of how much of each mask lies
+    within one row and column of the other. 0 when one mask is empty, NaN when both are."""
+    precision = ratio(_count(predicted & widened(reference)), _count(predicted))
+    sensitivity = ratio(_count(reference & widened(predicted)), _count(reference))
+    return float(harmonic(precision, sensitivity))
+
+
 def _count(mask: Mask) -> float:
     return float(np.count_nonzero(mask))

@@ -37,7 +37,7 @@ def test_a_comparison_finds_crumbs_and_copies() -> None:
     settings = PseudoLabelSettings(real_range=1.0, max_overlap=0.9)
     reals, held = [real(seed) for seed in range(3)], [real(seed) for seed in (7, 8)]
     comparison = Comparison(settings, reals, held)
-    blank = Figures("x", 0.9, 0.1)
+    blank = Figures("x", 0.1)
     copy = comparison.add(blank, reals[1].mask.T)
     assert copy.fault == "" and copy.overlap == 1.0 and copy.overlap_image == "1"
     crumbs = np.zeros((96, 96), bool)
