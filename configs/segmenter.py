@@ -1,4 +1,4 @@
-"""Settings of the segmenters' stages: training, pseudo-labels, ensembles, evaluation."""
+"""Settings of the segmenters' stages: training, ensembles, evaluation."""
 
 from __future__ import annotations
 
@@ -21,8 +21,6 @@ NetworkName = Literal[
     "sa2-net",
     "unet-v2",
 ]
-Labels = Literal["teacher", "own", "agreement"]
-"""Whose vessel masks synthetic images get: the teacher's, their own, or these where both agree."""
 Schedule = Literal["constant", "cosine", "step", "one-cycle", "poly", "restarts", "plateau"]
 
 
@@ -195,93 +193,6 @@ class FitSettings(Settings):
         if self.pretrained != "none" and self.network != "unet-v2":
             raise ValueError(f"pretrained: {self.network} has no ImageNet weights, only unet-v2")
         return self
-
-
-class PseudoLabelSettings(Settings):
-    """Labels for synthetic images by the teacher, and which images are good enough.
-
-    Filters that are off reject nothing. A share (`worst_…`) is of the images that the filters
-    before it left, in the order of the fields.
-    """
-
-    threshold: float | None = Field(
-        None, gt=0, lt=1, description="hard-mask threshold; default: the teacher's own"
-    )
-    pixel_weights: Literal["none", "certainty", "agreement"] = Field(
-        "none",
-        description="maps of confidence for the loss; certainty: 1 − entropy of the teacher's "
-        "probability in bits; agreement: 1 − 2·sd over `disagreement`",
-    )
-    min_confidence: float = Field(
-        0.6,
-        ge=0,
-        le=1,
-        description="reject below; the Dice that the teacher itself expects of its hard mask",
-    )
-    min_vessel_share: float = Field(0.01, ge=0, le=1, description="reject below (share of the FOV)")
-    max_vessel_share: float = Field(0.45, ge=0, le=1, description="reject above (share of the FOV)")
-    real_range: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="reject vessel maps whose density, mean calibre or number of components lies "
-        "outside this central share of equally large windows of the real ones, such as 0.98",
-    )
-    reject_copies: bool = Field(
-        False, description="reject images nearer to a training image than `score` calls suspicious"
-    )
-    max_overlap: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="reject vessel maps with a higher Dice score, at the best shift, mirror and "
-        "turn, with a real training map",
-    )
-    disagreement: Literal["none", "flips", "teachers"] = Field(
-        "none",
-        description="how the teacher's uncertainty is measured: over mirrors and turns of the "
-        "image, or over several teachers",
-    )
-    worst_disagreement: float = Field(
-        0.0, ge=0, lt=1, description="reject this share, the most uncertain; needs `disagreement`"
-    )
-    worst_critic: float = Field(
-        0.0, ge=0, lt=1, description="reject this share, the lowest discriminator scores"
-    )
-
-    @model_validator(mode="after")
-    def _range_is_not_empty(self) -> Self:
-        if self.min_vessel_share >= self.max_vessel_share:
-            raise ValueError("min_vessel_share must be below max_vessel_share")
-        return self
-
-    @model_validator(mode="after")
-    def _uncertainty_is_measured(self) -> Self:
-        if self.disagreement == "none" and (
-            self.worst_disagreement or self.pixel_weights == "agreement"
-        ):
-            raise ValueError(
-                "worst_disagreement and pixel_weights: agreement need `disagreement: flips` or "
-                "`teachers`"
-            )
-        return self
-
-    @property
-    def needs_scores(self) -> bool:
-        """Whether a filter looks at each image's line in the scores of the samples."""
-        return self.reject_copies or self.worst_critic > 0
-
-    @property
-    def needs_real_masks(self) -> bool:
-        """Whether a filter compares vessel maps with those of the real training images."""
-        return self.real_range is not None or self.max_overlap is not None
-
-
-class LabelSettings(PseudoLabelSettings):
-    """The stage's settings: the filters, and what a pipeline takes from the images' source."""
-
-    labels: Labels = Field("teacher", description="whose masks the images get")
-    turned_masks: bool = Field(False, description="negative control: labels turned by 180°")
 
 
 EnsembleMethod = Literal["mean", "weighted", "or", "and", "majority", "stacked"]

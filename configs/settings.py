@@ -13,11 +13,12 @@ from pydantic import Field, model_validator
 from configs.base import Settings, operational, time_limit
 from configs.compare import CompareSettings as CompareSettings
 from configs.generator import GeneratorSettings, SampleSettings, ScoreSettings
+from configs.labels import LabelSettings as LabelSettings
+from configs.labels import PseudoLabelSettings
 from configs.retrain import RetrainSettings
 from configs.segmenter import AugmentSettings as AugmentSettings
-from configs.segmenter import EnsembleMethods, EvaluateSettings, FitSettings, PseudoLabelSettings
+from configs.segmenter import EnsembleMethods, EvaluateSettings, FitSettings
 from configs.segmenter import EnsembleSettings as EnsembleSettings
-from configs.segmenter import LabelSettings as LabelSettings
 from configs.sources import Source, StyleGAN2Source, uses_sources
 
 Order = Literal["synthetic-first", "real-first", "mixed"]

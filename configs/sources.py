@@ -14,7 +14,7 @@ from pydantic_core import core_schema
 
 from configs.base import Settings, operational
 from configs.generator import GeneratorSettings
-from configs.segmenter import Labels, PseudoLabelSettings
+from configs.labels import Labels, PseudoLabelSettings
 
 S = TypeVar("S", bound="type[SourceSettings]")
 

@@ -8,12 +8,12 @@ from pydantic import AfterValidator, Field, model_validator
 
 from configs.base import Settings, each_once, operational, time_limit
 from configs.generator import GeneratorSettings, SampleSettings, ScoreSettings
+from configs.labels import PseudoLabelSettings
 from configs.segmenter import (
     AugmentSettings,
     EnsembleMethods,
     EvaluateSettings,
     FitSettings,
-    PseudoLabelSettings,
 )
 from configs.settings import DataSettings, Order
 from configs.sources import Source, SourceName, StyleGAN2Source, uses_sources

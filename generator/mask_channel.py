@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from torch import Tensor
 
 from data.channels import Pixels
 
@@ -36,3 +37,9 @@ def as_channel(mask: NDArray[np.bool_], dtype: np.dtype[Any]) -> Pixels:
     """Return `[H, W, 1]`, `encoded` in the pixel values of a uint8 or uint16 image."""
     half = np.iinfo(dtype).max / 2
     return np.rint((encoded(mask) + 1) * half).astype(dtype)[..., None]
+
+
+def masks_of(images: Tensor) -> NDArray[np.bool_]:
+    """Return the masks `[N, H, W]` of images `[N, C, H, W]`, drawn or real, as a network knows
+    them: where the last channel, which is as `encoded`, is above 0."""
+    return np.asarray((images[:, -1] > 0).cpu())

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from configs.errors import ConfigError
+from configs.labels import unfit
 from configs.phantoms import PhantomDrawSettings
 from configs.settings import (
     DataSettings,
@@ -195,7 +196,10 @@ KINDS: dict[type[SourceSettings], type[Source[Any]]] = {
 
 
 def source_of(settings: SourceSettings, config: Config) -> Source[Any]:
-    """The source that the settings describe, checked. Raises ConfigError as its `check`."""
+    """The source that the settings describe, checked. Raises ConfigError as its `check`, and for
+    filters that its labels give nothing to judge by."""
     found = KINDS[type(settings)](settings, config)
     found.check()
+    if fault := unfit(settings.filters or config.pseudo_label, settings.labels):
+        raise ConfigError(f"source {settings.kind}: {fault}")
     return found

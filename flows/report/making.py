@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,10 +169,19 @@ def generator_figures(view: View | None) -> list[Figure]:
     return [*snapshot_figures(log, unit, x_label), *(f for f in figures if f is not None)]
 
 
+WHOSE_LABELS = {
+    "teacher": "what the teacher sees in them; they are no better than the teacher.",
+    "own": "the masks that came with them; no teacher was asked.",
+    "agreement": "the masks that came with them, as far as the teacher agrees.",
+}
+TURNED = "Every one was turned by 180°, as a negative control."
+
+
 @dataclass(frozen=True)
 class LabelPart:
     """One round of pseudo-labels."""
 
+    whose: str
     facts: Table | None
     reasons: Table | None
     figure: Figure | None
@@ -186,12 +196,19 @@ def label_part(view: View | None) -> LabelPart | None:
     facts = [[spoken(k), plain(v)] for k, v in found.items() if k != "reasons"]
     reasons = [[spoken(str(k)), plain(v)] for k, v in mapping(found, "reasons").items()]
     return LabelPart(
+        _whose(view.settings),
         Table("Pseudo-labels", ["Fact", "Value"], facts) if facts else None,
         Table("Why images were rejected", ["Reason", "Images"], reasons) if reasons else None,
         _confidence_figure(view, rows),
         _examples(view, rows, "train"),
         _examples(view, rows, "rejected"),
     )
+
+
+def _whose(settings: Mapping[str, Any]) -> str:
+    kind = WHOSE_LABELS.get(str(settings.get("labels")), WHOSE_LABELS["teacher"])
+    turned = f" {TURNED}" if settings.get("turned_masks") else ""
+    return f"Labels of the synthetic images are {kind}{turned}"
 
 
 def _confidence_figure(view: View, rows: list[dict[str, str]]) -> Figure | None:
@@ -221,7 +238,8 @@ def _examples(view: View, rows: list[dict[str, str]], split: str, most: int = 6)
         id_ = str(item.get("id"))
         label = _opened(view, item.get("soft") or item.get("mask"))
         reason = by_id.get(id_, {}).get("reason", "")
-        caption = f"{id_}, confidence {fixed(item.get('confidence'), 3)}"
+        sure = number(item.get("confidence"))
+        caption = id_ if sure is None else f"{id_}, confidence {fixed(sure, 3)}"
         if split == "rejected" and reason:
             caption = f"{id_}: {reason}"
         alt = f"Synthetic image {id_} and its pseudo-label"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flows.report.figures import Figure, Line, curve, lines
+from flows.report.reading import mapping
 from flows.report.tables import number
 
 Rows = list[dict[str, Any]]
@@ -22,7 +23,8 @@ def survivors(log: Rows) -> Rows:
 
 
 def snapshot_figures(log: Rows, unit: str, x_label: str) -> list[Figure]:
-    """KID with its error bar above the floor, and the diversity of the samples."""
+    """KID with its error bar above the floor, the diversity of the samples, and where they have
+    masks the figures of these."""
     rows = [row for row in log if number(row.get("kid_mean")) is not None]
     x, kid = curve(rows, unit, "kid_mean")
     spread = curve(rows, unit, "kid_std")[1]
@@ -35,10 +37,38 @@ def snapshot_figures(log: Rows, unit: str, x_label: str) -> list[Figure]:
     pictured = (
         lines([score], x_label, "KID", caption + _went_back(log, unit), band=floor),
         lines(narrow, x_label, "diversity", _DIVERSITY, level=(1.0, "real views")),
+        _structure(rows, unit, x_label),
     )
     return [figure for figure in pictured if figure is not None]
 
 
+def _structure(rows: Rows, unit: str, x_label: str) -> Figure | None:
+    """Figures of the samples' masks relative to real windows; the share of samples in range."""
+    relative: Rows = []
+    for row in rows:
+        found = mapping(row.get("structure"))
+        told = {unit: row.get(unit), "in_range": found.get("in_range")}
+        for name, real in mapping(found, "reals").items():
+            value, below = number(mapping(found, "samples").get(name)), number(real)
+            told[name] = value / below if value is not None and below else None
+        relative.append(told)
+    curves = [
+        Line(label, *curve(relative, unit, name), slot)
+        for slot, (name, label) in enumerate(_STRUCTURE.items())
+    ]
+    caption = (
+        "Means over the samples' masks relative to real windows, and the share of samples whose "
+        "density, calibre and pieces lie in the real windows' central 98 %. KID does not see this."
+    )
+    return lines(curves, x_label, "relative to real", caption, level=(1.0, "real windows"))
+
+
+_STRUCTURE = {
+    "components": "pieces",
+    "ends": "ends",
+    "branchings": "branchings",
+    "in_range": "share in range",
+}
 _DIVERSITY = "Mean distance between two samples' features, relative to that between two real views."
 
 

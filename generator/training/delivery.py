@@ -13,7 +13,8 @@ from data.imageset import write_png
 from data.store import METRICS
 from generator.models import AVERAGE, DESCRIPTION, FOV
 from generator.networks import Discriminator, Generator
-from generator.training.snapshots import Course, Scorer, Snapshot
+from generator.training.course import Course
+from generator.training.snapshots import Scorer, Snapshot
 from generator.training.trainer import Schedule, Trainer
 from generator.transfer.start import Start
 

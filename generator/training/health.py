@@ -15,7 +15,8 @@ import torch
 
 from configs.errors import TrainingError
 from configs.settings import GeneratorSettings
-from generator.training.snapshots import Interval, Snapshot, ranked
+from generator.training.course import ranked
+from generator.training.snapshots import Interval, Snapshot
 from generator.training.trainer import Schedule, seed_of
 
 NARROW = 0.5

@@ -1,15 +1,15 @@
-"""Snapshots: how good a training's samples are every few kimg, and which of them are worth keeping.
+"""Snapshots: how good a training's samples are every few kimg.
 
 A snapshot compares samples of the weight average (psi 1, noise const, seeds 0, 1, …) with as many
-real views, always the same ones: KID with an error bar, diversity, and how far the discriminator
-tells the two apart. A training that is resumed gets the same numbers.
+real views, always the same ones: KID with an error bar, diversity, how far the discriminator
+tells the two apart, and with masks (`channels: rgb+mask`) whether these are vessel trees. A
+training that is resumed gets the same numbers.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,12 @@ from torch import Tensor
 from configs.settings import GeneratorSettings, SampleSettings
 from data.channels import eight_bit
 from data.checkpoints import load_tensors, save_tensors
+from data.structure import TreeFigures, tree_figures
+from generator.mask_channel import masks_of
 from generator.metrics.distances import kid, kid_floor
 from generator.metrics.extractors import Extractor, load_extractor
 from generator.sampling.draw import Sampler
+from generator.training.structure import RealStructure, Structure
 from generator.training.trainer import Trainer
 from generator.values import to_network, to_uint8
 from generator.views import Views
@@ -48,8 +51,8 @@ class Snapshot:
 
     clock: number of the checkpoint that holds the whole state. kid: mean and standard deviation
     over resamplings. diversity: mean distance of two samples over that of two real views. gap: mean
-    logit of real views minus that of samples. symptoms: what `health` found wrong with it. kept:
-    its weight average is still on disk.
+    logit of real views minus that of samples. structure: of the masks, where samples have one.
+    symptoms: what `health` found wrong with it. kept: its weight average is still on disk.
     """
 
     step: int
@@ -59,6 +62,7 @@ class Snapshot:
     kid: Interval = (float("nan"), float("nan"))
     diversity: float = float("nan")
     gap: float = float("nan")
+    structure: Structure | None = None
     symptoms: tuple[str, ...] = ()
     kept: bool = True
 
@@ -68,7 +72,17 @@ class Snapshot:
         return f"snapshot-{self.step:06d}.safetensors"
 
     def scores(self) -> dict[str, float]:
-        """Return what was measured, as in the log; nothing when snapshots are not scored."""
+        """Return what was measured, number by number; nothing when snapshots are not scored."""
+        return self._quality | ({} if self.structure is None else self.structure.scores())
+
+    def logged(self) -> dict[str, Any]:
+        """Return what was measured, as in the log: the figures of the masks by themselves."""
+        if self.structure is None:
+            return self._quality
+        return self._quality | {"structure": asdict(self.structure)}
+
+    @property
+    def _quality(self) -> dict[str, float]:
         if not self.scored:
             return {}
         return {
@@ -87,7 +101,15 @@ class Snapshot:
         """Return what the artifact says of it. file: where its weight average is, if not in the
         file of its own name."""
         kept = file or (self.file if self.kept else None)
-        return {"step": self.step, "kimg": self.kimg, "file": kept, **self.scores()}
+        return {"step": self.step, "kimg": self.kimg, "file": kept, **self.logged()}
+
+    def told(self, floor: Interval) -> str:
+        """Return the scores in a line for people. floor: see `Scorer.floor`."""
+        line = (
+            f"{self.kimg:g} kimg: KID {self.kid[0]:.3g} ± {self.kid[1]:.2g} (real against real "
+            f"{floor[0]:.2g} ± {floor[1]:.2g}), diversity {self.diversity:.2f}"
+        )
+        return line if self.structure is None else f"{line}, {self.structure}"
 
     def pack(self) -> dict[str, Any]:
         """Return it as JSON."""
@@ -98,69 +120,9 @@ class Snapshot:
     def unpack(facts: dict[str, Any]) -> Snapshot:
         """Return what `pack` packed."""
         found = Snapshot(**facts)
-        return replace(found, kid=(found.kid[0], found.kid[1]), symptoms=tuple(found.symptoms))
-
-
-def ranked(snapshots: Sequence[Snapshot]) -> list[Snapshot]:
-    """Return them best first: the healthy ones by KID, then the others; the newest first where
-    nothing is scored."""
-
-    def key(taken: Snapshot) -> tuple[bool, float, int]:
-        if not taken.scored:
-            return False, 0.0, -taken.step
-        return bool(taken.symptoms), taken.kid[0], taken.step
-
-    return sorted(snapshots, key=key)
-
-
-def retained(snapshots: Sequence[Snapshot], best: int) -> list[Snapshot]:
-    """Return the history with only the `best` best still marked as kept; what was once let go
-    stays so, for its file is gone."""
-    steps = {s.step for s in ranked([s for s in snapshots if s.kept])[:best]}
-    return [replace(s, kept=s.step in steps) for s in snapshots]
-
-
-@dataclass
-class Course:
-    """How a training got where it is; part of every checkpoint.
-
-    clock: steps done, those that were undone included; it numbers the checkpoints. logged: entries
-    of the log. rollbacks: from which step to which, and why.
-    """
-
-    clock: int = 0
-    logged: int = 0
-    snapshots: list[Snapshot] = field(default_factory=list)
-    rollbacks: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def best(self) -> Snapshot | None:
-        """The best snapshot so far."""
-        return ranked(self.snapshots)[0] if self.snapshots else None
-
-    @property
-    def refuge(self) -> Snapshot | None:
-        """The snapshot to go back to: the best, unless there is no healthy one."""
-        return None if self.best is None or self.best.symptoms else self.best
-
-    @property
-    def files(self) -> set[str]:
-        """Names of the weight averages that are kept."""
-        return {taken.file for taken in self.snapshots if taken.kept}
-
-    @property
-    def needs(self) -> tuple[set[int], set[str]]:
-        """Earlier checkpoints and files without which it cannot go back, or be finished."""
-        return {self.best.clock} if self.best else set(), self.files
-
-    def pack(self) -> dict[str, Any]:
-        """Return it as JSON."""
-        return asdict(self) | {"snapshots": [taken.pack() for taken in self.snapshots]}
-
-    @staticmethod
-    def unpack(facts: dict[str, Any]) -> Course:
-        """Return what `pack` packed."""
-        return Course(**facts | {"snapshots": [Snapshot.unpack(s) for s in facts["snapshots"]]})
+        kid, packed = (found.kid[0], found.kid[1]), facts.get("structure")
+        structure = None if packed is None else Structure.unpack(packed)
+        return replace(found, kid=kid, structure=structure, symptoms=tuple(found.symptoms))
 
 
 class Scorer:
@@ -193,11 +155,14 @@ class Scorer:
         sampler = Sampler(trainer.average, SampleSettings(psi=1.0), self.views.labels)
         seeds, shown = range(self.count), min(JUDGED, self.count, self.reals)
         found, judged = [], []
+        trees: list[TreeFigures] = []
         for start in range(0, self.count, self.part):
             images = sampler.draw(seeds[start : start + self.part])
             found.append(self._features(to_uint8(images)))
             if start < shown:
                 judged.append(images)
+            if self.real_structure is not None:
+                trees += map(tree_figures, masks_of(images))
         fake = torch.cat(found)
         mean, deviation = kid(self.real, fake, SUBSETS, SUBSET_SIZE, self.settings.seed)
         drawn = torch.cat(judged)[:shown].to(self.device)
@@ -209,6 +174,7 @@ class Scorer:
             kid=(rounded(mean), rounded(deviation)),
             diversity=rounded(spread(fake) / spread(self.real)),
             gap=rounded(gap),
+            structure=self.real_structure.beside(trees) if self.real_structure else None,
         )
 
     @cached_property
@@ -222,6 +188,15 @@ class Scorer:
         self.cache.parent.mkdir(parents=True, exist_ok=True)
         save_tensors(self.cache, {"real": found})
         return found
+
+    @cached_property
+    def real_structure(self) -> RealStructure | None:
+        """Figures of the same views' masks; None where views have none."""
+        if self.views.channels.kind != "rgb+mask":
+            return None
+        channel = self.views.batch(self.reals, self.settings.seed, 0)[:, -1:]
+        masks = masks_of(to_network(channel, torch.device("cpu")))
+        return RealStructure([tree_figures(mask) for mask in masks])
 
     @cached_property
     def floor(self) -> Interval:

@@ -32,6 +32,7 @@ from data.team import here
 from data.workers import among_workers, run_in_workers
 from generator.models import AVERAGE, CRITIC, CURRENT
 from generator.sampling.grids import grid_of, pictures, sample_grid
+from generator.training.course import Course, retained
 from generator.training.delivery import describe, facts_of, rebuilt
 from generator.training.health import (
     Trouble,
@@ -42,7 +43,7 @@ from generator.training.health import (
     symptoms,
 )
 from generator.training.pace import Pace
-from generator.training.snapshots import Course, Scorer, Snapshot, retained
+from generator.training.snapshots import Scorer, Snapshot
 from generator.training.trainer import ADA_INTERVAL, Schedule, Trainer
 from generator.transfer.start import Start, begin
 from generator.values import to_network
@@ -215,14 +216,10 @@ class Run:
             self.course.logged += 1
             return
         first, best = len(self.course.snapshots) == 1, self.course.best
-        mean, deviation = self.scorer.floor
-        self._log(taken.scores() | (self.scorer.floor_scores() if first else {}))
+        self._log(taken.logged() | (self.scorer.floor_scores() if first else {}))
         self.figures["kid"] = taken.kid[0]
-        self.progress.message(
-            f"{taken.kimg:g} kimg: KID {taken.kid[0]:.3g} ± {taken.kid[1]:.2g} (real against real "
-            f"{mean:.2g} ± {deviation:.2g}), diversity {taken.diversity:.2f}"
-            + (", the best so far" if best is not None and best.step == taken.step else "")
-        )
+        praise = ", the best so far" if best is not None and best.step == taken.step else ""
+        self.progress.message(taken.told(self.scorer.floor) + praise)
 
     def _roll_back(self, trouble: Trouble) -> None:
         """Go back to the best snapshot, or to the beginning, and on from there more calmly."""

@@ -11,16 +11,16 @@ from numpy.typing import NDArray
 from configs.errors import DataError
 from configs.settings import PseudoLabelSettings
 from data.splits import TRAIN, VALIDATION
-from segmenter.labels.filters import Figures
-from segmenter.labels.overlap import RealMaps
-from segmenter.labels.reals import (
+from data.structure import (
     RealMap,
     RealRange,
     load_real_maps,
-    pieces,
     real_range,
     tree_figures,
+    windows,
 )
+from segmenter.labels.filters import Figures
+from segmenter.labels.overlap import RealMaps
 
 HELD_OUT = 64
 """Windows of held-out maps whose overlap with the training maps says what comes by chance."""
@@ -97,10 +97,10 @@ class Comparison:
 def overlap_held_out(
     training: RealMaps, held_out: list[RealMap], size: Size, count: int = HELD_OUT
 ) -> list[float]:
-    """The overlaps with the training maps of `count` pieces [h, w] of held-out ones (of every map
+    """The overlaps with the training maps of `count` windows [h, w] of held-out ones (of every map
     as a whole where samples are that large): what comes without copying, to choose `max_overlap`
-    by. Raises DataError as `pieces`."""
-    return [training.best(piece).dice for piece in pieces(held_out, size, count)]
+    by. Raises DataError as `windows`."""
+    return [training.best(window).dice for window in windows(held_out, size, count)]
 
 
 def _name(size: Size) -> str:

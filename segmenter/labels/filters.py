@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from configs.settings import PseudoLabelSettings
-from segmenter.labels.reals import TreeFigures
+from configs.settings import LabelSettings
+from data.structure import TreeFigures
 
 T = TypeVar("T")
 
@@ -28,16 +28,19 @@ class Nearest:
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured of one labelled image; None where a filter is off that needs it.
+    """What was measured of one labelled image; None where there is nothing to measure it by, or a
+    filter is off that needs it.
 
-    confidence: expected Dice. vessel_share: of the field of view. fault: which figure of the tree
+    vessel_share: of the field of view. confidence: expected Dice of the teachers' mask. agreement:
+    of the image's own mask with that one, see `labeller.agreed`. fault: which figure of the tree
     is out of range and by how much, empty when none is. overlap: highest Dice with a real map,
     which is overlap_image's. uncertainty: see `teachers.uncertainty`. critic: a logit.
     """
 
     id: str
-    confidence: float
     vessel_share: float
+    confidence: float | None = None
+    agreement: float | None = None
     tree: TreeFigures | None = None
     fault: str | None = None
     nearest: Nearest | None = None
@@ -47,7 +50,7 @@ class Figures:
     critic: float | None = None
 
 
-def reject(images: Sequence[Figures], settings: PseudoLabelSettings) -> list[str]:
+def reject(images: Sequence[Figures], settings: LabelSettings) -> list[str]:
     """The reason of each image, empty for those to keep.
 
     First what an image is judged by alone (`why_rejected`); of those that are left, the share with
@@ -65,15 +68,17 @@ def reject(images: Sequence[Figures], settings: PseudoLabelSettings) -> list[str
     return reasons
 
 
-def why_rejected(image: Figures, settings: PseudoLabelSettings) -> str:
+def why_rejected(image: Figures, settings: LabelSettings) -> str:
     """The reason to reject an image for itself, or an empty string."""
-    share, confidence = image.vessel_share, image.confidence
+    share, labels = image.vessel_share, settings.labels
     if share < settings.min_vessel_share:
         return f"vessel-share {share:.4f} is below {settings.min_vessel_share:g}"
     if share > settings.max_vessel_share:
         return f"vessel-share {share:.4f} is above {settings.max_vessel_share:g}"
-    if confidence < settings.min_confidence:
-        return f"confidence {confidence:.3f} is below {settings.min_confidence:g}"
+    if labels != "own" and (sure := _known(image.confidence)) < settings.min_confidence:
+        return f"confidence {sure:.3f} is below {settings.min_confidence:g}"
+    if labels == "agreement" and (agreed := _known(image.agreement)) < settings.min_agreement:
+        return f"agreement {agreed:.3f} is below {settings.min_agreement:g}"
     if settings.real_range is not None and (fault := _known(image.fault)):
         return f"real-range {fault}"
     if settings.reject_copies and (near := _known(image.nearest)).suspicious:

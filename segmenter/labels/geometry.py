@@ -1,4 +1,4 @@
-"""Mirrors, quarter turns and windows of maps."""
+"""Mirrors and quarter turns of maps."""
 
 from __future__ import annotations
 
@@ -28,12 +28,3 @@ def turned_back(array: NDArray[T], number: int) -> NDArray[T]:
 def turns_that_fit(shape: tuple[int, ...]) -> list[int]:
     """The orientations that keep height and width: all 8 of a square, else 4."""
     return [n for n in range(TURNS) if n % 2 == 0 or shape[0] == shape[1]]
-
-
-def window_sums(values: NDArray[T], size: tuple[int, int]) -> NDArray[np.float64]:
-    """Sums of [H, W] over every window [h, w] inside it, by its upper left corner:
-    [H − h + 1, W − w + 1]. The window must fit."""
-    table = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
-    table[1:, 1:] = values.cumsum(0, dtype=np.float64).cumsum(1)
-    h, w = size
-    return np.asarray(table[h:, w:] - table[:-h, w:] - table[h:, :-w] + table[:-h, :-w])

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from segmenter.labels.geometry import TURNS, turned, window_sums
+from data.structure import window_sums
+from segmenter.labels.geometry import TURNS, turned
 
 Mask = NDArray[np.bool_]
 

@@ -1,5 +1,4 @@
-"""Stage `segmenter.pseudo-label`: the teachers' vessel maps of synthetic images, and which to
-trust."""
+"""Stage `segmenter.pseudo-label`: vessel masks of synthetic images, and which to trust."""
 
 from __future__ import annotations
 
@@ -14,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import DataError
-from configs.settings import PseudoLabelSettings
+from configs.settings import LabelSettings
 from data.files import write_atomic, write_json
 from data.imageset import (
     ImageRecord,
-    LoadedImage,
     link_file,
     load_image,
     read_index,
@@ -28,26 +26,19 @@ from data.imageset import (
 from data.progress import Interrupted, Progress
 from data.splits import TRAIN
 from data.store import METRICS, Inputs
+from data.structure import FIGURES
 from segmenter.inference.predict import as_png
 from segmenter.labels.compare import Comparison
 from segmenter.labels.filters import Figures, reject
-from segmenter.labels.reals import FIGURES
+from segmenter.labels.labeller import Label, Labeller, check_masks
 from segmenter.labels.scores import Scores
-from segmenter.labels.teachers import (
-    Said,
-    Teachers,
-    agreement,
-    certainty,
-    expected_dice,
-    uncertainty,
-)
 
 TABLE = "labels.csv"
 COLUMNS = (
-    "id", "confidence", "vessel_share", *FIGURES, "nearest", "distance", "suspicious", "overlap",
-    "overlap_image", "uncertainty", "critic", "kept", "reason",
+    "id", "confidence", "agreement", "vessel_share", *FIGURES, "nearest", "distance", "suspicious",
+    "overlap", "overlap_image", "uncertainty", "critic", "kept", "reason",
 )  # fmt: skip
-FIXED = ("confidence", "vessel_share", "overlap", "uncertainty")
+FIXED = ("confidence", "agreement", "vessel_share", "overlap", "uncertainty")
 """Columns in [0, 1] or nearly, written to four digits."""
 REJECTED = "rejected"
 WHO = {
@@ -56,32 +47,36 @@ WHO = {
 }
 
 
-def label(settings: PseudoLabelSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
-    """Stage `segmenter.pseudo-label`. inputs: `samples` (an image set) and `teacher` (a model);
+def label(settings: LabelSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Stage `segmenter.pseudo-label`. inputs: `samples` (an image set; with a mask for every image
+    unless the labels are the teacher's) and `teacher` (a model; not with `labels: own`);
     `teacher-2`, … with `disagreement: teachers`; `images` (the real prepared set) where
     settings.needs_real_masks; `scores` (of generator.score) where settings.needs_scores.
 
-    Writes an image set with soft and hard labels, and weights if asked for; split `train` for kept
-    images and `rejected` for the others, be they all. labels.csv has the figures of each image and
-    the reason, empty where a figure was not needed. metrics.json: see `summary`. Raises
+    Writes an image set with hard labels, soft ones where they are the teacher's, and weights if
+    there are any; split `train` for kept images and `rejected` for the others, be they all.
+    labels.csv has the figures of each image and the reason, empty where a figure was not needed;
+    they are of the labels before these are turned, if they are. metrics.json: see `summary`. Raises
     DataError for missing or unfit inputs, Interrupted when asked to stop (what is written by then
     is written again).
     """
-    teachers = Teachers(settings, inputs)
-    scores = Scores.read(settings, needed(inputs, "scores", settings.needs_scores))
-    reals = Comparison.read(settings, needed(inputs, "images", settings.needs_real_masks))
     folder = inputs["samples"].path
     samples = read_index(folder)
+    check_masks(settings, folder, samples)
+    labeller = Labeller(settings, inputs)
+    scores = Scores.read(settings, needed(inputs, "scores", settings.needs_scores))
+    reals = Comparison.read(settings, needed(inputs, "images", settings.needs_real_masks))
     records: list[ImageRecord] = []
     figures: list[Figures] = []
     for done, sample in enumerate(samples, start=1):
         if progress.stop_requested:
             raise Interrupted(f"pseudo-labels: stopped after {done - 1} of {len(samples)} images")
         loaded = load_image(folder, sample)
-        said = _inside(teachers.ask(loaded.image), loaded.fov)
-        mask = said.prob >= teachers.threshold
-        figures.append(scores.add(reals.add(_figures(loaded, said, mask), mask)))
-        record = _write(out, sample, said, mask, loaded.fov, settings.pixel_weights)
+        made = labeller.label(sample, loaded)
+        figures.append(scores.add(reals.add(made.figures, made.mask)))
+        if settings.turned_masks:
+            made = made.turned(loaded.fov)
+        record = _write(out, sample, made, loaded.fov)
         link_file(folder / sample.image, out / record.image)
         records.append(record)
         progress.update(done, len(samples), "image")
@@ -90,7 +85,7 @@ def label(settings: PseudoLabelSettings, inputs: Inputs, out: Path, progress: Pr
         replace(
             record,
             split=REJECTED if reason else TRAIN,
-            confidence=round(figure.confidence, 4),
+            confidence=None if figure.confidence is None else round(figure.confidence, 4),
         )
         for record, figure, reason in zip(records, figures, reasons, strict=True)
     ]
@@ -113,7 +108,8 @@ def needed(inputs: Inputs, name: str, wanted: bool) -> Path | None:
 
 def summary(figures: Sequence[Figures], reasons: Sequence[str]) -> dict[str, object]:
     """Counts of drawn, kept and rejected images, these by the first word of the reason; means of
-    the kept: mean_confidence, and where measured mean_uncertainty (None when none is kept)."""
+    the kept: mean_confidence, and where measured mean_agreement and mean_uncertainty (None when
+    none is kept or, confidence, no teacher was asked)."""
     kept = [one for one, reason in zip(figures, reasons, strict=True) if not reason]
     words = Counter(reason.split(" ")[0] for reason in reasons if reason)
     facts: dict[str, object] = {
@@ -121,11 +117,10 @@ def summary(figures: Sequence[Figures], reasons: Sequence[str]) -> dict[str, obj
         "kept": len(kept),
         "rejected": len(figures) - len(kept),
         "reasons": dict(words),
-        "mean_confidence": _mean([one.confidence for one in kept]),
     }
-    if any(one.uncertainty is not None for one in figures):
-        known = [one.uncertainty for one in kept if one.uncertainty is not None]
-        facts["mean_uncertainty"] = _mean(known)
+    for name in ("confidence", "agreement", "uncertainty"):
+        if name == "confidence" or any(getattr(one, name) is not None for one in figures):
+            facts[f"mean_{name}"] = _mean([getattr(one, name) for one in kept])
     return facts
 
 
@@ -154,42 +149,17 @@ def _cell(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _mean(values: list[float]) -> float | None:
-    return round(float(np.mean(values)), 4) if values else None
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(float(np.mean(known)), 4) if known else None
 
 
-def _inside(said: Said, fov: NDArray[np.bool_]) -> Said:
-    """No vessel, and no doubt about it, outside the field of view."""
-    return Said(said.prob * fov, None if said.sd is None else said.sd * fov)
-
-
-def _figures(loaded: LoadedImage, said: Said, mask: NDArray[np.bool_]) -> Figures:
-    fov = loaded.fov
-    return Figures(
-        loaded.id,
-        confidence=expected_dice(said.prob, mask),
-        vessel_share=float(mask[fov].mean()),
-        uncertainty=None if said.sd is None else uncertainty(said.prob, said.sd, fov),
-    )
-
-
-def _write(
-    out: Path,
-    sample: ImageRecord,
-    said: Said,
-    mask: NDArray[np.bool_],
-    fov: NDArray[np.bool_],
-    weights: str,
-) -> ImageRecord:
+def _write(out: Path, sample: ImageRecord, made: Label, fov: NDArray[np.bool_]) -> ImageRecord:
     """Write an image's labels and weights; its record names them, and where the image belongs."""
     name = f"{sample.id}.png"
-    layers = {"soft": as_png(said.prob)}
-    layers |= {"masks": mask.astype(np.uint8) * 255, "fov": fov.astype(np.uint8) * 255}
-    if weights == "certainty":
-        layers["weights"] = as_png(certainty(said.prob))
-    elif weights == "agreement":
-        assert said.sd is not None  # the settings see to it
-        layers["weights"] = as_png(agreement(said.sd))
+    layers = {"masks": made.mask.astype(np.uint8) * 255, "fov": fov.astype(np.uint8) * 255}
+    layers |= {} if made.soft is None else {"soft": as_png(made.soft)}
+    layers |= {} if made.weight is None else {"weights": as_png(made.weight)}
     for folder, pixels in layers.items():
         write_png(out / folder / name, pixels)
     return ImageRecord(
@@ -197,7 +167,7 @@ def _write(
         split=REJECTED,
         image=f"images/{sample.id}{Path(sample.image).suffix}",
         mask=f"masks/{name}",
-        soft=f"soft/{name}",
+        soft=f"soft/{name}" if "soft" in layers else None,
         fov=f"fov/{name}",
         weight=f"weights/{name}" if "weights" in layers else None,
     )

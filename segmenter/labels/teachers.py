@@ -35,7 +35,12 @@ class Teachers:
     def __init__(self, settings: PseudoLabelSettings, inputs: Inputs) -> None:
         """inputs: `teacher`, and with `disagreement: teachers` also `teacher-2`, ….
 
-        Raises DataError where several are needed and only one is given."""
+        Raises DataError where none is given, and where several are needed and only one is."""
+        if TEACHER not in inputs:
+            raise DataError(
+                "pseudo_label: found no input 'teacher', expected a trained segmenter; give it, or "
+                "choose labels: own, which asks none"
+            )
         names = teacher_names(inputs) if settings.disagreement == "teachers" else [TEACHER]
         if settings.disagreement == "teachers" and len(names) < 2:
             raise DataError(

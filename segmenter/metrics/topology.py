@@ -6,14 +6,11 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from skimage.morphology import skeletonize
 
+from data.structure import betti_numbers
 from segmenter.metrics.calibre import local_diameters
 from segmenter.metrics.confusion import Mask, harmonic, ratio
-
-EIGHT = np.ones((3, 3), dtype=bool)
-FOUR = ndimage.generate_binary_structure(2, 1)
 
 
 class Shape:
@@ -55,14 +52,6 @@ def widened(mask: Mask) -> Mask:
     return found
 
 
-def betti_numbers(mask: Mask) -> tuple[int, int]:
-    """(components, loops): Betti-0 with 8-connected vessels, Betti-1 as the number of holes, which
-    are 4-connected background that the outside of the image does not reach."""
-    _, components = ndimage.label(mask, EIGHT)
-    _, grounds = ndimage.label(~np.pad(mask, 1), FOUR)  # the frame makes the outside one piece
-    return int(components), int(grounds) - 1
-
-
 def topology_counts(predicted: Shape, reference: Shape) -> dict[str, float]:
     """What clDice and F1 with 1 px of slack are made of, to be added up over images."""
     p, r = predicted, reference
@@ -95,6 +84,14 @@ def cl_dice(predicted: Mask, reference: Mask) -> float:
     counts = topology_counts(Shape(np.asarray(predicted, bool)), Shape(np.asarray(reference, bool)))
     precision = ratio(counts["line_p_hit"], counts["line_p"])
     return float(harmonic(precision, ratio(counts["line_r_hit"], counts["line_r"])))
+
+
+def slack_f1(predicted: Mask, reference: Mask) -> float:
+    """F1 with 1 px of slack, `f1_1px` of a score: the harmonic mean of how much of each mask lies
+    within one row and column of the other. 0 when one mask is empty, NaN when both are."""
+    precision = ratio(_count(predicted & widened(reference)), _count(predicted))
+    sensitivity = ratio(_count(reference & widened(predicted)), _count(reference))
+    return float(harmonic(precision, sensitivity))
 
 
 def _count(mask: Mask) -> float:

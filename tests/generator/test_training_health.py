@@ -18,8 +18,9 @@ from data.log import read_log
 from data.progress import Interrupted, Progress
 from data.store import SCRATCH
 from generator.models import load_generator
+from generator.training.course import Course, ranked, retained
 from generator.training.health import WARM_UP, calmer, collapsed, symptoms
-from generator.training.snapshots import Course, Scorer, Snapshot, ranked, retained
+from generator.training.snapshots import Scorer, Snapshot
 from generator.training.stage import train
 from generator.training.trainer import Schedule, Trainer
 

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from configs.settings import PseudoLabelSettings
+from configs.settings import LabelSettings
+from data.structure import TreeFigures
 from segmenter.labels.filters import Figures, Nearest, reject, share_of, why_rejected
-from segmenter.labels.reals import TreeFigures
 from segmenter.labels.stage import as_table, summary
 
 GOOD = Figures(
     "good",
     confidence=0.8,
     vessel_share=0.1,
-    tree=TreeFigures(0.1, 3.0, 4.0),
+    tree=TreeFigures(0.1, 3.0, 4.0, 5.0, 6.0),
     fault="",
     nearest=Nearest("21", 0.5, False),
     overlap=0.6,
@@ -25,7 +25,7 @@ GOOD = Figures(
     uncertainty=0.2,
     critic=1.0,
 )
-ALL = PseudoLabelSettings(
+ALL = LabelSettings(
     real_range=0.98,
     reject_copies=True,
     max_overlap=0.8,
@@ -61,8 +61,8 @@ def test_the_first_filter_names_the_reason() -> None:
 
 
 def test_filters_that_are_off_ask_for_nothing() -> None:
-    bare = Figures("bare", 0.8, 0.1)
-    assert reject([bare], PseudoLabelSettings()) == [""]
+    bare = Figures("bare", 0.1, 0.8)
+    assert reject([bare], LabelSettings()) == [""]
     for settings in (
         {"real_range": 0.9},
         {"reject_copies": True},
@@ -71,7 +71,26 @@ def test_filters_that_are_off_ask_for_nothing() -> None:
         {"worst_disagreement": 0.5, "disagreement": "flips"},
     ):
         with pytest.raises(ValueError, match="not measured"):
-            reject([bare], PseudoLabelSettings(**settings))
+            reject([bare], LabelSettings(**settings))
+
+
+def test_what_the_teacher_is_asked_for_depends_on_whose_labels_they_are() -> None:
+    bare = Figures("bare", 0.1)
+    assert reject([bare], LabelSettings(labels="own")) == [""]
+    for settings, judged in (
+        (LabelSettings(), bare),
+        (LabelSettings(labels="agreement"), replace(bare, confidence=0.9)),
+    ):
+        with pytest.raises(ValueError, match="not measured"):
+            reject([judged], settings)
+    settings = LabelSettings(labels="agreement", min_agreement=0.7)
+    seen = replace(bare, confidence=0.9, agreement=0.7)
+    assert why_rejected(seen, settings) == ""
+    low = replace(seen, agreement=0.69)
+    assert why_rejected(low, settings) == "agreement 0.690 is below 0.7"
+    assert why_rejected(low, LabelSettings()) == ""
+    unsure = replace(low, confidence=0.2)
+    assert why_rejected(unsure, settings) == "confidence 0.200 is below 0.6"
 
 
 def test_limits_themselves_are_allowed() -> None:
@@ -109,7 +128,7 @@ def test_worst_shares_are_exact_and_of_what_is_left() -> None:
 
 
 def test_equals_are_cut_by_place() -> None:
-    settings = PseudoLabelSettings(worst_critic=0.5)
+    settings = LabelSettings(worst_critic=0.5)
     reasons = reject([GOOD] * 5, settings)
     assert [bool(reason) for reason in reasons] == [False, False, False, True, True]
 
@@ -125,14 +144,15 @@ def test_a_share_is_rounded_down_but_not_by_the_arithmetic(
 
 
 def test_the_table_has_every_figure_and_blanks_for_none() -> None:
-    head, full, bare = as_table([GOOD, Figures("bare", 0.5, 0.25)], ["", "confidence, low"])[
+    head, full, bare = as_table([GOOD, Figures("bare", 0.25, 0.5)], ["", "confidence, low"])[
         :-1
     ].split("\n")
     cells = dict(zip(head.split(","), full.split(","), strict=True))
     assert cells == {
-        "id": "good", "confidence": "0.8000", "vessel_share": "0.1000", "density": "0.1",
-        "calibre": "3", "components": "4", "nearest": "21", "distance": "0.5", "suspicious": "0",
-        "overlap": "0.6000", "overlap_image": "21", "uncertainty": "0.2000", "critic": "1",
-        "kept": "1", "reason": "",
+        "id": "good", "confidence": "0.8000", "agreement": "", "vessel_share": "0.1000",
+        "density": "0.1",
+        "calibre": "3", "components": "4", "ends": "5", "branchings": "6", "nearest": "21",
+        "distance": "0.5", "suspicious": "0", "overlap": "0.6000", "overlap_image": "21",
+        "uncertainty": "0.2000", "critic": "1", "kept": "1", "reason": "",
     }  # fmt: skip
-    assert bare == 'bare,0.5000,0.2500,,,,,,,,,,,0,"confidence, low"'
+    assert bare == 'bare,0.5000,,0.2500,,,,,,,,,,,,,0,"confidence, low"'

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data.phantom import make_phantom
-from segmenter.labels.geometry import turned, turned_back, turns_that_fit, window_sums
+from segmenter.labels.geometry import turned, turned_back, turns_that_fit
 from segmenter.labels.overlap import MARGIN, RealMaps
 
 Mask = np.ndarray
@@ -118,10 +118,3 @@ def test_orientations_and_their_inverses() -> None:
     assert turns_that_fit((5, 5, 3)) == list(range(8))
     assert turns_that_fit((4, 5, 3)) == [0, 2, 4, 6]
     assert {turned(image[:4], n).shape for n in turns_that_fit((4, 5))} == {(4, 5, 3)}
-
-
-def test_window_sums_are_sums_of_windows() -> None:
-    values = np.random.default_rng(0).random((9, 7))
-    sums = window_sums(values, (4, 7))
-    assert sums.shape == (6, 1)
-    np.testing.assert_allclose(sums[:, 0], [values[y : y + 4].sum() for y in range(6)])

@@ -14,7 +14,7 @@ from skimage.morphology import skeletonize
 
 from segmenter.metrics import betti_numbers, cl_dice, score
 from segmenter.metrics.calibre import local_diameters
-from segmenter.metrics.topology import widened
+from segmenter.metrics.topology import slack_f1, widened
 
 Pixels = set[tuple[int, int]]
 SIDE = 9
@@ -85,6 +85,7 @@ def test_slack_and_centre_lines_equal_loops(predicted: np.ndarray, reference: np
     found = score(predicted.astype(float), reference)
     expected = both([near(x, r) for x in p], [near(x, p) for x in r])
     assert found["f1_1px"] == pytest.approx(expected, nan_ok=True)
+    assert slack_f1(predicted, reference) == pytest.approx(expected, nan_ok=True)
     lines_p, lines_r = pixels(skeletonize(predicted)), pixels(skeletonize(reference))
     expected = both([x in r for x in lines_p], [x in p for x in lines_r])
     assert found["cldice"] == pytest.approx(expected, nan_ok=True)

@@ -14,7 +14,7 @@ from PIL import Image
 from segmenter_helpers import TINY, artifact, hashes, phantom_set, trained
 
 from configs.errors import DataError
-from configs.settings import PseudoLabelSettings
+from configs.settings import LabelSettings
 from data.imageset import ImageRecord, load_image, read_index, write_index, write_png
 from data.progress import Interrupted, Progress
 from data.store import Artifact
@@ -65,7 +65,7 @@ def run(room: Path, tmp_path: Path) -> Callable[..., Labelled]:
             name.replace("_", "-"): artifact(room / folder)
             for name, folder in ({"samples": "samples", "teacher": "a"} | further).items()
         }
-        label(PseudoLabelSettings(**OPEN | settings), inputs, out, Progress())
+        label(LabelSettings(**OPEN | settings), inputs, out, Progress())
         rows = list(csv.DictReader((out / "labels.csv").open()))
         return out, rows, json.loads((out / "metrics.json").read_text())
 
@@ -265,7 +265,7 @@ class StopAfter(Progress):
 
 
 def test_an_interrupted_stage_is_run_again(room: Path, tmp_path: Path) -> None:
-    settings = PseudoLabelSettings(**OPEN, pixel_weights="certainty", max_overlap=0.9)
+    settings = LabelSettings(**OPEN, pixel_weights="certainty", max_overlap=0.9)
     inputs = {"samples": artifact(room / "samples"), "teacher": artifact(room / "a")}
     inputs["images"] = artifact(room / "real")
     (tmp_path / "whole").mkdir()
@@ -288,7 +288,7 @@ def test_images_keep_their_format(room: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     inputs = {"samples": artifact(samples), "teacher": artifact(room / "a")}
-    label(PseudoLabelSettings(**OPEN), inputs, out, Progress())
+    label(LabelSettings(**OPEN), inputs, out, Progress())
     [record] = read_index(out)
     assert record.image == "images/x.tif"
     np.testing.assert_array_equal(load_image(out, record).image, image)

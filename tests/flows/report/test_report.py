@@ -14,6 +14,7 @@ from page_reader import Page
 from configs.errors import WorkspaceError
 from data.store import Store
 from flows.report import REPORT_VERSION, write_report
+from flows.report.making import label_part
 from flows.report.page import SECTIONS
 from flows.report.quality import quality_of
 from flows.report.reading import View, read_run
@@ -234,6 +235,20 @@ def test_a_failed_run_shows_what_exists(tmp_path: Path) -> None:
     ):
         assert said in page.text
     assert page.table("Chosen on the validation images")[1][0] == "teacher"
+
+
+def test_labels_say_whose_they_are(run: FakeRun, page: Page, tmp_path: Path) -> None:
+    assert "are what the teacher sees in them; they are no better than the teacher" in page.text
+    for settings, said in (
+        ({"labels": "own"}, "the masks that came with them; no teacher was asked."),
+        ({"labels": "own", "turned_masks": True}, "as a negative control."),
+        ({"labels": "agreement"}, "as far as the teacher agrees."),
+    ):
+        metrics = {"drawn": 3, "kept": 3, "mean_confidence": None}
+        part = label_part(View(tmp_path, {"settings": settings, "metrics": metrics}, []))
+        assert part is not None and part.whose.endswith(said)
+        assert part.facts is not None and ["mean confidence", "–"] in part.facts.rows
+        assert part.figure is None  # there is no confidence to draw
 
 
 def test_a_run_that_has_only_begun(tmp_path: Path) -> None:

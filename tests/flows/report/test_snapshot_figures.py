@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flows.curves import scalars
 from flows.report.snapshots import snapshot_figures, survivors
 
 LOG = [
@@ -30,3 +31,17 @@ def test_a_log_without_scores_or_with_odd_ones_draws_nothing():
     assert snapshot_figures([{"step": 1, "loss_g": 2.0}], "step", "steps") == []
     odd = [{"step": 1, "kid_mean": "x"}, {"rollback": 1}, {"step": None, "rollback": 2}]
     assert snapshot_figures(survivors(odd), "step", "steps") == []
+
+
+def test_masks_of_a_joint_generator_stand_beside_real_windows():
+    real = {"density": 0.1, "components": 2.0, "ends": 1.0, "branchings": 0.0}
+    own = {"density": 0.1, "components": 3.0, "ends": 4.0, "branchings": 1.0}
+    structure = {"samples": own, "reals": real, "in_range": 0.25}
+    log = [row | ({"structure": structure} if "kid_mean" in row else {}) for row in survivors(LOG)]
+    *_, figure = snapshot_figures(log, "kimg", "kimg")
+    for word in ("pieces", "ends", "share in range", "real windows"):
+        assert word in figure.svg
+    assert "branchings" not in figure.svg  # nothing to relate them to
+    tags = scalars(log[-1])
+    assert (tags["structure/in_range"], tags["structure/samples/ends"]) == (0.25, 4.0)
+    assert len(snapshot_figures(survivors(LOG), "kimg", "kimg")) == 2

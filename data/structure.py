@@ -1,0 +1,228 @@
+"""Figures of vessel maps, and their range over windows of real ones.
+
+Density, calibre and number of components say what cannot be a vessel tree: a map that is too full,
+threads without any width, a hundred crumbs. Ends and branchings say whether what is left is a tree:
+a generator's vessels come and go where real ones branch. The range is that of equally large windows
+of real maps, since a small window holds fewer of everything than an image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.morphology import skeletonize
+
+from configs.errors import DataError
+from data.imageset import load_fov, load_mask, read_index
+
+T = TypeVar("T", bound=np.generic)
+Mask = NDArray[np.bool_]
+EIGHT = np.ones((3, 3), dtype=bool)
+FOUR = ndimage.generate_binary_structure(2, 1)
+RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
+"""The eight neighbours of a pixel (dy, dx), once around it."""
+
+RIM = 2
+"""Pixels from a window's rim within which the end of a centre line is where the frame cuts it."""
+
+WINDOWS = 400
+"""Windows behind a range: at a central share of 0.98, four of them lie beyond either end."""
+LEAST_FOV = 0.9
+"""Least share of a window inside the field of view, as where patches of a generator come from."""
+ABOUT = 0.1
+"""Images and samples whose sides differ by no more than this share count as equally large."""
+SEED = 20_023
+
+
+@dataclass(frozen=True)
+class RealMap:
+    """The manual vessel map of a real image, [H, W] bool, and its field of view, [H, W] bool."""
+
+    id: str
+    mask: Mask
+    fov: Mask
+
+
+@dataclass(frozen=True)
+class TreeFigures:
+    """Figures of a vessel map. density: vessel share of all pixels. calibre: mean of 2·EDT − 1 over
+    the centre lines, in pixels; 0 without vessels. components: 8-connected pieces. ends,
+    branchings: of the centre lines, see `line_figures`."""
+
+    density: float
+    calibre: float
+    components: float
+    ends: float
+    branchings: float
+
+    def as_json(self) -> dict[str, float]:
+        """Name of a figure → value, to six digits."""
+        return {name: float(f"{getattr(self, name):.6g}") for name in FIGURES}
+
+
+FIGURES = tuple(field.name for field in fields(TreeFigures))
+JUDGED = ("density", "calibre", "components")
+"""The figures that decide whether a map is in range; the others are reported beside them."""
+
+
+@dataclass(frozen=True)
+class RealRange:
+    """For every figure of TreeFigures the lowest and highest value of real maps."""
+
+    low: TreeFigures
+    high: TreeFigures
+
+    @classmethod
+    def of(cls, found: Sequence[TreeFigures], share: float) -> RealRange:
+        """The quantiles (1 − share)/2 and (1 + share)/2 of every figure."""
+        table = np.array([[getattr(one, name) for name in FIGURES] for one in found])
+        low, high = np.quantile(table, [(1 - share) / 2, (1 + share) / 2], axis=0)
+        return cls(TreeFigures(*low.tolist()), TreeFigures(*high.tolist()))
+
+    def outside(self, found: TreeFigures) -> str:
+        """What is wrong, such as `density 0.31 is above 0.24`; empty when no figure of JUDGED is
+        out of range."""
+        for name in JUDGED:
+            value, low, high = (getattr(one, name) for one in (found, self.low, self.high))
+            if value < low:
+                return f"{name} {value:.4g} is below {low:.4g}"
+            if value > high:
+                return f"{name} {value:.4g} is above {high:.4g}"
+        return ""
+
+    def as_json(self) -> dict[str, list[float]]:
+        """Name of a figure → [lowest, highest], to six digits."""
+        low, high = self.low.as_json(), self.high.as_json()
+        return {name: [low[name], high[name]] for name in FIGURES}
+
+
+def load_real_maps(folder: Path, split: str) -> list[RealMap]:
+    """The maps of a prepared set's split; images without a mask are left out."""
+    found = []
+    for record in read_index(folder, split):
+        if record.mask is None:
+            continue
+        mask, fov = load_mask(folder, record), load_fov(folder, record)
+        found.append(RealMap(record.id, mask, np.ones_like(mask) if fov is None else fov))
+    return found
+
+
+def tree_figures(mask: Mask) -> TreeFigures:
+    """Figures of a vessel map [H, W]. Beyond the rim lies no background: a vessel that the frame
+    cuts lengthwise counts as wide as what is seen of it."""
+    if not mask.any():
+        return TreeFigures(0.0, 0.0, 0.0, 0.0, 0.0)
+    if mask.all():  # no background to measure from
+        return TreeFigures(1.0, float(min(mask.shape)), 1.0, 0.0, 0.0)
+    radius, lines = ndimage.distance_transform_edt(mask), np.asarray(skeletonize(mask))
+    calibre = float((2 * radius[lines] - 1).mean())
+    components, _ = betti_numbers(mask)
+    ends, branchings = line_figures(lines, radius)
+    return TreeFigures(float(mask.mean()), calibre, float(components), ends, branchings)
+
+
+def line_figures(lines: Mask, radius: NDArray[np.float64]) -> tuple[float, float]:
+    """(ends, branchings) of centre lines [H, W], one pixel wide. radius: EDT of the vessel [H, W].
+
+    ends: pixels with exactly one 8-neighbour. Where the frame cuts a vessel none is counted: within
+    RIM pixels of it, and within half the vessel's width more, which is how far thinning shortens
+    the line there (in windows of 64 pixels of DRIVE's maps 1.92 ends are left, as the whole images
+    have in the same places; RIM alone would leave 2.35).
+    branchings: pixels with a crossing number of 3 or more, the number of lines that leave a pixel
+    (Rutovitz 1966; the minutiae of fingerprints). Those up to 3 pixels apart are counted once, for
+    thinning makes two of a crossing of vessels, or of a wide branching, as the map happens to lie.
+    """
+    around = np.stack([_shifted(lines, dy, dx) for dy, dx in RING])  # [8, H, W]
+    leaving = (np.roll(around, 1, axis=0) < around).sum(0)
+    forks = ndimage.binary_dilation(lines & (leaving >= 3), EIGHT)
+    _, branchings = ndimage.label(forks, EIGHT)
+    y, x = np.nonzero(lines & (around.sum(0) == 1))
+    height, width = lines.shape
+    to_rim = np.minimum(np.minimum(y, height - 1 - y), np.minimum(x, width - 1 - x))
+    return float(np.count_nonzero(to_rim >= RIM + radius[y, x] - 1)), float(branchings)
+
+
+def _shifted(mask: Mask, dy: int, dx: int) -> Mask:
+    """The neighbour at (dy, dx) of every pixel; nothing lies beyond the rim."""
+    height, width = mask.shape
+    return np.pad(mask, 1)[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+
+
+def betti_numbers(mask: Mask) -> tuple[int, int]:
+    """(components, loops): Betti-0 with 8-connected vessels, Betti-1 as the number of holes, which
+    are 4-connected background that the outside of the image does not reach."""
+    _, components = ndimage.label(mask, EIGHT)
+    _, grounds = ndimage.label(~np.pad(mask, 1), FOUR)  # the frame makes the outside one piece
+    return int(components), int(grounds) - 1
+
+
+def real_range(
+    reals: Sequence[RealMap], size: tuple[int, int], share: float, seed: int = SEED
+) -> RealRange:
+    """The central `share` of every figure over windows of the real maps.
+
+    size: (height, width) of the samples in pixels. Where these are whole images there are no more
+    windows than real images, and the range is about that from the least to the greatest of them: of
+    16, it would reject one in four real ones that it has not seen. Raises DataError as `windows`.
+    """
+    found = [tree_figures(window) for window in windows(reals, size, WINDOWS, seed)]
+    return RealRange.of(found, share)
+
+
+def windows(
+    reals: Sequence[RealMap], size: tuple[int, int], count: int, seed: int = SEED
+) -> list[Mask]:
+    """Windows [h, w] of real maps to compare samples of this size with.
+
+    Samples as large as the images: every map as a whole. Smaller ones: `count` windows, at least
+    LEAST_FOV of each inside the field of view, from all images in turn. Raises DataError for larger
+    samples, and when no image has such a window.
+    """
+    if any(_equally_large(real.mask.shape, size) for real in reals):
+        return [real.mask for real in reals if _equally_large(real.mask.shape, size)]
+    height, width = size
+    places = [_places(real, size) for real in reals]
+    fit = [number for number, found in enumerate(places) if found.size]
+    if not fit:
+        largest = max((real.mask.shape for real in reals), key=lambda s: s[0] * s[1])
+        raise DataError(
+            f"pseudo_label: found samples of {width}×{height} pixels and no real image with a "
+            f"window that large inside its field of view (the largest is {largest[1]}×"
+            f"{largest[0]}); real_range and max_overlap need samples at the size of the real "
+            "images or of a part of them; leave both off for others"
+        )
+    rng = np.random.default_rng([seed, height, width])
+    found = []
+    for turn in range(count):
+        number = fit[turn % len(fit)]
+        mask = reals[number].mask
+        y, x = divmod(int(rng.choice(places[number])), mask.shape[1] - width + 1)
+        found.append(mask[y : y + height, x : x + width])
+    return found
+
+
+def _equally_large(shape: tuple[int, ...], size: tuple[int, int]) -> bool:
+    return all(abs(have - want) <= ABOUT * have for have, want in zip(shape, size, strict=True))
+
+
+def _places(real: RealMap, size: tuple[int, int]) -> NDArray[np.int64]:
+    """Upper left corners of windows, as y·(W − w + 1) + x."""
+    height, width = size
+    if real.mask.shape[0] < height or real.mask.shape[1] < width:
+        return np.empty(0, np.int64)
+    return np.flatnonzero(window_sums(real.fov, size) >= LEAST_FOV * height * width)
+
+
+def window_sums(values: NDArray[T], size: tuple[int, int]) -> NDArray[np.float64]:
+    """Sums of [H, W] over every window [h, w] inside it, by its upper left corner:
+    [H − h + 1, W − w + 1]. The window must fit."""
+    table = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
+    table[1:, 1:] = values.cumsum(0, dtype=np.float64).cumsum(1)
+    h, w = size
+    return np.asarray(table[h:, w:] - table[:-h, w:] - table[h:, :-w] + table[:-h, :-w])
