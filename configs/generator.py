@@ -23,8 +23,8 @@ class GeneratorSettings(Settings):
     preset: Preset | None = operational(
         None,
         description="recipe: auto, stylegan2, paper256/512/1024, cifar (as published), small-set "
-        "(a few dozen images), joint-small (image and mask from scratch); what you set beside it "
-        "wins",
+        "(a few dozen images), joint-small (image and mask from scratch), adapt-few (from a "
+        "trained one to a few images); what you set beside it wins",
     )
 
     # What the networks see
@@ -131,7 +131,8 @@ class GeneratorSettings(Settings):
     start_from: Path | None = operational(
         None,
         description="trained networks to start from: an official .pkl, the folder of a generator, "
-        "or an exported .safetensors (its content, not its path, is identity)",
+        "an exported .safetensors, or the name of a generator that comes with VesselForge (its "
+        "content, not its path or name, is identity)",
     )
     adapt: bool = Field(
         False,
@@ -184,7 +185,12 @@ class GeneratorSettings(Settings):
             return values
         resolution, processes = values.get("resolution", 64), values.get("processes", 1)
         try:
-            return preset_values(values["preset"], int(resolution), int(processes)) | values
+            return (
+                preset_values(
+                    values["preset"], int(resolution), int(processes), values.get("channels")
+                )
+                | values
+            )
         except (KeyError, TypeError, ValueError, ZeroDivisionError):
             return values  # the fields' own checks name what is wrong
 

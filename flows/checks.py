@@ -10,11 +10,8 @@ from configs.settings import GeneratorSettings, PipelineConfig, ScoreSettings
 from configs.sources import SourceSettings
 from data.store import Store
 from flows.board import switched_on
+from pipeline.shipped import found_start
 from pipeline.sources import Config, source_of
-
-PICKLE = b"\x80"
-"""First byte of a pickle of protocol 2 or later."""
-
 
 BEFORE_SOURCES = ("development", "teacher")
 """The steps that ask nothing of the source."""
@@ -53,7 +50,8 @@ def check_scores(score: ScoreSettings, sources: Iterable[SourceSettings], config
 
 
 def check_files(generator: GeneratorSettings, score: ScoreSettings) -> None:
-    """Raises DataError for a file that these settings name and that is not there."""
+    """Raises DataError for a file that these settings name and that is not there, CheckpointError
+    for a damaged generator in the box."""
     named = {
         "score.features_file": score.features_file,
         "score.lpips_file": score.lpips_file,
@@ -63,28 +61,7 @@ def check_files(generator: GeneratorSettings, score: ScoreSettings) -> None:
         if path is not None and not path.is_file():
             raise DataError(f"{setting}: {path}: no such file")
     if generator.start_from is not None:
-        check_start(generator.start_from)
-
-
-def check_start(start: Path) -> None:
-    """Raises DataError when this cannot be what `generator.start_from` takes. Only the beginning
-    is looked at: generator.train reads the whole, safely."""
-    expected = (
-        "expected an official .pkl, the folder of a generator, or a .safetensors file of "
-        "`vesselforge generator export`"
-    )
-    if start.is_dir():
-        if not (start / "generator.json").is_file():
-            raise DataError(f"generator.start_from: {start}: no generator.json in it; {expected}")
-        return
-    if not start.is_file():
-        raise DataError(f"generator.start_from: {start}: no such file or folder; {expected}")
-    with start.open("rb") as stream:
-        head = stream.read(9)
-    if head[:1] != PICKLE and head[8:] != b"{":
-        raise DataError(
-            f"generator.start_from: {start}: neither pickle nor safetensors; {expected}"
-        )
+        found_start(generator.start_from)
 
 
 def check_images_suffice(config: PipelineConfig, last: str) -> None:

@@ -13,8 +13,8 @@ GeneratorArgument = Annotated[
     str,
     typer.Argument(
         metavar="GENERATOR",
-        help="Folder of a trained or imported generator (generator.json is in it), or the name of "
-        "a run.",
+        help="Folder of a trained or imported generator (generator.json is in it), the name of a "
+        "run, or of a generator that `vesselforge generator models` lists.",
     ),
 ]
 PsiOption = Annotated[

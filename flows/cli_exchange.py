@@ -1,4 +1,4 @@
-"""`vesselforge generator import` and `export`: generators from and for other programs."""
+"""`vesselforge generator import`, `export`, `models`, `publish`: generators from and for others."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from flows.cli_draw import GeneratorArgument
+from flows.cli_models import ForceOption, list_shipped
 from flows.verbs import JsonOption, WorkspaceOption, print_json, print_table, verb
-
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
 
 @verb
@@ -42,13 +42,7 @@ def import_(
 
 @verb
 def export(
-    generator: Annotated[
-        str,
-        typer.Argument(
-            metavar="GENERATOR",
-            help="Folder of a trained or imported generator, or the name of a run.",
-        ),
-    ],
+    generator: GeneratorArgument,
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write: .onnx or .safetensors.")],
     format_: Annotated[
         str | None,
@@ -88,3 +82,47 @@ def export(
         typer.echo(f"{out}: {inputs} → image {made['output']}, {made['difference']:.0e} off ours")
     else:
         typer.echo(f"{out}: {', '.join(made['networks'])}, {made['tensors']} tensors")
+
+
+@verb
+def models(json_: JsonOption = False) -> None:
+    """The trained generators that come with VesselForge.
+
+    A name serves as GENERATOR of `draw`, `walk` and `export`, and as `generator.start_from`.
+    """
+    list_shipped(
+        "generator", "KID against real windows, by the features that the card names", json_
+    )
+
+
+@verb
+def publish(
+    generator: Annotated[
+        str,
+        typer.Argument(
+            metavar="ARTIFACT",
+            help="Finished artifact of `generator train` in its workspace, or the name of a run.",
+        ),
+    ],
+    name: Annotated[str, typer.Option(help="To give it, as in phantom-joint-64.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of such generators.")],
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file of further figures for the card: {heading: {figure: value}}, such as "
+            "F1 of students trained on real images, on synthetic ones, on both."
+        ),
+    ] = None,
+    force: ForceOption = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Turn a trained generator into a folder to ship: G_ema and D in float16, card, checksums.
+
+    Of a generator that was trained on phantoms alone, a sheet of samples, too.
+    """
+    from flows.publishing.generator import publish as write
+    from flows.runs import generator_folder, workspace_folder
+
+    folder = generator_folder(workspace_folder(workspace), generator)
+    made = write(folder, name, out, figures, force)
+    typer.echo(f"{made}: weights, README.md, checksums")

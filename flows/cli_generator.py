@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flows.cli_draw import draw, walk
-from flows.cli_exchange import export, import_
+from flows.cli_exchange import export, import_, models, publish
 from flows.verbs import (
     ConfigArgument,
     JsonOption,
@@ -61,3 +61,5 @@ app.command()(draw)
 app.command()(walk)
 app.command("import")(import_)
 app.command()(export)
+app.command()(models)
+app.command()(publish)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.verbs import JsonOption, print_json, print_table, verb
+
+if TYPE_CHECKING:
+    from pretrained import Kind
 
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
@@ -54,15 +57,20 @@ def import_(
 @verb
 def models(json_: JsonOption = False) -> None:
     """The trained models that come with VesselForge; each name serves as MODEL."""
+    list_shipped("segmenter", "F1 and AUC pooled inside the FOV of the test images", json_)
+
+
+def list_shipped(kind: Kind, about: str, json_: bool) -> None:
+    """Print what there is of a kind. about: what the figures of the table mean."""
     import pretrained
     from flows.shipped import model_rows
 
     if json_:
-        print_json({name: pretrained.card(name) for name in pretrained.names()})
-    elif rows := model_rows():
-        print_table(rows, "trained models; F1 and AUC pooled inside the FOV of the test images")
+        print_json({name: pretrained.card(name) for name in pretrained.names(kind)})
+    elif rows := model_rows(kind):
+        print_table(rows, f"trained {kind}s; {about}")
     else:
-        typer.echo("no trained models come with this installation")
+        typer.echo(f"no trained {kind}s come with this installation")
 
 
 @verb
@@ -70,7 +78,7 @@ def publish(
     model: Annotated[
         Path, typer.Argument(help="Finished artifact of `segmenter train`, in its workspace.")
     ],
-    name: Annotated[str, typer.Argument(help="Name to give it, as in sa-unet-drive.")],
+    name: Annotated[str, typer.Option(help="To give it, as in sa-unet-drive.")],
     scores: Annotated[
         list[Path],
         typer.Option(help="File with what `segmenter evaluate MODEL … --json` printed; repeat."),
@@ -79,6 +87,6 @@ def publish(
     force: ForceOption = False,
 ) -> None:
     """Turn a trained model and its scores into a folder to ship: weights, card and checksums."""
-    from flows.shipped import publish as write
+    from flows.publishing.segmenter import publish as write
 
     typer.echo(f"{write(model, name, scores, out, force)}: weights, README.md, checksums")

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+import pretrained
 from configs.errors import WorkspaceError
 from configs.settings import PipelineConfig
 from configs.study import StudyConfig
@@ -22,9 +23,9 @@ from data.documents import read_object
 from data.files import write_atomic, write_json
 from data.progress import Interrupted
 from data.store import Artifact, Store, explained
-from flows.shipped import shipped_folder
 from flows.stages import Outcome
 from pipeline.graph import Work
+from pipeline.shipped import shipped_folder, shipped_names
 
 RECORD = "run.json"
 REGISTRY = "registry.json"
@@ -133,10 +134,13 @@ def read_run(workspace: Path, name: str) -> tuple[Path, dict[str, Any]]:
     """(folder, content of run.json) by the run's name or its folder. Raises WorkspaceError."""
     folder = Path(name) if (Path(name) / RECORD).is_file() else run_folder(workspace, name)
     if not (folder / RECORD).is_file():
-        known = sorted(p.parent.name for p in (workspace / "runs").glob(f"*/{RECORD}"))
-        names = ", ".join(known) or "none yet"
-        raise WorkspaceError(f"{folder}: no such run; runs in this workspace: {names}")
+        raise WorkspaceError(f"{folder}: no such run; {_runs_in(workspace)}")
     return folder, record_of(folder)
+
+
+def _runs_in(workspace: Path) -> str:
+    known = sorted(p.parent.name for p in (workspace / "runs").glob(f"*/{RECORD}"))
+    return f"runs in this workspace: {', '.join(known) or 'none yet'}"
 
 
 def record_of(folder: Path) -> dict[str, Any]:
@@ -168,7 +172,7 @@ def model_folder(given: Path) -> Path:
     (`workspace/models/<name>`), that of its champion; of the name of a model that comes with the
     package, if nothing lies there, its folder. Raises CheckpointError or WorkspaceError."""
     if not given.exists():
-        return shipped_folder(str(given))
+        return shipped_folder(str(given), "segmenter")
     if (given / REGISTRY).is_file():
         from flows.retraining.registry import champion_folder
 
@@ -183,7 +187,8 @@ def model_folder(given: Path) -> Path:
 
 def generator_folder(workspace: Path, given: str) -> Path:
     """A trained or imported generator's own folder; of a run (its name or folder), that of the
-    generator it trained last. Raises WorkspaceError."""
+    generator it trained last; of the name of one that comes with the package, if nothing lies
+    there and no run has that name, its folder. Raises CheckpointError or WorkspaceError."""
     path = Path(given)
     if (path / "generator.json").is_file():
         return path
@@ -199,6 +204,13 @@ def generator_folder(workspace: Path, given: str) -> Path:
         )
     if not path.exists() and len(path.parts) > 1:
         raise WorkspaceError(f"{path}: no such folder; expected that of a generator, or a run")
+    if not path.exists() and not (run_folder(workspace, given) / RECORD).is_file():
+        if given in pretrained.names("generator"):
+            return shipped_folder(given, "generator")
+        raise WorkspaceError(
+            f"{given}: no folder of a generator, no run, and no generator that comes with "
+            f"VesselForge (there are: {shipped_names('generator')}); {_runs_in(workspace)}"
+        )
     folder, record = read_run(workspace, given)
     digests = [s["digest"] for s in record["steps"] if s["kind"] == "generator.train"]
     if not digests:

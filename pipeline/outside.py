@@ -9,13 +9,18 @@ from pathlib import Path
 from configs.errors import DataError
 from configs.settings import GeneratorSettings, ScoreSettings
 from data.files import file_sha256
+from pipeline.shipped import found_start
 
 
-def files_of_generator(settings: GeneratorSettings) -> dict[str, str]:
-    """Content hashes of what a generator's training reads besides images."""
+def with_start(settings: GeneratorSettings) -> tuple[GeneratorSettings, dict[str, str]]:
+    """Settings of a generator's training in which `start_from` is a path, where it may have been a
+    name; and content hashes of what the training reads besides images. Raises DataError or
+    CheckpointError, as `found_start`."""
     if settings.start_from is None:
-        return {}
-    return {"start_from": hash_of("generator.start_from", settings.start_from)}
+        return settings, {}
+    start = found_start(settings.start_from)
+    outside = {"start_from": hash_of("generator.start_from", start)}
+    return settings.model_copy(update={"start_from": start}), outside
 
 
 def files_of_score(settings: ScoreSettings) -> dict[str, str]:

@@ -29,7 +29,7 @@ from configs.sources import (
 from configs.study import StudyConfig
 from data.prepare import content_hash
 from pipeline.graph import Work
-from pipeline.outside import files_of_generator
+from pipeline.outside import with_start
 
 S = TypeVar("S", bound=SourceSettings)
 Config = PipelineConfig | StudyConfig
@@ -112,7 +112,7 @@ class StyleGAN2(Source[StyleGAN2Source]):
 
     def generator(self, request: Request) -> Work:
         own, inputs = self.gan, {"images": request.shown}
-        settings, outside = own, files_of_generator(own)
+        settings, outside = with_start(own)
         if request.start is not None:
             kimg = self.config.iterate.generator_kimg  # type: ignore[union-attr]
             settings = settings.model_copy(update={"kimg": kimg, "start_from": None})

@@ -13,4 +13,5 @@ __all__ = ["Finding", "examine"]
 def examine(workspace: Path) -> list[Finding]:
     """All findings, in the order in which people ask. Changes nothing but that the workspace is
     there afterwards."""
-    return [*machine.findings(workspace), *packages.findings(), *prefect.findings()]
+    installed = [*packages.findings(), *packages.models()]
+    return [*machine.findings(workspace), *installed, *prefect.findings()]

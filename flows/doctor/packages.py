@@ -1,4 +1,4 @@
-"""Versions of what is installed, held against what VesselForge asks for."""
+"""What is installed: versions, held against what VesselForge asks for, and its trained models."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, metadata, requires, version
 
 from packaging.requirements import Requirement
 
+import pretrained
 from flows.doctor.finding import Finding
 
 SHOWN = ("vesselforge", "torch", "prefect", "fastapi", "numpy", "torchmetrics", "pydantic")
@@ -35,6 +36,17 @@ def findings() -> Iterator[Finding]:
     for extra in extras:
         if extra != FOR_DEVELOPERS:
             yield extra_installed(extra, wanted)
+
+
+def models() -> Iterator[Finding]:
+    """The trained networks that come with the package, every file compared with its SHA-256."""
+    for name in pretrained.names():
+        what, damage = f"model {name}", pretrained.damage(name)
+        if damage is None:
+            told = f"{pretrained.kind_of(name)}, {pretrained.size(name) / 1e6:.1f} MB"
+            yield Finding(what, told)
+        else:
+            yield Finding(what, damage, "broken", "the installation is damaged: install it again")
 
 
 def fitting(name: str, needed: Requirement | None) -> Finding:

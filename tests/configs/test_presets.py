@@ -63,6 +63,26 @@ def test_the_papers_recipes(preset, kimg, batch, group, base, lr, gamma, ema, ra
     assert (cfg.g_architecture, cfg.d_architecture) == ("skip", "orig" if cifar else "resnet")
 
 
+def test_adapt_few_has_the_networks_of_joint_small_and_learns_slowly():
+    cfg = GeneratorSettings(preset="adapt-few", resolution=64, start_from="phantom-joint-64")
+    made = GeneratorSettings(preset="joint-small", resolution=64, channel_max=128)
+    for name in ("channels", "latent", "channel_base", "channel_max", "mapping_layers"):
+        assert getattr(cfg, name) == getattr(made, name)
+    assert (cfg.channels, cfg.latent, cfg.channel_base) == ("rgb+mask", 64, 2048)
+    assert (cfg.lr, cfg.lr_end, cfg.d_lr_ratio, cfg.freeze_d) == (0.0005, 1, 1, 4)
+    assert (cfg.batch, cfg.kimg, cfg.ema_kimg) == (8, 20, 2)
+    assert (cfg.augment, cfg.augment_pipe, cfg.ada_kimg) == ("ada", "bg", 50)
+    assert (cfg.d_noise, cfg.d_noise_mask) == (0.03, 0.15)
+    assert (cfg.path_length_weight, cfg.style_mixing, cfg.precision) == (0, 0, "bfloat16")
+
+
+def test_adapt_few_without_a_mask_has_no_noise_on_it():
+    cfg = GeneratorSettings(preset="adapt-few", channels="rgb", adapt=True)
+    assert (cfg.d_noise, cfg.d_noise_mask) == (0.03, 0)
+    with pytest.raises(ValidationError, match=r"d_noise_mask: 0.1 needs channels: rgb\+mask"):
+        GeneratorSettings(preset="adapt-few", channels="rgb", d_noise_mask=0.1)
+
+
 def test_what_is_set_beside_a_preset_wins():
     cfg = GeneratorSettings(preset="paper256", batch=16, micro_batch=8, lr=0.001)
     assert (cfg.batch, cfg.lr, cfg.mbstd_group, cfg.r1_gamma) == (16, 0.001, 8, 1.0)

@@ -66,7 +66,11 @@ def test_a_generator_by_the_name_of_its_run(trained, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["draw", "none", "-o", "x"], "no such run; runs in this workspace: none yet"),
+        (
+            ["draw", "none", "-o", "x"],
+            "no run, and no generator that comes with VesselForge (there",
+        ),
+        (["draw", "none", "-o", "x"], "; runs in this workspace: none yet"),
         (["draw", "no/where", "-o", "x"], "no/where: no such folder"),
         (["draw", "network.pkl", "-o", "x"], "`vesselforge generator import` makes such a folder"),
         (["draw", "empty", "-o", "x"], "empty: found neither generator.json nor run.json"),

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
+import pretrained
+from data.files import file_sha256
 from flows.board import SWITCH
 from flows.doctor import machine, packages, prefect
 from flows.doctor.finding import GIB, Finding
@@ -37,10 +39,23 @@ def test_all_is_well_on_a_machine_that_can_run(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     names = {"memory", "device", "dataset drive", "package torch", "extra onnx", "Prefect server"}
-    assert names <= found.keys()
+    assert names | {"model sa-unet-drive"} <= found.keys()
     assert found["dataset drive"]["found"].startswith("not found")  # and that is no defect
     assert found["dataset drive"]["state"] == "ok"
     assert found["Prefect home"]["found"] == str(tmp_path / "home")
+
+
+def test_a_damaged_model_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretrained, "ROOT", tmp_path)
+    (tmp_path / "tiny").mkdir()
+    weights, card = tmp_path / "tiny" / "w.safetensors", tmp_path / "tiny" / "card.json"
+    weights.write_bytes(b"weights")
+    files = {weights.name: file_sha256(weights)}
+    card.write_text(json.dumps({"kind": "generator", "files": files}))
+    assert list(packages.models()) == [Finding("model tiny", "generator, 0.0 MB")]
+    weights.write_bytes(b"weightz")
+    (found,) = packages.models()
+    assert found.state == "broken" and found.found.startswith(f"{weights}: SHA-256 is ")
 
 
 def test_what_would_stop_a_run_is_status_2_and_no_password_is_shown(tmp_path: Path) -> None:

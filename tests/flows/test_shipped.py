@@ -18,8 +18,8 @@ from configs.errors import CheckpointError, ConfigError, DataError, UserError, W
 from configs.settings import FitSettings
 from data.files import file_sha256, write_json
 from flows.cli import main
+from flows.publishing.segmenter import publish
 from flows.runs import model_folder
-from flows.shipped import publish
 from segmenter.models import Member, Model, save_model
 from segmenter.networks import build
 
@@ -127,7 +127,7 @@ def test_a_name_serves_wherever_a_model_is_taken(room: Path, monkeypatch: Any) -
 
 
 def test_the_table_of_models(room: Path) -> None:
-    assert "no trained models come with this installation" in command("models").stdout
+    assert "no trained segmenters come with this installation" in command("models").stdout
     published(room)
     published(room, "other-tiny")
     listed = command("models").stdout
@@ -141,9 +141,10 @@ def test_an_unknown_name_is_told_the_known_ones(room: Path) -> None:
     published(room)
     done = command("predict", "tinny", "eye.png", "-o", room / "out")
     assert done.exit_code == 2
-    assert "tinny: neither a folder nor a model that comes with VesselForge (there are: tiny)" in (
-        done.stderr
+    expected = (
+        "tinny: neither a folder nor a segmenter that comes with VesselForge (there are: tiny)"
     )
+    assert expected in done.stderr
 
 
 def spoil_a_bit(folder: Path) -> None:
@@ -159,6 +160,10 @@ def spoil_a_bit(folder: Path) -> None:
         (lambda f: (f / "model.json").unlink(), r"model\.json: this file of the model is missing"),
         (lambda f: (f / "README.md").write_text("no"), r"README\.md: SHA-256 is"),
         (lambda f: (f / "card.json").write_text("{"), r"card\.json: not a readable model card"),
+        (
+            lambda f: change(f / "card.json", lambda card: card.update(kind="poem")),
+            r"card\.json: .* \(kind: expected segmenter or generator\)",
+        ),
     ],
 )
 def test_a_damaged_download_is_told(
@@ -232,7 +237,7 @@ def test_names_and_sizes_have_limits(room: Path, monkeypatch: pytest.MonkeyPatch
     for name in ("Tiny", "a b", "../a", "a--b", ""):
         with pytest.raises(ConfigError, match="expected a-z, 0-9 and single dashes"):
             published(room, name)
-    monkeypatch.setattr(pretrained, "LIMIT", 1_000_000)
+    monkeypatch.setitem(pretrained.LIMITS, "segmenter", 1_000_000)
     with pytest.raises(CheckpointError, match=r"1\.\d\d MB, expected at most 1 MB"):
         published(room)
     assert list((room / "shelf").iterdir()) == []
@@ -240,22 +245,24 @@ def test_names_and_sizes_have_limits(room: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_publishing_again_needs_force(room: Path) -> None:
     options = ["--scores", room / "scores.json", "-o", room / "shelf"]
-    assert command("publish", train(room), "tiny", *options).exit_code == 0
-    again = command("publish", train(room), "tiny", *options)
+    options += ["--name", "tiny"]
+    assert command("publish", train(room), *options).exit_code == 0
+    again = command("publish", train(room), *options)
     assert again.exit_code == 2
     assert "tiny: exists; choose another name, or give --force" in again.stderr
-    assert command("publish", train(room), "tiny", *options, "--force").exit_code == 0
+    assert command("publish", train(room), *options, "--force").exit_code == 0
 
 
 def test_the_promised_models_come_with_the_package() -> None:
-    assert {"sa-unet-drive", "sa-unet-v2-drive"} <= set(pretrained.names())
+    assert {"sa-unet-drive", "sa-unet-v2-drive"} <= set(pretrained.names("segmenter"))
+    assert {pretrained.kind_of(name) for name in pretrained.names()} <= set(pretrained.LIMITS)
 
 
-@pytest.mark.parametrize("name", pretrained.names())
+@pytest.mark.parametrize("name", pretrained.names("segmenter"))
 def test_what_comes_with_the_package_is_whole(name: str) -> None:
     assert pretrained.damage(name) is None
     folder, card = pretrained.folder(name), pretrained.card(name)
-    assert pretrained.size(name) <= pretrained.LIMIT == 3_000_000
+    assert pretrained.size(name) <= pretrained.LIMITS["segmenter"] == 3_000_000
     assert set(card["files"]) == {"model.json", "model.safetensors", "README.md"}
     assert {p.name for p in folder.iterdir()} == {*card["files"], "card.json"}
     assert card["name"] == name

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from configs.errors import DataError
-from flows.checks import check_start
 from pipeline.outside import hash_of
+from pipeline.shipped import found_start
 
 SETTING = "generator.start_from"
 
@@ -23,11 +23,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_what_may_be_a_start(folder: Path, tmp_path: Path) -> None:
-    check_start(folder)
+    assert found_start(folder) == folder
     (tmp_path / "a.pkl").write_bytes(b"\x80\x03}")
-    check_start(tmp_path / "a.pkl")
+    assert found_start(tmp_path / "a.pkl") == tmp_path / "a.pkl"
     (tmp_path / "a.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
-    check_start(tmp_path / "a.safetensors")
+    assert found_start(tmp_path / "a.safetensors") == tmp_path / "a.safetensors"
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,9 @@ def test_what_may_be_a_start(folder: Path, tmp_path: Path) -> None:
 def test_what_may_not(tmp_path: Path, name: str, fault: str) -> None:
     (tmp_path / "page.pkl").write_text("<html>not found</html>")
     (tmp_path / "empty.pkl").touch()
-    with pytest.raises(DataError, match=f"start_from: .*{fault}.*; expected an official .pkl"):
-        check_start(tmp_path / name)
+    expected = "expected an official .pkl, .* that comes with VesselForge .there are: "
+    with pytest.raises(DataError, match=f"start_from: .*{fault}.*; {expected}"):
+        found_start(tmp_path / name)
 
 
 def test_a_folder_counts_by_its_networks(folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,150 @@
+"""What publishing a segmenter and publishing a generator share: where from, and where to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pretrained
+from configs.errors import CheckpointError, ConfigError, WorkspaceError
+from data.confined import plain_name
+from data.documents import read_object
+from data.files import file_sha256, write_atomic, write_json
+from data.folders import whole_folder
+from data.store import MANIFEST, Store, read_artifact
+from flows.results import flat
+
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+README = "README.md"
+STARTS = ("start", "start_from")
+"""Inputs of a training that began with other weights."""
+DATASETS = {
+    "drive": "DRIVE (Staal et al. 2004), drive.grand-challenge.org; for research",
+    "chase-db1": "CHASE_DB1 (Fraz et al. 2012), CC BY 4.0",
+    "stare": "STARE (Hoover et al. 2000), cecas.clemson.edu/~ahoover/stare; for research",
+    "phantom": "phantoms drawn by VesselForge",
+}
+
+
+def write_published(
+    kind: pretrained.Kind,
+    model: Path,
+    name: str,
+    out: Path,
+    force: bool,
+    fill: Callable[[Path], dict[str, Any]],
+) -> Path:
+    """Write the folder `out/name`, whole or not at all, and return it.
+
+    fill: writes the files of the model into the folder that it is given, and returns what the card
+    says of it. force: replace a published one. Raises ConfigError for a name that cannot be or is
+    taken, CheckpointError for a folder that is too large, and what `fill` raises.
+    """
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"name: found {name!r}, expected a-z, 0-9 and single dashes")
+    folder = out / name
+    if folder.exists() and not (force and (folder / pretrained.CARD).is_file()):
+        raise ConfigError(f"{folder}: exists; choose another name, or give --force for a model")
+    with whole_folder(folder) as aside:
+        card = {"kind": kind, "name": name} | fill(aside)
+        write_atomic(aside / README, _render(card))
+        files = {path.name: file_sha256(path) for path in sorted(aside.iterdir())}
+        write_json(aside / pretrained.CARD, card | {"files": files})
+        size = sum(path.stat().st_size for path in aside.iterdir())
+        limit = pretrained.LIMITS[kind]
+        if size > limit:
+            raise CheckpointError(
+                f"{model}: {size / 1e6:.2f} MB, expected at most {limit / 1e6:g} MB "
+                f"for a {kind} that everybody downloads with the package"
+            )
+    return folder
+
+
+def manifest_of(model: Path, kind: pretrained.Kind) -> dict[str, Any]:
+    """The manifest of a finished training from random weights. Raises WorkspaceError."""
+    stage = f"{kind}.train"
+    if not (model / MANIFEST).is_file():
+        raise WorkspaceError(
+            f"{model}: no {MANIFEST} here; expected the finished artifact of `{kind} train`, "
+            "whose card can say how it was made"
+        )
+    damage = Store.damage(model)
+    if damage is not None:
+        raise WorkspaceError(f"{damage}; train it again")
+    manifest = read_artifact(model).manifest
+    if manifest["kind"] != stage:
+        raise WorkspaceError(f"{model}: is a {manifest['kind']}, expected a {stage}")
+    if manifest["inputs"].keys() & set(STARTS):
+        raise WorkspaceError(
+            f"{model}: was trained on from another model; a card describes one training only"
+        )
+    return manifest
+
+
+def facts_of(manifest: Mapping[str, Any], not_recipe: Collection[str]) -> dict[str, Any]:
+    """What every card says of a training. not_recipe: settings that do not belong to its recipe."""
+    settings = manifest["settings"]
+    return {
+        "seed": settings["seed"],
+        "recipe": {name: value for name, value in _dotted(settings) if name not in not_recipe},
+        "seconds": manifest["seconds"],
+        "device": manifest["device"],
+        "versions": manifest["versions"],
+        "artifact": manifest["digest"],
+    }
+
+
+def _dotted(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings as dotted names."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def images_of(model: Path, inputs: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(what it was trained on, settings of that dataset), from the image set of the same store.
+
+    The first has the dataset's name, its content hash, and the image ids of each split. Raises
+    WorkspaceError.
+    """
+    from data.imageset import read_index
+
+    images = plain_name(inputs.get("images"), f"{model / MANIFEST}: inputs.images")
+    path = model.absolute().parent.parent / "data.prepare" / images
+    if not (path / MANIFEST).is_file():
+        raise WorkspaceError(
+            f"{path}: the images that {model} was trained on are not in its store; expected a "
+            "prepared dataset there (publish from the workspace in which the model was trained)"
+        )
+    manifest = read_object(path / MANIFEST, "the manifest of a prepared dataset")
+    splits = {
+        split: sorted(record.id for record in read_index(path, split))
+        for split in ("train", "validation")
+    }
+    data = manifest["settings"]["data"]
+    content = {"dataset": data["name"], "content": manifest["inputs"].get("dataset")}
+    return content | splits, data
+
+
+def _render(card: Mapping[str, Any]) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 (Markdown, for people who read the source)
+    )
+    environment.filters["four"] = lambda value: "–" if value is None else f"{value:.4f}"
+    environment.filters["short"] = lambda value: (
+        f"{value:.4g}" if isinstance(value, float) else f"{value}"
+    )
+    environment.filters["flat"] = lambda figures: list(flat(figures))
+    template = environment.get_template(f"{card['kind']}_card.md.j2")
+    return template.render(card, dataset=DATASETS.get(card["trained_on"]["dataset"], "own images"))

@@ -1,0 +1,117 @@
+"""`vesselforge generator publish`: a trained generator becomes a folder to ship and start from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import FiniteFloat, TypeAdapter, ValidationError
+
+from configs.errors import DataError
+from data.documents import read_object
+from flows.publishing.folder import DATASETS, facts_of, images_of, manifest_of, write_published
+
+if TYPE_CHECKING:
+    from generator.networks import Generator
+
+SAMPLES = "samples.png"
+PSI = 0.7
+"""Truncation of the samples shown: what `sample.psi` is by default."""
+NOT_RECIPE = (
+    "device", "processes", "micro_batch", "checkpoint_every", "features_file", "start_from",
+    "adapt", "freeze_d", "seed",
+)  # fmt: skip
+Figures = dict[str, dict[str, int | FiniteFloat | str]]
+"""Heading → figure → value."""
+
+
+def publish(
+    generator: Path, name: str, out: Path, figures: Path | None = None, force: bool = False
+) -> Path:
+    """Write the folder `out/name`, whole or not at all, from a finished `generator.train`.
+
+    figures: JSON file of further figures for the card, {heading: {figure: value}}. Raises
+    ConfigError, CheckpointError, DataError or WorkspaceError naming what does not fit.
+    """
+
+    def fill(folder: Path) -> dict[str, Any]:
+        return make_card(generator, name, folder, _read_figures(figures))
+
+    return write_published("generator", generator, name, out, force, fill)
+
+
+def make_card(generator: Path, name: str, folder: Path, figures: Figures) -> dict[str, Any]:
+    """Fill `folder` with networks, description and samples; return the facts of the card."""
+    manifest = manifest_of(generator, "generator")
+    from generator.compact import compact
+    from generator.models import load_discriminator, load_generator
+    from generator.networks import count_parameters
+
+    trained_on = _trained_on(generator, manifest["inputs"])
+    dataset = trained_on["dataset"]
+    origin = f"{name} of VesselForge, trained on {DATASETS.get(dataset, 'own images')}"
+    half = compact(generator, folder, f"{origin}; generator.train {manifest['digest']}")
+    network, description = load_generator(folder)
+    delivered = description["delivered"]
+    return {
+        "resolution": description["resolution"],
+        "channels": description["channels"]["kind"],
+        "presentation": description["presentation"],
+        "latent": network.z_dim,
+        "parameters": {
+            "generator": count_parameters(network),
+            "discriminator": count_parameters(load_discriminator(folder)),
+        },
+        "trained_on": trained_on,
+        "kimg": delivered["kimg"],
+        "trained_kimg": description["training"]["kimg"],
+        "scores": {k: v for k, v in delivered.items() if k not in ("step", "kimg", "file")},
+        "scored_by": description["scored_by"],
+        "figures": figures,
+        "float16": half,
+        "samples": _draw_samples(folder, network, description) if dataset == "phantom" else None,
+        "licence": _licence(dataset),
+    } | facts_of(manifest, NOT_RECIPE)
+
+
+def _trained_on(generator: Path, inputs: Mapping[str, str]) -> dict[str, Any]:
+    """Dataset, content hash and numbers of images; of phantoms, how to draw them again."""
+    found, data = images_of(generator, inputs)
+    counts = {split: len(found[split]) for split in ("train", "validation")}
+    drawn = {"phantom": data["phantom"]} if found["dataset"] == "phantom" else {}
+    return found | counts | drawn
+
+
+def _licence(dataset: str) -> str:
+    if dataset == "phantom":
+        return "Apache-2.0, weights and samples too: phantoms are drawn, and show nobody"
+    data = DATASETS.get(dataset, "own images")
+    return f"the code is Apache-2.0; weights follow the data they were trained on: {data}"
+
+
+def _draw_samples(
+    folder: Path, network: Generator, description: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write a sheet of samples. Only of generators that have seen no photograph: a sample may be
+    close to a training image, which is somebody's."""
+    from data.imageset import write_png
+    from generator.sampling.grids import channels_of, sample_grid
+
+    labels = description["labels"]
+    grid = sample_grid(network, 0, PSI, labels, channels_of(description))
+    write_png(folder / SAMPLES, grid)
+    return {"file": SAMPLES, "psi": PSI, "first_seed": 0}
+
+
+def _read_figures(path: Path | None) -> Figures:
+    if path is None:
+        return {}
+    expected = 'an object of objects, {"F1 on DRIVE": {"real": 0.79, "both": 0.8}}'
+    found = read_object(path, expected, DataError)
+    try:
+        return TypeAdapter(Figures).validate_python(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path}: {where}: {first['msg']}; expected {expected}") from None
