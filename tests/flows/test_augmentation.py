@@ -158,9 +158,9 @@ def test_device_and_paths_are_no_part_of_the_work(tmp_path: Path) -> None:
 
 def test_a_named_file_counts_by_its_content(tmp_path: Path) -> None:
     path = tmp_path / "ffhq.pkl"
-    with pytest.raises(DataError, match=r"start_from.*No such file"):
+    with pytest.raises(DataError, match=r"start_from.*no such file"):
         run(tmp_path, [0.5], generator={"start_from": str(path)})
-    path.write_bytes(b"weights")
+    path.write_bytes(b"\x80weights")
     pretence, _, _ = run(tmp_path, [0.5], generator={"start_from": str(path)})
     assert len(pretence.asked["generator"].outside["start_from"]) == 64
 
