@@ -25,9 +25,9 @@ HEIGHT = 0.7
 def encoded(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return `[H, W]` in (-0.7, 0.7): 0.7·tanh(d / 4 px), d the signed distance to the vessels'
     edge, positive inside; at least half a pixel from 0."""
-    inside = ndimage.distance_transform_edt(mask)
-    # Without a vessel there is nothing to measure to: it is out of reach everywhere.
+    # Without a vessel, or without a background, the edge is out of reach everywhere.
     far = np.full(mask.shape, np.inf)
+    inside = far if mask.all() else ndimage.distance_transform_edt(mask)
     outside = ndimage.distance_transform_edt(~mask) if mask.any() else far
     signed = np.where(mask, inside - 0.5, 0.5 - outside)
     return np.asarray(HEIGHT * np.tanh(signed / REACH_PX), dtype=np.float32)

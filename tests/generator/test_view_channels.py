@@ -137,10 +137,10 @@ def test_the_mask_is_a_fourth_channel(tmp_path: Path) -> None:
     views = load_views(tmp_path, "patch", 4, "rgb+mask")
     found, seen = whole(views)
     assert np.array_equal(found[seen][:, :3], pixels[seen])
-    assert np.array_equal(found[seen][:, 3] == 255, pixels[seen][:, 0] > 99)
+    assert np.array_equal(found[seen][:, 3] > 127, pixels[seen][:, 0] > 99)
     shown = to_network(views.batch(3, 0, 0), CPU)[:, 3]
-    assert set(shown.unique().tolist()) == {-1.0, 1.0}
-    # Whole images: how much of a pixel is vessel, so that thin vessels do not vanish.
+    assert shown.abs().min() > 0.08 and shown.abs().max() <= 0.7
+    # Whole images: a distance may be resized, so that thin vessels do not vanish.
     small = load_views(tmp_path, "full", 4, "rgb+mask").batch(1, 0, 0)[0, 3]
     assert 0 < small.mean() < 255
 
