@@ -69,11 +69,7 @@ def watched() -> tuple[AdversarialLoss, list[torch.Tensor]]:
 
 
 def test_noise_is_anew_in_every_call_and_of_the_size_it_should_have() -> None:
-    loss = joint_loss()
-    seen: list[torch.Tensor] = []
-    loss._discriminator = lambda images, c, dtype=None: (seen.append(images), images[:, :1, 0, 0])[
-        1
-    ]
+    loss, seen = watched()
     images = torch.zeros(64, 4, 16, 16)
     loss.d_noise = torch.tensor([0.05, 0.05, 0.05, 0.2]).reshape(1, 4, 1, 1)
     for _ in range(2):
@@ -86,11 +82,7 @@ def test_noise_is_anew_in_every_call_and_of_the_size_it_should_have() -> None:
 
 
 def test_a_share_of_the_batch_gets_the_noise_that_it_has_in_the_whole() -> None:
-    loss = joint_loss()
-    seen: list[torch.Tensor] = []
-    loss._discriminator = lambda images, c, dtype=None: (seen.append(images), images[:, :1, 0, 0])[
-        1
-    ]
+    loss, seen = watched()
     loss.d_noise = torch.full([1, 4, 1, 1], 0.1)
     torch.manual_seed(3)
     loss._judge(torch.zeros(8, 4, 16, 16), None, Share(8), main=True)
