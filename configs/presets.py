@@ -83,22 +83,34 @@ or with a hard mask, the discriminator's loss was 0.02 by 10 kimg and the sample
 R1 weight of the rule of thumb, 0.1 at 64 pixels, it still won in one training of two (0.05 at 15
 kimg); with 1 its loss was 0.8 at 6 kimg."""
 
-ADAPT_FEW: dict[str, Any] = JOINT_SMALL | {
+ADAPT_FEW: dict[str, Any] = {
+    "channels": "rgb+mask",
+    "batch": 8,
+    "mbstd_group": 4,
+    "mapping_layers": 2,
+    "latent": 64,
+    "channel_base": 2048,
     "channel_max": 128,
-    "lr": JOINT_SMALL["lr"] / 4,
-    "lr_end": 1.0,
     "kimg": 20.0,
+    "lr": 0.0005,
+    "r1_gamma": 1.0,
     "ema_kimg": 2.0,
+    "path_length_weight": 0.0,
+    "style_mixing": 0.0,
     "freeze_d": 4,
     "augment": "ada",
     "augment_pipe": "bg",
     "ada_kimg": 50.0,
+    "d_noise": 0.03,
+    "d_noise_mask": 0.15,
+    "precision": "bfloat16",
 }
-"""From a generator that `joint-small` made to a few images: the same networks, a quarter of the
-rate, for the 5 to 40 kimg that few images take (Ojha et al. 2021: 4 for near domains, 20 for far
-ones). Freeze-D (Mo et al. 2020) keeps the discriminator's block at the image's side, its four
-layers fromrgb, conv0, conv1 and skip: what an edge or grain looks like is not learnt anew. A few
-images are soon known by heart, so that p may reach 0.4 within 20 kimg."""
+"""From a generator that `joint-small` made to a few images: the same networks and R1 weight, about
+the noise that it ended with, a quarter of the rate, for the 5 to 40 kimg that few images take (Ojha
+et al. 2021: 4 for near domains, 20 for far ones). Freeze-D (Mo et al. 2020) keeps the
+discriminator's block at the image's side, its four layers fromrgb, conv0, conv1 and skip: what an
+edge or grain looks like is not learnt anew. A few images are soon known by heart, so p may reach
+0.4 within 20 kimg."""
 
 
 def preset_values(

@@ -66,13 +66,14 @@ def test_the_papers_recipes(preset, kimg, batch, group, base, lr, gamma, ema, ra
 def test_adapt_few_has_the_networks_of_joint_small_and_learns_slowly():
     cfg = GeneratorSettings(preset="adapt-few", resolution=64, start_from="phantom-joint-64")
     made = GeneratorSettings(preset="joint-small", resolution=64, channel_max=128)
-    for name in ("channels", "latent", "channel_base", "channel_max", "mapping_layers"):
-        assert getattr(cfg, name) == getattr(made, name)
+    networks = ("channels", "latent", "channel_base", "channel_max", "mapping_layers", "conv_clamp")
+    for name in (*networks, "g_architecture", "d_architecture", "mbstd_group", "r1_gamma"):
+        assert getattr(cfg, name) == getattr(made, name), name
     assert (cfg.channels, cfg.latent, cfg.channel_base) == ("rgb+mask", 64, 2048)
     assert (cfg.lr, cfg.lr_end, cfg.d_lr_ratio, cfg.freeze_d) == (0.0005, 1, 1, 4)
     assert (cfg.batch, cfg.kimg, cfg.ema_kimg) == (8, 20, 2)
     assert (cfg.augment, cfg.augment_pipe, cfg.ada_kimg) == ("ada", "bg", 50)
-    assert (cfg.d_noise, cfg.d_noise_mask) == (0.03, 0.15)
+    assert (cfg.d_noise, cfg.d_noise_mask, cfg.d_noise_end) == (0.03, 0.15, 1)
     assert (cfg.path_length_weight, cfg.style_mixing, cfg.precision) == (0, 0, "bfloat16")
 
 
