@@ -10,11 +10,11 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from configs.augmentation import AugmentSettings as AugmentSettings
 from configs.base import Settings, operational, time_limit
 from configs.compare import CompareSettings as CompareSettings
 from configs.generator import GeneratorSettings, SampleSettings, ScoreSettings
 from configs.retrain import RetrainSettings
-from configs.segmenter import AugmentSettings as AugmentSettings
 from configs.segmenter import EnsembleMethods, EvaluateSettings, FitSettings, PseudoLabelSettings
 from configs.segmenter import EnsembleSettings as EnsembleSettings
 
