@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from configs.augmentation import AugmentSettings
 from configs.base import Device, Settings, each_once, operational
 
 NetworkName = Literal[
@@ -22,39 +23,6 @@ NetworkName = Literal[
     "unet-v2",
 ]
 Schedule = Literal["constant", "cosine", "step", "one-cycle", "poly", "restarts", "plateau"]
-
-
-class AugmentSettings(Settings):
-    """Random changes to training crops of the segmenter. 0 or false switches one off."""
-
-    flip: bool = Field(True, description="mirrors and quarter turns, all 8 equally likely")
-    warp_share: float = Field(
-        0.2,
-        ge=0,
-        le=1,
-        description="share of crops that are rotated and zoomed; resampling blurs the thinnest "
-        "vessels and their labels, so the others keep their pixels",
-    )
-    rotate_deg: float = Field(180.0, ge=0, le=180, description="rotation, uniform in ± this")
-    scale: float = Field(0.15, ge=0, lt=1, description="zoom, uniform in 1 ± this")
-    brightness: float = Field(0.1, ge=0, le=1, description="added value, uniform in ± this")
-    contrast: float = Field(0.2, ge=0, lt=1, description="contrast factor, uniform in 1 ± this")
-    saturation: float = Field(0.2, ge=0, le=1, description="saturation factor, uniform in 1 ± this")
-    gamma: float = Field(0.2, ge=0, lt=1, description="gamma exponent, uniform in 1 ± this")
-    noise: float = Field(0.02, ge=0, le=1, description="largest sd of added Gaussian noise")
-
-    @classmethod
-    def off(cls) -> AugmentSettings:
-        """No change at all: crops as they are."""
-        nothing = dict.fromkeys(
-            ("warp_share", "rotate_deg", "scale", "brightness", "contrast", "saturation"), 0.0
-        )
-        return cls(flip=False, gamma=0.0, noise=0.0, **nothing)
-
-    @classmethod
-    def strong(cls) -> AugmentSettings:
-        """The control of a study: what augmentation alone can give."""
-        return cls(warp_share=0.5, scale=0.4, gamma=0.4, contrast=0.4, saturation=0.5, noise=0.05)
 
 
 class FitSettings(Settings):

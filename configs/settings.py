@@ -10,13 +10,13 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from configs.augmentation import AugmentSettings as AugmentSettings
 from configs.base import Settings, operational, time_limit
 from configs.compare import CompareSettings as CompareSettings
 from configs.generator import GeneratorSettings, SampleSettings, ScoreSettings
 from configs.labels import LabelSettings as LabelSettings
 from configs.labels import PseudoLabelSettings
 from configs.retrain import RetrainSettings
-from configs.segmenter import AugmentSettings as AugmentSettings
 from configs.segmenter import EnsembleMethods, EvaluateSettings, FitSettings
 from configs.segmenter import EnsembleSettings as EnsembleSettings
 from configs.sources import Source, StyleGAN2Source, uses_sources

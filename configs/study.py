@@ -6,15 +6,11 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
+from configs.augmentation import AugmentSettings
 from configs.base import Settings, each_once, operational, time_limit
 from configs.generator import GeneratorSettings, SampleSettings, ScoreSettings
 from configs.labels import PseudoLabelSettings
-from configs.segmenter import (
-    AugmentSettings,
-    EnsembleMethods,
-    EvaluateSettings,
-    FitSettings,
-)
+from configs.segmenter import EnsembleMethods, EvaluateSettings, FitSettings
 from configs.settings import DataSettings, Order
 from configs.sources import Source, SourceName, StyleGAN2Source, uses_sources
 

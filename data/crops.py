@@ -46,10 +46,8 @@ class CropSource:
         of each pixel. Before augmentation every crop's centre lies inside the FOV."""
         generator = torch.Generator().manual_seed(_stream(self.seed, step, self.stream))
         windows = torch.stack([self._window(generator) for _ in range(self.batch)])
-        values = windows.float().div_(255)  # [N, 5 or 6, window, window]
-        return augment(
-            values[:, :3], values[:, 3:-1], values[:, -1:], self.augment, generator, self.crop
-        )
+        image, target, fov = windows[:, :3], windows[:, 3:-1], windows[:, -1:]
+        return augment(image, target, fov, self.augment, generator, self.crop)
 
     def _window(self, generator: torch.Generator) -> Tensor:
         """[5 or 6, window, window] uint8 round a random pixel of the FOV of a random image."""

@@ -214,7 +214,7 @@ class FastSAUNet(Segmenter):
 
     def __init__(self, network: SAUNet, dtype: torch.dtype) -> None:
         super().__init__()
-        self.multiple = network.multiple
+        self.multiple, self.encoder_channels = network.multiple, network.encoder_channels
         self.encoder, self.bottleneck = network.encoder, network.bottleneck
         self.decoder = network.decoder
         self.head = PackedConv(network.head.weight, network.head.bias, torch.float32)
@@ -234,13 +234,16 @@ class FastSAUNet(Segmenter):
             self.from_skip.append(from_skip)
             unit[0] = nn.Identity()
 
-    def heads(self, x: Tensor, every: bool) -> list[Tensor]:
-        skips = []
+    def encode(self, x: Tensor) -> list[Tensor]:
+        levels = []
         for stage in self.encoder:
             x = stage(x)
-            skips.append(x)
+            levels.append(x)
             x = halved(x)
-        x = self.bottleneck(x)
+        return [*levels, self.bottleneck(x)]
+
+    def heads(self, x: Tensor, every: bool) -> list[Tensor]:
+        *skips, x = self.encode(x)
         for level, skip in enumerate(reversed(skips)):
             x = self.up[level](x)
             if self.gate:

@@ -17,6 +17,15 @@ class Segmenter(nn.Module, ABC):
 
     multiple: int
     """What the pooling levels need height and width to be a multiple of."""
+    encoder_channels: tuple[int, ...]
+    """Channels of each level of `encode`."""
+
+    @abstractmethod
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Features [N, C, h, w] of the encoder's levels, fine to deep: all that the decoder sees.
+
+        x: [N, 3, H, W] with H, W multiples of `multiple`.
+        """
 
     @abstractmethod
     def heads(self, x: Tensor, every: bool) -> list[Tensor]:

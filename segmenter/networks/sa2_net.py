@@ -158,6 +158,7 @@ class SA2Net(Segmenter):
     def __init__(self, width: int = 64) -> None:
         super().__init__()
         c1, c2, c3, c4 = (width * 2**level for level in range(4))
+        self.encoder_channels = (c1, c2, c3, c4, c4)
         self.stem = ConvUnit(3, c1)
         self.down = nn.ModuleList(
             [double_unit(c1, c2), double_unit(c2, c3), double_unit(c3, c4), double_unit(c4, c4)]
@@ -168,6 +169,13 @@ class SA2Net(Segmenter):
         self.up = nn.ModuleList([Up(c4, c3), Up(c3, c2), Up(c2, c1), Up(c1, c1)])
         self.head = nn.ModuleList(nn.Conv2d(c, 1, 1) for c in (c1, c1, c2, c3))  # finest first
 
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Features [N, C, H/k, W/k] for k = 1, 2, 4, 8, 16; see Segmenter.encode."""
+        levels = [self.stem(x)]
+        for stage in self.down:
+            levels.append(stage(F.max_pool2d(levels[-1], 2)))
+        return levels
+
     def heads(self, x: Tensor, every: bool) -> list[Tensor]:
         """Logits [N, 1, H/k, W/k] for k = 1, 2, 4, 8; see Segmenter.heads.
 
@@ -175,9 +183,7 @@ class SA2Net(Segmenter):
         steps are linear and the bilinear weights add up to 1, so the logits are resized instead
         (by `outputs`): the same numbers without 448 channels at full resolution.
         """
-        skips = [self.stem(x)]
-        for stage in self.down:
-            skips.append(stage(F.max_pool2d(skips[-1], 2)))
+        skips = self.encode(x)
         side = [narrow(skip) for narrow, skip in zip(self.narrow, skips[1:4], strict=True)]
         attended = self.attention([skips[0], *side])
         x = self.deepest(skips[4])

@@ -81,7 +81,7 @@ class SAUNet(Segmenter):
             raise ConfigError(f"drop: {variant} has no DropBlock; leave `drop` out (found {drop})")
         rate = self.variant.drop if drop is None else drop
         channels = [width * factor for factor in self.variant.levels]
-        self.encoder_channels = sum(channels)
+        self.encoder_channels = tuple(channels)
         self.multiple = 2 ** (len(channels) - 1)
 
         def unit(i: int, o: int) -> ConvUnit:
@@ -104,17 +104,17 @@ class SAUNet(Segmenter):
         self.head = nn.Conv2d(width, 1, 1)
         self._initialise()
 
-    def encode(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """(bottleneck [N, C, H/m, W/m], skips from fine to coarse); H, W multiples of m."""
-        skips = []
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """The skips and the bottleneck, [N, C, H/k, W/k], k = 1, 2, 4, …; see Segmenter.encode."""
+        levels = []
         for stage in self.encoder:
             x = stage(x)
-            skips.append(x)
+            levels.append(x)
             x = F.max_pool2d(x, 2)
-        return self.bottleneck(x), skips
+        return [*levels, self.bottleneck(x)]
 
     def heads(self, x: Tensor, every: bool) -> list[Tensor]:
-        x, skips = self.encode(x)
+        *skips, x = self.encode(x)
         for level, skip in enumerate(reversed(skips)):
             x = self.up[level](x)
             if self.gate:

@@ -96,6 +96,7 @@ class UNetV2(Segmenter):
     """
 
     multiple = 32
+    encoder_channels = CHANNELS
     mean: Tensor
     std: Tensor
 
@@ -124,12 +125,14 @@ class UNetV2(Segmenter):
         if pretrained:
             self.encoder.load_pretrained(pretrained)
 
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Features [N, C, H/k, W/k] for k = 4, 8, 16, 32; see Segmenter.encode."""
+        maps: list[Tensor] = self.encoder((x - self.mean) / self.std)
+        return maps
+
     def heads(self, x: Tensor, every: bool) -> list[Tensor]:
         """Logits [N, 1, H/k, W/k] for k = 1, 2, 4, 8; see Segmenter.heads."""
-        maps = [
-            reduce(f)
-            for reduce, f in zip(self.reduce, self.encoder((x - self.mean) / self.std), strict=True)
-        ]
+        maps = [reduce(f) for reduce, f in zip(self.reduce, self.encode(x), strict=True)]
         infused = [infuse(maps) for infuse in self.infuse]
         levels = [infused[3]]
         for up, skip in zip(self.up, reversed(infused[:3]), strict=True):

@@ -19,7 +19,7 @@ from data.pool import FLIPS, ROTATIONS, VARIANTS, PoolSource
 
 OFF = AugmentSettings.off()
 FLIPPED = OFF.model_copy(update={"flip": True})
-WARPED = OFF.model_copy(update={"warp_share": 1.0, "rotate_deg": 180.0, "scale": 0.2})
+WARPED = OFF.model_copy(update={"warp_share": 1.0, "rotate_deg": 180.0, "zoom": (0.8, 1.2)})
 
 
 def weighted(number: int, size: int = 96) -> LoadedImage:

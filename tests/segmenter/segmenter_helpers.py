@@ -23,7 +23,7 @@ TINY = FitSettings(
     steps=6, batch=2, crop=32, validate_every=3, checkpoint_every=1, ema=0.9, warmup=2
 )
 PLAIN = AugmentSettings(
-    flip=False, rotate_deg=0, scale=0, brightness=0, contrast=0, saturation=0, gamma=0, noise=0
+    flip=False, rotate_deg=0, zoom=(1, 1), brightness=0, contrast=0, saturation=0, gamma=0, noise=0
 )
 
 
