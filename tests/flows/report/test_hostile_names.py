@@ -18,7 +18,7 @@ EVIL = """'"><x-evil onevil=1></script></style></svg><!--$x_{&"""
 RECORD_KEEPS = ("kind", "digest", "status", "flow", "artifacts", "started", "finished")
 RESULTS_KEEP = (
     "id", "arm", "baseline", "verdict", "picture", "metric", "region", "reseed", "order", "augment",
-    "status",
+    "status", "strength",
 )  # fmt: skip
 
 
