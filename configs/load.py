@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError
 
 from configs.base import Settings
 from configs.errors import ConfigError
+from configs.sources import SOURCES, SourceSettings
 
 S = TypeVar("S", bound=Settings)
 SHIPPED = Path(__file__).parent
@@ -128,6 +130,11 @@ def _explain(error: Any, model: type[Settings]) -> str:
     where = ".".join(str(part) for part in error["loc"]) or "the config"
     if error["type"] == "extra_forbidden":
         return f"{where}: unknown key{_nearest(error['loc'], model)}"
+    if error["type"] == "union_tag_invalid":
+        kinds = error["ctx"]["expected_tags"].replace("'", "")
+        return f"{where}.kind: found {error['ctx']['tag']!r}, expected one of {kinds}"
+    if error["type"] == "union_tag_not_found":
+        return f"{where}.kind: missing; say which kind it is"
     message = error["msg"].removeprefix("Value error, ")
     shown = repr(error["input"])
     shown = shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}…"
@@ -140,7 +147,25 @@ def _nearest(loc: tuple[Any, ...], model: type[Settings]) -> str:
 
     here: Any = model
     for part in loc[:-1]:
-        here = here.model_fields[part].annotation
+        here = _bare(_inside(here, part))
     names = list(here.model_fields)
     close = difflib.get_close_matches(str(loc[-1]), names, n=1)
     return f"; did you mean `{close[0]}`?" if close else f"; allowed: {', '.join(names)}"
+
+
+def _inside(here: Any, part: Any) -> Any:
+    """The type at one part of an error's place: of a field, of an item, or the kind of a source."""
+    if not isinstance(here, type) or not issubclass(here, Settings):
+        return get_args(here)[-1]  # a list or dict
+    if issubclass(here, SourceSettings) and part in SOURCES:
+        return SOURCES[part]
+    return here.model_fields[part].annotation
+
+
+def _bare(type_: Any) -> Any:
+    """A type without what pydantic is told beside it, and without `| None`."""
+    if get_origin(type_) is Annotated:
+        return _bare(get_args(type_)[0])
+    if isinstance(type_, UnionType):
+        return _bare(next(one for one in get_args(type_) if one is not type(None)))
+    return type_

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,20 @@ def test_overrides_win_and_leave_the_rest(file: Path) -> None:
     [
         ("sampel: {count: 3}", "sampel: unknown key; did you mean `sample`?"),
         ("teacher: {stepz: 3}", "teacher.stepz: unknown key; did you mean `steps`?"),
+        (
+            "source: {kind: phantom, sise: 3}",
+            "source.phantom.sise: unknown key; did you mean",
+        ),
+        (
+            "source: {kind: stylegan2, generator: {kimgs: 3}}",
+            "unknown key; did you mean `kimg`",
+        ),
+        (
+            "source: {kind: toy}",
+            "source.kind: found 'toy', expected one of stylegan2, joint, phantom",
+        ),
+        ("source: {size: 64}", "source.kind: missing"),
+        ("source: toy", "source.kind: found 'toy'"),
         ("sample: {xyz: 3}", "sample.xyz: unknown key; allowed: count, psi"),
         ("sample: {count: several}", "sample.count: input should be a valid integer"),
         ("sample: {count: -3}", "greater than or equal to 1 (found -3)"),
@@ -127,3 +142,21 @@ def test_every_setting_tells_what_it_is() -> None:
     for model in (FitSettings, GeneratorSettings, PipelineConfig):
         for name, field in model.model_fields.items():
             assert field.description, f"{model.__name__}.{name}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("external: [{nam: stare}]", "external.0.nam: unknown key; did you mean `name`?"),
+        ("sources: {a: {kind: phantom, sise: 64}}", "sources.a.phantom.sise: unknown key; did"),
+        (
+            "arms: {named: {A: {sorce: x}}}",
+            "A.sorce: unknown key; did you mean `source`?",
+        ),
+        ("first: {synthetic_augment: {flipp: 1}}", "flipp: unknown key; did you mean `flip`?"),
+    ],
+)
+def test_unknown_keys_are_found_in_lists_and_groups(file: Path, content: str, message: str) -> None:
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        load(StudyConfig, file)
