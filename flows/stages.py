@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from configs.phantoms import PhantomDrawSettings
 from configs.settings import (
     CompareSettings,
     EnsembleSettings,
@@ -33,6 +34,7 @@ STAGES = {
     stage.kind: stage
     for stage in (
         Stage("data.prepare", 1, "data.prepare:prepare", PrepareSettings, "data.prepare:outside"),
+        Stage("data.phantom", 1, "data.phantoms.stage:draw", PhantomDrawSettings),
         Stage("data.subset", 1, "data.subset:subset", SubsetSettings),
         Stage("segmenter.train", 3, "segmenter.training.fit:train", FitSettings),
         Stage("generator.train", 2, "generator.training.stage:train", GeneratorSettings),
