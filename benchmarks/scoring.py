@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from data.datasets import load
-from data.phantom import make_phantom
+from data.phantoms.draw import make_phantom
 from data.splits import TEST
 from segmenter.metrics import METRICS, Prediction, Regions, score_set
 

@@ -24,7 +24,7 @@ from data.crops import CropSource
 from data.datasets import load
 from data.devices import slow_bfloat16
 from data.imageset import LoadedImage
-from data.phantom import make_phantom
+from data.phantoms.draw import make_phantom
 from data.splits import TEST
 from segmenter.inference.fast import fast
 from segmenter.inference.graph import to_onnx

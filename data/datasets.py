@@ -13,7 +13,7 @@ from configs.errors import DataError
 from configs.settings import DataSettings, PhantomSettings
 from data.items import Dataset, Item, PhantomItem
 from data.layouts import LAYOUTS
-from data.phantom import phantom_names
+from data.phantoms.dataset import phantom_names
 from data.splits import SPLITS
 
 __all__ = ["Dataset", "Item", "PhantomItem", "data_root", "load", "load_settings"]

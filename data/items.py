@@ -15,7 +15,7 @@ from data.channels import as_rgb, eight_bit
 from data.fov import derive_fov
 from data.images import read_mask, read_rgb
 from data.native import Native, read_native
-from data.phantom import Phantom, make_phantom
+from data.phantoms.draw import Phantom, make_phantom
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from data.files import file_sha256, write_json
 from data.imageset import ImageRecord, write_image, write_index, write_png
 from data.items import Item, WholeItem
 from data.native import suffix_for
-from data.phantom import VERSION
+from data.phantoms.draw import VERSION
 from data.progress import Progress
 from data.splits import SPLITS, TEST, TRAIN, VALIDATION
 from data.store import METRICS, Inputs, identity_of

@@ -128,7 +128,7 @@ def phantom(
     """Write procedural fundus images with exact vessel masks."""
     from configs.load import override
     from configs.settings import PhantomSettings
-    from data.phantom import write_phantoms
+    from data.phantoms.dataset import write_phantoms
     from data.store import explained
 
     settings = override(PhantomSettings, PhantomSettings(), set_ or [])

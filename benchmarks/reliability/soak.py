@@ -99,7 +99,7 @@ def soak(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
 def write_eyes(folder: Path) -> None:
     """Ten phantoms of 64 x 64 pixels."""
     from configs.settings import PhantomSettings
-    from data.phantom import write_phantoms
+    from data.phantoms.dataset import write_phantoms
 
     write_phantoms(folder, PhantomSettings(train=6, validation=2, test=2, size=64, seed=5))
 

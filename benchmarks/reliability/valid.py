@@ -23,7 +23,7 @@ from configs.load import load
 from configs.settings import PipelineConfig
 from data.files import write_json
 from data.native import Native, write_native
-from data.phantom import make_phantom
+from data.phantoms.draw import make_phantom
 from data.progress import Interrupted, Progress
 from data.store import Artifact, Store
 from flows.runs import RECORD

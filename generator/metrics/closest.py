@@ -17,9 +17,9 @@ from torch import Tensor
 
 from data.files import write_atomic
 from data.imageset import write_png
+from data.sheets import grid_of
 from generator.metrics.memorisation import Matches, turned_back
 from generator.metrics.reals import Place
-from generator.sampling.grids import grid_of
 
 PICTURE, TABLE, PAIRS = "closest.png", "closest.csv", "pairs"
 HEAD = ("rank", "sample", "distance", "suspicious", "image", "y", "x", "turned")

@@ -15,17 +15,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from configs.settings import SampleSettings
 from data.channels import Channels, Kind, Pixels, eight_bit
+from data.sheets import SHEET_PIXELS, columns_of, grid_of
 from generator.networks import Generator
 from generator.sampling.draw import Sampler, generate, latents, latents_of
 from generator.values import resized, to_pixels
 
 __all__ = [
-    "channels_of", "generate", "grid_of", "latents", "latents_of", "official_grid",
+    "channels_of", "generate", "latents", "latents_of", "official_grid",
     "picture_size", "pictures", "sample_grid", "sheet_columns",
 ]  # fmt: skip
 
-GRID_PIXELS = 1024
-"""Greatest width of a training's contact sheet, unless one image is wider."""
 GRID_IMAGES = 32
 CHECKER = (204, 255)
 """Greys of the squares behind transparent pixels."""
@@ -76,8 +75,8 @@ def sample_grid(
     side = generator.img_resolution
     if channels is None:
         channels = channels_of({"generator": {"img_channels": generator.img_channels}})
-    count = max(4, min(GRID_IMAGES, (GRID_PIXELS // side) ** 2))
-    columns = _columns(count, side)
+    count = max(4, min(GRID_IMAGES, (SHEET_PIXELS // side) ** 2))
+    columns = columns_of(count, side)
     table = np.eye(generator.c_dim) if labels is None else np.asarray(labels)
     found = []
     for start in range(0, count, columns):
@@ -119,18 +118,3 @@ def _checker(height: int, width: int) -> NDArray[np.uint32]:
     """Squares of an eighth of the height."""
     y, x = np.mgrid[:height, :width] // max(1, height // 8)
     return np.where((y + x) % 2, *CHECKER).astype(np.uint32)
-
-
-def grid_of(images: NDArray[np.uint8], columns: int | None = None) -> NDArray[np.uint8]:
-    """Arrange `[N, C, H, W]` in rows, `[rows·H, columns·W, C]`; missing places are black."""
-    n, c, h, w = images.shape
-    columns = _columns(n, w) if columns is None else columns
-    rows = -(-n // columns)
-    sheet = np.zeros((rows * columns, c, h, w), dtype=np.uint8)
-    sheet[:n] = images
-    sheet = sheet.reshape(rows, columns, c, h, w).transpose(0, 3, 1, 4, 2)
-    return np.ascontiguousarray(sheet.reshape(rows * h, columns * w, c))
-
-
-def _columns(count: int, width: int) -> int:
-    return max(1, min(count, 8, GRID_PIXELS // width))

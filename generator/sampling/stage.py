@@ -33,6 +33,7 @@ from data.imageset import (
     write_sample,
 )
 from data.progress import Interrupted, Progress
+from data.sheets import grid_of
 from data.store import Inputs, identity_of
 from generator.models import DESCRIPTION as MODEL
 from generator.models import FOV, load_generator
@@ -40,7 +41,6 @@ from generator.sampling.draw import Sampler
 from generator.sampling.grids import (
     GRID_IMAGES,
     channels_of,
-    grid_of,
     picture_size,
     pictures,
     sheet_columns,

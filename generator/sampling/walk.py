@@ -19,10 +19,11 @@ from configs.settings import SampleSettings
 from data.devices import pick_device
 from data.files import replacing
 from data.progress import Interrupted, Progress
+from data.sheets import grid_of
 from data.store import explained
 from generator.models import load_generator
 from generator.sampling.draw import Sampler, latents_of
-from generator.sampling.grids import channels_of, grid_of, picture_size, pictures
+from generator.sampling.grids import channels_of, picture_size, pictures
 from generator.values import to_uint8
 
 Space = Literal["w", "z"]

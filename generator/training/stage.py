@@ -27,11 +27,12 @@ from data.devices import pick_device
 from data.imageset import write_png
 from data.log import append_log, keep_log
 from data.progress import Interrupted, Progress
+from data.sheets import grid_of
 from data.store import SCRATCH, Inputs
 from data.team import here
 from data.workers import among_workers, run_in_workers
 from generator.models import AVERAGE, CRITIC, CURRENT
-from generator.sampling.grids import grid_of, pictures, sample_grid
+from generator.sampling.grids import pictures, sample_grid
 from generator.training.course import Course, retained
 from generator.training.delivery import describe, facts_of, rebuilt
 from generator.training.health import (

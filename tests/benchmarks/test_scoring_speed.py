@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import scoring
-from data.phantom import make_phantom
+from data.phantoms.draw import make_phantom
 from segmenter.metrics import METRICS, pooled
 
 

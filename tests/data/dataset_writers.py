@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.phantom import Phantom, make_phantom
+from data.phantoms.draw import Phantom, make_phantom
 from data.splits import CHASE_DB1, DRIVE, STARE_FOLDS, TEST
 
 SIZE = 64

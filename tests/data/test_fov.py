@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from data.fov import derive_fov
-from data.phantom import make_phantom
+from data.phantoms.draw import make_phantom
 
 Mask = NDArray[np.bool_]
 

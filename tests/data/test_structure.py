@@ -9,7 +9,7 @@ from scipy import ndimage
 from skimage.morphology import skeletonize
 
 from configs.errors import DataError
-from data.phantom import make_phantom
+from data.phantoms.draw import make_phantom
 from data.structure import (
     FIGURES,
     RIM,

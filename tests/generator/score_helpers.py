@@ -11,7 +11,7 @@ from generator_helpers import as_artifact
 from data.channels import Channels
 from data.files import write_json
 from data.imageset import ImageRecord, write_index, write_png
-from data.phantom import make_phantom
+from data.phantoms.draw import make_phantom
 from data.splits import TRAIN, VALIDATION
 from data.store import Artifact
 

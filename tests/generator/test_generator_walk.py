@@ -17,10 +17,11 @@ from configs.settings import SampleSettings
 from data.channels import Channels
 from data.imageset import read_index
 from data.progress import Interrupted, Progress
+from data.sheets import grid_of
 from generator.models import load_generator
 from generator.sampling.album import draw_album
 from generator.sampling.draw import Sampler
-from generator.sampling.grids import grid_of, official_grid, pictures, sample_grid, sheet_columns
+from generator.sampling.grids import official_grid, pictures, sample_grid, sheet_columns
 from generator.sampling.stage import sample
 from generator.sampling.walk import path_in_w, path_in_z, walk
 

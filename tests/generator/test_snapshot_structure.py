@@ -14,7 +14,7 @@ from generator_helpers import StopAfter, as_artifact, content, tiny, write_image
 from configs.settings import SampleSettings
 from data.imageset import ImageRecord, write_index, write_png
 from data.log import read_log
-from data.phantom import make_phantom
+from data.phantoms.draw import make_phantom
 from data.progress import Interrupted, Progress
 from data.store import Artifact
 from data.structure import FIGURES, TreeFigures, tree_figures

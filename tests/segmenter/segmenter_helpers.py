@@ -14,7 +14,7 @@ from torch import nn
 from configs.settings import AugmentSettings, FitSettings
 from data.files import file_sha256
 from data.imageset import ImageRecord, load_image, read_index, write_index, write_png
-from data.phantom import make_phantom
+from data.phantoms.draw import make_phantom
 from data.progress import Progress
 from data.store import Artifact
 from segmenter.training.fit import train

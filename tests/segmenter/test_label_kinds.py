@@ -19,7 +19,7 @@ from segmenter_helpers import TINY, StopAfter, artifact, hashes, phantom_set, tr
 from configs.errors import DataError
 from configs.settings import LabelSettings, PseudoLabelSettings
 from data.imageset import load_image, read_index, write_index, write_png
-from data.phantom import make_phantom
+from data.phantoms.draw import make_phantom
 from data.progress import Interrupted, Progress
 from segmenter.labels.labeller import agreed
 from segmenter.labels.stage import label

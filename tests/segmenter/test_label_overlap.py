@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from data.phantom import make_phantom
+from data.phantoms.draw import make_phantom
 from segmenter.labels.geometry import turned, turned_back, turns_that_fit
 from segmenter.labels.overlap import MARGIN, RealMaps
 

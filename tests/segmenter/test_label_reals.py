@@ -9,7 +9,7 @@ from segmenter_helpers import phantom_set
 
 from configs.settings import PseudoLabelSettings
 from data.imageset import read_index, write_index
-from data.phantom import make_phantom
+from data.phantoms.draw import make_phantom
 from data.structure import RealMap, load_real_maps
 from segmenter.labels.compare import Comparison, overlap_held_out
 from segmenter.labels.filters import Figures

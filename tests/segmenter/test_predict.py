@@ -17,7 +17,7 @@ from segmenter_helpers import hashes, settled
 
 from configs.errors import ConfigError, DataError, WorkspaceError
 from data import native
-from data.phantom import make_phantom
+from data.phantoms.draw import make_phantom
 from data.progress import Interrupted, Progress
 from segmenter.inference.predict import PredictOptions, predict_files
 from segmenter.inference.scale import predict_at, scale_for

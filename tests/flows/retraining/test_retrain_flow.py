@@ -13,7 +13,8 @@ from PIL import Image
 from configs.settings import PipelineConfig
 from data.files import write_json
 from data.intake import Intake
-from data.phantom import make_phantom, write_phantoms
+from data.phantoms.dataset import write_phantoms
+from data.phantoms.draw import make_phantom
 from data.store import MANIFEST, Artifact
 from flows.retraining.registry import Registry, Version
 from flows.stages import Outcome

@@ -14,7 +14,7 @@ import pytest
 
 from configs.study import StudyConfig
 from data.imageset import write_png
-from data.phantom import make_phantom
+from data.phantoms.draw import make_phantom
 from data.store import Stage
 from flows.compare import compare_ratios
 from flows.study.schema import PER_IMAGE, RESULTS, Results

@@ -11,7 +11,8 @@ from scipy import ndimage
 from configs.settings import PhantomSettings
 from data.check import check
 from data.datasets import load
-from data.phantom import Phantom, make_phantom, phantom_names, write_phantoms
+from data.phantoms.dataset import phantom_names, write_phantoms
+from data.phantoms.draw import Phantom, make_phantom
 
 
 @pytest.fixture(scope="module")

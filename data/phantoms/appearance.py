@@ -1,0 +1,192 @@
+"""What phantoms look like: figures that a drawing follows, and how much they vary.
+
+Intensities are on the scale log(I + DARK), I in [0, 1]: absorption, shade and noise add up there.
+A figure of three numbers is red, green, blue. Lengths are in radii of the field of view unless
+eye units (see `data.phantoms.anatomy`) are named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
+
+from configs.base import Settings
+
+DARK = 0.02
+"""Keeps the logarithm of black finite: five grey levels of 255."""
+LIGHT_TERMS = ("y", "x", "yy", "yx", "xx", "yyy", "yyx", "yxx", "xxx", "rim", "rim y", "rim x")
+"""What `Look.light` weighs: powers, y down and x towards the nose, and r^10 times 1, y, x."""
+GRAIN_PX = (1, 2)
+"""Cells in pixels of the camera's noise."""
+TEXTURE_CELLS = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4)
+"""Cells of the ground's texture, in radii of the field of view."""
+
+Triple = tuple[float, float, float]
+Positive = Annotated[float, Field(ge=0)]
+ZERO: Triple = (0.0, 0.0, 0.0)
+
+
+class Look(Settings):
+    """One camera, one eye, its annotators. Defaults are in the middle of the generic ranges.
+
+    Geometry
+      radius, centre_y, centre_x: of the field of view, and its offset, as shares of the side
+      cut: half its height in radii, 1: a whole circle; field: its radius in eye units
+      disc_y, disc_x: of the disc, down and towards the nose
+    Vessels
+      share: of the field of view; tortuosity: 1 is usual
+      tip: radius of the thinnest, eye units; trunk: radius of the widest, 1 as in DRIVE
+      murray: exponent of Murray's law; twig: length over which ends stay thin, eye units
+    Their light
+      vessel: absorption of a very thick one; thickness: depth that absorbs 63 % of that
+      girth, margin: the visible radius is girth × that in the mask + margin
+      reflex: brightness along the middle of wide ones; variation: of absorption, relative
+    Ground
+      colour, pigment, brightness: added up; light: weights of LIGHT_TERMS
+      falloff, vignette, cloud: strengths of further unevenness of the light
+      macula, fovea: darkening; disc, cup: brightening; halo: share of the disc's, round it
+      stripes, streaks: of the choroid, vague and distinct; fibres: of the nerve
+      spots: bleedings and deposits, 1 is usual; rim, haze: stray light, of full intensity
+    Camera
+      blur: standard deviation
+      grain, texture: standard deviations for GRAIN_PX and TEXTURE_CELLS; grain_mix, texture_mix:
+      correlations of red and green, green and blue, red and blue
+      gamma: exponent of the intensity; surround: intensity outside the field of view
+    """
+
+    radius: float = Field(0.475, ge=0.1, le=1.5)
+    centre_y: float = 0.0
+    centre_x: float = 0.0
+    cut: float = Field(1.0, ge=0.3, le=1)
+    field: float = Field(1.0, ge=0.4, le=1.6)
+    disc_y: float = -0.04
+    disc_x: float = 0.74
+
+    share: float = Field(0.1135, ge=0.01, le=0.3)
+    tip: float = Field(0.00315, ge=0.0005, le=0.02)
+    trunk: float = Field(1.0, ge=0.3, le=3)
+    murray: float = Field(3.0, ge=1.5, le=8)
+    twig: float = Field(0.0, ge=0, le=3)
+    tortuosity: float = Field(1.05, ge=0, le=4)
+
+    vessel: Triple = (0.42, 1.2, 0.9)
+    girth: float = Field(1.0, ge=0.5, le=1.6)
+    margin: float = Field(0.0, ge=0, le=0.02)
+    thickness: float = Field(0.0585, ge=0.002, le=1)
+    reflex: Triple = (0.06, 0.14, 0.13)
+    variation: Positive = 0.22
+
+    colour: Triple = (-0.18, -0.85, -1.4)
+    pigment: Triple = ZERO
+    light: tuple[Triple, ...] = ()
+    brightness: Triple = ZERO
+    falloff: Positive = 0.225
+    vignette: Positive = 0.275
+    cloud: Positive = 0.06
+    macula: Triple = (0.135, 0.30, 0.27)
+    fovea: Triple = (0.07, 0.15, 0.135)
+    disc: Triple = (0.17, 0.47, 0.52)
+    cup: Triple = (0.05, 0.16, 0.20)
+    halo: Positive = 0.135
+    stripes: Positive = 0.0325
+    streaks: Positive = 0.0
+    fibres: Positive = 0.03
+    spots: Positive = 1.0
+    rim: Positive = 0.08
+    haze: Positive = 0.035
+
+    blur: float = Field(0.0028, ge=0, le=0.05)
+    grain: tuple[Triple, ...] = ((0.013, 0.02, 0.026), (0.016, 0.025, 0.033))
+    grain_mix: tuple[Triple, ...] = (ZERO, ZERO)
+    texture: tuple[Triple, ...] = (
+        ZERO,
+        (0.012, 0.026, 0.027),
+        (0.006, 0.012, 0.013),
+        (0.007, 0.015, 0.016),
+        (0.013, 0.027, 0.029),
+    )
+    texture_mix: tuple[Triple, ...] = ((0.98, 0.98, 0.98),) * len(TEXTURE_CELLS)
+    gamma: Triple = (1.0, 1.0, 1.0)
+    surround: Triple = (0.008, 0.008, 0.008)
+
+    def with_figures(self, values: Mapping[str, ArrayLike]) -> Look:
+        """A look with other figures, each cut to its limits."""
+        changed = {name: _figure(name, np.asarray(v, np.float64)) for name, v in values.items()}
+        return self.model_copy(update=changed)
+
+
+class Appearance(Settings):
+    """A mixture of looks, one component each, all with the same spread.
+
+    looks: one per measured image. spread: of a figure, half the width of the uniform distribution
+    round a look's, flat, as long as the figure has numbers; 0 where it is not named. The numbers
+    of one figure vary together. side: pixels of the images that were measured; None: of none.
+    """
+
+    looks: tuple[Look, ...] = Field(min_length=1)
+    spread: dict[str, tuple[float, ...]]
+    side: int | None = Field(None, ge=1)
+
+    def draw(self, rng: np.random.Generator) -> Look:
+        """One look, every figure within the limits of `Look`."""
+        look = self.looks[rng.integers(len(self.looks))]
+        moves = rng.uniform(-1, 1, len(Look.model_fields))
+        changed = {}
+        for name, move in zip(Look.model_fields, moves, strict=True):
+            if name in self.spread:
+                mean = numbers(look, name)
+                changed[name] = mean + move * np.reshape(self.spread[name], mean.shape)
+        return look.with_figures(changed)
+
+
+def _figure(name: str, value: NDArray[np.float64]) -> Any:
+    """An array as a figure of `Look`, within its limits."""
+    for limit in Look.model_fields[name].metadata:
+        low, high = getattr(limit, "ge", None), getattr(limit, "le", None)
+        value = np.clip(value, low, high) if (low, high) != (None, None) else value
+    found = value.tolist()
+    if isinstance(found, float):
+        return found
+    return tuple(tuple(one) if isinstance(one, list) else one for one in found)
+
+
+def numbers(look: Look, name: str) -> NDArray[np.float64]:
+    """A figure as an array: no axis for one number, [n] or [n, 3] for more."""
+    return np.asarray(getattr(look, name), dtype=np.float64)
+
+
+GENERIC = Appearance(
+    looks=(Look(),),
+    spread={
+        "radius": (0.010,),
+        "centre_y": (0.008,),
+        "centre_x": (0.008,),
+        "disc_y": (0.10,),
+        "disc_x": (0.13,),
+        "share": (0.0165,),
+        "tip": (0.00045,),
+        "trunk": (0.075,),
+        "tortuosity": (0.45,),
+        "vessel": (0.11, 0.32, 0.24),
+        "reflex": (0.03, 0.07, 0.065),
+        "brightness": (0.18, 0.18, 0.18),
+        "pigment": (0.0, 0.2, 0.35),
+        "falloff": (0.125,),
+        "vignette": (0.175,),
+        "macula": (0.07, 0.15, 0.135),
+        "fovea": (0.045, 0.10, 0.09),
+        "disc": (0.06, 0.12, 0.15),
+        "halo": (0.085,),
+        "stripes": (0.0175,),
+        "fibres": (0.02,),
+        "rim": (0.08,),
+        "haze": (0.035,),
+        "blur": (0.0006,),
+        "grain": (0.004, 0.007, 0.009, 0.005, 0.009, 0.012),
+    },
+)
+"""The ranges phantoms had from the start; they were drawn by eyes that knew DRIVE."""

@@ -1,0 +1,104 @@
+"""One phantom from a seed.
+
+The light is modelled roughly as it is in an eye: a choroid-coloured ground, vessels that absorb by
+their thickness (thin ones are faint by themselves), uneven light, then the camera.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.phantoms.anatomy import Anatomy, draw_anatomy
+from data.phantoms.appearance import GENERIC, Appearance, Look
+from data.phantoms.canvas import LEAST_WIDTH_PX, Canvas, Network
+from data.phantoms.light import ARTERY, VEIN, photograph
+from data.phantoms.randomise import randomised
+from data.phantoms.tree import Growth, grow_trees
+
+VERSION = 2
+"""Raise it when the same seed gives another image: it is part of what stages depend on."""
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """image [H, W, 3] uint8; mask (vessel), fov, arteries and veins [H, W] bool; disc and fovea as
+    (y, x) in pixels, which may lie outside the field of view."""
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    fov: NDArray[np.bool_]
+    arteries: NDArray[np.bool_]
+    veins: NDArray[np.bool_]
+    disc: tuple[float, float]
+    fovea: tuple[float, float]
+
+
+def make_phantom(
+    seed: int, size: int = 192, appearance: Appearance = GENERIC, randomise: float = 0.0
+) -> Phantom:
+    """One square image, the same for the same arguments.
+
+    size: pixels, at least 32. randomise: in [0, 1], see `data.phantoms.randomise`.
+    """
+    looks, domains, *rest = streams(seed)
+    return draw(randomised(appearance.draw(looks), randomise, domains), size, *rest)
+
+
+def streams(seed: int) -> list[np.random.Generator]:
+    """For the look, its randomisation, the geometry, the light: what one of them draws more
+    leaves the others alone."""
+    return [np.random.default_rng([seed, 20011, part]) for part in range(4)]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is to be photographed: fov, arteries and veins [H, W], networks of vessels."""
+
+    canvas: Canvas
+    anatomy: Anatomy
+    fov: NDArray[np.bool_]
+    arteries: Network
+    veins: Network
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """[H, W] vessel."""
+        return (self.arteries.mask | self.veins.mask) & self.fov
+
+
+def compose(look: Look, size: int, rng: np.random.Generator) -> Scene:
+    """An eye in front of the camera. It depends on geometry and vessels of `look` alone."""
+    radius = size * look.radius
+    centre = np.array([0.5 + look.centre_y, 0.5 + look.centre_x]) * size
+    canvas = Canvas((size, size), radius, centre)
+    anatomy = draw_anatomy(rng, look.field, (look.disc_y, look.disc_x))
+    # Small images hold no hair-thin vessels: with the same share they would only be wider.
+    least = LEAST_WIDTH_PX / 2 / radius * look.field
+    growth = Growth(
+        look.share, look.tip, look.trunk, look.murray, look.twig, look.tortuosity, least
+    )
+    arteries, veins = (canvas.vessels(tree, look) for tree in grow_trees(anatomy, rng, growth))
+    fov = (canvas.squared() <= 1) & (np.abs(canvas.y) <= look.cut)
+    return Scene(canvas, anatomy, fov, arteries, veins)
+
+
+def draw(look: Look, size: int, shapes: np.random.Generator, light: np.random.Generator) -> Phantom:
+    """The phantom of this look, its masks from the stream `shapes`, the rest from `light`."""
+    scene = compose(look, size, shapes)
+    vessels = [(scene.arteries, *ARTERY), (scene.veins, *VEIN)]
+    disc, fovea = (
+        tuple((point / look.field * scene.canvas.radius + scene.canvas.centre).tolist())
+        for point in (scene.anatomy.disc, scene.anatomy.fovea)
+    )
+    return Phantom(
+        image=photograph(scene.canvas, look, scene.anatomy, vessels, scene.fov, light),
+        mask=scene.mask,
+        fov=scene.fov,
+        arteries=scene.arteries.mask & scene.fov,
+        veins=scene.veins.mask & scene.fov,
+        disc=disc,
+        fovea=fovea,
+    )

@@ -1,0 +1,255 @@
+"""The appearance of a camera and its annotators, measured on a few images with masks.
+
+Analysis by synthesis: figures are measured on a photograph and, in the same way, on its twin, a
+phantom with the vessels of its mask; the look is corrected until both agree. What misplaced masks,
+blur and noise do to a measurement, they do to both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from configs.errors import DataError
+from data.imageset import LoadedImage
+from data.phantoms.anatomy import DISC_RADIUS, Anatomy
+from data.phantoms.appearance import GENERIC, GRAIN_PX, ZERO, Appearance, Look, numbers
+from data.phantoms.calibrate import calibrated
+from data.phantoms.canvas import Field, enlarged, network
+from data.phantoms.landmarks import (
+    Blocks,
+    Disc,
+    Ground,
+    blocks_of,
+    find_disc,
+    fit_ground,
+)
+from data.phantoms.light import photograph
+from data.phantoms.photo import Photo, photo_of
+from data.phantoms.statistics import Statistics, Vessels, measurable, measure
+
+ROUNDS = 6
+"""Of corrections; the last one changes figures by less than 5 %."""
+MISPLACED = 0.2
+"""Pixels²: mean squared distance of hand-drawn middles from those of the vessels."""
+POOLED = ("blur", "girth", "margin", "thickness", "variation")
+"""Of the camera and the annotators, not of one eye: the median of all images."""
+LIGHTING = ("falloff", "vignette", "cloud", "rim", "haze", "fibres", "halo")
+"""What a measured light has in it already, or what starts at nothing."""
+OF_DISC = ("disc", "cup", "halo", "disc_y", "disc_x")
+OF_FOVEA = ("macula", "fovea")
+OF_VESSELS = ("vessel", "reflex")
+JITTER = {"falloff": 0.1, "vignette": 0.1, "rim": 0.04, "field": 0.04, "spots": 0.3}
+"""Half the spread of what cannot be learnt from a few images."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image to be measured, and what was found on it. light [3, H, W]: ground and macula."""
+
+    photo: Photo
+    disc: Disc | None
+    ground: Ground
+    light: Field
+    anatomy: Anatomy
+    real: Statistics
+
+
+def fit_appearance(images: Sequence[LoadedImage]) -> Appearance:
+    """An appearance with one look for each image, and a spread that is wide when they are few.
+
+    Every image has a FOV; masks are the targets above 0.5. What an image does not show is taken
+    from the others, and from GENERIC where none shows it: disc (none stands out), macula (out of
+    view), light of vessels (fewer than 50 pixels of centre line, no mask), shape of vessels (the
+    same), central reflex and breadth (no vessel wider than 4 pixels). Images of any size and
+    colour are measured; tiny ones yield no more than their colours.
+    Raises DataError for no image, and for one with an empty field of view.
+    """
+    if not images:
+        raise DataError("found no image to measure an appearance on, expected at least one")
+    cases = _cases([photo_of(image) for image in images])
+    looks = _looks(cases)
+    looks = calibrated(looks, [(case.photo.mask, case.photo.fov) for case in cases])
+    side = int(np.median([max(case.photo.fov.shape) for case in cases]))
+    return Appearance(looks=tuple(looks), spread=_spread(looks), side=side)
+
+
+def _cases(photos: Sequence[Photo]) -> list[Case]:
+    blocks = [blocks_of(photo) for photo in photos]
+    found = [find_disc(one) for one in blocks]
+    radius = float(np.median([disc.radius for disc in found if disc] or [DISC_RADIUS]))
+    field = GENERIC.looks[0].with_figures({"field": DISC_RADIUS / radius}).field
+    # Another radius than most: a lesion or a reflection, taken for the disc.
+    discs = [disc if disc and 0.6 < disc.radius / radius < 1.6 else None for disc in found]
+    return [_case(*one, field) for one in zip(photos, blocks, discs, strict=True)]
+
+
+def _case(photo: Photo, blocks: Blocks, disc: Disc | None, field: float) -> Case:
+    ground = fit_ground(blocks, disc, field)
+    light = np.stack(
+        [enlarged(plane, photo.canvas.shape, blocks.canvas.step) for plane in ground.fitted]
+    )
+    place = np.array([disc.y, disc.x] if disc else [0.0, 0.0]) * field
+    fovea = place + np.array([0.07, -0.68 * ground.nasal])
+    radius = disc.radius * field if disc else DISC_RADIUS
+    anatomy = Anatomy(place, fovea, radius, field)
+    return Case(photo, disc, ground, light, anatomy, measure(photo, disc, light))
+
+
+def _looks(cases: Sequence[Case]) -> list[Look]:
+    looks = [_first(case) for case in cases]
+    for _ in range(ROUNDS):
+        for number, case in enumerate(cases):
+            twin = measure(twin_of(case, looks[number]), case.disc, case.light)
+            looks[number] = _corrected(looks[number], case, twin)
+        marked = [look for look, case in zip(looks, cases, strict=True) if case.real.vessels]
+        looks = [look.with_figures(_pooled(marked)) for look in looks]
+    looks = _completed(looks, cases, OF_DISC, lambda case: case.disc is not None)
+    looks = _completed(looks, cases, OF_FOVEA, lambda case: case.ground.macula is not None)
+    return _completed(looks, cases, OF_VESSELS, lambda case: case.real.vessels is not None)
+
+
+def _pooled(looks: Sequence[Look]) -> dict[str, ArrayLike]:
+    """Medians; of blur the lower quartile: where a mask is careless vessels only seem blurred."""
+    return {
+        name: np.quantile([numbers(one, name) for one in looks], 0.25 if name == "blur" else 0.5)
+        for name in POOLED
+        if looks
+    }
+
+
+def _first(case: Case) -> Look:
+    """What is measured without a twin, and where corrections start."""
+    photo, ground, real = case.photo, case.ground, case.real
+    fine = len(GRAIN_PX)
+    changed: dict[str, ArrayLike] = dict.fromkeys(LIGHTING, 0.0) | {
+        "radius": photo.canvas.radius / max(photo.fov.shape),
+        "cut": photo.cut,
+        "field": case.anatomy.field,
+        "colour": ground.weights[0],
+        "light": ground.weights[1:],
+        "macula": ZERO if ground.macula is None else ground.macula,
+        "fovea": ZERO if ground.fovea is None else ground.fovea,
+        "grain": real.bands[:fine],
+        "grain_mix": real.mix[:fine],
+        "texture": real.bands[fine:] * measurable(photo.canvas.radius)[fine:, None],
+        "texture_mix": real.mix[fine:],
+        "stripes": min(0.03, 0.3 * real.bands[-2, 1]),
+        "spots": 0.0,
+        "surround": _surround(photo),
+    }
+    if case.disc is None:
+        changed |= {"disc": ZERO, "cup": ZERO}
+    else:
+        changed |= {"disc_y": case.disc.y, "disc_x": case.disc.x * ground.nasal}
+    return GENERIC.looks[0].with_figures(changed)
+
+
+def _surround(photo: Photo) -> NDArray[np.float64]:
+    """[3] intensity outside the field of view, a little away from it; 0 if there is no outside."""
+    outside = photo.canvas.squared() > 1.05**2
+    outside &= ~photo.fov
+    if not outside.any():
+        return np.zeros(3)
+    return np.maximum(photo.intensity[:, outside].mean(axis=1) - 0.005, 0)
+
+
+def twin_of(case: Case, look: Look) -> Photo:
+    """The phantom with the vessels of a photograph's mask."""
+    photo = case.photo
+    radius = photo.lines.width / 2
+    seen = look.girth * radius + look.margin * photo.canvas.radius
+    where = photo.lines.where.astype(np.float64)
+    vessels = [(network(photo.canvas.shape, where, radius, seen), 1.0, 1.0)]
+    rng = np.random.default_rng(7)
+    image = photograph(photo.canvas, look, case.anatomy, vessels, photo.fov, rng)
+    return photo.seen(image)
+
+
+def _corrected(look: Look, case: Case, twin: Statistics) -> Look:
+    """The look that a photograph needs, if this one gave that twin."""
+    real, fine = case.real, len(GRAIN_PX)
+    bands = _ratio(real.bands, twin.bands)
+    mix = real.mix - twin.mix
+    changed: dict[str, ArrayLike] = {
+        "colour": numbers(look, "colour") + real.colour - twin.colour,
+        "grain": numbers(look, "grain") * bands[:fine],
+        "texture": numbers(look, "texture") * bands[fine:],
+        "grain_mix": np.clip(numbers(look, "grain_mix") + mix[:fine], -0.98, 0.98),
+        "texture_mix": np.clip(numbers(look, "texture_mix") + mix[fine:], -0.98, 0.98),
+    }
+    if real.plate is not None and twin.plate is not None:
+        plate = numbers(look, "disc") + real.plate.mean - twin.plate.mean
+        changed["disc"] = np.clip(plate, -1, 1.5)  # where the twin is saturated, it may run away
+        changed["cup"] = np.clip(numbers(look, "cup") + real.plate.cup - twin.plate.cup, -0.2, 1)
+        halo = (real.plate.ring - twin.plate.ring) / max(0.1, look.disc[1])
+        changed["halo"] = np.clip(look.halo + 0.7 * halo, 0, 0.2)
+    if real.vessels is not None and twin.vessels is not None:
+        changed |= _vessels(look, real.vessels, twin.vessels, case.photo.canvas.radius)
+    return look.with_figures(changed)
+
+
+def _vessels(look: Look, real: Vessels, twin: Vessels, radius: float) -> dict[str, ArrayLike]:
+    """Corrections of the vessels' light. radius: of the view, in pixels."""
+    ratio = _ratio(-real.contrast, -twin.contrast)  # [3 classes, 3]
+    thin, medium, wide = ratio[:, 1]
+    bend = np.log(medium**2 / (thin * wide))  # < 0: medium ones are too dark, thin ones too faint
+    changed: dict[str, ArrayLike] = {
+        "vessel": numbers(look, "vessel") * np.exp(np.array([0.4, 0.4, 0.2]) @ np.log(ratio)),
+        "thickness": look.thickness / np.clip(thin / wide, 0.6, 1.7),
+        "margin": look.margin - 0.15 * bend / radius,
+        "reflex": np.clip(numbers(look, "reflex") + real.crest - twin.crest, 0, 1),
+        "variation": look.variation * np.sqrt(_ratio(real.variation, twin.variation)),
+    }
+    squared = (look.blur * radius) ** 2
+    narrow, broad = (max(0.1, one - MISPLACED) for one in real.breadths)
+    if min(real.breadths[0], twin.breadths[0]) > 0:
+        moved = squared + 0.5 * (narrow - twin.breadths[0])
+        changed["blur"] = np.sqrt(np.clip(moved, 0.2, 9)) / radius
+    if min(real.breadths[1], twin.breadths[1]) > 0:
+        grown = np.sqrt(_ratio(broad - squared, twin.breadths[1] - squared))
+        changed["girth"] = np.clip(look.girth * grown, 0.6, 1.5)
+    return changed
+
+
+def _ratio(wanted: ArrayLike, found: ArrayLike) -> NDArray[np.float64]:
+    """wanted / found within [0.5, 2]; 1 where either is no more than 0."""
+    a, b = np.asarray(wanted, dtype=np.float64), np.asarray(found, dtype=np.float64)
+    ratio = np.where((a > 1e-6) & (b > 1e-6), a / np.maximum(b, 1e-6), 1.0)
+    return np.clip(ratio, 0.5, 2.0)
+
+
+def _completed(
+    looks: Sequence[Look],
+    cases: Sequence[Case],
+    names: Sequence[str],
+    shown: Callable[[Case], bool],
+) -> list[Look]:
+    """What an image does not show is the mean of those that show it, else generic."""
+    sources = [look for look, case in zip(looks, cases, strict=True) if shown(case)]
+    sources = sources or [GENERIC.looks[0]]
+    means = {name: np.mean([numbers(one, name) for one in sources], axis=0) for name in names}
+    return [
+        look if shown(case) else look.with_figures(means)
+        for look, case in zip(looks, cases, strict=True)
+    ]
+
+
+def _spread(looks: Sequence[Look]) -> dict[str, tuple[float, ...]]:
+    """Round each look: 0.6 of the looks' own standard deviation, and where they are few, half the
+    generic spread, which counts as much as two images."""
+    few = len(looks) - 1
+    spread: dict[str, tuple[float, ...]] = {name: (half,) for name, half in JITTER.items()}
+    for name, generic in GENERIC.spread.items():
+        if name in JITTER or name in LIGHTING or name in ("radius", "centre_y", "centre_x"):
+            continue
+        values = np.stack([numbers(look, name).ravel() for look in looks])
+        if name == "brightness":  # measured images have theirs in the colour
+            values = np.stack([np.full(3, numbers(look, "colour").mean()) for look in looks])
+        own = 0.6 * np.sqrt(3) * values.std(axis=0)
+        both = np.sqrt((few * own**2 + 2 * (0.5 * np.asarray(generic)) ** 2) / (few + 2))
+        spread[name] = tuple(both.tolist())
+    return spread

@@ -1,0 +1,140 @@
+"""The stage `data.phantom`: an image set of phantoms, each determined by its own number.
+
+Images are written one by one; those already whole are kept when the stage is run again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from configs.errors import ConfigError, DataError
+from configs.phantoms import PhantomDrawSettings
+from data.files import write_atomic, write_json
+from data.imageset import ImageRecord, load_fov, load_image, load_mask, read_index, write_index
+from data.imageset import write_png as write_sheet
+from data.phantoms.appearance import GENERIC, Appearance
+from data.phantoms.dataset import write_phantom
+from data.phantoms.draw import make_phantom
+from data.phantoms.fit import fit_appearance
+from data.phantoms.shape import centre_lines
+from data.progress import Interrupted, Progress
+from data.sheets import grid_of
+from data.splits import TRAIN
+from data.store import METRICS, Inputs
+
+APPEARANCE, GRID = "appearance.json", "grid.png"
+IMAGES = "images"
+"""The input: a prepared set, of which the training images are measured."""
+GENERIC_SIZE = 540
+"""Side in pixels at which the generic field of view is as large as DRIVE's."""
+SHOWN, SHOWN_PIXELS = 12, 256
+"""Phantoms on the sheet, and the longest side of each there."""
+MEASURED = 32
+"""Masks whose calibre is measured: a skeleton takes as long as a phantom."""
+
+
+def draw(settings: PhantomDrawSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Fill `out` with images/, masks/, fov/, grid.png, metrics.json, index.json, and
+    appearance.json where it is fitted.
+
+    inputs: `images`, an image set, for `appearance: fitted` alone; only its training images are
+    read. Raises ConfigError when it is missing, DataError when it has no training image, or none
+    that can be measured; Interrupted when asked to stop.
+    """
+    appearance = _appearance(settings, inputs, out, progress)
+    size = settings.size or appearance.side or GENERIC_SIZE
+    first = settings.seed
+    records = [_record(number) for number in range(first, first + settings.count)]
+    # Each file was written aside and renamed, so one that is there is whole.
+    missing = [n for n, r in enumerate(records, first) if not (out / r.image).is_file()]
+    make = partial(_make, out, settings, appearance, size)
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        for start in range(0, len(missing), 4 * workers):
+            done = len(records) - len(missing) + start
+            progress.update(done, len(records), "images")
+            if progress.stop_requested:
+                raise Interrupted(f"drawing stopped after {done} of {len(records)} images")
+            list(pool.map(make, missing[start : start + 4 * workers]))
+        shares = list(pool.map(partial(_share, out), records))
+        calibres = list(pool.map(partial(_calibre, out), records[:MEASURED]))
+    write_sheet(out / GRID, _sheet(out, records[:SHOWN]))
+    found = {"vessel_share": float(np.mean(shares)), "mean_calibre": float(np.mean(calibres))}
+    write_json(out / METRICS, {"count": settings.count, "size": size} | found)
+    write_index(out, "phantoms", records)
+    progress.update(len(records), len(records), "images")
+
+
+def _appearance(
+    settings: PhantomDrawSettings, inputs: Inputs, out: Path, progress: Progress
+) -> Appearance:
+    if settings.appearance == "generic":
+        return GENERIC
+    path = out / APPEARANCE
+    if not path.is_file():  # it is there when the work goes on
+        if IMAGES not in inputs:
+            raise ConfigError(
+                f"appearance: fitted needs real images to measure, found no input {IMAGES!r}; give "
+                "a prepared set, or draw generic phantoms"
+            )
+        folder = inputs[IMAGES].path
+        training = read_index(folder, TRAIN)
+        if not training:
+            raise DataError(f"{folder}: found no training image to measure, expected at least one")
+        progress.message(f"measuring {len(training)} training images")
+        fitted = fit_appearance([load_image(folder, r, weights=False) for r in training])
+        write_atomic(path, fitted.model_dump_json(indent=1) + "\n")
+    return Appearance.model_validate_json(path.read_text())
+
+
+def _record(number: int) -> ImageRecord:
+    name = f"phantom{number:010d}.png"
+    return ImageRecord(
+        name.removesuffix(".png"),
+        TRAIN,
+        f"images/{name}",
+        mask=f"masks/{name}",
+        fov=f"fov/{name}",
+    )
+
+
+def _make(
+    out: Path, settings: PhantomDrawSettings, appearance: Appearance, size: int, number: int
+) -> None:
+    words = np.random.SeedSequence(number).generate_state(2)
+    seed = int(words[0]) << 32 | int(words[1])
+    phantom = make_phantom(seed, size, appearance, settings.randomise)
+    write_phantom(out, _record(number).id, phantom)
+
+
+def _share(out: Path, record: ImageRecord) -> float:
+    """Of the field of view that is vessel."""
+    fov = load_fov(out, record)
+    assert fov is not None
+    return float(load_mask(out, record)[fov].mean())
+
+
+def _calibre(out: Path, record: ImageRecord) -> float:
+    """Mean along the centre lines, in pixels."""
+    calibre = centre_lines(load_mask(out, record)).calibre
+    return float(calibre.mean()) if len(calibre) else 0.0
+
+
+def _sheet(out: Path, records: Sequence[ImageRecord]) -> NDArray[np.uint8]:
+    """[H, W, 3] images, each with its mask on the right, from the files."""
+    pairs = []
+    for record in records:
+        with Image.open(out / record.image) as image, Image.open(out / str(record.mask)) as mask:
+            scale = max(1.0, max(image.size) / SHOWN_PIXELS)
+            side = (round(image.width / scale), round(image.height / scale))
+            both = [np.asarray(one.convert("RGB").resize(side)) for one in (image, mask)]
+        pairs.append(np.concatenate(both, axis=1).transpose(2, 0, 1))
+    return grid_of(np.stack(pairs))
