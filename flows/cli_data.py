@@ -123,16 +123,42 @@ def phantom(
         list[str] | None,
         typer.Option("--set", metavar="key=value", help="train, validation, test, size, seed."),
     ] = None,
+    appearance: Annotated[
+        str | None,
+        typer.Option(help="generic, or fitted to the images of --like; default: as --like says."),
+    ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATASET",
+            help="drive, chase-db1, stare, or a folder of images/ and masks/: phantoms look like "
+            "its training images and are as large.",
+        ),
+    ] = None,
+    randomise: Annotated[
+        float, typer.Option(min=0, max=1, help="Domain randomisation, 0 to 1: any camera.")
+    ] = 0.0,
     json_: JsonOption = False,
 ) -> None:
     """Write procedural fundus images with exact vessel masks."""
+    from configs.errors import ConfigError
     from configs.load import override
     from configs.settings import PhantomSettings
-    from data.phantoms.dataset import write_phantoms
+    from data.phantoms.appearance import GENERIC
+    from data.phantoms.dataset import measured_on, write_phantoms
     from data.store import explained
+    from flows.datasets import named_dataset
 
-    settings = override(PhantomSettings, PhantomSettings(), set_ or [])
+    if appearance not in (None, "fitted" if like else "generic"):
+        raise ConfigError(
+            f"--appearance {appearance}: expected fitted, with --like DATASET, or generic without"
+        )
+    look = measured_on(named_dataset(like)) if like else GENERIC
+    changes = list(set_ or [])
+    if look.side is not None and not any(one.startswith("size=") for one in changes):
+        changes.append(f"size={look.side}")
+    settings = override(PhantomSettings, PhantomSettings(), changes)
     with explained(out):
-        written = write_phantoms(out, settings)
+        written = write_phantoms(out, settings, look, randomise)
     result: dict[str, Any] = {"folder": str(out), "images": written}
     print_json(result) if json_ else typer.echo(f"{len(written)} phantom images in {out}")

@@ -21,7 +21,7 @@ STAGES = {
     stage.kind: stage
     for stage in (
         Stage("data.prepare", 1, "data.prepare:prepare", PrepareSettings, "data.prepare:outside"),
-        Stage("data.phantom", 1, "data.phantoms.stage:draw", PhantomDrawSettings),
+        Stage("data.phantom", 2, "data.phantoms.stage:draw", PhantomDrawSettings),
         Stage("data.subset", 2, "data.subset:subset", SubsetSettings),
         Stage("segmenter.train", 3, "segmenter.training.fit:train", FitSettings),
         Stage("generator.train", 3, "generator.training.stage:train", GeneratorSettings),

@@ -112,6 +112,10 @@ class Canvas:
         # Pixel centres at whole numbers.
         where = np.concatenate(points, axis=1).T * scale + self.centre - 0.5
         radius = np.maximum(np.concatenate(radii) * scale, LEAST_WIDTH_PX / 2)
+        # Balls half a pixel apart make thin tubes smooth; of wide ones every third will do.
+        apart = np.where(radius < 1.5, 1, np.where(radius < 3.5, 2, 3))
+        used = np.arange(len(radius)) % apart == 0
+        where, radius = where[used], radius[used]
         return network(self.shape, where, radius, look.girth * radius + look.margin * self.radius)
 
 
@@ -136,10 +140,6 @@ def network(
     """Tubes, as chains of balls: where [P, 2] as (y, x), radius [P] in the mask and as it is seen
     in the image, in pixels."""
     mask, depth, light = np.zeros((3, *shape), dtype=np.float32)
-    # Balls half a pixel apart make thin tubes smooth; for wide ones every second or third will do.
-    apart = np.where(radius < 1.5, 1, np.where(radius < 3.5, 2, 3))
-    used = np.arange(len(radius)) % apart == 0
-    where, radius, seen = where[used], radius[used], seen[used]
     drawn = np.maximum(seen, LEAST_VISIBLE_PX)
     line = np.maximum(LINE_WIDTH * seen, LEAST_VISIBLE_PX)
     lit = seen > LEAST_LIT_PX

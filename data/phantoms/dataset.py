@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from configs.errors import DataError
 from configs.settings import PhantomSettings
-from data.imageset import write_png
+from data.imageset import LoadedImage, write_png
+from data.items import Dataset, Item
 from data.phantoms.appearance import GENERIC, Appearance
 from data.phantoms.draw import Phantom, make_phantom
-from data.splits import SPLITS
+from data.phantoms.fit import fit_appearance
+from data.splits import SPLITS, TRAIN
 
 
 def phantom_names(seed: int, counts: Mapping[str, int]) -> Iterator[tuple[str, str, int]]:
@@ -35,6 +38,22 @@ def write_phantoms(
         write_phantom(folder, id_, make_phantom(seed, settings.size, appearance, randomise))
         ids.append(id_)
     return ids
+
+
+def measured_on(dataset: Dataset) -> Appearance:
+    """The appearance of a dataset's training images, see `fit_appearance`; the reference is the
+    first observer's. Raises DataError where it has none, or one cannot be read."""
+    training = [item for item in dataset if item.split == TRAIN]
+    if not training:
+        raise DataError(f"{dataset.root or dataset.name}: found no training image to measure")
+    return fit_appearance([_loaded(item) for item in training])
+
+
+def _loaded(item: Item) -> LoadedImage:
+    image = item.read_image()
+    observer = next(iter(item.masks), None)
+    target = None if observer is None else item.read_mask(observer).astype(np.float32)
+    return LoadedImage(item.id, image, target, item.read_fov(image), {})
 
 
 def write_phantom(folder: Path, id_: str, phantom: Phantom) -> None:

@@ -18,6 +18,8 @@ from data.phantoms.canvas import Canvas, Field, Network, enlarged
 
 COARSE = 4
 """Pixels to a pixel of the smooth part."""
+WHITE = np.log(1 + DARK)
+"""Full intensity."""
 ARTERY, VEIN = (0.83, 1.25), (1.17, 0.75)
 """Absorption of their blood, and the light along their middle, relative to the mean of both."""
 PIGMENT = np.array([0.5, 1.0, 1.05], dtype=np.float32)
@@ -159,7 +161,9 @@ def _disc(
     shift = 0.18 * anatomy.temporal + rng.normal(0, 0.05, 2)
     cup = _soft(rng.uniform(0.35, 0.58) - np.hypot(dy - shift[0], dx - shift[1]), 0.12)
     left = 1 - look.halo  # the halo is there already
-    planes[:, rows, columns] += plate * left * _column(look.disc) + cup * _column(look.cup)
+    window = planes[:, rows, columns]
+    window += plate * left * _column(look.disc) + cup * _column(look.cup)
+    np.minimum(window, WHITE, out=window)  # or vessels would not show on an overexposed disc
 
 
 def _vessels(

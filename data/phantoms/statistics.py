@@ -24,8 +24,9 @@ CLASSES = (0.0, 0.4, 0.8, 1.0)
 @dataclass(frozen=True)
 class Vessels:
     """contrast [3 classes, 3 channels] with the ground, thin to wide, negative where dark; crest
-    [3]: of narrow lines of light within wide ones; breadths (thin, wide): mean squared distance
-    of darkness from the middle, pixels²; variation: of green contrast in a class, relative."""
+    [3]: light along the middle of wide ones, against halfway to the edge; breadths (thin, wide):
+    mean squared distance of darkness from the middle, pixels²; variation: of green contrast within
+    a class, relative."""
 
     contrast: Values
     crest: Values
@@ -148,14 +149,11 @@ def _vessels(photo: Photo, ground: NDArray[np.bool_]) -> Vessels | None:
     ]
     contrast = np.array([darkest[:, part].mean(axis=1) for part in parts])
     green = [darkest[1, part] for part in parts[1:]]
-    # A narrow bright line within wide vessels, wherever in 3 × 3 it is.
-    wide = parts[-1]
-    fine = soft - np.stack([ndimage.gaussian_filter(plane, 1.6, truncate=3) for plane in above])
-    crest = np.stack([ndimage.maximum_filter(p, 3)[rows[wide], columns[wide]] for p in fine])
+    crest, breadths = _across(photo, above)
     return Vessels(
         contrast=contrast.astype(np.float64),
-        crest=crest.mean(axis=1).astype(np.float64),
-        breadths=_across(photo, above),
+        crest=crest,
+        breadths=breadths,
         variation=float(np.mean([g.std() / max(1e-3, abs(float(g.mean()))) for g in green])),
     )
 
@@ -168,8 +166,8 @@ def _background(photo: Photo, ground: NDArray[np.bool_], sigma: float) -> Field:
     return np.stack([enlarged(plane, photo.canvas.shape, step) for plane in smooth])
 
 
-def _across(photo: Photo, above: Field) -> tuple[float, float]:
-    """The breadths; 0 where there are no such vessels."""
+def _across(photo: Photo, above: Field) -> tuple[Values, tuple[float, float]]:
+    """The crest and the breadths; 0 where there are no such vessels."""
     line = np.ones(photo.mask.shape, dtype=bool)
     line[tuple(photo.lines.where.T)] = False
     off, nearest = ndimage.distance_transform_edt(line, return_indices=True)
@@ -178,8 +176,14 @@ def _across(photo: Photo, above: Field) -> tuple[float, float]:
     radius = width[tuple(nearest)] / 2
     near = (off < radius + 2.5) & photo.fov
     thin, wide = np.quantile(photo.lines.width, CLASSES[1:3]) / 2
-    narrow, broad = near & (radius <= thin), near & (radius >= max(2.0, wide))
-    return _breadth(above, off, narrow), _breadth(above, off, broad)
+    broad = near & (radius >= max(2.0, wide))
+    breadths = _breadth(above, off, near & (radius <= thin)), _breadth(above, off, broad)
+    middle, side = broad & (off < 0.25 * radius), broad & (off > 0.35 * radius)
+    side &= off < 0.65 * radius
+    if min(middle.sum(), side.sum()) < 20:
+        return np.zeros(3), breadths
+    crest = above[:, middle].mean(axis=1) - above[:, side].mean(axis=1)
+    return crest.astype(np.float64), breadths
 
 
 def _breadth(above: Field, off: Values, used: NDArray[np.bool_]) -> float:
