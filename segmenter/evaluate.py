@@ -55,9 +55,9 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
 
     Writes metrics.json (for every model and further observer, in the FOV and on the whole image:
     pooled, and means over images, with 95 % intervals; under `against`, every model by what the
-    further observers drew; BEST and its threshold, which no score but BEST uses), per_image.csv, per_image_observers.csv, curves.json, and pictures;
-    of an ensemble also how far its members disagree (spread/: white is a standard deviation of
-    0.5, the largest there can be).
+    further observers drew; BEST with its threshold), per_image.csv, per_image_observers.csv,
+    curves.json, and pictures; of an ensemble also how far its members disagree (spread/: white is
+    a standard deviation of 0.5, the largest there can be).
     """
     folder = inputs[TEST].path
     images = [load_image(folder, record) for record in read_index(folder, "test")]
