@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import store_stages
+from pydantic import Field
 from store_stages import READER, STAGE, CountSettings, run
 
 from configs.base import Settings, operational
@@ -72,8 +73,8 @@ def test_addresses_follow_what_the_result_depends_on() -> None:
 
     class Outer(Settings):
         inner: Inner = Inner()
-        several: list[Inner] = [Inner()]
-        named: dict[str, Inner] = {"one": Inner()}
+        several: list[Inner] = Field([Inner()])
+        named: dict[str, Inner] = Field({"one": Inner()})
         every: int = operational(50)
 
     def at(settings: Settings, version: int = 1, **inputs: str) -> str:

@@ -99,7 +99,8 @@ def test_evaluation_equals_the_scores_of_its_predictions(room: Path, tmp_path: P
     again = [from_counts(*confusion(p >= best, t))["f1"] for p, t in pairs]
     mine = [r for r in rows if (r["model"], r["region"]) == ("a", "fov")]
     assert [float(r["f1_best"]) for r in mine] == pytest.approx(again, abs=1e-6)
-    assert found["models"]["a"]["fov"]["mean"]["f1_best"][0] == pytest.approx(np.mean(again), abs=1e-6)
+    mean = found["models"]["a"]["fov"]["mean"]["f1_best"][0]
+    assert mean == pytest.approx(np.mean(again), abs=1e-6)
     # The second observer's masks are the first one's: the same scores, in their own places.
     for region in ("fov", "whole"):
         against = found["models"]["a"]["against"]["2nd"][region]
