@@ -125,9 +125,9 @@ def secondary_table(results: Results, place: Place) -> Table | None:
     for arm in results.arms:
         row = [on.label(arm, results), difference(on.effect_at(arm, place))]
         for by_arm in found.values():
-            line = by_arm.get(arm.id)
-            row += [fixed(line.level[0]) if line else ABSENT, difference(line)]
-            row += [p_value(line.p if line else None)]
+            own = by_arm.get(arm.id)
+            row += [fixed(own.level[0]) if own else ABSENT, difference(own)]
+            row += [p_value(own.p if own else None)]
         rows.append(row)
     note = (
         "Each metric by itself, p after Holm over the arms of the place. At the best threshold: at "

@@ -128,6 +128,12 @@ def sizes(results: Results) -> list[int]:
     return sorted({arm.real_images for arm in results.arms}, reverse=True)
 
 
+def shown_sizes(results: Results) -> list[int]:
+    """Numbers of real training images, those of the primary arms first, each largest first."""
+    primary = {arm.real_images for arm in results.arms if arm.id in results.primary_arms}
+    return sorted(sizes(results), key=lambda size: (size not in primary, -size))
+
+
 def of_size(arms: Iterable[Arm], real_images: int) -> list[Arm]:
     return [arm for arm in arms if arm.real_images == real_images]
 

@@ -151,7 +151,7 @@ def _sample_tiles(results: Results) -> list[tuple[str, str, str]]:
 
 
 def _comparing(results: Results) -> dict[str, Any]:
-    where, sizes = on.places(results), on.sizes(results)
+    where, sizes = on.places(results), on.shown_sizes(results)
     decisive = on.endpoints(results)
     dose = [
         (figures.place_title(results, place, size), found)
@@ -174,7 +174,7 @@ def _comparing(results: Results) -> dict[str, Any]:
     return {
         "dose": dose,
         "intervals": words.intervals_explained(results),
-        "few_sizes": len(sizes) > 1 and len(where) > 1,
+        "few_sizes": counted(sizes[0]) if len(sizes) > 1 and len(where) > len(decisive) else "",
         "learning_figures": [figure for figure in learning if figure is not None],
         "forests": [figure for figure in plots if figure is not None],
         "control_forests": [figure for figure in held if figure is not None],

@@ -77,7 +77,7 @@ def caveats(results: Results) -> list[str]:
             "here can be told from that of two runs of the same arm."
         )
     found.append(_RESEEDED.get(results.reseed, f"Seeds change: {results.reseed}."))
-    longer = ", ".join(short(arm) for arm in results.arms if arm.longer != 1)
+    longer = _names([arm for arm in results.arms if arm.longer != 1])
     found.append(
         f"Every arm {f'but {longer} ' if longer else ''}trains for the same {results.steps:,} "
         "optimiser steps with the same settings; only the images differ. What is said holds for "
@@ -125,7 +125,7 @@ def _families(results: Results) -> str:
     """What decides, and what is corrected how."""
     deciding = [arm for arm in results.arms if arm.id in results.primary_arms]
     where = "; ".join(
-        e.name if e.sets == [e.name] else f"{e.name} ({', '.join(SETS.get(s, s) for s in e.sets)})"
+        e.name if len(e.sets) == 1 else f"{e.name}: {' + '.join(SETS.get(s, s) for s in e.sets)}"
         for e in results.endpoints
     )
     sizes = {arm.real_images for arm in deciding}

@@ -32,6 +32,12 @@ def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.study.merge.report_on", page)
 
 
+def small(build: Build, seeds: list[int], **changes: Any) -> StudyConfig:
+    """With one number of real images."""
+    changes["arms"] = {"real_images": [4]} | changes.get("arms", {})
+    return study_of(build, seeds, **changes)
+
+
 @pytest.fixture
 def part(tiny_study: Build, tmp_path: Path) -> Callable[..., Results]:
     """Write a run of some seeds into tmp_path/workspace."""
@@ -42,7 +48,7 @@ def part(tiny_study: Build, tmp_path: Path) -> Callable[..., Results]:
         found: Callable[[Findings], Findings] = lambda f: f,
         **changes: Any,
     ) -> Results:
-        config = study_of(tiny_study, seeds, **changes | {"name": name})
+        config = small(tiny_study, seeds, **changes | {"name": name})
         return write_run(tmp_path / "workspace", config, found(findings_of(config)))
 
     return write
@@ -128,7 +134,7 @@ def test_a_run_that_failed_counts_where_it_was_completed(
     part: Any, tiny_study: Build, tmp_path: Path
 ) -> None:
     whole = part("whole", [0, 1])
-    config = study_of(tiny_study, [0, 1], name="a")
+    config = small(tiny_study, [0, 1], name="a")
     write_run(tmp_path / "workspace", config, findings_of(config, {"P": [1], "R2": [0]}))
     part("b", [1])
 
