@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 T = TypeVar("T")
 Device = Literal["auto", "cpu", "cuda"]
@@ -21,6 +21,10 @@ def each_once(values: list[T]) -> list[T]:
     if len(set(values)) < len(values):
         raise ValueError(f"found a value twice in {values}; give each once")
     return values
+
+
+Each = Annotated[list[T], AfterValidator(each_once)]
+"""A list of different values."""
 
 
 def operational(default: Any, **kwargs: Any) -> Any:

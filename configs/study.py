@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from configs.augmentation import AugmentSettings
-from configs.base import Settings, each_once, operational, time_limit
+from configs.base import Each, Settings, operational, time_limit
 from configs.generator import GeneratorSettings, SampleSettings, ScoreSettings
 from configs.labels import PseudoLabelSettings
 from configs.segmenter import EnsembleMethods, EvaluateSettings, FitSettings
 from configs.settings import DataSettings, Order
 from configs.sources import Source, SourceName, StyleGAN2Source, uses_sources
+from configs.statistics import StatisticsSettings
 
-T = TypeVar("T")
-Each = Annotated[list[T], AfterValidator(each_once)]
-"""A list of different values; each gives arms of its own."""
 Augmented = Literal["off", "real", "synthetic", "both"]
 Strength = Literal["standard", "strong"]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -133,19 +131,6 @@ class SyntheticSettings(Settings):
                 f"{self.pool * self.most_pools:,}"
             )
         return self
-
-
-class StatisticsSettings(Settings):
-    """What is compared, and how sure one has to be."""
-
-    metric: Literal["f1", "auc", "ap", "mcc", "iou", "se", "sp", "acc", "precision", "cldice"] = (
-        Field("f1", description="per image, at a threshold chosen on validation images")
-    )
-    region: Literal["fov", "whole"] = Field("fov", description="pixels that count")
-    alpha: float = Field(0.05, gt=0, lt=0.5, description="chance of any false alarm in the study")
-    power: float = Field(0.8, gt=0.5, lt=1, description="of the smallest effect worth reporting")
-    bootstrap: int = Field(5000, ge=200, description="resamples of seeds and images")
-    seed: int = Field(0, ge=0, description="of the bootstrap")
 
 
 class ExecutionSettings(Settings):
@@ -294,4 +279,11 @@ class StudyConfig(Settings):
         names = [self.data.name, *(data.name for data in self.external)]
         if len(set(names)) < len(names):
             raise ValueError(f"external: each set once, and not `data` itself; found {names}")
+        return self
+
+    @model_validator(mode="after")
+    def _endpoints_and_primary_arms_are_known(self) -> Self:
+        sets = [self.data.name, *(data.name for data in self.external)]
+        with_source = [name for name, arm in self.arms.named.items() if arm.source]
+        self.statistics.check(sets, with_source, self.arms.real_images)
         return self

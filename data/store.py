@@ -134,9 +134,20 @@ def identity_of(settings: BaseModel) -> dict[str, Any]:
         extra = field.json_schema_extra
         if isinstance(extra, dict) and extra.get("operational"):
             del whole[name]
-        elif isinstance(value := getattr(settings, name), BaseModel):
-            whole[name] = identity_of(value)
+        else:
+            whole[name] = _identity_within(getattr(settings, name), whole[name])
     return whole
+
+
+def _identity_within(value: Any, dumped: Any) -> Any:
+    """The identity of settings inside lists and dicts; everything else as it was dumped."""
+    if isinstance(value, BaseModel):
+        return identity_of(value)
+    if isinstance(value, list) and any(isinstance(each, BaseModel) for each in value):
+        return [_identity_within(*each) for each in zip(value, dumped, strict=True)]
+    if isinstance(value, dict) and any(isinstance(each, BaseModel) for each in value.values()):
+        return {key: _identity_within(each, dumped[key]) for key, each in value.items()}
+    return dumped
 
 
 class Store:

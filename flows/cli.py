@@ -83,6 +83,7 @@ def print_scores(metrics: dict[str, object]) -> None:
 
 
 main.command()(cli_compare.compare)
+main.command()(cli_compare.merge)
 main.command()(cli_retrain.retrain)
 
 

@@ -1,9 +1,9 @@
-"""`vesselforge compare`: the study."""
+"""`vesselforge compare` and `merge`: the study."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -19,9 +19,6 @@ from flows.verbs import (
     print_table,
     verb,
 )
-
-if TYPE_CHECKING:
-    from flows.study.schema import Results
 
 
 @verb
@@ -56,22 +53,44 @@ def compare(
     from flows.launch import launch_study
 
     made = launch_study(settings, folder, new_display())
-    from flows.study.schema import RESULTS, Results
+    _show(made, json_)
 
-    text = (Path(made["run"]) / RESULTS).read_text()
-    results = Results.model_validate_json(text)
+
+@verb
+def merge(
+    name: Annotated[str, typer.Argument(help="Of the new run, under workspace/runs.")],
+    runs: Annotated[list[str], typer.Argument(help="Runs of one study: names, or folders.")],
+    workspace: WorkspaceOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Unite the seeds of a study that were run in different places or on different days.
+
+    The runs may differ in their seeds alone. Of each folder results.json, per_image.csv and
+    config.yaml are read; nothing is trained or scored, and the artifacts need not be here.
+    """
+    from flows.runs import workspace_folder
+    from flows.study.merge import merge_runs
+
+    _show(merge_runs(name, runs, workspace_folder(workspace)), json_)
+
+
+def _show(made: dict[str, Any], json_: bool) -> None:
+    """made: `run`, its folder; `report`; and `failed`, the arms that did."""
+    from flows.study.rows import arm_rows, control_rows
+    from flows.study.schema import RESULTS, read_results
+
+    results = read_results(Path(made["run"]) / RESULTS)
     if json_:
         print_json(made | {"results": results.model_dump(mode="json")})
-    else:
-        _show(results, made)
-
-
-def _show(results: Results, made: dict[str, Any]) -> None:
-    where = f"{results.primary.set}, {results.primary.observer} observer"
-    from flows.study.rows import arm_rows
-
-    print_table(arm_rows(results), f"{results.metric} per image on {where}: arm - real only")
+        return
+    places = (f"{e.place.set}, {e.place.observer} observer" for e in results.endpoints)
+    where = f"{results.metric} per image on {'; '.join(places)}"
+    print_table(arm_rows(results), f"{where}: arm - real only")
+    if controls := control_rows(results):
+        print_table(controls, f"{where}: arm - other arm")
     for failed in made["failed"]:
         typer.echo(f"failed: {failed}", err=True)
+    for note in results.notes:
+        typer.echo(f"note: {note}", err=True)
     typer.echo(results.headline)
     typer.echo(f"report: {made['report']}")

@@ -20,6 +20,7 @@ from flows.runs import STUDY, RunRecord, workspace_folder
 from flows.stages import Outcome
 from flows.study.checks import check_study
 from flows.study.fanout import ByRunner
+from flows.study.findings import findings_of
 from flows.study.results import write_results
 from flows.study.rows import arm_rows
 from flows.study.runners import task_runner, workers_of
@@ -66,7 +67,7 @@ def run_study(config: StudyConfig, workspace: Path) -> dict[str, Any]:
             executor = Executor(workspace, hand, tally.note, strict=False, look_first=True)
             study = Study(plan, executor, record)
             study.run()
-        results = write_results(study, record.folder)
+        results = write_results(config, findings_of(study, record.folder), record.folder)
         publish_table(f"{config.name}-arms", arm_rows(results), results.headline)
         tally.sum_up()
         record.finish("completed")

@@ -134,14 +134,17 @@ def arms_of(
 
 def compared(arms: Sequence[ArmSpec], controls: Sequence[str]) -> dict[str, list[str]]:
     """Arm id → ids of the arms that it is compared with: its real-only arm first, then those it is
-    held against, then the controls; empty for a real-only arm that nothing is said of."""
+    held against, then the controls; empty for a real-only arm that nothing is said of.
+
+    A named arm need not be there with every number of real images (all have labels, and none is
+    left to be unlabelled); then the id is that of no arm.
+    """
     ids = {arm: arm.id for arm in arms}
-    names = {(arm.real_images, arm.name): arm.id for arm in arms if arm.name}
     found: dict[str, list[str]] = {}
     for arm in arms:
         others = [ids[arm.baseline]] if arm.baseline else []
         held = [*arm.against, *(controls if arm.order else ())]
-        others += [names[arm.real_images, name] for name in held if name != arm.name]
+        others += [ArmSpec(arm.real_images, name=name).id for name in held if name != arm.name]
         found[arm.id] = list(dict.fromkeys(others))
     return found
 

@@ -29,7 +29,7 @@ STAGES = {
         Stage("generator.score", 4, "pipeline.score:score", ScoreSettings),
         Stage("segmenter.pseudo-label", 4, "segmenter.labels.stage:label", LabelSettings),
         Stage("segmenter.ensemble", 2, "segmenter.ensemble:ensemble", EnsembleSettings),
-        Stage("segmenter.evaluate", 2, "segmenter.evaluate:evaluate", EvaluateSettings),
+        Stage("segmenter.evaluate", 3, "segmenter.evaluate:evaluate", EvaluateSettings),
         Stage("segmenter.compare", 1, "segmenter.compare:compare", CompareSettings),
     )
 }

@@ -27,6 +27,10 @@ from segmenter.metrics import (
     Prediction,
     Regions,
     SetScores,
+    best_threshold,
+    confusion,
+    from_counts,
+    mean_interval,
     score_set,
 )
 from segmenter.metrics.intervals import rounded
@@ -35,6 +39,9 @@ from segmenter.training.validation import reference_mask
 
 TEST, VALIDATION = "test", "validation"
 CURVE_POINTS = 200
+BEST = "f1_best"
+"""F1 at the threshold with the highest pooled F1 in the field of view on the scored images
+themselves: what is left of a difference once both models are as well calibrated as they can be."""
 GREEN, RED, BLUE = (0, 158, 115), (213, 94, 0), (86, 180, 233)  # colour-blind safe
 NO_REFERENCE = (
     "the test images have no manual segmentation (DRIVE's official test package has none), "
@@ -48,9 +55,9 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
 
     Writes metrics.json (for every model and further observer, in the FOV and on the whole image:
     pooled, and means over images, with 95 % intervals; under `against`, every model by what the
-    further observers drew), per_image.csv, per_image_observers.csv, curves.json, and pictures;
-    of an ensemble also how far its members disagree (spread/: white is a standard deviation of
-    0.5, the largest there can be).
+    further observers drew; BEST with its threshold), per_image.csv, per_image_observers.csv,
+    curves.json, and pictures; of an ensemble also how far its members disagree (spread/: white is
+    a standard deviation of 0.5, the largest there can be).
     """
     folder = inputs[TEST].path
     images = [load_image(folder, record) for record in read_index(folder, "test")]
@@ -137,11 +144,25 @@ class Sheet:
         return [Prediction(prob, image.fov, threshold) for prob, image in images]
 
     def _score(self, predictions: list[Prediction], truths: list[Regions]) -> SetScores:
-        return score_set(predictions, truths, self.settings.bootstrap, self.settings.seed)
+        found = score_set(predictions, truths, self.settings.bootstrap, self.settings.seed)
+        masks, fovs = [t.whole.mask for t in truths], [image.fov for image in self.images]
+        threshold, _ = best_threshold([p.prob for p in predictions], masks, fovs)
+        for region in REGIONS:
+            for values, p, mask, fov in zip(
+                found.per_image[region], predictions, masks, fovs, strict=True
+            ):
+                inside = fov if region == "fov" else np.ones_like(fov)
+                counts = confusion((p.prob >= threshold)[inside], mask[inside])
+                values[BEST] = from_counts(*counts)["f1"]
+            each = [values[BEST] for values in found.per_image[region]]
+            interval = mean_interval(each, self.settings.bootstrap, self.settings.seed)
+            found.summary[region]["mean"][BEST] = interval
+            found.summary[region]["best_threshold"] = rounded(threshold)
+        return found
 
     def _lines(self, names: list[str], found: SetScores) -> list[list[Any]]:
         return [
-            [*names, image.id, region, *(rounded(values[m]) for m in METRICS)]
+            [*names, image.id, region, *(rounded(values[m]) for m in (*METRICS, BEST))]
             for region in REGIONS
             for image, values in zip(self.images, found.per_image[region], strict=True)
         ]
@@ -197,6 +218,6 @@ def _pictures(
 def _write_rows(path: Path, who: list[str], rows: list[list[Any]]) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*who, "id", "region", *METRICS])
+    writer.writerow([*who, "id", "region", *METRICS, BEST])
     writer.writerows(rows)
     write_atomic(path, text.getvalue())

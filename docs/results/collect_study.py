@@ -14,6 +14,7 @@ from typing import Any
 
 from flows.report.figures import GRID, INK, MUTED, PAGE, SERIES, Figure
 from flows.report.study import arms as on
+from flows.report.study.arm_tables import arm_table
 from flows.report.study.figures import (
     dose_figures,
     filter_figure,
@@ -21,7 +22,6 @@ from flows.report.study.figures import (
     realism_figure,
 )
 from flows.report.study.forest import forest
-from flows.report.study.tables import arm_table
 from flows.study.schema import PER_IMAGE, RESULTS, Results
 
 COLOURS = {"ink": INK, "muted": MUTED, "line": GRID, "page": PAGE}

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from configs.segmenter import EnsembleMethod
 from data.store import Artifact
@@ -20,7 +20,8 @@ from pipeline.study import Origin, StudyWorks
 
 @dataclass
 class TrainedArm:
-    """One arm with one seed. evaluations: by name of the test set; why: of its failure."""
+    """One arm with one seed. evaluations: by name of the test set; why: of its failure; short:
+    whether because too few synthetic images were kept."""
 
     spec: ArmSpec
     seed: int
@@ -28,6 +29,14 @@ class TrainedArm:
     selection: Work | None = None
     evaluations: dict[str, Work] = field(default_factory=dict)
     why: str = ""
+    short: bool = False
+
+
+class Shortage(NamedTuple):
+    """Why there is no selection; short: too few images were kept, else a stage failed."""
+
+    why: str
+    short: bool
 
 
 @dataclass
@@ -39,7 +48,7 @@ class Study:
     record: RunRecord
     trained: list[TrainedArm] = field(default_factory=list)
     selections: dict[tuple[Origin, int], Work] = field(default_factory=dict)
-    shortage: dict[tuple[Origin, int], str] = field(default_factory=dict)
+    shortage: dict[tuple[Origin, int], Shortage] = field(default_factory=dict)
     used: dict[Origin, list[Work]] = field(default_factory=dict)
     """The labelled pools of each origin, as many as its arms needed."""
 
@@ -111,17 +120,19 @@ class Study:
         kept, held = self._kept(origin), 0
         for number, of_pool in enumerate(kept, 1):
             if of_pool is None:
-                self.shortage[origin, count] = self.executor.why(self.used[origin][number - 1])
+                why = self.executor.why(self.used[origin][number - 1])
+                self.shortage[origin, count] = Shortage(why, short=False)
                 return
             held += of_pool
             if held >= count:
                 self.selections[origin, count] = self.plan.selected(origin, count, number)
                 return
         drawn = count if self.plan.limited(origin) else len(kept) * self.plan.config.synthetic.pool
-        self.shortage[origin, count] = (
+        why = (
             f"only {held} of {drawn} synthetic images were kept, {count} are needed; loosen "
             "pseudo_label's filters, train the generator longer, or raise synthetic.most_pools"
         )
+        self.shortage[origin, count] = Shortage(why, short=True)
 
     def _plan_student(self, trained: TrainedArm) -> None:
         arm, seed = trained.spec, trained.seed
@@ -129,16 +140,12 @@ class Study:
             origin = self.plan.origin(arm, seed)
             trained.selection = self.selections.get((origin, arm.count))
             if trained.selection is None:
-                trained.why = self.shortage[origin, arm.count]
+                trained.why, trained.short = self.shortage[origin, arm.count]
                 return
         trained.student = self.plan.student_of(arm, seed, trained.selection)
         name = f"{arm.label}, {arm.real_images} real, seed {seed}"
         real = self.plan.real_of(arm, seed)
         trained.evaluations = self.plan.evaluations(trained.student, real, name)
-
-    def baseline(self, arm: ArmSpec) -> str | None:
-        """The id of the real-only arm that an arm is compared with."""
-        return self.plan.compared[arm.id][0] if arm.baseline else None
 
     def realism(self) -> dict[tuple[Origin, int], Work]:
         """Scores of every selection."""

@@ -8,7 +8,12 @@ from configs.study import Order
 from flows.results import COLUMNS
 from flows.study.schema import Arm, Effect, Place
 
-METRICS = COLUMNS | {"precision": "precision", "cldice": "clDice"}
+METRICS = COLUMNS | {
+    "precision": "precision",
+    "cldice": "clDice",
+    "f1_best": "F1 at the best threshold",
+    "se_thin": "SE of vessels up to 3 px",
+}
 SETS = {"drive": "DRIVE", "chase-db1": "CHASE_DB1", "stare": "STARE", "phantom": "phantoms"}
 ORDERS: dict[Order, str] = {
     "synthetic-first": "before",
@@ -56,7 +61,7 @@ def _gain(tested: Sequence[Row], where: str, curve: bool) -> list[str]:
     arm, effect = max(gains, key=_mean)
     which = f"largest of {len(gains)} gains" if len(gains) > 1 else "the only gain"
     return [
-        f"{_what(arm, curve)} raised {where} by {_change(effect)} "
+        f"{_what(arm, curve)} raised {where} by {change(effect)} "
         f"({_evidence(effect, which, len(tested))})."
     ]
 
@@ -69,7 +74,7 @@ def _harm(tested: Sequence[Row], where: str, curve: bool) -> list[str]:
     gained = any(e.verdict == "gain" for _, e in tested)
     which = f"worst of {len(harms)} that did harm" if len(harms) > 1 else "the only harm"
     found = (
-        f"{_what(arm, curve)} changed {where} by {_change(effect)} "
+        f"{_what(arm, curve)} changed {where} by {change(effect)} "
         f"({_evidence(effect, which, len(tested))})."
     )
     if gained:
@@ -85,7 +90,7 @@ def _none_shown(tested: Sequence[Row], where: str, curve: bool, power: float) ->
         sure = f"{100 * power:.0f} % power"
         limit = f"a change of {effect.detectable:.4f} would have been found with {sure}"
     return [
-        f"No gain shown: {_what(arm, curve)} changed {where} by {_change(effect)} "
+        f"No gain shown: {_what(arm, curve)} changed {where} by {change(effect)} "
         f"({_evidence(effect, 'best', len(tested))}); {limit}."
     ]
 
@@ -103,9 +108,10 @@ def _untested(rows: Sequence[Row], where: str, curve: bool) -> str:
     else:
         why = "one test image cannot stand for others"
     best = f"best of {len(rows)} arms, " if len(rows) > 1 else ""
+    size = f"{counted(effect.seeds, 'seed')}, {counted(effect.images, 'image')}"
     return (
-        f"Not tested: {why}. {_what(arm, curve)} changed {where} by {_signed(_mean((arm, effect)))}"
-        f" in these runs ({best}{_count(effect.seeds, 'seed')}, {_count(effect.images, 'image')})."
+        f"Not tested: {why}. {_what(arm, curve)} changed {where} by {signed(_mean((arm, effect)))}"
+        f" in these runs ({best}{size})."
     )
 
 
@@ -113,26 +119,33 @@ def _what(arm: Arm, curve: bool) -> str:
     """Such as: 200 synthetic images before the real ones."""
     if arm.order is None:
         raise ValueError(f"arm {arm.id} has a baseline, but no order")
-    real = _count(arm.real_images, "real image") if curve else "the real ones"
-    images = _count(arm.count, "synthetic image")
+    real = counted(arm.real_images, "real image") if curve else "the real ones"
+    images = counted(arm.count, "synthetic image")
+    images = f"{arm.name}: {images}" if arm.name else images
     return f"{images} {ORDERS[arm.order]} {real}{AUGMENTED[arm.augment]}"
 
 
 def _evidence(effect: Effect, which: str, arms: int) -> str:
-    size = f"{_count(effect.seeds, 'seed')}, {_count(effect.images, 'image')}"
-    if effect.p_holm is None:
-        raise ValueError("an effect with a verdict has a p value")
-    p = "p < 0.001" if effect.p_holm < 0.001 else f"p = {effect.p_holm:.2g}"
+    size = f"{counted(effect.seeds, 'seed')}, {counted(effect.images, 'image')}"
+    p = p_text(effect)
     if arms == 1:
         return f"{size}; {p}"
     link = "of" if which == "best" else "among"
     return f"{which} {link} {arms} arms, {size}; {p} after Holm over all {arms}"
 
 
-def _change(effect: Effect) -> str:
+def p_text(effect: Effect) -> str:
+    """The p that the verdict goes by."""
+    if effect.p is None:
+        raise ValueError("an effect with a verdict has a p value")
+    return "p < 0.001" if effect.p < 0.001 else f"p = {effect.p:.2g}"
+
+
+def change(effect: Effect) -> str:
+    """`+0.0120 [+0.0080, +0.0160]`."""
     if effect.mean is None or effect.low is None or effect.high is None:
         raise ValueError("an effect with a verdict has a mean and an interval")
-    return f"{_signed(effect.mean)} [{_signed(effect.low)}, {_signed(effect.high)}]"
+    return f"{signed(effect.mean)} [{signed(effect.low)}, {signed(effect.high)}]"
 
 
 def _mean(row: Row) -> float:
@@ -142,9 +155,11 @@ def _mean(row: Row) -> float:
     return mean
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
+    """A difference: its sign is always written."""
     return f"{round(value, 4) + 0.0:+.4f}".replace("-", "−")
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """`1 seed`, `3 seeds`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

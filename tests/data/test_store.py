@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import store_stages
+from pydantic import Field
 from store_stages import READER, STAGE, CountSettings, run
 
 from configs.base import Settings, operational
@@ -72,22 +73,27 @@ def test_addresses_follow_what_the_result_depends_on() -> None:
 
     class Outer(Settings):
         inner: Inner = Inner()
+        several: list[Inner] = Field([Inner()])
+        named: dict[str, Inner] = Field({"one": Inner()})
         every: int = operational(50)
 
     def at(settings: Settings, version: int = 1, **inputs: str) -> str:
         return address("kind", version, settings, inputs)
 
     plain = at(Outer())
-    assert plain == at(Outer(every=7, inner=Inner(device="cuda")))
+    other = Inner(device="cuda")
+    assert plain == at(Outer(every=7, inner=other, several=[other], named={"one": other}))
     others = {
         at(Outer(inner=Inner(width=2))),
+        at(Outer(several=[Inner(width=2)])),
+        at(Outer(named={"one": Inner(width=2)})),
         at(Outer(), version=2),
         at(Outer(), images="a"),
         at(Outer(), images="b"),
         at(Outer(), masks="a"),
         address("other", 1, Outer(), {}),
     }
-    assert len(others | {plain}) == 7
+    assert len(others | {plain}) == 9
     assert at(Outer(), a="1", b="2") == at(Outer(), b="2", a="1")
 
 

@@ -221,6 +221,29 @@ def test_the_generator_sees_the_few_or_all(tiny_study: Build) -> None:
         ({"execution": {"address": "x"}}, "set runner: dask or ray"),
         ({"external": [{"name": "phantom"}]}, "not `data` itself"),
         ({"synthetic": {"pool": 100000, "most_pools": 40}}, "at most 1,000,000"),
+        (
+            {"statistics": {"endpoints": [{"name": "x", "sets": ["stare"]}]}},
+            "x: found the set stare, expected one of phantom",
+        ),
+        (
+            {
+                "external": [{"name": "stare"}],
+                "statistics": {"endpoints": [{"name": "stare", "sets": ["stare", "phantom"]}]},
+            },
+            r"stare is the name of a dataset; give stare \+ phantom another",
+        ),
+        (
+            {"statistics": {"endpoints": [{"name": "x", "sets": ["phantom"]}] * 2}},
+            "endpoints: each name once",
+        ),
+        (
+            {"statistics": {"primary_arms": ["P"]}},
+            "primary_arms: found P, expected none: arms has no named ones with a source",
+        ),
+        (
+            {"arms": {"real_images": [2]}, "statistics": {"primary_real_images": [2, 3]}},
+            "primary_real_images: found 3, expected 2",
+        ),
         ({"arms": {"countz": [1]}}, "Extra inputs"),
     ],
 )

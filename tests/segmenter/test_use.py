@@ -19,7 +19,14 @@ from segmenter.ensemble import ensemble
 from segmenter.evaluate import evaluate
 from segmenter.inference.predict import as_png, predict_files
 from segmenter.inference.scale import predict_at, scale_for
-from segmenter.metrics import METRICS, best_threshold, mean_interval, score
+from segmenter.metrics import (
+    METRICS,
+    best_threshold,
+    confusion,
+    from_counts,
+    mean_interval,
+    score,
+)
 from segmenter.models import Model
 
 RNG = np.random.default_rng(0)
@@ -83,7 +90,17 @@ def test_evaluation_equals_the_scores_of_its_predictions(room: Path, tmp_path: P
     area = np.trapezoid(curves["roc"]["tpr"], curves["roc"]["fpr"])
     assert area == pytest.approx(found["models"]["a"]["fov"]["pooled"]["auc"], abs=0.01)
     assert set(found["models"]["a"]["whole"]["pooled"]) == set(METRICS)
-    assert set(rows[0]) == {"model", "id", "region", *METRICS}
+    assert set(rows[0]) == {"model", "id", "region", *METRICS, "f1_best"}
+    pairs = [(model.predict(i.image)[i.fov], i.target[i.fov] > 0.5) for i in images]
+    prob, truth = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    thresholds = [k / 500 for k in range(1, 500)]
+    best = max(thresholds, key=lambda t: from_counts(*confusion(prob >= t, truth))["f1"])
+    assert found["models"]["a"]["fov"]["best_threshold"] == pytest.approx(best)
+    again = [from_counts(*confusion(p >= best, t))["f1"] for p, t in pairs]
+    mine = [r for r in rows if (r["model"], r["region"]) == ("a", "fov")]
+    assert [float(r["f1_best"]) for r in mine] == pytest.approx(again, abs=1e-6)
+    mean = found["models"]["a"]["fov"]["mean"]["f1_best"][0]
+    assert mean == pytest.approx(np.mean(again), abs=1e-6)
     # The second observer's masks are the first one's: the same scores, in their own places.
     for region in ("fov", "whole"):
         against = found["models"]["a"]["against"]["2nd"][region]

@@ -11,7 +11,7 @@ from pathlib import Path
 from data.files import write_atomic
 from data.store import explained
 
-STUDY_PAGE_VERSION = 2
+STUDY_PAGE_VERSION = 3
 """Raise it whenever the page changes for the same files."""
 PAGE = "report.html"
 

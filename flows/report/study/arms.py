@@ -9,16 +9,25 @@ from flows.report.tables import METRICS, number
 from flows.study.schema import Arm, Effect, Place, Results
 from flows.study.verdict import SETS
 
+NAMES = METRICS | {
+    "f1_best": "F1 at the best threshold",
+    "se_thin": "Sensitivity for vessels up to 3 px",
+}
+
 
 class Family(NamedTuple):
-    """Arms that differ in nothing but the number of images: one line, one colour."""
+    """Arms that differ in nothing but the number of images: one line, one colour. A named arm is
+    one by itself, whatever the number of real images."""
 
+    name: str
+    source: str
     order: str
+    strength: str
     augment: str
 
 
 def family(arm: Arm) -> Family:
-    return Family(arm.order or "", arm.augment)
+    return Family(arm.name, arm.source or "", arm.order or "", arm.strength, arm.augment)
 
 
 def families(results: Results) -> dict[Family, int]:
@@ -27,11 +36,19 @@ def families(results: Results) -> dict[Family, int]:
     return {name: slot for slot, name in enumerate(found)}
 
 
-def family_label(name: Family, results: Results) -> str:
-    """`synthetic first`; with what is augmented only where that differs between arms."""
-    several = len({other.augment for other in families(results)}) > 1
-    order = name.order.replace("-", " ") or "real only"
-    return f"{order}, augmented: {name.augment}" if several else order
+def family_label(own: Family, results: Results) -> str:
+    """Its name; else `synthetic first`, with whatever else differs between arms."""
+    if own.name:
+        return own.name
+
+    def several(field: str) -> bool:
+        return len({getattr(other, field) for other in families(results)}) > 1
+
+    notes = [own.order.replace("-", " ") or "real only"]
+    notes += [own.source] if several("source") else []
+    notes += [f"{own.strength} augmentation"] if several("strength") else []
+    notes += [f"augmented: {own.augment}"] if several("augment") else []
+    return ", ".join(notes)
 
 
 def compared(results: Results) -> list[Arm]:
@@ -41,6 +58,12 @@ def compared(results: Results) -> list[Arm]:
 
 def real_only(results: Results) -> list[Arm]:
     return [arm for arm in results.arms if arm.baseline is None]
+
+
+def is_primary(arm: Arm, effect: Effect | None, results: Results) -> bool:
+    """Whether this comparison with its real-only arm is one of those that decide."""
+    where = {endpoint.place for endpoint in results.endpoints}
+    return effect is not None and arm.id in results.primary_arms and effect.place in where
 
 
 def effect_at(arm: Arm, place: Place) -> Effect | None:
@@ -58,12 +81,15 @@ def level_at(arm: Arm, place: Place) -> tuple[float, float, float] | None:
 
 
 def difference_at(arm: Arm, place: Place) -> tuple[float, float, float] | None:
-    """Mean, low and high of the paired difference; an absent bound is the mean."""
+    """Mean, low and high of the paired difference to its real-only arm."""
     effect = effect_at(arm, place)
-    mean = number(effect.mean) if effect else None
-    if effect is None or mean is None:
-        return None
-    return mean, _or(effect.low, mean), _or(effect.high, mean)
+    return None if effect is None else value_of(effect)
+
+
+def value_of(effect: Effect) -> tuple[float, float, float] | None:
+    """Mean, low and high of a paired difference; an absent bound is the mean."""
+    mean = number(effect.mean)
+    return None if mean is None else (mean, _or(effect.low, mean), _or(effect.high, mean))
 
 
 def _or(value: float | None, other: float) -> float:
@@ -72,8 +98,12 @@ def _or(value: float | None, other: float) -> float:
 
 
 def places(results: Results) -> list[Place]:
-    """The primary place first, then the others in the order of the study."""
-    return list(dict.fromkeys([results.primary, *results.places]))
+    """Those of endpoints first, then the others in the order of the study."""
+    return list(dict.fromkeys([*endpoints(results), *results.places]))
+
+
+def endpoints(results: Results) -> list[Place]:
+    return [endpoint.place for endpoint in results.endpoints]
 
 
 def place_name(place: Place) -> str:
@@ -98,17 +128,33 @@ def sizes(results: Results) -> list[int]:
     return sorted({arm.real_images for arm in results.arms}, reverse=True)
 
 
+def shown_sizes(results: Results) -> list[int]:
+    """Numbers of real training images, those of the primary arms first, each largest first."""
+    primary = {arm.real_images for arm in results.arms if arm.id in results.primary_arms}
+    return sorted(sizes(results), key=lambda size: (size not in primary, -size))
+
+
 def of_size(arms: Iterable[Arm], real_images: int) -> list[Arm]:
     return [arm for arm in arms if arm.real_images == real_images]
 
 
 def metric_name(results: Results) -> str:
     """`F1`, as in a sentence."""
-    return METRICS.get(results.metric, results.metric).split(" (")[0]
+    return named(results.metric)
+
+
+def named(metric: str) -> str:
+    """`F1`, as in a sentence, of any metric."""
+    return NAMES.get(metric, metric).split(" (")[0]
+
+
+def short(arm: Arm) -> str:
+    """Its name, or what it is."""
+    return arm.name or arm.label
 
 
 def label(arm: Arm, results: Results) -> str:
-    """The arm's own, with the number of real images where that differs between arms."""
+    """What it is, with the number of real images where that differs between arms."""
     several = len(sizes(results)) > 1
     return f"{arm.label}, {arm.real_images:,} real images" if several else arm.label
 

@@ -38,7 +38,7 @@ def dose_figures(results: Results, place: Place, real_images: int) -> list[Figur
     levels = [(arm, on.level_at(arm, place)) for arm in arms]
     differences = [(arm, on.difference_at(arm, place)) for arm in arms]
     where = place_title(results, place, real_images)
-    grounds = [(arm.label, level) for arm in base if (level := on.level_at(arm, place))]
+    grounds = [(on.short(arm), level) for arm in base if (level := on.level_at(arm, place))]
     name = on.metric_name(results)
     return [
         figure
@@ -111,13 +111,14 @@ def learning_figure(results: Results, place: Place) -> Figure | None:
     sizes = on.sizes(results)[::-1]
     if len(sizes) < 2:
         return None
-    found = [("real only", -1, _real_only_of_each_size(results))]
-    for name, slot in on.families(results).items():
-        group = [arm for arm in on.compared(results) if on.family(arm) == name]
-        best = _best_by_validation(group)
+    ground = _real_only_of_each_size(results)
+    found = [(ground[0].name or "real only" if ground else "", -1, ground)]
+    for own, slot in on.families(results).items():
+        group = [arm for arm in on.compared(results) if on.family(arm) == own]
+        best = group if own.name else _best_by_validation(group)
         if best:
-            label = f"{on.family_label(name, results)}, {best[0].count:,}"
-            found.append((label, slot, best))
+            count = "" if own.name else f", {best[0].count:,}"
+            found.append((f"{on.family_label(own, results)}{count}", slot, best))
     series = []
     for place_in_row, (label, slot, group) in enumerate(found):
         apart = (place_in_row - (len(found) - 1) / 2) * min(0.12, 0.5 / len(found))
@@ -145,10 +146,12 @@ def learning_figure(results: Results, place: Place) -> Figure | None:
 
 
 def _real_only_of_each_size(results: Results) -> list[Arm]:
-    """One real-only arm a size, of one way to augment: that with the best validation."""
+    """One real-only arm a size, trained in one way and no longer than the others: that with the
+    best validation."""
     groups: dict[str, list[Arm]] = {}
     for arm in on.real_only(results):
-        groups.setdefault(arm.augment, []).append(arm)
+        if arm.longer == 1:
+            groups.setdefault(arm.label, []).append(arm)
     return max(groups.values(), key=lambda group: on.validation(group) or 0.0, default=[])
 
 
@@ -188,7 +191,7 @@ def realism_figure(results: Results, field: str, x_label: str, what: str) -> Fig
                 _draw_series(axes, [line], joined=False)
         for arm, x, value in rows:
             style = {"textcoords": "offset points", "fontsize": 9, "color": MUTED, "va": "center"}
-            axes.annotate(f"{arm.count:,}", (x, value[0]), (5, 0), **style)
+            axes.annotate(arm.name or f"{arm.count:,}", (x, value[0]), (5, 0), **style)
         axes.margins(x=0.12)
         axes.locator_params(axis="x", nbins=5)
         _room(axes, [value for _, _, value in rows])
@@ -196,7 +199,7 @@ def realism_figure(results: Results, field: str, x_label: str, what: str) -> Fig
 
     y_label = f"{on.metric_name(results)} − real only"
     alt = f"Scatter of {y_label} over {x_label}: " + "; ".join(
-        f"{arm.label} {x:.4g}, {signed(value[0])}" for arm, x, value in rows
+        f"{on.short(arm)} {x:.4g}, {signed(value[0])}" for arm, x, value in rows
     )
     return drawn(draw, x_label, y_label, words.realism_caption(results, what), alt)
 

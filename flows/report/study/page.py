@@ -13,7 +13,8 @@ from flows.report.pictures import Picture, opened, picture
 from flows.report.reading import Run, mapping, records
 from flows.report.study import arms as on
 from flows.report.study import figures, tables, words
-from flows.report.study.forest import forest
+from flows.report.study.arm_tables import arm_table, control_table, secondary_table
+from flows.report.study.forest import control_forest, forest
 from flows.report.study.reading import Study
 from flows.report.tables import (
     counted,
@@ -36,6 +37,7 @@ SECTIONS = {
     "dose": "How many synthetic images",
     "forest": "Differences",
     "arms": "Arms",
+    "secondary": "Other metrics",
     "realism": "Realism and gain",
     "labels": "Pseudo-labels",
     "copies": "Memorisation",
@@ -104,10 +106,11 @@ def tiles(results: Results) -> list[tuple[str, str, str]]:
     seeds = ", ".join(map(str, results.seeds[:6])) + (", …" if len(results.seeds) > 6 else "")
     runs = sum(len(arm.runs) for arm in results.arms)
     completed = sum(map(on.done, results.arms))
+    several = len(results.endpoints) > 1
     found = [
         (
             "Decided on",
-            on.set_name(primary),
+            "; ".join(e.name for e in results.endpoints) if several else on.set_name(primary),
             f"{on.observer_name(primary)}, {words.region(results)}",
         ),
         ("Arms with synthetic images", counted(len(arms)), f"{completed:,} of {runs:,} trainings"),
@@ -148,15 +151,17 @@ def _sample_tiles(results: Results) -> list[tuple[str, str, str]]:
 
 
 def _comparing(results: Results) -> dict[str, Any]:
-    where, sizes = on.places(results), on.sizes(results)
+    where, sizes = on.places(results), on.shown_sizes(results)
+    decisive = on.endpoints(results)
     dose = [
         (figures.place_title(results, place, size), found)
         for place in where
-        for size in (sizes if place == results.primary else sizes[:1])
+        for size in (sizes if place in decisive else sizes[:1])
         if (found := figures.dose_figures(results, place, size))
     ]
     learning = [figures.learning_figure(results, place) for place in where]
     plots = [forest(results, place, size) for place in where for size in sizes]
+    held = [control_forest(results, place, size) for place in decisive for size in sizes]
     realism = [
         figures.realism_figure(results, *fields)
         for fields in (
@@ -169,12 +174,16 @@ def _comparing(results: Results) -> dict[str, Any]:
     return {
         "dose": dose,
         "intervals": words.intervals_explained(results),
-        "few_sizes": len(sizes) > 1 and len(where) > 1,
+        "few_sizes": counted(sizes[0]) if len(sizes) > 1 and len(where) > len(decisive) else "",
         "learning_figures": [figure for figure in learning if figure is not None],
         "forests": [figure for figure in plots if figure is not None],
+        "control_forests": [figure for figure in held if figure is not None],
+        "short": words.short_note(results),
         "decision": words.decision(results),
         "detectable": words.detectable_sentence(results),
-        "arm_tables": [tables.arm_table(results, place) for place in where] if results.arms else [],
+        "arm_tables": [arm_table(results, place) for place in where] if results.arms else [],
+        "control_tables": [t for place in where if (t := control_table(results, place))],
+        "secondary_tables": [t for place in where if (t := secondary_table(results, place))],
         "realism_figures": [figure for figure in realism if figure is not None],
         "score_tables": [table for table in (ensembles, references) if table is not None],
     }

@@ -10,12 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from configs.errors import WorkspaceError
 from data.documents import read_object
 from flows.report.tables import number
-from flows.study.schema import PER_IMAGE, PER_IMAGE_COLUMNS, RESULTS, Results
+from flows.study.schema import PER_IMAGE, PER_IMAGE_COLUMNS, RESULTS, Results, read_results
 
 RECORD = "run.json"
 PICTURES = "pictures"
@@ -68,29 +66,10 @@ class Study:
 
 def read_study(folder: Path) -> Study:
     """Read a study's run folder; raises WorkspaceError when it holds no results of a study."""
-    results = _results(folder / RESULTS)
+    results = read_results(folder / RESULTS)
     problems: list[str] = []
     record = _record(folder / RECORD, problems)
     return Study(folder, results, record, _images(folder / PER_IMAGE, problems), problems)
-
-
-def _results(path: Path) -> Results:
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise WorkspaceError(
-            f"{path}: not readable; expected the results of a study in its run folder, "
-            "which `vesselforge compare` writes"
-        ) from error
-    try:
-        return Results.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise WorkspaceError(
-            f"{path}: {where}: {first['msg']}; expected what `vesselforge compare` of this "
-            "version writes; run it again, finished stages are not repeated"
-        ) from error
 
 
 def _record(path: Path, problems: list[str]) -> dict[str, Any]:

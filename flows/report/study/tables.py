@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from flows.report.reading import records
 from flows.report.study import arms as on
 from flows.report.study.reading import ImageRow, Study
@@ -25,7 +23,7 @@ from flows.report.tables import (
     significant,
     spoken,
 )
-from flows.study.schema import Arm, EnsembleScore, Place, Realism, Results
+from flows.study.schema import EnsembleScore, Place, Realism, Results
 
 
 @dataclass(frozen=True)
@@ -42,78 +40,6 @@ class Named(Table):
 MOST_IMAGE_ROWS = 600
 """Of one place; the rest is in per_image.csv."""
 MOST_COPIES = 200
-
-
-def p_value(value: float | None) -> str:
-    """Three digits without an exponent, so that a column of them can be read and sorted."""
-    found = number(value)
-    if found is None:
-        return ABSENT
-    if found < 1e-6:
-        return "0.000001 or less"
-    return np.format_float_positional(found, precision=3, fractional=False, trim="-")
-
-
-def arm_table(results: Results, place: Place) -> Table:
-    """Every arm on one place, real-only arms first among theirs."""
-    labels = {arm.id: arm.label for arm in results.arms}
-    augments = len({arm.augment for arm in results.arms}) > 1
-    bases = len(on.real_only(results)) > 1
-    rows = [_arm_row(arm, place, labels, augments, bases) for arm in results.arms]
-    head = [
-        "Arm",
-        "Verdict",
-        on.metric_name(results),
-        "Difference",
-        "p, Holm",
-        "Detectable",
-        "p, images",
-        "p, seeds",
-        "Synthetic",
-        "Order",
-        *(["Augmented"] if augments else []),
-        "Real",
-        *(["Compared with"] if bases else []),
-        "Seeds",
-        "Images",
-    ]
-    note = (
-        f"Mean and difference with {on.percent(results)} interval. Seeds: those the comparison "
-        "rests on, of those asked for."
-    )
-    return Named(f"Arms on {on.place_name(place)}.", head, rows, sortable=True, note=note, names=2)
-
-
-def _arm_row(
-    arm: Arm, place: Place, labels: dict[str, str], augments: bool, bases: bool
-) -> list[str]:
-    effect = on.effect_at(arm, place)
-    real = arm.baseline is None
-    used = effect.seeds if effect else on.done(arm)
-    return [
-        arm.label,
-        "real only" if real else effect.verdict if effect else "no result",
-        interval(effect.level, 4) if effect else ABSENT,
-        difference(effect.mean, effect.low, effect.high) if effect else ABSENT,
-        p_value(effect.p_holm if effect else None),
-        fixed(effect.detectable if effect else None),
-        p_value(effect.p_images if effect else None),
-        p_value(effect.p_seeds if effect else None),
-        counted(arm.count),
-        (arm.order or ABSENT).replace("-", " "),
-        *([arm.augment] if augments else []),
-        counted(arm.real_images),
-        *([labels.get(arm.baseline or "", ABSENT)] if bases else []),
-        f"{used} of {len(arm.runs)}" if used != len(arm.runs) else str(used),
-        counted(effect.images if effect else None),
-    ]
-
-
-def difference(mean: float | None, low: float | None, high: float | None) -> str:
-    """`+0.0081 (+0.0012 to +0.0149)`."""
-    if number(mean) is None or number(low) is None or number(high) is None:
-        return signed(mean)
-    return f"{signed(mean)} ({signed(low)} to {signed(high)})"
 
 
 def score_table(

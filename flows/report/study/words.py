@@ -7,15 +7,18 @@ from flows.report.study.arms import (
     done,
     effect_at,
     failures,
+    is_primary,
     label,
     metric_name,
     percent,
     place_name,
     places,
+    short,
 )
 from flows.report.tables import fixed, number, plural
 from flows.results import REGIONS
-from flows.study.schema import Place, Results
+from flows.study.schema import Arm, Place, Results
+from flows.study.verdict import SETS
 
 _MOST_MESSAGES = 12
 _RESEEDED = {
@@ -74,16 +77,24 @@ def caveats(results: Results) -> list[str]:
             "here can be told from that of two runs of the same arm."
         )
     found.append(_RESEEDED.get(results.reseed, f"Seeds change: {results.reseed}."))
+    longer = _names([arm for arm in results.arms if arm.longer != 1])
     found.append(
-        f"Every arm trains for the same {results.steps:,} optimiser steps with the same settings; "
-        "only the images differ. What is said holds for these arms, this teacher and this "
-        "generator, and not for synthetic images in general."
+        f"Every arm {f'but {longer} ' if longer else ''}trains for the same {results.steps:,} "
+        "optimiser steps with the same settings; only the images differ. What is said holds for "
+        "these arms and these sources, and not for synthetic images in general."
     )
-    found.append(
-        "Labels of synthetic images are what the teacher saw in them: a student cannot learn "
-        "from them a vessel that the teacher misses."
-    )
-    return found
+    taught = [arm for arm in compared(results) if arm.labels in ("", "teacher")]
+    if taught:
+        which = "" if len(taught) == len(compared(results)) else f" of {_names(taught)}"
+        found.append(
+            f"Labels of the synthetic images{which} are what the teacher saw in them: a student "
+            "cannot learn from them a vessel that the teacher misses."
+        )
+    return found + results.notes
+
+
+def _names(arms: list[Arm]) -> str:
+    return ", ".join(dict.fromkeys(map(short, arms)))
 
 
 def decision(results: Results) -> str:
@@ -95,14 +106,48 @@ def decision(results: Results) -> str:
             "The differences are shown as they were measured, and called untested."
         )
     arms = plural(len(compared(results)), "arm")
+    family = f"{arms} by Holm's method, so that the chance of any false alarm on a place (a set of "
+    family += "test images, by one observer)"
+    if results.declared:
+        family = f"all comparisons of its family by Holm's method: {_families(results)}, so that "
+        family += "the chance of any false alarm in a family"
     return (
         f"An arm is called a gain or a harm when both of two tests find it: Wilcoxon's signed-rank "
         f"test over images, and a test for which seeds are a sample too; of their p-values the "
-        f"larger counts, corrected for {arms} by Holm's method, so that the chance of any false "
-        "alarm on a place (a set of test images, by one observer) is at most "
+        f"larger counts, corrected for {family} is at most "
         f"{100 * results.alpha:g} %; its interval must exclude zero as well. “None shown” means "
         "that no difference was found, not that there is none: one below the smallest detectable "
         "difference is easily missed."
+    )
+
+
+def _families(results: Results) -> str:
+    """What decides, and what is corrected how."""
+    deciding = [arm for arm in results.arms if arm.id in results.primary_arms]
+    where = "; ".join(
+        e.name if len(e.sets) == 1 else f"{e.name}: {' + '.join(SETS.get(s, s) for s in e.sets)}"
+        for e in results.endpoints
+    )
+    sizes = {arm.real_images for arm in deciding}
+    size = f" with {next(iter(sizes)):,} real images" if len(sizes) == 1 else ""
+    return (
+        f"those of the primary arms ({_names(deciding)}{size}) on all endpoints ({where}) "
+        "together, the others place by place, and those with another arm by themselves"
+    )
+
+
+def short_note(results: Results) -> str:
+    """Arms that failed because too few of their synthetic images passed the filters."""
+    lacking = {
+        label(arm, results): [str(run.seed) for run in arm.runs if run.short]
+        for arm in results.arms
+    }
+    told = [f"{name} (seeds {', '.join(s)})" for name, s in lacking.items() if s]
+    if not told:
+        return ""
+    return (
+        f"Too few synthetic images were kept for {'; '.join(told)}. Filters are not loosened to "
+        "get an arm through: such a run counts as failed."
     )
 
 
@@ -121,11 +166,12 @@ def difference_caption(results: Results) -> str:
     )
 
 
-def forest_caption(results: Results) -> str:
+def forest_caption(results: Results, other: str) -> str:
+    """other: what arms are compared with."""
     if len(results.seeds) < 2:
-        return f"Paired difference to the real-only arm, untested; {paired_sentence(results)}"
+        return f"Paired difference to {other}, untested; {paired_sentence(results)}"
     return (
-        "Paired difference to the real-only arm: mean (large dot; filled where significant after "
+        f"Paired difference to {other}: mean (large dot; filled where significant after "
         "Holm's correction), each seed (small dots). "
         f"Line: {interval_sentence(results)} Grey: differences too small to be found with "
         f"{100 * results.power:g} % probability."
@@ -147,9 +193,9 @@ def learning_caption(results: Results, picked: bool) -> str:
 
 def realism_caption(results: Results, what: str) -> str:
     return (
-        f"Each dot is an arm, with its number of synthetic images: paired difference against "
-        f"{what} Whiskers: {paired_sentence(results)} Arms of one generator share its realism, "
-        "up to which of its samples were taken, so a trend across dots is not one across "
+        "Each dot is an arm, with its name or number of synthetic images: paired difference "
+        f"against {what} Whiskers: {paired_sentence(results)} Arms of one generator share its "
+        "realism, up to which of its samples were taken, so a trend across dots is not one across "
         "generators."
     )
 
@@ -180,9 +226,12 @@ def failure_title(results: Results) -> str:
 
 
 def detectable(results: Results, place: Place) -> tuple[float, float] | None:
-    """Smallest and largest of the arms' smallest detectable effects."""
-    effects = (effect_at(arm, place) for arm in compared(results))
-    found = [number(effect.detectable) for effect in effects if effect is not None]
+    """Smallest and largest of the arms' smallest detectable effects; at an endpoint, of those that
+    decide."""
+    pairs = [(arm, effect_at(arm, place)) for arm in compared(results)]
+    deciding = [e for arm, e in pairs if e is not None and is_primary(arm, e, results)]
+    effects = deciding or [e for _, e in pairs if e is not None]
+    found = [number(effect.detectable) for effect in effects]
     values = sorted(value for value in found if value is not None)
     return (values[0], values[-1]) if values else None
 

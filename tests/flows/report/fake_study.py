@@ -24,11 +24,13 @@ from flows.study.schema import (
     ArmRun,
     Copy,
     Effect,
+    Endpoint,
     EnsembleScore,
     Filtered,
     Place,
     Realism,
     Results,
+    Secondary,
 )
 
 HOSTILE = '<script>alert("x")</script>&$x_1$'
@@ -39,7 +41,11 @@ OTHER = Place(set="chase", observer="2nd")
 
 @dataclass
 class FakeStudy:
-    """gains: planted difference by number of synthetic images. broken: id of an arm that failed."""
+    """gains: planted difference by number of synthetic images. broken: id of an arm that failed.
+
+    declared: arms have names, the first two decide on all places, one real-only arm more is trained
+    longer, and arms are held against the first of them.
+    """
 
     folder: Path
     counts: tuple[int, ...] = (50, 200, 500)
@@ -51,6 +57,7 @@ class FakeStudy:
     images: int = 20
     gains: dict[int, float] = field(default_factory=lambda: {50: 0.002, 200: 0.009, 500: -0.011})
     broken: str = "mixed-500-20-both"
+    declared: bool = False
     changes: dict[str, Any] = field(default_factory=dict)
     random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(5))
     rows: list[list[Any]] = field(default_factory=list)
@@ -74,6 +81,8 @@ class FakeStudy:
             for order in self.orders:
                 for augment in self.augments:
                     arms += [self._arm(order, n, size, augment) for n in self.counts]
+        arms = self._named(arms) if self.declared else arms
+        compared = [arm for arm in arms if arm.baseline]
         values: dict[str, Any] = {
             "name": "made-up",
             "headline": HEADLINE,
@@ -84,7 +93,17 @@ class FakeStudy:
             "steps": 4000,
             "seeds": list(self.seeds),
             "reseed": "students",
-            "primary": self.places[0],
+            "declared": self.declared,
+            "endpoints": [
+                Endpoint(name=f"test {p.set}" if self.declared else p.set, place=p, sets=[p.set])
+                for p in (self.places if self.declared else self.places[:1])
+            ],
+            "primary_arms": [arm.id for arm in compared[: 2 if self.declared else None]],
+            "secondary": [
+                Secondary(metric="f1_best", arm=arm.id, **dict(effect))
+                for arm in arms
+                for effect in arm.effects
+            ],
             "places": list(self.places),
             "arms": arms,
             "ensembles": [
@@ -129,6 +148,30 @@ class FakeStudy:
             ],
         }
         return Results(**{**values, **self.changes})
+
+    def _named(self, arms: list[Arm]) -> list[Arm]:
+        """R1, and P0, P1, … with another source each; against P0, and of R1-long against R1."""
+        real, *others = arms
+        found = [real.model_copy(update={"name": "R1", "label": "R1: real only"})]
+        update = {"name": "R1-long", "label": "R1-long: real only (2 × the steps)", "longer": 2.0}
+        update |= {
+            "id": "long",
+            "controls": self._controls(others[0], real.id),
+            "strength": "strong",
+        }
+        found.append(real.model_copy(update=update))
+        for number, arm in enumerate(others):
+            name = f"P{number}"
+            own = {"name": name, "label": f"{name}: {arm.label}", "source": f"source {number}"}
+            own["labels"] = "own" if number else "teacher"
+            own["effects"] = [e.model_copy(update={"p_primary": 0.033}) for e in arm.effects]
+            own |= {} if number < 2 else {"effects": arm.effects}
+            own["controls"] = self._controls(arm, others[0].id) if number else []
+            found.append(arm.model_copy(update=own))
+        return found
+
+    def _controls(self, arm: Arm, against: str) -> list[Effect]:
+        return [e.model_copy(update={"against": against, "p_holm": 0.044}) for e in arm.effects]
 
     def record(self) -> dict[str, Any]:
         config = StudyConfig.model_validate({"name": "made-up", "arms": {"seeds": self.seeds}})
@@ -184,7 +227,9 @@ class FakeStudy:
         id_ = f"{order}-{count}-{size}-{augment}"
         broken = id_ == self.broken
         runs = [
-            ArmRun(seed=s, status="failed", message="out of memory; lower batch")
+            ArmRun(
+                seed=s, status="failed", message="out of memory; lower batch", short=self.declared
+            )
             if broken
             else self._run(s, 0.80 + self.gains.get(count, 0.0))
             for s in self.seeds
@@ -236,6 +281,7 @@ class FakeStudy:
         verdict = "untested" if not tested else "none shown" if abs(mean) < half else "gain"
         return Effect(
             place=place,
+            against=f"real-{size}-both",
             level=level,
             seeds=seeds,
             images=self.images,

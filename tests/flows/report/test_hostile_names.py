@@ -17,8 +17,8 @@ from flows.study.schema import Results
 EVIL = """'"><x-evil onevil=1></script></style></svg><!--$x_{&"""
 RECORD_KEEPS = ("kind", "digest", "status", "flow", "artifacts", "started", "finished")
 RESULTS_KEEP = (
-    "id", "arm", "baseline", "verdict", "picture", "metric", "region", "reseed", "order", "augment",
-    "status", "strength",
+    "id", "arm", "baseline", "against", "primary_arms", "verdict", "picture", "metric", "region",
+    "reseed", "order", "augment", "strength", "labels", "status",
 )  # fmt: skip
 
 
@@ -60,7 +60,8 @@ def test_the_page_of_a_run(tmp_path: Path) -> None:
 
 
 def test_the_page_of_a_study(tmp_path: Path) -> None:
-    study = FakeStudy(tmp_path / "study", counts=(50,), orders=("mixed",)).build()
+    study = FakeStudy(tmp_path / "study", counts=(50, 200), orders=("mixed",), declared=True)
+    study.build()
     spoil(study.folder / "run.json", RECORD_KEEPS)
     spoil(study.folder / "results.json", RESULTS_KEEP)
     Results.model_validate_json((study.folder / "results.json").read_text())

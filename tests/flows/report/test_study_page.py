@@ -106,6 +106,43 @@ def test_the_table_of_arms_holds_the_numbers_of_the_results(study: FakeStudy, pa
         assert by_label[REAL]["Difference"] == "–"
 
 
+def test_other_metrics_stand_beside_the_main_one(page: Page) -> None:
+    head, *rows = page.table("Other metrics on DRIVE")
+    name = "F1 at the best threshold"
+    assert head == ["Arm", "F1, difference", name, f"{name}, difference", f"{name}, p"]
+    row = next(row for row in rows if row[0] == FIRST)
+    assert row[1] == row[3] and row[1].startswith("+0.00") and row[2].startswith("0.8")
+    assert next(row for row in rows if row[0] == REAL)[1] == "–"
+
+
+def test_what_decides_and_other_arms_are_told_apart(tmp_path: Path) -> None:
+    page = page_of(FakeStudy(tmp_path, declared=True).build())
+    assert page.faults == [] and missing(page) == []
+    head, *rows = page.table("Arms on DRIVE")
+    assert {"Family", "Source", "Augmentation", "Compared with"} <= set(head)
+    by_name = {row[0].split(":")[0]: dict(zip(head, row, strict=True)) for row in rows}
+    assert [by_name[n]["Family"] for n in ("R1", "P0", "P1", "P2")] == [
+        *("–", "primary", "primary", "secondary"),
+    ]
+    assert by_name["P0"]["p, Holm"] == "0.033" and by_name["P0"]["Compared with"] == "R1"
+    assert by_name["P5"]["Verdict"] == "too few images kept"
+    head, *rows = page.table("Against other arms, on DRIVE")
+    held = {(row[0], row[1]) for row in rows}
+    assert held == {("R1-long", "R1"), *((f"P{n}", "P0") for n in range(1, 5))}
+    assert {row[head.index("p, Holm")] for row in rows} == {"0.044"}
+    plots = [a["aria-label"] or "" for tag, a in page.elements if a.get("role") == "group"]
+    for where in ("DRIVE, 1st observer", "chase, 2nd observer"):
+        text = next(t for t in plots if t.startswith(f"Forest plot of F1 − other arm: {where}"))
+        assert "P1 − P0 +0." in text and "R1-long − R1" in text
+        forest = next(t for t in plots if t.startswith(f"Forest plot of F1 − real only: {where}"))
+        assert ". P0 " in forest and "; P1 " in forest
+    assert "Every arm but R1-long trains for the same 4,000 optimiser steps" in page.text
+    assert "Labels of the synthetic images of P0 are what the teacher saw" in page.text
+    assert "primary arms (P0, P1 with 20 real images) on all endpoints (test drive" in page.text
+    assert "Too few synthetic images were kept for P5: 500 synthetic, mixed (seeds" in page.text
+    assert "test drive; test chase" in page.text
+
+
 def test_every_place_has_its_curves_and_its_forest(page: Page) -> None:
     plots = [a["aria-label"] or "" for tag, a in page.elements if a.get("role") == "group"]
     assert len(plots) == page.html.count("<svg")
@@ -140,7 +177,7 @@ def test_tables_can_be_sorted_and_names_are_not_taken_for_numbers(page: Page) ->
         label = next(label for label in tables if label.startswith(start))
         assert tables[label].get("class") == "sortable", label
     assert f'<th scope="row">{FIRST}</th>' in page.html
-    assert page.html.count('class="filterable"') == 5
+    assert page.html.count('class="filterable"') == 7
 
 
 def test_differences_image_by_image_are_means_over_seeds(study: FakeStudy, page: Page) -> None:

@@ -80,16 +80,17 @@ def test_shuffled_synthetic_labels_are_a_significant_harm(
 
 def test_two_identical_arms_show_no_difference() -> None:
     """Trained alike on the same images, an arm and its baseline are the same numbers."""
-    from configs.study import StatisticsSettings
+    from configs.statistics import StatisticsSettings
+    from flows.study.families import Scored, judged
     from flows.study.schema import Place
-    from flows.study.statistics import study_effects
 
+    settings = StatisticsSettings(bootstrap=300)
     runs = {seed: [0.7 + 0.01 * i + 0.003 * seed for i in range(12)] for seed in range(3)}
     place = Place(set="phantom", observer="1st")
 
-    found = study_effects(
-        {"a": runs, "b": runs}, {"a": None, "b": "a"}, StatisticsSettings(bootstrap=300), place
+    (found,) = judged(
+        Scored({"a": runs, "b": runs}, place, settings).comparisons({"b": "a"}), settings
     )
 
-    assert found["b"].verdict == "none shown"
-    assert (found["b"].mean, found["b"].low, found["b"].high) == (0.0, 0.0, 0.0)
+    assert found.verdict == "none shown"
+    assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)

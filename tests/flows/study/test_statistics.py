@@ -7,15 +7,15 @@ import pytest
 from scipy import stats
 
 from configs.errors import DataError
-from configs.study import StatisticsSettings
+from configs.statistics import StatisticsSettings
 from flows.study.crossed import detectable, interval, own_noise, p_value, run_noise, spread
+from flows.study.families import Scored, judged
 from flows.study.schema import Effect, Place
 from flows.study.statistics import (
     holm,
     image_p,
     level_interval,
     paired_effect,
-    study_effects,
     verdict,
 )
 
@@ -39,7 +39,9 @@ def drawn(seed: int = 0, gain: float = 0.0) -> dict[str, dict[int, np.ndarray]]:
 
 
 def effects(values: dict, baselines: dict = ARMS) -> dict[str, Effect]:
-    return study_effects(values, baselines, SETTINGS, PLACE)
+    against = {arm: base or "" for arm, base in baselines.items()}
+    found = Scored(values, PLACE, SETTINGS).comparisons(against)
+    return {c.arm: e for c, e in zip(found, judged(found, SETTINGS), strict=True)}
 
 
 def test_holm_of_a_worked_example() -> None:
@@ -285,10 +287,19 @@ def test_alone_a_table_is_judged_by_its_own_seeds() -> None:
     )
 
 
-def test_runs_on_other_images_and_unknown_baselines_are_refused() -> None:
+def test_runs_on_other_images_are_refused() -> None:
     values = drawn()
     values["b"][1] = values["b"][1][:19]
     with pytest.raises(DataError, match=r"arm b, seed 1: found .*\(19,\), expected \(20,\)"):
         effects(values)
-    with pytest.raises(DataError, match="arm a: is compared with nobody"):
-        effects(drawn(), {**ARMS, "a": "nobody"})
+
+
+def test_an_arm_whose_partner_has_no_result_has_its_level_alone() -> None:
+    found = effects(drawn(), {**ARMS, "a": "nobody"})
+    a = found["a"]
+    assert (a.against, a.seeds, a.images, a.mean, a.verdict) == ("nobody", 0, 0, None, "untested")
+    assert a.level == pytest.approx(effects(drawn())["a"].level)
+    rest = {arm: base for arm, base in ARMS.items() if arm != "a"}
+    alone = effects(drawn(), rest)
+    assert found["b"].p_holm == alone["b"].p_holm  # of two arms, not three
+    assert found["b"].detectable == alone["b"].detectable

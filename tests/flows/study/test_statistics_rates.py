@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from simulated_studies import corrected, draw, median_detectable
 
-from configs.study import StatisticsSettings
+from configs.statistics import StatisticsSettings
 from flows.study.crossed import interval, run_noise, spread
+from flows.study.families import Scored, judged
 from flows.study.schema import Place
-from flows.study.statistics import level_interval, study_effects
+from flows.study.statistics import level_interval
 
 SETTINGS = StatisticsSettings(bootstrap=400)
 NOISE = [0.0, 0.5, 2.0]  # of a training run, in units of the noise of one image
@@ -66,7 +67,7 @@ def test_intervals_of_the_level_cover_it() -> None:
 def test_the_study_applies_the_rule_that_was_simulated() -> None:
     values = draw(1, 4, 3, run_sd=0.5)[0]
     arms = {str(k): {s: values[k, s] for s in range(3)} for k in range(5)}
-    baselines = {str(k): "0" if k else None for k in range(5)}
-    found = study_effects(arms, baselines, SETTINGS, Place(set="drive", observer="first"))
+    place = Place(set="drive", observer="first")
+    pairs = Scored(arms, place, SETTINGS).comparisons({str(k): "0" for k in range(1, 5)})
     rule, _ = corrected(values[None])
-    assert [found[str(k)].p_holm for k in range(1, 5)] == pytest.approx(list(rule[0]))
+    assert [e.p_holm for e in judged(pairs, SETTINGS)] == pytest.approx(list(rule[0]))

@@ -1,0 +1,153 @@
+"""A study of named arms with controls, measured by nobody: values drawn from fixed streams.
+
+What a run (arm, seed) measured does not depend on which other runs there are, so that a study of
+two seeds and two of one seed each hold the same.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from configs.study import StudyConfig
+from flows.runs import RunRecord
+from flows.study.findings import Findings, bare_arm, metrics_of
+from flows.study.per_image import Values, put
+from flows.study.results import write_results
+from flows.study.schema import (
+    ArmRun,
+    Copy,
+    EnsembleScore,
+    Filtered,
+    Place,
+    Realism,
+    Results,
+)
+from pipeline.arms import ArmSpec, compared
+from pipeline.study import study_arms
+
+AVAILABLE = 16
+IMAGES = {"drive": 8, "chase-db1": 6, "stare": 5}
+OWN, CHASE, STARE = (Place(set=name, observer="1st") for name in IMAGES)
+ELSEWHERE = Place(set="other cameras", observer="1st")
+PLACES = [OWN, Place(set="drive", observer="2nd"), CHASE, STARE]
+GAINS = {"P": 0.02, "G": 0.001, "P-first": 0.03}
+
+STUDY: dict[str, Any] = {
+    "data": {"name": "drive"},
+    "external": [{"name": "chase-db1"}, {"name": "stare"}],
+    "sources": {"fitted": {"kind": "phantom"}, "gan": "stylegan2", "rest": "unlabelled"},
+    "synthetic": {"reseed": "all"},
+    "ensembles": [],
+    "arms": {
+        "counts": [0],
+        "real_images": [4, 16],
+        "controls": ["R1"],
+        "named": {
+            "R0": {},
+            "R1": {"strength": "strong"},
+            "R1-long": {"strength": "strong", "longer": 2, "against": ["R1"]},
+            "R2": {"source": "rest", "strength": "strong"},
+            "P": {"source": "fitted", "count": 20, "strength": "strong", "against": ["R0"]},
+            "P-first": {
+                "source": "fitted",
+                "count": 20,
+                "strength": "strong",
+                "order": "synthetic-first",
+            },
+            "G": {"source": "gan", "count": 50, "strength": "strong", "against": ["P", "R2"]},
+        },
+    },
+    "statistics": {
+        "bootstrap": 200,
+        "metrics": ["cldice", "f1_best"],
+        "primary_arms": ["P", "G"],
+        "primary_real_images": [4],
+        "endpoints": [
+            {"name": "other cameras", "sets": ["chase-db1", "stare"]},
+            {"name": "DRIVE", "sets": ["drive"]},
+        ],
+    },
+}
+"""Without seeds."""
+
+
+def study_of(build: Callable[..., StudyConfig], seeds: list[int], **changes: Any) -> StudyConfig:
+    """changes: of groups of settings; build: the fixture `tiny_study`."""
+    values = dict(STUDY)
+    for name, value in changes.items():
+        old = values.get(name)
+        values[name] = old | value if isinstance(old, dict) and isinstance(value, dict) else value
+    return build(**values | {"arms": values["arms"] | {"seeds": seeds}})
+
+
+def findings_of(config: StudyConfig, failed: dict[str, list[int]] | None = None) -> Findings:
+    """failed: name of an arm → its seeds that gave no result."""
+    specs = study_arms(config, AVAILABLE)
+    others = compared(specs, config.arms.controls)
+    values: dict[str, Values] = {metric: {} for metric in metrics_of(config.statistics)}
+    arms = []
+    for spec in specs:
+        runs = []
+        for seed in config.arms.seeds:
+            lost = seed in (failed or {}).get(spec.name, [])
+            runs.append(_run(spec, seed, lost))
+            if not lost:
+                _measure(values, spec, seed)
+        arms.append(bare_arm(config, spec, others[spec.id], runs))
+    return Findings(
+        arms=arms,
+        values=values,
+        content={name: f"content of {name}" for name in IMAGES},
+        references=[
+            EnsembleScore(
+                arm=f"teacher, seed {seed}", method="", place=OWN, level=(0.7, 0.6, 0.8), members=1
+            )
+            for seed in config.arms.seeds
+        ],
+        filters=[
+            Filtered(source=f"{kind}, seed {s}", drawn=50 + s, kept=40, reasons={"dark": 10 + s})
+            for kind in ("gan", "fitted")
+            for s in config.arms.seeds
+        ],
+        copies=[
+            Copy(source=f"gan, seed {s}", sample=f"s{s}", image="21", distance=0.3, picture="p.png")
+            for s in config.arms.seeds
+        ],
+    )
+
+
+def write_run(workspace: Path, config: StudyConfig, found: Findings | None = None) -> Results:
+    """The run folder of a study, as `vesselforge compare` leaves it, but for its page."""
+    record = RunRecord(workspace, config)
+    results = write_results(config, found or findings_of(config), record.folder)
+    (record.folder / "pictures").mkdir()
+    (record.folder / "pictures" / "p.png").write_bytes(config.name.encode())
+    record.note("arms", [{"arm": arm.id, "seed": 0, "artifacts": {}} for arm in results.arms])
+    record.finish("completed")
+    return results
+
+
+def _run(spec: ArmSpec, seed: int, failed: bool) -> ArmRun:
+    facts: dict[str, Any] = {"seed": seed}
+    if spec.source:
+        facts |= {"origin": f"{spec.source}, seed {seed}", "realism": Realism(kid=0.1 + seed / 7)}
+    if failed:
+        return ArmRun(status="failed", message="only 1 of 9 were kept", short=True, **facts)
+    return ArmRun(status="completed", validation_f1=0.7 + seed / 90, threshold=0.5, **facts)
+
+
+def _measure(values: dict[str, Values], spec: ArmSpec, seed: int) -> None:
+    for metric, of_metric in values.items():
+        for place in PLACES:
+            key = f"{spec.id} {seed} {place.set} {place.observer} {metric}"
+            random = np.random.default_rng(zlib.crc32(key.encode()))
+            run = 0.002 * random.normal()
+            for image in range(IMAGES[place.set]):
+                value = 0.8 - 0.02 * image + GAINS.get(spec.name, 0.0) + run
+                value += 0.004 * random.normal()
+                put(of_metric, place, spec.id, seed, f"{image:02d}", round(value, 6))

@@ -1,0 +1,246 @@
+"""Runs of single seeds, united, are the study of all seeds, figure by figure."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_findings import findings_of, study_of, write_run
+from typer.testing import CliRunner
+
+from configs.errors import ConfigError, WorkspaceError
+from configs.study import StudyConfig
+from flows.cli import main
+from flows.study.findings import Findings
+from flows.study.merge import merge_runs
+from flows.study.schema import PER_IMAGE, RESULTS, Results, read_results
+
+Build = Callable[..., StudyConfig]
+
+
+@pytest.fixture(autouse=True)
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page has tests of its own, and takes seconds."""
+
+    def page(folder: Path, store: object, force: bool = False) -> Path:
+        return folder / "report.html"
+
+    monkeypatch.setattr("flows.study.merge.report_on", page)
+
+
+def small(build: Build, seeds: list[int], **changes: Any) -> StudyConfig:
+    """With one number of real images."""
+    changes["arms"] = {"real_images": [4]} | changes.get("arms", {})
+    return study_of(build, seeds, **changes)
+
+
+@pytest.fixture
+def part(tiny_study: Build, tmp_path: Path) -> Callable[..., Results]:
+    """Write a run of some seeds into tmp_path/workspace."""
+
+    def write(
+        name: str,
+        seeds: list[int],
+        found: Callable[[Findings], Findings] = lambda f: f,
+        **changes: Any,
+    ) -> Results:
+        config = small(tiny_study, seeds, **changes | {"name": name})
+        return write_run(tmp_path / "workspace", config, found(findings_of(config)))
+
+    return write
+
+
+def merged(tmp_path: Path, *given: str, name: str = "all") -> Results:
+    made = merge_runs(name, given, tmp_path / "workspace")
+    return read_results(Path(made["run"]) / RESULTS)
+
+
+def figures(results: Results) -> dict[str, Any]:
+    """Everything but how the run came about, and what pictures are called."""
+    found = results.model_dump()
+    for copy in found["copies"]:
+        del copy["picture"]
+    return {k: v for k, v in found.items() if k not in ("name", "notes")}
+
+
+def per_image(tmp_path: Path, name: str) -> str:
+    return (tmp_path / "workspace" / "runs" / name / PER_IMAGE).read_text()
+
+
+def test_two_runs_of_a_seed_each_are_the_study_of_both(part: Any, tmp_path: Path) -> None:
+    whole = part("whole", [0, 1])
+    part("a", [0])
+    part("b", [1])
+
+    both = merged(tmp_path, "b", "a")  # in whichever order
+
+    assert figures(both) == figures(whole)
+    assert both.seeds == [0, 1] and both.notes[0] == "Merged from b (seeds 1), a (seeds 0)."
+    assert per_image(tmp_path, "all") == per_image(tmp_path, "whole")
+
+
+def test_merging_can_go_on_and_be_repeated(part: Any, tmp_path: Path) -> None:
+    whole = part("whole", [0, 1, 10])
+    for name, seeds in (("a", [0]), ("b", [1]), ("c", [10])):
+        part(name, seeds)
+
+    merged(tmp_path, "a", "b", name="two")
+    assert figures(merged(tmp_path, "two", "c")) == figures(whole)
+    assert figures(merged(tmp_path, "a", "b", "c")) == figures(whole)
+
+
+def test_folders_from_elsewhere_need_no_workspace(part: Any, tmp_path: Path) -> None:
+    whole = part("whole", [0, 1])
+    for name, seed in (("a", 0), ("b", 1)):
+        part(name, [seed])
+        source = tmp_path / "workspace" / "runs" / name
+        (source / "run.json").unlink()
+        shutil.move(source, tmp_path / "from" / name)
+
+    both = merged(tmp_path, str(tmp_path / "from" / "a"), str(tmp_path / "from" / "b"))
+
+    assert figures(both) == figures(whole)
+    record = json.loads((tmp_path / "workspace/runs/all/run.json").read_text())
+    assert (record["status"], record["flow"]) == ("completed", "compare-ratios")
+    assert record["merged"] == ["a", "b"] and record["config"]["arms"]["seeds"] == [0, 1]
+    assert len(record["arms"]) == 2 * len(whole.arms)
+    pictures = tmp_path / "workspace/runs/all/pictures"
+    assert {p.name: p.read_text() for p in pictures.iterdir()} == {"0-p.png": "a", "1-p.png": "b"}
+    assert [copy.picture for copy in both.copies] == ["0-p.png", "1-p.png"]
+
+
+def test_a_seed_in_two_runs_counts_once_or_is_refused(part: Any, tmp_path: Path) -> None:
+    whole = part("whole", [0, 1])
+    part("a", [0, 1])
+    part("b", [1])
+    assert figures(merged(tmp_path, "a", "b")) == figures(whole)
+
+    def other(found: Findings) -> Findings:
+        for of_arms in found.values["cldice"].values():
+            of_arms["4-real-P"][1]["03"] += 0.1
+        return found
+
+    part("c", [1], other)
+    with pytest.raises(WorkspaceError, match=r"runs/c: arm P: .*, seed 1: found other values than"):
+        merged(tmp_path, "a", "c", name="never")
+    assert not (tmp_path / "workspace" / "runs" / "never").exists()
+
+
+def test_a_run_that_failed_counts_where_it_was_completed(
+    part: Any, tiny_study: Build, tmp_path: Path
+) -> None:
+    whole = part("whole", [0, 1])
+    config = small(tiny_study, [0, 1], name="a")
+    write_run(tmp_path / "workspace", config, findings_of(config, {"P": [1], "R2": [0]}))
+    part("b", [1])
+
+    both = merged(tmp_path, "a", "b")
+
+    status = {(a.name, r.seed): r.status for a in both.arms for r in a.runs}
+    assert {key for key, value in status.items() if value == "failed"} == {("R2", 0)}
+    by_seed = [
+        [(e.place, e.by_seed) for a in r.arms if a.name == "P" for e in (*a.effects, *a.controls)]
+        for r in (whole, both)
+    ]
+    assert by_seed[0] == by_seed[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"first": {"steps": 3}}, r"first\.steps: found 3, expected 2 as in"),
+        ({"statistics": {"alpha": 0.01}}, r"statistics\.alpha: found 0\.01, expected 0\.05"),
+        ({"external": [{"name": "stare", "fold": 1}, {"name": "chase-db1"}]}, r"external\.0\."),
+        ({"arms": {"controls": []}}, r"arms\.controls: found \[\], expected \['R1'\]"),
+    ],
+)
+def test_runs_of_different_studies_are_refused(
+    changes: dict[str, Any], message: str, part: Any, tmp_path: Path
+) -> None:
+    part("a", [0])
+    part("b", [1], **changes)
+    with pytest.raises(WorkspaceError, match=message):
+        merged(tmp_path, "a", "b")
+
+
+def test_where_it_ran_is_no_difference_but_other_images_are(part: Any, tmp_path: Path) -> None:
+    part("a", [0])
+    part("b", [1], execution={"workers": 7}, data={"root": "/elsewhere"})
+    merged(tmp_path, "a", "b")
+
+    def others(found: Findings) -> Findings:
+        found.content["stare"] = "changed"
+        return found
+
+    part("c", [2], others)
+    with pytest.raises(WorkspaceError, match="the files of stare are not those of"):
+        merged(tmp_path, "a", "c")
+
+
+def test_what_each_place_made_anew_is_kept_and_said(part: Any, tmp_path: Path) -> None:
+    def shared(found: Findings) -> Findings:
+        filters = [f.model_copy(update={"source": f.source.split(",")[0]}) for f in found.filters]
+        return Findings(**{**vars(found), "filters": filters})
+
+    part("a", [0], shared)
+    part("b", [1], shared)
+    both = merged(tmp_path, "a", "b")
+    assert [f.source for f in both.filters] == ["fitted", "fitted (b)", "gan", "gan (b)"]
+    assert both.notes[1].startswith("Made anew by run b, with another result: fitted; gan.")
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda text: text.replace("0.8", "much", 1), r"per_image\.csv: found could not convert"),
+        (lambda text: text[: len(text) * 2 // 3].rsplit("\n", 1)[0] + "\n", "expected the .* of"),
+        (lambda text: text[:-20], r"per_image\.csv: found line \d+ cut off"),
+        (lambda text: text.replace("cldice", "dice", 1), "found no column cldice"),
+        (lambda text: "", "found no column arm"),
+    ],
+)
+def test_damaged_tables_are_refused(harm: Any, message: str, part: Any, tmp_path: Path) -> None:
+    part("a", [0])
+    part("b", [1])
+    path = tmp_path / "workspace" / "runs" / "b" / PER_IMAGE
+    path.write_text(harm(path.read_text()))
+    with pytest.raises(WorkspaceError, match=message):
+        merged(tmp_path, "a", "b")
+
+
+def test_names_and_folders_that_cannot_be_are_refused(part: Any, tmp_path: Path) -> None:
+    part("a", [0])
+    part("b", [1])
+    workspace = tmp_path / "workspace"
+    with pytest.raises(WorkspaceError, match="found one run, expected two or more"):
+        merge_runs("all", ["a"], workspace)
+    with pytest.raises(WorkspaceError, match=r"nowhere/results\.json: not readable"):
+        merge_runs("all", ["a", "nowhere"], workspace)
+    with pytest.raises(ConfigError, match=r"merge \.\./x: name"):
+        merge_runs("../x", ["a", "b"], workspace)
+    with pytest.raises(WorkspaceError, match="runs/b: found a run of that name"):
+        merge_runs("b", ["a", "b"], workspace)
+    record = json.loads((workspace / "runs/a/run.json").read_text())
+    (workspace / "runs/a/run.json").write_text(json.dumps(record | {"status": "interrupted"}))
+    with pytest.raises(WorkspaceError, match="runs/a: this run is interrupted"):
+        merge_runs("all", ["a", "b"], workspace)
+    assert sorted(p.name for p in (workspace / "runs").iterdir()) == ["a", "b"]
+
+
+def test_the_verb_prints_the_tables_and_the_answer(part: Any, tmp_path: Path) -> None:
+    part("a", [0])
+    part("b", [1])
+    command = ["merge", "all", "a", "b", "--workspace", str(tmp_path / "workspace")]
+
+    said = CliRunner().invoke(main, command)
+
+    assert said.exit_code == 0, said.output
+    results = read_results(tmp_path / "workspace/runs/all" / RESULTS)
+    assert results.headline in said.output and "arm - other arm" in said.output
+    assert "note: Merged from a (seeds 0), b (seeds 1)." in said.output
+    refused = CliRunner().invoke(main, [*command[:2], "a", "--workspace", command[-1]])
+    assert refused.exit_code == 2 and "error: merge all: found one run" in refused.output
