@@ -234,7 +234,7 @@ def headline(metrics: dict[str, Any]) -> str:
         found.append(f"validation F1 {validation['f1']:.4f}")
     share = metrics.get("in_range")
     if isinstance(share, dict) and share.get("all") is not None:
-        found.append(f"like real {share['all']:.0%}")
+        found.append(f"in range {share['all']:.0%}")
     for name in ("images", "kept", "rejected", "fid", "kid_mean"):
         value = metrics.get(name)
         if isinstance(value, int | float):
