@@ -14,6 +14,10 @@ class DataError(UserError):
     """A dataset file is missing, unreadable, mismatched, mis-sized, empty or not what it claims."""
 
 
+class NoSamples(DataError):
+    """Every synthetic image was rejected: there is nothing to train a student on."""
+
+
 class CheckpointError(UserError):
     """A weight file or a training checkpoint is damaged or belongs to another network."""
 

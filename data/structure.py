@@ -184,8 +184,8 @@ def windows(
     LEAST_FOV of each inside the field of view, from all images in turn. Raises DataError for larger
     samples, and when no image has such a window.
     """
-    if any(_equally_large(real.mask.shape, size) for real in reals):
-        return [real.mask for real in reals if _equally_large(real.mask.shape, size)]
+    if any(equally_large(real.mask.shape, size) for real in reals):
+        return [real.mask for real in reals if equally_large(real.mask.shape, size)]
     height, width = size
     places = [_places(real, size) for real in reals]
     fit = [number for number, found in enumerate(places) if found.size]
@@ -207,7 +207,8 @@ def windows(
     return found
 
 
-def _equally_large(shape: tuple[int, ...], size: tuple[int, int]) -> bool:
+def equally_large(shape: tuple[int, ...], size: tuple[int, int]) -> bool:
+    """Whether no side differs by more than the share ABOUT."""
     return all(abs(have - want) <= ABOUT * have for have, want in zip(shape, size, strict=True))
 
 

@@ -3,69 +3,121 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from configs.errors import DataError
+from configs.errors import NoSamples
 from data.store import Artifact
+from flows.display import current
 from flows.executor import Executor
 from flows.runs import RunRecord
+from pipeline.evidence import Evidence, untrained
 from pipeline.graph import Work
 from pipeline.run import Round, RunWorks
 
 
-def augment(works: RunWorks, executor: Executor, record: RunRecord) -> Artifact:
+@dataclass
+class Students:
+    """Those worth keeping. remarks: what a reader of their scores has to know of the synthetic
+    images of the last one. failure: why there was no further one, where that is to be mended."""
+
+    kept: list[Work] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """What a run came to; remarks and failure as those of its students."""
+
+    evaluation: Artifact
+    remarks: list[str]
+    failure: str
+
+
+def augment(works: RunWorks, executor: Executor, record: RunRecord) -> Augmented:
     """Teacher, synthetic images, students, ensembles, and their scores on the test split.
 
-    Returns the evaluation. Every artifact is noted in the record under its role.
+    Every artifact is noted in the record under its role. Where all synthetic images were rejected,
+    the models that there are are scored all the same; the teacher alone makes no ensemble.
     """
     # Damaged files show before hours of training: the test images are made early, and seen late.
     first = {"development": works.development(), "test": works.test(), "teacher": works.teacher()}
     for role, work in first.items():
         record.artifact(role, executor.make(work))
     students = improve(works, executor, record)
-    members = {"teacher": first["teacher"]} | named(students)
-    ensembles = works.ensembles(members)
+    members = {"teacher": first["teacher"]} | named(students.kept)
+    ensembles = works.ensembles(members) if students.kept else {}
     for name, work in ensembles.items():
         record.artifact(name, executor.make(work))
-    return record.artifact("evaluation", executor.make(works.scored(members | ensembles)))
+    evaluation = record.artifact("evaluation", executor.make(works.scored(members | ensembles)))
+    return Augmented(evaluation, students.remarks, students.failure)
 
 
-def improve(works: RunWorks, executor: Executor, record: RunRecord) -> list[Work]:
-    """The students worth keeping: rounds in which the last student teaches the next one.
+def improve(works: RunWorks, executor: Executor, record: RunRecord) -> Students:
+    """Rounds in which the last student teaches the next one.
 
     The first student is always kept; the loop ends with the first that is no better on the
-    validation images than the best before it.
+    validation images than the best before it, and where every synthetic image was rejected.
     """
-    settings = works.config.iterate
-    students: list[Work] = []
+    settings, students = works.config.iterate, Students()
     best, teacher, generator = 0.0, works.teacher(), None
     for number in range(settings.rounds):
         planned = works.round(number, teacher, generator)
-        made = one_round(planned, executor)
+        images = synthetic_images(planned, executor)
+        remarks = remarks_on(planned, images)
+        for remark in remarks:  # now, before hours of training on them
+            current().say(f"  {remark}")
+        try:
+            check_kept(images["labelled"])
+        except NoSamples as error:
+            record.round(images, kept=False)
+            students.failure = str(error)
+            break
+        made = {role: executor.make(work) for role, work in planned.roles.items()}
         f1 = validation_f1(made["student"])
-        kept = not students or f1 > best + settings.min_gain
+        kept = not students.kept or f1 > best + settings.min_gain
         record.round(made, kept=kept, validation_f1=f1)
         if not kept:
             break
-        students.append(planned.student)
+        students.kept.append(planned.student)
+        students.remarks = remarks
         best, teacher, generator = f1, planned.student, planned.generator
     return students
 
 
-def one_round(planned: Round, executor: Executor) -> Mapping[str, Artifact]:
-    """Role → artifact. The scores come first: they tell of bad samples before they are used."""
-    executor.make(planned.score)
-    check_kept(executor.make(planned.labelled))
-    return {role: executor.make(work) for role, work in planned.roles.items()}
+def synthetic_images(planned: Round, executor: Executor) -> dict[str, Artifact]:
+    """Role → artifact of all that comes before the student. The scores come before the labels: they
+    tell of bad samples before they are used."""
+    executor.run([planned.score])
+    executor.run([planned.labelled])
+    return {
+        role: executor.make(work)
+        for role, work in planned.roles.items()
+        if role in ("generator", "samples", "score", "labelled")
+    }
+
+
+def remarks_on(planned: Round, images: Mapping[str, Artifact]) -> list[str]:
+    """Sentences that belong beside every score of these images and of students trained on them."""
+    found = []
+    evidence = Evidence.of(images["labelled"].metrics, planned.samples.kind)
+    if evidence is not None and evidence.verdict:
+        found.append(evidence.sentence)
+    if planned.generator is not None:
+        inputs = {**planned.generator.inputs, **planned.generator.outside}
+        if why := untrained(images["generator"].metrics, inputs):
+            found.append(f"The generator is {why}.")
+    return found
 
 
 def check_kept(labelled: Artifact) -> None:
-    """Raise DataError when every synthetic image was rejected: nothing is left to train on."""
+    """Raise NoSamples when every synthetic image was rejected: nothing is left to train on."""
     found = labelled.metrics
     if found["kept"]:
         return
     reasons = found["reasons"]
     mostly = f" (mostly: {max(reasons, key=reasons.get)})" if reasons else ""
-    raise DataError(
+    raise NoSamples(
         f"pseudo_label: all {found['rejected']} synthetic images were rejected{mostly}, see "
         f"{labelled.path / 'labels.csv'}; train the generator longer, or loosen the filters "
         "(min_confidence, min_vessel_share, max_vessel_share, …)"

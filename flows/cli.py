@@ -67,6 +67,8 @@ def run(
         print_json(made | {"metrics": metrics})
     else:
         print_scores(metrics)
+        for remark in made["remarks"]:
+            typer.echo(remark)
         typer.echo(f"report: {made['report']}")
 
 
@@ -98,11 +100,11 @@ def report(
     from configs.errors import WorkspaceError
     from data.store import Store
     from flows.reporting import report_on
-    from flows.runs import read_run, workspace_folder
+    from flows.runs import PARTLY_FAILED, read_run, workspace_folder
 
     root = workspace_folder(workspace)
     folder, record = read_run(root, run)
-    if record["status"] != "completed":
+    if record["status"] not in ("completed", PARTLY_FAILED):
         raise WorkspaceError(
             f"{folder}: this run is {record['status']}, not completed; the command that started "
             "it (`vesselforge run` or `compare`) goes on"

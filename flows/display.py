@@ -232,6 +232,9 @@ def headline(metrics: dict[str, Any]) -> str:
     validation = metrics.get("validation")
     if isinstance(validation, dict) and "f1" in validation:
         found.append(f"validation F1 {validation['f1']:.4f}")
+    share = metrics.get("in_range")
+    if isinstance(share, dict) and share.get("all") is not None:
+        found.append(f"in range {share['all']:.0%}")
     for name in ("images", "kept", "rejected", "fid", "kid_mean"):
         value = metrics.get(name)
         if isinstance(value, int | float):

@@ -67,10 +67,10 @@ def _server(name: str, workspace: Path, display: Display) -> Iterator[None]:
 
 def _outcome(state: Any) -> dict[str, Any]:
     """What a flow returned, or how it failed, raised again."""
-    from flows.tasks import BAD_INPUT, CRASHED, TIMED_OUT
+    from flows.tasks import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT
 
     message = state.message or ""
-    if state.name == BAD_INPUT:
+    if state.name in (BAD_INPUT, NO_SAMPLES):
         raise UserError(message)
     if state.name in (CRASHED, TIMED_OUT):
         raise StageCrashed(message)

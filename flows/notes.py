@@ -27,7 +27,7 @@ from prefect.artifacts import (
 from data.progress import Progress, Relay
 from data.store import Artifact
 from flows.pace import Estimate
-from flows.results import flat, score_rows
+from flows.results import figure_rows, score_rows
 
 PROGRESS_EVERY_S = 10.0
 GRID_SIDE = 640
@@ -101,7 +101,7 @@ def publish(step: str, artifact: Artifact) -> None:
     if artifact.kind == "segmenter.evaluate":
         create_table_artifact(score_rows(artifact.metrics), key=slug(step), description=step)
     else:
-        rows = [{"figure": name, "value": value} for name, value in flat(artifact.metrics)]
+        rows = figure_rows(artifact.metrics)
         create_table_artifact(rows, key=slug(step), description=f"{step}: {artifact.path}")
     if artifact.kind == "generator.sample":
         _publish_grid(step, artifact)

@@ -11,7 +11,7 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled, Failed
 
-from configs.errors import UserError
+from configs.errors import NoSamples, UserError
 from configs.load import override
 from configs.settings import PipelineConfig
 from data.progress import Interrupted
@@ -24,9 +24,9 @@ from flows.child import StageCrashed
 from flows.display import current
 from flows.executor import Executor
 from flows.reporting import report_on
-from flows.runs import PIPELINE, RunRecord, reference, workspace_folder
+from flows.runs import PARTLY_FAILED, PIPELINE, RunRecord, reference, workspace_folder
 from flows.stopping import StageTimedOut
-from flows.tasks import BAD_INPUT, CRASHED, TIMED_OUT, ByTask
+from flows.tasks import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT, ByTask
 from pipeline.run import run_works
 
 
@@ -59,7 +59,8 @@ def stated(body: Callable[[], Any]) -> Any:
         with current().listening(), heeded(current().stop):
             return body()
     except UserError as error:
-        return Failed(name=BAD_INPUT, message=str(error))
+        name = NO_SAMPLES if isinstance(error, NoSamples) else BAD_INPUT
+        return Failed(name=name, message=str(error))
     except StageCrashed as error:
         name = TIMED_OUT if isinstance(error, StageTimedOut) else CRASHED
         return Failed(name=name, message=str(error))
@@ -68,16 +69,26 @@ def stated(body: Callable[[], Any]) -> Any:
 
 
 def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
-    """The body of the flow: every step, the record, the report. Returns where things are."""
+    """The body of the flow: every step, the record, the report. Returns where things are, and the
+    remarks that go with the scores.
+
+    Raises NoSamples, after all this, when every synthetic image of a round was rejected."""
     check_inputs(config, workspace)
     record = RunRecord(workspace, config)
     with record.watch():
         hand = ByTask(workspace, config.stage_timeout)
         executor = Executor(workspace, hand, record.made)
-        evaluation = augment(run_works(config), executor, record)
-        record.finish("completed")
+        made = augment(run_works(config), executor, record)
+        record.finish(PARTLY_FAILED if made.failure else "completed", made.failure)
         page = write_report(str(record.folder), str(workspace))
-    return {"run": str(record.folder), "report": page, "evaluation": reference(evaluation)}
+    if made.failure:
+        raise NoSamples(f"{made.failure}; what there is was scored all the same, report: {page}")
+    return {
+        "run": str(record.folder),
+        "report": page,
+        "evaluation": reference(made.evaluation),
+        "remarks": made.remarks,
+    }
 
 
 @task(

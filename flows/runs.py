@@ -33,6 +33,8 @@ RECORD_FIELDS = {"status": str, "config": dict, "artifacts": dict, "steps": list
 """What every reader of a record counts on."""
 EXPECTED = "the record of a run: `vesselforge run` or `compare` writes it anew"
 REPORT = "report.html"
+PARTLY_FAILED = "partly failed"
+"""Status of a run that was scored and reported, though a part of it could not be done."""
 PIPELINE, STUDY = "augmentation-pipeline", "compare-ratios"
 """Which flow a record is of."""
 Reference = list[str]
@@ -106,7 +108,7 @@ class RunRecord:
         self._save()
 
     def finish(self, status: str, message: str = "") -> None:
-        """status: completed, failed or interrupted."""
+        """status: completed, PARTLY_FAILED, failed or interrupted."""
         now = time.time()
         self.content |= {"finished": _clock(now), "seconds": round(now - self.started, 2)}
         self.content |= {"status": status, "message": message}
@@ -181,8 +183,15 @@ def model_folder(given: Path) -> Path:
         return given
     folder, record = read_run(given.parent.parent, str(given))
     if "ensemble" not in record["artifacts"]:
-        raise WorkspaceError(f"{folder}: this run has no ensemble yet; `vesselforge run` goes on")
+        raise WorkspaceError(f"{folder}: {_why_no_ensemble(folder, record)}")
     return artifact_folder(folder, record["artifacts"]["ensemble"])
+
+
+def _why_no_ensemble(folder: Path, record: dict[str, Any]) -> str:
+    if record["status"] != PARTLY_FAILED:
+        return "this run has no ensemble yet; `vesselforge run` goes on"
+    teacher = artifact_folder(folder, record["artifacts"].get("teacher"))
+    return f"this run has no student, and so no ensemble; its teacher is {teacher}"
 
 
 def generator_folder(workspace: Path, given: str) -> Path:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pretrained
+from flows.results import NOT_BETTER, is_not_better
+from pipeline.evidence import untrained
 
 
 def model_rows(kind: pretrained.Kind) -> list[dict[str, Any]]:
@@ -21,9 +23,11 @@ def model_rows(kind: pretrained.Kind) -> list[dict[str, Any]]:
 def _segmenter_row(card: Mapping[str, Any]) -> dict[str, Any]:
     """Scores are those on the test images of its own dataset."""
     data = card["trained_on"]
-    pooled = card["scores"].get(data["dataset"], {}).get("fov", {}).get("pooled", {})
+    scores = card["scores"].get(data["dataset"], {})
+    pooled = scores.get("fov", {}).get("pooled", {})
+    mark = f", {NOT_BETTER}" if is_not_better(scores) else ""
     return {
-        "network": card["network"],
+        "network": f"{card['network']}{mark}",
         "parameters": card["parameters"],
         "trained on": f"{data['dataset']}, {len(data['train'])} images",
         "seed": card["seed"],
@@ -38,7 +42,7 @@ def _generator_row(card: Mapping[str, Any]) -> dict[str, Any]:
         "images": f"{side} x {side}, {card['channels']}",
         "parameters": card["parameters"]["generator"],
         "trained on": f"{data['dataset']}, {data['train']} images",
-        "kimg": card["kimg"],
+        "kimg": f"{card['kimg']:g}, untrained" if untrained(card, {}) else card["kimg"],
         "KID": card["scores"].get("kid_mean"),
     }
 

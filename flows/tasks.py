@@ -33,6 +33,8 @@ from pipeline.stages import STAGES
 
 BAD_INPUT, CRASHED, BROKEN = "BadInput", "StageCrashed", "StageBroken"
 """Names of failed states: what the user can mend, what may well work when tried again, a bug."""
+NO_SAMPLES = "NoSamples"
+"""And of a run: every synthetic image was rejected; its teacher was scored and reported."""
 TIMED_OUT = "TimedOut"
 """And, as Prefect calls its own: a stage that took longer than it may."""
 

@@ -167,14 +167,18 @@ def run_step(
     from flows.runs import workspace_folder
 
     settings = load(PipelineConfig, config, set_ or [])
-    from flows.single import run_until
+    from flows.single import remarks_on, run_until
 
-    artifact = run_until(last, settings, workspace_folder(workspace), new_display())
+    folder = workspace_folder(workspace)
+    artifact = run_until(last, settings, folder, new_display())
+    remarks = remarks_on(last, settings, folder, artifact)
     if json_:
         content = {"kind": artifact.kind, "digest": artifact.digest, "path": artifact.path}
-        print_json(content | {"metrics": artifact.metrics})
-    else:
-        from flows.results import flat
+        print_json(content | {"metrics": artifact.metrics, "remarks": remarks})
+        return
+    from flows.results import figure_rows
 
-        print_table([{"figure": name, "value": value} for name, value in flat(artifact.metrics)])
-        typer.echo(f"artifact: {artifact.path}")
+    print_table(figure_rows(artifact.metrics))
+    for remark in remarks:
+        typer.echo(remark)
+    typer.echo(f"artifact: {artifact.path}")

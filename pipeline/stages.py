@@ -27,7 +27,7 @@ STAGES = {
         Stage("generator.train", 3, "generator.training.stage:train", GeneratorSettings),
         Stage("generator.sample", 2, "generator.sampling.stage:sample", SampleSettings),
         Stage("generator.score", 4, "pipeline.score:score", ScoreSettings),
-        Stage("segmenter.pseudo-label", 4, "segmenter.labels.stage:label", LabelSettings),
+        Stage("segmenter.pseudo-label", 5, "segmenter.labels.stage:label", LabelSettings),
         Stage("segmenter.ensemble", 2, "segmenter.ensemble:ensemble", EnsembleSettings),
         Stage("segmenter.evaluate", 3, "segmenter.evaluate:evaluate", EvaluateSettings),
         Stage("segmenter.compare", 1, "segmenter.compare:compare", CompareSettings),

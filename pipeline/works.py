@@ -167,17 +167,16 @@ class Supply:
         return Work(step, "generator.score", settings, inputs, files_of_score(settings))
 
     def labelled(self, step: str, samples: Work, scores: Work | None) -> Work:
-        """The images with labels, sorted into good enough and not. Teachers, real images and the
-        samples' scores count only where a label or a filter depends on them."""
+        """The images with labels, sorted into good enough and not. Teachers and the samples' scores
+        count only where a label or a filter depends on them. The real images always do: vessel maps
+        that look like none of theirs are noise, and that is to be said."""
         own = self.source.settings
         settings = LabelSettings(
             **self.filters.model_dump(), labels=own.labels, turned_masks=own.turned_masks
         )
-        inputs = {"samples": samples}
+        inputs = {"samples": samples, "images": self.request.real}
         for number, teacher in enumerate(self.teachers if own.labels != "own" else [], 1):
             inputs["teacher" if number == 1 else f"teacher-{number}"] = teacher
-        if settings.needs_real_masks:
-            inputs["images"] = self.request.real
         if settings.needs_scores:
             assert scores is not None
             inputs["scores"] = scores

@@ -15,11 +15,11 @@ from data.files import file_sha256, write_atomic, write_json
 from data.folders import whole_folder
 from data.store import MANIFEST, Store, read_artifact
 from flows.results import flat
+from generator.metrics.told import EXTRACTORS
+from pipeline.evidence import STARTS, untrained
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 README = "README.md"
-STARTS = ("start", "start_from")
-"""Inputs of a training that began with other weights."""
 DATASETS = {
     "drive": "DRIVE (Staal et al. 2004), drive.grand-challenge.org; for research",
     "chase-db1": "CHASE_DB1 (Fraz et al. 2012), CC BY 4.0",
@@ -145,6 +145,8 @@ def _render(card: Mapping[str, Any]) -> str:
     environment.filters["short"] = lambda value: (
         f"{value:.4g}" if isinstance(value, float) else f"{value}"
     )
+    environment.filters["untrained"] = lambda kimg: untrained({"kimg": kimg}, {})
+    environment.filters["extractor"] = lambda name: EXTRACTORS.get(name, name)
     environment.filters["flat"] = lambda figures: list(flat(figures))
     template = environment.get_template(f"{card['kind']}_card.md.j2")
     return template.render(card, dataset=DATASETS.get(card["trained_on"]["dataset"], "own images"))

@@ -11,7 +11,7 @@ from pathlib import Path
 from data.files import write_atomic
 from data.store import Store, explained
 
-REPORT_VERSION = 4
+REPORT_VERSION = 5
 """Raise it whenever the page changes for the same files."""
 REPORT = "report.html"
 

@@ -122,7 +122,7 @@ class GeneratorPart:
 
 
 def generator_part(round_: dict[str, View]) -> GeneratorPart:
-    generator, samples, score = (round_.get(n) for n in ("generator", "samples", "score"))
+    generator, samples = round_.get("generator"), round_.get("samples")
     grids = [
         picture(_opened(generator, "reals.png"), "Grid of real training views", "Real", 900),
         picture(_opened(samples, "grid.png"), "Grid of generated images", "Synthetic", 900),
@@ -131,7 +131,7 @@ def generator_part(round_: dict[str, View]) -> GeneratorPart:
         [p for p in grids if p is not None],
         _progress(generator),
         generator_figures(generator),
-        quality_of(score),
+        quality_of(round_),
     )
 
 

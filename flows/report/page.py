@@ -9,9 +9,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flows.report import making, results, scoring, training
+from flows.report.quality import kid_tile
 from flows.report.reading import Run
 from flows.report.results import Scores
-from flows.report.tables import duration, fixed, number, plain, signed, significant
+from flows.report.tables import duration, fixed, number, plain, signed
+from flows.results import NOT_BETTER
 
 _HERE = Path(__file__).parent
 
@@ -118,12 +120,10 @@ def _provenance(run: Run) -> dict[str, Any]:
 def tiles(run: Run, scores: Scores | None) -> list[tuple[str, str, str]]:
     """The few numbers worth a glance: (name, value, what limits it)."""
     found = _score_tiles(scores) if scores else []
-    last = run.rounds[run.kept_round if run.kept_round is not None else -1] if run.rounds else {}
-    score, labels = last.get("score"), last.get("labelled")
-    if score is not None and number(score.metrics.get("kid_mean")) is not None:
-        floor = significant(score.metrics.get("kid_floor_mean"))
-        value = significant(score.metrics["kid_mean"])
-        found.append(("KID of the samples", value, f"real against real: {floor}"))
+    last = run.last_round
+    labels = last.get("labelled")
+    if (tile := kid_tile(last)) is not None:
+        found.append(tile)
     if labels is not None and number(labels.metrics.get("kept")) is not None:
         kept, rejected = (int(number(labels.metrics.get(k)) or 0) for k in ("kept", "rejected"))
         found.append(("Synthetic images kept", f"{kept:,}", f"of {kept + rejected:,} labelled"))
@@ -135,8 +135,10 @@ def _score_tiles(scores: Scores) -> list[tuple[str, str, str]]:
     pair = results.paired(scores)
     for name in scores.models:
         mean = scores.mean(name).get("f1")
-        note = f"image mean {fixed(mean[0])}" if isinstance(mean, list) and mean else ""
-        found.append((f"F1, {scores.title(name)}", fixed(scores.pooled(name).get("f1")), note))
+        notes = [f"image mean {fixed(mean[0])}"] if isinstance(mean, list) and mean else []
+        notes += [NOT_BETTER] if name in scores.not_better else []
+        value = fixed(scores.pooled(name).get("f1"))
+        found.append((f"F1, {scores.title(name)}", value, "; ".join(notes)))
     if pair is not None:
         note = f"95 %: {signed(pair.low)} to {signed(pair.high)}"
         found.append((f"{scores.student} − {scores.teacher}, image mean", signed(pair.mean), note))

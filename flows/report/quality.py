@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flows.report.pictures import Picture, opened, picture
 from flows.report.reading import View
 from flows.report.tables import Table, fixed, flat, number, plain, significant, spoken
+from generator.metrics.told import EXTRACTORS, cannot_tell, kid_verdict
+from pipeline.evidence import Evidence, untrained
 
 DISTANCES = ["Score", "Synthetic to real", "Floor: real to real"]
 MANIFOLDS = (
@@ -58,12 +60,15 @@ TOLD = (
 )
 PUBLISHED = re.compile(r"(.*)[fk]id(\d+k?_full)")
 """fid50k_full and kid50k_full; of another extractor than Inception with its name before them."""
+Round = dict[str, View]
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What generator.score found. verdict, copied: one sentence each, or nothing."""
+    """What generator.score found. warnings: what else has to be known beside every score. verdict,
+    copied: one sentence each, or nothing."""
 
+    warnings: list[str] = field(default_factory=list)
     distances: Table | None = None
     verdict: str = ""
     manifolds: Table | None = None
@@ -72,13 +77,48 @@ class Quality:
     closest: Picture | None = None
 
 
-def quality_of(view: View | None) -> Quality:
-    """Whatever there is; artifacts of earlier versions have less."""
+def evidence_of(round_: Round) -> Evidence | None:
+    """Whether the images of a round show vessels; None where that is not known, or not asked."""
+    samples, labelled = round_.get("samples"), round_.get("labelled")
+    if samples is None or labelled is None:
+        return None
+    return Evidence.of(labelled.metrics, samples.kind)
+
+
+def warnings_of(round_: Round) -> list[str]:
+    """Sentences without which no score of a round's images should be read."""
+    evidence, generator = evidence_of(round_), round_.get("generator")
+    found = [evidence.sentence] if evidence and evidence.verdict else []
+    if generator is not None and (why := untrained(generator.metrics, generator.inputs)):
+        found.append(f"The generator is {why}.")
+    return found
+
+
+def kid_tile(round_: Round) -> tuple[str, str, str] | None:
+    """(name, value, what limits it) of a round's KID."""
+    score, generator = round_.get("score"), round_.get("generator")
+    if score is None or number(score.metrics.get("kid_mean")) is None:
+        return None
+    notes = [f"real against real: {significant(score.metrics.get('kid_floor_mean'))}"]
+    if cannot_tell(score.metrics):
+        notes.append("cannot tell")
+    evidence = evidence_of(round_)
+    if evidence and evidence.verdict:
+        notes.append(evidence.verdict[0].lower() + evidence.verdict[1:])
+    if generator is not None and untrained(generator.metrics, generator.inputs):
+        notes.append("untrained generator")
+    return "KID of the samples", significant(score.metrics["kid_mean"]), "; ".join(notes)
+
+
+def quality_of(round_: Round) -> Quality:
+    """Whatever there is of a round; artifacts of earlier versions have less."""
+    view, warnings = round_.get("score"), warnings_of(round_)
     if view is None or not view.metrics:
-        return Quality()
+        return Quality(warnings)
     return Quality(
+        warnings,
         _distances(view),
-        _verdict(view),
+        kid_verdict(view.metrics),
         _manifolds(view),
         _nearness(view),
         _copied(view),
@@ -96,22 +136,19 @@ def _distances(view: View) -> Table:
     for name in found:
         if match := PUBLISHED.fullmatch(name):
             reals = plain(found.get(f"{match[1]}real{match[2]}"))
-            rows.append([f"{name}, against {reals} real images", significant(found[name], 4), "–"])
+            other = match[1].removesuffix("_")
+            who = f"{name.removeprefix(match[1])}{f' by the {extractor(other)}' if other else ''}"
+            rows.append([f"{who}, against {reals} real images", significant(found[name], 4), "–"])
     rest = {k: v for k, v in flat(found) if not k.startswith(TOLD) or k in ("real", "neighbours")}
+    if "features" in rest:
+        rest["features"] = extractor(str(rest["features"]))
     note = ", ".join(f"{spoken(k)}: {plain(v)}" for k, v in rest.items())
     return Table("Distance of the samples from the real images.", DISTANCES, rows, note=note)
 
 
-def _verdict(view: View) -> str:
-    names = ("kid_mean", "kid_std", "kid_floor_mean", "kid_floor_std")
-    values = [number(view.metrics.get(n)) for n in names]
-    if any(v is None for v in values):
-        return ""
-    mean, sd, floor, floor_sd = (float(v or 0) for v in values)
-    error = (sd**2 + floor_sd**2) ** 0.5
-    if mean - floor <= 2 * error:
-        return "KID is within two standard deviations of its floor: no clear difference seen."
-    return "KID is clearly above its floor: the samples can be told from real images."
+def extractor(name: str) -> str:
+    """What the extractor of that setting is."""
+    return EXTRACTORS.get(name, name)
 
 
 def _manifolds(view: View) -> Table | None:

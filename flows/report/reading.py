@@ -140,6 +140,12 @@ class Run:
         return indices[-1] if indices else None
 
     @property
+    def last_round(self) -> dict[str, View]:
+        """The last round that was kept, else the last there is, else nothing."""
+        kept = -1 if self.kept_round is None else self.kept_round
+        return self.rounds[kept] if self.rounds else {}
+
+    @property
     def dropped(self) -> set[str]:
         """Names of students that were trained but not kept."""
         return {f"student-{i}" for i, kept in enumerate(self.kept, 1) if not kept}

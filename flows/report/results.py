@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from flows.report.quality import evidence_of
 from flows.report.reading import Run, View, mapping
 from flows.report.tables import fixed, number, plural, signed
-from flows.results import titled
+from flows.results import NOT_BETTER, constant_f1, is_not_better, titled
+from flows.runs import PARTLY_FAILED
 
 CAVEAT = (
     "One run with one seed is no evidence for or against synthetic data: "
@@ -76,6 +78,17 @@ class Scores:
     def listed(self, name: str) -> str:
         """The title of a model that per_image.csv names; observers have theirs there."""
         return self.title(name) if name in self.models else name
+
+    @property
+    def not_better(self) -> list[str]:
+        """Models that mark vessels no better than marking every pixel does."""
+        models = mapping(self.view.metrics, "models")
+        return [name for name in self.models if is_not_better(mapping(models, name))]
+
+    def marked(self, name: str) -> str:
+        """The title, with what has to be said of such a model."""
+        mark = f" ({NOT_BETTER})" if name in self.not_better else ""
+        return f"{self.title(name)}{mark}"
 
     def slot(self, name: str) -> int:
         """The colour and dash of a model, the same in every figure."""
@@ -148,17 +161,29 @@ class Headline:
 
 
 def headline(run: Run, scores: Scores | None) -> Headline:
-    """One sentence made from the numbers."""
-    status = str(run.record.get("status", "unknown"))
+    """What the numbers say; before it, what makes them worthless."""
+    found, evidence = _headline(run, scores), evidence_of(run.last_round)
+    if evidence is None or not evidence.verdict:
+        return found
+    sentence = f"{evidence.sentence} {found.sentence}"
+    return Headline(f"{evidence.verdict}. {found.verdict}", sentence, found.caveats)
+
+
+def _headline(run: Run, scores: Scores | None) -> Headline:
+    status, message = (str(run.record.get(n) or "") for n in ("status", "message"))
     if scores is None:
-        message = str(run.record.get("message") or "")
+        status = status or "unknown"
         said = f"The run's status is “{status}”" + (f": {message}" if message else ".")
         return Headline("No test scores", f"{said} Below is what exists.", [])
     if scores.reference is None:
         note = str(scores.view.metrics.get("note") or "")
         sentence = "The test images have no manual labels, so nothing can be scored."
         return Headline("Not scored", f"{sentence} {note}".strip(), [])
-    return _verdict(run, scores)
+    found = _verdict(run, scores)
+    if status != PARTLY_FAILED:
+        return found
+    verdict = found.verdict if scores.student else "No student: every synthetic image was rejected"
+    return Headline(verdict, found.sentence, [f"Partly failed: {message}", *found.caveats])
 
 
 def _verdict(run: Run, scores: Scores) -> Headline:
@@ -170,7 +195,8 @@ def _verdict(run: Run, scores: Scores) -> Headline:
             ", ".join(f"{scores.title(m)} {fixed(v)}" for m, v in f1.items())
             or "no model was scored"
         )
-        return Headline("No comparison", f"Pooled F1 {where}: {said}.", [CAVEAT])
+        caveats = [*_no_better(scores), CAVEAT]
+        return Headline("No comparison", f"Pooled F1 {where}: {said}.", caveats)
     pair = paired(scores)
     gain = round(other, 4) - round(base, 4)
     sentence = (
@@ -182,7 +208,19 @@ def _verdict(run: Run, scores: Scores) -> Headline:
             f" Image by image the student differs by {signed(pair.mean)} on average "
             f"(95 % interval {signed(pair.low)} to {signed(pair.high)})."
         )
-    return Headline(_words(gain, pair), sentence, [CAVEAT, *_limits(run, scores, pair)])
+    caveats = [*_no_better(scores), CAVEAT, *_limits(run, scores, pair)]
+    return Headline(_words(gain, pair), sentence, caveats)
+
+
+def _no_better(scores: Scores) -> list[str]:
+    """One line on the models whose scores a constant answer has, too."""
+    names = scores.not_better
+    if not names:
+        return []
+    level = constant_f1(scores.pooled(names[0]))
+    known = f", which has an F1 of {fixed(level)}" if level is not None else ""
+    who = ", ".join(map(scores.title, names))
+    return [f"{who}: {NOT_BETTER} as vessel{known}."]
 
 
 def _words(gain: float, pair: Paired | None) -> str:
@@ -215,9 +253,7 @@ def training_steps(run: Run) -> tuple[int, int]:
     """Optimiser steps of the teacher, and of the kept student with its pretraining."""
     teacher = run.artifacts.get("teacher")
     real = number(teacher.metrics.get("steps")) if teacher else None
-    if not run.rounds:
-        return int(real or 0), 0
-    kept = run.rounds[run.kept_round if run.kept_round is not None else -1]
+    kept = run.last_round
     spent = [number(kept[n].metrics.get("steps")) for n in ("pretrained", "student") if n in kept]
     return int(real or 0), int(sum(s for s in spent if s))
 

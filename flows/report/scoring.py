@@ -51,7 +51,7 @@ def _pooled_table(scores: Scores, region: str, where: str) -> Table:
             other = number(scores.pooled(scores.student or "", region).get(metric))
             row.append(signed(None if base is None or other is None else other - base))
         rows.append(row)
-    head = ["Pooled", *map(scores.title, names)]
+    head = ["Pooled", *map(scores.marked, names)]
     if compared:
         head.append(f"{scores.student} − {scores.teacher}")
     caption = f"{where.capitalize()}: all test pixels as one set, {scores.images} images"
@@ -63,7 +63,9 @@ def _observer_table(scores: Scores, region: str, where: str) -> Table:
     if not scores.observers:
         return Table("", [], [])
     first = scores.reference or ""
-    lines = [(f"{scores.title(m)} by the {first}", scores.pooled(m, region)) for m in scores.models]
+    lines = [
+        (f"{scores.marked(m)} by the {first}", scores.pooled(m, region)) for m in scores.models
+    ]
     for observer in scores.observers:
         for model in scores.models:
             found = scores.against(model, observer, region)

@@ -25,6 +25,7 @@ from generator.metrics.memorisation import Matches, copies, matches, turned_feat
 from generator.metrics.path import features_of, load_lpips, path_distances, trimmed_mean
 from generator.metrics.published import published, real_images
 from generator.metrics.reals import Reals, sample_of, samples_of
+from generator.metrics.told import cannot_tell
 from generator.models import load_generator
 from generator.views import Views
 
@@ -62,12 +63,13 @@ def score_samples(
 
 
 def told(found: Figures) -> str:
-    """Return the line that a person reads: FID, KID with its error bar, and its floor."""
+    """Return the line that a person reads: FID, KID with its error bar, its floor, and whether they
+    say anything."""
     line = f"FID {found['fid']:.3g}, KID {found['kid_mean']:.3g} ± {found['kid_std']:.2g}"
     if "kid_floor_mean" in found:
         floor, deviation = found["kid_floor_mean"], found["kid_floor_std"]
         line += f" (real against real: {floor:.3g} ± {deviation:.2g})"
-    return line
+    return f"{line}: KID cannot tell" if cannot_tell(found) else line
 
 
 class _Scoring:

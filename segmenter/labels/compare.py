@@ -20,6 +20,7 @@ from data.structure import (
     windows,
 )
 from segmenter.labels.filters import Figures
+from segmenter.labels.likeness import Likeness
 from segmenter.labels.overlap import RealMaps
 
 HELD_OUT = 64
@@ -30,7 +31,7 @@ Size = tuple[int, int]
 
 @dataclass
 class Comparison:
-    """The real maps of a set. Without any, nothing is compared.
+    """The real maps of a set. Without any, nothing is compared; with them, every image is.
 
     training, held_out: manual vessel maps of the training and of the validation images.
     """
@@ -43,33 +44,45 @@ class Comparison:
 
     def __post_init__(self) -> None:
         self._maps = RealMaps([real.mask for real in self.training])
+        self._likeness = Likeness(self.training)
 
     @classmethod
     def read(cls, settings: PseudoLabelSettings, folder: Path | None) -> Comparison:
-        """folder: of a prepared set; None: no filter asks. Raises DataError without masks."""
+        """folder: of a prepared set; None: there is none. Raises DataError where a filter needs its
+        masks and it has none."""
         if folder is None:
             return cls(settings)
         training = load_real_maps(folder, TRAIN)
-        if not training:
+        if not training and settings.needs_real_masks:
             raise DataError(
                 f"{folder}: found no training image with a vessel mask, expected some; real_range "
                 "and max_overlap compare with them: give another set or leave both off"
             )
         return cls(settings, training, load_real_maps(folder, VALIDATION))
 
-    def add(self, figures: Figures, mask: NDArray[np.bool_]) -> Figures:
-        """The figures with those that the settings ask for of the vessel map [H, W]."""
+    def add(self, figures: Figures, mask: NDArray[np.bool_], fov: NDArray[np.bool_]) -> Figures:
+        """The figures with those of the vessel map [H, W] beside the real ones, and what else the
+        settings ask for. fov: field of view [H, W]."""
+        if not self.training:
+            return figures
         size = (mask.shape[0], mask.shape[1])
         self.sizes.add(size)
+        tree = tree_figures(mask)
+        in_range = self._likeness.holds(tree, figures.vessel_share, fov)
+        figures = replace(figures, tree=tree, in_range=in_range)
         if self.settings.real_range is not None:
-            tree = tree_figures(mask)
             fault = self._range(size, self.settings.real_range).outside(tree)
-            figures = replace(figures, tree=tree, fault=fault)
+            figures = replace(figures, fault=fault)
         if self.settings.max_overlap is not None:
             found = self._maps.best(mask)
             name = self.training[found.real].id if found.dice else ""
             figures = replace(figures, overlap=found.dice, overlap_image=name)
         return figures
+
+    @property
+    def why(self) -> str:
+        """What kept images from being compared; empty if nothing did."""
+        return self._likeness.why if self.training else "no real vessel maps were given"
 
     def facts(self) -> dict[str, object]:
         """For metrics.json, by `width×height` of the samples: `real_range`, figure → [lowest,

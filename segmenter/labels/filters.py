@@ -32,9 +32,10 @@ class Figures:
     filter is off that needs it.
 
     vessel_share: of the field of view. confidence: expected Dice of the teachers' mask. agreement:
-    of the image's own mask with that one, see `labeller.agreed`. fault: which figure of the tree
-    is out of range and by how much, empty when none is. overlap: highest Dice with a real map,
-    which is overlap_image's. uncertainty: see `teachers.uncertainty`. critic: a logit.
+    of the image's own mask with that one, see `labeller.agreed`. in_range: whether the map looks
+    like a real one, see `likeness`; it rejects nothing. fault: which figure of the tree is out of
+    the range of `real_range` and by how much, empty when none is. overlap: highest Dice with a real
+    map, which is overlap_image's. uncertainty: see `teachers.uncertainty`. critic: a logit.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Figures:
     confidence: float | None = None
     agreement: float | None = None
     tree: TreeFigures | None = None
+    in_range: bool | None = None
     fault: str | None = None
     nearest: Nearest | None = None
     overlap: float | None = None

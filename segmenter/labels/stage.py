@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,8 +35,8 @@ from segmenter.labels.scores import Scores
 
 TABLE = "labels.csv"
 COLUMNS = (
-    "id", "confidence", "agreement", "vessel_share", *FIGURES, "nearest", "distance", "suspicious",
-    "overlap", "overlap_image", "uncertainty", "critic", "kept", "reason",
+    "id", "confidence", "agreement", "vessel_share", *FIGURES, "in_range", "nearest", "distance",
+    "suspicious", "overlap", "overlap_image", "uncertainty", "critic", "kept", "reason",
 )  # fmt: skip
 FIXED = ("confidence", "agreement", "vessel_share", "overlap", "uncertainty")
 """Columns in [0, 1] or nearly, written to four digits."""
@@ -50,8 +50,9 @@ WHO = {
 def label(settings: LabelSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """Stage `segmenter.pseudo-label`. inputs: `samples` (an image set; with a mask for every image
     unless the labels are the teacher's) and `teacher` (a model; not with `labels: own`);
-    `teacher-2`, … with `disagreement: teachers`; `images` (the real prepared set) where
-    settings.needs_real_masks; `scores` (of generator.score) where settings.needs_scores.
+    `teacher-2`, … with `disagreement: teachers`; `images` (the real prepared set: no map is
+    compared without, nor can settings.needs_real_masks be met); `scores` (of generator.score) where
+    settings.needs_scores.
 
     Writes an image set with hard labels, soft ones where they are the teacher's, and weights if
     there are any; split `train` for kept images and `rejected` for the others, be they all.
@@ -65,7 +66,8 @@ def label(settings: LabelSettings, inputs: Inputs, out: Path, progress: Progress
     check_masks(settings, folder, samples)
     labeller = Labeller(settings, inputs)
     scores = Scores.read(settings, needed(inputs, "scores", settings.needs_scores))
-    reals = Comparison.read(settings, needed(inputs, "images", settings.needs_real_masks))
+    compared = settings.needs_real_masks or "images" in inputs
+    reals = Comparison.read(settings, needed(inputs, "images", compared))
     records: list[ImageRecord] = []
     figures: list[Figures] = []
     for done, sample in enumerate(samples, start=1):
@@ -73,13 +75,15 @@ def label(settings: LabelSettings, inputs: Inputs, out: Path, progress: Progress
             raise Interrupted(f"pseudo-labels: stopped after {done - 1} of {len(samples)} images")
         loaded = load_image(folder, sample)
         made = labeller.label(sample, loaded)
-        figures.append(scores.add(reals.add(made.figures, made.mask)))
+        figures.append(scores.add(reals.add(made.figures, made.mask, loaded.fov)))
         if settings.turned_masks:
             made = made.turned(loaded.fov)
         record = _write(out, sample, made, loaded.fov)
         link_file(folder / sample.image, out / record.image)
         records.append(record)
         progress.update(done, len(samples), "image")
+    if reals.why:
+        progress.message(f"vessel maps were not compared with real ones: {reals.why}")
     reasons = reject(figures, settings)
     records = [
         replace(
@@ -109,7 +113,9 @@ def needed(inputs: Inputs, name: str, wanted: bool) -> Path | None:
 def summary(figures: Sequence[Figures], reasons: Sequence[str]) -> dict[str, object]:
     """Counts of drawn, kept and rejected images, these by the first word of the reason; means of
     the kept: mean_confidence, and where measured mean_agreement and mean_uncertainty (None when
-    none is kept or, confidence, no teacher was asked)."""
+    none is kept or, confidence, no teacher was asked). vessel_share: means over `all` images and
+    over the `kept`; in_range: the share of either whose map is like a real one, None unless every
+    image was compared."""
     kept = [one for one, reason in zip(figures, reasons, strict=True) if not reason]
     words = Counter(reason.split(" ")[0] for reason in reasons if reason)
     facts: dict[str, object] = {
@@ -121,12 +127,22 @@ def summary(figures: Sequence[Figures], reasons: Sequence[str]) -> dict[str, obj
     for name in ("confidence", "agreement", "uncertainty"):
         if name == "confidence" or any(getattr(one, name) is not None for one in figures):
             facts[f"mean_{name}"] = _mean([getattr(one, name) for one in kept])
+    facts["vessel_share"] = _of_both(figures, kept, lambda one: one.vessel_share)
+    judged = all(one.in_range is not None for one in figures)
+    facts["in_range"] = _of_both(figures, kept, lambda one: one.in_range if judged else None)
     return facts
+
+
+def _of_both(
+    figures: Sequence[Figures], kept: Sequence[Figures], value: Callable[[Figures], float | None]
+) -> dict[str, float | None]:
+    means = (_mean([value(one) for one in some], digits=6) for some in (figures, kept))
+    return dict(zip(("all", "kept"), means, strict=True))
 
 
 def as_table(figures: Sequence[Figures], reasons: Sequence[str]) -> str:
     """labels.csv: a row for each image with COLUMNS, in the order of the samples; cells of what was
-    not measured are empty. kept and suspicious are 0 or 1."""
+    not measured are empty. in_range, kept and suspicious are 0 or 1."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()
@@ -136,6 +152,8 @@ def as_table(figures: Sequence[Figures], reasons: Sequence[str]) -> str:
         row["overlap_image"] = one.overlap_image
         if one.tree is not None:
             row |= {name: f"{getattr(one.tree, name):.6g}" for name in FIGURES}
+        if one.in_range is not None:
+            row["in_range"] = int(one.in_range)
         if (near := one.nearest) is not None:
             row |= {"nearest": near.image, "distance": f"{near.distance:.6g}"}
             row["suspicious"] = int(near.suspicious)
@@ -149,9 +167,9 @@ def _cell(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def _mean(values: Sequence[float | None], digits: int = 4) -> float | None:
     known = [value for value in values if value is not None]
-    return round(float(np.mean(known)), 4) if known else None
+    return round(float(np.mean(known)), digits) if known else None
 
 
 def _write(out: Path, sample: ImageRecord, made: Label, fov: NDArray[np.bool_]) -> ImageRecord:

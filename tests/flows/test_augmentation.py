@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from configs.errors import DataError
+from configs.errors import DataError, WorkspaceError
 from configs.load import validate
 from configs.settings import PipelineConfig
 from data.store import Artifact
-from flows.augmentation import augment
+from flows.augmentation import Augmented, augment
 from flows.executor import AtOnce, Executor
-from flows.runs import RunRecord, read_run
+from flows.runs import PARTLY_FAILED, RunRecord, model_folder, read_run
 from flows.stages import Outcome
 from pipeline.graph import Work
 from pipeline.run import run_works
@@ -27,6 +29,8 @@ class Pretence(AtOnce):
     def __init__(self, student_f1: list[float]) -> None:
         self.student_f1 = iter(student_f1)
         self.labelled: dict[str, Any] = {"kept": 9, "rejected": 0, "reasons": {}}
+        self.pools: list[dict[str, Any]] = []
+        self.kimg = 3.0
         self.asked: dict[str, Work] = {}
 
     def start(self, work: Work, inputs: Mapping[str, Artifact]) -> Outcome:
@@ -39,7 +43,9 @@ class Pretence(AtOnce):
         if "real images" in work.step:
             metrics = {"validation": {"f1": next(self.student_f1)}}
         if work.kind == "segmenter.pseudo-label":
-            metrics = self.labelled
+            metrics = self.pools.pop(0) if self.pools else self.labelled
+        if work.kind == "generator.train":
+            metrics = {"kimg": 4.0, "delivered_kimg": self.kimg}
         content = {"kind": work.kind, "digest": work.digest, "metrics": metrics}
         return Outcome(Artifact(Path(), content), False, 0.0)
 
@@ -47,7 +53,7 @@ class Pretence(AtOnce):
         return self.asked[step].inputs
 
 
-def done(config: PipelineConfig, pretence: Pretence, tmp_path: Path) -> Artifact:
+def done(config: PipelineConfig, pretence: Pretence, tmp_path: Path) -> Augmented:
     executor = Executor(tmp_path, pretence)
     return augment(run_works(config), executor, RunRecord(tmp_path, config))
 
@@ -57,8 +63,9 @@ def run(
 ) -> tuple[Pretence, dict[str, Any], Artifact]:
     config = validate(PipelineConfig, {"name": "loop", **changes}, "test")
     pretence = Pretence(student_f1)
-    evaluation = done(config, pretence, tmp_path)
-    return pretence, read_run(tmp_path, "loop")[1]["artifacts"], evaluation
+    made = done(config, pretence, tmp_path)
+    assert not made.failure
+    return pretence, read_run(tmp_path, "loop")[1]["artifacts"], made.evaluation
 
 
 def test_one_round_does_every_step_once_and_shows_the_test_to_the_scores_alone(
@@ -98,27 +105,82 @@ def test_students_teach_until_validation_no_longer_rises(tmp_path: Path) -> None
     assert third["student"][1] not in {a.digest for a in pretence.inputs("ensemble").values()}
 
 
-def test_a_pool_of_which_nothing_is_kept_ends_the_run(tmp_path: Path) -> None:
-    config = validate(PipelineConfig, {"name": "none"}, "test")
+NOTHING = {"kept": 0, "rejected": 8, "reasons": {"overlap": 3, "confidence": 5}}
+MESSAGE = r"all 8 synthetic images were rejected \(mostly: confidence\).*min_confidence"
+
+
+def test_where_nothing_is_kept_the_teacher_alone_is_scored(tmp_path: Path) -> None:
+    config = validate(PipelineConfig, {"name": "none", "iterate": {"rounds": 3}}, "test")
+    pretence = Pretence([])
+    pretence.labelled = NOTHING
+    made = done(config, pretence, tmp_path)
+    assert re.search(MESSAGE, made.failure)
+    assert "ensemble" not in pretence.asked and "student, synthetic images" not in pretence.asked
+    assert set(pretence.inputs("test scores")) == {"test", "validation", "teacher"}
+    noted = read_run(tmp_path, "none")[1]["artifacts"]
+    assert noted["evaluation"] == ["segmenter.evaluate", made.evaluation.digest]
+    [round_] = noted["rounds"]
+    assert set(round_) == {"generator", "samples", "score", "labelled", "kept"}
+    assert round_["kept"] is False
+    with pytest.raises(WorkspaceError, match="no ensemble yet"):
+        model_folder(tmp_path / "runs" / "none")
+    record = RunRecord(tmp_path, config)
+    record.artifact("teacher", made.evaluation)
+    record.finish(PARTLY_FAILED)
+    with pytest.raises(
+        WorkspaceError, match=r"has no student.*its teacher is .*segmenter.evaluate"
+    ):
+        model_folder(tmp_path / "runs" / "none")
+
+
+def test_where_a_later_round_keeps_nothing_the_students_so_far_are_scored(tmp_path: Path) -> None:
+    config = validate(PipelineConfig, {"name": "later", "iterate": {"rounds": 3}}, "test")
     pretence = Pretence([0.5])
-    pretence.labelled = {"kept": 0, "rejected": 8, "reasons": {"overlap": 3, "confidence": 5}}
-    message = r"all 8 synthetic images were rejected \(mostly: confidence\).*min_confidence"
-    with pytest.raises(DataError, match=message):
-        done(config, pretence, tmp_path)
-    assert "student, synthetic images" not in pretence.asked
-    assert "pseudo-labels" in pretence.asked
+    pretence.pools = [pretence.labelled, NOTHING]
+    made = done(config, pretence, tmp_path)
+    assert re.search(MESSAGE, made.failure) and "samples, round 3" not in pretence.asked
+    assert set(pretence.inputs("ensemble")) == {"teacher", "student", "validation"}
+    rounds = read_run(tmp_path, "later")[1]["artifacts"]["rounds"]
+    assert [(r["kept"], "student" in r) for r in rounds] == [(True, True), (False, False)]
+
+
+@pytest.mark.parametrize(
+    ("source", "kimg", "said"),
+    [
+        ({"kind": "stylegan2"}, 3.0, ["show no vessels: 3 of 500"]),
+        ({"kind": "stylegan2"}, 0.25, ["show no vessels: 3 of 500", "untrained: its weights saw"]),
+        ({"kind": "unlabelled", "root": "eyes"}, 3.0, []),
+    ],
+)
+def test_what_a_reader_of_the_scores_has_to_know(
+    tmp_path: Path, source: dict[str, Any], kimg: float, said: list[str], caplog: Any
+) -> None:
+    (tmp_path / "eyes").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "eyes" / "a.png")
+    if "root" in source:
+        source = source | {"root": tmp_path / "eyes"}
+    config = validate(PipelineConfig, {"name": "fog", "source": source}, "test")
+    pretence = Pretence([0.5])
+    pretence.kimg = kimg
+    share = {"in_range": {"all": 0.006, "kept": 0.0}}
+    pretence.labelled = {"drawn": 500, "kept": 24, "rejected": 476, "reasons": {}} | share
+    with caplog.at_level("INFO", "flows"):
+        made = done(config, pretence, tmp_path)
+    assert len(made.remarks) == len(said)
+    for remark, words in zip(made.remarks, said, strict=True):
+        assert words in remark and remark in caplog.text  # and before the student was trained
 
 
 def test_filters_are_shown_what_they_ask_for_and_nothing_else(tmp_path: Path) -> None:
     pretence, noted, _ = run(tmp_path, [0.5])
-    assert set(pretence.inputs("pseudo-labels")) == {"samples", "teacher"}
+    assert set(pretence.inputs("pseudo-labels")) == {"samples", "teacher", "images"}
     pretence, noted, _ = run(tmp_path / "filters", [0.5], pseudo_label={"max_overlap": 0.8})
     inputs = pretence.inputs("pseudo-labels")
     assert set(inputs) == {"samples", "teacher", "images"}
     assert inputs["images"].digest == noted["development"][1]
     pretence, noted, _ = run(tmp_path / "scores", [0.5], pseudo_label={"reject_copies": True})
     inputs = pretence.inputs("pseudo-labels")
-    assert set(inputs) == {"samples", "teacher", "scores"}
+    assert set(inputs) == {"samples", "teacher", "images", "scores"}
     assert inputs["scores"].digest == noted["rounds"][0]["score"][1]
 
 

@@ -9,19 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from prefect import runtime
 from prefect.client.orchestration import get_client
 from prefect.states import Cancelling
 
-from configs.errors import DataError, WorkspaceError
+from configs.errors import DataError, UserError, WorkspaceError
 from configs.settings import PipelineConfig
 from data.files import write_json
 from data.progress import Interrupted, Progress
 from data.store import MANIFEST, Artifact
 from flows import notes
 from flows.child import StageCrashed
+from flows.compare import PARTLY
+from flows.launch import _outcome
+from flows.retrain import NOTHING, STATES
 from flows.runs import read_run
 from flows.stages import Outcome
+from flows.tasks import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT
 from pipeline.stages import STAGES
 
 METRICS = {
@@ -116,6 +121,32 @@ def test_bad_input_fails_at_once_and_without_a_traceback(
     assert "Traceback" not in caplog.text
     record = read_run(tmp_path, "pretended")[1]
     assert (record["status"], record["message"]) == ("failed", "eye.png: is empty")
+
+
+def test_where_every_sample_is_rejected_the_run_is_reported_and_has_failed(
+    tmp_path: Path, pretend: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = {"drawn": 40, "kept": 0, "rejected": 40, "reasons": {"confidence": 40}}
+    monkeypatch.setitem(METRICS, "segmenter.pseudo-label", nothing)
+    state = run(tmp_path)
+    page = tmp_path / "runs" / "pretended" / "report.html"
+    assert state.is_failed() and state.name == "NoSamples"
+    assert state.message.startswith("pseudo_label: all 40 synthetic images were rejected (mostly")
+    assert state.message.endswith(f"report: {page}")
+    assert "segmenter.evaluate" in pretend and "segmenter.ensemble" not in pretend
+    assert pretend.count("segmenter.train") == 1  # the teacher
+    record = read_run(tmp_path, "pretended")[1]
+    assert record["status"] == "partly failed" and "evaluation" in record["artifacts"]
+    assert state.message.startswith(record["message"])
+    with pytest.raises(UserError, match="all 40 synthetic images"):
+        _outcome(state)  # which the command line ends with, and exit status 2
+
+
+def test_the_automation_knows_how_runs_end() -> None:
+    automation = yaml.safe_load(Path("automations/crash-zombie-runs.yaml").read_text())
+    ends = {*STATES.values(), NOTHING, PARTLY, BAD_INPUT, NO_SAMPLES, CRASHED, TIMED_OUT}
+    expected = {f"prefect.flow-run.{name}" for name in ends}
+    assert expected <= set(automation["trigger"]["expect"])
 
 
 def test_a_killed_stage_is_tried_again_and_the_log_says_so(

@@ -126,6 +126,8 @@ def test_what_is_published(made: Made, shelf: Path) -> None:
         "### F1 on DRIVE, 4 images",
         "| real | 0.7912 |",
         "| seeds | 6 |",
+        "weights of 0.008 kimg: **untrained: its weights saw 0.008 kimg** |",
+        "by features of the untrained VGG.",
         "| channel_max | 8 |",
     ):
         assert fact in text
@@ -160,6 +162,7 @@ def test_what_lies_there_and_a_run_come_before_a_name(shelf: Path, tmp_path: Pat
 
 def test_the_table_of_generators(shelf: Path) -> None:
     listed = command("models").stdout
+    assert "0.008, untrained" in listed
     for cell in (NAME, "16 x 16, rgb+mask", "phantom, 2 images", "0.008"):
         assert cell in listed
     assert json.loads(command("models", "--json").stdout)[NAME]["latent"] == 8

@@ -151,7 +151,8 @@ def test_unlabelled_images_are_the_others_and_bring_no_labels(tiny_study: Build)
     labelled = works.label(Origin("rest", 2, 0, 0), 0)
     samples, real = labelled.inputs["samples"], works.real(2, 0)
     assert samples.settings.model_dump() == real.settings.model_dump() | {"rest": True}
-    assert set(labelled.inputs) == {"samples", "teacher"}
+    assert set(labelled.inputs) == {"samples", "teacher", "images"}
+    assert labelled.inputs["images"].digest == real.digest
 
 
 def test_fitted_phantoms_see_the_labelled_images_alone_and_generic_ones_none(
@@ -159,7 +160,8 @@ def test_fitted_phantoms_see_the_labelled_images_alone_and_generic_ones_none(
 ) -> None:
     works = named(tiny_study, {"named": {"P": {"source": "fitted", "count": 3}}})
     fitted = works.label(Origin("fitted", 2, 0, 0), 0)
-    assert set(fitted.inputs) == {"samples"}  # no teacher is asked
+    assert set(fitted.inputs) == {"samples", "images"}  # no teacher is asked
+    assert fitted.inputs["images"].digest == works.real(2, 0).digest
     assert fitted.inputs["samples"].inputs["images"].digest == works.real(2, 0).digest
     generic = works.label(Origin("phantom", 2, 0, 0), 0).inputs["samples"]
     assert generic.inputs == {}

@@ -18,6 +18,7 @@ GOOD = Figures(
     confidence=0.8,
     vessel_share=0.1,
     tree=TreeFigures(0.1, 3.0, 4.0, 5.0, 6.0),
+    in_range=True,
     fault="",
     nearest=Nearest("21", 0.5, False),
     overlap=0.6,
@@ -151,8 +152,9 @@ def test_the_table_has_every_figure_and_blanks_for_none() -> None:
     assert cells == {
         "id": "good", "confidence": "0.8000", "agreement": "", "vessel_share": "0.1000",
         "density": "0.1",
-        "calibre": "3", "components": "4", "ends": "5", "branchings": "6", "nearest": "21",
+        "calibre": "3", "components": "4", "ends": "5", "branchings": "6", "in_range": "1",
+        "nearest": "21",
         "distance": "0.5", "suspicious": "0", "overlap": "0.6000", "overlap_image": "21",
         "uncertainty": "0.2000", "critic": "1", "kept": "1", "reason": "",
     }  # fmt: skip
-    assert bare == 'bare,0.5000,,0.2500,,,,,,,,,,,,,0,"confidence, low"'
+    assert bare == 'bare,0.5000,,0.2500,,,,,,,,,,,,,,0,"confidence, low"'

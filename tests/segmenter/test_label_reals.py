@@ -36,13 +36,18 @@ def test_images_without_a_mask_are_left_out(tmp_path: Path) -> None:
 def test_a_comparison_finds_crumbs_and_copies() -> None:
     settings = PseudoLabelSettings(real_range=1.0, max_overlap=0.9)
     reals, held = [real(seed) for seed in range(3)], [real(seed) for seed in (7, 8)]
-    comparison = Comparison(settings, reals, held)
+    comparison, fov = Comparison(settings, reals, held), reals[1].fov.T
     blank = Figures("x", 0.1)
-    copy = comparison.add(blank, reals[1].mask.T)
-    assert copy.fault == "" and copy.overlap == 1.0 and copy.overlap_image == "1"
+    copy = comparison.add(blank, reals[1].mask.T, fov)
+    assert (
+        copy.in_range is True
+        and copy.fault == ""
+        and copy.overlap == 1.0
+        and copy.overlap_image == "1"
+    )
     crumbs = np.zeros((96, 96), bool)
     crumbs[::4, ::4] = True
-    found = comparison.add(blank, crumbs)
+    found = comparison.add(blank, crumbs, fov)
     assert found.fault is not None and found.fault.startswith(("density", "calibre", "components"))
     assert found.tree is not None and found.tree.components == 24 * 24
     facts = comparison.facts()

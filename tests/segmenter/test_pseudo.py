@@ -85,6 +85,8 @@ def test_labels_are_the_teachers_and_rejections_have_reasons(
     teacher = Model.load(room / "a")
     records = read_index(out, "train")
     assert (len(records), metrics["drawn"], metrics["kept"]) == (8, 8, 8)
+    assert metrics["in_range"] == {"all": None, "kept": None}  # there was nothing to compare with
+    assert {row["in_range"] for row in rows} == {row["density"] for row in rows} == {""}
     for record, source in zip(records, read_index(room / "samples"), strict=True):
         original = load_image(room / "samples", source)
         prob = teacher.predict(original.image) * original.fov
@@ -106,6 +108,11 @@ def test_labels_are_the_teachers_and_rejections_have_reasons(
     assert {row["id"] for row in rows if row["kept"] == "0"} == fewer
     kept = [float(row["confidence"]) for row in rows if row["kept"] == "1"]
     assert metrics["mean_confidence"] == pytest.approx(np.mean(kept), abs=1e-4)
+    several = [float(row["vessel_share"]) for row in rows if row["kept"] == "1"]
+    assert metrics["vessel_share"] == {
+        "all": pytest.approx(np.mean(shares), abs=1e-4),
+        "kept": pytest.approx(np.mean(several), abs=1e-4),
+    }
 
 
 def test_a_pool_may_be_rejected_as_a_whole(run: Callable[..., Labelled]) -> None:
@@ -189,7 +196,9 @@ def test_real_masks_give_ranges_and_find_what_overlaps(run: Callable[..., Labell
     overlaps = sorted(float(row["overlap"]) for row in rows)
     assert metrics["kept"] == 8 and "real_range" not in metrics
     assert {row["overlap_image"] for row in rows} <= {"00", "01", "02"}
-    assert {row["density"] for row in rows} == {""}
+    assert all(row["density"] and row["in_range"] in ("0", "1") for row in rows)
+    share = np.mean([int(row["in_range"]) for row in rows])
+    assert metrics["in_range"] == {"all": pytest.approx(share), "kept": pytest.approx(share)}
 
     limit = (overlaps[4] + overlaps[5]) / 2
     assert overlaps[4] < limit < overlaps[5]

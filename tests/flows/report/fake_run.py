@@ -33,7 +33,9 @@ from data.store import Store
 
 @dataclass
 class FakeRun:
-    """skill: share of vessel pixels that each model gets right, a little noise aside."""
+    """skill: share of vessel pixels that each model gets right, a little noise aside. in_range:
+    shares of drawn and of kept images whose vessel maps look real. kid_std: of the samples' KID.
+    """
 
     workspace: Path
     skill: dict[str, float] = field(
@@ -43,6 +45,9 @@ class FakeRun:
     rounds: int = 1
     methods: tuple[str, ...] = ()
     status: str = "completed"
+    in_range: tuple[float, float] | None = None
+    kimg: float = 10.0
+    kid_std: float = 0.0051
     missing: tuple[str, ...] = ()
     ids: tuple[str, ...] = ("01_test", "02_test", "03_test", "04_test", "05_test", "06_test")
     record: dict[str, Any] = field(default_factory=dict)
@@ -173,8 +178,9 @@ class FakeRun:
             {},
             {"generator": generator[1]},
         )
-        score = {"fid": 61.37, "kid_mean": 0.0412, "kid_std": 0.0051, "kid_floor_mean": 0.0009}
-        score |= {"kid_floor_std": 0.0012, "features": "teacher", "real": 256, "synthetic": 64}
+        score = {"fid": 61.37, "kid_mean": 0.0412, "kid_std": self.kid_std}
+        score |= {"kid_floor_mean": 0.0009, "kid_floor_std": 0.0012, "features": "teacher"}
+        score |= {"real": 256, "synthetic": 64}
         score |= {"precision": 0.81, "recall": 0.32, "density": 0.93, "coverage": 0.55}
         score |= {"copy_ratio": 0.9, "copy_expected": 0.0467, "copy_held_out_images": 4}
         score |= {"c_t": -6.1, "c_t_p": 1e-9, "relative_distance": 0.71, "critic_mean": -0.4}
@@ -220,7 +226,7 @@ class FakeRun:
         }
         files = {"log.jsonl": as_lines(log), "reals.png": png(sheet(0, 28)), **grids}
         settings = {"ada_target": 0.6, "device": "cpu"}
-        return self._put("generator.train", f"{number}", files, {"kimg": 10.0}, {}, settings)
+        return self._put("generator.train", f"{number}", files, {"kimg": self.kimg}, {}, settings)
 
     @staticmethod
     def _snapshot(step: int, rng: np.random.Generator) -> dict[str, Any]:
@@ -249,7 +255,9 @@ class FakeRun:
         files["labels.csv"] = as_csv(["id", "confidence", "vessel_share", "kept", "reason"], rows)
         kept = sum(row[3] for row in rows)
         metrics = {"kept": kept, "rejected": 24 - kept, "reasons": {"confidence": 24 - kept}}
-        metrics["mean_confidence"] = 0.81
+        metrics |= {"mean_confidence": 0.81, "drawn": 24}
+        if self.in_range is not None:
+            metrics["in_range"] = dict(zip(("all", "kept"), self.in_range, strict=True))
         inputs = {"samples": samples[1], "teacher": teacher[1]}
         settings = {"min_confidence": 0.7}
         return self._put("segmenter.pseudo-label", f"{number}", files, metrics, inputs, settings)

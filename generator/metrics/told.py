@@ -1,0 +1,67 @@
+"""What KID allows to be said, in words that every output uses, and what extractors are called."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+EXTRACTORS = {
+    "random": "untrained VGG",
+    "teacher": "teacher's encoder",
+    "inception": "Inception",
+    "torchscript": "TorchScript network",
+}
+"""Setting `features` → what it is."""
+HELP = "more images (sample.count, score.real_views) and larger subsets (score.kid_subset_size)"
+
+
+class _Gap(NamedTuple):
+    """above: KID less its floor. sd, floor_sd: of either over resamplings."""
+
+    above: float
+    sd: float
+    floor_sd: float
+
+    @property
+    def unsure(self) -> bool:
+        return self.above <= self.sd
+
+
+def kid_verdict(figures: Mapping[str, Any]) -> str:
+    """One sentence on the KID of samples beside its floor; empty where either was not measured.
+
+    More than two standard deviations above the floor, those of KID and floor together, is clear; up
+    to that it is a hint, and where `cannot_tell` it is nothing.
+    """
+    gap = _gap(figures)
+    if gap is None:
+        return ""
+    if gap.unsure:
+        where = f"{abs(gap.above):.2g} {'below' if gap.above < 0 else 'above'} its floor"
+        return (
+            f"KID cannot tell whether the samples are like real images: it is {where}, with a "
+            f"standard deviation of {gap.sd:.2g} over resamplings; {HELP} would help."
+        )
+    if gap.above <= 2 * math.hypot(gap.sd, gap.floor_sd):
+        return (
+            f"KID is {gap.above:.2g} above its floor, less than two standard deviations: a hint "
+            f"that the samples can be told from real images, no more; {HELP} would help."
+        )
+    return "KID is clearly above its floor: the samples can be told from real images."
+
+
+def cannot_tell(figures: Mapping[str, Any]) -> bool:
+    """Whether KID's standard deviation is as large as its distance from the floor, or larger; or it
+    lies below the floor, where chance alone takes it."""
+    gap = _gap(figures)
+    return gap is not None and gap.unsure
+
+
+def _gap(figures: Mapping[str, Any]) -> _Gap | None:
+    names = ("kid_mean", "kid_std", "kid_floor_mean", "kid_floor_std")
+    values = [figures.get(name) for name in names]
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+        return None
+    mean, sd, floor, floor_sd = map(float, values)  # type: ignore[arg-type]
+    return _Gap(mean - floor, sd, floor_sd)

@@ -1,0 +1,98 @@
+"""Whether there is anything to learn from synthetic images, in words that every output uses.
+
+A GAN that has not learnt vessels makes fog; its distances to real images may be small all the same,
+and a teacher finds a few specks in it. What tells is whether the vessel maps are like real ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+FEWEST = 20
+"""Images below which a share says little: of 20, none in range, the true share is below 14 % (95 %
+confidence)."""
+NO_VESSELS = 0.02
+"""Share in range below which a set shows no vessels: of real windows that much lies outside."""
+HARDLY_ANY = 0.2
+"""Share in range below which most of a set is noise; of real windows 0.96 to 0.98 are in range."""
+REAL = ("data.prepare", "data.subset")
+"""Kinds of stages whose images are photographs: these have vessels, whatever their labels."""
+TRAINED = 1.0
+"""Thousands of images below which a generator has hardly left its random weights."""
+
+STARTS = ("start", "start_from")
+"""Inputs of a training that began with other weights."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How many of the drawn and of the kept images have vessel maps like real ones. kept: None
+    before anything was sorted out."""
+
+    drawn: int
+    drawn_in_range: int
+    kept: int | None = None
+    kept_in_range: int = 0
+
+    @staticmethod
+    def of(labelled: Mapping[str, Any], samples: str) -> Evidence | None:
+        """From the metrics of `segmenter.pseudo-label`; None where its images are real, were not
+        compared with real ones, or are fewer than FEWEST. samples: kind of the stage that made the
+        images."""
+        share = labelled.get("in_range") or {}
+        drawn, kept = labelled.get("drawn", 0), labelled.get("kept", 0)
+        if samples in REAL or share.get("all") is None or drawn < FEWEST:
+            return None
+        counts = round(share["all"] * drawn), round((share.get("kept") or 0) * kept)
+        return Evidence(drawn, counts[0], kept, counts[1])
+
+    @staticmethod
+    def of_generator(metrics: Mapping[str, Any], images: int) -> Evidence | None:
+        """From the metrics of `generator.train` and how many images its snapshots were scored by;
+        None unless it draws masks."""
+        share = metrics.get("in_range")
+        return None if share is None else Evidence(images, round(share * images))
+
+    @property
+    def verdict(self) -> str:
+        """In a few words; empty where enough images show vessels."""
+        if self.drawn_in_range < NO_VESSELS * self.drawn:
+            return "The synthetic images show no vessels"
+        if self.drawn_in_range < HARDLY_ANY * self.drawn:
+            return "Hardly any of the synthetic images show vessels"
+        return ""
+
+    @property
+    def sentence(self) -> str:
+        """The verdict, the counts, and what follows; empty like the verdict."""
+        if not self.verdict:
+            return ""
+        return (
+            f"{self.verdict}: {self.drawn_in_range:,} of {self.drawn:,} pass (their vessel maps "
+            f"are in the range of real ones){self._learnt}."
+        )
+
+    @property
+    def _learnt(self) -> str:
+        if self.kept is None:
+            return ""
+        if self.kept == 0:
+            return "; none was kept, so there is nothing to train a student on"
+        if self.kept_in_range < NO_VESSELS * self.kept:
+            return "; what a student learns from them is noise"
+        if self.kept_in_range < HARDLY_ANY * self.kept:
+            return "; most of what a student learns from them is noise"
+        return f"; of the {self.kept:,} that were kept, {self.kept_in_range:,} pass"
+
+
+def untrained(metrics: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
+    """What is wrong with a generator that was hardly trained, such as `untrained: its weights saw
+    0.1 kimg`; empty otherwise, and for one that started from the weights of another.
+
+    metrics, inputs: of its `generator.train`, with what it read from outside the store."""
+    kimg = metrics.get("delivered_kimg", metrics.get("kimg"))
+    if inputs.keys() & set(STARTS) or not isinstance(kimg, int | float) or kimg >= TRAINED:
+        return ""
+    return f"untrained: its weights saw {kimg:.2g} kimg"

@@ -1,0 +1,97 @@
+"""What the command line says beside scores and samples, from what is in the store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from configs.settings import PipelineConfig
+from data.files import write_json
+from data.store import MANIFEST, Artifact, Store, read_artifact
+from flows.cli import main
+from flows.single import NOT_KNOWN, remarks_on
+from pipeline.graph import Work
+from pipeline.run import Round, run_works
+
+FOG = {"drawn": 500, "kept": 500, "in_range": {"all": 0.006, "kept": 0.006}}
+NO_VESSELS = "The synthetic images show no vessels: 3 of 500 pass"
+TOLD = {"kid_mean": 0.01, "kid_std": 0.2, "kid_floor_mean": 0.001, "kid_floor_std": 0.001}
+
+
+def put(workspace: Path, work: Work, metrics: dict[str, Any]) -> Artifact:
+    """A finished artifact of the work, without files."""
+    folder = Store(workspace).folder(work.kind, work.digest)
+    folder.mkdir(parents=True)
+    content = {"kind": work.kind, "digest": work.digest, "metrics": metrics, "files": {}}
+    write_json(folder / MANIFEST, content | {"settings": {}, "inputs": {}})
+    return read_artifact(folder)
+
+
+def planned(config: PipelineConfig) -> Round:
+    works = run_works(config)
+    return works.round(0, works.teacher())
+
+
+def config(**changes: Any) -> PipelineConfig:
+    return PipelineConfig.model_validate({"name": "remarked", **changes})
+
+
+def test_labels_tell_whether_samples_show_vessels(tmp_path: Path) -> None:
+    settings = config()
+    round_ = planned(settings)
+    samples = put(tmp_path, round_.samples, {})
+    assert remarks_on("samples", settings, tmp_path, samples) == [NOT_KNOWN]
+    assert remarks_on("generator", settings, tmp_path, samples) == []
+    put(tmp_path, round_.labelled, FOG)
+    [said] = remarks_on("samples", settings, tmp_path, samples)
+    assert said.startswith(NO_VESSELS)
+    score = put(tmp_path, round_.score, TOLD)
+    kid, said = remarks_on("scores", settings, tmp_path, score)
+    assert kid.startswith("KID cannot tell") and said.startswith(NO_VESSELS)
+
+
+def test_masks_drawn_in_training_tell_before_there_are_labels(tmp_path: Path) -> None:
+    settings = config(source="joint", generator={"preset": "joint-small", "snapshot_images": 200})
+    round_ = planned(settings)
+    samples = put(tmp_path, round_.samples, {})
+    assert round_.generator is not None
+    put(tmp_path, round_.generator, {"kimg": 0.5, "in_range": 0.1})
+    few, untrained = remarks_on("samples", settings, tmp_path, samples)
+    assert few.startswith("Hardly any of the synthetic images show vessels: 20 of 200 pass")
+    assert untrained == "The generator is untrained: its weights saw 0.5 kimg."
+
+
+def test_good_samples_and_real_images_get_no_remark(tmp_path: Path) -> None:
+    settings = config()
+    round_ = planned(settings)
+    put(tmp_path, round_.labelled, FOG | {"in_range": {"all": 0.9, "kept": 0.9}})
+    assert remarks_on("samples", settings, tmp_path, put(tmp_path, round_.samples, {})) == []
+    (tmp_path / "eyes").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "eyes" / "a.png")
+    real = config(source={"kind": "unlabelled", "root": tmp_path / "eyes"})
+    assert remarks_on("samples", real, tmp_path, Artifact(tmp_path, {"metrics": {}})) == []
+
+
+def test_the_command_ends_with_the_remarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = config()
+    work = planned(settings).score
+    metrics = {"images": 0, "models": {}, "observers": {}, "note": "pretended"}
+    made = put(tmp_path, work, metrics)
+    found = {"run": "r", "report": "r/report.html", "evaluation": [made.kind, made.digest]}
+    found |= {"remarks": [f"{NO_VESSELS}."]}
+    monkeypatch.setattr("flows.launch.launch", lambda *_: found)
+    command = ["run", "quickstart", "--workspace", str(tmp_path)]
+    said = CliRunner().invoke(main, command).stdout
+    assert said == f"pretended\n{NO_VESSELS}.\nreport: r/report.html\n"
+    told = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
+    assert told["remarks"] == [f"{NO_VESSELS}."]
+    monkeypatch.setattr("flows.single.run_until", lambda *_: made)
+    monkeypatch.setattr("flows.single.remarks_on", lambda *_: [f"{NO_VESSELS}."])
+    step = ["generator", "score", *command[1:]]
+    said = CliRunner().invoke(main, step).stdout
+    assert said.splitlines()[-2:] == [f"{NO_VESSELS}.", f"artifact: {made.path}"]
