@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,12 +10,14 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from configs.errors import DataError, WorkspaceError
 from configs.load import validate
 from configs.settings import PipelineConfig
 from data.store import Artifact
 from flows.augmentation import Augmented, augment
+from flows.display import PlainDisplay, shown
 from flows.executor import AtOnce, Executor
 from flows.runs import PARTLY_FAILED, RunRecord, model_folder, read_run
 from flows.stages import Outcome
@@ -153,7 +156,7 @@ def test_where_a_later_round_keeps_nothing_the_students_so_far_are_scored(tmp_pa
     ],
 )
 def test_what_a_reader_of_the_scores_has_to_know(
-    tmp_path: Path, source: dict[str, Any], kimg: float, said: list[str], caplog: Any
+    tmp_path: Path, source: dict[str, Any], kimg: float, said: list[str]
 ) -> None:
     (tmp_path / "eyes").mkdir()
     Image.new("RGB", (64, 64)).save(tmp_path / "eyes" / "a.png")
@@ -164,11 +167,12 @@ def test_what_a_reader_of_the_scores_has_to_know(
     pretence.kimg = kimg
     share = {"in_range": {"all": 0.006, "kept": 0.0}}
     pretence.labelled = {"drawn": 500, "kept": 24, "rejected": 476, "reasons": {}} | share
-    with caplog.at_level("INFO", "flows"):
+    log = io.StringIO()
+    with shown(PlainDisplay(Console(file=log))):
         made = done(config, pretence, tmp_path)
     assert len(made.remarks) == len(said)
     for remark, words in zip(made.remarks, said, strict=True):
-        assert words in remark and remark in caplog.text  # and before the student was trained
+        assert words in remark and remark in log.getvalue()  # and before the student was trained
 
 
 def test_filters_are_shown_what_they_ask_for_and_nothing_else(tmp_path: Path) -> None:
