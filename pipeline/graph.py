@@ -37,11 +37,15 @@ class Work:
         return (store.folder(self.kind, self.digest) / MANIFEST).is_file()
 
 
+class Unknown(BaseModel):
+    """Settings of work that only its result is known of."""
+
+
 class Given(Work):
     """An artifact of the store by its address, made by whatever work: an input of further work."""
 
     def __init__(self, kind: str, digest: str) -> None:
-        super().__init__(f"{kind} {digest}", kind, BaseModel())
+        super().__init__(f"{kind} {digest}", kind, Unknown())
         self.__dict__["digest"] = digest
 
 

@@ -17,7 +17,7 @@ from data.phantoms.dataset import write_phantoms
 from data.phantoms.draw import make_phantom
 from data.store import MANIFEST, Artifact
 from flows.retraining.registry import Registry, Version
-from flows.stages import Outcome
+from pipeline.graph import Work
 
 
 @pytest.fixture
@@ -55,14 +55,17 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, float]]:
     """What the comparison finds, image by image; a test fills it in."""
     found: dict[str, dict[str, float]] = {}
 
-    def perform(
-        workspace: Path, step: str, kind: str, settings: Any, inputs: Any, **_: Any
-    ) -> Outcome:
-        assert kind == "segmenter.compare" and set(inputs) == {"images", "champion", "challenger"}
-        content = {"kind": kind, "digest": "c", "metrics": {"per_image": found}}
-        return Outcome(Artifact(workspace, content), False, 0.1)
+    class Compares:
+        def __init__(self, workspace: Path, hand: Any) -> None:
+            self.workspace = workspace
 
-    monkeypatch.setattr("flows.retrain.perform", perform)
+        def make(self, work: Work) -> Artifact:
+            assert work.kind == "segmenter.compare"
+            assert set(work.inputs) == {"images", "champion", "challenger"}
+            content = {"kind": work.kind, "digest": "c", "metrics": {"per_image": found}}
+            return Artifact(self.workspace, content)
+
+    monkeypatch.setattr("flows.retrain.Executor", Compares)
     monkeypatch.setattr("flows.retrain.read_run", lambda *_: (Path(), PREPARED))
     monkeypatch.setattr("flows.retrain.read_index", lambda *_: [])
     monkeypatch.setattr(
