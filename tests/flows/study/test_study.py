@@ -84,6 +84,10 @@ def test_results_are_those_of_the_scored_images(here: Made, quick: Build, tmp_pa
             paired = [float(r["difference"]) for r in rows if r["arm"] == arm.id]
             assert effect.mean == pytest.approx(sum(paired) / len(paired), abs=1e-6)
             assert effect.p_holm is not None
+    best = {s.arm: s.level[0] for s in results.secondary if s.metric == "f1_best"}
+    for arm in results.arms:
+        own = [float(row["f1_best"]) for row in rows if row["arm"] == arm.id]
+        assert best[arm.id] == pytest.approx(sum(own) / len(own), abs=1e-6)
     record = json.loads((Path(made["run"]) / "run.json").read_text())
     assert record["status"] == "completed" and record["flow"] == "compare-ratios"
     assert [line["status"] for line in record["arms"]] == ["completed"] * 6
@@ -104,6 +108,7 @@ def test_too_few_kept_images_fail_their_arms_alone(
     results = Results.model_validate_json((Path(made["run"]) / RESULTS).read_text())
     status = {arm.count: {run.status for run in arm.runs} for arm in results.arms}
     assert status == {0: {"completed"}, 2: {"completed"}, 4: {"failed"}}
+    assert all(run.short for run in results.arms[2].runs)
     (why,) = {run.message for run in results.arms[2].runs}
     assert "only 3 of 3 synthetic images were kept, 4 are needed" in why
     assert results.arms[1].effects[0].mean is not None
@@ -161,7 +166,7 @@ def test_a_learning_curve_compares_within_the_same_number_of_real_images(
     pairs = {arm.id: arm.baseline for arm in results.arms if arm.baseline}
     assert pairs == {
         "2-real-2-stylegan2-mixed-both": "2-real-only-both",
-        "4-real-2-mixed-both": "4-real-only-two-phases-both",
+        "4-real-2-stylegan2-mixed-both": "4-real-only-both",
     }
     assert [f.source for f in results.filters] == [
         "stylegan2, 2 real images, seed 0",
