@@ -15,7 +15,7 @@ from flows import embedded
 from flows.display import current
 from flows.executor import Executor
 from flows.notes import publish_table
-from flows.pipeline import stated, write_report
+from flows.run import stated, write_report
 from flows.runs import STUDY, RunRecord, workspace_folder
 from flows.stages import Outcome
 from flows.study.checks import check_study

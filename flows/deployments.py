@@ -46,7 +46,7 @@ class Deployed:
 
 
 FLOWS: dict[str, tuple[str, type[Settings]]] = {
-    "augmentation-pipeline": ("flows/pipeline.py:augmentation_pipeline", PipelineConfig),
+    "augmentation-pipeline": ("flows/run.py:augmentation_pipeline", PipelineConfig),
     "compare-ratios": ("flows/compare.py:compare_ratios", StudyConfig),
     "retrain": ("flows/retrain.py:retrain", PipelineConfig),
 }

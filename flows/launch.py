@@ -26,7 +26,7 @@ def launch(config: PipelineConfig, workspace: Path, display: Display) -> dict[st
     """
     check_inputs(config, workspace)
     with _server(config.name, workspace, display):
-        from flows.pipeline import augmentation_pipeline
+        from flows.run import augmentation_pipeline
 
         return _outcome(augmentation_pipeline(config, workspace=str(workspace), return_state=True))
 

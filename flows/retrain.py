@@ -27,11 +27,11 @@ from flows import notes
 from flows.augmentation import validation_f1
 from flows.display import current
 from flows.executor import Executor
-from flows.pipeline import run_pipeline, stated
 from flows.retraining.promotion import Comparison, judge
 from flows.retraining.registry import Line, Registry, Verdict, Version, now
 from flows.retraining.retention import prune, references_in
 from flows.retraining.rows import version_rows
+from flows.run import run_pipeline, stated
 from flows.runs import read_run, workspace_folder
 from flows.stages import finished
 from flows.tasks import ByTask

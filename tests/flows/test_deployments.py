@@ -12,7 +12,7 @@ def test_prefect_yaml_is_what_the_configs_say() -> None:
 
 
 def test_the_form_has_every_setting_with_its_description() -> None:
-    from flows.pipeline import augmentation_pipeline
+    from flows.run import augmentation_pipeline
 
     schema = augmentation_pipeline.parameters.model_dump()
     assert schema["required"] == ["config"]
@@ -37,3 +37,11 @@ def test_the_form_of_a_study_describes_its_settings(group: str) -> None:
     assert set(schema["properties"]) == {"config", "overrides", "workspace"}
     for field in schema["definitions"][group]["properties"].values():
         assert field["description"]
+
+
+def test_no_file_of_the_flows_hides_a_room() -> None:
+    """Prefect loads a flow by its file, with the folder of the file first on the path."""
+    root = Path(__file__).parents[2]
+    rooms = {path.parent.name for path in root.glob("*/__init__.py")}
+    files = {path.stem for path in (root / "flows").iterdir()} - {"__init__", "__pycache__"}
+    assert "pipeline" in rooms and not rooms & files

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prefect import Flow, Task
 
-from flows.pipeline import augmentation_pipeline
+from flows.run import augmentation_pipeline
 from flows.tasks import task_of
 from pipeline.stages import STAGES
 

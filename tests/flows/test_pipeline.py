@@ -56,7 +56,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, prefect_api: None) -> list[str]:
         return Outcome(Artifact(folder, content), False, 0.5)
 
     monkeypatch.setattr("flows.tasks.produce", produce)
-    monkeypatch.setattr("flows.pipeline.report_on", lambda folder, store: folder / "report.html")
+    monkeypatch.setattr("flows.run.report_on", lambda folder, store: folder / "report.html")
     return asked
 
 
@@ -80,7 +80,7 @@ def fail(
 
 
 def run(tmp_path: Path, **parameters: Any) -> Any:
-    from flows.pipeline import augmentation_pipeline
+    from flows.run import augmentation_pipeline
 
     config = PipelineConfig.model_validate({"name": "pretended"})
     state: Any = augmentation_pipeline(
@@ -216,7 +216,7 @@ def test_a_run_of_ones_own_that_is_cancelled_on_the_server_stops(
 ) -> None:
     import flows.cancellation
     import flows.display
-    import flows.pipeline
+    import flows.run
 
     def produce(workspace: Path, kind: str, settings: Any, inputs: Any, p: Any, *_: Any) -> Any:
         with get_client(sync_client=True) as client:

@@ -67,5 +67,5 @@ def here(monkeypatch: pytest.MonkeyPatch, prefect_api: None) -> Made:
         return Outcome(artifact, False, 0.0)
 
     monkeypatch.setattr("flows.tasks.produce", produce)
-    monkeypatch.setattr("flows.pipeline.report_on", lambda folder, store: folder / "report.html")
+    monkeypatch.setattr("flows.run.report_on", lambda folder, store: folder / "report.html")
     return made

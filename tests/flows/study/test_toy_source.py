@@ -20,7 +20,7 @@ from data.progress import Progress
 from data.splits import TRAIN
 from data.store import Inputs, Stage, Store
 from flows.compare import compare_ratios
-from flows.pipeline import augmentation_pipeline
+from flows.run import augmentation_pipeline
 from pipeline.graph import Work
 from pipeline.sources import KINDS, Request, Source
 from pipeline.stages import STAGES
