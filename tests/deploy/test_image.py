@@ -12,7 +12,7 @@ from docker.utils.build import exclude_paths
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-PACKAGES = ("configs", "data", "flows", "generator", "pretrained", "segmenter")
+PACKAGES = ("configs", "data", "flows", "generator", "pipeline", "pretrained", "segmenter")
 PRIVATE = (
     ".git/config",
     ".env",
