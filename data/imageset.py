@@ -245,11 +245,11 @@ def write_image(path: Path, native: Native) -> None:
         write_native(aside, native)
 
 
-def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """Write [H, W] or [H, W, 3] uint8 as PNG, atomically."""
+def write_png(path: Path, pixels: NDArray[np.uint8], level: int = 6) -> None:
+    """Write [H, W] or [H, W, 3] uint8 as PNG, atomically. level: of compression, 1 to 9."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as aside:
-        Image.fromarray(pixels).save(aside, format="PNG")
+        Image.fromarray(pixels).save(aside, format="PNG", compress_level=level)
 
 
 def link_file(source: Path, target: Path) -> None:

@@ -68,7 +68,7 @@ class Look(Settings):
 
     share: float = Field(0.1135, ge=0.01, le=0.3)
     tip: float = Field(0.00315, ge=0.0005, le=0.02)
-    trunk: float = Field(1.0, ge=0.3, le=3)
+    trunk: float = Field(1.04, ge=0.3, le=3)
     murray: float = Field(3.0, ge=1.5, le=8)
     twig: float = Field(0.0, ge=0, le=3)
     tortuosity: float = Field(1.05, ge=0, le=4)

@@ -35,6 +35,7 @@ ROUNDS = 8
 """Of corrections; the last one changes figures by less than 5 %."""
 MISPLACED = 0.8
 """Pixels: root mean square distance of hand-drawn middles from those of the vessels."""
+MOST_TEXTURE = 0.15
 POOLED = ("blur", "girth", "margin", "thickness", "variation")
 """Of the camera and the annotators, not of one eye: the median of all images."""
 LIGHTING = ("falloff", "vignette", "cloud", "rim", "haze", "fibres", "halo")
@@ -180,10 +181,12 @@ def _corrected(look: Look, case: Case, twin: Statistics) -> Look:
     real, fine = case.real, len(GRAIN_PX)
     bands = _ratio(real.bands, twin.bands)
     mix = real.mix - twin.mix
+    # A channel near black varies most on this scale, and must not come out bright in spots.
+    texture = np.minimum(numbers(look, "texture") * bands[fine:], MOST_TEXTURE)
     changed: dict[str, ArrayLike] = {
         "colour": numbers(look, "colour") + real.colour - twin.colour,
         "grain": numbers(look, "grain") * bands[:fine],
-        "texture": numbers(look, "texture") * bands[fine:],
+        "texture": texture,
         "grain_mix": np.clip(numbers(look, "grain_mix") + mix[:fine], -0.98, 0.98),
         "texture_mix": np.clip(numbers(look, "texture_mix") + mix[fine:], -0.98, 0.98),
     }

@@ -75,8 +75,9 @@ def _ground(canvas: Canvas, look: Look, anatomy: Anatomy, rng: np.random.Generat
 
 
 def light_terms(y: Field, x: Field) -> list[Field]:
-    """The fields that `appearance.LIGHT_TERMS` names; x towards the nose."""
-    rim = (y**2 + x**2) ** 5
+    """The fields that `appearance.LIGHT_TERMS` names; x towards the nose. The rim's are flat where
+    nothing is measured, beyond 0.97."""
+    rim = np.minimum(y**2 + x**2, 0.97**2) ** 5
     return [y, x, y**2, y * x, x**2, y**3, y**2 * x, y * x**2, x**3, rim, rim * y, rim * x]
 
 

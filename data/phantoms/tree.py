@@ -76,6 +76,7 @@ class Tree:
         self._points = np.empty((0, 2))  # of all branches, with headings and owners beside
         self._headings = np.empty((0, 2))
         self._owners = np.empty((0, 2), dtype=int)
+        self._on_disc = np.empty(0, dtype=bool)
         self.places = _places(anatomy)
         self._flat_places = self.places.astype(np.float32)
         self.emptiness = np.full(len(self.places), np.inf, np.float32)  # distance to this tree
@@ -104,15 +105,13 @@ class Tree:
 
     def _origin(self, target: Points) -> int | None:
         """The point from which a branch would reach `target` with little turning back."""
-        way = target - self._points
-        distance = np.sqrt((way**2).sum(1))
-        cosine = (way * self._headings).sum(1) / np.maximum(distance, 1e-9)
+        (y, x), (heading_y, heading_x) = target[:, None] - self._points.T, self._headings.T
+        distance = np.sqrt(y**2 + x**2)
+        cosine = (y * heading_y + x * heading_x) / np.maximum(distance, 1e-9)
         # Branches leave at 20 to 60 degrees: straight on or backwards would look wrong.
         penalty = 1 + 1.5 * np.abs(cosine - 0.75)
-        disc, radius = self.anatomy.disc, self.anatomy.disc_radius
-        near_disc = ((self._points - disc) ** 2).sum(1) < radius**2
         wrong = (distance < 0.035) | (cosine < 0.2)
-        cost = distance * penalty + 0.3 * near_disc + 9.0 * wrong
+        cost = distance * penalty + 0.3 * self._on_disc + 9.0 * wrong
         best = int(cost.argmin())
         return best if cost[best] < 9.0 else None
 
@@ -148,8 +147,9 @@ class Tree:
 
     def _free_length(self, path: Points) -> int:
         """How many points of a new branch come before it would meet its own tree again."""
-        low, high = path.min(0) - 0.031, path.max(0) + 0.031
-        near = self._points[((self._points > low) & (self._points < high)).all(axis=1)]
+        y, x = self._points.T
+        (low_y, low_x), (high_y, high_x) = path.min(0) - 0.031, path.max(0) + 0.031
+        near = self._points[(y > low_y) & (y < high_y) & (x > low_x) & (x < high_x)]
         gaps = _squared_distances(near, path).min(axis=0)
         clear = np.maximum.accumulate(gaps)  # it has to leave its parent first
         meets = np.flatnonzero((gaps < 0.022**2) & (clear > 0.03**2))
@@ -165,6 +165,8 @@ class Tree:
         self._points = np.concatenate([self._points, points])
         self._headings = np.concatenate([self._headings, headings])
         self._owners = np.concatenate([self._owners, owners])
+        from_disc = np.hypot(*(points - self.anatomy.disc).T)
+        self._on_disc = np.concatenate([self._on_disc, from_disc < self.anatomy.disc_radius])
         gaps = _squared_distances(points[::2].astype(np.float32), self._flat_places)
         self.emptiness = np.minimum(self.emptiness, np.sqrt(gaps.min(axis=0)))
 
@@ -185,7 +187,7 @@ class Tree:
     def area(self, least_radius: float) -> float:
         """Of all vessels within the field of view, overlaps counted twice; radii at least that."""
         radius = np.concatenate([branch.radius for branch in self.branches])
-        visible = (self._points**2).sum(1) < self.anatomy.field**2
+        visible = np.hypot(*self._points.T) < self.anatomy.field
         return float((2 * np.maximum(radius, least_radius) * STEP)[visible].sum())
 
 

@@ -17,7 +17,6 @@ from configs.settings import SampleSettings
 from data.channels import Channels
 from data.imageset import read_index
 from data.progress import Interrupted, Progress
-from data.sheets import grid_of
 from generator.models import load_generator
 from generator.sampling.album import draw_album
 from generator.sampling.draw import Sampler
@@ -26,17 +25,6 @@ from generator.sampling.stage import sample
 from generator.sampling.walk import path_in_w, path_in_z, walk
 
 # Sheets.
-
-
-def test_grid_places_images_in_rows():
-    images = np.zeros((3, 3, 512, 512), np.uint8) + np.uint8([[1], [2], [3]])[:, :, None, None]
-    sheet = grid_of(images)
-    assert sheet.shape == (1024, 1024, 3)
-    assert sheet[0, 0, 0] == 1
-    assert sheet[0, 512, 0] == 2
-    assert sheet[512, 0, 0] == 3
-    assert sheet[512, 512, 0] == 0
-    assert grid_of(images, columns=3).shape == (512, 1536, 3)
 
 
 def test_sheet_sizes():
