@@ -21,6 +21,7 @@ from data.files import write_json
 from data.imageset import read_index, write_index, write_png
 from data.progress import Interrupted, Progress
 from data.splits import TRAIN, VALIDATION
+from generator.mask_channel import as_channel
 from generator.metrics.critic import BATCH, TABLE, Critic
 from generator.metrics.extractors import load_extractor
 from generator.metrics.features import FeatureCache
@@ -177,7 +178,7 @@ def test_the_mask_is_a_channel(tmp_path):
     samples = write_samples(tmp_path / "samples", crops(range(1), 1, SIDE, rng), SIDE).path
     write_png(samples / "mask.png", np.eye(SIDE, dtype=np.uint8) * 255)
     pixels, _ = critic.sample(samples, replace(read_index(samples)[0], mask="mask.png"))
-    assert np.array_equal(pixels[..., 3], np.eye(SIDE, dtype=np.uint8) * 255)
+    assert np.array_equal(pixels[..., 3:], as_channel(np.eye(SIDE, dtype=bool), pixels.dtype))
 
 
 def test_what_cannot_be_scored_is_refused(room, tmp_path):
