@@ -18,6 +18,7 @@ from PIL import Image
 from configs.errors import ConfigError, DataError
 from configs.phantoms import PhantomDrawSettings
 from data.files import write_atomic, write_json
+from data.images import read_rgb
 from data.imageset import ImageRecord, load_fov, load_image, load_mask, read_index, write_index
 from data.imageset import write_png as write_sheet
 from data.phantoms.appearance import GENERIC, Appearance
@@ -132,9 +133,9 @@ def _sheet(out: Path, records: Sequence[ImageRecord]) -> NDArray[np.uint8]:
     """[H, W, 3] images, each with its mask on the right, from the files."""
     pairs = []
     for record in records:
-        with Image.open(out / record.image) as image, Image.open(out / str(record.mask)) as mask:
-            scale = max(1.0, max(image.size) / SHOWN_PIXELS)
-            side = (round(image.width / scale), round(image.height / scale))
-            both = [np.asarray(one.convert("RGB").resize(side)) for one in (image, mask)]
+        image, mask = (read_rgb(out / str(name)) for name in (record.image, record.mask))
+        scale = max(1.0, max(mask.shape) / SHOWN_PIXELS)
+        side = (round(image.shape[1] / scale), round(image.shape[0] / scale))
+        both = [np.asarray(Image.fromarray(one).resize(side)) for one in (image, mask)]
         pairs.append(np.concatenate(both, axis=1).transpose(2, 0, 1))
     return grid_of(np.stack(pairs))

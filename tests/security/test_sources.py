@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("benchmarks", "configs", "data", "flows", "generator", "pretrained", "segmenter")
+PACKAGES = (
+    "benchmarks",
+    "configs",
+    "data",
+    "flows",
+    "generator",
+    "pipeline",
+    "pretrained",
+    "segmenter",
+)
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 EVALUATORS = {"eval", "exec", "compile", "__import__"}
 SAFE_YAML = {"safe_load", "safe_dump", "dump", "SafeDumper", "SafeLoader", "YAMLError", "Node"}
