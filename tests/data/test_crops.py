@@ -146,8 +146,11 @@ def test_another_stream_draws_other_crops_from_the_same_seed() -> None:
 
 def test_the_draws_are_what_they_were() -> None:
     """Batches of a seed and a step, by their hash: models trained earlier can be trained again."""
-    source = CropSource([loaded(0)], 32, 2, 5, OFF.model_copy(update={"flip": True}))
+    # No phantom: those may look different one day.
+    pixels = (np.arange(96 * 96 * 3) * 7919 % 251).astype(np.uint8).reshape(96, 96, 3)
+    image = plain(pixels, np.hypot(*(np.mgrid[:96, :96] - 47.5)) < 45)
+    source = CropSource([image], 32, 2, 5, OFF.model_copy(update={"flip": True}))
     found = hashlib.sha256()
     for part in source.batch_at(3):
         found.update((part * 255).round().byte().numpy().tobytes())
-    assert found.hexdigest()[:16] == "a5ff8bfcbcc268f8"
+    assert found.hexdigest()[:16] == "8607eb139dd86711"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data.phantom import make_phantom
+from data.phantoms.draw import make_phantom
 from data.structure import RealMap, TreeFigures, tree_figures, windows
 from segmenter.labels.likeness import Likeness
 

@@ -35,7 +35,7 @@ def test_images_without_a_mask_are_left_out(tmp_path: Path) -> None:
 
 def test_a_comparison_finds_crumbs_and_copies() -> None:
     settings = PseudoLabelSettings(real_range=1.0, max_overlap=0.9)
-    reals, held = [real(seed) for seed in range(3)], [real(seed) for seed in (7, 8)]
+    reals, held = [real(seed) for seed in (3, 1, 4)], [real(seed) for seed in (7, 8)]
     comparison, fov = Comparison(settings, reals, held), reals[1].fov.T
     blank = Figures("x", 0.1)
     copy = comparison.add(blank, reals[1].mask.T, fov)
