@@ -41,13 +41,18 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("planted")
 
 
-def answer(config: StudyConfig, workspace: Path) -> Effect:
+def results_of(config: StudyConfig, workspace: Path) -> Results:
     from flows.compare import compare_ratios
 
     made = compare_ratios(config, workspace=str(workspace))
     assert made["failed"] == []
     results = Results.model_validate_json((Path(made["run"]) / RESULTS).read_text())
     assert results.headline == made["headline"]
+    return results
+
+
+def answer(config: StudyConfig, workspace: Path) -> Effect:
+    results = results_of(config, workspace)
     (arm,) = [arm for arm in results.arms if arm.baseline]
     (effect,) = arm.effects
     return effect
@@ -94,3 +99,29 @@ def test_two_identical_arms_show_no_difference() -> None:
 
     assert found.verdict == "none shown"
     assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
+
+
+def test_exact_phantoms_gain_at_few_images_and_turned_masks_do_not(
+    here: Any, question: StudyConfig, workspace: Path
+) -> None:
+    """The sources themselves, nothing planted: the same phantoms with their masks, and with these
+    turned by 180°, which a rotation-blind loss could not tell from right ones."""
+    phantom = {"kind": "phantom", "appearance": "generic", "size": truth.SIZE, "seed": 77}
+    named = {
+        "exact": {"source": "exact", "count": 48, "augment": "off"},
+        "turned": {"source": "turned", "count": 48, "augment": "off"},
+    }
+    values = question.model_dump(mode="json")
+    values["sources"] = {"exact": phantom, "turned": phantom | {"turned_masks": True}}
+    values["arms"] |= {"named": named}
+    values["score"] |= {"features": "random"}  # nobody needs a teacher
+
+    made = results_of(StudyConfig.model_validate(values), workspace)
+
+    exact, turned = (
+        effect for arm in made.arms for effect in arm.effects if arm.baseline and arm.name in named
+    )
+    assert exact.verdict == "gain" and exact.mean is not None and exact.mean > 0.03, exact
+    assert turned.verdict != "gain" and turned.mean is not None, turned
+    assert turned.mean < exact.mean
+    assert "generator.train" not in {kind for kind, _ in here}
