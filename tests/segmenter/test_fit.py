@@ -85,7 +85,7 @@ def test_kill_9_and_the_same_command_give_the_same_files(tmp_path: Path, images:
 def test_it_learns(tmp_path: Path) -> None:
     images = phantom_set(tmp_path / "set", {"train": 4, "validation": 2}, size=128)
     settings = FitSettings(
-        steps=60, batch=4, crop=64, lr=0.01, warmup=5, drop=0.0, validate_every=30, augment=PLAIN
+        steps=120, batch=4, crop=64, lr=0.01, warmup=5, drop=0.0, validate_every=60, augment=PLAIN
     )
     out = trained(tmp_path / "model", images, settings)
     metrics = json.loads((out / "metrics.json").read_text())["validation"]
