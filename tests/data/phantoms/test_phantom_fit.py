@@ -135,6 +135,14 @@ def test_one_image_gives_many_looks() -> None:
         assert len({getattr(look, name) for look in drawn}) == 8, name
 
 
+def test_of_many_images_some_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("data.phantoms.fit.MOST_IMAGES", 2)
+    made = [loaded(make_phantom(seed, 64), target=None) for seed in range(5)]
+    some = fit_appearance(made)
+    assert len(some.looks) == 2
+    assert some == fit_appearance([made[0], made[3]])
+
+
 def test_fitting_is_repeatable(originals: list[Phantom], fitted: Appearance) -> None:
     assert fit_appearance([loaded(one) for one in originals]) == fitted
 
