@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from dataset_writers import phantom
+from scipy.ndimage import gaussian_filter
 
 from configs.errors import DataError
 from configs.settings import AugmentSettings
@@ -91,11 +93,15 @@ def test_weights_move_with_their_pixels(settings: AugmentSettings) -> None:
 
 
 def test_weights_turn_and_grow_with_their_pixels() -> None:
-    images, targets, fov = CropSource([weighted(0)], 48, 16, 0, WARPED).batch_at(0)
+    sharp = weighted(0)
+    smooth = gaussian_filter(sharp.image, (0.7, 0.7, 0))  # grain is what the two kernels differ in
+    weight = smooth[..., 0].astype(np.float32) / np.float32(255)
+    image = replace(sharp, image=smooth, weight=weight)
+    images, targets, fov = CropSource([image], 48, 16, 0, WARPED).batch_at(0)
     inside = (-torch.nn.functional.max_pool2d(-fov, 9, 1, 4))[:, 0] > 0
     assert inside.float().mean() > 0.3
     difference = (targets[:, 1] - images[:, 0]).abs()[inside]  # bilinear against bicubic
-    assert difference.mean() < 0.005  # of phantoms' grain; 0.0042 to 0.0045 over six of them
+    assert difference.mean() < 0.004
     assert 0 <= targets[:, 1].min() <= targets[:, 1].max() <= 1
 
 

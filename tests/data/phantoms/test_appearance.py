@@ -36,7 +36,7 @@ def test_limits_hold_whatever_the_spread() -> None:
     wild = Appearance(looks=(Look(),), spread={"share": (5.0,), "blur": (1.0,), "cut": (3.0,)})
     for seed in range(30):
         look = wild.draw(np.random.default_rng(seed))
-        Look.model_validate(look.model_dump())  # raises beyond the limits
+        assert Look.model_validate(look.model_dump()) == look  # raises beyond the limits
 
 
 def test_every_look_has_its_turn() -> None:
