@@ -34,9 +34,9 @@ QUICKSTART_MINUTES = 7.0
 """About what the quickstart's training takes on one core of the machine this was tried on."""
 LENGTHS = {
     "teacher.steps": 450,
-    "generator.kimg": 4.0,
+    "generator.kimg": 1.0,
     "pretrain.steps": 150,
-    "finetune.steps": 350,
+    "finetune.steps": 300,
 }
 """The quickstart's, which are multiplied."""
 

@@ -14,7 +14,10 @@ SEGMENTER |= {"validate_every": 2, "checkpoint_every": 1}
 TINY: dict[str, dict[str, Any]] = {
     "data.phantom": {"train": 3, "validation": 2, "test": 2, "size": 64},
     "teacher": SEGMENTER,
+    "source": {"kind": "stylegan2", "labels": "teacher"},
     "generator": {
+        "preset": None,
+        "start_from": None,
         "resolution": 16,
         "channel_base": 256,
         "channel_max": 16,
@@ -37,7 +40,11 @@ NAME = "quickstart"
 
 def overrides() -> list[str]:
     """TINY as `a.b=value`."""
-    return [f"{group}.{key}={v}" for group, keys in TINY.items() for key, v in keys.items()]
+    return [
+        f"{group}.{key}={'null' if value is None else value}"
+        for group, keys in TINY.items()
+        for key, value in keys.items()
+    ]
 
 
 def tiny(verb: str, workspace: Path, *more: str) -> list[str]:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 SIDE = 4
-"""Patches per side in the two grids."""
+"""Patches per side in the two grids, every second one a mask."""
 
 
 def picture(path: Path) -> np.ndarray:
@@ -26,15 +26,20 @@ def picture(path: Path) -> np.ndarray:
 
 
 def corner(grid: np.ndarray, patch: int) -> np.ndarray:
-    return grid[: SIDE * patch, : SIDE * patch]
+    """Patches, each with its mask beside it; the grid has distances, above 0 in vessels."""
+    cut = grid[: SIDE * patch, : SIDE * patch].copy()
+    for left in range(patch, SIDE * patch, 2 * patch):
+        mask = cut[:, left : left + patch]
+        mask[:] = np.where(mask > 127, 255, 0)
+    return cut
 
 
 def labelled(folder: Path) -> np.ndarray:
-    """Kept synthetic patches, each with its soft label beside it."""
+    """Kept synthetic patches, each with its vessel mask beside it."""
     items = json.loads((folder / "index.json").read_text())["items"]
     kept = [item for item in items if item["split"] == "train"][: SIDE * SIDE // 2]
     pairs = [
-        np.hstack([picture(folder / item["image"]), picture(folder / item["soft"])])
+        np.hstack([picture(folder / item["image"]), picture(folder / item["mask"])])
         for item in kept
     ]
     rows = [np.hstack(pairs[i : i + SIDE // 2]) for i in range(0, len(pairs), SIDE // 2)]
@@ -49,9 +54,10 @@ def main(run: Path) -> None:
     patch = json.loads((round_["generator"] / "generator.json").read_text())["resolution"]
     test = sorted((last["test"] / "images").glob("*.png"))[0]
     panels = {
-        "real patches": corner(picture(round_["generator"] / "reals.png"), patch),
-        "generated, ψ = 0.7": corner(picture(round_["samples"] / "grid.png"), patch),
-        "teacher's soft labels": labelled(round_["labelled"]),
+        "real patches, and their vessels": corner(
+            picture(round_["generator"] / "reals.png"), patch
+        ),
+        "generated, each with its mask": labelled(round_["labelled"]),
         "test image": picture(test),
         "ensemble: hit, false, missed": picture(
             last["evaluation"] / "overlays/ensemble" / test.name
