@@ -12,7 +12,8 @@ from tiny_generators import NAME, Made, change_manifest, config, make
 
 import pretrained
 from configs.errors import CheckpointError, WorkspaceError
-from configs.settings import PhantomSettings
+from configs.load import load
+from configs.settings import PhantomSettings, PipelineConfig
 from data.files import write_json
 from data.phantoms.draw import VERSION
 from data.prepare import content_hash, phantom_version
@@ -77,6 +78,18 @@ def test_it_may_take_the_name_of_what_it_began_with_again_and_again(
     third = history(more(made, NAME).path)  # on from there
     assert [t.artifact for t in third[:2]] == [made.trained.digest, second.digest]
     assert len(third) == 3 and third[2].kimg == 0.012
+
+
+def test_the_shipped_recipe_goes_on_where_the_first_training_ended() -> None:
+    first, second = (load(PipelineConfig, name) for name in ("phantom-joint", "phantom-joint-more"))
+    assert second.data.phantom == first.data.phantom.model_copy(update={"seed": 641})
+    one, two = first.generator, second.generator
+    told = (two.lr, two.lr * two.lr_end, two.d_noise, two.d_noise_mask, two.d_noise_end)
+    ended = (one.d_noise * one.d_noise_end, one.d_noise_mask * one.d_noise_end)
+    assert told == pytest.approx((0.001, 0.0002, *ended, 1))
+    other = {"start_from", "kimg", "lr", "d_noise", "d_noise_mask", "d_noise_end", "snapshot_kimg"}
+    assert one.model_dump(exclude=other) == two.model_dump(exclude=other)
+    assert str(two.start_from) in pretrained.names("generator")
 
 
 def test_a_training_of_the_workspace_brings_its_manifests(made: Made, tmp_path: Path) -> None:
