@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.errors import DataError
-from configs.settings import DataSettings, PrepareSettings
+from configs.settings import DataSettings, PhantomSettings, PrepareSettings
 from data.check import Report, check
 from data.datasets import load_settings
 from data.files import file_sha256, write_json
@@ -72,10 +72,9 @@ def content_hash(settings: DataSettings) -> str:
 
     Raises DataError when the dataset or one of its files is missing.
     """
-    total = hashlib.sha256()
     if settings.name == "phantom":
-        total.update(repr((VERSION, sorted(identity_of(settings.phantom).items()))).encode())
-        return total.hexdigest()
+        return _phantom_hash(settings.phantom, VERSION)
+    total = hashlib.sha256()
     dataset = load_settings(settings)
     assert dataset.root is not None
     for item in sorted(dataset, key=lambda i: i.id):
@@ -88,6 +87,17 @@ def content_hash(settings: DataSettings) -> str:
                 line.append(repr(item.label))
             total.update(("\0".join(line) + "\n").encode())
     return total.hexdigest()
+
+
+def phantom_version(settings: PhantomSettings, content: str) -> int | None:
+    """Which version of the phantoms has this content hash; None where it is not known any more."""
+    versions = range(VERSION, 0, -1)
+    return next((v for v in versions if _phantom_hash(settings, v) == content), None)
+
+
+def _phantom_hash(settings: PhantomSettings, version: int) -> str:
+    facts = version, sorted(identity_of(settings).items())
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
 def outside(settings: PrepareSettings) -> dict[str, str]:

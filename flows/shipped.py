@@ -37,13 +37,13 @@ def _segmenter_row(card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _generator_row(card: Mapping[str, Any]) -> dict[str, Any]:
-    side, data = card["resolution"], card["trained_on"]
+    side, seen = card["resolution"], card["trained_on"].items()
     return {
         "images": f"{side} x {side}, {card['channels']}",
         "parameters": card["parameters"]["generator"],
-        "trained on": f"{data['dataset']}, {data['train']} images",
+        "trained on": "; ".join(f"{n}, {' + '.join(map(str, c))} images" for n, c in seen),
         "kimg": f"{card['kimg']:g}, untrained" if untrained(card, {}) else card["kimg"],
-        "KID": card["scores"].get("kid_mean"),
+        "KID": card["trainings"][-1]["scores"].get("kid_mean"),
     }
 
 

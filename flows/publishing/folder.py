@@ -14,18 +14,10 @@ from data.documents import read_object
 from data.files import file_sha256, write_atomic, write_json
 from data.folders import whole_folder
 from data.store import MANIFEST, Store, read_artifact
-from flows.results import flat
-from generator.metrics.told import EXTRACTORS
-from pipeline.evidence import STARTS, untrained
+from flows.publishing.cards import render
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 README = "README.md"
-DATASETS = {
-    "drive": "DRIVE (Staal et al. 2004), drive.grand-challenge.org; for research",
-    "chase-db1": "CHASE_DB1 (Fraz et al. 2012), CC BY 4.0",
-    "stare": "STARE (Hoover et al. 2000), cecas.clemson.edu/~ahoover/stare; for research",
-    "phantom": "phantoms drawn by VesselForge",
-}
 
 
 def write_published(
@@ -49,7 +41,7 @@ def write_published(
         raise ConfigError(f"{folder}: exists; choose another name, or give --force for a model")
     with whole_folder(folder) as aside:
         card = {"kind": kind, "name": name} | fill(aside)
-        write_atomic(aside / README, _render(card))
+        write_atomic(aside / README, render(card))
         files = {path.name: file_sha256(path) for path in sorted(aside.iterdir())}
         write_json(aside / pretrained.CARD, card | {"files": files})
         size = sum(path.stat().st_size for path in aside.iterdir())
@@ -63,7 +55,7 @@ def write_published(
 
 
 def manifest_of(model: Path, kind: pretrained.Kind) -> dict[str, Any]:
-    """The manifest of a finished training from random weights. Raises WorkspaceError."""
+    """The manifest of a finished training. Raises WorkspaceError."""
     stage = f"{kind}.train"
     if not (model / MANIFEST).is_file():
         raise WorkspaceError(
@@ -76,10 +68,6 @@ def manifest_of(model: Path, kind: pretrained.Kind) -> dict[str, Any]:
     manifest = read_artifact(model).manifest
     if manifest["kind"] != stage:
         raise WorkspaceError(f"{model}: is a {manifest['kind']}, expected a {stage}")
-    if manifest["inputs"].keys() & set(STARTS):
-        raise WorkspaceError(
-            f"{model}: was trained on from another model; a card describes one training only"
-        )
     return manifest
 
 
@@ -128,25 +116,3 @@ def images_of(model: Path, inputs: Mapping[str, str]) -> tuple[dict[str, Any], d
     data = manifest["settings"]["data"]
     content = {"dataset": data["name"], "content": manifest["inputs"].get("dataset")}
     return content | splits, data
-
-
-def _render(card: Mapping[str, Any]) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 (Markdown, for people who read the source)
-    )
-    environment.filters["four"] = lambda value: "–" if value is None else f"{value:.4f}"
-    environment.filters["short"] = lambda value: (
-        f"{value:.4g}" if isinstance(value, float) else f"{value}"
-    )
-    environment.filters["untrained"] = lambda kimg: untrained({"kimg": kimg}, {})
-    environment.filters["extractor"] = lambda name: EXTRACTORS.get(name, name)
-    environment.filters["flat"] = lambda figures: list(flat(figures))
-    template = environment.get_template(f"{card['kind']}_card.md.j2")
-    return template.render(card, dataset=DATASETS.get(card["trained_on"]["dataset"], "own images"))

@@ -10,7 +10,9 @@ from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from configs.errors import DataError
 from data.documents import read_object
-from flows.publishing.folder import DATASETS, facts_of, images_of, manifest_of, write_published
+from flows.publishing.cards import source
+from flows.publishing.folder import write_published
+from flows.publishing.history import datasets, history
 
 if TYPE_CHECKING:
     from generator.networks import Generator
@@ -18,10 +20,8 @@ if TYPE_CHECKING:
 SAMPLES = "samples.png"
 PSI = 0.7
 """Truncation of the samples shown: what `sample.psi` is by default."""
-NOT_RECIPE = (
-    "device", "processes", "micro_batch", "checkpoint_every", "features_file", "start_from",
-    "adapt", "freeze_d", "seed",
-)  # fmt: skip
+OF_PHANTOMS = "Apache-2.0, weights and samples too: phantoms are drawn, and show nobody"
+OF_DATA = "the code is Apache-2.0; weights follow the data they were trained on"
 Figures = dict[str, dict[str, int | FiniteFloat | str]]
 """Heading → figure → value."""
 
@@ -43,17 +43,16 @@ def publish(
 
 def make_card(generator: Path, name: str, folder: Path, figures: Figures) -> dict[str, Any]:
     """Fill `folder` with networks, description and samples; return the facts of the card."""
-    manifest = manifest_of(generator, "generator")
+    trainings = history(generator)
     from generator.compact import compact
     from generator.models import load_discriminator, load_generator
     from generator.networks import count_parameters
 
-    trained_on = _trained_on(generator, manifest["inputs"])
-    dataset = trained_on["dataset"]
-    origin = f"{name} of VesselForge, trained on {DATASETS.get(dataset, 'own images')}"
-    half = compact(generator, folder, f"{origin}; generator.train {manifest['digest']}")
+    seen = datasets(trainings)
+    drawn, named = list(seen) == ["phantom"], "; ".join(map(source, seen))
+    origin = f"{name} of VesselForge, trained on {named}; generator.train {trainings[-1].artifact}"
+    half = compact(generator, folder, origin)
     network, description = load_generator(folder)
-    delivered = description["delivered"]
     return {
         "resolution": description["resolution"],
         "channels": description["channels"]["kind"],
@@ -63,31 +62,14 @@ def make_card(generator: Path, name: str, folder: Path, figures: Figures) -> dic
             "generator": count_parameters(network),
             "discriminator": count_parameters(load_discriminator(folder)),
         },
-        "trained_on": trained_on,
-        "kimg": delivered["kimg"],
-        "trained_kimg": description["training"]["kimg"],
-        "scores": {k: v for k, v in delivered.items() if k not in ("step", "kimg", "file")},
-        "scored_by": description["scored_by"],
+        "trained_on": seen,
+        "kimg": round(sum(training.kimg for training in trainings), 6),
+        "trainings": [training.model_dump(mode="json") for training in trainings],
         "figures": figures,
         "float16": half,
-        "samples": _draw_samples(folder, network, description) if dataset == "phantom" else None,
-        "licence": _licence(dataset),
-    } | facts_of(manifest, NOT_RECIPE)
-
-
-def _trained_on(generator: Path, inputs: Mapping[str, str]) -> dict[str, Any]:
-    """Dataset, content hash and numbers of images; of phantoms, how to draw them again."""
-    found, data = images_of(generator, inputs)
-    counts = {split: len(found[split]) for split in ("train", "validation")}
-    drawn = {"phantom": data["phantom"]} if found["dataset"] == "phantom" else {}
-    return found | counts | drawn
-
-
-def _licence(dataset: str) -> str:
-    if dataset == "phantom":
-        return "Apache-2.0, weights and samples too: phantoms are drawn, and show nobody"
-    data = DATASETS.get(dataset, "own images")
-    return f"the code is Apache-2.0; weights follow the data they were trained on: {data}"
+        "samples": _draw_samples(folder, network, description) if drawn else None,
+        "licence": OF_PHANTOMS if drawn else f"{OF_DATA}: {named}",
+    }
 
 
 def _draw_samples(

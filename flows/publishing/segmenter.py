@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from configs.errors import CheckpointError, DataError
+from configs.errors import CheckpointError, DataError, WorkspaceError
 from data.documents import read_object
 from flows.publishing.folder import facts_of, images_of, manifest_of, write_published
 
@@ -35,6 +35,10 @@ def publish(model: Path, name: str, scores: list[Path], out: Path, force: bool =
 def make_card(model: Path, scores: list[Path]) -> dict[str, Any]:
     """The facts of the model card, all from the artifacts themselves."""
     manifest = manifest_of(model, "segmenter")
+    if "start" in manifest["inputs"]:
+        raise WorkspaceError(
+            f"{model}: was trained on from another model; a card describes one training only"
+        )
     description = read_object(model / "model.json", "the description of a model", CheckpointError)
     member, metrics = description["members"][0], manifest["metrics"]
     data, _ = images_of(model, manifest["inputs"])

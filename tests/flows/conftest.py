@@ -1,10 +1,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from flow_helpers import HERE, Heard
+from tiny_generators import Made, made_in
+
+import pretrained
 
 
 @pytest.fixture
@@ -35,3 +40,17 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return made_in(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def shelf(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place for generators by name, with one in it; the working folder has none of that name."""
+    shutil.copytree(made.published.parent, tmp_path / "shelf")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pretrained, "ROOT", tmp_path / "shelf")
+    return tmp_path / "shelf"

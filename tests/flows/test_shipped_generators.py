@@ -5,90 +5,32 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from tiny_generators import NAME, TINY, Made, change_manifest, config
 from typer.testing import CliRunner, Result
 
 import pretrained
 from configs.errors import CheckpointError, ConfigError, DataError, UserError, WorkspaceError
 from configs.settings import PipelineConfig, ScoreSettings
 from data.files import file_sha256, write_json
+from data.phantoms.draw import VERSION
 from data.prepare import content_hash
-from data.progress import Progress
-from data.store import Artifact, Store
 from flows.checks import check_files
 from flows.cli import main
 from flows.publishing.generator import publish
+from flows.publishing.history import read_trainings
 from flows.runs import generator_folder
 from generator.models import load_discriminator, load_generator
-from pipeline.graph import Work, closure
 from pipeline.outside import hash_of
 from pipeline.run import run_works
-from pipeline.stages import STAGES
-
-TINY: dict[str, Any] = {
-    "channels": "rgb+mask", "resolution": 16, "channel_base": 128, "channel_max": 8, "latent": 8,
-    "mapping_layers": 1, "batch": 4, "kimg": 0.008, "tick_kimg": 0.004, "snapshot_kimg": 0.008,
-    "snapshot_images": 8, "device": "cpu",
-}  # fmt: skip
-DATA = {"name": "phantom", "phantom": {"train": 2, "validation": 1, "size": 64, "seed": 3}}
-NAME = "tiny-joint"
 
 
 def command(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, ["generator", *map(str, arguments)])
-
-
-def config(**changes: Any) -> PipelineConfig:
-    values = {"name": "tiny", "data": DATA, "generator": TINY | changes}
-    return PipelineConfig.model_validate(values)
-
-
-def make(workspace: Path, work: Work) -> Artifact:
-    """Do a piece of work and what it needs, in this process."""
-    store, done = Store(workspace).open(), dict[str, Artifact]()
-    for digest, each in closure([work]).items():
-        inputs = {name: done[needed.digest] for name, needed in each.inputs.items()}
-        stage = STAGES[each.kind]
-        done[digest] = store.produce(stage, each.settings, inputs, Progress(), each.outside)
-    return done[work.digest]
-
-
-@dataclass(frozen=True)
-class Made:
-    """A workspace with images and a generator of two steps; the folder that it is published to."""
-
-    workspace: Path
-    images: Artifact
-    trained: Artifact
-    published: Path
-
-    def train(self, **changes: Any) -> Artifact:
-        return make(self.workspace, run_works(config(**changes)).until("generator"))
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    root = tmp_path_factory.mktemp("made")
-    works = run_works(config())
-    images, trained = (make(root, works.until(last)) for last in ("development", "generator"))
-    figures = root / "figures.json"
-    write_json(figures, {"F1 on DRIVE, 4 images": {"real": 0.7912345, "both": 0.8, "seeds": 6}})
-    return Made(root, images, trained, publish(trained.path, NAME, root / "shelf", figures))
-
-
-@pytest.fixture
-def shelf(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A place for generators by name, with one in it; the working folder has none of that name."""
-    shutil.copytree(made.published.parent, tmp_path / "shelf")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pretrained, "ROOT", tmp_path / "shelf")
-    return tmp_path / "shelf"
 
 
 def test_what_is_published(made: Made, shelf: Path) -> None:
@@ -102,23 +44,27 @@ def test_what_is_published(made: Made, shelf: Path) -> None:
         "discriminator.safetensors", "samples.png",
     }  # fmt: skip
     assert (card["kind"], card["resolution"], card["channels"]) == ("generator", 16, "rgb+mask")
-    assert card["trained_on"] == {
+    assert card["trained_on"] == {"phantom": [2]}
+    (training,) = card["trainings"]
+    phantom = {"train": 2, "validation": 1, "test": 8, "size": 64, "seed": 3, "version": VERSION}
+    assert training["trained_on"] == {
         "dataset": "phantom", "content": content_hash(config().data), "train": 2, "validation": 1,
-        "phantom": {"train": 2, "validation": 1, "test": 8, "size": 64, "seed": 3},
+        "phantom": phantom,
     }  # fmt: skip
-    assert card["artifact"] == made.trained.digest
+    assert training["artifact"] == made.trained.digest
     metrics = made.trained.metrics
-    assert card["scores"]["kid_mean"] == metrics["kid_mean"]
-    assert card["scored_by"]["kid_floor_mean"] == metrics["kid_floor_mean"]
+    assert training["scores"]["kid_mean"] == metrics["kid_mean"]
+    assert training["scores"]["structure"]["in_range"] == metrics["in_range"]
+    assert training["scored_by"]["kid_floor_mean"] == metrics["kid_floor_mean"]
     assert card["float16"]["within_a_level"] > 0.99
-    assert card["kimg"] == 0.008 and card["recipe"]["channel_max"] == 8
+    assert card["kimg"] == 0.008 and training["recipe"]["channel_max"] == 8
     with Image.open(folder / "samples.png") as sheet:
         assert sheet.size == (256, 64)  # 32 samples in 8 columns, each image beside its mask
     text = (folder / "README.md").read_text()
     for fact in (
         "# tiny-joint",
         "generator of 16 × 16 windows, each with its vessel mask",
-        "| training images | 2 of 64 px, seed 3 |",
+        f"| images | 2 of 64 px, seed 3, version {VERSION} |",
         "| licence | Apache-2.0, weights and samples too",
         "![samples](samples.png)",
         "% of the values differ by less than one grey level",
@@ -126,7 +72,7 @@ def test_what_is_published(made: Made, shelf: Path) -> None:
         "### F1 on DRIVE, 4 images",
         "| real | 0.7912 |",
         "| seeds | 6 |",
-        "weights of 0.008 kimg: **untrained: its weights saw 0.008 kimg** |",
+        "| training | 0.008 kimg: **untrained: its weights saw 0.008 kimg** |",
         "by features of the untrained VGG.",
         "| channel_max | 8 |",
     ):
@@ -247,12 +193,6 @@ def test_a_damaged_one_is_told(file: str, shelf: Path, made: Made, tmp_path: Pat
         made.train(start_from=NAME)
 
 
-def change_manifest(folder: Path, edit: Callable[[dict[str, Any]], object]) -> None:
-    content = json.loads((folder / "manifest.json").read_text())
-    edit(content)
-    write_json(folder / "manifest.json", content)
-
-
 @pytest.mark.parametrize(
     ("spoil", "error", "message"),
     [
@@ -260,7 +200,7 @@ def change_manifest(folder: Path, edit: Callable[[dict[str, Any]], object]) -> N
         (
             lambda f: change_manifest(f, lambda m: m["inputs"].update(start_from="h")),
             WorkspaceError,
-            "was trained on from another model",
+            "was trained on from other weights, which is no training of its workspace",
         ),
         (
             lambda f: change_manifest(f, lambda m: m.update(kind="segmenter.train")),
@@ -331,7 +271,8 @@ def test_what_comes_with_the_package_is_whole(name: str) -> None:
     folder, card = pretrained.folder(name), pretrained.card(name)
     assert pretrained.size(name) <= pretrained.LIMITS["generator"] == 8_000_000
     assert {p.name for p in folder.iterdir()} == {*card["files"], "card.json"}
-    assert card["name"] == name and card["trained_on"]["dataset"] == "phantom"
+    assert card["name"] == name and list(card["trained_on"]) == ["phantom"]
+    assert card["kimg"] == sum(training.kimg for training in read_trainings(folder))
     generator, description = load_generator(folder)
     assert generator.img_channels == description["channels"]["count"]
     assert load_discriminator(folder).img_resolution == generator.img_resolution
