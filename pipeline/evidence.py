@@ -6,7 +6,7 @@ and a teacher finds a few specks in it. What tells is whether the vessel maps ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,12 +38,11 @@ class Evidence:
 
     @staticmethod
     def of(labelled: Mapping[str, Any], samples: str) -> Evidence | None:
-        """From the metrics of `segmenter.pseudo-label`; None where its images are real, were not
-        compared with real ones, or are fewer than FEWEST. samples: kind of the stage that made the
-        images."""
+        """From the metrics of `segmenter.pseudo-label`; None where its images are real, or were not
+        compared with real ones. samples: kind of the stage that made the images."""
         share = labelled.get("in_range") or {}
         drawn, kept = labelled.get("drawn", 0), labelled.get("kept", 0)
-        if samples in REAL or share.get("all") is None or drawn < FEWEST:
+        if samples in REAL or share.get("all") is None:
             return None
         counts = round(share["all"] * drawn), round((share.get("kept") or 0) * kept)
         return Evidence(drawn, counts[0], kept, counts[1])
@@ -55,9 +54,22 @@ class Evidence:
         share = metrics.get("in_range")
         return None if share is None else Evidence(images, round(share * images))
 
+    @staticmethod
+    def total(sets: Iterable[Evidence | None]) -> Evidence | None:
+        """Sets that were made alike, as one; None where there is none, or one is not known."""
+        known = list(sets)
+        found = [one for one in known if one is not None]
+        if not found or len(found) < len(known):
+            return None
+        drawn, drawn_in_range = sum(e.drawn for e in found), sum(e.drawn_in_range for e in found)
+        kept, kept_in_range = sum(e.kept or 0 for e in found), sum(e.kept_in_range for e in found)
+        return Evidence(drawn, drawn_in_range, kept, kept_in_range)
+
     @property
     def verdict(self) -> str:
-        """In a few words; empty where enough images show vessels."""
+        """In a few words; empty where enough images show vessels, or fewer than FEWEST say so."""
+        if self.drawn < FEWEST:
+            return ""
         if self.drawn_in_range < NO_VESSELS * self.drawn:
             return "The synthetic images show no vessels"
         if self.drawn_in_range < HARDLY_ANY * self.drawn:
