@@ -22,6 +22,8 @@ REAL = ("data.prepare", "data.subset")
 TRAINED = 1.0
 """Thousands of images below which a generator has hardly left its random weights."""
 
+NONE_SHOWN = "The synthetic images show no vessels"
+FEW_SHOWN = "Hardly any of the synthetic images show vessels"
 STARTS = ("start", "start_from")
 """Inputs of a training that began with other weights."""
 
@@ -71,10 +73,17 @@ class Evidence:
         if self.drawn < FEWEST:
             return ""
         if self.drawn_in_range < NO_VESSELS * self.drawn:
-            return "The synthetic images show no vessels"
+            return NONE_SHOWN
         if self.drawn_in_range < HARDLY_ANY * self.drawn:
-            return "Hardly any of the synthetic images show vessels"
+            return FEW_SHOWN
         return ""
+
+    @property
+    def in_short(self) -> str:
+        """Whether they show vessels, in a word or two, for a table."""
+        if self.drawn < FEWEST:
+            return "too few to say"
+        return {NONE_SHOWN: "none", FEW_SHOWN: "hardly any"}.get(self.verdict, "enough")
 
     @property
     def sentence(self) -> str:

@@ -28,7 +28,7 @@ CELL_PX = 192
 GAP_PX = 6
 SHEETS = "samples-*.png"
 GREY = 128
-PRIVATE = "not shown: these are real images, which belong to their owners"
+PRIVATE = "these are real images, which belong to their owners"
 
 
 def write_samples(study: Study, folder: Path) -> list[Samples]:
@@ -69,7 +69,7 @@ def _of_source(study: Study, name: str, origins: Sequence[Origin], folder: Path)
             what = f"the first {len(shown)} of the {which}, above {label}"
             caption = f"{origin.name}: {what}. {scale}"
             return Samples(source=name, picture=picture, caption=caption)
-    return Samples(source=name, caption="not shown: no image of this source was made")
+    return Samples(source=name, caption="no image of it was made")
 
 
 def _label(source: SourceSettings) -> str:

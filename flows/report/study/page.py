@@ -28,7 +28,7 @@ from flows.report.tables import (
 )
 from flows.report.training import settings_tables
 from flows.study.schema import Copy, Results
-from flows.study.sources import by_source
+from flows.study.sources import by_source, source_warnings
 
 _HERE = Path(__file__).parent
 MOST_PICTURES = 24
@@ -91,6 +91,7 @@ def _opening(study: Study) -> dict[str, Any]:
     return {
         "name": results.name,
         "headline": results.headline,
+        "warnings": source_warnings(results.synthetic),
         "caveats": words.caveats(results),
         "failure_title": words.failure_title(results) if failed else "",
         "failures": failed,
@@ -149,9 +150,10 @@ def _sample_tiles(results: Results) -> list[tuple[str, str, str]]:
         unsure = _unsure(results)
         note = f"real against real: {significant(floor)}{unsure and f'; {unsure}'}"
         found.append(("KID of the samples", value, note))
-    drawn = sum(one.drawn for one in results.synthetic)
+    synthetic = [one for one in results.synthetic if not one.photographs]
+    drawn = sum(one.drawn for one in synthetic)
     if drawn:
-        kept = sum(one.kept for one in results.synthetic)
+        kept = sum(one.kept for one in synthetic)
         found.append(("Samples kept", f"{100 * kept / drawn:.0f} %", f"{kept:,} of {drawn:,}"))
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean
 from typing import Any
@@ -114,14 +114,12 @@ def realism_table(results: Results) -> Table | None:
     return Named("Synthetic against real images.", head, rows, sortable=True)
 
 
-def spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float], text: Callable[[float], str]) -> str:
     """`41.5 (38 to 45)`: mean and range; one number where all are equal."""
     if not values:
         return ABSENT
     low, high = min(values), max(values)
-    if low == high:
-        return significant(low)
-    return f"{significant(mean(values))} ({significant(low)} to {significant(high)})"
+    return text(low) if low == high else f"{text(mean(values))} ({text(low)} to {text(high)})"
 
 
 def with_error(values: Iterable[float | None], errors: Iterable[float | None]) -> str:
@@ -129,9 +127,18 @@ def with_error(values: Iterable[float | None], errors: Iterable[float | None]) -
     known, found = ([v for v in given if v is not None] for given in (values, errors))
     if not known:
         return ""
-    whole, _, ends = spread(known).partition(" ")
-    error = f" ± {significant(mean(found), 2)}" if found else ""
-    return f"{whole}{error} {ends}".rstrip()
+    whole, _, ends = spread(known, two).partition(" ")
+    return f"{whole}{f' ± {two(mean(found))}' if found else ''} {ends}".rstrip()
+
+
+def two(value: float) -> str:
+    """With as many digits as an error leaves."""
+    return significant(value, 2)
+
+
+def tenths(value: float) -> str:
+    """A mean of counts."""
+    return f"{value:,.1f}".removesuffix(".0")
 
 
 def share(value: float | None) -> str:

@@ -147,7 +147,7 @@ class FakeStudy:
             ],
             "samples": [
                 Samples(source="gan", picture="samples-gan.png", caption="the first 8 of 600"),
-                Samples(source="rest", caption="not shown: real images"),
+                Samples(source="rest", caption="these are real images"),
             ],
             "copies": [
                 Copy(

@@ -213,24 +213,43 @@ def test_every_source_says_what_it_gave(page: Page) -> None:
         "Drawn": "600",
         "Kept": "492 (472 to 512)",
         "In range": "540",
-        "Vessels": "in enough of them",
+        "Show vessels": "enough",
         "KID": "0.0008 ± 0.0005 (0.0005 to 0.0011)",
+        "KID says": "cannot tell (2 of 3 seeds)",
         "Floor": "0.0004 ± 0.0002",
-        "By its KID": "cannot tell (2 of 3 seeds)",
     }
-    assert by_name["fog"]["In range"] == "3 (0 to 6)"
-    assert by_name["fog"]["Vessels"] == "The synthetic images show no vessels"
+    assert (by_name["fog"]["In range"], by_name["fog"]["Show vessels"]) == ("3 (0 to 6)", "none")
     rest = by_name["rest"]
-    assert (rest["Vessels"], rest["KID"]) == ("real images", "none: these are real images")
-    assert (rest["In range"], rest["Floor"], rest["By its KID"]) == ("–", "–", "–")
+    assert (rest["Show vessels"], rest["KID"]) == ("real images", "none: these are real images")
+    assert (rest["In range"], rest["Floor"], rest["KID says"]) == ("–", "–", "–")
+    warning = page.text.index("Source fog: The synthetic images show no vessels: 9 of 1,800 pass")
+    assert warning < page.text.index("Decided on") and "Source gan: " not in page.text
     assert "real against real: 0.0004; cannot tell" in page.text
+
+
+def test_a_source_without_a_verdict_says_why(tmp_path: Path) -> None:
+    facts = {"source": "gan", "real_images": 2, "kept": 1, "reasons": {}, "drawn": 12_345}
+    why = "no verdict: too few real images for a floor"
+    failed = "none: the images were not made"
+    synthetic = [
+        SyntheticImages(**facts, origin="0", seed=0, realism={"kid": 0.2}, kid_verdict=why),
+        SyntheticImages(**facts | {"drawn": 0}, origin="1", seed=1),
+        SyntheticImages(
+            **facts | {"source": "no", "drawn": 0}, origin="2", seed=0, kid_verdict=failed
+        ),
+    ]
+    head, *rows = page_of(small(tmp_path, synthetic=synthetic).build()).table("What each source")
+    gan, no = (dict(zip(head, row, strict=True)) for row in rows)
+    assert (gan["KID"], gan["KID says"], gan["Floor"]) == ("0.2", why, "–")
+    assert (gan["Seeds"], gan["Drawn"], gan["Show vessels"]) == ("1 of 2", "12,345", "not compared")
+    assert (no["KID"], no["KID says"], no["Seeds"]) == (failed, "–", "0 of 1")
 
 
 def test_samples_of_the_sources_are_shown_but_no_real_images(page: Page) -> None:
     (sheet,) = [a for tag, a in page.elements if tag == "img" and "source" in a["alt"]]
     assert sheet["alt"].startswith("Images of source gan in a row, their vessel labels below")
     assert "the first 8 of 600" in page.text
-    assert "rest: not shown: real images." in page.text
+    assert "rest is not shown: these are real images." in page.text
 
 
 def test_a_learning_curve_picks_its_arms_by_validation(curve: Page) -> None:

@@ -17,7 +17,6 @@ from flows.study.samples import CELL_PX, GAP_PX, GREY, sheet
 from flows.study.schema import RESULTS, read_results
 
 Build = Callable[..., StudyConfig]
-FEWEST = {"pool": 3, "reseed": "all"}
 
 
 def loaded(height: int, width: int, seed: int = 0) -> LoadedImage:
@@ -71,7 +70,7 @@ def test_a_study_shows_its_sources_but_the_real_images_of_none(
             "rest": "unlabelled",
         },
         arms={
-            "real_images": [2],
+            "real_images": [4],
             "seeds": [1],
             "named": {
                 "P": {"source": "drawn", "count": 5},
@@ -79,7 +78,8 @@ def test_a_study_shows_its_sources_but_the_real_images_of_none(
                 "R2": {"source": "rest"},
             },
         },
-        synthetic=FEWEST,
+        data={"phantom": {"train": 6, "validation": 2, "test": 2, "size": 64, "seed": 0}},
+        synthetic={"pool": 3, "reseed": "all"},
         pseudo_label={"min_confidence": 0, "min_vessel_share": 0, "max_vessel_share": 1},
     )
     (tmp_path / "runs" / "tiny").mkdir(parents=True)
@@ -94,9 +94,9 @@ def test_a_study_shows_its_sources_but_the_real_images_of_none(
         "samples-turned.png",
     ]
     shown = {samples.source: samples for samples in results.samples}
-    assert shown["rest"].picture == "" and "these are real images" in shown["rest"].caption
+    assert shown["rest"].picture == "" and shown["rest"].caption.startswith("these are real")
     assert shown["drawn"].caption == (
-        "drawn, 2 real images, seed 1: the first 6 of the 6 that were kept, above their own masks. "
+        "drawn, 4 real images, seed 1: the first 6 of the 6 that were kept, above their own masks. "
         "64×64 pixels each, enlarged 3 times."
     )
     assert "their own masks, turned by 180°" in shown["turned"].caption
@@ -115,7 +115,7 @@ def test_a_study_shows_its_sources_but_the_real_images_of_none(
     assert (given["rest"].drawn, given["rest"].realism, given["rest"].in_range) == (2, None, None)
     assert not [arm.realism for arm in results.arms if arm.name == "R2" and arm.realism]
     drawn = given["drawn"]
-    assert (drawn.origin, drawn.count, drawn.drawn) == ("drawn, 2 real images, seed 1", 5, 6)
+    assert (drawn.origin, drawn.count, drawn.drawn) == ("drawn, 4 real images, seed 1", 5, 6)
     assert drawn.realism is not None and drawn.realism.kid_std is not None
     assert drawn.realism.kid_floor_std is not None and drawn.kid_verdict.startswith("KID ")
     assert drawn.in_range is not None and 0 <= drawn.in_range <= 6
