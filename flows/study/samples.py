@@ -1,7 +1,7 @@
 """Pictures of a few images of each source with their masks, as files beside results.json.
 
-They show nothing but synthetic images, so that they may be published: real ones belong to their
-owners, and of a source that hands those out none is shown.
+They show synthetic images alone, and so may leave the workspace: real ones belong to their owners,
+and of a source that hands those out none is shown.
 """
 
 from __future__ import annotations
