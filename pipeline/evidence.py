@@ -6,7 +6,7 @@ and a teacher finds a few specks in it. What tells is whether the vessel maps ar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ REAL = ("data.prepare", "data.subset")
 TRAINED = 1.0
 """Thousands of images below which a generator has hardly left its random weights."""
 
+NONE_SHOWN = "The synthetic images show no vessels"
+FEW_SHOWN = "Hardly any of the synthetic images show vessels"
 STARTS = ("start", "start_from")
 """Inputs of a training that began with other weights."""
 
@@ -38,12 +40,11 @@ class Evidence:
 
     @staticmethod
     def of(labelled: Mapping[str, Any], samples: str) -> Evidence | None:
-        """From the metrics of `segmenter.pseudo-label`; None where its images are real, were not
-        compared with real ones, or are fewer than FEWEST. samples: kind of the stage that made the
-        images."""
+        """From the metrics of `segmenter.pseudo-label`; None where its images are real, or were not
+        compared with real ones. samples: kind of the stage that made the images."""
         share = labelled.get("in_range") or {}
         drawn, kept = labelled.get("drawn", 0), labelled.get("kept", 0)
-        if samples in REAL or share.get("all") is None or drawn < FEWEST:
+        if samples in REAL or share.get("all") is None:
             return None
         counts = round(share["all"] * drawn), round((share.get("kept") or 0) * kept)
         return Evidence(drawn, counts[0], kept, counts[1])
@@ -55,14 +56,34 @@ class Evidence:
         share = metrics.get("in_range")
         return None if share is None else Evidence(images, round(share * images))
 
+    @staticmethod
+    def total(sets: Iterable[Evidence | None]) -> Evidence | None:
+        """Sets that were made alike, as one; None where there is none, or one is not known."""
+        known = list(sets)
+        found = [one for one in known if one is not None]
+        if not found or len(found) < len(known):
+            return None
+        drawn, drawn_in_range = sum(e.drawn for e in found), sum(e.drawn_in_range for e in found)
+        kept, kept_in_range = sum(e.kept or 0 for e in found), sum(e.kept_in_range for e in found)
+        return Evidence(drawn, drawn_in_range, kept, kept_in_range)
+
     @property
     def verdict(self) -> str:
-        """In a few words; empty where enough images show vessels."""
+        """In a few words; empty where enough images show vessels, or fewer than FEWEST say so."""
+        if self.drawn < FEWEST:
+            return ""
         if self.drawn_in_range < NO_VESSELS * self.drawn:
-            return "The synthetic images show no vessels"
+            return NONE_SHOWN
         if self.drawn_in_range < HARDLY_ANY * self.drawn:
-            return "Hardly any of the synthetic images show vessels"
+            return FEW_SHOWN
         return ""
+
+    @property
+    def in_short(self) -> str:
+        """Whether they show vessels, in a word or two, for a table."""
+        if self.drawn < FEWEST:
+            return "too few to say"
+        return {NONE_SHOWN: "none", FEW_SHOWN: "hardly any"}.get(self.verdict, "enough")
 
     @property
     def sentence(self) -> str:

@@ -17,6 +17,7 @@ from configs.sources import SourceSettings
 from configs.study import StudyConfig
 from data.splits import TRAIN
 from pipeline.arms import ArmSpec, arms_of, compared
+from pipeline.evidence import REAL
 from pipeline.graph import Work
 from pipeline.sources import Request, source_of
 from pipeline.works import Shows, Supply, Works, contents_of
@@ -145,11 +146,11 @@ class StudyWorks(Works):
 
     def label(self, origin: Origin, pool: int) -> Work:
         """The labelled and filtered images of one pool."""
-        supply, samples = self.supplied(origin), self._samples(origin, pool)
+        supply, samples = self.supplied(origin), self.samples(origin, pool)
         name = f"pool {pool + 1}, {origin.name}"
         return supply.labelled(f"labels, {name}", samples, self.pool_scores(origin, pool))
 
-    def _samples(self, origin: Origin, pool: int) -> Work:
+    def samples(self, origin: Origin, pool: int) -> Work:
         size = self.config.synthetic.pool
         name = f", pool {pool + 1}, {origin.name}"
         return self.supplied(origin).samples(size, pool * size, name)
@@ -161,7 +162,7 @@ class StudyWorks(Works):
             return None
         step = f"sample scores, pool {pool + 1}, {origin.name}"
         critic = supply.filters.worst_critic > 0
-        return supply.scores(step, self._samples(origin, pool), critic=critic)
+        return supply.scores(step, self.samples(origin, pool), critic=critic)
 
     def selected(self, origin: Origin, count: int, pools: int) -> Work:
         """The first `count` kept images of so many pools."""
@@ -169,8 +170,15 @@ class StudyWorks(Works):
         step = f"{count} synthetic images, {origin.name}"
         return self.supplied(origin).selection(step, count, labelled)
 
-    def realism(self, origin: Origin, selection: Work) -> Work:
-        """How close to the real images a selection is, and how near to single ones."""
+    def photographs(self, origin: Origin) -> bool:
+        """Whether its images are real ones: nobody asks how like real images these are."""
+        return self.samples(origin, 0).kind in REAL
+
+    def realism(self, origin: Origin, selection: Work) -> Work | None:
+        """How close to the real images a selection is, and how near to single ones; None for one of
+        real images."""
+        if self.photographs(origin):
+            return None
         return self.supplied(origin).scores(f"scores of {selection.step}", selection)
 
     def pools_for(self, origin: Origin, count: int) -> int:
@@ -233,7 +241,8 @@ class StudyWorks(Works):
                     origin = self.origin(arm, seed)
                     pools = self.pools_for(origin, arm.count)
                     selection = self.selected(origin, arm.count, pools)
-                    targets.append(self.realism(origin, selection))
+                    scores = self.realism(origin, selection)
+                    targets += [] if scores is None else [scores]
                 student = self.student_of(arm, seed, selection)
                 real = self.real_of(arm, seed)
                 targets += self.evaluations(student, real, arm.label).values()

@@ -1,7 +1,7 @@
 """Collect what may be published of a study: collect_study.py RUN_FOLDER TARGET_FOLDER.
 
-Figures, tables and numbers; never a picture of a training image beside a sample, for those belong
-to the owners of the dataset (they are in the run's own report).
+Figures, tables, numbers and synthetic images; never a picture of a training image beside a sample,
+for those belong to the owners of the dataset (they are in the run's own report).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 from flows.report.figures import GRID, INK, MUTED, PAGE, SERIES, Figure
 from flows.report.study import arms as on
@@ -22,6 +21,7 @@ from flows.report.study.figures import (
     realism_figure,
 )
 from flows.report.study.forest import forest
+from flows.report.study.sources import source_table
 from flows.study.schema import PER_IMAGE, RESULTS, Results
 
 COLOURS = {"ink": INK, "muted": MUTED, "line": GRID, "page": PAGE}
@@ -30,12 +30,16 @@ FONT = '<svg font-family="DejaVu Sans, Arial, sans-serif" '
 
 
 def collect(run: Path, target: Path) -> None:
-    """Write results.json, per_image.csv, steps.json, tables.md and the figures as SVG."""
+    """Write results.json, per_image.csv, steps.json, tables.md, pictures of each source's samples
+    and the figures as SVG."""
     results = Results.model_validate_json((run / RESULTS).read_text())
     target.mkdir(parents=True, exist_ok=True)
     public = results.model_dump(mode="json") | {"copies": len(results.copies)}
     (target / RESULTS).write_text(json.dumps(public, indent=1, sort_keys=True) + "\n")
     shutil.copyfile(run / PER_IMAGE, target / PER_IMAGE)
+    for samples in results.samples:
+        if samples.picture:
+            shutil.copyfile(run / samples.picture, target / samples.picture)
     record = json.loads((run / "run.json").read_text())
     steps = sorted(record["steps"], key=lambda step: step["step"])
     (target / "steps.json").write_text(json.dumps(steps, indent=1) + "\n")
@@ -63,13 +67,15 @@ def figures(results: Results) -> dict[str, Figure | None]:
 
 
 def tables(results: Results) -> str:
-    """Every place's table of arms as Markdown."""
+    """Every place's table of arms, and that of the sources, as Markdown."""
+    named = {on.place_name(place): arm_table(results, place) for place in on.places(results)}
+    if sources := source_table(results):
+        named["Sources"] = sources
     parts = []
-    for place in on.places(results):
-        table: Any = arm_table(results, place)
+    for name, table in named.items():
         lines = [table.head, ["---"] * len(table.head), *table.rows]
-        body = "\n".join("| " + " | ".join(map(str, row)) + " |" for row in lines)
-        parts.append(f"### {on.place_name(place)}\n\n{body}\n")
+        body = "\n".join("| " + " | ".join(row) + " |" for row in lines)
+        parts.append(f"### {name}\n\n{body}\n")
     return "\n".join(parts)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,30 +15,20 @@ from configs.study import StudyConfig
 from data.store import Artifact
 from flows.study.copies import suspicious
 from flows.study.per_image import Values, put
+from flows.study.samples import write_samples
 from flows.study.schema import (
     Arm,
     ArmRun,
     Copy,
     EnsembleScore,
-    Filtered,
     Place,
-    Realism,
+    Samples,
+    SyntheticImages,
 )
 from flows.study.study import Study, TrainedArm
+from flows.study.synthetic import realism_of, synthetic_images
 from pipeline.arms import ArmSpec
 from pipeline.graph import Work
-from pipeline.study import Origin
-
-REALISM = {
-    "kid": "kid_mean",
-    "kid_floor": "kid_floor_mean",
-    "fid": "fid",
-    "distance": "relative_distance",
-    "copies": "copy_ratio",
-    "expected": "copy_expected",
-    "c_t": "c_t",
-}
-"""Fields of Realism → figures of `generator.score`."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +41,23 @@ class Findings:
     content: dict[str, str]
     references: list[EnsembleScore] = field(default_factory=list)
     ensembles: list[EnsembleScore] = field(default_factory=list)
-    filters: list[Filtered] = field(default_factory=list)
+    synthetic: list[SyntheticImages] = field(default_factory=list)
+    samples: list[Samples] = field(default_factory=list)
     copies: list[Copy] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
 def findings_of(study: Study, folder: Path) -> Findings:
-    """Everything that the study's artifacts say; pictures of copies go into the run's folder."""
+    """Everything that the study's artifacts say; pictures of samples and of copies go into the
+    run's folder."""
     return Findings(
         arms=[_arm(study, spec) for spec in study.plan.arms],
         values=_values(study),
         content=dict(study.plan.content),
         references=_references(study),
         ensembles=_ensembles(study),
-        filters=[_filtered(study, origin, works) for origin, works in study.used.items()],
+        synthetic=synthetic_images(study),
+        samples=write_samples(study, folder),
         copies=suspicious(study, folder),
     )
 
@@ -108,22 +100,12 @@ def _run(study: Study, trained: TrainedArm) -> ArmRun:
     facts: dict[str, Any] = {"seed": trained.seed}
     if trained.spec.order is not None:
         origin = study.plan.origin(trained.spec, trained.seed)
-        facts |= {"origin": origin.name, "realism": _realism(study, origin, trained.spec.count)}
+        facts |= {"origin": origin.name, "realism": realism_of(study, origin, trained.spec.count)}
     if trained.why or made is None:
         facts |= {"message": trained.why, "short": trained.short}
         return ArmRun(status="failed", **facts)
     facts |= {"validation_f1": made.metrics["validation"]["f1"]}
     return ArmRun(status="completed", threshold=made.metrics["threshold"], **facts)
-
-
-def _realism(study: Study, origin: Origin, count: int) -> Realism | None:
-    selection = study.selections.get((origin, count))
-    work = None if selection is None else study.plan.realism(origin, selection)
-    made = study.executor.artifact(work) if work is not None else None
-    if made is None:
-        return None
-    found = {key: made.metrics.get(name) for key, name in REALISM.items()}
-    return Realism(**{k: float(v) for k, v in found.items() if isinstance(v, int | float)})
 
 
 def _values(study: Study) -> dict[str, Values]:
@@ -207,14 +189,3 @@ def _level(study: Study, scores: Mapping[str, Any]) -> tuple[float, float, float
     statistics = study.plan.config.statistics
     mean = scores[statistics.region]["mean"].get(statistics.metric)
     return None if not mean or mean[0] is None else (mean[0], mean[1], mean[2])
-
-
-def _filtered(study: Study, origin: Origin, works: list[Work]) -> Filtered:
-    """What became of the samples of an origin, all its pools together."""
-    made = [m for m in map(study.executor.artifact, works) if m is not None]
-    kept = sum(m.metrics["kept"] for m in made)
-    reasons: Counter[str] = Counter()
-    for each in made:
-        reasons.update(each.metrics["reasons"])
-    drawn = kept + sum(m.metrics["rejected"] for m in made)
-    return Filtered(source=origin.name, drawn=drawn, kept=kept, reasons=dict(reasons))

@@ -23,8 +23,9 @@ from flows.study.copies import PICTURES
 from flows.study.findings import metrics_of
 from flows.study.per_image import from_csv
 from flows.study.results import write_results
+from flows.study.samples import SHEETS
 from flows.study.schema import PER_IMAGE, RESULTS, read_results
-from flows.study.uniting import Chosen, Part, chosen, united
+from flows.study.uniting import Chosen, Part, chosen, chosen_samples, united
 
 CONFIG = "config.yaml"
 MERGED = "merged"
@@ -130,8 +131,14 @@ def _require_free(target: Path, parts: Sequence[Part]) -> None:
 
 
 def _copy_pictures(parts: Sequence[Part], target: Path) -> None:
-    """Pairs of suspicious samples, as far as the runs have them; named as `united` names them."""
+    """Samples of the sources, and pairs of suspicious ones, as far as the runs have them; named as
+    `united` names them."""
     with explained(target):
+        for old in target.glob(SHEETS):
+            old.unlink()
+        for part, samples in chosen_samples(parts):
+            if samples.picture and (file := part.folder / samples.picture).is_file():
+                shutil.copyfile(file, target / samples.picture)
         shutil.rmtree(target / PICTURES, ignore_errors=True)
         (target / PICTURES).mkdir()
         for number, part in enumerate(parts):

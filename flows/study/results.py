@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from configs.statistics import BEST, REFERENCE, StatisticsSettings
 from configs.study import StudyConfig
 from data.files import write_atomic, write_json
@@ -28,6 +26,7 @@ from flows.study.schema import (
     Results,
     Secondary,
 )
+from flows.study.sources import mean_realism, source_warnings
 
 T = TypeVar("T")
 
@@ -48,6 +47,7 @@ def results_of(config: StudyConfig, found: Findings) -> Results:
     deciding = [arm.id for arm in found.arms if _is_primary(arm, statistics)]
     values = with_endpoints(found.values[statistics.metric], endpoints)
     arms = _compared(found.arms, values, statistics, endpoints, deciding)
+    synthetic = _in_order(found.synthetic, lambda one: one.origin)
     results = Results(
         name=config.name,
         headline="",
@@ -66,10 +66,15 @@ def results_of(config: StudyConfig, found: Findings) -> Results:
         secondary=_secondary(found, statistics, endpoints),
         references=_in_order(found.references, lambda score: score.arm),
         ensembles=found.ensembles,
-        filters=_in_order(found.filters, lambda filtered: filtered.source),
+        synthetic=synthetic,
+        samples=_in_order(found.samples, lambda samples: samples.source),
         copies=_in_order(found.copies, lambda copy: copy.source),
         content=found.content,
-        notes=[*found.notes, *remarks(arms, endpoints, values)],
+        notes=[
+            *found.notes,
+            *source_warnings(synthetic),
+            *remarks(arms, endpoints, values),
+        ],
     )
     return results.model_copy(update={"headline": answer(results)})
 
@@ -164,11 +169,7 @@ def _secondary(
 def _mean_realism(arm: Arm) -> Realism | None:
     """Mean over the selections that its seeds were trained on; a shared one counts once."""
     different = dict.fromkeys((run.origin, run.realism) for run in arm.runs if run.realism)
-    figures = [dict(realism) for _, realism in different if realism]
-    if not figures:
-        return None
-    there = {key: [f[key] for f in figures if f[key] is not None] for key in figures[0]}
-    return Realism(**{key: float(np.mean(v)) for key, v in there.items() if v})
+    return mean_realism([realism for _, realism in different if realism])
 
 
 def _in_order(items: Iterable[T], name: Callable[[T], str]) -> list[T]:

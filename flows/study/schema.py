@@ -82,13 +82,17 @@ class Secondary(Effect):
 class Realism(Record):
     """Synthetic images against the real ones.
 
-    distance: median distance to the nearest training image, in units of the held-out images'
-    median. copies: share that is suspiciously near; expected: of new images.
-    c_t: Meehan's C_T statistic; far below 0 where samples are nearer than held-out images are.
+    kid, kid_floor: of synthetic and of other real images; kid_std, kid_floor_std: their standard
+    deviations over resamplings. distance: median distance to the nearest training image, in units
+    of the held-out images' median. copies: share that is suspiciously near; expected: of new
+    images. c_t: Meehan's C_T statistic; far below 0 where samples are nearer than held-out images
+    are.
     """
 
     kid: float | None = None
+    kid_std: float | None = None
     kid_floor: float | None = None
+    kid_floor_std: float | None = None
     fid: float | None = None
     distance: float | None = None
     copies: float | None = None
@@ -152,13 +156,40 @@ class EnsembleScore(Record):
     members: int
 
 
-class Filtered(Record):
-    """What became of the samples of one source (one set of real images, one seed)."""
+class SyntheticImages(Record):
+    """What one source gave, for one number of real images and one seed; origin: that in words.
 
+    photographs: whether they are real images. reasons: why how many of `drawn` were not `kept`.
+    in_range, kept_in_range: how many of either have vessel maps like real ones, None where that was
+    not asked. structure: a sentence where hardly any have. untrained: what is wrong with a
+    generator that was hardly trained. realism: of the largest selection, of so many images.
+    kid_verdict: what its KID allows to be said, or why there is none.
+    """
+
+    origin: str
     source: str
+    real_images: int
+    seed: int
+    photographs: bool = False
     drawn: int
     kept: int
     reasons: dict[str, int]
+    in_range: int | None = None
+    kept_in_range: int | None = None
+    structure: str = ""
+    untrained: str = ""
+    count: int = 0
+    realism: Realism | None = None
+    kid_verdict: str = ""
+
+
+class Samples(Record):
+    """A few images of one source with their masks. picture: name of a PNG beside results.json,
+    empty where none is shown; caption: which images these are, or why none is shown."""
+
+    source: str
+    picture: str = Field("", pattern=r"^(samples-[\w.-]+\.png)?$")
+    caption: str
 
 
 class Copy(Record):
@@ -182,7 +213,7 @@ class Results(Record):
     hash of each dataset. notes: what readers should know of how it came about.
     """
 
-    schema_version: int = 2
+    schema_version: Literal[3] = 3
     name: str
     headline: str
     metric: str
@@ -200,7 +231,8 @@ class Results(Record):
     secondary: list[Secondary] = []
     references: list[EnsembleScore] = []
     ensembles: list[EnsembleScore] = []
-    filters: list[Filtered] = []
+    synthetic: list[SyntheticImages] = []
+    samples: list[Samples] = []
     copies: list[Copy] = []
     content: dict[str, str] = {}
     notes: list[str] = []

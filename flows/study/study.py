@@ -148,9 +148,12 @@ class Study:
         trained.evaluations = self.plan.evaluations(trained.student, real, name)
 
     def realism(self) -> dict[tuple[Origin, int], Work]:
-        """Scores of every selection."""
-        chosen = self.selections.items()
-        return {key: self.plan.realism(key[0], selection) for key, selection in chosen}
+        """Scores of every selection of synthetic images."""
+        found = {}
+        for (origin, count), selection in self.selections.items():
+            if (work := self.plan.realism(origin, selection)) is not None:
+                found[origin, count] = work
+        return found
 
     def teachers(self) -> dict[str, dict[str, Work]]:
         """Evaluations of the first teacher of each number of real images and seed."""

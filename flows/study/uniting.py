@@ -1,4 +1,4 @@
-"""The findings of several runs of one study as those of one. Reads and writes nothing."""
+"""The findings of several runs of one study as those of one. Writes nothing."""
 
 from __future__ import annotations
 
@@ -12,9 +12,18 @@ from configs.errors import WorkspaceError
 from configs.study import StudyConfig
 from flows.study.findings import Findings
 from flows.study.per_image import Values, put
-from flows.study.schema import Arm, ArmRun, Copy, EnsembleScore, Filtered, Place, Results
+from flows.study.schema import (
+    Arm,
+    ArmRun,
+    Copy,
+    EnsembleScore,
+    Place,
+    Results,
+    Samples,
+    SyntheticImages,
+)
 
-T = TypeVar("T", Filtered, EnsembleScore)
+T = TypeVar("T", SyntheticImages, EnsembleScore)
 
 
 @dataclass(frozen=True)
@@ -81,7 +90,7 @@ def united(parts: Sequence[Part]) -> Findings:
     notes = [f"Merged from {', '.join(_seeds(part) for part in parts)}."]
     if any(part.results.ensembles for part in parts):
         notes.append("Ensembles are not shown: each was of the seeds of one run.")
-    filters, differing = _each_once(parts, lambda r: r.filters, "source")
+    synthetic, differing = _each_once(parts, lambda r: r.synthetic, "origin")
     references, also = _each_once(parts, lambda r: r.references, "arm")
     for part in parts:
         if own := dict.fromkeys(what for what, name in differing + also if name == part.name):
@@ -99,7 +108,8 @@ def united(parts: Sequence[Part]) -> Findings:
         values=_values(parts, runs),
         content=parts[0].results.content,
         references=references,
-        filters=filters,
+        synthetic=synthetic,
+        samples=[samples for _, samples in chosen_samples(parts)],
         copies=_copies(parts),
         notes=notes,
     )
@@ -151,8 +161,22 @@ def _each_once(
     return found, differing
 
 
-def _place(item: Filtered | EnsembleScore) -> tuple[str, Place | None]:
+def _place(item: SyntheticImages | EnsembleScore) -> tuple[str, Place | None]:
     return (item.method, item.place) if isinstance(item, EnsembleScore) else ("", None)
+
+
+def chosen_samples(parts: Sequence[Part]) -> list[tuple[Part, Samples]]:
+    """Pictures of each source once, of the first part that has the file."""
+    found: dict[str, tuple[Part, Samples]] = {}
+    for part in parts:
+        for samples in part.results.samples:
+            if samples.source not in found or not _is_there(*found[samples.source]):
+                found[samples.source] = part, samples
+    return list(found.values())
+
+
+def _is_there(part: Part, samples: Samples) -> bool:
+    return bool(samples.picture) and (part.folder / samples.picture).is_file()
 
 
 def _copies(parts: Sequence[Part]) -> list[Copy]:

@@ -27,6 +27,10 @@ class _Gap(NamedTuple):
     def unsure(self) -> bool:
         return self.above <= self.sd
 
+    @property
+    def slight(self) -> bool:
+        return self.above <= 2 * math.hypot(self.sd, self.floor_sd)
+
 
 def kid_verdict(figures: Mapping[str, Any]) -> str:
     """One sentence on the KID of samples beside its floor; empty where either was not measured.
@@ -43,12 +47,20 @@ def kid_verdict(figures: Mapping[str, Any]) -> str:
             f"KID cannot tell whether the samples are like real images: it is {where}, with a "
             f"standard deviation of {gap.sd:.2g} over resamplings; {HELP} would help."
         )
-    if gap.above <= 2 * math.hypot(gap.sd, gap.floor_sd):
+    if gap.slight:
         return (
             f"KID is {gap.above:.2g} above its floor, less than two standard deviations: a hint "
             f"that the samples can be told from real images, no more; {HELP} would help."
         )
     return "KID is clearly above its floor: the samples can be told from real images."
+
+
+def kid_in_short(figures: Mapping[str, Any]) -> str:
+    """`kid_verdict` in a few words, for a table; empty like it."""
+    gap = _gap(figures)
+    if gap is None:
+        return ""
+    return "cannot tell" if gap.unsure else "a hint" if gap.slight else "can be told"
 
 
 def cannot_tell(figures: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from generator.metrics.score import told
-from generator.metrics.told import cannot_tell, kid_verdict
+from generator.metrics.told import cannot_tell, kid_in_short, kid_verdict
 
 
 def figures(mean: float, sd: float, floor: float, floor_sd: float) -> dict[str, float]:
@@ -33,6 +33,8 @@ def test_kid_says_what_its_error_allows(
     found = kid_verdict(figures(*values))
     assert re.search(said, found)
     assert cannot_tell(figures(*values)) == ("cannot tell" in said)
+    in_short = {"is clearly above": "can be told", "less than": "a hint", "cannot": "cannot tell"}
+    assert kid_in_short(figures(*values)) == next((v for k, v in in_short.items() if k in said), "")
     if found and "clearly" not in found:
         assert "sample.count" in found and "kid_subset_size" in found  # what would help
     assert "no clear difference" not in found

@@ -48,12 +48,22 @@ def test_a_set_is_judged_by_how_many_look_real(
 
 
 def test_a_few_images_real_images_and_what_was_not_compared_are_not_judged() -> None:
-    assert Evidence.of(labelled(19, 0.0, 19, 0.0), GAN) is None
+    few = Evidence.of(labelled(19, 0.0, 19, 0.0), GAN)
+    assert few is not None and few.verdict == few.sentence == ""
     assert Evidence.of(labelled(99, None, 9, None), GAN) is None
     assert Evidence.of({"drawn": 99, "kept": 9}, GAN) is None  # of an earlier version
     for kind in ("data.prepare", "data.subset"):
         assert Evidence.of(labelled(99, 0.0, 9, 0.0), kind) is None
     assert Evidence.of(labelled(99, 0.0, 9, 0.0), "data.phantom") is not None
+
+
+def test_sets_are_judged_as_one() -> None:
+    few = Evidence.of(labelled(19, 0.0, 10, 0.0), GAN)
+    more = Evidence.of(labelled(31, 1 / 31, 0, None), GAN)
+    assert Evidence.total([few, more]) == Evidence(50, 1, 10, 0)
+    found = Evidence.total([few, few])
+    assert found is not None and found.sentence.startswith(f"{NONE}: 0 of 38 pass")
+    assert Evidence.total([]) is None and Evidence.total([few, None]) is None
 
 
 def test_a_generator_that_draws_masks_is_judged_before_there_are_labels() -> None:

@@ -1,7 +1,7 @@
 """The page of a study: what synthetic images did to the metric, arm by arm, and how sure that is.
 
-It is made from the run folder alone (`results.json`, `run.json`, `per_image.csv`, `pictures/`), so
-it can be written again at any time, and the same files give the same bytes.
+It is made from the run folder alone (`results.json`, `run.json`, `per_image.csv`, `samples-*.png`,
+`pictures/`), so it can be written again at any time, and the same files give the same bytes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from data.files import write_atomic
 from data.store import explained
 
-STUDY_PAGE_VERSION = 3
+STUDY_PAGE_VERSION = 4
 """Raise it whenever the page changes for the same files."""
 PAGE = "report.html"
 

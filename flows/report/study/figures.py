@@ -206,10 +206,10 @@ def realism_figure(results: Results, field: str, x_label: str, what: str) -> Fig
 
 def filter_figure(results: Results, most: int = 24) -> Figure | None:
     """One bar a source: kept, and rejected by reason, as shares of what was drawn."""
-    sources = [source for source in results.filters if source.drawn > 0][:most]
+    sources = [one for one in results.synthetic if one.drawn > 0][:most]
     if not sources:
         return None
-    reasons = list(dict.fromkeys(r for source in results.filters for r in source.reasons))
+    reasons = list(dict.fromkeys(r for one in results.synthetic for r in one.reasons))
 
     def draw(axes: Any) -> None:
         for row, source in enumerate(sources):
@@ -221,7 +221,7 @@ def filter_figure(results: Results, most: int = 24) -> Figure | None:
                 label = spoken(name) if row == 0 else None
                 axes.barh(row, width, left=left, label=label, linewidth=0, **style)
                 left += width
-            text = f"{clipped(source.source)} · {source.drawn:,} drawn"
+            text = f"{clipped(source.origin)} · {source.drawn:,} drawn"
             axes.text(0, row - 0.28, text, ha="left", va="bottom", fontsize=10, color=INK)
         axes.set_yticks([])
         axes.set_ylim(len(sources) - 0.5, -0.85)
@@ -230,9 +230,9 @@ def filter_figure(results: Results, most: int = 24) -> Figure | None:
         legend(axes)
 
     alt = "Bars of what was kept: " + "; ".join(
-        f"{s.source} {s.kept} of {s.drawn}" for s in sources
+        f"{s.origin} {s.kept} of {s.drawn}" for s in sources
     )
-    left_out = len(results.filters) - len(sources)
+    left_out = len(results.synthetic) - len(sources)
     caption = "What became of the drawn samples. " + (
         f"{left_out} further sources are in the table alone." if left_out else ""
     )

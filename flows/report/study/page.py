@@ -16,16 +16,19 @@ from flows.report.study import figures, tables, words
 from flows.report.study.arm_tables import arm_table, control_table, secondary_table
 from flows.report.study.forest import control_forest, forest
 from flows.report.study.reading import Study
+from flows.report.study.sources import not_shown, sample_pictures, source_table
 from flows.report.tables import (
     counted,
     duration,
     fixed,
     number,
     plain,
+    plural,
     significant,
 )
 from flows.report.training import settings_tables
 from flows.study.schema import Copy, Results
+from flows.study.sources import by_source, source_warnings
 
 _HERE = Path(__file__).parent
 MOST_PICTURES = 24
@@ -38,6 +41,7 @@ SECTIONS = {
     "forest": "Differences",
     "arms": "Arms",
     "secondary": "Other metrics",
+    "sources": "Sources of synthetic images",
     "realism": "Realism and gain",
     "labels": "Pseudo-labels",
     "copies": "Memorisation",
@@ -87,6 +91,7 @@ def _opening(study: Study) -> dict[str, Any]:
     return {
         "name": results.name,
         "headline": results.headline,
+        "warnings": source_warnings(results.synthetic),
         "caveats": words.caveats(results),
         "failure_title": words.failure_title(results) if failed else "",
         "failures": failed,
@@ -142,12 +147,25 @@ def _sample_tiles(results: Results) -> list[tuple[str, str, str]]:
     if kid:
         floor = next((f for r in realism if (f := number(r.kid_floor)) is not None), None)
         value = " to ".join(dict.fromkeys(significant(k, 2) for k in (kid[0], kid[-1])))
-        found.append(("KID of the samples", value, f"real against real: {significant(floor)}"))
-    drawn = sum(source.drawn for source in results.filters)
+        unsure = _unsure(results)
+        note = f"real against real: {significant(floor)}{unsure and f'; {unsure}'}"
+        found.append(("KID of the samples", value, note))
+    synthetic = [one for one in results.synthetic if not one.photographs]
+    drawn = sum(one.drawn for one in synthetic)
     if drawn:
-        kept = sum(source.kept for source in results.filters)
+        kept = sum(one.kept for one in synthetic)
         found.append(("Samples kept", f"{100 * kept / drawn:.0f} %", f"{kept:,} of {drawn:,}"))
     return found
+
+
+def _unsure(results: Results) -> str:
+    """For how many sources KID cannot tell."""
+    said = [source.kid for source in by_source(results.synthetic) if source.kid]
+    unsure = sum(one.startswith("cannot tell") for one in said)
+    if not unsure:
+        return ""
+    which = "" if unsure == len(said) else f" for {unsure} of {plural(len(said), 'source')}"
+    return f"cannot tell{which}"
 
 
 def _comparing(results: Results) -> dict[str, Any]:
@@ -199,6 +217,9 @@ def _making(study: Study) -> dict[str, Any]:
     results = study.results
     bars = figures.filter_figure(results)
     return {
+        "source_table": source_table(results),
+        "sample_pictures": sample_pictures(study),
+        "not_shown": not_shown(results),
         "filter_table": tables.filter_table(results),
         "filter_figures": [] if bars is None else [bars],
         "realism_table": tables.realism_table(results),

@@ -45,18 +45,19 @@ class Study:
     images: list[ImageRow] | None
     problems: list[str] = field(default_factory=list)
 
-    def picture(self, name: str) -> bytes | None:
-        """A file of the folder `pictures`; a name that leads elsewhere is no picture of ours."""
+    def picture(self, name: str, under: str = PICTURES) -> bytes | None:
+        """A file of a folder in the run's; a name that leads elsewhere is no picture of ours."""
         if not name:
             return None
-        path = self.folder / PICTURES / name
+        path = self.folder / under / name
+        told = f"{under}/{name}".lstrip("/")
         try:
             if Path(name).name != name or path.stat().st_size > _LARGEST_PICTURE:
-                self.note(f"{PICTURES}/{name} is not shown: no plain file name, or over 20 MB")
+                self.note(f"{told} is not shown: no plain file name, or over 20 MB")
                 return None
             return path.read_bytes()
         except (OSError, ValueError):
-            self.note(f"{PICTURES}/{name} cannot be read; the pair is listed without it")
+            self.note(f"{told} cannot be read, and is not shown")
             return None
 
     def note(self, problem: str) -> None:

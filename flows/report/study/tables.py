@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 from flows.report.reading import records
@@ -69,18 +70,18 @@ def score_table(
 
 def filter_table(results: Results) -> Table | None:
     """Samples drawn, kept, and rejected by reason, a row a source."""
-    if not results.filters:
+    if not results.synthetic:
         return None
-    reasons = list(dict.fromkeys(r for source in results.filters for r in source.reasons))
+    reasons = list(dict.fromkeys(r for one in results.synthetic for r in one.reasons))
     rows = [
         [
-            source.source,
-            counted(source.drawn),
-            counted(source.kept),
-            f"{100 * source.kept / source.drawn:.1f} %" if source.drawn else ABSENT,
-            *(counted(source.reasons.get(reason, 0)) for reason in reasons),
+            one.origin,
+            counted(one.drawn),
+            counted(one.kept),
+            f"{100 * one.kept / one.drawn:.1f} %" if one.drawn else ABSENT,
+            *(counted(one.reasons.get(reason, 0)) for reason in reasons),
         ]
-        for source in results.filters
+        for one in results.synthetic
     ]
     head = ["Samples of", "Drawn", "Kept", "Share kept", *map(spoken, reasons)]
     return Named("Pseudo-labels, and why samples were rejected.", head, rows, sortable=True)
@@ -99,7 +100,9 @@ def realism_table(results: Results) -> Table | None:
             ", ".join(labels),
             counted(count),
             counted(real),
-            *map(significant, (found.kid, found.kid_floor, found.fid, found.distance)),
+            with_error([found.kid], [found.kid_std]) or ABSENT,
+            with_error([found.kid_floor], [found.kid_floor_std]) or ABSENT,
+            *map(significant, (found.fid, found.distance)),
             share(found.copies),
             share(found.expected),
             significant(found.c_t),
@@ -109,6 +112,33 @@ def realism_table(results: Results) -> Table | None:
     head = ["Arms", "Synthetic", "Real", "KID", "KID floor", "FID", "Distance"]
     head += ["Suspicious", "Expected", "C_T"]
     return Named("Synthetic against real images.", head, rows, sortable=True)
+
+
+def spread(values: Sequence[float], text: Callable[[float], str]) -> str:
+    """`41.5 (38 to 45)`: mean and range; one number where all are equal."""
+    if not values:
+        return ABSENT
+    low, high = min(values), max(values)
+    return text(low) if low == high else f"{text(mean(values))} ({text(low)} to {text(high)})"
+
+
+def with_error(values: Iterable[float | None], errors: Iterable[float | None]) -> str:
+    """`0.052 ± 0.004 (0.048 to 0.057)`: mean, mean error, range; empty without values."""
+    known, found = ([v for v in given if v is not None] for given in (values, errors))
+    if not known:
+        return ""
+    whole, _, ends = spread(known, two).partition(" ")
+    return f"{whole}{f' ± {two(mean(found))}' if found else ''} {ends}".rstrip()
+
+
+def two(value: float) -> str:
+    """With as many digits as an error leaves."""
+    return significant(value, 2)
+
+
+def tenths(value: float) -> str:
+    """A mean of counts."""
+    return f"{value:,.1f}".removesuffix(".0")
 
 
 def share(value: float | None) -> str:

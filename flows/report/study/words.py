@@ -18,6 +18,7 @@ from flows.report.study.arms import (
 from flows.report.tables import fixed, number, plural
 from flows.results import REGIONS
 from flows.study.schema import Arm, Place, Results
+from flows.study.sources import source_warnings
 from flows.study.verdict import SETS
 
 _MOST_MESSAGES = 12
@@ -90,7 +91,8 @@ def caveats(results: Results) -> list[str]:
             f"Labels of the synthetic images{which} are what the teacher saw in them: a student "
             "cannot learn from them a vessel that the teacher misses."
         )
-    return found + results.notes
+    apart = source_warnings(results.synthetic)  # these stand in a box of their own
+    return found + [note for note in results.notes if note not in apart]
 
 
 def _names(arms: list[Arm]) -> str:

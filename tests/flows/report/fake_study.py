@@ -26,11 +26,12 @@ from flows.study.schema import (
     Effect,
     Endpoint,
     EnsembleScore,
-    Filtered,
     Place,
     Realism,
     Results,
+    Samples,
     Secondary,
+    SyntheticImages,
 )
 
 HOSTILE = '<script>alert("x")</script>&$x_1$'
@@ -71,7 +72,10 @@ class FakeStudy:
             csv.writer(stream).writerows([PER_IMAGE_COLUMNS, *self.rows])
         for copy in results.copies:
             if copy.picture:
-                self._picture(copy.picture)
+                self._picture(f"pictures/{copy.picture}")
+        for samples in results.samples:
+            if samples.picture:
+                self._picture(samples.picture)
         (self.folder / "run.json").write_text(json.dumps(self.record()))
         return self
 
@@ -125,14 +129,25 @@ class FakeStudy:
                 for name, level in (("teacher", 0.812), ("second observer", 0.788))
                 for p in self.places
             ],
-            "filters": [
-                Filtered(
-                    source=f"seed {seed}",
-                    drawn=600,
-                    kept=512 - 20 * seed,
-                    reasons={"low_confidence": 60 + 20 * seed, "near_copy": 8, "no_vessels": 20},
-                )
-                for seed in self.seeds
+            "synthetic": [
+                *(self._synthetic("gan", seed, 540) for seed in self.seeds),
+                *(self._synthetic("fog", seed, 3 * seed) for seed in self.seeds),
+                SyntheticImages(
+                    origin="rest, 20 real images, seed 0",
+                    source="rest",
+                    real_images=20,
+                    seed=0,
+                    photographs=True,
+                    drawn=7,
+                    kept=7,
+                    reasons={},
+                    count=7,
+                    kid_verdict="none: these are real images",
+                ),
+            ],
+            "samples": [
+                Samples(source="gan", picture="samples-gan.png", caption="the first 8 of 600"),
+                Samples(source="rest", caption="these are real images"),
             ],
             "copies": [
                 Copy(
@@ -236,7 +251,9 @@ class FakeStudy:
         ]
         realism = Realism(
             kid=0.0021 + count * 1e-7,
+            kid_std=0.0003,
             kid_floor=0.0004,
+            kid_floor_std=0.00012,
             fid=41.2,
             distance=0.93 + count * 1e-4,
             copies=0.012,
@@ -255,6 +272,24 @@ class FakeStudy:
             runs=runs,
             effects=[] if broken else [self._effect(p, id_, count, size) for p in self.places],
             realism=realism,
+        )
+
+    def _synthetic(self, source: str, seed: int, in_range: int) -> SyntheticImages:
+        """KID rises with the seed, by more than its error from seed 2 on."""
+        kid = 0.0005 + 0.0003 * seed
+        return SyntheticImages(
+            origin=f"{source}, 20 real images, seed {seed}",
+            source=source,
+            real_images=20,
+            seed=seed,
+            drawn=600,
+            kept=512 - 20 * seed,
+            reasons={"low_confidence": 60 + 20 * seed, "near_copy": 8, "no_vessels": 20},
+            in_range=in_range,
+            kept_in_range=in_range // 2,
+            count=500,
+            realism=Realism(kid=kid, kid_std=0.0005, kid_floor=0.0004, kid_floor_std=0.0002),
+            kid_verdict=f"a sentence on seed {seed}",
         )
 
     def _run(self, seed: int, score: float) -> ArmRun:
@@ -297,8 +332,8 @@ class FakeStudy:
         )
 
     def _picture(self, name: str) -> None:
-        folder = self.folder / "pictures"
-        folder.mkdir(exist_ok=True)
+        path = self.folder / name
+        path.parent.mkdir(exist_ok=True)
         tint = np.linspace(40, 190, 96, dtype=np.uint8)
         sheet = np.stack([np.tile(tint, (48, 1)), np.full((48, 96), 60, np.uint8)], -1)
-        Image.fromarray(np.dstack([sheet, sheet[..., :1]])).save(folder / name)
+        Image.fromarray(np.dstack([sheet, sheet[..., :1]])).save(path)

@@ -62,7 +62,7 @@ def test_scripts_run_and_nothing_is_blocked(page: Path, tmp_path: Path) -> None:
     buttons = sum(tag == "button" for tag, _ in dom.elements)
     assert buttons > 30  # sort.js made the heads of all sortable tables clickable
     fields = [a for tag, a in dom.elements if tag == "input"]
-    assert len(fields) == visit.stdout.count('class="filterable"') == 5
+    assert len(fields) == visit.stdout.count('class="filterable"') == 7
 
 
 @pytest.mark.parametrize(("width", "height"), [(1200, 900), (500, 900)])

@@ -14,7 +14,7 @@ from configs.errors import WorkspaceError
 from flows.report.study import write_study_page
 from flows.report.study.page import MOST_PICTURES, SECTIONS
 from flows.report.study.tables import MOST_IMAGE_ROWS
-from flows.study.schema import Copy, Filtered, Place
+from flows.study.schema import Copy, Place, Samples, SyntheticImages
 
 REAL, FIRST = "real only", "200 synthetic, synthetic-first"
 
@@ -191,14 +191,65 @@ def test_differences_image_by_image_are_means_over_seeds(study: FakeStudy, page:
 
 
 def test_suspicious_samples_are_shown_beside_their_training_images(page: Page) -> None:
-    pictures = [a for tag, a in page.elements if tag == "img"]
+    images = [a for tag, a in page.elements if tag == "img"]
+    pictures = [a for a in images if "beside training image" in a["alt"]]
     assert len(pictures) == 4
     assert all(a["src"].startswith("data:image/jpeg;base64,") for a in pictures)
     assert pictures[0]["alt"] == "Sample s0000 beside training image 21_training"
     table = page.table("Suspiciously near samples")
     assert table[1] == ["s0000", "21_training", "seed 0", "0.410", "–", "kept"]
     assert table[2][5] == "rejected: near copy"
-    assert page.table("Synthetic against real")[1][3:5] == ["0.0021", "0.0004"]
+    found = page.table("Synthetic against real")[1][3:5]
+    assert found == ["0.0021 ± 0.0003", "0.0004 ± 0.00012"]
+
+
+def test_every_source_says_what_it_gave(page: Page) -> None:
+    head, *rows = page.table("What each source gave")
+    by_name = {row[0]: dict(zip(head, row, strict=True)) for row in rows}
+    assert by_name["gan"] == {
+        "Source": "gan",
+        "Real": "20",
+        "Seeds": "3",
+        "Drawn": "600",
+        "Kept": "492 (472 to 512)",
+        "In range": "540",
+        "Show vessels": "enough",
+        "KID": "0.0008 ± 0.0005 (0.0005 to 0.0011)",
+        "KID says": "cannot tell (2 of 3 seeds)",
+        "Floor": "0.0004 ± 0.0002",
+    }
+    assert (by_name["fog"]["In range"], by_name["fog"]["Show vessels"]) == ("3 (0 to 6)", "none")
+    rest = by_name["rest"]
+    assert (rest["Show vessels"], rest["KID"]) == ("real images", "none: these are real images")
+    assert (rest["In range"], rest["Floor"], rest["KID says"]) == ("–", "–", "–")
+    warning = page.text.index("Source fog: The synthetic images show no vessels: 9 of 1,800 pass")
+    assert warning < page.text.index("Decided on") and "Source gan: " not in page.text
+    assert "real against real: 0.0004; cannot tell" in page.text
+
+
+def test_a_source_without_a_verdict_says_why(tmp_path: Path) -> None:
+    facts = {"source": "gan", "real_images": 2, "kept": 1, "reasons": {}, "drawn": 12_345}
+    why = "no verdict: too few real images for a floor"
+    failed = "none: the images were not made"
+    synthetic = [
+        SyntheticImages(**facts, origin="0", seed=0, realism={"kid": 0.2}, kid_verdict=why),
+        SyntheticImages(**facts | {"drawn": 0}, origin="1", seed=1),
+        SyntheticImages(
+            **facts | {"source": "no", "drawn": 0}, origin="2", seed=0, kid_verdict=failed
+        ),
+    ]
+    head, *rows = page_of(small(tmp_path, synthetic=synthetic).build()).table("What each source")
+    gan, no = (dict(zip(head, row, strict=True)) for row in rows)
+    assert (gan["KID"], gan["KID says"], gan["Floor"]) == ("0.2", why, "–")
+    assert (gan["Seeds"], gan["Drawn"], gan["Show vessels"]) == ("1 of 2", "12,345", "not compared")
+    assert (no["KID"], no["KID says"], no["Seeds"]) == (failed, "–", "0 of 1")
+
+
+def test_samples_of_the_sources_are_shown_but_no_real_images(page: Page) -> None:
+    (sheet,) = [a for tag, a in page.elements if tag == "img" and "source" in a["alt"]]
+    assert sheet["alt"].startswith("Images of source gan in a row, their vessel labels below")
+    assert "the first 8 of 600" in page.text
+    assert "rest is not shown: these are real images." in page.text
 
 
 def test_a_learning_curve_picks_its_arms_by_validation(curve: Page) -> None:
@@ -231,7 +282,19 @@ def test_names_from_files_are_text_and_nothing_else(tmp_path: Path) -> None:
         tmp_path,
         headline=HOSTILE,
         name=HOSTILE,
-        filters=[Filtered(source=HOSTILE, drawn=3, kept=1, reasons={HOSTILE: 2})],
+        synthetic=[
+            SyntheticImages(
+                origin=HOSTILE,
+                source=HOSTILE,
+                real_images=3,
+                seed=0,
+                drawn=3,
+                kept=1,
+                reasons={HOSTILE: 2},
+                kid_verdict=HOSTILE,
+            )
+        ],
+        samples=[Samples(source=HOSTILE, caption=HOSTILE)],
         copies=[Copy(source=HOSTILE, sample=HOSTILE, image=HOSTILE, distance=0.4)],
     )
     study.places = (place,)
@@ -251,7 +314,7 @@ def test_names_from_files_are_text_and_nothing_else(tmp_path: Path) -> None:
 
 
 def test_what_is_missing_is_said_and_the_rest_is_shown(tmp_path: Path) -> None:
-    empty = {"filters": [], "copies": [], "ensembles": [], "references": []}
+    empty = {"synthetic": [], "samples": [], "copies": [], "ensembles": [], "references": []}
     study = small(tmp_path, **empty).build()
     text = (study.folder / "results.json").read_text()
     bare = re.sub(r'"realism": \{.*?\}', '"realism": null', text, flags=re.DOTALL)
@@ -263,6 +326,7 @@ def test_what_is_missing_is_said_and_the_rest_is_shown(tmp_path: Path) -> None:
     assert "run.json is missing" in page.text
     assert "per_image.csv is missing" in page.text
     assert set(missing(page)) == {
+        "No source gave any image.",
         "The samples have not been scored.",
         "No samples were labelled.",
         "The samples have not been compared with the training images.",
@@ -287,10 +351,18 @@ def test_a_study_without_arms_still_has_a_page(tmp_path: Path) -> None:
     assert {"No arm has a result.", "No arms.", "No trainings."} <= set(missing(page))
 
 
+def test_samples_that_cannot_be_shown_are_named(tmp_path: Path) -> None:
+    study = small(tmp_path, copies=[]).build()
+    (study.folder / "samples-gan.png").write_bytes(b"no picture")
+    assert "samples-gan.png is no readable picture; it is not shown" in page_of(study).text
+    (study.folder / "samples-gan.png").unlink()
+    assert "samples-gan.png cannot be read, and is not shown" in page_of(study).text
+
+
 @pytest.mark.parametrize("name", ["../results.json", "absent.png", "broken.png"])
 def test_pictures_that_cannot_be_shown_are_named(tmp_path: Path, name: str) -> None:
     copy = Copy(source="s", sample="a", image="b", distance=0.4, picture="pair-0.png")
-    study = small(tmp_path, copies=[copy]).build()
+    study = small(tmp_path, copies=[copy], samples=[]).build()
     (study.folder / "pictures" / "broken.png").write_bytes(b"no picture")
     text = (study.folder / "results.json").read_text()
     (study.folder / "results.json").write_text(text.replace("pair-0.png", name))
@@ -305,7 +377,7 @@ def test_many_pictures_and_rows_are_bounded_and_the_rest_is_counted(tmp_path: Pa
         Copy(source="s", sample=f"{i}", image="b", distance=i / 99, picture="pair.png")
         for i in range(MOST_PICTURES + 3)
     ]
-    study = small(tmp_path, copies=copies)
+    study = small(tmp_path, copies=copies, samples=[])
     study.images = MOST_IMAGE_ROWS + 7
     page = page_of(study.build())
     assert sum(tag == "img" for tag, _ in page.elements) == MOST_PICTURES

@@ -22,10 +22,11 @@ from flows.study.schema import (
     ArmRun,
     Copy,
     EnsembleScore,
-    Filtered,
     Place,
     Realism,
     Results,
+    Samples,
+    SyntheticImages,
 )
 from pipeline.arms import ArmSpec, compared
 from pipeline.study import study_arms
@@ -109,10 +110,25 @@ def findings_of(config: StudyConfig, failed: dict[str, list[int]] | None = None)
             )
             for seed in config.arms.seeds
         ],
-        filters=[
-            Filtered(source=f"{kind}, seed {s}", drawn=50 + s, kept=40, reasons={"dark": 10 + s})
+        synthetic=[
+            SyntheticImages(
+                origin=f"{kind}, seed {s}",
+                source=kind,
+                real_images=4,
+                seed=s,
+                drawn=50 + s,
+                kept=40,
+                reasons={"dark": 10 + s},
+                in_range=48,
+                kept_in_range=40,
+                realism=Realism(kid=0.1 + s / 7, kid_std=0.2, kid_floor=0.01, kid_floor_std=0.0),
+            )
             for kind in ("gan", "fitted")
             for s in config.arms.seeds
+        ],
+        samples=[
+            Samples(source="gan", picture="samples-gan.png", caption="gan"),
+            Samples(source="rest", caption="not shown"),
         ],
         copies=[
             Copy(source=f"gan, seed {s}", sample=f"s{s}", image="21", distance=0.3, picture="p.png")
@@ -125,6 +141,7 @@ def write_run(workspace: Path, config: StudyConfig, found: Findings | None = Non
     """The run folder of a study, as `vesselforge compare` leaves it, but for its page."""
     record = RunRecord(workspace, config)
     results = write_results(config, found or findings_of(config), record.folder)
+    (record.folder / "samples-gan.png").write_bytes(config.name.encode())
     (record.folder / "pictures").mkdir()
     (record.folder / "pictures" / "p.png").write_bytes(config.name.encode())
     record.note("arms", [{"arm": arm.id, "seed": 0, "artifacts": {}} for arm in results.arms])

@@ -18,6 +18,7 @@ from flows.cli import main
 from flows.study.findings import Findings
 from flows.study.merge import merge_runs
 from flows.study.schema import PER_IMAGE, RESULTS, Results, read_results
+from flows.study.sources import by_source
 
 Build = Callable[..., StudyConfig]
 
@@ -183,14 +184,67 @@ def test_where_it_ran_is_no_difference_but_other_images_are(part: Any, tmp_path:
 
 def test_what_each_place_made_anew_is_kept_and_said(part: Any, tmp_path: Path) -> None:
     def shared(found: Findings) -> Findings:
-        filters = [f.model_copy(update={"source": f.source.split(",")[0]}) for f in found.filters]
-        return Findings(**{**vars(found), "filters": filters})
+        synthetic = [
+            s.model_copy(update={"origin": s.origin.split(",")[0]}) for s in found.synthetic
+        ]
+        return Findings(**{**vars(found), "synthetic": synthetic})
 
     part("a", [0], shared)
     part("b", [1], shared)
     both = merged(tmp_path, "a", "b")
-    assert [f.source for f in both.filters] == ["fitted", "fitted (b)", "gan", "gan (b)"]
+    assert [s.origin for s in both.synthetic] == ["fitted", "fitted (b)", "gan", "gan (b)"]
     assert both.notes[1].startswith("Made anew by run b, with another result: fitted; gan.")
+
+
+def test_what_sources_gave_is_pooled_over_the_seeds_of_all_places(
+    part: Any, tmp_path: Path
+) -> None:
+    def fog(found: Findings) -> Findings:
+        found.synthetic[:] = [s.model_copy(update={"in_range": s.seed}) for s in found.synthetic]
+        return found
+
+    part("a", [0, 2], fog)
+    part("b", [1], fog)
+
+    both = merged(tmp_path, "b", "a")
+
+    gan = next(source for source in by_source(both.synthetic) if source.name == "gan")
+    assert [one.seed for one in gan.seeds] == [0, 1, 2]
+    assert gan.kid == "a hint (2 of 3 seeds)"  # 0.09, 0.23 and 0.38 above the floor, each ± 0.2
+    assert [note.partition(" (their")[0] for note in both.notes if note.startswith("Source")] == [
+        f"Source {name}: The synthetic images show no vessels: 3 of 153 pass"
+        for name in ("fitted", "gan")
+    ]
+
+
+def test_pictures_are_those_of_the_first_place_that_has_them(part: Any, tmp_path: Path) -> None:
+    for name, seeds in (("a", [0]), ("b", [1]), ("c", [2])):
+        part(name, seeds)
+    runs = tmp_path / "workspace" / "runs"
+    (runs / "a" / "samples-gan.png").unlink()
+
+    both = merged(tmp_path, "a", "b", "c")
+
+    assert [(s.source, s.picture) for s in both.samples] == [
+        ("gan", "samples-gan.png"),
+        ("rest", ""),
+    ]
+    assert (runs / "all" / "samples-gan.png").read_text() == "b"
+    (runs / "all" / "samples-old.png").touch()
+    merged(tmp_path, "c", "b")
+    assert [p.name for p in (runs / "all").glob("samples-*")] == ["samples-gan.png"]
+    assert (runs / "all" / "samples-gan.png").read_text() == "c"
+
+
+def test_a_picture_is_never_looked_for_elsewhere(part: Any, tmp_path: Path) -> None:
+    part("a", [0])
+    part("b", [1])
+    path = tmp_path / "workspace" / "runs" / "b" / RESULTS
+    for name in ("config.yaml", "samples-../x.png", "/etc/samples-x.png"):
+        path.write_text(path.read_text().replace("samples-gan.png", name))
+        with pytest.raises(WorkspaceError, match=r"b/results\.json: samples\.0\.picture"):
+            merged(tmp_path, "a", "b")
+        path.write_text(path.read_text().replace(name, "samples-gan.png"))
 
 
 @pytest.mark.parametrize(

@@ -122,8 +122,8 @@ def test_pools_are_drawn_until_enough_images_are_kept(
     results, made = run(quick(synthetic={"pool": 3}), tmp_path)
 
     assert made["failed"] == []
-    (filtered,) = results.filters
-    assert (filtered.drawn, filtered.kept, filtered.reasons) == (12, 4, {"mood": 8})
+    (given,) = results.synthetic
+    assert (given.drawn, given.kept, given.reasons) == (12, 4, {"mood": 8})
     assert Counter(kind for kind, _ in here)["segmenter.pseudo-label"] == 4
 
 
@@ -168,7 +168,7 @@ def test_a_learning_curve_compares_within_the_same_number_of_real_images(
         "2-real-2-stylegan2-mixed-both": "2-real-only-both",
         "4-real-2-stylegan2-mixed-both": "4-real-only-both",
     }
-    assert [f.source for f in results.filters] == [
+    assert [s.origin for s in results.synthetic] == [
         "stylegan2, 2 real images, seed 0",
         "stylegan2, 4 real images, seed 0",
     ]
