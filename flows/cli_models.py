@@ -107,11 +107,10 @@ def calibrate(
     if json_:
         print_json(made)
         return
-    print_table(
-        [{"": name} | made[name] for name in ("before", "after")],
-        f"on the {made['images']} images it was chosen on, on which people draw "
-        f"{made['components_reference']:g} components",
-    )
+    people = {"f1": None, "ece": None, "components": made["components_reference"]}
+    rows = {"before": made["before"], "after": made["after"], "people": people}
+    about = f"on the {made['images']} images"
+    print_table([{about: name} | figures for name, figures in rows.items()])
     typer.echo(f"{out}: threshold {made['threshold']:g}, {_chosen(made)}")
 
 

@@ -1,4 +1,4 @@
-"""Which pieces of a mask count: against a flood fill, on planted specks, and how a rule is chosen."""
+"""Which pieces of a mask count: against a flood fill, on planted specks; how a rule is chosen."""
 
 from __future__ import annotations
 
