@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from configs.augmentation import AugmentSettings
-from configs.base import Device, Settings, each_once, operational
+from configs.base import Device, Settings, each_once, later, operational
 
 NetworkName = Literal[
     "sa-unet",
@@ -119,6 +119,16 @@ class FitSettings(Settings):
         "training and validation images, steadier where the validation images are few; none: it "
         "is 0.5, as in most papers",
     )
+    calibrate: bool = later(
+        False,
+        description="probabilities are sigmoid(logit / temperature + shift), both fitted on the "
+        "images of threshold_on, before the threshold is chosen",
+    )
+    components: bool = later(
+        False,
+        description="masks leave out pieces that are too small or have no sure pixel, by a rule "
+        "chosen on the images of threshold_on: about as many pieces as people draw",
+    )
     augment: AugmentSettings = Field(AugmentSettings(), description="crops: augmentation")
     seed: int = Field(0, ge=0, description="same seed, same network on the same device")
     precision: Literal["float32", "bfloat16"] = Field(
@@ -141,6 +151,15 @@ class FitSettings(Settings):
             raise ValueError(
                 f"batch {self.batch} is too few for processes {self.processes}: set batch to "
                 f"{self.processes}, or processes to {self.batch}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_chosen_has_images(self) -> Self:
+        if self.threshold_on == "none" and (self.calibrate or self.components):
+            raise ValueError(
+                "calibrate and components are chosen on the images of threshold_on, found none; "
+                "set threshold_on: validation or development"
             )
         return self
 

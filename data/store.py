@@ -128,14 +128,16 @@ def input_digests(inputs: Inputs, outside: Mapping[str, str] | None = None) -> d
 
 def identity_of(settings: BaseModel) -> dict[str, Any]:
     """The settings as JSON, without the fields marked `operational` (device, paths whose content
-    is hashed apart, checkpoint intervals): those change how the work is done, not its result."""
+    is hashed apart, checkpoint intervals): those change how the work is done, not its result; and
+    without those marked `later` that have their default."""
     whole = settings.model_dump(mode="json")
     for name, field in type(settings).model_fields.items():
-        extra = field.json_schema_extra
-        if isinstance(extra, dict) and extra.get("operational"):
+        value, extra = getattr(settings, name), field.json_schema_extra
+        marks = extra if isinstance(extra, dict) else {}
+        if marks.get("operational") or (marks.get("later") and value == field.default):
             del whole[name]
         else:
-            whole[name] = _identity_within(getattr(settings, name), whole[name])
+            whole[name] = _identity_within(value, whole[name])
     return whole
 
 

@@ -1,17 +1,19 @@
-"""`vesselforge segmenter import`, `models` and `publish`: models from and for elsewhere."""
+"""`vesselforge segmenter import`, `calibrate`, `models` and `publish`: models as folders."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.verbs import JsonOption, print_json, print_table, verb
+from flows.verbs import JsonOption, new_display, print_json, print_table, verb
 
 if TYPE_CHECKING:
     from pretrained import Kind
 
+STOPPING = "stopping: nothing is written …"
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
 
@@ -52,6 +54,76 @@ def import_(
         f"threshold {made['threshold']:g}"
     )
     typer.echo(f"from {made['source']} ({made['layout']}{version}), SHA-256 {made['sha256']}")
+
+
+class Part(StrEnum):
+    """Which images of a dataset's development."""
+
+    development = "development"
+    validation = "validation"
+
+
+@verb
+def calibrate(
+    model: Annotated[
+        Path,
+        typer.Argument(help="Folder of a model, of a run, or the name of one that comes along."),
+    ],
+    dataset: Annotated[
+        str,
+        typer.Argument(help="Dataset by name (drive, chase-db1, …) or folder (images/, masks/)."),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the model to write.")],
+    on: Annotated[
+        Part, typer.Option(help="Its training and validation images, or the latter alone.")
+    ] = Part.development,
+    components: Annotated[
+        bool, typer.Option(help="Choose a rule of components: which pieces of the mask count.")
+    ] = True,
+    force: ForceOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Write a copy of a trained model with honest probabilities, and masks without specks.
+
+    Temperature and shift, threshold and rule of components are chosen on development images;
+    nothing is trained, and test images are not looked at.
+    """
+    from data.folders import whole_folder
+    from data.splits import TRAIN, VALIDATION
+    from flows.evaluation import development_images
+    from flows.runs import model_folder
+    from segmenter.exchange.calibrate import recalibrate
+    from segmenter.exchange.keras import refuse_to_overwrite
+
+    refuse_to_overwrite(out, force)
+    folder = model_folder(model)
+    splits = (VALIDATION,) if on == Part.validation else (TRAIN, VALIDATION)
+    images = development_images(dataset, splits)
+    display = new_display()
+    with display.listening(STOPPING), whole_folder(out) as aside:
+        made = recalibrate(folder, images, aside, display.begin("calibrating"), components)
+    display.close()
+    made |= {"folder": str(out)}
+    if json_:
+        print_json(made)
+        return
+    people = {"f1": None, "ece": None, "components": made["components_reference"]}
+    rows = {"before": made["before"], "after": made["after"], "people": people}
+    about = f"on the {made['images']} images"
+    print_table([{about: name} | figures for name, figures in rows.items()])
+    typer.echo(f"{out}: threshold {made['threshold']:g}, {_chosen(made)}")
+
+
+def _chosen(made: dict[str, Any]) -> str:
+    """Calibration and rule of components in words."""
+    said = [
+        f"temperature {c['temperature']:.4g}, shift {c['shift']:.3g}"
+        for c in made["calibration"]
+        if c
+    ]
+    if rule := made["components"]:
+        said.append(f"pieces with {rule['sure']:g} somewhere and {rule['smallest']} pixels")
+    return "; ".join(said or ["all pieces"])
 
 
 @verb

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from flows.cli_models import import_, models, publish
+from flows.cli_models import calibrate, import_, models, publish
 from flows.cli_predict import export, predict
 from flows.cli_score import Split, SplitOption, check_table, score
 from flows.verbs import (
@@ -103,6 +103,7 @@ def evaluate(
 app.command()(predict)
 app.command()(export)
 app.command("import")(import_)
+app.command()(calibrate)
 app.command()(models)
 app.command()(publish)
 app.command()(score)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from configs.errors import DataError
 from configs.settings import EvaluateSettings
 from data.check import check
+from data.imageset import LoadedImage
+from data.items import Item
 from data.prepare import write_set
 from data.splits import TEST
 from data.store import METRICS, Artifact
-from flows.datasets import named_dataset
+from flows.datasets import KNOWN, named_dataset
 from flows.display import Display
 from flows.scoring import splits_of
 
@@ -41,6 +47,25 @@ def evaluate_on(
             found[name] = json.loads((scores / METRICS).read_text()) | how
         display.close()
     return found
+
+
+def development_images(name: str, splits: Sequence[str]) -> list[LoadedImage]:
+    """The images of these splits of a dataset, with their masks. Raises DataError where there are
+    none, or none without masks."""
+    dataset = named_dataset(name)
+    items = [item for item in dataset if item.split in splits]
+    if dataset.whole or not items:
+        raise DataError(
+            f"{name}: found no {' or '.join(splits)} images with masks, expected a known dataset "
+            f"({', '.join(KNOWN)}) or a folder with images/ and masks/"
+        )
+    check(dataset, splits).raise_first()
+    return [_loaded(item) for item in items]
+
+
+def _loaded(item: Item) -> LoadedImage:
+    image, mask = item.read_image(), item.read_mask(next(iter(item.masks)))
+    return LoadedImage(item.id, image, mask.astype(np.float32), item.read_fov(image), {})
 
 
 def _write_images(name: str, split: str, out: Path, display: Display) -> None:

@@ -58,5 +58,5 @@ def compare(settings: CompareSettings, inputs: Inputs, out: Path, progress: Prog
 
 
 def _f1(model: Model, image: LoadedImage) -> float:
-    mask = model.predict(image.image) >= model.threshold
+    mask = model.mask(model.predict(image.image))
     return from_counts(*confusion(mask[image.fov], reference_mask(image)[image.fov]))["f1"]

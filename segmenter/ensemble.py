@@ -19,8 +19,9 @@ from data.imageset import LoadedImage, load_image, read_index
 from data.progress import Interrupted, Progress
 from data.store import METRICS, Inputs
 from segmenter.combine import DECIDED, DECISIONS, MEAN, NUMBERS, PROB_FLOOR, Rule, combine
+from segmenter.components import ALL, Components, choose_components
 from segmenter.metrics import best_threshold, confusion, from_counts
-from segmenter.models import Member, Model, read_members, save_model
+from segmenter.models import Member, Model, read_description, read_members, save_model
 from segmenter.training.validation import reference_mask
 
 VALIDATION = "validation"
@@ -39,9 +40,11 @@ def ensemble(settings: EnsembleSettings, inputs: Inputs, out: Path, progress: Pr
     """Stage `segmenter.ensemble`. inputs: `validation` (an image set), all others models.
 
     Copies the members' weights, so that the folder is a model of its own. Weights, coefficients
-    and the threshold are chosen on the validation images; `or`, `and` and `majority` take each
-    member's threshold as it is in its folder. metrics.json says what was chosen, with the
-    validation F1 (pooled, inside the FOV) of the ensemble and of each member at its threshold.
+    and the threshold are chosen on the validation images, of maps that are calibrated where their
+    members are; `or`, `and` and `majority` take each member's threshold as it is in its folder.
+    Where a member has a rule of components, so has the ensemble: its own, chosen there, too.
+    metrics.json says what was chosen, with the validation F1 (pooled, inside the FOV) of the
+    ensemble and of each member at its threshold, before any rule of components.
     Raises CheckpointError for a member that is no single network, DataError for validation images
     of which nothing can be learned.
     """
@@ -65,7 +68,9 @@ def ensemble(settings: EnsembleSettings, inputs: Inputs, out: Path, progress: Pr
     each = [round(f1_at([m[i] for m in maps], images, t), 6) for i, t in enumerate(thresholds)]
     rule = choose_rule(settings, maps, images, thresholds, each)
     threshold, f1 = choose_threshold(rule, maps, images)
-    save_model(out, members, threshold, DESCRIPTION, rule)
+    ruled = any(read_description(inputs[name].path).components != ALL for name in names)
+    components = choose_of(rule, maps, images, threshold) if ruled else ALL
+    save_model(out, members, threshold, DESCRIPTION, rule, components)
     found = [{"f1": f, "threshold": t} for f, t in zip(each, thresholds, strict=True)]
     if rule.method in ("weighted", "stacked"):
         for entry, number in zip(found, getattr(rule, NUMBERS[rule.method]), strict=True):
@@ -73,6 +78,7 @@ def ensemble(settings: EnsembleSettings, inputs: Inputs, out: Path, progress: Pr
     figures: dict[str, Any] = {"f1": round(f1, 6), "threshold": threshold}
     result: dict[str, Any] = {"method": rule.method, "validation": figures}
     result |= {"members": len(members), "each": dict(zip(names, found, strict=True))}
+    result |= {} if components == ALL else {"components": components.as_json()}
     if rule.method == "stacked":
         result["intercept"] = round(rule.intercept, 6)
     write_json(out / METRICS, result)
@@ -146,6 +152,15 @@ def choose_threshold(rule: Rule, maps: Maps, images: Sequence[LoadedImage]) -> t
         return DECIDED, f1_at(probs, images, DECIDED)
     references, fovs = [reference_mask(i) for i in images], [i.fov for i in images]
     return best_threshold(probs, references, fovs)
+
+
+def choose_of(
+    rule: Rule, maps: Maps, images: Sequence[LoadedImage], threshold: float
+) -> Components:
+    """The rule of components for what a rule makes of the members' maps."""
+    probs = [combine(rule, of_image) for of_image in maps]
+    references, fovs = [reference_mask(i) for i in images], [i.fov for i in images]
+    return choose_components(probs, references, fovs, threshold)
 
 
 def rechoose(model: Model, maps: Maps, images: Sequence[LoadedImage]) -> None:

@@ -18,6 +18,7 @@ from data.progress import Interrupted, Progress
 from data.store import METRICS as METRICS_FILE
 from data.store import Inputs
 from segmenter.combine import combine, spread
+from segmenter.components import ALL, Mask
 from segmenter.ensemble import rechoose
 from segmenter.inference.predict import as_png
 from segmenter.inference.scale import members_at, scale_for
@@ -34,14 +35,15 @@ from segmenter.metrics import (
     score_set,
 )
 from segmenter.metrics.intervals import rounded
-from segmenter.models import Model
+from segmenter.models import Model, read_description
 from segmenter.training.validation import reference_mask
 
 TEST, VALIDATION = "test", "validation"
 CURVE_POINTS = 200
 BEST = "f1_best"
 """F1 at the threshold with the highest pooled F1 in the field of view on the scored images
-themselves: what is left of a difference once both models are as well calibrated as they can be."""
+themselves, before any rule of components: what is left of a difference once both models are as well
+calibrated as they can be."""
 GREEN, RED, BLUE = (0, 158, 115), (213, 94, 0), (86, 180, 233)  # colour-blind safe
 NO_REFERENCE = (
     "the test images have no manual segmentation (DRIVE's official test package has none), "
@@ -69,19 +71,21 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
         model = Model.load(inputs[name].path, runtime=settings.runtime)
         if settings.flips and VALIDATION in inputs:
             _choose_with_flips(model, inputs[VALIDATION].path, settings)
-        probs = []
+        probs, masks = [], []
         for done, image in enumerate(images, start=1):
             if progress.stop_requested:
                 raise Interrupted
             maps = _maps(model, image, settings)
             probs.append(combine(model.rule, maps))
-            _pictures(out, name, image, probs[-1], model.threshold)
+            scale = scale_for(image.fov, settings.fov_width)
+            masks.append(model.mask(probs[-1], scale=scale))
+            _pictures(out, name, image, probs[-1], masks[-1])
             if model.several:
                 picture = as_png(2 * spread(maps))
                 write_png(out / "spread" / name / f"{image.id}.png", picture)
             progress.update(number * len(images) + done, len(names) * len(images), "image")
         if sheet is not None:
-            sheet.add_model(name, probs, model.threshold)
+            sheet.add_model(name, probs, masks, operating_point(inputs[name].path, model))
             if model.several:
                 sheet.models[name]["rule"] = model.rule.as_json()
             curves[name] = _curves(images, probs)
@@ -98,6 +102,15 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
     if sheet is not None and sheet.further:
         _write_rows(out / "per_image_observers.csv", ["model", "observer"], sheet.further_rows)
     write_json(out / METRICS_FILE, result)
+
+
+def operating_point(folder: Path, model: Model) -> dict[str, Any]:
+    """How a model's mask is made, for readers: its threshold; the calibration of each member where
+    one has any; the rule of components where there is one."""
+    found: dict[str, Any] = {"threshold": model.threshold}
+    each = [member.calibration for member in read_description(folder).members]
+    found |= {"calibration": each} if any(each) else {}
+    return found | ({} if model.components == ALL else {"components": model.components.as_json()})
 
 
 class Sheet:
@@ -118,12 +131,15 @@ class Sheet:
             name: [Regions(image.observers[name], image.fov) for image in images] for name in names
         }
 
-    def add_model(self, name: str, probs: list[NDArray[Any]], threshold: float) -> None:
-        """Score a model against the reference, and against every further observer."""
-        predictions = self._cut(probs, threshold)
+    def add_model(
+        self, name: str, probs: list[NDArray[Any]], masks: list[Mask], point: dict[str, Any]
+    ) -> None:
+        """Score a model against the reference, and against every further observer. point: how the
+        masks were made of the maps."""
+        predictions = self._with(probs, masks)
         found = self._score(predictions, self.reference)
         self.rows += self._lines([name], found)
-        self.models[name] = {"threshold": threshold} | found.summary
+        self.models[name] = point | found.summary
         if self.further:
             self.models[name]["against"] = {}
         for observer, truths in self.further.items():
@@ -135,13 +151,13 @@ class Sheet:
         """Score every further human observer like a model."""
         for observer in self.further:
             masks = [image.observers[observer] for image in self.images]
-            found = self._score(self._cut(masks, 0.5), self.reference)
+            found = self._score(self._with(masks, masks), self.reference)
             self.rows += self._lines([f"observer {observer}"], found)
             self.observers[observer] = found.summary
 
-    def _cut(self, probs: list[NDArray[Any]], threshold: float) -> list[Prediction]:
-        images = zip(probs, self.images, strict=True)
-        return [Prediction(prob, image.fov, threshold) for prob, image in images]
+    def _with(self, probs: list[NDArray[Any]], masks: list[Mask]) -> list[Prediction]:
+        each = zip(probs, self.images, masks, strict=True)
+        return [Prediction(prob, image.fov, mask=mask) for prob, image, mask in each]
 
     def _score(self, predictions: list[Prediction], truths: list[Regions]) -> SetScores:
         found = score_set(predictions, truths, self.settings.bootstrap, self.settings.seed)
@@ -202,13 +218,10 @@ def _thin(values: NDArray[Any], along: NDArray[Any]) -> list[float]:
     return [round(float(v), 6) for v in picked]
 
 
-def _pictures(
-    out: Path, name: str, image: LoadedImage, prob: NDArray[Any], threshold: float
-) -> None:
+def _pictures(out: Path, name: str, image: LoadedImage, prob: NDArray[Any], mask: Mask) -> None:
     """The probability map and, on the grey image, hits (green), false alarms, misses (blue)."""
     write_png(out / "prob" / name / f"{image.id}.png", as_png(prob))
     grey = image.image.mean(2, keepdims=True).repeat(3, 2) * 0.6
-    mask = prob >= threshold
     truth = mask if image.target is None else reference_mask(image)
     for where, colour in ((mask & truth, GREEN), (mask & ~truth, RED), (~mask & truth, BLUE)):
         grey[where] = colour

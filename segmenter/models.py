@@ -11,12 +11,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from configs.errors import CheckpointError, ConfigError
@@ -26,7 +26,9 @@ from data.devices import pick_device
 from data.documents import read_object
 from data.files import write_json
 from segmenter.combine import MEAN, Rule, combine, rule_of, spread
+from segmenter.components import ALL, Components, components_of, masked
 from segmenter.inference.runtimes import (
+    COMPONENTS,
     ON_CPU,
     RULE,
     Runtime,
@@ -43,13 +45,27 @@ DESCRIPTIONS = ("model.json", "ensemble.json")
 
 @dataclass(frozen=True)
 class Member:
-    """A network of a model folder: registry name, constructor options, weight file."""
+    """A network of a model folder: registry name, constructor options, weight file; its probability
+    is sigmoid(logit / temperature + shift)."""
 
     network: str
     options: dict[str, Any]
     file: str
+    temperature: Annotated[float, Field(gt=1e-3, lt=1e3)] = 1.0
+    shift: Annotated[float, Field(gt=-1e3, lt=1e3)] = 0.0
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    @property
+    def calibration(self) -> dict[str, float]:
+        """temperature and shift by name; empty where nothing was calibrated."""
+        found = {"temperature": self.temperature, "shift": self.shift}
+        return {} if found == {"temperature": 1, "shift": 0} else found
+
+    def as_json(self) -> dict[str, Any]:
+        """What a description says of it."""
+        named = {"network": self.network, "options": self.options, "file": self.file}
+        return named | self.calibration
 
 
 MEMBERS = TypeAdapter(list[Member])
@@ -61,17 +77,20 @@ def save_model(
     threshold: float,
     description: str,
     rule: Rule = MEAN,
+    components: Components = ALL,
 ) -> None:
     """Write weights, then the description that makes the folder a model."""
     for member, tensors in members:
         (folder / member.file).parent.mkdir(parents=True, exist_ok=True)
         save_tensors(folder / member.file, tensors)
     content = {
-        "members": [vars(member) for member, _ in members],
+        "members": [member.as_json() for member, _ in members],
         "threshold": threshold,
         "parameters": sum(_count(tensors) for _, tensors in members),
     }
-    write_json(folder / description, content | ({} if rule == MEAN else {"rule": rule.as_json()}))
+    content |= {} if rule == MEAN else {"rule": rule.as_json()}
+    content |= {} if components == ALL else {COMPONENTS: components.as_json()}
+    write_json(folder / description, content)
 
 
 def _count(tensors: dict[str, Tensor]) -> int:
@@ -93,6 +112,7 @@ class Description:
     members: list[Member]
     threshold: float
     rule: Rule
+    components: Components
 
 
 def read_description(folder: Path) -> Description:
@@ -108,6 +128,7 @@ def read_description(folder: Path) -> Description:
     try:
         members = MEMBERS.validate_python(content["members"])
         threshold, rule = float(content["threshold"]), rule_of(content.get("rule"))
+        components = components_of(content.get(COMPONENTS))
         if rule.members not in (0, len(members)):
             raise ValueError(f"a rule of {rule.members} members for {len(members)}")
         if not members or not 0 <= threshold <= 1:
@@ -116,13 +137,14 @@ def read_description(folder: Path) -> Description:
         first = error.errors()[0]
         where = ".".join(map(str, ("members", *first["loc"])))
         raise CheckpointError(
-            f"{path}: damaged model description ({where}: {first['msg']})"
+            f"{path}: damaged model description ({where}: {first['msg']}, found "
+            f"{str(first['input'])[:60]})"
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise CheckpointError(f"{path}: damaged model description ({error})") from error
     for member in members:
         inside(folder, member.file, path)
-    return Description(members, threshold, rule)
+    return Description(members, threshold, rule, components)
 
 
 def restore(folder: Path, member: Member, tensors: dict[str, Tensor]) -> Segmenter:
@@ -142,11 +164,13 @@ def restore(folder: Path, member: Member, tensors: dict[str, Tensor]) -> Segment
             f"({' '.join(str(error).split())[:200]}); copy the model's folder again"
         ) from error
     load_strict(network, tensors, path)
+    network.temperature, network.shift = member.temperature, member.shift
     return network.eval()
 
 
 class Model:
-    """One or several trained networks and the threshold that was chosen on validation images.
+    """One or several trained networks, and how a mask is made of their probability: the threshold
+    and the rule of components that were chosen on images of the development.
 
     networks: the networks themselves; none in a model that was read from an exported file.
     """
@@ -159,11 +183,13 @@ class Model:
         runtime: Runtime | None = None,
         tiling: Tiling = Tiling(),  # noqa: B008 (frozen)
         rule: Rule = MEAN,
+        components: Components = ALL,
     ) -> None:
         self.networks = [place(network, device).eval() for network in networks]
         self.threshold = threshold
         self.device = device
         self.rule = rule
+        self.components = components
         self.runtime = runtime or TorchRuntime(self.networks, device, each=rule != MEAN)
         self.tiling = tiling
         self._each = None if rule == MEAN else self.runtime  # what gives the members' own maps
@@ -185,11 +211,9 @@ class Model:
         """
         if path.is_file():
             exported = start_exported(runtime or "auto", path, device or torch.device("cpu"))
-            threshold, rule = (
-                float(exported.facts["threshold"]),
-                exported_rule(path, exported.facts),
-            )
-            return cls([], threshold, torch.device("cpu"), exported, tiling, rule)
+            threshold = float(exported.facts["threshold"])
+            rules = exported_rules(path, exported.facts)
+            return cls([], threshold, torch.device("cpu"), exported, tiling, *rules)
         described = read_description(path)
         threshold, rule = described.threshold, described.rule
         networks = [
@@ -198,7 +222,7 @@ class Model:
         ]
         device = device or pick_device("cpu" if runtime in ON_CPU else "auto")
         started = None if runtime is None else start(runtime, networks, device, rule != MEAN)
-        return cls(networks, threshold, device, started, tiling, rule)
+        return cls(networks, threshold, device, started, tiling, rule, described.components)
 
     @property
     def several(self) -> bool:
@@ -216,6 +240,14 @@ class Model:
         """
         maps = self._maps(self.runtime, image, flips, watch)
         return maps[0] if self.rule == MEAN else combine(self.rule, maps)
+
+    def mask(
+        self, prob: NDArray[np.float32], threshold: float | None = None, scale: float = 1.0
+    ) -> NDArray[np.bool_]:
+        """Where there are vessels, [H, W] bool, in a map of `predict`. threshold: None: its own.
+        scale: how many times as large as the map the image was that the network saw."""
+        threshold = self.threshold if threshold is None else threshold
+        return masked(prob, threshold, self.components, scale)
 
     def members(
         self, image: NDArray[np.uint8], flips: bool = False, watch: Watch | None = None
@@ -269,10 +301,11 @@ class Model:
         return total / np.float32(len(mirrors))
 
 
-def exported_rule(file: Path, facts: dict[str, str]) -> Rule:
-    """The rule in an exported file's metadata. Raises CheckpointError for a damaged one."""
+def exported_rules(file: Path, facts: dict[str, str]) -> tuple[Rule, Components]:
+    """The rules in an exported file's metadata. Raises CheckpointError for damaged ones."""
     try:
-        return rule_of(json.loads(facts.get(RULE, "null")))
+        rule, components = (json.loads(facts.get(name, "null")) for name in (RULE, COMPONENTS))
+        return rule_of(rule), components_of(components)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{file}: damaged metadata ({error})") from error
 

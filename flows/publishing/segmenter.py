@@ -42,7 +42,12 @@ def make_card(model: Path, scores: list[Path]) -> dict[str, Any]:
     description = read_object(model / "model.json", "the description of a model", CheckpointError)
     member, metrics = description["members"][0], manifest["metrics"]
     data, _ = images_of(model, manifest["inputs"])
-    found = _scores(scores, description["threshold"])
+    point = {
+        "threshold": description["threshold"],
+        "calibration": {n: member[n] for n in ("temperature", "shift") if n in member},
+        "components": description.get("components", {}),
+    }
+    found = _scores(scores, point)
     if found.get(data["dataset"], {}).get("split", "test") != "test":
         raise DataError(
             f"--scores: {data['dataset']} was scored on all images, those that the model was "
@@ -52,7 +57,7 @@ def make_card(model: Path, scores: list[Path]) -> dict[str, Any]:
         "network": member["network"],
         "options": member["options"],
         "parameters": description["parameters"],
-        "threshold": description["threshold"],
+        **point,
         "trained_on": data,
         "validation": metrics["validation"],
         "step": metrics["best_step"],
@@ -61,8 +66,9 @@ def make_card(model: Path, scores: list[Path]) -> dict[str, Any]:
     } | facts_of(manifest, NOT_RECIPE)
 
 
-def _scores(paths: list[Path], threshold: float) -> dict[str, Any]:
-    """Dataset → number of images and figures by region, of this very model."""
+def _scores(paths: list[Path], point: Mapping[str, Any]) -> dict[str, Any]:
+    """Dataset → number of images and figures by region, of this very model, whose masks are made
+    as `point` says."""
     found: dict[str, Any] = {}
     for path in paths:
         try:
@@ -72,10 +78,10 @@ def _scores(paths: list[Path], threshold: float) -> dict[str, Any]:
                 regions = {region: _plain(scores[region]) for region in ("fov", "whole")}
                 if dataset in found:
                     raise DataError(f"{path}: scores on {dataset} were given twice")
-                if scores["threshold"] != threshold:
+                if (seen := _point(scores)) != point:
                     raise DataError(
-                        f"{path}: {dataset} was scored at threshold {scores['threshold']}, the "
-                        f"model has {threshold}; these are the scores of another model"
+                        f"{path}: {dataset} was scored at {_words(seen)}, the model has "
+                        f"{_words(point)}; these are the scores of another model"
                     )
                 facts = {
                     "images": metrics["images"],
@@ -94,6 +100,19 @@ def _scores(paths: list[Path], threshold: float) -> dict[str, Any]:
     if not found:
         raise DataError("--scores: no scores in these files; a card without scores says nothing")
     return found
+
+
+def _point(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """How the masks were made that were scored; see `segmenter.evaluate.operating_point`."""
+    (calibration,) = scores.get("calibration", [{}])
+    components = scores.get("components", {})
+    return {"threshold": scores["threshold"], "calibration": calibration, "components": components}
+
+
+def _words(point: Mapping[str, Any]) -> str:
+    """`threshold 0.4, temperature 1.2, shift 0.1, sure 0.7, smallest 50`."""
+    facts = {"threshold": point["threshold"], **point["calibration"], **point["components"]}
+    return ", ".join(f"{name} {value}" for name, value in facts.items())
 
 
 def _plain(region: Mapping[str, Any]) -> dict[str, Any]:

@@ -95,11 +95,21 @@ def thresholds(scores: Scores) -> str:
 
 
 def _operating_point(title: str, model: dict[str, Any]) -> str:
-    """Of a vote, the thresholds of its members: its own is always one half."""
+    """Of a vote, the thresholds of its members: its own is always one half. With the calibration
+    and the rule of components of a model that has them."""
     votes = mapping(model, "rule").get("thresholds")
+    said = f"{title} {fixed(model.get('threshold'), 3)}"
     if isinstance(votes, list) and votes:
-        return f"{title} at its members' {', '.join(fixed(v, 3) for v in votes)}"
-    return f"{title} {fixed(model.get('threshold'), 3)}"
+        said = f"{title} at its members' {', '.join(fixed(v, 3) for v in votes)}"
+    each = [
+        f"temperature {fixed(one.get('temperature'), 3)}, shift {fixed(one.get('shift'), 3)}"
+        for one in records(model.get("calibration"))
+        if one
+    ]
+    if rule := mapping(model, "components"):
+        least = f"{fixed(rule.get('sure'), 3)} somewhere and {rule.get('smallest')} pixels"
+        each.append(f"pieces of at least {least}")
+    return f"{said} ({'; '.join(each)})" if each else said
 
 
 def consistency(scores: Scores) -> list[str]:

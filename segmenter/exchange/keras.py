@@ -65,7 +65,7 @@ def import_keras(
         raise ConfigError(f"--network: found {network}; Keras weights exist for {known}")
     if not 0 < threshold < 1:
         raise ConfigError(f"--threshold: found {threshold}, expected a number between 0 and 1")
-    _refuse_to_overwrite(out, force)
+    refuse_to_overwrite(out, force)
     content = read_keras(path)
     if content.graph is not None:
         content.graph.check_arithmetic()
@@ -90,7 +90,8 @@ def import_keras(
     return {"folder": str(out), "threshold": threshold, "parameters": parameters} | origin
 
 
-def _refuse_to_overwrite(out: Path, force: bool) -> None:
+def refuse_to_overwrite(out: Path, force: bool) -> None:
+    """Raise ConfigError where a model's folder cannot be written, or may not be without force."""
     if not out.exists() and not out.is_symlink():
         return
     model = out.is_dir() and any((out / name).is_file() for name in DESCRIPTIONS)

@@ -15,8 +15,10 @@ from data.documents import read_object
 from data.files import file_sha256, write_atomic
 from data.store import MANIFEST
 from segmenter.combine import MEAN, Rule
+from segmenter.components import ALL
 from segmenter.inference.graph import Module, check_all, to_onnx
 from segmenter.inference.runtimes import (
+    COMPONENTS,
     INPUT,
     OUTPUT,
     PROGRAM,
@@ -27,7 +29,7 @@ from segmenter.inference.runtimes import (
     RuledProbability,
     required,
 )
-from segmenter.models import Member, read_description, read_members, restore
+from segmenter.models import Description, Member, read_description, read_members, restore
 
 Format = Literal["onnx", "openvino"]
 SUFFIX: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml"}
@@ -35,6 +37,10 @@ VALUES = (
     "image: [batch, 3, height, width] float32, RGB bytes / 255, any height and width; "
     "vessel_probability: [batch, 1, height, width] float32 in [0, 1]; vessel where it is at "
     "least `threshold`"
+)
+PIECES = (
+    ", in an 8-connected piece with a pixel of at least `components`.sure and at least "
+    "`components`.smallest pixels, or at the image's edge; that is left to the program"
 )
 EACH = (
     "; member_probability: [batch, members, height, width], what vessel_probability is made of, "
@@ -47,8 +53,9 @@ def export(folder: Path, out: Path, form: Format, force: bool = False) -> dict[s
 
     Input `image`, output `vessel_probability`, batch, height and width free, padding and cropping
     inside; several networks become the mean of their probabilities, or what the ensemble's rule
-    makes of them, with each one's own map as a second output, `member_probability`. OpenVINO:
-    `out` and the weights beside it, in a `.bin`. Nothing is written before the runtime has given
+    makes of them, with each one's own map as a second output, `member_probability`. Calibration is
+    inside; a rule of components is in the metadata, and `predict` applies it. OpenVINO: `out` and
+    the weights beside it, in a `.bin`. Nothing is written before the runtime has given
     the same probabilities as PyTorch within 1e-4. Raises ConfigError when a package is missing or
     a file in the way, CheckpointError for unusable weights or a graph that differs.
     """
@@ -58,11 +65,10 @@ def export(folder: Path, out: Path, form: Format, force: bool = False) -> dict[s
     if form == "openvino":
         required("openvino", "openvino")
     members, threshold = read_members(folder)
-    rule = read_description(folder).rule
+    described = read_description(folder)
+    rule = described.rule
     module = _module(folder, members, rule)
-    facts = _facts(folder, [member for member, _ in members], threshold)
-    if rule != MEAN:
-        facts |= {RULE: json.dumps(rule.as_json()), "values": VALUES + EACH}
+    facts = _facts(folder, described)
     model = to_onnx(module, facts)
     try:
         if form == "onnx":
@@ -113,22 +119,29 @@ def _module(
     return RuledProbability(networks, rule).eval()
 
 
-def _facts(folder: Path, members: list[Member], threshold: float) -> dict[str, str]:
-    """The metadata: what computes it, at which threshold, and from which training."""
+def _facts(folder: Path, model: Description) -> dict[str, str]:
+    """The metadata: what computes it, how a mask is made of it, and from which training."""
     described = [
         {
             "network": member.network,
             "options": member.options,
             "sha256": file_sha256(folder / member.file),
         }
-        for member in members
+        | member.calibration
+        for member in model.members
     ]
     facts = {
         "networks": json.dumps(described, sort_keys=True),
-        "threshold": repr(threshold),
+        "threshold": repr(model.threshold),
         "values": VALUES,
         "torch": torch.__version__,
     }
+    if model.components != ALL:
+        facts[COMPONENTS] = json.dumps(model.components.as_json())
+        facts["values"] += PIECES
+    if model.rule != MEAN:
+        facts[RULE] = json.dumps(model.rule.as_json())
+        facts["values"] += EACH
     if (folder / MANIFEST).is_file():  # else made by no pipeline; its weights' sums are there
         expected = "the manifest of a training: copy the model's folder again"
         made = read_object(folder / MANIFEST, expected, CheckpointError)

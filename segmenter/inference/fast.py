@@ -49,6 +49,7 @@ class Fast(nn.Module):
         super().__init__()
         self.network, self.takes = network, takes
         self.multiple = network.multiple
+        self.temperature, self.shift = network.temperature, network.shift
 
     @torch.inference_mode()
     def forward(self, x: Tensor) -> Tensor:
@@ -215,6 +216,7 @@ class FastSAUNet(Segmenter):
     def __init__(self, network: SAUNet, dtype: torch.dtype) -> None:
         super().__init__()
         self.multiple, self.encoder_channels = network.multiple, network.encoder_channels
+        self.temperature, self.shift = network.temperature, network.shift
         self.encoder, self.bottleneck = network.encoder, network.bottleneck
         self.decoder = network.decoder
         self.head = PackedConv(network.head.weight, network.head.bias, torch.float32)

@@ -166,7 +166,7 @@ def _predict_one(
     else:
         prob = predict_at(model, image, scale, options.flips, watch)
     threshold = model.threshold if options.threshold is None else options.threshold
-    mask = prob >= threshold
+    mask = model.mask(prob, threshold, scale)
     quantised = as_png if options.bits == 8 else _sixteen
     maps: dict[str, Pixels] = {
         "probability": quantised(prob),

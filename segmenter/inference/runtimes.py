@@ -26,8 +26,9 @@ RUNTIMES = ("auto", "torch", "fast", "fast-bfloat16", "onnx", "openvino")
 ON_CPU = ("fast", "fast-bfloat16", "onnx", "openvino")
 """Those that work on the CPU alone."""
 INPUT, OUTPUT, PROGRAM = "image", "vessel_probability", "vesselforge"
-MEMBERS, RULE = "member_probability", "rule"
-"""Names in exported files; the last two where members are combined otherwise than by their mean."""
+MEMBERS, RULE, COMPONENTS = "member_probability", "rule", "components"
+"""Names in exported files; MEMBERS and RULE where members are combined otherwise than by their
+mean, COMPONENTS where not all pieces of the mask count."""
 
 
 class Runtime(Protocol):
@@ -103,6 +104,15 @@ def check_device(name: str, device: torch.device) -> None:
         )
 
 
+def probability(network: nn.Module, image: Tensor) -> Tensor:
+    """[N, 3, H, W] in [0, 1] → the network's calibrated probability [N, 1, H, W] in float32."""
+    logit: Tensor = network(image).float()
+    temperature, shift = getattr(network, "temperature", 1.0), getattr(network, "shift", 0.0)
+    if (temperature, shift) != (1, 0):  # no steps in a graph that change nothing
+        logit = logit / temperature + shift
+    return torch.sigmoid(logit)
+
+
 class MeanProbability(nn.Module):
     """Networks as one: [N, 3, H, W] in [0, 1] → mean of their probabilities [N, 1, H, W]."""
 
@@ -112,7 +122,7 @@ class MeanProbability(nn.Module):
         self.multiple = math.lcm(*(int(network.multiple) for network in networks))  # type: ignore[arg-type]
 
     def forward(self, image: Tensor) -> Tensor:
-        probs = [torch.sigmoid(network(image).float()) for network in self.networks]
+        probs = [probability(network, image) for network in self.networks]
         return probs[0] if len(probs) == 1 else torch.stack(probs).mean(0)
 
 
@@ -139,7 +149,7 @@ class MemberProbabilities(nn.Module):
         self.multiple = math.lcm(*(int(network.multiple) for network in networks))  # type: ignore[arg-type]
 
     def forward(self, image: Tensor) -> Tensor:
-        return torch.cat([torch.sigmoid(net(image).float()) for net in self.networks], dim=1)
+        return torch.cat([probability(network, image) for network in self.networks], dim=1)
 
 
 def _module(networks: Sequence[nn.Module], each: bool) -> MeanProbability | MemberProbabilities:

@@ -73,7 +73,7 @@ class Labeller:
             assert own is not None  # without a teacher there is nothing else
             return Label(own, Figures(loaded.id, _share(own, fov)))
         said = _inside(self.teachers.ask(loaded.image), fov)
-        seen = said.prob >= self.teachers.threshold
+        seen = self.teachers.mask(said.prob)
         mask = seen if own is None else own
         figures = Figures(
             loaded.id,

@@ -12,6 +12,7 @@ from configs.errors import DataError
 from configs.settings import PseudoLabelSettings
 from data.store import Inputs
 from segmenter.combine import spread
+from segmenter.components import masked, mean_of
 from segmenter.labels.geometry import turned, turned_back, turns_that_fit
 from segmenter.models import Model
 
@@ -52,6 +53,12 @@ class Teachers:
         self.flips = settings.disagreement == "flips"
         own = float(np.mean([model.threshold for model in self.models]))
         self.threshold = settings.threshold or own
+        self.components = mean_of([model.components for model in self.models])
+
+    def mask(self, prob: Map) -> NDArray[np.bool_]:
+        """Where there are vessels, [H, W] bool, in a map of `ask`. Several teachers' threshold and
+        rule of components are the means of theirs."""
+        return masked(prob, self.threshold, self.components)
 
     def ask(self, image: NDArray[np.uint8]) -> Said:
         """image: [H, W, 3]. Flips: the 8 mirrors and quarter turns; 4 where it is not square."""

@@ -25,14 +25,17 @@ REGIONS = ("fov", "whole")
 
 
 class Prediction:
-    """A probability map [H, W] in [0, 1], or a human's mask, cut at a threshold.
+    """A probability map [H, W] in [0, 1], or a human's mask, cut at a threshold; or with the mask
+    that was made of it otherwise.
 
     Keep it while scoring against several references: skeleton and components are found once.
     """
 
-    def __init__(self, prob: Prob | Mask, fov: Mask, threshold: float = 0.5) -> None:
+    def __init__(
+        self, prob: Prob | Mask, fov: Mask, threshold: float = 0.5, mask: Mask | None = None
+    ) -> None:
         self.prob: Prob = prob.astype(np.float32, copy=False)
-        self.regions = Regions(self.prob >= threshold, fov)
+        self.regions = Regions(self.prob >= threshold if mask is None else mask, fov)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,9 @@ class Segmenter(nn.Module, ABC):
     """What the pooling levels need height and width to be a multiple of."""
     encoder_channels: tuple[int, ...]
     """Channels of each level of `encode`."""
+    temperature: float = 1.0
+    shift: float = 0.0
+    """Its probability is sigmoid(logit / temperature + shift), see `segmenter.calibration`."""
 
     @abstractmethod
     def encode(self, x: Tensor) -> list[Tensor]:

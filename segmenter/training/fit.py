@@ -8,7 +8,7 @@ makes with the same batch. Test images never come near this file.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +27,18 @@ from data.splits import TRAIN, VALIDATION
 from data.store import METRICS, Inputs
 from data.team import Team, here
 from data.workers import among_workers, run_in_workers
-from segmenter.models import Member, save_model
+from segmenter.calibration import calibrate
+from segmenter.components import ALL, Components, choose_components
+from segmenter.metrics import best_threshold
+from segmenter.models import Member, place, save_model
 from segmenter.networks import build
+from segmenter.networks.base import Segmenter
 from segmenter.networks.parts import Part, spread
 from segmenter.training.losses import training_loss
 from segmenter.training.schedule import learning_rate
 from segmenter.training.sources import Source, smallest_batch, source_of
 from segmenter.training.state import FitState, network_options, new_state, resume, save
-from segmenter.training.validation import (
-    chosen_threshold,
-    settle_statistics,
-    validate,
-)
+from segmenter.training.validation import predictions, reference_mask, settle_statistics, validate
 
 LOG_EVERY = 10
 
@@ -255,15 +255,35 @@ def _judge(state: FitState, job: Job) -> None:
 
 def _finish(state: FitState, job: Job) -> None:
     settings, best = job.settings, dict(state.best)
-    threshold = best["threshold"]
+    member = Member(settings.network, network_options(settings), "model.safetensors")
+    threshold, components = best["threshold"], ALL
     if settings.threshold_on == "none":
         threshold = 0.5
-    elif settings.threshold_on == "development":
+    elif settings.threshold_on == "development" or settings.calibrate or settings.components:
         network = build(settings.network, **network_options(settings))
         network.load_state_dict(state.best_weights)
-        threshold = chosen_threshold(network, job.development, job.device)
-    member = Member(settings.network, network_options(settings), "model.safetensors")
-    save_model(job.out, [(member, state.best_weights)], threshold, "model.json")
+        place(network, job.device).eval()
+        threshold, components = _choose(network, job)
+        member = replace(member, temperature=network.temperature, shift=network.shift)
+    save_model(
+        job.out, [(member, state.best_weights)], threshold, "model.json", components=components
+    )
     step = int(best.pop("step"))
     metrics = {"validation": best, "best_step": step, "steps": state.step, "threshold": threshold}
+    metrics |= member.calibration
+    metrics |= {} if components == ALL else {"components": components.as_json()}
     write_json(job.out / METRICS, metrics)
+
+
+def _choose(network: Segmenter, job: Job) -> tuple[float, Components]:
+    """Calibrate the network, then choose the threshold with the highest pooled F1 inside the FOVs,
+    then the rule of components: of these what the settings ask for, in this order."""
+    images = job.development or job.validation
+    if job.settings.calibrate:
+        calibrate(network, images)
+    probs = predictions(network, images, job.device)
+    references, fovs = [reference_mask(i) for i in images], [i.fov for i in images]
+    threshold, _ = best_threshold(probs, references, fovs)
+    if not job.settings.components:
+        return threshold, ALL
+    return threshold, choose_components(probs, references, fovs, threshold)

@@ -93,13 +93,6 @@ def predictions(
     return probs
 
 
-def chosen_threshold(network: nn.Module, images: list[LoadedImage], device: torch.device) -> float:
-    """The threshold with the highest pooled F1 inside the FOVs of the images."""
-    probs = predictions(network, images, device)
-    references, fovs = [reference_mask(i) for i in images], [i.fov for i in images]
-    return best_threshold(probs, references, fovs)[0]
-
-
 def reference_mask(image: LoadedImage) -> NDArray[np.bool_]:
     """The hard reference of an image, [H, W] bool."""
     assert image.target is not None

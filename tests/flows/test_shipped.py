@@ -109,6 +109,32 @@ def test_a_published_model_is_known_by_its_name(room: Path) -> None:
     ):
         assert fact in text
     assert "private" not in text + (folder / "card.json").read_text()
+    assert "| calibration | prob" not in text and "| components | pieces" not in text
+
+
+def test_calibration_and_components_are_on_the_card_and_in_the_scores(room: Path) -> None:
+    model = room / "store" / "segmenter.train" / "m1"
+    fitted = {"temperature": 1.25, "shift": -0.5}
+    rule = {"sure": 0.75, "smallest": 50}
+    change(model / "model.json", lambda content: content["members"][0].update(fitted))
+    change(model / "model.json", lambda content: content.update(components=rule))
+    files = {p.name: file_sha256(p) for p in model.iterdir() if p.name != "manifest.json"}
+    change(model / "manifest.json", lambda manifest: manifest.update(files=files))
+    told = "scored at threshold 0.4, the model has threshold 0.4, temperature 1.25, shift -0.5, "
+    with pytest.raises(DataError, match=told + "smallest 50, sure 0.75; these are the scores"):
+        published(room)
+    for name, dataset in (("scores", "drive"), ("chase", "chase-db1")):
+        point = {"calibration": [fitted], "components": rule}
+        change(
+            room / f"{name}.json", lambda s, d=dataset, p=point: s[d]["models"]["model"].update(p)
+        )
+    folder = published(room)
+    text = (folder / "README.md").read_text()
+    assert "| calibration | probability = sigmoid(logit / 1.25 -0.5), fitted on the same" in text
+    assert "| components | pieces with a pixel of at least 0.75, and of at least 50 pixels" in text
+    card = pretrained.card("tiny")
+    assert (card["calibration"], card["components"]) == (fitted, rule)
+    assert Model.load(folder).components.as_json() == rule
 
 
 def test_a_name_serves_wherever_a_model_is_taken(room: Path, monkeypatch: Any) -> None:
@@ -215,7 +241,11 @@ def no_scores(room: Path) -> None:
             WorkspaceError,
             "the images that .* was trained on are not in its store",
         ),
-        (other_threshold, DataError, "scored at threshold 0.5, the model has 0.4; these are the"),
+        (
+            other_threshold,
+            DataError,
+            "scored at threshold 0.5, the model has threshold 0.4; these",
+        ),
         (scored_all, DataError, "drive was scored on all images, those that the model was train"),
         (twice, DataError, "scores on drive were given twice"),
         (no_scores, DataError, "no scores in these files"),

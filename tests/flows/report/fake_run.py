@@ -272,6 +272,10 @@ class FakeRun:
             files |= self._predictions(name, skill)
             if self.reference:
                 metrics["models"][name] = {"threshold": 0.46, **self._scores(name, skill, rows)}
+                if name == "ensemble":
+                    fitted = [{"temperature": 1.25, "shift": -0.5}, {}]
+                    rule = {"sure": 0.7, "smallest": 50}
+                    metrics["models"][name] |= {"calibration": fitted, "components": rule}
                 if name.startswith("ensemble-"):
                     method = name.removeprefix("ensemble-")
                     metrics["models"][name]["rule"] = {"method": method, "thresholds": [0.3, 0.46]}

@@ -337,6 +337,8 @@ def test_several_ensembles_are_told_apart_by_their_method(tmp_path: Path) -> Non
     shown = [row[0] for row in page.table("Chosen on the validation images")[1:]]
     assert shown[-3:] == ["ensemble", "ensemble (majority)", "ensemble (or)"]
     assert "ensemble (or) at its members' 0.300, 0.460" in page.text
+    point = "temperature 1.250, shift −0.500; pieces of at least 0.700 somewhere and 50 pixels"
+    assert f"ensemble 0.460 ({point})" in page.text
     assert "ensemble-or" not in {row[1] for row in page.table("Images")}
     titles = [a["alt"] for tag, a in page.elements if tag == "img"]
     spreads = [title for title in titles if "Spread of the members" in title]

@@ -1,0 +1,162 @@
+"""From a probability map to a mask: the threshold, and which connected pieces count.
+
+A network's mask at its threshold has twenty times as many pieces as people draw: specks, and bits
+of vessels that it is not sure of. A rule leaves out pieces that are too small, and pieces that have
+no pixel it is sure of: hysteresis with the threshold as its lower end (Canny 1986). It only ever
+takes away, so that the threshold means the same with and without it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+from scipy.special import expit, logit
+
+Map = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+EIGHT = np.ones((3, 3), dtype=bool)
+STEPS = (0.0, 0.5, 1.0, 1.5, 2.0)
+"""How far above the threshold a piece's best pixel may be asked to lie, in logits."""
+SIZES = (0, 10, 20, 30, 50, 80, 120)
+"""What may be asked of a piece's size, in pixels."""
+MARGIN = 0.002
+"""F1 that a rule may cost: no more than averaging over mirrors gains, less than what another seed
+of the same training makes."""
+
+
+@dataclass(frozen=True)
+class Components:
+    """Which 8-connected pieces of a mask count: those with a pixel of at least `sure` (a
+    probability; at or below the threshold: all) and at least `smallest` pixels (of the image as the
+    network is shown it; or cut by the image's edge, beyond which there may be more of them)."""
+
+    sure: float = 0.0
+    smallest: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """What `components_of` reads."""
+        return asdict(self)
+
+
+ALL = Components()
+
+
+def components_of(content: Any) -> Components:
+    """The rule that `Components.as_json` wrote; None: all pieces count. Raises ValueError."""
+    if content is None:
+        return ALL
+    if not isinstance(content, dict) or content.keys() != asdict(ALL).keys():
+        raise ValueError(f"components: found {content!r}, expected sure and smallest")
+    sure, smallest = float(content["sure"]), float(content["smallest"])
+    if not (0 <= sure <= 1 and 0 <= smallest < math.inf and smallest == int(smallest)):
+        raise ValueError(
+            f"components: found sure {sure} and smallest {smallest}, expected a probability and a "
+            "number of pixels"
+        )
+    return Components(sure, int(smallest))
+
+
+def mean_of(rules: Sequence[Components]) -> Components:
+    """One rule for the mean of several maps, whose threshold is the mean of theirs."""
+    sure, smallest = (float(np.mean([getattr(r, n) for r in rules])) for n in asdict(ALL))
+    return Components(sure, round(smallest))
+
+
+def masked(prob: Map, threshold: float, rule: Components = ALL, scale: float = 1.0) -> Mask:
+    """Where a map [H, W] says vessel, [H, W] bool. scale: how many times as large as the map
+    the image was that the network saw; the rule's pixels are of the latter."""
+    mask = np.asarray(prob >= threshold)
+    if rule == ALL:
+        return mask
+    pieces = Pieces.of(prob, mask)
+    return np.asarray(np.concatenate([[False], pieces.kept(rule, scale)])[pieces.labels])
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The 8-connected pieces of a mask [H, W]. labels [H, W]: the number of each pixel's piece from
+    1, 0 outside. Of each piece: size in pixels, highest probability, whether the edge cuts it."""
+
+    labels: NDArray[np.int32]
+    size: NDArray[np.int64]
+    peak: Map
+    cut: Mask
+
+    @classmethod
+    def of(cls, prob: Map, mask: Mask) -> Pieces:
+        labels, count = ndimage.label(mask, EIGHT)
+        numbers = np.arange(1, count + 1)
+        edges = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+        peak = np.asarray(ndimage.maximum(prob, labels, numbers), np.float32)
+        return cls(labels, _counts(labels, count), peak, np.isin(numbers, edges))
+
+    def __len__(self) -> int:
+        return len(self.size)
+
+    def kept(self, rule: Components, scale: float = 1.0) -> Mask:
+        """[pieces] bool: which of them count; see `masked`."""
+        large = self.cut | (self.size * scale**2 >= rule.smallest)
+        return np.asarray(large & (self.peak >= rule.sure))
+
+
+def _counts(labels: NDArray[np.int32], count: int) -> NDArray[np.int64]:
+    """[count] pixels of each number from 1."""
+    return np.bincount(labels.ravel(), minlength=count + 1)[1:]
+
+
+def choose_components(
+    probs: Sequence[Map], references: Sequence[Mask], fovs: Sequence[Mask], threshold: float
+) -> Components:
+    """The rule of a small grid whose number of pieces is nearest to that of the references, over
+    all images together, among those whose pooled F1 is within MARGIN of the best rule's.
+
+    Inside the fields of view. A mask is made to be right pixel by pixel first, so that F1 decides
+    which rules may be had; it hardly sees specks, so that it cannot decide which of them to take.
+    Of rules as near as each other, that of the higher F1, then the milder one.
+    """
+    images = [_Found.of(*each, threshold) for each in zip(probs, references, fovs, strict=True)]
+    drawn = sum(pieces_in(r & f) for r, f in zip(references, fovs, strict=True))
+    steps = [round(float(expit(logit(threshold) + step)), 4) if step else 0.0 for step in STEPS]
+    rules = [Components(sure, smallest) for sure, smallest in product(steps, SIZES)]
+    judged = [(rule, *_judged(rule, images)) for rule in rules]
+    least = max(f1 for _, f1, _ in judged) - MARGIN
+    allowed = [(abs(count - drawn), -f1, rule) for rule, f1, count in judged if f1 >= least]
+    return min(allowed, key=lambda found: found[:2])[2]
+
+
+def pieces_in(mask: Mask) -> int:
+    """How many 8-connected pieces a mask has."""
+    return int(ndimage.label(mask, EIGHT)[1])
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Pieces of a map inside the field of view; the pixels of each that are right; vessel pixels
+    of the reference."""
+
+    pieces: Pieces
+    hits: NDArray[np.int64]
+    vessels: int
+
+    @classmethod
+    def of(cls, prob: Map, reference: Mask, fov: Mask, threshold: float) -> _Found:
+        pieces, truth = Pieces.of(prob, (prob >= threshold) & fov), reference & fov
+        return cls(pieces, _counts(pieces.labels * truth, len(pieces)), int(truth.sum()))
+
+
+def _judged(rule: Components, images: Sequence[_Found]) -> tuple[float, int]:
+    """(pooled F1, pieces) of what a rule leaves of all images."""
+    kept = [one.pieces.kept(rule) for one in images]
+    pairs = list(zip(images, kept, strict=True))
+    hits = sum(int(one.hits[which].sum()) for one, which in pairs)
+    found = sum(int(one.pieces.size[which].sum()) for one, which in pairs)
+    below = found + sum(one.vessels for one in images)
+    return 2 * hits / below if below else 0.0, int(sum(which.sum() for which in kept))
