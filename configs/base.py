@@ -32,12 +32,6 @@ def operational(default: Any, **kwargs: Any) -> Any:
     return Field(default, json_schema_extra={"operational": True}, **kwargs)
 
 
-def later(default: Any, **kwargs: Any) -> Any:
-    """A field that came when artifacts had been made without it: left out of digests while it has
-    its default, which is what they were made with, so that they keep their addresses."""
-    return Field(default, json_schema_extra={"later": True}, **kwargs)
-
-
 def time_limit() -> Any:
     """Of a run or study: seconds that each of its stages may take."""
     return operational(

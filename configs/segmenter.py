@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from configs.augmentation import AugmentSettings
-from configs.base import Device, Settings, each_once, later, operational
+from configs.base import Device, Settings, each_once, operational
 
 NetworkName = Literal[
     "sa-unet",
@@ -119,12 +119,12 @@ class FitSettings(Settings):
         "training and validation images, steadier where the validation images are few; none: it "
         "is 0.5, as in most papers",
     )
-    calibrate: bool = later(
+    calibrate: bool = Field(
         False,
         description="probabilities are sigmoid(logit / temperature + shift), both fitted on the "
         "images of threshold_on, before the threshold is chosen",
     )
-    components: bool = later(
+    components: bool = Field(
         False,
         description="masks leave out pieces that are too small or have no sure pixel, by a rule "
         "chosen on the images of threshold_on: about as many pieces as people draw",

@@ -128,16 +128,14 @@ def input_digests(inputs: Inputs, outside: Mapping[str, str] | None = None) -> d
 
 def identity_of(settings: BaseModel) -> dict[str, Any]:
     """The settings as JSON, without the fields marked `operational` (device, paths whose content
-    is hashed apart, checkpoint intervals): those change how the work is done, not its result; and
-    without those marked `later` that have their default."""
+    is hashed apart, checkpoint intervals): those change how the work is done, not its result."""
     whole = settings.model_dump(mode="json")
     for name, field in type(settings).model_fields.items():
-        value, extra = getattr(settings, name), field.json_schema_extra
-        marks = extra if isinstance(extra, dict) else {}
-        if marks.get("operational") or (marks.get("later") and value == field.default):
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and extra.get("operational"):
             del whole[name]
         else:
-            whole[name] = _identity_within(value, whole[name])
+            whole[name] = _identity_within(getattr(settings, name), whole[name])
     return whole
 
 

@@ -59,12 +59,7 @@ def ensemble(settings: EnsembleSettings, inputs: Inputs, out: Path, progress: Pr
     model = Model.load(out)
     folder = inputs[VALIDATION].path
     images = [load_image(folder, record) for record in read_index(folder, "validation")]
-    maps = []
-    for done, image in enumerate(images, start=1):
-        if progress.stop_requested:
-            raise Interrupted
-        maps.append(model.members(image.image))
-        progress.update(done, len(images), "image")
+    maps = maps_of(model, images, progress)
     each = [round(f1_at([m[i] for m in maps], images, t), 6) for i, t in enumerate(thresholds)]
     rule = choose_rule(settings, maps, images, thresholds, each)
     threshold, f1 = choose_threshold(rule, maps, images)
@@ -152,6 +147,17 @@ def choose_threshold(rule: Rule, maps: Maps, images: Sequence[LoadedImage]) -> t
         return DECIDED, f1_at(probs, images, DECIDED)
     references, fovs = [reference_mask(i) for i in images], [i.fov for i in images]
     return best_threshold(probs, references, fovs)
+
+
+def maps_of(model: Model, images: Sequence[LoadedImage], progress: Progress) -> Maps:
+    """The members' maps [n, H, W] of each image. Raises Interrupted when asked to stop."""
+    maps = []
+    for done, image in enumerate(images, start=1):
+        if progress.stop_requested:
+            raise Interrupted
+        maps.append(model.members(image.image))
+        progress.update(done, len(images), "image")
+    return maps
 
 
 def choose_of(

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from data.devices import pick_device
 from data.imageset import LoadedImage
-from data.progress import Interrupted, Progress
+from data.progress import Progress
 from segmenter.calibration import calibrate
 from segmenter.combine import combine
 from segmenter.components import ALL, pieces_in
-from segmenter.ensemble import choose_of, rechoose
+from segmenter.ensemble import choose_of, maps_of, rechoose
 from segmenter.metrics import confusion, from_counts
 from segmenter.metrics.calibration import calibration, calibration_counts
 from segmenter.models import (
@@ -50,7 +50,7 @@ def recalibrate(
         members = [_calibrated(folder, *pair, images, progress) for pair in members]
     save_model(out, members, described.threshold, name, described.rule)
     before, after = (Model.load(each, runtime="auto") for each in (folder, out))
-    old, maps = (_maps(model, images, progress) for model in (before, after))
+    old, maps = (maps_of(model, images, progress) for model in (before, after))
     rechoose(after, maps, images)
     if components:
         after.components = choose_of(after.rule, maps, images, after.threshold)
@@ -79,17 +79,6 @@ def _calibrated(
     place(network, pick_device("auto"))
     calibrate(network, images)
     return replace(member, temperature=network.temperature, shift=network.shift), tensors
-
-
-def _maps(model: Model, images: list[LoadedImage], progress: Progress) -> list[NDArray[np.float32]]:
-    """The members' maps [n, H, W] of each image."""
-    found = []
-    for done, image in enumerate(images, start=1):
-        if progress.stop_requested:
-            raise Interrupted
-        found.append(model.members(image.image))
-        progress.update(done, len(images), "image")
-    return found
 
 
 def _figures(

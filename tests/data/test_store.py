@@ -17,7 +17,7 @@ import store_stages
 from pydantic import Field
 from store_stages import READER, STAGE, CountSettings, run
 
-from configs.base import Settings, later, operational
+from configs.base import Settings, operational
 from configs.errors import DataError, WorkspaceError
 from data.files import file_sha256, write_atomic, write_json
 from data.progress import Progress
@@ -64,28 +64,6 @@ def test_finished_work_is_not_repeated(tmp_path: Path) -> None:
     assert log.read_text().split() == ["0", "1", "2", "3"]
     run(tmp_path / "w", log, value=4)
     assert len(log.read_text().split()) == 8
-
-
-def test_a_field_that_came_later_moves_no_address_until_it_is_used() -> None:
-    class Before(Settings):
-        width: int = 1
-
-    class After(Settings):
-        width: int = 1
-        polish: bool = later(False)
-
-    class Outer(Settings):
-        several: list[Settings]
-
-    def at(settings: Settings) -> str:
-        return address("kind", 1, settings, {})
-
-    assert at(Before()) == at(After()) == at(After(polish=False)) != at(After(polish=True))
-    assert at(After(polish=True)) != at(After(polish=True, width=2))
-    before, after, used = (
-        at(Outer.model_construct(several=[one])) for one in (Before(), After(), After(polish=True))
-    )
-    assert before == after != used
 
 
 def test_addresses_follow_what_the_result_depends_on() -> None:
