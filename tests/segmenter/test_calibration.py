@@ -13,10 +13,8 @@ from segmenter_helpers import TINY, artifact, hashes, phantom_set, settled, trai
 from torch import Tensor
 
 from configs.errors import CheckpointError, DataError
-from configs.settings import FitSettings
 from data.imageset import LoadedImage, load_image, read_index
 from data.progress import Progress
-from data.store import identity_of
 from segmenter.calibration import TEMPERATURES, calibrate, fitted
 from segmenter.components import choose_components
 from segmenter.inference.export import export
@@ -232,11 +230,3 @@ def test_a_training_on_from_calibrated_weights_starts_at_the_weights(
     on.mkdir()
     train(TINY, {"images": artifact(images), "start": artifact(start)}, on, Progress())
     assert read_description(on).members[0].calibration == {}
-
-
-def test_what_is_off_leaves_no_trace_in_an_address() -> None:
-    for name in ("calibrate", "components"):
-        assert name not in identity_of(FitSettings())
-        assert identity_of(FitSettings.model_validate({name: True}))[name] is True
-        with pytest.raises(ValueError, match=r"calibrate and components are chosen on .*none"):
-            FitSettings.model_validate({name: True, "threshold_on": "none"})
