@@ -13,6 +13,7 @@ from segmenter_helpers import TINY, artifact, hashes, phantom_set, settled, trai
 from torch import Tensor
 
 from configs.errors import CheckpointError, DataError
+from configs.settings import FitSettings
 from data.imageset import LoadedImage, load_image, read_index
 from data.progress import Progress
 from segmenter.calibration import TEMPERATURES, calibrate, fitted
@@ -230,3 +231,9 @@ def test_a_training_on_from_calibrated_weights_starts_at_the_weights(
     on.mkdir()
     train(TINY, {"images": artifact(images), "start": artifact(start)}, on, Progress())
     assert read_description(on).members[0].calibration == {}
+
+
+@pytest.mark.parametrize("name", ["calibrate", "components"])
+def test_what_is_chosen_on_images_needs_some(name: str) -> None:
+    with pytest.raises(ValueError, match=r"calibrate and components are chosen on .*none"):
+        FitSettings.model_validate({name: True, "threshold_on": "none"})
