@@ -19,12 +19,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from benchmarks.reference import plain_definitions
-from configs.settings import GeneratorSettings
-from data.checkpoints import newest_checkpoint, save_checkpoint
-from generator.models import network_kwargs
-from generator.networks import Discriminator, Generator
-from generator.training.compiling import compiled
-from generator.training.trainer import Schedule, Trainer
+from vesselforge.configs.settings import GeneratorSettings
+from vesselforge.engine.checkpoints import newest_checkpoint, save_checkpoint
+from vesselforge.generator.models import network_kwargs
+from vesselforge.generator.networks import Discriminator, Generator
+from vesselforge.generator.training.compiling import compiled
+from vesselforge.generator.training.trainer import Schedule, Trainer
 
 Result = dict[str, float]
 REFERENCE, FLOAT32, BFLOAT16 = "reference", "float32", "bfloat16"

@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks.cases import BFLOAT16, COMPILED, FLOAT32, REFERENCE
-from data.children import ENVIRONMENT
-from data.files import write_atomic
+from vesselforge.engine.files import write_atomic
+from vesselforge.engine.processes.children import ENVIRONMENT
 
 
 class Case(NamedTuple):

@@ -16,25 +16,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from generator.networks.fir import setup_filter, upsample2d
-from generator.networks.ops import bias_act, conv2d_resample
+from vesselforge.generator.networks.fir import setup_filter, upsample2d
+from vesselforge.generator.networks.ops import bias_act, conv2d_resample
 
 
 @contextmanager
 def plain_definitions() -> Iterator[None]:
     """Within it, networks compute by the definitions below."""
     replaced: dict[str, Any] = {
-        "generator.networks.convolution.FEATURE_LAYOUT": torch.contiguous_format,
-        "generator.networks.fir.convolve": convolve,
-        "generator.networks.ops.convolve": convolve,
-        "generator.networks.fir.upfirdn2d": upfirdn2d,
-        "generator.networks.ops.upfirdn2d": upfirdn2d,
-        "generator.networks.synthesis.modulated_conv2d": modulated_conv2d,
-        "generator.networks.synthesis.upsample_binomial": upsample_image,
-        "generator.networks.synthesis.activate": activate,
-        "generator.networks.layers.activate": activate,
-        "generator.networks.synthesis.split_gain": split_gain,
-        "generator.networks.layers.split_gain": split_gain,
+        "vesselforge.generator.networks.convolution.FEATURE_LAYOUT": torch.contiguous_format,
+        "vesselforge.generator.networks.fir.convolve": convolve,
+        "vesselforge.generator.networks.ops.convolve": convolve,
+        "vesselforge.generator.networks.fir.upfirdn2d": upfirdn2d,
+        "vesselforge.generator.networks.ops.upfirdn2d": upfirdn2d,
+        "vesselforge.generator.networks.synthesis.modulated_conv2d": modulated_conv2d,
+        "vesselforge.generator.networks.synthesis.upsample_binomial": upsample_image,
+        "vesselforge.generator.networks.synthesis.activate": activate,
+        "vesselforge.generator.networks.layers.activate": activate,
+        "vesselforge.generator.networks.synthesis.split_gain": split_gain,
+        "vesselforge.generator.networks.layers.split_gain": split_gain,
     }
     with ExitStack() as stack:
         for name, value in replaced.items():

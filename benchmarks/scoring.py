@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from data.datasets import load
-from data.phantoms.draw import make_phantom
-from data.splits import TEST
-from segmenter.metrics import METRICS, Prediction, Regions, score_set
+from vesselforge.data.datasets import load
+from vesselforge.data.layouts.splits import TEST
+from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.segmenter.metrics import METRICS, Prediction, Regions, score_set
 
 SHAPE = (584, 565)
 SEED = 0

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks.segmenter_cases import PLAIN, name_of
-from data.files import write_atomic
+from vesselforge.engine.files import write_atomic
 
 LIGHT, HEAVY = tuple(PLAIN), ("sa2-net", "unet-v2")
 PAPERS = "SA-UNetv2's paper states 1 s for an image of this size on a CPU."

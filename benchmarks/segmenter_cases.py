@@ -17,30 +17,30 @@ from torch import Tensor, nn
 
 from benchmarks.plain_unet import PlainUNet
 from benchmarks.turns import Rows, Run, Worker, serve, take_turns
-from configs.errors import ConfigError
-from configs.settings import AugmentSettings
-from data.children import ENVIRONMENT
-from data.crops import CropSource
-from data.datasets import load
-from data.devices import slow_bfloat16
-from data.imageset import LoadedImage
-from data.phantoms.draw import make_phantom
-from data.splits import TEST
-from segmenter.inference.fast import fast
-from segmenter.inference.graph import to_onnx
-from segmenter.inference.runtimes import (
+from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.settings import AugmentSettings
+from vesselforge.data.batches.crops import CropSource
+from vesselforge.data.datasets import load
+from vesselforge.data.imageset import LoadedImage
+from vesselforge.data.layouts.splits import TEST
+from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.engine.devices import slow_bfloat16
+from vesselforge.engine.processes.children import ENVIRONMENT
+from vesselforge.segmenter.inference.fast import fast
+from vesselforge.segmenter.inference.graph import to_onnx
+from vesselforge.segmenter.inference.runtimes import (
     MeanProbability,
     OnnxRuntime,
     OpenVinoRuntime,
     TorchRuntime,
     start,
 )
-from segmenter.inference.tiles import as_input
-from segmenter.metrics import pooled
-from segmenter.models import Model, place
-from segmenter.networks import build
-from segmenter.networks.base import Segmenter
-from segmenter.training.losses import bce
+from vesselforge.segmenter.inference.tiles import as_input
+from vesselforge.segmenter.metrics import pooled
+from vesselforge.segmenter.models import Model, place
+from vesselforge.segmenter.networks import build
+from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.training.losses import bce
 
 Way = Callable[[Tensor], Tensor]
 """Images [N, 3, H, W] → probabilities [N, 1, H, W]."""
@@ -95,7 +95,7 @@ def others(network: Segmenter, exported: bool, compile: bool) -> dict[str, Way]:
     """Steps on the way to `fast`, and other programs; what is not installed is left out."""
     place(network, CPU)
     ways: dict[str, Way] = {"our network, channels-last": TorchRuntime([network], CPU)}
-    with patch("segmenter.inference.packed.has_onednn", lambda: False):
+    with patch("vesselforge.segmenter.inference.packed.has_onednn", lambda: False):
         ways["and folded, nothing concatenated"] = TorchRuntime([fast(network)], CPU)
     if compile:
         import torch._inductor.config as inductor

@@ -10,9 +10,9 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import ValidationError
 
-from configs.base import Settings
-from configs.errors import ConfigError
-from configs.sources import SOURCES, SourceSettings
+from vesselforge.configs.base import Settings
+from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.sources import SOURCES, SourceSettings
 
 S = TypeVar("S", bound=Settings)
 SHIPPED = Path(__file__).parent

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from configs.errors import ConfigError
+from vesselforge.configs.errors import ConfigError
 
 MOST_SEEDS = 1_000_000
 SEEDS_END = 2**32

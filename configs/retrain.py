@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from configs.base import Settings
+from vesselforge.configs.base import Settings
 
 
 class RetrainSettings(Settings):

@@ -10,16 +10,16 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from configs.augmentation import AugmentSettings as AugmentSettings
-from configs.base import Settings, operational, time_limit
-from configs.compare import CompareSettings as CompareSettings
-from configs.generator import GeneratorSettings, SampleSettings, ScoreSettings
-from configs.labels import LabelSettings as LabelSettings
-from configs.labels import PseudoLabelSettings
-from configs.retrain import RetrainSettings
-from configs.segmenter import EnsembleMethods, EvaluateSettings, FitSettings
-from configs.segmenter import EnsembleSettings as EnsembleSettings
-from configs.sources import Source, StyleGAN2Source, uses_sources
+from vesselforge.configs.base import Settings, operational, time_limit
+from vesselforge.configs.retrain import RetrainSettings
+from vesselforge.configs.sources import Source, StyleGAN2Source, uses_sources
+from vesselforge.configs.stages.augmentation import AugmentSettings as AugmentSettings
+from vesselforge.configs.stages.comparison import CompareSettings as CompareSettings
+from vesselforge.configs.stages.generator import GeneratorSettings, SampleSettings, ScoreSettings
+from vesselforge.configs.stages.labels import LabelSettings as LabelSettings
+from vesselforge.configs.stages.labels import PseudoLabelSettings
+from vesselforge.configs.stages.segmenter import EnsembleMethods, EvaluateSettings, FitSettings
+from vesselforge.configs.stages.segmenter import EnsembleSettings as EnsembleSettings
 
 Order = Literal["synthetic-first", "real-first", "mixed"]
 """What a student sees in its two phases; mixed: both kinds in every batch of one phase."""

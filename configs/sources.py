@@ -12,9 +12,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import core_schema
 
-from configs.base import Settings, operational
-from configs.generator import GeneratorSettings
-from configs.labels import Labels, PseudoLabelSettings
+from vesselforge.configs.base import Settings, operational
+from vesselforge.configs.stages.generator import GeneratorSettings
+from vesselforge.configs.stages.labels import Labels, PseudoLabelSettings
 
 S = TypeVar("S", bound="type[SourceSettings]")
 

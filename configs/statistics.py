@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from configs.base import Each, Settings
+from vesselforge.configs.base import Each, Settings
 
 Metric = Literal[
     "f1",

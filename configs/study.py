@@ -6,14 +6,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from configs.augmentation import AugmentSettings
-from configs.base import Each, Settings, operational, time_limit
-from configs.generator import GeneratorSettings, SampleSettings, ScoreSettings
-from configs.labels import PseudoLabelSettings
-from configs.segmenter import EnsembleMethods, EvaluateSettings, FitSettings
-from configs.settings import DataSettings, Order
-from configs.sources import Source, SourceName, StyleGAN2Source, uses_sources
-from configs.statistics import StatisticsSettings
+from vesselforge.configs.base import Each, Settings, operational, time_limit
+from vesselforge.configs.settings import DataSettings, Order
+from vesselforge.configs.sources import Source, SourceName, StyleGAN2Source, uses_sources
+from vesselforge.configs.stages.augmentation import AugmentSettings
+from vesselforge.configs.stages.generator import GeneratorSettings, SampleSettings, ScoreSettings
+from vesselforge.configs.stages.labels import PseudoLabelSettings
+from vesselforge.configs.stages.segmenter import EnsembleMethods, EvaluateSettings, FitSettings
+from vesselforge.configs.statistics import StatisticsSettings
 
 Augmented = Literal["off", "real", "synthetic", "both"]
 Strength = Literal["standard", "strong"]

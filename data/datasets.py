@@ -1,6 +1,6 @@
 """Datasets by name, found on disk or made up.
 
-Nothing is decoded before it is asked for; how files become items is in `data.layouts`.
+Nothing is decoded before it is asked for; how files become items is in `data.layouts.paired`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from configs.errors import DataError
-from configs.settings import DataSettings, PhantomSettings
-from data.items import Dataset, Item, PhantomItem
-from data.layouts import LAYOUTS
-from data.phantoms.dataset import phantom_names
-from data.splits import SPLITS
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import DataSettings, PhantomSettings
+from vesselforge.data.layouts.items import Dataset, Item, PhantomItem
+from vesselforge.data.layouts.paired import LAYOUTS
+from vesselforge.data.layouts.splits import SPLITS
+from vesselforge.data.phantoms.dataset import phantom_names
 
 __all__ = ["Dataset", "Item", "PhantomItem", "data_root", "load", "load_settings"]
 

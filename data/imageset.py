@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from configs.errors import DataError
-from data.channels import Channels, Pixels, as_rgb, eight_bit, straight
-from data.confined import inside
-from data.documents import read_object
-from data.files import replacing, write_json
-from data.images import read_grey
-from data.native import Native, read_native, suffix_for, write_native
-from data.splits import TRAIN
+from vesselforge.configs.errors import DataError
+from vesselforge.data.formats.channels import Channels, Pixels, as_rgb, eight_bit, straight
+from vesselforge.data.formats.images import read_grey
+from vesselforge.data.formats.native import Native, read_native, suffix_for, write_native
+from vesselforge.data.layouts.splits import TRAIN
+from vesselforge.engine.confined import inside
+from vesselforge.engine.documents import read_object
+from vesselforge.engine.files import replacing, write_json
 
 INDEX = "index.json"
 EXPECTED = "an image set as a stage of ours writes it: make it again, or copy all of its folder"
@@ -131,7 +131,8 @@ def load_image(
     """Read one record. soft=False takes the hard mask even where a soft label exists;
     weights=False leaves a map of weights unread.
 
-    Grey, alpha and 16 bits become RGB of 8 bits, as `data.channels` says; DataError for others.
+    Grey, alpha and 16 bits become RGB of 8 bits, as `data.formats.channels` says; DataError for
+    others.
     """
     native = load_native(folder, record)
     image = eight_bit(as_rgb(native.pixels, native.alpha, str(folder / record.image)))
@@ -234,7 +235,7 @@ def write_sample(folder: Path, record: ImageRecord, pixels: Pixels, channels: Ch
 
 
 def write_image(path: Path, native: Native) -> None:
-    """Write an image with any channels, atomically; `path` ends as `data.native.suffix_for` says.
+    """Write an image with any channels, atomically; `path` ends as `native.suffix_for` says.
 
     Raises ValueError for another suffix."""
     expected = suffix_for(native.pixels.shape[2], native.alpha)

@@ -15,18 +15,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.errors import DataError
-from configs.settings import DataSettings, PhantomSettings, PrepareSettings
-from data.check import Report, check
-from data.datasets import load_settings
-from data.files import file_sha256, write_json
-from data.imageset import ImageRecord, write_image, write_index, write_png
-from data.items import Item, WholeItem
-from data.native import suffix_for
-from data.phantoms.draw import VERSION
-from data.progress import Progress
-from data.splits import SPLITS, TEST, TRAIN, VALIDATION
-from data.store import METRICS, Inputs, identity_of
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import DataSettings, PhantomSettings, PrepareSettings
+from vesselforge.data.datasets import load_settings
+from vesselforge.data.formats.native import suffix_for
+from vesselforge.data.imageset import ImageRecord, write_image, write_index, write_png
+from vesselforge.data.layouts.check import Report, check
+from vesselforge.data.layouts.items import Item, WholeItem
+from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN, VALIDATION
+from vesselforge.data.phantoms.draw import VERSION
+from vesselforge.engine.artifacts import METRICS, Inputs, identity_of
+from vesselforge.engine.files import file_sha256, write_json
+from vesselforge.engine.progress import Progress
 
 PARTS = {"development": (TRAIN, VALIDATION), "test": (TEST,), "all": SPLITS}
 

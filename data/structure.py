@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
-from configs.errors import DataError
-from data.imageset import load_fov, load_mask, read_index
+from vesselforge.configs.errors import DataError
+from vesselforge.data.imageset import load_fov, load_mask, read_index
 
 T = TypeVar("T", bound=np.generic)
 Mask = NDArray[np.bool_]

@@ -7,10 +7,9 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from configs.errors import DataError
-from configs.settings import SubsetSettings
-from data.files import write_json
-from data.imageset import (
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import SubsetSettings
+from vesselforge.data.imageset import (
     ImageRecord,
     files_of,
     link_file,
@@ -18,9 +17,10 @@ from data.imageset import (
     read_index,
     write_index,
 )
-from data.progress import Interrupted, Progress
-from data.splits import TRAIN, VALIDATION
-from data.store import METRICS, Inputs
+from vesselforge.data.layouts.splits import TRAIN, VALIDATION
+from vesselforge.engine.artifacts import METRICS, Inputs
+from vesselforge.engine.files import write_json
+from vesselforge.engine.progress import Interrupted, Progress
 
 REJECTED = "rejected"
 Found = tuple[Path, ImageRecord]

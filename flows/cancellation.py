@@ -11,7 +11,7 @@ from uuid import UUID
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 
-from flows import embedded
+from vesselforge.flows.serving import embedded
 
 EVERY_S = 3.0
 

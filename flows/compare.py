@@ -9,24 +9,24 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.states import Completed
 
-from configs.load import override
-from configs.study import StudyConfig
-from flows import embedded
-from flows.display import current
-from flows.executor import Executor
-from flows.notes import publish_table
-from flows.run import stated, write_report
-from flows.runs import STUDY, RunRecord, workspace_folder
-from flows.stages import Outcome
-from flows.study.checks import check_study
-from flows.study.fanout import ByRunner
-from flows.study.findings import findings_of
-from flows.study.results import write_results
-from flows.study.rows import arm_rows
-from flows.study.runners import task_runner, workers_of
-from flows.study.study import Study
-from pipeline.graph import Work
-from pipeline.study import study_works
+from vesselforge.configs.load import override
+from vesselforge.configs.study import StudyConfig
+from vesselforge.engine.artifacts import Outcome
+from vesselforge.engine.sinks.display import current
+from vesselforge.flows.fanout import ByRunner
+from vesselforge.flows.notes import publish_table
+from vesselforge.flows.run import stated, write_report
+from vesselforge.flows.runners import task_runner, workers_of
+from vesselforge.flows.serving import embedded
+from vesselforge.pipeline.executor import Executor
+from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.record import STUDY, RunRecord, workspace_folder
+from vesselforge.pipeline.study.arm_rows import arm_rows
+from vesselforge.pipeline.study.conduct import Study
+from vesselforge.pipeline.study.findings import findings_of
+from vesselforge.pipeline.study.study_checks import check_study
+from vesselforge.pipeline.study.study_results import write_results
+from vesselforge.pipeline.study.study_works import study_works
 
 PARTLY = "PartlyFailed"
 

@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from configs.errors import UserError
-from configs.settings import PipelineConfig
-from configs.study import StudyConfig
-from data.progress import Interrupted
-from data.store import Store
-from flows.checks import check_inputs
-from flows.child import StageCrashed
-from flows.display import Display, shown
-from flows.embedded import api, forget_what_is_left
-from flows.study.checks import check_study
+from vesselforge.configs.errors import UserError
+from vesselforge.configs.settings import PipelineConfig
+from vesselforge.configs.study import StudyConfig
+from vesselforge.engine.processes.child import StageCrashed
+from vesselforge.engine.progress import Interrupted
+from vesselforge.engine.sinks.display import Display, shown
+from vesselforge.engine.store import Store
+from vesselforge.flows.serving.embedded import api, forget_what_is_left
+from vesselforge.pipeline.input_checks import check_inputs
+from vesselforge.pipeline.study.study_checks import check_study
 
 
 def launch(config: PipelineConfig, workspace: Path, display: Display) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def launch(config: PipelineConfig, workspace: Path, display: Display) -> dict[st
     """
     check_inputs(config, workspace)
     with _server(config.name, workspace, display):
-        from flows.run import augmentation_pipeline
+        from vesselforge.flows.run import augmentation_pipeline
 
         return _outcome(augmentation_pipeline(config, workspace=str(workspace), return_state=True))
 
@@ -35,7 +35,7 @@ def launch_study(config: StudyConfig, workspace: Path, display: Display) -> dict
     """Run the study here and now. Returns what `flows.compare.run_study` does; raises as above."""
     check_study(config, workspace)
     with _server(config.name, workspace, display):
-        from flows.compare import compare_ratios
+        from vesselforge.flows.compare import compare_ratios
 
         return _outcome(compare_ratios(config, workspace=str(workspace), return_state=True))
 
@@ -44,7 +44,7 @@ def launch_retraining(config: PipelineConfig, workspace: Path, display: Display)
     """Retrain here and now. Returns what `flows.retrain.run_retraining` does; raises as above."""
     Store(workspace).open()
     with _server(f"{config.name} again", workspace, display):
-        from flows.retrain import retrain
+        from vesselforge.flows.retrain import retrain
 
         return _outcome(retrain(config, workspace=str(workspace), return_state=True))
 
@@ -67,7 +67,7 @@ def _server(name: str, workspace: Path, display: Display) -> Iterator[None]:
 
 def _outcome(state: Any) -> dict[str, Any]:
     """What a flow returned, or how it failed, raised again."""
-    from flows.tasks import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT
+    from vesselforge.flows.tasks import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT
 
     message = state.message or ""
     if state.name in (BAD_INPUT, NO_SAMPLES):

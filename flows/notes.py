@@ -24,10 +24,10 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from data.progress import Progress, Relay
-from data.store import Artifact
-from flows.pace import Estimate
-from flows.results import figure_rows, score_rows
+from vesselforge.engine.artifacts import Artifact
+from vesselforge.engine.progress import Progress, Relay
+from vesselforge.engine.sinks.pace import Estimate
+from vesselforge.pipeline.score_rows import figure_rows, score_rows
 
 PROGRESS_EVERY_S = 10.0
 GRID_SIDE = 640
@@ -125,7 +125,7 @@ def _publish_grid(step: str, artifact: Artifact) -> None:
         return
     from PIL import Image
 
-    from data.images import read_rgb
+    from vesselforge.data.formats.images import read_rgb
 
     small = Image.fromarray(read_rgb(grid))
     small.thumbnail((GRID_SIDE, GRID_SIDE))

@@ -15,27 +15,28 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed
 
-from configs.errors import WorkspaceError
-from configs.load import override
-from configs.settings import CompareSettings, PipelineConfig
-from data.files import write_json
-from data.imageset import read_index
-from data.intake import Intake, fingerprint, sort_out
-from data.splits import TRAIN, VALIDATION
-from data.store import Store, identity_of
-from flows import notes
-from flows.augmentation import validation_f1
-from flows.display import current
-from flows.executor import Executor
-from flows.retraining.promotion import Comparison, judge
-from flows.retraining.registry import Line, Registry, Verdict, Version, now
-from flows.retraining.retention import prune, references_in
-from flows.retraining.rows import version_rows
-from flows.run import run_pipeline, stated
-from flows.runs import read_run, workspace_folder
-from flows.stages import finished
-from flows.tasks import ByTask
-from pipeline.graph import Given, Work
+from vesselforge.configs.errors import WorkspaceError
+from vesselforge.configs.load import override
+from vesselforge.configs.settings import CompareSettings, PipelineConfig
+from vesselforge.data.imageset import read_index
+from vesselforge.data.layouts.intake import Intake, fingerprint, sort_out
+from vesselforge.data.layouts.splits import TRAIN, VALIDATION
+from vesselforge.engine.artifacts import identity_of
+from vesselforge.engine.files import write_json
+from vesselforge.engine.sinks.display import current
+from vesselforge.engine.store import Store
+from vesselforge.flows import notes
+from vesselforge.flows.run import run_pipeline, stated
+from vesselforge.flows.tasks import ByTask
+from vesselforge.pipeline.augmentation import validation_f1
+from vesselforge.pipeline.executor import Executor
+from vesselforge.pipeline.graph import Given, Work
+from vesselforge.pipeline.models.promotion import Comparison, judge
+from vesselforge.pipeline.models.registry import Line, Registry, Verdict, Version, now
+from vesselforge.pipeline.models.registry_rows import version_rows
+from vesselforge.pipeline.models.retention import prune, references_in
+from vesselforge.pipeline.record import read_run, workspace_folder
+from vesselforge.pipeline.stages import finished
 
 NAME = "retrain"
 NOTHING = "NothingToDo"

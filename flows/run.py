@@ -11,23 +11,29 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled, Failed
 
-from configs.errors import NoSamples, UserError
-from configs.load import override
-from configs.settings import PipelineConfig
-from data.progress import Interrupted
-from data.store import Store
-from flows import notes
-from flows.augmentation import augment
-from flows.cancellation import heeded
-from flows.checks import check_inputs
-from flows.child import StageCrashed
-from flows.display import current
-from flows.executor import Executor
-from flows.reporting import report_on
-from flows.runs import PARTLY_FAILED, PIPELINE, RunRecord, reference, workspace_folder
-from flows.stopping import StageTimedOut
-from flows.tasks import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT, ByTask
-from pipeline.run import run_works
+from vesselforge.configs.errors import NoSamples, UserError
+from vesselforge.configs.load import override
+from vesselforge.configs.settings import PipelineConfig
+from vesselforge.engine.processes.child import StageCrashed
+from vesselforge.engine.processes.stopping import StageTimedOut
+from vesselforge.engine.progress import Interrupted
+from vesselforge.engine.sinks.display import current
+from vesselforge.engine.store import Store
+from vesselforge.flows import notes
+from vesselforge.flows.cancellation import heeded
+from vesselforge.flows.tasks import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT, ByTask
+from vesselforge.pipeline.augmentation import augment
+from vesselforge.pipeline.executor import Executor
+from vesselforge.pipeline.input_checks import check_inputs
+from vesselforge.pipeline.record import (
+    PARTLY_FAILED,
+    PIPELINE,
+    RunRecord,
+    reference,
+    workspace_folder,
+)
+from vesselforge.pipeline.run import run_works
+from vesselforge.report.writing import report_on
 
 
 @flow(name=PIPELINE, flow_run_name="{config.name}", persist_result=False, result_serializer="json")

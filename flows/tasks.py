@@ -18,18 +18,18 @@ from prefect.client.schemas.objects import State, StateType
 from prefect.runtime import task_run
 from prefect.states import Cancelled, Failed
 
-from configs.errors import UserError
-from data.progress import Interrupted
-from data.store import Artifact, Store
-from flows import notes
-from flows.child import StageCrashed
-from flows.display import current
-from flows.executor import AtOnce, Ended
-from flows.runs import Reference, reference
-from flows.stages import Outcome, finished, produce
-from flows.stopping import StageTimedOut, StoppedByFile, timed
-from pipeline.graph import Work
-from pipeline.stages import STAGES
+from vesselforge.configs.errors import UserError
+from vesselforge.engine.artifacts import Artifact, Outcome
+from vesselforge.engine.processes.child import StageCrashed
+from vesselforge.engine.processes.stopping import StageTimedOut, StoppedByFile, timed
+from vesselforge.engine.progress import Interrupted
+from vesselforge.engine.sinks.display import current
+from vesselforge.engine.store import Store
+from vesselforge.flows import notes
+from vesselforge.pipeline.executor import AtOnce, Ended
+from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.record import Reference, reference
+from vesselforge.pipeline.stages import STAGES, finished, produce
 
 BAD_INPUT, CRASHED, BROKEN = "BadInput", "StageCrashed", "StageBroken"
 """Names of failed states: what the user can mend, what may well work when tried again, a bug."""

@@ -19,8 +19,8 @@ from typing import Any, BinaryIO
 
 from torch import Tensor
 
-from configs.errors import CheckpointError
-from generator.official.arguments import (
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.generator.official.arguments import (
     Dialect,
     Modules,
     arguments,
@@ -29,8 +29,8 @@ from generator.official.arguments import (
     dialect_of,
     plain,
 )
-from generator.official.records import SNAPSHOT_TABLE, TORCH_MAGIC, Node, TensorView
-from generator.official.safe_pickle import Machine, Refused, UnknownGlobal
+from vesselforge.generator.official.records import SNAPSHOT_TABLE, TORCH_MAGIC, Node, TensorView
+from vesselforge.generator.official.safe_pickle import Machine, Refused, UnknownGlobal
 
 EXPECTED = "expected an official StyleGAN2-ADA PyTorch snapshot (network-snapshot-*.pkl)"
 CLASSES = {

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from configs.errors import CheckpointError
-from configs.settings import SampleSettings
-from data.checkpoints import save_tensors
-from data.files import write_json
-from generator.models import (
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.configs.settings import SampleSettings
+from vesselforge.engine.checkpoints import save_tensors
+from vesselforge.engine.files import write_json
+from vesselforge.generator.models import (
     AVERAGE,
     CRITIC,
     DESCRIPTION,
@@ -26,7 +26,7 @@ from generator.models import (
     load_generator,
     read_description,
 )
-from generator.sampling.draw import Sampler
+from vesselforge.generator.sampling.draw import Sampler
 
 IMAGES = 64
 """Drawn from both to compare them, of seeds 0, 1, …"""

@@ -10,14 +10,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from configs.errors import CheckpointError, ConfigError
-from data.checkpoints import save_tensors
-from data.exporting import quiet_exporter
-from data.files import replacing
-from data.store import explained
-from generator.models import load_generator, read_description
-from generator.networks import Generator
-from generator.transfer.sources import EXPORTED, SLOTS, read_folder
+from vesselforge.configs.errors import CheckpointError, ConfigError
+from vesselforge.data.formats.exporting import quiet_exporter
+from vesselforge.engine.checkpoints import save_tensors
+from vesselforge.engine.files import replacing
+from vesselforge.engine.store import explained
+from vesselforge.generator.models import load_generator, read_description
+from vesselforge.generator.networks import Generator
+from vesselforge.generator.transfer.sources import EXPORTED, SLOTS, read_folder
 
 Format = Literal["onnx", "safetensors"]
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")

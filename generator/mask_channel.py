@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from data.channels import Pixels
+from vesselforge.data.formats.channels import Pixels
 
 REACH_PX = 4.0
 """Pixels from a vessel's edge at which the channel has done three quarters of its way."""

@@ -10,12 +10,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 from torch import nn
 
-from configs.errors import CheckpointError
-from configs.settings import GeneratorSettings
-from data.channels import Channels
-from data.checkpoints import check_shapes, load_strict, load_tensors
-from data.documents import read_object
-from generator.networks import Discriminator, Generator
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.configs.settings import GeneratorSettings
+from vesselforge.data.formats.channels import Channels
+from vesselforge.engine.checkpoints import check_shapes, load_strict, load_tensors
+from vesselforge.engine.documents import read_object
+from vesselforge.generator.networks import Discriminator, Generator
 
 DESCRIPTION = "generator.json"
 FOV = "fov.png"

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from configs.batching import misfit
-from configs.errors import ConfigError
-from data.team import Team
+from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.stages.batching import misfit
+from vesselforge.engine.torchrun.ranks import Team
 
 
 @dataclass(frozen=True)

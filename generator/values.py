@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from data.channels import Pixels
+from vesselforge.data.formats.channels import Pixels
 
 
 def to_network(views: Pixels, device: torch.device) -> Tensor:

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from configs.errors import DataError
-from data.channels import (
+from vesselforge.configs.errors import DataError
+from vesselforge.data.formats.channels import (
     Channels,
     Kind,
     Pixels,
@@ -29,7 +29,7 @@ from data.channels import (
     premultiplied,
     sixteen_bit,
 )
-from data.imageset import (
+from vesselforge.data.imageset import (
     ImageRecord,
     load_fov,
     load_mask,
@@ -37,9 +37,16 @@ from data.imageset import (
     read_classes,
     read_index,
 )
-from data.splits import TRAIN
-from generator.mask_channel import as_channel
-from generator.values import resized, restore, to_network, to_pixels, to_uint8, to_uint16
+from vesselforge.data.layouts.splits import TRAIN
+from vesselforge.generator.mask_channel import as_channel
+from vesselforge.generator.values import (
+    resized,
+    restore,
+    to_network,
+    to_pixels,
+    to_uint8,
+    to_uint16,
+)
 
 Presentation = Literal["full", "patch"]
 MIN_FOV_SHARE = 0.9

@@ -12,8 +12,9 @@ from functools import cached_property
 
 from pydantic import BaseModel
 
-from data.store import MANIFEST, Store, address
-from pipeline.stages import STAGES
+from vesselforge.engine.artifacts import MANIFEST, address
+from vesselforge.engine.store import Store
+from vesselforge.pipeline.stages import STAGES
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,10 +6,10 @@ import hashlib
 import json
 from pathlib import Path
 
-from configs.errors import DataError
-from configs.settings import GeneratorSettings, ScoreSettings
-from data.files import file_sha256
-from pipeline.shipped import found_start
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import GeneratorSettings, ScoreSettings
+from vesselforge.engine.files import file_sha256
+from vesselforge.pipeline.shipped import found_start
 
 
 def with_start(settings: GeneratorSettings) -> tuple[GeneratorSettings, dict[str, str]]:

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from statistics import median
 from typing import Any
 
-from configs.errors import WorkspaceError
-from configs.settings import FitSettings, GeneratorSettings
-from data.store import MANIFEST, Store, read_artifact
-from pipeline.graph import Work, closure
-from pipeline.stages import STAGES
+from vesselforge.configs.errors import WorkspaceError
+from vesselforge.configs.settings import FitSettings, GeneratorSettings
+from vesselforge.engine.artifacts import MANIFEST, read_artifact
+from vesselforge.engine.store import Store
+from vesselforge.pipeline.graph import Work, closure
+from vesselforge.pipeline.stages import STAGES
 
 LATEST = 20
 """Artifacts of a kind, the newest, whose time an estimate is taken from."""

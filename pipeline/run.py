@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from configs.errors import ConfigError
-from configs.settings import PipelineConfig
-from pipeline.graph import Work
-from pipeline.sources import Request
-from pipeline.works import PHASES, Shows, Works, contents_of
+from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.settings import PipelineConfig
+from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.sources import Request
+from vesselforge.pipeline.works import PHASES, Shows, Works, contents_of
 
 LAST_STEPS = ("development", "teacher", "generator", "samples", "scores", "pseudo-labels")
 """What the single steps of the command line end with."""

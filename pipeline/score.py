@@ -10,16 +10,16 @@ from pathlib import Path
 
 from torch import nn
 
-from configs.settings import ScoreSettings
-from data.devices import pick_device
-from data.files import write_json
-from data.progress import Progress
-from data.store import METRICS, Artifact, Inputs
-from generator.metrics.extractors import load_extractor
-from generator.metrics.features import FeatureCache
-from generator.metrics.score import score_samples
-from segmenter.features import EncoderFeatures
-from segmenter.models import Model
+from vesselforge.configs.settings import ScoreSettings
+from vesselforge.engine.artifacts import METRICS, Artifact, Inputs
+from vesselforge.engine.devices import pick_device
+from vesselforge.engine.files import write_json
+from vesselforge.engine.progress import Progress
+from vesselforge.generator.metrics.extractors import load_extractor
+from vesselforge.generator.metrics.features import FeatureCache
+from vesselforge.generator.metrics.score import score_samples
+from vesselforge.segmenter.features import EncoderFeatures
+from vesselforge.segmenter.models import Model
 
 
 def score(settings: ScoreSettings, inputs: Inputs, out: Path, progress: Progress) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pretrained
-from configs.errors import CheckpointError, DataError
+from vesselforge import pretrained
+from vesselforge.configs.errors import CheckpointError, DataError
 
 PICKLE = b"\x80"
 """First byte of a pickle of protocol 2 or later."""

@@ -10,26 +10,26 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from configs.errors import ConfigError
-from configs.labels import unfit
-from configs.phantoms import PhantomDrawSettings
-from configs.settings import (
+from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.settings import (
     DataSettings,
     GeneratorSettings,
     PipelineConfig,
     PrepareSettings,
 )
-from configs.sources import (
+from vesselforge.configs.sources import (
     JointSource,
     PhantomSource,
     SourceSettings,
     StyleGAN2Source,
     UnlabelledSource,
 )
-from configs.study import StudyConfig
-from data.prepare import content_hash
-from pipeline.graph import Work
-from pipeline.outside import with_start
+from vesselforge.configs.stages.labels import unfit
+from vesselforge.configs.stages.phantoms import PhantomDrawSettings
+from vesselforge.configs.study import StudyConfig
+from vesselforge.data.prepare import content_hash
+from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.outside import with_start
 
 S = TypeVar("S", bound=SourceSettings)
 Config = PipelineConfig | StudyConfig

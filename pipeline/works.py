@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from configs.segmenter import EnsembleMethod
-from configs.settings import (
+from vesselforge.configs.settings import (
     DataSettings,
     EnsembleSettings,
     EvaluateSettings,
@@ -22,12 +21,13 @@ from configs.settings import (
     PseudoLabelSettings,
     SubsetSettings,
 )
-from configs.sources import SourceSettings
-from configs.study import Order
-from data.prepare import content_hash
-from pipeline.graph import Work
-from pipeline.outside import files_of_score
-from pipeline.sources import Config, Request, Source, source_of
+from vesselforge.configs.sources import SourceSettings
+from vesselforge.configs.stages.segmenter import EnsembleMethod
+from vesselforge.configs.study import Order
+from vesselforge.data.prepare import content_hash
+from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.outside import files_of_score
+from vesselforge.pipeline.sources import Config, Request, Source, source_of
 
 Shows = Literal["real", "synthetic", "mixed"]
 Change = Callable[[FitSettings, Shows], FitSettings]

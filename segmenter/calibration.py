@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from configs.errors import DataError
-from data.imageset import LoadedImage
-from segmenter.inference.fast import fast
-from segmenter.inference.tiles import Tiling, tiled
-from segmenter.networks.base import Segmenter
-from segmenter.training.validation import reference_mask
+from vesselforge.configs.errors import DataError
+from vesselforge.data.imageset import LoadedImage
+from vesselforge.segmenter.inference.fast import fast
+from vesselforge.segmenter.inference.tiles import Tiling, tiled
+from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.training.validation import reference_mask
 
 TEMPERATURES = (0.05, 20.0)
 """Lowest and highest that can be fitted; a network beyond has learnt nothing, or has no faults."""

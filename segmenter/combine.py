@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from configs.segmenter import EnsembleMethod
+from vesselforge.configs.stages.segmenter import EnsembleMethod
 
 DECISIONS = ("or", "and", "majority")
 """Methods that combine the members' decisions, each at its member's own threshold."""

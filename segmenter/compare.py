@@ -6,15 +6,15 @@ import csv
 import io
 from pathlib import Path
 
-from configs.settings import CompareSettings
-from data.files import write_atomic, write_json
-from data.imageset import LoadedImage, load_image, read_index
-from data.progress import Interrupted, Progress
-from data.splits import VALIDATION
-from data.store import METRICS, Inputs
-from segmenter.metrics import confusion, from_counts
-from segmenter.models import Model
-from segmenter.training.validation import reference_mask
+from vesselforge.configs.settings import CompareSettings
+from vesselforge.data.imageset import LoadedImage, load_image, read_index
+from vesselforge.data.layouts.splits import VALIDATION
+from vesselforge.engine.artifacts import METRICS, Inputs
+from vesselforge.engine.files import write_atomic, write_json
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.segmenter.metrics import confusion, from_counts
+from vesselforge.segmenter.models import Model
+from vesselforge.segmenter.training.validation import reference_mask
 
 IMAGES = "images"
 PER_IMAGE = "per_image.csv"

@@ -12,17 +12,25 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from configs.errors import CheckpointError, DataError
-from configs.settings import EnsembleSettings
-from data.files import write_json
-from data.imageset import LoadedImage, load_image, read_index
-from data.progress import Interrupted, Progress
-from data.store import METRICS, Inputs
-from segmenter.combine import DECIDED, DECISIONS, MEAN, NUMBERS, PROB_FLOOR, Rule, combine
-from segmenter.components import ALL, Components, choose_components
-from segmenter.metrics import best_threshold, confusion, from_counts
-from segmenter.models import Member, Model, read_description, read_members, save_model
-from segmenter.training.validation import reference_mask
+from vesselforge.configs.errors import CheckpointError, DataError
+from vesselforge.configs.settings import EnsembleSettings
+from vesselforge.data.imageset import LoadedImage, load_image, read_index
+from vesselforge.engine.artifacts import METRICS, Inputs
+from vesselforge.engine.files import write_json
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.segmenter.combine import (
+    DECIDED,
+    DECISIONS,
+    MEAN,
+    NUMBERS,
+    PROB_FLOOR,
+    Rule,
+    combine,
+)
+from vesselforge.segmenter.components import ALL, Components, choose_components
+from vesselforge.segmenter.metrics import best_threshold, confusion, from_counts
+from vesselforge.segmenter.models import Member, Model, read_description, read_members, save_model
+from vesselforge.segmenter.training.validation import reference_mask
 
 VALIDATION = "validation"
 DESCRIPTION = "ensemble.json"

@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from configs.settings import EvaluateSettings
-from data.files import write_atomic, write_json
-from data.imageset import LoadedImage, load_image, read_index, write_png
-from data.progress import Interrupted, Progress
-from data.store import METRICS as METRICS_FILE
-from data.store import Inputs
-from segmenter.combine import combine, spread
-from segmenter.components import ALL, Mask
-from segmenter.ensemble import rechoose
-from segmenter.inference.predict import as_png
-from segmenter.inference.scale import members_at, scale_for
-from segmenter.metrics import (
+from vesselforge.configs.settings import EvaluateSettings
+from vesselforge.data.imageset import LoadedImage, load_image, read_index, write_png
+from vesselforge.engine.artifacts import METRICS as METRICS_FILE
+from vesselforge.engine.artifacts import Inputs
+from vesselforge.engine.files import write_atomic, write_json
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.segmenter.combine import combine, spread
+from vesselforge.segmenter.components import ALL, Mask
+from vesselforge.segmenter.ensemble import rechoose
+from vesselforge.segmenter.inference.predict import as_png
+from vesselforge.segmenter.inference.scale import members_at, scale_for
+from vesselforge.segmenter.metrics import (
     METRICS,
     REGIONS,
     Prediction,
@@ -34,9 +34,9 @@ from segmenter.metrics import (
     mean_interval,
     score_set,
 )
-from segmenter.metrics.intervals import rounded
-from segmenter.models import Model, read_description
-from segmenter.training.validation import reference_mask
+from vesselforge.segmenter.metrics.intervals import rounded
+from vesselforge.segmenter.models import Model, read_description
+from vesselforge.segmenter.training.validation import reference_mask
 
 TEST, VALIDATION = "test", "validation"
 CURVE_POINTS = 200

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segmenter.models import Model
-from segmenter.networks.base import Segmenter
+from vesselforge.segmenter.models import Model
+from vesselforge.segmenter.networks.base import Segmenter
 
 
 class EncoderFeatures(nn.Module):

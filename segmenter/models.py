@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from configs.errors import CheckpointError, ConfigError
-from data.checkpoints import check_shapes, load_strict, load_tensors, save_tensors
-from data.confined import inside
-from data.devices import pick_device
-from data.documents import read_object
-from data.files import write_json
-from segmenter.combine import MEAN, Rule, combine, rule_of, spread
-from segmenter.components import ALL, Components, components_of, masked
-from segmenter.inference.runtimes import (
+from vesselforge.configs.errors import CheckpointError, ConfigError
+from vesselforge.engine.checkpoints import check_shapes, load_strict, load_tensors, save_tensors
+from vesselforge.engine.confined import inside
+from vesselforge.engine.devices import pick_device
+from vesselforge.engine.documents import read_object
+from vesselforge.engine.files import write_json
+from vesselforge.segmenter.combine import MEAN, Rule, combine, rule_of, spread
+from vesselforge.segmenter.components import ALL, Components, components_of, masked
+from vesselforge.segmenter.inference.runtimes import (
     COMPONENTS,
     ON_CPU,
     RULE,
@@ -36,9 +36,9 @@ from segmenter.inference.runtimes import (
     start,
     start_exported,
 )
-from segmenter.inference.tiles import Tiling, Watch, tiled
-from segmenter.networks import build
-from segmenter.networks.base import Segmenter
+from vesselforge.segmenter.inference.tiles import Tiling, Watch, tiled
+from vesselforge.segmenter.networks import build
+from vesselforge.segmenter.networks.base import Segmenter
 
 DESCRIPTIONS = ("model.json", "ensemble.json")
 

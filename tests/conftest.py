@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from configs.load import SHIPPED
-from configs.study import StudyConfig
+from vesselforge.configs.load import SHIPPED
+from vesselforge.configs.study import StudyConfig
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from typing import Any, NoReturn
 
 from benchmarks.reliability.kinds import KINDS, Kind
 from benchmarks.reliability.valid import make_all
-from data.files import write_json
+from vesselforge.engine.files import write_json
 
 MOST_S = 10
 """Processor seconds of a command's own work; a busy machine does not stretch them."""
@@ -155,10 +155,10 @@ def run_here(arguments: list[str]) -> int:
     """The command line in this process, the child processes of stages too; its exit status."""
     import typer
 
-    import flows.stages
-    from flows.cli import main
+    import vesselforge.pipeline.stages
+    from vesselforge.cli.main import main
 
-    flows.stages.run_in_child = _stage_here
+    vesselforge.pipeline.stages.run_in_child = _stage_here
     try:
         typer.main.get_command(main).main(arguments, "vesselforge")
     except SystemExit as end:
@@ -167,10 +167,10 @@ def run_here(arguments: list[str]) -> int:
 
 
 def _stage_here(spec: dict[str, Any], progress: Any, environment: Any = None) -> None:
-    """`flows.child` without the process around it."""
-    from configs.errors import UserError
-    from data.store import Store
-    from flows.stages import named_stage
+    """`engine.processes.child` without the process around it."""
+    from vesselforge.configs.errors import UserError
+    from vesselforge.engine.processes.child import named_stage
+    from vesselforge.engine.store import Store
 
     store, stage = Store(Path(spec["workspace"])), named_stage(spec["stage"])
     inputs = {}
@@ -190,7 +190,7 @@ def _in_new_process(arguments: list[str], room: Path, outcome: Outcome) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "flows", *arguments], cwd=room, env=environment,
+            [sys.executable, "-m", "vesselforge", *arguments], cwd=room, env=environment,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=2 * WAIT_S, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
@@ -206,10 +206,16 @@ LOADING_S = 25.0
 
 
 MODULES = (
-    "h5py", "flows.cli", "flows.report", "flows.report.figures", "flows.report.page",
-    "flows.report.study.page", "flows.single", "pipeline.preview", "generator.sampling.album",
-    "generator.transfer.convert", "segmenter.exchange.keras", "segmenter.inference.predict",
-    "segmenter.training.fit",
+    "h5py",
+    *(
+        f"vesselforge.{name}"
+        for name in (
+            "cli.main", "generator.sampling.album", "generator.transfer.convert",
+            "pipeline.preview", "pipeline.single",
+            "report.figures", "report.run.run_page", "report.study.study_page",
+            "segmenter.exchange.keras", "segmenter.inference.predict", "segmenter.training.fit",
+        )
+    ),
 )  # fmt: skip
 
 

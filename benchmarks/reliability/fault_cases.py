@@ -27,8 +27,8 @@ from benchmarks.reliability.processes import (
 )
 from benchmarks.reliability.reference import PATIENCE_S
 from benchmarks.reliability.scene import Scene, cut, flip, mount
-from data.images import read_rgb
-from flows.embedded import STARTS, answers
+from vesselforge.data.formats.images import read_rgb
+from vesselforge.flows.serving.embedded import STARTS, answers
 
 Said = tuple[int, str]
 GENERATOR, TEACHER, STUDENT = "generator", "teacher", "student, real images"
@@ -149,7 +149,7 @@ def stage_killed(times: int, scene: Scene) -> Said:
     scene.without(GENERATOR)
     with scene.running() as process:
         scene.wait(process, lambda: scene.checkpoints(GENERATOR))
-        _kill_each(scene, process, "flows.child", times)
+        _kill_each(scene, process, "vesselforge.engine.processes.child", times)
         return scene.end(process)
 
 
@@ -172,7 +172,9 @@ def memory_limited(scene: Scene) -> Said:
     scene.without(GENERATOR)
     with scene.running() as process:
         scene.wait(process, lambda: scene.checkpoints(GENERATOR))
-        stage = called(family(process.pid), "flows.child")[-1]  # the first forks the others
+        stage = called(family(process.pid), "vesselforge.engine.processes.child")[
+            -1
+        ]  # the first forks the others
         pages = int(Path(f"/proc/{stage}/statm").read_text().split()[0])
         limit = pages * resource.getpagesize()
         resource.prlimit(stage, resource.RLIMIT_AS, (limit, limit))
@@ -183,7 +185,7 @@ def embedded_server_killed(times: int, scene: Scene) -> Said:
     scene.without(GENERATOR)
     with scene.running() as process:
         scene.wait(process, scene.folder_of(GENERATOR, ".partial").exists)
-        _kill_each(scene, process, "flows.embedded", times)
+        _kill_each(scene, process, "vesselforge.flows.serving.embedded", times)
         return scene.end(process)
 
 

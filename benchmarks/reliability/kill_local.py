@@ -13,7 +13,7 @@ from benchmarks.reliability.reference import PATIENCE_S, Reference, gone
 
 FAMILY, COMMAND, STAGE, SERVER = "the whole family", "the command", "the stage", "its server"
 VICTIMS = [FAMILY, COMMAND, FAMILY, STAGE, SERVER]
-WORDS = {STAGE: "flows.child", SERVER: "flows.embedded"}
+WORDS = {STAGE: "vesselforge.engine.processes.child", SERVER: "vesselforge.flows.serving.embedded"}
 """What their command lines have in them."""
 
 

@@ -28,7 +28,10 @@ from benchmarks.reliability.reference import PATIENCE_S
 
 SERVER, WORKER, FLOW = "the server", "the worker", "the flow's process"
 VICTIMS = [SERVER, WORKER, FLOW]
-COMMANDS = {SERVER: "flows.attached\0server", WORKER: "flows.attached\0worker"}
+COMMANDS = {
+    SERVER: "vesselforge.flows.serving.attached\0server",
+    WORKER: "vesselforge.flows.serving.attached\0worker",
+}
 DEPLOYMENT = "augmentation-pipeline/quickstart"
 SAVED_S = 60.0
 """For a flow whose worker is gone to save its checkpoint and end, on a busy machine."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.reliability import mutators as m
-from data.files import file_sha256, write_json
-from data.store import MANIFEST
+from vesselforge.engine.artifacts import MANIFEST
+from vesselforge.engine.files import file_sha256, write_json
 
 OUT = ["-o", "out"]
 WS = ["--workspace", "ws"]

@@ -24,8 +24,8 @@ from typing import Any
 from benchmarks.reliability.pipeline import contents, manifests, record
 from benchmarks.reliability.processes import environment, family, kill, stoppable
 from benchmarks.reliability.tables import facts, markdown, write
-from data.children import ENVIRONMENT
-from data.store import Inputs
+from vesselforge.engine.artifacts import Inputs
+from vesselforge.engine.processes.children import ENVIRONMENT
 
 Row = dict[str, Any]
 
@@ -52,12 +52,12 @@ def changes(minutes: float) -> list[str]:
 
 def direct(workspace: Path, overrides: list[str]) -> None:
     """The program that only calls the stages; in this process."""
-    from configs.load import load
-    from configs.settings import PipelineConfig
-    from flows.augmentation import augment
-    from flows.executor import Executor
-    from flows.runs import RunRecord
-    from pipeline.run import run_works
+    from vesselforge.configs.load import load
+    from vesselforge.configs.settings import PipelineConfig
+    from vesselforge.pipeline.augmentation import augment
+    from vesselforge.pipeline.executor import Executor
+    from vesselforge.pipeline.record import RunRecord
+    from vesselforge.pipeline.run import run_works
 
     config = load(PipelineConfig, "quickstart", overrides)
     run_record = RunRecord(workspace, config)
@@ -68,12 +68,12 @@ def direct(workspace: Path, overrides: list[str]) -> None:
 
 def _bare_hand(workspace: Path) -> Any:
     """Does work without anything around it."""
-    from data.progress import Progress
-    from data.store import Store
-    from flows.executor import AtOnce
-    from flows.stages import Outcome
-    from pipeline.graph import Work
-    from pipeline.stages import STAGES
+    from vesselforge.engine.artifacts import Outcome
+    from vesselforge.engine.progress import Progress
+    from vesselforge.engine.store import Store
+    from vesselforge.pipeline.executor import AtOnce
+    from vesselforge.pipeline.graph import Work
+    from vesselforge.pipeline.stages import STAGES
 
     class Bare(AtOnce):
         def start(self, work: Work, inputs: Inputs) -> Outcome:
@@ -107,7 +107,7 @@ def prepared(home: Path) -> dict[str, str]:
     """The environment of both ways; Prefect has made its database there, as once on a machine."""
     env = ENVIRONMENT | environment(home, OMP_NUM_THREADS="1")
     code = (
-        "from flows.embedded import api_url, embedded_server\n"
+        "from vesselforge.flows.serving.embedded import api_url, embedded_server\n"
         "api_url()\nwith embedded_server():\n    pass\n"
     )
     subprocess.run([sys.executable, "-c", code], env=env, check=True)

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from data.store import Store
+from vesselforge.engine.store import Store
 
 SEGMENTER = {"steps": 4, "batch": 2, "crop": 32, "warmup": 1}
 SEGMENTER |= {"validate_every": 2, "checkpoint_every": 1}

@@ -28,7 +28,7 @@ from scipy.stats import linregress
 
 from benchmarks.reliability.processes import REPOSITORY as ROOT
 from benchmarks.reliability.processes import stoppable
-from data.images import read_rgb
+from vesselforge.data.formats.images import read_rgb
 
 FIT = {"steps": 4, "batch": 2, "crop": 32, "warmup": 1, "validate_every": 2}
 CONFIG: dict[str, Any] = {
@@ -98,8 +98,8 @@ def soak(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def write_eyes(folder: Path) -> None:
     """Ten phantoms of 64 x 64 pixels."""
-    from configs.settings import PhantomSettings
-    from data.phantoms.dataset import write_phantoms
+    from vesselforge.configs.settings import PhantomSettings
+    from vesselforge.data.phantoms.dataset import write_phantoms
 
     write_phantoms(folder, PhantomSettings(train=6, validation=2, test=2, size=64, seed=5))
 
@@ -131,7 +131,7 @@ def serving(folder: Path, environment: dict[str, str], port: int) -> Iterator[in
     log = folder / "serve.txt"
     with log.open("w") as output:
         serve = subprocess.Popen(
-            [sys.executable, "-m", "flows", "serve", "--port", str(port)],
+            [sys.executable, "-m", "vesselforge", "serve", "--port", str(port)],
             cwd=ROOT, env=environment, stdout=output, stderr=output,
         )  # fmt: skip
     try:

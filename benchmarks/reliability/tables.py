@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.reliability.processes import REPOSITORY
-from data.files import write_json
+from vesselforge.engine.files import write_json
 
 
 def facts(**more: Any) -> dict[str, Any]:

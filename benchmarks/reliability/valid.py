@@ -19,20 +19,21 @@ import torch
 import yaml
 from PIL import Image
 
-from configs.load import load
-from configs.settings import PipelineConfig
-from data.files import write_json
-from data.native import Native, write_native
-from data.phantoms.draw import make_phantom
-from data.progress import Interrupted, Progress
-from data.store import Artifact, Store
-from flows.runs import RECORD
-from flows.runs import STUDY as STUDY_FLOW
-from pipeline.graph import closure
-from pipeline.run import run_works
-from pipeline.stages import STAGES
-from segmenter.models import Member, save_model
-from segmenter.networks import build
+from vesselforge.configs.load import load
+from vesselforge.configs.settings import PipelineConfig
+from vesselforge.data.formats.native import Native, write_native
+from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.engine.artifacts import Artifact
+from vesselforge.engine.files import write_json
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.engine.store import Store
+from vesselforge.pipeline.graph import closure
+from vesselforge.pipeline.record import RECORD
+from vesselforge.pipeline.record import STUDY as STUDY_FLOW
+from vesselforge.pipeline.run import run_works
+from vesselforge.pipeline.stages import STAGES
+from vesselforge.segmenter.models import Member, save_model
+from vesselforge.segmenter.networks import build
 
 ROOT = Path(__file__).parents[2]
 WRITERS = ("tests/generator", "tests/segmenter", "tests/flows/report")

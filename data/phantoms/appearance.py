@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import Field
 
-from configs.base import Settings
+from vesselforge.configs.base import Settings
 
 DARK = 0.02
 """Keeps the logarithm of black finite: five grey levels of 255."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data.phantoms.appearance import GENERIC, Look
-from data.phantoms.draw import compose
-from data.phantoms.shape import Mask, Shape, mean_shape, shape_of
+from vesselforge.data.phantoms.appearance import GENERIC, Look
+from vesselforge.data.phantoms.draw import compose
+from vesselforge.data.phantoms.shape import Mask, Shape, mean_shape, shape_of
 
 ROUNDS = 5
 MURRAY = 4.0

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import special
 
-from data.phantoms.anatomy import STEP
-from data.phantoms.appearance import Look
-from data.phantoms.tree import Tree
+from vesselforge.data.phantoms.anatomy import STEP
+from vesselforge.data.phantoms.appearance import Look
+from vesselforge.data.phantoms.tree import Tree
 
 Field = NDArray[np.float32]
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from configs.errors import DataError
-from configs.settings import PhantomSettings
-from data.imageset import LoadedImage, write_png
-from data.items import Dataset, Item
-from data.phantoms.appearance import GENERIC, Appearance
-from data.phantoms.draw import Phantom, make_phantom
-from data.phantoms.fit import fit_appearance
-from data.splits import SPLITS, TRAIN
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import PhantomSettings
+from vesselforge.data.imageset import LoadedImage, write_png
+from vesselforge.data.layouts.items import Dataset, Item
+from vesselforge.data.layouts.splits import SPLITS, TRAIN
+from vesselforge.data.phantoms.appearance import GENERIC, Appearance
+from vesselforge.data.phantoms.draw import Phantom, make_phantom
+from vesselforge.data.phantoms.fit import fit_appearance
 
 
 def phantom_names(seed: int, counts: Mapping[str, int]) -> Iterator[tuple[str, str, int]]:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data.phantoms.anatomy import Anatomy, draw_anatomy
-from data.phantoms.appearance import GENERIC, Appearance, Look
-from data.phantoms.canvas import LEAST_WIDTH_PX, Canvas, Network
-from data.phantoms.light import ARTERY, VEIN, photograph
-from data.phantoms.randomise import randomised
-from data.phantoms.tree import Growth, grow_trees
+from vesselforge.data.phantoms.anatomy import Anatomy, draw_anatomy
+from vesselforge.data.phantoms.appearance import GENERIC, Appearance, Look
+from vesselforge.data.phantoms.canvas import LEAST_WIDTH_PX, Canvas, Network
+from vesselforge.data.phantoms.light import ARTERY, VEIN, photograph
+from vesselforge.data.phantoms.randomise import randomised
+from vesselforge.data.phantoms.tree import Growth, grow_trees
 
 VERSION = 3
 """Raise it when the same seed gives another image: it is part of what stages depend on."""

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from configs.errors import DataError
-from data.imageset import LoadedImage
-from data.phantoms.anatomy import DISC_RADIUS, Anatomy
-from data.phantoms.appearance import GENERIC, GRAIN_PX, ZERO, Appearance, Look, numbers
-from data.phantoms.calibrate import calibrated
-from data.phantoms.canvas import Field, enlarged, network
-from data.phantoms.landmarks import (
+from vesselforge.configs.errors import DataError
+from vesselforge.data.imageset import LoadedImage
+from vesselforge.data.phantoms.anatomy import DISC_RADIUS, Anatomy
+from vesselforge.data.phantoms.appearance import GENERIC, GRAIN_PX, ZERO, Appearance, Look, numbers
+from vesselforge.data.phantoms.calibrate import calibrated
+from vesselforge.data.phantoms.canvas import Field, enlarged, network
+from vesselforge.data.phantoms.landmarks import (
     Blocks,
     Disc,
     Ground,
@@ -27,9 +27,9 @@ from data.phantoms.landmarks import (
     find_disc,
     fit_ground,
 )
-from data.phantoms.light import photograph
-from data.phantoms.photo import Photo, photo_of
-from data.phantoms.statistics import Statistics, Vessels, measurable, measure
+from vesselforge.data.phantoms.light import photograph
+from vesselforge.data.phantoms.photo import Photo, photo_of
+from vesselforge.data.phantoms.statistics import Statistics, Vessels, measurable, measure
 
 MOST_IMAGES = 24
 """That are measured, at even distances in the list: further eyes add little, each takes seconds."""

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.signal import fftconvolve
 
-from data.phantoms.anatomy import FOVEA_WIDTH, MACULA_WIDTH
-from data.phantoms.canvas import Canvas, Field
-from data.phantoms.light import light_terms
-from data.phantoms.photo import Photo
+from vesselforge.data.phantoms.anatomy import FOVEA_WIDTH, MACULA_WIDTH
+from vesselforge.data.phantoms.canvas import Canvas, Field
+from vesselforge.data.phantoms.light import light_terms
+from vesselforge.data.phantoms.photo import Photo
 
 CELLS = 64
 LEAST_CONTRAST = 0.12

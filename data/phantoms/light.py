@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from data.phantoms.anatomy import FOVEA_WIDTH, MACULA_WIDTH, Anatomy
-from data.phantoms.appearance import DARK, GRAIN_PX, TEXTURE_CELLS, Look, Triple
-from data.phantoms.canvas import Canvas, Field, Network, enlarged
+from vesselforge.data.phantoms.anatomy import FOVEA_WIDTH, MACULA_WIDTH, Anatomy
+from vesselforge.data.phantoms.appearance import DARK, GRAIN_PX, TEXTURE_CELLS, Look, Triple
+from vesselforge.data.phantoms.canvas import Canvas, Field, Network, enlarged
 
 COARSE = 4
 """Pixels to a pixel of the smooth part."""

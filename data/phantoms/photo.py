@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from configs.errors import DataError
-from data.imageset import LoadedImage
-from data.phantoms.appearance import DARK
-from data.phantoms.canvas import Canvas, Field
-from data.phantoms.shape import CentreLines, centre_lines
+from vesselforge.configs.errors import DataError
+from vesselforge.data.imageset import LoadedImage
+from vesselforge.data.phantoms.appearance import DARK
+from vesselforge.data.phantoms.canvas import Canvas, Field
+from vesselforge.data.phantoms.shape import CentreLines, centre_lines
 
 Mask = NDArray[np.bool_]
 RIM = 0.03

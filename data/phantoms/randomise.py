@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.phantoms.appearance import Look, numbers
+from vesselforge.data.phantoms.appearance import Look, numbers
 
 FACTORS = {
     "vessel": (-0.6, 0.4),

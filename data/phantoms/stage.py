@@ -15,21 +15,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from configs.errors import ConfigError, DataError
-from configs.phantoms import PhantomDrawSettings
-from data.files import write_atomic, write_json
-from data.images import read_rgb
-from data.imageset import ImageRecord, load_fov, load_image, load_mask, read_index, write_index
-from data.imageset import write_png as write_sheet
-from data.phantoms.appearance import GENERIC, Appearance
-from data.phantoms.dataset import write_phantom
-from data.phantoms.draw import make_phantom
-from data.phantoms.fit import fit_appearance
-from data.phantoms.shape import centre_lines
-from data.progress import Interrupted, Progress
-from data.sheets import grid_of
-from data.splits import TRAIN
-from data.store import METRICS, Inputs
+from vesselforge.configs.errors import ConfigError, DataError
+from vesselforge.configs.stages.phantoms import PhantomDrawSettings
+from vesselforge.data.formats.images import read_rgb
+from vesselforge.data.formats.sheets import grid_of
+from vesselforge.data.imageset import (
+    ImageRecord,
+    load_fov,
+    load_image,
+    load_mask,
+    read_index,
+    write_index,
+)
+from vesselforge.data.imageset import write_png as write_sheet
+from vesselforge.data.layouts.splits import TRAIN
+from vesselforge.data.phantoms.appearance import GENERIC, Appearance
+from vesselforge.data.phantoms.dataset import write_phantom
+from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.data.phantoms.fit import fit_appearance
+from vesselforge.data.phantoms.shape import centre_lines
+from vesselforge.engine.artifacts import METRICS, Inputs
+from vesselforge.engine.files import write_atomic, write_json
+from vesselforge.engine.progress import Interrupted, Progress
 
 APPEARANCE, GRID = "appearance.json", "grid.png"
 IMAGES = "images"

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from data.phantoms.appearance import GRAIN_PX, TEXTURE_CELLS
-from data.phantoms.canvas import Field, enlarged
-from data.phantoms.landmarks import Disc, shrunk
-from data.phantoms.photo import Photo
+from vesselforge.data.phantoms.appearance import GRAIN_PX, TEXTURE_CELLS
+from vesselforge.data.phantoms.canvas import Field, enlarged
+from vesselforge.data.phantoms.landmarks import Disc, shrunk
+from vesselforge.data.phantoms.photo import Photo
 
 Values = NDArray[np.float64]
 STEP = 4

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data.phantoms.anatomy import (
+from vesselforge.data.phantoms.anatomy import (
     AVASCULAR,
     STEP,
     Anatomy,

@@ -11,18 +11,18 @@ import shutil
 import sys
 from pathlib import Path
 
-from flows.report.figures import GRID, INK, MUTED, PAGE, SERIES, Figure
-from flows.report.study import arms as on
-from flows.report.study.arm_tables import arm_table
-from flows.report.study.figures import (
+from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS, Results
+from vesselforge.report.figures import GRID, INK, MUTED, PAGE, SERIES, Figure
+from vesselforge.report.study import arm_names as on
+from vesselforge.report.study.arm_tables import arm_table
+from vesselforge.report.study.forest import forest
+from vesselforge.report.study.sources_section import source_table
+from vesselforge.report.study.study_figures import (
     dose_figures,
     filter_figure,
     learning_figure,
     realism_figure,
 )
-from flows.report.study.forest import forest
-from flows.report.study.sources import source_table
-from flows.study.schema import PER_IMAGE, RESULTS, Results
 
 COLOURS = {"ink": INK, "muted": MUTED, "line": GRID, "page": PAGE}
 COLOURS |= {f"c{slot}": colour for slot, colour in enumerate(SERIES)}

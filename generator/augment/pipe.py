@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from generator.augment.affine import (
+from vesselforge.generator.augment.affine import (
     rotate2d,
     rotate_about_gray,
     scale2d,
@@ -20,10 +20,10 @@ from generator.augment.affine import (
     translate2d,
     translate3d,
 )
-from generator.augment.pixels import filter_rows_and_columns, recolour, resample
-from generator.augment.wavelets import SYM6, filter_bank
-from generator.networks.fir import setup_filter
-from generator.shares import Share
+from vesselforge.generator.augment.pixels import filter_rows_and_columns, recolour, resample
+from vesselforge.generator.augment.wavelets import SYM6, filter_bank
+from vesselforge.generator.networks.fir import setup_filter
+from vesselforge.generator.shares import Share
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "blit": ("xflip", "rotate90", "xint"),

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from generator.augment.affine import scale2d, translate2d
-from generator.augment.bilinear import sample_bilinear
-from generator.networks.fir import downsample2d, upsample2d
+from vesselforge.generator.augment.affine import scale2d, translate2d
+from vesselforge.generator.augment.bilinear import sample_bilinear
+from vesselforge.generator.networks.fir import downsample2d, upsample2d
 
 
 def resample(images: Tensor, inverse: Tensor, low_pass: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from configs.generator import GeneratorSettings
+from vesselforge.configs.stages.generator import GeneratorSettings
 
 LEAKY = 0.8
 """From this p on augmentations show in samples: images are seldom seen as they are."""

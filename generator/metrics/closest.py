@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from data.files import write_atomic
-from data.imageset import write_png
-from data.sheets import grid_of
-from generator.metrics.memorisation import Matches, turned_back
-from generator.metrics.reals import Place
+from vesselforge.data.formats.sheets import grid_of
+from vesselforge.data.imageset import write_png
+from vesselforge.engine.files import write_atomic
+from vesselforge.generator.metrics.memorisation import Matches, turned_back
+from vesselforge.generator.metrics.reals import Place
 
 PICTURE, TABLE, PAIRS = "closest.png", "closest.csv", "pairs"
 HEAD = ("rank", "sample", "distance", "suspicious", "image", "y", "x", "turned")

@@ -19,16 +19,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from configs.errors import CheckpointError, DataError
-from data.channels import Pixels, sixteen_bit
-from data.files import write_atomic
-from data.imageset import ImageRecord, read_index
-from data.progress import Interrupted, Progress
-from data.splits import TRAIN, VALIDATION
-from generator.models import CRITIC, load_discriminator, read_description
-from generator.sampling.grids import channels_of
-from generator.values import resized, restore, to_network
-from generator.views import Views, load_views, read_shown
+from vesselforge.configs.errors import CheckpointError, DataError
+from vesselforge.data.formats.channels import Pixels, sixteen_bit
+from vesselforge.data.imageset import ImageRecord, read_index
+from vesselforge.data.layouts.splits import TRAIN, VALIDATION
+from vesselforge.engine.files import write_atomic
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.generator.models import CRITIC, load_discriminator, read_description
+from vesselforge.generator.sampling.grids import channels_of
+from vesselforge.generator.values import resized, restore, to_network
+from vesselforge.generator.views import Views, load_views, read_shown
 
 TABLE = "samples.csv"
 HEAD = ("sample", "critic")

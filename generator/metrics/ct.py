@@ -18,7 +18,7 @@ from scipy.stats import mannwhitneyu, norm
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from generator.metrics.memorisation import Matches
+from vesselforge.generator.metrics.memorisation import Matches
 
 CELLS = 5
 """Parts of the space of features at most."""

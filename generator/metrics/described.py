@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from configs.errors import DataError
-from data.channels import Channels
-from data.documents import read_object
-from data.imageset import ImageRecord, load_native, read_index
-from data.progress import Progress
-from data.splits import TRAIN
-from data.store import Inputs
-from generator.models import read_description
-from generator.sampling.grids import channels_of
-from generator.sampling.stage import DESCRIPTION
+from vesselforge.configs.errors import DataError
+from vesselforge.data.formats.channels import Channels
+from vesselforge.data.imageset import ImageRecord, load_native, read_index
+from vesselforge.data.layouts.splits import TRAIN
+from vesselforge.engine.artifacts import Inputs
+from vesselforge.engine.documents import read_object
+from vesselforge.engine.progress import Progress
+from vesselforge.generator.models import read_description
+from vesselforge.generator.sampling.grids import channels_of
+from vesselforge.generator.sampling.stage import DESCRIPTION
 
 
 def sample_records(folder: Path) -> list[ImageRecord]:

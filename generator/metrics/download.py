@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from data.downloads import fetch
+from vesselforge.engine.downloads import fetch
 
 INCEPTION_URL = (
     "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/"
@@ -20,7 +20,7 @@ URL_VARIABLE = "VESSELFORGE_INCEPTION_URL"
 def inception_file() -> Path:
     """Return the path of inception-2015-12-05.pt, downloaded (96 MB) if it is not there yet.
 
-    Raises DataError when it cannot be had; see data.downloads.fetch.
+    Raises DataError when it cannot be had; see engine.downloads.fetch.
     """
     return fetch(
         os.environ.get(URL_VARIABLE, INCEPTION_URL),

@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from configs.errors import CheckpointError
-from data.files import file_sha256
-from generator.metrics.download import inception_file
-from generator.metrics.torchscript import load_script, unusable
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.engine.files import file_sha256
+from vesselforge.generator.metrics.download import inception_file
+from vesselforge.generator.metrics.torchscript import load_script, unusable
 
 Features = Literal["random", "inception", "torchscript"]
 INCEPTION_FEATURES = 2048

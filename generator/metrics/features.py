@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from configs.errors import CheckpointError, DataError
-from data.checkpoints import load_tensors, save_tensors
-from generator.metrics.extractors import device_of, three_channels
+from vesselforge.configs.errors import CheckpointError, DataError
+from vesselforge.engine.checkpoints import load_tensors, save_tensors
+from vesselforge.generator.metrics.extractors import device_of, three_channels
 
 FORMAT = 1
 """Raise it whenever other images would be shown, or other features made, under the same key."""

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from generator.metrics.features import extract
-from generator.metrics.manifold import nearest
+from vesselforge.generator.metrics.features import extract
+from vesselforge.generator.metrics.manifold import nearest
 
 SUSPICIOUS = 0.05
 """Share of held-out views that are as near to a training view as what is called a copy."""

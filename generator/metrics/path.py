@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
-from configs.settings import SampleSettings
-from generator.metrics.extractors import Extractor, three_channels
-from generator.metrics.torchscript import load_script, unusable
-from generator.networks import Generator
-from generator.sampling.draw import Sampler, latents_of
+from vesselforge.configs.settings import SampleSettings
+from vesselforge.generator.metrics.extractors import Extractor, three_channels
+from vesselforge.generator.metrics.torchscript import load_script, unusable
+from vesselforge.generator.networks import Generator
+from vesselforge.generator.sampling.draw import Sampler, latents_of
 
 EPSILON = 1e-4
 LARGEST = 256

@@ -14,16 +14,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from configs.settings import SampleSettings
-from data.progress import Interrupted, Progress
-from generator.metrics.distances import fid, kid_published
-from generator.metrics.extractors import device_of
-from generator.metrics.features import FeatureCache, extract
-from generator.metrics.reals import Reals, shown
-from generator.models import load_generator
-from generator.sampling.draw import Sampler
-from generator.sampling.grids import channels_of
-from generator.values import to_uint8
+from vesselforge.configs.settings import SampleSettings
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.generator.metrics.distances import fid, kid_published
+from vesselforge.generator.metrics.extractors import device_of
+from vesselforge.generator.metrics.features import FeatureCache, extract
+from vesselforge.generator.metrics.reals import Reals, shown
+from vesselforge.generator.models import load_generator
+from vesselforge.generator.sampling.draw import Sampler
+from vesselforge.generator.sampling.grids import channels_of
+from vesselforge.generator.values import to_uint8
 
 COUNT = 50_000
 PART = 1000

@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.channels import Channels, Pixels, eight_bit, premultiplied
-from data.imageset import ImageRecord, load_native, read_index
-from data.splits import TRAIN, VALIDATION
-from generator.metrics.extractors import three_channels
-from generator.metrics.memorisation import turned, turns
-from generator.values import restore
-from generator.views import Views, load_views
+from vesselforge.data.formats.channels import Channels, Pixels, eight_bit, premultiplied
+from vesselforge.data.imageset import ImageRecord, load_native, read_index
+from vesselforge.data.layouts.splits import TRAIN, VALIDATION
+from vesselforge.generator.metrics.extractors import three_channels
+from vesselforge.generator.metrics.memorisation import turned, turns
+from vesselforge.generator.values import restore
+from vesselforge.generator.views import Views, load_views
 
 MOST_CROPS = 8192
 """Training crops at most in which copies are looked for."""

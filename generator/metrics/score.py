@@ -9,25 +9,31 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from configs.errors import DataError
-from configs.settings import ScoreSettings
-from data.progress import Interrupted, Progress
-from data.store import SCRATCH, Inputs
-from generator.metrics.closest import write_closest
-from generator.metrics.critic import Critic, write_logits
-from generator.metrics.ct import copying
-from generator.metrics.described import described, sample_records
-from generator.metrics.distances import fid, kid, kid_floor, subset_of
-from generator.metrics.extractors import device_of
-from generator.metrics.features import FeatureCache, extract
-from generator.metrics.manifold import manifold
-from generator.metrics.memorisation import Matches, copies, matches, turned_features, turns
-from generator.metrics.path import features_of, load_lpips, path_distances, trimmed_mean
-from generator.metrics.published import published, real_images
-from generator.metrics.reals import Reals, sample_of, samples_of
-from generator.metrics.told import cannot_tell
-from generator.models import load_generator
-from generator.views import Views
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import ScoreSettings
+from vesselforge.engine.artifacts import SCRATCH, Inputs
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.generator.metrics.closest import write_closest
+from vesselforge.generator.metrics.critic import Critic, write_logits
+from vesselforge.generator.metrics.ct import copying
+from vesselforge.generator.metrics.described import described, sample_records
+from vesselforge.generator.metrics.distances import fid, kid, kid_floor, subset_of
+from vesselforge.generator.metrics.extractors import device_of
+from vesselforge.generator.metrics.features import FeatureCache, extract
+from vesselforge.generator.metrics.manifold import manifold
+from vesselforge.generator.metrics.memorisation import (
+    Matches,
+    copies,
+    matches,
+    turned_features,
+    turns,
+)
+from vesselforge.generator.metrics.path import features_of, load_lpips, path_distances, trimmed_mean
+from vesselforge.generator.metrics.published import published, real_images
+from vesselforge.generator.metrics.reals import Reals, sample_of, samples_of
+from vesselforge.generator.metrics.told import cannot_tell
+from vesselforge.generator.models import load_generator
+from vesselforge.generator.views import Views
 
 Figures = dict[str, float]
 

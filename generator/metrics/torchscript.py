@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from configs.errors import CheckpointError
+from vesselforge.configs.errors import CheckpointError
 
 REACHING_OUT = re.compile(rb"\b(save|from_file|rpc_async|rpc_remote|rpc_sync)\s*\(")
 """Calls of aten::save, aten::from_file and prim::rpc_*, as the archive's source spells them: of

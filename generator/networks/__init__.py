@@ -1,14 +1,14 @@
 """Generator and discriminator of StyleGAN2-ADA and the operations that they are made of."""
 
-from generator.networks.discriminator import (
+from vesselforge.generator.networks.discriminator import (
     Discriminator,
     DiscriminatorBlock,
     DiscriminatorEpilogue,
 )
-from generator.networks.generator import Generator, count_parameters
-from generator.networks.layers import Conv2dLayer, FullyConnectedLayer
-from generator.networks.mapping import MappingNetwork
-from generator.networks.synthesis import (
+from vesselforge.generator.networks.generator import Generator, count_parameters
+from vesselforge.generator.networks.layers import Conv2dLayer, FullyConnectedLayer
+from vesselforge.generator.networks.mapping import MappingNetwork
+from vesselforge.generator.networks.synthesis import (
     SynthesisBlock,
     SynthesisLayer,
     SynthesisNetwork,

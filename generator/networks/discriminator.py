@@ -9,13 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from generator.networks import convolution
-from generator.networks.fir import downsample2d, setup_filter
-from generator.networks.layers import BINOMIAL, Conv2dLayer, FullyConnectedLayer
-from generator.networks.mapping import MappingNetwork
-from generator.networks.ops import minibatch_std
-from generator.networks.resolutions import block_resolutions, channels_at, reduced_resolutions
-from generator.networks.synthesis import SQRT_HALF
+from vesselforge.generator.networks import convolution
+from vesselforge.generator.networks.fir import downsample2d, setup_filter
+from vesselforge.generator.networks.layers import BINOMIAL, Conv2dLayer, FullyConnectedLayer
+from vesselforge.generator.networks.mapping import MappingNetwork
+from vesselforge.generator.networks.ops import minibatch_std
+from vesselforge.generator.networks.resolutions import (
+    block_resolutions,
+    channels_at,
+    reduced_resolutions,
+)
+from vesselforge.generator.networks.synthesis import SQRT_HALF
 
 ARCHITECTURES = ("orig", "skip", "resnet")
 LAYERS = ("fromrgb", "conv0", "conv1", "skip")

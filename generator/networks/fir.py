@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from generator.networks.convolution import convolve
+from vesselforge.generator.networks.convolution import convolve
 
 SEPARABLE_FROM = 8  # 1-D filters with this many taps or more stay 1-D: two short passes are cheaper
 

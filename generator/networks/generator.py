@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from generator.networks.mapping import MappingNetwork
-from generator.networks.synthesis import SynthesisNetwork
+from vesselforge.generator.networks.mapping import MappingNetwork
+from vesselforge.generator.networks.synthesis import SynthesisNetwork
 
 
 class Generator(nn.Module):

@@ -12,8 +12,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from generator.networks.fir import setup_filter
-from generator.networks.ops import ACTIVATIONS, activate, bias_act, conv2d_resample, split_gain
+from vesselforge.generator.networks.fir import setup_filter
+from vesselforge.generator.networks.ops import (
+    ACTIVATIONS,
+    activate,
+    bias_act,
+    conv2d_resample,
+    split_gain,
+)
 
 BINOMIAL = (1, 3, 3, 1)  # the FIR taps of every published configuration
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from generator.networks.layers import FullyConnectedLayer
-from generator.networks.ops import normalize_2nd_moment
+from vesselforge.generator.networks.layers import FullyConnectedLayer
+from vesselforge.generator.networks.ops import normalize_2nd_moment
 
 
 class MappingNetwork(nn.Module):

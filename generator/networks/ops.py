@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from generator.networks.convolution import convolve
-from generator.networks.fir import taps_of, upfirdn2d
+from vesselforge.generator.networks.convolution import convolve
+from vesselforge.generator.networks.fir import taps_of, upfirdn2d
 
 SQRT2 = math.sqrt(2)
 

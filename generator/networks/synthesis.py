@@ -9,11 +9,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from generator.networks import convolution
-from generator.networks.fir import setup_filter, upsample2d, upsample_binomial
-from generator.networks.layers import BINOMIAL, Conv2dLayer, FullyConnectedLayer, is_binomial
-from generator.networks.ops import ACTIVATIONS, activate, modulated_conv2d, split_gain, squares
-from generator.networks.resolutions import block_resolutions, channels_at, reduced_resolutions
+from vesselforge.generator.networks import convolution
+from vesselforge.generator.networks.fir import setup_filter, upsample2d, upsample_binomial
+from vesselforge.generator.networks.layers import (
+    BINOMIAL,
+    Conv2dLayer,
+    FullyConnectedLayer,
+    is_binomial,
+)
+from vesselforge.generator.networks.ops import (
+    ACTIVATIONS,
+    activate,
+    modulated_conv2d,
+    split_gain,
+    squares,
+)
+from vesselforge.generator.networks.resolutions import (
+    block_resolutions,
+    channels_at,
+    reduced_resolutions,
+)
 
 NOISE_MODES = ("random", "const", "none")
 Randn = Callable[[Sequence[int], torch.device], Tensor]

@@ -13,8 +13,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NoReturn
 
-from generator.official.records import Node, TensorView
-from generator.official.safe_pickle import Refused
+from vesselforge.generator.official.records import Node, TensorView
+from vesselforge.generator.official.safe_pickle import Refused
 
 Dialect = Literal["ada", "stylegan3"]
 Modules = Mapping[str, Node]

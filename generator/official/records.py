@@ -16,7 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from generator.official.safe_pickle import Built, Global, Machine, Refused, empty_dict, new_set
+from vesselforge.generator.official.safe_pickle import (
+    Built,
+    Global,
+    Machine,
+    Refused,
+    empty_dict,
+    new_set,
+)
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of every legacy torch.save stream
 TORCH_PROTOCOL = 1001

@@ -8,19 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from configs.errors import WorkspaceError
-from configs.ranges import shorten_seeds
-from configs.settings import SampleSettings
-from data.devices import pick_device
-from data.documents import read_object
-from data.files import file_sha256, write_json
-from data.imageset import INDEX, write_index, write_png
-from data.progress import Progress
-from data.store import MANIFEST, explained, identity_of
-from generator.models import AVERAGE, FOV, load_generator
-from generator.sampling.draw import Sampler
-from generator.sampling.grids import official_grid, picture_size
-from generator.sampling.stage import DESCRIPTION, FACTS, GRID, SampleFiles, copy_fov
+from vesselforge.configs.errors import WorkspaceError
+from vesselforge.configs.ranges import shorten_seeds
+from vesselforge.configs.settings import SampleSettings
+from vesselforge.data.imageset import INDEX, write_index, write_png
+from vesselforge.engine.artifacts import MANIFEST, identity_of
+from vesselforge.engine.devices import pick_device
+from vesselforge.engine.documents import read_object
+from vesselforge.engine.files import file_sha256, write_json
+from vesselforge.engine.progress import Progress
+from vesselforge.engine.store import explained
+from vesselforge.generator.models import AVERAGE, FOV, load_generator
+from vesselforge.generator.sampling.draw import Sampler
+from vesselforge.generator.sampling.grids import official_grid, picture_size
+from vesselforge.generator.sampling.stage import DESCRIPTION, FACTS, GRID, SampleFiles, copy_fov
 
 IMAGE = re.compile(r"seed(\d{8,10})\.(png|tif)")
 BESIDE = (GRID, DESCRIPTION, INDEX, FOV)

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from configs.errors import ConfigError
-from configs.settings import SampleSettings
-from generator.networks import Generator
-from generator.values import to_uint8
+from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.settings import SampleSettings
+from vesselforge.generator.networks import Generator
+from vesselforge.generator.values import to_uint8
 
 NOISE, LABEL = 0, 1
 """Purposes of a seed's random stream beside the latent: layer noise; which training label."""

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from configs.settings import SampleSettings
-from data.channels import Channels, Kind, Pixels, eight_bit
-from data.sheets import SHEET_PIXELS, columns_of, grid_of
-from generator.networks import Generator
-from generator.sampling.draw import Sampler, generate, latents, latents_of
-from generator.values import resized, to_pixels
+from vesselforge.configs.settings import SampleSettings
+from vesselforge.data.formats.channels import Channels, Kind, Pixels, eight_bit
+from vesselforge.data.formats.sheets import SHEET_PIXELS, columns_of, grid_of
+from vesselforge.generator.networks import Generator
+from vesselforge.generator.sampling.draw import Sampler, generate, latents, latents_of
+from vesselforge.generator.values import resized, to_pixels
 
 __all__ = [
     "channels_of", "generate", "latents", "latents_of", "official_grid",

@@ -17,13 +17,11 @@ import torch._dynamo  # noqa: F401  a tensor on `meta` would, 1.5 s in every pro
 from numpy.typing import NDArray
 from torch import Tensor
 
-from configs.settings import SampleSettings
-from data.channels import Channels, premultiplied
-from data.confined import inside
-from data.devices import pick_device
-from data.files import write_json
-from data.images import read_grey
-from data.imageset import (
+from vesselforge.configs.settings import SampleSettings
+from vesselforge.data.formats.channels import Channels, premultiplied
+from vesselforge.data.formats.images import read_grey
+from vesselforge.data.formats.sheets import grid_of
+from vesselforge.data.imageset import (
     ImageRecord,
     load_mask,
     load_native,
@@ -32,20 +30,22 @@ from data.imageset import (
     write_png,
     write_sample,
 )
-from data.progress import Interrupted, Progress
-from data.sheets import grid_of
-from data.store import Inputs, identity_of
-from generator.models import DESCRIPTION as MODEL
-from generator.models import FOV, load_generator
-from generator.sampling.draw import Sampler
-from generator.sampling.grids import (
+from vesselforge.engine.artifacts import Inputs, identity_of
+from vesselforge.engine.confined import inside
+from vesselforge.engine.devices import pick_device
+from vesselforge.engine.files import write_json
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.generator.models import DESCRIPTION as MODEL
+from vesselforge.generator.models import FOV, load_generator
+from vesselforge.generator.sampling.draw import Sampler
+from vesselforge.generator.sampling.grids import (
     GRID_IMAGES,
     channels_of,
     picture_size,
     pictures,
     sheet_columns,
 )
-from generator.values import restore, to_pixels
+from vesselforge.generator.values import restore, to_pixels
 
 DESCRIPTION = "samples.json"
 GRID = "grid.png"

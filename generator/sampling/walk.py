@@ -14,17 +14,17 @@ from PIL import Image
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
-from configs.errors import ConfigError
-from configs.settings import SampleSettings
-from data.devices import pick_device
-from data.files import replacing
-from data.progress import Interrupted, Progress
-from data.sheets import grid_of
-from data.store import explained
-from generator.models import load_generator
-from generator.sampling.draw import Sampler, latents_of
-from generator.sampling.grids import channels_of, picture_size, pictures
-from generator.values import to_uint8
+from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.settings import SampleSettings
+from vesselforge.data.formats.sheets import grid_of
+from vesselforge.engine.devices import pick_device
+from vesselforge.engine.files import replacing
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.engine.store import explained
+from vesselforge.generator.models import load_generator
+from vesselforge.generator.sampling.draw import Sampler, latents_of
+from vesselforge.generator.sampling.grids import channels_of, picture_size, pictures
+from vesselforge.generator.values import to_uint8
 
 Space = Literal["w", "z"]
 Frame = NDArray[np.uint8]

@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from configs.errors import ConfigError
+from vesselforge.configs.errors import ConfigError
 
 
 def compiled(network: nn.Module, backend: str = "inductor") -> Callable[..., Tensor]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from generator.training.snapshots import Snapshot
+from vesselforge.generator.training.snapshots import Snapshot
 
 
 def ranked(snapshots: Sequence[Snapshot]) -> list[Snapshot]:

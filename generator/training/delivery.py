@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from data.files import write_json
-from data.imageset import write_png
-from data.store import METRICS
-from generator.models import AVERAGE, DESCRIPTION, FOV
-from generator.networks import Discriminator, Generator
-from generator.training.course import Course
-from generator.training.snapshots import Scorer, Snapshot
-from generator.training.trainer import Schedule, Trainer
-from generator.transfer.start import Start
+from vesselforge.data.imageset import write_png
+from vesselforge.engine.artifacts import METRICS
+from vesselforge.engine.files import write_json
+from vesselforge.generator.models import AVERAGE, DESCRIPTION, FOV
+from vesselforge.generator.networks import Discriminator, Generator
+from vesselforge.generator.training.course import Course
+from vesselforge.generator.training.snapshots import Scorer, Snapshot
+from vesselforge.generator.training.trainer import Schedule, Trainer
+from vesselforge.generator.transfer.start import Start
 
 
 def facts_of(start: Start) -> dict[str, Any]:

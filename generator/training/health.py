@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import torch
 
-from configs.errors import TrainingError
-from configs.settings import GeneratorSettings
-from generator.training.course import ranked
-from generator.training.snapshots import Interval, Snapshot
-from generator.training.trainer import Schedule, seed_of
+from vesselforge.configs.errors import TrainingError
+from vesselforge.configs.settings import GeneratorSettings
+from vesselforge.generator.training.course import ranked
+from vesselforge.generator.training.snapshots import Interval, Snapshot
+from vesselforge.generator.training.trainer import Schedule, seed_of
 
 NARROW = 0.5
 """Samples less than half as diverse as the real views …"""

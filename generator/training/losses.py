@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from generator.augment import AugmentPipe
-from generator.networks import Discriminator, Generator
-from generator.shares import Share, Split
-from generator.training.compiling import compiled
+from vesselforge.generator.augment import AugmentPipe
+from vesselforge.generator.networks import Discriminator, Generator
+from vesselforge.generator.shares import Share, Split
+from vesselforge.generator.training.compiling import compiled
 
 Stats = dict[str, Tensor]
 OBJECTIVE = "objective"

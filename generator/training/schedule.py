@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from configs.settings import GeneratorSettings
+from vesselforge.configs.settings import GeneratorSettings
 
 
 @dataclass(frozen=True)

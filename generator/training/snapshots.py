@@ -17,18 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from configs.settings import GeneratorSettings, SampleSettings
-from data.channels import eight_bit
-from data.checkpoints import load_tensors, save_tensors
-from data.structure import TreeFigures, tree_figures
-from generator.mask_channel import masks_of
-from generator.metrics.distances import kid, kid_floor
-from generator.metrics.extractors import Extractor, load_extractor
-from generator.sampling.draw import Sampler
-from generator.training.structure import RealStructure, Structure
-from generator.training.trainer import Trainer
-from generator.values import to_network, to_uint8
-from generator.views import Views
+from vesselforge.configs.settings import GeneratorSettings, SampleSettings
+from vesselforge.data.formats.channels import eight_bit
+from vesselforge.data.structure import TreeFigures, tree_figures
+from vesselforge.engine.checkpoints import load_tensors, save_tensors
+from vesselforge.generator.mask_channel import masks_of
+from vesselforge.generator.metrics.distances import kid, kid_floor
+from vesselforge.generator.metrics.extractors import Extractor, load_extractor
+from vesselforge.generator.sampling.draw import Sampler
+from vesselforge.generator.training.structure import RealStructure, Structure
+from vesselforge.generator.training.trainer import Trainer
+from vesselforge.generator.values import to_network, to_uint8
+from vesselforge.generator.views import Views
 
 Interval = tuple[float, float]
 """Mean and standard deviation."""

@@ -15,27 +15,27 @@ import torch._dynamo  # noqa: F401  torch.optim would, 1.5 s in every process of
 from numpy.typing import NDArray
 from torch import Tensor
 
-from configs.settings import GeneratorSettings
-from data.checkpoints import (
+from vesselforge.configs.settings import GeneratorSettings
+from vesselforge.data.formats.sheets import grid_of
+from vesselforge.data.imageset import write_png
+from vesselforge.engine.artifacts import SCRATCH, Inputs
+from vesselforge.engine.checkpoints import (
     newest_checkpoint,
     read_checkpoint,
     restoring,
     save_checkpoint,
     save_tensors,
 )
-from data.devices import pick_device
-from data.imageset import write_png
-from data.log import append_log, keep_log
-from data.progress import Interrupted, Progress
-from data.sheets import grid_of
-from data.store import SCRATCH, Inputs
-from data.team import here
-from data.workers import among_workers, run_in_workers
-from generator.models import AVERAGE, CRITIC, CURRENT
-from generator.sampling.grids import pictures, sample_grid
-from generator.training.course import Course, retained
-from generator.training.delivery import describe, facts_of, rebuilt
-from generator.training.health import (
+from vesselforge.engine.devices import pick_device
+from vesselforge.engine.log import append_log, keep_log
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.engine.torchrun.ranks import here
+from vesselforge.engine.torchrun.workers import among_workers, run_in_workers
+from vesselforge.generator.models import AVERAGE, CRITIC, CURRENT
+from vesselforge.generator.sampling.grids import pictures, sample_grid
+from vesselforge.generator.training.course import Course, retained
+from vesselforge.generator.training.delivery import describe, facts_of, rebuilt
+from vesselforge.generator.training.health import (
     Trouble,
     calmer,
     collapsed,
@@ -43,12 +43,12 @@ from generator.training.health import (
     given_up,
     symptoms,
 )
-from generator.training.pace import Pace
-from generator.training.snapshots import Scorer, Snapshot
-from generator.training.trainer import ADA_INTERVAL, Schedule, Trainer
-from generator.transfer.start import Start, begin
-from generator.values import to_network
-from generator.views import load_views
+from vesselforge.generator.training.pace import Pace
+from vesselforge.generator.training.snapshots import Scorer, Snapshot
+from vesselforge.generator.training.trainer import ADA_INTERVAL, Schedule, Trainer
+from vesselforge.generator.transfer.start import Start, begin
+from vesselforge.generator.values import to_network
+from vesselforge.generator.views import load_views
 
 REALS = 32
 """Images in reals.png."""
@@ -66,7 +66,7 @@ def train(settings: GeneratorSettings, inputs: Inputs, out: Path, progress: Prog
     training fails more often than it may go back; Interrupted after saving when asked to stop.
     """
     if settings.processes > 1 and not among_workers():
-        stage = "generator.training.stage:train"
+        stage = "vesselforge.generator.training.stage:train"
         run_in_workers(stage, settings, inputs, out, progress, settings.processes)
         return
     with enough_memory(settings):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from data.structure import FIGURES, RealRange, TreeFigures
+from vesselforge.data.structure import FIGURES, RealRange, TreeFigures
 
 SHARE = 0.98
 """Of the real windows, the central share that is the range, as `pseudo_label.real_range` has it."""

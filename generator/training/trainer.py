@@ -14,17 +14,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from configs.settings import GeneratorSettings
-from data.checkpoints import pack_optimizer, unpack_optimizer
-from data.devices import slow_bfloat16
-from data.team import Team, here
-from generator.augment import AugmentPipe, permitted
-from generator.augment.strength import LEAKY, adjust_p, strong_augmentation
-from generator.networks import Discriminator, Generator
-from generator.shares import Split
-from generator.training.figures import Figures, totals
-from generator.training.losses import AdversarialLoss, Stats
-from generator.training.schedule import (
+from vesselforge.configs.settings import GeneratorSettings
+from vesselforge.engine.checkpoints import pack_optimizer, unpack_optimizer
+from vesselforge.engine.devices import slow_bfloat16
+from vesselforge.engine.torchrun.ranks import Team, here
+from vesselforge.generator.augment import AugmentPipe, permitted
+from vesselforge.generator.augment.strength import LEAKY, adjust_p, strong_augmentation
+from vesselforge.generator.networks import Discriminator, Generator
+from vesselforge.generator.shares import Split
+from vesselforge.generator.training.figures import Figures, totals
+from vesselforge.generator.training.losses import AdversarialLoss, Stats
+from vesselforge.generator.training.schedule import (
     Schedule,
     ema_beta,
     lazy_adam,

@@ -14,11 +14,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from configs.errors import CheckpointError
-from generator.networks import Generator
-from generator.networks.ops import normalize_2nd_moment
-from generator.transfer.drafts import GAIN, NEW, RANDOM, Draft, Kwargs
-from generator.transfer.growing import resize_discriminator, resize_generator
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.generator.networks import Generator
+from vesselforge.generator.networks.ops import normalize_2nd_moment
+from vesselforge.generator.transfer.drafts import GAIN, NEW, RANDOM, Draft, Kwargs
+from vesselforge.generator.transfer.growing import resize_discriminator, resize_generator
 
 
 def adapt(draft: Draft, aim: Kwargs) -> Draft:

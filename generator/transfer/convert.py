@@ -11,15 +11,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-from configs.errors import CheckpointError, ConfigError
-from data.channels import Channels, Kind
-from data.checkpoints import save_tensors
-from data.files import write_json
-from data.folders import whole_folder
-from generator.checkpoint import OfficialSnapshot, load_official
-from generator.models import AVERAGE, DESCRIPTION
-from generator.networks import count_parameters
-from generator.transfer.sources import SLOTS, Source, from_snapshot, kind_of
+from vesselforge.configs.errors import CheckpointError, ConfigError
+from vesselforge.data.formats.channels import Channels, Kind
+from vesselforge.engine.checkpoints import save_tensors
+from vesselforge.engine.files import write_json
+from vesselforge.engine.folders import whole_folder
+from vesselforge.generator.checkpoint import OfficialSnapshot, load_official
+from vesselforge.generator.models import AVERAGE, DESCRIPTION
+from vesselforge.generator.networks import count_parameters
+from vesselforge.generator.transfer.sources import SLOTS, Source, from_snapshot, kind_of
 
 KINDS: dict[int, Kind] = {1: "grey", 3: "rgb"}
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from generator.networks import Discriminator, Generator
+from vesselforge.generator.networks import Discriminator, Generator
 
 Kwargs = dict[str, Any]
 LOADED, ADAPTED, NEW, UNUSED = "loaded", "adapted", "new", "unused"

@@ -13,8 +13,8 @@ import re
 import torch
 from torch import Tensor
 
-from generator.networks import Discriminator
-from generator.transfer.drafts import GAIN, NEW, RANDOM, SLOPE, Draft
+from vesselforge.generator.networks import Discriminator
+from vesselforge.generator.transfer.drafts import GAIN, NEW, RANDOM, SLOPE, Draft
 
 COLOURS = 96
 """Random flat colours that the first layer of a shrunk discriminator is fitted on; it has at most

@@ -11,13 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from configs.errors import CheckpointError
-from data.checkpoints import load_tensors
-from data.files import file_sha256
-from data.store import MANIFEST
-from generator.checkpoint import OfficialNetwork, OfficialSnapshot, load_official
-from generator.models import AVERAGE, CRITIC, CURRENT, DESCRIPTION, Kwargs, read_description
-from generator.networks import Discriminator, Generator
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.engine.artifacts import MANIFEST
+from vesselforge.engine.checkpoints import load_tensors
+from vesselforge.engine.files import file_sha256
+from vesselforge.generator.checkpoint import OfficialNetwork, OfficialSnapshot, load_official
+from vesselforge.generator.models import (
+    AVERAGE,
+    CRITIC,
+    CURRENT,
+    DESCRIPTION,
+    Kwargs,
+    read_description,
+)
+from vesselforge.generator.networks import Discriminator, Generator
 
 PICKLE = b"\x80"
 EXPORTED = "vesselforge generator"

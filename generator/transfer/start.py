@@ -11,18 +11,18 @@ from typing import Any
 
 import torch
 
-from configs.errors import CheckpointError, ConfigError
-from configs.settings import GeneratorSettings
-from data.checkpoints import load_strict
-from data.store import Artifact
-from generator.models import CHANNELS, network_kwargs
-from generator.networks import Discriminator, Generator
-from generator.networks.synthesis import block_resolutions, channels_at
-from generator.training.trainer import seed_of
-from generator.transfer.adapters import adapt
-from generator.transfer.drafts import Draft, Kwargs
-from generator.transfer.sources import Source, kind_of, read_folder, read_source, shapes
-from generator.transfer.tables import Row, lines_of, rows_of
+from vesselforge.configs.errors import CheckpointError, ConfigError
+from vesselforge.configs.settings import GeneratorSettings
+from vesselforge.engine.artifacts import Artifact
+from vesselforge.engine.checkpoints import load_strict
+from vesselforge.generator.models import CHANNELS, network_kwargs
+from vesselforge.generator.networks import Discriminator, Generator
+from vesselforge.generator.networks.synthesis import block_resolutions, channels_at
+from vesselforge.generator.training.trainer import seed_of
+from vesselforge.generator.transfer.adapters import adapt
+from vesselforge.generator.transfer.drafts import Draft, Kwargs
+from vesselforge.generator.transfer.sources import Source, kind_of, read_folder, read_source, shapes
+from vesselforge.generator.transfer.tables import Row, lines_of, rows_of
 
 Message = Callable[[str], None]
 ADAPTABLE = ("resolution", "channels", "labels")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from generator.transfer.drafts import LOADED, NEW, RANDOM
+from vesselforge.generator.transfer.drafts import LOADED, NEW, RANDOM
 
 ORDER = ("loaded", "adapted", "new", "unused")
 HEAD = ("network", "what", "tensors", "how", "which")

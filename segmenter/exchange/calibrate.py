@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from data.devices import pick_device
-from data.imageset import LoadedImage
-from data.progress import Progress
-from segmenter.calibration import calibrate
-from segmenter.combine import combine
-from segmenter.components import ALL, pieces_in
-from segmenter.ensemble import choose_of, maps_of, rechoose
-from segmenter.metrics import confusion, from_counts
-from segmenter.metrics.calibration import calibration, calibration_counts
-from segmenter.models import (
+from vesselforge.data.imageset import LoadedImage
+from vesselforge.engine.devices import pick_device
+from vesselforge.engine.progress import Progress
+from vesselforge.segmenter.calibration import calibrate
+from vesselforge.segmenter.combine import combine
+from vesselforge.segmenter.components import ALL, pieces_in
+from vesselforge.segmenter.ensemble import choose_of, maps_of, rechoose
+from vesselforge.segmenter.metrics import confusion, from_counts
+from vesselforge.segmenter.metrics.calibration import calibration, calibration_counts
+from vesselforge.segmenter.models import (
     DESCRIPTIONS,
     Member,
     Model,
@@ -30,7 +30,7 @@ from segmenter.models import (
     restore,
     save_model,
 )
-from segmenter.training.validation import reference_mask
+from vesselforge.segmenter.training.validation import reference_mask
 
 
 def recalibrate(

@@ -18,14 +18,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from configs.errors import CheckpointError, ConfigError
-from data.files import file_sha256, write_json
-from data.folders import whole_folder
-from segmenter.exchange.keras_file import KerasFile, Layer, read_keras
-from segmenter.exchange.keras_hdf5 import Tensor
-from segmenter.models import DESCRIPTIONS, Member, save_model
-from segmenter.networks import build
-from segmenter.networks.sa_unet import VARIANTS
+from vesselforge.configs.errors import CheckpointError, ConfigError
+from vesselforge.engine.files import file_sha256, write_json
+from vesselforge.engine.folders import whole_folder
+from vesselforge.segmenter.exchange.keras_file import KerasFile, Layer, read_keras
+from vesselforge.segmenter.exchange.keras_hdf5 import Tensor
+from vesselforge.segmenter.models import DESCRIPTIONS, Member, save_model
+from vesselforge.segmenter.networks import build
+from vesselforge.segmenter.networks.sa_unet import VARIANTS
 
 AUTO = "auto"
 ORIGIN = "import.json"

@@ -17,9 +17,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from configs.errors import CheckpointError
-from segmenter.exchange.keras_graph import Graph
-from segmenter.exchange.keras_hdf5 import Source, Tensor, opened
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.segmenter.exchange.keras_graph import Graph
+from vesselforge.segmenter.exchange.keras_hdf5 import Source, Tensor, opened
 
 ROOTS = ("layers", "_layer_checkpoint_dependencies")
 """Where Keras 3, and Keras 2.12 to 2.15 in the same layout, keep a functional model's layers."""

@@ -15,7 +15,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-from configs.errors import CheckpointError
+from vesselforge.configs.errors import CheckpointError
 
 EXPECTED: dict[str, dict[str, Any]] = {
     "Conv2D": {"strides": 1, "dilation_rate": 1, "padding": "same", "groups": 1},

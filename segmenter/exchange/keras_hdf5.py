@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.errors import CheckpointError, ConfigError
+from vesselforge.configs.errors import CheckpointError, ConfigError
 
 MAX_NUMBERS = 2**23
 """Of all tensors read from a file; the family's largest network has 2,161,649."""

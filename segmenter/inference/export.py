@@ -10,14 +10,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from configs.errors import CheckpointError, ConfigError, WorkspaceError
-from data.documents import read_object
-from data.files import file_sha256, write_atomic
-from data.store import MANIFEST
-from segmenter.combine import MEAN, Rule
-from segmenter.components import ALL
-from segmenter.inference.graph import Module, check_all, to_onnx
-from segmenter.inference.runtimes import (
+from vesselforge.configs.errors import CheckpointError, ConfigError, WorkspaceError
+from vesselforge.engine.artifacts import MANIFEST
+from vesselforge.engine.documents import read_object
+from vesselforge.engine.files import file_sha256, write_atomic
+from vesselforge.segmenter.combine import MEAN, Rule
+from vesselforge.segmenter.components import ALL
+from vesselforge.segmenter.inference.graph import Module, check_all, to_onnx
+from vesselforge.segmenter.inference.runtimes import (
     COMPONENTS,
     INPUT,
     OUTPUT,
@@ -29,7 +29,13 @@ from segmenter.inference.runtimes import (
     RuledProbability,
     required,
 )
-from segmenter.models import Description, Member, read_description, read_members, restore
+from vesselforge.segmenter.models import (
+    Description,
+    Member,
+    read_description,
+    read_members,
+    restore,
+)
 
 Format = Literal["onnx", "openvino"]
 SUFFIX: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml"}

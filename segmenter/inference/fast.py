@@ -15,20 +15,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from configs.errors import ConfigError
-from data.devices import slow_bfloat16
-from segmenter.inference.packed import (
+from vesselforge.configs.errors import ConfigError
+from vesselforge.engine.devices import slow_bfloat16
+from vesselforge.segmenter.inference.packed import (
     BlockwiseGate,
     GroupNormSiLU,
     MeanOfChannels,
     PackedConv,
     Scale,
 )
-from segmenter.networks.base import Segmenter
-from segmenter.networks.dropblock import DropBlock
-from segmenter.networks.sa2_net import SA2Net
-from segmenter.networks.sa_unet import SAUNet
-from segmenter.networks.units import CrossScaleAttention, SpatialAttention, UpConv
+from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.dropblock import DropBlock
+from vesselforge.segmenter.networks.sa2_net import SA2Net
+from vesselforge.segmenter.networks.sa_unet import SAUNet
+from vesselforge.segmenter.networks.units import CrossScaleAttention, SpatialAttention, UpConv
 
 ACTIVATIONS: dict[type[nn.Module], str] = {
     nn.ReLU: "relu",

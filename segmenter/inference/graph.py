@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from configs.errors import CheckpointError
-from data.exporting import quiet_exporter
-from segmenter.inference.runtimes import (
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.data.formats.exporting import quiet_exporter
+from vesselforge.segmenter.inference.runtimes import (
     INPUT,
     MEMBERS,
     OUTPUT,

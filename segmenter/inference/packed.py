@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segmenter.networks.group_norm import chunks, factor_and_shift, pixels_of
+from vesselforge.segmenter.networks.group_norm import chunks, factor_and_shift, pixels_of
 
 BLOCK = 4
 """Side of the blocks of pixels that a one-channel convolution is computed by."""

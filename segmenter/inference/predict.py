@@ -16,16 +16,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from configs.errors import ConfigError, DataError, WorkspaceError
-from data.channels import Pixels
-from data.files import replacing, write_atomic
-from data.fov import derive_fov
-from data.native import Native, write_native
-from data.progress import Interrupted, Progress
-from segmenter.combine import combine, spread
-from segmenter.inference.scale import members_at, predict_at, scale_for
-from segmenter.inference.sources import find_images, output_names, read_image
-from segmenter.models import Model
+from vesselforge.configs.errors import ConfigError, DataError, WorkspaceError
+from vesselforge.data.formats.channels import Pixels
+from vesselforge.data.formats.native import Native, write_native
+from vesselforge.data.fov import derive_fov
+from vesselforge.engine.files import replacing, write_atomic
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.segmenter.combine import combine, spread
+from vesselforge.segmenter.inference.scale import members_at, predict_at, scale_for
+from vesselforge.segmenter.inference.sources import find_images, output_names, read_image
+from vesselforge.segmenter.models import Model
 
 VESSEL_COLOUR = np.array([0, 255, 140], dtype=np.float32)
 UNCERTAIN = (0.2, 0.8)

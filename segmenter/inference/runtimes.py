@@ -16,11 +16,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from configs.errors import CheckpointError, ConfigError
-from data.processes import keep_freed_memory
-from segmenter.combine import Rule, combined
-from segmenter.inference.fast import fast
-from segmenter.networks.base import Segmenter
+from vesselforge.configs.errors import CheckpointError, ConfigError
+from vesselforge.engine.processes.lifetimes import keep_freed_memory
+from vesselforge.segmenter.combine import Rule, combined
+from vesselforge.segmenter.inference.fast import fast
+from vesselforge.segmenter.networks.base import Segmenter
 
 RUNTIMES = ("auto", "torch", "fast", "fast-bfloat16", "onnx", "openvino")
 ON_CPU = ("fast", "fast-bfloat16", "onnx", "openvino")
@@ -73,7 +73,7 @@ def start(
     check_device(name, device)
     if name in ("fast", "fast-bfloat16"):
         return FastRuntime(networks, torch.float32 if name == "fast" else torch.bfloat16, each)
-    from segmenter.inference.graph import to_onnx
+    from vesselforge.segmenter.inference.graph import to_onnx
 
     model = to_onnx(_module(networks, each).to("cpu"), {})
     return OnnxRuntime(model) if name == "onnx" else OpenVinoRuntime(model)

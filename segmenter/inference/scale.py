@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from configs.errors import DataError
-from segmenter.combine import MEAN, combine
-from segmenter.inference.tiles import Watch
-from segmenter.models import Model
+from vesselforge.configs.errors import DataError
+from vesselforge.segmenter.combine import MEAN, combine
+from vesselforge.segmenter.inference.tiles import Watch
+from vesselforge.segmenter.models import Model
 
 MOST = 8.0
 """Largest enlargement: beyond it, there is no vessel to find."""

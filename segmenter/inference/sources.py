@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.errors import DataError
-from data.channels import Pixels, as_rgb, bits_of, eight_bit, named
-from data.images import is_image_name, stem_of
-from data.native import read_native
+from vesselforge.configs.errors import DataError
+from vesselforge.data.formats.channels import Pixels, as_rgb, bits_of, eight_bit, named
+from vesselforge.data.formats.images import is_image_name, stem_of
+from vesselforge.data.formats.native import read_native
 
 DARK = 0.25
 """16-bit images that use less than this share of the range are remarked on."""

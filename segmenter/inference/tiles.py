@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from configs.errors import ConfigError
+from vesselforge.configs.errors import ConfigError
 
 Run = Callable[[Tensor], Tensor]
 """[N, 3, H, W] float32 in [0, 1] → vessel probabilities [N, C, H, W], both on the CPU."""

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.errors import DataError
-from configs.settings import PseudoLabelSettings
-from data.splits import TRAIN, VALIDATION
-from data.structure import (
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import PseudoLabelSettings
+from vesselforge.data.layouts.splits import TRAIN, VALIDATION
+from vesselforge.data.structure import (
     RealMap,
     RealRange,
     load_real_maps,
@@ -19,9 +19,9 @@ from data.structure import (
     tree_figures,
     windows,
 )
-from segmenter.labels.filters import Figures
-from segmenter.labels.likeness import Likeness
-from segmenter.labels.overlap import RealMaps
+from vesselforge.segmenter.labels.filters import Figures
+from vesselforge.segmenter.labels.likeness import Likeness
+from vesselforge.segmenter.labels.overlap import RealMaps
 
 HELD_OUT = 64
 """Windows of held-out maps whose overlap with the training maps says what comes by chance."""

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from configs.settings import LabelSettings
-from data.structure import TreeFigures
+from vesselforge.configs.settings import LabelSettings
+from vesselforge.data.structure import TreeFigures
 
 T = TypeVar("T")
 

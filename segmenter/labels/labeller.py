@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.errors import DataError
-from configs.settings import LabelSettings
-from data.imageset import ImageRecord, LoadedImage, load_mask
-from data.store import Inputs
-from segmenter.labels.filters import Figures
-from segmenter.labels.geometry import turned
-from segmenter.labels.teachers import (
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import LabelSettings
+from vesselforge.data.imageset import ImageRecord, LoadedImage, load_mask
+from vesselforge.engine.artifacts import Inputs
+from vesselforge.segmenter.labels.filters import Figures
+from vesselforge.segmenter.labels.geometry import turned
+from vesselforge.segmenter.labels.teachers import (
     Map,
     Said,
     Teachers,
@@ -25,7 +25,7 @@ from segmenter.labels.teachers import (
     expected_dice,
     uncertainty,
 )
-from segmenter.metrics.topology import slack_f1
+from vesselforge.segmenter.metrics.topology import slack_f1
 
 Mask = NDArray[np.bool_]
 

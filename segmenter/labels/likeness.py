@@ -8,8 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from configs.errors import DataError
-from data.structure import (
+from vesselforge.configs.errors import DataError
+from vesselforge.data.structure import (
     LEAST_FOV,
     WINDOWS,
     Mask,

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
-from data.structure import window_sums
-from segmenter.labels.geometry import TURNS, turned
+from vesselforge.data.structure import window_sums
+from vesselforge.segmenter.labels.geometry import TURNS, turned
 
 Mask = NDArray[np.bool_]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from configs.errors import DataError
-from configs.settings import PseudoLabelSettings
-from segmenter.labels.filters import Figures, Nearest
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import PseudoLabelSettings
+from vesselforge.segmenter.labels.filters import Figures, Nearest
 
 T = TypeVar("T")
 

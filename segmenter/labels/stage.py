@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from configs.errors import DataError
-from configs.settings import LabelSettings
-from data.files import write_atomic, write_json
-from data.imageset import (
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import LabelSettings
+from vesselforge.data.imageset import (
     ImageRecord,
     link_file,
     load_image,
@@ -23,15 +22,16 @@ from data.imageset import (
     write_index,
     write_png,
 )
-from data.progress import Interrupted, Progress
-from data.splits import TRAIN
-from data.store import METRICS, Inputs
-from data.structure import FIGURES
-from segmenter.inference.predict import as_png
-from segmenter.labels.compare import Comparison
-from segmenter.labels.filters import Figures, reject
-from segmenter.labels.labeller import Label, Labeller, check_masks
-from segmenter.labels.scores import Scores
+from vesselforge.data.layouts.splits import TRAIN
+from vesselforge.data.structure import FIGURES
+from vesselforge.engine.artifacts import METRICS, Inputs
+from vesselforge.engine.files import write_atomic, write_json
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.segmenter.inference.predict import as_png
+from vesselforge.segmenter.labels.compare import Comparison
+from vesselforge.segmenter.labels.filters import Figures, reject
+from vesselforge.segmenter.labels.labeller import Label, Labeller, check_masks
+from vesselforge.segmenter.labels.scores import Scores
 
 TABLE = "labels.csv"
 COLUMNS = (

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
-from configs.errors import DataError
-from configs.settings import PseudoLabelSettings
-from data.store import Inputs
-from segmenter.combine import spread
-from segmenter.components import masked, mean_of
-from segmenter.labels.geometry import turned, turned_back, turns_that_fit
-from segmenter.models import Model
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import PseudoLabelSettings
+from vesselforge.engine.artifacts import Inputs
+from vesselforge.segmenter.combine import spread
+from vesselforge.segmenter.components import masked, mean_of
+from vesselforge.segmenter.labels.geometry import turned, turned_back, turns_that_fit
+from vesselforge.segmenter.models import Model
 
 Map = NDArray[np.float32]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from segmenter.metrics.confusion import Mask, Prob, Values, ratio
-from segmenter.metrics.ranking import is_graded
+from vesselforge.segmenter.metrics.confusion import Mask, Prob, Values, ratio
+from vesselforge.segmenter.metrics.ranking import is_graded
 
 BINS = 15
 CALIBRATION = ("ece", "brier")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from segmenter.metrics.confusion import Mask
+from vesselforge.segmenter.metrics.confusion import Mask
 
 BANDS = {"1px": (0.0, 1.0), "2_3px": (1.0, 3.0), "4px": (3.0, np.inf)}
 """Local diameters above the first and up to the second number, in pixels. 2·EDT − 1 takes the

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from configs.errors import DataError
-from segmenter.metrics.consistency import (
+from vesselforge.configs.errors import DataError
+from vesselforge.segmenter.metrics.consistency import (
     DERIVED,
     FITS,
     NEAR,

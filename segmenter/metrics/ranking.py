@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segmenter.metrics.confusion import Mask, Prob
+from vesselforge.segmenter.metrics.confusion import Mask, Prob
 
 RANKING = ("auc", "ap")
 

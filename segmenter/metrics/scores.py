@@ -14,12 +14,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from configs.errors import DataError
-from segmenter.metrics.calibration import CALIBRATION, calibration, calibration_counts
-from segmenter.metrics.calibre import BANDS, THIN, calibre_counts
-from segmenter.metrics.confusion import COUNTS, RATES, Mask, Prob, confusion, harmonic, rates, ratio
-from segmenter.metrics.ranking import RANKING, ranking
-from segmenter.metrics.topology import Shape, betti_errors, topology_counts
+from vesselforge.configs.errors import DataError
+from vesselforge.segmenter.metrics.calibration import CALIBRATION, calibration, calibration_counts
+from vesselforge.segmenter.metrics.calibre import BANDS, THIN, calibre_counts
+from vesselforge.segmenter.metrics.confusion import (
+    COUNTS,
+    RATES,
+    Mask,
+    Prob,
+    confusion,
+    harmonic,
+    rates,
+    ratio,
+)
+from vesselforge.segmenter.metrics.ranking import RANKING, ranking
+from vesselforge.segmenter.metrics.topology import Shape, betti_errors, topology_counts
 
 LINES = ("cldice", "f1_1px")
 CALIBRE = ("se_thin", *(f"se_{band}" for band in BANDS))

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from segmenter.metrics.confusion import Mask, Prob
-from segmenter.metrics.intervals import interval_of, mean_interval, resamples, rounded
-from segmenter.metrics.scores import (
+from vesselforge.segmenter.metrics.confusion import Mask, Prob
+from vesselforge.segmenter.metrics.intervals import interval_of, mean_interval, resamples, rounded
+from vesselforge.segmenter.metrics.scores import (
     ADDITIVE,
     METRICS,
     Regions,

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.morphology import skeletonize
 
-from data.structure import betti_numbers
-from segmenter.metrics.calibre import local_diameters
-from segmenter.metrics.confusion import Mask, harmonic, ratio
+from vesselforge.data.structure import betti_numbers
+from vesselforge.segmenter.metrics.calibre import local_diameters
+from vesselforge.segmenter.metrics.confusion import Mask, harmonic, ratio
 
 
 class Shape:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from configs.errors import ConfigError
-from segmenter.networks.base import Segmenter
-from segmenter.networks.sa2_net import SA2Net
-from segmenter.networks.sa_unet import VARIANTS, SAUNet
-from segmenter.networks.unet_v2 import UNetV2
+from vesselforge.configs.errors import ConfigError
+from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.sa2_net import SA2Net
+from vesselforge.segmenter.networks.sa_unet import VARIANTS, SAUNet
+from vesselforge.segmenter.networks.unet_v2 import UNetV2
 
 NETWORKS: dict[str, Callable[..., Segmenter]] = {
     **{name: partial(SAUNet, name) for name in VARIANTS},

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
-from data.team import Team
-from segmenter.networks.dropblock import DropBlock
-from segmenter.networks.stochastic_depth import StochasticDepth
-from segmenter.networks.sync_batch_norm import SyncBatchNorm2d
+from vesselforge.engine.torchrun.ranks import Team
+from vesselforge.segmenter.networks.dropblock import DropBlock
+from vesselforge.segmenter.networks.stochastic_depth import StochasticDepth
+from vesselforge.segmenter.networks.sync_batch_norm import SyncBatchNorm2d
 
 
 class Part:

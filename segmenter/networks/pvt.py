@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from configs.errors import CheckpointError, ConfigError
-from data.checkpoints import load_strict, load_tensors
-from data.downloads import fetch
-from segmenter.networks.stochastic_depth import StochasticDepth
+from vesselforge.configs.errors import CheckpointError, ConfigError
+from vesselforge.engine.checkpoints import load_strict, load_tensors
+from vesselforge.engine.downloads import fetch
+from vesselforge.segmenter.networks.stochastic_depth import StochasticDepth
 
 CHANNELS = (64, 128, 320, 512)
 """Of the four maps, at 1/4, 1/8, 1/16 and 1/32 of the resolution."""

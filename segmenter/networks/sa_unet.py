@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from configs.errors import ConfigError
-from segmenter.networks.base import Segmenter
-from segmenter.networks.units import (
+from vesselforge.configs.errors import ConfigError
+from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.units import (
     ConvUnit,
     CrossScaleAttention,
     Norm,

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from data.team import Team
+from vesselforge.engine.torchrun.ranks import Team
 
 
 class SyncBatchNorm2d(nn.BatchNorm2d):

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from configs.errors import ConfigError
-from segmenter.networks.base import Segmenter
-from segmenter.networks.pvt import CHANNELS, PyramidEncoder
-from segmenter.networks.units import SpatialAttention
+from vesselforge.configs.errors import ConfigError
+from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.pvt import CHANNELS, PyramidEncoder
+from vesselforge.segmenter.networks.units import SpatialAttention
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segmenter.networks.dropblock import DropBlock
-from segmenter.networks.group_norm import GroupNorm
+from vesselforge.segmenter.networks.dropblock import DropBlock
+from vesselforge.segmenter.networks.group_norm import GroupNorm
 
 Norm = Literal["batch", "group"]
 EPSILON = 1e-3

@@ -16,29 +16,34 @@ import torch
 import torch._dynamo  # torch.optim would, 1.5 s in every process of a stage
 from torch import Tensor, nn
 
-from configs.errors import ConfigError, DataError, TrainingError
-from configs.settings import FitSettings
-from data.devices import pick_device, slow_bfloat16
-from data.files import write_json
-from data.imageset import LoadedImage, load_image, read_index
-from data.log import append_log, cut_log
-from data.progress import Interrupted, Progress
-from data.splits import TRAIN, VALIDATION
-from data.store import METRICS, Inputs
-from data.team import Team, here
-from data.workers import among_workers, run_in_workers
-from segmenter.calibration import calibrate
-from segmenter.components import ALL, Components, choose_components
-from segmenter.metrics import best_threshold
-from segmenter.models import Member, place, save_model
-from segmenter.networks import build
-from segmenter.networks.base import Segmenter
-from segmenter.networks.parts import Part, spread
-from segmenter.training.losses import training_loss
-from segmenter.training.schedule import learning_rate
-from segmenter.training.sources import Source, smallest_batch, source_of
-from segmenter.training.state import FitState, network_options, new_state, resume, save
-from segmenter.training.validation import predictions, reference_mask, settle_statistics, validate
+from vesselforge.configs.errors import ConfigError, DataError, TrainingError
+from vesselforge.configs.settings import FitSettings
+from vesselforge.data.imageset import LoadedImage, load_image, read_index
+from vesselforge.data.layouts.splits import TRAIN, VALIDATION
+from vesselforge.engine.artifacts import METRICS, Inputs
+from vesselforge.engine.devices import pick_device, slow_bfloat16
+from vesselforge.engine.files import write_json
+from vesselforge.engine.log import append_log, cut_log
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.engine.torchrun.ranks import Team, here
+from vesselforge.engine.torchrun.workers import among_workers, run_in_workers
+from vesselforge.segmenter.calibration import calibrate
+from vesselforge.segmenter.components import ALL, Components, choose_components
+from vesselforge.segmenter.metrics import best_threshold
+from vesselforge.segmenter.models import Member, place, save_model
+from vesselforge.segmenter.networks import build
+from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.parts import Part, spread
+from vesselforge.segmenter.training.losses import training_loss
+from vesselforge.segmenter.training.schedule import learning_rate
+from vesselforge.segmenter.training.sources import Source, smallest_batch, source_of
+from vesselforge.segmenter.training.state import FitState, network_options, new_state, resume, save
+from vesselforge.segmenter.training.validation import (
+    predictions,
+    reference_mask,
+    settle_statistics,
+    validate,
+)
 
 LOG_EVERY = 10
 
@@ -74,7 +79,7 @@ def train(settings: FitSettings, inputs: Inputs, out: Path, progress: Progress) 
     saved) when asked to stop.
     """
     if settings.processes > 1 and not among_workers():
-        stage = "segmenter.training.fit:train"
+        stage = "vesselforge.segmenter.training.fit:train"
         run_in_workers(stage, settings, inputs, out, progress, settings.processes)
         return
     device, part = pick_device(settings.device), Part(here())

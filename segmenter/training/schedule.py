@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from configs.settings import FitSettings
+from vesselforge.configs.settings import FitSettings
 
 ONE_CYCLE_RISE = 0.3
 """Share of a one-cycle schedule in which the rate rises (Smith and Topin 2018)."""

@@ -9,12 +9,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from configs.errors import ConfigError
-from configs.settings import FitSettings
-from data.augment import rescaled, scaled_side
-from data.crops import CropSource
-from data.imageset import LoadedImage
-from data.pool import VARIANTS, PoolSource
+from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.settings import FitSettings
+from vesselforge.data.batches.augment import rescaled, scaled_side
+from vesselforge.data.batches.crops import CropSource
+from vesselforge.data.batches.pool import VARIANTS, PoolSource
+from vesselforge.data.imageset import LoadedImage
 
 Batch = tuple[Tensor, Tensor, Tensor]
 SYNTHETIC_STREAM = 1

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from configs.errors import CheckpointError
-from configs.settings import FitSettings
-from data.checkpoints import (
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.configs.settings import FitSettings
+from vesselforge.engine.artifacts import SCRATCH
+from vesselforge.engine.checkpoints import (
     load_strict,
     newest_checkpoint,
     pack_optimizer,
@@ -20,12 +21,11 @@ from data.checkpoints import (
     save_checkpoint,
     unpack_optimizer,
 )
-from data.progress import Progress
-from data.store import SCRATCH
-from segmenter.models import place, read_members
-from segmenter.networks import VARIANTS, build
-from segmenter.networks.base import Segmenter
-from segmenter.training.schedule import Standstill
+from vesselforge.engine.progress import Progress
+from vesselforge.segmenter.models import place, read_members
+from vesselforge.segmenter.networks import VARIANTS, build
+from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.training.schedule import Standstill
 
 
 @dataclass

@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from configs.errors import TrainingError
-from data.imageset import LoadedImage
-from segmenter.metrics import best_threshold, ranking
-from segmenter.models import Model
-from segmenter.networks.parts import Part
-from segmenter.training.sources import Source
+from vesselforge.configs.errors import TrainingError
+from vesselforge.data.imageset import LoadedImage
+from vesselforge.segmenter.metrics import best_threshold, ranking
+from vesselforge.segmenter.models import Model
+from vesselforge.segmenter.networks.parts import Part
+from vesselforge.segmenter.training.sources import Source
 
 SETTLE_BATCHES = 8
 PROB_FLOOR = 1e-7

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks import cases, generator
 from benchmarks.reference import plain_definitions
-from generator.networks import Discriminator, Generator
+from vesselforge.generator.networks import Discriminator, Generator
 
 
 @pytest.mark.parametrize("architectures", [("skip", "resnet"), ("resnet", "skip")])

@@ -14,10 +14,11 @@ from benchmarks.reliability.pipeline import contents, half_written
 from benchmarks.reliability.processes import family, living, running, until
 from benchmarks.reliability.reference import Reference
 from benchmarks.reliability.tables import markdown
-from configs.base import Settings
-from data.files import write_atomic
-from data.progress import Progress
-from data.store import Stage, Store
+from vesselforge.configs.base import Settings
+from vesselforge.engine.artifacts import Stage
+from vesselforge.engine.files import write_atomic
+from vesselforge.engine.progress import Progress
+from vesselforge.engine.store import Store
 
 STEPS = ["development images", "teacher", "generator", "samples"]
 

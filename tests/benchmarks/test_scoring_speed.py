@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from benchmarks import scoring
-from data.phantoms.draw import make_phantom
-from segmenter.metrics import METRICS, pooled
+from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.segmenter.metrics import METRICS, pooled
 
 
 def test_scoring_is_timed_on_maps_worth_scoring(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from configs.batching import misfit
-from configs.generator import GeneratorSettings
+from vesselforge.configs.stages.batching import misfit
+from vesselforge.configs.stages.generator import GeneratorSettings
 
 GPUS = (1, 2, 4, 8)
 AUTO = {

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from configs.errors import ConfigError
-from configs.ranges import parse_label, parse_mix, parse_seeds, shorten_seeds
+from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.ranges import parse_label, parse_mix, parse_seeds, shorten_seeds
 
 
 def test_seeds():

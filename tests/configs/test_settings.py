@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from configs.errors import ConfigError
-from configs.load import SHIPPED, load, override
-from configs.settings import FitSettings, GeneratorSettings, PipelineConfig
-from configs.study import StudyConfig
+from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.load import SHIPPED, load, override
+from vesselforge.configs.settings import FitSettings, GeneratorSettings, PipelineConfig
+from vesselforge.configs.study import StudyConfig
 
 
 @pytest.fixture

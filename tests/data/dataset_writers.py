@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from data.phantoms.draw import Phantom, make_phantom
-from data.splits import CHASE_DB1, DRIVE, STARE_FOLDS, TEST
+from vesselforge.data.layouts.splits import CHASE_DB1, DRIVE, STARE_FOLDS, TEST
+from vesselforge.data.phantoms.draw import Phantom, make_phantom
 
 SIZE = 64
 

@@ -55,6 +55,6 @@ def compute() -> None:
 
 
 if __name__ == "__main__":
-    from data.forking import serve
+    from vesselforge.engine.processes.forking import serve
 
     serve(int(sys.argv[1]), work)

@@ -12,10 +12,11 @@ import sys
 import time
 from pathlib import Path
 
-from configs.base import Settings, operational
-from data.files import file_sha256, write_atomic, write_json
-from data.progress import Progress
-from data.store import METRICS, SCRATCH, Artifact, Inputs, Stage, Store
+from vesselforge.configs.base import Settings, operational
+from vesselforge.engine.artifacts import METRICS, SCRATCH, Artifact, Inputs, Stage
+from vesselforge.engine.files import file_sha256, write_atomic, write_json
+from vesselforge.engine.progress import Progress
+from vesselforge.engine.store import Store
 
 FILES = 4
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-import data.archives
-from configs.errors import DataError, WorkspaceError
-from data.archives import unpack
+import vesselforge.data.formats.archives
+from vesselforge.configs.errors import DataError, WorkspaceError
+from vesselforge.data.formats.archives import unpack
 
 Make = Callable[[zipfile.ZipFile], None]
 
@@ -134,12 +134,12 @@ def test_hostile_and_damaged_archives(case: str, tmp_path: Path) -> None:
 
 
 def test_a_declared_size_beyond_all_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data.archives, "MOST_UNPACKED", 30)
+    monkeypatch.setattr(vesselforge.data.formats.archives, "MOST_UNPACKED", 30)
     path = packed(tmp_path / "a.zip", "one.txt", "two.txt")
     with pytest.raises(DataError, match=r"a.zip: would be 36 bytes unpacked, expected at most 30"):
         unpack([path], tmp_path / "out")
     monkeypatch.undo()
-    monkeypatch.setattr(data.archives, "MOST_FILES", 1)
+    monkeypatch.setattr(vesselforge.data.formats.archives, "MOST_FILES", 1)
     with pytest.raises(DataError, match="more than 1 files"):
         unpack([path], tmp_path / "out")
 

@@ -7,8 +7,8 @@ import torch
 from dataset_writers import phantom
 from torch import Tensor
 
-from configs.settings import AugmentSettings
-from data.augment import augment, margin, rescaled, scaled_side
+from vesselforge.configs.settings import AugmentSettings
+from vesselforge.data.batches.augment import augment, margin, rescaled, scaled_side
 
 OFF = AugmentSettings.off()
 GEOMETRY = OFF.model_copy(

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from scipy import stats
 from torch import Tensor
 
-from configs.settings import AugmentSettings
-from data.augment import augment, margin
-from data.recolour import blurred, recolour, with_hue, with_vessel_contrast
+from vesselforge.configs.settings import AugmentSettings
+from vesselforge.data.batches.augment import augment, margin
+from vesselforge.data.batches.recolour import blurred, recolour, with_hue, with_vessel_contrast
 
 OFF = AugmentSettings.off()
 

@@ -14,11 +14,17 @@ import pytest
 import tifffile
 from PIL import Image
 
-import data.images
-from configs.errors import DataError
-from data.images import MOST_PIXELS, open_picture, read_grey, read_mask, read_rgb
-from data.imageset import ImageRecord, load_image
-from data.native import read_native
+import vesselforge.data.formats.images
+from vesselforge.configs.errors import DataError
+from vesselforge.data.formats.images import (
+    MOST_PIXELS,
+    open_picture,
+    read_grey,
+    read_mask,
+    read_rgb,
+)
+from vesselforge.data.formats.native import read_native
+from vesselforge.data.imageset import ImageRecord, load_image
 
 READERS = (read_rgb, read_grey, read_mask, read_native)
 
@@ -51,7 +57,7 @@ def test_a_header_that_claims_too_much(
 
 
 def test_so_many_pixels_are_still_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data.images, "MOST_PIXELS", 64)
+    monkeypatch.setattr(vesselforge.data.formats.images, "MOST_PIXELS", 64)
     Image.new("L", (8, 8)).save(tmp_path / "a.png")
     Image.new("L", (13, 5)).save(tmp_path / "b.png")
     assert read_grey(tmp_path / "a.png").shape == (8, 8)
@@ -76,7 +82,7 @@ def test_many_channels_of_few_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyP
     tifffile.imwrite(path, np.zeros((9, 7, 40), np.uint16), photometric="minisblack",
                      planarconfig="contig")  # fmt: skip
     assert read_native(path).pixels.shape == (9, 7, 40)
-    monkeypatch.setattr(data.images, "MOST_BYTES", 5_000)
+    monkeypatch.setattr(vesselforge.data.formats.images, "MOST_BYTES", 5_000)
     with pytest.raises(DataError, match=r"deep.tif: found 5,040 bytes of pixels \(40 channels\)"):
         read_native(path)
 

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from dataset_writers import phantom, save, write_chase, write_drive, write_paired
 
-from configs.errors import DataError
-from configs.settings import DataSettings
-from data.check import Problem, Report, check
-from data.datasets import load
-from data.items import Dataset, Item
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import DataSettings
+from vesselforge.data.datasets import load
+from vesselforge.data.layouts.check import Problem, Report, check
+from vesselforge.data.layouts.items import Dataset, Item
 
 
 def check_paired(root: Path) -> Report:
@@ -222,5 +222,6 @@ def test_phantoms_are_sound() -> None:
 
 
 def test_data_is_cheap_to_import() -> None:
-    code = "import data.check, data.prepare, sys; sys.exit('torch' in sys.modules)"
+    modules = "vesselforge.data.layouts.check, vesselforge.data.prepare"
+    code = f"import {modules}, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

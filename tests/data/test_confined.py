@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from store_stages import run
 
-from configs.errors import CheckpointError, UserError, WorkspaceError
-from data.confined import inside, plain_name
-from data.files import file_sha256
-from data.imageset import ImageRecord, link_file, read_index, write_index, write_png
-from data.store import MANIFEST, Store
-from generator.sampling.stage import copy_fov
-from segmenter.models import read_description
+from vesselforge.configs.errors import CheckpointError, UserError, WorkspaceError
+from vesselforge.data.imageset import ImageRecord, link_file, read_index, write_index, write_png
+from vesselforge.engine.artifacts import MANIFEST
+from vesselforge.engine.confined import inside, plain_name
+from vesselforge.engine.files import file_sha256
+from vesselforge.engine.store import Store
+from vesselforge.generator.sampling.stage import copy_fov
+from vesselforge.segmenter.models import read_description
 
 NAMES = ["../secret.png", "/etc/passwd", "a/../../secret.png", "a//b.png", "./a.png", "..", "",
          "a\0b.png", "a\n.png", "a/", None, 3, ["a.png"]]  # fmt: skip
@@ -84,9 +85,9 @@ def test_a_model(file: str, tmp_path: Path) -> None:
 
 
 def test_options_of_a_larger_network_than_its_weights(tmp_path: Path) -> None:
-    from data.checkpoints import save_tensors
-    from segmenter.models import Model
-    from segmenter.networks import build
+    from vesselforge.engine.checkpoints import save_tensors
+    from vesselforge.segmenter.models import Model
+    from vesselforge.segmenter.networks import build
 
     save_tensors(tmp_path / "w.safetensors", build("sa-unet", width=2).state_dict())
     member = {"network": "sa-unet", "options": {"width": 10**6}, "file": "w.safetensors"}

@@ -9,10 +9,10 @@ import pytest
 import torch
 from dataset_writers import phantom
 
-from configs.errors import DataError
-from configs.settings import AugmentSettings
-from data.crops import CropSource
-from data.imageset import LoadedImage
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import AugmentSettings
+from vesselforge.data.batches.crops import CropSource
+from vesselforge.data.imageset import LoadedImage
 
 OFF = AugmentSettings.off()
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from dataset_writers import phantom, save, write_chase, write_drive, write_paired, write_stare
 
-from configs.errors import DataError
-from configs.settings import DataSettings
-from data.datasets import Dataset, load
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import DataSettings
+from vesselforge.data.datasets import Dataset, load
 
 
 def paired(root: Path, **options: object) -> Dataset:

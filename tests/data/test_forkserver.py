@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from data.children import environment_of
-from data.forkserver import Forked, KeptServer
+from vesselforge.engine.processes.children import environment_of
+from vesselforge.engine.processes.forkserver import Forked, KeptServer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux alone")
 

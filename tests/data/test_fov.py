@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data.fov import derive_fov
-from data.phantoms.draw import make_phantom
+from vesselforge.data.fov import derive_fov
+from vesselforge.data.phantoms.draw import make_phantom
 
 Mask = NDArray[np.bool_]
 

@@ -10,8 +10,15 @@ import pytest
 from dataset_writers import phantom, save
 from PIL import Image
 
-from configs.errors import DataError
-from data.images import binarise, is_image_name, read_grey, read_mask, read_rgb, stem_of
+from vesselforge.configs.errors import DataError
+from vesselforge.data.formats.images import (
+    binarise,
+    is_image_name,
+    read_grey,
+    read_mask,
+    read_rgb,
+    stem_of,
+)
 
 
 @pytest.mark.parametrize("suffix", ["tif", "png", "ppm", "bmp", "ppm.gz"])

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from dataset_writers import phantom, save, write_drive, write_paired
 
-from configs.errors import DataError
-from configs.settings import DataSettings
-from data.datasets import load_settings
-from data.intake import Intake, fingerprint, sort_out
-from data.prepare import content_hash
-from data.progress import Progress
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import DataSettings
+from vesselforge.data.datasets import load_settings
+from vesselforge.data.layouts.intake import Intake, fingerprint, sort_out
+from vesselforge.data.prepare import content_hash
+from vesselforge.engine.progress import Progress
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import DataError
-from data.labels import Labels, Source, read_labels
+from vesselforge.configs.errors import DataError
+from vesselforge.data.layouts.class_labels import Labels, Source, read_labels
 
 NAMES = ["a.png", "b.png", "sub/c.png"]
 

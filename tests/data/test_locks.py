@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from store_stages import run
 
-from configs.errors import WorkspaceError
-from data.progress import Interrupted, Progress
-from data.store import MANIFEST, Store
+from vesselforge.configs.errors import WorkspaceError
+from vesselforge.engine.artifacts import MANIFEST
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.engine.store import Store
 
 
 class Waiting(Progress):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from data import log
-from data.log import LOG, append_log, cut_log, keep_log, read_log
+from vesselforge.engine import log
+from vesselforge.engine.log import LOG, append_log, cut_log, keep_log, read_log
 
 
 def test_later_and_torn_entries_go(tmp_path: Path) -> None:

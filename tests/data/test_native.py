@@ -16,8 +16,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from configs.errors import DataError
-from data.channels import (
+from vesselforge.configs.errors import DataError
+from vesselforge.data.formats.channels import (
     as_grey,
     as_rgb,
     eight_bit,
@@ -26,7 +26,7 @@ from data.channels import (
     sixteen_bit,
     straight,
 )
-from data.native import Native, read_native, suffix_for, write_native
+from vesselforge.data.formats.native import Native, read_native, suffix_for, write_native
 
 RNG = np.random.default_rng(0)
 DEEP = RNG.integers(0, 65536, (7, 9, 4), dtype=np.uint16)

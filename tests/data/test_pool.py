@@ -8,9 +8,18 @@ import torch
 from dataset_writers import phantom
 from PIL import Image
 
-from configs.errors import ConfigError, DataError
-from data.imageset import LoadedImage
-from data.pool import COLOURS, FLIPS, NOISES, ROTATIONS, VARIANTS, PoolSource, noisy, recoloured
+from vesselforge.configs.errors import ConfigError, DataError
+from vesselforge.data.batches.pool import (
+    COLOURS,
+    FLIPS,
+    NOISES,
+    ROTATIONS,
+    VARIANTS,
+    PoolSource,
+    noisy,
+    recoloured,
+)
+from vesselforge.data.imageset import LoadedImage
 
 
 def loaded(number: int, size: int = 64) -> LoadedImage:
@@ -108,7 +117,7 @@ def test_colours_draw_the_papers_grid(monkeypatch: pytest.MonkeyPatch) -> None:
                 order.append(self.name)
                 return self.image
 
-        monkeypatch.setattr(f"data.pool.ImageEnhance.{name}", Enhancer)
+        monkeypatch.setattr(f"vesselforge.data.batches.pool.ImageEnhance.{name}", Enhancer)
     rng = np.random.default_rng(0)
     for _ in range(600):
         recoloured(np.zeros((1, 1, 3), np.uint8), rng)

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from dataset_writers import phantom, save, write_chase, write_drive, write_paired
 
-from configs.errors import DataError
-from configs.settings import DataSettings, PrepareSettings
-from data.files import file_sha256
-from data.images import read_rgb
-from data.imageset import load_image, read_index
-from data.prepare import content_hash, prepare
-from data.progress import Progress
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import DataSettings, PrepareSettings
+from vesselforge.data.formats.images import read_rgb
+from vesselforge.data.imageset import load_image, read_index
+from vesselforge.data.prepare import content_hash, prepare
+from vesselforge.engine.files import file_sha256
+from vesselforge.engine.progress import Progress
 
 
 def settings(name: str, root: Path | None, part: str, **data: object) -> PrepareSettings:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data.sheets import grid_of
+from vesselforge.data.formats.sheets import grid_of
 
 
 def test_grid_places_images_in_rows() -> None:

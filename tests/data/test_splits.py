@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from configs.errors import DataError
-from data.splits import CHASE_DB1, DRIVE, STARE_FOLDS, by_hash, stare
+from vesselforge.configs.errors import DataError
+from vesselforge.data.layouts.splits import CHASE_DB1, DRIVE, STARE_FOLDS, by_hash, stare
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,12 @@ import store_stages
 from pydantic import Field
 from store_stages import READER, STAGE, CountSettings, run
 
-from configs.base import Settings, operational
-from configs.errors import DataError, WorkspaceError
-from data.files import file_sha256, write_atomic, write_json
-from data.progress import Progress
-from data.store import MANIFEST, SCRATCH, DamagedArtifact, Store, address
+from vesselforge.configs.base import Settings, operational
+from vesselforge.configs.errors import DataError, WorkspaceError
+from vesselforge.engine.artifacts import MANIFEST, SCRATCH, address
+from vesselforge.engine.files import file_sha256, write_atomic, write_json
+from vesselforge.engine.progress import Progress
+from vesselforge.engine.store import DamagedArtifact, Store
 
 
 def start(workspace: Path, log: Path, pause_before: int = -1) -> subprocess.Popen[bytes]:

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
-from configs.errors import DataError
-from data.phantoms.draw import make_phantom
-from data.structure import (
+from vesselforge.configs.errors import DataError
+from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.data.structure import (
     FIGURES,
     RIM,
     RealMap,

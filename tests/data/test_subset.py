@@ -10,12 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from configs.errors import DataError
-from configs.settings import SubsetSettings
-from data.imageset import ImageRecord, load_image, read_classes, read_index, write_index, write_png
-from data.progress import Interrupted, Progress
-from data.store import Artifact
-from data.subset import _rank, subset
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import SubsetSettings
+from vesselforge.data.imageset import (
+    ImageRecord,
+    load_image,
+    read_classes,
+    read_index,
+    write_index,
+    write_png,
+)
+from vesselforge.data.subset import _rank, subset
+from vesselforge.engine.artifacts import Artifact
+from vesselforge.engine.progress import Interrupted, Progress
 
 
 def image_set(

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from configs.errors import CheckpointError
-from data.checkpoints import (
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.engine.checkpoints import (
     KEEP,
     load_strict,
     load_tensors,

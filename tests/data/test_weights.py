@@ -12,12 +12,19 @@ import torch
 from dataset_writers import phantom
 from scipy.ndimage import gaussian_filter
 
-from configs.errors import DataError
-from configs.settings import AugmentSettings
-from data.augment import augment
-from data.crops import CropSource
-from data.imageset import ImageRecord, LoadedImage, load_image, read_index, write_index, write_png
-from data.pool import FLIPS, ROTATIONS, VARIANTS, PoolSource
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import AugmentSettings
+from vesselforge.data.batches.augment import augment
+from vesselforge.data.batches.crops import CropSource
+from vesselforge.data.batches.pool import FLIPS, ROTATIONS, VARIANTS, PoolSource
+from vesselforge.data.imageset import (
+    ImageRecord,
+    LoadedImage,
+    load_image,
+    read_index,
+    write_index,
+    write_png,
+)
 
 OFF = AugmentSettings.off()
 FLIPPED = OFF.model_copy(update={"flip": True})

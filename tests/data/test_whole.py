@@ -12,17 +12,17 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from configs.errors import DataError
-from configs.settings import DataSettings, PrepareSettings
-from data.check import Report, check
-from data.datasets import load_settings
-from data.files import file_sha256
-from data.images import read_rgb
-from data.imageset import load_image, load_native, read_classes, read_index
-from data.items import Dataset
-from data.native import Native, write_native
-from data.prepare import content_hash, prepare
-from data.progress import Progress
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import DataSettings, PrepareSettings
+from vesselforge.data.datasets import load_settings
+from vesselforge.data.formats.images import read_rgb
+from vesselforge.data.formats.native import Native, write_native
+from vesselforge.data.imageset import load_image, load_native, read_classes, read_index
+from vesselforge.data.layouts.check import Report, check
+from vesselforge.data.layouts.items import Dataset
+from vesselforge.data.prepare import content_hash, prepare
+from vesselforge.engine.files import file_sha256
+from vesselforge.engine.progress import Progress
 
 RNG = np.random.default_rng(1)
 

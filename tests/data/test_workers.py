@@ -11,13 +11,13 @@ import pytest
 import torch
 from worker_acts import Act
 
-import data.workers
-from configs.errors import ConfigError, DataError
-from data.children import LostContact, StageCrashed
-from data.progress import Interrupted, Progress
-from data.store import Artifact
-from data.team import Team
-from data.workers import run_in_workers
+import vesselforge.engine.torchrun.workers
+from vesselforge.configs.errors import ConfigError, DataError
+from vesselforge.engine.artifacts import Artifact
+from vesselforge.engine.processes.children import LostContact, StageCrashed
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.engine.torchrun.ranks import Team
+from vesselforge.engine.torchrun.workers import run_in_workers
 
 HERE = Path(__file__).parent
 IMAGES = {"images": Artifact(HERE, {"kind": "test", "digest": "abc"})}
@@ -105,7 +105,9 @@ def test_silence_is_explained(monkeypatch):
 
 
 def test_more_processes_than_gpus(monkeypatch, tmp_path):
-    monkeypatch.setattr("data.devices.pick_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr("vesselforge.engine.devices.pick_device", lambda name: torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(ConfigError, match=r"processes: 2 needs .* has 1; set processes: 1"):
-        data.workers.run_in_workers("x:y", Act(), {}, tmp_path, Progress(), 2)
+        vesselforge.engine.torchrun.workers.run_in_workers(
+            "x:y", Act(), {}, tmp_path, Progress(), 2
+        )

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel
 
-from configs.errors import DataError
-from data.files import write_json
-from data.progress import Interrupted, Progress
-from data.store import Inputs
-from data.team import here
+from vesselforge.configs.errors import DataError
+from vesselforge.engine.artifacts import Inputs
+from vesselforge.engine.files import write_json
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.engine.torchrun.ranks import here
 
 
 class Act(BaseModel):

@@ -44,10 +44,10 @@ def ignored_by_git() -> list[str]:
 
 @pytest.mark.parametrize("name", [*PRIVATE, *ignored_by_git()])
 def test_no_image_of_a_patient_and_no_history_gets_into_an_image(name: str, tmp_path: Path) -> None:
-    for path in (name, "flows/cli.py", "pyproject.toml"):
+    for path in (name, "cli/main.py", "pyproject.toml"):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text("")
-    assert sent(tmp_path) == {"flows/cli.py", "pyproject.toml"}
+    assert sent(tmp_path) == {"cli/main.py", "pyproject.toml"}
 
 
 def test_all_that_the_program_needs_gets_in() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from commands import environment, run, tiny
 
-from data.locks import locked
-from data.progress import Progress
+from vesselforge.engine.locks import locked
+from vesselforge.engine.progress import Progress
 
 DATABASE = Path("prefect") / "prefect.db"
 

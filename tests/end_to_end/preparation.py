@@ -8,12 +8,12 @@ from pathlib import Path
 from commands import overrides
 from prefect import flow
 
-from configs.load import load
-from configs.settings import PipelineConfig
-from flows.executor import Executor
-from flows.runs import RunRecord
-from flows.tasks import ByTask
-from pipeline.run import run_works
+from vesselforge.configs.load import load
+from vesselforge.configs.settings import PipelineConfig
+from vesselforge.flows.tasks import ByTask
+from vesselforge.pipeline.executor import Executor
+from vesselforge.pipeline.record import RunRecord
+from vesselforge.pipeline.run import run_works
 
 
 @flow(flow_run_name="{name}", persist_result=False)

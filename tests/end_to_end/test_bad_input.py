@@ -13,7 +13,7 @@ import pytest
 from commands import environment, run, running, tiny, until
 from PIL import Image
 
-from data.checkpoints import newest_checkpoint, save_checkpoint
+from vesselforge.engine.checkpoints import newest_checkpoint, save_checkpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 

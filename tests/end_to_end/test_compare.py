@@ -14,7 +14,7 @@ import pytest
 import yaml
 from commands import contents, environment, family, manifests, run, running, until
 
-from flows.study.schema import PER_IMAGE, RESULTS
+from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 FIT = {"steps": 2, "batch": 2, "crop": 32, "validate_every": 2}
@@ -52,7 +52,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def compare(config: Path, workspace: Path, *more: str) -> list[str]:
-    command = [sys.executable, "-m", "flows", "compare", str(config)]
+    command = [sys.executable, "-m", "vesselforge", "compare", str(config)]
     return [*command, "--workspace", str(workspace), *more]
 
 
@@ -111,7 +111,7 @@ def test_again_is_reused_and_told_as_json_and_the_page_can_be_written_anew(
     assert f"{len(made)} stages were there already" in said.stderr
     page.unlink()
 
-    command = [sys.executable, "-m", "flows", "report", "tiny", "--workspace", str(workspace)]
+    command = [sys.executable, "-m", "vesselforge", "report", "tiny", "--workspace", str(workspace)]
     said = run(command, environment(home), tmp_path)
 
     assert said.returncode == 0, said.stderr

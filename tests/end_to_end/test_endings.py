@@ -154,7 +154,9 @@ def test_stopped_killed_and_without_a_server_it_ends_with_the_same_bytes(
         killed = served.start(workspace)
         until_at_work(workspace)
         relatives = family(served.process.pid)
-        worker, flow, stage = map(served.below, ("worker start", "prefect.engine", "flows.child"))
+        worker, flow, stage = map(
+            served.below, ("worker start", "prefect.engine", "vesselforge.engine.processes.child")
+        )
         assert worker and flow and stage
         for pid in (worker, flow):
             os.kill(pid, signal.SIGKILL)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from commands import REPOSITORY, environment, free_port, manifests, running, until
 
-from flows.embedded import healthy
+from vesselforge.flows.serving.embedded import healthy
 
 PROGRAMS = max(
     Path("/usr/lib/postgresql").glob("*/bin"), default=None, key=lambda p: float(p.parts[-2])

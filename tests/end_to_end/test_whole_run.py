@@ -13,9 +13,9 @@ from commands import contents, environment, family, manifests, record, run, runn
 from conftest import Undisturbed
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from data.log import read_log
-from flows.board import board_folder
-from flows.stagelog import log_file, read_events
+from vesselforge.engine.log import read_log
+from vesselforge.engine.sinks.board import board_folder
+from vesselforge.engine.sinks.stagelog import log_file, read_events
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +41,7 @@ def test_a_second_run_reuses_everything_and_loads_no_torch(
     page = used_again / "runs" / "quickstart" / "report.html"
     written = page.stat().st_mtime_ns
     code = (
-        "import sys\nfrom flows.cli import main\n"
+        "import sys\nfrom vesselforge.cli.main import main\n"
         "try:\n    main()\nfinally:\n"
         "    heavy = [m for m in ('torch', 'matplotlib') if m in sys.modules]\n"
         "    print('loaded:', *heavy, file=sys.stderr)\n"
@@ -143,7 +143,8 @@ def test_a_request_to_stop_saves_and_says_how_to_go_on(
 
 def test_a_configured_server_is_used(used_again: Path, home: Path, tmp_path: Path) -> None:
     code = (
-        "import subprocess, sys\nfrom flows.embedded import embedded_server\nimport os\n"
+        "import os, subprocess, sys\n"
+        "from vesselforge.flows.serving.embedded import embedded_server\n"
         "with embedded_server() as url:\n"
         "    done = subprocess.run(sys.argv[1:], env=os.environ | {'PREFECT_API_URL': url})\n"
         "    print(url, file=sys.stderr)\nsys.exit(done.returncode)\n"

@@ -9,7 +9,7 @@ import pytest
 from flow_helpers import HERE, Heard
 from tiny_generators import Made, made_in
 
-import pretrained
+from vesselforge import pretrained
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def heard() -> Heard:
 @pytest.fixture
 def fake_kind(monkeypatch: pytest.MonkeyPatch) -> str:
     """The kind of a stage from fake_stages.py, known here and in child processes."""
-    from data.store import Stage
-    from pipeline.stages import STAGES
+    from vesselforge.engine.artifacts import Stage
+    from vesselforge.pipeline.stages import STAGES
 
     monkeypatch.syspath_prepend(str(HERE))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]))

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from configs.errors import DataError
-from data.files import write_json
-from data.progress import Interrupted, Progress
-from data.store import METRICS, SCRATCH, Inputs
+from vesselforge.configs.errors import DataError
+from vesselforge.engine.artifacts import METRICS, SCRATCH, Inputs
+from vesselforge.engine.files import write_json
+from vesselforge.engine.progress import Interrupted, Progress
 
 
 class FakeSettings(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data.progress import Progress
+from vesselforge.engine.progress import Progress
 
 HERE = Path(__file__).parent
 

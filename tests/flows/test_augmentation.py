@@ -12,18 +12,17 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from configs.errors import DataError, WorkspaceError
-from configs.load import validate
-from configs.settings import PipelineConfig
-from data.store import Artifact
-from flows.augmentation import Augmented, augment
-from flows.display import PlainDisplay, shown
-from flows.executor import AtOnce, Executor
-from flows.runs import PARTLY_FAILED, RunRecord, model_folder, read_run
-from flows.stages import Outcome
-from pipeline.graph import Work
-from pipeline.run import run_works
-from pipeline.stages import STAGES
+from vesselforge.configs.errors import DataError, WorkspaceError
+from vesselforge.configs.load import validate
+from vesselforge.configs.settings import PipelineConfig
+from vesselforge.engine.artifacts import Artifact, Outcome
+from vesselforge.engine.sinks.display import PlainDisplay, shown
+from vesselforge.pipeline.augmentation import Augmented, augment
+from vesselforge.pipeline.executor import AtOnce, Executor
+from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.record import PARTLY_FAILED, RunRecord, model_folder, read_run
+from vesselforge.pipeline.run import run_works
+from vesselforge.pipeline.stages import STAGES
 
 
 class Pretence(AtOnce):

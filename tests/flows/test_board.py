@@ -15,11 +15,11 @@ import pytest
 from flow_helpers import Heard
 from PIL import Image
 
-from configs.errors import ConfigError
-from data.imageset import write_png
-from data.log import append_log, cut_log
-from flows import board
-from flows.board import SWITCH, Board, board_folder, draw, drawn, switched_on
+from vesselforge.configs.errors import ConfigError
+from vesselforge.data.imageset import write_png
+from vesselforge.engine.log import append_log, cut_log
+from vesselforge.engine.sinks import board
+from vesselforge.engine.sinks.board import SWITCH, Board, board_folder, draw, drawn, switched_on
 
 KIND, DIGEST = "generator.train", "f" * 24
 Shown = dict[str, list[tuple[int, float]]]
@@ -219,9 +219,9 @@ def test_the_switch_is_a_number_and_needs_the_package(monkeypatch: pytest.Monkey
 
 def test_it_needs_neither_torch_nor_tensorflow() -> None:
     code = (
-        "import sys, json, flows.stages\n"
+        "import sys, json, vesselforge.pipeline.stages\n"
         "before = 'tensorboard' in sys.modules\n"
-        "import flows.eventfiles\n"
+        "import vesselforge.engine.sinks.eventfiles\n"
         "print(json.dumps([before, 'torch' in sys.modules, 'tensorflow' in sys.modules]))\n"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs.errors import DataError
-from configs.settings import PipelineConfig
-from flows.checks import check_inputs
-from flows.datasets import named_dataset
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import PipelineConfig
+from vesselforge.data.layouts.named import named_dataset
+from vesselforge.pipeline.input_checks import check_inputs
 
 
 @pytest.fixture

@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest
 from flow_helpers import HERE, Heard
 
-from configs.errors import DataError
-from data.children import endings
-from data.memory import MEMORY
-from data.progress import Interrupted
-from flows import child
-from flows.child import StageCrashed
-from flows.stages import Outcome, produce
+from vesselforge.configs.errors import DataError
+from vesselforge.engine.artifacts import Outcome
+from vesselforge.engine.processes import child
+from vesselforge.engine.processes.child import StageCrashed
+from vesselforge.engine.processes.children import endings
+from vesselforge.engine.processes.memory import MEMORY
+from vesselforge.engine.progress import Interrupted
+from vesselforge.pipeline.stages import produce
 
 
 @pytest.fixture
@@ -45,7 +46,9 @@ def test_a_stage_reports_finishes_and_is_then_reused(
     assert {n: v for n, v in stats.items() if n not in MEMORY} == {"loss": 0.5}  # no bad numbers
     assert 0 < stats["rss_gib"] <= stats["rss_peak_gib"] < 10
     assert threads == {threading.current_thread()}
-    monkeypatch.setattr("flows.stages.run_in_child", None)  # nothing to run a second time
+    monkeypatch.setattr(
+        "vesselforge.pipeline.stages.run_in_child", None
+    )  # nothing to run a second time
     again = make(steps=3)
     assert again.reused and again.artifact == made.artifact
 
@@ -168,10 +171,10 @@ def test_a_stage_that_waits_for_another_process_says_so_and_stops_when_asked(
 def test_a_stage_dies_with_its_parent(tmp_path: Path, fake_kind: str) -> None:
     code = (
         "from fake_stages import FakeSettings\n"
-        "from data.progress import Progress\n"
-        "from data.store import Stage\n"
-        "from flows.stages import produce\n"
-        "from pipeline.stages import STAGES\n"
+        "from vesselforge.engine.progress import Progress\n"
+        "from vesselforge.engine.artifacts import Stage\n"
+        "from vesselforge.pipeline.stages import produce\n"
+        "from vesselforge.pipeline.stages import STAGES\n"
         "from pathlib import Path\n"
         "STAGES['fake'] = Stage('fake', 1, 'fake_stages:fake', FakeSettings)\n"
         f"produce(Path({str(tmp_path)!r}), 'fake', FakeSettings(do='refuse'), {{}}, Progress())\n"

@@ -20,7 +20,7 @@ def vesselforge(
 ) -> subprocess.CompletedProcess[str]:
     """The real command, in a process of its own; its last line of stderr: heavy modules loaded."""
     code = (
-        "import sys\nfrom flows.cli import main\n"
+        "import sys\nfrom vesselforge.cli.main import main\n"
         "try:\n    main(prog_name='vesselforge')\n"
         "finally:\n"
         f"    print(*[m for m in {HEAVY} if m in sys.modules], file=sys.stderr)\n"

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from data.phantoms.draw import make_phantom
-from data.splits import TEST
-from flows.cli import main
-from flows.datasets import named_dataset
-from segmenter.models import Member, Model, save_model
-from segmenter.networks import build
+from vesselforge.cli.main import main
+from vesselforge.data.layouts.named import named_dataset
+from vesselforge.data.layouts.splits import TEST
+from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.segmenter.models import Member, Model, save_model
+from vesselforge.segmenter.networks import build
 
 
 def command(*arguments: str | Path):

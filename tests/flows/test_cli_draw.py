@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from data.files import write_json
-from flows.cli import main
+from vesselforge.cli.main import main
+from vesselforge.engine.files import write_json
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "generator"))
 from small_generators import write_generator

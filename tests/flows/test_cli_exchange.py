@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import main
+from vesselforge.cli.main import main
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "generator"))
 from official_format import Call, write_snapshot

@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from flows.cli import main
-from segmenter.combine import Rule
-from segmenter.models import Member, Model, save_model
-from segmenter.networks import build
+from vesselforge.cli.main import main
+from vesselforge.segmenter.combine import Rule
+from vesselforge.segmenter.models import Member, Model, save_model
+from vesselforge.segmenter.networks import build
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
 
@@ -105,7 +105,7 @@ def test_ctrl_c_keeps_what_is_finished_and_writes_nothing_by_half(model, images,
     for number in range(400):
         os.link(images / "eye.png", images / f"{number:03d}.png")
     out = tmp_path / "out"
-    typed = [sys.executable, "-m", "flows", "segmenter", "predict", model, images, "-o", out]
+    typed = [sys.executable, "-m", "vesselforge", "segmenter", "predict", model, images, "-o", out]
     child = subprocess.Popen(typed, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not (out / "002_mask.png").is_file():

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from flows.cli import main
+from vesselforge.cli.main import main
 
 
 def said(*arguments: object) -> Result:

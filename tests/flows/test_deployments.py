@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from flows.deployments import DEPLOYMENTS, FILE, render
+from vesselforge.flows.serving.deployments import DEPLOYMENTS, FILE, render
 
 
 def test_prefect_yaml_is_what_the_configs_say() -> None:
-    assert FILE.read_text() == render(), "run `python -m flows.deployments`"
+    assert FILE.read_text() == render(), "run `python -m vesselforge.flows.serving.deployments`"
 
 
 def test_the_form_has_every_setting_with_its_description() -> None:
-    from flows.run import augmentation_pipeline
+    from vesselforge.flows.run import augmentation_pipeline
 
     schema = augmentation_pipeline.parameters.model_dump()
     assert schema["required"] == ["config"]
@@ -33,7 +33,7 @@ def test_no_two_deployments_of_a_flow_share_a_name() -> None:
 
 @pytest.mark.parametrize("group", ["ArmSettings", "StatisticsSettings", "ExecutionSettings"])
 def test_the_form_of_a_study_describes_its_settings(group: str) -> None:
-    from flows.compare import compare_ratios
+    from vesselforge.flows.compare import compare_ratios
 
     schema = compare_ratios.parameters.model_dump()
     assert set(schema["properties"]) == {"config", "overrides", "workspace"}

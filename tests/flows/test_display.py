@@ -10,13 +10,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from configs.errors import DataError
-from data.progress import Interrupted
-from data.store import Artifact
-from flows.child import StageCrashed
-from flows.display import Display, PlainDisplay, RichDisplay
-from flows.pace import Estimate
-from flows.stages import Outcome
+from vesselforge.configs.errors import DataError
+from vesselforge.engine.artifacts import Artifact, Outcome
+from vesselforge.engine.processes.child import StageCrashed
+from vesselforge.engine.progress import Interrupted
+from vesselforge.engine.sinks.display import Display, PlainDisplay, RichDisplay
+from vesselforge.engine.sinks.pace import Estimate
 
 ARTIFACT = Artifact(Path("nowhere"), {"kind": "k", "digest": "d", "metrics": {"images": 12}})
 

@@ -15,18 +15,27 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-import pretrained
-from data.files import file_sha256
-from flows.board import SWITCH
-from flows.doctor import machine, packages, prefect
-from flows.doctor.finding import GIB, Finding
+from vesselforge import pretrained
+from vesselforge.cli.doctor import machine, packages
+from vesselforge.cli.doctor import prefect_server as prefect
+from vesselforge.cli.doctor.finding import GIB, Finding
+from vesselforge.engine.files import file_sha256
+from vesselforge.engine.sinks.board import SWITCH
 
 
 def doctor(
     *arguments: str, workspace: Path, cwd: Path, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "VESSELFORGE_"))}
-    command = [sys.executable, "-m", "flows", "doctor", "--workspace", str(workspace), *arguments]
+    command = [
+        sys.executable,
+        "-m",
+        "vesselforge",
+        "doctor",
+        "--workspace",
+        str(workspace),
+        *arguments,
+    ]
     more = {"DO_NOT_TRACK": "1", "PREFECT_HOME": str(cwd / "home")} | environment
     path = os.pathsep.join([str(Path(__file__).parents[2]), kept.get("PYTHONPATH", "")])
     return subprocess.run(

@@ -17,10 +17,11 @@ import httpx
 import pytest
 from prefect.events.worker import EventsWorker
 
-from configs.errors import UserError
-from flows import embedded, launch
-from flows.child import StageCrashed
-from flows.display import Display
+from vesselforge.configs.errors import UserError
+from vesselforge.engine.processes.child import StageCrashed
+from vesselforge.engine.sinks.display import Display
+from vesselforge.flows import launch
+from vesselforge.flows.serving import embedded
 
 PRETENDED = """
 import os, socket, sys

@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 from tiny_generators import NAME, Made, change_manifest, config, make
 
-import pretrained
-from configs.errors import CheckpointError, WorkspaceError
-from configs.load import load
-from configs.settings import PhantomSettings, PipelineConfig
-from data.files import write_json
-from data.phantoms.draw import VERSION
-from data.prepare import content_hash, phantom_version
-from data.store import Artifact
-from flows.publishing.generator import publish
-from flows.publishing.history import history
-from flows.shipped import model_rows
-from generator.export import export
-from generator.models import load_discriminator
-from pipeline.graph import Work
-from pipeline.run import run_works
+from vesselforge import pretrained
+from vesselforge.configs.errors import CheckpointError, WorkspaceError
+from vesselforge.configs.load import load
+from vesselforge.configs.settings import PhantomSettings, PipelineConfig
+from vesselforge.data.phantoms.draw import VERSION
+from vesselforge.data.prepare import content_hash, phantom_version
+from vesselforge.engine.artifacts import Artifact
+from vesselforge.engine.files import write_json
+from vesselforge.generator.export import export
+from vesselforge.generator.models import load_discriminator
+from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.models.history import history
+from vesselforge.pipeline.models.publish_generator import publish
+from vesselforge.pipeline.models.shipped_rows import model_rows
+from vesselforge.pipeline.run import run_works
 
 UNKNOWN = "which is no training of its workspace and no published generator with these weights"
 

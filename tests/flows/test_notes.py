@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flows import notes
+from vesselforge.flows import notes
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from prefect import Flow, Task
 
-from flows.run import augmentation_pipeline
-from flows.tasks import task_of
-from pipeline.stages import STAGES
+from vesselforge.flows.run import augmentation_pipeline
+from vesselforge.flows.tasks import task_of
+from vesselforge.pipeline.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
 MAKES = re.compile(r"^from prefect import .*\b(flow|task)\b", re.MULTILINE)

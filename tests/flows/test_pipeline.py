@@ -14,20 +14,19 @@ from prefect import runtime
 from prefect.client.orchestration import get_client
 from prefect.states import Cancelling
 
-from configs.errors import DataError, UserError, WorkspaceError
-from configs.settings import PipelineConfig
-from data.files import write_json
-from data.progress import Interrupted, Progress
-from data.store import MANIFEST, Artifact
-from flows import notes
-from flows.child import StageCrashed
-from flows.compare import PARTLY
-from flows.launch import _outcome
-from flows.retrain import NOTHING, STATES
-from flows.runs import read_run
-from flows.stages import Outcome
-from flows.tasks import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT
-from pipeline.stages import STAGES
+from vesselforge.configs.errors import DataError, UserError, WorkspaceError
+from vesselforge.configs.settings import PipelineConfig
+from vesselforge.engine.artifacts import MANIFEST, Artifact, Outcome
+from vesselforge.engine.files import write_json
+from vesselforge.engine.processes.child import StageCrashed
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.flows import notes
+from vesselforge.flows.compare import PARTLY
+from vesselforge.flows.launch import _outcome
+from vesselforge.flows.retrain import NOTHING, STATES
+from vesselforge.flows.tasks import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT
+from vesselforge.pipeline.record import read_run
+from vesselforge.pipeline.stages import STAGES
 
 METRICS = {
     "segmenter.train": {"validation": {"f1": 0.5}},
@@ -55,8 +54,10 @@ def pretend(monkeypatch: pytest.MonkeyPatch, prefect_api: None) -> list[str]:
         write_json(folder / MANIFEST, content)
         return Outcome(Artifact(folder, content), False, 0.5)
 
-    monkeypatch.setattr("flows.tasks.produce", produce)
-    monkeypatch.setattr("flows.run.report_on", lambda folder, store: folder / "report.html")
+    monkeypatch.setattr("vesselforge.flows.tasks.produce", produce)
+    monkeypatch.setattr(
+        "vesselforge.flows.run.report_on", lambda folder, store: folder / "report.html"
+    )
     return asked
 
 
@@ -64,9 +65,9 @@ def fail(
     monkeypatch: pytest.MonkeyPatch, kind: str, errors: list[Exception], asked: list[str]
 ) -> None:
     """Let the stage raise these, one an attempt, before it goes well."""
-    import flows.tasks
+    import vesselforge.flows.tasks
 
-    well = flows.tasks.produce
+    well = vesselforge.flows.tasks.produce
 
     def produce(workspace: Path, asked_kind: str, *rest: Any) -> Outcome:
         if asked_kind == kind and errors:
@@ -75,12 +76,12 @@ def fail(
             raise errors.pop(0)
         return well(workspace, asked_kind, *rest)
 
-    monkeypatch.setattr(flows.tasks, "produce", produce)
-    monkeypatch.setattr(flows.tasks.task_of(kind), "retry_delay_seconds", 0)
+    monkeypatch.setattr(vesselforge.flows.tasks, "produce", produce)
+    monkeypatch.setattr(vesselforge.flows.tasks.task_of(kind), "retry_delay_seconds", 0)
 
 
 def run(tmp_path: Path, **parameters: Any) -> Any:
-    from flows.run import augmentation_pipeline
+    from vesselforge.flows.run import augmentation_pipeline
 
     config = PipelineConfig.model_validate({"name": "pretended"})
     state: Any = augmentation_pipeline(
@@ -191,9 +192,9 @@ def test_a_full_disk_is_not_tried_again(
 def test_a_stage_whose_time_is_over_has_failed_and_is_not_tried_again(
     tmp_path: Path, pretend: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import flows.tasks
+    import vesselforge.flows.tasks
 
-    well = flows.tasks.produce
+    well = vesselforge.flows.tasks.produce
 
     def produce(workspace: Path, kind: str, settings: Any, inputs: Any, p: Any, *rest: Any) -> Any:
         while kind == "generator.train" and not p.stop_requested:
@@ -202,7 +203,7 @@ def test_a_stage_whose_time_is_over_has_failed_and_is_not_tried_again(
             raise Interrupted("saved")
         return well(workspace, kind, settings, inputs, p, *rest)
 
-    monkeypatch.setattr(flows.tasks, "produce", produce)
+    monkeypatch.setattr(vesselforge.flows.tasks, "produce", produce)
     state = run(tmp_path, overrides=["stage_timeout=0.2"])
     assert state.name == "TimedOut" and state.is_failed()
     assert state.message == "generator was stopped after 0.2 s, its limit (stage_timeout)"
@@ -214,9 +215,9 @@ def test_a_stage_whose_time_is_over_has_failed_and_is_not_tried_again(
 def test_a_run_of_ones_own_that_is_cancelled_on_the_server_stops(
     tmp_path: Path, pretend: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import flows.cancellation
-    import flows.display
-    import flows.run
+    import vesselforge.engine.sinks.display
+    import vesselforge.flows.cancellation
+    import vesselforge.flows.run
 
     def produce(workspace: Path, kind: str, settings: Any, inputs: Any, p: Any, *_: Any) -> Any:
         with get_client(sync_client=True) as client:
@@ -226,11 +227,13 @@ def test_a_run_of_ones_own_that_is_cancelled_on_the_server_stops(
             time.sleep(0.02)
         raise Interrupted("saved" if p.stop_requested else "was not asked")
 
-    monkeypatch.setattr(flows.tasks, "produce", produce)
-    monkeypatch.setattr(flows.cancellation, "EVERY_S", 0.1)
+    monkeypatch.setattr(vesselforge.flows.tasks, "produce", produce)
+    monkeypatch.setattr(vesselforge.flows.cancellation, "EVERY_S", 0.1)
     state = run(tmp_path)
     assert state.is_cancelled() and state.message == "saved"
-    assert not flows.display.current().stop_requested  # the next run is another one
+    assert (
+        not vesselforge.engine.sinks.display.current().stop_requested
+    )  # the next run is another one
 
 
 def test_an_interruption_is_no_failure(

@@ -10,13 +10,14 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from configs.settings import PipelineConfig
-from data.files import write_json
-from data.store import MANIFEST, Artifact, Store, read_artifact
-from flows.cli import main
-from flows.single import NOT_KNOWN, remarks_on
-from pipeline.graph import Work
-from pipeline.run import Round, run_works
+from vesselforge.cli.main import main
+from vesselforge.configs.settings import PipelineConfig
+from vesselforge.engine.artifacts import MANIFEST, Artifact, read_artifact
+from vesselforge.engine.files import write_json
+from vesselforge.engine.store import Store
+from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.run import Round, run_works
+from vesselforge.pipeline.single import NOT_KNOWN, remarks_on
 
 FOG = {"drawn": 500, "kept": 500, "in_range": {"all": 0.006, "kept": 0.006}}
 NO_VESSELS = "The synthetic images show no vessels: 3 of 500 pass"
@@ -84,14 +85,14 @@ def test_the_command_ends_with_the_remarks(tmp_path: Path, monkeypatch: pytest.M
     made = put(tmp_path, work, metrics)
     found = {"run": "r", "report": "r/report.html", "evaluation": [made.kind, made.digest]}
     found |= {"remarks": [f"{NO_VESSELS}."]}
-    monkeypatch.setattr("flows.launch.launch", lambda *_: found)
+    monkeypatch.setattr("vesselforge.flows.launch.launch", lambda *_: found)
     command = ["run", "quickstart", "--workspace", str(tmp_path)]
     said = CliRunner().invoke(main, command).stdout
     assert said == f"pretended\n{NO_VESSELS}.\nreport: r/report.html\n"
     told = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
     assert told["remarks"] == [f"{NO_VESSELS}."]
-    monkeypatch.setattr("flows.single.run_until", lambda *_: made)
-    monkeypatch.setattr("flows.single.remarks_on", lambda *_: [f"{NO_VESSELS}."])
+    monkeypatch.setattr("vesselforge.pipeline.single.run_until", lambda *_: made)
+    monkeypatch.setattr("vesselforge.pipeline.single.remarks_on", lambda *_: [f"{NO_VESSELS}."])
     step = ["generator", "score", *command[1:]]
     said = CliRunner().invoke(main, step).stdout
     assert said.splitlines()[-2:] == [f"{NO_VESSELS}.", f"artifact: {made.path}"]

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.results import (
+from vesselforge.pipeline.score_rows import (
     NOT_BETTER,
     constant_f1,
     figure_rows,
     is_not_better,
     score_rows,
 )
-from segmenter.metrics import Prediction, Regions, score_set
+from vesselforge.segmenter.metrics import Prediction, Regions, score_set
 
 RNG = np.random.default_rng(3)
 TRUTH = RNG.random((64, 64)) < 0.13

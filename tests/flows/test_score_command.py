@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from data.datasets import load
-from data.imageset import read_index
-from data.progress import Progress
-from data.splits import STARE_FOLDS
-from flows.cli import main
-from flows.scoring import Scorer, find_maps, labelled_items, read_map
-from flows.verbs import new_display
-from segmenter.metrics import pooled, score
+from vesselforge.cli.main import main
+from vesselforge.cli.verbs import new_display
+from vesselforge.data.datasets import load
+from vesselforge.data.imageset import read_index
+from vesselforge.data.layouts.splits import STARE_FOLDS
+from vesselforge.engine.progress import Progress
+from vesselforge.pipeline.models.scoring import Scorer, find_maps, labelled_items, read_map
+from vesselforge.segmenter.metrics import pooled, score
 
 SIDE = 40
 TEST_IDS = STARE_FOLDS[0]
@@ -118,7 +118,7 @@ def test_a_human_alone_and_all_images(room: Path) -> None:
 
 
 def test_evaluate_can_take_every_image(room: Path, tmp_path: Path) -> None:
-    from flows.evaluation import _write_images
+    from vesselforge.pipeline.models.evaluation import _write_images
 
     for split, count in (("test", 4), ("all", 20)):
         _write_images("stare", split, tmp_path / split, new_display())

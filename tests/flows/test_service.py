@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import UserError
-from flows import service
-from flows.service import RESTARTS, Service
+from vesselforge.configs.errors import UserError
+from vesselforge.flows.serving import service
+from vesselforge.flows.serving.service import RESTARTS, Service
 
 
 class Sleeper(Service):

@@ -13,15 +13,21 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-import pretrained
-from configs.errors import CheckpointError, ConfigError, DataError, UserError, WorkspaceError
-from configs.settings import FitSettings
-from data.files import file_sha256, write_json
-from flows.cli import main
-from flows.publishing.segmenter import publish
-from flows.runs import model_folder
-from segmenter.models import Member, Model, save_model
-from segmenter.networks import build
+from vesselforge import pretrained
+from vesselforge.cli.main import main
+from vesselforge.configs.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    UserError,
+    WorkspaceError,
+)
+from vesselforge.configs.settings import FitSettings
+from vesselforge.engine.files import file_sha256, write_json
+from vesselforge.pipeline.models.publish_segmenter import publish
+from vesselforge.pipeline.record import model_folder
+from vesselforge.segmenter.models import Member, Model, save_model
+from vesselforge.segmenter.networks import build
 
 
 def command(*arguments: str | Path) -> Result:

@@ -13,20 +13,26 @@ from PIL import Image
 from tiny_generators import NAME, TINY, Made, change_manifest, config
 from typer.testing import CliRunner, Result
 
-import pretrained
-from configs.errors import CheckpointError, ConfigError, DataError, UserError, WorkspaceError
-from configs.settings import PipelineConfig, ScoreSettings
-from data.files import file_sha256, write_json
-from data.phantoms.draw import VERSION
-from data.prepare import content_hash
-from flows.checks import check_files
-from flows.cli import main
-from flows.publishing.generator import publish
-from flows.publishing.history import read_trainings
-from flows.runs import generator_folder
-from generator.models import load_discriminator, load_generator
-from pipeline.outside import hash_of
-from pipeline.run import run_works
+from vesselforge import pretrained
+from vesselforge.cli.main import main
+from vesselforge.configs.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    UserError,
+    WorkspaceError,
+)
+from vesselforge.configs.settings import PipelineConfig, ScoreSettings
+from vesselforge.data.phantoms.draw import VERSION
+from vesselforge.data.prepare import content_hash
+from vesselforge.engine.files import file_sha256, write_json
+from vesselforge.generator.models import load_discriminator, load_generator
+from vesselforge.pipeline.input_checks import check_files
+from vesselforge.pipeline.models.history import read_trainings
+from vesselforge.pipeline.models.publish_generator import publish
+from vesselforge.pipeline.outside import hash_of
+from vesselforge.pipeline.record import generator_folder
+from vesselforge.pipeline.run import run_works
 
 
 def command(*arguments: str | Path) -> Result:
@@ -149,8 +155,8 @@ def test_every_source_finds_it_by_name(shelf: Path) -> None:
 
 
 def test_the_rgb_part_of_a_joint_generator(made: Made, shelf: Path) -> None:
-    from configs.settings import GeneratorSettings
-    from generator.transfer.start import begin
+    from vesselforge.configs.settings import GeneratorSettings
+    from vesselforge.generator.transfer.start import begin
 
     source = shelf / NAME
     settings = GeneratorSettings(**TINY | {"channels": "rgb", "adapt": True, "start_from": source})

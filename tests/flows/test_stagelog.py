@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from flow_helpers import Heard
 
-from configs.errors import DataError
-from data.progress import Interrupted, Progress
-from flows import stagelog
-from flows.stagelog import StageLog, log_file, logged, older, read_events
-from flows.stages import digest_of, produce
+from vesselforge.configs.errors import DataError
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.engine.sinks import stagelog
+from vesselforge.engine.sinks.stagelog import StageLog, log_file, logged, older, read_events
+from vesselforge.pipeline.stages import digest_of, produce
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from flow_helpers import Heard
 
-from configs.load import load
-from configs.settings import PipelineConfig
-from configs.study import StudyConfig
-from data.progress import Interrupted
-from flows.stages import produce
-from flows.stopping import StageTimedOut, timed
+from vesselforge.configs.load import load
+from vesselforge.configs.settings import PipelineConfig
+from vesselforge.configs.study import StudyConfig
+from vesselforge.engine.processes.stopping import StageTimedOut, timed
+from vesselforge.engine.progress import Interrupted
+from vesselforge.pipeline.stages import produce
 
 
 def test_a_stage_whose_time_is_over_saves_and_goes_on_later(
@@ -57,7 +57,7 @@ def test_both_flows_take_a_time_limit(model: type[PipelineConfig] | type[StudyCo
 
 RUN = """
 import sys, time
-from flows.verbs import new_display
+from vesselforge.cli.verbs import new_display
 display = new_display()
 print(type(display).__name__, flush=True)
 with display.listening():

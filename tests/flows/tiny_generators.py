@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configs.settings import PipelineConfig
-from data.files import write_json
-from data.progress import Progress
-from data.store import Artifact, Store
-from flows.publishing.generator import publish
-from pipeline.graph import Work, closure
-from pipeline.run import run_works
-from pipeline.stages import STAGES
+from vesselforge.configs.settings import PipelineConfig
+from vesselforge.engine.artifacts import Artifact
+from vesselforge.engine.files import write_json
+from vesselforge.engine.progress import Progress
+from vesselforge.engine.store import Store
+from vesselforge.pipeline.graph import Work, closure
+from vesselforge.pipeline.models.publish_generator import publish
+from vesselforge.pipeline.run import run_works
+from vesselforge.pipeline.stages import STAGES
 
 TINY: dict[str, Any] = {
     "channels": "rgb+mask", "resolution": 16, "channel_base": 128, "channel_max": 8, "latent": 8,

@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from configs.settings import GeneratorSettings
-from data.files import file_sha256
-from data.imageset import ImageRecord, write_index, write_png
-from data.progress import Progress
-from data.splits import TRAIN, VALIDATION
-from data.store import SCRATCH, Artifact
-from generator.networks import Discriminator, Generator
+from vesselforge.configs.settings import GeneratorSettings
+from vesselforge.data.imageset import ImageRecord, write_index, write_png
+from vesselforge.data.layouts.splits import TRAIN, VALIDATION
+from vesselforge.engine.artifacts import SCRATCH, Artifact
+from vesselforge.engine.files import file_sha256
+from vesselforge.engine.progress import Progress
+from vesselforge.generator.networks import Discriminator, Generator
 
 PARITY = Path(__file__).parent / "parity"
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from official_format import EasyDict, persist
 
-from configs.errors import CheckpointError
-from generator.checkpoint import load_official
-from generator.networks import Discriminator, Generator
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.generator.checkpoint import load_official
+from vesselforge.generator.networks import Discriminator, Generator
 
 G_KWARGS = {
     "z_dim": 8,

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from data.channels import Channels
-from data.checkpoints import save_tensors
-from data.files import write_json
-from data.imageset import write_png
-from generator.models import AVERAGE, DESCRIPTION, FOV
-from generator.networks import Generator
+from vesselforge.data.formats.channels import Channels
+from vesselforge.data.imageset import write_png
+from vesselforge.engine.checkpoints import save_tensors
+from vesselforge.engine.files import write_json
+from vesselforge.generator.models import AVERAGE, DESCRIPTION, FOV
+from vesselforge.generator.networks import Generator
 
 RGB = Channels("rgb", 3)
 

@@ -29,8 +29,8 @@ from official_networks import (
     only_ema,
 )
 
-from generator.checkpoint import load_official
-from generator.networks import Discriminator, Generator
+from vesselforge.generator.checkpoint import load_official
+from vesselforge.generator.networks import Discriminator, Generator
 
 
 @pytest.fixture

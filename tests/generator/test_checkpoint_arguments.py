@@ -19,8 +19,8 @@ from official_networks import (
     refusal,
 )
 
-from generator.checkpoint import load_official
-from generator.networks import Generator
+from vesselforge.generator.checkpoint import load_official
+from vesselforge.generator.networks import Generator
 
 
 @pytest.fixture

@@ -27,9 +27,9 @@ from official_networks import (
 )
 from safetensors.torch import save_file
 
-import generator
-from configs.errors import CheckpointError
-from generator.checkpoint import load_official
+from vesselforge import generator
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.generator.checkpoint import load_official
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from official_networks import (
     refusal,
 )
 
-from generator.checkpoint import load_official
+from vesselforge.generator.checkpoint import load_official
 
 
 @pytest.fixture

@@ -10,13 +10,19 @@ from generator_helpers import tiny
 from safetensors.torch import load_file
 from small_generators import write_generator
 
-from configs.errors import CheckpointError
-from data.channels import Channels
-from data.checkpoints import save_tensors
-from generator.compact import compact
-from generator.models import AVERAGE, CRITIC, DESCRIPTION, load_discriminator, load_generator
-from generator.networks import Discriminator
-from generator.transfer.start import begin
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.data.formats.channels import Channels
+from vesselforge.engine.checkpoints import save_tensors
+from vesselforge.generator.compact import compact
+from vesselforge.generator.models import (
+    AVERAGE,
+    CRITIC,
+    DESCRIPTION,
+    load_discriminator,
+    load_generator,
+)
+from vesselforge.generator.networks import Discriminator
+from vesselforge.generator.transfer.start import begin
 
 D = {"c_dim": 0, "img_resolution": 16, "img_channels": 4, "channel_base": 128, "channel_max": 8}
 
@@ -82,7 +88,7 @@ def test_what_float16_cannot_hold(folder, out, value):
 
 
 def test_pictures_that_change_are_refused(folder, out, monkeypatch):
-    monkeypatch.setattr("generator.compact.LEVEL", 2 / 65535)
+    monkeypatch.setattr("vesselforge.generator.compact.LEVEL", 2 / 65535)
     with pytest.raises(CheckpointError, match=r"in float16 only .* of the pixels keep their grey"):
         compact(folder, out, "ours")
 

@@ -13,22 +13,22 @@ from generator_helpers import StopAfter, as_artifact, write_image_set
 from PIL import Image
 from score_helpers import crops, picture, write_phantom_set, write_samples
 
-from configs.errors import CheckpointError, DataError
-from configs.settings import ScoreSettings
-from data.channels import Channels
-from data.checkpoints import save_tensors
-from data.files import write_json
-from data.imageset import read_index, write_index, write_png
-from data.progress import Interrupted, Progress
-from data.splits import TRAIN, VALIDATION
-from generator.mask_channel import as_channel
-from generator.metrics.critic import BATCH, TABLE, Critic
-from generator.metrics.extractors import load_extractor
-from generator.metrics.features import FeatureCache
-from generator.metrics.score import score_samples
-from generator.models import CRITIC, DESCRIPTION, load_discriminator
-from generator.networks import Discriminator
-from generator.values import resized, restore, to_network
+from vesselforge.configs.errors import CheckpointError, DataError
+from vesselforge.configs.settings import ScoreSettings
+from vesselforge.data.formats.channels import Channels
+from vesselforge.data.imageset import read_index, write_index, write_png
+from vesselforge.data.layouts.splits import TRAIN, VALIDATION
+from vesselforge.engine.checkpoints import save_tensors
+from vesselforge.engine.files import write_json
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.generator.mask_channel import as_channel
+from vesselforge.generator.metrics.critic import BATCH, TABLE, Critic
+from vesselforge.generator.metrics.extractors import load_extractor
+from vesselforge.generator.metrics.features import FeatureCache
+from vesselforge.generator.metrics.score import score_samples
+from vesselforge.generator.models import CRITIC, DESCRIPTION, load_discriminator
+from vesselforge.generator.networks import Discriminator
+from vesselforge.generator.values import resized, restore, to_network
 
 SIDE, GROUP, VIEWS = 16, 4, 24
 

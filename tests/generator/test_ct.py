@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from generator.metrics.ct import c_t, c_t_by_image, c_t_of_cells, cells_of, copying
-from generator.metrics.memorisation import Matches, matches
+from vesselforge.generator.metrics.ct import c_t, c_t_by_image, c_t_of_cells, cells_of, copying
+from vesselforge.generator.metrics.memorisation import Matches, matches
 
 TRAINING, VIEWS, IMAGES = 150, 150, 6
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from generator.metrics.features import FeatureCache
+from vesselforge.generator.metrics.features import FeatureCache
 
 KEY = {"set": "abc", "views": "drawn", "seed": 0}
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from configs.errors import CheckpointError, DataError
-from data.downloads import CACHE_VARIABLE
-from generator.metrics import download
-from generator.metrics.extractors import load_extractor, three_channels
-from generator.metrics.path import load_lpips
+from vesselforge.configs.errors import CheckpointError, DataError
+from vesselforge.engine.downloads import CACHE_VARIABLE
+from vesselforge.generator.metrics import download
+from vesselforge.generator.metrics.extractors import load_extractor, three_channels
+from vesselforge.generator.metrics.path import load_lpips
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from generator_helpers import assert_close
 
-from configs.errors import CheckpointError
-from generator.networks import Discriminator, Generator
-from generator.networks.fir import downsample2d, upsample2d
-from generator.networks.ops import normalize_2nd_moment
-from generator.transfer.adapters import adapt, channel_matrix
-from generator.transfer.drafts import ADAPTED, NEW, UNUSED, Draft
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.generator.networks import Discriminator, Generator
+from vesselforge.generator.networks.fir import downsample2d, upsample2d
+from vesselforge.generator.networks.ops import normalize_2nd_moment
+from vesselforge.generator.transfer.adapters import adapt, channel_matrix
+from vesselforge.generator.transfer.drafts import ADAPTED, NEW, UNUSED, Draft
 
 G = {
     "z_dim": 8, "c_dim": 0, "w_dim": 8, "img_resolution": 16, "img_channels": 3,

@@ -9,10 +9,10 @@ import pytest
 import torch
 from generator_helpers import assert_close, parity, tensor
 
-from generator.augment import AUGMENT_PRESETS, AugmentPipe
-from generator.augment.pixels import resample
-from generator.augment.strength import adjust_p
-from generator.augment.wavelets import filter_bank
+from vesselforge.generator.augment import AUGMENT_PRESETS, AugmentPipe
+from vesselforge.generator.augment.pixels import resample
+from vesselforge.generator.augment.strength import adjust_p
+from vesselforge.generator.augment.wavelets import filter_bank
 
 TOLERANCE = {"color": 1e-6, "filter": 1e-6, "noise": 1e-6, "cutout": 1e-6}  # geometry: 2e-5
 

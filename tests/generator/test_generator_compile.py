@@ -10,9 +10,9 @@ import pytest
 import torch
 from generator_helpers import assert_close, load_pair, tensor
 
-from configs.errors import ConfigError
-from generator.training import compiling, losses
-from generator.training.losses import AdversarialLoss
+from vesselforge.configs.errors import ConfigError
+from vesselforge.generator.training import compiling, losses
+from vesselforge.generator.training.losses import AdversarialLoss
 
 NET, PAIR = "net_architectures16", "skip_resnet/"
 
@@ -70,8 +70,8 @@ def test_no_compiler_is_a_clear_error(tmp_path):
     """In a process without a compiler on its path and with an empty cache."""
     code = (
         "import torch\n"
-        "from configs.errors import ConfigError\n"
-        "from generator.training.compiling import compiled\n"
+        "from vesselforge.configs.errors import ConfigError\n"
+        "from vesselforge.generator.training.compiling import compiled\n"
         "try:\n"
         "    compiled(torch.nn.Linear(1, 1))\n"
         "except ConfigError as error:\n"

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from generator_helpers import assert_close
 
-from generator.networks.convolution import convolve
-from generator.networks.fir import setup_filter, upfirdn2d
+from vesselforge.generator.networks.convolution import convolve
+from vesselforge.generator.networks.fir import setup_filter, upfirdn2d
 
 CASES = [
     {"stride": 1, "padding": 1, "groups": 1, "transposed": False},

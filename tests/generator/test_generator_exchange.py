@@ -17,13 +17,13 @@ from official_networks import (
     official,
 )
 
-import generator.transfer.convert
-from configs.errors import CheckpointError, ConfigError, WorkspaceError
-from data.checkpoints import load_tensors
-from generator.export import Pictures, difference, example, export
-from generator.models import load_discriminator, load_generator
-from generator.transfer.convert import import_official
-from generator.transfer.sources import read_source
+import vesselforge.generator.transfer.convert
+from vesselforge.configs.errors import CheckpointError, ConfigError, WorkspaceError
+from vesselforge.engine.checkpoints import load_tensors
+from vesselforge.generator.export import Pictures, difference, example, export
+from vesselforge.generator.models import load_discriminator, load_generator
+from vesselforge.generator.transfer.convert import import_official
+from vesselforge.generator.transfer.sources import read_source
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_force_replaces_an_earlier_import_whole_or_not_at_all(pkl, tmp_path, mon
     out = tmp_path / "out"
     import_official(pkl, out)
     (out / "stale.txt").touch()
-    monkeypatch.setattr(generator.transfer.convert, "write_json", full_disk)
+    monkeypatch.setattr(vesselforge.generator.transfer.convert, "write_json", full_disk)
     with pytest.raises(WorkspaceError, match="No space left"):
         import_official(pkl, out, force=True)
     assert (out / "stale.txt").is_file()

@@ -9,8 +9,8 @@ import pytest
 import torch
 from generator_helpers import assert_close, load_pair, parity, tensor
 
-from generator.shares import Share
-from generator.training.losses import AdversarialLoss
+from vesselforge.generator.shares import Share
+from vesselforge.generator.training.losses import AdversarialLoss
 
 FILE = "losses"
 

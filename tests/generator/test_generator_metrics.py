@@ -10,10 +10,17 @@ import torch
 from generator_helpers import parity, tensor
 from torch import nn
 
-from configs.errors import DataError
-from generator.metrics.distances import fid, kid, kid_floor, kid_published, mmd, subset_of
-from generator.metrics.features import extract
-from generator.metrics.score import score
+from vesselforge.configs.errors import DataError
+from vesselforge.generator.metrics.distances import (
+    fid,
+    kid,
+    kid_floor,
+    kid_published,
+    mmd,
+    subset_of,
+)
+from vesselforge.generator.metrics.features import extract
+from vesselforge.generator.metrics.score import score
 
 FILE = "metrics_formulas"
 
@@ -39,7 +46,7 @@ def test_fid_is_the_published_one():
 
 
 def test_fid_in_chunks(monkeypatch):
-    monkeypatch.setattr("generator.metrics.distances.CHUNK", 37)
+    monkeypatch.setattr("vesselforge.generator.metrics.distances.CHUNK", 37)
     found = fid(tensor(FILE, "real_features"), tensor(FILE, "gen_features"))
     assert found == pytest.approx(float(parity(FILE)["fid"]), rel=1e-6)
 
@@ -47,7 +54,7 @@ def test_fid_in_chunks(monkeypatch):
 def test_kid_is_the_published_one(monkeypatch):
     """Subsets included: the same legacy draws, the generated one first."""
     for name, value in (("PUBLISHED_SUBSETS", 5), ("PUBLISHED_SUBSET_SIZE", 100)):
-        monkeypatch.setattr(f"generator.metrics.distances.{name}", value)
+        monkeypatch.setattr(f"vesselforge.generator.metrics.distances.{name}", value)
     real, fake = tensor(FILE, "real_features"), tensor(FILE, "gen_features")
     reference = float(parity(FILE)["kid_seed0_subsets5_size100"])
     assert kid_published(real, fake, seed=0)[0] == pytest.approx(reference, rel=1e-6)

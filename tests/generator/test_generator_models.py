@@ -6,8 +6,8 @@ import pytest
 import torch
 from generator_helpers import tiny
 
-from generator.models import network_kwargs
-from generator.networks import Discriminator, Generator
+from vesselforge.generator.models import network_kwargs
+from vesselforge.generator.networks import Discriminator, Generator
 
 
 def build(c_dim=0, channels=None, **changes):

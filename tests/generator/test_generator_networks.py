@@ -6,7 +6,7 @@ import pytest
 import torch
 from generator_helpers import assert_close, load_pair, parity, tensor
 
-from generator.networks import Discriminator, Generator, count_parameters
+from vesselforge.generator.networks import Discriminator, Generator, count_parameters
 
 NET = "net_a_uncond32"
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from generator_helpers import assert_close, described, parity, tensor
 
-from generator.networks import fir, ops
-from generator.networks.layers import FullyConnectedLayer
+from vesselforge.generator.networks import fir, ops
+from vesselforge.generator.networks.layers import FullyConnectedLayer
 
 FIR = {
     "upfirdn2d": fir.upfirdn2d,

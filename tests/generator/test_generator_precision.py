@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from generator_helpers import load_pair, tensor, tiny
 
-from generator.networks import Discriminator, Generator
-from generator.networks.resolutions import reduced_resolutions
-from generator.training.losses import AdversarialLoss
-from generator.training.trainer import Schedule, Trainer
+from vesselforge.generator.networks import Discriminator, Generator
+from vesselforge.generator.networks.resolutions import reduced_resolutions
+from vesselforge.generator.training.losses import AdversarialLoss
+from vesselforge.generator.training.trainer import Schedule, Trainer
 
 NET = "net_a_uncond32"
 BF16 = torch.bfloat16

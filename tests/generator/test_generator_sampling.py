@@ -14,16 +14,16 @@ from generator_helpers import StopAfter, as_artifact, content, parity
 from PIL import Image
 from small_generators import write_generator
 
-from configs.errors import ConfigError
-from configs.load import validate
-from configs.settings import SampleSettings
-from data.channels import Channels
-from data.imageset import load_image, load_mask, load_native, read_index
-from data.progress import Interrupted, Progress
-from generator.models import load_generator
-from generator.sampling.draw import Sampler, latents, latents_of
-from generator.sampling.stage import sample
-from generator.values import to_network, to_uint8
+from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.load import validate
+from vesselforge.configs.settings import SampleSettings
+from vesselforge.data.formats.channels import Channels
+from vesselforge.data.imageset import load_image, load_mask, load_native, read_index
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.generator.models import load_generator
+from vesselforge.generator.sampling.draw import Sampler, latents, latents_of
+from vesselforge.generator.sampling.stage import sample
+from vesselforge.generator.values import to_network, to_uint8
 
 ROOT = Path(__file__).parents[2]
 
@@ -235,9 +235,9 @@ import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from generator_helpers import as_artifact
-from configs.settings import SampleSettings
-from data.progress import Progress
-from generator.sampling.stage import sample
+from vesselforge.configs.settings import SampleSettings
+from vesselforge.engine.progress import Progress
+from vesselforge.generator.sampling.stage import sample
 
 class Watch(Progress):
     def update(self, done, total, unit="", **stats):

@@ -19,10 +19,10 @@ from official_networks import (
     only_ema,
 )
 
-from configs.errors import CheckpointError, ConfigError
-from data.checkpoints import save_tensors
-from data.progress import Interrupted
-from generator.models import (
+from vesselforge.configs.errors import CheckpointError, ConfigError
+from vesselforge.engine.checkpoints import save_tensors
+from vesselforge.engine.progress import Interrupted
+from vesselforge.generator.models import (
     AVERAGE,
     CRITIC,
     CURRENT,
@@ -30,9 +30,9 @@ from generator.models import (
     load_discriminator,
     load_generator,
 )
-from generator.training.stage import train
-from generator.transfer.start import begin
-from generator.transfer.tables import lines_of, rows_of, short
+from vesselforge.generator.training.stage import train
+from vesselforge.generator.transfer.start import begin
+from vesselforge.generator.transfer.tables import lines_of, rows_of, short
 
 FITTING = {
     "channel_base": 64, "channel_max": 8, "latent": 8, "mapping_layers": 2, "labels": True,

@@ -8,18 +8,18 @@ import pytest
 import torch
 from generator_helpers import tiny, write_image_set
 
-from configs.errors import ConfigError
-from data.checkpoints import load_tensors
-from data.progress import Progress
-from data.team import Team
-from generator.augment import AugmentPipe, permitted
-from generator.augment.pipe import GROUPS
-from generator.models import network_kwargs
-from generator.networks import Discriminator, Generator
-from generator.networks.ops import minibatch_std
-from generator.shares import Share, Split
-from generator.training.stage import train
-from generator.training.trainer import Schedule, Trainer
+from vesselforge.configs.errors import ConfigError
+from vesselforge.engine.checkpoints import load_tensors
+from vesselforge.engine.progress import Progress
+from vesselforge.engine.torchrun.ranks import Team
+from vesselforge.generator.augment import AugmentPipe, permitted
+from vesselforge.generator.augment.pipe import GROUPS
+from vesselforge.generator.models import network_kwargs
+from vesselforge.generator.networks import Discriminator, Generator
+from vesselforge.generator.networks.ops import minibatch_std
+from vesselforge.generator.shares import Share, Split
+from vesselforge.generator.training.stage import train
+from vesselforge.generator.training.trainer import Schedule, Trainer
 
 CLASSES = torch.eye(3)
 

@@ -17,16 +17,16 @@ import torch
 from generator_helpers import StopAfter, as_artifact, content, parity, tiny, write_image_set
 from PIL import Image
 
-from configs.errors import CheckpointError
-from configs.settings import GeneratorSettings
-from data.checkpoints import load_tensors
-from data.log import read_log
-from data.progress import Interrupted, Progress
-from data.store import SCRATCH
-from generator.models import load_discriminator, load_generator
-from generator.networks import Discriminator, Generator
-from generator.training.stage import train
-from generator.training.trainer import Schedule, Trainer, ema_beta, lazy_adam
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.configs.settings import GeneratorSettings
+from vesselforge.engine.artifacts import SCRATCH
+from vesselforge.engine.checkpoints import load_tensors
+from vesselforge.engine.log import read_log
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.generator.models import load_discriminator, load_generator
+from vesselforge.generator.networks import Discriminator, Generator
+from vesselforge.generator.training.stage import train
+from vesselforge.generator.training.trainer import Schedule, Trainer, ema_beta, lazy_adam
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,9 +105,9 @@ def test_kill_9_changes_nothing(images, tmp_path):
         "import sys, json; from pathlib import Path\n"
         "sys.path.insert(0, sys.argv[1])\n"
         "from generator_helpers import as_artifact\n"
-        "from configs.settings import GeneratorSettings\n"
-        "from data.progress import Progress\n"
-        "from generator.training.stage import train\n"
+        "from vesselforge.configs.settings import GeneratorSettings\n"
+        "from vesselforge.engine.progress import Progress\n"
+        "from vesselforge.generator.training.stage import train\n"
         "settings = GeneratorSettings.model_validate_json(sys.argv[2])\n"
         "images = {'images': as_artifact(Path(sys.argv[3]))}\n"
         "train(settings, images, Path(sys.argv[4]), Progress())\n"

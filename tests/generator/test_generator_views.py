@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from generator_helpers import write_image_set
 
-from configs.errors import DataError
-from generator.views import MIN_FOV_SHARE, Shown, Views, load_views, restore
+from vesselforge.configs.errors import DataError
+from vesselforge.generator.views import MIN_FOV_SHARE, Shown, Views, load_views, restore
 
 
 def numbered(side=40, count=5, fov=None):

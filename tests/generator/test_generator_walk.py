@@ -12,17 +12,17 @@ from generator_helpers import StopAfter, as_artifact, content, write_image_set
 from PIL import Image
 from small_generators import write_generator
 
-from configs.errors import ConfigError, WorkspaceError
-from configs.settings import SampleSettings
-from data.channels import Channels
-from data.imageset import read_index
-from data.progress import Interrupted, Progress
-from generator.models import load_generator
-from generator.sampling.album import draw_album
-from generator.sampling.draw import Sampler
-from generator.sampling.grids import official_grid, pictures, sample_grid, sheet_columns
-from generator.sampling.stage import sample
-from generator.sampling.walk import path_in_w, path_in_z, walk
+from vesselforge.configs.errors import ConfigError, WorkspaceError
+from vesselforge.configs.settings import SampleSettings
+from vesselforge.data.formats.channels import Channels
+from vesselforge.data.imageset import read_index
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.generator.models import load_generator
+from vesselforge.generator.sampling.album import draw_album
+from vesselforge.generator.sampling.draw import Sampler
+from vesselforge.generator.sampling.grids import official_grid, pictures, sample_grid, sheet_columns
+from vesselforge.generator.sampling.stage import sample
+from vesselforge.generator.sampling.walk import path_in_w, path_in_z, walk
 
 # Sheets.
 

@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from configs.settings import GeneratorSettings
-from generator.mask_channel import as_channel, encoded, masks_of
-from generator.models import network_kwargs
-from generator.networks import Discriminator, Generator
-from generator.shares import Share
-from generator.training.losses import AdversarialLoss
-from generator.training.schedule import Schedule, lr_factor, noise_at
-from generator.training.trainer import Trainer
+from vesselforge.configs.settings import GeneratorSettings
+from vesselforge.generator.mask_channel import as_channel, encoded, masks_of
+from vesselforge.generator.models import network_kwargs
+from vesselforge.generator.networks import Discriminator, Generator
+from vesselforge.generator.shares import Share
+from vesselforge.generator.training.losses import AdversarialLoss
+from vesselforge.generator.training.schedule import Schedule, lr_factor, noise_at
+from vesselforge.generator.training.trainer import Trainer
 
 JOINT = {"channels": "rgb+mask", "augment": "none"}
 

@@ -10,14 +10,14 @@ import torch
 from PIL import Image
 from score_helpers import crops, picture, write_phantom_set, write_samples
 
-from configs.settings import ScoreSettings
-from data.progress import Progress
-from generator.metrics.closest import PAIRS, PICTURE, TABLE
-from generator.metrics.extractors import load_extractor
-from generator.metrics.features import FeatureCache
-from generator.metrics.memorisation import Matches, copies, matches, turned_back, turns
-from generator.metrics.reals import Reals
-from generator.metrics.score import score_samples
+from vesselforge.configs.settings import ScoreSettings
+from vesselforge.engine.progress import Progress
+from vesselforge.generator.metrics.closest import PAIRS, PICTURE, TABLE
+from vesselforge.generator.metrics.extractors import load_extractor
+from vesselforge.generator.metrics.features import FeatureCache
+from vesselforge.generator.metrics.memorisation import Matches, copies, matches, turned_back, turns
+from vesselforge.generator.metrics.reals import Reals
+from vesselforge.generator.metrics.score import score_samples
 
 SIDE = 32
 
@@ -135,7 +135,7 @@ def test_crops_are_searched_densely_within_bounds(tmp_path, monkeypatch):
     place = reals.places[7]
     expected = picture(place.index)[place.y : place.y + SIDE, place.x : place.x + SIDE]
     assert np.array_equal(reals.view(place).permute(1, 2, 0).numpy(), expected)
-    monkeypatch.setattr("generator.metrics.reals.MOST_CROPS", 60)
+    monkeypatch.setattr("vesselforge.generator.metrics.reals.MOST_CROPS", 60)
     assert len(Reals(images.path, facts).places) == 5 * 3 * 3, "every 16 pixels"
 
 

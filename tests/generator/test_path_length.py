@@ -8,11 +8,11 @@ import torch
 from generator_helpers import load_pair, parity
 from torch import nn
 
-from configs.errors import CheckpointError
-from generator.metrics import path as module
-from generator.metrics.extractors import load_extractor
-from generator.metrics.path import features_of, load_lpips, path_distances, trimmed_mean
-from generator.sampling.draw import latents_of, noise_of
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.generator.metrics import path as module
+from vesselforge.generator.metrics.extractors import load_extractor
+from vesselforge.generator.metrics.path import features_of, load_lpips, path_distances, trimmed_mean
+from vesselforge.generator.sampling.draw import latents_of, noise_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
 

@@ -9,16 +9,16 @@ import pytest
 from generator_helpers import StopAfter
 from score_helpers import crops, write_phantom_set, write_samples
 
-from configs.errors import DataError
-from configs.settings import ScoreSettings
-from data.files import write_json
-from data.imageset import read_index, write_index
-from data.progress import Progress
-from generator.metrics.described import described, sample_records
-from generator.metrics.extractors import load_extractor
-from generator.metrics.features import FeatureCache
-from generator.metrics.score import score_samples
-from generator.models import DESCRIPTION
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import ScoreSettings
+from vesselforge.data.imageset import read_index, write_index
+from vesselforge.engine.files import write_json
+from vesselforge.engine.progress import Progress
+from vesselforge.generator.metrics.described import described, sample_records
+from vesselforge.generator.metrics.extractors import load_extractor
+from vesselforge.generator.metrics.features import FeatureCache
+from vesselforge.generator.metrics.score import score_samples
+from vesselforge.generator.models import DESCRIPTION
 
 SIDE, REAL = 32, 64
 

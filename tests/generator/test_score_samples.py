@@ -9,23 +9,23 @@ from generator_helpers import StopAfter, as_artifact, write_image_set
 from score_helpers import crops, write_phantom_set, write_samples
 from torch import nn
 
-from configs.errors import DataError
-from configs.settings import SampleSettings, ScoreSettings
-from data.channels import Channels
-from data.checkpoints import save_tensors
-from data.files import write_json
-from data.progress import Interrupted, Progress
-from data.store import SCRATCH
-from generator.metrics import published as module
-from generator.metrics.distances import fid, kid_published
-from generator.metrics.features import FeatureCache, extract
-from generator.metrics.published import fake_features, real_images
-from generator.metrics.reals import Reals, samples_of, shown
-from generator.metrics.score import score_samples
-from generator.models import AVERAGE, DESCRIPTION, load_generator
-from generator.networks import Generator
-from generator.sampling.draw import Sampler
-from generator.values import to_uint8
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import SampleSettings, ScoreSettings
+from vesselforge.data.formats.channels import Channels
+from vesselforge.engine.artifacts import SCRATCH
+from vesselforge.engine.checkpoints import save_tensors
+from vesselforge.engine.files import write_json
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.generator.metrics import published as module
+from vesselforge.generator.metrics.distances import fid, kid_published
+from vesselforge.generator.metrics.features import FeatureCache, extract
+from vesselforge.generator.metrics.published import fake_features, real_images
+from vesselforge.generator.metrics.reals import Reals, samples_of, shown
+from vesselforge.generator.metrics.score import score_samples
+from vesselforge.generator.models import AVERAGE, DESCRIPTION, load_generator
+from vesselforge.generator.networks import Generator
+from vesselforge.generator.sampling.draw import Sampler
+from vesselforge.generator.values import to_uint8
 
 SIDE = 16
 

@@ -11,21 +11,21 @@ import pytest
 import torch
 from generator_helpers import StopAfter, as_artifact, content, tiny, write_image_set
 
-from configs.settings import SampleSettings
-from data.imageset import ImageRecord, write_index, write_png
-from data.log import read_log
-from data.phantoms.draw import make_phantom
-from data.progress import Interrupted, Progress
-from data.store import Artifact
-from data.structure import FIGURES, TreeFigures, tree_figures
-from generator.mask_channel import as_channel, masks_of
-from generator.models import load_generator
-from generator.sampling.draw import Sampler
-from generator.training.snapshots import Snapshot
-from generator.training.stage import train
-from generator.training.structure import SHARE, RealStructure, Structure
-from generator.values import to_network, to_uint8
-from generator.views import load_views
+from vesselforge.configs.settings import SampleSettings
+from vesselforge.data.imageset import ImageRecord, write_index, write_png
+from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.data.structure import FIGURES, TreeFigures, tree_figures
+from vesselforge.engine.artifacts import Artifact
+from vesselforge.engine.log import read_log
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.generator.mask_channel import as_channel, masks_of
+from vesselforge.generator.models import load_generator
+from vesselforge.generator.sampling.draw import Sampler
+from vesselforge.generator.training.snapshots import Snapshot
+from vesselforge.generator.training.stage import train
+from vesselforge.generator.training.structure import SHARE, RealStructure, Structure
+from vesselforge.generator.values import to_network, to_uint8
+from vesselforge.generator.views import load_views
 
 REALS = TreeFigures(0.1, 2.5, 1.6, 1.2, 2.2)
 STRUCTURE = Structure(TreeFigures(0.05, 2.0, 2.1, 3.0, 0.8), REALS, 0.41)

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from generator.metrics.score import told
-from generator.metrics.told import cannot_tell, kid_in_short, kid_verdict
+from vesselforge.generator.metrics.score import told
+from vesselforge.generator.metrics.told import cannot_tell, kid_in_short, kid_verdict
 
 
 def figures(mean: float, sd: float, floor: float, floor_sd: float) -> dict[str, float]:

@@ -11,18 +11,18 @@ import pytest
 import torch
 from generator_helpers import StopAfter, content, tiny, write_image_set
 
-import generator.training.stage
-from configs.errors import TrainingError
-from data.checkpoints import load_tensors
-from data.log import read_log
-from data.progress import Interrupted, Progress
-from data.store import SCRATCH
-from generator.models import load_generator
-from generator.training.course import Course, ranked, retained
-from generator.training.health import WARM_UP, calmer, collapsed, symptoms
-from generator.training.snapshots import Scorer, Snapshot
-from generator.training.stage import train
-from generator.training.trainer import Schedule, Trainer
+import vesselforge.generator.training.stage
+from vesselforge.configs.errors import TrainingError
+from vesselforge.engine.artifacts import SCRATCH
+from vesselforge.engine.checkpoints import load_tensors
+from vesselforge.engine.log import read_log
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.generator.models import load_generator
+from vesselforge.generator.training.course import Course, ranked, retained
+from vesselforge.generator.training.health import WARM_UP, calmer, collapsed, symptoms
+from vesselforge.generator.training.snapshots import Scorer, Snapshot
+from vesselforge.generator.training.stage import train
+from vesselforge.generator.training.trainer import Schedule, Trainer
 
 FLOOR = (0.001, 0.0005)
 HEALTHY = Snapshot(10, 0.1, 10, scored=True, kid=(0.02, 0.002), diversity=0.8, gap=3.0)
@@ -230,7 +230,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_around_every_checkpoint(images, rolled_back, tmp_path, monkeypatch, after):
     poisoned_at(monkeypatch, 5, 0)
-    real, saves = generator.training.stage.save_checkpoint, []
+    real, saves = vesselforge.generator.training.stage.save_checkpoint, []
 
     def save(*arguments):
         if not after and len(saves) % 2:  # every second one is not written any more
@@ -241,7 +241,7 @@ def test_killed_around_every_checkpoint(images, rolled_back, tmp_path, monkeypat
         if after:
             raise Killed
 
-    monkeypatch.setattr(generator.training.stage, "save_checkpoint", save)
+    monkeypatch.setattr(vesselforge.generator.training.stage, "save_checkpoint", save)
     for _ in range(20):
         try:
             train(tiny(8, checkpoint_every=1), images, tmp_path, Progress())
@@ -268,7 +268,7 @@ def test_a_full_disk_while_a_snapshot_is_saved(images, rolled_back, tmp_path, mo
         def save_tensors(path, *_):
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-        full.setattr(generator.training.stage, "save_tensors", save_tensors)
+        full.setattr(vesselforge.generator.training.stage, "save_tensors", save_tensors)
         with pytest.raises(OSError, match="No space left"):
             train(tiny(8), images, tmp_path, Progress())
     train(tiny(8), images, tmp_path, Progress())

@@ -7,8 +7,8 @@ import json
 import pytest
 import torch
 
-from generator.training import pace
-from generator.training.pace import Pace
+from vesselforge.generator.training import pace
+from vesselforge.generator.training.pace import Pace
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ import torch
 from generator_helpers import write_image_set
 from PIL import Image
 
-from configs.errors import DataError
-from data.channels import Channels, premultiplied, straight
-from data.imageset import (
+from vesselforge.configs.errors import DataError
+from vesselforge.data.formats.channels import Channels, premultiplied, straight
+from vesselforge.data.formats.native import Native, suffix_for
+from vesselforge.data.imageset import (
     ImageRecord,
     load_image,
     load_native,
@@ -24,9 +25,8 @@ from data.imageset import (
     write_png,
     write_sample,
 )
-from data.native import Native, suffix_for
-from data.splits import TRAIN
-from generator.values import (
+from vesselforge.data.layouts.splits import TRAIN
+from vesselforge.generator.values import (
     resized,
     restore,
     to_network,
@@ -34,7 +34,7 @@ from generator.values import (
     to_uint8,
     to_uint16,
 )
-from generator.views import Shown, Views, load_views
+from vesselforge.generator.views import Shown, Views, load_views
 
 RNG = np.random.default_rng(0)
 CPU = torch.device("cpu")

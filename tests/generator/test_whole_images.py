@@ -9,16 +9,23 @@ import numpy as np
 import pytest
 from generator_helpers import as_artifact, tiny
 
-from configs.settings import DataSettings, PrepareSettings, SampleSettings
-from data.imageset import ImageRecord, load_image, load_native, read_index, write_index, write_png
-from data.native import Native, suffix_for, write_native
-from data.prepare import prepare
-from data.progress import Progress
-from data.splits import TRAIN
-from data.store import Artifact
-from generator.models import read_description
-from generator.sampling.stage import sample
-from generator.training.stage import train
+from vesselforge.configs.settings import DataSettings, PrepareSettings, SampleSettings
+from vesselforge.data.formats.native import Native, suffix_for, write_native
+from vesselforge.data.imageset import (
+    ImageRecord,
+    load_image,
+    load_native,
+    read_index,
+    write_index,
+    write_png,
+)
+from vesselforge.data.layouts.splits import TRAIN
+from vesselforge.data.prepare import prepare
+from vesselforge.engine.artifacts import Artifact
+from vesselforge.engine.progress import Progress
+from vesselforge.generator.models import read_description
+from vesselforge.generator.sampling.stage import sample
+from vesselforge.generator.training.stage import train
 
 RNG = np.random.default_rng(0)
 

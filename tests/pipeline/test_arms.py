@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from configs.errors import ConfigError
-from configs.settings import AugmentSettings
-from configs.study import ArmSettings, StudyConfig
-from pipeline.arms import ArmSpec, arms_of, real_only
-from pipeline.graph import Work, closure
-from pipeline.study import Origin, StudyWorks, study_works
+from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.settings import AugmentSettings
+from vesselforge.configs.study import ArmSettings, StudyConfig
+from vesselforge.pipeline.graph import Work, closure
+from vesselforge.pipeline.study.arms import ArmSpec, arms_of, real_only
+from vesselforge.pipeline.study.study_works import Origin, StudyWorks, study_works
 
 Build = Callable[..., StudyConfig]
 

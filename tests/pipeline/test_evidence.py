@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.evidence import Evidence, untrained
+from vesselforge.pipeline.evidence import Evidence, untrained
 
 GAN = "generator.sample"
 NONE, FEW = (

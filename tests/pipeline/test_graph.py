@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from configs.errors import ConfigError
-from configs.settings import PipelineConfig
-from configs.sources import JointSource, StyleGAN2Source, UnlabelledSource
-from configs.study import StudyConfig
-from data.store import MANIFEST, Store
-from pipeline.arms import real_only
-from pipeline.graph import Work, closure
-from pipeline.preview import preview, whole
-from pipeline.run import run_works
-from pipeline.sources import source_of
-from pipeline.study import Origin, StudyWorks, study_works
+from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.settings import PipelineConfig
+from vesselforge.configs.sources import JointSource, StyleGAN2Source, UnlabelledSource
+from vesselforge.configs.study import StudyConfig
+from vesselforge.engine.artifacts import MANIFEST
+from vesselforge.engine.store import Store
+from vesselforge.pipeline.graph import Work, closure
+from vesselforge.pipeline.preview import preview, whole
+from vesselforge.pipeline.run import run_works
+from vesselforge.pipeline.sources import source_of
+from vesselforge.pipeline.study.arms import real_only
+from vesselforge.pipeline.study.study_works import Origin, StudyWorks, study_works
 
 Build = Callable[..., StudyConfig]
 SHARED = ("data", "teacher", "generator", "sample", "score", "evaluate")

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from configs.errors import DataError
-from configs.settings import PipelineConfig
-from data.store import Artifact
-from flows.checks import check_inputs
-from pipeline.graph import Work, closure
-from pipeline.run import run_works
-from pipeline.score import _cache_folder
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import PipelineConfig
+from vesselforge.engine.artifacts import Artifact
+from vesselforge.pipeline.graph import Work, closure
+from vesselforge.pipeline.input_checks import check_inputs
+from vesselforge.pipeline.run import run_works
+from vesselforge.pipeline.score import _cache_folder
 
 
 def scored(**score: Any) -> Work:

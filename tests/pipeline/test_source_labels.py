@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from configs.errors import ConfigError
-from configs.settings import PipelineConfig
-from pipeline.sources import source_of
+from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.settings import PipelineConfig
+from vesselforge.pipeline.sources import source_of
 
 FLIPS = {"disagreement": "flips", "worst_disagreement": 0.1}
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from configs.errors import DataError
-from pipeline.outside import hash_of
-from pipeline.shipped import found_start
+from vesselforge.configs.errors import DataError
+from vesselforge.pipeline.outside import hash_of
+from vesselforge.pipeline.shipped import found_start
 
 SETTING = "generator.start_from"
 

@@ -27,7 +27,7 @@ EXCEPTIONS = {
     "torch.load(weights_only=True) raises; the rule below sees that nothing else of it is used",
     ("generator/metrics/torchscript.py", "torch.jit.load"): "TorchScript has a reader of its own "
     "in C++ that makes tensors and containers; what its programs may call is looked at before",
-    ("data/images.py", "Image.open"): "the one place where pictures are opened: bounded",
+    ("data/formats/images.py", "Image.open"): "the one place where pictures are opened: bounded",
 }
 """(file, what) → why it may stand there."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import get_args
 
-from configs.segmenter import EnsembleMethod
-from segmenter.combine import MEAN, Rule
+from vesselforge.configs.stages.segmenter import EnsembleMethod
+from vesselforge.segmenter.combine import MEAN, Rule
 
 METHODS = get_args(EnsembleMethod)
 VOTES = {"or": any, "and": all, "majority": lambda votes: 2 * sum(votes) > len(votes)}

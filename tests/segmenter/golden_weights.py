@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from segmenter.networks import build
+from vesselforge.segmenter.networks import build
 
 TENSORS = {"sa-unet": 93, "sa-unet-v2": 68}
 

@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from configs.settings import AugmentSettings, FitSettings
-from data.files import file_sha256
-from data.imageset import ImageRecord, load_image, read_index, write_index, write_png
-from data.phantoms.draw import make_phantom
-from data.progress import Progress
-from data.store import Artifact
-from segmenter.training.fit import train
+from vesselforge.configs.settings import AugmentSettings, FitSettings
+from vesselforge.data.imageset import ImageRecord, load_image, read_index, write_index, write_png
+from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.engine.artifacts import Artifact
+from vesselforge.engine.files import file_sha256
+from vesselforge.engine.progress import Progress
+from vesselforge.segmenter.training.fit import train
 
 TINY = FitSettings(
     steps=6, batch=2, crop=32, validate_every=3, checkpoint_every=1, ema=0.9, warmup=2

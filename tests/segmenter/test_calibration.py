@@ -12,19 +12,19 @@ import torch
 from segmenter_helpers import TINY, artifact, hashes, phantom_set, settled, trained
 from torch import Tensor
 
-from configs.errors import CheckpointError, DataError
-from configs.settings import FitSettings
-from data.imageset import LoadedImage, load_image, read_index
-from data.progress import Progress
-from segmenter.calibration import TEMPERATURES, calibrate, fitted
-from segmenter.components import choose_components
-from segmenter.inference.export import export
-from segmenter.metrics import best_threshold, pooled
-from segmenter.models import Member, Model, read_description, save_model
-from segmenter.networks import build
-from segmenter.networks.base import Segmenter
-from segmenter.training.fit import train
-from segmenter.training.state import new_state
+from vesselforge.configs.errors import CheckpointError, DataError
+from vesselforge.configs.settings import FitSettings
+from vesselforge.data.imageset import LoadedImage, load_image, read_index
+from vesselforge.engine.progress import Progress
+from vesselforge.segmenter.calibration import TEMPERATURES, calibrate, fitted
+from vesselforge.segmenter.components import choose_components
+from vesselforge.segmenter.inference.export import export
+from vesselforge.segmenter.metrics import best_threshold, pooled
+from vesselforge.segmenter.models import Member, Model, read_description, save_model
+from vesselforge.segmenter.networks import build
+from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.training.fit import train
+from vesselforge.segmenter.training.state import new_state
 
 RNG = np.random.default_rng(0)
 CPU = torch.device("cpu")

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from segmenter_helpers import TINY, StopAfter, artifact, hashes, phantom_set, trained
 
-from configs.settings import CompareSettings
-from data.imageset import load_image, read_index
-from data.progress import Interrupted, Progress
-from segmenter.compare import compare
-from segmenter.metrics import score
-from segmenter.models import Model
+from vesselforge.configs.settings import CompareSettings
+from vesselforge.data.imageset import load_image, read_index
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.segmenter.compare import compare
+from vesselforge.segmenter.metrics import score
+from vesselforge.segmenter.models import Model
 
 
 @pytest.fixture(scope="module")

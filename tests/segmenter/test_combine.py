@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from ensemble_rules import RULES, VOTES
 
-from segmenter.combine import Rule, combine, rule_of, spread
-from segmenter.metrics import ranking
+from vesselforge.segmenter.combine import Rule, combine, rule_of, spread
+from vesselforge.segmenter.metrics import ranking
 
 RNG = np.random.default_rng(5)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from segmenter.components import (
+from vesselforge.segmenter.components import (
     ALL,
     MARGIN,
     SIZES,

@@ -9,10 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from configs.errors import DataError
-from segmenter.metrics import from_counts
-from segmenter.metrics.consistency import Quoted, check_consistency, derived_from, implied_share
-from segmenter.metrics.quoted import check_table, read_cell
+from vesselforge.configs.errors import DataError
+from vesselforge.segmenter.metrics import from_counts
+from vesselforge.segmenter.metrics.consistency import (
+    Quoted,
+    check_consistency,
+    derived_from,
+    implied_share,
+)
+from vesselforge.segmenter.metrics.quoted import check_table, read_cell
 
 DRIVE = {"whole": 0.087578, "fov": 0.1273}
 CHASE = {"all 28": 0.0693, "last 8": 0.06302}

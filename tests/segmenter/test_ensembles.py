@@ -15,22 +15,22 @@ from ensemble_rules import METHODS, RULES, VOTES
 from PIL import Image
 from segmenter_helpers import TINY, artifact, hashes, phantom_image, phantom_set, settled, trained
 
-from configs.errors import CheckpointError, ConfigError, DataError
-from configs.settings import EnsembleSettings, EvaluateSettings
-from data.imageset import LoadedImage, load_image, read_index
-from data.progress import Interrupted, Progress
-from segmenter import ensemble as stage
-from segmenter.combine import MEAN, Rule, combine, spread
-from segmenter.ensemble import ensemble, fit_stacked
-from segmenter.evaluate import evaluate
-from segmenter.inference import export as exporting
-from segmenter.inference.export import export
-from segmenter.inference.predict import PredictOptions, predict_files
-from segmenter.inference.scale import members_at, predict_at
-from segmenter.inference.tiles import Tiling
-from segmenter.metrics import best_threshold
-from segmenter.models import Member, Model, read_description, read_members, save_model
-from segmenter.networks import build
+from vesselforge.configs.errors import CheckpointError, ConfigError, DataError
+from vesselforge.configs.settings import EnsembleSettings, EvaluateSettings
+from vesselforge.data.imageset import LoadedImage, load_image, read_index
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.segmenter import ensemble as stage
+from vesselforge.segmenter.combine import MEAN, Rule, combine, spread
+from vesselforge.segmenter.ensemble import ensemble, fit_stacked
+from vesselforge.segmenter.evaluate import evaluate
+from vesselforge.segmenter.inference import export as exporting
+from vesselforge.segmenter.inference.export import export
+from vesselforge.segmenter.inference.predict import PredictOptions, predict_files
+from vesselforge.segmenter.inference.scale import members_at, predict_at
+from vesselforge.segmenter.inference.tiles import Tiling
+from vesselforge.segmenter.metrics import best_threshold
+from vesselforge.segmenter.models import Member, Model, read_description, read_members, save_model
+from vesselforge.segmenter.networks import build
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(5)

@@ -8,15 +8,15 @@ import torch.nn.functional as F
 from segmenter_helpers import settled
 from torch import Tensor, nn
 
-from configs.errors import ConfigError
-from data.devices import slow_bfloat16
-from segmenter.inference import packed, runtimes
-from segmenter.inference.fast import Fast, FastUp, fast, halved, normalised
-from segmenter.inference.packed import BlockwiseGate, GroupNormSiLU, PackedConv, Scale
-from segmenter.networks import VARIANTS, build
-from segmenter.networks.base import Segmenter
-from segmenter.networks.group_norm import GroupNorm
-from segmenter.networks.units import UpConv
+from vesselforge.configs.errors import ConfigError
+from vesselforge.engine.devices import slow_bfloat16
+from vesselforge.segmenter.inference import packed, runtimes
+from vesselforge.segmenter.inference.fast import Fast, FastUp, fast, halved, normalised
+from vesselforge.segmenter.inference.packed import BlockwiseGate, GroupNormSiLU, PackedConv, Scale
+from vesselforge.segmenter.networks import VARIANTS, build
+from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.group_norm import GroupNorm
+from vesselforge.segmenter.networks.units import UpConv
 
 CPU = torch.device("cpu")
 LAST = torch.channels_last
@@ -116,7 +116,7 @@ def test_nothing_of_training_is_left() -> None:
 def test_what_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="network on meta"):
         fast(network_of("sa-unet").to("meta"))
-    monkeypatch.setattr("segmenter.inference.fast.slow_bfloat16", lambda device: True)
+    monkeypatch.setattr("vesselforge.segmenter.inference.fast.slow_bfloat16", lambda device: True)
     with pytest.raises(ConfigError, match="expected float32"):
         fast(network_of("sa-unet"), torch.bfloat16)
     assert isinstance(fast(network_of("sa-unet")), Fast)

@@ -10,10 +10,10 @@ import torch
 from golden_weights import golden_network
 from torch import Tensor, nn
 
-from segmenter.features import EncoderFeatures
-from segmenter.models import Member, Model, save_model
-from segmenter.networks import NETWORKS, build
-from segmenter.networks.base import Segmenter
+from vesselforge.segmenter.features import EncoderFeatures
+from vesselforge.segmenter.models import Member, Model, save_model
+from vesselforge.segmenter.networks import NETWORKS, build
+from vesselforge.segmenter.networks.base import Segmenter
 
 FINEST = {"unet-v2": 4}
 """Pixels of the image that one of the finest level stands for, where it is not one."""

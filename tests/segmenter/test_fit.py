@@ -16,19 +16,19 @@ import pytest
 import torch
 from segmenter_helpers import PLAIN, TINY, StopAfter, artifact, hashes, phantom_set, trained
 
-from configs.errors import CheckpointError, ConfigError, DataError, TrainingError
-from configs.settings import FitSettings
-from data.checkpoints import save_tensors
-from data.imageset import load_image, read_index
-from data.log import read_log
-from data.progress import Interrupted, Progress
-from segmenter.metrics import best_threshold
-from segmenter.models import Model
-from segmenter.networks import build
-from segmenter.training.fit import train
-from segmenter.training.schedule import Standstill, learning_rate
-from segmenter.training.sources import source_of
-from segmenter.training.validation import validate
+from vesselforge.configs.errors import CheckpointError, ConfigError, DataError, TrainingError
+from vesselforge.configs.settings import FitSettings
+from vesselforge.data.imageset import load_image, read_index
+from vesselforge.engine.checkpoints import save_tensors
+from vesselforge.engine.log import read_log
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.segmenter.metrics import best_threshold
+from vesselforge.segmenter.models import Model
+from vesselforge.segmenter.networks import build
+from vesselforge.segmenter.training.fit import train
+from vesselforge.segmenter.training.schedule import Standstill, learning_rate
+from vesselforge.segmenter.training.sources import source_of
+from vesselforge.segmenter.training.validation import validate
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +54,10 @@ def test_kill_9_and_the_same_command_give_the_same_files(tmp_path: Path, images:
     script = textwrap.dedent(
         """
         import sys; from pathlib import Path
-        from configs.settings import FitSettings
-        from data.progress import Progress
-        from data.store import Artifact
-        from segmenter.training.fit import train
+        from vesselforge.configs.settings import FitSettings
+        from vesselforge.engine.progress import Progress
+        from vesselforge.engine.artifacts import Artifact
+        from vesselforge.segmenter.training.fit import train
         images = Artifact(Path(sys.argv[2]), {"kind": "t", "digest": "0", "metrics": {}})
         train(FitSettings.model_validate_json(sys.argv[1]), {"images": images},
               Path(sys.argv[3]), Progress())

@@ -21,15 +21,15 @@ import pytest
 import torch
 from segmenter_helpers import StopAfter, artifact, phantom_set, pseudo_labelled
 
-from configs.errors import ConfigError
-from configs.settings import FitSettings
-from data.checkpoints import load_tensors, newest_checkpoint
-from data.children import StageCrashed
-from data.log import read_log
-from data.progress import Interrupted, Progress
-from data.store import SCRATCH, identity_of
-from data.team import Team
-from segmenter.training.fit import train
+from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.settings import FitSettings
+from vesselforge.engine.artifacts import SCRATCH, identity_of
+from vesselforge.engine.checkpoints import load_tensors, newest_checkpoint
+from vesselforge.engine.log import read_log
+from vesselforge.engine.processes.children import StageCrashed
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.engine.torchrun.ranks import Team
+from vesselforge.segmenter.training.fit import train
 
 SMALL: dict[str, Any] = {
     "batch": 3, "crop": 32, "drop_block": 3, "ema": 0.9, "warmup": 2, "lr": 1e-5,
@@ -85,8 +85,8 @@ class KillOne(Progress):
     def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
         if done > 10:
             return
-        [launcher] = children(os.getpid(), "data.workers")
-        for pid in children(launcher, "data.workers"):
+        [launcher] = children(os.getpid(), "vesselforge.engine.torchrun.workers")
+        for pid in children(launcher, "vesselforge.engine.torchrun.workers"):
             if "RANK=1" in Path(f"/proc/{pid}/environ").read_text().split("\0"):
                 os.kill(pid, signal.SIGKILL)
 
@@ -170,8 +170,8 @@ def test_more_processes_than_rows_are_refused(
     assert identity_of(FitSettings(processes=2)) == identity_of(FitSettings())
     with pytest.raises(ValueError, match="batch 2 is too few for processes 3: set batch to 3"):
         FitSettings(batch=2, processes=3)
-    monkeypatch.setattr("segmenter.training.fit.among_workers", lambda: True)
-    monkeypatch.setattr("segmenter.training.fit.here", lambda: Alone(0, 2))
+    monkeypatch.setattr("vesselforge.segmenter.training.fit.among_workers", lambda: True)
+    monkeypatch.setattr("vesselforge.segmenter.training.fit.here", lambda: Alone(0, 2))
     settings = FitSettings(source="pool", batch=19, processes=2, device="cpu")  # 39 in the pool
     with pytest.raises(ConfigError, match=r"the smallest \(of 3 images .* batch 19\) has 1; set"):
         fit(tmp_path / "out", settings, images=images)

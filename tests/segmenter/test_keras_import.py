@@ -18,13 +18,13 @@ from PIL import Image
 from test_networks import GOLDEN
 from typer.testing import CliRunner
 
-from configs.errors import CheckpointError, ConfigError
-from data.files import file_sha256
-from flows.cli import main
-from segmenter.exchange.keras import import_keras, slots
-from segmenter.models import Model, read_members
-from segmenter.networks import build
-from segmenter.networks.sa_unet import VARIANTS
+from vesselforge.cli.main import main
+from vesselforge.configs.errors import CheckpointError, ConfigError
+from vesselforge.engine.files import file_sha256
+from vesselforge.segmenter.exchange.keras import import_keras, slots
+from vesselforge.segmenter.models import Model, read_members
+from vesselforge.segmenter.networks import build
+from vesselforge.segmenter.networks.sa_unet import VARIANTS
 
 
 def logits_of(folder: Path) -> list[float]:
@@ -278,7 +278,7 @@ def test_what_an_archive_unpacks_to_is_limited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = keras.archive(tmp_path / "w.keras", keras.golden_model("sa-unet-v2"))
-    monkeypatch.setattr("segmenter.exchange.keras_file.MAX_WEIGHTS", 10_000)
+    monkeypatch.setattr("vesselforge.segmenter.exchange.keras_file.MAX_WEIGHTS", 10_000)
     assert "model.weights.h5 unpacks to more than 10,000 bytes" in fault(path, tmp_path)
 
 

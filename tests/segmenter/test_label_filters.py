@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from configs.settings import LabelSettings
-from data.structure import TreeFigures
-from segmenter.labels.filters import Figures, Nearest, reject, share_of, why_rejected
-from segmenter.labels.stage import as_table, summary
+from vesselforge.configs.settings import LabelSettings
+from vesselforge.data.structure import TreeFigures
+from vesselforge.segmenter.labels.filters import Figures, Nearest, reject, share_of, why_rejected
+from vesselforge.segmenter.labels.stage import as_table, summary
 
 GOOD = Figures(
     "good",

@@ -16,15 +16,15 @@ from PIL import Image
 from pydantic import ValidationError
 from segmenter_helpers import TINY, StopAfter, artifact, hashes, phantom_set, trained
 
-from configs.errors import DataError
-from configs.settings import LabelSettings, PseudoLabelSettings
-from data.imageset import load_image, read_index, write_index, write_png
-from data.phantoms.draw import make_phantom
-from data.progress import Interrupted, Progress
-from segmenter.labels.labeller import agreed
-from segmenter.labels.stage import label
-from segmenter.models import Model
-from segmenter.training.fit import train
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import LabelSettings, PseudoLabelSettings
+from vesselforge.data.imageset import load_image, read_index, write_index, write_png
+from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.segmenter.labels.labeller import agreed
+from vesselforge.segmenter.labels.stage import label
+from vesselforge.segmenter.models import Model
+from vesselforge.segmenter.training.fit import train
 
 OPEN: dict[str, Any] = {"min_confidence": 0, "min_vessel_share": 0, "max_vessel_share": 1}
 """Settings that reject nothing but for agreement."""

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data.phantoms.draw import make_phantom
-from data.structure import RealMap, TreeFigures, tree_figures, windows
-from segmenter.labels.likeness import Likeness
+from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.data.structure import RealMap, TreeFigures, tree_figures, windows
+from vesselforge.segmenter.labels.likeness import Likeness
 
 Mask = NDArray[np.bool_]
 

@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
-from data.phantoms.draw import make_phantom
-from segmenter.labels.geometry import turned, turned_back, turns_that_fit
-from segmenter.labels.overlap import MARGIN, RealMaps
+from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.segmenter.labels.geometry import turned, turned_back, turns_that_fit
+from vesselforge.segmenter.labels.overlap import MARGIN, RealMaps
 
 Mask = np.ndarray
 

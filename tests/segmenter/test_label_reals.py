@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 from segmenter_helpers import phantom_set
 
-from configs.settings import PseudoLabelSettings
-from data.imageset import read_index, write_index
-from data.phantoms.draw import make_phantom
-from data.structure import RealMap, load_real_maps
-from segmenter.labels.compare import Comparison, overlap_held_out
-from segmenter.labels.filters import Figures
-from segmenter.labels.overlap import RealMaps
+from vesselforge.configs.settings import PseudoLabelSettings
+from vesselforge.data.imageset import read_index, write_index
+from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.data.structure import RealMap, load_real_maps
+from vesselforge.segmenter.labels.compare import Comparison, overlap_held_out
+from vesselforge.segmenter.labels.filters import Figures
+from vesselforge.segmenter.labels.overlap import RealMaps
 
 
 def real(seed: int, size: int = 96) -> RealMap:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data.store import Artifact
-from segmenter.labels.teachers import (
+from vesselforge.engine.artifacts import Artifact
+from vesselforge.segmenter.labels.teachers import (
     agreement,
     certainty,
     expected_dice,

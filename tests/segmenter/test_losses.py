@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from segmenter.training.losses import (
+from vesselforge.segmenter.training.losses import (
     balanced_bce_dice,
     bce,
     bce_dice,

@@ -11,8 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from configs.errors import DataError
-from segmenter.metrics import METRICS, best_threshold, from_counts, pooled, ranking, score
+from vesselforge.configs.errors import DataError
+from vesselforge.segmenter.metrics import (
+    METRICS,
+    best_threshold,
+    from_counts,
+    pooled,
+    ranking,
+    score,
+)
 
 RNG = np.random.default_rng(0)
 PROB = RNG.random((16, 16)).astype(np.float32)

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from segmenter.metrics import METRICS, Prediction, Regions, pooled, score, score_set
-from segmenter.metrics.intervals import mean_interval, resamples
-from segmenter.metrics.scores import ADDITIVE
-from segmenter.metrics.topology import widened
+from vesselforge.segmenter.metrics import METRICS, Prediction, Regions, pooled, score, score_set
+from vesselforge.segmenter.metrics.intervals import mean_interval, resamples
+from vesselforge.segmenter.metrics.scores import ADDITIVE
+from vesselforge.segmenter.metrics.topology import widened
 
 RNG = np.random.default_rng(3)
 PROBS = [RNG.random((14, 12)).astype(np.float32) ** 2 for _ in range(4)]

@@ -12,9 +12,9 @@ from hypothesis.extra.numpy import arrays
 from skimage.measure import euler_number
 from skimage.morphology import skeletonize
 
-from segmenter.metrics import betti_numbers, cl_dice, score
-from segmenter.metrics.calibre import local_diameters
-from segmenter.metrics.topology import slack_f1, widened
+from vesselforge.segmenter.metrics import betti_numbers, cl_dice, score
+from vesselforge.segmenter.metrics.calibre import local_diameters
+from vesselforge.segmenter.metrics.topology import slack_f1, widened
 
 Pixels = set[tuple[int, int]]
 SIDE = 9

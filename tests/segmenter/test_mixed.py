@@ -12,17 +12,17 @@ import pytest
 import torch
 from segmenter_helpers import TINY, StopAfter, artifact, hashes, phantom_set, pseudo_labelled
 
-from configs.errors import ConfigError
-from configs.settings import AugmentSettings, FitSettings
-from data.crops import CropSource
-from data.imageset import LoadedImage, load_image, read_index, write_index, write_png
-from data.log import LOG, read_log
-from data.progress import Interrupted, Progress
-from segmenter.metrics import best_threshold
-from segmenter.models import Model
-from segmenter.training import fit
-from segmenter.training.fit import train
-from segmenter.training.sources import source_of, synthetic_crops
+from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.settings import AugmentSettings, FitSettings
+from vesselforge.data.batches.crops import CropSource
+from vesselforge.data.imageset import LoadedImage, load_image, read_index, write_index, write_png
+from vesselforge.engine.log import LOG, read_log
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.segmenter.metrics import best_threshold
+from vesselforge.segmenter.models import Model
+from vesselforge.segmenter.training import fit
+from vesselforge.segmenter.training.fit import train
+from vesselforge.segmenter.training.sources import source_of, synthetic_crops
 
 OFF = AugmentSettings.off()
 BRIEF = {"steps": 2, "validate_every": 2, "checkpoint_every": 2}

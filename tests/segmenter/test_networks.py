@@ -8,11 +8,11 @@ import torch
 from golden_weights import golden_network
 from torch import nn
 
-from configs.errors import ConfigError
-from segmenter.networks import build
-from segmenter.networks.dropblock import DropBlock
-from segmenter.networks.group_norm import GroupNorm
-from segmenter.networks.units import UpConv
+from vesselforge.configs.errors import ConfigError
+from vesselforge.segmenter.networks import build
+from vesselforge.segmenter.networks.dropblock import DropBlock
+from vesselforge.segmenter.networks.group_norm import GroupNorm
+from vesselforge.segmenter.networks.units import UpConv
 
 
 @pytest.mark.parametrize(

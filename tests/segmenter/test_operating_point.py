@@ -13,28 +13,28 @@ import torch
 from PIL import Image
 from segmenter_helpers import TINY, artifact, hashes, phantom_set, trained
 
-from configs.errors import CheckpointError
-from configs.settings import (
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.configs.settings import (
     CompareSettings,
     EnsembleSettings,
     EvaluateSettings,
     LabelSettings,
     PseudoLabelSettings,
 )
-from data.imageset import LoadedImage, load_image, read_index
-from data.progress import Progress
-from segmenter.combine import Rule
-from segmenter.compare import compare
-from segmenter.components import ALL, Components, choose_components, masked, pieces_in
-from segmenter.ensemble import ensemble
-from segmenter.evaluate import GREEN, RED, evaluate
-from segmenter.exchange.calibrate import recalibrate
-from segmenter.inference.export import export
-from segmenter.inference.predict import PredictOptions, predict_files
-from segmenter.labels.stage import label
-from segmenter.labels.teachers import Teachers
-from segmenter.metrics import best_threshold, score
-from segmenter.models import Model, read_description, read_members, save_model
+from vesselforge.data.imageset import LoadedImage, load_image, read_index
+from vesselforge.engine.progress import Progress
+from vesselforge.segmenter.combine import Rule
+from vesselforge.segmenter.compare import compare
+from vesselforge.segmenter.components import ALL, Components, choose_components, masked, pieces_in
+from vesselforge.segmenter.ensemble import ensemble
+from vesselforge.segmenter.evaluate import GREEN, RED, evaluate
+from vesselforge.segmenter.exchange.calibrate import recalibrate
+from vesselforge.segmenter.inference.export import export
+from vesselforge.segmenter.inference.predict import PredictOptions, predict_files
+from vesselforge.segmenter.labels.stage import label
+from vesselforge.segmenter.labels.teachers import Teachers
+from vesselforge.segmenter.metrics import best_threshold, score
+from vesselforge.segmenter.models import Model, read_description, read_members, save_model
 
 CPU = torch.device("cpu")
 

@@ -10,13 +10,13 @@ import torch
 from thread_teams import together
 from torch import Tensor, nn
 
-from data.team import Team
-from segmenter.networks import build
-from segmenter.networks.dropblock import DropBlock
-from segmenter.networks.parts import Part, PartDropBlock, PartStochasticDepth, spread
-from segmenter.networks.stochastic_depth import StochasticDepth
-from segmenter.networks.sync_batch_norm import SyncBatchNorm2d
-from segmenter.training.losses import training_loss
+from vesselforge.engine.torchrun.ranks import Team
+from vesselforge.segmenter.networks import build
+from vesselforge.segmenter.networks.dropblock import DropBlock
+from vesselforge.segmenter.networks.parts import Part, PartDropBlock, PartStochasticDepth, spread
+from vesselforge.segmenter.networks.stochastic_depth import StochasticDepth
+from vesselforge.segmenter.networks.sync_batch_norm import SyncBatchNorm2d
+from vesselforge.segmenter.training.losses import training_loss
 
 
 def norms(momentum: float | None = 0.01) -> nn.BatchNorm2d:

@@ -15,15 +15,15 @@ import torch
 from PIL import Image
 from segmenter_helpers import hashes, settled
 
-from configs.errors import ConfigError, DataError, WorkspaceError
-from data import native
-from data.phantoms.draw import make_phantom
-from data.progress import Interrupted, Progress
-from segmenter.inference.predict import PredictOptions, predict_files
-from segmenter.inference.scale import predict_at, scale_for
-from segmenter.inference.sources import find_images, output_names
-from segmenter.models import Model
-from segmenter.networks import build
+from vesselforge.configs.errors import ConfigError, DataError, WorkspaceError
+from vesselforge.data.formats import native
+from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.segmenter.inference.predict import PredictOptions, predict_files
+from vesselforge.segmenter.inference.scale import predict_at, scale_for
+from vesselforge.segmenter.inference.sources import find_images, output_names
+from vesselforge.segmenter.models import Model
+from vesselforge.segmenter.networks import build
 
 PHANTOM = make_phantom(1, 128)
 PICTURE = np.ascontiguousarray(PHANTOM.image[20:100, 16:112])
@@ -260,7 +260,7 @@ def test_a_request_to_stop_keeps_what_is_finished(model, tmp_path):
 def test_a_fault_while_writing_leaves_no_map_of_that_image(model, tmp_path, monkeypatch):
     for name in "ab":
         Image.fromarray(PICTURE).save(tmp_path / f"{name}.png")
-    from segmenter.inference import predict
+    from vesselforge.segmenter.inference import predict
 
     calls = []
 

@@ -13,13 +13,13 @@ import pytest
 from PIL import Image
 from segmenter_helpers import TINY, artifact, hashes, phantom_set, trained
 
-from configs.errors import DataError
-from configs.settings import LabelSettings
-from data.imageset import ImageRecord, load_image, read_index, write_index, write_png
-from data.progress import Interrupted, Progress
-from data.store import Artifact
-from segmenter.labels.stage import COLUMNS, label
-from segmenter.models import Model
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import LabelSettings
+from vesselforge.data.imageset import ImageRecord, load_image, read_index, write_index, write_png
+from vesselforge.engine.artifacts import Artifact
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.segmenter.labels.stage import COLUMNS, label
+from vesselforge.segmenter.models import Model
 
 OPEN: dict[str, Any] = {"min_confidence": 0, "min_vessel_share": 0, "max_vessel_share": 1}
 """Settings that reject nothing."""

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from segmenter_helpers import artifact, phantom_set
 
-from configs.load import SHIPPED, load, override
-from configs.settings import FitSettings, PipelineConfig
-from data.imageset import LoadedImage
-from data.log import read_log
-from data.progress import Progress
-from segmenter.networks import NETWORKS
-from segmenter.networks.sa2_net import SA2Net
-from segmenter.training.fit import train
-from segmenter.training.schedule import Standstill, learning_rate
-from segmenter.training.sources import source_of
+from vesselforge.configs.load import SHIPPED, load, override
+from vesselforge.configs.settings import FitSettings, PipelineConfig
+from vesselforge.data.imageset import LoadedImage
+from vesselforge.engine.log import read_log
+from vesselforge.engine.progress import Progress
+from vesselforge.segmenter.networks import NETWORKS
+from vesselforge.segmenter.networks.sa2_net import SA2Net
+from vesselforge.segmenter.training.fit import train
+from vesselforge.segmenter.training.schedule import Standstill, learning_rate
+from vesselforge.segmenter.training.sources import source_of
 
 PUBLISHED = ("sa-unet", "sa-unet-v2", "sa2-net", "unet-v2")
 STEPS = 3

@@ -12,14 +12,14 @@ import pytest
 import torch
 from segmenter_helpers import hashes, phantom_image, settled
 
-from configs.errors import CheckpointError, ConfigError
-from segmenter.inference import export as exporting
-from segmenter.inference import graph, runtimes
-from segmenter.inference.export import export
-from segmenter.inference.runtimes import MeanProbability
-from segmenter.inference.tiles import Tiling
-from segmenter.models import Member, Model, save_model
-from segmenter.networks import build
+from vesselforge.configs.errors import CheckpointError, ConfigError
+from vesselforge.segmenter.inference import export as exporting
+from vesselforge.segmenter.inference import graph, runtimes
+from vesselforge.segmenter.inference.export import export
+from vesselforge.segmenter.inference.runtimes import MeanProbability
+from vesselforge.segmenter.inference.tiles import Tiling
+from vesselforge.segmenter.models import Member, Model, save_model
+from vesselforge.segmenter.networks import build
 
 NETWORKS = {"sa-unet": {"width": 4}, "sa-unet-v2": {"width": 8}, "unet-18": {"width": 4}}
 ENSEMBLE = ["sa-unet-v2", "unet-18"]

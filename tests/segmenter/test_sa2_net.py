@@ -8,8 +8,14 @@ import torch.nn.functional as F
 from network_checks import count, images, shaken, without_gradient
 from torch import Tensor, nn
 
-from segmenter.networks import build
-from segmenter.networks.sa2_net import AttentiveGate, LocalScaleAttention, Mixer, PixelNorm, SA2Net
+from vesselforge.segmenter.networks import build
+from vesselforge.segmenter.networks.sa2_net import (
+    AttentiveGate,
+    LocalScaleAttention,
+    Mixer,
+    PixelNorm,
+    SA2Net,
+)
 
 
 @pytest.fixture(scope="module")

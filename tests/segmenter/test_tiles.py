@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from segmenter_helpers import settled
 
-from configs.errors import ConfigError
-from data.progress import Interrupted
-from segmenter.inference.runtimes import TorchRuntime
-from segmenter.inference.tiles import Tiling, as_input, spans, tiled
-from segmenter.networks import build
+from vesselforge.configs.errors import ConfigError
+from vesselforge.engine.progress import Interrupted
+from vesselforge.segmenter.inference.runtimes import TorchRuntime
+from vesselforge.segmenter.inference.tiles import Tiling, as_input, spans, tiled
+from vesselforge.segmenter.networks import build
 
 SMALL = Tiling(side=72, context=9, blend=6)
 IMAGE = np.random.default_rng(0).integers(0, 256, (201, 157, 3), dtype=np.uint8)

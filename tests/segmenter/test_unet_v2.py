@@ -18,11 +18,11 @@ from network_checks import count, images, shaken, without_gradient
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from configs.errors import CheckpointError, ConfigError, DataError
-from data.downloads import CACHE_VARIABLE
-from segmenter.networks import build, pvt
-from segmenter.networks.pvt import PyramidEncoder
-from segmenter.networks.unet_v2 import Infusion, UNetV2
+from vesselforge.configs.errors import CheckpointError, ConfigError, DataError
+from vesselforge.engine.downloads import CACHE_VARIABLE
+from vesselforge.segmenter.networks import build, pvt
+from vesselforge.segmenter.networks.pvt import PyramidEncoder
+from vesselforge.segmenter.networks.unet_v2 import Infusion, UNetV2
 
 DIMS, DEPTHS, HEADS, RATIOS = (64, 128, 320, 512), (3, 4, 6, 3), (1, 2, 5, 8), (8, 4, 2, 1)
 MLP = (8, 8, 4, 4)

@@ -11,15 +11,15 @@ import pytest
 from PIL import Image
 from segmenter_helpers import TINY, artifact, hashes, phantom_set, trained
 
-from configs.errors import DataError
-from configs.settings import EnsembleSettings, EvaluateSettings
-from data.imageset import load_image, read_index
-from data.progress import Progress
-from segmenter.ensemble import ensemble
-from segmenter.evaluate import evaluate
-from segmenter.inference.predict import as_png, predict_files
-from segmenter.inference.scale import predict_at, scale_for
-from segmenter.metrics import (
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import EnsembleSettings, EvaluateSettings
+from vesselforge.data.imageset import load_image, read_index
+from vesselforge.engine.progress import Progress
+from vesselforge.segmenter.ensemble import ensemble
+from vesselforge.segmenter.evaluate import evaluate
+from vesselforge.segmenter.inference.predict import as_png, predict_files
+from vesselforge.segmenter.inference.scale import predict_at, scale_for
+from vesselforge.segmenter.metrics import (
     METRICS,
     best_threshold,
     confusion,
@@ -27,7 +27,7 @@ from segmenter.metrics import (
     mean_interval,
     score,
 )
-from segmenter.models import Model
+from vesselforge.segmenter.models import Model
 
 RNG = np.random.default_rng(0)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from segmenter.training.losses import (
+from vesselforge.segmenter.training.losses import (
     LOSSES,
     balanced_bce_dice,
     bce,

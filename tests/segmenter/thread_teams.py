@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from torch import Tensor
 
-from data.team import Team
+from vesselforge.engine.torchrun.ranks import Team
 
 T = TypeVar("T")
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from data.phantoms.appearance import GENERIC, Appearance, Look, numbers
-from data.phantoms.draw import Phantom, draw
-from data.phantoms.randomise import randomised
+from vesselforge.data.phantoms.appearance import GENERIC, Appearance, Look, numbers
+from vesselforge.data.phantoms.draw import Phantom, draw
+from vesselforge.data.phantoms.randomise import randomised
 
 
 def made(look: Look, size: int = 96) -> Phantom:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.phantoms.canvas import Canvas, enlarged, network, normal
+from vesselforge.data.phantoms.canvas import Canvas, enlarged, network, normal
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from configs.settings import PhantomSettings
-from data.check import check
-from data.datasets import load
-from data.phantoms.dataset import phantom_names, write_phantoms
-from data.phantoms.draw import Phantom, make_phantom
+from vesselforge.configs.settings import PhantomSettings
+from vesselforge.data.datasets import load
+from vesselforge.data.layouts.check import check
+from vesselforge.data.phantoms.dataset import phantom_names, write_phantoms
+from vesselforge.data.phantoms.draw import Phantom, make_phantom
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from configs.errors import DataError
-from data.imageset import LoadedImage
-from data.phantoms.appearance import GENERIC, Appearance, Look
-from data.phantoms.draw import Phantom, draw, make_phantom
-from data.phantoms.fit import fit_appearance
-from data.phantoms.landmarks import blocks_of, find_disc
-from data.phantoms.photo import photo_of, view_of
-from data.phantoms.shape import shape_of
+from vesselforge.configs.errors import DataError
+from vesselforge.data.imageset import LoadedImage
+from vesselforge.data.phantoms.appearance import GENERIC, Appearance, Look
+from vesselforge.data.phantoms.draw import Phantom, draw, make_phantom
+from vesselforge.data.phantoms.fit import fit_appearance
+from vesselforge.data.phantoms.landmarks import blocks_of, find_disc
+from vesselforge.data.phantoms.photo import photo_of, view_of
+from vesselforge.data.phantoms.shape import shape_of
 
 SIZE = 224
 CAMERA = GENERIC.looks[0].with_figures(
@@ -136,7 +136,7 @@ def test_one_image_gives_many_looks() -> None:
 
 
 def test_of_many_images_some_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data.phantoms.fit.MOST_IMAGES", 2)
+    monkeypatch.setattr("vesselforge.data.phantoms.fit.MOST_IMAGES", 2)
     made = [loaded(make_phantom(seed, 64), target=None) for seed in range(5)]
     some = fit_appearance(made)
     assert len(some.looks) == 2

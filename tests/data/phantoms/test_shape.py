@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data.phantoms.shape import centre_lines, shape_of
+from vesselforge.data.phantoms.shape import centre_lines, shape_of
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 7])

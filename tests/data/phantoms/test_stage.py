@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs.errors import ConfigError, DataError
-from configs.phantoms import PhantomDrawSettings
-from data.files import file_sha256
-from data.imageset import ImageRecord, load_image, load_mask, read_index, write_index
-from data.phantoms.appearance import GENERIC, Appearance
-from data.phantoms.dataset import write_phantom
-from data.phantoms.draw import make_phantom
-from data.phantoms.stage import draw
-from data.progress import Interrupted, Progress
-from data.splits import TRAIN, VALIDATION
-from data.store import Artifact, Inputs, Store
-from pipeline.stages import STAGES
+from vesselforge.configs.errors import ConfigError, DataError
+from vesselforge.configs.stages.phantoms import PhantomDrawSettings
+from vesselforge.data.imageset import ImageRecord, load_image, load_mask, read_index, write_index
+from vesselforge.data.layouts.splits import TRAIN, VALIDATION
+from vesselforge.data.phantoms.appearance import GENERIC, Appearance
+from vesselforge.data.phantoms.dataset import write_phantom
+from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.data.phantoms.stage import draw
+from vesselforge.engine.artifacts import Artifact, Inputs
+from vesselforge.engine.files import file_sha256
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.engine.store import Store
+from vesselforge.pipeline.stages import STAGES
 
 SMALL = PhantomDrawSettings(count=3, size=64, seed=5)
 STAGE = STAGES["data.phantom"]
@@ -141,7 +142,7 @@ def test_a_finished_measurement_is_kept(tmp_path: Path, monkeypatch) -> None:
     out.mkdir()
     with pytest.raises(Interrupted):
         draw(settings, inputs, out, Impatient(1))
-    monkeypatch.setattr("data.phantoms.stage.fit_appearance", None)
+    monkeypatch.setattr("vesselforge.data.phantoms.stage.fit_appearance", None)
     draw(settings, {}, out, Progress())
     assert len(read_index(out)) == 3
 

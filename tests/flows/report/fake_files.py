@@ -8,8 +8,8 @@ import io
 import json
 from typing import Any
 
-from data.files import write_json
-from data.store import Store
+from vesselforge.engine.files import write_json
+from vesselforge.engine.store import Store
 
 VERSIONS = {"vesselforge": "0.1.0", "torch": "2.13.0", "numpy": "2.4.6"}
 

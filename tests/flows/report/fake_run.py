@@ -26,9 +26,9 @@ from fake_pictures import (
 )
 from PIL import Image, ImageFilter
 
-from configs.settings import PipelineConfig
-from data.files import write_json
-from data.store import Store
+from vesselforge.configs.settings import PipelineConfig
+from vesselforge.engine.files import write_json
+from vesselforge.engine.store import Store
 
 
 @dataclass

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from configs.study import StudyConfig
-from flows.study.schema import (
+from vesselforge.configs.study import StudyConfig
+from vesselforge.pipeline.study.schema import (
     PER_IMAGE,
     PER_IMAGE_COLUMNS,
     RESULTS,

@@ -10,9 +10,9 @@ from fake_run import FakeRun
 from fake_study import FakeStudy
 from page_reader import Page
 
-from flows.report import write_report
-from flows.report.study import write_study_page
-from flows.study.schema import Results
+from vesselforge.pipeline.study.schema import Results
+from vesselforge.report import write_report
+from vesselforge.report.study import write_study_page
 
 EVIL = """'"><x-evil onevil=1></script></style></svg><!--$x_{&"""
 RECORD_KEEPS = ("kind", "digest", "status", "flow", "artifacts", "started", "finished")

@@ -10,8 +10,8 @@ from typing import Any
 from fake_run import FakeRun
 from page_reader import Page
 
-from flows.report import write_report
-from flows.results import NOT_BETTER
+from vesselforge.pipeline.score_rows import NOT_BETTER
+from vesselforge.report import write_report
 
 
 def page_of(run: FakeRun) -> Page:

@@ -12,16 +12,16 @@ import pytest
 from fake_run import FakeRun
 from page_reader import Page
 
-from configs.errors import WorkspaceError
-from data.store import Store
-from flows.report import REPORT_VERSION, write_report
-from flows.report.making import label_part
-from flows.report.page import SECTIONS
-from flows.report.quality import quality_of
-from flows.report.reading import View, read_run
-from flows.report.results import headline, read_scores
-from flows.report.scoring import consistency
-from flows.report.training import rounds_table
+from vesselforge.configs.errors import WorkspaceError
+from vesselforge.engine.store import Store
+from vesselforge.report import REPORT_VERSION, write_report
+from vesselforge.report.run.headline import headline, read_scores
+from vesselforge.report.run.making import label_part
+from vesselforge.report.run.quality import quality_of
+from vesselforge.report.run.run_page import SECTIONS
+from vesselforge.report.run.run_reading import View, read_run
+from vesselforge.report.run.scores_section import consistency
+from vesselforge.report.run.training_section import rounds_table
 
 WORSE = {"teacher": 0.85, "student": 0.82, "ensemble": 0.84}
 

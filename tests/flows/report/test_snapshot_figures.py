@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flows.curves import scalars
-from flows.report.snapshots import snapshot_figures, survivors
+from vesselforge.engine.sinks.curves import scalars
+from vesselforge.report.run.snapshots import snapshot_figures, survivors
 
 LOG = [
     {"step": 2, "kimg": 0.2, "loss_g": 1.0},

@@ -12,7 +12,7 @@ from fake_study import HEADLINE, FakeStudy
 from page_reader import Page
 from PIL import Image
 
-from flows.report.study import write_study_page
+from vesselforge.report.study import write_study_page
 
 BROWSER = next(
     (

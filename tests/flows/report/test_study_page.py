@@ -10,11 +10,11 @@ import pytest
 from fake_study import HEADLINE, HOSTILE, OTHER, PRIMARY, FakeStudy
 from page_reader import Page
 
-from configs.errors import WorkspaceError
-from flows.report.study import write_study_page
-from flows.report.study.page import MOST_PICTURES, SECTIONS
-from flows.report.study.tables import MOST_IMAGE_ROWS
-from flows.study.schema import Copy, Place, Samples, SyntheticImages
+from vesselforge.configs.errors import WorkspaceError
+from vesselforge.pipeline.study.schema import Copy, Place, Samples, SyntheticImages
+from vesselforge.report.study import write_study_page
+from vesselforge.report.study.study_page import MOST_PICTURES, SECTIONS
+from vesselforge.report.study.study_tables import MOST_IMAGE_ROWS
 
 REAL, FIRST = "real only", "200 synthetic, synthetic-first"
 

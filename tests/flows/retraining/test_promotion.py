@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from configs.retrain import RetrainSettings
-from flows.retraining.promotion import judge
+from vesselforge.configs.retrain import RetrainSettings
+from vesselforge.pipeline.models.promotion import judge
 
 SETTINGS = RetrainSettings(margin=0.01, alpha=0.05)
 CHAMPION = [0.80, 0.82, 0.78, 0.84, 0.81]

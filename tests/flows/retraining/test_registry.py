@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from configs.errors import ConfigError, WorkspaceError
-from data.files import file_sha256, write_json
-from data.store import MANIFEST, Store
-from flows.board import board_folder
-from flows.cli import main
-from flows.retraining.registry import Line, Registry, Version, known_registry
-from flows.retraining.retention import prune, references_in
-from flows.runs import RECORD, model_folder, run_folder
-from flows.stagelog import log_file
+from vesselforge.cli.main import main
+from vesselforge.configs.errors import ConfigError, WorkspaceError
+from vesselforge.engine.artifacts import MANIFEST
+from vesselforge.engine.files import file_sha256, write_json
+from vesselforge.engine.sinks.board import board_folder
+from vesselforge.engine.sinks.stagelog import log_file
+from vesselforge.engine.store import Store
+from vesselforge.pipeline.models.registry import Line, Registry, Version, known_registry
+from vesselforge.pipeline.models.retention import prune, references_in
+from vesselforge.pipeline.record import RECORD, model_folder, run_folder
 
 
 def artifact(workspace: Path, digest: str, kind: str = "segmenter.ensemble") -> list[str]:

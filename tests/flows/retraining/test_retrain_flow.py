@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs.settings import PipelineConfig
-from data.files import write_json
-from data.intake import Intake
-from data.phantoms.dataset import write_phantoms
-from data.phantoms.draw import make_phantom
-from data.store import MANIFEST, Artifact
-from flows.retraining.registry import Registry, Version
-from pipeline.graph import Work
+from vesselforge.configs.settings import PipelineConfig
+from vesselforge.data.layouts.intake import Intake
+from vesselforge.data.phantoms.dataset import write_phantoms
+from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.engine.artifacts import MANIFEST, Artifact
+from vesselforge.engine.files import write_json
+from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.models.registry import Registry, Version
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, prefect_api: None) -> list[list[str
             images=intake.images, quarantined=len(intake.quarantined), f1=0.8, verdict="held back",
         )  # fmt: skip
 
-    monkeypatch.setattr("flows.retrain.train_challenger", train)
+    monkeypatch.setattr("vesselforge.flows.retrain.train_challenger", train)
     return asked
 
 
@@ -65,11 +65,12 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, float]]:
             content = {"kind": work.kind, "digest": "c", "metrics": {"per_image": found}}
             return Artifact(self.workspace, content)
 
-    monkeypatch.setattr("flows.retrain.Executor", Compares)
-    monkeypatch.setattr("flows.retrain.read_run", lambda *_: (Path(), PREPARED))
-    monkeypatch.setattr("flows.retrain.read_index", lambda *_: [])
+    monkeypatch.setattr("vesselforge.flows.retrain.Executor", Compares)
+    monkeypatch.setattr("vesselforge.flows.retrain.read_run", lambda *_: (Path(), PREPARED))
+    monkeypatch.setattr("vesselforge.flows.retrain.read_index", lambda *_: [])
     monkeypatch.setattr(
-        "flows.retrain.finished", lambda _, kind, digest: Artifact(Path(), {"digest": digest})
+        "vesselforge.flows.retrain.finished",
+        lambda _, kind, digest: Artifact(Path(), {"digest": digest}),
     )
     return found
 
@@ -78,7 +79,7 @@ PREPARED = {"artifacts": {"development": ["data.prepare", "d"]}}
 
 
 def retrain(tmp_path: Path, eyes: Path, *overrides: str) -> Any:
-    from flows.retrain import retrain as flow
+    from vesselforge.flows.retrain import retrain as flow
 
     config = PipelineConfig.model_validate({"name": "eyes", "data": {"name": "paired"}})
     changes = [f"data.root={eyes}", *overrides]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from data.store import Stage
-from flows.tasks import run_stage
-from pipeline.stages import STAGES
+from vesselforge.engine.artifacts import Stage
+from vesselforge.flows.tasks import run_stage
+from vesselforge.pipeline.stages import STAGES
 
 
 def fake_stage() -> Stage:
@@ -27,7 +27,7 @@ def run(
     stop_file: str,
     timeout: float | None,
 ) -> Any:
-    """flows.tasks.run_stage where `fake` is a kind of stage."""
+    """vesselforge.flows.tasks.run_stage where `fake` is a kind of stage."""
     STAGES.setdefault("fake", fake_stage())
     return run_stage(
         step, kind, settings, inputs, outside, workspace, environment, limit, stop_file, timeout

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from data.progress import Progress
-from data.store import Inputs, Stage, Store
-from flows.stages import Outcome, find
-from pipeline.stages import STAGES
+from vesselforge.engine.artifacts import Inputs, Outcome, Stage
+from vesselforge.engine.progress import Progress
+from vesselforge.engine.store import Store
+from vesselforge.pipeline.stages import STAGES, find
 
 HERE = Path(__file__).parent
 Made = list[tuple[str, str]]
@@ -21,7 +21,7 @@ VERSIONS = {"exact": 101, "shuffled": 102, "stingy": 103}
 def no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a run's own server: taking and giving back a slot takes the tests' busy server up to
     ten seconds a stage. The limit has tests of its own (test_runners.py)."""
-    monkeypatch.setattr("flows.compare._limit", lambda config: None)
+    monkeypatch.setattr("vesselforge.flows.compare._limit", lambda config: None)
 
 
 @pytest.fixture
@@ -66,6 +66,8 @@ def here(monkeypatch: pytest.MonkeyPatch, prefect_api: None) -> Made:
         made.append((kind, artifact.digest))
         return Outcome(artifact, False, 0.0)
 
-    monkeypatch.setattr("flows.tasks.produce", produce)
-    monkeypatch.setattr("flows.run.report_on", lambda folder, store: folder / "report.html")
+    monkeypatch.setattr("vesselforge.flows.tasks.produce", produce)
+    monkeypatch.setattr(
+        "vesselforge.flows.run.report_on", lambda folder, store: folder / "report.html"
+    )
     return made

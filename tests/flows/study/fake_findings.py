@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from configs.study import StudyConfig
-from flows.runs import RunRecord
-from flows.study.findings import Findings, bare_arm, metrics_of
-from flows.study.per_image import Values, put
-from flows.study.results import write_results
-from flows.study.schema import (
+from vesselforge.configs.study import StudyConfig
+from vesselforge.pipeline.record import RunRecord
+from vesselforge.pipeline.study.arms import ArmSpec, compared
+from vesselforge.pipeline.study.findings import Findings, bare_arm, metrics_of
+from vesselforge.pipeline.study.per_image import Values, put
+from vesselforge.pipeline.study.schema import (
     ArmRun,
     Copy,
     EnsembleScore,
@@ -28,8 +28,8 @@ from flows.study.schema import (
     Samples,
     SyntheticImages,
 )
-from pipeline.arms import ArmSpec, compared
-from pipeline.study import study_arms
+from vesselforge.pipeline.study.study_results import write_results
+from vesselforge.pipeline.study.study_works import study_arms
 
 AVAILABLE = 16
 IMAGES = {"drive": 8, "chase-db1": 6, "stare": 5}

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from configs.errors import TrainingError
-from configs.settings import (
+from vesselforge.configs.errors import TrainingError
+from vesselforge.configs.settings import (
     DataSettings,
     GeneratorSettings,
     PhantomSettings,
@@ -19,12 +19,12 @@ from configs.settings import (
     SampleSettings,
     ScoreSettings,
 )
-from data.files import write_json
-from data.imageset import link_file, read_index, write_index
-from data.prepare import prepare
-from data.progress import Progress
-from data.splits import TRAIN
-from data.store import METRICS, Inputs
+from vesselforge.data.imageset import link_file, read_index, write_index
+from vesselforge.data.layouts.splits import TRAIN
+from vesselforge.data.prepare import prepare
+from vesselforge.engine.artifacts import METRICS, Inputs
+from vesselforge.engine.files import write_json
+from vesselforge.engine.progress import Progress
 
 SIZE = 64
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from flows.study.crossed import Floats, detectable, p_value, run_noise, spread
-from flows.study.statistics import holm, image_p
+from vesselforge.pipeline.statistics.crossed import Floats, detectable, p_value, run_noise, spread
+from vesselforge.pipeline.statistics.paired import holm, image_p
 
 IMAGES = 20
 

@@ -19,17 +19,17 @@ from flow_helpers import HERE
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from configs.study import ExecutionSettings, StudyConfig
-from data.progress import Interrupted
-from flows.compare import compare_ratios
-from flows.display import Display, shown
-from flows.executor import Executor
-from flows.study.fanout import STOP_FILE, ByRunner
-from flows.study.runners import task_runner
-from flows.study.schema import PER_IMAGE, RESULTS
-from flows.tasks import TASKS, worth_retrying
-from pipeline.graph import Work
-from pipeline.stages import STAGES
+from vesselforge.configs.study import ExecutionSettings, StudyConfig
+from vesselforge.engine.progress import Interrupted
+from vesselforge.engine.sinks.display import Display, shown
+from vesselforge.flows.compare import compare_ratios
+from vesselforge.flows.fanout import STOP_FILE, ByRunner
+from vesselforge.flows.runners import task_runner
+from vesselforge.flows.tasks import TASKS, worth_retrying
+from vesselforge.pipeline.executor import Executor
+from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.stages import STAGES
+from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS
 
 Build = Callable[..., StudyConfig]
 CLUSTERS = ("dask", "ray")

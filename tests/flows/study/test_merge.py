@@ -12,25 +12,20 @@ import pytest
 from fake_findings import findings_of, study_of, write_run
 from typer.testing import CliRunner
 
-from configs.errors import ConfigError, WorkspaceError
-from configs.study import StudyConfig
-from flows.cli import main
-from flows.study.findings import Findings
-from flows.study.merge import merge_runs
-from flows.study.schema import PER_IMAGE, RESULTS, Results, read_results
-from flows.study.sources import by_source
+from vesselforge.cli.main import main
+from vesselforge.configs.errors import ConfigError, WorkspaceError
+from vesselforge.configs.study import StudyConfig
+from vesselforge.pipeline.study.findings import Findings
+from vesselforge.pipeline.study.merge import merge_runs
+from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS, Results, read_results
+from vesselforge.pipeline.study.study_sources import by_source
 
 Build = Callable[..., StudyConfig]
 
 
-@pytest.fixture(autouse=True)
-def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_page(folder: Path) -> Path:
     """The page has tests of its own, and takes seconds."""
-
-    def page(folder: Path, store: object, force: bool = False) -> Path:
-        return folder / "report.html"
-
-    monkeypatch.setattr("flows.study.merge.report_on", page)
+    return folder / "report.html"
 
 
 def small(build: Build, seeds: list[int], **changes: Any) -> StudyConfig:
@@ -56,7 +51,7 @@ def part(tiny_study: Build, tmp_path: Path) -> Callable[..., Results]:
 
 
 def merged(tmp_path: Path, *given: str, name: str = "all") -> Results:
-    made = merge_runs(name, given, tmp_path / "workspace")
+    made = merge_runs(name, given, tmp_path / "workspace", no_page)
     return read_results(Path(made["run"]) / RESULTS)
 
 
@@ -271,17 +266,17 @@ def test_names_and_folders_that_cannot_be_are_refused(part: Any, tmp_path: Path)
     part("b", [1])
     workspace = tmp_path / "workspace"
     with pytest.raises(WorkspaceError, match="found one run, expected two or more"):
-        merge_runs("all", ["a"], workspace)
+        merge_runs("all", ["a"], workspace, no_page)
     with pytest.raises(WorkspaceError, match=r"nowhere/results\.json: not readable"):
-        merge_runs("all", ["a", "nowhere"], workspace)
+        merge_runs("all", ["a", "nowhere"], workspace, no_page)
     with pytest.raises(ConfigError, match=r"merge \.\./x: name"):
-        merge_runs("../x", ["a", "b"], workspace)
+        merge_runs("../x", ["a", "b"], workspace, no_page)
     with pytest.raises(WorkspaceError, match="runs/b: found a run of that name"):
-        merge_runs("b", ["a", "b"], workspace)
+        merge_runs("b", ["a", "b"], workspace, no_page)
     record = json.loads((workspace / "runs/a/run.json").read_text())
     (workspace / "runs/a/run.json").write_text(json.dumps(record | {"status": "interrupted"}))
     with pytest.raises(WorkspaceError, match="runs/a: this run is interrupted"):
-        merge_runs("all", ["a", "b"], workspace)
+        merge_runs("all", ["a", "b"], workspace, no_page)
     assert sorted(p.name for p in (workspace / "runs").iterdir()) == ["a", "b"]
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import planted as truth
 import pytest
 
-from configs.study import StudyConfig
-from flows.study.schema import RESULTS, Effect, Results
+from vesselforge.configs.study import StudyConfig
+from vesselforge.pipeline.study.schema import RESULTS, Effect, Results
 
 FIT = {"steps": 110, "batch": 2, "crop": 64, "validate_every": 110, "keep": "last"}
 FIT |= {"lr": 0.004, "ema": 0.97, "warmup": 5}
@@ -42,7 +42,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def results_of(config: StudyConfig, workspace: Path) -> Results:
-    from flows.compare import compare_ratios
+    from vesselforge.flows.compare import compare_ratios
 
     made = compare_ratios(config, workspace=str(workspace))
     assert made["failed"] == []
@@ -85,9 +85,9 @@ def test_shuffled_synthetic_labels_are_a_significant_harm(
 
 def test_two_identical_arms_show_no_difference() -> None:
     """Trained alike on the same images, an arm and its baseline are the same numbers."""
-    from configs.statistics import StatisticsSettings
-    from flows.study.families import Scored, judged
-    from flows.study.schema import Place
+    from vesselforge.configs.statistics import StatisticsSettings
+    from vesselforge.pipeline.statistics.families import Scored, judged
+    from vesselforge.pipeline.study.schema import Place
 
     settings = StatisticsSettings(bootstrap=300)
     runs = {seed: [0.7 + 0.01 * i + 0.003 * seed for i in range(12)] for seed in range(3)}

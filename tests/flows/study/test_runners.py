@@ -14,20 +14,19 @@ from prefect.client.orchestration import get_client
 from prefect.states import Completed, Running
 from rich.console import Console
 
-from configs.errors import ConfigError, DataError
-from configs.settings import PrepareSettings, SubsetSettings
-from configs.study import ExecutionSettings, StudyConfig
-from data.files import write_json
-from data.progress import Interrupted
-from data.store import MANIFEST, Artifact
-from flows.compare import _limit
-from flows.display import Display, PlainDisplay, current, shown
-from flows.executor import Executor
-from flows.stages import Outcome
-from flows.study import runners
-from flows.study.fanout import STOP_FILE, ByRunner
-from flows.study.runners import ended, environment_of, task_runner, workers_of
-from pipeline.graph import Work
+from vesselforge.configs.errors import ConfigError, DataError
+from vesselforge.configs.settings import PrepareSettings, SubsetSettings
+from vesselforge.configs.study import ExecutionSettings, StudyConfig
+from vesselforge.engine.artifacts import MANIFEST, Artifact, Outcome
+from vesselforge.engine.files import write_json
+from vesselforge.engine.progress import Interrupted
+from vesselforge.engine.sinks.display import Display, PlainDisplay, current, shown
+from vesselforge.flows import runners
+from vesselforge.flows.compare import _limit
+from vesselforge.flows.fanout import STOP_FILE, ByRunner
+from vesselforge.flows.runners import ended, environment_of, task_runner, workers_of
+from vesselforge.pipeline.executor import Executor
+from vesselforge.pipeline.graph import Work
 
 IMAGES = PrepareSettings.model_validate({"data": {}, "part": "development"})
 
@@ -96,7 +95,7 @@ class Watched:
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
     made = Watched()
-    monkeypatch.setattr("flows.tasks.produce", made.produce)
+    monkeypatch.setattr("vesselforge.flows.tasks.produce", made.produce)
     return made
 
 
@@ -302,7 +301,7 @@ def test_a_stop_does_not_wait_for_ever_for_a_cluster_without_workers(
         def submit(self, *_: Any) -> Any:
             return Future(False, None, Running())
 
-    monkeypatch.setattr("flows.study.fanout.STOP_S", 0.3)
+    monkeypatch.setattr("vesselforge.flows.fanout.STOP_S", 0.3)
     execution, runner = ExecutionSettings(workers=1), Silent()
     hand = ByRunner(tmp_path, tmp_path, execution, cast(Any, runner))
     executor = Executor(tmp_path, hand, strict=False, look_first=True)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs.study import StudyConfig
-from data.imageset import LoadedImage
-from flows.compare import compare_ratios
-from flows.study.samples import CELL_PX, GAP_PX, GREY, sheet
-from flows.study.schema import RESULTS, read_results
+from vesselforge.configs.study import StudyConfig
+from vesselforge.data.imageset import LoadedImage
+from vesselforge.flows.compare import compare_ratios
+from vesselforge.pipeline.study.samples import CELL_PX, GAP_PX, GREY, sheet
+from vesselforge.pipeline.study.schema import RESULTS, read_results
 
 Build = Callable[..., StudyConfig]
 

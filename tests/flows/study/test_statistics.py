@@ -6,18 +6,25 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from configs.errors import DataError
-from configs.statistics import StatisticsSettings
-from flows.study.crossed import detectable, interval, own_noise, p_value, run_noise, spread
-from flows.study.families import Scored, judged
-from flows.study.schema import Effect, Place
-from flows.study.statistics import (
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.statistics import StatisticsSettings
+from vesselforge.pipeline.statistics.crossed import (
+    detectable,
+    interval,
+    own_noise,
+    p_value,
+    run_noise,
+    spread,
+)
+from vesselforge.pipeline.statistics.families import Scored, judged
+from vesselforge.pipeline.statistics.paired import (
     holm,
     image_p,
     level_interval,
     paired_effect,
     verdict,
 )
+from vesselforge.pipeline.study.schema import Effect, Place
 
 PLACE = Place(set="drive", observer="first")
 SETTINGS = StatisticsSettings(bootstrap=400)

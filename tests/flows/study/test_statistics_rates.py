@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from simulated_studies import corrected, draw, median_detectable
 
-from configs.statistics import StatisticsSettings
-from flows.study.crossed import interval, run_noise, spread
-from flows.study.families import Scored, judged
-from flows.study.schema import Place
-from flows.study.statistics import level_interval
+from vesselforge.configs.statistics import StatisticsSettings
+from vesselforge.pipeline.statistics.crossed import interval, run_noise, spread
+from vesselforge.pipeline.statistics.families import Scored, judged
+from vesselforge.pipeline.statistics.paired import level_interval
+from vesselforge.pipeline.study.schema import Place
 
 SETTINGS = StatisticsSettings(bootstrap=400)
 NOISE = [0.0, 0.5, 2.0]  # of a training run, in units of the noise of one image

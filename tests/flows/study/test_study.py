@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from configs.study import StudyConfig
-from data.imageset import write_png
-from data.phantoms.draw import make_phantom
-from data.store import Stage
-from flows.compare import compare_ratios
-from flows.study.schema import PER_IMAGE, RESULTS, Results
-from pipeline.stages import STAGES
+from vesselforge.configs.study import StudyConfig
+from vesselforge.data.imageset import write_png
+from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.engine.artifacts import Stage
+from vesselforge.flows.compare import compare_ratios
+from vesselforge.pipeline.stages import STAGES
+from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS, Results
 
 Build = Callable[..., StudyConfig]
 Made = list[tuple[str, str]]

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from fake_findings import CHASE, ELSEWHERE, OWN, STARE, findings_of, study_of
 
-from configs.study import StudyConfig
-from flows.study.per_image import table, with_endpoints
-from flows.study.results import results_of
-from flows.study.rows import arm_rows, control_rows
-from flows.study.schema import Arm, Effect, Results
-from flows.study.statistics import holm
+from vesselforge.configs.study import StudyConfig
+from vesselforge.pipeline.statistics.paired import holm
+from vesselforge.pipeline.study.arm_rows import arm_rows, control_rows
+from vesselforge.pipeline.study.per_image import table, with_endpoints
+from vesselforge.pipeline.study.schema import Arm, Effect, Results
+from vesselforge.pipeline.study.study_results import results_of
 
 Build = Callable[..., StudyConfig]
 SEEDS = [0, 1, 2]

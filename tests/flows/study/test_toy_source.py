@@ -11,19 +11,20 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
-from configs.load import validate
-from configs.settings import PipelineConfig
-from configs.sources import SOURCES, USERS, SourceSettings, register
-from configs.study import StudyConfig
-from data.imageset import ImageRecord, write_index, write_png
-from data.progress import Progress
-from data.splits import TRAIN
-from data.store import Inputs, Stage, Store
-from flows.compare import compare_ratios
-from flows.run import augmentation_pipeline
-from pipeline.graph import Work
-from pipeline.sources import KINDS, Request, Source
-from pipeline.stages import STAGES
+from vesselforge.configs.load import validate
+from vesselforge.configs.settings import PipelineConfig
+from vesselforge.configs.sources import SOURCES, USERS, SourceSettings, register
+from vesselforge.configs.study import StudyConfig
+from vesselforge.data.imageset import ImageRecord, write_index, write_png
+from vesselforge.data.layouts.splits import TRAIN
+from vesselforge.engine.artifacts import Inputs, Stage
+from vesselforge.engine.progress import Progress
+from vesselforge.engine.store import Store
+from vesselforge.flows.compare import compare_ratios
+from vesselforge.flows.run import augmentation_pipeline
+from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.sources import KINDS, Request, Source
+from vesselforge.pipeline.stages import STAGES
 
 Made = list[tuple[str, str]]
 SIDE = 48

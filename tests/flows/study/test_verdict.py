@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from configs.study import Augmented, Order
-from flows.study.schema import Arm, Effect, Place
-from flows.study.verdict import headline
+from vesselforge.configs.study import Augmented, Order
+from vesselforge.pipeline.statistics.verdict import headline
+from vesselforge.pipeline.study.schema import Arm, Effect, Place
 
 PLACE = Place(set="drive", observer="first")
 ELSEWHERE = Place(set="stare", observer="ah")

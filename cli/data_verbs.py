@@ -1,0 +1,164 @@
+"""`vesselforge data …`: look at datasets before anything is trained on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vesselforge.cli.verbs import (
+    ConfigArgument,
+    JsonOption,
+    SetOption,
+    WorkspaceOption,
+    new_app,
+    new_display,
+    print_json,
+    print_table,
+    run_step,
+    verb,
+)
+
+if TYPE_CHECKING:
+    from vesselforge.data.datasets import Dataset
+
+app = new_app("Datasets: unpack them, check them, prepare them, make phantom ones.")
+
+
+@app.command()
+@verb
+def check(
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            help="drive, chase-db1, stare, phantom, or a folder: images/ and masks/, or images "
+            "alone for the generator."
+        ),
+    ],
+    root: Annotated[
+        Path | None, typer.Option(help="The dataset's folder, when it is not in its usual place.")
+    ] = None,
+    pattern: Annotated[
+        str | None, typer.Option(help="Own folders: regular expression with a group `id`.")
+    ] = None,
+    labels: Annotated[
+        str, typer.Option(help="Images alone: auto, none, folders, csv or json.")
+    ] = "auto",
+    json_: JsonOption = False,
+) -> None:
+    """Prove that a dataset is sound, or list file by file what is wrong with it."""
+    from vesselforge.data.layouts.named import named_dataset
+
+    _check(named_dataset(dataset, root, pattern, labels), json_)
+
+
+def _check(dataset: Dataset, json_: bool) -> None:
+    """Print what is in a dataset and what is wrong with it; DataError when anything is."""
+    from vesselforge.configs.errors import DataError
+    from vesselforge.data.layouts.check import check as check_all
+
+    display = new_display()
+    progress = display.begin("checking")
+    report = check_all(
+        dataset,
+        progress=lambda done, total: progress.update(done, total, "image"),
+    )
+    display.close()
+    if json_:
+        print_json(report.to_dict())
+    else:
+        print_table(report.splits(), f"{report.name} {report.root or ''}".strip())
+        for problem in report.problems:
+            typer.echo(f"{problem.severity}: {problem}")
+    if report.errors:
+        raise DataError(f"{report.name}: {len(report.errors)} errors in this dataset")
+    if not json_:
+        typer.echo("sound" if not report.warnings else "sound, with warnings")
+
+
+@app.command()
+@verb
+def unpack(
+    dataset: Annotated[
+        str, typer.Argument(help="drive, chase-db1, stare, or the folder to make for another one.")
+    ],
+    archives: Annotated[
+        list[Path],
+        typer.Argument(metavar="ARCHIVE.zip...", help="All that belong to it, in one go."),
+    ],
+    json_: JsonOption = False,
+) -> None:
+    """Unpack the zip files of a dataset where it is looked for, and check it.
+
+    `data unpack drive training.zip test.zip` writes datasets/DRIVE, whole or not at all. Names
+    that lead outside, links, encrypted files and archives that blow up are refused.
+    """
+    from vesselforge.data.formats.archives import unpack as unpack_all
+    from vesselforge.data.layouts.named import named_dataset, place_of
+
+    folder = place_of(dataset)
+    count = unpack_all(archives, folder)
+    typer.echo(f"{folder}: {count} files unpacked", err=True)
+    _check(named_dataset(dataset), json_)
+
+
+@app.command()
+@verb
+def prepare(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    workspace: WorkspaceOption = None,
+    json_: JsonOption = False,
+) -> None:
+    """Check and decode the training and validation images of a config."""
+    run_step("development", config, set_, workspace, json_)
+
+
+@app.command()
+@verb
+def phantom(
+    out: Annotated[Path, typer.Argument(help="Folder to write images/, masks/ and fov/ into.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="key=value", help="train, validation, test, size, seed."),
+    ] = None,
+    appearance: Annotated[
+        str | None,
+        typer.Option(help="generic, or fitted to the images of --like; default: as --like says."),
+    ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATASET",
+            help="drive, chase-db1, stare, or a folder of images/ and masks/: phantoms look like "
+            "its training images and are as large.",
+        ),
+    ] = None,
+    randomise: Annotated[
+        float, typer.Option(min=0, max=1, help="Domain randomisation, 0 to 1: any camera.")
+    ] = 0.0,
+    json_: JsonOption = False,
+) -> None:
+    """Write procedural fundus images with exact vessel masks."""
+    from vesselforge.configs.errors import ConfigError
+    from vesselforge.configs.load import override
+    from vesselforge.configs.settings import PhantomSettings
+    from vesselforge.data.layouts.named import named_dataset
+    from vesselforge.data.phantoms.appearance import GENERIC
+    from vesselforge.data.phantoms.dataset import measured_on, write_phantoms
+    from vesselforge.engine.store import explained
+
+    if appearance not in (None, "fitted" if like else "generic"):
+        raise ConfigError(
+            f"--appearance {appearance}: expected fitted, with --like DATASET, or generic without"
+        )
+    look = measured_on(named_dataset(like)) if like else GENERIC
+    changes = list(set_ or [])
+    if look.side is not None and not any(one.startswith("size=") for one in changes):
+        changes.append(f"size={look.side}")
+    settings = override(PhantomSettings, PhantomSettings(), changes)
+    with explained(out):
+        written = write_phantoms(out, settings, look, randomise)
+    result: dict[str, Any] = {"folder": str(out), "images": written}
+    print_json(result) if json_ else typer.echo(f"{len(written)} phantom images in {out}")

@@ -1,0 +1,322 @@
+"""The settings of the generator room: training, sampling, scoring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from vesselforge.configs.base import Device, Settings, operational
+from vesselforge.configs.stages.batching import misfit
+from vesselforge.configs.stages.presets import Preset, preset_values
+
+Architecture = Literal["skip", "resnet", "orig"]
+Precision = Literal["float32", "bfloat16"]
+Features = Literal["random", "inception", "torchscript"]
+"""Extractors that need no teacher; `features_file` is the TorchScript file of the latter two."""
+
+
+class GeneratorSettings(Settings):
+    """StyleGAN2-ADA training. A preset fills in whatever is not set beside it."""
+
+    preset: Preset | None = operational(
+        None,
+        description="recipe: auto, stylegan2, paper256/512/1024, cifar (as published), small-set "
+        "(a few dozen images), joint-small (image and mask from scratch), adapt-few (from a "
+        "trained one to a few images); what you set beside it wins",
+    )
+
+    # What the networks see
+    presentation: Literal["full", "patch"] = Field(
+        "patch",
+        description="full: whole images resized to a square; patch: random crops at native "
+        "resolution inside the field of view",
+    )
+    channels: Literal["rgb", "grey", "rgb+mask", "native"] = Field(
+        "rgb",
+        description="what of an image is generated; rgb+mask: with the distance to the vessels, so "
+        "that every sample brings its mask; native: all channels of the prepared files",
+    )
+    labels: bool = Field(False, description="conditional on the labels of the image set")
+    resolution: int = Field(64, ge=16, le=1024, description="side in pixels, a power of two")
+
+    # Networks
+    channel_base: int = Field(4096, ge=64, le=65536, description="channels × resolution")
+    channel_max: int = Field(128, ge=8, le=1024, description="most channels in a layer")
+    latent: int = Field(128, ge=8, le=1024, description="size of z and w")
+    mapping_layers: int = Field(2, ge=1, le=8, description="layers of the mapping network")
+    g_architecture: Architecture = Field("skip", description="of the generator")
+    d_architecture: Architecture = Field("resnet", description="of the discriminator")
+    conv_clamp: float | None = Field(
+        None, gt=0, description="bound of activations; official networks have 256"
+    )
+
+    # Optimisation
+    batch: int = Field(8, ge=1, le=512, description="images per step, over all processes")
+    micro_batch: int | None = operational(
+        None,
+        ge=1,
+        description="images at a time in one process; less memory, the same result; default: all",
+    )
+    processes: int = operational(
+        1, ge=1, le=64, description="training processes, one a GPU, started by torchrun"
+    )
+    kimg: float = Field(10.0, gt=0, description="training length in thousand real images shown")
+    lr: float = Field(0.0025, gt=0, le=1, description="learning rate of the generator")
+    lr_end: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of both learning rates that is left at the last step, to which they "
+        "fall along half a cosine; 1: constant",
+    )
+    d_lr_ratio: float = Field(
+        1.0,
+        gt=0,
+        le=100,
+        description="learning rate of the discriminator ÷ that of the generator (two time-scale "
+        "rule); above 1 when the discriminator stays near chance",
+    )
+    r1_gamma: float | None = Field(None, gt=0, description="R1 weight; default 0.0002·res²/batch")
+    r1_every: int = Field(16, ge=1, description="steps between R1 penalties (lazy)")
+    path_length_weight: float = Field(2.0, ge=0, description="path-length weight; 0: off")
+    path_length_every: int = Field(4, ge=1, description="steps between path-length penalties")
+    style_mixing: float = Field(0.9, ge=0, le=1, description="probability of mixing two styles")
+    ema_kimg: float | None = Field(None, gt=0, description="half-life; default batch·10/32")
+    ema_rampup: float | None = Field(0.05, gt=0, description="half-life ≤ this × images so far")
+    mbstd_group: int = Field(4, ge=1, description="minibatch-std group size; divides batch")
+    d_noise: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="standard deviation of Gaussian noise, anew in every step, on the colours that "
+        "the discriminator sees, real or generated; images are in [-1, 1]",
+    )
+    d_noise_mask: float = Field(
+        0.0, ge=0, le=1, description="rgb+mask: the same on the channel of the mask"
+    )
+    d_noise_end: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="share of both noises that is left at the last step; they fall in a straight "
+        "line: at first only what is large counts, then finer things",
+    )
+    precision: Precision = Field(
+        "float32",
+        description="bfloat16: convolutions of the two main losses in bfloat16; penalties, "
+        "weights and averages stay in float32",
+    )
+    compile: bool = Field(
+        False, description="torch.compile the two main losses; the first step takes minutes"
+    )
+
+    # Adaptive augmentation
+    augment: Literal["ada", "fixed", "none"] = Field(
+        "ada", description="discriminator augmentation"
+    )
+    augment_pipe: Literal["blit", "geom", "color", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc"] = Field(
+        "bgc", description="which transforms"
+    )
+    may_mirror: bool = Field(True, description="false: my images must not be mirrored")
+    may_rotate: bool = Field(True, description="false: my images must not be rotated")
+    may_recolour: bool = Field(True, description="false: my images must not be recoloured")
+    augment_p: float = Field(0.0, ge=0, le=1, description="initial (ada) or constant (fixed) p")
+    augment_p_max: float = Field(0.8, gt=0, le=1, description="ceiling of p; above 0.8 it leaks")
+    ada_target: float = Field(0.6, gt=0, lt=1, description="target of mean sign(D(real))")
+    ada_kimg: float = Field(100.0, gt=0, description="kimg in which p can move by 1")
+
+    # Start
+    start_from: Path | None = operational(
+        None,
+        description="trained networks to start from: an official .pkl, the folder of a generator, "
+        "an exported .safetensors, or the name of a generator that comes with VesselForge (its "
+        "content, not its path or name, is identity)",
+    )
+    adapt: bool = Field(
+        False,
+        description="allow start_from to differ in resolution, channels or labels: the tensors "
+        "are adapted, and a table says how each one was",
+    )
+    freeze_d: int = Field(
+        0, ge=0, le=64, description="Freeze-D: layers of the discriminator, from the image side"
+    )
+
+    # Watching
+    tick_kimg: float = Field(0.5, gt=0, description="kimg between lines of progress")
+    snapshot_kimg: float = Field(2.0, gt=0, description="kimg between snapshots: grid and KID")
+    snapshot_images: int = Field(
+        256,
+        ge=0,
+        le=50000,
+        description="samples and real views behind a snapshot's KID; below 4: no scores",
+    )
+    snapshot_features: Features = Field(
+        "random", description="extractor of the snapshots' KID; random: an untrained VGG"
+    )
+    features_file: Path | None = operational(
+        None, description="TorchScript file of snapshot_features inception and torchscript"
+    )
+    keep_best: int = Field(3, ge=1, le=50, description="snapshots to keep, the best by KID")
+    deliver: Literal["best", "last"] = Field(
+        "best", description="which snapshot the finished artifact holds"
+    )
+    rollbacks: int = Field(
+        2,
+        ge=0,
+        le=20,
+        description="times a collapsed or diverged training goes back to its best snapshot, and on "
+        "at half the learning rate, twice the R1 weight and with other random numbers",
+    )
+    seed: int = Field(0, ge=0, description="same seed, same network on the same device")
+    device: Device = operational("auto", description="auto: CUDA when there is one")
+    checkpoint_every: int = operational(
+        50,
+        ge=1,
+        description="steps between checkpoints; more where they would take over 2 % of the time",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_the_preset(cls, values: Any) -> Any:
+        """Preset values stand where nothing was set; a wrong preset name is reported as such."""
+        if not isinstance(values, dict) or values.get("preset") is None:
+            return values
+        resolution, processes = values.get("resolution", 64), values.get("processes", 1)
+        try:
+            return (
+                preset_values(
+                    values["preset"], int(resolution), int(processes), values.get("channels")
+                )
+                | values
+            )
+        except (KeyError, TypeError, ValueError, ZeroDivisionError):
+            return values  # the fields' own checks name what is wrong
+
+    @model_validator(mode="after")
+    def _shapes_are_possible(self) -> Self:
+        if self.resolution & (self.resolution - 1):
+            raise ValueError(f"resolution must be a power of two, not {self.resolution}")
+        trouble = misfit(self.batch, self.processes, self.micro_batch, self.mbstd_group)
+        if trouble:
+            raise ValueError(trouble)
+        if self.augment != "none" and self.augment_pipe == "color" and not self.may_recolour:
+            raise ValueError(
+                "augment_pipe: color does nothing with may_recolour: false; set augment_pipe: bg, "
+                "or augment: none"
+            )
+        if self.d_noise_mask > 0 and self.channels != "rgb+mask":
+            raise ValueError(
+                f"d_noise_mask: {self.d_noise_mask} needs channels: rgb+mask, found {self.channels}"
+            )
+        if self.augment_p > self.augment_p_max:
+            raise ValueError("augment_p must not be above augment_p_max")
+        if self.snapshot_features != "random" and self.features_file is None:
+            raise ValueError(
+                f"snapshot_features: {self.snapshot_features} needs `features_file`, "
+                "the path of the .pt file"
+            )
+        return self
+
+
+class SampleSettings(Settings):
+    """Synthetic images from the trained generator."""
+
+    count: int = Field(64, ge=1, le=1_000_000, description="number of images")
+    psi: float = Field(0.7, ge=0, le=2, description="truncation: 0 the mean image, 1 none")
+    cutoff: int | None = Field(
+        None, ge=0, le=32, description="truncate only this many layers from the coarsest"
+    )
+    noise: Literal["const", "random", "none"] = Field(
+        "const", description="layer noise; random is drawn from each image's own seed"
+    )
+    label: int | list[float] | None = Field(
+        None,
+        description="class number or label vector of a conditional generator; default: drawn from "
+        "the labels of its training images",
+    )
+    mix_with: int | None = Field(
+        None,
+        ge=0,
+        lt=2**32,
+        description="style mixing: seed whose styles are used in mix_layers",
+    )
+    mix_layers: tuple[int, int] = Field(
+        (0, 6), description="style mixing: first and last layer, both included"
+    )
+    seed: int = Field(1000, ge=0, lt=2**32, description="image i is made from seed + i")
+    precision: Precision = Field(
+        "float32", description="bfloat16: about 1.6 times as fast on a CPU that has it"
+    )
+    batch: int = operational(4, ge=1, le=256, description="images per forward pass")
+    device: Device = operational("auto", description="auto: CUDA when there is one")
+
+    @model_validator(mode="after")
+    def _seeds_and_layers_are_possible(self) -> Self:
+        first, last = self.mix_layers
+        if not 0 <= first <= last:
+            raise ValueError(f"mix_layers must go up from 0 or more, not {first} to {last}")
+        if self.seed + self.count > 2**32:
+            raise ValueError("seed + count must not be above 2^32: seeds have 32 bits")
+        return self
+
+
+class ScoreSettings(Settings):
+    """How good the samples are, against the real training images."""
+
+    features: Literal["teacher", "random", "inception", "torchscript"] = Field(
+        "teacher",
+        description="feature extractor: the teacher's encoder, an untrained VGG (neither needs a "
+        "download), the official Inception, or any TorchScript file",
+    )
+    features_file: Path | None = operational(
+        None,
+        description="TorchScript file of features inception and torchscript; inception: "
+        "downloaded when not given",
+    )
+    real_views: int = Field(256, ge=2, description="patch presentation: real crops to compare with")
+    kid_subsets: int = Field(50, ge=1, description="resamplings behind KID's error bar")
+    kid_subset_size: int = Field(32, ge=2, description="images per resampling, at most the counts")
+    neighbours: int = Field(
+        5, ge=1, le=100, description="k of precision, recall, density and coverage"
+    )
+    path_length_pairs: int = Field(
+        0, ge=0, le=50000, description="pairs behind the perceptual path length; 0: left out"
+    )
+    lpips_file: Path | None = operational(
+        None,
+        description="the official vgg16.pt, behind the perceptual path length; without it the "
+        "path is measured in the extractor's features and called feature path length",
+    )
+    published_draws: int = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="draws of the generator (psi 1) for FID and KID by the published definition, "
+        "against all training images; fid50k_full takes 50000 and inception; 0: left out",
+    )
+    closest: int = Field(
+        16, ge=0, le=1000, description="samples shown with their nearest training image"
+    )
+    critic: bool = Field(
+        False, description="the discriminator's score of every sample, into samples.csv"
+    )
+    seed: int = Field(0, ge=0, description="of crops and resampling")
+    device: Device = operational("auto", description="auto: CUDA when there is one")
+
+    @model_validator(mode="after")
+    def _extractor_has_its_file(self) -> Self:
+        if self.features == "torchscript" and self.features_file is None:
+            raise ValueError("features: torchscript needs `features_file`, the path of the file")
+        return self
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether the teacher's encoder is the extractor."""
+        return self.features == "teacher"
+
+    @property
+    def needs_generator(self) -> bool:
+        """Whether the generator itself is drawn from, not only its samples looked at."""
+        return self.published_draws > 0 or self.path_length_pairs > 0 or self.critic

@@ -1,0 +1,144 @@
+"""Settings of the labels of synthetic images: whose they are, and which images are good enough."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from vesselforge.configs.base import Settings
+
+Labels = Literal["teacher", "own", "agreement"]
+"""Whose vessel masks synthetic images get: the teacher's, their own, or these where both agree."""
+OF_A_TEACHER = ("threshold", "pixel_weights", "disagreement")
+"""Filter settings that say how a teacher is asked."""
+
+
+class PseudoLabelSettings(Settings):
+    """How a teacher labels synthetic images, and which images are good enough.
+
+    Filters that are off reject nothing; those that ask the teacher (min_confidence, min_agreement)
+    judge no image whose label is made without one. A share (`worst_…`) is of the images that the
+    filters before it left, in the order of the fields.
+    """
+
+    threshold: float | None = Field(
+        None, gt=0, lt=1, description="hard-mask threshold; default: the teacher's own"
+    )
+    pixel_weights: Literal["none", "certainty", "agreement"] = Field(
+        "none",
+        description="maps of confidence for the loss; certainty: 1 − entropy of the teacher's "
+        "probability in bits; agreement: 1 − 2·sd over `disagreement`",
+    )
+    min_confidence: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        description="reject below; the Dice that the teacher itself expects of its hard mask (not "
+        "with labels: own)",
+    )
+    min_agreement: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="labels: agreement: reject below; Dice of the image's own mask and the "
+        "teacher's, with a slack of one pixel",
+    )
+    min_vessel_share: float = Field(0.01, ge=0, le=1, description="reject below (share of the FOV)")
+    max_vessel_share: float = Field(0.45, ge=0, le=1, description="reject above (share of the FOV)")
+    real_range: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="reject vessel maps whose density, mean calibre or number of components lies "
+        "outside this central share of equally large windows of the real ones, such as 0.98",
+    )
+    reject_copies: bool = Field(
+        False, description="reject images nearer to a training image than `score` calls suspicious"
+    )
+    max_overlap: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="reject vessel maps with a higher Dice score, at the best shift, mirror and "
+        "turn, with a real training map",
+    )
+    disagreement: Literal["none", "flips", "teachers"] = Field(
+        "none",
+        description="how the teacher's uncertainty is measured: over mirrors and turns of the "
+        "image, or over several teachers",
+    )
+    worst_disagreement: float = Field(
+        0.0, ge=0, lt=1, description="reject this share, the most uncertain; needs `disagreement`"
+    )
+    worst_critic: float = Field(
+        0.0, ge=0, lt=1, description="reject this share, the lowest discriminator scores"
+    )
+
+    @model_validator(mode="after")
+    def _range_is_not_empty(self) -> Self:
+        if self.min_vessel_share >= self.max_vessel_share:
+            raise ValueError("min_vessel_share must be below max_vessel_share")
+        return self
+
+    @model_validator(mode="after")
+    def _uncertainty_is_measured(self) -> Self:
+        if self.disagreement == "none" and (
+            self.worst_disagreement or self.pixel_weights == "agreement"
+        ):
+            raise ValueError(
+                "worst_disagreement and pixel_weights: agreement need `disagreement: flips` or "
+                "`teachers`"
+            )
+        return self
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether a filter looks at each image's line in the scores of the samples."""
+        return self.reject_copies or self.worst_critic > 0
+
+    @property
+    def needs_real_masks(self) -> bool:
+        """Whether a filter compares vessel maps with those of the real training images."""
+        return self.real_range is not None or self.max_overlap is not None
+
+
+class LabelSettings(PseudoLabelSettings):
+    """The stage's settings: the filters, and what a pipeline takes from the images' source."""
+
+    labels: Labels = Field(
+        "teacher",
+        description="teacher: the teacher's vessel maps; own: the mask that comes with the image; "
+        "agreement: the own mask, each pixel weighted 1 − |mask − teacher's probability|",
+    )
+    turned_masks: bool = Field(
+        False,
+        description="negative control: every mask is turned by 180°, so that labels are right in "
+        "kind and wrong in place",
+    )
+
+    @model_validator(mode="after")
+    def _what_is_asked_for_can_be_had(self) -> Self:
+        if fault := unfit(self, self.labels):
+            raise ValueError(fault)
+        if self.turned_masks and self.labels == "agreement":
+            raise ValueError("turned_masks: true goes with labels: own or teacher, not agreement")
+        return self
+
+
+def unfit(filters: PseudoLabelSettings, labels: Labels) -> str:
+    """What these labels cannot have, and what to do; empty where all is well."""
+    fields = PseudoLabelSettings.model_fields
+    asked = [n for n in OF_A_TEACHER if getattr(filters, n) != fields[n].default]
+    if labels == "own" and asked:
+        found = ", ".join(f"{name}: {getattr(filters, name)}" for name in asked)
+        return (
+            f"labels: own asks no teacher, found {found} among the filters; leave it out (filters "
+            "of a source's own, `filters`, go before `pseudo_label`), or choose labels: agreement"
+        )
+    if labels == "agreement" and filters.pixel_weights != "none":
+        return (
+            "labels: agreement has weights of its own, 1 − |own mask − teacher's probability|, "
+            f"found pixel_weights: {filters.pixel_weights}; set pixel_weights: none"
+        )
+    return ""

@@ -1,0 +1,218 @@
+"""Settings of the segmenters' stages: training, ensembles, evaluation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from vesselforge.configs.base import Device, Settings, each_once, operational
+from vesselforge.configs.stages.augmentation import AugmentSettings
+
+NetworkName = Literal[
+    "sa-unet",
+    "sa-unet-v2",
+    "unet-18",
+    "unet-18-sa",
+    "unet-23",
+    "sd-unet",
+    "backbone",
+    "sa-unet-gn",
+    "unet-23-gn",
+    "sa2-net",
+    "unet-v2",
+]
+Schedule = Literal["constant", "cosine", "step", "one-cycle", "poly", "restarts", "plateau"]
+
+
+class FitSettings(Settings):
+    """One training of a segmenter: teacher, pretraining and fine-tuning are the same loop."""
+
+    network: NetworkName = Field("sa-unet", description="name in segmenter.networks")
+    drop: float | None = Field(
+        None, ge=0, lt=1, description="DropBlock drop rate; default: the network's own (0.18, …)"
+    )
+    drop_block: int = Field(7, ge=1, le=15, description="DropBlock block size in pixels, odd")
+    pretrained: Literal["none", "imagenet"] = Field(
+        "none", description="where the encoder of unet-v2 starts; imagenet is downloaded once"
+    )
+    steps: int = Field(1000, ge=1, description="optimiser steps")
+    batch: int = Field(
+        8, ge=1, le=1024, description="crops (or whole images) per step, over all processes"
+    )
+    processes: int = operational(
+        1, ge=1, le=64, description="training processes, one a GPU, started by torchrun"
+    )
+    source: Literal["crops", "pool"] = Field(
+        "crops",
+        description="crops: random crops, changed anew each step; pool: whole images in 13 fixed "
+        "variants each, as SA-UNet's authors trained",
+    )
+    crop: int = Field(160, ge=16, le=4096, description="crops: side in pixels, a multiple of 8")
+    pad: int | None = Field(
+        None,
+        ge=16,
+        le=8192,
+        description="pool: side of the square that images are zero-padded to (592 for DRIVE); "
+        "default: no more than the network needs",
+    )
+    pad_position: Literal["centre", "corner"] = Field(
+        "centre", description="pool: image in the middle (SA-UNet) or at the top left (SA-UNetv2)"
+    )
+    scales: list[Annotated[float, Field(gt=0, le=4)]] = Field(
+        [1.0], min_length=1, description="each batch is trained on at each of these sizes in turn"
+    )
+    loss: Literal["bce", "bce-dice", "bce-mcc", "structure", "balanced-bce-dice"] = Field(
+        "bce-dice",
+        description="training loss; bce-mcc: SA-UNetv2; structure: weighted BCE + IoU, U-Net v2; "
+        "balanced-bce-dice: SA2-Net",
+    )
+    cldice: float = Field(
+        0.0, ge=0, lt=1, description="share of soft clDice in the loss; 0: none (Shit et al. 2021)"
+    )
+    head_weights: list[Annotated[float, Field(ge=0)]] = Field(
+        [1.0],
+        min_length=1,
+        max_length=4,
+        description="deep supervision: weight of each head's loss, finest first (sa2-net and "
+        "unet-v2 have 4 heads)",
+    )
+    optimizer: Literal["adam", "adamw"] = Field("adamw", description="optimiser")
+    lr: float = Field(2e-3, gt=0, le=1, description="highest learning rate")
+    min_lr: float = Field(0.0, ge=0, le=1, description="lowest: of plateau, restarts and cosine")
+    weight_decay: float = Field(1e-4, ge=0, le=1, description="AdamW only")
+    clip_value: float = Field(0.0, ge=0, description="clamp gradients to ± this; 0: do not")
+    clip_norm: float = Field(0.0, ge=0, description="scale gradients to this norm; 0: do not")
+    schedule: Schedule = Field(
+        "cosine",
+        description="learning rate over the steps; step: ×0.1 after two thirds; poly: power 0.9; "
+        "restarts: cosine anew every `period` steps; plateau: ×0.5 when the validation loss has "
+        "not fallen for `patience` validations",
+    )
+    period: int = Field(1000, ge=1, description="restarts: steps of one cosine")
+    patience: int = Field(10, ge=1, description="plateau: validations without a lower loss")
+    early_stop: int = Field(
+        0, ge=0, description="end after so many validations without a lower loss; 0: never"
+    )
+    warmup: int = Field(50, ge=0, description="steps of linear warm-up")
+    ema: float = Field(0.0, ge=0, lt=1, description="decay of the weight average; 0: none")
+    soft_labels: bool = Field(True, description="train on probabilities where the set has them")
+    label_weights: bool = Field(
+        True, description="weight pixels of the loss where the set has maps of confidence"
+    )
+    synthetic_share: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="crops, with a second, synthetic set of images: its share of every batch",
+    )
+    synthetic_augment: AugmentSettings | None = Field(
+        None, description="crops: augmentation of the second set; default: as `augment`"
+    )
+    validate_every: int = Field(250, ge=1, description="steps between validations")
+    keep: Literal["best", "last"] = Field(
+        "best", description="weights of the highest validation F1, or the last"
+    )
+    threshold_on: Literal["validation", "development", "none"] = Field(
+        "validation",
+        description="images on which the threshold of the kept weights is chosen; development: "
+        "training and validation images, steadier where the validation images are few; none: it "
+        "is 0.5, as in most papers",
+    )
+    calibrate: bool = Field(
+        False,
+        description="probabilities are sigmoid(logit / temperature + shift), both fitted on the "
+        "images of threshold_on, before the threshold is chosen",
+    )
+    components: bool = Field(
+        False,
+        description="masks leave out pieces that are too small or have no sure pixel, by a rule "
+        "chosen on the images of threshold_on: about as many pieces as people draw",
+    )
+    augment: AugmentSettings = Field(AugmentSettings(), description="crops: augmentation")
+    seed: int = Field(0, ge=0, description="same seed, same network on the same device")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="bfloat16: autocast, faster where the CPU has AVX512-BF16 or AMX"
+    )
+    device: Device = operational("auto", description="auto: CUDA when there is one")
+    checkpoint_every: int = operational(50, ge=1, description="steps between checkpoints")
+
+    @model_validator(mode="after")
+    def _crop_fits_the_network(self) -> Self:
+        if self.crop % 8:
+            raise ValueError(f"crop must be a multiple of 8, not {self.crop}")
+        if self.drop_block % 2 == 0:
+            raise ValueError(f"drop_block must be odd, not {self.drop_block}")
+        return self
+
+    @model_validator(mode="after")
+    def _every_process_has_a_crop(self) -> Self:
+        if self.batch < self.processes:
+            raise ValueError(
+                f"batch {self.batch} is too few for processes {self.processes}: set batch to "
+                f"{self.processes}, or processes to {self.batch}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_chosen_has_images(self) -> Self:
+        if self.threshold_on == "none" and (self.calibrate or self.components):
+            raise ValueError(
+                "calibrate and components are chosen on the images of threshold_on, found none; "
+                "set threshold_on: validation or development"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rates_in_order(self) -> Self:
+        if self.min_lr > self.lr:
+            raise ValueError(f"min_lr ({self.min_lr:g}) must not exceed lr ({self.lr:g})")
+        return self
+
+    @model_validator(mode="after")
+    def _only_one_clip(self) -> Self:
+        if self.clip_value and self.clip_norm:
+            raise ValueError("clip_value and clip_norm exclude each other")
+        return self
+
+    @model_validator(mode="after")
+    def _only_unet_v2_is_pretrained(self) -> Self:
+        if self.pretrained != "none" and self.network != "unet-v2":
+            raise ValueError(f"pretrained: {self.network} has no ImageNet weights, only unet-v2")
+        return self
+
+
+EnsembleMethod = Literal["mean", "weighted", "or", "and", "majority", "stacked"]
+EnsembleMethods = Annotated[list[EnsembleMethod], AfterValidator(each_once)]
+
+
+class EnsembleSettings(Settings):
+    """How several segmenters become one."""
+
+    method: EnsembleMethod = Field(
+        "mean",
+        description="mean of the probabilities; weighted: by validation F1; or, and, majority: of "
+        "the members' own decisions; stacked: logistic regression on validation pixels",
+    )
+
+
+class EvaluateSettings(Settings):
+    """Scoring on the test split."""
+
+    flips: bool = Field(
+        False,
+        description="predict the mean over an image and its three mirror images, about 0.002 F1 "
+        "better and four times slower; thresholds are chosen on validation in the same way",
+    )
+    fov_width: int | None = Field(
+        None,
+        ge=32,
+        le=8192,
+        description="show the network every image resized until its field of view is that many "
+        "pixels wide (540 for a model of DRIVE), for sets of another magnification",
+    )
+    runtime: Literal["torch", "auto", "fast", "fast-bfloat16"] = Field(
+        "torch", description="what predicts; fast: the same to 1e-5, several times faster on a CPU"
+    )
+    bootstrap: int = Field(2000, ge=100, description="resamples of images behind 95 % intervals")
+    seed: int = Field(0, ge=0, description="of the bootstrap")

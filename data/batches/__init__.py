@@ -1,0 +1,1 @@
+"""Training batches, and random changes of them."""

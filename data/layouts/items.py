@@ -1,0 +1,149 @@
+"""What a dataset is: a list of items, each an image with its masks and field of view."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselforge.data.formats.channels import as_rgb, eight_bit
+from vesselforge.data.formats.images import read_mask, read_rgb
+from vesselforge.data.formats.native import Native, read_native
+from vesselforge.data.fov import derive_fov
+from vesselforge.data.phantoms.draw import Phantom, make_phantom
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a dataset. severity: an error stops the pipeline. file: the path (and
+    line, of a text file), or the item's id without one."""
+
+    severity: Literal["error", "warning"]
+    file: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.sentence}"
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image. masks: observer → file, the reference first. fov: None when the set has none."""
+
+    id: str
+    split: str
+    image: Path
+    masks: Mapping[str, Path] = field(default_factory=dict)
+    fov: Path | None = None
+
+    def files(self) -> dict[str, Path]:
+        """Role → file, of every file that the item is made of."""
+        found = {"image": self.image} | {f"mask {name}": p for name, p in self.masks.items()}
+        return found | ({"fov": self.fov} if self.fov else {})
+
+    def read_image(self) -> NDArray[np.uint8]:
+        """[H, W, 3] uint8. Raises DataError, as the other readers do."""
+        return read_rgb(self.image)
+
+    def read_mask(self, observer: str) -> NDArray[np.bool_]:
+        """[H, W] bool: vessel."""
+        return read_mask(self.masks[observer])
+
+    def read_fov(self, image: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
+        """[H, W] bool, derived from brightness where the set has no file. image: if at hand."""
+        if self.fov is not None:
+            return read_mask(self.fov)
+        return derive_fov(self.read_image() if image is None else image)
+
+
+@dataclass(frozen=True)
+class WholeItem(Item):
+    """An image for the generator alone: no masks, all of it is the field of view.
+
+    label: one-hot or vector. The image is turned upright as its EXIF tag says: no mask of it
+    could fall out of step, and half of the phone photos in a set would lie on their side.
+    """
+
+    label: tuple[float, ...] | None = None
+
+    def read_native(self) -> Native:
+        """All channels and bits of the file."""
+        return read_native(self.image)
+
+    def read_image(self) -> NDArray[np.uint8]:
+        native = self.read_native()
+        return eight_bit(as_rgb(native.pixels, native.alpha, str(self.image)))
+
+    def read_fov(self, image: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
+        return np.ones((self.read_image() if image is None else image).shape[:2], dtype=bool)
+
+
+@dataclass(frozen=True)
+class PhantomItem(Item):
+    """An image made when it is read; its paths are names only."""
+
+    seed: int = 0
+    size: int = 192
+
+    def files(self) -> dict[str, Path]:
+        return {}
+
+    def read_image(self) -> NDArray[np.uint8]:
+        return _phantom(self.seed, self.size).image
+
+    def read_mask(self, observer: str) -> NDArray[np.bool_]:
+        return _phantom(self.seed, self.size).mask
+
+    def read_fov(self, image: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
+        return _phantom(self.seed, self.size).fov
+
+
+@lru_cache(maxsize=32)
+def _phantom(seed: int, size: int) -> Phantom:
+    """Checking and writing a set read each image in turn: make it once."""
+    return make_phantom(seed, size)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A named list of items. root: None when there are no files (phantom).
+
+    unlabelled_test: the test split may lack reference masks (the official DRIVE package does).
+    classes: names of the classes where labels are one-hot. problems: what was found while files
+    became items, for `data.layouts.check` to report with the rest. unfit: identifier (or file name
+    without one) → why files of that name could not become an item, or not for certain.
+    """
+
+    name: str
+    root: Path | None
+    items: tuple[Item, ...]
+    unlabelled_test: bool = False
+    classes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    unfit: Mapping[str, Problem] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        """True for images without masks, for the generator alone."""
+        return bool(self.items) and all(isinstance(item, WholeItem) for item in self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.items)
+
+    def without(self, ids: Collection[str]) -> Dataset:
+        """The dataset without what these identifiers name."""
+        items = tuple(item for item in self.items if item.id not in ids)
+        unfit = {id_: problem for id_, problem in self.unfit.items() if id_ not in ids}
+        return replace(self, items=items, unfit=unfit)
+
+    def split(self, name: str) -> list[Item]:
+        """The items of `train`, `validation` or `test`."""
+        return [item for item in self.items if item.split == name]

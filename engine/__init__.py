@@ -1,0 +1,1 @@
+"""The artifact store, stages, checkpoints, processes and progress: what every room runs on."""

@@ -1,0 +1,158 @@
+"""Artifacts and stages: what finished work is, and the address that it has before it is done."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from vesselforge.configs.errors import DataError, WorkspaceError
+from vesselforge.engine.documents import read_object
+from vesselforge.engine.progress import Progress
+
+SCHEMA = 1
+SCRATCH = "checkpoint"
+"""Sub-folder of a stage's output that is dropped when the stage finishes."""
+MANIFEST = "manifest.json"
+MANIFEST_FIELDS = {
+    "kind": str, "digest": str, "settings": dict, "inputs": dict, "files": dict, "metrics": dict
+}  # fmt: skip
+"""What every reader of a manifest counts on."""
+METRICS = "metrics.json"
+
+Inputs = Mapping[str, "Artifact"]
+StageFunction = Callable[[Any, Inputs, Path, Progress], None]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished stage: its folder and what its manifest says."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        return str(self.manifest["kind"])
+
+    @property
+    def digest(self) -> str:
+        return str(self.manifest["digest"])
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return dict(self.manifest["metrics"])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One kind of work. Raise `version` whenever its results for the same settings change.
+
+    function: "module:name" of a StageFunction, imported only when it runs (torch is slow to load).
+    settings: the model that the function takes.
+    outside: "module:name" of what gives, for settings, the hashes of the inputs from outside the
+    store; for a stage whose inputs may change while it reads them.
+    """
+
+    kind: str
+    version: int
+    function: str
+    settings: type[BaseModel]
+    outside: str | None = None
+
+    def run(self, settings: BaseModel, inputs: Inputs, out: Path, progress: Progress) -> None:
+        function: StageFunction = _imported(self.function)
+        function(settings, inputs, out, progress)
+
+    def check_outside(self, settings: BaseModel, digests: Mapping[str, str]) -> None:
+        """Raise DataError when what was read outside the store is not what `digests` says."""
+        if self.outside is None:
+            return
+        now: Mapping[str, str] = _imported(self.outside)(settings)
+        for name, digest in now.items():
+            if digests.get(name) != digest:
+                raise DataError(
+                    f"{name}: its files changed while {self.kind} read them, so nothing was kept "
+                    "of it; run the same command again when they stay as they are"
+                )
+
+
+def address(kind: str, version: int, settings: BaseModel, inputs: Mapping[str, str]) -> str:
+    """The digest (24 hex digits) of a piece of work.
+
+    inputs: name → digest of each input artifact (or content hash of an outside folder).
+    """
+    work = {
+        "schema": SCHEMA,
+        "kind": kind,
+        "version": version,
+        "settings": identity_of(settings),
+        "inputs": dict(inputs),
+    }
+    text = json.dumps(work, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def input_digests(inputs: Inputs, outside: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Name → digest of every input artifact, and of inputs from outside the store."""
+    return {name: artifact.digest for name, artifact in inputs.items()} | dict(outside or {})
+
+
+def identity_of(settings: BaseModel) -> dict[str, Any]:
+    """The settings as JSON, without the fields marked `operational` (device, paths whose content
+    is hashed apart, checkpoint intervals): those change how the work is done, not its result."""
+    whole = settings.model_dump(mode="json")
+    for name, field in type(settings).model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and extra.get("operational"):
+            del whole[name]
+        else:
+            whole[name] = _identity_within(getattr(settings, name), whole[name])
+    return whole
+
+
+def _identity_within(value: Any, dumped: Any) -> Any:
+    """The identity of settings inside lists and dicts; everything else as it was dumped."""
+    if isinstance(value, BaseModel):
+        return identity_of(value)
+    if isinstance(value, list) and any(isinstance(each, BaseModel) for each in value):
+        return [_identity_within(*each) for each in zip(value, dumped, strict=True)]
+    if isinstance(value, dict) and any(isinstance(each, BaseModel) for each in value.values()):
+        return {key: _identity_within(each, dumped[key]) for key, each in value.items()}
+    return dumped
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An artifact, and whether it was there already. seconds: of this call."""
+
+    artifact: Artifact
+    reused: bool
+    seconds: float
+
+
+def read_artifact(folder: Path) -> Artifact:
+    """The artifact in a folder, its files not looked at.
+
+    Raises WorkspaceError for a manifest that is not there, not readable or of another form."""
+    path = folder / MANIFEST
+    found = read_object(path, "the manifest of a finished stage: run the same command again")
+    for name, kind in MANIFEST_FIELDS.items():
+        if not isinstance(found.get(name), kind):
+            raise WorkspaceError(
+                f"{path}: found no {name} in it, expected a {kind.__name__}; not a readable "
+                "manifest: run the same command again"
+            )
+    return Artifact(folder, found)
+
+
+def _imported(name: str) -> Any:
+    """What "module:name" means."""
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)

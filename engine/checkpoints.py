@@ -1,0 +1,196 @@
+"""Training checkpoints: one safetensors file each, written aside, renamed; newest whole one wins.
+
+The loop state that is not a tensor travels as JSON in the safetensors header; the file's SHA-256
+lies beside it, because safetensors itself does not notice a flipped bit. Nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.engine.documents import parse
+from vesselforge.engine.files import file_sha256, write_atomic
+
+KEEP = 2
+"""Whole checkpoints kept: the newest, and the one before it should the newest prove damaged."""
+
+
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    tensors: dict[str, Tensor],
+    state: Any,
+    spare: Collection[int] = (),
+) -> None:
+    """Write `step-XXXXXXXX.safetensors` and its hash; older ones beyond KEEP are removed, but
+    those whose step is in `spare`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = _path(folder, step)
+    content = _pack(tensors, {"state": json.dumps(state)})
+    write_atomic(path, content)
+    write_atomic(path.with_suffix(".sha256"), hashlib.sha256(content).hexdigest())
+    for old in _steps(folder)[:-KEEP]:
+        if old not in spare:
+            for suffix in (".sha256", ".safetensors"):
+                _path(folder, old).with_suffix(suffix).unlink(missing_ok=True)
+
+
+def newest_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor], Any] | None:
+    """(step, tensors, state) of the newest whole checkpoint, or None when there is none. A damaged
+    newer one is said in the log; one without its hash was being written when its process died.
+
+    Raises CheckpointError when checkpoints exist and every one of them is damaged.
+    """
+    steps = _steps(folder)
+    damaged: list[Path] = []
+    for step in reversed(steps):
+        path = _path(folder, step)
+        found = _read_whole(path)
+        if found is not None:
+            for other in damaged:
+                logging.getLogger(__name__).warning(
+                    "%s: damaged (SHA-256 differs); going on from the one before it", other
+                )
+            return step, *found
+        if path.with_suffix(".sha256").is_file():
+            damaged.append(path)
+    if steps and (folder / f"step-{steps[-1]:08d}.sha256").is_file():
+        raise CheckpointError(
+            f"{folder}: all {len(steps)} training checkpoints are damaged (SHA-256 differs); "
+            "delete this folder to start the stage over"
+        )
+    return None
+
+
+def read_checkpoint(folder: Path, step: int) -> tuple[dict[str, Tensor], Any]:
+    """(tensors, state) of one checkpoint, which has to be there and whole, else CheckpointError."""
+    path = _path(folder, step)
+    found = _read_whole(path)
+    if found is None:
+        raise CheckpointError(
+            f"{path}: this training checkpoint is missing or damaged (SHA-256 differs); "
+            f"delete {folder} to start the stage over"
+        )
+    return found
+
+
+def _read_whole(path: Path) -> tuple[dict[str, Tensor], Any] | None:
+    seal = path.with_suffix(".sha256")
+    if not (path.is_file() and seal.is_file() and seal.read_text() == file_sha256(path)):
+        return None
+    tensors, meta = load_tensors(path)
+    try:
+        return tensors, parse(meta["state"])
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: found no state of a training in it ({error}); delete {path.parent} to start "
+            "the stage over"
+        ) from error
+
+
+@contextlib.contextmanager
+def restoring(folder: Path) -> Iterator[None]:
+    """While a training takes up what a checkpoint of this folder holds: what does not fit is a
+    CheckpointError."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{folder}: the training checkpoint is whole, but not one of this training "
+            f"({' '.join(str(error).split())[:200]}); delete this folder to start the stage over"
+        ) from error
+
+
+def _path(folder: Path, step: int) -> Path:
+    return folder / f"step-{step:08d}.safetensors"
+
+
+def _steps(folder: Path) -> list[int]:
+    found = (re.fullmatch(r"step-(\d{8})\.safetensors", p.name) for p in folder.glob("step-*"))
+    return sorted(int(match[1]) for match in found if match)
+
+
+def save_tensors(
+    path: Path, tensors: dict[str, Tensor], meta: dict[str, str] | None = None
+) -> None:
+    """Atomic safetensors file; tensors are made contiguous and moved to the CPU."""
+    write_atomic(path, _pack(tensors, meta))
+
+
+def _pack(tensors: dict[str, Tensor], meta: dict[str, str] | None) -> bytes:
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    content: bytes = save(plain, meta)
+    return content
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """(tensors, header metadata). Raises CheckpointError naming the file."""
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such weight file")
+    try:
+        with safe_open(path, framework="pt") as stream:
+            meta = dict(stream.metadata() or {})
+        return load_file(path), meta
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: not a whole safetensors file ({error}); copy it again or train anew"
+        ) from error
+
+
+def load_strict(network: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Load all tensors into the network; CheckpointError names the first that does not fit."""
+    check_shapes(network, tensors, path)
+    network.load_state_dict(tensors)
+
+
+def check_shapes(network: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """CheckpointError names the first tensor that does not fit the network, which may lie on the
+    device `meta`."""
+    expected = network.state_dict()
+    for name in sorted(expected.keys() ^ tensors.keys()):
+        where = "missing from the file" if name in expected else "unknown to the network"
+        raise CheckpointError(f"{path}: tensor {name} is {where}; is it of another network?")
+    for name, tensor in expected.items():
+        if tensor.shape != tensors[name].shape:
+            raise CheckpointError(
+                f"{path}: tensor {name} has shape {list(tensors[name].shape)}, "
+                f"the network expects {list(tensor.shape)}"
+            )
+
+
+def pack_optimizer(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
+    """The per-parameter state (Adam: step, exp_avg, exp_avg_sq) as named tensors."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{prefix}.{index}.{name}": torch.as_tensor(value)
+        for index, values in state.items()
+        for name, value in values.items()
+    }
+
+
+def unpack_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], prefix: str
+) -> None:
+    """Restore what `pack_optimizer` packed into an optimiser over the same parameters."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith(f"{prefix}."):
+            index, name = key.removeprefix(f"{prefix}.").split(".", 1)
+            state.setdefault(int(index), {})[name] = tensor.clone()
+    whole = optimizer.state_dict()
+    optimizer.load_state_dict({"state": state, "param_groups": whole["param_groups"]})

@@ -1,0 +1,129 @@
+"""Requests to stop: signals to this process, a file, and a stage's own time limit.
+
+All end the same way. The stage's process is asked to stop, saves its checkpoint at the step where
+it is, and ends; the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from vesselforge.engine.processes.child import StageCrashed
+from vesselforge.engine.processes.lifetimes import die_with_parent
+from vesselforge.engine.progress import Interrupted, Progress, Relay
+
+
+class StageTimedOut(StageCrashed):
+    """A stage reached `stage_timeout`. Its checkpoint is saved; it is not tried again."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, transient=False)
+
+
+def under_worker() -> bool:
+    """Whether a Prefect worker has started this process."""
+    return "PREFECT__FLOW_RUN_ID" in os.environ
+
+
+def stop_signals() -> list[signal.Signals]:
+    """What asks a run to stop: Ctrl-C, SIGTERM, and the end of the terminal unless under nohup."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
+        numbers.append(hangup)
+    return numbers
+
+
+@contextmanager
+def heard(asked: Callable[[], None]) -> Iterator[None]:
+    """While inside, a signal to stop calls `asked`. In other threads than the main one nothing.
+
+    Under a worker the process asks itself to stop when the worker is killed: nobody could cancel
+    it any more, and Prefect would call it crashed although it went well.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    terminals = [number for number in (1, 2) if os.isatty(number)]
+
+    hung_up: list[int] = []
+
+    def handle(number: int, _: object) -> None:
+        if number not in (signal.SIGINT, signal.SIGTERM):
+            if hung_up:  # the kernel and the shell both say so; nobody insists on anything
+                return
+            hung_up.append(number)
+            _let_go(terminals)
+        asked()
+
+    before = {number: signal.signal(number, handle) for number in stop_signals()}
+    if under_worker():
+        die_with_parent(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _let_go(terminals: list[int]) -> None:
+    """The terminal is gone: writing to it would be an error, in the middle of saving."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in terminals:
+        os.dup2(nowhere, number)
+    os.close(nowhere)
+
+
+class StoppedByFile(Relay):
+    """A file that appears is a request to stop, too."""
+
+    def __init__(self, inner: Progress, file: str) -> None:
+        super().__init__(inner)
+        self._file = Path(file)
+
+    @property
+    def stop_requested(self) -> bool:  # type: ignore[override]
+        return super().stop_requested or self._file.exists()
+
+
+class _Deadline(Relay):
+    """So is the end of the time that a stage may take."""
+
+    def __init__(self, inner: Progress, seconds: float) -> None:
+        super().__init__(inner)
+        self._end = time.monotonic() + seconds
+
+    @property
+    def alone(self) -> bool:
+        """Whether the time, and nobody else, asks to stop."""
+        return time.monotonic() >= self._end and not super().stop_requested
+
+    @property
+    def stop_requested(self) -> bool:  # type: ignore[override]
+        return super().stop_requested or self.alone
+
+
+@contextmanager
+def timed(progress: Progress, seconds: float | None, what: str) -> Iterator[Progress]:
+    """Yields a progress that asks to stop after so many seconds; without a number, the given one.
+
+    Raises StageTimedOut in place of the Interrupted that this leads to.
+    """
+    if seconds is None:
+        yield progress
+        return
+    deadline = _Deadline(progress, seconds)
+    try:
+        yield deadline
+    except Interrupted:
+        if not deadline.alone:
+            raise
+        raise StageTimedOut(
+            f"{what} was stopped after {seconds:g} s, its limit (stage_timeout)"
+        ) from None

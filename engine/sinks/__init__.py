@@ -1,0 +1,1 @@
+"""Where progress goes: the terminal or a log, JSON lines, TensorBoard."""

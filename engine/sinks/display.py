@@ -1,0 +1,242 @@
+"""What a run tells its user: a line for every change of a step's state, a bar for each that runs.
+
+The base class writes to the log (under a Prefect worker that is the run's page); the command line
+puts a terminal display in its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from vesselforge.configs.errors import UserError
+from vesselforge.engine.processes.stopping import heard, under_worker
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.engine.sinks.pace import Estimate, duration
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from vesselforge.engine.artifacts import Outcome
+
+LABEL_WIDTH = 32
+STOPPING = "stopping: the current stage saves its checkpoint …"
+
+
+class Display:
+    """Where steps report to. stop_requested: the user asked to stop; stages look at it."""
+
+    every_s = 60.0
+    """Seconds between two lines on the progress of a step: a log is kept, and read later."""
+
+    def __init__(self) -> None:
+        self.stop_requested = False
+        self._log = logging.getLogger("flows")
+        self._spoke: dict[str, float] = {}
+
+    def begin(self, step: str, attempt: int = 1) -> Progress:
+        """A step is looked at; its stage, if it has to run, reports to what is returned."""
+        self._spoke[step] = time.monotonic()
+        return StepProgress(self, step, attempt)
+
+    @contextmanager
+    def telling(self, step: str) -> Iterator[None]:
+        """Inside, a step is done. How it ends badly is said; the exception goes on."""
+        try:
+            yield
+        except BaseException as error:
+            self.drop(step)
+            self.say(ended_line(step, error))
+            raise
+
+    def close(self) -> None:
+        """Take away what stands for steps that are not done."""
+
+    def drop(self, step: str) -> None:
+        """A step is over: take away what stands for it."""
+        self._spoke.pop(step, None)
+
+    def started(self, step: str, attempt: int = 1) -> None:
+        """A step was not found finished: its stage starts."""
+        self.say(_line(step, "started", f"attempt {attempt}" if attempt > 1 else ""))
+
+    def end(self, step: str, outcome: Outcome) -> None:
+        """A step is done."""
+        self.drop(step)
+        self.say(finished_line(step, outcome))
+
+    def advance(self, step: str, text: str, share: float) -> None:
+        """The step is at `share` of its work. Called as often as the stage likes."""
+        now = time.monotonic()
+        if now - self._spoke.setdefault(step, now) >= self.every_s:
+            self._spoke[step] = now
+            self.say(f"  {step} {share:4.0%}  {text}")
+
+    def say(self, text: str) -> None:
+        self._log.info(text)
+
+    def stop(self, notice: str = STOPPING) -> None:
+        """Ask the stages that run to save and end. Also from a signal's handler."""
+        self.stop_requested = True
+        # A signal may arrive in the middle of a line, and a stream cannot be entered twice.
+        told = contextvars.copy_context()  # of the run that the line belongs to
+        threading.Thread(target=told.run, args=(self.say, notice), daemon=True).start()
+
+    @contextmanager
+    def listening(self, notice: str = STOPPING) -> Iterator[None]:
+        """The first signal to stop asks the stage to save and end, the second one insists.
+
+        A worker has means of its own to insist, and its first one may not be the first request.
+        """
+
+        def asked() -> None:
+            if not self.stop_requested:
+                self.stop(notice)
+            elif not under_worker():
+                raise KeyboardInterrupt
+
+        try:
+            with heard(asked):
+                yield
+        finally:
+            self.stop_requested = False
+
+
+class StepProgress(Progress):
+    """Tells a display how far a step is. attempt: Prefect's, from 1."""
+
+    def __init__(self, display: Display, step: str, attempt: int = 1) -> None:
+        self._display, self._step, self._attempt = display, step, attempt
+        self._estimate = Estimate()
+
+    @property
+    def stop_requested(self) -> bool:  # type: ignore[override]
+        return self._display.stop_requested
+
+    def started(self) -> None:
+        self._display.started(self._step, self._attempt)
+
+    def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
+        standing = self._estimate.at(done, total, unit, stats)
+        self._display.advance(self._step, standing.words(), standing.share)
+
+    def message(self, text: str) -> None:
+        self._display.say(f"  {self._step}: {text}")
+
+
+class PlainDisplay(Display):
+    """Lines without control codes, for files and pipes."""
+
+    every_s = 15.0
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def say(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # a terminal that was closed ends no training
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+class RichDisplay(PlainDisplay):
+    """Live bars of the running steps below the lines of the finished ones."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import Progress as Bars
+
+        self._bars = Bars(
+            TextColumn(f"{{task.description:<{LABEL_WIDTH}}}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=console,
+            transient=True,
+        )
+        self._bar: dict[str, Any] = {}
+
+    def begin(self, step: str, attempt: int = 1) -> Progress:
+        self._bars.start()
+        self._bar[step] = self._bars.add_task(step, total=1.0, text="")
+        return super().begin(step, attempt)
+
+    def drop(self, step: str) -> None:
+        super().drop(step)
+        if (bar := self._bar.pop(step, None)) is not None:
+            self._bars.remove_task(bar)
+        if not self._bar:
+            self._bars.stop()
+
+    def advance(self, step: str, text: str, share: float) -> None:
+        if (bar := self._bar.get(step)) is not None:
+            self._bars.update(bar, completed=share, text=text)
+
+    def close(self) -> None:
+        for step in list(self._bar):
+            self.drop(step)
+
+
+_current = Display()
+
+
+def current() -> Display:
+    """The display of this process: what `shown` set, else the log."""
+    return _current
+
+
+@contextmanager
+def shown(display: Display) -> Iterator[Display]:
+    """Use the display in this process, whatever calls the steps."""
+    global _current
+    before, _current = _current, display
+    try:
+        yield display
+    finally:
+        _current = before
+        display.close()
+
+
+def finished_line(step: str, outcome: Outcome) -> str:
+    """`teacher   done in 4:12  f1 0.823`."""
+    how = "reused" if outcome.reused else f"done in {duration(outcome.seconds)}"
+    return _line(step, how, headline(outcome.artifact.metrics))
+
+
+def ended_line(step: str, error: BaseException) -> str:
+    """`teacher   failed   segmenter.train: the stage's process was ended by SIGKILL`.
+
+    Without the reason where the run itself ends for it, and says it: bad input, a request to stop.
+    """
+    if isinstance(error, UserError):
+        return _line(step, "failed")
+    if isinstance(error, Interrupted) or not isinstance(error, Exception):
+        return _line(step, "stopped")
+    return _line(step, "failed", str(error) or type(error).__name__)
+
+
+def _line(step: str, how: str, more: str = "") -> str:
+    return f"{step:<{LABEL_WIDTH}} {how:<14} {more}".rstrip()
+
+
+def headline(metrics: dict[str, Any]) -> str:
+    """The few figures of a stage that are worth a place in its line."""
+    found = []
+    validation = metrics.get("validation")
+    if isinstance(validation, dict) and "f1" in validation:
+        found.append(f"validation F1 {validation['f1']:.4f}")
+    share = metrics.get("in_range")
+    if isinstance(share, dict) and share.get("all") is not None:
+        found.append(f"in range {share['all']:.0%}")
+    for name in ("images", "kept", "rejected", "fid", "kid_mean"):
+        value = metrics.get(name)
+        if isinstance(value, int | float):
+            found.append(f"{name.replace('_', ' ')} {value:.4g}")
+    return "  ".join(found)

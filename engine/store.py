@@ -1,0 +1,223 @@
+"""The artifact store: a finished stage is a folder under the hash of what made it.
+
+An artifact is whole or absent. A stage fills `<store>/<kind>/<digest>.partial/`; when it is done
+the folder is hashed, synced and renamed. A killed stage leaves its partial folder behind, and the
+same request later finds it there and goes on from the newest checkpoint in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from vesselforge.configs.errors import WorkspaceError
+from vesselforge.engine.artifacts import (
+    MANIFEST,
+    METRICS,
+    SCHEMA,
+    SCRATCH,
+    Artifact,
+    Inputs,
+    Stage,
+    address,
+    input_digests,
+    read_artifact,
+)
+from vesselforge.engine.confined import inside, plain_name
+from vesselforge.engine.files import file_sha256, write_atomic, write_json
+from vesselforge.engine.folders import renamed, sync
+from vesselforge.engine.locks import check_locks, locked
+from vesselforge.engine.progress import Progress
+from vesselforge.engine.provenance import device_of, versions
+
+LOCKS = ".locks"
+
+UNWRITABLE = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT
+)  # fmt: skip
+"""What the file system answers when a folder cannot be made or written there."""
+
+
+class Store:
+    """All artifacts of a workspace, `<workspace>/store/<kind>/<digest>/`."""
+
+    def __init__(self, workspace: Path) -> None:
+        self.root = workspace / "store"
+
+    def open(self) -> Store:
+        """Create the folders; raises WorkspaceError when they cannot be written or locked."""
+        with explained(self.root):
+            (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root / LOCKS) as probe:
+                probe.write(b"x")  # a file without a name: a kill leaves nothing
+                probe.flush()
+                check_locks(probe, self.root / LOCKS)
+        return self
+
+    def folder(self, kind: str, digest: str) -> Path:
+        """Raises WorkspaceError for a kind or a digest that is no single folder's name."""
+        where = f"{self.root}: an artifact's address"
+        return self.root / plain_name(kind, where) / plain_name(digest, where)
+
+    def find(self, kind: str, digest: str) -> Artifact | None:
+        """The finished artifact, every file checked against its manifest, or None.
+
+        A damaged one is moved aside to `<digest>.damaged` (its work is then done again).
+        """
+        final = self.folder(kind, digest)
+        if not (final / MANIFEST).is_file():
+            return None
+        damage = self.damage(final)
+        if damage is None:
+            return read_artifact(final)
+        aside = final.with_name(f"{digest}.damaged")
+        shutil.rmtree(aside, ignore_errors=True)
+        final.rename(aside)
+        raise DamagedArtifact(f"{damage}; moved to {aside}: run the same command to make it again")
+
+    @staticmethod
+    def damage(final: Path) -> str | None:
+        """What is wrong with a finished artifact, or None."""
+        try:
+            for name, expected in read_artifact(final).manifest["files"].items():
+                path = inside(final, name, final / MANIFEST)
+                if not path.is_file():
+                    return f"{path}: file is missing from a finished artifact"
+                if file_sha256(path) != expected:
+                    return f"{path}: content differs from the SHA-256 in its manifest"
+        except WorkspaceError as error:
+            return str(error)
+        return None
+
+    def produce(
+        self,
+        stage: Stage,
+        settings: BaseModel,
+        inputs: Inputs,
+        progress: Progress,
+        outside: Mapping[str, str] | None = None,
+    ) -> Artifact:
+        """The artifact of this work: found, or made now (one process at a time, resumable).
+
+        outside: name → content hash of inputs that are not artifacts (a dataset folder).
+
+        Raises Interrupted when asked to stop, be it while it waits for another process.
+        """
+        digests = input_digests(inputs, outside)
+        digest = address(stage.kind, stage.version, settings, digests)
+        with explained(self.root), self.lock(digest, progress):
+            found = self.find(stage.kind, digest)
+            if found is not None:
+                return found
+            partial = self.folder(stage.kind, f"{digest}.partial")
+            if stage.outside is not None:  # what is there may be of files that have changed since
+                shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True, exist_ok=True)
+            for stray in partial.rglob(".*.tmp"):
+                stray.unlink()
+            started = time.time()
+            spent = _read_spent(partial)
+            try:
+                stage.run(settings, inputs, partial, progress)
+                stage.check_outside(settings, digests)
+            finally:
+                if (partial / SCRATCH).is_dir():
+                    _write_spent(partial, spent + time.time() - started)
+            manifest = {
+                "schema": SCHEMA,
+                "kind": stage.kind,
+                "stage_version": stage.version,
+                "digest": digest,
+                "settings": settings.model_dump(mode="json"),
+                "inputs": digests,
+                "seconds": round(spent + time.time() - started, 2),
+                "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "versions": versions(),
+                "device": device_of(settings),
+            }
+            return self._publish(partial, self.folder(stage.kind, digest), manifest)
+
+    def _publish(self, partial: Path, final: Path, manifest: dict[str, Any]) -> Artifact:
+        shutil.rmtree(partial / SCRATCH, ignore_errors=True)
+        files = sorted(p for p in partial.rglob("*") if p.is_file() and p.name != MANIFEST)
+        manifest["files"] = {str(p.relative_to(partial)): file_sha256(p) for p in files}
+        metrics = partial / METRICS
+        manifest["metrics"] = json.loads(metrics.read_text()) if metrics.is_file() else {}
+        for path in files:
+            sync(path)
+        write_json(partial / MANIFEST, manifest)
+        sync(partial)
+        if not renamed(partial, final):
+            if (final / MANIFEST).is_file():  # made by a machine whose rename we did not see yet
+                shutil.rmtree(partial)
+                return Artifact(final, json.loads((final / MANIFEST).read_text()))
+            shutil.rmtree(final)  # a folder without a manifest: nothing of value
+            partial.rename(final)
+        sync(final.parent)
+        return Artifact(final, manifest)
+
+    def remove(self, kind: str, digest: str) -> None:
+        """Delete an artifact that nobody needs any more: for everyone else whole, then absent."""
+        with explained(self.root), self.lock(digest, Progress()):
+            final = self.folder(kind, digest)
+            aside = final.with_name(f"{digest}.removed")
+            shutil.rmtree(aside, ignore_errors=True)  # of an attempt that was killed
+            if final.is_dir():
+                final.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+            (self.root / LOCKS / digest).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def lock(self, digest: str, progress: Progress) -> Iterator[None]:
+        """Only one process works on a digest, here or on a machine that shares the workspace."""
+        folder = self.root / LOCKS
+        folder.mkdir(parents=True, exist_ok=True)
+        waiting = "waiting for another process that makes this artifact"
+        with locked(folder / digest, progress, waiting):
+            yield
+
+
+class DamagedArtifact(WorkspaceError):
+    """A finished artifact no longer matches its manifest."""
+
+
+@contextlib.contextmanager
+def explained(root: Path) -> Iterator[None]:
+    """Turn what the file system says into one message with a way out."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or root
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise WorkspaceError(
+                f"{where}: no space left in the workspace; free some, or give --workspace on a "
+                "larger disk; finished stages and checkpoints are kept"
+            ) from error
+        if error.errno in UNWRITABLE:
+            raise WorkspaceError(
+                f"{where}: cannot write to the workspace ({os.strerror(error.errno)}); "
+                "give --workspace DIR or set VESSELFORGE_WORKSPACE to a writable folder"
+            ) from error
+        raise
+
+
+def _read_spent(partial: Path) -> float:
+    try:
+        return float((partial / SCRATCH / "seconds").read_text())
+    except (OSError, ValueError):
+        return 0.0
+
+
+def _write_spent(partial: Path, seconds: float) -> None:
+    with contextlib.suppress(OSError):
+        write_atomic(partial / SCRATCH / "seconds", f"{seconds:.2f}")

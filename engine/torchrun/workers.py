@@ -1,0 +1,165 @@
+"""Several processes for one stage: torchrun starts them, and they die with the one that asked.
+
+The stage's process calls `run_in_workers` instead of its work; every worker calls the same stage
+function, finds its place by `ranks.here()`, and the lead alone reports and writes files.
+
+To start the workers by hand instead (several machines, a cluster's own launcher), let
+`torchrun --nproc-per-node=2 script.py` run a script that calls the stage function: in a process
+that torchrun started it does not start workers of its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from vesselforge.configs.errors import ConfigError
+from vesselforge.engine.artifacts import SCRATCH, Artifact, Inputs
+from vesselforge.engine.files import write_json
+from vesselforge.engine.processes.children import (
+    EXIT_CRASH,
+    GRACE_S,
+    Reporter,
+    converse,
+    emit,
+    endings,
+    environment_of,
+    signal_name,
+    started,
+)
+from vesselforge.engine.processes.lifetimes import die_with_parent
+from vesselforge.engine.progress import Progress
+
+SPEC = "workers.json"
+
+
+def among_workers() -> bool:
+    """Whether this process was started by torchrun, to be one of several."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def run_in_workers(
+    function: str,
+    settings: BaseModel,
+    inputs: Inputs,
+    out: Path,
+    progress: Progress,
+    processes: int,
+) -> None:
+    """Run a stage function, "module:function", in that many processes at once.
+
+    A stop request reaches all of them. Raises what the function raised: UserError, Interrupted
+    (checkpoint saved), or StageCrashed when a process was killed or failed; none is left then.
+    """
+    _check_devices(settings, processes)
+    model = type(settings)
+    spec = out / SCRATCH / SPEC
+    spec.parent.mkdir(parents=True, exist_ok=True)
+    write_json(
+        spec,
+        {
+            "function": function,
+            "model": f"{model.__module__}:{model.__qualname__}",
+            "settings": settings.model_dump(mode="json"),
+            "inputs": {name: [str(a.path), a.manifest] for name, a in inputs.items()},
+            "out": str(out),
+        },
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "vesselforge.engine.torchrun.workers",
+        str(processes),
+        str(spec),
+    ]
+    threads = str(max(1, (os.cpu_count() or 1) // processes))
+    defaults = {"OMP_NUM_THREADS": threads, "LOGLEVEL": "ERROR"}  # of torchrun's own messages
+    if sys.platform == "linux":
+        defaults["GLOO_SOCKET_IFNAME"] = "lo"  # else the host's name must be resolvable
+    here = str(Path(__file__).parents[1])
+    defaults["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), here]))
+    environment = {k: v for k, v in defaults.items() if k == "PYTHONPATH" or k not in os.environ}
+    try:
+        what = function.partition(":")[0]
+        converse(started(command, environment_of(environment)), what, progress, grace=GRACE_S)
+    finally:
+        spec.unlink(missing_ok=True)
+
+
+def _check_devices(settings: BaseModel, processes: int) -> None:
+    """One process a GPU: NCCL cannot share one."""
+    import torch
+
+    from vesselforge.engine.devices import pick_device
+
+    if pick_device(getattr(settings, "device", "auto")).type == "cuda":
+        found = torch.cuda.device_count()
+        if processes > found:
+            raise ConfigError(
+                f"processes: {processes} needs that many GPUs, one each, and this machine has "
+                f"{found}; set processes: {found}, or device: cpu"
+            )
+
+
+def launch(processes: int, spec: str) -> None:
+    """Be torchrun; the workers die with it, and it with its parent."""
+    die_with_parent(signal.SIGKILL)
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
+    options = [
+        "--standalone", f"--nproc-per-node={processes}", "--local-addr=127.0.0.1",
+        "--max-restarts=0", "--monitor-interval=0.1",
+    ]  # fmt: skip
+    try:
+        run(parse_args([*options, "--module", "vesselforge.engine.torchrun.workers", spec]))
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        if failure.exitcode < 0:
+            name = signal_name(-failure.exitcode)
+            text = f"process {rank + 1} of {processes} was ended by {name}"
+            emit("crash", transient=True, text=text, cause="signal")
+        sys.exit(EXIT_CRASH)
+    except SignalException:  # asked to stop; the workers said how that went
+        sys.exit(EXIT_CRASH)
+
+
+def work(spec_file: str) -> None:
+    """Be one of the workers."""
+    die_with_parent(signal.SIGKILL)
+    reporter = Reporter(silent=os.environ["RANK"] != "0")
+    spec = json.loads(Path(spec_file).read_text())
+    from vesselforge.engine.torchrun.ranks import here
+
+    # An interrupted worker ends well: torchrun would stop the others, who may still be saving.
+    with endings(interrupted=0):
+        here()
+        settings = _named(spec["model"]).model_validate(spec["settings"])
+        inputs = {name: Artifact(Path(path), m) for name, (path, m) in spec["inputs"].items()}
+        _named(spec["function"])(settings, inputs, Path(spec["out"]), reporter)
+    here().any(False)  # nobody leaves while another still talks
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # closing gloo's connections while the peer closes them may abort the process
+
+
+def _named(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+if __name__ == "__main__":
+    if among_workers():
+        work(sys.argv[1])
+    else:
+        launch(int(sys.argv[1]), sys.argv[2])

@@ -1,1 +1,0 @@
-"""How a trained network becomes a folder to ship: weights, cards, checksums."""

@@ -1,0 +1,150 @@
+"""Prefect's server, a process worker and all deployments, in one command and on the loopback."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import typer
+
+from vesselforge.configs.errors import UserError
+from vesselforge.engine.processes.stopping import stop_signals
+from vesselforge.flows.serving.deployments import POOL
+from vesselforge.flows.serving.service import Service
+
+LOCK = "serve.lock"
+
+
+class _Stopped(BaseException):
+    """SIGINT, SIGTERM or SIGHUP arrived. No handler of errors on the way takes it for one."""
+
+
+def serve(port: int, limit: int = 1) -> None:
+    """Serve until Ctrl-C or SIGTERM; runs that are at work then save their checkpoint and end.
+
+    limit: runs at once. A server or worker that ends by itself is started again, not for ever.
+    Leaves no process behind.
+
+    Raises UserError when there is nothing to deploy here, the port is taken, another one serves
+    here, or something ends again and again.
+    """
+    if not Path("prefect.yaml").is_file():
+        raise UserError("prefect.yaml: not in this folder; run this in the repository's root")
+    url = f"http://127.0.0.1:{port}"
+    os.environ |= {
+        "PREFECT_API_URL": f"{url}/api",
+        "PREFECT_SERVER_API_HOST": "127.0.0.1",
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"{url},http://localhost:{port}",
+        "DO_NOT_TRACK": "1",
+    }
+    with suppress(_Stopped), _alone(url), ExitStack() as running:
+        _check_port(port)
+        for number in stop_signals():
+            signal.signal(number, _stop)
+        services = _start(running, url, limit)
+        typer.echo(f"serving {url} — Ctrl-C stops; start a run there, or with")
+        typer.echo(f"  PREFECT_API_URL={url}/api prefect deployment run \\")
+        typer.echo("    augmentation-pipeline/quickstart --watch")
+        _keep_up(*services)
+
+
+def _start(running: ExitStack, url: str, limit: int) -> tuple[Service, Service]:
+    health, pool = f"{url}/api/health", f"{url}/api/work_pools/{POOL}"
+    server = Service("the server", ["server", "start"], health, typer.echo, quiet=True)
+    running.enter_context(server.running())
+    command = ["worker", "start", "--pool", POOL, "--type", "process", "--limit", str(limit)]
+    worker = Service("the worker", command, pool, typer.echo, first=_crash_the_dead)
+    running.enter_context(worker.running())
+    running.callback(_stop_runs)
+    deploy = [
+        sys.executable,
+        "-m",
+        "vesselforge.flows.serving.attached",
+        "--no-prompt",
+        "deploy",
+        "--all",
+    ]
+    if subprocess.run(deploy, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).returncode:
+        raise UserError("`prefect deploy --all` failed; see above")
+    from vesselforge.flows.serving.automations import apply
+
+    apply()
+    return server, worker
+
+
+def _keep_up(server: Service, worker: Service) -> None:
+    while True:
+        server.keep_up()
+        worker.keep_up()
+        time.sleep(0.5)
+
+
+def _crash_the_dead() -> None:
+    """While no worker runs, nothing can be on its way to one."""
+    from vesselforge.flows.serving.unfinished import crash_the_dead
+
+    try:
+        if dead := crash_the_dead():
+            typer.echo(f"runs without a process, now marked as crashed: {dead}")
+    except Exception as error:  # the automation finds them later
+        typer.echo(f"the server was not asked for runs without a process: {error}", err=True)
+
+
+def _stop_runs() -> None:
+    """While server and worker are still there. A worker that is stopped kills its runs."""
+    from vesselforge.flows.serving.unfinished import count, stop_all
+
+    try:
+        if count():
+            typer.echo("stopping: what runs saves its checkpoint …")
+        if left := stop_all():
+            typer.echo(f"runs that did not end in time, and are killed: {left}")
+    except Exception as error:
+        typer.echo(f"runs could not be stopped by the server: {error}", err=True)
+
+
+@contextmanager
+def _alone(url: str) -> Iterator[None]:
+    """Two servers would share a database. Raises UserError when another one is at work."""
+    from prefect.settings import PREFECT_HOME
+
+    home = PREFECT_HOME.value()
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / LOCK).open("a+") as lock:  # the kernel frees it when this process ends
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise UserError(
+                f"{home}: another `vesselforge serve` uses this folder, at {lock.read().strip()}; "
+                "stop that one first"
+            ) from None
+        lock.truncate(0)
+        lock.write(url)
+        lock.flush()
+        yield
+
+
+def _check_port(port: int) -> None:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise UserError(
+            f"port {port} on 127.0.0.1 cannot be used ({error.strerror}); stop what uses it or "
+            "give another --port"
+        ) from None
+
+
+def _stop(*_: object) -> None:
+    for number in stop_signals():  # once is enough: stopping takes seconds
+        signal.signal(number, signal.SIG_IGN)
+    raise _Stopped

@@ -1,0 +1,91 @@
+"""Runs of the work pool that Prefect's server believes to be at work. Imports Prefect."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    WorkPoolFilter,
+    WorkPoolFilterName,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.states import Cancelling, Crashed
+
+from vesselforge.flows.serving.deployments import POOL
+
+STOP_S = 40.0
+"""For runs to save and end: Prefect kills a process 30 s after it asked it to."""
+GONE = "its process is gone; start it again and it goes on from its last checkpoint"
+
+
+def crash_the_dead(seconds: float = STOP_S) -> int:
+    """Mark the runs whose process is gone as crashed, for no worker will; how many there were.
+
+    Call this while no worker runs: a run without a process number was on its way to one that is no
+    more, and one that has lost its worker is about to save and end, which is waited for. Processes
+    are looked for on this machine.
+    """
+    deadline = time.monotonic() + seconds
+    with get_client(sync_client=True) as client:
+        while any(_alive(r.infrastructure_pid) for r in _unfinished(client)):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.5)
+        dead = [run for run in _unfinished(client) if not _alive(run.infrastructure_pid)]
+        for run in dead:
+            client.set_flow_run_state(run.id, Crashed(message=GONE), force=True)
+    return len(dead)
+
+
+def stop_all(seconds: float = STOP_S) -> int:
+    """Cancel every run and wait until each has saved and ended; how many have not."""
+    with get_client(sync_client=True) as client:
+        for run in _unfinished(client):
+            if run.infrastructure_pid and not _alive(run.infrastructure_pid):
+                client.set_flow_run_state(run.id, Crashed(message=GONE), force=True)
+            elif run.state_type != StateType.CANCELLING:
+                client.set_flow_run_state(run.id, Cancelling(message="the server is being stopped"))
+        deadline = time.monotonic() + seconds
+        while left := len(_unfinished(client)):
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.5)
+    return left
+
+
+def count() -> int:
+    with get_client(sync_client=True) as client:
+        return len(_unfinished(client))
+
+
+def _unfinished(client: SyncPrefectClient) -> Sequence[FlowRun]:
+    types = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+    return client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types))
+        ),
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL])),
+    )
+
+
+def _alive(given: str | None) -> bool:
+    """Whether a process of that number is at work. Prefect may write the host's name before it.
+
+    Where process 1 does not collect orphans, as in a container without an init, a dead one stays.
+    """
+    number = (given or "").rpartition(":")[2]
+    try:
+        os.kill(int(number), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    with contextlib.suppress(OSError):
+        return " Z " not in Path(f"/proc/{number}/stat").read_text().rpartition(")")[2][:4]
+    return True

@@ -1,0 +1,136 @@
+"""The augmentation pipeline as a table of contents. What does the work is the caller's business."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vesselforge.configs.errors import NoSamples
+from vesselforge.engine.artifacts import Artifact
+from vesselforge.engine.sinks.display import current
+from vesselforge.pipeline.evidence import Evidence, untrained
+from vesselforge.pipeline.executor import Executor
+from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.record import RunRecord
+from vesselforge.pipeline.run import Round, RunWorks
+
+
+@dataclass
+class Students:
+    """Those worth keeping. remarks: what a reader of their scores has to know of the synthetic
+    images of the last one. failure: why there was no further one, where that is to be mended."""
+
+    kept: list[Work] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Augmented:
+    """What a run came to; remarks and failure as those of its students."""
+
+    evaluation: Artifact
+    remarks: list[str]
+    failure: str
+
+
+def augment(works: RunWorks, executor: Executor, record: RunRecord) -> Augmented:
+    """Teacher, synthetic images, students, ensembles, and their scores on the test split.
+
+    Every artifact is noted in the record under its role. Where all synthetic images were rejected,
+    the models that there are are scored all the same; the teacher alone makes no ensemble.
+    """
+    # Damaged files show before hours of training: the test images are made early, and seen late.
+    first = {"development": works.development(), "test": works.test(), "teacher": works.teacher()}
+    for role, work in first.items():
+        record.artifact(role, executor.make(work))
+    students = improve(works, executor, record)
+    members = {"teacher": first["teacher"]} | named(students.kept)
+    ensembles = works.ensembles(members) if students.kept else {}
+    for name, work in ensembles.items():
+        record.artifact(name, executor.make(work))
+    evaluation = record.artifact("evaluation", executor.make(works.scored(members | ensembles)))
+    return Augmented(evaluation, students.remarks, students.failure)
+
+
+def improve(works: RunWorks, executor: Executor, record: RunRecord) -> Students:
+    """Rounds in which the last student teaches the next one.
+
+    The first student is always kept; the loop ends with the first that is no better on the
+    validation images than the best before it, and where every synthetic image was rejected.
+    """
+    settings, students = works.config.iterate, Students()
+    best, teacher, generator = 0.0, works.teacher(), None
+    for number in range(settings.rounds):
+        planned = works.round(number, teacher, generator)
+        images = synthetic_images(planned, executor)
+        remarks = remarks_on(planned, images)
+        for remark in remarks:  # now, before hours of training on them
+            current().say(f"  {remark}")
+        try:
+            check_kept(images["labelled"])
+        except NoSamples as error:
+            record.round(images, kept=False)
+            students.failure = str(error)
+            break
+        made = {role: executor.make(work) for role, work in planned.roles.items()}
+        f1 = validation_f1(made["student"])
+        kept = not students.kept or f1 > best + settings.min_gain
+        record.round(made, kept=kept, validation_f1=f1)
+        if not kept:
+            break
+        students.kept.append(planned.student)
+        students.remarks = remarks
+        best, teacher, generator = f1, planned.student, planned.generator
+    return students
+
+
+def synthetic_images(planned: Round, executor: Executor) -> dict[str, Artifact]:
+    """Role → artifact of all that comes before the student. The scores come before the labels: they
+    tell of bad samples before they are used."""
+    executor.run([planned.score])
+    executor.run([planned.labelled])
+    return {
+        role: executor.make(work)
+        for role, work in planned.roles.items()
+        if role in ("generator", "samples", "score", "labelled")
+    }
+
+
+def remarks_on(planned: Round, images: Mapping[str, Artifact]) -> list[str]:
+    """Sentences that belong beside every score of these images and of students trained on them."""
+    found = []
+    evidence = Evidence.of(images["labelled"].metrics, planned.samples.kind)
+    if evidence is not None and evidence.verdict:
+        found.append(evidence.sentence)
+    if planned.generator is not None:
+        inputs = {**planned.generator.inputs, **planned.generator.outside}
+        if why := untrained(images["generator"].metrics, inputs):
+            found.append(f"The generator is {why}.")
+    return found
+
+
+def check_kept(labelled: Artifact) -> None:
+    """Raise NoSamples when every synthetic image was rejected: nothing is left to train on."""
+    found = labelled.metrics
+    if found["kept"]:
+        return
+    reasons = found["reasons"]
+    mostly = f" (mostly: {max(reasons, key=reasons.get)})" if reasons else ""
+    raise NoSamples(
+        f"pseudo_label: all {found['rejected']} synthetic images were rejected{mostly}, see "
+        f"{labelled.path / 'labels.csv'}; train the generator longer, or loosen the filters "
+        "(min_confidence, min_vessel_share, max_vessel_share, …)"
+    )
+
+
+def validation_f1(model: Artifact) -> float:
+    """Pooled F1 inside the field of view on the validation images."""
+    return float(model.metrics["validation"]["f1"])
+
+
+def named(students: list[Work]) -> dict[str, Work]:
+    """`student`, or `student-1`, `student-2`, … when there are several."""
+    if len(students) == 1:
+        return {"student": students[0]}
+    return {f"student-{number}": student for number, student in enumerate(students, start=1)}

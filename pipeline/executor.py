@@ -1,0 +1,188 @@
+"""Does a graph of work: one piece after the other, or as many at once as there are hands.
+
+How a piece is done is a `Hand`'s business: here and now, by a Prefect task, by a task runner. What
+fails takes along only what needs it, unless the executor is strict.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from vesselforge.configs.errors import WorkspaceError
+from vesselforge.engine.artifacts import Artifact, Outcome
+from vesselforge.engine.processes.stopping import timed
+from vesselforge.engine.progress import Interrupted
+from vesselforge.engine.sinks.display import Display, current
+from vesselforge.engine.store import DamagedArtifact, Store
+from vesselforge.pipeline.graph import Given, Work, closure
+from vesselforge.pipeline.stages import produce
+
+POLL_S = 0.2
+Ended = Outcome | Exception
+Report = Callable[[Work, Outcome], None]
+
+
+class Hand(Protocol):
+    """Does pieces of work. room: how many at once."""
+
+    @property
+    def room(self) -> int: ...
+
+    def start(self, work: Work, inputs: Mapping[str, Artifact]) -> Any:
+        """Begin; what is returned stands for the work while it is done."""
+        ...
+
+    def ended(self, running: Any) -> Ended | None:
+        """What came of it; None while it is being done."""
+        ...
+
+    def stop(self, running: Iterable[Any]) -> None:
+        """Have everything save its checkpoint and end; returns when it has."""
+        ...
+
+
+def ignored(work: Work, outcome: Outcome) -> None:
+    """Nobody wants to be told."""
+
+
+@dataclass
+class Executor:
+    """Does work in the thread that calls it.
+
+    done: digest → artifact; failed: digest → why. Both are kept from call to call.
+    report: told of every artifact. strict: the first failure is raised, and nothing else begun.
+    look_first: what is there already is not handed out.
+    """
+
+    workspace: Path
+    hand: Hand
+    report: Report = ignored
+    strict: bool = True
+    look_first: bool = False
+    done: dict[str, Artifact] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def make(self, work: Work) -> Artifact:
+        """The artifact of one piece of work, done now with all that it needs if need be."""
+        self.run([work])
+        return self.done[work.digest]
+
+    def run(self, targets: Iterable[Work]) -> None:
+        """Do the targets and all that they need; returns when none is left to do.
+
+        Raises Interrupted, when asked to stop, after everything begun has saved its checkpoint;
+        if strict, how the first piece of work failed.
+        """
+        works = closure(targets)
+        waiting = [w for w in works.values() if w.digest not in self.done.keys() | self.failed]
+        looked = [w for w in waiting if self.look_first or isinstance(w, Given)]
+        waiting = [w for w in waiting if w not in looked or not self._found(w)]
+        running: list[tuple[Work, Any]] = []
+        try:
+            while waiting or running:
+                self._start(waiting, running)
+                over = [(pair, self.hand.ended(pair[1])) for pair in running]
+                for pair, outcome in over:
+                    if outcome is not None:
+                        running.remove(pair)
+                        self._settle(pair[0], outcome)
+                if (waiting or running) and current().stop_requested:
+                    raise Interrupted("stopped; the same command goes on from there")
+                if running and all(outcome is None for _, outcome in over):
+                    time.sleep(POLL_S)
+        except BaseException:
+            self.hand.stop(handle for _, handle in running)
+            raise
+
+    def artifact(self, work: Work) -> Artifact | None:
+        """What it made; None when it failed."""
+        return self.done.get(work.digest)
+
+    def why(self, work: Work) -> str:
+        """Why it failed, for people."""
+        return self.failed.get(work.digest, "was not run")
+
+    def _found(self, work: Work) -> bool:
+        try:
+            found = Store(self.workspace).find(work.kind, work.digest)
+        except DamagedArtifact as damage:  # it is out of the way now, and is made again
+            current().say(f"  {damage}")
+            return False
+        if found is None and isinstance(work, Given):
+            where = Store(self.workspace).folder(work.kind, work.digest)
+            raise WorkspaceError(f"{where}: this artifact is gone; run what made it again")
+        if found is not None and isinstance(work, Given):
+            self.done[work.digest] = found
+        elif found is not None:
+            self._keep(work, Outcome(found, True, 0.0))
+        return found is not None
+
+    def _start(self, waiting: list[Work], running: list[tuple[Work, Any]]) -> None:
+        """Hand out what is ready, no more than there is room for."""
+        for work in list(waiting):
+            broken = [w for w in work.inputs.values() if w.digest in self.failed]
+            if broken:
+                waiting.remove(work)
+                self.failed[work.digest] = self.failed[broken[0].digest]
+            elif len(running) < self.hand.room and self._is_ready(work):
+                waiting.remove(work)
+                inputs = {name: self.done[w.digest] for name, w in work.inputs.items()}
+                running.append((work, self.hand.start(work, inputs)))
+
+    def _is_ready(self, work: Work) -> bool:
+        return all(needed.digest in self.done for needed in work.inputs.values())
+
+    def _settle(self, work: Work, ended: Ended) -> None:
+        """Note how a piece of work ended."""
+        if isinstance(ended, Outcome):
+            self._keep(work, ended)
+            return
+        if self.strict or isinstance(ended, Interrupted):
+            raise ended
+        self.failed[work.digest] = f"{work.step}: {ended}"
+        current().drop(work.step)
+        current().say(f"  failed: {self.failed[work.digest]}")
+
+    def _keep(self, work: Work, outcome: Outcome) -> None:
+        self.done[work.digest] = outcome.artifact
+        self.report(work, outcome)
+
+
+class AtOnce:
+    """A hand that does its work when it is started: one piece after the other."""
+
+    room = 1
+
+    def ended(self, running: Ended) -> Ended:
+        return running
+
+    def stop(self, running: Iterable[Any]) -> None:
+        """Nothing is being done that could be stopped."""
+
+
+@dataclass
+class Here(AtOnce):
+    """Work without Prefect: single steps of the command line. timeout: seconds a stage may take."""
+
+    workspace: Path
+    display: Display
+    timeout: float | None = None
+
+    def start(self, work: Work, inputs: Mapping[str, Artifact]) -> Outcome:
+        display, step = self.display, work.step
+        with display.telling(step), timed(display.begin(step), self.timeout, step) as progress:
+            outcome = produce(
+                self.workspace,
+                work.kind,
+                work.settings,
+                inputs,
+                progress,
+                work.outside,
+                step=step,
+            )
+        display.end(step, outcome)
+        return outcome

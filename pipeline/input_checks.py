@@ -1,0 +1,79 @@
+"""What can be known to be wrong before any work starts, or Prefect is loaded. Cheap, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from vesselforge.configs.errors import ConfigError, DataError
+from vesselforge.configs.settings import GeneratorSettings, PipelineConfig, ScoreSettings
+from vesselforge.configs.sources import SourceSettings
+from vesselforge.engine.sinks.board import switched_on
+from vesselforge.engine.store import Store
+from vesselforge.pipeline.shipped import found_start
+from vesselforge.pipeline.sources import Config, source_of
+
+BEFORE_SOURCES = ("development", "teacher")
+"""The steps that ask nothing of the source."""
+WITHOUT_MASKS = ("development", "generator", "samples", "scores")
+"""The steps that images alone are enough for."""
+
+
+def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> None:
+    """Raises DataError for a dataset or file that is not there or that cannot teach a segmenter,
+    WorkspaceError when the workspace cannot be written, ConfigError for TensorBoard asked for in
+    vain.
+
+    last: of LAST_STEPS in `pipeline.run`, or `run` for the whole pipeline.
+    """
+    if config.data.name == "images":
+        check_images_suffice(config, last)
+    if last not in BEFORE_SOURCES:
+        source_of(config.source, config)
+        check_scores(config.score, [config.source], config)
+    Store(workspace).open()
+    switched_on()
+    from vesselforge.data.datasets import load_settings
+
+    load_settings(config.data)
+    check_files(config.generator, config.score)
+
+
+def check_scores(score: ScoreSettings, sources: Iterable[SourceSettings], config: Config) -> None:
+    """Raises ConfigError for scores that need a generator, of a source that has none."""
+    for own in sources:
+        if score.needs_generator and not source_of(own, config).trains_generator:
+            raise ConfigError(
+                f"score: critic, published_draws and path_length_pairs need a generator, and the "
+                f"source {own.kind} has none; leave them off, or choose source: stylegan2"
+            )
+
+
+def check_files(generator: GeneratorSettings, score: ScoreSettings) -> None:
+    """Raises DataError for a file that these settings name and that is not there, CheckpointError
+    for a damaged generator in the box."""
+    named = {
+        "score.features_file": score.features_file,
+        "score.lpips_file": score.lpips_file,
+        "generator.features_file": generator.features_file,
+    }
+    for setting, path in named.items():
+        if path is not None and not path.is_file():
+            raise DataError(f"{setting}: {path}: no such file")
+    if generator.start_from is not None:
+        found_start(generator.start_from)
+
+
+def check_images_suffice(config: PipelineConfig, last: str) -> None:
+    """Raises DataError when a step needs vessel masks, which the dataset `images` has none of."""
+    if last not in WITHOUT_MASKS:
+        raise DataError(
+            "data.name: images has no vessel masks, so there is nothing to teach a segmenter; use "
+            "`vesselforge generator train`, `sample` or `score`, or a dataset with masks "
+            "(data.name: paired)"
+        )
+    if last == "scores" and config.score.needs_teacher:
+        raise DataError(
+            "score.features: teacher needs a segmenter, and data.name: images has no vessel masks "
+            "to teach one; set score.features: random, inception or torchscript"
+        )

@@ -1,0 +1,150 @@
+"""All that the weights of a generator have seen: its trainings, from random weights to the last."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from vesselforge import pretrained
+from vesselforge.configs.errors import CheckpointError, WorkspaceError
+from vesselforge.configs.settings import PhantomSettings
+from vesselforge.data.prepare import phantom_version
+from vesselforge.engine.artifacts import MANIFEST
+from vesselforge.engine.confined import plain_name
+from vesselforge.engine.documents import read_object
+from vesselforge.pipeline.evidence import STARTS
+from vesselforge.pipeline.models.folder import facts_of, images_of, manifest_of
+from vesselforge.pipeline.outside import hash_of
+
+DESCRIPTION = "generator.json"
+NOT_RECIPE = (
+    "device", "processes", "micro_batch", "checkpoint_every", "features_file", "start_from", "seed",
+)  # fmt: skip
+
+
+class Seen(BaseModel):
+    """Images of one training. content: hash of the dataset; phantom: how to draw them again."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str
+    content: str | None
+    train: int
+    validation: int
+    phantom: dict[str, int | None] | None = None
+
+
+class Training(BaseModel):
+    """One training. kimg: what the delivered weights saw in it; trained_kimg: how long it was.
+
+    r1_gamma: the weight of R1 at its end, be it set or by the rule.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    artifact: str
+    trained_on: Seen
+    kimg: float
+    trained_kimg: float
+    r1_gamma: float
+    rollbacks: int
+    scores: dict[str, Any]
+    scored_by: dict[str, Any] | None
+    recipe: dict[str, Any]
+    seed: int
+    seconds: float
+    device: str
+    versions: dict[str, str]
+
+
+HISTORY = TypeAdapter(Annotated[list[Training], Field(min_length=1)])
+
+
+def history(model: Path) -> list[Training]:
+    """The trainings behind a finished `generator.train`, oldest first.
+
+    Raises WorkspaceError, for weights whose beginning is not known too, and CheckpointError.
+    """
+    found, manifest = [], manifest_of(model, "generator")
+    if manifest["inputs"].keys() & set(STARTS):
+        found = _before(model, manifest)
+    return [*found, _training(model, manifest)]
+
+
+def datasets(trainings: list[Training]) -> dict[str, list[int]]:
+    """Dataset → numbers of training images, those that were used again counted once."""
+    found: dict[str, list[int]] = {}
+    for seen in {t.trained_on.content: t.trained_on for t in trainings}.values():
+        found.setdefault(seen.dataset, []).append(seen.train)
+    return found
+
+
+def read_trainings(folder: Path) -> list[Training]:
+    """The history on the card of a published generator. Raises CheckpointError."""
+    path = folder / pretrained.CARD
+    card = read_object(path, "the card of a published generator", CheckpointError)
+    try:
+        return HISTORY.validate_python(card.get("trainings"))
+    except ValidationError as error:
+        where = ".".join(map(str, ("trainings", *error.errors()[0]["loc"])))
+        raise CheckpointError(
+            f"{path}: {where}: {error.errors()[0]['msg']}; expected the history that `vesselforge "
+            "generator publish` writes"
+        ) from None
+
+
+def _before(model: Path, manifest: Mapping[str, Any]) -> list[Training]:
+    """The history of the weights that a training began with."""
+    store, inputs = model.absolute().parent, manifest["inputs"]
+    if "start" in inputs:
+        return history(store / plain_name(inputs["start"], f"{model / MANIFEST}: inputs.start"))
+    start = Path(manifest["settings"].get("start_from") or "other weights")
+    box = [pretrained.folder(name) for name in pretrained.names("generator")]
+    for place in (start, store / start.name, *box):  # a workspace, or the box, may have moved
+        if (
+            not (place / DESCRIPTION).is_file()
+            or hash_of("start_from", place) != inputs["start_from"]
+        ):
+            continue
+        if (place / pretrained.CARD).is_file():
+            return read_trainings(place)
+        if (place / MANIFEST).is_file():
+            return history(place)
+    for place in box:  # it may have taken the place of what it began with
+        trainings = read_trainings(place)
+        digests = [training.artifact for training in trainings]
+        if manifest["digest"] in digests[1:]:
+            return trainings[: digests.index(manifest["digest"])]
+    raise WorkspaceError(
+        f"{model}: was trained on from {start}, which is no training of its workspace and no "
+        "published generator with these weights, so that their data and licence are not known; "
+        "a card has to name both"
+    )
+
+
+def _training(model: Path, manifest: Mapping[str, Any]) -> Training:
+    description = read_object(model / DESCRIPTION, "the description of a generator")
+    trained, delivered = description["training"], description["delivered"]
+    return Training(
+        trained_on=_seen(model, manifest["inputs"]),
+        kimg=delivered["kimg"],
+        trained_kimg=trained["kimg"],
+        r1_gamma=trained["r1_gamma"],
+        rollbacks=len(trained["rollbacks"]),
+        scores={k: v for k, v in delivered.items() if k not in ("step", "kimg", "file")},
+        scored_by=description["scored_by"],
+        **facts_of(manifest, NOT_RECIPE),
+    )
+
+
+def _seen(model: Path, inputs: Mapping[str, str]) -> Seen:
+    found, data = images_of(model, inputs)
+    counts = {split: len(found[split]) for split in ("train", "validation")}
+    drawn = None
+    if found["dataset"] == "phantom":
+        version = phantom_version(PhantomSettings(**data["phantom"]), found["content"])
+        drawn = {**data["phantom"], "version": version}
+    return Seen(dataset=found["dataset"], content=found["content"], phantom=drawn, **counts)

@@ -1,0 +1,75 @@
+"""Whether a challenger takes the champion's place: a paired test over validation images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import BaseModel
+from scipy.stats import t
+
+from vesselforge.configs.retrain import RetrainSettings
+
+LEAST = 2
+"""Images below which differences have no spread that could be estimated."""
+
+
+class Comparison(BaseModel):
+    """Champion against challenger. f1: means over `images`; difference: challenger − champion;
+    low: lower end of its one-sided interval at 1 − alpha, None for too few images."""
+
+    champion: int
+    images: int
+    f1_champion: float | None
+    f1_challenger: float | None
+    difference: float | None
+    low: float | None
+    p: float | None
+    margin: float
+    promoted: bool
+    why: str
+
+
+def judge(
+    number: int, champion: Sequence[float], challenger: Sequence[float], settings: RetrainSettings
+) -> Comparison:
+    """Non-inferiority by a one-sided paired t-test of H0: mean difference ≤ −margin.
+
+    number: of the champion's version. champion, challenger: F1 of each on the same images.
+    Promoted when H0 is rejected at `alpha`, which is when `low` lies above −margin: a challenger
+    about which too little is known stays where it is.
+    """
+    found = {"champion": number, "images": len(champion), "margin": settings.margin}
+    if len(champion) < LEAST:
+        return Comparison(
+            **found, f1_champion=_mean(champion), f1_challenger=_mean(challenger),
+            difference=None, low=None, p=None, promoted=False,
+            why=f"{len(champion)} validation images that neither model was trained on, at least "
+            f"{LEAST} are needed: add some, or raise data.validation_share",
+        )  # fmt: skip
+    differences = np.subtract(challenger, champion)
+    mean = float(differences.mean())
+    error = float(differences.std(ddof=1)) / math.sqrt(len(differences))
+    low = mean - float(t.ppf(1 - settings.alpha, len(differences) - 1)) * error
+    promoted = low > -settings.margin
+    relation = "above" if promoted else "not above"
+    return Comparison(
+        **found, f1_champion=_mean(champion), f1_challenger=_mean(challenger),
+        difference=mean, low=low, p=_p(mean + settings.margin, error, len(differences) - 1),
+        promoted=promoted,
+        why=f"F1 {mean:+.4f} against version {number} on {len(differences)} validation images; "
+        f"at {1 - settings.alpha:.0%} certainty at least {low:+.4f}, {relation} the margin of "
+        f"{-settings.margin:+g}",
+    )  # fmt: skip
+
+
+def _p(above: float, error: float, freedom: int) -> float:
+    """Of H0; differences that are all alike (the same model twice) leave no doubt."""
+    if error == 0:
+        return 0.0 if above > 0 else 1.0
+    return float(t.sf(above / error, freedom))
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if len(values) else None

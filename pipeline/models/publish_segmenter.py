@@ -1,0 +1,123 @@
+"""`vesselforge segmenter publish`: a trained segmenter and its scores become a folder to ship."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vesselforge.configs.errors import CheckpointError, DataError, WorkspaceError
+from vesselforge.engine.documents import read_object
+from vesselforge.pipeline.models.folder import facts_of, images_of, manifest_of, write_published
+
+FILES = ("model.json", "model.safetensors")
+NOT_RECIPE = ("device", "processes", "checkpoint_every", "network", "seed")
+
+
+def publish(model: Path, name: str, scores: list[Path], out: Path, force: bool = False) -> Path:
+    """Write the folder `out/name`, whole or not at all, from a finished `segmenter.train`.
+
+    scores: files with what `vesselforge segmenter evaluate MODEL DATASET… --json` printed. Raises
+    ConfigError, CheckpointError, DataError or WorkspaceError naming what does not fit.
+    """
+
+    def fill(folder: Path) -> dict[str, Any]:
+        card = make_card(model, scores)
+        for file in FILES:
+            shutil.copyfile(model / file, folder / file)
+        return card
+
+    return write_published("segmenter", model, name, out, force, fill)
+
+
+def make_card(model: Path, scores: list[Path]) -> dict[str, Any]:
+    """The facts of the model card, all from the artifacts themselves."""
+    manifest = manifest_of(model, "segmenter")
+    if "start" in manifest["inputs"]:
+        raise WorkspaceError(
+            f"{model}: was trained on from another model; a card describes one training only"
+        )
+    description = read_object(model / "model.json", "the description of a model", CheckpointError)
+    member, metrics = description["members"][0], manifest["metrics"]
+    data, _ = images_of(model, manifest["inputs"])
+    point = {
+        "threshold": description["threshold"],
+        "calibration": {n: member[n] for n in ("temperature", "shift") if n in member},
+        "components": description.get("components", {}),
+    }
+    found = _scores(scores, point)
+    if found.get(data["dataset"], {}).get("split", "test") != "test":
+        raise DataError(
+            f"--scores: {data['dataset']} was scored on all images, those that the model was "
+            "trained on too; expected `segmenter evaluate` of the test images alone"
+        )
+    return {
+        "network": member["network"],
+        "options": member["options"],
+        "parameters": description["parameters"],
+        **point,
+        "trained_on": data,
+        "validation": metrics["validation"],
+        "step": metrics["best_step"],
+        "steps": metrics["steps"],
+        "scores": found,
+    } | facts_of(manifest, NOT_RECIPE)
+
+
+def _scores(paths: list[Path], point: Mapping[str, Any]) -> dict[str, Any]:
+    """Dataset → number of images and figures by region, of this very model, whose masks are made
+    as `point` says."""
+    found: dict[str, Any] = {}
+    for path in paths:
+        try:
+            content = json.loads(path.read_text())
+            for dataset, metrics in content.items():
+                ((_, scores),) = metrics["models"].items()
+                regions = {region: _plain(scores[region]) for region in ("fov", "whole")}
+                if dataset in found:
+                    raise DataError(f"{path}: scores on {dataset} were given twice")
+                if (seen := _point(scores)) != point:
+                    raise DataError(
+                        f"{path}: {dataset} was scored at {_words(seen)}, the model has "
+                        f"{_words(point)}; these are the scores of another model"
+                    )
+                facts = {
+                    "images": metrics["images"],
+                    "split": metrics["split"],
+                    "flips": metrics.get("flips", False),
+                    "fov_width": metrics.get("fov_width"),
+                }
+                found[dataset] = facts | regions
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise DataError(
+                f"{path}: expected what `vesselforge segmenter evaluate MODEL DATASET --json` "
+                f"prints, with scores of one model ({error})"
+            ) from error
+    if not found:
+        raise DataError("--scores: no scores in these files; a card without scores says nothing")
+    return found
+
+
+def _point(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """How the masks were made that were scored; see `segmenter.evaluate.operating_point`."""
+    (calibration,) = scores.get("calibration", [{}])
+    components = scores.get("components", {})
+    return {"threshold": scores["threshold"], "calibration": calibration, "components": components}
+
+
+def _words(point: Mapping[str, Any]) -> str:
+    """`threshold 0.4, temperature 1.2, shift 0.1, sure 0.7, smallest 50`."""
+    facts = {"threshold": point["threshold"], **point["calibration"], **point["components"]}
+    return ", ".join(f"{name} {value}" for name, value in facts.items())
+
+
+def _plain(region: Mapping[str, Any]) -> dict[str, Any]:
+    """Pooled figures and [mean, low, high] over images, all that there are."""
+    return {
+        "pooled": {k: v for k, v in region["pooled"].items() if not isinstance(v, dict | list)},
+        "mean": dict(region["mean"]),
+    }

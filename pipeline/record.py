@@ -1,0 +1,231 @@
+"""The record of a run: which artifacts a config led to, `workspace/runs/<name>/run.json`.
+
+It is rewritten by every run of that name. Nothing depends on it but the report: the artifacts
+themselves are found by their content.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vesselforge import pretrained
+from vesselforge.configs.errors import WorkspaceError
+from vesselforge.configs.settings import PipelineConfig
+from vesselforge.configs.study import StudyConfig
+from vesselforge.engine.artifacts import Artifact, Outcome
+from vesselforge.engine.documents import read_object
+from vesselforge.engine.files import write_atomic, write_json
+from vesselforge.engine.progress import Interrupted
+from vesselforge.engine.store import Store, explained
+from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.shipped import shipped_folder, shipped_names
+
+RECORD = "run.json"
+REGISTRY = "registry.json"
+RECORD_FIELDS = {"status": str, "config": dict, "artifacts": dict, "steps": list}
+"""What every reader of a record counts on."""
+EXPECTED = "the record of a run: `vesselforge run` or `compare` writes it anew"
+REPORT = "report.html"
+PARTLY_FAILED = "partly failed"
+"""Status of a run that was scored and reported, though a part of it could not be done."""
+PIPELINE, STUDY = "augmentation-pipeline", "compare-ratios"
+"""Which flow a record is of."""
+Reference = list[str]
+"""[kind, digest] of an artifact."""
+
+
+def workspace_folder(given: Path | str | None = None) -> Path:
+    """The workspace: as given, else $VESSELFORGE_WORKSPACE, else ./workspace."""
+    return Path(given or os.environ.get("VESSELFORGE_WORKSPACE") or "workspace").absolute()
+
+
+def run_folder(workspace: Path, name: str) -> Path:
+    return workspace / "runs" / name
+
+
+def reference(artifact: Artifact) -> Reference:
+    return [artifact.kind, artifact.digest]
+
+
+class RunRecord:
+    """run.json while it grows; every change is on disk at once."""
+
+    def __init__(self, workspace: Path, config: PipelineConfig | StudyConfig) -> None:
+        self.folder = run_folder(workspace, config.name)
+        self.started = time.time()
+        self.content: dict[str, Any] = {
+            "name": config.name,
+            "flow": STUDY if isinstance(config, StudyConfig) else PIPELINE,
+            "config": config.model_dump(mode="json"),
+            "started": _clock(self.started),
+            "finished": None,
+            "seconds": None,
+            "status": "running",
+            "message": "",
+            "steps": [],
+            "artifacts": {"rounds": []},
+        }
+        with explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            text = yaml.safe_dump(self.content["config"], sort_keys=False, allow_unicode=True)
+            write_atomic(self.folder / "config.yaml", text)
+            self._save()
+
+    def made(self, work: Work, outcome: Outcome) -> None:
+        """A piece of work is done."""
+        self.step(work.step, outcome)
+
+    def step(self, name: str, outcome: Outcome) -> None:
+        """A step is done."""
+        kind, digest = reference(outcome.artifact)
+        entry: dict[str, Any] = {"step": name, "kind": kind, "digest": digest}
+        entry |= {"reused": outcome.reused, "seconds": round(outcome.seconds, 2)}
+        self.content["steps"].append(entry)
+        self._save()
+
+    def artifact(self, role: str, artifact: Artifact) -> Artifact:
+        """Note the artifact's role in this run; returns it."""
+        self.content["artifacts"][role] = reference(artifact)
+        self._save()
+        return artifact
+
+    def note(self, key: str, value: Any) -> None:
+        """Any further fact, as JSON."""
+        self.content[key] = value
+        self._save()
+
+    def round(self, artifacts: Mapping[str, Artifact], **facts: Any) -> None:
+        """A round of the loop is done. facts: `kept` and its validation figures."""
+        entry = {role: reference(artifact) for role, artifact in artifacts.items()} | facts
+        self.content["artifacts"]["rounds"].append(entry)
+        self._save()
+
+    def finish(self, status: str, message: str = "") -> None:
+        """status: completed, PARTLY_FAILED, failed or interrupted."""
+        now = time.time()
+        self.content |= {"finished": _clock(now), "seconds": round(now - self.started, 2)}
+        self.content |= {"status": status, "message": message}
+        self._save()
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Note how the run ended when it did not end well; the exception goes on."""
+        try:
+            yield
+        except Exception as error:
+            status = "interrupted" if isinstance(error, Interrupted) else "failed"
+            self.finish(status, str(error) or type(error).__name__)
+            raise
+        except BaseException as error:  # a second Ctrl-C, an exit
+            self.finish("interrupted", f"{type(error).__name__} in the middle of the work")
+            raise
+
+    def _save(self) -> None:
+        with explained(self.folder):
+            write_json(self.folder / RECORD, self.content)
+
+
+def read_run(workspace: Path, name: str) -> tuple[Path, dict[str, Any]]:
+    """(folder, content of run.json) by the run's name or its folder. Raises WorkspaceError."""
+    folder = Path(name) if (Path(name) / RECORD).is_file() else run_folder(workspace, name)
+    if not (folder / RECORD).is_file():
+        raise WorkspaceError(f"{folder}: no such run; {_runs_in(workspace)}")
+    return folder, record_of(folder)
+
+
+def _runs_in(workspace: Path) -> str:
+    known = sorted(p.parent.name for p in (workspace / "runs").glob(f"*/{RECORD}"))
+    return f"runs in this workspace: {', '.join(known) or 'none yet'}"
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    """run.json of the folder. Raises WorkspaceError for a damaged one."""
+    path = folder / RECORD
+    found = read_object(path, EXPECTED)
+    for name, kind in RECORD_FIELDS.items():
+        if not isinstance(found.get(name), kind):
+            raise WorkspaceError(f"{path}: found no {name} in it; expected {EXPECTED}")
+    for entry in found["steps"]:
+        if not isinstance(entry, dict) or not {"kind", "digest"} <= entry.keys():
+            raise WorkspaceError(f"{path}: steps: found {str(entry)[:60]!r}; expected {EXPECTED}")
+    return found
+
+
+def artifact_folder(run: Path, address: object) -> Path:
+    """The folder of an artifact that a run's record names, in the store of the run's workspace.
+
+    address: [kind, digest]. Raises WorkspaceError for anything else."""
+    if not isinstance(address, list) or len(address) != 2:
+        raise WorkspaceError(
+            f"{run / RECORD}: found {str(address)[:60]!r}, expected [kind, digest]"
+        )
+    return Store(run.absolute().parent.parent).folder(*address)
+
+
+def model_folder(given: Path) -> Path:
+    """A model's own folder; of a run's folder, that of its ensemble; of a line of models
+    (`workspace/models/<name>`), that of its champion; of the name of a model that comes with the
+    package, if nothing lies there, its folder. Raises CheckpointError or WorkspaceError."""
+    if not given.exists():
+        return shipped_folder(str(given), "segmenter")
+    if (given / REGISTRY).is_file():
+        from vesselforge.pipeline.models.registry import champion_folder
+
+        return champion_folder(given)
+    if not (given / RECORD).is_file():
+        return given
+    folder, record = read_run(given.parent.parent, str(given))
+    if "ensemble" not in record["artifacts"]:
+        raise WorkspaceError(f"{folder}: {_why_no_ensemble(folder, record)}")
+    return artifact_folder(folder, record["artifacts"]["ensemble"])
+
+
+def _why_no_ensemble(folder: Path, record: dict[str, Any]) -> str:
+    if record["status"] != PARTLY_FAILED:
+        return "this run has no ensemble yet; `vesselforge run` goes on"
+    teacher = artifact_folder(folder, record["artifacts"].get("teacher"))
+    return f"this run has no student, and so no ensemble; its teacher is {teacher}"
+
+
+def generator_folder(workspace: Path, given: str) -> Path:
+    """A trained or imported generator's own folder; of a run (its name or folder), that of the
+    generator it trained last; of the name of one that comes with the package, if nothing lies
+    there and no run has that name, its folder. Raises CheckpointError or WorkspaceError."""
+    path = Path(given)
+    if (path / "generator.json").is_file():
+        return path
+    if path.is_file():
+        raise WorkspaceError(
+            f"{path}: found a file, expected a folder with generator.json or the name of a run; "
+            "`vesselforge generator import` makes such a folder from an official .pkl"
+        )
+    if path.is_dir() and not (path / RECORD).is_file():
+        raise WorkspaceError(
+            f"{path}: found neither generator.json nor {RECORD} in it, expected the folder of a "
+            "trained or imported generator, or of a run"
+        )
+    if not path.exists() and len(path.parts) > 1:
+        raise WorkspaceError(f"{path}: no such folder; expected that of a generator, or a run")
+    if not path.exists() and not (run_folder(workspace, given) / RECORD).is_file():
+        if given in pretrained.names("generator"):
+            return shipped_folder(given, "generator")
+        raise WorkspaceError(
+            f"{given}: no folder of a generator, no run, and no generator that comes with "
+            f"VesselForge (there are: {shipped_names('generator')}); {_runs_in(workspace)}"
+        )
+    folder, record = read_run(workspace, given)
+    digests = [s["digest"] for s in record["steps"] if s["kind"] == "generator.train"]
+    if not digests:
+        raise WorkspaceError(f"{folder}: this run has no generator yet; `vesselforge run` goes on")
+    return artifact_folder(folder, ["generator.train", digests[-1]])
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -1,0 +1,1 @@
+"""What a study may conclude: seeds and images both as samples."""

@@ -1,0 +1,175 @@
+"""Seeds of one study that were run in different places or on different days, as one run.
+
+What a run folder holds is enough: figures of comparisons are computed anew from the images' values,
+what describes the synthetic images is taken over. Nothing is trained, and no artifact is needed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from vesselforge.configs.errors import WorkspaceError
+from vesselforge.configs.load import load, validate
+from vesselforge.configs.study import StudyConfig
+from vesselforge.engine.artifacts import identity_of
+from vesselforge.engine.confined import plain_name
+from vesselforge.engine.documents import records
+from vesselforge.engine.store import explained
+from vesselforge.pipeline.record import RECORD, RunRecord, record_of, run_folder
+from vesselforge.pipeline.study.copies import PICTURES
+from vesselforge.pipeline.study.findings import metrics_of
+from vesselforge.pipeline.study.per_image import from_csv
+from vesselforge.pipeline.study.samples import SHEETS
+from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS, read_results
+from vesselforge.pipeline.study.study_results import write_results
+from vesselforge.pipeline.study.uniting import Chosen, Part, chosen, chosen_samples, united
+
+CONFIG = "config.yaml"
+MERGED = "merged"
+"""Of run.json: names of the runs that it was merged from."""
+
+
+def merge_runs(
+    name: str, given: Sequence[str], workspace: Path, page: Callable[[Path], Path]
+) -> dict[str, Any]:
+    """Write workspace/runs/`name` from the folders of runs, given by name or path; `page`
+    makes the page of a run's folder.
+
+    Returns `run` (its folder), `report`, `headline` and `failed`, as `compare` does. Raises
+    ConfigError for what is no name of a run, WorkspaceError for a folder without a finished study,
+    for runs that differ in more than their seeds, and for a seed that two of them have with
+    different values.
+    """
+    if len(given) < 2:
+        raise WorkspaceError(f"merge {name}: found one run, expected two or more to unite")
+    parts = [_part(workspace, each) for each in given]
+    for part in parts[1:]:
+        _require_one_study(parts[0], part)
+    config = _config(name, parts)
+    target = run_folder(workspace, name)
+    _require_free(target, parts)
+    found, runs = united(parts), chosen(parts)
+    record = RunRecord(workspace, config)
+    with record.watch():
+        _copy_pictures(parts, target)
+        results = write_results(config, found, target)
+        lines = _lines(parts, runs)
+        record.note("arms", lines)
+        record.note(MERGED, [part.name for part in parts])
+        record.finish("completed")
+        report = page(target)
+    failed = [f"{line['arm']}, seed {line['seed']}" for line in lines if line["message"]]
+    found_at = {"run": str(target), "report": str(report)}
+    return found_at | {"headline": results.headline, "failed": failed}
+
+
+def _part(workspace: Path, given: str) -> Part:
+    folder = Path(given) if (Path(given) / RESULTS).is_file() else run_folder(workspace, given)
+    if (folder / RECORD).is_file() and (status := record_of(folder)["status"]) != "completed":
+        raise WorkspaceError(
+            f"{folder}: this run is {status}, expected a completed one; `vesselforge compare` goes "
+            "on"
+        )
+    results = read_results(folder / RESULTS)
+    config = load(StudyConfig, folder / CONFIG)
+    values = from_csv(folder / PER_IMAGE, metrics_of(config.statistics))
+    return Part(folder.absolute().name, folder, config, results, values)
+
+
+def _require_one_study(first: Part, part: Part) -> None:
+    """All settings equal but seeds, name and those that do not change results; and the images."""
+    one, other = _identity(first.config), _identity(part.config)
+    where = next(_differences(one, other), None)
+    if where is not None:
+        name, expected, found = where
+        raise WorkspaceError(
+            f"{part.folder}: {name}: found {found!r}, expected {expected!r} as in {first.folder}; "
+            "runs of one study differ in arms.seeds alone"
+        )
+    for name, content in first.results.content.items():
+        if part.results.content.get(name) != content:
+            raise WorkspaceError(
+                f"{part.folder}: the files of {name} are not those of {first.folder}; expected the "
+                "same images in all runs of one study"
+            )
+
+
+def _identity(config: StudyConfig) -> dict[str, Any]:
+    found = identity_of(config)
+    del found["name"], found["arms"]["seeds"]
+    return found
+
+
+def _differences(one: Any, other: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(dotted name, value, other value) of every setting that differs."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in dict.fromkeys([*one, *other]):
+            yield from _differences(one.get(key), other.get(key), f"{name}.{key}".strip("."))
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for at, pair in enumerate(zip(one, other, strict=True)):
+            yield from _differences(*pair, f"{name}.{at}")
+    elif one != other:
+        yield name, one, other
+
+
+def _config(name: str, parts: Sequence[Part]) -> StudyConfig:
+    values = parts[0].config.model_dump(mode="json")
+    values["name"] = name
+    values["arms"]["seeds"] = sorted({seed for p in parts for seed in p.config.arms.seeds})
+    return validate(StudyConfig, values, f"merge {name}")
+
+
+def _require_free(target: Path, parts: Sequence[Part]) -> None:
+    """No run is replaced but an earlier merge of that name."""
+    if not target.exists():
+        return
+    own = any(part.folder.resolve() == target.resolve() for part in parts)
+    if own or not (target / RECORD).is_file() or MERGED not in record_of(target):
+        raise WorkspaceError(
+            f"{target}: found a run of that name, expected a new name for the merged one"
+        )
+
+
+def _copy_pictures(parts: Sequence[Part], target: Path) -> None:
+    """Samples of the sources, and pairs of suspicious ones, as far as the runs have them; named as
+    `united` names them."""
+    with explained(target):
+        for old in target.glob(SHEETS):
+            old.unlink()
+        for part, samples in chosen_samples(parts):
+            if samples.picture and (file := part.folder / samples.picture).is_file():
+                shutil.copyfile(file, target / samples.picture)
+        shutil.rmtree(target / PICTURES, ignore_errors=True)
+        (target / PICTURES).mkdir()
+        for number, part in enumerate(parts):
+            for copy in part.results.copies:
+                if copy.picture:
+                    name = plain_name(copy.picture, f"{part.folder / RESULTS}: copies")
+                    if (source := part.folder / PICTURES / name).is_file():
+                        shutil.copyfile(source, target / PICTURES / f"{number}-{name}")
+
+
+def _lines(parts: Sequence[Part], runs: Chosen) -> list[dict[str, Any]]:
+    """Every run for the record; the artifacts' addresses are of the place where it was made."""
+    arms = {arm.id: arm for arm in parts[0].results.arms}
+    artifacts = {
+        (part.name, line.get("arm"), line.get("seed")): line.get("artifacts", {})
+        for part in parts
+        if (part.folder / RECORD).is_file()
+        for line in records(record_of(part.folder).get("arms"))
+    }
+    return [
+        {
+            "arm": arm,
+            "label": arms[arm].label,
+            "real_images": arms[arm].real_images,
+            "seed": seed,
+            "status": run.status,
+            "message": run.message,
+            "artifacts": artifacts.get((part.name, arm, seed), {}),
+        }
+        for (arm, seed), (part, run) in runs.items()
+    ]

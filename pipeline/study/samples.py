@@ -1,0 +1,120 @@
+"""Pictures of a few images of each source with their masks, as files beside results.json.
+
+They show synthetic images alone, and so may leave the workspace: real ones belong to their owners,
+and of a source that hands those out none is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vesselforge.configs.sources import SourceSettings
+from vesselforge.data.imageset import LoadedImage, load_image, read_index, write_png
+from vesselforge.data.layouts.splits import TRAIN
+from vesselforge.engine.artifacts import Artifact
+from vesselforge.pipeline.study.conduct import Study
+from vesselforge.pipeline.study.schema import Samples
+from vesselforge.pipeline.study.study_works import Origin
+
+Pixels = NDArray[np.uint8]
+SHOWN = 8
+CELL_PX = 192
+"""No image of a sheet is larger: three times a patch of 64, a third of DRIVE's width."""
+GAP_PX = 6
+SHEETS = "samples-*.png"
+GREY = 128
+PRIVATE = "these are real images, which belong to their owners"
+
+
+def write_samples(study: Study, folder: Path) -> list[Samples]:
+    """Write samples-<source>.png for each source, of one of its origins; say what it shows."""
+    for old in folder.glob(SHEETS):
+        old.unlink()
+    sources: dict[str, list[Origin]] = {}
+    for origin in _preferred(study):
+        sources.setdefault(origin.source, []).append(origin)
+    return [_of_source(study, name, origins, folder) for name, origins in sources.items()]
+
+
+def _preferred(study: Study) -> list[Origin]:
+    """Those with as many real images as the arms that decide first, then the most real images and
+    the first seed."""
+    deciding = study.plan.config.statistics.primary_real_images
+
+    def rank(origin: Origin) -> tuple[bool, int, int, int]:
+        other = origin.real_images not in deciding
+        return other, -origin.real_images, origin.seed, origin.draw
+
+    return sorted(study.used, key=rank)
+
+
+def _of_source(study: Study, name: str, origins: Sequence[Origin], folder: Path) -> Samples:
+    if study.plan.photographs(origins[0]):
+        return Samples(source=name, caption=PRIVATE)
+    for origin in origins:
+        pools = [m for m in map(study.executor.artifact, study.used[origin]) if m is not None]
+        kept, rejected = (sum(p.metrics[key] for p in pools) for key in ("kept", "rejected"))
+        shown = _first(pools, kept=kept > 0)
+        if shown:
+            pixels, scale = sheet(shown)
+            picture = f"samples-{name}.png"
+            write_png(folder / picture, pixels)
+            which = f"{kept:,} that were kept" if kept else f"{rejected:,}, all of them rejected"
+            label = _label(study.plan.config.sources[name])
+            what = f"the first {len(shown)} of the {which}, above {label}"
+            caption = f"{origin.name}: {what}. {scale}"
+            return Samples(source=name, picture=picture, caption=caption)
+    return Samples(source=name, caption="no image of it was made")
+
+
+def _label(source: SourceSettings) -> str:
+    whose = "what the teacher sees in them" if source.labels == "teacher" else "their own masks"
+    return f"{whose}, turned by 180° as a negative control" if source.turned_masks else whose
+
+
+def _first(pools: Sequence[Artifact], kept: bool) -> list[LoadedImage]:
+    """The first SHOWN that were kept, or that were not, in the order in which they were drawn."""
+    found: list[LoadedImage] = []
+    for pool in pools:
+        records = [r for r in read_index(pool.path) if (r.split == TRAIN) == kept]
+        found += [load_image(pool.path, r) for r in records[: SHOWN - len(found)]]
+    return found
+
+
+def sheet(images: Sequence[LoadedImage]) -> tuple[Pixels, str]:
+    """The images in a row [H, W, 3] and their labels (white = vessel) in a row below, all scaled
+    alike; and how, in a sentence."""
+    height, width = np.max([one.image.shape[:2] for one in images], axis=0).tolist()
+    longest = max(height, width)
+    pairs = [[scaled(layer, longest) for layer in (one.image, _grey(one))] for one in images]
+    down, across = np.max([image.shape[:2] for image, _ in pairs], axis=0) + GAP_PX
+    pixels = np.full((2 * down - GAP_PX, len(images) * across - GAP_PX, 3), GREY, np.uint8)
+    for column, pair in enumerate(pairs):
+        for row, layer in enumerate(pair):
+            top, left = row * down, column * across
+            pixels[top : top + layer.shape[0], left : left + layer.shape[1]] = layer
+    factor = CELL_PX // longest
+    how = ", shown smaller" if factor == 0 else f", enlarged {factor} times" if factor > 1 else ""
+    return pixels, f"{width}×{height} pixels each{how}."
+
+
+def scaled(layer: Pixels, longest: int) -> Pixels:
+    """Enlarged by the whole number that takes `longest` pixels to CELL_PX at most, without
+    smoothing; or reduced to it."""
+    if factor := CELL_PX // longest:
+        return layer.repeat(factor, axis=0).repeat(factor, axis=1)
+    height, width = (max(1, round(n * CELL_PX / longest)) for n in layer.shape[:2])
+    reduced = Image.fromarray(layer).resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(reduced)
+
+
+def _grey(image: LoadedImage) -> Pixels:
+    """What a student learns from, as a grey picture [H, W, 3]."""
+    assert image.target is not None  # a set of labelled images has nothing else
+    grey = (255 * image.target).round().astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)

@@ -1,0 +1,270 @@
+"""What a study found, as `results.json` in its run folder: all that its page and tables show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vesselforge.configs.errors import WorkspaceError
+from vesselforge.configs.study import Augmented, Order, Strength
+
+
+class Record(BaseModel):
+    """Base: read back as written."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Place(Record):
+    """What a metric was measured on: a set of test images, by whose drawings."""
+
+    set: str
+    observer: str
+
+
+class Endpoint(Record):
+    """Where the question is decided. sets: whose images stand together at its place, which is the
+    set's own where it is one, and named as the endpoint where they are several."""
+
+    name: str
+    place: Place
+    sets: list[str]
+
+
+class Effect(Record):
+    """An arm minus another with the same seeds, on one place. In units of the metric.
+
+    against: id of the other arm; empty where the arm has a level alone.
+    level: mean of the metric itself over seeds and images, with its interval.
+    mean, low, high: mean paired difference and its 95 % interval (1 − alpha in general).
+    by_seed: mean difference of each seed, in the order of the arm's completed seeds.
+    p_images: Wilcoxon signed-rank over images, of differences averaged over seeds.
+    p_seeds: of the crossed random-effects test, for which seeds are a sample too.
+    p_holm: the larger of the two after Holm's correction over the comparisons of its place, those
+    with real-only arms together, those with each other arm by themselves; None without enough data.
+    p_primary: of a primary arm at an endpoint, after Holm's correction over all of those.
+    detectable: smallest mean difference that would have been found with the power asked for.
+    """
+
+    place: Place
+    against: str = ""
+    level: tuple[float, float, float]
+    seeds: int
+    images: int
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    by_seed: list[float] = []
+    sd_images: float | None = None
+    sd_seeds: float | None = None
+    p_images: float | None = None
+    p_seeds: float | None = None
+    p_holm: float | None = None
+    p_primary: float | None = None
+    detectable: float | None = None
+    verdict: Literal["gain", "harm", "none shown", "untested"] = "untested"
+
+    @property
+    def p(self) -> float | None:
+        """The one that the verdict goes by."""
+        return self.p_holm if self.p_primary is None else self.p_primary
+
+
+class Secondary(Effect):
+    """What an arm did by another metric, against its real-only arm."""
+
+    metric: str
+    arm: str
+
+
+class Realism(Record):
+    """Synthetic images against the real ones.
+
+    kid, kid_floor: of synthetic and of other real images; kid_std, kid_floor_std: their standard
+    deviations over resamplings. distance: median distance to the nearest training image, in units
+    of the held-out images' median. copies: share that is suspiciously near; expected: of new
+    images. c_t: Meehan's C_T statistic; far below 0 where samples are nearer than held-out images
+    are.
+    """
+
+    kid: float | None = None
+    kid_std: float | None = None
+    kid_floor: float | None = None
+    kid_floor_std: float | None = None
+    fid: float | None = None
+    distance: float | None = None
+    copies: float | None = None
+    expected: float | None = None
+    c_t: float | None = None
+
+
+class ArmRun(Record):
+    """One arm with one seed.
+
+    message: why it failed; short: whether because too few synthetic images were kept. origin:
+    where its synthetic images come from; realism: of those it was trained on.
+    """
+
+    seed: int
+    status: Literal["completed", "failed"]
+    message: str = ""
+    short: bool = False
+    validation_f1: float | None = None
+    threshold: float | None = None
+    origin: str = ""
+    realism: Realism | None = None
+
+
+class Arm(Record):
+    """One arm.
+
+    name: of a named one. labels: whose masks its synthetic images have. longer: times the steps of
+    the others. baseline: id of the real-only arm it is compared with, None for those themselves;
+    effects are against that. against: ids of the further arms it is compared with, which need not
+    be in the study; controls are those effects, arm by arm. realism: mean over its seeds'
+    selections.
+    """
+
+    id: str
+    label: str
+    name: str = ""
+    count: int
+    order: Order | None
+    augment: Augmented
+    source: str | None = None
+    labels: str = ""
+    strength: Strength = "standard"
+    longer: float = 1.0
+    real_images: int
+    baseline: str | None
+    against: list[str] = []
+    runs: list[ArmRun]
+    effects: list[Effect] = []
+    controls: list[Effect] = []
+    realism: Realism | None = None
+
+
+class EnsembleScore(Record):
+    """The students of all seeds of an arm as one. level: mean of the metric and its interval."""
+
+    arm: str
+    method: str
+    place: Place
+    level: tuple[float, float, float]
+    members: int
+
+
+class SyntheticImages(Record):
+    """What one source gave, for one number of real images and one seed; origin: that in words.
+
+    photographs: whether they are real images. reasons: why how many of `drawn` were not `kept`.
+    in_range, kept_in_range: how many of either have vessel maps like real ones, None where that was
+    not asked. structure: a sentence where hardly any have. untrained: what is wrong with a
+    generator that was hardly trained. realism: of the largest selection, of so many images.
+    kid_verdict: what its KID allows to be said, or why there is none.
+    """
+
+    origin: str
+    source: str
+    real_images: int
+    seed: int
+    photographs: bool = False
+    drawn: int
+    kept: int
+    reasons: dict[str, int]
+    in_range: int | None = None
+    kept_in_range: int | None = None
+    structure: str = ""
+    untrained: str = ""
+    count: int = 0
+    realism: Realism | None = None
+    kid_verdict: str = ""
+
+
+class Samples(Record):
+    """A few images of one source with their masks. picture: name of a PNG beside results.json,
+    empty where none is shown; caption: which images these are, or why none is shown."""
+
+    source: str
+    picture: str = Field("", pattern=r"^(samples-[\w.-]+\.png)?$")
+    caption: str
+
+
+class Copy(Record):
+    """A suspicious sample beside its nearest training image. picture: name of a PNG in the run
+    folder's `pictures/`; overlap: Dice of the vessel maps at the best shift, where measured."""
+
+    source: str
+    sample: str
+    image: str
+    distance: float
+    overlap: float | None = None
+    rejected: str = ""
+    picture: str = ""
+
+
+class Results(Record):
+    """The whole.
+
+    endpoints: where the question is decided, one at least; primary_arms: ids of those that decide
+    it; declared: whether either was said in advance. steps: optimiser steps of every arm. content:
+    hash of each dataset. notes: what readers should know of how it came about.
+    """
+
+    schema_version: Literal[3] = 3
+    name: str
+    headline: str
+    metric: str
+    region: str
+    alpha: float
+    power: float
+    steps: int
+    seeds: list[int]
+    reseed: str
+    declared: bool = False
+    endpoints: list[Endpoint] = Field(min_length=1)
+    primary_arms: list[str] = []
+    places: list[Place]
+    arms: list[Arm]
+    secondary: list[Secondary] = []
+    references: list[EnsembleScore] = []
+    ensembles: list[EnsembleScore] = []
+    synthetic: list[SyntheticImages] = []
+    samples: list[Samples] = []
+    copies: list[Copy] = []
+    content: dict[str, str] = {}
+    notes: list[str] = []
+
+    @property
+    def primary(self) -> Place:
+        """The first endpoint's."""
+        return self.endpoints[0].place
+
+
+PER_IMAGE = "per_image.csv"
+"""A line for each run, place and image: the metric, that of the real-only arm of the same seed, and
+secondary metrics, each in a column of its name."""
+PER_IMAGE_COLUMNS = ("arm", "seed", "set", "observer", "image", "value", "baseline", "difference")
+RESULTS = "results.json"
+
+
+def read_results(path: Path) -> Results:
+    """results.json of a study. Raises WorkspaceError when it is absent or anything else."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise WorkspaceError(
+            f"{path}: not readable; expected the results of a study in its run folder, "
+            "which `vesselforge compare` writes"
+        ) from error
+    try:
+        return Results.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise WorkspaceError(
+            f"{path}: {where}: {first['msg']}; expected what `vesselforge compare` of this "
+            "version writes; run it again, finished stages are not repeated"
+        ) from error

@@ -1,0 +1,182 @@
+"""From what was measured to results.json and per_image.csv: the figures that the page shows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from vesselforge.configs.statistics import BEST, REFERENCE, StatisticsSettings
+from vesselforge.configs.study import StudyConfig
+from vesselforge.engine.files import write_atomic, write_json
+from vesselforge.pipeline.statistics.answer import answer
+from vesselforge.pipeline.statistics.families import Comparison, Scored, judged
+from vesselforge.pipeline.study.findings import Findings, metrics_of
+from vesselforge.pipeline.study.per_image import Values, as_csv, table, with_endpoints
+from vesselforge.pipeline.study.remarks import remarks
+from vesselforge.pipeline.study.schema import (
+    PER_IMAGE,
+    RESULTS,
+    Arm,
+    Effect,
+    Endpoint,
+    Place,
+    Realism,
+    Results,
+    Secondary,
+)
+from vesselforge.pipeline.study.study_sources import mean_realism, source_warnings
+
+T = TypeVar("T")
+
+
+def write_results(config: StudyConfig, found: Findings, folder: Path) -> Results:
+    """Compare the arms, write results.json and per_image.csv into the run's folder."""
+    results = results_of(config, found)
+    write_json(folder / RESULTS, results.model_dump(mode="json"))
+    metrics = metrics_of(config.statistics)
+    write_atomic(folder / PER_IMAGE, as_csv(found.arms, found.values, metrics))
+    return results
+
+
+def results_of(config: StudyConfig, found: Findings) -> Results:
+    """Every comparison that the config asks for, and what it says. Reads no file."""
+    statistics = config.statistics
+    endpoints = _endpoints(config, found.values[statistics.metric])
+    deciding = [arm.id for arm in found.arms if _is_primary(arm, statistics)]
+    values = with_endpoints(found.values[statistics.metric], endpoints)
+    arms = _compared(found.arms, values, statistics, endpoints, deciding)
+    synthetic = _in_order(found.synthetic, lambda one: one.origin)
+    results = Results(
+        name=config.name,
+        headline="",
+        metric=statistics.metric,
+        region=statistics.region,
+        alpha=statistics.alpha,
+        power=statistics.power,
+        steps=config.first.steps + config.second.steps,
+        seeds=config.arms.seeds,
+        reseed=config.synthetic.reseed,
+        declared=statistics.declared,
+        endpoints=endpoints,
+        primary_arms=deciding,
+        places=list(values),
+        arms=arms,
+        secondary=_secondary(found, statistics, endpoints),
+        references=_in_order(found.references, lambda score: score.arm),
+        ensembles=found.ensembles,
+        synthetic=synthetic,
+        samples=_in_order(found.samples, lambda samples: samples.source),
+        copies=_in_order(found.copies, lambda copy: copy.source),
+        content=found.content,
+        notes=[
+            *found.notes,
+            *source_warnings(synthetic),
+            *remarks(arms, endpoints, values),
+        ],
+    )
+    return results.model_copy(update={"headline": answer(results)})
+
+
+def _endpoints(config: StudyConfig, values: Values) -> list[Endpoint]:
+    """As the config says; else the dataset's own test set, by the observer that it was trained on.
+
+    An endpoint of one set has that set's own place.
+    """
+    found = []
+    for given in config.statistics.endpoints:
+        name = given.sets[0] if len(given.sets) == 1 else given.name
+        place = Place(set=name, observer=given.observer)
+        found.append(Endpoint(name=given.name, place=place, sets=given.sets))
+    if not found:
+        own = Place(set=config.data.name, observer=REFERENCE)
+        place = own if own in values or not values else next(iter(values))
+        found.append(Endpoint(name=place.set, place=place, sets=[place.set]))
+    return found
+
+
+def _is_primary(arm: Arm, statistics: StatisticsSettings) -> bool:
+    names, sizes = statistics.primary_arms, statistics.primary_real_images
+    named = not names or arm.name in names
+    return arm.baseline is not None and named and (not sizes or arm.real_images in sizes)
+
+
+def _compared(
+    arms: Sequence[Arm],
+    values: Values,
+    statistics: StatisticsSettings,
+    endpoints: Sequence[Endpoint],
+    deciding: Sequence[str],
+) -> list[Arm]:
+    """The arms with their effects at every place, against real images alone and other arms."""
+    scored = [Scored(table(runs), place, statistics) for place, runs in values.items()]
+    primary = {(arm, endpoint.place) for arm in deciding for endpoint in endpoints}
+    main = _by_arm(_against_baselines(scored, arms), statistics, primary)
+    controls: dict[str, list[Effect]] = {}
+    for other in dict.fromkeys(other for arm in arms for other in arm.against):
+        held = {arm.id: other for arm in arms if other in arm.against}
+        pairs = [c for place in scored for c in place.comparisons(held)]
+        shared = [c for c in pairs if c.pair is not None and c.pair.table.size]
+        for arm, effects in _by_arm(shared, statistics).items():
+            controls.setdefault(arm, []).extend(effects)
+    return [
+        arm.model_copy(
+            update={
+                "effects": main.get(arm.id, []),
+                "controls": controls.get(arm.id, []),
+                "realism": _mean_realism(arm),
+            }
+        )
+        for arm in arms
+    ]
+
+
+def _against_baselines(scored: Iterable[Scored], arms: Iterable[Arm]) -> list[Comparison]:
+    baselines = {arm.id: arm.baseline or "" for arm in arms}
+    return [c for place in scored for c in place.comparisons(baselines)]
+
+
+def _by_arm(
+    comparisons: Sequence[Comparison],
+    statistics: StatisticsSettings,
+    primary: Iterable[tuple[str, Place]] = (),
+) -> dict[str, list[Effect]]:
+    found: dict[str, list[Effect]] = {}
+    effects = judged(comparisons, statistics, set(primary))
+    for comparison, effect in zip(comparisons, effects, strict=True):
+        found.setdefault(comparison.arm, []).append(effect)
+    return found
+
+
+def _secondary(
+    found: Findings, statistics: StatisticsSettings, endpoints: Sequence[Endpoint]
+) -> list[Secondary]:
+    """Levels and differences by the other metrics: at the endpoints, and at the best threshold at
+    every place, so that what calibration did there is told from what was recognised."""
+    decided = {endpoint.place for endpoint in endpoints}
+    lines = []
+    for metric in statistics.secondary:
+        values = with_endpoints(found.values[metric], endpoints)
+        shown = [place for place in values if place in decided or metric == BEST]
+        scored = [Scored(table(values[place]), place, statistics) for place in shown]
+        comparisons = _against_baselines(scored, found.arms)
+        for arm, effects in _by_arm(comparisons, statistics).items():
+            lines += [Secondary(metric=metric, arm=arm, **dict(effect)) for effect in effects]
+    return lines
+
+
+def _mean_realism(arm: Arm) -> Realism | None:
+    """Mean over the selections that its seeds were trained on; a shared one counts once."""
+    different = dict.fromkeys((run.origin, run.realism) for run in arm.runs if run.realism)
+    return mean_realism([realism for _, realism in different if realism])
+
+
+def _in_order(items: Iterable[T], name: Callable[[T], str]) -> list[T]:
+    """By name, numbers in it by size: the same in whichever order the seeds were run."""
+
+    def key(item: T) -> list[tuple[int, str, int]]:
+        parts = re.split(r"(\d+)", name(item))
+        return [(1, "", int(p)) if p.isdecimal() else (0, p, 0) for p in parts]
+
+    return sorted(items, key=key)

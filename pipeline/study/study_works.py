@@ -1,0 +1,305 @@
+"""What a study consists of: which stage, with which settings, from which inputs. Nothing runs here.
+
+An origin is where an arm's synthetic images come from: one source, for one number of real images
+and, as `synthetic.reseed` says, one seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from vesselforge.configs.settings import AugmentSettings, DataSettings, FitSettings, SubsetSettings
+from vesselforge.configs.sources import SourceSettings
+from vesselforge.configs.stages.segmenter import EnsembleMethod
+from vesselforge.configs.study import StudyConfig
+from vesselforge.data.layouts.splits import TRAIN
+from vesselforge.pipeline.evidence import REAL
+from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.sources import Request, source_of
+from vesselforge.pipeline.study.arms import ArmSpec, arms_of, compared
+from vesselforge.pipeline.works import Shows, Supply, Works, contents_of
+
+
+@dataclass(frozen=True)
+class Origin:
+    """source: its name; real images whose labels are seen; the seed that changes what is trained,
+    and that of the samples."""
+
+    source: str
+    real_images: int
+    seed: int
+    draw: int
+
+    @property
+    def name(self) -> str:
+        """For people: `phantom, 16 real images, seed 2`."""
+        return f"{self.source}, {self.real_images} real images, seed {max(self.seed, self.draw)}"
+
+
+@dataclass(frozen=True)
+class StudyWorks(Works):
+    """Every piece of work of a study by what it is for.
+
+    available: training images of the dataset; content: content hash of each dataset by name.
+    """
+
+    config: StudyConfig
+    content: Mapping[str, str]
+    available: int
+
+    @cached_property
+    def arms(self) -> list[ArmSpec]:
+        return study_arms(self.config, self.available)
+
+    @cached_property
+    def compared(self) -> dict[str, list[str]]:
+        """Arm id → the arms that it is compared with, its real-only arm first."""
+        return compared(self.arms, self.config.arms.controls)
+
+    @property
+    def seeds(self) -> list[int]:
+        return self.config.arms.seeds
+
+    def origin(self, arm: ArmSpec, seed: int) -> Origin:
+        """Where the synthetic images of an arm with this seed come from."""
+        assert arm.source is not None
+        reseed = self.config.synthetic.reseed
+        draw = 0 if reseed == "students" else seed
+        return Origin(arm.source, arm.real_images, self.real_seed(seed), draw)
+
+    def real_seed(self, seed: int) -> int:
+        """The seed that draws the real images of an arm."""
+        return seed if self.config.synthetic.reseed == "all" else 0
+
+    def origins(self) -> dict[Origin, int]:
+        """Each origin, and the largest count that an arm takes of it."""
+        most: dict[Origin, int] = {}
+        for arm in self.arms:
+            for seed in self.seeds if arm.order else []:
+                origin = self.origin(arm, seed)
+                most[origin] = max(most.get(origin, 0), arm.count)
+        return most
+
+    # Images.
+
+    def development(self) -> Work:
+        return self.prepared(self.config.data, "development", f"{self._own}, development images")
+
+    def test(self) -> Work:
+        return self.prepared(self.config.data, "test", f"{self._own}, test images")
+
+    @property
+    def _own(self) -> str:
+        return self.config.data.name
+
+    def external(self) -> dict[str, Work]:
+        """Every image of each further dataset, as a test."""
+        return {
+            data.name: self.prepared(data, "all", f"{data.name}, all images")
+            for data in self.config.external
+        }
+
+    def real(self, real_images: int, seed: int, rest: bool = False) -> Work:
+        """So many real images, and all validation images; rest: the others, without labels."""
+        if real_images == self.available and not rest:
+            return self.development()
+        settings = SubsetSettings(count=real_images, order="drawn", seed=seed, rest=rest)
+        step = f"{real_images} real images, seed {seed}"
+        step = f"all but {step}" if rest else step
+        return Work(step, "data.subset", settings, {"images": self.development()})
+
+    def real_of(self, arm: ArmSpec, seed: int) -> Work:
+        """The real images of an arm with this seed."""
+        return self.real(arm.real_images, self.real_seed(seed))
+
+    # Synthetic images.
+
+    def teacher(self, real_images: int, seed: int, number: int = 0) -> Work:
+        """The `number`-th teacher on so many real images."""
+        own = self.config.teacher
+        settings = own.model_copy(update={"seed": own.seed + seed + 4000 * number})
+        step = (
+            f"teacher{f' {number + 1}' if number else ''}, {real_images} real images, seed {seed}"
+        )
+        return self.trained(step, settings, {"images": self.real(real_images, seed)})
+
+    def supplied(self, origin: Origin) -> Supply:
+        """The synthetic images of an origin."""
+        few = self.real(origin.real_images, origin.seed)
+        every = self.config.synthetic.generator_sees == "all"
+        seen = self.available if every else origin.real_images
+        rest = origin.real_images < self.available
+        request = Request(
+            real=few,
+            shown=self.development() if every else few,
+            rest=self.real(origin.real_images, origin.seed, rest=True) if rest else None,
+            seed=origin.seed,
+            draw=origin.draw,
+            name=f" of {origin.source}, {seen} images, seed {origin.seed}",
+        )
+        count = self.config.synthetic.teachers
+        teachers = [self.teacher(origin.real_images, origin.seed, n) for n in range(count)]
+        return self.supply(self.config.sources[origin.source], request, teachers)
+
+    def label(self, origin: Origin, pool: int) -> Work:
+        """The labelled and filtered images of one pool."""
+        supply, samples = self.supplied(origin), self.samples(origin, pool)
+        name = f"pool {pool + 1}, {origin.name}"
+        return supply.labelled(f"labels, {name}", samples, self.pool_scores(origin, pool))
+
+    def samples(self, origin: Origin, pool: int) -> Work:
+        size = self.config.synthetic.pool
+        name = f", pool {pool + 1}, {origin.name}"
+        return self.supplied(origin).samples(size, pool * size, name)
+
+    def pool_scores(self, origin: Origin, pool: int) -> Work | None:
+        """Scores of all samples of a pool, where a filter needs them."""
+        supply = self.supplied(origin)
+        if not supply.filters.needs_scores:
+            return None
+        step = f"sample scores, pool {pool + 1}, {origin.name}"
+        critic = supply.filters.worst_critic > 0
+        return supply.scores(step, self.samples(origin, pool), critic=critic)
+
+    def selected(self, origin: Origin, count: int, pools: int) -> Work:
+        """The first `count` kept images of so many pools."""
+        labelled = [self.label(origin, pool) for pool in range(pools)]
+        step = f"{count} synthetic images, {origin.name}"
+        return self.supplied(origin).selection(step, count, labelled)
+
+    def photographs(self, origin: Origin) -> bool:
+        """Whether its images are real ones: nobody asks how like real images these are."""
+        return self.samples(origin, 0).kind in REAL
+
+    def realism(self, origin: Origin, selection: Work) -> Work | None:
+        """How close to the real images a selection is, and how near to single ones; None for one of
+        real images."""
+        if self.photographs(origin):
+            return None
+        return self.supplied(origin).scores(f"scores of {selection.step}", selection)
+
+    def pools_for(self, origin: Origin, count: int) -> int:
+        """Pools that hold so many images if none is rejected."""
+        return 1 if self.limited(origin) else math.ceil(count / self.config.synthetic.pool)
+
+    def most_pools(self, origin: Origin) -> int:
+        """Pools that there may be."""
+        return 1 if self.limited(origin) else self.config.synthetic.most_pools
+
+    def limited(self, origin: Origin) -> bool:
+        """Whether its source has only so many images, all in one pool."""
+        return source_of(self.config.sources[origin.source], self.config).limited
+
+    # Students.
+
+    def student_of(self, arm: ArmSpec, seed: int, selection: Work | None) -> Work:
+        """The last training of an arm, which needs those before. selection: None for count 0."""
+
+        def change(settings: FitSettings, shows: Shows) -> FitSettings:
+            return phase_settings(settings, arm, shows, seed, self.config.strong_augment)
+
+        def step(number: int) -> str:
+            phase = f", phase {number}" if len(arm.phases) > 1 else ""
+            return f"{arm.label}, {arm.real_images} real, seed {seed}{phase}"
+
+        settings = self.config.first, self.config.second
+        real = self.real_of(arm, seed)
+        return self.student(arm.phases, settings, real, selection, step, change)[-1]
+
+    def seeds_as_one(
+        self, arm: ArmSpec, method: EnsembleMethod, students: Mapping[int, Work], real: Work
+    ) -> Work:
+        """The students of all seeds of an arm as one."""
+        members = {f"seed-{seed}": student for seed, student in students.items()}
+        step = f"{method} of {len(students)} seeds, {arm.label}, {arm.real_images} real"
+        return self.ensemble(step, method, members, real)
+
+    def evaluations(self, model: Work, validation: Work, name: str) -> dict[str, Work]:
+        """Name of a test set → scores of the model on it."""
+        settings = self.config.evaluate
+        abroad = settings.model_copy(
+            update={"fov_width": self.config.external_fov_width or settings.fov_width}
+        )
+        found = {}
+        for place, images in ({self.config.data.name: self.test()} | self.external()).items():
+            own = settings if place == self.config.data.name else abroad
+            step = f"{place} scores, {name}"
+            found[place] = self.evaluation(step, {"model": model}, images, validation, own)
+        return found
+
+    def everything(self) -> list[Work]:
+        """The targets of a study whose samples are all kept; ensembles, which are cheap, left
+        out."""
+        targets = [self.development(), self.test(), *self.external().values()]
+        for arm in self.arms:
+            for seed in self.seeds:
+                selection = None
+                if arm.order is not None:
+                    origin = self.origin(arm, seed)
+                    pools = self.pools_for(origin, arm.count)
+                    selection = self.selected(origin, arm.count, pools)
+                    scores = self.realism(origin, selection)
+                    targets += [] if scores is None else [scores]
+                student = self.student_of(arm, seed, selection)
+                real = self.real_of(arm, seed)
+                targets += self.evaluations(student, real, arm.label).values()
+        for real_images, seed in self.taught():
+            teacher, real = self.teacher(real_images, seed), self.real(real_images, seed)
+            targets += self.evaluations(teacher, real, "teacher").values()
+        return targets
+
+    def taught(self) -> list[tuple[int, int]]:
+        """(real images, seed) of each teacher that labels or judges, or whose encoder scores."""
+        scores = self.config.score.needs_teacher
+        asked = (
+            (origin.real_images, origin.seed)
+            for origin in self.origins()
+            if scores or self.config.sources[origin.source].labels != "own"
+        )
+        return list(dict.fromkeys(asked))
+
+
+def phase_settings(
+    settings: FitSettings, arm: ArmSpec, shows: Shows, seed: int, strong: AugmentSettings
+) -> FitSettings:
+    """The settings of one phase: the seed, and augmentation of what it shows.
+
+    Phases that show the same images in the same way are equal, whatever arm they belong to.
+    """
+    own = strong if arm.strength == "strong" else settings.augment
+    real = own if arm.augments_real else AugmentSettings.off()
+    synthetic = settings.synthetic_augment or settings.augment
+    synthetic = synthetic if arm.augments_synthetic else AugmentSettings.off()
+    return settings.model_copy(
+        update={
+            "seed": settings.seed + seed,
+            "steps": max(1, round(settings.steps * arm.longer)),
+            "augment": synthetic if shows == "synthetic" else real,
+            "synthetic_augment": synthetic,
+        }
+    )
+
+
+def study_arms(config: StudyConfig, available: int) -> list[ArmSpec]:
+    """The arms of a study. Raises ConfigError as `arms_of`, and for sources that cannot be."""
+    sources: dict[str, SourceSettings] = config.sources
+    limited = {name for name, own in sources.items() if source_of(own, config).limited}
+    return arms_of(config.arms, available, list(sources), limited)
+
+
+def training_images(data: DataSettings) -> int:
+    """How many training images a dataset has. Raises DataError when it is not there."""
+    if data.name == "phantom":
+        return data.phantom.train
+    from vesselforge.data.datasets import load_settings
+
+    return sum(item.split == TRAIN for item in load_settings(data))
+
+
+def study_works(config: StudyConfig) -> StudyWorks:
+    """Everything that the study will do, addressed. Raises DataError, ConfigError."""
+    contents = contents_of(config.data, *config.external)
+    return StudyWorks(config, contents, training_images(config.data))
