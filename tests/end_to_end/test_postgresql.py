@@ -23,7 +23,7 @@ PROGRAMS = max(
     Path("/usr/lib/postgresql").glob("*/bin"), default=None, key=lambda p: float(p.parts[-2])
 )
 """Of the newest PostgreSQL of Debian's or Ubuntu's packages."""
-FLOW = Path(__file__).with_name("preparation.py")
+FLOW = Path(__file__).parents[1] / "helpers" / "preparation.py"
 PASSWORD = secrets.token_hex(8)
 
 pytestmark = [

@@ -252,7 +252,7 @@ sample(settings, {"generator": as_artifact(folder, "generator.train")}, out, Wat
 
 def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     folder = write_generator(tmp_path / "g", resolution=128)
-    here = str(Path(__file__).parent)
+    here = str(ROOT / "tests" / "helpers")
     done = subprocess.run(
         [sys.executable, "-c", MEMORY, here, str(folder), str(tmp_path / "out")],
         capture_output=True, text=True, cwd=ROOT, timeout=120, check=True,

@@ -115,7 +115,11 @@ def test_kill_9_changes_nothing(images, tmp_path):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     killed.mkdir()
     whole.mkdir()
-    arguments = [str(Path(__file__).parent), settings.model_dump_json(), str(images["images"].path)]
+    arguments = [
+        str(ROOT / "tests" / "helpers"),
+        settings.model_dump_json(),
+        str(images["images"].path),
+    ]
     threads = str(torch.get_num_threads())  # sums are split over threads: same number, same bits
     child = subprocess.Popen(
         [sys.executable, "-c", script, *arguments, str(killed)],

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from progress_heard import HELPERS
 
 from vesselforge.engine.artifacts import Inputs, Outcome, Stage
 from vesselforge.engine.progress import Progress
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.stages import STAGES, find
 
-HERE = Path(__file__).parent
 Made = list[tuple[str, str]]
 VERSIONS = {"exact": 101, "shuffled": 102, "stingy": 103}
 """Of planted stages: other labels are other work, and have other addresses."""
@@ -28,7 +28,7 @@ def no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 def planted(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Put planted stages in the place of the generator's, with `exact`, `shuffled` or
     `stingy` labels."""
-    monkeypatch.syspath_prepend(str(HERE))
+    monkeypatch.syspath_prepend(str(HELPERS))
 
     def plant(labels: str) -> None:
         functions = {

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flow_helpers import HERE
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from progress_heard import HELPERS
 
 from vesselforge.configs.study import ExecutionSettings, StudyConfig
 from vesselforge.engine.progress import Interrupted
@@ -134,7 +134,7 @@ def on_cluster(
     prefect_api: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., None]:
     """Call something with a cluster of two workers, inside a flow."""
-    path = [str(HERE), str(HERE / "study"), os.environ.get("PYTHONPATH", "")]
+    path = [str(HELPERS), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
     for folder in path[:2]:
         monkeypatch.syspath_prepend(folder)

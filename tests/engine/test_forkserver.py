@@ -19,7 +19,7 @@ from vesselforge.engine.processes.forkserver import Forked, KeptServer
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux alone")
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "helpers"
 PROGRAM = [sys.executable, str(HERE / "forked_acts.py")]
 ENVIRONMENT = environment_of({"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])])})
 Start = Callable[..., Forked]

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
+from small_generators import write_generator
 from typer.testing import CliRunner
 
 from vesselforge.cli.main import main
 from vesselforge.engine.files import write_json
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "generator"))
-from small_generators import write_generator
 
 
 def command(*arguments: str | Path):

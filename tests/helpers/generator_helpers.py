@@ -20,7 +20,7 @@ from vesselforge.engine.files import file_sha256
 from vesselforge.engine.progress import Progress
 from vesselforge.generator.networks import Discriminator, Generator
 
-PARITY = Path(__file__).parent / "parity"
+PARITY = Path(__file__).parents[1] / "generator" / "parity"
 
 
 @cache

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flow_helpers import Heard
+from progress_heard import Heard
 
 from vesselforge.configs.errors import DataError
 from vesselforge.engine.progress import Interrupted, Progress

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
+from official_format import Call, write_snapshot
+from official_networks import make_snapshot
 from typer.testing import CliRunner
 
 from vesselforge.cli.main import main
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "generator"))
-from official_format import Call, write_snapshot
-from official_networks import make_snapshot
 
 
 def command(*arguments: str | Path):

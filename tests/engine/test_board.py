@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flow_helpers import Heard
 from PIL import Image
+from progress_heard import Heard
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.data.imageset import write_png

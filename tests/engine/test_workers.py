@@ -19,7 +19,7 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.torchrun.ranks import Team
 from vesselforge.engine.torchrun.workers import run_in_workers
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "helpers"
 IMAGES = {"images": Artifact(HERE, {"kind": "test", "digest": "abc"})}
 
 

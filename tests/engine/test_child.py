@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from flow_helpers import HERE, Heard
+from progress_heard import HELPERS, Heard
 
 from vesselforge.configs.errors import DataError
 from vesselforge.engine.artifacts import Outcome
@@ -179,7 +179,7 @@ def test_a_stage_dies_with_its_parent(tmp_path: Path, fake_kind: str) -> None:
         "STAGES['fake'] = Stage('fake', 1, 'fake_stages:fake', FakeSettings)\n"
         f"produce(Path({str(tmp_path)!r}), 'fake', FakeSettings(do='refuse'), {{}}, Progress())\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code], cwd=HERE)
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=HELPERS)
     stage = _pid(tmp_path)
     assert _alive(stage)
     parent.kill()

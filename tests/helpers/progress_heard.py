@@ -1,4 +1,4 @@
-"""What the tests of flows share."""
+"""A progress that remembers what it was told, and where helpers lie."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from vesselforge.engine.progress import Progress
 
-HERE = Path(__file__).parent
+HELPERS = Path(__file__).parent
 
 
 class Heard(Progress):

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from flow_helpers import Heard
+from progress_heard import Heard
 
 from vesselforge.configs.load import load
 from vesselforge.configs.settings import PipelineConfig
