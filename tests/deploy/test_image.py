@@ -12,7 +12,10 @@ from docker.utils.build import exclude_paths
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-PACKAGES = ("configs", "data", "flows", "generator", "pipeline", "pretrained", "segmenter")
+PACKAGES = (
+    "cli", "configs", "data", "engine", "flows", "generator", "pipeline", "pretrained", "report",
+    "segmenter", "vesselforge",
+)  # fmt: skip
 PRIVATE = (
     ".git/config",
     ".env",
@@ -20,7 +23,7 @@ PRIVATE = (
     "data/patients.csv",
     "data/mine/IM0001",
     "data/mine/fold.py.png",
-    "flows/__pycache__/cli.cpython-311.pyc",
+    "cli/__pycache__/main.cpython-311.pyc",
     "generator/weights.pkl",
     "notes.txt",
     "pretrained/mine/eye.png",
@@ -33,7 +36,8 @@ def sent(root: Path) -> set[str]:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     found = exclude_paths(str(root), rules, dockerfile="Dockerfile")
-    return {name for name in found if (root / name).is_file()} - {"Dockerfile", ".dockerignore"}
+    found = {name for name in found if (root / name).is_file() or (root / name).is_symlink()}
+    return found - {"Dockerfile", ".dockerignore"}
 
 
 def ignored_by_git() -> list[str]:
