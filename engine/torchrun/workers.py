@@ -84,7 +84,7 @@ def run_in_workers(
     defaults = {"OMP_NUM_THREADS": threads, "LOGLEVEL": "ERROR"}  # of torchrun's own messages
     if sys.platform == "linux":
         defaults["GLOO_SOCKET_IFNAME"] = "lo"  # else the host's name must be resolvable
-    here = str(Path(__file__).parents[1])
+    here = str(Path(__file__).parents[3])
     defaults["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), here]))
     environment = {k: v for k, v in defaults.items() if k == "PYTHONPATH" or k not in os.environ}
     try:

@@ -16,7 +16,7 @@ from vesselforge.configs.load import find, load
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.configs.study import StudyConfig
 
-FILE = Path(__file__).parent.parent / "prefect.yaml"
+FILE = Path(__file__).parents[3] / "prefect.yaml"
 POOL = "local"
 
 

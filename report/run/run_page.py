@@ -18,7 +18,7 @@ from vesselforge.report.run.quality import kid_tile
 from vesselforge.report.run.run_reading import Run
 from vesselforge.report.tables import duration, fixed, number, plain, signed
 
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).parents[1]
 
 SECTIONS = {
     "settings": "Settings",
