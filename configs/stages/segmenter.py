@@ -37,12 +37,7 @@ class FitSettings(Settings):
         "none", description="where the encoder of unet-v2 starts; imagenet is downloaded once"
     )
     steps: int = Field(1000, ge=1, description="optimiser steps")
-    batch: int = Field(
-        8, ge=1, le=1024, description="crops (or whole images) per step, over all processes"
-    )
-    processes: int = operational(
-        1, ge=1, le=64, description="training processes, one a GPU, started by torchrun"
-    )
+    batch: int = Field(8, ge=1, le=1024, description="crops (or whole images) per step")
     source: Literal["crops", "pool"] = Field(
         "crops",
         description="crops: random crops, changed anew each step; pool: whole images in 13 fixed "
@@ -143,15 +138,6 @@ class FitSettings(Settings):
             raise ValueError(f"crop must be a multiple of 8, not {self.crop}")
         if self.drop_block % 2 == 0:
             raise ValueError(f"drop_block must be odd, not {self.drop_block}")
-        return self
-
-    @model_validator(mode="after")
-    def _every_process_has_a_crop(self) -> Self:
-        if self.batch < self.processes:
-            raise ValueError(
-                f"batch {self.batch} is too few for processes {self.processes}: set batch to "
-                f"{self.processes}, or processes to {self.batch}"
-            )
         return self
 
     @model_validator(mode="after")

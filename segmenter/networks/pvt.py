@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.engine.checkpoints import load_strict, load_tensors
 from vesselforge.engine.downloads import fetch
-from vesselforge.segmenter.networks.stochastic_depth import StochasticDepth
 
 CHANNELS = (64, 128, 320, 512)
 """Of the four maps, at 1/4, 1/8, 1/16 and 1/32 of the resolution."""
@@ -78,8 +77,6 @@ class PyramidEncoder(nn.Module):
         for name, module in list(self.body.named_modules()):
             if name.endswith(("patch_embedding.layer_norm", "attention.layer_norm")):
                 module.eps = 1e-5
-            if rate := getattr(getattr(module, "drop_path", None), "drop_prob", 0):
-                module.drop_path = StochasticDepth(rate)  # the same; ours can do a part of a batch
 
     def forward(self, x: Tensor) -> list[Tensor]:
         return list(self.body(x, output_hidden_states=True).hidden_states)

@@ -13,7 +13,7 @@ from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import FitSettings
 from vesselforge.data.batches.augment import rescaled, scaled_side
 from vesselforge.data.batches.crops import CropSource
-from vesselforge.data.batches.pool import VARIANTS, PoolSource
+from vesselforge.data.batches.pool import PoolSource
 from vesselforge.data.imageset import LoadedImage
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -57,13 +57,6 @@ def source_of(
     else:
         source = CropSource(images, settings.crop, settings.batch, settings.seed, settings.augment)
     return source if settings.scales == [1.0] else Scaled(source, settings.scales)
-
-
-def smallest_batch(settings: FitSettings, images: int) -> int:
-    """Rows of the smallest batch: of the pool of so many images, the last of an epoch."""
-    if settings.source == "pool":
-        return images * VARIANTS % settings.batch or settings.batch
-    return settings.batch
 
 
 def _mixed(

@@ -98,7 +98,7 @@ def save(state: FitState, out: Path) -> None:
 
 
 def resume(state: FitState, out: Path, progress: Progress) -> None:
-    """Go on from the newest whole checkpoint, of however many processes it was."""
+    """Go on from the newest whole checkpoint."""
     found = newest_checkpoint(out / SCRATCH)
     if found is not None:
         with restoring(out / SCRATCH):

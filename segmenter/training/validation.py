@@ -13,7 +13,6 @@ from vesselforge.configs.errors import TrainingError
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.segmenter.metrics import best_threshold, ranking
 from vesselforge.segmenter.models import Model
-from vesselforge.segmenter.networks.parts import Part
 from vesselforge.segmenter.training.sources import Source
 
 SETTLE_BATCHES = 8
@@ -22,10 +21,8 @@ PROB_FLOOR = 1e-7
 
 
 @torch.no_grad()
-def settle_statistics(network: nn.Module, source: Source, first: int, part: Part) -> None:
+def settle_statistics(network: nn.Module, source: Source, first: int) -> None:
     """Measure BatchNorm's running statistics anew on SETTLE_BATCHES batches of training images.
-
-    Every process of a team does its part of each.
 
     With the paper's momentum they trail hundreds of steps behind the weights, include DropBlock's
     noise, and do not belong to averaged weights at all: after 250 steps the validation F1 was
@@ -43,7 +40,7 @@ def settle_statistics(network: nn.Module, source: Source, first: int, part: Part
         norm.train()
     for step in range(first, first + SETTLE_BATCHES):
         images, _, _ = source.batch_at(step)
-        network(part.cut(images).to(device).contiguous(memory_format=torch.channels_last))
+        network(images.to(device).contiguous(memory_format=torch.channels_last))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()

@@ -164,7 +164,7 @@ def test_statistics_are_those_of_mixed_batches(
 ) -> None:
     seen = []
 
-    def noted(network: Any, source: Any, first: int, part: Any) -> None:
+    def noted(network: Any, source: Any, first: int) -> None:
         seen.append(source.batch_at(first)[0])
 
     monkeypatch.setattr(fit, "settle_statistics", noted)
