@@ -26,12 +26,11 @@ from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.engine.devices import slow_bfloat16
 from vesselforge.engine.processes.children import ENVIRONMENT
+from vesselforge.segmenter.inference.export import to_onnx
 from vesselforge.segmenter.inference.fast import fast
-from vesselforge.segmenter.inference.graph import to_onnx
 from vesselforge.segmenter.inference.runtimes import (
     MeanProbability,
     OnnxRuntime,
-    OpenVinoRuntime,
     TorchRuntime,
     start,
 )
@@ -107,9 +106,8 @@ def others(network: Segmenter, exported: bool, compile: bool) -> dict[str, Way]:
         )
     if exported:
         try:
-            model = to_onnx(MeanProbability([network]), {})
+            model, _ = to_onnx(MeanProbability([network]), {})
             ways["ONNX Runtime, float32"] = OnnxRuntime(model)
-            ways["OpenVINO, float32"] = OpenVinoRuntime(model)
         except ConfigError as error:
             print(f"left out: {error}", file=sys.stderr)
     return ways

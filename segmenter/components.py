@@ -8,14 +8,14 @@ takes away, so that the threshold means the same with and without it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
 from scipy import ndimage
 from scipy.special import expit, logit
 
@@ -38,30 +38,17 @@ class Components:
     probability; at or below the threshold: all) and at least `smallest` pixels (of the image as the
     network is shown it; or cut by the image's edge, beyond which there may be more of them)."""
 
-    sure: float = 0.0
-    smallest: int = 0
+    sure: Annotated[float, Field(ge=0, le=1)] = 0.0
+    smallest: Annotated[int, Field(ge=0)] = 0
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     def as_json(self) -> dict[str, Any]:
-        """What `components_of` reads."""
+        """What a description says of it."""
         return asdict(self)
 
 
 ALL = Components()
-
-
-def components_of(content: Any) -> Components:
-    """The rule that `Components.as_json` wrote; None: all pieces count. Raises ValueError."""
-    if content is None:
-        return ALL
-    if not isinstance(content, dict) or content.keys() != asdict(ALL).keys():
-        raise ValueError(f"components: found {content!r}, expected sure and smallest")
-    sure, smallest = float(content["sure"]), float(content["smallest"])
-    if not (0 <= sure <= 1 and 0 <= smallest < math.inf and smallest == int(smallest)):
-        raise ValueError(
-            f"components: found sure {sure} and smallest {smallest}, expected a probability and a "
-            "number of pixels"
-        )
-    return Components(sure, int(smallest))
 
 
 def mean_of(rules: Sequence[Components]) -> Components:

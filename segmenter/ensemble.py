@@ -29,7 +29,8 @@ from vesselforge.segmenter.combine import (
 )
 from vesselforge.segmenter.components import ALL, Components, choose_components
 from vesselforge.segmenter.metrics import best_threshold, confusion, from_counts
-from vesselforge.segmenter.models import Member, Model, read_description, read_members, save_model
+from vesselforge.segmenter.model_files import Member, read_description, read_members, save_model
+from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.training.validation import reference_mask
 
 VALIDATION = "validation"

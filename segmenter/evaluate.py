@@ -17,11 +17,10 @@ from vesselforge.engine.artifacts import METRICS as METRICS_FILE
 from vesselforge.engine.artifacts import Inputs
 from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.combine import combine, spread
+from vesselforge.segmenter.combine import combine, standard_deviation
 from vesselforge.segmenter.components import ALL, Mask
 from vesselforge.segmenter.ensemble import rechoose
-from vesselforge.segmenter.inference.predict import as_png
-from vesselforge.segmenter.inference.scale import members_at, scale_for
+from vesselforge.segmenter.inference.predict import as_png, scale_for
 from vesselforge.segmenter.metrics import (
     METRICS,
     REGIONS,
@@ -35,7 +34,8 @@ from vesselforge.segmenter.metrics import (
     score_set,
 )
 from vesselforge.segmenter.metrics.intervals import rounded
-from vesselforge.segmenter.models import Model, read_description
+from vesselforge.segmenter.model_files import read_description
+from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.training.validation import reference_mask
 
 TEST, VALIDATION = "test", "validation"
@@ -81,7 +81,7 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
             masks.append(model.mask(probs[-1], scale=scale))
             _pictures(out, name, image, probs[-1], masks[-1])
             if model.several:
-                picture = as_png(2 * spread(maps))
+                picture = as_png(2 * standard_deviation(maps))
                 write_png(out / "spread" / name / f"{image.id}.png", picture)
             progress.update(number * len(images) + done, len(names) * len(images), "image")
         if sheet is not None:
@@ -193,7 +193,7 @@ def _choose_with_flips(model: Model, folder: Path, settings: EvaluateSettings) -
 def _maps(model: Model, image: LoadedImage, settings: EvaluateSettings) -> NDArray[np.float32]:
     """The members' probability maps [n, H, W] at the image's own size."""
     scale = scale_for(image.fov, settings.fov_width)
-    return members_at(model, image.image, scale, settings.flips)
+    return model.members(image.image, settings.flips, scale=scale)
 
 
 def _curves(images: list[LoadedImage], probs: list[NDArray[Any]]) -> dict[str, Any]:

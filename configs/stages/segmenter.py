@@ -22,6 +22,7 @@ NetworkName = Literal[
     "sa2-net",
     "unet-v2",
 ]
+Runtime = Literal["torch", "auto", "fast", "fast-bfloat16"]
 Schedule = Literal["constant", "cosine", "step", "one-cycle", "poly", "restarts", "plateau"]
 
 
@@ -197,7 +198,7 @@ class EvaluateSettings(Settings):
         description="show the network every image resized until its field of view is that many "
         "pixels wide (540 for a model of DRIVE), for sets of another magnification",
     )
-    runtime: Literal["torch", "auto", "fast", "fast-bfloat16"] = Field(
+    runtime: Runtime = Field(
         "torch", description="what predicts; fast: the same to 1e-5, several times faster on a CPU"
     )
     bootstrap: int = Field(2000, ge=100, description="resamples of images behind 95 % intervals")

@@ -31,7 +31,7 @@ def evaluate_on(
     and of every image of a folder in any case. With flips, too,
     the model's own threshold holds."""
     from vesselforge.segmenter.evaluate import evaluate
-    from vesselforge.segmenter.models import read_members
+    from vesselforge.segmenter.model_files import read_members
 
     read_members(model)  # a folder without a model is an error before any image is read
     found = {}

@@ -20,16 +20,15 @@ from vesselforge.segmenter.components import ALL, pieces_in
 from vesselforge.segmenter.ensemble import choose_of, maps_of, rechoose
 from vesselforge.segmenter.metrics import confusion, from_counts
 from vesselforge.segmenter.metrics.calibration import calibration, calibration_counts
-from vesselforge.segmenter.models import (
+from vesselforge.segmenter.model_files import (
     DESCRIPTIONS,
     Member,
-    Model,
-    place,
     read_description,
     read_members,
     restore,
     save_model,
 )
+from vesselforge.segmenter.models import Model, place
 from vesselforge.segmenter.training.validation import reference_mask
 
 

@@ -23,7 +23,7 @@ from vesselforge.engine.files import file_sha256, write_json
 from vesselforge.engine.folders import whole_folder
 from vesselforge.segmenter.exchange.keras_file import KerasFile, Layer, read_keras
 from vesselforge.segmenter.exchange.keras_hdf5 import Tensor
-from vesselforge.segmenter.models import DESCRIPTIONS, Member, save_model
+from vesselforge.segmenter.model_files import DESCRIPTIONS, Member, save_model
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.sa_unet import VARIANTS
 

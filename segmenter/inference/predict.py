@@ -22,8 +22,7 @@ from vesselforge.data.formats.native import Native, write_native
 from vesselforge.data.fov import derive_fov
 from vesselforge.engine.files import replacing, write_atomic
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.combine import combine, spread
-from vesselforge.segmenter.inference.scale import members_at, predict_at, scale_for
+from vesselforge.segmenter.combine import combine, standard_deviation
 from vesselforge.segmenter.inference.sources import find_images, output_names, read_image
 from vesselforge.segmenter.models import Model
 
@@ -38,6 +37,9 @@ COLUMNS = (
 MAPS = ("probability", "mask", "overlay", "spread")
 FEW = 0.02
 """Vessels in a smaller share of the field of view are remarked on; people have 0.08 to 0.15."""
+
+MOST = 8.0
+"""Largest enlargement: beyond it, there is no vessel to find."""
 
 Row = dict[str, Any]
 
@@ -161,10 +163,10 @@ def _predict_one(
     fov = derive_fov(image)
     scale = scale_for(fov, options.fov_width)
     if options.spread:
-        each = members_at(model, image, scale, options.flips, watch)
+        each = model.members(image, options.flips, watch, scale)
         prob = combine(model.rule, each)
     else:
-        prob = predict_at(model, image, scale, options.flips, watch)
+        prob = model.predict(image, options.flips, watch, scale)
     threshold = model.threshold if options.threshold is None else options.threshold
     mask = model.mask(prob, threshold, scale)
     quantised = as_png if options.bits == 8 else _sixteen
@@ -174,7 +176,7 @@ def _predict_one(
         "overlay": overlay(image, mask),
     }
     if options.spread:
-        maps["spread"] = quantised(2 * spread(each))
+        maps["spread"] = quantised(2 * standard_deviation(each))
     with _writing(out):
         _publish({out / f"{name}_{kind}.png": pixels for kind, pixels in maps.items()})
     uncertain = (prob > UNCERTAIN[0]) & (prob < UNCERTAIN[1])
@@ -210,6 +212,23 @@ def _write_summary(path: Path, rows: list[Row]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_atomic(path, text.getvalue())
+
+
+def scale_for(fov: NDArray[np.bool_], wanted: int | None) -> float:
+    """The factor that makes the field of view `wanted` pixels wide; 1 when that is None.
+
+    Raises DataError when the image would be enlarged more than MOST times.
+    """
+    if wanted is None:
+        return 1.0
+    columns = np.flatnonzero(fov.any(axis=0))
+    width = int(columns[-1] - columns[0]) + 1
+    if wanted > MOST * width:
+        raise DataError(
+            f"found a field of view of {width} pixels, expected at least {wanted / MOST:.0f} to "
+            f"enlarge it to {wanted}"
+        )
+    return wanted / width
 
 
 def as_png(prob: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from scipy.special import entr
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import PseudoLabelSettings
 from vesselforge.engine.artifacts import Inputs
-from vesselforge.segmenter.combine import spread
+from vesselforge.segmenter.combine import standard_deviation
 from vesselforge.segmenter.components import masked, mean_of
 from vesselforge.segmenter.labels.geometry import turned, turned_back, turns_that_fit
 from vesselforge.segmenter.models import Model
@@ -72,7 +72,7 @@ class Teachers:
         if len(maps) == 1:
             return Said(maps[0], None)
         members = np.stack(maps)
-        return Said(members.mean(0), spread(members))
+        return Said(members.mean(0), standard_deviation(members))
 
 
 def teacher_names(inputs: Inputs) -> list[str]:

@@ -26,7 +26,8 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.calibration import calibrate
 from vesselforge.segmenter.components import ALL, Components, choose_components
 from vesselforge.segmenter.metrics import best_threshold
-from vesselforge.segmenter.models import Member, place, save_model
+from vesselforge.segmenter.model_files import Member, save_model
+from vesselforge.segmenter.models import place
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.base import Segmenter
 from vesselforge.segmenter.training.losses import training_loss

@@ -22,7 +22,8 @@ from vesselforge.engine.checkpoints import (
     unpack_optimizer,
 )
 from vesselforge.engine.progress import Progress
-from vesselforge.segmenter.models import place, read_members
+from vesselforge.segmenter.model_files import read_members
+from vesselforge.segmenter.models import place
 from vesselforge.segmenter.networks import VARIANTS, build
 from vesselforge.segmenter.networks.base import Segmenter
 from vesselforge.segmenter.training.schedule import Standstill

@@ -20,7 +20,8 @@ from vesselforge.segmenter.calibration import TEMPERATURES, calibrate, fitted
 from vesselforge.segmenter.components import choose_components
 from vesselforge.segmenter.inference.export import export
 from vesselforge.segmenter.metrics import best_threshold, pooled
-from vesselforge.segmenter.models import Member, Model, read_description, save_model
+from vesselforge.segmenter.model_files import Member, read_description, save_model
+from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.base import Segmenter
 from vesselforge.segmenter.training.fit import train
@@ -125,10 +126,10 @@ def test_every_runtime_and_export_gives_the_calibrated_probability(tmp_path: Pat
     one = saved(tmp_path / "one", first, temperature=2.5, shift=-0.75)
     wanted = sigmoid(logits[0] / 2.5 - 0.75)
     assert np.abs(wanted - sigmoid(logits[0])).max() > 0.05
-    for runtime in ("torch", "fast", "onnx"):
+    for runtime in ("torch", "fast"):
         found = Model.load(one, CPU, runtime).predict(image)
         np.testing.assert_allclose(found, wanted, atol=1e-4)
-    export(one, tmp_path / "m.onnx", "onnx")
+    export(one, tmp_path / "m.onnx")
     np.testing.assert_allclose(Model.load(tmp_path / "m.onnx").predict(image), wanted, atol=1e-4)
     both = saved(tmp_path / "both", first, second, temperature=2.5, shift=-0.75)
     mean = np.mean([sigmoid(logit / 2.5 - 0.75) for logit in logits], axis=0)
@@ -182,7 +183,7 @@ def test_a_components_rule_that_cannot_be_is_refused(tmp_path: Path) -> None:
     content = json.loads((folder / "model.json").read_text())
     content["components"] = {"sure": float("nan"), "smallest": 3}
     (folder / "model.json").write_text(json.dumps(content))
-    with pytest.raises(CheckpointError, match=r"model\.json: damaged .*components: found sure nan"):
+    with pytest.raises(CheckpointError, match=r"model\.json: damaged .*\.sure: .*found nan"):
         Model.load(folder)
 
 

@@ -22,7 +22,8 @@ from vesselforge.cli.main import main
 from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.engine.files import file_sha256
 from vesselforge.segmenter.exchange.keras import import_keras, slots
-from vesselforge.segmenter.models import Model, read_members
+from vesselforge.segmenter.model_files import read_members
+from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.sa_unet import VARIANTS
 

@@ -34,7 +34,8 @@ from vesselforge.segmenter.inference.predict import PredictOptions, predict_file
 from vesselforge.segmenter.labels.stage import label
 from vesselforge.segmenter.labels.teachers import Teachers
 from vesselforge.segmenter.metrics import best_threshold, score
-from vesselforge.segmenter.models import Model, read_description, read_members, save_model
+from vesselforge.segmenter.model_files import read_description, read_members, save_model
+from vesselforge.segmenter.models import Model
 
 CPU = torch.device("cpu")
 
@@ -81,7 +82,7 @@ def test_predict_and_evaluate_make_the_same_mask(room: Path, tmp_path: Path) -> 
     evaluate(EvaluateSettings(bootstrap=100), inputs, out, Progress())
     found = json.loads((out / "metrics.json").read_text())["models"]
     model = Model.load(folder, CPU)
-    export(folder, tmp_path / "m.onnx", "onnx")
+    export(folder, tmp_path / "m.onnx")
     others = {"fast": Model.load(folder, runtime="fast"), "onnx": Model.load(tmp_path / "m.onnx")}
     removed, f1, pieces = 0, [], []
     for image in loaded(room, "test"):
