@@ -65,7 +65,7 @@ def development_images(name: str, splits: Sequence[str]) -> list[LoadedImage]:
 
 def _loaded(item: Item) -> LoadedImage:
     image, mask = item.read_image(), item.read_mask(next(iter(item.masks)))
-    return LoadedImage(item.id, image, mask.astype(np.float32), item.read_fov(image), {})
+    return LoadedImage(item.id, image, mask.astype(np.uint8) * 255, item.read_fov(image), {})
 
 
 def _write_images(name: str, split: str, out: Path, display: Display) -> None:

@@ -113,21 +113,20 @@ def _load(folder: Path, split: str, soft: bool = False, weights: bool = False) -
 def _descend(state: FitState, job: Job) -> float:
     """One optimiser step; the loss before it."""
     settings = job.settings
-    images, targets, _ = job.source.batch_at(state.step)
+    batch = job.source.batch_at(state.step).each(lambda x: x.to(job.device))
     torch.manual_seed(settings.seed * 1_000_003 + state.step)  # DropBlock's draws
     state.network.train()
     rate = learning_rate(settings, state.step, state.standstill.factor)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
-    images = images.to(job.device).contiguous(memory_format=torch.channels_last)
-    targets = targets.to(job.device)
+    images = batch.image.contiguous(memory_format=torch.channels_last)
     loss = training_loss(
         _outputs(state, images, settings),
-        targets[:, :1],
+        batch.target,
         settings.loss,
         settings.head_weights,
         settings.cldice,
-        weight=targets[:, 1:] if targets.shape[1] > 1 else None,
+        weight=batch.weight,
     )
     value = loss.item()
     if not math.isfinite(value):

@@ -39,7 +39,7 @@ def settle_statistics(network: nn.Module, source: Source, first: int) -> None:
         norm.momentum = None  # the plain mean over all batches
         norm.train()
     for step in range(first, first + SETTLE_BATCHES):
-        images, _, _ = source.batch_at(step)
+        images = source.batch_at(step).image
         network(images.to(device).contiguous(memory_format=torch.channels_last))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
@@ -93,4 +93,4 @@ def predictions(
 def reference_mask(image: LoadedImage) -> NDArray[np.bool_]:
     """The hard reference of an image, [H, W] bool."""
     assert image.target is not None
-    return image.target > 0.5
+    return image.target > 127

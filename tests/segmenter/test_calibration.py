@@ -78,14 +78,14 @@ def readable(factor: float, offset: float) -> list[LoadedImage]:
         fov = np.zeros(grey.shape, bool)
         fov[10:-10, 10:-10] = True
         prob = np.where(fov, sigmoid((grey - 128.0) / 8 / factor + offset), 0.5)
-        truth = (RNG.random(grey.shape) < prob).astype(np.float32)
+        truth = (RNG.random(grey.shape) < prob).astype(np.uint8) * 255
         images.append(LoadedImage(str(number), np.repeat(grey[..., None], 3, 2), truth, fov, {}))
     return images
 
 
 def scores_of(network: Segmenter, images: list[LoadedImage]) -> dict[str, float]:
     probs = [Model([network], 0.5, CPU).predict(image.image) for image in images]
-    return pooled(probs, [i.target > 0.5 for i in images], [i.fov for i in images], 0.5)
+    return pooled(probs, [i.target > 127 for i in images], [i.fov for i in images], 0.5)
 
 
 def test_calibration_is_seen_in_the_error_and_not_in_the_order() -> None:
@@ -206,7 +206,7 @@ def test_a_training_calibrates_then_cuts_then_chooses_pieces(
     model, metrics = Model.load(out, CPU), json.loads((out / "metrics.json").read_text())
     splits = ("validation",) if where == "validation" else ("validation", "train")
     loaded = [load_image(images, r) for split in splits for r in read_index(images, split)]
-    masks, fovs = [i.target > 0.5 for i in loaded], [i.fov for i in loaded]
+    masks, fovs = [i.target > 127 for i in loaded], [i.fov for i in loaded]
     before = [Model.load(plain, CPU).predict(i.image) for i in loaded]
     probs = [model.predict(i.image) for i in loaded]
     assert pooled(probs, masks, fovs, 0.5)["ece"] < pooled(before, masks, fovs, 0.5)["ece"]

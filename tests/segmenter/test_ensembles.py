@@ -39,7 +39,7 @@ RNG = np.random.default_rng(5)
 def made_up(truth: np.ndarray) -> LoadedImage:
     whole = np.ones(truth.shape, bool)
     picture = np.zeros((*truth.shape, 3), np.uint8)
-    return LoadedImage("made-up", picture, truth.astype("f4"), whole, {})
+    return LoadedImage("made-up", picture, truth.astype("u1") * 255, whole, {})
 
 
 def test_stacked_finds_the_good_member_and_ignores_noise(monkeypatch) -> None:
@@ -105,7 +105,7 @@ def f1_of(room: Path, predict, threshold: float) -> float:
     for image in loaded(room, "validation"):
         for said, true, inside in zip(
             (predict(image.image) >= threshold).ravel(),
-            (image.target > 0.5).ravel(),
+            (image.target > 127).ravel(),
             image.fov.ravel(),
             strict=True,
         ):
@@ -156,7 +156,7 @@ def test_the_mean_is_what_it_was(room: Path, tmp_path: Path) -> None:
     save_model(tmp_path, members, 0.5, "ensemble.json")
     model, images = Model.load(tmp_path, CPU), loaded(room, "validation")
     probs = [model.predict(image.image) for image in images]
-    truths, fovs = [i.target > 0.5 for i in images], [i.fov for i in images]
+    truths, fovs = [i.target > 127 for i in images], [i.fov for i in images]
     save_model(tmp_path, members, best_threshold(probs, truths, fovs)[0], "ensemble.json")
     assert "rule" not in json.loads((tmp_path / "ensemble.json").read_text())
     written = hashes(room / "mean")
@@ -275,7 +275,7 @@ def test_evaluation_of_a_vote_with_flips_chooses_its_members_thresholds(
     chosen = []
     for name in "abc":
         probs = [Model.load(room / name, CPU).predict(i.image, flips=True) for i in validation]
-        truths, fovs = [i.target > 0.5 for i in validation], [i.fov for i in validation]
+        truths, fovs = [i.target > 127 for i in validation], [i.fov for i in validation]
         chosen.append(best_threshold(probs, truths, fovs)[0])
     assert models["or"]["rule"] == {"method": "or", "thresholds": pytest.approx(chosen)}
     assert models["or"]["threshold"] == 0.5
@@ -283,7 +283,7 @@ def test_evaluation_of_a_vote_with_flips_chooses_its_members_thresholds(
     for image in loaded(room, "test"):
         each = [Model.load(room / name, CPU).predict(image.image, flips=True) for name in "abc"]
         said = np.any([e >= t for e, t in zip(each, chosen, strict=True)], axis=0)[image.fov]
-        true = image.target[image.fov] > 0.5
+        true = image.target[image.fov] > 127
         tp, fp, fn = tp + (said & true).sum(), fp + (said & ~true).sum(), fn + (~said & true).sum()
     f1 = models["or"]["fov"]["pooled"]["f1"]
     assert f1 == pytest.approx(2 * tp / (2 * tp + fp + fn), abs=1e-6)

@@ -218,7 +218,7 @@ def test_the_threshold_of_all_development_images(tmp_path: Path, images: Path) -
     records = [r for split in ("validation", "train") for r in read_index(images, split)]
     loaded = [load_image(images, record) for record in records]
     probs = [model.predict(image.image) for image in loaded]
-    masks = [image.target > 0.5 for image in loaded]
+    masks = [image.target > 127 for image in loaded]
     expected, _ = best_threshold(probs, masks, [image.fov for image in loaded])
     assert model.threshold == expected
     assert json.loads((out / "metrics.json").read_text())["threshold"] == expected
@@ -253,9 +253,9 @@ def test_each_batch_is_seen_at_every_scale(images: Path) -> None:
     settings = TINY.model_copy(update={"scales": [1.0, 2.0], "augment": PLAIN})
     source = source_of(settings, loaded, multiple=8)
     plain, double = source.batch_at(4), source.batch_at(5)
-    assert [x.shape[-1] for x in (plain[0], double[0])] == [32, 64]
-    torch.testing.assert_close(double[1][..., ::2, ::2], plain[1])  # labels: nearest
-    assert not torch.equal(source.batch_at(6)[0], plain[0])
+    assert [x.shape[-1] for x in (plain.image, double.image)] == [32, 64]
+    torch.testing.assert_close(double.target[..., ::2, ::2], plain.target)  # labels: nearest
+    assert not torch.equal(source.batch_at(6).image, plain.image)
 
 
 def test_the_papers_threshold_is_one_half(tmp_path: Path, images: Path) -> None:

@@ -297,15 +297,6 @@ def test_nothing_is_read_from_elsewhere_or_of_absurd_size(tmp_path: Path) -> Non
         assert "no network of this family has as many" in fault(path, room)
 
 
-def test_one_tensor_listed_a_thousand_times_is_not_read_as_often(tmp_path: Path) -> None:
-    path = tmp_path / "w.h5"
-    with h5py.File(path, "w") as file:
-        file.create_dataset("a/kernel:0", (1024, 1024), dtype="f4", chunks=True, compression=9)
-        file["a"].attrs["weight_names"] = ["kernel:0"] * 1000
-        file.attrs["layer_names"] = ["a"]
-    assert "more than 8,388,608 numbers up to tensor a/kernel:0" in fault(path, tmp_path)
-
-
 def test_without_h5py_the_way_to_it_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,9 +92,9 @@ def test_labels_are_the_teachers_and_rejections_have_reasons(
         prob = teacher.predict(original.image) * original.fov
         labelled = load_image(out, record)
         assert labelled.target is not None and labelled.weight is None
-        np.testing.assert_allclose(labelled.target, prob, atol=0.5 / 255 + 1e-6)
+        np.testing.assert_allclose(labelled.target / 255, prob, atol=0.5 / 255 + 1e-6)
         hard = load_image(out, record, soft=False).target
-        np.testing.assert_array_equal(hard, prob >= teacher.threshold)
+        np.testing.assert_array_equal(hard > 127, prob >= teacher.threshold)
         np.testing.assert_array_equal(labelled.image, original.image)
 
     shares = sorted(float(row["vessel_share"]) for row in rows)
@@ -139,7 +139,7 @@ def test_several_teachers_are_averaged_and_their_spread_is_measured(
         hard = pixels(out / f"masks/{record.id}.png") > 127
         np.testing.assert_array_equal(hard, each.mean(0) >= threshold)
         assert record.weight == f"weights/{record.id}.png"
-        weight = load_image(out, record).weight
+        weight = load_image(out, record).weight / 255
         # Of two members, the sd is half of the difference.
         np.testing.assert_allclose(weight, 1 - abs(each[0] - each[1]), atol=0.5 / 255 + 1e-6)
         uncertain[record.id] = (abs(each[0] - each[1]) / 2).sum() / each.mean(0).sum()
@@ -172,7 +172,7 @@ def test_certainty_weights_and_flips(room: Path, run: Callable[..., Labelled]) -
         )
         with np.errstate(divide="ignore", invalid="ignore"):
             entropy = -np.nan_to_num(p * np.log2(p)) - np.nan_to_num((1 - p) * np.log2(1 - p))
-        weight = load_image(out, record).weight
+        weight = load_image(out, record).weight / 255
         np.testing.assert_allclose(weight, 1 - entropy, atol=0.5 / 255 + 1e-4)
     assert all(float(row["uncertainty"]) > 0 for row in rows)
 
