@@ -7,20 +7,14 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from vesselforge.configs.base import Device, Settings, each_once, operational
+from vesselforge.configs.choices import LOSSES, NETWORKS, described, known
 from vesselforge.configs.stages.augmentation import AugmentSettings
 
-NetworkName = Literal[
-    "sa-unet",
-    "sa-unet-v2",
-    "unet-18",
-    "unet-18-sa",
-    "unet-23",
-    "sd-unet",
-    "backbone",
-    "sa-unet-gn",
-    "unet-23-gn",
-    "sa2-net",
-    "unet-v2",
+NetworkName = Annotated[
+    str, AfterValidator(known(NETWORKS)), Field(json_schema_extra={"enum": list(NETWORKS)})
+]
+LossName = Annotated[
+    str, AfterValidator(known(LOSSES)), Field(json_schema_extra={"enum": list(LOSSES)})
 ]
 Runtime = Literal["torch", "auto", "fast", "fast-bfloat16"]
 Schedule = Literal["constant", "cosine", "step", "one-cycle", "poly", "restarts", "plateau"]
@@ -29,7 +23,7 @@ Schedule = Literal["constant", "cosine", "step", "one-cycle", "poly", "restarts"
 class FitSettings(Settings):
     """One training of a segmenter: teacher, pretraining and fine-tuning are the same loop."""
 
-    network: NetworkName = Field("sa-unet", description="name in segmenter.networks")
+    network: NetworkName = Field("sa-unet", description=described(NETWORKS))
     drop: float | None = Field(
         None, ge=0, lt=1, description="DropBlock drop rate; default: the network's own (0.18, …)"
     )
@@ -58,11 +52,7 @@ class FitSettings(Settings):
     scales: list[Annotated[float, Field(gt=0, le=4)]] = Field(
         [1.0], min_length=1, description="each batch is trained on at each of these sizes in turn"
     )
-    loss: Literal["bce", "bce-dice", "bce-mcc", "structure", "balanced-bce-dice"] = Field(
-        "bce-dice",
-        description="training loss; bce-mcc: SA-UNetv2; structure: weighted BCE + IoU, U-Net v2; "
-        "balanced-bce-dice: SA2-Net",
-    )
+    loss: LossName = Field("bce-dice", description=described(LOSSES))
     cldice: float = Field(
         0.0, ge=0, lt=1, description="share of soft clDice in the loss; 0: none (Shit et al. 2021)"
     )
