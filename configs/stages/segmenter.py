@@ -17,7 +17,7 @@ LossName = Annotated[
     str, AfterValidator(known(LOSSES)), Field(json_schema_extra={"enum": list(LOSSES)})
 ]
 Runtime = Literal["torch", "auto", "fast", "fast-bfloat16"]
-Schedule = Literal["constant", "cosine", "step", "one-cycle", "poly", "restarts", "plateau"]
+Schedule = Literal["constant", "cosine", "step", "restarts", "plateau"]
 
 
 class FitSettings(Settings):
@@ -27,7 +27,6 @@ class FitSettings(Settings):
     drop: float | None = Field(
         None, ge=0, lt=1, description="DropBlock drop rate; default: the network's own (0.18, …)"
     )
-    drop_block: int = Field(7, ge=1, le=15, description="DropBlock block size in pixels, odd")
     pretrained: Literal["none", "imagenet"] = Field(
         "none", description="where the encoder of unet-v2 starts; imagenet is downloaded once"
     )
@@ -68,10 +67,9 @@ class FitSettings(Settings):
     min_lr: float = Field(0.0, ge=0, le=1, description="lowest: of plateau, restarts and cosine")
     weight_decay: float = Field(1e-4, ge=0, le=1, description="AdamW only")
     clip_value: float = Field(0.0, ge=0, description="clamp gradients to ± this; 0: do not")
-    clip_norm: float = Field(0.0, ge=0, description="scale gradients to this norm; 0: do not")
     schedule: Schedule = Field(
         "cosine",
-        description="learning rate over the steps; step: ×0.1 after two thirds; poly: power 0.9; "
+        description="learning rate over the steps; step: ×0.1 after two thirds; "
         "restarts: cosine anew every `period` steps; plateau: ×0.5 when the validation loss has "
         "not fallen for `patience` validations",
     )
@@ -127,8 +125,6 @@ class FitSettings(Settings):
     def _crop_fits_the_network(self) -> Self:
         if self.crop % 8:
             raise ValueError(f"crop must be a multiple of 8, not {self.crop}")
-        if self.drop_block % 2 == 0:
-            raise ValueError(f"drop_block must be odd, not {self.drop_block}")
         return self
 
     @model_validator(mode="after")
@@ -144,12 +140,6 @@ class FitSettings(Settings):
     def _rates_in_order(self) -> Self:
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr ({self.min_lr:g}) must not exceed lr ({self.lr:g})")
-        return self
-
-    @model_validator(mode="after")
-    def _only_one_clip(self) -> Self:
-        if self.clip_value and self.clip_norm:
-            raise ValueError("clip_value and clip_norm exclude each other")
         return self
 
     @model_validator(mode="after")

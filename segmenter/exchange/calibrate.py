@@ -19,7 +19,7 @@ from vesselforge.segmenter.combine import combine
 from vesselforge.segmenter.components import ALL, pieces_in
 from vesselforge.segmenter.ensemble import choose_of, maps_of, rechoose
 from vesselforge.segmenter.metrics import confusion, from_counts
-from vesselforge.segmenter.metrics.calibration import calibration, calibration_counts
+from vesselforge.segmenter.metrics.probabilities import calibration, calibration_counts
 from vesselforge.segmenter.model_files import (
     DESCRIPTIONS,
     Member,

@@ -35,9 +35,9 @@ from vesselforge.segmenter.training.schedule import learning_rate
 from vesselforge.segmenter.training.sources import Source, source_of
 from vesselforge.segmenter.training.state import FitState, network_options, new_state, resume, save
 from vesselforge.segmenter.training.validation import (
+    precise_batch_norm,
     predictions,
     reference_mask,
-    settle_statistics,
     validate,
 )
 
@@ -80,7 +80,7 @@ def train(settings: FitSettings, inputs: Inputs, out: Path, progress: Progress) 
     job = Job(settings, source, validation, development, device, out, progress)
     resume(state, out, progress)
     cut_log(out, state.step)
-    while state.step < settings.steps and not state.standstill.over:
+    while state.step < settings.steps and not state.plateau.over:
         if progress.stop_requested:
             save(state, out)
             raise Interrupted
@@ -116,7 +116,7 @@ def _descend(state: FitState, job: Job) -> float:
     batch = job.source.batch_at(state.step).each(lambda x: x.to(job.device))
     torch.manual_seed(settings.seed * 1_000_003 + state.step)  # DropBlock's draws
     state.network.train()
-    rate = learning_rate(settings, state.step, state.standstill.factor)
+    rate = learning_rate(settings, state.step, state.plateau.factor)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     images = batch.image.contiguous(memory_format=torch.channels_last)
@@ -137,7 +137,8 @@ def _descend(state: FitState, job: Job) -> float:
         )
     state.optimizer.zero_grad()
     loss.backward()
-    _clip(state.network, settings)
+    if settings.clip_value:
+        nn.utils.clip_grad_value_(state.network.parameters(), settings.clip_value)
     state.optimizer.step()
     if state.average is not None:
         _average(state.average, state.network, settings.ema, state.step)
@@ -158,16 +159,9 @@ def _outputs(state: FitState, images: Tensor, settings: FitSettings) -> list[Ten
     return found
 
 
-def _clip(network: nn.Module, settings: FitSettings) -> None:
-    if settings.clip_value:
-        nn.utils.clip_grad_value_(network.parameters(), settings.clip_value)
-    if settings.clip_norm:
-        nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
-
-
 @torch.no_grad()
 def _average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """average ← decay·average + (1 − decay)·network, weights only (see `settle_statistics`).
+    """average ← decay·average + (1 − decay)·network, weights only (see `precise_batch_norm`).
 
     Early on the decay is (1 + step)/(10 + step), so that the initial weights are forgotten.
     """
@@ -180,7 +174,7 @@ def _after_step(state: FitState, loss: float, job: Job) -> None:
     """Log, validate and save when due."""
     settings, last = job.settings, state.step == job.settings.steps
     if state.step % LOG_EVERY == 0 or last:
-        rate = learning_rate(settings, state.step - 1, state.standstill.factor)
+        rate = learning_rate(settings, state.step - 1, state.plateau.factor)
         append_log(job.out, {"step": state.step, "loss": round(loss, 6), "lr": rate})
         figures = {"loss": loss} | {k: v for k, v in state.best.items() if k == "f1"}
         job.progress.update(state.step, settings.steps, "step", **figures)
@@ -194,10 +188,10 @@ def _judge(state: FitState, job: Job) -> None:
     """Validate, and keep the weights if they are better (or simply the last)."""
     settings = job.settings
     first = settings.steps  # crops never trained on
-    settle_statistics(state.judged, job.source, first)
+    precise_batch_norm(state.judged, job.source, first)
     figures = validate(state.judged, job.validation, job.device)
     append_log(job.out, {"step": state.step, "validation": figures})
-    state.standstill.see(figures["loss"], settings)
+    state.plateau.see(figures["loss"], settings)
     better = not state.best or figures["f1"] > state.best["f1"]
     if better or settings.keep == "last":
         state.best = figures | {"step": state.step}

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vesselforge.configs.errors import CheckpointError
+from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.configs.settings import FitSettings
 from vesselforge.engine.artifacts import SCRATCH
 from vesselforge.engine.checkpoints import (
@@ -24,9 +24,9 @@ from vesselforge.engine.checkpoints import (
 from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.model_files import read_members
 from vesselforge.segmenter.models import place
-from vesselforge.segmenter.networks import VARIANTS, build
+from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.base import Segmenter
-from vesselforge.segmenter.training.schedule import Standstill
+from vesselforge.segmenter.training.schedule import Plateau
 
 
 @dataclass
@@ -41,7 +41,7 @@ class FitState:
     best: dict[str, float] = field(default_factory=dict)
     """Validation figures of the kept weights so far, with their step."""
     best_weights: dict[str, Tensor] = field(default_factory=dict)
-    standstill: Standstill = field(default_factory=Standstill)
+    plateau: Plateau = field(default_factory=Plateau)
 
     @property
     def judged(self) -> nn.Module:
@@ -51,17 +51,18 @@ class FitState:
 
 def network_options(settings: FitSettings) -> dict[str, Any]:
     """Constructor options that belong to the trained model (where it started from does not)."""
-    if settings.network not in VARIANTS:
-        return {}
-    if settings.drop is None:
-        return {"block": settings.drop_block}
-    return {"drop": settings.drop, "block": settings.drop_block}
+    return {} if settings.drop is None else {"drop": settings.drop}
 
 
 def _fresh(settings: FitSettings, from_scratch: bool) -> Segmenter:
     """A network to train; with ImageNet weights where those were asked for."""
     download = {"pretrained": True} if from_scratch and settings.pretrained != "none" else {}
-    return build(settings.network, **network_options(settings), **download)
+    try:
+        return build(settings.network, **network_options(settings), **download)
+    except TypeError as error:
+        raise ConfigError(
+            f"drop: {settings.network} has no DropBlock; leave `drop` out (found {settings.drop})"
+        ) from error
 
 
 def new_state(settings: FitSettings, start: Path | None, device: torch.device) -> FitState:
@@ -94,7 +95,7 @@ def save(state: FitState, out: Path) -> None:
     if state.average is not None:
         tensors |= {f"average.{k}": v for k, v in state.average.state_dict().items()}
     tensors |= pack_optimizer(state.optimizer, "optimizer")
-    extra = {"best": state.best, "standstill": _finite(asdict(state.standstill))}
+    extra = {"best": state.best, "plateau": _finite(asdict(state.plateau))}
     save_checkpoint(out / SCRATCH, state.step, tensors, extra)
 
 
@@ -109,7 +110,7 @@ def resume(state: FitState, out: Path, progress: Progress) -> None:
                 state.average.load_state_dict(_part(tensors, "average"))
             unpack_optimizer(state.optimizer, tensors, "optimizer")
             state.best, state.best_weights = extra["best"], _part(tensors, "best")
-            state.standstill = Standstill(**extra["standstill"])
+            state.plateau = Plateau(**extra["plateau"])
         progress.message(f"resumed at step {state.step}")
 
 
@@ -118,6 +119,6 @@ def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
 
 
-def _finite(standstill: dict[str, Any]) -> dict[str, Any]:
+def _finite(plateau: dict[str, Any]) -> dict[str, Any]:
     """JSON has no infinity: before the first validation there is no lowest loss."""
-    return {k: v for k, v in standstill.items() if not (k == "lowest" and v == math.inf)}
+    return {k: v for k, v in plateau.items() if not (k == "lowest" and v == math.inf)}

@@ -15,14 +15,14 @@ from vesselforge.segmenter.metrics import best_threshold, ranking
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.training.sources import Source
 
-SETTLE_BATCHES = 8
+PRECISE_BATCHES = 8
 PROB_FLOOR = 1e-7
 """Probabilities are clipped to this for the cross-entropy, as Keras does."""
 
 
 @torch.no_grad()
-def settle_statistics(network: nn.Module, source: Source, first: int) -> None:
-    """Measure BatchNorm's running statistics anew on SETTLE_BATCHES batches of training images.
+def precise_batch_norm(network: nn.Module, source: Source, first: int) -> None:
+    """Measure BatchNorm's running statistics anew on PRECISE_BATCHES batches of training images.
 
     With the paper's momentum they trail hundreds of steps behind the weights, include DropBlock's
     noise, and do not belong to averaged weights at all: after 250 steps the validation F1 was
@@ -38,7 +38,7 @@ def settle_statistics(network: nn.Module, source: Source, first: int) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all batches
         norm.train()
-    for step in range(first, first + SETTLE_BATCHES):
+    for step in range(first, first + PRECISE_BATCHES):
         images = source.batch_at(step).image
         network(images.to(device).contiguous(memory_format=torch.channels_last))
     for norm, momentum in zip(norms, momenta, strict=True):
@@ -58,7 +58,7 @@ def validate(
     if not all(np.isfinite(prob).all() for prob in probs):
         raise TrainingError(
             "segmenter.train: the network's output on the validation images is no longer a number; "
-            "lower `lr`, set `clip_norm`, or use precision: float32"
+            "lower `lr`, set `clip_value`, or use precision: float32"
         )
     references, fovs = [reference_mask(i) for i in images], [i.fov for i in images]
     threshold, f1 = best_threshold(probs, references, fovs)

@@ -17,9 +17,7 @@ def test_everything_offered_is_registered_and_nothing_else() -> None:
 
 
 def test_a_name_that_is_none_is_answered_with_the_nearest() -> None:
-    with pytest.raises(
-        ConfigError, match=r"network: found 'sa-unett', .*; did you mean `sa-unet`\?"
-    ):
+    with pytest.raises(ConfigError, match=r"found 'sa-unett', .*did you mean `sa-unet`\?"):
         build("sa-unett")
     with pytest.raises(ValueError, match=r"found 'bce-dise', .*; did you mean `bce-dice`\?"):
         FitSettings(loss="bce-dise")

@@ -168,7 +168,7 @@ def test_statistics_are_those_of_mixed_batches(
     def noted(network: Any, source: Any, first: int) -> None:
         seen.append(source.batch_at(first).image)
 
-    monkeypatch.setattr(fit, "settle_statistics", noted)
+    monkeypatch.setattr(fit, "precise_batch_norm", noted)
     settings = TINY.model_copy(update={"validate_every": TINY.steps})
     run(tmp_path / "model", settings, images=real, synthetic=made)
     ours, theirs = (

@@ -18,7 +18,7 @@ from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.networks import NETWORKS
 from vesselforge.segmenter.networks.sa2_net import SA2Net
 from vesselforge.segmenter.training.fit import train
-from vesselforge.segmenter.training.schedule import Standstill, learning_rate
+from vesselforge.segmenter.training.schedule import Plateau, learning_rate
 from vesselforge.segmenter.training.sources import source_of
 
 PUBLISHED = ("sa-unet", "sa-unet-v2", "sa2-net", "unet-v2")
@@ -79,7 +79,7 @@ def test_sa_unet_v2_halves_after_10_epochs_and_stops_after_20() -> None:
     settings = recipe("sa-unet-v2")
     epoch = epoch_of_drive(settings)
     assert (epoch, settings.steps, settings.validate_every) == (26, 150 * 26, 26)
-    still = Standstill()
+    still = Plateau()
     seen = []
     for _ in range(21):  # the first is the lowest
         still.see(1.0, settings)
