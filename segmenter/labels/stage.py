@@ -28,10 +28,10 @@ from vesselforge.engine.artifacts import METRICS, Inputs
 from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.inference.predict import as_png
-from vesselforge.segmenter.labels.compare import Comparison
 from vesselforge.segmenter.labels.copies import nearest_of, read_nearest
 from vesselforge.segmenter.labels.filters import Figures, reject
 from vesselforge.segmenter.labels.labeller import Label, Labeller, check_masks
+from vesselforge.segmenter.labels.real_maps import Comparison
 
 TABLE = "labels.csv"
 COLUMNS = (

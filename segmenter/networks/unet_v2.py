@@ -8,8 +8,6 @@ creates and never uses (16,384 weights) is left out.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -90,9 +88,8 @@ class UNetV2(Segmenter):
     Published code takes square images only; here height and width are free.
 
     channel: of the reduced maps (paper: 32). drop_path: stochastic depth of the encoder.
-    pretrained: True for ImageNet weights from the network, or a path; see
-    PyramidEncoder.load_pretrained. It concerns fresh weights alone, so it has no place among the
-    options that a model folder records.
+    pretrained: ImageNet weights from the network. It concerns fresh weights alone, so it has no
+    place among the options that a model folder records.
     """
 
     multiple = 32
@@ -104,7 +101,7 @@ class UNetV2(Segmenter):
         self,
         channel: int = 32,
         drop_path: float = 0.1,
-        pretrained: bool | str | Path = False,
+        pretrained: bool = False,
     ) -> None:
         super().__init__()
         if channel < 1 or not 0 <= drop_path < 1:
@@ -123,7 +120,7 @@ class UNetV2(Segmenter):
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(STD)[:, None, None], persistent=False)
         if pretrained:
-            self.encoder.load_pretrained(pretrained)
+            self.encoder.load_pretrained()
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """Features [N, C, H/k, W/k] for k = 4, 8, 16, 32; see Segmenter.encode."""
