@@ -73,6 +73,12 @@ class LoadedImage:
     observers: dict[str, NDArray[np.bool_]]
     weight: NDArray[np.uint8] | None = None
 
+    @property
+    def reference(self) -> NDArray[np.bool_]:
+        """[H, W] the hard vessel mask of an image with a target."""
+        assert self.target is not None
+        return self.target > 127
+
 
 def write_index(
     folder: Path, name: str, records: list[ImageRecord], classes: Sequence[str] = ()

@@ -20,7 +20,6 @@ from vesselforge.data.imageset import LoadedImage
 from vesselforge.segmenter.inference.fast import fast
 from vesselforge.segmenter.inference.tiles import Tiling, tiled
 from vesselforge.segmenter.networks.base import Segmenter
-from vesselforge.segmenter.training.validation import reference_mask
 
 TEMPERATURES = (0.05, 20.0)
 """Lowest and highest that can be fitted; a network beyond has learnt nothing, or has no faults."""
@@ -67,7 +66,7 @@ def _drawn(
     """Logits and truth of the pixels in the field of view; evenly spaced ones of more than most."""
     inside = np.flatnonzero(image.fov)
     inside = inside[:: -(-inside.size // most) or 1]
-    return logits.ravel()[inside], reference_mask(image).ravel()[inside]
+    return logits.ravel()[inside], image.reference.ravel()[inside]
 
 
 @torch.inference_mode()

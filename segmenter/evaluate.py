@@ -19,7 +19,6 @@ from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.combine import combine, standard_deviation
 from vesselforge.segmenter.components import ALL, Mask
-from vesselforge.segmenter.ensemble import rechoose
 from vesselforge.segmenter.inference.predict import as_png, scale_for
 from vesselforge.segmenter.metrics import (
     METRICS,
@@ -36,7 +35,7 @@ from vesselforge.segmenter.metrics import (
 from vesselforge.segmenter.metrics.intervals import rounded
 from vesselforge.segmenter.model_files import read_description
 from vesselforge.segmenter.models import Model
-from vesselforge.segmenter.training.validation import reference_mask
+from vesselforge.segmenter.operating_point import rechoose
 
 TEST, VALIDATION = "test", "validation"
 CURVE_POINTS = 200
@@ -125,7 +124,7 @@ class Sheet:
         self.observers: dict[str, Any] = {}
         self.rows: list[list[Any]] = []
         self.further_rows: list[list[Any]] = []
-        self.reference = [Regions(reference_mask(image), image.fov) for image in images]
+        self.reference = [Regions(image.reference, image.fov) for image in images]
         names = sorted(set.intersection(*(set(image.observers) for image in images)))
         self.further = {
             name: [Regions(image.observers[name], image.fov) for image in images] for name in names
@@ -199,7 +198,7 @@ def _maps(model: Model, image: LoadedImage, settings: EvaluateSettings) -> NDArr
 def _curves(images: list[LoadedImage], probs: list[NDArray[Any]]) -> dict[str, Any]:
     """Pooled ROC and precision-recall curves inside the FOV, thinned to CURVE_POINTS."""
     prob = np.concatenate([p[i.fov] for p, i in zip(probs, images, strict=True)])
-    truth = np.concatenate([reference_mask(i)[i.fov] for i in images])
+    truth = np.concatenate([i.reference[i.fov] for i in images])
     if truth.all() or not truth.any():
         return {}
     fpr, tpr, _ = roc_curve(truth, prob)
@@ -222,7 +221,7 @@ def _pictures(out: Path, name: str, image: LoadedImage, prob: NDArray[Any], mask
     """The probability map and, on the grey image, hits (green), false alarms, misses (blue)."""
     write_png(out / "prob" / name / f"{image.id}.png", as_png(prob))
     grey = image.image.mean(2, keepdims=True).repeat(3, 2) * 0.6
-    truth = mask if image.target is None else reference_mask(image)
+    truth = mask if image.target is None else image.reference
     for where, colour in ((mask & truth, GREEN), (mask & ~truth, RED), (~mask & truth, BLUE)):
         grey[where] = colour
     write_png(out / "overlays" / name / f"{image.id}.png", grey.astype(np.uint8))

@@ -17,8 +17,7 @@ from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.calibration import calibrate
 from vesselforge.segmenter.combine import combine
 from vesselforge.segmenter.components import ALL, pieces_in
-from vesselforge.segmenter.ensemble import choose_of, maps_of, rechoose
-from vesselforge.segmenter.metrics import confusion, from_counts
+from vesselforge.segmenter.metrics import pooled_f1
 from vesselforge.segmenter.metrics.probabilities import calibration, calibration_counts
 from vesselforge.segmenter.model_files import (
     DESCRIPTIONS,
@@ -29,7 +28,7 @@ from vesselforge.segmenter.model_files import (
     save_model,
 )
 from vesselforge.segmenter.models import Model, place
-from vesselforge.segmenter.training.validation import reference_mask
+from vesselforge.segmenter.operating_point import choose_pieces, maps_of, rechoose, truths
 
 
 def recalibrate(
@@ -52,7 +51,7 @@ def recalibrate(
     old, maps = (maps_of(model, images, progress) for model in (before, after))
     rechoose(after, maps, images)
     if components:
-        after.components = choose_of(after.rule, maps, images, after.threshold)
+        after.components = choose_pieces(after.rule, maps, images, after.threshold)
     save_model(out, members, after.threshold, name, after.rule, after.components)
     return {
         "folder": str(out),
@@ -62,7 +61,7 @@ def recalibrate(
         "components": None if after.components == ALL else after.components.as_json(),
         "before": _figures(before, old, images),
         "after": _figures(after, maps, images),
-        "components_reference": _mean(pieces_in(reference_mask(i) & i.fov) for i in images),
+        "components_reference": _mean(pieces_in(i.reference & i.fov) for i in images),
     }
 
 
@@ -84,16 +83,16 @@ def _figures(
     model: Model, maps: Sequence[NDArray[np.float32]], images: Sequence[LoadedImage]
 ) -> dict[str, float]:
     """Inside the fields of view of all images: pooled F1 and ECE, and the mean number of pieces."""
-    counts, claims, pieces = [], [], []
+    masks, claims, pieces = [], [], []
     for of_members, image in zip(maps, images, strict=True):
-        prob, truth, fov = combine(model.rule, of_members), reference_mask(image), image.fov
+        prob, truth, fov = combine(model.rule, of_members), image.reference, image.fov
         mask = model.mask(prob)
-        counts.append(confusion(mask[fov], truth[fov]))
+        masks.append(mask)
         claims.append(calibration_counts(prob[fov], truth[fov]))
         pieces.append(pieces_in(mask & fov))
     claimed = {name: sum(one[name] for one in claims) for name in claims[0]}
     return {
-        "f1": round(from_counts(*(sum(c) for c in zip(*counts, strict=True)))["f1"], 6),
+        "f1": round(pooled_f1(masks, *truths(images)), 6),
         "ece": round(float(calibration(claimed)["ece"]), 6),
         "components": _mean(pieces),
     }

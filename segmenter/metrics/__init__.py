@@ -1,6 +1,6 @@
 """Segmentation metrics, each once, by its standard definition."""
 
-from vesselforge.segmenter.metrics.confusion import COUNTS, confusion, from_counts
+from vesselforge.segmenter.metrics.confusion import COUNTS, confusion, from_counts, pooled_f1
 from vesselforge.segmenter.metrics.intervals import mean_interval
 from vesselforge.segmenter.metrics.probabilities import best_threshold, ranking
 from vesselforge.segmenter.metrics.scores import METRICS, Regions, pooled, score
@@ -18,6 +18,7 @@ __all__ = [
     "from_counts",
     "mean_interval",
     "pooled",
+    "pooled_f1",
     "ranking",
     "score",
     "score_set",

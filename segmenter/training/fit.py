@@ -24,12 +24,13 @@ from vesselforge.engine.files import write_json
 from vesselforge.engine.log import append_log, cut_log
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.calibration import calibrate
-from vesselforge.segmenter.components import ALL, Components, choose_components
-from vesselforge.segmenter.metrics import best_threshold
+from vesselforge.segmenter.combine import MEAN
+from vesselforge.segmenter.components import ALL, Components
 from vesselforge.segmenter.model_files import Member, save_model
 from vesselforge.segmenter.models import place
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.operating_point import choose_pieces, choose_threshold
 from vesselforge.segmenter.training.losses import training_loss
 from vesselforge.segmenter.training.schedule import learning_rate
 from vesselforge.segmenter.training.sources import Source, source_of
@@ -37,7 +38,6 @@ from vesselforge.segmenter.training.state import FitState, network_options, new_
 from vesselforge.segmenter.training.validation import (
     precise_batch_norm,
     predictions,
-    reference_mask,
     validate,
 )
 
@@ -227,9 +227,8 @@ def _choose(network: Segmenter, job: Job) -> tuple[float, Components]:
     images = job.development or job.validation
     if job.settings.calibrate:
         calibrate(network, images)
-    probs = predictions(network, images, job.device)
-    references, fovs = [reference_mask(i) for i in images], [i.fov for i in images]
-    threshold, _ = best_threshold(probs, references, fovs)
+    maps = [prob[None] for prob in predictions(network, images, job.device)]
+    threshold, _ = choose_threshold(MEAN, maps, images)
     if not job.settings.components:
         return threshold, ALL
-    return threshold, choose_components(probs, references, fovs, threshold)
+    return threshold, choose_pieces(MEAN, maps, images, threshold)

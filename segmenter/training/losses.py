@@ -9,12 +9,14 @@ weights of 0 everywhere a loss that is finite and has no gradient.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+L = TypeVar("L", bound=Loss)
 DICE_SMOOTH = 1.0
 """One pixel: keeps the ratio defined on crops without a vessel."""
 SKELETON_STEPS = 6
@@ -27,10 +29,10 @@ LOSSES: dict[str, Loss] = {}
 """Name → loss; `configs.choices.LOSSES` has a line of help for each."""
 
 
-def registered(name: str) -> Callable[[Loss], Loss]:
+def registered(name: str) -> Callable[[L], L]:
     """Offer a loss by name."""
 
-    def keep(loss: Loss) -> Loss:
+    def keep(loss: L) -> L:
         LOSSES[name] = loss
         return loss
 

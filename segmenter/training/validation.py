@@ -60,7 +60,7 @@ def validate(
             "segmenter.train: the network's output on the validation images is no longer a number; "
             "lower `lr`, set `clip_value`, or use precision: float32"
         )
-    references, fovs = [reference_mask(i) for i in images], [i.fov for i in images]
+    references, fovs = [i.reference for i in images], [i.fov for i in images]
     threshold, f1 = best_threshold(probs, references, fovs)
     inside = np.concatenate([p[f] for p, f in zip(probs, fovs, strict=True)])
     truth = np.concatenate([r[f] for r, f in zip(references, fovs, strict=True)])
@@ -88,9 +88,3 @@ def predictions(
     probs = [model.predict(image.image) for image in images]
     network.train(training)
     return probs
-
-
-def reference_mask(image: LoadedImage) -> NDArray[np.bool_]:
-    """The hard reference of an image, [H, W] bool."""
-    assert image.target is not None
-    return image.target > 127
