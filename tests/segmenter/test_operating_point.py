@@ -23,12 +23,12 @@ from vesselforge.configs.settings import (
 )
 from vesselforge.data.imageset import LoadedImage, load_image, read_index
 from vesselforge.engine.progress import Progress
+from vesselforge.segmenter.calibration import recalibrate
 from vesselforge.segmenter.combine import Rule
 from vesselforge.segmenter.compare import compare
 from vesselforge.segmenter.components import ALL, Components, choose_components, masked, pieces_in
 from vesselforge.segmenter.ensemble import ensemble
 from vesselforge.segmenter.evaluate import GREEN, RED, evaluate
-from vesselforge.segmenter.exchange.calibrate import recalibrate
 from vesselforge.segmenter.inference.export import export
 from vesselforge.segmenter.inference.predict import PredictOptions, predict_files
 from vesselforge.segmenter.labels.stage import label
