@@ -64,7 +64,7 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
     images = [load_image(folder, record) for record in read_index(folder, "test")]
     scored = bool(images) and all(image.target is not None for image in images)
     names = sorted(inputs.keys() - {TEST, VALIDATION})
-    sheet = Sheet(images, settings) if scored else None
+    board = Scoreboard(images, settings) if scored else None
     curves: dict[str, Any] = {}
     for number, name in enumerate(names):
         model = Model.load(inputs[name].path, runtime=settings.runtime)
@@ -83,23 +83,23 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
                 picture = as_png(2 * standard_deviation(maps))
                 write_png(out / "spread" / name / f"{image.id}.png", picture)
             progress.update(number * len(images) + done, len(names) * len(images), "image")
-        if sheet is not None:
-            sheet.add_model(name, probs, masks, operating_point(inputs[name].path, model))
+        if board is not None:
+            board.add_model(name, probs, masks, operating_point(inputs[name].path, model))
             if model.several:
-                sheet.models[name]["rule"] = model.rule.as_json()
+                board.models[name]["rule"] = model.rule.as_json()
             curves[name] = _curves(images, probs)
     result: dict[str, Any] = {"images": len(images), "reference": "1st" if scored else None}
-    if sheet is None:
+    if board is None:
         result |= {"models": {}, "observers": {}}
         result["note"] = NO_REFERENCE if images else "there are no test images"
         progress.message(result["note"])
     else:
-        sheet.add_observers()
-        result |= {"models": sheet.models, "observers": sheet.observers}
+        board.add_observers()
+        result |= {"models": board.models, "observers": board.observers}
     write_json(out / "curves.json", curves)
-    _write_rows(out / "per_image.csv", ["model"], sheet.rows if sheet else [])
-    if sheet is not None and sheet.further:
-        _write_rows(out / "per_image_observers.csv", ["model", "observer"], sheet.further_rows)
+    _write_rows(out / "per_image.csv", ["model"], board.rows if board else [])
+    if board is not None and board.further:
+        _write_rows(out / "per_image_observers.csv", ["model", "observer"], board.further_rows)
     write_json(out / METRICS_FILE, result)
 
 
@@ -112,7 +112,7 @@ def operating_point(folder: Path, model: Model) -> dict[str, Any]:
     return found | ({} if model.components == ALL else {"components": model.components.as_json()})
 
 
-class Sheet:
+class Scoreboard:
     """The scores of an evaluation. What is derived from a reference is kept for all models.
 
     Observers besides the reference count where they segmented every image.

@@ -92,7 +92,7 @@ def read_keras(path: Path) -> KerasFile:
             root = file.get("model_weights", file)
             version = root.attrs.get("keras_version")
             version = None if version is None else _text(version)
-            if "layer_names" in root.attrs or "layer_names0" in root.attrs:
+            if "layer_names" in root.attrs:
                 layout = "Keras 2 model" if "model_config" in file.attrs else "Keras 2 weights"
                 return KerasFile(layout, version, list(_keras2_layers(path, root)), configs)
             layout = ".keras archive" if archive else "Keras 3 weights"
@@ -160,24 +160,14 @@ def _keras2_layers(path: Path, root: Any) -> Iterator[Layer]:
     """By `layer_names` and, of each layer, `weight_names`; the latter are paths in its group."""
     tensors = _Tensors(path, root)
     found: dict[str, dict[str, str]] = {}
-    for layer in _listed(root, "layer_names"):
-        for weight in _listed(root[layer], "weight_names"):
+    for layer in map(_text, root.attrs["layer_names"]):
+        for weight in map(_text, root[layer].attrs["weight_names"]):
             # A model used as a layer has the weights of many; their own names tell them apart.
             *parents, last = weight.split("/")
             owner = parents[-1] if parents else layer
             found.setdefault(owner, {})[last.split(":")[0]] = f"{layer}/{weight}"
     for name, paths in found.items():
         yield Layer(name, {role: tensors.read(place) for role, place in paths.items()}, paths)
-
-
-def _listed(group: Any, name: str) -> list[str]:
-    """A list attribute; those above 64 KiB are cut into `name0`, `name1`, …"""
-    if name in group.attrs:
-        return [_text(value) for value in group.attrs[name]]
-    found: list[str] = []
-    while f"{name}{len(found)}" in group.attrs:
-        found.append(f"{name}{len(found)}")
-    return [_text(value) for part in found for value in group.attrs[part]]
 
 
 def _text(value: Any) -> str:

@@ -84,10 +84,10 @@ def predict_files(
     rows: list[Row] = [{"file": str(path), "error": fault} for path, fault in faults.items()]
     try:
         for number, (file, name) in enumerate(zip(files, names, strict=True)):
-            watch = _Watch(progress, number, len(files))
-            watch(0)
+            on_progress = _ImageProgress(progress, number, len(files))
+            on_progress(0)
             try:
-                rows.append(_predict_one(model, file, out, name, watch, options))
+                rows.append(_predict_one(model, file, out, name, on_progress, options))
             except (DataError, MemoryError, torch.OutOfMemoryError) as error:
                 rows.append({"file": str(file), "error": _why(file, error)})
             progress.update(number + 1, len(files), "image")
@@ -100,7 +100,7 @@ def predict_files(
     return rows
 
 
-class _Watch:
+class _ImageProgress:
     """Passes on how much of an image is done, and raises Interrupted when asked to stop."""
 
     def __init__(self, progress: Progress, before: int, total: int) -> None:
@@ -156,17 +156,22 @@ def _writing(out: Path) -> Iterator[None]:
 
 
 def _predict_one(
-    model: Model, file: Path, out: Path, name: str, watch: _Watch, options: PredictOptions
+    model: Model,
+    file: Path,
+    out: Path,
+    name: str,
+    on_progress: _ImageProgress,
+    options: PredictOptions,
 ) -> Row:
     began = time.perf_counter()
     image, remark = read_image(file)
     fov = derive_fov(image)
     scale = scale_for(fov, options.fov_width)
     if options.spread:
-        each = model.members(image, options.flips, watch, scale)
+        each = model.members(image, options.flips, on_progress, scale)
         prob = combine(model.rule, each)
     else:
-        prob = model.predict(image, options.flips, watch, scale)
+        prob = model.predict(image, options.flips, on_progress, scale)
     threshold = model.threshold if options.threshold is None else options.threshold
     mask = model.mask(prob, threshold, scale)
     quantised = as_png if options.bits == 8 else _sixteen

@@ -79,16 +79,6 @@ def test_numbers_with_gaps_and_the_older_name_of_the_group(tmp_path: Path) -> No
     gives_golden_logits(path, tmp_path / "model", "sa-unet")
 
 
-def test_long_lists_of_names_are_cut_into_parts(tmp_path: Path) -> None:
-    path = keras.keras2_weights(tmp_path / "w.h5", keras.golden_model("sa-unet"))
-    with h5py.File(path, "r+") as file:
-        names = list(file.attrs["layer_names"])
-        del file.attrs["layer_names"]
-        for part, start in enumerate(range(0, len(names), 20)):
-            file.attrs[f"layer_names{part}"] = names[start : start + 20]
-    gives_golden_logits(path, tmp_path / "model", "sa-unet")
-
-
 @pytest.mark.parametrize("network", GOLDEN)
 def test_a_model_used_as_a_layer(network: str, tmp_path: Path) -> None:
     inner = keras.golden_model(network)
