@@ -26,7 +26,7 @@ from vesselforge.segmenter.inference.runtimes import (
     start,
     start_exported,
 )
-from vesselforge.segmenter.inference.tiles import OnProgress, Tiling, tiled
+from vesselforge.segmenter.inference.tiles import Notify, Tiling, tiled
 from vesselforge.segmenter.model_files import fault_of, read_description, restore
 
 
@@ -95,17 +95,17 @@ class Model:
         self,
         image: NDArray[np.uint8],
         flips: bool = False,
-        on_progress: OnProgress | None = None,
+        notify: Notify | None = None,
         scale: float = 1.0,
     ) -> NDArray[np.float32]:
         """Vessel probability [H, W] in [0, 1] of an RGB image [H, W, 3], at its own resolution.
 
         Several networks: combined by the model's rule. flips: the mean over the image and its
         three mirror images, too, of each member. An image with a side beyond `tiling.side` goes
-        through in tiles. on_progress: told the share that is done after every tile. scale: the network
+        through in tiles. notify: told the share that is done after every tile. scale: the network
         sees the image that many times as large.
         """
-        maps = self._maps(self.runtime, image, flips, on_progress, scale)
+        maps = self._maps(self.runtime, image, flips, notify, scale)
         return maps[0] if self.rule == MEAN else combine(self.rule, maps)
 
     def mask(
@@ -120,7 +120,7 @@ class Model:
         self,
         image: NDArray[np.uint8],
         flips: bool = False,
-        on_progress: OnProgress | None = None,
+        notify: Notify | None = None,
         scale: float = 1.0,
     ) -> NDArray[np.float32]:
         """The probability map of each member by itself, [n, H, W]; see `predict`.
@@ -135,7 +135,7 @@ class Model:
             self._each = self.runtime
             if self.several:
                 self._each = start(self.runtime.name, self.networks, self.device, each=True)
-        return self._maps(self._each, image, flips, on_progress, scale)
+        return self._maps(self._each, image, flips, notify, scale)
 
     def check_several(self) -> None:
         """Raise ConfigError when there is no spread of members to be had."""
@@ -150,7 +150,7 @@ class Model:
         runtime: Runtime,
         image: NDArray[np.uint8],
         flips: bool,
-        on_progress: OnProgress | None,
+        notify: Notify | None,
         scale: float,
     ) -> NDArray[np.float32]:
         """What the runtime gives, [1 or n, H, W], averaged over mirror images with `flips`."""
@@ -160,8 +160,8 @@ class Model:
         for number, axes in enumerate(mirrors):
 
             def report(share: float, before: int = number) -> None:
-                if on_progress is not None:
-                    on_progress((before + share) / len(mirrors))
+                if notify is not None:
+                    notify((before + share) / len(mirrors))
 
             maps = tiled(runtime, np.flip(seen, axes), runtime.multiple, self.tiling, report)
             maps = np.flip(maps, tuple(axis + 1 for axis in axes))

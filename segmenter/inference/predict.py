@@ -84,10 +84,10 @@ def predict_files(
     rows: list[Row] = [{"file": str(path), "error": fault} for path, fault in faults.items()]
     try:
         for number, (file, name) in enumerate(zip(files, names, strict=True)):
-            on_progress = _ImageProgress(progress, number, len(files))
-            on_progress(0)
+            notify = _ImageProgress(progress, number, len(files))
+            notify(0)
             try:
-                rows.append(_predict_one(model, file, out, name, on_progress, options))
+                rows.append(_predict_one(model, file, out, name, notify, options))
             except (DataError, MemoryError, torch.OutOfMemoryError) as error:
                 rows.append({"file": str(file), "error": _why(file, error)})
             progress.update(number + 1, len(files), "image")
@@ -160,7 +160,7 @@ def _predict_one(
     file: Path,
     out: Path,
     name: str,
-    on_progress: _ImageProgress,
+    notify: _ImageProgress,
     options: PredictOptions,
 ) -> Row:
     began = time.perf_counter()
@@ -168,10 +168,10 @@ def _predict_one(
     fov = derive_fov(image)
     scale = scale_for(fov, options.fov_width)
     if options.spread:
-        each = model.members(image, options.flips, on_progress, scale)
+        each = model.members(image, options.flips, notify, scale)
         prob = combine(model.rule, each)
     else:
-        prob = model.predict(image, options.flips, on_progress, scale)
+        prob = model.predict(image, options.flips, notify, scale)
     threshold = model.threshold if options.threshold is None else options.threshold
     mask = model.mask(prob, threshold, scale)
     quantised = as_png if options.bits == 8 else _sixteen

@@ -166,7 +166,7 @@ def test_a_model_cuts_large_images_and_says_how_far_it_is(tmp_path):
     whole = model.predict(image)
     model.tiling = Tiling(side=528)
     shares: list[float] = []
-    found = model.predict(image, flips=True, on_progress=shares.append)
+    found = model.predict(image, flips=True, notify=shares.append)
     np.testing.assert_allclose(model.predict(image), whole, atol=1e-5)
     assert shares == [pytest.approx(i / 8) for i in range(1, 9)]  # four mirrors of two tiles
     assert found.dtype == np.float32
