@@ -11,7 +11,7 @@ import importlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, get_args
+from typing import Any, Protocol, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -50,8 +50,9 @@ def start(
     """The runtime called `name`, with the networks in it: their mean, or each by itself.
 
     auto is the fastest that is safe: on a CPU `fast`, which beats ONNX Runtime on two cores and
-    whose probabilities are PyTorch's to 1e-5 (`fast-bfloat16`: to about 0.01). Raises ConfigError
-    for an unknown name, or a device it cannot use.
+    whose probabilities are PyTorch's to 1e-5 (`fast-bfloat16`: to about 0.01). These two run
+    copies of the networks as they are now, and from here on the process keeps memory that it frees.
+    Raises ConfigError for an unknown name, or a device it cannot use.
     """
     if name not in RUNTIMES:
         raise ConfigError(f"runtime: found {name!r}, expected one of {', '.join(RUNTIMES)}")
@@ -60,7 +61,11 @@ def start(
     if name == "torch":
         return TorchRuntime(networks, device, each)
     _refuse_cuda(name, device)
-    return FastRuntime(networks, name, each)
+    keep_freed_memory()
+    quick = [fast(cast(Segmenter, network), FAST[name]) for network in networks]
+    runtime = TorchRuntime(quick, device, each)
+    runtime.name = name
+    return runtime
 
 
 def start_exported(name: str, file: Path, device: torch.device) -> OnnxRuntime:
@@ -145,22 +150,6 @@ class TorchRuntime:
         x = images.to(self.device).contiguous(memory_format=torch.channels_last)
         probability: Tensor = self.module(x).cpu()
         return probability
-
-
-class FastRuntime(TorchRuntime):
-    """PyTorch with copies of the networks, made fast on a CPU as they are now.
-
-    From here on the process keeps memory that it frees.
-    """
-
-    def __init__(self, networks: Sequence[nn.Module], name: str, each: bool = False) -> None:
-        keep_freed_memory()
-        quick = []
-        for network in networks:
-            assert isinstance(network, Segmenter)
-            quick.append(fast(network, FAST[name]))
-        super().__init__(quick, torch.device("cpu"), each)
-        self.name = name
 
 
 class OnnxRuntime:
