@@ -65,6 +65,6 @@ def of_image(image: LoadedImage) -> Batch:
     if image.target is None:
         raise DataError(f"image {image.id!r} has no vessel mask, training needs one")
     layers = image.target, image.weight, image.fov.astype("u1") * 255
-    target, weight, fov = (None if x is None else torch.from_numpy(x)[None] for x in layers)
+    target, weight, fov = (None if x is None else torch.tensor(x)[None] for x in layers)
     assert target is not None
-    return Batch(torch.from_numpy(image.image).permute(2, 0, 1), target, weight, fov)
+    return Batch(torch.tensor(image.image).permute(2, 0, 1), target, weight, fov)
