@@ -33,7 +33,7 @@ class Figures:
 
     vessel_share: of the field of view. confidence: expected Dice of the teachers' mask. agreement:
     of the image's own mask with that one, see `labeller.agreed`. in_range: whether the map looks
-    like a real one, see `likeness`; it rejects nothing. fault: which figure of the tree is out of
+    like a real one, see `real_maps`; it rejects nothing. fault: which figure of the tree is out of
     the range of `real_range` and by how much, empty when none is. overlap: highest Dice with a real
     map, which is overlap_image's. uncertainty: see `teachers.uncertainty`.
     """
