@@ -174,14 +174,13 @@ def _predict_one(
         prob = model.predict(image, options.flips, notify, scale)
     threshold = model.threshold if options.threshold is None else options.threshold
     mask = model.mask(prob, threshold, scale)
-    quantised = as_png if options.bits == 8 else _sixteen
     maps: dict[str, Pixels] = {
-        "probability": quantised(prob),
+        "probability": as_png(prob, options.bits),
         "mask": mask.astype(np.uint8) * 255,
         "overlay": overlay(image, mask),
     }
     if options.spread:
-        maps["spread"] = quantised(2 * standard_deviation(each))
+        maps["spread"] = as_png(2 * standard_deviation(each), options.bits)
     with _writing(out):
         _publish({out / f"{name}_{kind}.png": pixels for kind, pixels in maps.items()})
     uncertain = (prob > UNCERTAIN[0]) & (prob < UNCERTAIN[1])
@@ -236,13 +235,10 @@ def scale_for(fov: NDArray[np.bool_], wanted: int | None) -> float:
     return wanted / width
 
 
-def as_png(prob: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Probability [H, W] in [0, 1] as 8 bit, rounded."""
-    return np.rint(np.clip(prob, 0, 1) * 255).astype(np.uint8)
-
-
-def _sixteen(prob: NDArray[np.float32]) -> NDArray[np.uint16]:
-    return np.rint(np.clip(prob, 0, 1) * 65535).astype(np.uint16)
+def as_png(prob: NDArray[np.float32], bits: Literal[8, 16] = 8) -> NDArray[Any]:
+    """Probability [H, W] in [0, 1] as whole numbers of so many bits, rounded."""
+    dtype = np.uint8 if bits == 8 else np.uint16
+    return np.rint(np.clip(prob, 0, 1) * np.iinfo(dtype).max).astype(dtype)
 
 
 def overlay(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

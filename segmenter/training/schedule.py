@@ -42,7 +42,7 @@ def _cosine(share: float) -> float:
 class Plateau:
     """How long the validation loss has not fallen: the rate is halved, training ends early."""
 
-    lowest: float = math.inf
+    lowest: float | None = None
     since: int = 0
     """Validations since the lowest loss."""
     factor: float = 1.0
@@ -50,7 +50,7 @@ class Plateau:
 
     def see(self, loss: float, settings: FitSettings) -> None:
         """Take note of one validation."""
-        if loss < self.lowest:
+        if self.lowest is None or loss < self.lowest:
             self.lowest, self.since = loss, 0
             return
         self.since += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,7 +94,7 @@ def save(state: FitState, out: Path) -> None:
     if state.average is not None:
         tensors |= {f"average.{k}": v for k, v in state.average.state_dict().items()}
     tensors |= pack_optimizer(state.optimizer, "optimizer")
-    extra = {"best": state.best, "plateau": _finite(asdict(state.plateau))}
+    extra = {"best": state.best, "plateau": asdict(state.plateau)}
     save_checkpoint(out / SCRATCH, state.step, tensors, extra)
 
 
@@ -105,20 +104,15 @@ def resume(state: FitState, out: Path, progress: Progress) -> None:
     if found is not None:
         with restoring(out / SCRATCH):
             state.step, tensors, extra = found
-            state.network.load_state_dict(_part(tensors, "network"))
+            state.network.load_state_dict(_prefixed(tensors, "network"))
             if state.average is not None:
-                state.average.load_state_dict(_part(tensors, "average"))
+                state.average.load_state_dict(_prefixed(tensors, "average"))
             unpack_optimizer(state.optimizer, tensors, "optimizer")
-            state.best, state.best_weights = extra["best"], _part(tensors, "best")
+            state.best, state.best_weights = extra["best"], _prefixed(tensors, "best")
             state.plateau = Plateau(**extra["plateau"])
         progress.message(f"resumed at step {state.step}")
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _prefixed(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     start = f"{prefix}."
     return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
-
-
-def _finite(plateau: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no infinity: before the first validation there is no lowest loss."""
-    return {k: v for k, v in plateau.items() if not (k == "lowest" and v == math.inf)}
