@@ -23,7 +23,7 @@ from vesselforge.data.fov import derive_fov
 from vesselforge.engine.files import replacing, write_atomic
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.combine import combine, standard_deviation
-from vesselforge.segmenter.inference.sources import find_images, output_names, read_image
+from vesselforge.segmenter.inference.user_images import find_images, output_names, read_image
 from vesselforge.segmenter.models import Model
 
 VESSEL_COLOUR = np.array([0, 255, 140], dtype=np.float32)

@@ -13,7 +13,7 @@ from vesselforge.configs.errors import TrainingError
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.segmenter.metrics import best_threshold, ranking
 from vesselforge.segmenter.models import Model
-from vesselforge.segmenter.training.sources import Source
+from vesselforge.segmenter.training.batch_sources import Source
 
 PRECISE_BATCHES = 8
 PROB_FLOOR = 1e-7

@@ -25,9 +25,9 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.metrics import best_threshold
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
+from vesselforge.segmenter.training.batch_sources import source_of
 from vesselforge.segmenter.training.fit import train
 from vesselforge.segmenter.training.schedule import Plateau, learning_rate
-from vesselforge.segmenter.training.sources import source_of
 from vesselforge.segmenter.training.validation import validate
 
 

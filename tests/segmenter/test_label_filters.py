@@ -18,7 +18,7 @@ from vesselforge.segmenter.labels.filters import (
     share_of,
     why_rejected,
 )
-from vesselforge.segmenter.labels.stage import as_table, summary
+from vesselforge.segmenter.labels.pseudo_labels import as_table, summary
 
 GOOD = Figures(
     "good",

@@ -22,7 +22,7 @@ from vesselforge.data.imageset import load_image, read_index, write_index, write
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.labels.labeller import agreed
-from vesselforge.segmenter.labels.stage import label
+from vesselforge.segmenter.labels.pseudo_labels import label
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.training.fit import train
 

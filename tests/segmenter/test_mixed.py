@@ -22,8 +22,8 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.metrics import best_threshold
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.training import fit
+from vesselforge.segmenter.training.batch_sources import source_of, synthetic_crops
 from vesselforge.segmenter.training.fit import train
-from vesselforge.segmenter.training.sources import source_of, synthetic_crops
 
 OFF = AugmentSettings.off()
 BRIEF = {"steps": 2, "validate_every": 2, "checkpoint_every": 2}

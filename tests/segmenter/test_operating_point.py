@@ -31,7 +31,7 @@ from vesselforge.segmenter.ensemble import ensemble
 from vesselforge.segmenter.evaluate import GREEN, RED, evaluate
 from vesselforge.segmenter.inference.export import export
 from vesselforge.segmenter.inference.predict import PredictOptions, predict_files
-from vesselforge.segmenter.labels.stage import label
+from vesselforge.segmenter.labels.pseudo_labels import label
 from vesselforge.segmenter.labels.teachers import Teachers
 from vesselforge.segmenter.metrics import best_threshold, score
 from vesselforge.segmenter.model_files import read_description, read_members, save_model

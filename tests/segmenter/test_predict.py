@@ -20,7 +20,7 @@ from vesselforge.data.formats import native
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.inference.predict import PredictOptions, predict_files, scale_for
-from vesselforge.segmenter.inference.sources import find_images, output_names
+from vesselforge.segmenter.inference.user_images import find_images, output_names
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 

@@ -18,7 +18,7 @@ from vesselforge.configs.settings import LabelSettings
 from vesselforge.data.imageset import ImageRecord, load_image, read_index, write_index, write_png
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.labels.stage import COLUMNS, label
+from vesselforge.segmenter.labels.pseudo_labels import COLUMNS, label
 from vesselforge.segmenter.models import Model
 
 OPEN: dict[str, Any] = {"min_confidence": 0, "min_vessel_share": 0, "max_vessel_share": 1}

@@ -17,9 +17,9 @@ from vesselforge.engine.log import read_log
 from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.networks import NETWORKS
 from vesselforge.segmenter.networks.sa2_net import SA2Net
+from vesselforge.segmenter.training.batch_sources import source_of
 from vesselforge.segmenter.training.fit import train
 from vesselforge.segmenter.training.schedule import Plateau, learning_rate
-from vesselforge.segmenter.training.sources import source_of
 
 PUBLISHED = ("sa-unet", "sa-unet-v2", "sa2-net", "unet-v2")
 STEPS = 3

@@ -28,9 +28,9 @@ from vesselforge.engine.artifacts import METRICS, Inputs
 from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.inference.predict import as_png
-from vesselforge.segmenter.labels.copies import nearest_of, read_nearest
 from vesselforge.segmenter.labels.filters import Figures, reject
 from vesselforge.segmenter.labels.labeller import Label, Labeller, check_masks
+from vesselforge.segmenter.labels.nearest import nearest_of, read_nearest
 from vesselforge.segmenter.labels.real_maps import Comparison
 
 TABLE = "labels.csv"
