@@ -26,12 +26,11 @@ from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.engine.devices import slow_bfloat16
 from vesselforge.engine.processes.children import ENVIRONMENT
+from vesselforge.segmenter.inference.export import to_onnx
 from vesselforge.segmenter.inference.fast import fast
-from vesselforge.segmenter.inference.graph import to_onnx
 from vesselforge.segmenter.inference.runtimes import (
     MeanProbability,
     OnnxRuntime,
-    OpenVinoRuntime,
     TorchRuntime,
     start,
 )
@@ -107,9 +106,8 @@ def others(network: Segmenter, exported: bool, compile: bool) -> dict[str, Way]:
         )
     if exported:
         try:
-            model = to_onnx(MeanProbability([network]), {})
+            model, _ = to_onnx(MeanProbability([network]), {})
             ways["ONNX Runtime, float32"] = OnnxRuntime(model)
-            ways["OpenVINO, float32"] = OpenVinoRuntime(model)
         except ConfigError as error:
             print(f"left out: {error}", file=sys.stderr)
     return ways
@@ -191,7 +189,8 @@ def training(network: str, device: str, seconds: float, crop: int, batch: int, s
     spec = {"network": network, "device": device, "crop": crop, "batch": batch, "side": side}
     threads = torch.get_num_threads()
     worker = Worker(MODULE, spec | {"case": "steps", "threads": threads}, ENVIRONMENT)
-    images, targets, _ = (x.to(device) for x in crops(crop, batch, side).batch_at(0))
+    one = crops(crop, batch, side).batch_at(0).each(lambda x: x.to(device))
+    images, targets = one.image, one.target
     plain = PlainUNet(PLAIN[network]).to(device)
     ways = {f"{YARDSTICK}, max-pool DropBlock": _step(plain, images, targets, low=False)}
     rows = take_turns(ways | worker.ways(), seconds)
@@ -203,7 +202,8 @@ def serve_steps(network: str, device: str, crop: int, batch: int, side: int) -> 
     """Be the worker of `training`: our step, and the loading of a batch."""
     on = torch.device(device)
     source = crops(crop, batch, side)
-    images, targets, _ = (x.to(on) for x in source.batch_at(0))
+    one = source.batch_at(0).each(lambda x: x.to(on))
+    images, targets = one.image, one.target
     low = not slow_bfloat16(on)
     images = images.contiguous(memory_format=torch.channels_last)
     name = "**ours**, channels-last" + (", bfloat16" if low else "")
@@ -239,7 +239,7 @@ def crops(crop: int, batch: int, side: int) -> CropSource:
     """Of phantoms with that side, with the default augmentation."""
     eyes = [make_phantom(seed, side) for seed in range(2)]
     loaded = [
-        LoadedImage(str(i), eye.image, eye.mask.astype(np.float32), eye.fov, {})
+        LoadedImage(str(i), eye.image, eye.mask.astype(np.uint8) * 255, eye.fov, {})
         for i, eye in enumerate(eyes)
     ]
     return CropSource(loaded, crop, batch, 0, AugmentSettings())

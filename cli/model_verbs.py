@@ -92,7 +92,7 @@ def calibrate(
     from vesselforge.engine.folders import whole_folder
     from vesselforge.pipeline.models.evaluation import development_images
     from vesselforge.pipeline.record import model_folder
-    from vesselforge.segmenter.exchange.calibrate import recalibrate
+    from vesselforge.segmenter.calibration import recalibrate
     from vesselforge.segmenter.exchange.keras import refuse_to_overwrite
 
     refuse_to_overwrite(out, force)

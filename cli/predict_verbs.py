@@ -60,7 +60,7 @@ def predict(
     runtime: Annotated[
         str,
         typer.Option(
-            help="torch, fast, fast-bfloat16, onnx or openvino; auto: the fastest safe one."
+            help="torch, fast or fast-bfloat16; auto: the fastest safe one, ONNX Runtime of a file."
         ),
     ] = "auto",
     tile: Annotated[
@@ -140,13 +140,7 @@ def export(
             metavar="MODEL", help="Folder of a model or an ensemble, or of a whole run."
         ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", help="File to write: .onnx or .xml.")],
-    format_: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="onnx, or openvino (.xml and .bin).  [default: by the file's name]"
-        ),
-    ] = None,
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write, *.onnx.")],
     force: ForceOption = False,
     json_: JsonOption = False,
 ) -> None:
@@ -155,16 +149,10 @@ def export(
     Padding, several networks' mean and the sigmoid are inside. The file is checked against
     PyTorch before it is written, and serves as MODEL of `predict`.
     """
-    from vesselforge.configs.errors import ConfigError
-
-    form = format_ or {".onnx": "onnx", ".xml": "openvino"}.get(out.suffix)
-    if form not in ("onnx", "openvino"):
-        found = f"found {format_!r}" if format_ else f"cannot be told from the name {out.name}"
-        raise ConfigError(f"--format: {found}, expected onnx (*.onnx) or openvino (*.xml)")
     from vesselforge.pipeline.record import model_folder
     from vesselforge.segmenter.inference.export import export as write
 
-    made = write(model_folder(model), out, "onnx" if form == "onnx" else "openvino", force)
+    made = write(model_folder(model), out, force)
     if json_:
         print_json(made)
     else:

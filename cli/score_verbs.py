@@ -104,7 +104,7 @@ def check_table(
 
     A row `fits` a protocol within rounding, or is near it (in brackets), as means over images are.
     """
-    from vesselforge.segmenter.metrics.quoted import check_table
+    from vesselforge.segmenter.metrics.consistency import check_table
 
     shares = _shares(share or [])
     if dataset is not None:

@@ -29,8 +29,6 @@ from vesselforge.engine.files import replacing, write_json
 
 INDEX = "index.json"
 EXPECTED = "an image set as a stage of ours writes it: make it again, or copy all of its folder"
-WEIGHT_LAYER = 4
-"""Of `byte_layers`."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +62,22 @@ RECORDS = TypeAdapter(list[ImageRecord])
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """An image in memory: image [H, W, 3] uint8; target [H, W] float32 in [0, 1] (soft label if
-    there is one, else the mask) or None; fov [H, W] bool; observers' masks [H, W] bool;
-    weight [H, W] float32 in [0, 1] of the target's pixels, None: 1 everywhere."""
+    """An image in memory: image [H, W, 3] uint8; target [H, W] uint8, vessel probability × 255
+    (soft label if there is one, else the mask) or None; fov [H, W] bool; observers' masks [H, W]
+    bool; weight [H, W] uint8, × 255, of the target's pixels, None: 1 everywhere."""
 
     id: str
     image: NDArray[np.uint8]
-    target: NDArray[np.float32] | None
+    target: NDArray[np.uint8] | None
     fov: NDArray[np.bool_]
     observers: dict[str, NDArray[np.bool_]]
-    weight: NDArray[np.float32] | None = None
+    weight: NDArray[np.uint8] | None = None
+
+    @property
+    def reference(self) -> NDArray[np.bool_]:
+        """[H, W] the hard vessel mask of an image with a target."""
+        assert self.target is not None
+        return self.target > 127
 
 
 def write_index(
@@ -137,7 +141,7 @@ def load_image(
     native = load_native(folder, record)
     image = eight_bit(as_rgb(native.pixels, native.alpha, str(folder / record.image)))
     label = (record.soft if soft else None) or record.mask
-    target = None if label is None else _read_shares(folder / label)
+    target = None if label is None else read_grey(folder / label)
     fov = load_fov(folder, record)
     observers = {name: read_grey(folder / path) > 127 for name, path in record.observers.items()}
     return LoadedImage(
@@ -155,19 +159,6 @@ def files_of(record: ImageRecord) -> list[str]:
     names = [record.image, record.mask, record.soft, record.fov, record.weight]
     names += record.observers.values()
     return list(dict.fromkeys(name for name in names if name is not None))
-
-
-def byte_layers(image: LoadedImage, weighted: bool) -> NDArray[np.uint8]:
-    """[5, H, W]: red, green, blue, target × 255, FOV 0 or 255. weighted: [6, H, W], the weights
-    × 255 before the FOV (255 for an image without). Raises DataError for one without a target."""
-    if image.target is None:
-        raise DataError(f"image {image.id!r} has no vessel mask, training needs one")
-    labels = [image.target]
-    if weighted:
-        ones = np.ones(image.fov.shape, np.float32)
-        labels.append(ones if image.weight is None else image.weight)
-    labels = [np.rint(one * 255).astype(np.uint8) for one in labels]
-    return np.stack([*image.image.transpose(2, 0, 1), *labels, image.fov.astype(np.uint8) * 255])
 
 
 def load_native(folder: Path, record: ImageRecord) -> Native:
@@ -189,11 +180,11 @@ def load_fov(folder: Path, record: ImageRecord) -> NDArray[np.bool_] | None:
 
 def _load_weight(
     folder: Path, record: ImageRecord, shape: tuple[int, ...]
-) -> NDArray[np.float32] | None:
-    """[H, W] in [0, 1], or None. Raises DataError for a map of another size than the image."""
+) -> NDArray[np.uint8] | None:
+    """[H, W] × 255, or None. Raises DataError for a map of another size than the image."""
     if record.weight is None:
         return None
-    weight = _read_shares(folder / record.weight)
+    weight = read_grey(folder / record.weight)
     if weight.shape != shape:
         (height, width), (expected_height, expected_width) = weight.shape, shape
         raise DataError(
@@ -201,11 +192,6 @@ def _load_weight(
             f"{expected_height} as of image {record.id!r}; write the map anew"
         )
     return weight
-
-
-def _read_shares(path: Path) -> NDArray[np.float32]:
-    """[H, W] in [0, 1]."""
-    return read_grey(path).astype(np.float32) / np.float32(255)
 
 
 def sample_record(id_: str, channels: Channels, split: str = TRAIN) -> ImageRecord:

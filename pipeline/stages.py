@@ -56,7 +56,10 @@ STAGES = {
         Stage("generator.sample", 2, "vesselforge.generator.sampling.stage:sample", SampleSettings),
         Stage("generator.score", 4, "vesselforge.pipeline.score:score", ScoreSettings),
         Stage(
-            "segmenter.pseudo-label", 5, "vesselforge.segmenter.labels.stage:label", LabelSettings
+            "segmenter.pseudo-label",
+            5,
+            "vesselforge.segmenter.labels.pseudo_labels:label",
+            LabelSettings,
         ),
         Stage("segmenter.ensemble", 2, "vesselforge.segmenter.ensemble:ensemble", EnsembleSettings),
         Stage("segmenter.evaluate", 3, "vesselforge.segmenter.evaluate:evaluate", EvaluateSettings),

@@ -7,13 +7,13 @@ exported graphs.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Any, get_args
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import AfterValidator, ConfigDict, Field
 from torch import Tensor
 
 from vesselforge.configs.stages.segmenter import EnsembleMethod
@@ -43,10 +43,12 @@ class Rule:
     """
 
     method: EnsembleMethod = "mean"
-    weights: tuple[float, ...] = ()
-    thresholds: tuple[float, ...] = ()
+    weights: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    thresholds: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     coefficients: tuple[float, ...] = ()
     intercept: float = 0.0
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     @property
     def members(self) -> int:
@@ -54,39 +56,25 @@ class Rule:
         return len(getattr(self, NUMBERS[self.method])) if self.method in NUMBERS else 0
 
     def as_json(self) -> dict[str, Any]:
-        """What `rule_of` reads: the method, and the numbers that it needs."""
-        content: dict[str, Any] = {"method": self.method}
-        if self.method in NUMBERS:
-            name = NUMBERS[self.method]
-            content[name] = list(getattr(self, name))
-        if self.method == "stacked":
-            content["intercept"] = self.intercept
-        return content
+        """What a description says of it: the method, and the numbers that it needs."""
+        content = {name: value for name, value in asdict(self).items() if value not in ((), 0)}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in content.items()}
 
 
 MEAN = Rule()
 
 
-def rule_of(content: Any) -> Rule:
-    """The rule that `Rule.as_json` wrote; None: the mean. Raises ValueError for a damaged one."""
-    if content is None:
-        return MEAN
-    method: Any = content.get("method") if isinstance(content, dict) else content
-    if not isinstance(content, dict) or method not in get_args(EnsembleMethod):
-        expected = ", ".join(get_args(EnsembleMethod))
-        raise ValueError(f"rule: found the method {method!r}, expected one of {expected}")
-    if method not in NUMBERS:
-        return Rule(method)
-    name = NUMBERS[method]
-    numbers = tuple(float(value) for value in content[name])
-    intercept = float(content["intercept"]) if method == "stacked" else 0.0
-    if not numbers or not all(map(math.isfinite, (*numbers, intercept))):
-        raise ValueError(f"rule: found {name} {list(numbers)}, expected a number for each member")
-    if name == "thresholds" and not all(0 < t < 1 for t in numbers):
-        raise ValueError(f"rule: found thresholds {list(numbers)}, expected them between 0 and 1")
-    if name == "weights" and (min(numbers) < 0 or abs(sum(numbers) - 1) > 1e-6):
-        raise ValueError(f"rule: found weights {list(numbers)}, expected none below 0, their sum 1")
-    return Rule(**{"method": method, name: numbers, "intercept": intercept})
+def _complete(rule: Rule) -> Rule:
+    """A rule that was read. Raises ValueError where numbers are missing or do not fit."""
+    if rule.method in NUMBERS and not rule.members:
+        raise ValueError(f"{rule.method} needs {NUMBERS[rule.method]}, a number for each member")
+    if rule.method == "weighted" and abs(sum(rule.weights) - 1) > 1e-6:
+        raise ValueError(f"found weights {list(rule.weights)}, expected their sum to be 1")
+    return rule
+
+
+ReadRule = Annotated[Rule, AfterValidator(_complete)]
+"""A rule as a field of a description."""
 
 
 def combine(rule: Rule, probs: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -130,7 +118,7 @@ def own_scale(probs: Tensor, thresholds: Tensor) -> Tensor:
     return torch.where(probs >= thresholds, above, below)
 
 
-def spread(probs: NDArray[np.float32]) -> NDArray[np.float32]:
+def standard_deviation(probs: NDArray[np.float32]) -> NDArray[np.float32]:
     """How far the members disagree: [n, H, W] → standard deviation [H, W] in [0, 0.5].
 
     Over the members as they are (divided by n): two that say 0 and 1 give 0.5.

@@ -14,7 +14,6 @@ from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.metrics import confusion, from_counts
 from vesselforge.segmenter.models import Model
-from vesselforge.segmenter.training.validation import reference_mask
 
 IMAGES = "images"
 PER_IMAGE = "per_image.csv"
@@ -59,4 +58,4 @@ def compare(settings: CompareSettings, inputs: Inputs, out: Path, progress: Prog
 
 def _f1(model: Model, image: LoadedImage) -> float:
     mask = model.mask(model.predict(image.image))
-    return from_counts(*confusion(mask[image.fov], reference_mask(image)[image.fov]))["f1"]
+    return from_counts(*confusion(mask[image.fov], image.reference[image.fov]))["f1"]

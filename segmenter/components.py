@@ -8,14 +8,14 @@ takes away, so that the threshold means the same with and without it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
 from scipy import ndimage
 from scipy.special import expit, logit
 
@@ -38,30 +38,17 @@ class Components:
     probability; at or below the threshold: all) and at least `smallest` pixels (of the image as the
     network is shown it; or cut by the image's edge, beyond which there may be more of them)."""
 
-    sure: float = 0.0
-    smallest: int = 0
+    sure: Annotated[float, Field(ge=0, le=1)] = 0.0
+    smallest: Annotated[int, Field(ge=0)] = 0
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     def as_json(self) -> dict[str, Any]:
-        """What `components_of` reads."""
+        """What a description says of it."""
         return asdict(self)
 
 
 ALL = Components()
-
-
-def components_of(content: Any) -> Components:
-    """The rule that `Components.as_json` wrote; None: all pieces count. Raises ValueError."""
-    if content is None:
-        return ALL
-    if not isinstance(content, dict) or content.keys() != asdict(ALL).keys():
-        raise ValueError(f"components: found {content!r}, expected sure and smallest")
-    sure, smallest = float(content["sure"]), float(content["smallest"])
-    if not (0 <= sure <= 1 and 0 <= smallest < math.inf and smallest == int(smallest)):
-        raise ValueError(
-            f"components: found sure {sure} and smallest {smallest}, expected a probability and a "
-            "number of pixels"
-        )
-    return Components(sure, int(smallest))
 
 
 def mean_of(rules: Sequence[Components]) -> Components:
@@ -122,11 +109,15 @@ def choose_components(
     which rules may be had; it hardly sees specks, so that it cannot decide which of them to take.
     Of rules as near as each other, that of the higher F1, then the milder one.
     """
-    images = [_Found.of(*each, threshold) for each in zip(probs, references, fovs, strict=True)]
-    drawn = sum(pieces_in(r & f) for r, f in zip(references, fovs, strict=True))
+    images = []
+    drawn = vessels = 0
+    for prob, reference, fov in zip(probs, references, fovs, strict=True):
+        truth, pieces = reference & fov, Pieces.of(prob, (prob >= threshold) & fov)
+        images.append((pieces, _counts(pieces.labels * truth, len(pieces))))
+        drawn, vessels = drawn + pieces_in(truth), vessels + int(truth.sum())
     steps = [round(float(expit(logit(threshold) + step)), 4) if step else 0.0 for step in STEPS]
     rules = [Components(sure, smallest) for sure, smallest in product(steps, SIZES)]
-    judged = [(rule, *_judged(rule, images)) for rule in rules]
+    judged = [(rule, *_judged(rule, images, vessels)) for rule in rules]
     least = max(f1 for _, f1, _ in judged) - MARGIN
     allowed = [(abs(count - drawn), -f1, rule) for rule, f1, count in judged if f1 >= least]
     return min(allowed, key=lambda found: found[:2])[2]
@@ -137,26 +128,12 @@ def pieces_in(mask: Mask) -> int:
     return int(ndimage.label(mask, EIGHT)[1])
 
 
-@dataclass(frozen=True)
-class _Found:
-    """Pieces of a map inside the field of view; the pixels of each that are right; vessel pixels
-    of the reference."""
-
-    pieces: Pieces
-    hits: NDArray[np.int64]
-    vessels: int
-
-    @classmethod
-    def of(cls, prob: Map, reference: Mask, fov: Mask, threshold: float) -> _Found:
-        pieces, truth = Pieces.of(prob, (prob >= threshold) & fov), reference & fov
-        return cls(pieces, _counts(pieces.labels * truth, len(pieces)), int(truth.sum()))
-
-
-def _judged(rule: Components, images: Sequence[_Found]) -> tuple[float, int]:
-    """(pooled F1, pieces) of what a rule leaves of all images."""
-    kept = [one.pieces.kept(rule) for one in images]
-    pairs = list(zip(images, kept, strict=True))
-    hits = sum(int(one.hits[which].sum()) for one, which in pairs)
-    found = sum(int(one.pieces.size[which].sum()) for one, which in pairs)
-    below = found + sum(one.vessels for one in images)
-    return 2 * hits / below if below else 0.0, int(sum(which.sum() for which in kept))
+def _judged(
+    rule: Components, images: Sequence[tuple[Pieces, NDArray[np.int64]]], vessels: int
+) -> tuple[float, int]:
+    """(pooled F1, pieces) of what a rule leaves of all images: their pieces, and the pixels of each
+    that are right. vessels: pixels of the references."""
+    kept = [(pieces, right, pieces.kept(rule)) for pieces, right in images]
+    hits = sum(int(right[which].sum()) for _, right, which in kept)
+    below = sum(int(pieces.size[which].sum()) for pieces, _, which in kept) + vessels
+    return 2 * hits / below if below else 0.0, int(sum(which.sum() for *_, which in kept))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
@@ -17,20 +16,19 @@ from vesselforge.configs.settings import EnsembleSettings
 from vesselforge.data.imageset import LoadedImage, load_image, read_index
 from vesselforge.engine.artifacts import METRICS, Inputs
 from vesselforge.engine.files import write_json
-from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.combine import (
-    DECIDED,
-    DECISIONS,
-    MEAN,
-    NUMBERS,
-    PROB_FLOOR,
-    Rule,
-    combine,
+from vesselforge.engine.progress import Progress
+from vesselforge.segmenter.combine import DECIDED, DECISIONS, MEAN, NUMBERS, PROB_FLOOR, Rule
+from vesselforge.segmenter.components import ALL
+from vesselforge.segmenter.metrics import pooled_f1
+from vesselforge.segmenter.model_files import Member, read_description, read_members, save_model
+from vesselforge.segmenter.models import Model
+from vesselforge.segmenter.operating_point import (
+    Maps,
+    choose_pieces,
+    choose_threshold,
+    maps_of,
+    truths,
 )
-from vesselforge.segmenter.components import ALL, Components, choose_components
-from vesselforge.segmenter.metrics import best_threshold, confusion, from_counts
-from vesselforge.segmenter.models import Member, Model, read_description, read_members, save_model
-from vesselforge.segmenter.training.validation import reference_mask
 
 VALIDATION = "validation"
 DESCRIPTION = "ensemble.json"
@@ -39,9 +37,6 @@ MOST_PIXELS = 200_000
 EVIDENCE = 0.01
 """Weight of a pixel beside the prior of `stacked` (scikit-learn's C). Neighbouring pixels say the
 same, so that a hundred of them count as one."""
-
-Maps = Sequence[NDArray[np.float32]]
-"""One [n, H, W] an image: the members' probability maps."""
 
 
 def ensemble(settings: EnsembleSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -68,11 +63,14 @@ def ensemble(settings: EnsembleSettings, inputs: Inputs, out: Path, progress: Pr
     folder = inputs[VALIDATION].path
     images = [load_image(folder, record) for record in read_index(folder, "validation")]
     maps = maps_of(model, images, progress)
-    each = [round(f1_at([m[i] for m in maps], images, t), 6) for i, t in enumerate(thresholds)]
+    each = [
+        round(pooled_f1([m[i] >= t for m in maps], *truths(images)), 6)
+        for i, t in enumerate(thresholds)
+    ]
     rule = choose_rule(settings, maps, images, thresholds, each)
     threshold, f1 = choose_threshold(rule, maps, images)
     ruled = any(read_description(inputs[name].path).components != ALL for name in names)
-    components = choose_of(rule, maps, images, threshold) if ruled else ALL
+    components = choose_pieces(rule, maps, images, threshold) if ruled else ALL
     save_model(out, members, threshold, DESCRIPTION, rule, components)
     found = [{"f1": f, "threshold": t} for f, t in zip(each, thresholds, strict=True)]
     if rule.method in ("weighted", "stacked"):
@@ -136,7 +134,7 @@ def fit_stacked(maps: Maps, images: Sequence[LoadedImage]) -> Rule:
         prob = of_image.reshape(len(of_image), -1)[:, inside].astype(np.float64)
         prob = prob.clip(PROB_FLOOR, 1 - PROB_FLOOR)
         columns.append(np.log(prob) - np.log1p(-prob))
-        truths.append(reference_mask(image).ravel()[inside])
+        truths.append(image.reference.ravel()[inside])
     logits, truth = np.concatenate(columns, axis=1).T, np.concatenate(truths)
     if truth.all() or not truth.any():
         raise DataError(
@@ -146,55 +144,3 @@ def fit_stacked(maps: Maps, images: Sequence[LoadedImage]) -> Rule:
     fitted = LogisticRegression(C=EVIDENCE, max_iter=1000).fit(logits, truth)
     coefficients = tuple(float(value) for value in fitted.coef_[0])
     return Rule("stacked", coefficients=coefficients, intercept=float(fitted.intercept_[0]))
-
-
-def choose_threshold(rule: Rule, maps: Maps, images: Sequence[LoadedImage]) -> tuple[float, float]:
-    """(threshold, its pooled F1 inside the FOVs): the best one, or that of a vote."""
-    probs = [combine(rule, of_image) for of_image in maps]
-    if rule.method in DECISIONS:
-        return DECIDED, f1_at(probs, images, DECIDED)
-    references, fovs = [reference_mask(i) for i in images], [i.fov for i in images]
-    return best_threshold(probs, references, fovs)
-
-
-def maps_of(model: Model, images: Sequence[LoadedImage], progress: Progress) -> Maps:
-    """The members' maps [n, H, W] of each image. Raises Interrupted when asked to stop."""
-    maps = []
-    for done, image in enumerate(images, start=1):
-        if progress.stop_requested:
-            raise Interrupted
-        maps.append(model.members(image.image))
-        progress.update(done, len(images), "image")
-    return maps
-
-
-def choose_of(
-    rule: Rule, maps: Maps, images: Sequence[LoadedImage], threshold: float
-) -> Components:
-    """The rule of components for what a rule makes of the members' maps."""
-    probs = [combine(rule, of_image) for of_image in maps]
-    references, fovs = [reference_mask(i) for i in images], [i.fov for i in images]
-    return choose_components(probs, references, fovs, threshold)
-
-
-def rechoose(model: Model, maps: Maps, images: Sequence[LoadedImage]) -> None:
-    """Choose a model's threshold anew, from maps of its members that were predicted otherwise;
-    of a vote, the thresholds of its members."""
-    if model.rule.method in DECISIONS:
-        votes = range(model.rule.members)
-        best = [choose_threshold(MEAN, [m[i : i + 1] for m in maps], images)[0] for i in votes]
-        model.rule = replace(model.rule, thresholds=tuple(best))
-    else:
-        model.threshold = choose_threshold(model.rule, maps, images)[0]
-
-
-def f1_at(
-    probs: Sequence[NDArray[np.float32]], images: Sequence[LoadedImage], threshold: float
-) -> float:
-    """Pooled F1 inside the fields of view at a threshold; 0 where there is nothing to find."""
-    counts = [
-        confusion(prob[image.fov] >= threshold, reference_mask(image)[image.fov])
-        for prob, image in zip(probs, images, strict=True)
-    ]
-    f1 = from_counts(*(sum(column) for column in zip(*counts, strict=True)))["f1"]
-    return 0.0 if np.isnan(f1) else f1

@@ -17,11 +17,9 @@ from vesselforge.engine.artifacts import METRICS as METRICS_FILE
 from vesselforge.engine.artifacts import Inputs
 from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.combine import combine, spread
+from vesselforge.segmenter.combine import combine, standard_deviation
 from vesselforge.segmenter.components import ALL, Mask
-from vesselforge.segmenter.ensemble import rechoose
-from vesselforge.segmenter.inference.predict import as_png
-from vesselforge.segmenter.inference.scale import members_at, scale_for
+from vesselforge.segmenter.inference.predict import as_png, scale_for
 from vesselforge.segmenter.metrics import (
     METRICS,
     REGIONS,
@@ -35,8 +33,9 @@ from vesselforge.segmenter.metrics import (
     score_set,
 )
 from vesselforge.segmenter.metrics.intervals import rounded
-from vesselforge.segmenter.models import Model, read_description
-from vesselforge.segmenter.training.validation import reference_mask
+from vesselforge.segmenter.model_files import read_description
+from vesselforge.segmenter.models import Model
+from vesselforge.segmenter.operating_point import rechoose
 
 TEST, VALIDATION = "test", "validation"
 CURVE_POINTS = 200
@@ -65,7 +64,7 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
     images = [load_image(folder, record) for record in read_index(folder, "test")]
     scored = bool(images) and all(image.target is not None for image in images)
     names = sorted(inputs.keys() - {TEST, VALIDATION})
-    sheet = Sheet(images, settings) if scored else None
+    board = Scoreboard(images, settings) if scored else None
     curves: dict[str, Any] = {}
     for number, name in enumerate(names):
         model = Model.load(inputs[name].path, runtime=settings.runtime)
@@ -81,26 +80,26 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
             masks.append(model.mask(probs[-1], scale=scale))
             _pictures(out, name, image, probs[-1], masks[-1])
             if model.several:
-                picture = as_png(2 * spread(maps))
+                picture = as_png(2 * standard_deviation(maps))
                 write_png(out / "spread" / name / f"{image.id}.png", picture)
             progress.update(number * len(images) + done, len(names) * len(images), "image")
-        if sheet is not None:
-            sheet.add_model(name, probs, masks, operating_point(inputs[name].path, model))
+        if board is not None:
+            board.add_model(name, probs, masks, operating_point(inputs[name].path, model))
             if model.several:
-                sheet.models[name]["rule"] = model.rule.as_json()
+                board.models[name]["rule"] = model.rule.as_json()
             curves[name] = _curves(images, probs)
     result: dict[str, Any] = {"images": len(images), "reference": "1st" if scored else None}
-    if sheet is None:
+    if board is None:
         result |= {"models": {}, "observers": {}}
         result["note"] = NO_REFERENCE if images else "there are no test images"
         progress.message(result["note"])
     else:
-        sheet.add_observers()
-        result |= {"models": sheet.models, "observers": sheet.observers}
+        board.add_observers()
+        result |= {"models": board.models, "observers": board.observers}
     write_json(out / "curves.json", curves)
-    _write_rows(out / "per_image.csv", ["model"], sheet.rows if sheet else [])
-    if sheet is not None and sheet.further:
-        _write_rows(out / "per_image_observers.csv", ["model", "observer"], sheet.further_rows)
+    _write_rows(out / "per_image.csv", ["model"], board.rows if board else [])
+    if board is not None and board.further:
+        _write_rows(out / "per_image_observers.csv", ["model", "observer"], board.further_rows)
     write_json(out / METRICS_FILE, result)
 
 
@@ -113,7 +112,7 @@ def operating_point(folder: Path, model: Model) -> dict[str, Any]:
     return found | ({} if model.components == ALL else {"components": model.components.as_json()})
 
 
-class Sheet:
+class Scoreboard:
     """The scores of an evaluation. What is derived from a reference is kept for all models.
 
     Observers besides the reference count where they segmented every image.
@@ -125,7 +124,7 @@ class Sheet:
         self.observers: dict[str, Any] = {}
         self.rows: list[list[Any]] = []
         self.further_rows: list[list[Any]] = []
-        self.reference = [Regions(reference_mask(image), image.fov) for image in images]
+        self.reference = [Regions(image.reference, image.fov) for image in images]
         names = sorted(set.intersection(*(set(image.observers) for image in images)))
         self.further = {
             name: [Regions(image.observers[name], image.fov) for image in images] for name in names
@@ -193,13 +192,13 @@ def _choose_with_flips(model: Model, folder: Path, settings: EvaluateSettings) -
 def _maps(model: Model, image: LoadedImage, settings: EvaluateSettings) -> NDArray[np.float32]:
     """The members' probability maps [n, H, W] at the image's own size."""
     scale = scale_for(image.fov, settings.fov_width)
-    return members_at(model, image.image, scale, settings.flips)
+    return model.members(image.image, settings.flips, scale=scale)
 
 
 def _curves(images: list[LoadedImage], probs: list[NDArray[Any]]) -> dict[str, Any]:
     """Pooled ROC and precision-recall curves inside the FOV, thinned to CURVE_POINTS."""
     prob = np.concatenate([p[i.fov] for p, i in zip(probs, images, strict=True)])
-    truth = np.concatenate([reference_mask(i)[i.fov] for i in images])
+    truth = np.concatenate([i.reference[i.fov] for i in images])
     if truth.all() or not truth.any():
         return {}
     fpr, tpr, _ = roc_curve(truth, prob)
@@ -222,7 +221,7 @@ def _pictures(out: Path, name: str, image: LoadedImage, prob: NDArray[Any], mask
     """The probability map and, on the grey image, hits (green), false alarms, misses (blue)."""
     write_png(out / "prob" / name / f"{image.id}.png", as_png(prob))
     grey = image.image.mean(2, keepdims=True).repeat(3, 2) * 0.6
-    truth = mask if image.target is None else reference_mask(image)
+    truth = mask if image.target is None else image.reference
     for where, colour in ((mask & truth, GREEN), (mask & ~truth, RED), (~mask & truth, BLUE)):
         grey[where] = colour
     write_png(out / "overlays" / name / f"{image.id}.png", grey.astype(np.uint8))

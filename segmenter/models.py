@@ -1,171 +1,33 @@
-"""A trained segmenter on disk, and as something that predicts.
-
-A model folder holds `model.json` (one network) or `ensemble.json` (several) and safetensors files.
-Both name their members in the same way; one network is an ensemble of one. How several become one
-is in `rule`; without it, they are a mean.
-"""
+"""A trained segmenter, or several as one, that predicts."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
-from torch import Tensor, nn
+from PIL import Image
+from pydantic import TypeAdapter, ValidationError
+from torch import nn
 
 from vesselforge.configs.errors import CheckpointError, ConfigError
-from vesselforge.engine.checkpoints import check_shapes, load_strict, load_tensors, save_tensors
-from vesselforge.engine.confined import inside
+from vesselforge.engine.checkpoints import load_tensors
 from vesselforge.engine.devices import pick_device
-from vesselforge.engine.documents import read_object
-from vesselforge.engine.files import write_json
-from vesselforge.segmenter.combine import MEAN, Rule, combine, rule_of, spread
-from vesselforge.segmenter.components import ALL, Components, components_of, masked
+from vesselforge.segmenter.combine import MEAN, ReadRule, Rule, combine
+from vesselforge.segmenter.components import ALL, Components, masked
 from vesselforge.segmenter.inference.runtimes import (
     COMPONENTS,
-    ON_CPU,
+    FAST,
     RULE,
     Runtime,
     TorchRuntime,
     start,
     start_exported,
 )
-from vesselforge.segmenter.inference.tiles import Tiling, Watch, tiled
-from vesselforge.segmenter.networks import build
-from vesselforge.segmenter.networks.base import Segmenter
-
-DESCRIPTIONS = ("model.json", "ensemble.json")
-
-
-@dataclass(frozen=True)
-class Member:
-    """A network of a model folder: registry name, constructor options, weight file; its probability
-    is sigmoid(logit / temperature + shift)."""
-
-    network: str
-    options: dict[str, Any]
-    file: str
-    temperature: Annotated[float, Field(gt=1e-3, lt=1e3)] = 1.0
-    shift: Annotated[float, Field(gt=-1e3, lt=1e3)] = 0.0
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
-
-    @property
-    def calibration(self) -> dict[str, float]:
-        """temperature and shift by name; empty where nothing was calibrated."""
-        found = {"temperature": self.temperature, "shift": self.shift}
-        return {} if found == {"temperature": 1, "shift": 0} else found
-
-    def as_json(self) -> dict[str, Any]:
-        """What a description says of it."""
-        named = {"network": self.network, "options": self.options, "file": self.file}
-        return named | self.calibration
-
-
-MEMBERS = TypeAdapter(list[Member])
-
-
-def save_model(
-    folder: Path,
-    members: list[tuple[Member, dict[str, Tensor]]],
-    threshold: float,
-    description: str,
-    rule: Rule = MEAN,
-    components: Components = ALL,
-) -> None:
-    """Write weights, then the description that makes the folder a model."""
-    for member, tensors in members:
-        (folder / member.file).parent.mkdir(parents=True, exist_ok=True)
-        save_tensors(folder / member.file, tensors)
-    content = {
-        "members": [member.as_json() for member, _ in members],
-        "threshold": threshold,
-        "parameters": sum(_count(tensors) for _, tensors in members),
-    }
-    content |= {} if rule == MEAN else {"rule": rule.as_json()}
-    content |= {} if components == ALL else {COMPONENTS: components.as_json()}
-    write_json(folder / description, content)
-
-
-def _count(tensors: dict[str, Tensor]) -> int:
-    """Parameters as Keras counts them: running statistics too, PyTorch's batch counters not."""
-    return sum(t.numel() for name, t in tensors.items() if not name.endswith("batches_tracked"))
-
-
-def read_members(folder: Path) -> tuple[list[tuple[Member, dict[str, Tensor]]], float]:
-    """([(member, tensors)], threshold). Raises CheckpointError when it is no model folder."""
-    described = read_description(folder)
-    members = [(m, load_tensors(folder / m.file)[0]) for m in described.members]
-    return members, described.threshold
-
-
-@dataclass(frozen=True)
-class Description:
-    """What model.json or ensemble.json says."""
-
-    members: list[Member]
-    threshold: float
-    rule: Rule
-    components: Components
-
-
-def read_description(folder: Path) -> Description:
-    """Raises CheckpointError or WorkspaceError, naming the file, when it is no model folder, a
-    damaged one, or one that names weights outside."""
-    path = next((folder / name for name in DESCRIPTIONS if (folder / name).is_file()), None)
-    if path is None:
-        raise CheckpointError(
-            f"{folder}: no model here; expected a folder with {' or '.join(DESCRIPTIONS)}, as "
-            "`vesselforge segmenter train` writes it"
-        )
-    content = read_object(path, "the description of a model: copy it again", CheckpointError)
-    try:
-        members = MEMBERS.validate_python(content["members"])
-        threshold, rule = float(content["threshold"]), rule_of(content.get("rule"))
-        components = components_of(content.get(COMPONENTS))
-        if rule.members not in (0, len(members)):
-            raise ValueError(f"a rule of {rule.members} members for {len(members)}")
-        if not members or not 0 <= threshold <= 1:
-            raise ValueError(f"{len(members)} members, threshold {threshold}")
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, ("members", *first["loc"])))
-        raise CheckpointError(
-            f"{path}: damaged model description ({where}: {first['msg']}, found "
-            f"{str(first['input'])[:60]})"
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise CheckpointError(f"{path}: damaged model description ({error})") from error
-    for member in members:
-        inside(folder, member.file, path)
-    return Description(members, threshold, rule, components)
-
-
-def restore(folder: Path, member: Member, tensors: dict[str, Tensor]) -> Segmenter:
-    """The network of a member with its weights, in eval mode on the CPU.
-
-    It is first built without memory: options that ask for a larger network than the weights are
-    of, whatever its size, are refused like any others. Raises CheckpointError, naming the file.
-    """
-    path = folder / member.file
-    try:
-        with torch.device("meta"):
-            check_shapes(build(member.network, **member.options), tensors, path)
-        network = build(member.network, **member.options)
-    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
-        raise CheckpointError(
-            f"{folder}: no network {member.network} has the options {member.options} "
-            f"({' '.join(str(error).split())[:200]}); copy the model's folder again"
-        ) from error
-    load_strict(network, tensors, path)
-    network.temperature, network.shift = member.temperature, member.shift
-    return network.eval()
+from vesselforge.segmenter.inference.tiles import Notify, Tiling, tiled
+from vesselforge.segmenter.model_files import fault_of, read_description, restore
 
 
 class Model:
@@ -203,10 +65,10 @@ class Model:
         runtime: str | None = None,
         tiling: Tiling = Tiling(),  # noqa: B008 (frozen)
     ) -> Model:
-        """Read a model folder, or a .onnx or .xml file that was exported from one.
+        """Read a model folder, or a .onnx file that was exported from one.
 
-        runtime: a name in `runtimes.RUNTIMES`; None: plain PyTorch for a folder, the file's own
-        for a file. Raises CheckpointError naming the file and the tensor, ConfigError for a
+        runtime: a name in `runtimes.RUNTIMES`; None: plain PyTorch for a folder. A file has its
+        own. Raises CheckpointError naming the file and the tensor, ConfigError for a
         runtime that cannot be.
         """
         if path.is_file():
@@ -220,7 +82,7 @@ class Model:
             restore(path, member, load_tensors(path / member.file)[0])
             for member in described.members
         ]
-        device = device or pick_device("cpu" if runtime in ON_CPU else "auto")
+        device = device or pick_device("cpu" if runtime in FAST else "auto")
         started = None if runtime is None else start(runtime, networks, device, rule != MEAN)
         return cls(networks, threshold, device, started, tiling, rule, described.components)
 
@@ -230,15 +92,20 @@ class Model:
         return len(self.networks) > 1 or self.rule.members > 1
 
     def predict(
-        self, image: NDArray[np.uint8], flips: bool = False, watch: Watch | None = None
+        self,
+        image: NDArray[np.uint8],
+        flips: bool = False,
+        notify: Notify | None = None,
+        scale: float = 1.0,
     ) -> NDArray[np.float32]:
         """Vessel probability [H, W] in [0, 1] of an RGB image [H, W, 3], at its own resolution.
 
         Several networks: combined by the model's rule. flips: the mean over the image and its
         three mirror images, too, of each member. An image with a side beyond `tiling.side` goes
-        through in tiles. watch: told the share that is done after every tile.
+        through in tiles. notify: told the share that is done after every tile. scale: the network
+        sees the image that many times as large.
         """
-        maps = self._maps(self.runtime, image, flips, watch)
+        maps = self._maps(self.runtime, image, flips, notify, scale)
         return maps[0] if self.rule == MEAN else combine(self.rule, maps)
 
     def mask(
@@ -250,7 +117,11 @@ class Model:
         return masked(prob, threshold, self.components, scale)
 
     def members(
-        self, image: NDArray[np.uint8], flips: bool = False, watch: Watch | None = None
+        self,
+        image: NDArray[np.uint8],
+        flips: bool = False,
+        notify: Notify | None = None,
+        scale: float = 1.0,
     ) -> NDArray[np.float32]:
         """The probability map of each member by itself, [n, H, W]; see `predict`.
 
@@ -264,15 +135,7 @@ class Model:
             self._each = self.runtime
             if self.several:
                 self._each = start(self.runtime.name, self.networks, self.device, each=True)
-        return self._maps(self._each, image, flips, watch)
-
-    def spread(self, image: NDArray[np.uint8], flips: bool = False) -> NDArray[np.float32]:
-        """Standard deviation [H, W] of the members' probabilities, in [0, 0.5].
-
-        Raises ConfigError for a single network, which cannot disagree with itself.
-        """
-        self.check_several()
-        return spread(self.members(image, flips))
+        return self._maps(self._each, image, flips, notify, scale)
 
     def check_several(self) -> None:
         """Raise ConfigError when there is no spread of members to be had."""
@@ -283,31 +146,50 @@ class Model:
             )
 
     def _maps(
-        self, runtime: Runtime, image: NDArray[np.uint8], flips: bool, watch: Watch | None
+        self,
+        runtime: Runtime,
+        image: NDArray[np.uint8],
+        flips: bool,
+        notify: Notify | None,
+        scale: float,
     ) -> NDArray[np.float32]:
         """What the runtime gives, [1 or n, H, W], averaged over mirror images with `flips`."""
+        (height, width), seen = image.shape[:2], _resized(image, scale)
         mirrors: list[tuple[int, ...]] = [(), (1,), (0,), (0, 1)] if flips else [()]
         total: NDArray[np.float32] | None = None
         for number, axes in enumerate(mirrors):
 
-            def tell(share: float, before: int = number) -> None:
-                if watch is not None:
-                    watch((before + share) / len(mirrors))
+            def report(share: float, before: int = number) -> None:
+                if notify is not None:
+                    notify((before + share) / len(mirrors))
 
-            maps = tiled(runtime, np.flip(image, axes), runtime.multiple, self.tiling, tell)
+            maps = tiled(runtime, np.flip(seen, axes), runtime.multiple, self.tiling, report)
             maps = np.flip(maps, tuple(axis + 1 for axis in axes))
             total = maps if total is None else total + maps
         assert total is not None
-        return total / np.float32(len(mirrors))
+        total = total / np.float32(len(mirrors))
+        if scale == 1:
+            return total
+        back = [Image.fromarray(m).resize((width, height), Image.Resampling.BICUBIC) for m in total]
+        return np.stack([np.asarray(m) for m in back]).clip(0, 1)  # bicubic overshoots
+
+
+def _resized(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    if scale == 1:
+        return image
+    height, width = image.shape[:2]
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
 
 
 def exported_rules(file: Path, facts: dict[str, str]) -> tuple[Rule, Components]:
     """The rules in an exported file's metadata. Raises CheckpointError for damaged ones."""
     try:
-        rule, components = (json.loads(facts.get(name, "null")) for name in (RULE, COMPONENTS))
-        return rule_of(rule), components_of(components)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{file}: damaged metadata ({error})") from error
+        rule: Rule = TypeAdapter(ReadRule).validate_json(facts.get(RULE, "{}"))
+        components = TypeAdapter(Components).validate_json(facts.get(COMPONENTS, "{}"))
+    except ValidationError as error:
+        raise CheckpointError(f"{file}: damaged metadata ({fault_of(error)})") from error
+    return rule, components
 
 
 def place(network: nn.Module, device: torch.device) -> nn.Module:

@@ -32,7 +32,7 @@ from vesselforge.pipeline.record import RECORD
 from vesselforge.pipeline.record import STUDY as STUDY_FLOW
 from vesselforge.pipeline.run import run_works
 from vesselforge.pipeline.stages import STAGES
-from vesselforge.segmenter.models import Member, save_model
+from vesselforge.segmenter.model_files import Member, save_model
 from vesselforge.segmenter.networks import build
 
 ROOT = Path(__file__).parents[2]

@@ -7,42 +7,31 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from vesselforge.configs.base import Device, Settings, each_once, operational
+from vesselforge.configs.choices import LOSSES, NETWORKS, described, known
 from vesselforge.configs.stages.augmentation import AugmentSettings
 
-NetworkName = Literal[
-    "sa-unet",
-    "sa-unet-v2",
-    "unet-18",
-    "unet-18-sa",
-    "unet-23",
-    "sd-unet",
-    "backbone",
-    "sa-unet-gn",
-    "unet-23-gn",
-    "sa2-net",
-    "unet-v2",
+NetworkName = Annotated[
+    str, AfterValidator(known(NETWORKS)), Field(json_schema_extra={"enum": list(NETWORKS)})
 ]
-Schedule = Literal["constant", "cosine", "step", "one-cycle", "poly", "restarts", "plateau"]
+LossName = Annotated[
+    str, AfterValidator(known(LOSSES)), Field(json_schema_extra={"enum": list(LOSSES)})
+]
+Runtime = Literal["torch", "auto", "fast", "fast-bfloat16"]
+Schedule = Literal["constant", "cosine", "step", "restarts", "plateau"]
 
 
 class FitSettings(Settings):
     """One training of a segmenter: teacher, pretraining and fine-tuning are the same loop."""
 
-    network: NetworkName = Field("sa-unet", description="name in segmenter.networks")
+    network: NetworkName = Field("sa-unet", description=described(NETWORKS))
     drop: float | None = Field(
         None, ge=0, lt=1, description="DropBlock drop rate; default: the network's own (0.18, …)"
     )
-    drop_block: int = Field(7, ge=1, le=15, description="DropBlock block size in pixels, odd")
     pretrained: Literal["none", "imagenet"] = Field(
         "none", description="where the encoder of unet-v2 starts; imagenet is downloaded once"
     )
     steps: int = Field(1000, ge=1, description="optimiser steps")
-    batch: int = Field(
-        8, ge=1, le=1024, description="crops (or whole images) per step, over all processes"
-    )
-    processes: int = operational(
-        1, ge=1, le=64, description="training processes, one a GPU, started by torchrun"
-    )
+    batch: int = Field(8, ge=1, le=1024, description="crops (or whole images) per step")
     source: Literal["crops", "pool"] = Field(
         "crops",
         description="crops: random crops, changed anew each step; pool: whole images in 13 fixed "
@@ -62,11 +51,7 @@ class FitSettings(Settings):
     scales: list[Annotated[float, Field(gt=0, le=4)]] = Field(
         [1.0], min_length=1, description="each batch is trained on at each of these sizes in turn"
     )
-    loss: Literal["bce", "bce-dice", "bce-mcc", "structure", "balanced-bce-dice"] = Field(
-        "bce-dice",
-        description="training loss; bce-mcc: SA-UNetv2; structure: weighted BCE + IoU, U-Net v2; "
-        "balanced-bce-dice: SA2-Net",
-    )
+    loss: LossName = Field("bce-dice", description=described(LOSSES))
     cldice: float = Field(
         0.0, ge=0, lt=1, description="share of soft clDice in the loss; 0: none (Shit et al. 2021)"
     )
@@ -82,10 +67,9 @@ class FitSettings(Settings):
     min_lr: float = Field(0.0, ge=0, le=1, description="lowest: of plateau, restarts and cosine")
     weight_decay: float = Field(1e-4, ge=0, le=1, description="AdamW only")
     clip_value: float = Field(0.0, ge=0, description="clamp gradients to ± this; 0: do not")
-    clip_norm: float = Field(0.0, ge=0, description="scale gradients to this norm; 0: do not")
     schedule: Schedule = Field(
         "cosine",
-        description="learning rate over the steps; step: ×0.1 after two thirds; poly: power 0.9; "
+        description="learning rate over the steps; step: ×0.1 after two thirds; "
         "restarts: cosine anew every `period` steps; plateau: ×0.5 when the validation loss has "
         "not fallen for `patience` validations",
     )
@@ -141,17 +125,6 @@ class FitSettings(Settings):
     def _crop_fits_the_network(self) -> Self:
         if self.crop % 8:
             raise ValueError(f"crop must be a multiple of 8, not {self.crop}")
-        if self.drop_block % 2 == 0:
-            raise ValueError(f"drop_block must be odd, not {self.drop_block}")
-        return self
-
-    @model_validator(mode="after")
-    def _every_process_has_a_crop(self) -> Self:
-        if self.batch < self.processes:
-            raise ValueError(
-                f"batch {self.batch} is too few for processes {self.processes}: set batch to "
-                f"{self.processes}, or processes to {self.batch}"
-            )
         return self
 
     @model_validator(mode="after")
@@ -167,12 +140,6 @@ class FitSettings(Settings):
     def _rates_in_order(self) -> Self:
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr ({self.min_lr:g}) must not exceed lr ({self.lr:g})")
-        return self
-
-    @model_validator(mode="after")
-    def _only_one_clip(self) -> Self:
-        if self.clip_value and self.clip_norm:
-            raise ValueError("clip_value and clip_norm exclude each other")
         return self
 
     @model_validator(mode="after")
@@ -211,7 +178,7 @@ class EvaluateSettings(Settings):
         description="show the network every image resized until its field of view is that many "
         "pixels wide (540 for a model of DRIVE), for sets of another magnification",
     )
-    runtime: Literal["torch", "auto", "fast", "fast-bfloat16"] = Field(
+    runtime: Runtime = Field(
         "torch", description="what predicts; fast: the same to 1e-5, several times faster on a CPU"
     )
     bootstrap: int = Field(2000, ge=100, description="resamples of images behind 95 % intervals")

@@ -3,65 +3,56 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vesselforge.configs.settings import AugmentSettings
+from vesselforge.data.batches.batch import Batch
 from vesselforge.data.batches.recolour import recolour, uniform
 
-Batch = tuple[Tensor, Tensor, Tensor]
 SPARSE = 1.25
 """From this zoom on a pixel of the crop is the mean of 2 × 2 samples, or vessels of one and two
 pixels would fall through between samples."""
 
 
 def augment(
-    images: Tensor,
-    targets: Tensor,
-    fov: Tensor,
-    settings: AugmentSettings,
-    generator: torch.Generator,
-    size: int | None = None,
+    whole: Batch, settings: AugmentSettings, generator: torch.Generator, size: int | None = None
 ) -> Batch:
-    """The same three, each image changed in its own way.
+    """The same batch as floats, each image changed in its own way.
 
-    images [N, 3, H, W] in [0, 1]; targets [N, K, H, W] in [0, 1], vessel probability or mask and,
-    with K = 2, the weight of each pixel; fov [N, 1, H, W], 0 or 1; or all three as bytes, 255 for
-    1, of which fewer need to be moved. size: side of the central square that is returned, default
-    H × W; with a margin of `margin(size, settings)` no rotation reaches past the input. A hard
-    mask stays hard, and so does a weight of 0 or 1; outside the input all three are 0. Colours
-    change inside the FOV only.
+    whole: floats, or bytes, of which fewer need to be moved. size: side of the central square that
+    is returned, default H × W; with a margin of `margin(size, settings)` no rotation reaches past
+    the input. A hard mask stays hard, and so does a weight of 0 or 1; outside the input all are 0.
+    Colours change inside the FOV only.
     """
-    whole = images, targets, fov
-    n, _, height, width = images.shape
+    n, _, height, width = whole.image.shape
     turns = _turns(n, height == width, generator) if settings.flip else None
     chosen = torch.zeros(n).bool()
     if warps(settings):
         chosen = uniform(n, 0, 1, generator).view(n) < settings.warp_share
-    plain = whole if size is None else _each(whole, lambda x: _centre(x, size))
+    plain = whole if size is None else whole.each(lambda x: _centre(x, size))
     batch = _mirrored(plain, torch.arange(n), turns)
     if chosen.any():
-        batch = _each(batch, torch.clone)
+        batch = batch.each(torch.clone)
         _warp(batch, whole, chosen.nonzero()[:, 0], turns, settings, generator)
-    changed = recolour(*batch, settings, generator)
-    return changed, batch[1], batch[2]
+    return replace(batch, image=recolour(batch, settings, generator))
 
 
-def rescaled(images: Tensor, targets: Tensor, fov: Tensor, size: int | tuple[int, int]) -> Batch:
+def rescaled(batch: Batch, size: int | tuple[int, int]) -> Batch:
     """The same batch at another size, a side or (height, width): images bilinear, targets (with
     their weights) and FOV nearest, so that what was hard stays hard (multi-scale training of
     U-Net v2). A vessel of one pixel may be lost at a smaller size, as it is there. The same size:
-    the same tensors."""
+    the same batch."""
     height, width = (size, size) if isinstance(size, int) else size
-    if images.shape[-2:] == (height, width):
-        return images, targets, fov
-    smooth = F.interpolate(images, (height, width), mode="bilinear", align_corners=False)
+    if batch.image.shape[-2:] == (height, width):
+        return batch
+    smooth = F.interpolate(batch.image, (height, width), mode="bilinear", align_corners=False)
     # "nearest" takes the first of the pixels a new one covers, half a pixel off; this the middle.
-    mask, field = (F.interpolate(x, (height, width), mode="nearest-exact") for x in (targets, fov))
-    return smooth, mask, field
+    labels = batch.each(lambda x: F.interpolate(x, (height, width), mode="nearest-exact"))
+    return replace(labels, image=smooth)
 
 
 def scaled_side(side: int, factor: float, multiple: int = 32) -> int:
@@ -87,11 +78,6 @@ def margin(size: int, settings: AugmentSettings) -> int:
     return side + (side - size) % 2  # equal borders: the centres of both squares agree
 
 
-def _each(batch: Batch, change: Callable[[Tensor], Tensor]) -> Batch:
-    images, targets, fov = batch
-    return change(images), change(targets), change(fov)
-
-
 def _turns(n: int, square: bool, generator: torch.Generator) -> Tensor:
     """[N, 3] bool: mirrored left-right, top-bottom, about the diagonal (a square only), each with
     probability one half: together the 8 symmetries of the square, quarter turns included."""
@@ -111,9 +97,9 @@ def _mirrored(batch: Batch, rows: Tensor, turns: Tensor | None) -> Batch:
             each = zip(rows.tolist(), turns[rows].tolist(), strict=True)
             # Columns first in memory, as ever: the mean behind `contrast` rounds by that order.
             x = torch.stack([_turned(x[row], *turn).mT for row, turn in each]).mT
-        return x.float().div_(255) if x.dtype == torch.uint8 else x
+        return x
 
-    return _each(batch, mirrored)
+    return batch.each(mirrored).floats()
 
 
 def _turned(x: Tensor, left_right: bool, top_bottom: bool, diagonal: bool) -> Tensor:
@@ -133,7 +119,7 @@ def _warp(
 
     Only they are cut from their windows: at zoom 2 a window has eight times the pixels of its crop.
     """
-    n, (height, width), size = len(rows), whole[0].shape[-2:], batch[0].shape[-2:]
+    n, (height, width), size = len(rows), whole.image.shape[-2:], batch.image.shape[-2:]
     angle = uniform(n, -settings.rotate_deg, settings.rotate_deg, generator).view(n).deg2rad()
     zoom = _zoom(n, settings, generator)
     cosine, sine, zero = zoom * angle.cos(), zoom * angle.sin(), torch.zeros(n)
@@ -148,7 +134,8 @@ def _warp(
     for part, fine in ((zoom <= SPARSE, 1), (zoom > SPARSE, 2)):
         if part.any():
             windows = _mirrored(whole, rows[part], turns)
-            for x, values in zip(batch, _sampled(windows, theta[part], size, fine), strict=True):
+            sampled = _sampled(windows, theta[part], size, fine).tensors()
+            for x, values in zip(batch.tensors(), sampled, strict=True):
                 x[rows[part]] = values
 
 
@@ -162,19 +149,25 @@ def _zoom(n: int, settings: AugmentSettings, generator: torch.Generator) -> Tens
 
 def _sampled(batch: Batch, theta: Tensor, size: torch.Size, fine: int) -> Batch:
     """What lies where theta [N, 2, 3] points, at `size`, from `fine`² samples a pixel: image
-    bicubic, target bilinear, FOV nearest."""
-    images, targets, fov = batch
-    shape = [len(images), 1, fine * size[0], fine * size[1]]
+    bicubic, target and weight bilinear, FOV nearest."""
+    shape = [len(batch.image), 1, fine * size[0], fine * size[1]]
     grid = F.affine_grid(theta, shape, align_corners=False)
-    hard = ((targets == 0) | (targets == 1)).all(dim=(2, 3), keepdim=True)  # [N, K, 1, 1]
-    images = F.grid_sample(images, grid, mode="bicubic", align_corners=False)
-    targets = F.grid_sample(targets, grid, mode="bilinear", align_corners=False)
-    fov = F.grid_sample(fov, grid, mode="nearest", align_corners=False)
-    if fine > 1:
-        images, targets, fov = _each((images, targets, fov), lambda x: F.avg_pool2d(x, fine))
-        fov = (fov >= 0.5).to(fov.dtype)
-    targets = torch.where(hard, (targets >= 0.5).to(targets.dtype), targets.clamp(0, 1))
-    return images.clamp(0, 1), targets, fov
+
+    def taken(x: Tensor, mode: str) -> Tensor:
+        x = F.grid_sample(x, grid, mode=mode, align_corners=False)
+        return F.avg_pool2d(x, fine) if fine > 1 else x
+
+    def label(x: Tensor) -> Tensor:
+        hard = ((x == 0) | (x == 1)).all(dim=(2, 3), keepdim=True)  # [N, 1, 1, 1]
+        y = taken(x, "bilinear")
+        return torch.where(hard, (y >= 0.5).to(y.dtype), y.clamp(0, 1))
+
+    return Batch(
+        taken(batch.image, "bicubic").clamp(0, 1),
+        label(batch.target),
+        None if batch.weight is None else label(batch.weight),
+        None if batch.fov is None else (taken(batch.fov, "nearest") >= 0.5).float(),
+    )
 
 
 def _centre(x: Tensor, size: int) -> Tensor:

@@ -6,6 +6,7 @@ The offline augmentation of SA-UNet and its kin, a pure function of (seed, step)
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -15,10 +16,8 @@ from PIL import Image, ImageEnhance
 from torch import Tensor
 
 from vesselforge.configs.errors import ConfigError, DataError
-from vesselforge.data.imageset import WEIGHT_LAYER, LoadedImage, byte_layers
-
-Layers = NDArray[np.uint8]
-"""[5 or 6, H, W]: what `data.imageset.byte_layers` gives."""
+from vesselforge.data.batches.batch import Batch, joined, of_image
+from vesselforge.data.imageset import LoadedImage
 
 ROTATIONS, NOISES, COLOURS, FLIPS = range(1, 4), range(4, 7), range(7, 10), range(10, 13)
 VARIANTS = 13
@@ -52,9 +51,10 @@ class PoolSource:
             raise DataError("found no training image, expected at least one")
         self.batch, self.seed, self.position, self.hold = batch, seed, position, hold
         self.size = _common_size(images, pad, multiple)
-        self._weighted = any(image.weight is not None for image in images)
-        self._originals = [byte_layers(image, self._weighted) for image in images]
-        self._kept: dict[int, Layers] = {}
+        self._originals = [of_image(image) for image in images]
+        if any(image.weight is not None for image in images):
+            self._originals = [one.weighted() for one in self._originals]
+        self._kept: dict[int, Batch] = {}
         self._held = 0
 
     def __len__(self) -> int:
@@ -70,65 +70,70 @@ class PoolSource:
         """[len(self)] the entries in the order of an epoch; entry = image · VARIANTS + variant."""
         return np.random.default_rng([self.seed, 2, epoch]).permutation(len(self))
 
-    def batch_at(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """(images [N, 3, h, w] float32 in [0, 1], targets [N, 1, h, w] in [0, 1], fov [N, 1, h, w]
-        0 or 1), zero in the padding; N ≤ batch, below it only in the last step of an epoch. Where
-        an image has weights, targets [N, 2, h, w]: the weights are 1 in the padding."""
+    def batch_at(self, step: int) -> Batch:
+        """Floats, zero in the padding (a weight: 1); N ≤ batch, below it only in the last step of
+        an epoch. Weights where an image has some."""
         epoch, within = divmod(step, self.steps_per_epoch)
         entries = self.order(epoch)[within * self.batch : (within + 1) * self.batch]
-        canvas = np.zeros((len(entries), len(self._originals[0]), *self.size), np.uint8)
-        if self._weighted:
-            canvas[:, WEIGHT_LAYER] = 255
-        for row, entry in zip(canvas, entries, strict=True):
-            self._place(self.layers(int(entry)), row)
-        values = torch.from_numpy(canvas).float().div_(255)
-        return values[:, :3], values[:, 3:-1], values[:, -1:]
+        rows = [self._placed(self.variant(int(entry))) for entry in entries]
+        return joined(rows, torch.stack).floats()
 
-    def layers(self, entry: int) -> Layers:
-        """[5 or 6, H, W] an entry of the pool before padding; not to be written to."""
+    def variant(self, entry: int) -> Batch:
+        """An entry of the pool before padding, as bytes; not to be written to."""
         which, number = divmod(entry, VARIANTS)
         original = self._originals[which]
-        if number == 0 or number in FLIPS:  # views, they cost neither time nor memory
+        if number == 0 or number in FLIPS:  # made in no time
             return flipped(original, number)
         if (kept := self._kept.get(entry)) is not None:
             return kept
-        rng = np.random.default_rng([self.seed, 1, which, number])
-        made = variant(original, number, rng)
-        if self._held + made.nbytes <= self.hold:
+        made = changed(original, number, np.random.default_rng([self.seed, 1, which, number]))
+        size = sum(tensor.nbytes for tensor in made.tensors())
+        if self._held + size <= self.hold:
             self._kept[entry] = made
-            self._held += made.nbytes
+            self._held += size
         return made
 
-    def _place(self, layers: Layers, canvas: Layers) -> None:
-        """Write an image onto its canvas [5 or 6, h, w]."""
-        height, width = layers.shape[1:]
+    def _placed(self, image: Batch) -> Batch:
+        """An image on its canvas."""
+        height, width = image.target.shape[1:]
         top = left = 0
         if self.position == "centre":
             top, left = (self.size[0] - height) // 2, (self.size[1] - width) // 2
-        canvas[:, top : top + height, left : left + width] = layers
+
+        def placed(x: Tensor, value: int = 0) -> Tensor:
+            canvas = x.new_full((len(x), *self.size), value)
+            canvas[:, top : top + height, left : left + width] = x
+            return canvas
+
+        whole = image.each(placed)
+        return whole if image.weight is None else replace(whole, weight=placed(image.weight, 255))
 
 
-def variant(layers: Layers, number: int, rng: np.random.Generator) -> Layers:
-    """One of the thirteen. Colour and noise leave the labels alone."""
+def changed(image: Batch, number: int, rng: np.random.Generator) -> Batch:
+    """One of the thirteen variants. Colour and noise leave the labels alone."""
     if number in ROTATIONS:
-        return rotated(layers, int(rng.integers(1, 360)))
+        return rotated(image, int(rng.integers(1, 360)))
     if number in NOISES:
-        return _repainted(layers, noisy(_picture(layers), rng))
+        return replace(image, image=_planes(noisy(_pixels(image.image), rng)))
     if number in COLOURS:
-        return _repainted(layers, recoloured(_picture(layers), rng))
-    return flipped(layers, number)
+        return replace(image, image=_planes(recoloured(_pixels(image.image), rng)))
+    return flipped(image, number)
 
 
-def rotated(layers: Layers, degrees: int) -> Layers:
+def rotated(image: Batch, degrees: int) -> Batch:
     """Turned about the centre, anticlockwise: colours bicubic, labels nearest, so that what
     was hard stays hard. The canvas keeps its size; what enters from outside is 0, its weight 1."""
-    image = Image.fromarray(_picture(layers)).rotate(degrees, Image.Resampling.BICUBIC)
-    outside = [0, 255, 0] if len(layers) > 5 else [0, 0]  # target, (weight,) FOV
-    rest = [
-        np.asarray(Image.fromarray(one).rotate(degrees, fillcolor=fill))
-        for one, fill in zip(layers[3:], outside, strict=True)
-    ]
-    return np.stack([*np.asarray(image).transpose(2, 0, 1), *rest])
+
+    def label(x: Tensor | None, outside: int) -> Tensor | None:
+        if x is None:
+            return None
+        turned = Image.fromarray(x[0].numpy()).rotate(degrees, fillcolor=outside)
+        return torch.from_numpy(np.array(turned))[None]
+
+    colours = Image.fromarray(_pixels(image.image)).rotate(degrees, Image.Resampling.BICUBIC)
+    target = label(image.target, 0)
+    assert target is not None
+    return Batch(_planes(np.array(colours)), target, label(image.weight, 255), label(image.fov, 0))
 
 
 def noisy(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -153,14 +158,12 @@ def recoloured(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[
     return np.asarray(image)
 
 
-def flipped(layers: Layers, number: int) -> Layers:
-    """View: left-right, top-bottom, or both, in the order of FLIPS; of the original, itself."""
+def flipped(image: Batch, number: int) -> Batch:
+    """Left-right, top-bottom, or both, in the order of FLIPS; of the original, itself."""
     horizontal, vertical, both = FLIPS
-    if number in (horizontal, both):
-        layers = layers[:, :, ::-1]
-    if number in (vertical, both):
-        layers = layers[:, ::-1]
-    return layers
+    sides = {-1: (horizontal, both), -2: (vertical, both)}
+    axes = [axis for axis, numbers in sides.items() if number in numbers]
+    return image.each(lambda x: x.flip(axes)) if axes else image
 
 
 def _tenths(rng: np.random.Generator, low: int, high: int) -> float:
@@ -168,13 +171,13 @@ def _tenths(rng: np.random.Generator, low: int, high: int) -> float:
     return int(rng.integers(low, high + 1)) / 10
 
 
-def _picture(layers: Layers) -> NDArray[np.uint8]:
-    """[H, W, 3] the colours, as Pillow wants them."""
-    return np.ascontiguousarray(layers[:3].transpose(1, 2, 0))
+def _pixels(planes: Tensor) -> NDArray[np.uint8]:
+    """[3, H, W] → [H, W, 3], as Pillow wants it."""
+    return np.ascontiguousarray(planes.numpy().transpose(1, 2, 0))
 
 
-def _repainted(layers: Layers, picture: NDArray[np.uint8]) -> Layers:
-    return np.concatenate([picture.transpose(2, 0, 1), layers[3:]])
+def _planes(pixels: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
 
 def _common_size(images: list[LoadedImage], pad: int | None, multiple: int) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vesselforge.configs.settings import AugmentSettings
+from vesselforge.data.batches.batch import Batch
 
 GREY = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in what the eye takes for brightness."""
@@ -16,23 +17,18 @@ CELL, CELLS = 8, 5
 """A vessel's surroundings: 5 × 5 cells of 8 px, several times the widest vessel (10 px at 565)."""
 
 
-def recolour(
-    images: Tensor,
-    targets: Tensor,
-    fov: Tensor,
-    settings: AugmentSettings,
-    generator: torch.Generator,
-) -> Tensor:
+def recolour(batch: Batch, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
     """The images [N, 3, H, W] in [0, 1], each changed in its own way; outside the FOV as they were.
 
-    targets [N, K, H, W]: vessel probability first; fov [N, 1, H, W], 0 or 1. In this order: vessel
-    contrast, gamma, saturation, hue, contrast, brightness, blur, noise; then clamped to [0, 1].
-    What is off draws nothing, so that the others draw what they would without it.
+    In this order: vessel contrast, gamma, saturation, hue, contrast, brightness, blur, noise; then
+    clamped to [0, 1]. What is off draws nothing, so that the others draw what they would without.
     """
-    n, x = len(images), images
+    images, n = batch.image, len(batch.image)
+    fov = torch.ones_like(batch.target) if batch.fov is None else batch.fov
+    x = images
     if settings.vessel_contrast:
         factor = _factor(n, settings.vessel_contrast, generator)
-        x = with_vessel_contrast(x, targets[:, :1], fov, factor)
+        x = with_vessel_contrast(x, batch.target, fov, factor)
     if settings.gamma or settings.channel_gamma:
         x = x.clamp(min=1e-4) ** _exponent(n, settings, generator)
     if settings.saturation:

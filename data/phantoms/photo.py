@@ -55,7 +55,7 @@ def photo_of(image: LoadedImage) -> Photo:
         raise DataError(f"image {image.id!r} has an empty field of view, nothing can be measured")
     radius, centre, cut = view_of(image.fov)
     canvas = Canvas(image.fov.shape, radius, centre)
-    mask = np.zeros_like(image.fov) if image.target is None else (image.target > 0.5) & image.fov
+    mask = np.zeros_like(image.fov) if image.target is None else (image.target > 127) & image.fov
     inside = ndimage.binary_erosion(image.fov, iterations=max(1, round(RIM * radius)))
     ground = inside & ~ndimage.binary_dilation(mask, iterations=2)
     return Photo(

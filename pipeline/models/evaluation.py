@@ -31,7 +31,7 @@ def evaluate_on(
     and of every image of a folder in any case. With flips, too,
     the model's own threshold holds."""
     from vesselforge.segmenter.evaluate import evaluate
-    from vesselforge.segmenter.models import read_members
+    from vesselforge.segmenter.model_files import read_members
 
     read_members(model)  # a folder without a model is an error before any image is read
     found = {}
@@ -65,7 +65,7 @@ def development_images(name: str, splits: Sequence[str]) -> list[LoadedImage]:
 
 def _loaded(item: Item) -> LoadedImage:
     image, mask = item.read_image(), item.read_mask(next(iter(item.masks)))
-    return LoadedImage(item.id, image, mask.astype(np.float32), item.read_fov(image), {})
+    return LoadedImage(item.id, image, mask.astype(np.uint8) * 255, item.read_fov(image), {})
 
 
 def _write_images(name: str, split: str, out: Path, display: Display) -> None:

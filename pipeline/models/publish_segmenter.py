@@ -13,7 +13,7 @@ from vesselforge.engine.documents import read_object
 from vesselforge.pipeline.models.folder import facts_of, images_of, manifest_of, write_published
 
 FILES = ("model.json", "model.safetensors")
-NOT_RECIPE = ("device", "processes", "checkpoint_every", "network", "seed")
+NOT_RECIPE = ("device", "checkpoint_every", "network", "seed")
 
 
 def publish(model: Path, name: str, scores: list[Path], out: Path, force: bool = False) -> Path:

@@ -116,5 +116,5 @@ def scaled(layer: Pixels, longest: int) -> Pixels:
 def _grey(image: LoadedImage) -> Pixels:
     """What a student learns from, as a grey picture [H, W, 3]."""
     assert image.target is not None  # a set of labelled images has nothing else
-    grey = (255 * image.target).round().astype(np.uint8)
+    grey = image.target
     return np.repeat(grey[..., None], 3, axis=2)

@@ -9,21 +9,20 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.engine.files import file_sha256, write_json
 from vesselforge.engine.folders import whole_folder
 from vesselforge.segmenter.exchange.keras_file import KerasFile, Layer, read_keras
-from vesselforge.segmenter.exchange.keras_hdf5 import Tensor
-from vesselforge.segmenter.models import DESCRIPTIONS, Member, save_model
+from vesselforge.segmenter.model_files import DESCRIPTIONS, Member, parameters_of, save_model
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.sa_unet import VARIANTS
 
@@ -40,6 +39,15 @@ ROLES = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
+
+
+EXPECTED: dict[str, dict[str, Any]] = {
+    "Conv2D": {"strides": 1, "dilation_rate": 1, "groups": 1, "data_format": "channels_last"},
+    "Conv2DTranspose": {"strides": 2, "dilation_rate": 1, "padding": "same"},
+    "BatchNormalization": {"epsilon": 1e-3},
+    "GroupNormalization": {"epsilon": 1e-3, "groups": 8},
+}
+"""What the layers of this family compute with, by Keras's class."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +75,7 @@ def import_keras(
         raise ConfigError(f"--threshold: found {threshold}, expected a number between 0 and 1")
     refuse_to_overwrite(out, force)
     content = read_keras(path)
-    if content.graph is not None:
-        content.graph.check_arithmetic()
+    _check_arithmetic(path, content.configs)
     name = _recognise(path, content) if network == AUTO else network
     pairs = match(path, content.layers, name)
     tensors = _convert(path, pairs, build(name))
@@ -86,8 +93,8 @@ def import_keras(
             aside, [(Member(name, {}, "model.safetensors"), tensors)], threshold, "model.json"
         )
         write_json(aside / ORIGIN, origin)
-    parameters = sum(t.numel() for k, t in tensors.items() if not k.endswith("batches_tracked"))
-    return {"folder": str(out), "threshold": threshold, "parameters": parameters} | origin
+    counted = {"threshold": threshold, "parameters": parameters_of(tensors)}
+    return {"folder": str(out)} | counted | origin
 
 
 def refuse_to_overwrite(out: Path, force: bool) -> None:
@@ -135,10 +142,23 @@ def _slot(name: str, module: nn.Module) -> Slot:
     return Slot(name, "norm", {role: tuple(count) for role in roles})
 
 
+def _check_arithmetic(path: Path, configs: list[dict[str, Any]]) -> None:
+    """Raise CheckpointError for a layer that computes otherwise although every shape agrees."""
+    for entry in configs:
+        class_name, config = entry["class_name"].split(">")[-1], entry["config"]
+        for setting, expected in EXPECTED.get(class_name, {}).items():
+            found = config.get(setting, expected)
+            if any(value != expected for value in (found if isinstance(found, list) else [found])):
+                raise CheckpointError(
+                    f"{path}: layer {config['name']} ({class_name}) has {setting} {found}, our "
+                    f"networks compute with {expected}; it is another network"
+                )
+
+
 def _recognise(path: Path, content: KerasFile) -> str:
     """The one network that all tensors fit; CheckpointError with the nearest one's first misfit."""
     fitting, nearest = [], ("", -1.0)
-    found = Counter(tensor for layer in content.layers for tensor in _signature(layer))
+    found = Counter(tensor for layer in content.layers for tensor in _shapes(layer).items())
     for name in VARIANTS:
         wanted = Counter(tensor for slot in slots(name) for tensor in slot.shapes.items())
         try:
@@ -160,10 +180,6 @@ def _recognise(path: Path, content: KerasFile) -> str:
 def match(path: Path, layers: list[Layer], name: str) -> list[tuple[Slot, Layer]]:
     """Every layer of our network `name` with its layer in the file; CheckpointError at the first
     tensor that is missing, unknown, or of another shape."""
-    wanted = slots(name)
-    if stray := next((layer for layer in layers if layer.kind == "other"), None):
-        tensors = ", ".join(f"{t.name} {list(t.values.shape)}" for t in stray.tensors.values())
-        raise CheckpointError(f"{path}: {name} has no layer with such weights: {tensors}")
     # Without the classes of its layers a file still has their order, in which the two kinds of
     # convolution take turns.
     blurred = any(layer.kind == "kernel" for layer in layers)
@@ -172,66 +188,60 @@ def match(path: Path, layers: list[Layer], name: str) -> list[tuple[Slot, Layer]
         return "kernel" if blurred and of.kind in ("conv", "up") else of.kind
 
     pairs: list[tuple[Slot, Layer]] = []
-    for each in ("conv", "up", "kernel", "norm"):
-        ours = [slot for slot in wanted if kind(slot) == each]
+    for each in ("conv", "up", "kernel", "norm", "other"):
+        ours = [slot for slot in slots(name) if kind(slot) == each]
         theirs = [layer for layer in layers if kind(layer) == each]
-        _same_number(path, name, ours, theirs)
+        if len(ours) != len(theirs):
+            _name_the_odd_one(path, name, ours, theirs)
         pairs += zip(ours, theirs, strict=True)
-    place = {slot.name: number for number, slot in enumerate(wanted)}
-    pairs.sort(key=lambda pair: place[pair[0].name])
     for slot, layer in pairs:
         _same_tensors(path, name, slot, layer)
-    return pairs
+    place = {slot.name: number for number, slot in enumerate(slots(name))}
+    return sorted(pairs, key=lambda pair: place[pair[0].name])
 
 
-def _same_number(path: Path, name: str, ours: list[Slot], theirs: list[Layer]) -> None:
+def _name_the_odd_one(path: Path, name: str, ours: list[Slot], theirs: list[Layer]) -> None:
     """Raises CheckpointError naming the first layer that the other side does not have."""
-    if len(ours) == len(theirs):
-        return
-    wanted = [tuple(slot.shapes.items()) for slot in ours]
-    found = [_signature(layer) for layer in theirs]
-    for what, i, _, j, _ in SequenceMatcher(None, wanted, found, autojunk=False).get_opcodes():
-        if what == "equal":
-            continue
-        if len(ours) > len(theirs) and i < len(ours):
-            role, shape = next(iter(ours[i].shapes.items()))
-            raise CheckpointError(
-                f"{path}: tensor {ours[i].name}.{ROLES[role]} of {name} (Keras: a {role} of shape "
-                f"{list(shape)}) is missing from the file: found {len(theirs)} layers of kind "
-                f"{ours[i].kind}, expected {len(ours)}; is it of another network?"
-            )
-        if j < len(theirs) and len(ours) < len(theirs):
-            tensor = next(iter(theirs[j].tensors.values()))
-            raise CheckpointError(
-                f"{path}: tensor {tensor.name} of shape {list(tensor.values.shape)} has no place "
-                f"in {name}: found {len(theirs)} layers of kind {theirs[j].kind}, expected "
-                f"{len(ours)}; is it of another network?"
-            )
+    pairs = zip(ours, theirs, strict=False)
+    differing = (i for i, (slot, layer) in enumerate(pairs) if slot.shapes != _shapes(layer))
+    at = next(differing, min(len(ours), len(theirs)))
+    numbers = f"found {len(theirs)} such layers, expected {len(ours)}; is it of another network?"
+    if len(ours) > len(theirs):
+        role, shape = next(iter(ours[at].shapes.items()))
+        raise CheckpointError(
+            f"{path}: tensor {ours[at].name}.{ROLES[role]} of {name} (Keras: a {role} of shape "
+            f"{list(shape)}) is missing from the file: {numbers}"
+        )
+    role, shape = next(iter(_shapes(theirs[at]).items()))
+    raise CheckpointError(
+        f"{path}: tensor {theirs[at].paths[role]} of shape {list(shape)} has no place in {name}: "
+        f"{numbers}"
+    )
 
 
 def _same_tensors(path: Path, name: str, slot: Slot, layer: Layer) -> None:
+    found = _shapes(layer)
     for role, shape in slot.shapes.items():
         ours = f"{slot.name}.{ROLES[role]} of {name}"
-        if role not in layer.tensors:
+        if role not in found:
             raise CheckpointError(
                 f"{path}: layer {layer.name} has no {role}; expected one of shape {list(shape)} "
                 f"for {ours}"
             )
-        tensor = layer.tensors[role]
-        if tensor.values.shape != shape:
+        if found[role] != shape:
             raise CheckpointError(
-                f"{path}: tensor {tensor.name} has shape {list(tensor.values.shape)}, expected "
+                f"{path}: tensor {layer.paths[role]} has shape {list(found[role])}, expected "
                 f"{list(shape)} for {ours}; is it of another network?"
             )
-    for role in layer.tensors.keys() - slot.shapes.keys():
+    for role in found.keys() - slot.shapes.keys():
         raise CheckpointError(
-            f"{path}: tensor {layer.tensors[role].name} ({role}) has no place in {slot.name} of "
-            f"{name}; is it of another network?"
+            f"{path}: tensor {layer.paths[role]} ({role}) has no place in {slot.name} of {name}; "
+            "is it of another network?"
         )
 
 
-def _signature(layer: Layer) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    return tuple((role, tensor.values.shape) for role, tensor in layer.tensors.items())
+def _shapes(layer: Layer) -> dict[str, tuple[int, ...]]:
+    return {role: tensor.shape for role, tensor in layer.tensors.items()}
 
 
 def _convert(
@@ -241,7 +251,7 @@ def _convert(
     state = network.state_dict()
     for slot, layer in pairs:
         for role in slot.shapes:
-            values = _finite(path, layer.tensors[role], role)
+            values = _checked(path, layer, role)
             if role == "kernel":
                 values = values.transpose(KERNEL_AXES)
             state[f"{slot.name}.{ROLES[role]}"] = torch.from_numpy(np.ascontiguousarray(values))
@@ -249,19 +259,19 @@ def _convert(
     return network.state_dict()
 
 
-def _finite(path: Path, tensor: Tensor, role: str) -> np.ndarray[Any, Any]:
-    """float32 numbers; CheckpointError when some are none."""
-    if tensor.values.dtype.kind != "f":
+def _checked(path: Path, layer: Layer, role: str) -> NDArray[np.float32]:
+    """A tensor's numbers; CheckpointError when some are none."""
+    values, name = layer.tensors[role], layer.paths[role]
+    if values.dtype.kind != "f":
         raise CheckpointError(
-            f"{path}: tensor {tensor.name} is of type {tensor.values.dtype}, expected numbers "
-            "with a fraction (float32)"
+            f"{path}: tensor {name} is of type {values.dtype}, expected numbers with a fraction "
+            "(float32)"
         )
-    bad = int(np.count_nonzero(~np.isfinite(tensor.values)))
-    if bad:
+    if bad := int(np.count_nonzero(~np.isfinite(values))):
         raise CheckpointError(
-            f"{path}: tensor {tensor.name} has {bad} values that are NaN or infinite; the "
-            "training that wrote it had failed; take an earlier file"
+            f"{path}: tensor {name} has {bad} values that are NaN or infinite; the training that "
+            "wrote it had failed; take an earlier file"
         )
-    if role == "moving_variance" and tensor.values.min() < 0:
-        raise CheckpointError(f"{path}: tensor {tensor.name} is a variance, but below 0; damaged")
-    return tensor.values.astype(np.float32)
+    if role == "moving_variance" and values.min() < 0:
+        raise CheckpointError(f"{path}: tensor {name} is a variance, but below 0; damaged")
+    return values.astype(np.float32)

@@ -1,44 +1,45 @@
-"""`segmenter export`: a trained segmenter, or an ensemble, for other programs."""
+"""`segmenter export`: a trained segmenter, or an ensemble, as an ONNX graph for other programs.
+
+Any batch, height and width, padded and cropped inside. `torch.onnx.export` folds BatchNorm into
+the convolutions before it.
+"""
 
 from __future__ import annotations
 
 import json
-import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vesselforge.configs.errors import CheckpointError, ConfigError, WorkspaceError
+from vesselforge.data.formats.exporting import quiet_exporter
 from vesselforge.engine.artifacts import MANIFEST
 from vesselforge.engine.documents import read_object
 from vesselforge.engine.files import file_sha256, write_atomic
-from vesselforge.segmenter.combine import MEAN, Rule
+from vesselforge.segmenter.combine import MEAN
 from vesselforge.segmenter.components import ALL
-from vesselforge.segmenter.inference.graph import Module, check_all, to_onnx
 from vesselforge.segmenter.inference.runtimes import (
     COMPONENTS,
     INPUT,
+    MEMBERS,
     OUTPUT,
     PROGRAM,
     RULE,
     MeanProbability,
     OnnxRuntime,
-    OpenVinoRuntime,
     RuledProbability,
+    Runtime,
     required,
 )
-from vesselforge.segmenter.models import (
-    Description,
-    Member,
-    read_description,
-    read_members,
-    restore,
-)
+from vesselforge.segmenter.model_files import Description, read_description, read_members, restore
 
-Format = Literal["onnx", "openvino"]
-SUFFIX: dict[Format, str] = {"onnx": ".onnx", "openvino": ".xml"}
+SIZES = ((2, 40, 56), (1, 64, 64), (1, 37, 53), (1, 1, 9), (1, 131, 118))
+"""[N, H, W] of the images that a graph is checked with: multiples, odd sizes, a sliver."""
+TOLERANCE = 1e-4
+"""Largest difference in probability between a graph and PyTorch."""
 VALUES = (
     "image: [batch, 3, height, width] float32, RGB bytes / 255, any height and width; "
     "vessel_probability: [batch, 1, height, width] float32 in [0, 1]; vessel where it is at "
@@ -54,34 +55,29 @@ EACH = (
 )
 
 
-def export(folder: Path, out: Path, form: Format, force: bool = False) -> dict[str, Any]:
+def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
     """Write one graph of a model folder, and return what is in it.
 
     Input `image`, output `vessel_probability`, batch, height and width free, padding and cropping
     inside; several networks become the mean of their probabilities, or what the ensemble's rule
     makes of them, with each one's own map as a second output, `member_probability`. Calibration is
-    inside; a rule of components is in the metadata, and `predict` applies it. OpenVINO: `out` and
-    the weights beside it, in a `.bin`. Nothing is written before the runtime has given
-    the same probabilities as PyTorch within 1e-4. Raises ConfigError when a package is missing or
-    a file in the way, CheckpointError for unusable weights or a graph that differs.
+    inside; a rule of components is in the metadata, and `predict` applies it. Nothing is written
+    before ONNX Runtime has given the same probabilities as PyTorch within 1e-4. Raises ConfigError
+    when a package is missing or a file in the way, CheckpointError for unusable weights or a graph
+    that differs.
     """
-    if form not in SUFFIX:
-        raise ConfigError(f"format: found {form!r}, expected onnx or openvino")
-    _check_place(out, form, force)
-    if form == "openvino":
-        required("openvino", "openvino")
+    _check_place(out, force)
     members, threshold = read_members(folder)
     described = read_description(folder)
-    rule = described.rule
-    module = _module(folder, members, rule)
-    facts = _facts(folder, described)
-    model = to_onnx(module, facts)
+    networks = [restore(folder, member, tensors) for member, tensors in members]
+    module = (
+        MeanProbability(networks)
+        if described.rule == MEAN
+        else RuledProbability(networks, described.rule)
+    )
+    model, difference = to_onnx(module, _facts(folder, described))
     try:
-        if form == "onnx":
-            difference = check_all(lambda output: OnnxRuntime(model, output), module)
-            write_atomic(out, model)
-        else:
-            difference = _write_openvino(model, out, module)
+        write_atomic(out, model)
     except OSError as error:
         raise WorkspaceError(
             f"{error.filename or out}: cannot be written ({error.strerror or error}); free some "
@@ -89,40 +85,24 @@ def export(folder: Path, out: Path, form: Format, force: bool = False) -> dict[s
         ) from error
     return {
         "file": str(out),
-        "format": form,
         "networks": [member.network for member, _ in members],
         "threshold": threshold,
         "input": {INPUT: ["batch", 3, "height", "width"]},
         "output": {OUTPUT: ["batch", 1, "height", "width"]},
-        "bytes": out.stat().st_size + (_weights(out).stat().st_size if form == "openvino" else 0),
+        "bytes": out.stat().st_size,
         "difference": difference,
     }
 
 
-def _check_place(out: Path, form: Format, force: bool) -> None:
-    if out.suffix != SUFFIX[form]:
-        raise ConfigError(f"{out}: a file of the format {form} is called *{SUFFIX[form]}")
+def _check_place(out: Path, force: bool) -> None:
+    if out.suffix != ".onnx":
+        raise ConfigError(f"{out}: an exported model is called *.onnx")
     if not out.parent.is_dir():
         raise ConfigError(f"{out}: there is no folder {out.parent} to write to")
-    for path in [out, _weights(out)] if form == "openvino" else [out]:
-        if path.is_dir():
-            raise ConfigError(f"{path}: found a folder, expected a file; choose another name")
-        if path.exists() and not force:
-            raise ConfigError(f"{path}: exists already; choose another name, or give --force")
-
-
-def _weights(out: Path) -> Path:
-    """Where OpenVINO looks for the weights of a .xml file."""
-    return out.with_suffix(".bin")
-
-
-def _module(
-    folder: Path, members: list[tuple[Member, dict[str, Tensor]]], rule: Rule
-) -> MeanProbability | RuledProbability:
-    networks = [restore(folder, member, tensors) for member, tensors in members]
-    if rule == MEAN:
-        return MeanProbability(networks).eval()
-    return RuledProbability(networks, rule).eval()
+    if out.is_dir():
+        raise ConfigError(f"{out}: found a folder, expected a file; choose another name")
+    if out.exists() and not force:
+        raise ConfigError(f"{out}: exists already; choose another name, or give --force")
 
 
 def _facts(folder: Path, model: Description) -> dict[str, str]:
@@ -155,17 +135,79 @@ def _facts(folder: Path, model: Description) -> dict[str, str]:
     return facts
 
 
-def _write_openvino(model: bytes, out: Path, module: Module) -> float:
-    """Convert, check what was written by reading it back, and put both files in their places."""
-    import openvino
+def to_onnx(
+    module: MeanProbability | RuledProbability, facts: Mapping[str, str]
+) -> tuple[bytes, float]:
+    """An ONNX file's bytes, and the largest difference in probability between ONNX Runtime and
+    PyTorch, of every output and all SIZES.
 
-    graph = openvino.Core().read_model(model)
-    for name, value in dict(graph.get_rt_info(["framework"]).value).items():
-        graph.set_rt_info(str(value), [PROGRAM, name])
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as aside:
-        written = Path(aside) / out.name
-        openvino.save_model(graph, str(written), compress_to_fp16=False)
-        difference = check_all(lambda output: OpenVinoRuntime(written, output), module)
-        _weights(written).replace(_weights(out))  # the .xml last: it makes the pair a model
-        written.replace(out)
-    return difference
+    facts: metadata to put in, beside those that every file has. Raises ConfigError when a package
+    is missing, CheckpointError when the graph computes something else.
+    """
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        required(package)
+    module = module.eval()
+    outputs: dict[str, Callable[[Tensor], Tensor]] = {OUTPUT: module}
+    if isinstance(module, RuledProbability):
+        outputs = {OUTPUT: lambda images: module(images)[0], MEMBERS: module.each}
+    model = _graph(module, list(outputs))
+    own = {"program": PROGRAM, "multiple": str(module.multiple), "threshold": "0.5"}
+    for name, value in (own | dict(facts)).items():
+        model.metadata_props.add(key=name, value=value)
+    content: bytes = model.SerializeToString()
+    return content, max(check(OnnxRuntime(content, name), run) for name, run in outputs.items())
+
+
+def _graph(module: torch.nn.Module, outputs: list[str]) -> Any:
+    """The ONNX model of a module whose batch, height and width are free."""
+    free = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    with quiet_exporter(), torch.no_grad():
+        program = torch.onnx.export(
+            module,
+            (_images(*SIZES[0]),),
+            input_names=[INPUT],
+            output_names=outputs,
+            dynamic_shapes={"image": free},
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    graph = model.graph
+    for part in (*graph.node, *graph.input, *graph.output):
+        part.ClearField("metadata_props")  # stack traces with the paths of this machine
+    graph.ClearField("value_info")
+    for value in (graph.input[0], *graph.output):  # torch calls the free sizes s77 and so
+        sides = value.type.tensor_type.shape.dim
+        for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
+            sides[axis].dim_param = name
+    return model
+
+
+def check(runtime: Runtime, module: Callable[[Tensor], Tensor]) -> float:
+    """The largest difference in probability over SIZES; CheckpointError above TOLERANCE."""
+    differences = []
+    for size in SIZES:
+        images = _images(*size)
+        with torch.no_grad():
+            wanted = module(images)
+        try:
+            differences.append((runtime(images) - wanted).abs().max())
+        except Exception as error:  # of the runtime's own kinds; or another shape
+            raise CheckpointError(
+                f"the exported graph fails in {runtime.name} for images of {list(images.shape)} "
+                f"({' '.join(str(error).split())[:300]}); report it with the version of torch"
+            ) from error
+    worst = float(torch.stack(differences).max())  # not a number if any is not
+    if not worst <= TOLERANCE:
+        raise CheckpointError(
+            f"the exported graph gives other probabilities in {runtime.name} (by up to {worst:.1e},"
+            f" expected at most {TOLERANCE:g}); report it with the versions of torch and "
+            f"{runtime.name}"
+        )
+    return worst
+
+
+def _images(count: int, height: int, width: int) -> Tensor:
+    draw = torch.Generator().manual_seed(height * width)
+    return torch.rand(count, 3, height, width, generator=draw)

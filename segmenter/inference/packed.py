@@ -155,12 +155,12 @@ class Scale(nn.Module):
     def __init__(self, channels: int, dtype: torch.dtype) -> None:
         super().__init__()
         ones = torch.ones(channels, 1, 1, 1)
-        self.spread = None if dtype == torch.float32 else PackedConv(ones, None, dtype)
+        self.copied = None if dtype == torch.float32 else PackedConv(ones, None, dtype)
 
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:
-        if self.spread is None:
+        if self.copied is None:
             return x * gate
-        every: Tensor = self.spread(gate.contiguous(memory_format=torch.channels_last))
+        every: Tensor = self.copied(gate.contiguous(memory_format=torch.channels_last))
         return every.mul_(x)
 
 

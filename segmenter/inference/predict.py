@@ -22,9 +22,8 @@ from vesselforge.data.formats.native import Native, write_native
 from vesselforge.data.fov import derive_fov
 from vesselforge.engine.files import replacing, write_atomic
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.combine import combine, spread
-from vesselforge.segmenter.inference.scale import members_at, predict_at, scale_for
-from vesselforge.segmenter.inference.sources import find_images, output_names, read_image
+from vesselforge.segmenter.combine import combine, standard_deviation
+from vesselforge.segmenter.inference.user_images import find_images, output_names, read_image
 from vesselforge.segmenter.models import Model
 
 VESSEL_COLOUR = np.array([0, 255, 140], dtype=np.float32)
@@ -38,6 +37,9 @@ COLUMNS = (
 MAPS = ("probability", "mask", "overlay", "spread")
 FEW = 0.02
 """Vessels in a smaller share of the field of view are remarked on; people have 0.08 to 0.15."""
+
+MOST = 8.0
+"""Largest enlargement: beyond it, there is no vessel to find."""
 
 Row = dict[str, Any]
 
@@ -82,10 +84,10 @@ def predict_files(
     rows: list[Row] = [{"file": str(path), "error": fault} for path, fault in faults.items()]
     try:
         for number, (file, name) in enumerate(zip(files, names, strict=True)):
-            watch = _Watch(progress, number, len(files))
-            watch(0)
+            notify = _ImageProgress(progress, number, len(files))
+            notify(0)
             try:
-                rows.append(_predict_one(model, file, out, name, watch, options))
+                rows.append(_predict_one(model, file, out, name, notify, options))
             except (DataError, MemoryError, torch.OutOfMemoryError) as error:
                 rows.append({"file": str(file), "error": _why(file, error)})
             progress.update(number + 1, len(files), "image")
@@ -98,7 +100,7 @@ def predict_files(
     return rows
 
 
-class _Watch:
+class _ImageProgress:
     """Passes on how much of an image is done, and raises Interrupted when asked to stop."""
 
     def __init__(self, progress: Progress, before: int, total: int) -> None:
@@ -154,27 +156,31 @@ def _writing(out: Path) -> Iterator[None]:
 
 
 def _predict_one(
-    model: Model, file: Path, out: Path, name: str, watch: _Watch, options: PredictOptions
+    model: Model,
+    file: Path,
+    out: Path,
+    name: str,
+    notify: _ImageProgress,
+    options: PredictOptions,
 ) -> Row:
     began = time.perf_counter()
     image, remark = read_image(file)
     fov = derive_fov(image)
     scale = scale_for(fov, options.fov_width)
     if options.spread:
-        each = members_at(model, image, scale, options.flips, watch)
+        each = model.members(image, options.flips, notify, scale)
         prob = combine(model.rule, each)
     else:
-        prob = predict_at(model, image, scale, options.flips, watch)
+        prob = model.predict(image, options.flips, notify, scale)
     threshold = model.threshold if options.threshold is None else options.threshold
     mask = model.mask(prob, threshold, scale)
-    quantised = as_png if options.bits == 8 else _sixteen
     maps: dict[str, Pixels] = {
-        "probability": quantised(prob),
+        "probability": as_png(prob, options.bits),
         "mask": mask.astype(np.uint8) * 255,
         "overlay": overlay(image, mask),
     }
     if options.spread:
-        maps["spread"] = quantised(2 * spread(each))
+        maps["spread"] = as_png(2 * standard_deviation(each), options.bits)
     with _writing(out):
         _publish({out / f"{name}_{kind}.png": pixels for kind, pixels in maps.items()})
     uncertain = (prob > UNCERTAIN[0]) & (prob < UNCERTAIN[1])
@@ -212,13 +218,27 @@ def _write_summary(path: Path, rows: list[Row]) -> None:
     write_atomic(path, text.getvalue())
 
 
-def as_png(prob: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Probability [H, W] in [0, 1] as 8 bit, rounded."""
-    return np.rint(np.clip(prob, 0, 1) * 255).astype(np.uint8)
+def scale_for(fov: NDArray[np.bool_], wanted: int | None) -> float:
+    """The factor that makes the field of view `wanted` pixels wide; 1 when that is None.
+
+    Raises DataError when the image would be enlarged more than MOST times.
+    """
+    if wanted is None:
+        return 1.0
+    columns = np.flatnonzero(fov.any(axis=0))
+    width = int(columns[-1] - columns[0]) + 1
+    if wanted > MOST * width:
+        raise DataError(
+            f"found a field of view of {width} pixels, expected at least {wanted / MOST:.0f} to "
+            f"enlarge it to {wanted}"
+        )
+    return wanted / width
 
 
-def _sixteen(prob: NDArray[np.float32]) -> NDArray[np.uint16]:
-    return np.rint(np.clip(prob, 0, 1) * 65535).astype(np.uint16)
+def as_png(prob: NDArray[np.float32], bits: Literal[8, 16] = 8) -> NDArray[Any]:
+    """Probability [H, W] in [0, 1] as whole numbers of so many bits, rounded."""
+    dtype = np.uint8 if bits == 8 else np.uint16
+    return np.rint(np.clip(prob, 0, 1) * np.iinfo(dtype).max).astype(dtype)
 
 
 def overlay(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""What runs a trained segmenter: PyTorch (as it is, or fast), ONNX Runtime or OpenVINO.
+"""What runs a trained segmenter: PyTorch, as it is or made fast; of an exported file, ONNX Runtime.
 
 All take images and return probabilities, both on the CPU; several networks are one, the mean of
 their probabilities, or each gives a map of its own. The number of threads is PyTorch's
@@ -11,20 +11,21 @@ import importlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast, get_args
 
 import torch
 from torch import Tensor, nn
 
 from vesselforge.configs.errors import CheckpointError, ConfigError
+from vesselforge.configs.stages.segmenter import Runtime as RuntimeName
 from vesselforge.engine.processes.lifetimes import keep_freed_memory
 from vesselforge.segmenter.combine import Rule, combined
 from vesselforge.segmenter.inference.fast import fast
 from vesselforge.segmenter.networks.base import Segmenter
 
-RUNTIMES = ("auto", "torch", "fast", "fast-bfloat16", "onnx", "openvino")
-ON_CPU = ("fast", "fast-bfloat16", "onnx", "openvino")
-"""Those that work on the CPU alone."""
+RUNTIMES: tuple[str, ...] = get_args(RuntimeName)
+FAST = {"fast": torch.float32, "fast-bfloat16": torch.bfloat16}
+"""Those that work on the CPU alone, and what they compute in."""
 INPUT, OUTPUT, PROGRAM = "image", "vessel_probability", "vesselforge"
 MEMBERS, RULE, COMPONENTS = "member_probability", "rule", "components"
 """Names in exported files; MEMBERS and RULE where members are combined otherwise than by their
@@ -43,59 +44,44 @@ class Runtime(Protocol):
         members, [N, n, H, W]."""
 
 
-class ExportedRuntime(Runtime, Protocol):
-    """A runtime that holds an exported model. facts: what its file says about itself."""
-
-    facts: dict[str, str]
-
-
-def fastest(device: torch.device) -> str:
-    """The runtime that `auto` stands for: the fastest that is safe.
-
-    On two cores `fast` beats ONNX Runtime and OpenVINO, needs no other package, and its
-    probabilities are PyTorch's to 1e-5 (`fast-bfloat16`: to about 0.01).
-    """
-    return "fast" if device.type == "cpu" else "torch"
-
-
 def start(
     name: str, networks: Sequence[nn.Module], device: torch.device, each: bool = False
-) -> Runtime:
+) -> TorchRuntime:
     """The runtime called `name`, with the networks in it: their mean, or each by itself.
 
-    Raises ConfigError for an unknown name, a missing package, or a device it cannot use.
+    auto is the fastest that is safe: on a CPU `fast`, which beats ONNX Runtime on two cores and
+    whose probabilities are PyTorch's to 1e-5 (`fast-bfloat16`: to about 0.01). These two run
+    copies of the networks as they are now, and from here on the process keeps memory that it frees.
+    Raises ConfigError for an unknown name, or a device it cannot use.
     """
     if name not in RUNTIMES:
         raise ConfigError(f"runtime: found {name!r}, expected one of {', '.join(RUNTIMES)}")
-    name = fastest(device) if name == "auto" else name
+    if name == "auto":
+        name = "fast" if device.type == "cpu" else "torch"
     if name == "torch":
         return TorchRuntime(networks, device, each)
-    check_device(name, device)
-    if name in ("fast", "fast-bfloat16"):
-        return FastRuntime(networks, torch.float32 if name == "fast" else torch.bfloat16, each)
-    from vesselforge.segmenter.inference.graph import to_onnx
+    _refuse_cuda(name, device)
+    keep_freed_memory()
+    quick = [fast(cast(Segmenter, network), FAST[name]) for network in networks]
+    runtime = TorchRuntime(quick, device, each)
+    runtime.name = name
+    return runtime
 
-    model = to_onnx(_module(networks, each).to("cpu"), {})
-    return OnnxRuntime(model) if name == "onnx" else OpenVinoRuntime(model)
 
-
-def start_exported(name: str, file: Path, device: torch.device) -> ExportedRuntime:
-    """The runtime called `name` (auto: the file's own) with a file of `segmenter export` in it."""
-    own = {".onnx": "onnx", ".xml": "openvino"}.get(file.suffix.lower())
-    if own is None:
+def start_exported(name: str, file: Path, device: torch.device) -> OnnxRuntime:
+    """ONNX Runtime with a file of `segmenter export` in it. name: `auto`, nothing else fits."""
+    if file.suffix.lower() != ".onnx":
         raise CheckpointError(
             f"{file}: found a file that is no model; expected the folder of a model, or a .onnx "
-            "or .xml file of `vesselforge segmenter export`"
+            "file of `vesselforge segmenter export`"
         )
-    name = own if name == "auto" else name
-    if name not in (own, "openvino"):  # OpenVINO reads both formats
-        allowed = " or ".join(dict.fromkeys(["auto", own, "openvino"]))
-        raise ConfigError(f"{file}: found --runtime {name}, expected {allowed} for such a file")
-    check_device(name, device)
-    return OnnxRuntime(file) if name == "onnx" else OpenVinoRuntime(file)
+    if name != "auto":
+        raise ConfigError(f"{file}: found --runtime {name}, expected auto: it runs in ONNX Runtime")
+    _refuse_cuda("onnx", device)
+    return OnnxRuntime(file)
 
 
-def check_device(name: str, device: torch.device) -> None:
+def _refuse_cuda(name: str, device: torch.device) -> None:
     """Raise ConfigError when a CUDA device was asked of a runtime that uses the CPU."""
     if device.type != "cpu":
         raise ConfigError(
@@ -113,13 +99,20 @@ def probability(network: nn.Module, image: Tensor) -> Tensor:
     return torch.sigmoid(logit)
 
 
-class MeanProbability(nn.Module):
-    """Networks as one: [N, 3, H, W] in [0, 1] → mean of their probabilities [N, 1, H, W]."""
+class MemberProbabilities(nn.Module):
+    """[N, 3, H, W] in [0, 1] → the probability of each of n networks [N, n, H, W]."""
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
         self.multiple = math.lcm(*(int(network.multiple) for network in networks))  # type: ignore[arg-type]
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.cat([probability(network, image) for network in self.networks], dim=1)
+
+
+class MeanProbability(MemberProbabilities):
+    """Networks as one: [N, 3, H, W] in [0, 1] → mean of their probabilities [N, 1, H, W]."""
 
     def forward(self, image: Tensor) -> Tensor:
         probs = [probability(network, image) for network in self.networks]
@@ -140,22 +133,6 @@ class RuledProbability(nn.Module):
         return combined(self.rule, each).unsqueeze(1), each
 
 
-class MemberProbabilities(nn.Module):
-    """[N, 3, H, W] in [0, 1] → the probability of each of n networks [N, n, H, W]."""
-
-    def __init__(self, networks: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.networks = nn.ModuleList(networks)
-        self.multiple = math.lcm(*(int(network.multiple) for network in networks))  # type: ignore[arg-type]
-
-    def forward(self, image: Tensor) -> Tensor:
-        return torch.cat([probability(network, image) for network in self.networks], dim=1)
-
-
-def _module(networks: Sequence[nn.Module], each: bool) -> MeanProbability | MemberProbabilities:
-    return MemberProbabilities(networks) if each else MeanProbability(networks)
-
-
 class TorchRuntime:
     """PyTorch, eager: runs the networks themselves, so that it follows them through training."""
 
@@ -164,7 +141,7 @@ class TorchRuntime:
     def __init__(
         self, networks: Sequence[nn.Module], device: torch.device, each: bool = False
     ) -> None:
-        self.module = _module(networks, each)
+        self.module = (MemberProbabilities if each else MeanProbability)(networks)
         self.multiple = self.module.multiple
         self.device = device
 
@@ -175,114 +152,53 @@ class TorchRuntime:
         return probability
 
 
-class FastRuntime(TorchRuntime):
-    """PyTorch with copies of the networks, made fast on a CPU as they are now.
-
-    From here on the process keeps memory that it frees.
-    """
-
-    def __init__(
-        self, networks: Sequence[nn.Module], dtype: torch.dtype, each: bool = False
-    ) -> None:
-        keep_freed_memory()
-        quick = []
-        for network in networks:
-            assert isinstance(network, Segmenter)
-            quick.append(fast(network, dtype))
-        super().__init__(quick, torch.device("cpu"), each)
-        self.name = "fast" if dtype == torch.float32 else "fast-bfloat16"
-
-
 class OnnxRuntime:
     """ONNX Runtime on the CPU. model: the bytes of an ONNX file, or its path. output: what it
-    gives; None: the members' maps where the file has a rule for them, else the vessels'."""
+    gives; None: the members' maps where the file has a rule for them, else the vessels'.
+    facts: what the file says about itself."""
 
     name = "onnx"
 
     def __init__(self, model: bytes | Path, output: str | None = None) -> None:
-        runtime = required("onnxruntime", "onnx")
+        runtime = required("onnxruntime")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors; they come back as exceptions, too
+        what = "the converted network" if isinstance(model, bytes) else str(model)
+        if isinstance(model, Path) and not model.is_file():
+            raise CheckpointError(f"{model}: no such model file")
         try:
             self.session = runtime.InferenceSession(
-                _readable(model), options, providers=["CPUExecutionProvider"]
+                model if isinstance(model, bytes) else str(model),
+                options,
+                providers=["CPUExecutionProvider"],
             )
         except Exception as error:  # ONNX Runtime's own classes, all below Exception
-            raise _unreadable(model, error) from error
+            raise CheckpointError(
+                f"{what}: not a whole model file ({' '.join(str(error).split())[:300]}); copy it "
+                "again, or write it anew with `vesselforge segmenter export`"
+            ) from error
         self.facts: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
-        self.multiple = _multiple(self.facts, model)
+        self.multiple = _multiple(self.facts, what)
         self.output = output or (MEMBERS if RULE in self.facts else OUTPUT)
 
     def __call__(self, images: Tensor) -> Tensor:
         return torch.from_numpy(self.session.run([self.output], {INPUT: images.numpy()})[0])
 
 
-class OpenVinoRuntime:
-    """OpenVINO on the CPU, in float32. model: the bytes of an ONNX file, or a .onnx or .xml.
-    output: as of OnnxRuntime."""
-
-    name = "openvino"
-
-    def __init__(self, model: bytes | Path, output: str | None = None) -> None:
-        openvino = required("openvino", "openvino")
-        core = openvino.Core()
-        options = {
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 where the CPU has it
-            "PERFORMANCE_HINT": "LATENCY",
-        }
-        try:
-            graph = core.read_model(_readable(model))
-            self.facts = openvino_facts(graph)
-            self.multiple = _multiple(self.facts, model)
-            self.output = output or (MEMBERS if RULE in self.facts else OUTPUT)
-            self.compiled = core.compile_model(graph, "CPU", options)
-        except RuntimeError as error:
-            raise _unreadable(model, error) from error
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return torch.from_numpy(self.compiled({INPUT: images.numpy()})[self.output].copy())
-
-
-def openvino_facts(graph: Any) -> dict[str, str]:
-    """What a model says about itself: `framework` holds an ONNX file's metadata."""
-    for place in (PROGRAM, "framework"):
-        if graph.has_rt_info([place, "program"]):
-            found = graph.get_rt_info([place])
-            return {name: str(value) for name, value in dict(found.value).items()}
-    return {}
-
-
-def required(package: str, extra: str) -> Any:
-    """The package, imported. Raises ConfigError naming the extra that brings it."""
+def required(package: str) -> Any:
+    """A package of the extra `onnx`, imported. Raises ConfigError naming the extra."""
     try:
         return importlib.import_module(package)
     except ImportError as error:
         raise ConfigError(
-            f"{package} is not installed; pip install 'vesselforge[{extra}]', or give "
-            "--runtime torch"
+            f"{package} is not installed; pip install 'vesselforge[onnx]', or use the model's "
+            "folder, which needs none"
         ) from error
 
 
-def _readable(model: bytes | Path) -> bytes | str:
-    """Raises CheckpointError for a missing file."""
-    if isinstance(model, Path) and not model.is_file():
-        raise CheckpointError(f"{model}: no such model file")
-    return model if isinstance(model, bytes) else str(model)
-
-
-def _unreadable(model: bytes | Path, error: Exception) -> CheckpointError:
-    name = "the converted network" if isinstance(model, bytes) else model
-    text = " ".join(str(error).split())[:300]
-    return CheckpointError(
-        f"{name}: not a whole model file ({text}); copy it again, or write it anew with "
-        "`vesselforge segmenter export`"
-    )
-
-
-def _multiple(facts: Mapping[str, str], model: bytes | Path) -> int:
+def _multiple(facts: Mapping[str, str], what: str) -> int:
     """Raises CheckpointError for a file that some other program wrote."""
     try:
         if facts.get("program") != PROGRAM:
@@ -291,6 +207,6 @@ def _multiple(facts: Mapping[str, str], model: bytes | Path) -> int:
         return int(facts["multiple"])
     except (KeyError, ValueError) as error:
         raise CheckpointError(
-            f"{model if isinstance(model, Path) else 'graph'}: found a model without our metadata "
-            f"({error.args[0]}), expected a file of `vesselforge segmenter export`"
+            f"{what}: found a model without our metadata ({error.args[0]}), expected a file of "
+            "`vesselforge segmenter export`"
         ) from error

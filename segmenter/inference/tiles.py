@@ -20,7 +20,7 @@ from vesselforge.configs.errors import ConfigError
 
 Run = Callable[[Tensor], Tensor]
 """[N, 3, H, W] float32 in [0, 1] → vessel probabilities [N, C, H, W], both on the CPU."""
-Watch = Callable[[float], None]
+Notify = Callable[[float], None]
 """Told the share in (0, 1] of the tiles that are done; may raise to stop."""
 
 
@@ -110,7 +110,11 @@ def _window(low: int, high: int, before: int | None, after: int | None) -> NDArr
 
 
 def tiled(
-    run: Run, image: NDArray[np.uint8], multiple: int, tiling: Tiling, watch: Watch | None = None
+    run: Run,
+    image: NDArray[np.uint8],
+    multiple: int,
+    tiling: Tiling,
+    notify: Notify | None = None,
 ) -> NDArray[np.float32]:
     """Vessel probabilities [C, H, W] of an RGB image [H, W, 3], whole or tile by tile.
 
@@ -130,8 +134,8 @@ def tiled(
         ]
         weight = row.weight[:, None] * column.weight
         prob[:, row.low : row.high, column.low : column.high] += weight * kept
-        if watch is not None:
-            watch(number / (len(rows) * len(columns)))
+        if notify is not None:
+            notify(number / (len(rows) * len(columns)))
     assert prob is not None
     return prob
 

@@ -18,7 +18,7 @@ from vesselforge.segmenter.labels.filters import Figures
 from vesselforge.segmenter.labels.geometry import turned
 from vesselforge.segmenter.labels.teachers import (
     Map,
-    Said,
+    Prediction,
     Teachers,
     agreement,
     certainty,
@@ -72,19 +72,19 @@ class Labeller:
         if self.teachers is None:
             assert own is not None  # without a teacher there is nothing else
             return Label(own, Figures(loaded.id, _share(own, fov)))
-        said = _inside(self.teachers.ask(loaded.image), fov)
-        seen = self.teachers.mask(said.prob)
+        found = _inside(self.teachers.ask(loaded.image), fov)
+        seen = self.teachers.mask(found.prob)
         mask = seen if own is None else own
         figures = Figures(
             loaded.id,
             _share(mask, fov),
-            confidence=expected_dice(said.prob, seen),
+            confidence=expected_dice(found.prob, seen),
             agreement=None if own is None else agreed(own, seen),
-            uncertainty=None if said.sd is None else uncertainty(said.prob, said.sd, fov),
+            uncertainty=None if found.sd is None else uncertainty(found.prob, found.sd, fov),
         )
         if own is None:
-            return Label(seen, figures, said.prob, self._weight(said))
-        return Label(own, figures, weight=1 - np.abs(own - said.prob))
+            return Label(seen, figures, found.prob, self._weight(found))
+        return Label(own, figures, weight=1 - np.abs(own - found.prob))
 
     def _own(self, sample: ImageRecord, loaded: LoadedImage) -> Mask:
         mask = load_mask(self.folder, sample)
@@ -96,12 +96,12 @@ class Labeller:
             )
         return mask & loaded.fov
 
-    def _weight(self, said: Said) -> Map | None:
+    def _weight(self, found: Prediction) -> Map | None:
         if self.settings.pixel_weights == "certainty":
-            return certainty(said.prob)
+            return certainty(found.prob)
         if self.settings.pixel_weights == "agreement":
-            assert said.sd is not None  # the settings see to it
-            return agreement(said.sd)
+            assert found.sd is not None  # the settings see to it
+            return agreement(found.sd)
         return None
 
 
@@ -127,9 +127,9 @@ def agreed(own: Mask, seen: Mask) -> float:
     return slack_f1(own, seen) if own.any() or seen.any() else 1.0
 
 
-def _inside(said: Said, fov: Mask) -> Said:
+def _inside(found: Prediction, fov: Mask) -> Prediction:
     """No vessel, and no doubt about it, outside the field of view."""
-    return Said(said.prob * fov, None if said.sd is None else said.sd * fov)
+    return Prediction(found.prob * fov, None if found.sd is None else found.sd * fov)
 
 
 def _share(mask: Mask, fov: Mask) -> float:

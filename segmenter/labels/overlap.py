@@ -48,7 +48,7 @@ class RealMaps:
         the result is exact; 2 is six times faster (16 maps of DRIVE, 64-pixel sample: 0.06 s)."""
         self.maps = [np.asarray(real, bool) for real in maps]
         self.step = step
-        self._laid: dict[tuple[int, int], _Laid] = {}
+        self._correlations: dict[tuple[int, int], _Correlations] = {}
 
     def best(self, mask: Mask) -> Overlap:
         """The place with the highest Dice score, 2·|both| / (|sample| + |real map under it|).
@@ -64,20 +64,20 @@ class RealMaps:
         places = [
             place
             for turn, version in enumerate(versions)
-            for place in self._lay(version.shape).places(version, vessels, turn)
+            for place in self._at_size(version.shape).places(version, vessels, turn)
         ]
         places.sort(key=lambda place: -place.dice)
         for place in places[:CANDIDATES]:
             version = versions[place.turn]
-            exact = self._lay(version.shape).exact(version, vessels, place)
+            exact = self._at_size(version.shape).exact(version, vessels, place)
             found = max(found, exact, key=lambda one: one.dice)
         return found
 
-    def _lay(self, shape: tuple[int, ...]) -> _Laid:
+    def _at_size(self, shape: tuple[int, ...]) -> _Correlations:
         size = (shape[0], shape[1])
-        if size not in self._laid:
-            self._laid[size] = _Laid(self.maps, size, self.step)
-        return self._laid[size]
+        if size not in self._correlations:
+            self._correlations[size] = _Correlations(self.maps, size, self.step)
+        return self._correlations[size]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class _Padded:
     left: int
 
 
-class _Laid:
+class _Correlations:
     """The real maps as samples of one size are laid over them."""
 
     def __init__(self, maps: Sequence[Mask], size: tuple[int, int], step: int) -> None:

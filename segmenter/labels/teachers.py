@@ -1,4 +1,4 @@
-"""What the teachers say about an image: their probability map, and how far they disagree."""
+"""What the teachers see in an image: their probability map, and how far they disagree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy.special import entr
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import PseudoLabelSettings
 from vesselforge.engine.artifacts import Inputs
-from vesselforge.segmenter.combine import spread
+from vesselforge.segmenter.combine import standard_deviation
 from vesselforge.segmenter.components import masked, mean_of
 from vesselforge.segmenter.labels.geometry import turned, turned_back, turns_that_fit
 from vesselforge.segmenter.models import Model
@@ -22,7 +22,7 @@ TEACHER = "teacher"
 
 
 @dataclass(frozen=True)
-class Said:
+class Prediction:
     """prob [H, W] in [0, 1]: the mean over what was asked; sd [H, W] in [0, 0.5] over the same, or
     None where only one was."""
 
@@ -60,7 +60,7 @@ class Teachers:
         rule of components are the means of theirs."""
         return masked(prob, self.threshold, self.components)
 
-    def ask(self, image: NDArray[np.uint8]) -> Said:
+    def ask(self, image: NDArray[np.uint8]) -> Prediction:
         """image: [H, W, 3]. Flips: the 8 mirrors and quarter turns; 4 where it is not square."""
         if self.flips:
             [model] = self.models
@@ -70,9 +70,9 @@ class Teachers:
         else:
             maps = [model.predict(image) for model in self.models]
         if len(maps) == 1:
-            return Said(maps[0], None)
+            return Prediction(maps[0], None)
         members = np.stack(maps)
-        return Said(members.mean(0), spread(members))
+        return Prediction(members.mean(0), standard_deviation(members))
 
 
 def teacher_names(inputs: Inputs) -> list[str]:

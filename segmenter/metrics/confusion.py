@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,15 @@ def from_counts(tp: int, fp: int, fn: int, tn: int) -> dict[str, float]:
     counts = {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
     found = {name: float(value) for name, value in rates(counts).items()}
     return found | {name: float(value) for name, value in counts.items()}
+
+
+def pooled_f1(masks: Sequence[Mask], references: Sequence[Mask], fovs: Sequence[Mask]) -> float:
+    """F1 of all pixels of several images inside their fields of view; 0 where there is nothing to
+    find."""
+    each = zip(masks, references, fovs, strict=True)
+    counts = [confusion(mask[fov], reference[fov]) for mask, reference, fov in each]
+    f1 = from_counts(*(sum(column) for column in zip(*counts, strict=True)))["f1"]
+    return 0.0 if np.isnan(f1) else f1
 
 
 def rates(counts: Mapping[str, Any]) -> dict[str, Values]:

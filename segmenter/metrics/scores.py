@@ -15,8 +15,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vesselforge.configs.errors import DataError
-from vesselforge.segmenter.metrics.calibration import CALIBRATION, calibration, calibration_counts
-from vesselforge.segmenter.metrics.calibre import BANDS, THIN, calibre_counts
 from vesselforge.segmenter.metrics.confusion import (
     COUNTS,
     RATES,
@@ -27,8 +25,21 @@ from vesselforge.segmenter.metrics.confusion import (
     rates,
     ratio,
 )
-from vesselforge.segmenter.metrics.ranking import RANKING, ranking
-from vesselforge.segmenter.metrics.topology import Shape, betti_errors, topology_counts
+from vesselforge.segmenter.metrics.probabilities import (
+    CALIBRATION,
+    RANKING,
+    calibration,
+    calibration_counts,
+    ranking,
+)
+from vesselforge.segmenter.metrics.topology import (
+    BANDS,
+    THIN,
+    Shape,
+    betti_errors,
+    calibre_counts,
+    topology_counts,
+)
 
 LINES = ("cldice", "f1_1px")
 CALIBRE = ("se_thin", *(f"se_{band}" for band in BANDS))

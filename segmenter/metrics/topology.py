@@ -1,4 +1,4 @@
-"""Centre lines, slack of a pixel, components and loops of vessel masks."""
+"""Centre lines, slack of a pixel, calibre, components and loops of vessel masks."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from skimage.morphology import skeletonize
 
 from vesselforge.data.structure import betti_numbers
-from vesselforge.segmenter.metrics.calibre import local_diameters
 from vesselforge.segmenter.metrics.confusion import Mask, harmonic, ratio
+
+BANDS = {"1px": (0.0, 1.0), "2_3px": (1.0, 3.0), "4px": (3.0, np.inf)}
+"""Local diameters above the first and up to the second number, in pixels. 2·EDT − 1 takes the
+values 1, 1.83, 3, 3.47, 4.66, 5 …: a straight vessel up to four pixels across has 3, so what is
+above 3 is the band of 4 px and more, and every vessel pixel lies in one band."""
+THIN = ("1px", "2_3px")
 
 
 class Shape:
@@ -78,12 +84,28 @@ def betti_errors(predicted: Shape, reference: Shape) -> dict[str, float]:
     }
 
 
-def cl_dice(predicted: Mask, reference: Mask) -> float:
-    """Centre-line Dice (Shit et al. 2021): the harmonic mean of how much of each skeleton lies in
-    the other's mask. 0 when one mask is empty, NaN when both are."""
-    counts = topology_counts(Shape(np.asarray(predicted, bool)), Shape(np.asarray(reference, bool)))
-    precision = ratio(counts["line_p_hit"], counts["line_p"])
-    return float(harmonic(precision, ratio(counts["line_r_hit"], counts["line_r"])))
+def local_diameters(mask: Mask, skeleton: Mask) -> NDArray[np.float64]:
+    """[mask pixels] in pixels, in row order: 2·EDT − 1 at the nearest skeleton pixel, EDT being the
+    distance of a vessel pixel to the nearest background pixel. Infinite where all is vessel."""
+    if not skeleton.any() or mask.all():
+        return np.full(int(np.count_nonzero(mask)), np.inf)
+    diameter = 2 * ndimage.distance_transform_edt(mask) - 1
+    rows, columns = ndimage.distance_transform_edt(
+        ~skeleton, return_distances=False, return_indices=True
+    )
+    return np.asarray(diameter[rows[mask], columns[mask]])
+
+
+def calibre_counts(found: Mask, diameters: NDArray[np.float64]) -> dict[str, float]:
+    """Reference pixels of every band, and how many of them were found.
+
+    found: whether each reference pixel was predicted; diameters: of the same pixels."""
+    counts = {}
+    for band, (above, most) in BANDS.items():
+        inside = (diameters > above) & (diameters <= most)
+        counts[f"width_{band}"] = float(np.count_nonzero(inside))
+        counts[f"width_{band}_hit"] = float(np.count_nonzero(inside & found))
+    return counts
 
 
 def slack_f1(predicted: Mask, reference: Mask) -> float:

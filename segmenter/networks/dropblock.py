@@ -29,12 +29,8 @@ class DropBlock(nn.Module):
         keep = torch.ones_like(x)  # of x's memory format, so that the product runs at full speed
         with torch.no_grad():
             keep.as_strided((keep.numel(),), (1,)).index_fill_(0, self._dropped(keep), 0.0)
-            keep *= self._factor(keep)
+            keep *= keep.numel() / keep.sum(dtype=torch.float32)  # one number for the batch
         return x * keep
-
-    def _factor(self, keep: Tensor) -> Tensor:
-        """What makes up for the zeros: one number for the whole batch."""
-        return keep.numel() / keep.sum(dtype=torch.float32)
 
     def _dropped(self, like: Tensor) -> Tensor:
         """Memory offsets of all dropped pixels, with repetitions where blocks overlap.
@@ -45,7 +41,7 @@ class DropBlock(nn.Module):
         """
         n, c, height, width = like.shape
         rows, columns = height - self.block + 1, width - self.block + 1
-        site = self._seeds(n, c * rows * columns, self.seed_rate(height, width), like.device)
+        site = _bernoulli_sites(n * c * rows * columns, self.seed_rate(height, width), like.device)
         plane = site // (rows * columns)
         corner = torch.stack(
             [plane // c, plane % c, site // columns % rows, site % columns], dim=1
@@ -54,10 +50,6 @@ class DropBlock(nn.Module):
         side = torch.arange(self.block, device=like.device)
         block = side[:, None] * like.stride(2) + side * like.stride(3)
         return ((corner * strides).sum(1)[:, None] + block.flatten()).flatten()
-
-    def _seeds(self, images: int, sites: int, rate: float, device: torch.device) -> Tensor:
-        """Sorted sites, of `sites` an image, at which a block starts."""
-        return _bernoulli_sites(images * sites, rate, device)
 
     def extra_repr(self) -> str:
         return f"drop={self.drop}, block={self.block}"

@@ -25,21 +25,8 @@ class GroupNorm(nn.GroupNorm):
     def forward(self, x: Tensor) -> Tensor:  # [N, C, H, W]
         if x.device.type == "cpu" and torch.is_grad_enabled():
             return _GroupNormCPU.apply(x, self.weight, self.bias, self.num_groups, self.eps)
-        if self._needs_care(x):
-            return self._careful(x)
-        return super().forward(x)
-
-    @staticmethod
-    def _needs_care(x: Tensor) -> bool:
-        return (
-            x.device.type == "cpu"
-            and x.dtype != torch.float64
-            and not torch.compiler.is_compiling()  # nor exporting
-            and not x.is_contiguous()
-            and x.is_contiguous(memory_format=torch.channels_last)
-        )
-
-    def _careful(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu" or x.dtype == torch.float64 or torch.compiler.is_compiling():
+            return super().forward(x)  # also while exporting
         y = []
         for pixels in pixels_of(x):
             factor, shift = factor_and_shift(

@@ -8,14 +8,12 @@ creates and never uses (16,384 weights) is left out.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.base import Segmenter, register
 from vesselforge.segmenter.networks.pvt import CHANNELS, PyramidEncoder
 from vesselforge.segmenter.networks.units import SpatialAttention
 
@@ -90,9 +88,8 @@ class UNetV2(Segmenter):
     Published code takes square images only; here height and width are free.
 
     channel: of the reduced maps (paper: 32). drop_path: stochastic depth of the encoder.
-    pretrained: True for ImageNet weights from the network, or a path; see
-    PyramidEncoder.load_pretrained. It concerns fresh weights alone, so it has no place among the
-    options that a model folder records.
+    pretrained: ImageNet weights from the network. It concerns fresh weights alone, so it has no
+    place among the options that a model folder records.
     """
 
     multiple = 32
@@ -104,7 +101,7 @@ class UNetV2(Segmenter):
         self,
         channel: int = 32,
         drop_path: float = 0.1,
-        pretrained: bool | str | Path = False,
+        pretrained: bool = False,
     ) -> None:
         super().__init__()
         if channel < 1 or not 0 <= drop_path < 1:
@@ -123,7 +120,7 @@ class UNetV2(Segmenter):
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(STD)[:, None, None], persistent=False)
         if pretrained:
-            self.encoder.load_pretrained(pretrained)
+            self.encoder.load_pretrained()
 
     def encode(self, x: Tensor) -> list[Tensor]:
         """Features [N, C, H/k, W/k] for k = 4, 8, 16, 32; see Segmenter.encode."""
@@ -142,3 +139,6 @@ class UNetV2(Segmenter):
             F.interpolate(head(level), scale_factor=4.0, mode="bilinear", align_corners=False)
             for head, level in zip(self.head[:wanted], levels[:wanted], strict=True)
         ]
+
+
+register("unet-v2", UNetV2)

@@ -1,8 +1,7 @@
 """The one training loop of the segmenters: teacher, pretraining and fine-tuning.
 
 The random stream of a step depends on (seed, step) alone, so a run that was killed and resumed
-equals an undisturbed one bit for bit on the same device. Several processes make the step that one
-makes with the same batch. Test images never come near this file.
+equals an undisturbed one bit for bit on the same device. Test images never come near this file.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch._dynamo  # torch.optim would, 1.5 s in every process of a stage
@@ -25,23 +23,21 @@ from vesselforge.engine.devices import pick_device, slow_bfloat16
 from vesselforge.engine.files import write_json
 from vesselforge.engine.log import append_log, cut_log
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.engine.torchrun.ranks import Team, here
-from vesselforge.engine.torchrun.workers import among_workers, run_in_workers
 from vesselforge.segmenter.calibration import calibrate
-from vesselforge.segmenter.components import ALL, Components, choose_components
-from vesselforge.segmenter.metrics import best_threshold
-from vesselforge.segmenter.models import Member, place, save_model
+from vesselforge.segmenter.combine import MEAN
+from vesselforge.segmenter.components import ALL, Components
+from vesselforge.segmenter.model_files import Member, save_model
+from vesselforge.segmenter.models import place
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.base import Segmenter
-from vesselforge.segmenter.networks.parts import Part, spread
+from vesselforge.segmenter.operating_point import choose_pieces, choose_threshold
+from vesselforge.segmenter.training.batch_sources import Source, source_of
 from vesselforge.segmenter.training.losses import training_loss
 from vesselforge.segmenter.training.schedule import learning_rate
-from vesselforge.segmenter.training.sources import Source, smallest_batch, source_of
 from vesselforge.segmenter.training.state import FitState, network_options, new_state, resume, save
 from vesselforge.segmenter.training.validation import (
+    precise_batch_norm,
     predictions,
-    reference_mask,
-    settle_statistics,
     validate,
 )
 
@@ -51,21 +47,15 @@ LOG_EVERY = 10
 @dataclass(frozen=True)
 class Job:
     """What stays the same during a training. development: on which the threshold is chosen when
-    the settings say so; real images only. part: of every batch, what is done here."""
+    the settings say so; real images only."""
 
     settings: FitSettings
     source: Source
     validation: list[LoadedImage]
     development: list[LoadedImage]
     device: torch.device
-    part: Part
     out: Path
     progress: Progress
-
-    @property
-    def team(self) -> Team:
-        """The processes that train together. Its lead alone validates, and writes files."""
-        return self.part.team
 
 
 def train(settings: FitSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -78,65 +68,35 @@ def train(settings: FitSettings, inputs: Inputs, out: Path, progress: Progress) 
     `synthetic`. Raises TrainingError when the loss is no longer a number, Interrupted (checkpoint
     saved) when asked to stop.
     """
-    if settings.processes > 1 and not among_workers():
-        stage = "vesselforge.segmenter.training.fit:train"
-        run_in_workers(stage, settings, inputs, out, progress, settings.processes)
-        return
-    device, part = pick_device(settings.device), Part(here())
+    device = pick_device(settings.device)
     if settings.precision == "bfloat16" and slow_bfloat16(device):
         progress.message("this CPU has no bfloat16 arithmetic: `precision: float32` is faster here")
-    state = _begin(settings, inputs, device, part)
-    source = _source(settings, inputs, state.network.multiple, part.team)
+    state = new_state(settings, inputs["start"].path if "start" in inputs else None, device)
+    source = _source(settings, inputs, state.network.multiple)
     judged = inputs.get("validation", inputs["images"]).path
     validation, development = _load(judged, VALIDATION), []
     if settings.threshold_on == "development":  # pseudo-labels choose no threshold
         development = validation + _load(judged, TRAIN)
-    job = Job(settings, source, validation, development, device, part, out, progress)
+    job = Job(settings, source, validation, development, device, out, progress)
     resume(state, out, progress)
-    if part.team.lead:
-        cut_log(out, state.step)
-    while state.step < settings.steps and not state.standstill.over:
-        if part.team.any(progress.stop_requested):
-            _save(state, job)
+    cut_log(out, state.step)
+    while state.step < settings.steps and not state.plateau.over:
+        if progress.stop_requested:
+            save(state, out)
             raise Interrupted
         loss = _descend(state, job)
         state.step += 1
         _after_step(state, loss, job)
-    if part.team.lead:
-        _finish(state, job)
+    _finish(state, job)
 
 
-def _begin(settings: FitSettings, inputs: Inputs, device: torch.device, part: Part) -> FitState:
-    """The training before its first step. The lead comes first: it may have to download weights."""
-    start = inputs["start"].path if "start" in inputs else None
-    if not part.team.lead:
-        part.team.any(False)
-    state = new_state(settings, start, device)
-    if part.team.lead:
-        part.team.any(False)
-    for network in (state.network, state.average):
-        if network is not None:
-            spread(network, part)
-    return state
-
-
-def _source(settings: FitSettings, inputs: Inputs, multiple: int, team: Team) -> Source:
-    """Batches of the training images of `images` and, where given, `synthetic`.
-
-    Raises ConfigError where a batch has fewer rows than there are processes.
-    """
+def _source(settings: FitSettings, inputs: Inputs, multiple: int) -> Source:
+    """Batches of the training images of `images` and, where given, `synthetic`."""
     sets = [
         _load(inputs[name].path, TRAIN, settings.soft_labels, settings.label_weights)
         for name in ("images", "synthetic")
         if name in inputs
     ]
-    smallest = smallest_batch(settings, len(sets[0]))
-    if smallest < team.size:
-        raise ConfigError(
-            f"processes: {team.size} share every batch, and the smallest (of {len(sets[0])} images "
-            f"with source {settings.source} and batch {settings.batch}) has {smallest}; set "
-            f"processes to {smallest}, or another batch"
-        )
     return source_of(settings, sets[0], multiple, *sets[1:])
 
 
@@ -152,22 +112,21 @@ def _load(folder: Path, split: str, soft: bool = False, weights: bool = False) -
 
 def _descend(state: FitState, job: Job) -> float:
     """One optimiser step; the loss before it."""
-    settings, part = job.settings, job.part
-    images, targets, _ = job.source.batch_at(state.step)
+    settings = job.settings
+    batch = job.source.batch_at(state.step).each(lambda x: x.to(job.device))
     torch.manual_seed(settings.seed * 1_000_003 + state.step)  # DropBlock's draws
     state.network.train()
-    rate = learning_rate(settings, state.step, state.standstill.factor)
+    rate = learning_rate(settings, state.step, state.plateau.factor)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
-    images = part.cut(images).to(job.device).contiguous(memory_format=torch.channels_last)
-    targets = targets.to(job.device)
+    images = batch.image.contiguous(memory_format=torch.channels_last)
     loss = training_loss(
-        [part.whole(logits) for logits in _outputs(state, images, settings)],
-        targets[:, :1],
+        _outputs(state, images, settings),
+        batch.target,
         settings.loss,
         settings.head_weights,
         settings.cldice,
-        weight=targets[:, 1:] if targets.shape[1] > 1 else None,
+        weight=batch.weight,
     )
     value = loss.item()
     if not math.isfinite(value):
@@ -178,8 +137,8 @@ def _descend(state: FitState, job: Job) -> float:
         )
     state.optimizer.zero_grad()
     loss.backward()
-    job.team.total_each([p.grad for p in state.network.parameters() if p.grad is not None])
-    _clip(state.network, settings)
+    if settings.clip_value:
+        nn.utils.clip_grad_value_(state.network.parameters(), settings.clip_value)
     state.optimizer.step()
     if state.average is not None:
         _average(state.average, state.network, settings.ema, state.step)
@@ -200,16 +159,9 @@ def _outputs(state: FitState, images: Tensor, settings: FitSettings) -> list[Ten
     return found
 
 
-def _clip(network: nn.Module, settings: FitSettings) -> None:
-    if settings.clip_value:
-        nn.utils.clip_grad_value_(network.parameters(), settings.clip_value)
-    if settings.clip_norm:
-        nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
-
-
 @torch.no_grad()
 def _average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """average ← decay·average + (1 − decay)·network, weights only (see `settle_statistics`).
+    """average ← decay·average + (1 − decay)·network, weights only (see `precise_batch_norm`).
 
     Early on the decay is (1 + step)/(10 + step), so that the initial weights are forgotten.
     """
@@ -222,35 +174,24 @@ def _after_step(state: FitState, loss: float, job: Job) -> None:
     """Log, validate and save when due."""
     settings, last = job.settings, state.step == job.settings.steps
     if state.step % LOG_EVERY == 0 or last:
-        rate = learning_rate(settings, state.step - 1, state.standstill.factor)
-        _log(job, {"step": state.step, "loss": round(loss, 6), "lr": rate})
+        rate = learning_rate(settings, state.step - 1, state.plateau.factor)
+        append_log(job.out, {"step": state.step, "loss": round(loss, 6), "lr": rate})
         figures = {"loss": loss} | {k: v for k, v in state.best.items() if k == "f1"}
         job.progress.update(state.step, settings.steps, "step", **figures)
     if state.step % settings.validate_every == 0 or last:
         _judge(state, job)
     if state.step % settings.checkpoint_every == 0:
-        _save(state, job)
-
-
-def _log(job: Job, entry: dict[str, Any]) -> None:
-    if job.team.lead:
-        append_log(job.out, entry)
-
-
-def _save(state: FitState, job: Job) -> None:
-    if job.team.lead:
         save(state, job.out)
 
 
 def _judge(state: FitState, job: Job) -> None:
     """Validate, and keep the weights if they are better (or simply the last)."""
-    settings, team = job.settings, job.team
+    settings = job.settings
     first = settings.steps  # crops never trained on
-    settle_statistics(state.judged, job.source, first, job.part)
-    seen = validate(state.judged, job.validation, job.device) if team.lead else None
-    figures: dict[str, float] = team.from_lead(seen)
-    _log(job, {"step": state.step, "validation": figures})
-    state.standstill.see(figures["loss"], settings)
+    precise_batch_norm(state.judged, job.source, first)
+    figures = validate(state.judged, job.validation, job.device)
+    append_log(job.out, {"step": state.step, "validation": figures})
+    state.plateau.see(figures["loss"], settings)
     better = not state.best or figures["f1"] > state.best["f1"]
     if better or settings.keep == "last":
         state.best = figures | {"step": state.step}
@@ -286,9 +227,8 @@ def _choose(network: Segmenter, job: Job) -> tuple[float, Components]:
     images = job.development or job.validation
     if job.settings.calibrate:
         calibrate(network, images)
-    probs = predictions(network, images, job.device)
-    references, fovs = [reference_mask(i) for i in images], [i.fov for i in images]
-    threshold, _ = best_threshold(probs, references, fovs)
+    maps = [prob[None] for prob in predictions(network, images, job.device)]
+    threshold, _ = choose_threshold(MEAN, maps, images)
     if not job.settings.components:
         return threshold, ALL
-    return threshold, choose_components(probs, references, fovs, threshold)
+    return threshold, choose_pieces(MEAN, maps, images, threshold)

@@ -1,4 +1,4 @@
-"""The learning rate of a step, and what a standstill on validation does to it."""
+"""The learning rate of a step, and what a plateau on validation does to it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,11 @@ from dataclasses import dataclass
 
 from vesselforge.configs.settings import FitSettings
 
-ONE_CYCLE_RISE = 0.3
-"""Share of a one-cycle schedule in which the rate rises (Smith and Topin 2018)."""
-
 
 def learning_rate(settings: FitSettings, step: int, factor: float = 1.0) -> float:
     """Learning rate of a step (from 0): linear warm-up, then the schedule over all steps.
 
-    factor: what `Standstill` has made of the rate; 1 for every schedule but plateau.
+    factor: what `Plateau` has made of the rate; 1 for every schedule but plateau.
     """
     warm = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
     if settings.schedule == "plateau":
@@ -31,14 +28,8 @@ def _shape(settings: FitSettings, step: int) -> float:
             return _cosine(share)
         case "restarts":
             return _cosine(step % settings.period / settings.period)
-        case "one-cycle":
-            if share < ONE_CYCLE_RISE:
-                return 0.04 + 0.96 * (1 - _cosine(share / ONE_CYCLE_RISE))
-            return _cosine((share - ONE_CYCLE_RISE) / (1 - ONE_CYCLE_RISE))
         case "step":  # SA-UNet: 1e-3 for 100 epochs, 1e-4 for 50
             return 0.1 if share >= 2 / 3 else 1.0
-        case "poly":
-            return float((1 - share) ** 0.9)
     return 1.0
 
 
@@ -48,10 +39,10 @@ def _cosine(share: float) -> float:
 
 
 @dataclass
-class Standstill:
+class Plateau:
     """How long the validation loss has not fallen: the rate is halved, training ends early."""
 
-    lowest: float = math.inf
+    lowest: float | None = None
     since: int = 0
     """Validations since the lowest loss."""
     factor: float = 1.0
@@ -59,7 +50,7 @@ class Standstill:
 
     def see(self, loss: float, settings: FitSettings) -> None:
         """Take note of one validation."""
-        if loss < self.lowest:
+        if self.lowest is None or loss < self.lowest:
             self.lowest, self.since = loss, 0
             return
         self.since += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vesselforge.configs.errors import CheckpointError
+from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.configs.settings import FitSettings
 from vesselforge.engine.artifacts import SCRATCH
 from vesselforge.engine.checkpoints import (
@@ -22,10 +21,11 @@ from vesselforge.engine.checkpoints import (
     unpack_optimizer,
 )
 from vesselforge.engine.progress import Progress
-from vesselforge.segmenter.models import place, read_members
-from vesselforge.segmenter.networks import VARIANTS, build
+from vesselforge.segmenter.model_files import read_members
+from vesselforge.segmenter.models import place
+from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.base import Segmenter
-from vesselforge.segmenter.training.schedule import Standstill
+from vesselforge.segmenter.training.schedule import Plateau
 
 
 @dataclass
@@ -40,7 +40,7 @@ class FitState:
     best: dict[str, float] = field(default_factory=dict)
     """Validation figures of the kept weights so far, with their step."""
     best_weights: dict[str, Tensor] = field(default_factory=dict)
-    standstill: Standstill = field(default_factory=Standstill)
+    plateau: Plateau = field(default_factory=Plateau)
 
     @property
     def judged(self) -> nn.Module:
@@ -50,17 +50,18 @@ class FitState:
 
 def network_options(settings: FitSettings) -> dict[str, Any]:
     """Constructor options that belong to the trained model (where it started from does not)."""
-    if settings.network not in VARIANTS:
-        return {}
-    if settings.drop is None:
-        return {"block": settings.drop_block}
-    return {"drop": settings.drop, "block": settings.drop_block}
+    return {} if settings.drop is None else {"drop": settings.drop}
 
 
 def _fresh(settings: FitSettings, from_scratch: bool) -> Segmenter:
     """A network to train; with ImageNet weights where those were asked for."""
     download = {"pretrained": True} if from_scratch and settings.pretrained != "none" else {}
-    return build(settings.network, **network_options(settings), **download)
+    try:
+        return build(settings.network, **network_options(settings), **download)
+    except TypeError as error:
+        raise ConfigError(
+            f"drop: {settings.network} has no DropBlock; leave `drop` out (found {settings.drop})"
+        ) from error
 
 
 def new_state(settings: FitSettings, start: Path | None, device: torch.device) -> FitState:
@@ -93,30 +94,25 @@ def save(state: FitState, out: Path) -> None:
     if state.average is not None:
         tensors |= {f"average.{k}": v for k, v in state.average.state_dict().items()}
     tensors |= pack_optimizer(state.optimizer, "optimizer")
-    extra = {"best": state.best, "standstill": _finite(asdict(state.standstill))}
+    extra = {"best": state.best, "plateau": asdict(state.plateau)}
     save_checkpoint(out / SCRATCH, state.step, tensors, extra)
 
 
 def resume(state: FitState, out: Path, progress: Progress) -> None:
-    """Go on from the newest whole checkpoint, of however many processes it was."""
+    """Go on from the newest whole checkpoint."""
     found = newest_checkpoint(out / SCRATCH)
     if found is not None:
         with restoring(out / SCRATCH):
             state.step, tensors, extra = found
-            state.network.load_state_dict(_part(tensors, "network"))
+            state.network.load_state_dict(_prefixed(tensors, "network"))
             if state.average is not None:
-                state.average.load_state_dict(_part(tensors, "average"))
+                state.average.load_state_dict(_prefixed(tensors, "average"))
             unpack_optimizer(state.optimizer, tensors, "optimizer")
-            state.best, state.best_weights = extra["best"], _part(tensors, "best")
-            state.standstill = Standstill(**extra["standstill"])
+            state.best, state.best_weights = extra["best"], _prefixed(tensors, "best")
+            state.plateau = Plateau(**extra["plateau"])
         progress.message(f"resumed at step {state.step}")
 
 
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def _prefixed(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     start = f"{prefix}."
     return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
-
-
-def _finite(standstill: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no infinity: before the first validation there is no lowest loss."""
-    return {k: v for k, v in standstill.items() if not (k == "lowest" and v == math.inf)}

@@ -13,19 +13,16 @@ from vesselforge.configs.errors import TrainingError
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.segmenter.metrics import best_threshold, ranking
 from vesselforge.segmenter.models import Model
-from vesselforge.segmenter.networks.parts import Part
-from vesselforge.segmenter.training.sources import Source
+from vesselforge.segmenter.training.batch_sources import Source
 
-SETTLE_BATCHES = 8
+PRECISE_BATCHES = 8
 PROB_FLOOR = 1e-7
 """Probabilities are clipped to this for the cross-entropy, as Keras does."""
 
 
 @torch.no_grad()
-def settle_statistics(network: nn.Module, source: Source, first: int, part: Part) -> None:
-    """Measure BatchNorm's running statistics anew on SETTLE_BATCHES batches of training images.
-
-    Every process of a team does its part of each.
+def precise_batch_norm(network: nn.Module, source: Source, first: int) -> None:
+    """Measure BatchNorm's running statistics anew on PRECISE_BATCHES batches of training images.
 
     With the paper's momentum they trail hundreds of steps behind the weights, include DropBlock's
     noise, and do not belong to averaged weights at all: after 250 steps the validation F1 was
@@ -41,9 +38,9 @@ def settle_statistics(network: nn.Module, source: Source, first: int, part: Part
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all batches
         norm.train()
-    for step in range(first, first + SETTLE_BATCHES):
-        images, _, _ = source.batch_at(step)
-        network(part.cut(images).to(device).contiguous(memory_format=torch.channels_last))
+    for step in range(first, first + PRECISE_BATCHES):
+        images = source.batch_at(step).image
+        network(images.to(device).contiguous(memory_format=torch.channels_last))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()
@@ -61,9 +58,9 @@ def validate(
     if not all(np.isfinite(prob).all() for prob in probs):
         raise TrainingError(
             "segmenter.train: the network's output on the validation images is no longer a number; "
-            "lower `lr`, set `clip_norm`, or use precision: float32"
+            "lower `lr`, set `clip_value`, or use precision: float32"
         )
-    references, fovs = [reference_mask(i) for i in images], [i.fov for i in images]
+    references, fovs = [i.reference for i in images], [i.fov for i in images]
     threshold, f1 = best_threshold(probs, references, fovs)
     inside = np.concatenate([p[f] for p, f in zip(probs, fovs, strict=True)])
     truth = np.concatenate([r[f] for r, f in zip(references, fovs, strict=True)])
@@ -91,9 +88,3 @@ def predictions(
     probs = [model.predict(image.image) for image in images]
     network.train(training)
     return probs
-
-
-def reference_mask(image: LoadedImage) -> NDArray[np.bool_]:
-    """The hard reference of an image, [H, W] bool."""
-    assert image.target is not None
-    return image.target > 0.5

@@ -13,7 +13,7 @@ from benchmarks import segmenter, segmenter_cases
 from benchmarks.plain_unet import DropBlock, PlainUNet
 from benchmarks.segmenter_cases import FAST, PLAIN, YARDSTICK
 from benchmarks.turns import MIN_ROUNDS, Worker, serve, take_turns
-from vesselforge.segmenter.models import Member, save_model
+from vesselforge.segmenter.model_files import Member, save_model
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks import dropblock as ours
 

@@ -15,7 +15,8 @@ from vesselforge.cli.main import main
 from vesselforge.data.layouts.named import named_dataset
 from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.phantoms.draw import make_phantom
-from vesselforge.segmenter.models import Member, Model, save_model
+from vesselforge.segmenter.model_files import Member, save_model
+from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from batch_parts import augment, rescaled
 from dataset_writers import phantom
 from torch import Tensor
 
 from vesselforge.configs.settings import AugmentSettings
-from vesselforge.data.batches.augment import augment, margin, rescaled, scaled_side
+from vesselforge.data.batches.augment import margin, scaled_side
 
 OFF = AugmentSettings.off()
 GEOMETRY = OFF.model_copy(

@@ -6,13 +6,14 @@ import math
 
 import pytest
 import torch
+from batch_parts import augment, recolour
 from pydantic import ValidationError
 from scipy import stats
 from torch import Tensor
 
 from vesselforge.configs.settings import AugmentSettings
-from vesselforge.data.batches.augment import augment, margin
-from vesselforge.data.batches.recolour import blurred, recolour, with_hue, with_vessel_contrast
+from vesselforge.data.batches.augment import margin
+from vesselforge.data.batches.recolour import blurred, with_hue, with_vessel_contrast
 
 OFF = AugmentSettings.off()
 

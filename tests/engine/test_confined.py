@@ -16,7 +16,7 @@ from vesselforge.engine.confined import inside, plain_name
 from vesselforge.engine.files import file_sha256
 from vesselforge.engine.store import Store
 from vesselforge.generator.sampling.stage import copy_fov
-from vesselforge.segmenter.models import read_description
+from vesselforge.segmenter.model_files import read_description
 
 NAMES = ["../secret.png", "/etc/passwd", "a/../../secret.png", "a//b.png", "./a.png", "..", "",
          "a\0b.png", "a\n.png", "a/", None, 3, ["a.png"]]  # fmt: skip

@@ -69,7 +69,7 @@ def pseudo_labelled(folder: Path) -> Path:
     rng = np.random.default_rng(0)
     records = []
     for record in read_index(folder):
-        mask = load_image(folder, record).target > 0.5
+        mask = load_image(folder, record).target > 127
         soft, weight = f"soft/{record.id}.png", f"weights/{record.id}.png"
         write_png(folder / soft, np.where(mask, 230, 20).astype(np.uint8))
         write_png(folder / weight, rng.integers(0, 256, mask.shape, np.uint8))

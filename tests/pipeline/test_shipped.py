@@ -26,7 +26,8 @@ from vesselforge.configs.settings import FitSettings
 from vesselforge.engine.files import file_sha256, write_json
 from vesselforge.pipeline.models.publish_segmenter import publish
 from vesselforge.pipeline.record import model_folder
-from vesselforge.segmenter.models import Member, Model, save_model
+from vesselforge.segmenter.model_files import Member, save_model
+from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 
 

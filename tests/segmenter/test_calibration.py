@@ -20,7 +20,8 @@ from vesselforge.segmenter.calibration import TEMPERATURES, calibrate, fitted
 from vesselforge.segmenter.components import choose_components
 from vesselforge.segmenter.inference.export import export
 from vesselforge.segmenter.metrics import best_threshold, pooled
-from vesselforge.segmenter.models import Member, Model, read_description, save_model
+from vesselforge.segmenter.model_files import Member, read_description, save_model
+from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.base import Segmenter
 from vesselforge.segmenter.training.fit import train
@@ -77,14 +78,14 @@ def readable(factor: float, offset: float) -> list[LoadedImage]:
         fov = np.zeros(grey.shape, bool)
         fov[10:-10, 10:-10] = True
         prob = np.where(fov, sigmoid((grey - 128.0) / 8 / factor + offset), 0.5)
-        truth = (RNG.random(grey.shape) < prob).astype(np.float32)
+        truth = (RNG.random(grey.shape) < prob).astype(np.uint8) * 255
         images.append(LoadedImage(str(number), np.repeat(grey[..., None], 3, 2), truth, fov, {}))
     return images
 
 
 def scores_of(network: Segmenter, images: list[LoadedImage]) -> dict[str, float]:
     probs = [Model([network], 0.5, CPU).predict(image.image) for image in images]
-    return pooled(probs, [i.target > 0.5 for i in images], [i.fov for i in images], 0.5)
+    return pooled(probs, [i.target > 127 for i in images], [i.fov for i in images], 0.5)
 
 
 def test_calibration_is_seen_in_the_error_and_not_in_the_order() -> None:
@@ -125,10 +126,10 @@ def test_every_runtime_and_export_gives_the_calibrated_probability(tmp_path: Pat
     one = saved(tmp_path / "one", first, temperature=2.5, shift=-0.75)
     wanted = sigmoid(logits[0] / 2.5 - 0.75)
     assert np.abs(wanted - sigmoid(logits[0])).max() > 0.05
-    for runtime in ("torch", "fast", "onnx"):
+    for runtime in ("torch", "fast"):
         found = Model.load(one, CPU, runtime).predict(image)
         np.testing.assert_allclose(found, wanted, atol=1e-4)
-    export(one, tmp_path / "m.onnx", "onnx")
+    export(one, tmp_path / "m.onnx")
     np.testing.assert_allclose(Model.load(tmp_path / "m.onnx").predict(image), wanted, atol=1e-4)
     both = saved(tmp_path / "both", first, second, temperature=2.5, shift=-0.75)
     mean = np.mean([sigmoid(logit / 2.5 - 0.75) for logit in logits], axis=0)
@@ -182,7 +183,7 @@ def test_a_components_rule_that_cannot_be_is_refused(tmp_path: Path) -> None:
     content = json.loads((folder / "model.json").read_text())
     content["components"] = {"sure": float("nan"), "smallest": 3}
     (folder / "model.json").write_text(json.dumps(content))
-    with pytest.raises(CheckpointError, match=r"model\.json: damaged .*components: found sure nan"):
+    with pytest.raises(CheckpointError, match=r"model\.json: damaged .*\.sure: .*found nan"):
         Model.load(folder)
 
 
@@ -205,7 +206,7 @@ def test_a_training_calibrates_then_cuts_then_chooses_pieces(
     model, metrics = Model.load(out, CPU), json.loads((out / "metrics.json").read_text())
     splits = ("validation",) if where == "validation" else ("validation", "train")
     loaded = [load_image(images, r) for split in splits for r in read_index(images, split)]
-    masks, fovs = [i.target > 0.5 for i in loaded], [i.fov for i in loaded]
+    masks, fovs = [i.target > 127 for i in loaded], [i.fov for i in loaded]
     before = [Model.load(plain, CPU).predict(i.image) for i in loaded]
     probs = [model.predict(i.image) for i in loaded]
     assert pooled(probs, masks, fovs, 0.5)["ece"] < pooled(before, masks, fovs, 0.5)["ece"]

@@ -45,7 +45,7 @@ def test_f1_of_each_validation_image_at_the_models_own_threshold(
         for name in ("champion", "challenger"):
             model = Model.load(inputs[name])
             prob = model.predict(image.image)
-            expected = score(prob, image.target > 0.5, image.fov, model.threshold)["f1"]
+            expected = score(prob, image.target > 127, image.fov, model.threshold)["f1"]
             assert found["per_image"][record.id][name] == pytest.approx(expected, abs=1e-6)
     scores = [values["champion"] for values in found["per_image"].values()]
     assert found["f1"]["champion"] == pytest.approx(sum(scores) / 3, abs=1e-6)

@@ -8,8 +8,9 @@ from itertools import product
 import numpy as np
 import pytest
 from ensemble_rules import RULES, VOTES
+from pydantic import TypeAdapter
 
-from vesselforge.segmenter.combine import Rule, combine, rule_of, spread
+from vesselforge.segmenter.combine import ReadRule, Rule, combine, standard_deviation
 from vesselforge.segmenter.metrics import ranking
 
 RNG = np.random.default_rng(5)
@@ -74,16 +75,16 @@ def test_rules_by_hand() -> None:
         assert found[method].dtype == np.float32
         sure = combine(rule, np.stack([np.zeros((2, 3)), np.ones((2, 3)), np.ones((2, 3))]))
         assert np.isfinite(sure).all() and sure.min() >= 0 and sure.max() <= 1
-        assert rule_of(json.loads(json.dumps(rule.as_json()))) == rule
+        assert TypeAdapter(ReadRule).validate_json(json.dumps(rule.as_json())) == rule
     with pytest.raises(ValueError, match="found 2 maps for a rule of 3 members"):
         combine(RULES["or"], probs[:2])
 
 
 def test_spread_is_the_deviation_of_the_members() -> None:
     probs = RNG.random((4, 5, 6)).astype("f4")
-    found = spread(probs)
+    found = standard_deviation(probs)
     for y, x in product(range(5), range(6)):
         values = [float(v) for v in probs[:, y, x]]
         mean = sum(values) / 4
         assert found[y, x] == pytest.approx((sum((v - mean) ** 2 for v in values) / 4) ** 0.5)
-    assert spread(np.array([[[0.0]], [[1.0]]], "f4")) == 0.5
+    assert standard_deviation(np.array([[[0.0]], [[1.0]]], "f4")) == 0.5

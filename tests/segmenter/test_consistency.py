@@ -14,10 +14,11 @@ from vesselforge.segmenter.metrics import from_counts
 from vesselforge.segmenter.metrics.consistency import (
     Quoted,
     check_consistency,
+    check_table,
     derived_from,
     implied_share,
+    read_cell,
 )
-from vesselforge.segmenter.metrics.quoted import check_table, read_cell
 
 DRIVE = {"whole": 0.087578, "fov": 0.1273}
 CHASE = {"all 28": 0.0693, "last 8": 0.06302}

@@ -13,9 +13,10 @@ from vesselforge.engine.devices import slow_bfloat16
 from vesselforge.segmenter.inference import packed, runtimes
 from vesselforge.segmenter.inference.fast import Fast, FastUp, fast, halved, normalised
 from vesselforge.segmenter.inference.packed import BlockwiseGate, GroupNormSiLU, PackedConv, Scale
-from vesselforge.segmenter.networks import VARIANTS, build
+from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.base import Segmenter
 from vesselforge.segmenter.networks.group_norm import GroupNorm
+from vesselforge.segmenter.networks.sa_unet import VARIANTS
 from vesselforge.segmenter.networks.units import UpConv
 
 CPU = torch.device("cpu")
@@ -211,7 +212,6 @@ def test_the_runtime_of_choice_on_a_cpu() -> None:
     plain, auto = (runtimes.start(name, networks, CPU) for name in ("torch", "auto"))
     assert (plain.name, auto.name, auto.multiple) == ("torch", "fast", 8)
     torch.testing.assert_close(auto(x), plain(x), rtol=0, atol=1e-5)
-    assert runtimes.fastest(torch.device("cuda")) == "torch"
     with pytest.raises(ConfigError, match="found cuda for the runtime fast,"):
         runtimes.start("fast", networks, torch.device("cuda"))
 

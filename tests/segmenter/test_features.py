@@ -11,7 +11,8 @@ from golden_weights import golden_network
 from torch import Tensor, nn
 
 from vesselforge.segmenter.features import EncoderFeatures
-from vesselforge.segmenter.models import Member, Model, save_model
+from vesselforge.segmenter.model_files import Member, save_model
+from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import NETWORKS, build
 from vesselforge.segmenter.networks.base import Segmenter
 

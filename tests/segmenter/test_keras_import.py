@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import sys
 import zipfile
 from collections.abc import Callable
@@ -22,7 +21,8 @@ from vesselforge.cli.main import main
 from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.engine.files import file_sha256
 from vesselforge.segmenter.exchange.keras import import_keras, slots
-from vesselforge.segmenter.models import Model, read_members
+from vesselforge.segmenter.model_files import read_members
+from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.sa_unet import VARIANTS
 
@@ -69,13 +69,6 @@ def test_names_of_ones_own_do_not_matter(layout: str, tmp_path: Path) -> None:
     gives_golden_logits(path, tmp_path / "model", "sa-unet")
 
 
-def test_the_graph_outweighs_the_order_of_the_list(tmp_path: Path) -> None:
-    model = keras.golden_model("sa-unet-v2")
-    shuffled = random.Random(0).sample(model.layers, len(model.layers))
-    path = keras.keras2_model(tmp_path / "published.h5", model, shuffled)
-    gives_golden_logits(path, tmp_path / "model", "sa-unet-v2")
-
-
 def test_numbers_with_gaps_and_the_older_name_of_the_group(tmp_path: Path) -> None:
     path = keras.keras3_weights(
         tmp_path / "w.h5",
@@ -83,16 +76,6 @@ def test_numbers_with_gaps_and_the_older_name_of_the_group(tmp_path: Path) -> No
         root="_layer_checkpoint_dependencies",
         step=2,
     )
-    gives_golden_logits(path, tmp_path / "model", "sa-unet")
-
-
-def test_long_lists_of_names_are_cut_into_parts(tmp_path: Path) -> None:
-    path = keras.keras2_weights(tmp_path / "w.h5", keras.golden_model("sa-unet"))
-    with h5py.File(path, "r+") as file:
-        names = list(file.attrs["layer_names"])
-        del file.attrs["layer_names"]
-        for part, start in enumerate(range(0, len(names), 20)):
-            file.attrs[f"layer_names{part}"] = names[start : start + 20]
     gives_golden_logits(path, tmp_path / "model", "sa-unet")
 
 
@@ -223,9 +206,7 @@ def test_weights_of_two_networks_alike_ask_which(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"swap": True}, "concatenate_1 joins [skip, upsampled]; this family joins [upsampled, s"),
-        ({"epsilon": 1e-5}, "batch_normalization (BatchNormalization) has epsilon 1e-05, our net"),
-        ({"axis": [1]}, "batch_normalization (BatchNormalization) has axis [1], our networks com"),
+        ({"epsilon": 1e-5}, "batch_normalization (BatchNormalization) has epsilon 1e-05, our ne"),
     ],
 )
 def test_arithmetic_that_shapes_do_not_show(config: dict, message: str, tmp_path: Path) -> None:
@@ -278,8 +259,8 @@ def test_what_an_archive_unpacks_to_is_limited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = keras.archive(tmp_path / "w.keras", keras.golden_model("sa-unet-v2"))
-    monkeypatch.setattr("vesselforge.segmenter.exchange.keras_file.MAX_WEIGHTS", 10_000)
-    assert "model.weights.h5 unpacks to more than 10,000 bytes" in fault(path, tmp_path)
+    monkeypatch.setattr("vesselforge.segmenter.exchange.keras_file.MAX_MEMBER", 10_000)
+    assert "unpacks to more than 10,000 bytes" in fault(path, tmp_path)
 
 
 def test_nothing_is_read_from_elsewhere_or_of_absurd_size(tmp_path: Path) -> None:
@@ -304,15 +285,6 @@ def test_nothing_is_read_from_elsewhere_or_of_absurd_size(tmp_path: Path) -> Non
             del file[name][last]
             file[name].create_dataset(last, (9, 9, 2**16, 2**16), dtype="f4", chunks=(3, 3, 8, 8))
         assert "no network of this family has as many" in fault(path, room)
-
-
-def test_one_tensor_listed_a_thousand_times_is_not_read_as_often(tmp_path: Path) -> None:
-    path = tmp_path / "w.h5"
-    with h5py.File(path, "w") as file:
-        file.create_dataset("a/kernel:0", (1024, 1024), dtype="f4", chunks=True, compression=9)
-        file["a"].attrs["weight_names"] = ["kernel:0"] * 1000
-        file.attrs["layer_names"] = ["a"]
-    assert "more than 8,388,608 numbers up to tensor a/kernel:0" in fault(path, tmp_path)
 
 
 def test_without_h5py_the_way_to_it_is_told(

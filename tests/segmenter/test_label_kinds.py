@@ -22,7 +22,7 @@ from vesselforge.data.imageset import load_image, read_index, write_index, write
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.labels.labeller import agreed
-from vesselforge.segmenter.labels.stage import label
+from vesselforge.segmenter.labels.pseudo_labels import label
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.training.fit import train
 
@@ -49,8 +49,6 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids = [f"{i:02d}" for i in range(COUNT)]
     closest = [f"{id_},0.5,{int(id_ == '02')},real" for id_ in ids]
     (scores / "closest.csv").write_text("\n".join(["sample,distance,suspicious,image", *closest]))
-    critic = [f"{id_},{int(id_)}" for id_ in ids]
-    (scores / "samples.csv").write_text("\n".join(["sample,critic", *critic]))
     return folder
 
 
@@ -81,7 +79,7 @@ def own_masks(room: Path) -> dict[str, np.ndarray]:
     for record in read_index(room / "samples"):
         loaded = load_image(room / "samples", record)
         assert loaded.target is not None
-        found[record.id] = (loaded.target > 0.5) & loaded.fov
+        found[record.id] = (loaded.target > 127) & loaded.fov
     return found
 
 
@@ -106,7 +104,7 @@ def test_own_masks_become_hard_labels_and_no_teacher_is_asked(room: Path, run: R
         )  # fmt: skip
         for soft in (True, False):  # a training with soft_labels has nothing else to take
             target = load_image(out, record, soft=soft).target
-            np.testing.assert_array_equal(target, own_masks(room)[record.id])
+            np.testing.assert_array_equal(target > 127, own_masks(room)[record.id])
     assert {(row["confidence"], row["agreement"], row["uncertainty"]) for row in rows} == {
         ("", "", "")
     }
@@ -125,7 +123,7 @@ def test_teacher_and_own_differ_in_the_label_alone(room: Path, run: Run) -> None
         assert (own / here.image).read_bytes() == (taught / there.image).read_bytes()
         assert (own / str(here.fov)).read_bytes() == (taught / str(there.fov)).read_bytes()
         seen = load_image(taught, there, soft=False).target
-        np.testing.assert_array_equal(seen, prob[there.id] >= threshold)
+        np.testing.assert_array_equal(seen > 127, prob[there.id] >= threshold)
         assert there.soft is not None and here.soft is None
 
 
@@ -147,10 +145,10 @@ def test_filters_judge_the_own_masks(room: Path, run: Run) -> None:
     assert metrics["real_range"]["64×64"]["density"][0] > 0
     assert all(row["ends"] and row["branchings"] for row in rows)
 
-    settings = {"labels": "own", "reject_copies": True, "worst_critic": 0.4}
+    settings = {"labels": "own", "reject_copies": True}
     _, rows, _ = run(settings, "scores")
     found = {row["id"]: row["reason"].split(" ")[0] for row in rows if row["reason"]}
-    assert found == {"02": "copies", "00": "critic", "01": "critic"}
+    assert found == {"02": "copies"}
 
 
 # Agreement.
@@ -178,9 +176,9 @@ def test_agreement_keeps_own_masks_and_weighs_what_the_teacher_doubts(room: Path
     for record in read_index(out):
         assert record.soft is None and record.weight is not None and record.confidence is not None
         loaded = load_image(out, record)
-        np.testing.assert_array_equal(loaded.target, masks[record.id])
+        np.testing.assert_array_equal(loaded.target > 127, masks[record.id])
         weight = 1 - np.abs(masks[record.id] - prob[record.id])
-        np.testing.assert_allclose(loaded.weight, weight, atol=0.5 / 255 + 1e-6)
+        np.testing.assert_allclose(loaded.weight / 255, weight, atol=0.5 / 255 + 1e-6)
     assert {row["id"]: float(row["agreement"]) for row in rows} == pytest.approx(expected, abs=1e-4)
     assert metrics["mean_agreement"] == pytest.approx(np.mean(list(expected.values())), abs=1e-4)
 
@@ -203,7 +201,7 @@ def test_several_teachers_may_judge(room: Path, run: Run) -> None:
     image = load_image(room / "samples", read_index(room / "samples")[0])
     prob = np.mean([model.predict(image.image) for model in models], axis=0) * image.fov
     weight = 1 - np.abs(own_masks(room)[record.id] - prob)
-    np.testing.assert_allclose(load_image(out, record).weight, weight, atol=0.5 / 255 + 1e-6)
+    np.testing.assert_allclose(load_image(out, record).weight / 255, weight, atol=0.5 / 255 + 1e-6)
     assert metrics["reasons"] == {"disagreement": 1} and all(row["uncertainty"] for row in rows)
 
 

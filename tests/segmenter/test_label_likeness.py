@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from vesselforge.configs.settings import LabelSettings
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.data.structure import RealMap, TreeFigures, tree_figures, windows
-from vesselforge.segmenter.labels.likeness import Likeness
+from vesselforge.segmenter.labels.real_maps import Comparison
 
 Mask = NDArray[np.bool_]
 
@@ -23,30 +24,30 @@ def reals() -> list[RealMap]:
     return [real(seed) for seed in range(3)]
 
 
-def judge(likeness: Likeness, mask: Mask, fov: Mask | None = None) -> bool | None:
+def judge(compared: Comparison, mask: Mask, fov: Mask | None = None) -> bool | None:
     fov = np.ones_like(mask) if fov is None else fov
-    return likeness.holds(tree_figures(mask), float(mask[fov].mean()), fov)
+    return compared.like_real(tree_figures(mask), float(mask[fov].mean()), fov)
 
 
 def test_windows_of_other_eyes_pass_and_noise_does_not(reals: list[RealMap]) -> None:
-    likeness = Likeness(reals)
+    compared = Comparison(LabelSettings(), reals)
     others = windows([real(7), real(8)], (64, 64), 40)
-    assert np.mean([judge(likeness, window) is True for window in others]) > 0.8
+    assert np.mean([judge(compared, window) is True for window in others]) > 0.8
     rng = np.random.default_rng(0)
     for share in (0.002, 0.02, 0.1, 0.5):
-        assert judge(likeness, rng.random((64, 64)) < share) is False
-    assert judge(likeness, np.zeros((64, 64), bool)) is False
-    assert judge(likeness, np.ones((64, 64), bool)) is False
-    assert likeness.why == ""
+        assert judge(compared, rng.random((64, 64)) < share) is False
+    assert judge(compared, np.zeros((64, 64), bool)) is False
+    assert judge(compared, np.ones((64, 64), bool)) is False
+    assert compared.why == ""
 
 
 def test_an_empty_map_is_out_of_range_even_where_real_windows_are_empty() -> None:
     mask = np.zeros((128, 128), bool)
     mask[60:63] = True  # most windows of 16 pixels have no vessel
-    likeness = Likeness([RealMap("a", mask, np.ones_like(mask))])
-    assert np.mean([not w.any() for w in windows(likeness.reals, (16, 16), 99)]) > 0.5
-    assert judge(likeness, np.zeros((16, 16), bool)) is False
-    assert judge(likeness, mask[54:70, :16]) is True
+    compared = Comparison(LabelSettings(), [RealMap("a", mask, np.ones_like(mask))])
+    assert np.mean([not w.any() for w in windows(compared.training, (16, 16), 99)]) > 0.5
+    assert judge(compared, np.zeros((16, 16), bool)) is False
+    assert judge(compared, mask[54:70, :16]) is True
 
 
 @pytest.mark.parametrize("size", [256, 270, 128, 400])
@@ -54,34 +55,36 @@ def test_an_empty_map_is_out_of_range_even_where_real_windows_are_empty() -> Non
 def test_exact_whole_images_pass_whatever_their_size(
     reals: list[RealMap], size: int, count: int
 ) -> None:
-    likeness = Likeness(reals[:count])
+    compared = Comparison(LabelSettings(), reals[:count])
     for seed in (11, 12):
         other = real(seed, size)
-        assert judge(likeness, other.mask, other.fov) is True
-        assert judge(likeness, np.zeros_like(other.mask), other.fov) is False
+        assert judge(compared, other.mask, other.fov) is True
+        assert judge(compared, np.zeros_like(other.mask), other.fov) is False
         full = other.mask | (np.random.default_rng(seed).random(other.mask.shape) < 0.4)
-        assert judge(likeness, full & other.fov, other.fov) is False
+        assert judge(compared, full & other.fov, other.fov) is False
 
 
 def test_whole_images_are_judged_by_density_and_calibre_but_not_by_pieces(
     reals: list[RealMap],
 ) -> None:
-    likeness, fov = Likeness(reals), reals[0].fov
+    compared, fov = Comparison(LabelSettings(), reals), reals[0].fov
     found = tree_figures(reals[0].mask)
     share = float(reals[0].mask[fov].mean())
     many = TreeFigures(found.density, found.calibre, 500.0, 500.0, found.branchings)
-    assert likeness.holds(many, share, fov) is True
+    assert compared.like_real(many, share, fov) is True
     wide = TreeFigures(found.density, 3 * found.calibre, 1.0, 9.0, 9.0)
-    assert likeness.holds(wide, share, fov) is False
+    assert compared.like_real(wide, share, fov) is False
     small = np.zeros((64, 64), bool)
     small[8:56, 8:56] = True  # a rim: a whole image, whose calibre depends on its size
-    assert likeness.holds(wide, share, small) is True
+    assert compared.like_real(wide, share, small) is True
 
 
 def test_what_cannot_be_compared_is_not_judged(reals: list[RealMap]) -> None:
-    likeness = Likeness(reals)
-    assert judge(likeness, np.ones((900, 900), bool)) is None
-    assert "900×900" in likeness.why
-    blank = Likeness([RealMap("a", np.zeros((64, 64), bool), np.ones((64, 64), bool))])
+    compared = Comparison(LabelSettings(), reals)
+    assert judge(compared, np.ones((900, 900), bool)) is None
+    assert "900×900" in compared.why
+    blank = Comparison(
+        LabelSettings(), [RealMap("a", np.zeros((64, 64), bool), np.ones((64, 64), bool))]
+    )
     assert judge(blank, np.ones((32, 32), bool)) is None
     assert blank.why == "no real map has any vessel"

@@ -11,9 +11,9 @@ from vesselforge.configs.settings import PseudoLabelSettings
 from vesselforge.data.imageset import read_index, write_index
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.data.structure import RealMap, load_real_maps
-from vesselforge.segmenter.labels.compare import Comparison, overlap_held_out
 from vesselforge.segmenter.labels.filters import Figures
 from vesselforge.segmenter.labels.overlap import RealMaps
+from vesselforge.segmenter.labels.real_maps import Comparison, overlap_held_out
 
 
 def real(seed: int, size: int = 96) -> RealMap:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from batch_parts import parts
 from segmenter_helpers import TINY, StopAfter, artifact, hashes, phantom_set, pseudo_labelled
 
 from vesselforge.configs.errors import ConfigError
@@ -21,8 +22,8 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.metrics import best_threshold
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.training import fit
+from vesselforge.segmenter.training.batch_sources import source_of, synthetic_crops
 from vesselforge.segmenter.training.fit import train
-from vesselforge.segmenter.training.sources import source_of, synthetic_crops
 
 OFF = AugmentSettings.off()
 BRIEF = {"steps": 2, "validate_every": 2, "checkpoint_every": 2}
@@ -32,8 +33,8 @@ REAL, MADE = 1.0, 0.5
 
 def flat(id_: str, tone: float, weight: float | None = None) -> LoadedImage:
     image = np.full((40, 48, 3), round(255 * tone), np.uint8)
-    target = np.zeros((40, 48), np.float32)
-    weights = None if weight is None else np.full((40, 48), weight, np.float32)
+    target = np.zeros((40, 48), np.uint8)
+    weights = None if weight is None else np.full((40, 48), round(255 * weight), np.uint8)
     return LoadedImage(id_, image, target, np.ones((40, 48), bool), {}, weights)
 
 
@@ -69,7 +70,7 @@ def test_every_batch_has_exactly_its_share(batch: int, share: float, expected: i
     assert synthetic_crops(settings) == expected
     source = source_of(settings, [flat("a", REAL)], 8, [flat("b", MADE), flat("c", MADE)])
     for step in range(5):
-        images, targets, fov = source.batch_at(step)
+        images, targets, fov = parts(source.batch_at(step))
         assert images.shape == (batch, 3, 16, 16)
         assert targets.shape == fov.shape == (batch, 1, 16, 16)
         synthetic = (images.amax(dim=(1, 2, 3)) - MADE).abs() < 0.01
@@ -83,7 +84,7 @@ def test_each_set_has_its_own_augmentation() -> None:
 
     def changed(**update: Any) -> list[bool]:
         settings = settings_of(batch=4).model_copy(update=update)
-        images, _, _ = source_of(settings, sets[0], 8, sets[1]).batch_at(0)
+        images, _, _ = parts(source_of(settings, sets[0], 8, sets[1]).batch_at(0))
         tones = images.amax(dim=(1, 2, 3))
         return [bool(((x * 255 - (x * 255).round()).abs() > 1e-3).any()) for x in tones]
 
@@ -102,22 +103,22 @@ def test_a_mixed_batch_is_a_batch_of_each(real: Path, made: Path) -> None:
     settings = TINY.model_copy(update={"batch": 5, "synthetic_share": 0.4})
     mixed = source_of(settings, ours, 8, theirs).batch_at(3)
     first = CropSource(ours, 32, 3, settings.seed, settings.augment).batch_at(3)
-    assert torch.equal(mixed[0][:3], first[0])
-    assert torch.equal(mixed[1][:3, :1], first[1])
-    assert (mixed[1][:3, 1] == 1).all()  # real labels are trusted
-    assert (mixed[1][3:, 1] < 1).any()
+    assert torch.equal(mixed.image[:3], first.image)
+    assert torch.equal(mixed.target[:3], first.target)
+    assert (mixed.weight[:3] == 1).all()  # real labels are trusted
+    assert (mixed.weight[3:] < 1).any()
     same_draws = CropSource(theirs, 32, 2, settings.seed, settings.augment).batch_at(3)
-    assert not torch.equal(mixed[0][3:], same_draws[0])
+    assert not torch.equal(mixed.image[3:], same_draws.image)
     again = source_of(settings, ours, 8, theirs).batch_at(3)
-    assert all(map(torch.equal, mixed, again))
+    assert all(map(torch.equal, mixed.tensors(), again.tensors()))
 
 
 def test_mixed_batches_at_several_sizes() -> None:
     settings = settings_of(batch=4, scales=[1.0, 2.0])
     source = source_of(settings, [flat("a", REAL)], 8, [flat("b", MADE, weight=0.2)])
-    images, targets, _ = source.batch_at(1)
-    assert images.shape == (4, 3, 32, 32) and targets.shape == (4, 2, 32, 32)
-    assert targets[:, 1].amax(dim=(1, 2)).tolist() == pytest.approx([1, 1, 0.2, 0.2])
+    batch = source.batch_at(1)
+    assert batch.image.shape == (4, 3, 32, 32) and batch.weight.shape == (4, 1, 32, 32)
+    assert batch.weight.amax(dim=(1, 2, 3)).tolist() == pytest.approx([1, 1, 0.2, 0.2])
 
 
 def test_a_batch_of_one_and_the_pool_are_refused() -> None:
@@ -154,7 +155,7 @@ def test_the_threshold_is_chosen_on_real_images(
     model = Model.load(run(tmp_path / "model", settings, **folders), torch.device("cpu"))
     loaded = [load_image(real, r) for s in ("validation", "train") for r in read_index(real, s)]
     probs = [model.predict(image.image) for image in loaded]
-    masks, fovs = [image.target > 0.5 for image in loaded], [image.fov for image in loaded]
+    masks, fovs = [image.target > 127 for image in loaded], [image.fov for image in loaded]
     assert len(loaded) == 4
     assert model.threshold == best_threshold(probs, masks, fovs)[0]
 
@@ -164,17 +165,17 @@ def test_statistics_are_those_of_mixed_batches(
 ) -> None:
     seen = []
 
-    def noted(network: Any, source: Any, first: int, part: Any) -> None:
-        seen.append(source.batch_at(first)[0])
+    def noted(network: Any, source: Any, first: int) -> None:
+        seen.append(source.batch_at(first).image)
 
-    monkeypatch.setattr(fit, "settle_statistics", noted)
+    monkeypatch.setattr(fit, "precise_batch_norm", noted)
     settings = TINY.model_copy(update={"validate_every": TINY.steps})
     run(tmp_path / "model", settings, images=real, synthetic=made)
     ours, theirs = (
         [load_image(folder, record) for record in read_index(folder, "train")]
         for folder in (real, made)
     )
-    expected = source_of(settings, ours, 8, theirs).batch_at(TINY.steps)[0]
+    expected = source_of(settings, ours, 8, theirs).batch_at(TINY.steps).image
     assert len(seen) == 1 and torch.equal(seen[0], expected)
 
 
@@ -183,7 +184,7 @@ def doubtful(folder: Path, wrong: bool, trust: int) -> Path:
     phantom_set(folder, {"train": 2, "validation": 1})
     records = []
     for record in read_index(folder):
-        label = (load_image(folder, record).target * 255).astype(np.uint8)
+        label = load_image(folder, record).target
         weight = np.full(label.shape, 255, np.uint8)
         half = label.shape[1] // 2
         weight[:, :half] = trust

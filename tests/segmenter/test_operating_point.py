@@ -23,18 +23,19 @@ from vesselforge.configs.settings import (
 )
 from vesselforge.data.imageset import LoadedImage, load_image, read_index
 from vesselforge.engine.progress import Progress
+from vesselforge.segmenter.calibration import recalibrate
 from vesselforge.segmenter.combine import Rule
 from vesselforge.segmenter.compare import compare
 from vesselforge.segmenter.components import ALL, Components, choose_components, masked, pieces_in
 from vesselforge.segmenter.ensemble import ensemble
 from vesselforge.segmenter.evaluate import GREEN, RED, evaluate
-from vesselforge.segmenter.exchange.calibrate import recalibrate
 from vesselforge.segmenter.inference.export import export
 from vesselforge.segmenter.inference.predict import PredictOptions, predict_files
-from vesselforge.segmenter.labels.stage import label
+from vesselforge.segmenter.labels.pseudo_labels import label
 from vesselforge.segmenter.labels.teachers import Teachers
 from vesselforge.segmenter.metrics import best_threshold, score
-from vesselforge.segmenter.models import Model, read_description, read_members, save_model
+from vesselforge.segmenter.model_files import read_description, read_members, save_model
+from vesselforge.segmenter.models import Model
 
 CPU = torch.device("cpu")
 
@@ -81,7 +82,7 @@ def test_predict_and_evaluate_make_the_same_mask(room: Path, tmp_path: Path) -> 
     evaluate(EvaluateSettings(bootstrap=100), inputs, out, Progress())
     found = json.loads((out / "metrics.json").read_text())["models"]
     model = Model.load(folder, CPU)
-    export(folder, tmp_path / "m.onnx", "onnx")
+    export(folder, tmp_path / "m.onnx")
     others = {"fast": Model.load(folder, runtime="fast"), "onnx": Model.load(tmp_path / "m.onnx")}
     removed, f1, pieces = 0, [], []
     for image in loaded(room, "test"):
@@ -100,7 +101,7 @@ def test_predict_and_evaluate_make_the_same_mask(room: Path, tmp_path: Path) -> 
             again = other.mask(other.predict(image.image))
             assert (again != mask).mean() < 0.002
         removed += int(((prob >= model.threshold) & ~mask).sum())
-        scored = score(mask.astype(float), image.target > 0.5, image.fov)
+        scored = score(mask.astype(float), image.target > 127, image.fov)
         f1.append(scored["f1"])
         pieces.append(scored["components"])
     assert removed > 20
@@ -145,7 +146,7 @@ def test_labels_and_the_champion_are_judged_by_the_rule(room: Path, tmp_path: Pa
     for record in read_index(out):
         image = load_image(out, record, soft=False)
         prob = model.predict(image.image) * image.fov
-        np.testing.assert_array_equal(image.target > 0.5, model.mask(prob))
+        np.testing.assert_array_equal(image.target > 127, model.mask(prob))
         removed += int(((prob >= model.threshold) & ~model.mask(prob)).sum())
     assert removed > 0
 
@@ -155,7 +156,7 @@ def test_labels_and_the_champion_are_judged_by_the_rule(room: Path, tmp_path: Pa
     found = json.loads((tmp_path / "compared" / "metrics.json").read_text())["per_image"]
     for image in loaded(room, "validation"):
         mask = model.mask(model.predict(image.image))
-        expected = score(mask.astype(float), image.target > 0.5, image.fov)["f1"]
+        expected = score(mask.astype(float), image.target > 127, image.fov)["f1"]
         assert found[image.id]["champion"] == pytest.approx(expected, abs=1e-6)
 
 
@@ -182,7 +183,7 @@ def test_an_ensemble_of_calibrated_members_chooses_its_own_point(
     for image, maps in zip(images, each, strict=True):
         np.testing.assert_allclose(model.members(image.image)[::-1], maps, atol=1e-6)
     probs = [model.predict(image.image) for image in images]
-    masks, fovs = [i.target > 0.5 for i in images], [i.fov for i in images]
+    masks, fovs = [i.target > 127 for i in images], [i.fov for i in images]
     if method == "mean":
         np.testing.assert_allclose(probs[0], np.mean(each[0], axis=0), atol=1e-6)
         assert model.threshold == best_threshold(probs, masks, fovs)[0]
@@ -216,7 +217,7 @@ def test_a_trained_model_is_calibrated_without_training(room: Path, tmp_path: Pa
     assert hashes(tmp_path).keys() == {"model.json", "model.safetensors"}
     assert hashes(tmp_path)["model.safetensors"] == hashes(room / "a")["model.safetensors"]
     model = Model.load(tmp_path, CPU)
-    masks, fovs = [i.target > 0.5 for i in images], [i.fov for i in images]
+    masks, fovs = [i.target > 127 for i in images], [i.fov for i in images]
     probs = [model.predict(image.image) for image in images]
     threshold, f1 = best_threshold(probs, masks, fovs)
     assert model.threshold == pytest.approx(threshold, abs=0.003)  # the fast runtime chose it

@@ -19,9 +19,8 @@ from vesselforge.configs.errors import ConfigError, DataError, WorkspaceError
 from vesselforge.data.formats import native
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.inference.predict import PredictOptions, predict_files
-from vesselforge.segmenter.inference.scale import predict_at, scale_for
-from vesselforge.segmenter.inference.sources import find_images, output_names
+from vesselforge.segmenter.inference.predict import PredictOptions, predict_files, scale_for
+from vesselforge.segmenter.inference.user_images import find_images, output_names
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 
@@ -310,7 +309,7 @@ def test_too_little_memory_is_a_fault_of_one_image(model, tmp_path, monkeypatch)
     assert rows[1]["name"] == "small"
 
 
-def test_the_field_of_view_can_be_brought_to_a_width(model, tmp_path):
+def test_the_field_of_view_can_be_brought_to_a_width(model, tmp_path, monkeypatch):
     phantom = PHANTOM
     columns = np.flatnonzero(phantom.fov.any(0))
     scale = scale_for(phantom.fov, 100)
@@ -318,18 +317,18 @@ def test_the_field_of_view_can_be_brought_to_a_width(model, tmp_path):
     assert scale_for(phantom.fov, None) == 1
     seen = []
 
-    class Seen:
-        rule = model.rule
+    runtime = model.runtime
 
-        def predict(self, image, flips, watch):
-            seen.append(image.shape)
-            return model.predict(image, flips, watch)
+    def noted(images):
+        seen.append(tuple(images.shape[2:]))
+        return runtime(images)
 
-    prob = predict_at(Seen(), phantom.image, scale, False, lambda share: None)
-    assert prob.shape == (128, 128) and seen == [(round(128 * scale), round(128 * scale), 3)]
+    noted.multiple = runtime.multiple
+    monkeypatch.setattr(model, "runtime", noted)
+    prob = model.predict(phantom.image, scale=scale)
+    assert prob.shape == (128, 128) and seen == [(round(128 * scale), round(128 * scale))]
     assert prob.min() >= 0 and prob.max() <= 1
-    same = predict_at(model, phantom.image, 1.0, False, lambda share: None)
-    np.testing.assert_array_equal(same, model.predict(phantom.image))
+    monkeypatch.undo()
     Image.fromarray(phantom.image).save(tmp_path / "eye.png")
     options = PredictOptions(fov_width=100)
     (row,) = predict_files(model, [tmp_path / "eye.png"], tmp_path / "out", Progress(), options)

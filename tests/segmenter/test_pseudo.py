@@ -18,7 +18,7 @@ from vesselforge.configs.settings import LabelSettings
 from vesselforge.data.imageset import ImageRecord, load_image, read_index, write_index, write_png
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.labels.stage import COLUMNS, label
+from vesselforge.segmenter.labels.pseudo_labels import COLUMNS, label
 from vesselforge.segmenter.models import Model
 
 OPEN: dict[str, Any] = {"min_confidence": 0, "min_vessel_share": 0, "max_vessel_share": 1}
@@ -42,7 +42,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_scores(folder: Path, suspicious: str = "1", missing: str = "") -> None:
-    """Sample 02 is suspicious; the critic likes high numbers."""
+    """Sample 02 is suspicious."""
     ids = [f"{i:02d}" for i in range(8) if f"{i:02d}" != missing]
     closest = [
         f"{rank},{id_},0.{rank},{suspicious if id_ == '02' else 0},real-1,0,0,0"
@@ -50,8 +50,6 @@ def write_scores(folder: Path, suspicious: str = "1", missing: str = "") -> None
     ]
     head = "rank,sample,distance,suspicious,image,y,x,turned"
     (folder / "closest.csv").write_text("\n".join([head, *closest]) + "\n")
-    critic = [f"{id_},{int(id_) - 3}.5" for id_ in ids]
-    (folder / "samples.csv").write_text("\n".join(["sample,critic", *critic]) + "\n")
 
 
 @pytest.fixture
@@ -92,9 +90,9 @@ def test_labels_are_the_teachers_and_rejections_have_reasons(
         prob = teacher.predict(original.image) * original.fov
         labelled = load_image(out, record)
         assert labelled.target is not None and labelled.weight is None
-        np.testing.assert_allclose(labelled.target, prob, atol=0.5 / 255 + 1e-6)
+        np.testing.assert_allclose(labelled.target / 255, prob, atol=0.5 / 255 + 1e-6)
         hard = load_image(out, record, soft=False).target
-        np.testing.assert_array_equal(hard, prob >= teacher.threshold)
+        np.testing.assert_array_equal(hard > 127, prob >= teacher.threshold)
         np.testing.assert_array_equal(labelled.image, original.image)
 
     shares = sorted(float(row["vessel_share"]) for row in rows)
@@ -139,7 +137,7 @@ def test_several_teachers_are_averaged_and_their_spread_is_measured(
         hard = pixels(out / f"masks/{record.id}.png") > 127
         np.testing.assert_array_equal(hard, each.mean(0) >= threshold)
         assert record.weight == f"weights/{record.id}.png"
-        weight = load_image(out, record).weight
+        weight = load_image(out, record).weight / 255
         # Of two members, the sd is half of the difference.
         np.testing.assert_allclose(weight, 1 - abs(each[0] - each[1]), atol=0.5 / 255 + 1e-6)
         uncertain[record.id] = (abs(each[0] - each[1]) / 2).sum() / each.mean(0).sum()
@@ -172,21 +170,16 @@ def test_certainty_weights_and_flips(room: Path, run: Callable[..., Labelled]) -
         )
         with np.errstate(divide="ignore", invalid="ignore"):
             entropy = -np.nan_to_num(p * np.log2(p)) - np.nan_to_num((1 - p) * np.log2(1 - p))
-        weight = load_image(out, record).weight
+        weight = load_image(out, record).weight / 255
         np.testing.assert_allclose(weight, 1 - entropy, atol=0.5 / 255 + 1e-4)
     assert all(float(row["uncertainty"]) > 0 for row in rows)
 
 
-def test_scores_reject_copies_and_what_the_critic_likes_least(
-    run: Callable[..., Labelled],
-) -> None:
-    _, rows, metrics = run({"reject_copies": True, "worst_critic": 0.3}, scores="scores")
+def test_scores_reject_copies(run: Callable[..., Labelled]) -> None:
+    _, rows, metrics = run({"reject_copies": True}, scores="scores")
     found = {row["id"]: row["reason"].split(" ")[0] for row in rows if row["kept"] == "0"}
-    # Of the seven that are no copies, 0.3 are two: the lowest logits.
-    assert found == {"02": "copies", "00": "critic", "01": "critic"}
-    assert metrics["reasons"] == {"copies": 1, "critic": 2}
+    assert found == {"02": "copies"} and metrics["reasons"] == {"copies": 1}
     assert rows[2]["nearest"] == "real-1" and rows[2]["suspicious"] == "1"
-    assert [float(row["critic"]) for row in rows] == [float(f"{i - 3}.5") for i in range(8)]
 
 
 def test_real_masks_give_ranges_and_find_what_overlaps(run: Callable[..., Labelled]) -> None:
@@ -228,11 +221,11 @@ def test_real_masks_give_ranges_and_find_what_overlaps(run: Callable[..., Labell
         ({"reject_copies": True}, {}, "no input 'scores', expected scores of the samples"),
         ({"disagreement": "teachers"}, {}, "disagreement: found a single teacher"),
         ({"max_overlap": 0.9}, {"images": "unmasked"}, "no training image with a vessel mask"),
-        ({"worst_critic": 0.1}, {"scores": "a"}, r"samples\.csv: no such file.*critic: true"),
+        ({"reject_copies": True}, {"scores": "a"}, r"closest\.csv: no such file"),
         ({"reject_copies": True}, {"scores": "unsure"}, "found '' as `suspicious` of 02"),
         ({"reject_copies": True}, {"scores": "few"}, r"closest\.csv: found no row .*'05'"),
-        ({"worst_critic": 0.1}, {"scores": "bad"}, "no column critic"),
-        ({"worst_critic": 0.1}, {"scores": "nan"}, "found 'nan' as `critic` of 00"),
+        ({"reject_copies": True}, {"scores": "bad"}, "no column distance, image, suspicious"),
+        ({"reject_copies": True}, {"scores": "nan"}, "found 'nan' as `distance` of 00"),
         ({"real_range": 0.9}, {"images": "small"}, "samples of 64×64 pixels and no real image"),
     ],
 )
@@ -256,9 +249,9 @@ def test_what_is_missing_is_named(
                 missing="05" if name == "few" else "",
             )
     if "bad" in further.values():
-        (room / "bad" / "samples.csv").write_text("sample\n00\n")
+        (room / "bad" / "closest.csv").write_text("sample\n00\n")
     if "nan" in further.values():
-        (room / "nan" / "samples.csv").write_text("sample,critic\n00,nan\n")
+        (room / "nan" / "closest.csv").write_text("sample,image,distance,suspicious\n00,a,nan,0\n")
     with pytest.raises(DataError, match=message):
         run(settings, **further)
 

@@ -17,9 +17,9 @@ from vesselforge.engine.log import read_log
 from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.networks import NETWORKS
 from vesselforge.segmenter.networks.sa2_net import SA2Net
+from vesselforge.segmenter.training.batch_sources import source_of
 from vesselforge.segmenter.training.fit import train
-from vesselforge.segmenter.training.schedule import Standstill, learning_rate
-from vesselforge.segmenter.training.sources import source_of
+from vesselforge.segmenter.training.schedule import Plateau, learning_rate
 
 PUBLISHED = ("sa-unet", "sa-unet-v2", "sa2-net", "unet-v2")
 STEPS = 3
@@ -79,7 +79,7 @@ def test_sa_unet_v2_halves_after_10_epochs_and_stops_after_20() -> None:
     settings = recipe("sa-unet-v2")
     epoch = epoch_of_drive(settings)
     assert (epoch, settings.steps, settings.validate_every) == (26, 150 * 26, 26)
-    still = Standstill()
+    still = Plateau()
     seen = []
     for _ in range(21):  # the first is the lowest
         still.see(1.0, settings)
@@ -104,7 +104,7 @@ def test_unet_v2_sees_256_352_and_448_pixels_at_a_constant_rate() -> None:
     settings = recipe("unet-v2")
     small = settings.model_copy(update={"batch": 1})
     source = source_of(small, [plain(400, 400)], 32)
-    assert [source.batch_at(step)[0].shape[-1] for step in range(3)] == [256, 352, 448]
+    assert [source.batch_at(step).image.shape[-1] for step in range(3)] == [256, 352, 448]
     assert learning_rate(settings, 0) == learning_rate(settings, settings.steps - 1) == 1e-4
     assert (settings.optimizer, settings.weight_decay, settings.clip_value) == ("adamw", 1e-4, 0.5)
     assert (settings.loss, settings.head_weights) == ("structure", [1.0, 1.0])
@@ -120,4 +120,4 @@ def epoch_of_drive(settings: FitSettings) -> int:
 def plain(height: int, width: int) -> LoadedImage:
     field = np.ones((height, width), bool)
     black = np.zeros((height, width, 3), np.uint8)
-    return LoadedImage("plain", black, field.astype(np.float32), field, {})
+    return LoadedImage("plain", black, field.astype(np.uint8) * 255, field, {})

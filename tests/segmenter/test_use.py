@@ -17,8 +17,7 @@ from vesselforge.data.imageset import load_image, read_index
 from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.ensemble import ensemble
 from vesselforge.segmenter.evaluate import evaluate
-from vesselforge.segmenter.inference.predict import as_png, predict_files
-from vesselforge.segmenter.inference.scale import predict_at, scale_for
+from vesselforge.segmenter.inference.predict import as_png, predict_files, scale_for
 from vesselforge.segmenter.metrics import (
     METRICS,
     best_threshold,
@@ -79,7 +78,7 @@ def test_evaluation_equals_the_scores_of_its_predictions(room: Path, tmp_path: P
     model = Model.load(room / "a")
     images = [load_image(room / "set", record) for record in read_index(room / "set", "test")]
     f1 = [
-        score(model.predict(i.image), i.target > 0.5, i.fov, model.threshold)["f1"] for i in images
+        score(model.predict(i.image), i.target > 127, i.fov, model.threshold)["f1"] for i in images
     ]
     mean, low, high = found["models"]["a"]["fov"]["mean"]["f1"]
     assert mean == pytest.approx(np.mean(f1), abs=1e-5)
@@ -91,7 +90,7 @@ def test_evaluation_equals_the_scores_of_its_predictions(room: Path, tmp_path: P
     assert area == pytest.approx(found["models"]["a"]["fov"]["pooled"]["auc"], abs=0.01)
     assert set(found["models"]["a"]["whole"]["pooled"]) == set(METRICS)
     assert set(rows[0]) == {"model", "id", "region", *METRICS, "f1_best"}
-    pairs = [(model.predict(i.image)[i.fov], i.target[i.fov] > 0.5) for i in images]
+    pairs = [(model.predict(i.image)[i.fov], i.target[i.fov] > 127) for i in images]
     prob, truth = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     thresholds = [k / 500 for k in range(1, 500)]
     best = max(thresholds, key=lambda t: from_counts(*confusion(prob >= t, truth))["f1"])
@@ -132,7 +131,7 @@ def test_flips_average_mirror_images_and_choose_their_own_threshold(
     validation = [load_image(room / "set", r) for r in read_index(room / "set", "validation")]
     chosen, _ = best_threshold(
         [model.predict(i.image, flips=True) for i in validation],
-        [i.target > 0.5 for i in validation],
+        [i.target > 127 for i in validation],
         [i.fov for i in validation],
     )
     assert threshold == chosen
@@ -168,7 +167,7 @@ def test_evaluation_at_another_magnification_and_by_the_fast_runtime(
     first = read_index(room / "set", "test")[0]
     image = load_image(room / "set", first)
     model = Model.load(room / "a")
-    by_hand = predict_at(model, image.image, scale_for(image.fov, 110), flips=False)
+    by_hand = model.predict(image.image, scale=scale_for(image.fov, 110))
     with Image.open(tmp_path / "twice" / "prob" / "a" / f"{first.id}.png") as written:
         np.testing.assert_array_equal(np.asarray(written), as_png(by_hand))
 

@@ -33,7 +33,7 @@ CAMERA = GENERIC.looks[0].with_figures(
 
 
 def loaded(made: Phantom, **changed: object) -> LoadedImage:
-    parts = {"image": made.image, "target": made.mask.astype(np.float32), "fov": made.fov}
+    parts = {"image": made.image, "target": made.mask.astype(np.uint8) * 255, "fov": made.fov}
     return LoadedImage("eye", **(parts | changed), observers={})  # type: ignore[arg-type]
 
 
@@ -117,8 +117,8 @@ def test_copies_have_the_vessels(originals: list[Phantom], copies: list[Phantom]
 def test_no_vessel_is_thinner_than_what_was_drawn() -> None:
     thick = loaded(of_camera(1))
     assert thick.target is not None
-    bold = ndimage.binary_dilation(thick.target > 0.5, iterations=1) & thick.fov
-    fitted = fit_appearance([loaded(of_camera(1), target=bold.astype(np.float32))])
+    bold = ndimage.binary_dilation(thick.target > 127, iterations=1) & thick.fov
+    fitted = fit_appearance([loaded(of_camera(1), target=bold.astype(np.uint8) * 255)])
     made = [make_phantom(seed, SIZE, fitted) for seed in range(3)]
     wanted, *found = (
         shape_of(mask, fov, SIZE * 0.45)
@@ -166,7 +166,7 @@ def test_no_disc_in_view_takes_the_generic_one() -> None:
             LoadedImage(
                 "piece",
                 made.image[piece],
-                made.mask[piece].astype(np.float32),
+                made.mask[piece].astype(np.uint8) * 255,
                 made.fov[piece],
                 {},
             )

@@ -78,7 +78,7 @@ def test_an_image_set_with_hard_masks(made: Path) -> None:
         loaded = load_image(made, record)
         assert loaded.image.shape == (64, 64, 3)
         assert loaded.target is not None
-        assert set(np.unique(loaded.target)) == {0.0, 1.0}
+        assert set(np.unique(loaded.target)) == {0, 255}
         assert not (load_mask(made, record) & ~loaded.fov).any()
     assert len({file_sha256(made / record.image) for record in records}) == 3
 

@@ -22,7 +22,7 @@ Build = Callable[..., StudyConfig]
 def loaded(height: int, width: int, seed: int = 0) -> LoadedImage:
     random = np.random.default_rng(seed)
     image = random.integers(0, 256, (height, width, 3)).astype(np.uint8)
-    target = random.integers(0, 256, (height, width)).astype(np.float32) / 255
+    target = random.integers(0, 256, (height, width)).astype(np.uint8)
     return LoadedImage(f"{seed}", image, target, np.ones((height, width), bool), {})
 
 
@@ -39,7 +39,7 @@ def test_patches_are_enlarged_without_smoothing_above_their_labels() -> None:
         assert (pixels[2:192:3, left + 1 : left + 192 : 3] == one.image).all()
         label = pixels[192 + GAP_PX :: 3, left : left + 192 : 3]
         assert one.target is not None
-        assert (label == (255 * one.target).round()[..., None]).all()
+        assert (label == one.target[..., None]).all()
     assert (pixels[192 : 192 + GAP_PX] == GREY).all()
 
 

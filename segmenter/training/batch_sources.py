@@ -6,17 +6,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-import torch
-from torch import Tensor
-
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import FitSettings
 from vesselforge.data.batches.augment import rescaled, scaled_side
+from vesselforge.data.batches.batch import Batch, joined
 from vesselforge.data.batches.crops import CropSource
-from vesselforge.data.batches.pool import VARIANTS, PoolSource
+from vesselforge.data.batches.pool import PoolSource
 from vesselforge.data.imageset import LoadedImage
 
-Batch = tuple[Tensor, Tensor, Tensor]
 SYNTHETIC_STREAM = 1
 """Of the synthetic crops' random numbers; the real ones have stream 0."""
 
@@ -25,9 +22,7 @@ class Source(Protocol):
     """Where training batches come from: a pure function of the step."""
 
     def batch_at(self, step: int) -> Batch:
-        """(images [N, 3, h, w] in [0, 1], targets [N, 1, h, w] in [0, 1], fov [N, 1, h, w]).
-
-        targets [N, 2, h, w] where images have weights: the second channel is each pixel's."""
+        """Floats; weights where images have some."""
         ...
 
 
@@ -57,13 +52,6 @@ def source_of(
     else:
         source = CropSource(images, settings.crop, settings.batch, settings.seed, settings.augment)
     return source if settings.scales == [1.0] else Scaled(source, settings.scales)
-
-
-def smallest_batch(settings: FitSettings, images: int) -> int:
-    """Rows of the smallest batch: of the pool of so many images, the last of an epoch."""
-    if settings.source == "pool":
-        return images * VARIANTS % settings.batch or settings.batch
-    return settings.batch
 
 
 def _mixed(
@@ -106,16 +94,7 @@ class Mixed:
         self.real, self.synthetic = real, synthetic
 
     def batch_at(self, step: int) -> Batch:
-        pair = self.real.batch_at(step), self.synthetic.batch_at(step)
-        images, targets, fov = zip(*pair, strict=True)
-        channels = max(x.shape[1] for x in targets)
-        complete = [_with_weights(x) if x.shape[1] < channels else x for x in targets]
-        return torch.cat(images), torch.cat(complete), torch.cat(fov)
-
-
-def _with_weights(targets: Tensor) -> Tensor:
-    """[N, 2, h, w] of [N, 1, h, w]: every pixel's weight is 1."""
-    return torch.cat([targets, torch.ones_like(targets)], dim=1)
+        return joined([self.real.batch_at(step), self.synthetic.batch_at(step)])
 
 
 class Scaled:
@@ -127,5 +106,5 @@ class Scaled:
     def batch_at(self, step: int) -> Batch:
         which, turn = divmod(step, len(self.scales))
         batch = self.source.batch_at(which)
-        height, width = (scaled_side(n, self.scales[turn]) for n in batch[0].shape[-2:])
-        return rescaled(*batch, (height, width))
+        height, width = (scaled_side(n, self.scales[turn]) for n in batch.image.shape[-2:])
+        return rescaled(batch, (height, width))

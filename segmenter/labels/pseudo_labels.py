@@ -28,22 +28,22 @@ from vesselforge.engine.artifacts import METRICS, Inputs
 from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.inference.predict import as_png
-from vesselforge.segmenter.labels.compare import Comparison
 from vesselforge.segmenter.labels.filters import Figures, reject
 from vesselforge.segmenter.labels.labeller import Label, Labeller, check_masks
-from vesselforge.segmenter.labels.scores import Scores
+from vesselforge.segmenter.labels.nearest import nearest_of, read_nearest
+from vesselforge.segmenter.labels.real_maps import Comparison
 
 TABLE = "labels.csv"
 COLUMNS = (
     "id", "confidence", "agreement", "vessel_share", *FIGURES, "in_range", "nearest", "distance",
-    "suspicious", "overlap", "overlap_image", "uncertainty", "critic", "kept", "reason",
+    "suspicious", "overlap", "overlap_image", "uncertainty", "kept", "reason",
 )  # fmt: skip
 FIXED = ("confidence", "agreement", "vessel_share", "overlap", "uncertainty")
 """Columns in [0, 1] or nearly, written to four digits."""
 REJECTED = "rejected"
 WHO = {
     "images": "the real prepared set, needed by real_range and max_overlap",
-    "scores": "scores of the samples, needed by reject_copies and worst_critic",
+    "scores": "scores of the samples, needed by reject_copies",
 }
 
 
@@ -65,7 +65,8 @@ def label(settings: LabelSettings, inputs: Inputs, out: Path, progress: Progress
     samples = read_index(folder)
     check_masks(settings, folder, samples)
     labeller = Labeller(settings, inputs)
-    scores = Scores.read(settings, needed(inputs, "scores", settings.needs_scores))
+    scores = needed(inputs, "scores", settings.needs_scores)
+    nearest = None if scores is None else read_nearest(scores)
     compared = settings.needs_real_masks or "images" in inputs
     reals = Comparison.read(settings, needed(inputs, "images", compared))
     records: list[ImageRecord] = []
@@ -75,7 +76,10 @@ def label(settings: LabelSettings, inputs: Inputs, out: Path, progress: Progress
             raise Interrupted(f"pseudo-labels: stopped after {done - 1} of {len(samples)} images")
         loaded = load_image(folder, sample)
         made = labeller.label(sample, loaded)
-        figures.append(scores.add(reals.add(made.figures, made.mask, loaded.fov)))
+        measured = reals.add(made.figures, made.mask, loaded.fov)
+        if nearest is not None:
+            measured = replace(measured, nearest=nearest_of(nearest, sample.id))
+        figures.append(measured)
         if settings.turned_masks:
             made = made.turned(loaded.fov)
         record = _write(out, sample, made, loaded.fov)
@@ -157,8 +161,6 @@ def as_table(figures: Sequence[Figures], reasons: Sequence[str]) -> str:
         if (near := one.nearest) is not None:
             row |= {"nearest": near.image, "distance": f"{near.distance:.6g}"}
             row["suspicious"] = int(near.suspicious)
-        if one.critic is not None:
-            row["critic"] = f"{one.critic:.6g}"
         writer.writerow(row)
     return text.getvalue()
 

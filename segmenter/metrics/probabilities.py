@@ -1,12 +1,14 @@
-"""What depends on the order of the probabilities alone: ROC AUC, average precision, thresholds."""
+"""What depends on the probabilities themselves: ROC AUC, average precision, the best threshold, and
+whether a probability of 0.7 is right in 70 of 100 pixels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from vesselforge.segmenter.metrics.confusion import Mask, Prob
+from vesselforge.segmenter.metrics.confusion import Mask, Prob, Values, ratio
 
 RANKING = ("auc", "ap")
 
@@ -57,3 +59,35 @@ def best_threshold(
     f1 = 2 * tp / np.maximum(tp + fp + positives.sum(), 1)
     best = 1 + int(np.argmax(f1[1:bins]))  # neither everything nor nothing
     return float(edges[best]), float(f1[best])
+
+
+BINS = 15
+CALIBRATION = ("ece", "brier")
+
+
+def calibration_counts(prob: Prob, reference: Mask) -> dict[str, Any]:
+    """What ECE and the Brier score are made of, to be added up over images.
+
+    `surplus`: [BINS] Σ (probability − truth) of the pixels in each bin; a probability on an edge
+    belongs to the bin above it. All zero for a 0/1 map, which claims no probabilities.
+    """
+    if not is_graded(prob):
+        return {"graded": 0.0, "squared": 0.0, "surplus": np.zeros(BINS)}
+    wide = prob.astype(np.float64)
+    error = wide - reference
+    index = np.minimum((wide * BINS).astype(np.intp), BINS - 1)
+    return {
+        "graded": float(prob.size),
+        "squared": float(error @ error),
+        "surplus": np.bincount(index, weights=error, minlength=BINS),
+    }
+
+
+def calibration(counts: Mapping[str, Any]) -> dict[str, Values]:
+    """Expected calibration error Σ_b n_b/n·|mean probability − vessel share| over BINS bins of
+    equal width, and Brier score, the mean of (probability − truth)². NaN for a 0/1 map."""
+    gaps = np.abs(np.asarray(counts["surplus"])).sum(-1)
+    return {
+        "ece": ratio(gaps, counts["graded"]),
+        "brier": ratio(counts["squared"], counts["graded"]),
+    }

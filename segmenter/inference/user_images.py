@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -58,39 +57,25 @@ def output_names(files: list[Path]) -> list[str]:
     before it that tell them apart, and with the suffix if they lie in the same one.
 
     a/eye.png and b/eye.png become a-eye and b-eye. Upper and lower case count as the same, as
-    some file systems have it.
+    some file systems have it; what is taken then gets a number.
     """
-    stems = [stem_of(file) for file in files]
-    names = list(stems)
-    for stem in _repeated(stems):
-        group = [i for i, other in enumerate(stems) if other.casefold() == stem]
-        real = [files[i].resolve() for i in group]
-        common = os.path.commonpath([file.parent for file in real])
-        told = ["-".join((*f.relative_to(common).parts[:-1], stem_of(f))) for f in real]
-        alike = _repeated(told)
-        for i, file, name in zip(group, real, told, strict=True):
-            names[i] = name
-            if name.casefold() in alike:
-                names[i] = "-".join(file.relative_to(common).parts)
-    return _numbered(names)
-
-
-def _repeated(names: list[str]) -> list[str]:
-    counts = Counter(name.casefold() for name in names)
-    return [name for name, count in counts.items() if count > 1]
-
-
-def _numbered(names: list[str]) -> list[str]:
-    """Numbers behind what is still the same: beside a/eye.png there may be a file a-eye.png."""
+    alike: dict[str, list[Path]] = {}
+    for file in files:
+        alike.setdefault(stem_of(file).casefold(), []).append(file.resolve().parent)
     taken: set[str] = set()
-    unique = []
-    for name in names:
+    names = []
+    for file in files:
+        name, place = stem_of(file), file.resolve()
+        parents = alike[name.casefold()]
+        if len(parents) > 1:
+            folders = place.parent.relative_to(os.path.commonpath(parents)).parts
+            name = "-".join((*folders, name if parents.count(place.parent) == 1 else place.name))
         number, free = 2, name
         while free.casefold() in taken:
             number, free = number + 1, f"{name}-{number}"
         taken.add(free.casefold())
-        unique.append(free)
-    return unique
+        names.append(free)
+    return names
 
 
 def read_image(file: Path) -> tuple[NDArray[np.uint8], str]:

@@ -1,0 +1,61 @@
+"""Near which training image each sample is, as `generator.score` found."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+from vesselforge.configs.errors import DataError
+from vesselforge.segmenter.labels.filters import Nearest
+
+TABLE = "closest.csv"
+COLUMNS = {"sample", "image", "distance", "suspicious"}
+
+
+def read_nearest(folder: Path) -> dict[str, Nearest]:
+    """Sample → its nearest training image. Raises DataError for a missing or damaged table, and
+    where the scores could not say what is suspicious."""
+    path = folder / TABLE
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such file, needed by pseudo_label.reject_copies; score the samples so "
+            "that it is written, or switch the filter off"
+        )
+    with path.open(newline="") as stream:
+        reader = csv.DictReader(stream)
+        if missing := COLUMNS - {*(reader.fieldnames or [])}:
+            raise DataError(
+                f"{path}: found no column {', '.join(sorted(missing))}, needed by "
+                "pseudo_label.reject_copies; score the samples anew, or switch the filter off"
+            )
+        return {row["sample"]: _nearest(path, row) for row in reader}
+
+
+def _nearest(path: Path, row: dict[str, str]) -> Nearest:
+    if row["suspicious"] not in ("0", "1"):
+        raise DataError(
+            f"{path}: found {row['suspicious']!r} as `suspicious` of {row['sample']}, expected "
+            "0 or 1; what is suspicious is known where the set has validation images to "
+            "compare with; add some or set pseudo_label.reject_copies to false"
+        )
+    try:
+        distance = float(row["distance"])
+    except (TypeError, ValueError):
+        distance = math.nan
+    if not math.isfinite(distance):
+        raise DataError(
+            f"{path}: found {row['distance']!r} as `distance` of {row['sample']}, expected a "
+            "number; score the samples anew"
+        )
+    return Nearest(row["image"], distance, row["suspicious"] == "1")
+
+
+def nearest_of(table: dict[str, Nearest], sample: str) -> Nearest:
+    """The entry of a sample. Raises DataError where the scores are of other samples."""
+    if sample not in table:
+        raise DataError(
+            f"scores, {TABLE}: found no row for sample {sample!r}, expected one for every sample; "
+            "score the set of samples that is to be labelled"
+        )
+    return table[sample]

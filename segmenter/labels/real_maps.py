@@ -1,0 +1,183 @@
+"""Vessel maps of samples beside the real ones: are they like these, in range, or copies?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import PseudoLabelSettings
+from vesselforge.data.layouts.splits import TRAIN, VALIDATION
+from vesselforge.data.structure import (
+    LEAST_FOV,
+    WINDOWS,
+    RealMap,
+    RealRange,
+    TreeFigures,
+    equally_large,
+    load_real_maps,
+    real_range,
+    tree_figures,
+    windows,
+)
+from vesselforge.segmenter.labels.filters import Figures
+from vesselforge.segmenter.labels.overlap import RealMaps
+
+HELD_OUT = 64
+"""Windows of held-out maps whose overlap with the training maps says what comes by chance."""
+CENTRAL = 0.98
+"""Of real windows: 96 to 98 % of DRIVE's own windows of 32 to 256 pixels are in range."""
+FACTOR = 2.0
+"""How far beyond the real ones whole images may lie. Of two real images the range is next to
+nothing, so that its own width would not do; DRIVE's 20 maps differ by 1.9 in density."""
+
+Mask = NDArray[np.bool_]
+Size = tuple[int, int]
+Ends = tuple[float, float]
+
+
+class Comparison:
+    """The real maps of a set. Without any, nothing is compared; with them, every image is.
+
+    training, held_out: manual vessel maps of the training and of the validation images. why: what
+    kept images from being compared, empty if nothing did.
+    """
+
+    def __init__(
+        self,
+        settings: PseudoLabelSettings,
+        training: Sequence[RealMap] = (),
+        held_out: Sequence[RealMap] = (),
+    ) -> None:
+        self.settings, self.training, self.held_out = settings, training, held_out
+        self.why = "" if training else "no real vessel maps were given"
+        self._with_vessels = [real for real in training if real.mask.any()]
+        self._maps = RealMaps([real.mask for real in training])
+        self._sizes: set[Size] = set()
+        self._ranges: dict[Size, RealRange] = {}
+        self._likely: dict[Size, RealRange | None] = {}
+        self._calibres: dict[Size, Ends] = {}
+
+    @classmethod
+    def read(cls, settings: PseudoLabelSettings, folder: Path | None) -> Comparison:
+        """folder: of a prepared set; None: there is none. Raises DataError where a filter needs its
+        masks and it has none."""
+        if folder is None:
+            return cls(settings)
+        training = load_real_maps(folder, TRAIN)
+        if not training and settings.needs_real_masks:
+            raise DataError(
+                f"{folder}: found no training image with a vessel mask, expected some; real_range "
+                "and max_overlap compare with them: give another set or leave both off"
+            )
+        return cls(settings, training, load_real_maps(folder, VALIDATION))
+
+    def add(self, figures: Figures, mask: Mask, fov: Mask) -> Figures:
+        """The figures with those of the vessel map [H, W] beside the real ones, and what else the
+        settings ask for. fov: field of view [H, W]."""
+        if not self.training:
+            return figures
+        size = (mask.shape[0], mask.shape[1])
+        self._sizes.add(size)
+        tree = tree_figures(mask)
+        in_range = self.like_real(tree, figures.vessel_share, fov)
+        figures = replace(figures, tree=tree, in_range=in_range)
+        if self.settings.real_range is not None:
+            if size not in self._ranges:
+                self._ranges[size] = real_range(self.training, size, self.settings.real_range)
+            figures = replace(figures, fault=self._ranges[size].outside(tree))
+        if self.settings.max_overlap is not None:
+            found = self._maps.best(mask)
+            name = self.training[found.real].id if found.dice else ""
+            figures = replace(figures, overlap=found.dice, overlap_image=name)
+        return figures
+
+    def like_real(self, tree: TreeFigures, vessel_share: float, fov: Mask) -> bool | None:
+        """Whether a map looks like a real one; None where there is none to compare it with. It
+        rejects nothing: what the share of such images says of a set, `pipeline.evidence` judges.
+
+        tree: figures of the map; vessel_share: of the field of view `fov` [H, W]. Windows: density,
+        calibre and components inside the central share CENTRAL of equally large real windows. Whole
+        images (as large as real ones, or with a rim around the field of view): real ones are few,
+        and how many pieces a map has is the annotator's habit, so these are judged by density in
+        the field of view, and if they are as large also by calibre, at most FACTOR beyond the real
+        maps. That is coarse: exact phantoms pass, and fog with empty maps does not. Real maps
+        without any vessel are left out: in DRIVE 5 % of the windows of 32 pixels are empty, and
+        with them in the range an empty map would be, too, whatever the image shows.
+        """
+        reals, size = self._with_vessels, (fov.shape[0], fov.shape[1])
+        alike = [real for real in reals if equally_large(real.mask.shape, size)]
+        if reals and (alike or fov.mean() < LEAST_FOV):
+            if not _within(vessel_share, self._densities):
+                return False
+            return not alike or _within(tree.calibre, self._calibre(size, alike))
+        if size not in self._likely:
+            self._likely[size] = self._likely_range(size)
+        real = self._likely[size]
+        return None if real is None else not real.outside(tree)
+
+    def _likely_range(self, size: Size) -> RealRange | None:
+        if not self._with_vessels:
+            self.why = "no real map has any vessel"
+            return None
+        try:
+            pieces = windows(self._with_vessels, size, WINDOWS)
+            found = [tree_figures(window) for window in pieces if window.any()]
+        except DataError:  # here nobody asked for it; the filters that do raise it
+            found = []
+        if not found:
+            self.why = f"no real map has a window of {size[1]}×{size[0]} pixels with vessels in it"
+        return RealRange.of(found, CENTRAL) if found else None
+
+    @cached_property
+    def _densities(self) -> Ends:
+        return _wide([float(real.mask[real.fov].mean()) for real in self._with_vessels])
+
+    def _calibre(self, size: Size, alike: Sequence[RealMap]) -> Ends:
+        if size not in self._calibres:
+            found = [tree_figures(real.mask).calibre for real in alike[:WINDOWS]]
+            self._calibres[size] = _wide(found)
+        return self._calibres[size]
+
+    def facts(self) -> dict[str, object]:
+        """For metrics.json, by `width×height` of the samples: `real_range`, figure → [lowest,
+        highest]; `overlap_held_out`: of pieces of held-out maps, median, 95 % and how many."""
+        found: dict[str, object] = {}
+        if self._ranges:
+            found["real_range"] = {_name(s): r.as_json() for s, r in sorted(self._ranges.items())}
+        if self.settings.max_overlap is not None and self.held_out:
+            held_out = {_name(size): self._overlap_held_out(size) for size in sorted(self._sizes)}
+            found["overlap_held_out"] = held_out
+        return found
+
+    def _overlap_held_out(self, size: Size) -> dict[str, float]:
+        dices = overlap_held_out(self._maps, self.held_out, size)
+        median, high = np.quantile(dices, [0.5, 0.95]).tolist()
+        return {"median": round(median, 4), "q95": round(high, 4), "pieces": len(dices)}
+
+
+def overlap_held_out(
+    training: RealMaps, held_out: Sequence[RealMap], size: Size, count: int = HELD_OUT
+) -> list[float]:
+    """The overlaps with the training maps of `count` windows [h, w] of held-out ones (of every map
+    as a whole where samples are that large): what comes without copying, to choose `max_overlap`
+    by. Raises DataError as `windows`."""
+    return [training.best(window).dice for window in windows(held_out, size, count)]
+
+
+def _name(size: Size) -> str:
+    return f"{size[1]}×{size[0]}"
+
+
+def _wide(found: Sequence[float]) -> Ends:
+    low, high = np.quantile(found, [(1 - CENTRAL) / 2, (1 + CENTRAL) / 2]).tolist()
+    return low / FACTOR, high * FACTOR
+
+
+def _within(value: float, ends: Ends) -> bool:
+    return ends[0] <= value <= ends[1]

@@ -1,0 +1,154 @@
+"""A trained segmenter on disk: a folder with a description and weights.
+
+A model folder holds `model.json` (one network) or `ensemble.json` (several) and safetensors files.
+Both name their members in the same way; one network is an ensemble of one. How several become one
+is in `rule`; without it, they are a mean.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from torch import Tensor
+
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.engine.checkpoints import check_shapes, load_strict, load_tensors, save_tensors
+from vesselforge.engine.confined import inside
+from vesselforge.engine.documents import read_object
+from vesselforge.engine.files import write_json
+from vesselforge.segmenter.combine import MEAN, ReadRule, Rule
+from vesselforge.segmenter.components import ALL, Components
+from vesselforge.segmenter.networks import build
+from vesselforge.segmenter.networks.base import Segmenter
+
+DESCRIPTIONS = ("model.json", "ensemble.json")
+
+
+@dataclass(frozen=True)
+class Member:
+    """A network of a model folder: registry name, constructor options, weight file; its probability
+    is sigmoid(logit / temperature + shift)."""
+
+    network: str
+    options: dict[str, Any]
+    file: str
+    temperature: Annotated[float, Field(gt=1e-3, lt=1e3)] = 1.0
+    shift: Annotated[float, Field(gt=-1e3, lt=1e3)] = 0.0
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    @property
+    def calibration(self) -> dict[str, float]:
+        """temperature and shift by name; empty where nothing was calibrated."""
+        found = {"temperature": self.temperature, "shift": self.shift}
+        return {} if found == {"temperature": 1, "shift": 0} else found
+
+    def as_json(self) -> dict[str, Any]:
+        """What a description says of it."""
+        named = {"network": self.network, "options": self.options, "file": self.file}
+        return named | self.calibration
+
+
+@dataclass(frozen=True)
+class Description:
+    """What model.json or ensemble.json says."""
+
+    members: Annotated[list[Member], Field(min_length=1)]
+    threshold: Annotated[float, Field(ge=0, le=1)]
+    rule: ReadRule = MEAN
+    components: Components = ALL
+    parameters: int = 0
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    def __post_init__(self) -> None:
+        if self.rule.members not in (0, len(self.members)):
+            raise ValueError(f"a rule of {self.rule.members} members for {len(self.members)}")
+
+
+DESCRIPTION = TypeAdapter(Description)
+
+
+def save_model(
+    folder: Path,
+    members: list[tuple[Member, dict[str, Tensor]]],
+    threshold: float,
+    description: str,
+    rule: Rule = MEAN,
+    components: Components = ALL,
+) -> None:
+    """Write weights, then the description that makes the folder a model."""
+    for member, tensors in members:
+        (folder / member.file).parent.mkdir(parents=True, exist_ok=True)
+        save_tensors(folder / member.file, tensors)
+    content = {
+        "members": [member.as_json() for member, _ in members],
+        "threshold": threshold,
+        "parameters": sum(parameters_of(tensors) for _, tensors in members),
+    }
+    content |= {} if rule == MEAN else {"rule": rule.as_json()}
+    content |= {} if components == ALL else {"components": components.as_json()}
+    write_json(folder / description, content)
+
+
+def parameters_of(tensors: dict[str, Tensor]) -> int:
+    """How many, as Keras counts them: running statistics too, PyTorch's batch counters not."""
+    return sum(t.numel() for name, t in tensors.items() if not name.endswith("batches_tracked"))
+
+
+def read_members(folder: Path) -> tuple[list[tuple[Member, dict[str, Tensor]]], float]:
+    """([(member, tensors)], threshold). Raises CheckpointError when it is no model folder."""
+    described = read_description(folder)
+    members = [(m, load_tensors(folder / m.file)[0]) for m in described.members]
+    return members, described.threshold
+
+
+def read_description(folder: Path) -> Description:
+    """Raises CheckpointError or WorkspaceError, naming the file, when it is no model folder, a
+    damaged one, or one that names weights outside."""
+    path = next((folder / name for name in DESCRIPTIONS if (folder / name).is_file()), None)
+    if path is None:
+        raise CheckpointError(
+            f"{folder}: no model here; expected a folder with {' or '.join(DESCRIPTIONS)}, as "
+            "`vesselforge segmenter train` writes it"
+        )
+    content = read_object(path, "the description of a model: copy it again", CheckpointError)
+    try:
+        described = DESCRIPTION.validate_python(content)
+    except ValidationError as error:
+        raise CheckpointError(f"{path}: damaged model description ({fault_of(error)})") from error
+    for member in described.members:
+        inside(folder, member.file, path)
+    return described
+
+
+def fault_of(error: ValidationError) -> str:
+    """The first thing that is wrong, and where."""
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}, found {str(first['input'])[:60]}".removeprefix(": ")
+
+
+def restore(folder: Path, member: Member, tensors: dict[str, Tensor]) -> Segmenter:
+    """The network of a member with its weights, in eval mode on the CPU.
+
+    It is first built without memory: options that ask for a larger network than the weights are
+    of, whatever its size, are refused like any others. Raises CheckpointError, naming the file.
+    """
+    path = folder / member.file
+    try:
+        with torch.device("meta"):
+            check_shapes(build(member.network, **member.options), tensors, path)
+        network = build(member.network, **member.options)
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
+        raise CheckpointError(
+            f"{folder}: no network {member.network} has the options {member.options} "
+            f"({' '.join(str(error).split())[:200]}); copy the model's folder again"
+        ) from error
+    load_strict(network, tensors, path)
+    network.temperature, network.shift = member.temperature, member.shift
+    return network.eval()

@@ -1,0 +1,63 @@
+"""How a mask is made of a model's maps: the threshold and the rule of components, chosen on images
+of the development, inside their fields of view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vesselforge.data.imageset import LoadedImage
+from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.segmenter.combine import DECIDED, DECISIONS, MEAN, Rule, combine
+from vesselforge.segmenter.components import Components, choose_components
+from vesselforge.segmenter.metrics import best_threshold, pooled_f1
+from vesselforge.segmenter.models import Model
+
+Maps = Sequence[NDArray[np.float32]]
+"""One [n, H, W] an image: the members' probability maps."""
+Images = Sequence[LoadedImage]
+
+
+def maps_of(model: Model, images: Images, progress: Progress) -> Maps:
+    """The members' maps of each image. Raises Interrupted when asked to stop."""
+    maps = []
+    for done, image in enumerate(images, start=1):
+        if progress.stop_requested:
+            raise Interrupted
+        maps.append(model.members(image.image))
+        progress.update(done, len(images), "image")
+    return maps
+
+
+def choose_threshold(rule: Rule, maps: Maps, images: Images) -> tuple[float, float]:
+    """(threshold, its pooled F1): the best one, or that of a vote."""
+    probs, (references, fovs) = [combine(rule, of_image) for of_image in maps], truths(images)
+    if rule.method in DECISIONS:
+        return DECIDED, pooled_f1([prob >= DECIDED for prob in probs], references, fovs)
+    return best_threshold(probs, references, fovs)
+
+
+def choose_pieces(rule: Rule, maps: Maps, images: Images, threshold: float) -> Components:
+    """The rule of components for what a rule makes of the members' maps."""
+    return choose_components(
+        [combine(rule, of_image) for of_image in maps], *truths(images), threshold
+    )
+
+
+def rechoose(model: Model, maps: Maps, images: Images) -> None:
+    """Choose a model's threshold anew, from maps of its members that were predicted otherwise;
+    of a vote, the thresholds of its members."""
+    if model.rule.method in DECISIONS:
+        votes = range(model.rule.members)
+        best = [choose_threshold(MEAN, [m[i : i + 1] for m in maps], images)[0] for i in votes]
+        model.rule = replace(model.rule, thresholds=tuple(best))
+    else:
+        model.threshold = choose_threshold(model.rule, maps, images)[0]
+
+
+def truths(images: Images) -> tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]]:
+    """The references and the fields of view."""
+    return [image.reference for image in images], [image.fov for image in images]

@@ -1,0 +1,44 @@
+"""Batches as three tensors, for tests that change and compare these."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vesselforge.configs.settings import AugmentSettings
+from vesselforge.data.batches import augment as changes
+from vesselforge.data.batches import recolour as colours
+from vesselforge.data.batches.batch import Batch
+
+Parts = tuple[Tensor, Tensor, Tensor]
+
+
+def parts(batch: Batch) -> Parts:
+    """(images, targets, fields of view)."""
+    assert batch.fov is not None
+    return batch.image, batch.target, batch.fov
+
+
+def augment(
+    images: Tensor,
+    targets: Tensor,
+    fov: Tensor,
+    settings: AugmentSettings,
+    generator: torch.Generator,
+    size: int | None = None,
+) -> Parts:
+    return parts(changes.augment(Batch(images, targets, None, fov), settings, generator, size))
+
+
+def recolour(
+    images: Tensor,
+    targets: Tensor,
+    fov: Tensor,
+    settings: AugmentSettings,
+    generator: torch.Generator,
+) -> Tensor:
+    return colours.recolour(Batch(images, targets, None, fov), settings, generator)
+
+
+def rescaled(images: Tensor, targets: Tensor, fov: Tensor, size: int | tuple[int, int]) -> Parts:
+    return parts(changes.rescaled(Batch(images, targets, None, fov), size))
