@@ -11,6 +11,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from vesselforge.configs.base import Settings, operational, time_limit
+from vesselforge.configs.datasets import DatasetName
 from vesselforge.configs.retrain import RetrainSettings
 from vesselforge.configs.sources import Source, StyleGAN2Source, uses_sources
 from vesselforge.configs.stages.augmentation import AugmentSettings as AugmentSettings
@@ -38,7 +39,7 @@ class PhantomSettings(Settings):
 class DataSettings(Settings):
     """Which dataset, where, and how its files are matched."""
 
-    name: Literal["phantom", "drive", "chase-db1", "stare", "paired", "images"] = Field(
+    name: DatasetName = Field(
         "phantom",
         description="dataset layout; paired: own images/ and masks/; images: any folder of images, "
         "for the generator alone",

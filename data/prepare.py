@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings, PhantomSettings, PrepareSettings
 from vesselforge.data.datasets import load_settings
-from vesselforge.data.formats.native import suffix_for
-from vesselforge.data.imageset import ImageRecord, write_image, write_index, write_png
+from vesselforge.data.imageset import ImageRecord, write_index, write_png
 from vesselforge.data.layouts.check import Report, check
 from vesselforge.data.layouts.items import Item, WholeItem
 from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN, VALIDATION
@@ -127,9 +126,8 @@ def _write(item: Item, out: Path) -> ImageRecord:
 
 
 def _write_whole(item: WholeItem, out: Path) -> ImageRecord:
-    native = item.read_native()
-    name = f"images/{item.id}{suffix_for(native.pixels.shape[2], native.alpha)}"
-    write_image(out / name, native)
+    name = f"images/{item.id}.png"
+    write_png(out / name, item.read_picture().pixels)
     label = None if item.label is None else list(item.label)
     return ImageRecord(id=item.id, split=item.split, image=name, label=label)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +10,35 @@ import numpy as np
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import PhantomSettings
 from vesselforge.data.imageset import LoadedImage, write_png
-from vesselforge.data.layouts.items import Dataset, Item
+from vesselforge.data.layouts.items import Dataset, Item, PhantomItem
 from vesselforge.data.layouts.splits import SPLITS, TRAIN
 from vesselforge.data.phantoms.appearance import GENERIC, Appearance
 from vesselforge.data.phantoms.draw import Phantom, make_phantom
 from vesselforge.data.phantoms.fit import fit_appearance
 
 
-def phantom_names(seed: int, counts: Mapping[str, int]) -> Iterator[tuple[str, str, int]]:
+def phantom_names(settings: PhantomSettings) -> Iterator[tuple[str, str, int]]:
     """(split, id, seed of the image) of a whole set; more images never change earlier ones."""
-    for split, count in counts.items():
+    counts = (settings.train, settings.validation, settings.test)
+    for place, (split, count) in enumerate(zip(SPLITS, counts, strict=True)):
         for number in range(count):
-            words = np.random.SeedSequence([seed, SPLITS.index(split), number]).generate_state(1)
+            words = np.random.SeedSequence([settings.seed, place, number]).generate_state(1)
             yield split, f"{split}-{number:04d}", int(words[0])
+
+
+def phantom_items(settings: PhantomSettings) -> Iterator[PhantomItem]:
+    """The set as items, whose paths are names only."""
+    for split, id_, seed in phantom_names(settings):
+        name = f"{id_}.png"
+        yield PhantomItem(
+            id=id_,
+            split=split,
+            image=Path("images") / name,
+            masks={"exact": Path("masks") / name},
+            fov=Path("fov") / name,
+            seed=seed,
+            size=settings.size,
+        )
 
 
 def write_phantoms(
@@ -32,9 +48,8 @@ def write_phantoms(
     randomise: float = 0.0,
 ) -> list[str]:
     """Write the whole set as images/, masks/, fov/ (the layout `paired`); returns the ids."""
-    counts = dict(zip(SPLITS, (settings.train, settings.validation, settings.test), strict=True))
     ids = []
-    for _, id_, seed in phantom_names(settings.seed, counts):
+    for _, id_, seed in phantom_names(settings):
         write_phantom(folder, id_, make_phantom(seed, settings.size, appearance, randomise))
         ids.append(id_)
     return ids

@@ -87,7 +87,7 @@ def test_overrides_win_and_leave_the_rest(file: Path) -> None:
         ("teacher: {crop: 50}", "crop must be a multiple of 8, not 50"),
         ("teacher: 3", "teacher: input should be a valid dictionary"),
         ("name: ../up", "name: string should match pattern"),
-        ("data: {name: dirve}", "data.name: input should be 'phantom', 'drive'"),
+        ("data: {name: dirve}", "data.name: found 'dirve', expected one of phantom, drive"),
         ("data: {validation_share: 0.6, test_share: 0.5}", "must be below 1"),
         ("score: {features: torchscript}", "needs `features_file`, the path of the file"),
         ("- a list", "expected `key: value` lines, found a list"),

@@ -162,7 +162,7 @@ def test_missing_dataset_says_where_it_looked_and_where_to_get_it(
     (tmp_path / "CHASE_DB1").mkdir()
     with pytest.raises(DataError, match=r"CHASE_DB1: found no image.*Image_01L\.jpg"):
         load("chase-db1")
-    with pytest.raises(DataError, match="'hrf' is unknown; expected one of drive"):
+    with pytest.raises(DataError, match="'hrf' is unknown; expected one of phantom, drive"):
         load("hrf")
 
 

@@ -71,19 +71,23 @@ GOOD = "name,label\na.png,0\nb.png,1\n"
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ("", 1, "found nothing, expected a header `name,label`"),
+        ("", None, "found nothing, expected a header `name,label`"),
         ("file;label\na.png;0\n", 1, "found 'file;label', expected a header"),
-        (GOOD + "sub/c.png,cat\n", 4, "found label 'cat', expected a class number"),
-        (GOOD + "sub/c.png,-1\n", 4, "found label '-1', expected a class number"),
-        (GOOD + "sub/c.png,1.5\n", 4, "found label '1.5', expected a class number"),
+        (GOOD + "sub/c.png,cat\n", 4, 'found label "cat", expected a class number'),
+        (GOOD + "sub/c.png,-1\n", 4, 'found label "-1", expected a class number'),
+        (GOOD + "sub/c.png,1.5\n", 4, 'found label "1.5", expected a class number'),
         (GOOD + "sub/c.png\n", 4, "found 1 cells, expected 2"),
         (GOOD + "sub/c.png,1,2\n", 4, "found 3 cells, expected 2"),
         (GOOD + "sub\\c.png,1\n", 4, "found no image 'sub\\\\c.png' in "),
         (GOOD + "\nb.png,1\nsub/c.png,0\n", 5, "'b.png' occurs again (first in line 3)"),
         (GOOD, None, "found no label of image 'sub/c.png'"),
         (GOOD + 'sub/c.png,"1\n', 4, "not readable as CSV"),
-        ("name,x,y\na.png,1,2\nb.png,nan,1\nsub/c.png,1,1\n", 3, "found 'nan', expected a finite"),
-        ("name,x,y\na.png,1,two\n", 2, "found 'two', expected a finite number"),
+        (
+            "name,x,y\na.png,1,2\nb.png,nan,1\nsub/c.png,1,1\n",
+            3,
+            "found label [NaN, 1.0], expected a class number",
+        ),
+        ("name,x,y\na.png,1,two\n", 2, 'found label [1.0, "two"], expected'),
         (f"name,label\na.png,{'9' * 5000}\n", 2, "expected a class number"),
     ],
 )
@@ -95,37 +99,44 @@ START = '{"labels": [\n["a.png", 0],\n["b.png", 1],\n'
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "message"),
+    ("text", "entry", "message"),
     [
-        ("", 1, "not readable as JSON"),
-        (START + '["sub/c.png", 2],\n]}', 5, "not readable as JSON"),
-        ("[" * 100_000, 1, "not readable as JSON"),
-        ('["a.png", 0]', 1, "found no `labels`"),
-        ('{"labels": {"a.png": 0}}', 1, "`labels` is a dict"),
-        ('{"labels": []}', 1, "`labels` is empty"),
-        (START + '["sub/c.png", "cat"]\n]}', 4, "found label \"cat\" for 'sub/c.png'"),
-        (START + '["sub/c.png", true]\n]}', 4, "found label true"),
-        (START + '["sub/c.png", -1]\n]}', 4, "found label -1"),
-        (START + '["sub/c.png", [1, NaN]]\n]}', 4, "found label [1, NaN]"),
-        (START + '["sub/c.png", [1, 2]]\n]}', 4, "found 2 values, expected a class number as in"),
-        (START + '["sub/c.png"]\n]}', 4, 'found ["sub/c.png"], expected ["name.png", label]'),
-        (START + '["sub/c.png", 1' + "0" * 60 + "]\n]}", 4, "found label 10000"),
+        ("[" * 100_000, None, "not readable as JSON"),
+        ('["a.png", 0]', None, "found no `labels`"),
+        ('{"labels": {"a.png": 0}}', None, "`labels` is no list of entries"),
+        ('{"labels": []}', None, "`labels` is no list of entries"),
+        (START + '["sub/c.png", "cat"]\n]}', 3, 'found label "cat", expected a class number'),
+        (START + '["sub/c.png", true]\n]}', 3, "found label true"),
+        (START + '["sub/c.png", -1]\n]}', 3, "found label -1"),
+        (START + '["sub/c.png", [1, NaN]]\n]}', 3, "found label [1, NaN]"),
+        (START + '["sub/c.png", [1, 2]]\n]}', 3, "found 2 values, expected a class number as in"),
+        (START + '["sub/c.png"]\n]}', 3, 'found ["sub/c.png"], expected ["name.png", label]'),
+        (START + '["sub/c.png", 1' + "0" * 60 + "]\n]}", 3, "found label 10000"),
         (START + '["sub/c.png", 2024]\n]}', None, "number the classes 0, 1, 2"),
-        (START + '["a.png", 0]\n]}', 4, "'a.png' occurs again (first in line 2)"),
+        (START + '["a.png", 0]\n]}', 3, "'a.png' occurs again (first in entry 1)"),
         (
             '{"info": {"labels": [1]},\n"labels": [["a.png", [1, 2]],\n["b.png", [1]]]}',
-            3,
-            "found 1 values, expected 2 values as in line 2",
+            2,
+            "found 1 values, expected 2 values as in entry 1",
         ),
     ],
 )
-def test_a_wrong_json(tmp_path: Path, text: str, line: int | None, message: str) -> None:
-    check_problem(labels(tmp_path, "json", text), tmp_path / "dataset.json", line, message)
+def test_a_wrong_json(tmp_path: Path, text: str, entry: int | None, message: str) -> None:
+    found = labels(tmp_path, "json", text)
+    check_problem(found, tmp_path / "dataset.json", entry, message, "entry")
 
 
-def check_problem(found: Labels, path: Path, line: int | None, message: str) -> None:
+@pytest.mark.parametrize(("text", "line"), [("", 1), (START + '["sub/c.png", 2],\n]}', 5)])
+def test_no_json(tmp_path: Path, text: str, line: int) -> None:
+    found = labels(tmp_path, "json", text)
+    check_problem(found, tmp_path / "dataset.json", line, "not readable as JSON")
+
+
+def check_problem(
+    found: Labels, path: Path, number: int | None, message: str, what: str = "line"
+) -> None:
     assert found.vectors == {}
-    where = str(path) if line is None else f"{path}, line {line}"
+    where = str(path) if number is None else f"{path}, {what} {number}"
     said = [str(problem) for problem in found.problems if problem.file == where]
     assert any(message in sentence for sentence in said), [str(p) for p in found.problems]
     assert all("\n" not in str(p) and p.severity == "error" for p in found.problems)
