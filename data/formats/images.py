@@ -58,7 +58,7 @@ class Picture:
 
     @property
     def mode(self) -> str:
-        """What people call such an image: `RGB 8-bit`."""
+        """Colour and depth in words: `RGB 8-bit`."""
         return f"{'grey' if self.pixels.shape[2] == 1 else 'RGB'} {self.bits}-bit"
 
     def rgb(self) -> NDArray[np.uint8]:
@@ -234,10 +234,12 @@ def _deep(picture: Image.Image, tags: Any) -> bool:
     """Whether the file has more bits than Pillow gives."""
     if tags:
         return max(tags.get(BITS, (1,))) > 8
+    if picture.format not in ("PNG", "PPM"):
+        return False
     arguments = picture.tile[0].args
     if picture.format == "PPM" and isinstance(arguments, tuple) and int(arguments[-1]) > 255:
         raise _Refused("found a PPM of more than 8 bits, expected PNG or TIFF for that: convert it")
-    return picture.format == "PNG" and ";16" in str(arguments)
+    return ";16" in str(arguments)
 
 
 def _deep_colour(stream: IO[bytes], picture: Image.Image, tags: Any) -> Pixels:
