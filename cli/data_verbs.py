@@ -43,15 +43,12 @@ def check(
     pattern: Annotated[
         str | None, typer.Option(help="Own folders: regular expression with a group `id`.")
     ] = None,
-    labels: Annotated[
-        str, typer.Option(help="Images alone: auto, none, folders, csv or json.")
-    ] = "auto",
     json_: JsonOption = False,
 ) -> None:
     """Prove that a dataset is sound, or list file by file what is wrong with it."""
     from vesselforge.data.datasets import named_dataset
 
-    _check(named_dataset(dataset, root, pattern, labels, lenient=True), json_)
+    _check(named_dataset(dataset, root, pattern, lenient=True), json_)
 
 
 def _check(dataset: Dataset, json_: bool) -> None:
@@ -147,7 +144,7 @@ def phantom(
     from vesselforge.configs.settings import PhantomSettings
     from vesselforge.data.datasets import named_dataset
     from vesselforge.data.phantoms.appearance import GENERIC
-    from vesselforge.data.phantoms.dataset import measured_on, write_phantoms
+    from vesselforge.data.phantoms.sets import measured_on, write_phantoms
     from vesselforge.engine.store import explained
 
     if appearance not in (None, "fitted" if like else "generic"):

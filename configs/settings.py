@@ -56,12 +56,6 @@ class DataSettings(Settings):
         description="paired only: regular expression with a group `id`, searched in file stems "
         "to match images, masks and FOVs; default: equal stems",
     )
-    labels: Literal["auto", "none", "folders", "csv", "json"] = operational(
-        "auto",
-        description="images only: what a conditional generator is told; folders: the sub-folder "
-        "is the class; csv: labels.csv; json: dataset.json; auto: whichever there is "
-        "(the labels themselves, not this choice, are identity)",
-    )
     validation_share: float = Field(
         0.2,
         ge=0,

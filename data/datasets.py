@@ -11,7 +11,7 @@ from vesselforge.configs.load import validate
 from vesselforge.configs.settings import DataSettings
 from vesselforge.data.layouts.folders import read_images, read_known, read_paired
 from vesselforge.data.layouts.items import Dataset, Item, PhantomItem
-from vesselforge.data.phantoms.dataset import phantom_items
+from vesselforge.data.phantoms.sets import phantom_items
 
 __all__ = ["Dataset", "Item", "PhantomItem", "load", "load_settings", "named_dataset", "place_of"]
 
@@ -56,11 +56,7 @@ def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
 
 
 def named_dataset(
-    name: str,
-    root: Path | None = None,
-    pattern: str | None = None,
-    labels: str = "auto",
-    lenient: bool = False,
+    name: str, root: Path | None = None, pattern: str | None = None, lenient: bool = False
 ) -> Dataset:
     """The dataset of this name, or in this folder: with images/ or masks/ in it a labelled set,
     else images alone; see `load`. Raises DataError for what is neither."""
@@ -70,7 +66,7 @@ def named_dataset(
             raise DataError(f"{name}: neither a folder nor a known dataset ({', '.join(NAMES)})")
         paired = (root / "images").is_dir() or (root / "masks").is_dir()
         name = "paired" if paired else "images"
-    values = {"name": name, "root": root, "pattern": pattern, "labels": labels}
+    values = {"name": name, "root": root, "pattern": pattern}
     return load_settings(validate(DataSettings, values, "data check"), lenient)
 
 

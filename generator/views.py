@@ -209,7 +209,8 @@ def load_views(
     if labels and (bare := [r.id for r in records if r.label is None]):
         raise DataError(
             f"{folder}: images have no label, which generator.labels needs: {_first(bare)}; "
-            "label them (dataset `images`, setting data.labels) or set generator.labels: false"
+            "label them (dataset `images`: sub-folders, labels.csv or dataset.json) or set "
+            "generator.labels: false"
         )
     shown = (read_shown(folder, record, channels, labels) for record in records)
     classes = read_classes(folder) if labels else []

@@ -12,13 +12,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 from vesselforge.configs.errors import DataError
 from vesselforge.data.layouts.items import Problem
 
 CSV, JSON = "labels.csv", "dataset.json"
-Source = Literal["auto", "none", "folders", "csv", "json"]
 Value = int | tuple[float, ...]
 """A class number, or a vector."""
 LISTED = 20
@@ -58,32 +57,29 @@ class _Faulty(Exception):
         self.where = where
 
 
-def read_labels(root: Path, names: Sequence[str], source: Source) -> Labels:
+def read_labels(root: Path, names: Sequence[str]) -> Labels:
     """The labels of the images `names` (relative to `root`, with `/`).
 
-    auto: dataset.json or labels.csv, whichever lies in `root`; else sub-folders, when every image
-    is in one and there are at least two; else none. Raises DataError when the file of an explicit
-    source is missing, and under auto when there are both.
+    From dataset.json or labels.csv, whichever lies in `root`; else from sub-folders, when every
+    image is in one and there are at least two; else there are none. Raises DataError when there
+    are both files.
     """
-    if source == "auto":
-        source = _which(root, names)
-    if source == "none":
-        return Labels({})
-    if source == "folders":
-        return _of_folders(root, names)
-    path = root / (CSV if source == "csv" else JSON)
-    if not path.is_file():
-        raise DataError(f"{path}: no such file, which data.labels: {source} needs")
+    paths = [root / name for name in (CSV, JSON) if (root / name).is_file()]
+    if len(paths) == 2:
+        raise DataError(f"{root}: found {CSV} and {JSON}, expected one: remove the other")
+    if not paths:
+        return _of_folders(names)
+    path = paths[0]
     entries: list[Entry] = []
     problems: list[Problem] = []
     try:
         text = path.read_bytes().decode("utf-8-sig")
-        for where, name, raw in _csv(text) if source == "csv" else _json(text):
+        for where, name, raw in _csv(text) if path.name == CSV else _json(text):
             try:
                 entries.append(Entry(where, name, _value(where, raw)))
             except _Faulty as fault:
                 problems.append(_at(path, fault.where, str(fault)))
-        if not entries and not problems and source == "json":
+        if not entries and not problems and path.name == JSON:
             return Labels({})  # {"labels": null} says that there are none
     except UnicodeDecodeError as error:
         problems.append(_at(path, "", f"not UTF-8 text (byte {error.start}): save it as UTF-8"))
@@ -93,29 +89,11 @@ def read_labels(root: Path, names: Sequence[str], source: Source) -> Labels:
     return Labels({}, problems=tuple(_shortened(problems))) if problems else _vectors(path, entries)
 
 
-def _which(root: Path, names: Sequence[str]) -> Source:
-    files = [name for name in (CSV, JSON) if (root / name).is_file()]
-    if len(files) == 2:
-        raise DataError(
-            f"{root}: found {CSV} and {JSON}, expected one: say which with data.labels: csv or json"
-        )
-    if files:
-        return "csv" if files[0] == CSV else "json"
-    folders = {PurePosixPath(name).parts[0] for name in names if "/" in name}
-    return "folders" if len(folders) > 1 and all("/" in name for name in names) else "none"
-
-
-def _of_folders(root: Path, names: Sequence[str]) -> Labels:
-    sentence = "lies in no sub-folder, expected one named as its class: move it, or set "
-    problems = [
-        Problem("error", str(root / name), sentence + "data.labels: none")
-        for name in names
-        if "/" not in name
-    ]
-    if problems:
-        return Labels({}, problems=tuple(_shortened(problems)))
-    folders = {name: PurePosixPath(name).parts[0] for name in names}
+def _of_folders(names: Sequence[str]) -> Labels:
+    folders = {name: PurePosixPath(name).parts[0] for name in names if "/" in name}
     classes = sorted(set(folders.values()))
+    if len(folders) < len(names) or len(classes) < 2:
+        return Labels({})
     vectors = {name: _one_hot(classes.index(of), len(classes)) for name, of in folders.items()}
     return Labels(vectors, tuple(classes))
 

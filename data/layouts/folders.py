@@ -159,7 +159,7 @@ def read_images(root: Path, settings: DataSettings) -> Dataset:
     }
     images = {name: path for name, path in files.items() if is_image_name(path)}
     ids = _identifiers(images)
-    labels = read_labels(root, list(images), settings.labels)
+    labels = read_labels(root, list(images))
     split_of: dict[str, str] = {}
     if images and settings.validation_share > 0:
         splits = by_hash(ids.values(), settings.validation_share, test_share=0.0)

@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.layouts.class_labels import Labels, Source, read_labels
+from vesselforge.data.layouts.class_labels import Labels, read_labels
 
 NAMES = ["a.png", "b.png", "sub/c.png"]
 
 
-def labels(root: Path, source: Source, text: str, names: list[str] | None = None) -> Labels:
-    (root / {"csv": "labels.csv", "json": "dataset.json"}[source]).write_text(text)
-    return read_labels(root, NAMES if names is None else names, source)
+def labels(root: Path, source: str, text: str, names: list[str] | None = None) -> Labels:
+    for name, kind in (("labels.csv", "csv"), ("dataset.json", "json")):
+        (root / name).write_text(text) if kind == source else (root / name).unlink(missing_ok=True)
+    return read_labels(root, NAMES if names is None else names)
 
 
 def test_class_numbers_become_one_hot(tmp_path: Path) -> None:
@@ -44,25 +45,19 @@ def test_one_value_that_is_no_class(tmp_path: Path) -> None:
 
 
 def test_folders_are_classes(tmp_path: Path) -> None:
-    found = read_labels(tmp_path, ["cats/1.png", "dogs/old/1.png", "cats/2.png"], "folders")
+    found = read_labels(tmp_path, ["cats/1.png", "dogs/old/1.png", "cats/2.png"])
     assert found.classes == ("cats", "dogs")
     assert found.vectors["dogs/old/1.png"] == (0, 1)
-    loose = read_labels(tmp_path, ["cats/1.png", "2.png"], "folders")
-    assert str(tmp_path / "2.png") in str(loose.problems[0])
-    assert loose.vectors == {}
+    for unlabelled in (NAMES, ["cats/1.png", "dogs/1.png", "2.png"], ["one/a.png", "one/b.png"]):
+        assert read_labels(tmp_path, unlabelled) == Labels({})
 
 
-def test_auto_takes_whichever_there_is(tmp_path: Path) -> None:
-    assert read_labels(tmp_path, NAMES, "auto") == Labels({})
-    assert read_labels(tmp_path, ["one/a.png", "one/b.png"], "auto") == Labels({})
-    assert read_labels(tmp_path, ["x/a.png", "y/b.png"], "auto").classes == ("x", "y")
+def test_a_file_goes_before_folders(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text('{"labels": null}')
-    assert read_labels(tmp_path, ["x/a.png", "y/b.png"], "auto") == Labels({})
+    assert read_labels(tmp_path, ["x/a.png", "y/b.png"]) == Labels({})
     (tmp_path / "labels.csv").write_text("name,label\n")
     with pytest.raises(DataError, match=r"labels\.csv and dataset\.json, expected one"):
-        read_labels(tmp_path, NAMES, "auto")
-    with pytest.raises(DataError, match=r"labels\.csv: no such file, which data\.labels: csv"):
-        read_labels(tmp_path / "none", NAMES, "csv")
+        read_labels(tmp_path, NAMES)
 
 
 GOOD = "name,label\na.png,0\nb.png,1\n"
@@ -144,7 +139,7 @@ def check_problem(
 
 def test_not_text(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_bytes(b"name,label\na.png,\xff\n")
-    found = read_labels(tmp_path, NAMES, "csv")
+    found = read_labels(tmp_path, NAMES)
     assert "not UTF-8" in str(found.problems[0])
 
 

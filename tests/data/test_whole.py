@@ -144,7 +144,8 @@ def test_labels_travel_with_the_images(tmp_path: Path, elsewhere: Path) -> None:
     }  # fmt: skip
     assert read_classes(out) == ["cats", "dogs"]
     assert json.loads((out / "metrics.json").read_text())["labelled"] == {"train": 3}
-    bare = prepared(tmp_path, elsewhere / "bare", validation_share=0, labels="none")
+    (tmp_path / "dataset.json").write_text('{"labels": null}')
+    bare = prepared(tmp_path, elsewhere / "bare", validation_share=0)
     assert read_classes(bare) == []
     assert "label" not in json.loads((bare / "index.json").read_text())["items"][0]
 
@@ -152,9 +153,11 @@ def test_labels_travel_with_the_images(tmp_path: Path, elsewhere: Path) -> None:
 def test_labels_are_identity_however_they_are_given(tmp_path: Path) -> None:
     for name in ("cats/1.png", "dogs/1.png"):
         put(tmp_path / name, random())
-    plain = content_hash(settings(tmp_path, labels="none"))
     by_folder = content_hash(settings(tmp_path))
+    (tmp_path / "dataset.json").write_text('{"labels": null}')
+    plain = content_hash(settings(tmp_path))
     assert plain != by_folder
+    (tmp_path / "dataset.json").unlink()
     (tmp_path / "labels.csv").write_text("name,label\ncats/1.png,0\ndogs/1.png,1\n")
     assert content_hash(settings(tmp_path)) == by_folder
     (tmp_path / "labels.csv").write_text("name,label\ncats/1.png,1\ndogs/1.png,0\n")
