@@ -19,7 +19,7 @@ from vesselforge.cli.verbs import (
     run_step,
     verb,
 )
-from vesselforge.configs.datasets import KNOWN_NAMES
+from vesselforge.configs.catalogue import KNOWN_NAMES
 
 if TYPE_CHECKING:
     from vesselforge.data.datasets import Dataset

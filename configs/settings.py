@@ -11,7 +11,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from vesselforge.configs.base import Settings, operational, time_limit
-from vesselforge.configs.datasets import DatasetName
+from vesselforge.configs.catalogue import DatasetName
 from vesselforge.configs.retrain import RetrainSettings
 from vesselforge.configs.sources import Source, StyleGAN2Source, uses_sources
 from vesselforge.configs.stages.augmentation import AugmentSettings as AugmentSettings

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from vesselforge.configs.datasets import DATASETS, KNOWN_NAMES, NAMES, OWN
+from vesselforge.configs.catalogue import DATASETS, KNOWN_NAMES, NAMES, OWN
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.load import validate
 from vesselforge.configs.settings import DataSettings
+from vesselforge.data.formats.archives import alike
 from vesselforge.data.layouts.folders import read_images, read_known, read_paired
 from vesselforge.data.layouts.items import Dataset, Item, PhantomItem
 from vesselforge.data.phantoms.sets import phantom_items
@@ -22,7 +23,7 @@ def load(
     settings: DataSettings | None = None,
     lenient: bool = False,
 ) -> Dataset:
-    """The dataset `name`, one of `configs.datasets.NAMES`.
+    """The dataset `name`, one of `configs.catalogue.NAMES`.
 
     root: its folder; default: its usual name under $VESSELFORGE_DATA or ./datasets.
     settings: fold, pattern, shares, phantom sizes, what to exclude; defaults where absent.
@@ -95,13 +96,9 @@ def _find_root(name: str, root: Path | str | None) -> Path:
     base = _data_root()
     if base.is_dir():
         for candidate in sorted(base.iterdir()):
-            if _plain(candidate.name) == _plain(folder) and candidate.is_dir():
+            if alike(candidate.name, folder) and candidate.is_dir():
                 return candidate
     raise DataError(
         f"{base / folder}: no such dataset folder; {origin}, or name another place with "
         "data.root or VESSELFORGE_DATA"
     )
-
-
-def _plain(name: str) -> str:
-    return "".join(c for c in name.lower() if c.isalnum())

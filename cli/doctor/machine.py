@@ -130,7 +130,7 @@ def tensorboard() -> Finding:
 
 
 def _datasets() -> Iterator[Finding]:
-    from vesselforge.configs.datasets import DATASETS
+    from vesselforge.configs.catalogue import DATASETS
     from vesselforge.data.datasets import load
 
     for name in DATASETS:

@@ -42,13 +42,6 @@ class Row:
     mode: str | None = None
     labelled: bool = False
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; the last two only of sets for the generator alone."""
-        found = asdict(self) | {"observers": list(self.observers)}
-        if self.fov != "whole":
-            del found["mode"], found["labelled"]
-        return found
-
 
 @dataclass
 class Report:
@@ -84,7 +77,7 @@ class Report:
             "name": self.name,
             "root": self.root,
             "splits": self.splits(),
-            "images": [row.to_dict() for row in self.rows],
+            "images": [asdict(row) for row in self.rows],
             "problems": [asdict(p) for p in self.problems],
         }
 

@@ -1,6 +1,6 @@
 """From a folder to a dataset: files become items by the identifier in their names, never by order.
 
-Three layouts: a known dataset (`configs.datasets`), `paired` images and masks of a user's own, and
+Three layouts: a known dataset (`configs.catalogue`), `paired` images and masks of a user's own, and
 `images`, any folder of images for the generator alone. What is wrong with names is a `Problem` of
 the dataset, for `data.layouts.check` to report with the rest.
 """
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from vesselforge.configs.datasets import KnownDataset
+from vesselforge.configs.catalogue import KnownDataset
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings
 from vesselforge.data.formats.images import is_image_name, stem_of

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vesselforge.configs.datasets import DATASETS
+from vesselforge.configs.catalogue import DATASETS
 from vesselforge.engine.documents import flat
 from vesselforge.generator.metrics.told import EXTRACTORS
 from vesselforge.pipeline.evidence import untrained

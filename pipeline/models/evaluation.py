@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from vesselforge.configs.datasets import KNOWN_NAMES
+from vesselforge.configs.catalogue import KNOWN_NAMES
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import EvaluateSettings
 from vesselforge.data.datasets import named_dataset

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselforge.configs.datasets import NAMES
+from vesselforge.configs.catalogue import NAMES
 from vesselforge.configs.errors import DataError
 from vesselforge.data.datasets import named_dataset
 from vesselforge.data.formats.images import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vesselforge.configs.datasets import TITLES
+from vesselforge.configs.catalogue import TITLES
 from vesselforge.configs.study import Order
 from vesselforge.pipeline.score_rows import COLUMNS
 from vesselforge.pipeline.study.schema import Arm, Effect, Place

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from vesselforge.configs.datasets import TITLES
+from vesselforge.configs.catalogue import TITLES
 from vesselforge.pipeline.study.schema import Arm, Effect, Place, Results
 from vesselforge.report.tables import METRICS, number
 

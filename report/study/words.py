@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vesselforge.configs.datasets import TITLES
+from vesselforge.configs.catalogue import TITLES
 from vesselforge.pipeline.score_rows import REGIONS
 from vesselforge.pipeline.study.schema import Arm, Place, Results
 from vesselforge.pipeline.study.study_sources import source_warnings

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from vesselforge.cli.main import main
 from vesselforge.cli.verbs import new_display
-from vesselforge.configs.datasets import STARE
+from vesselforge.configs.catalogue import STARE
 from vesselforge.data.datasets import load
 from vesselforge.data.imageset import read_index
 from vesselforge.engine.progress import Progress

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vesselforge.configs.datasets import DATASETS
+from vesselforge.configs.catalogue import DATASETS
 from vesselforge.configs.errors import DataError
 from vesselforge.data.layouts.splits import SPLITS, by_hash
 

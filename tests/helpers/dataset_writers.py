@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vesselforge.configs.datasets import DATASETS, STARE
+from vesselforge.configs.catalogue import DATASETS, STARE
 from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.phantoms.draw import Phantom, make_phantom
 

@@ -117,7 +117,10 @@ OWN = {
 NAMES = ("phantom", *DATASETS, *OWN)
 """Every value of the setting `data.name`."""
 KNOWN_NAMES = ", ".join(DATASETS)
-"""For help texts and messages."""
+SECOND_OBSERVERS = ", ".join(
+    f"{name}: {observer}" for name, known in DATASETS.items() for observer in list(known.masks)[1:]
+)
+"""Both for help texts and messages."""
 TITLES = {"phantom": "phantoms"} | {name: known.title for name, known in DATASETS.items()}
 """What readers call a dataset."""
 
