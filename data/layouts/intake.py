@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings
 from vesselforge.data.datasets import load_settings
 from vesselforge.data.layouts.check import check
 from vesselforge.data.prepare import content_hash
-from vesselforge.engine.files import file_sha256
 from vesselforge.engine.progress import Progress
 
 SHOWN = 3
@@ -32,25 +29,7 @@ def fingerprint(settings: DataSettings) -> str:
     Nothing is decoded. Equal fingerprints mean that nothing was added, mended or taken away.
     Raises DataError when the folder is missing or holds nothing of its layout.
     """
-    dataset = load_settings(settings, lenient=True)
-    if dataset.root is None:
-        return content_hash(settings)
-    total = hashlib.sha256()
-    for item in sorted(dataset, key=lambda i: (i.id, i.split)):
-        for role, path in sorted(item.files().items()):
-            name = path.relative_to(dataset.root).as_posix()
-            line = [item.id, item.split, role, name, _content(path)]
-            total.update(("\0".join(line) + "\n").encode(errors="surrogateescape"))
-    for problem in sorted(dataset.problems, key=str):
-        total.update(f"{problem.id}\0{problem.file}\0{_content(Path(problem.file))}\n".encode())
-    return total.hexdigest()
-
-
-def _content(path: Path) -> str:
-    try:
-        return file_sha256(path)
-    except OSError as error:
-        return f"unreadable ({error.errno})"
+    return content_hash(settings, lenient=True)
 
 
 def sort_out(settings: DataSettings, most: float, progress: Progress) -> Intake:
