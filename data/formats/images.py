@@ -236,7 +236,7 @@ def _deep(picture: Image.Image, tags: Any) -> bool:
         return max(tags.get(BITS, (1,))) > 8
     if picture.format not in ("PNG", "PPM"):
         return False
-    arguments = picture.tile[0].args
+    arguments = picture.tile[0].args  # type: ignore[attr-defined]
     if picture.format == "PPM" and isinstance(arguments, tuple) and int(arguments[-1]) > 255:
         raise _Refused("found a PPM of more than 8 bits, expected PNG or TIFF for that: convert it")
     return ";16" in str(arguments)

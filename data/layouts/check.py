@@ -148,7 +148,8 @@ def _examine(item: Item, problems: list[Problem]) -> Row:
     row = Row(
         item.id,
         item.split,
-        *shape,
+        height=shape[0],
+        width=shape[1],
         fov_share=None if fov is None else round(float(fov.mean()), 6),
         fov="file" if item.fov or isinstance(item, PhantomItem) else "derived",
         observers=tuple(item.masks),

@@ -260,7 +260,7 @@ def test_refused_with_the_reason(tmp_path: Path, make: Callable[[Path], Path]) -
 
 
 @pytest.mark.parametrize("keep", [0, 3, 30, 0.5, 0.9])
-@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "deep.png", "deep.tif"])
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "gif", "ppm", "deep.png", "deep.tif"])
 def test_truncated_files_are_named(tmp_path: Path, suffix: str, keep: float) -> None:
     path = tmp_path / f"cut.{suffix}"
     big = RNG.integers(0, 65536, (40, 40, 3), dtype=np.uint16)
