@@ -19,6 +19,7 @@ from vesselforge.cli.verbs import (
     run_step,
     verb,
 )
+from vesselforge.configs.catalogue import KNOWN_NAMES
 
 if TYPE_CHECKING:
     from vesselforge.data.datasets import Dataset
@@ -32,8 +33,8 @@ def check(
     dataset: Annotated[
         str,
         typer.Argument(
-            help="drive, chase-db1, stare, phantom, or a folder: images/ and masks/, or images "
-            "alone for the generator."
+            help=f"{KNOWN_NAMES}, phantom, or a folder: images/ and masks/, or images alone for "
+            "the generator."
         ),
     ],
     root: Annotated[
@@ -42,15 +43,12 @@ def check(
     pattern: Annotated[
         str | None, typer.Option(help="Own folders: regular expression with a group `id`.")
     ] = None,
-    labels: Annotated[
-        str, typer.Option(help="Images alone: auto, none, folders, csv or json.")
-    ] = "auto",
     json_: JsonOption = False,
 ) -> None:
     """Prove that a dataset is sound, or list file by file what is wrong with it."""
-    from vesselforge.data.layouts.named import named_dataset
+    from vesselforge.data.datasets import named_dataset
 
-    _check(named_dataset(dataset, root, pattern, labels), json_)
+    _check(named_dataset(dataset, root, pattern, lenient=True), json_)
 
 
 def _check(dataset: Dataset, json_: bool) -> None:
@@ -81,7 +79,7 @@ def _check(dataset: Dataset, json_: bool) -> None:
 @verb
 def unpack(
     dataset: Annotated[
-        str, typer.Argument(help="drive, chase-db1, stare, or the folder to make for another one.")
+        str, typer.Argument(help=f"{KNOWN_NAMES}, or the folder to make for another one.")
     ],
     archives: Annotated[
         list[Path],
@@ -94,13 +92,13 @@ def unpack(
     `data unpack drive training.zip test.zip` writes datasets/DRIVE, whole or not at all. Names
     that lead outside, links, encrypted files and archives that blow up are refused.
     """
+    from vesselforge.data.datasets import named_dataset, place_of
     from vesselforge.data.formats.archives import unpack as unpack_all
-    from vesselforge.data.layouts.named import named_dataset, place_of
 
     folder = place_of(dataset)
     count = unpack_all(archives, folder)
     typer.echo(f"{folder}: {count} files unpacked", err=True)
-    _check(named_dataset(dataset), json_)
+    _check(named_dataset(dataset, lenient=True), json_)
 
 
 @app.command()
@@ -131,8 +129,8 @@ def phantom(
         str | None,
         typer.Option(
             metavar="DATASET",
-            help="drive, chase-db1, stare, or a folder of images/ and masks/: phantoms look like "
-            "its training images and are as large.",
+            help=f"{KNOWN_NAMES}, or a folder of images/ and masks/: phantoms look like its "
+            "training images and are as large.",
         ),
     ] = None,
     randomise: Annotated[
@@ -144,9 +142,9 @@ def phantom(
     from vesselforge.configs.errors import ConfigError
     from vesselforge.configs.load import override
     from vesselforge.configs.settings import PhantomSettings
-    from vesselforge.data.layouts.named import named_dataset
+    from vesselforge.data.datasets import named_dataset
     from vesselforge.data.phantoms.appearance import GENERIC
-    from vesselforge.data.phantoms.dataset import measured_on, write_phantoms
+    from vesselforge.data.phantoms.sets import measured_on, write_phantoms
     from vesselforge.engine.store import explained
 
     if appearance not in (None, "fitted" if like else "generic"):

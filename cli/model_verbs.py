@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vesselforge.cli.verbs import JsonOption, new_display, print_json, print_table, verb
+from vesselforge.configs.catalogue import KNOWN_NAMES
 
 if TYPE_CHECKING:
     from vesselforge.pretrained import Kind
@@ -71,7 +72,7 @@ def calibrate(
     ],
     dataset: Annotated[
         str,
-        typer.Argument(help="Dataset by name (drive, chase-db1, …) or folder (images/, masks/)."),
+        typer.Argument(help=f"Dataset by name ({KNOWN_NAMES}) or folder (images/, masks/)."),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the model to write.")],
     on: Annotated[

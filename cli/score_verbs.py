@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from vesselforge.cli.verbs import JsonOption, new_display, print_json, print_table, verb
+from vesselforge.configs.catalogue import KNOWN_NAMES, SECOND_OBSERVERS
 from vesselforge.configs.errors import DataError
 
 
@@ -26,7 +27,7 @@ SplitOption = Annotated[
 ]
 DatasetOption = Annotated[
     str,
-    typer.Option(help="Dataset by name (drive, chase-db1, stare, …) or folder (images/, masks/)."),
+    typer.Option(help=f"Dataset by name ({KNOWN_NAMES}) or folder (images/, masks/)."),
 ]
 
 
@@ -41,7 +42,7 @@ def score(
     dataset: DatasetOption = "drive",
     observer: Annotated[
         list[str] | None,
-        typer.Option(help="Score this human (drive and chase-db1: 2nd; stare: vk); repeatable."),
+        typer.Option(help=f"Score this human ({SECOND_OBSERVERS}); repeatable."),
     ] = None,
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Maps are vessel from here on.")

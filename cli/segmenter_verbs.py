@@ -24,6 +24,7 @@ from vesselforge.cli.verbs import (
     run_step,
     verb,
 )
+from vesselforge.configs.catalogue import KNOWN_NAMES
 
 app = new_app("The segmenters alone. Training and labelling share their artifacts with `run`.")
 
@@ -66,7 +67,7 @@ def evaluate(
     model: ModelArgument,
     dataset: Annotated[
         list[str],
-        typer.Argument(help="Datasets by name (drive, chase-db1, …) or folder (images/, masks/)."),
+        typer.Argument(help=f"Datasets by name ({KNOWN_NAMES}) or folder (images/, masks/)."),
     ],
     split: SplitOption = Split.test,
     flips: FlipsOption = False,

@@ -34,6 +34,27 @@ def load(model: type[S], path: Path | str, overrides: Sequence[str] = ()) -> S:
     return validate(model, values, str(file))
 
 
+def load_record(model: type[S], path: Path) -> S:
+    """Read the config that a run or study has recorded, with every setting of its time; those that
+    there are no more are left out. Raises ConfigError as `load`."""
+    values = _read(path)
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        for one in error.errors():
+            if one["type"] == "extra_forbidden":
+                _remove(values, one["loc"])
+    return validate(model, values, str(path))
+
+
+def _remove(values: Any, place: tuple[Any, ...]) -> None:
+    """Take out the value at a place as pydantic names it, kinds of sources among its parts."""
+    for part in place[:-1]:
+        if isinstance(values, list) or part in values:
+            values = values[part]
+    values.pop(place[-1], None)
+
+
 def override(model: type[S], settings: S, overrides: Sequence[str]) -> S:
     """The settings with some of them changed, `a.b=value` each, validated anew."""
     if not overrides:

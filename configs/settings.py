@@ -11,6 +11,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from vesselforge.configs.base import Settings, operational, time_limit
+from vesselforge.configs.catalogue import DatasetName
 from vesselforge.configs.retrain import RetrainSettings
 from vesselforge.configs.sources import Source, StyleGAN2Source, uses_sources
 from vesselforge.configs.stages.augmentation import AugmentSettings as AugmentSettings
@@ -38,7 +39,7 @@ class PhantomSettings(Settings):
 class DataSettings(Settings):
     """Which dataset, where, and how its files are matched."""
 
-    name: Literal["phantom", "drive", "chase-db1", "stare", "paired", "images"] = Field(
+    name: DatasetName = Field(
         "phantom",
         description="dataset layout; paired: own images/ and masks/; images: any folder of images, "
         "for the generator alone",
@@ -54,12 +55,6 @@ class DataSettings(Settings):
         None,
         description="paired only: regular expression with a group `id`, searched in file stems "
         "to match images, masks and FOVs; default: equal stems",
-    )
-    labels: Literal["auto", "none", "folders", "csv", "json"] = operational(
-        "auto",
-        description="images only: what a conditional generator is told; folders: the sub-folder "
-        "is the class; csv: labels.csv; json: dataset.json; auto: whichever there is "
-        "(the labels themselves, not this choice, are identity)",
     )
     validation_share: float = Field(
         0.2,

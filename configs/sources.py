@@ -15,6 +15,7 @@ from pydantic_core import core_schema
 from vesselforge.configs.base import Settings, operational
 from vesselforge.configs.stages.generator import GeneratorSettings
 from vesselforge.configs.stages.labels import Labels, PseudoLabelSettings
+from vesselforge.configs.stages.phantoms import PhantomLook
 
 S = TypeVar("S", bound="type[SourceSettings]")
 
@@ -119,31 +120,13 @@ class JointSource(StyleGAN2Source):
 
 
 @register
-class PhantomSource(SourceSettings):
+class PhantomSource(PhantomLook, SourceSettings):
     """Procedural fundus images with exact masks; nothing is trained."""
 
     brings_masks: ClassVar[bool] = True
 
     kind: Literal["phantom"] = "phantom"
     labels: Labels = Field("own", description="own: exact masks; teacher, agreement: as elsewhere")
-    appearance: Literal["generic", "fitted"] = Field(
-        "fitted",
-        description="fitted: colours, vessels and noise like those of the real training images; "
-        "generic: like fundus photographs in general",
-    )
-    size: int | None = Field(
-        None,
-        ge=64,
-        le=4096,
-        description="height and width in pixels; default: as the real images (fitted), 540",
-    )
-    randomise: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="how far looks stray beyond that, for models that meet other cameras: 0 not "
-        "at all",
-    )
     seed: int = Field(0, ge=0, lt=2**31, description="same seed, same images")
 
 

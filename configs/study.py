@@ -246,17 +246,12 @@ class StudyConfig(Settings):
         return self
 
     @model_validator(mode="after")
-    def _several_teachers_where_they_are_asked(self) -> Self:
-        if self.pseudo_label.disagreement == "teachers" and self.synthetic.teachers < 2:
-            raise ValueError("pseudo_label.disagreement: teachers needs synthetic.teachers ≥ 2")
-        return self
-
-    @model_validator(mode="after")
-    def _no_teacher_for_nothing(self) -> Self:
-        if self.synthetic.teachers > 1 and self.pseudo_label.disagreement != "teachers":
+    def _several_teachers_are_asked(self) -> Self:
+        asked, teachers = self.pseudo_label.disagreement == "teachers", self.synthetic.teachers
+        if asked != (teachers > 1):
             raise ValueError(
-                f"synthetic.teachers: {self.synthetic.teachers} teachers need "
-                "pseudo_label.disagreement: teachers, or nothing asks them"
+                "pseudo_label.disagreement: teachers goes with synthetic.teachers ≥ 2, and only "
+                f"then; found {self.pseudo_label.disagreement} and {teachers}"
             )
         return self
 

@@ -1,22 +1,20 @@
-"""Datasets by name, found on disk or made up.
-
-Nothing is decoded before it is asked for; how files become items is in `data.layouts.paired`.
-"""
+"""Datasets by name, found on disk or made up. Nothing is decoded before it is asked for."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
+from vesselforge.configs.catalogue import DATASETS, KNOWN_NAMES, NAMES, OWN
 from vesselforge.configs.errors import DataError
-from vesselforge.configs.settings import DataSettings, PhantomSettings
+from vesselforge.configs.load import validate
+from vesselforge.configs.settings import DataSettings
+from vesselforge.data.formats.archives import alike
+from vesselforge.data.layouts.folders import read_images, read_known, read_paired
 from vesselforge.data.layouts.items import Dataset, Item, PhantomItem
-from vesselforge.data.layouts.paired import LAYOUTS
-from vesselforge.data.layouts.splits import SPLITS
-from vesselforge.data.phantoms.dataset import phantom_names
+from vesselforge.data.phantoms.sets import phantom_items
 
-__all__ = ["Dataset", "Item", "PhantomItem", "data_root", "load", "load_settings"]
+__all__ = ["Dataset", "Item", "PhantomItem", "load", "load_settings", "named_dataset", "place_of"]
 
 
 def load(
@@ -25,27 +23,31 @@ def load(
     settings: DataSettings | None = None,
     lenient: bool = False,
 ) -> Dataset:
-    """The dataset `name`: drive, chase-db1, stare, paired or phantom.
+    """The dataset `name`, one of `configs.catalogue.NAMES`.
 
     root: its folder; default: its usual name under $VESSELFORGE_DATA or ./datasets.
     settings: fold, pattern, shares, phantom sizes, what to exclude; defaults where absent.
     Raises DataError when the folder is missing or holds nothing of that layout, and unless
-    `lenient` for files that cannot be matched (`Dataset.unfit` has them).
+    `lenient` for files that cannot be matched (`Dataset.problems` has them).
     """
     settings = (settings or DataSettings.model_validate({})).model_copy(update={"name": name})
     if name == "phantom":
-        made = Dataset(name, None, tuple(_phantom_items(settings.phantom)))
+        made = Dataset(name, None, tuple(phantom_items(settings.phantom)))
         return made.without(settings.exclude)
-    if name not in LAYOUTS:
-        known = ", ".join([*LAYOUTS, "phantom"])
-        raise DataError(f"dataset {name!r} is unknown; expected one of {known}")
-    layout = LAYOUTS[name]
-    folder = _find_root(layout.folder, layout.source, root or settings.root)
-    dataset = layout.read(folder, settings).without(settings.exclude)
-    if dataset.unfit and not lenient:
-        raise DataError(str(next(iter(dataset.unfit.values()))))
+    if name not in NAMES:
+        raise DataError(f"dataset {name!r} is unknown; expected one of {', '.join(NAMES)}")
+    folder = _find_root(name, root or settings.root)
+    if name in DATASETS:
+        dataset = read_known(name, DATASETS[name], folder, settings)
+    else:
+        dataset = (read_paired if name == "paired" else read_images)(folder, settings)
+    dataset = dataset.without(settings.exclude)
+    first = next((p for p in dataset.problems if p.id is not None), None)
+    if first is not None and not lenient:
+        raise DataError(str(first))
     if not any(item.image.is_file() for item in dataset.items):
-        raise DataError(f"{folder}: found no image of {name}, expected {layout.expected}")
+        expected = DATASETS[name].example if name in DATASETS else OWN[name]
+        raise DataError(f"{folder}: found no image of {name}, expected {expected}")
     return dataset
 
 
@@ -54,41 +56,49 @@ def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
     return load(settings.name, settings.root, settings, lenient)
 
 
-def data_root() -> Path:
+def named_dataset(
+    name: str, root: Path | None = None, pattern: str | None = None, lenient: bool = False
+) -> Dataset:
+    """The dataset of this name, or in this folder: with images/ or masks/ in it a labelled set,
+    else images alone; see `load`. Raises DataError for what is neither."""
+    if name not in NAMES:
+        root = Path(name)
+        if not root.is_dir():
+            raise DataError(f"{name}: neither a folder nor a known dataset ({', '.join(NAMES)})")
+        paired = (root / "images").is_dir() or (root / "masks").is_dir()
+        name = "paired" if paired else "images"
+    values = {"name": name, "root": root, "pattern": pattern}
+    return load_settings(validate(DataSettings, values, "data check"), lenient)
+
+
+def place_of(name: str) -> Path:
+    """Where the dataset of this name is looked for, or the folder itself."""
+    if name in NAMES and name not in DATASETS:
+        raise DataError(
+            f"{name}: has no place of its own, expected {KNOWN_NAMES}, or the path of the folder "
+            "to make"
+        )
+    return _data_root() / DATASETS[name].folder if name in DATASETS else Path(name)
+
+
+def _data_root() -> Path:
     """Where datasets lie when nothing else is said."""
     return Path(os.environ.get("VESSELFORGE_DATA") or "datasets")
 
 
-def _find_root(folder: str, source: str, root: Path | str | None) -> Path:
+def _find_root(name: str, root: Path | str | None) -> Path:
+    origin = DATASETS[name].origin if name in DATASETS else f"expected {OWN[name]}"
     if root is not None:
         if not Path(root).is_dir():
-            raise DataError(f"{root}: no such dataset folder; {source}")
+            raise DataError(f"{root}: no such dataset folder; {origin}")
         return Path(root)
-    base = data_root()
+    folder = DATASETS[name].folder if name in DATASETS else name
+    base = _data_root()
     if base.is_dir():
         for candidate in sorted(base.iterdir()):
-            if _plain(candidate.name) == _plain(folder) and candidate.is_dir():
+            if alike(candidate.name, folder) and candidate.is_dir():
                 return candidate
     raise DataError(
-        f"{base / folder}: no such dataset folder; {source}, or name another place with "
+        f"{base / folder}: no such dataset folder; {origin}, or name another place with "
         "data.root or VESSELFORGE_DATA"
     )
-
-
-def _plain(name: str) -> str:
-    return "".join(c for c in name.lower() if c.isalnum())
-
-
-def _phantom_items(settings: PhantomSettings) -> Iterator[Item]:
-    counts = dict(zip(SPLITS, (settings.train, settings.validation, settings.test), strict=True))
-    for split, id_, seed in phantom_names(settings.seed, counts):
-        name = f"{id_}.png"
-        yield PhantomItem(
-            id=id_,
-            split=split,
-            image=Path("images") / name,
-            masks={"exact": Path("masks") / name},
-            fov=Path("fov") / name,
-            seed=seed,
-            size=settings.size,
-        )

@@ -1,7 +1,6 @@
 """An image set: the one folder format in which prepared, synthetic and labelled images travel.
 
-`index.json` lists the items; files are PNG, or TIFF where PNG has no such channels. Every path in
-the index is relative to the folder.
+`index.json` lists the items; files are PNG. Every path in the index is relative to the folder.
 """
 
 from __future__ import annotations
@@ -15,13 +14,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.channels import Channels, Pixels, as_rgb, eight_bit, straight
-from vesselforge.data.formats.images import read_grey
-from vesselforge.data.formats.native import Native, read_native, suffix_for, write_native
+from vesselforge.data.formats.channels import Channels, Pixels
+from vesselforge.data.formats.images import Picture, encode_png, read_grey, read_picture
 from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.engine.confined import inside
 from vesselforge.engine.documents import read_object
@@ -35,7 +32,7 @@ EXPECTED = "an image set as a stage of ours writes it: make it again, or copy al
 class ImageRecord:
     """One image of a set; `None` where a thing does not exist.
 
-    image: RGB, 8 bit; of sets for the generator alone, all channels of the original file.
+    image: RGB, 8 bit; of sets for the generator alone, grey or RGB of 8 or 16 bits.
     mask: vessel mask, 0 or 255. soft: vessel probability × 255.
     fov: field of view, 0 or 255; None: all of the image. observers: further masks by observer's
     name. confidence: of a pseudo-label, in [0, 1].
@@ -133,13 +130,9 @@ def load_image(
     folder: Path, record: ImageRecord, soft: bool = True, weights: bool = True
 ) -> LoadedImage:
     """Read one record. soft=False takes the hard mask even where a soft label exists;
-    weights=False leaves a map of weights unread.
-
-    Grey, alpha and 16 bits become RGB of 8 bits, as `data.formats.channels` says; DataError for
-    others.
+    weights=False leaves a map of weights unread. Grey and 16 bits become RGB of 8 bits.
     """
-    native = load_native(folder, record)
-    image = eight_bit(as_rgb(native.pixels, native.alpha, str(folder / record.image)))
+    image = load_picture(folder, record).rgb()
     label = (record.soft if soft else None) or record.mask
     target = None if label is None else read_grey(folder / label)
     fov = load_fov(folder, record)
@@ -161,9 +154,9 @@ def files_of(record: ImageRecord) -> list[str]:
     return list(dict.fromkeys(name for name in names if name is not None))
 
 
-def load_native(folder: Path, record: ImageRecord) -> Native:
-    """The image of a record with all its channels and bits."""
-    return read_native(folder / record.image, upright=False)
+def load_picture(folder: Path, record: ImageRecord) -> Picture:
+    """The image of a record at its own depth."""
+    return read_picture(folder / record.image, upright=False)
 
 
 def load_mask(folder: Path, record: ImageRecord) -> NDArray[np.bool_]:
@@ -195,48 +188,30 @@ def _load_weight(
 
 
 def sample_record(id_: str, channels: Channels, split: str = TRAIN) -> ImageRecord:
-    """Name the files of one generated image: `images/<id>.png` (`.tif` where PNG has no such
-    channels), and `masks/<id>.png` where its last channel is the vessel mask."""
-    masked = channels.kind == "rgb+mask"
-    suffix = suffix_for(3 if masked else channels.count, channels.alpha)
-    mask = f"masks/{id_}.png" if masked else None
-    return ImageRecord(id_, split, f"images/{id_}{suffix}", mask=mask)
+    """Name the files of one generated image: `images/<id>.png`, and `masks/<id>.png` where its
+    last channel is the vessel mask."""
+    mask = f"masks/{id_}.png" if channels.kind == "rgb+mask" else None
+    return ImageRecord(id_, split, f"images/{id_}.png", mask=mask)
 
 
-def write_sample(folder: Path, record: ImageRecord, pixels: Pixels, channels: Channels) -> None:
+def write_sample(folder: Path, record: ImageRecord, pixels: Pixels) -> None:
     """Write the files that `sample_record` named; the image last, so that one that is there means
     that all are.
 
-    pixels: `[H, W, C]` uint8 or uint16 as the generator drew them; premultiplied colour is divided
-    by its alpha, a mask is cut at the middle.
+    pixels: `[H, W, C]` uint8 or uint16 as the generator drew them; a mask is cut at the middle.
     """
-    if channels.kind == "rgb+mask":
-        assert record.mask is not None
+    if record.mask is not None:
         top = np.iinfo(pixels.dtype).max
         write_png(folder / record.mask, (pixels[..., -1] > top // 2).astype(np.uint8) * 255)
         pixels = pixels[..., :-1]
-    if channels.alpha:
-        pixels = straight(pixels)
-    write_image(folder / record.image, Native(pixels, channels.alpha))
+    write_png(folder / record.image, pixels)
 
 
-def write_image(path: Path, native: Native) -> None:
-    """Write an image with any channels, atomically; `path` ends as `native.suffix_for` says.
-
-    Raises ValueError for another suffix."""
-    expected = suffix_for(native.pixels.shape[2], native.alpha)
-    if path.suffix != expected:
-        raise ValueError(f"{path}: an image of such channels is a {expected} file")
+def write_png(path: Path, pixels: Pixels, level: int = 6) -> None:
+    """Write grey or RGB pixels atomically, see `encode_png`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as aside:
-        write_native(aside, native)
-
-
-def write_png(path: Path, pixels: NDArray[np.uint8], level: int = 6) -> None:
-    """Write [H, W] or [H, W, 3] uint8 as PNG, atomically. level: of compression, 1 to 9."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as aside:
-        Image.fromarray(pixels).save(aside, format="PNG", compress_level=level)
+        aside.write_bytes(encode_png(pixels, level))
 
 
 def link_file(source: Path, target: Path) -> None:

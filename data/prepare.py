@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings, PhantomSettings, PrepareSettings
 from vesselforge.data.datasets import load_settings
-from vesselforge.data.formats.native import suffix_for
-from vesselforge.data.imageset import ImageRecord, write_image, write_index, write_png
+from vesselforge.data.imageset import ImageRecord, write_index, write_png
 from vesselforge.data.layouts.check import Report, check
 from vesselforge.data.layouts.items import Item, WholeItem
 from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN, VALIDATION
@@ -66,27 +65,40 @@ def write_set(
     write_index(out, name, records, classes)
 
 
-def content_hash(settings: DataSettings) -> str:
+def content_hash(settings: DataSettings, lenient: bool = False) -> str:
     """Hex SHA-256 over ids, splits, labels, relative names and bytes of all files of the dataset
     (of the settings, for phantoms): another dataset is another input, wherever it lies.
 
-    Raises DataError when the dataset or one of its files is missing.
+    Raises DataError when the dataset or one of its files is missing. lenient: only when there is
+    no dataset; files that are missing, unreadable or fit no image are part of the content.
     """
     if settings.name == "phantom":
         return _phantom_hash(settings.phantom, VERSION)
     total = hashlib.sha256()
-    dataset = load_settings(settings)
+    dataset = load_settings(settings, lenient)
     assert dataset.root is not None
-    for item in sorted(dataset, key=lambda i: i.id):
+    for item in sorted(dataset, key=lambda i: (i.id, i.split)):
         for role, path in sorted(item.files().items()):
-            if not path.is_file():
+            if not (lenient or path.is_file()):
                 raise DataError(f"{path}: no such file; expected the {role} of {item.id!r}")
             name = path.relative_to(dataset.root).as_posix()
-            line = [item.id, item.split, role, name, file_sha256(path)]
+            line = [item.id, item.split, role, name, _bytes_hash(path, lenient)]
             if isinstance(item, WholeItem):  # whichever file or folder it comes from
                 line.append(repr(item.label))
-            total.update(("\0".join(line) + "\n").encode())
+            total.update(("\0".join(line) + "\n").encode(errors="surrogateescape"))
+    for problem in sorted(dataset.problems, key=str) if lenient else ():
+        content = _bytes_hash(Path(problem.file), lenient)
+        total.update(f"{problem}\0{content}\n".encode(errors="surrogateescape"))
     return total.hexdigest()
+
+
+def _bytes_hash(path: Path, lenient: bool) -> str:
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        if not lenient:
+            raise
+        return f"unreadable ({error.errno})"
 
 
 def phantom_version(settings: PhantomSettings, content: str) -> int | None:
@@ -127,9 +139,8 @@ def _write(item: Item, out: Path) -> ImageRecord:
 
 
 def _write_whole(item: WholeItem, out: Path) -> ImageRecord:
-    native = item.read_native()
-    name = f"images/{item.id}{suffix_for(native.pixels.shape[2], native.alpha)}"
-    write_image(out / name, native)
+    name = f"images/{item.id}.png"
+    write_png(out / name, item.read_picture().pixels)
     label = None if item.label is None else list(item.label)
     return ImageRecord(id=item.id, split=item.split, image=name, label=label)
 

@@ -30,7 +30,7 @@ Pair = tuple[Kwargs, Kwargs]
 
 
 CHANNELS = {"rgb": 3, "grey": 1, "rgb+mask": 4}
-"""Image channels by the setting `channels`; `native` has as many as the prepared files."""
+"""Image channels by the setting `channels`."""
 
 
 def network_kwargs(
@@ -38,11 +38,11 @@ def network_kwargs(
 ) -> Pair:
     """Return the constructor arguments of generator and discriminator, as plain JSON.
 
-    channels: of the images, needed for `channels: native` alone; c_dim: length of their labels,
-    taken when the settings ask for labels. ValueError when what is needed is not given.
+    channels: of the images, which are to be those of the settings; c_dim: length of their labels,
+    taken when the settings ask for labels. ValueError when that does not fit.
     """
-    count = CHANNELS.get(settings.channels, channels)
-    if count is None or channels not in (None, count):
+    count = CHANNELS[settings.channels]
+    if channels not in (None, count):
         raise ValueError(f"channels: {settings.channels} does not go with {channels} channels")
     if settings.labels and c_dim < 1:
         raise ValueError("labels: true needs images that have labels")

@@ -1,7 +1,7 @@
 """How prepared images are shown to the networks: whole, or as patches at native resolution.
 
-Here pixels get the meaning that `generator.channels` asks for: RGB, grey, RGB with the vessel mask,
-or all that the file has. Colour is premultiplied by alpha before anything is resized.
+Here pixels get the meaning that `generator.channels` asks for: RGB, grey, or RGB with the vessel
+mask.
 """
 
 from __future__ import annotations
@@ -25,15 +25,13 @@ from vesselforge.data.formats.channels import (
     as_grey,
     as_rgb,
     bits_of,
-    named,
-    premultiplied,
     sixteen_bit,
 )
 from vesselforge.data.imageset import (
     ImageRecord,
     load_fov,
     load_mask,
-    load_native,
+    load_picture,
     read_classes,
     read_index,
 )
@@ -60,13 +58,12 @@ LISTED = 5
 @dataclass(frozen=True)
 class Shown:
     """An image as the networks are to see it: pixels `[H, W, C]` uint8 or uint16; fov `[H, W]`, or
-    None where all of it is; alpha: its last channel is alpha and its colour premultiplied."""
+    None where all of it is."""
 
     id: str
     pixels: Pixels
     fov: NDArray[np.bool_] | None = None
     label: Sequence[float] | None = None
-    alpha: bool = False
 
 
 class Views:
@@ -95,15 +92,15 @@ class Views:
         sizes: list[tuple[int, int]] = []
         fovs: list[NDArray[np.uint8] | None] = []  # packed: a bit a pixel
         self._places: list[NDArray[np.int32] | int] = []
-        modes: dict[tuple[int, int, bool], list[str]] = {}
+        bits: Literal[8, 16] = 8
         labels: list[Sequence[float]] = []
         self.ids: list[str] = []
         too_small: list[str] = []
         for image in images:  # one at a time: whole, a set may be larger than the memory
             height, width, count = image.pixels.shape
+            bits = max(bits, bits_of(image.pixels))
             self.ids.append(image.id)
             sizes.append((height, width))
-            modes.setdefault((count, bits_of(image.pixels), image.alpha), []).append(image.id)
             labels += [] if image.label is None else [image.label]
             fovs.append(None if image.fov is None else np.packbits(image.fov))
             if presentation == "full":
@@ -120,7 +117,7 @@ class Views:
                 f"images have too few pixels for patches of {resolution}: {_first(too_small)}; "
                 "lower generator.resolution or choose presentation: full"
             )
-        self.channels = _common(modes, kind)
+        self.channels = Channels(kind, count, bits)
         self._pixels = [sixteen_bit(p) if self.channels.bits == 16 else p for p in pixels]
         self.labels = torch.tensor(labels, dtype=torch.float32) if labels else None
         heights, widths = zip(*sizes, strict=True)
@@ -212,7 +209,8 @@ def load_views(
     if labels and (bare := [r.id for r in records if r.label is None]):
         raise DataError(
             f"{folder}: images have no label, which generator.labels needs: {_first(bare)}; "
-            "label them (dataset `images`, setting data.labels) or set generator.labels: false"
+            "label them (dataset `images`: sub-folders, labels.csv or dataset.json) or set "
+            "generator.labels: false"
         )
     shown = (read_shown(folder, record, channels, labels) for record in records)
     classes = read_classes(folder) if labels else []
@@ -221,35 +219,19 @@ def load_views(
 
 def read_shown(folder: Path, record: ImageRecord, kind: Kind, labelled: bool) -> Shown:
     """Read one image of a set; see `load_views`, which says beforehand what is missing."""
-    native, name = load_native(folder, record), str(folder / record.image)
+    pixels = load_picture(folder, record).pixels
     fov, label = load_fov(folder, record), record.label if labelled else None
-    if kind == "native":
-        pixels = premultiplied(native.pixels) if native.alpha else native.pixels
-        return Shown(record.id, pixels, fov, label, native.alpha)
     if kind == "grey":
-        return Shown(record.id, as_grey(native.pixels, native.alpha, name), fov, label)
-    pixels = as_rgb(native.pixels, native.alpha, name)
+        return Shown(record.id, as_grey(pixels), fov, label)
+    pixels = as_rgb(pixels)
     if kind == "rgb+mask":
         mask = load_mask(folder, record)
         if mask.shape != pixels.shape[:2]:
-            raise DataError(f"{name}: its vessel mask has another size, {mask.shape}")
+            raise DataError(
+                f"{folder / record.image}: its vessel mask has another size, {mask.shape}"
+            )
         pixels = np.concatenate([pixels, as_channel(mask, pixels.dtype)], axis=2)
     return Shown(record.id, pixels, fov, label)
-
-
-def _common(modes: dict[tuple[int, int, bool], list[str]], kind: Kind) -> Channels:
-    """Return what all images have in common: their channels, and the greatest depth."""
-    if len({(count, alpha) for count, _, alpha in modes}) > 1:
-        found = "; ".join(
-            f"{len(ids)} of {named(*mode)} ({_first(ids)})" for mode, ids in modes.items()
-        )
-        raise DataError(
-            f"generator.channels: {kind}: images must have the same channels, found {found}; "
-            "choose rgb or grey, which convert them"
-        )
-    bits = 16 if any(bits == 16 for _, bits, _ in modes) else 8
-    count, _, alpha = next(iter(modes))
-    return Channels(kind, count, 16 if bits == 16 else 8, alpha)
 
 
 def _first(names: Sequence[str]) -> str:

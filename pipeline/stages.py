@@ -47,7 +47,7 @@ STAGES = {
             PrepareSettings,
             "vesselforge.data.prepare:outside",
         ),
-        Stage("data.phantom", 2, "vesselforge.data.phantoms.stage:draw", PhantomDrawSettings),
+        Stage("data.phantom", 2, "vesselforge.data.phantoms.sets:draw", PhantomDrawSettings),
         Stage("data.subset", 2, "vesselforge.data.subset:subset", SubsetSettings),
         Stage("segmenter.train", 3, "vesselforge.segmenter.training.fit:train", FitSettings),
         Stage(

@@ -99,7 +99,7 @@ def soak(folder: Path, options: argparse.Namespace) -> list[dict[str, Any]]:
 def write_eyes(folder: Path) -> None:
     """Ten phantoms of 64 x 64 pixels."""
     from vesselforge.configs.settings import PhantomSettings
-    from vesselforge.data.phantoms.dataset import write_phantoms
+    from vesselforge.data.phantoms.sets import write_phantoms
 
     write_phantoms(folder, PhantomSettings(train=6, validation=2, test=2, size=64, seed=5))
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from vesselforge.configs.load import load
 from vesselforge.configs.settings import PipelineConfig
-from vesselforge.data.formats.native import Native, write_native
+from vesselforge.data.formats.images import encode_png
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.files import write_json
@@ -98,7 +98,7 @@ def make_images(root: Path) -> None:
 def _write(path: Path, pixels: Any, deep: bool = False) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if deep:
-        write_native(path, Native(pixels.astype(np.uint16) * 257))
+        path.write_bytes(encode_png(pixels.astype(np.uint16) * 257))
     elif path.suffix == ".gz":
         memory = io.BytesIO()
         Image.fromarray(pixels).save(memory, format="PPM")

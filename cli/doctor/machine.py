@@ -130,9 +130,10 @@ def tensorboard() -> Finding:
 
 
 def _datasets() -> Iterator[Finding]:
+    from vesselforge.configs.catalogue import DATASETS
     from vesselforge.data.datasets import load
 
-    for name in ("drive", "chase-db1", "stare"):
+    for name in DATASETS:
         try:
             dataset = load(name)
             yield Finding(f"dataset {name}", f"{dataset.root}, {len(dataset)} images")

@@ -33,10 +33,10 @@ class GeneratorSettings(Settings):
         description="full: whole images resized to a square; patch: random crops at native "
         "resolution inside the field of view",
     )
-    channels: Literal["rgb", "grey", "rgb+mask", "native"] = Field(
+    channels: Literal["rgb", "grey", "rgb+mask"] = Field(
         "rgb",
         description="what of an image is generated; rgb+mask: with the distance to the vessels, so "
-        "that every sample brings its mask; native: all channels of the prepared files",
+        "that every sample brings its mask",
     )
     labels: bool = Field(False, description="conditional on the labels of the image set")
     resolution: int = Field(64, ge=16, le=1024, description="side in pixels, a power of two")

@@ -9,11 +9,9 @@ from pydantic import Field
 from vesselforge.configs.base import Settings
 
 
-class PhantomDrawSettings(Settings):
-    """Procedural fundus images with exact vessel masks, to train on."""
+class PhantomLook(Settings):
+    """What phantoms look like: of the stage and of the source."""
 
-    count: int = Field(100, ge=1, le=1_000_000, description="images")
-    seed: int = Field(0, ge=0, lt=2**32, description="image i is made from seed + i alone")
     size: int | None = Field(
         None,
         ge=64,
@@ -21,8 +19,9 @@ class PhantomDrawSettings(Settings):
         description="height and width in pixels; default: of the real images, 540 for generic",
     )
     appearance: Literal["generic", "fitted"] = Field(
-        "generic",
-        description="fitted: colours, noise, vessels and their widths as in the real images",
+        "fitted",
+        description="fitted: colours, noise, vessels and their widths as in the real training "
+        "images; generic: as in fundus photographs in general",
     )
     randomise: float = Field(
         0.0,
@@ -31,3 +30,10 @@ class PhantomDrawSettings(Settings):
         description="domain randomisation: colour, contrast, blur, zoom, lesions, beyond any one "
         "camera, for models that meet others; 0: none",
     )
+
+
+class PhantomDrawSettings(PhantomLook):
+    """Procedural fundus images with exact vessel masks, to train on."""
+
+    count: int = Field(100, ge=1, le=1_000_000, description="images")
+    seed: int = Field(0, ge=0, lt=2**32, description="image i is made from seed + i alone")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import stat
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from pathlib import Path
 
 from vesselforge.configs.errors import DataError
 from vesselforge.engine.folders import whole_folder
@@ -22,8 +22,6 @@ MOST_RATIO = 200
 FREE_BYTES = 50_000_000
 LEFT_OUT = ("__MACOSX", ".DS_Store")
 """What a Mac adds to archives."""
-STORED_OR_DEFLATED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-PIECE = 1 << 20
 
 
 def unpack(archives: Sequence[Path], folder: Path) -> int:
@@ -53,24 +51,20 @@ def unpack(archives: Sequence[Path], folder: Path) -> int:
         return count
 
 
+def alike(one: str, other: str) -> bool:
+    """Whether two names of folders are the same but for capitals, spaces and signs."""
+    first, second = ("".join(c for c in name.lower() if c.isalnum()) for name in (one, other))
+    return first == second
+
+
 def _unwrap(folder: Path, name: str) -> None:
     """Leave out a single folder of that name around all else."""
     inside = list(folder.iterdir())
-    if len(inside) == 1 and inside[0].is_dir() and _plain(inside[0].name) == _plain(name):
+    if len(inside) == 1 and inside[0].is_dir() and alike(inside[0].name, name):
         wrapper = inside[0].rename(folder / ".wrapper")
         for path in list(wrapper.iterdir()):
             path.rename(folder / path.name)
         wrapper.rmdir()
-
-
-def _plain(name: str) -> str:
-    return "".join(c for c in name.lower() if c.isalnum())
-
-
-@dataclass(frozen=True)
-class _Member:
-    info: zipfile.ZipInfo
-    name: PurePosixPath
 
 
 def _extract(archive: Path, out: Path, named: str) -> None:
@@ -79,102 +73,78 @@ def _extract(archive: Path, out: Path, named: str) -> None:
         raise DataError(f"{named}: no such file; expected a .zip archive")
     try:
         with zipfile.ZipFile(archive) as opened:
-            members = _checked(opened.infolist(), archive.stat().st_size, named)
-            for member in members:
+            for member in _checked(opened.infolist(), archive.stat().st_size, named):
                 _write(opened, member, out, named)
-    except zipfile.BadZipFile as error:
-        raise DataError(
-            f"{named}: not a whole zip archive ({error}); expected a .zip file: download it again, "
-            "or unpack other archives (.tar, .rar, .7z) by hand"
-        ) from error
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # that is of a place before the file's beginning
+    except (
+        zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError,
+        OSError,
+    ) as error:  # fmt: skip
+        # EINVAL is of a place before the file's beginning; other faults are the disk's.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
-        raise DataError(f"{named}: damaged ({error.strerror}); download it again") from error
-    except (zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise DataError(f"{named}: damaged ({error}); download it again") from error
+        raise DataError(
+            f"{named}: cannot be unpacked ({error}), expected a whole .zip file: download it "
+            "again, or unpack it by hand (encrypted ones, .tar, .rar, .7z)"
+        ) from error
 
 
-def _checked(infos: Iterable[zipfile.ZipInfo], packed: int, named: str) -> list[_Member]:
+def _checked(members: Sequence[zipfile.ZipInfo], packed: int, named: str) -> list[zipfile.ZipInfo]:
     """The members to write; nothing is unpacked before all of them have passed."""
-    members: list[_Member] = []
+    kept = [m for m in members if not any(part in LEFT_OUT for part in m.filename.split("/"))]
     seen: dict[str, str] = {}  # as a file system that ignores case has it → as it is written
-    total = 0
-    for info in infos:
-        name = _checked_name(info, named)
-        if any(part in LEFT_OUT for part in name.parts):
-            continue
-        total += info.file_size
-        key = unicodedata.normalize("NFC", str(name)).casefold()
-        if key in seen:
-            raise DataError(
-                f"{named}: found {info.filename!r} twice (as {seen[key]!r}), expected each file "
-                "once; pack it again"
-            )
-        seen[key] = info.filename
-        members.append(_Member(info, name))
-        if len(members) > MOST_FILES:
+    for member in kept:
+        name = member.filename.rstrip("/")
+        if fault := _fault(member, name):
+            raise DataError(f"{named}: {fault}")
+        other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if len(seen) > MOST_FILES:
             raise DataError(f"{named}: found more than {MOST_FILES:,} files; unpack it by hand")
-    if total > MOST_UNPACKED:
+        if other is not name:
+            raise DataError(
+                f"{named}: found {name!r} twice (as {other!r}), expected each file once; pack it "
+                "again"
+            )
+    total = sum(member.file_size for member in kept)
+    most = min(MOST_UNPACKED, max(FREE_BYTES, MOST_RATIO * packed))
+    if total > most:
         raise DataError(
-            f"{named}: would be {total:,} bytes unpacked, expected at most {MOST_UNPACKED:,}; if "
-            "you trust it, unpack it by hand"
+            f"{named}: {packed:,} bytes would become {total:,}, expected at most {most:,}: images "
+            "are not packed like that; if you trust it, unpack it by hand"
         )
-    if total > max(FREE_BYTES, MOST_RATIO * packed):
-        raise DataError(
-            f"{named}: {packed:,} bytes would become {total:,}, expected at most {MOST_RATIO} "
-            "times as many: images are not packed like that; if you trust it, unpack it by hand"
-        )
-    return members
+    return kept
 
 
-def _checked_name(info: zipfile.ZipInfo, named: str) -> PurePosixPath:
-    shown = info.orig_filename if len(info.orig_filename) < 100 else info.orig_filename[:99] + "…"
-    parts = info.filename.rstrip("/").split("/")
+def _fault(member: zipfile.ZipInfo, name: str) -> str:
+    """What is wrong with a member's name or kind; empty when nothing is."""
+    shown = member.orig_filename[:99]
+    parts = name.split("/")
     if (
-        info.filename != info.orig_filename  # cut at a NUL
-        or "\\" in info.filename
-        or not info.filename.isprintable()
+        member.filename != member.orig_filename  # cut at a NUL
+        or "\\" in name
+        or not name.isprintable()
         or any(part in ("", ".", "..") for part in parts)
         or (len(parts[0]) == 2 and parts[0][1] == ":")
+        or any(len(part.encode()) > 255 for part in parts)
     ):
-        raise DataError(
-            f"{named}: found a file called {shown!r}, expected names that stay inside the folder; "
-            "nothing was unpacked: do not trust this archive"
+        return (
+            f"found a file called {shown!r}, expected names of at most 255 bytes that stay inside "
+            "the folder; nothing was unpacked: do not trust this archive"
         )
-    if any(len(part.encode()) > 255 for part in parts):
-        raise DataError(f"{named}: found {shown!r}, a name of more than 255 bytes; pack it again")
-    kind = stat.S_IFMT(info.external_attr >> 16)
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise DataError(
-            f"{named}: {shown!r} is a link or device, expected plain files; pack it again"
-        )
-    if info.flag_bits & 1:
-        raise DataError(f"{named}: {shown!r} is encrypted; unpack it by hand with its password")
-    if info.compress_type not in STORED_OR_DEFLATED:
-        raise DataError(
-            f"{named}: {shown!r} is packed by method {info.compress_type}, expected deflate; "
-            "unpack it by hand"
-        )
-    return PurePosixPath(info.filename)
+    if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        return f"{shown!r} is a link or device, expected plain files; pack it again"
+    return ""
 
 
-def _write(opened: zipfile.ZipFile, member: _Member, out: Path, named: str) -> None:
-    target = out / member.name
+def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, out: Path, named: str) -> None:
+    target = out / member.filename
     try:
-        if member.info.is_dir():
+        if member.is_dir():
             target.mkdir(parents=True, exist_ok=True)
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        exists = target.exists()
+        with opened.open(member.filename) as source, target.open("xb") as sink:
+            shutil.copyfileobj(source, sink)
     except (FileExistsError, NotADirectoryError):
-        exists = True
-    if exists:
-        raise DataError(f"{named}: {member.info.filename!r} was unpacked already; give it once")
-    left = member.info.file_size
-    with opened.open(member.info) as source, target.open("xb") as sink:
-        while piece := source.read(PIECE):
-            left -= len(piece)
-            if left < 0:
-                raise DataError(f"{named}: {member.info.filename!r} is longer than it says")
-            sink.write(piece)
+        raise DataError(
+            f"{named}: {member.filename!r} was unpacked already; give it once"
+        ) from None

@@ -1,7 +1,9 @@
-"""Reading image files, gzipped too, with errors to act on and bounds on what a file may unpack to.
+"""The one reader of image files, gzipped too: any file becomes a `Picture`, grey or RGB.
 
-Only formats that Pillow decodes by itself are opened, whatever a file's name says (for EPS, say, it
-would start another program), and the size in the header is looked at before anything is decoded.
+Pillow opens every file, and only in the formats that it decodes by itself, whatever a file's name
+says (for EPS, say, it would start another program); the size in the header is looked at before
+anything is decoded. Pillow cuts 16-bit colour down to 8 bits, so the pixels of such files come
+from imagecodecs (PNG) and tifffile (TIFF).
 """
 
 from __future__ import annotations
@@ -10,25 +12,72 @@ import gzip
 import io
 import re
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from vesselforge.configs.errors import DataError
+from vesselforge.data.formats.channels import Pixels, as_grey, as_rgb, bits_of, eight_bit
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".ppm", ".pgm", ".pbm", ".webp"}
 )
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names of what SUFFIXES stand for."""
+MODES = {
+    "1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "RGBX": "RGB", "P": "RGB",
+    "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB",
+}  # fmt: skip
+"""Pillow's modes of 8 bits, and as which one they are read."""
+TRANSPARENT = {"L": "LA", "RGB": "RGBA"}
+"""A file may name one colour that is transparent."""
+ORIENTATION, BITS, PHOTOMETRIC, EXTRA = 0x0112, 258, 262, 338
+"""EXIF and TIFF tags: how the camera was held; bits of each sample; its meaning; of further ones
+(2: alpha; 1: alpha that colour is multiplied with already)."""
 MOST_PIXELS = 100_000_000
 """Height × width that an image may have, twenty times a fundus camera's: a file of a few bytes can
 claim any size, and would be given the memory for it."""
 MOST_BYTES = 8 * MOST_PIXELS
-"""Of an image in memory, and of what a gzip file may unpack to: four channels of 16 bits."""
+"""That a gzip file may unpack to: four channels of 16 bits."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The pixels of an image file: `[H, W, 1]` grey or `[H, W, 3]` RGB, uint8 or uint16."""
+
+    pixels: Pixels
+
+    @property
+    def bits(self) -> Literal[8, 16]:
+        """Of each channel."""
+        return bits_of(self.pixels)
+
+    @property
+    def mode(self) -> str:
+        """Colour and depth in words: `RGB 8-bit`."""
+        return f"{'grey' if self.pixels.shape[2] == 1 else 'RGB'} {self.bits}-bit"
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """[H, W, 3] of 8 bits."""
+        return as_rgb(self._eight_bit())
+
+    def grey(self) -> NDArray[np.uint8]:
+        """[H, W] of 8 bits."""
+        return np.asarray(as_grey(self._eight_bit())[..., 0])
+
+    def _eight_bit(self) -> NDArray[np.uint8]:
+        """A file of 16 bits may hold values of 8: a mask of 0 and 255, say."""
+        if self.bits == 16 and self.pixels.max(initial=0) <= 255:
+            return self.pixels.astype(np.uint8)
+        return eight_bit(self.pixels)
+
+
+class _Refused(Exception):
+    """A whole file that is not what we can take; the reason names what to do."""
 
 
 def is_image_name(path: Path) -> bool:
@@ -44,13 +93,13 @@ def stem_of(path: Path) -> str:
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """[H, W, 3] uint8. Raises DataError naming a missing, truncated or foreign file."""
-    return _read(path, "RGB")
+    """[H, W, 3] as the file has it, not turned, so that it fits its mask. Raises DataError."""
+    return read_picture(path, upright=False).rgb()
 
 
 def read_grey(path: Path) -> NDArray[np.uint8]:
-    """[H, W] uint8; a palette or a single bit becomes 0 and 255. Raises DataError."""
-    return _read(path, "L")
+    """[H, W], not turned; a single bit becomes 0 and 255. Raises DataError."""
+    return read_picture(path, upright=False).grey()
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
@@ -71,19 +120,41 @@ def is_binary(grey: NDArray[np.uint8]) -> bool:
     return bool(((grey == grey.min(initial=255)) | (grey == grey.max(initial=0))).all())
 
 
-def _read(path: Path, mode: str) -> NDArray[np.uint8]:
+def read_picture(path: Path, upright: bool = True) -> Picture:
+    """Read a file at its own depth.
+
+    Transparent colours are laid on black; a palette, CMYK and YCbCr become RGB, single bits grey;
+    colour profiles are ignored. upright: turn the image as its EXIF tag says, as viewers do (TIFF
+    always, as Pillow does). Raises DataError for missing and damaged files, for floating-point,
+    signed and 32-bit pixels, further channels, several pages and animations.
+    """
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected an image, copy the dataset again")
     try:
         with warnings.catch_warnings(), open_file(path) as stream:
-            warnings.simplefilter("ignore")  # what Pillow warns of, the error below says
-            picture = open_picture(stream, path)
-            picture.load()
-            return np.array(_eight_bit(picture, path).convert(mode))
+            warnings.simplefilter("ignore")  # what a decoder warns of, the error below says
+            return Picture(_decoded(stream, path, upright))
     except DataError:
         raise
-    except Exception as error:  # on damaged files Pillow's decoders raise almost any exception
-        raise unreadable(path, error) from error
+    except _Refused as reason:
+        raise DataError(f"{path}: {reason}") from None
+    except PermissionError:
+        raise DataError(f"{path}: you may not read this file; change its permissions") from None
+    except Exception as error:  # on damaged files decoders raise almost any exception
+        raise _unreadable(path, error) from error
+
+
+def encode_png(pixels: Pixels, level: int = 6) -> bytes:
+    """PNG of `[H, W]`, `[H, W, 1]` or `[H, W, 3]`, uint8 or uint16; the same bytes each time.
+    level: of compression, 1 to 9."""
+    plain = np.ascontiguousarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
+    if plain.dtype == np.uint16 and plain.ndim == 3:
+        import imagecodecs
+
+        return bytes(imagecodecs.png_encode(plain))
+    memory = io.BytesIO()
+    Image.fromarray(plain).save(memory, format="PNG", compress_level=level)
+    return memory.getvalue()
 
 
 def open_file(path: Path) -> IO[bytes]:
@@ -116,52 +187,113 @@ def open_picture(source: IO[bytes], path: Path) -> Image.Image:
             picture = Image.open(source, formats=FORMATS)
     except Image.DecompressionBombError as error:  # its bound is higher, and is looked at first
         claimed = re.search(r"\((\d+) pixels\)", str(error))
-        raise too_large(path, int(claimed[1]) if claimed else None) from None
-    check_pixels(path, picture.height, picture.width)
+        raise _too_large(path, f"{int(claimed[1]):,}" if claimed else "more") from None
+    height, width = picture.height, picture.width
+    if height * width > MOST_PIXELS:
+        raise _too_large(path, f"{height * width:,}", f" ({height}×{width})")
     return picture
 
 
-def check_pixels(
-    path: Path, height: int, width: int, channels: int = 1, bytes_each: int = 1
-) -> None:
-    """Raise DataError for an image of more than MOST_PIXELS, or of more than MOST_BYTES."""
-    if height * width > MOST_PIXELS:
-        raise too_large(path, height * width, f" ({height}×{width})")
-    size = height * width * channels * bytes_each
-    if size > MOST_BYTES:
-        raise DataError(
-            f"{path}: found {size:,} bytes of pixels ({channels} channels), expected at most "
-            f"{MOST_BYTES:,}; cut the image into smaller ones"
-        )
-
-
-def too_large(path: Path, pixels: int | None, sides: str = "") -> DataError:
-    """The message about an image that claims too many pixels; None: nobody knows how many."""
-    found = "more" if pixels is None else f"{pixels:,}"
+def _too_large(path: Path, pixels: str, sides: str = "") -> DataError:
     return DataError(
-        f"{path}: found {found} pixels{sides}, expected at most {MOST_PIXELS:,}; cut the image "
+        f"{path}: found {pixels} pixels{sides}, expected at most {MOST_PIXELS:,}; cut the image "
         "into smaller ones, or copy it again if it is none of that size"
     )
 
 
-def _eight_bit(picture: Image.Image, path: Path) -> Image.Image:
-    """16-bit greys scaled to 8 bits: Pillow alone would clip them at 255."""
-    if picture.mode == "F":
-        raise DataError(f"{path}: found floating-point pixels, expected 8 or 16 bits: convert it")
-    if not picture.mode.startswith("I"):
-        return picture
-    values = np.asarray(picture).astype(np.int64)
-    if values.max(initial=0) > 255:
-        values = values * 255 // 65535
-    return Image.fromarray(values.clip(0, 255).astype(np.uint8))
-
-
-def unreadable(path: Path, error: Exception) -> DataError:
+def _unreadable(path: Path, error: Exception) -> DataError:
     """The message about a file that a decoder gave up on."""
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, UnidentifiedImageError):  # its own text has the stream's address
-        text = "no known image format"
+        text = "no known image format, or a TIFF of other than 8 or 16 bits, grey or RGB"
     return DataError(
         f"{path}: cannot be read ({text}); found {path.stat().st_size} bytes, expected a whole "
-        "image file; it is truncated or not an image: copy or download it again"
+        "image file; it is truncated or not an image: convert it, copy or download it again"
     )
+
+
+def _decoded(stream: IO[bytes], path: Path, upright: bool) -> Pixels:
+    picture = open_picture(stream, path)
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1 and picture.format != "MPO":  # a photo with a second view beside the main one
+        raise _Refused(f"found {frames} frames or pages, expected one image: split the file")
+    tags: Any = picture.tag_v2 if picture.format == "TIFF" else {}  # type: ignore[attr-defined]
+    deep = picture.mode.startswith(("RGB", "LA")) and _deep(picture, tags)
+    turned = picture.getexif().get(ORIENTATION, 1) if upright or tags else 1
+    if deep:
+        pixels = _deep_colour(stream, picture, tags)
+        return _turned(pixels, turned)
+    picture.load()  # which turns TIFF by itself
+    pixels = _of_pillow(picture)
+    if tags.get(PHOTOMETRIC) == 0 and pixels.dtype == np.uint16:
+        pixels = 65535 - pixels  # white is 0
+    return pixels if tags else _turned(pixels, turned)
+
+
+def _deep(picture: Image.Image, tags: Any) -> bool:
+    """Whether the file has more bits than Pillow gives."""
+    if tags:
+        return max(tags.get(BITS, (1,))) > 8
+    if picture.format not in ("PNG", "PPM"):
+        return False
+    arguments = picture.tile[0].args  # type: ignore[attr-defined]
+    if picture.format == "PPM" and isinstance(arguments, tuple) and int(arguments[-1]) > 255:
+        raise _Refused("found a PPM of more than 8 bits, expected PNG or TIFF for that: convert it")
+    return ";16" in str(arguments)
+
+
+def _deep_colour(stream: IO[bytes], picture: Image.Image, tags: Any) -> Pixels:
+    """16 bits of a PNG or TIFF."""
+    if tags:
+        import tifffile
+
+        stream.seek(0)
+        with tifffile.TiffFile(stream) as file:
+            page: Any = file.pages[0]
+            pixels = page.asarray()
+            pixels = np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
+        extra = tags.get(EXTRA, ())[-1:]
+        return _on_black(pixels) if extra == (2,) else pixels[..., : pixels.shape[2] - len(extra)]
+    import imagecodecs
+
+    picture.load()  # checks every chunk's sum, which the other reader does not insist on
+    stream.seek(0)
+    pixels = imagecodecs.png_decode(stream.read())
+    return _on_black(pixels) if pixels.shape[2] in (2, 4) else pixels
+
+
+def _of_pillow(picture: Image.Image) -> Pixels:
+    mode = picture.mode
+    if mode == "I" or mode.startswith("I;16"):
+        values = np.asarray(picture)
+        if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
+            raise _Refused("found 32-bit or signed integers, expected 8 or 16 bits: convert it")
+        return values.astype(np.uint16)[..., None]
+    if mode == "F":
+        raise _Refused("found floating-point pixels, expected 8 or 16 bits: convert it")
+    if mode not in MODES:
+        raise _Refused(f"found colours of the kind {mode}, expected grey or RGB: convert it")
+    wanted = MODES[mode]
+    if "transparency" in picture.info:
+        wanted = TRANSPARENT.get(wanted, wanted)
+    values = np.asarray(picture if mode == wanted else picture.convert(wanted))
+    values = values[..., None] if values.ndim == 2 else values
+    return _on_black(values) if wanted.endswith("A") else values
+
+
+def _on_black(pixels: Pixels) -> Pixels:
+    """Colour multiplied by alpha, the last channel, with rounding."""
+    top = int(np.iinfo(pixels.dtype).max)
+    wide = pixels.astype(np.uint32)
+    return ((wide[..., :-1] * wide[..., -1:] + top // 2) // top).astype(pixels.dtype)
+
+
+def _turned(pixels: Pixels, orientation: int) -> Pixels:
+    """Undo the EXIF orientation 2 … 8; anything else means none."""
+    if orientation in (5, 6, 7, 8):  # held sideways
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return np.ascontiguousarray(pixels)

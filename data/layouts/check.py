@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselforge.configs.errors import DataError
+from vesselforge.data.formats.channels import Pixels
 from vesselforge.data.formats.images import binarise, is_binary, read_grey
 from vesselforge.data.layouts.items import Dataset, Item, PhantomItem, Problem, WholeItem
 from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN
-from vesselforge.data.layouts.whole import Modes, digest_of
 
 GREY_SHARE = 0.2
 """Share of mid-grey pixels from which a mask is rather a photograph or a drawing than a mask."""
@@ -36,18 +36,11 @@ class Row:
     width: int | None = None
     vessel_share: float | None = None
     fov_share: float | None = None
-    fov: str = "derived"
+    fov: str | None = None
     observers: tuple[str, ...] = ()
     sha256: str | None = None
     mode: str | None = None
     labelled: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values; the last two only of sets for the generator alone."""
-        found = asdict(self) | {"observers": list(self.observers)}
-        if self.fov != "whole":
-            del found["mode"], found["labelled"]
-        return found
 
 
 @dataclass
@@ -84,7 +77,7 @@ class Report:
             "name": self.name,
             "root": self.root,
             "splits": self.splits(),
-            "images": [row.to_dict() for row in self.rows],
+            "images": [asdict(row) for row in self.rows],
             "problems": [asdict(p) for p in self.problems],
         }
 
@@ -98,21 +91,30 @@ def check(
     report = Report(dataset.name, None if dataset.root is None else str(dataset.root))
     report.problems += dataset.problems
     items = [item for item in dataset if item.split in splits]
-    modes = Modes()
+    brightest = 0
     for done, item in enumerate(items):
-        if isinstance(item, WholeItem):
-            row, problems = _examine_whole(item, modes)
-        else:
-            row, problems = _examine(item)
+        problems: list[Problem] = []
+        try:
+            if isinstance(item, WholeItem):
+                row, most = _examine_whole(item)
+                brightest = max(brightest, most)
+            else:
+                row = _examine(item, problems)
+        except DataError as error:
+            row = Row(item.id, item.split)
+            problems.append(_from(error, item.image, item))
         report.rows.append(row)
         report.problems += problems
         if progress:
             progress(done + 1, len(items))
-    if dataset.whole:
-        report.problems += modes.problems(str(dataset.root))
-    else:
+    if 0 < brightest < 1 << 14:
+        sentence = (
+            f"the brightest of all 16-bit values is {brightest}, expected up to 65535: the images "
+            "are dark to the networks; scale them when they are converted"
+        )
+        report.problems.append(Problem("warning", str(dataset.root), sentence))
+    if not dataset.whole:
         report.problems += _unlabelled(dataset, items)
-    report.problems += _repeated_ids(dataset)
     report.problems += _repeated_images(report.rows, items)
     for split in (TRAIN,) if dataset.whole else splits:
         if split != TEST and not dataset.split(split):
@@ -121,86 +123,102 @@ def check(
     return report
 
 
-def _examine_whole(item: WholeItem, modes: Modes) -> tuple[Row, list[Problem]]:
-    row = Row(item.id, item.split, fov="whole", labelled=item.label is not None)
-    try:
-        native = item.read_native()
-    except DataError as error:
-        return row, [_from(error, item.image)]
-    height, width, _ = native.pixels.shape
-    mode, digest = modes.add(item.image, native), digest_of(native.pixels)
-    return replace(row, height=height, width=width, sha256=digest, mode=mode), []
+def _examine_whole(item: WholeItem) -> tuple[Row, int]:
+    """Its row, and the greatest of its values where they have 16 bits, else 0."""
+    picture = item.read_picture()
+    height, width = picture.pixels.shape[:2]
+    row = Row(
+        item.id,
+        item.split,
+        height,
+        width,
+        fov="whole",
+        sha256=_digest(picture.pixels),
+        mode=picture.mode,
+        labelled=item.label is not None,
+    )
+    return row, int(picture.pixels.max(initial=0)) if picture.bits == 16 else 0
 
 
-def _examine(item: Item) -> tuple[Row, list[Problem]]:
-    problems: list[Problem] = []
-    source = "file" if item.fov or isinstance(item, PhantomItem) else "derived"
-    row = Row(item.id, item.split, fov=source, observers=tuple(item.masks))
-    try:
-        image = item.read_image()
-    except DataError as error:
-        return row, [_from(error, item.image)]
+def _examine(item: Item, problems: list[Problem]) -> Row:
+    """Raises DataError for an unreadable image."""
+    image = item.read_image()
     shape = image.shape[:2]
-    digest = hashlib.sha256(f"{shape}".encode() + image.tobytes()).hexdigest()
-    fov, found = _field_of_view(item, image)
-    problems += found
-    row = replace(row, height=shape[0], width=shape[1], sha256=digest)
-    if fov is not None:
-        row = replace(row, fov_share=round(float(fov.mean()), 6))
+    fov = _field_of_view(item, image, problems)
+    row = Row(
+        item.id,
+        item.split,
+        height=shape[0],
+        width=shape[1],
+        fov_share=None if fov is None else round(float(fov.mean()), 6),
+        fov="file" if item.fov or isinstance(item, PhantomItem) else "derived",
+        observers=tuple(item.masks),
+        sha256=_digest(image),
+    )
     for number, observer in enumerate(item.masks):
-        mask, found = _mask(item, observer, shape)
-        problems += found
+        mask = _mask(item, observer, shape, problems)
         if number > 0 or mask is None or fov is None:
             continue
         row = replace(row, vessel_share=round(float(mask[fov].mean()), 6))
         outside = float((mask & ~fov).sum() / max(1, mask.sum()))
         if outside > 0.05:
             sentence = f"{outside:.0%} of its vessels lie outside the field of view"
-            problems.append(Problem("warning", str(item.masks[observer]), sentence))
-    return row, problems
+            problems.append(Problem("warning", str(item.masks[observer]), sentence, item.id))
+    return row
+
+
+def _digest(pixels: Pixels) -> str:
+    """Hex SHA-256 of decoded pixels, whatever the file's format."""
+    return hashlib.sha256(f"{pixels.shape}{pixels.dtype}".encode() + pixels.tobytes()).hexdigest()
 
 
 def _field_of_view(
-    item: Item, image: NDArray[np.uint8]
-) -> tuple[NDArray[np.bool_] | None, list[Problem]]:
+    item: Item, image: NDArray[np.uint8], problems: list[Problem]
+) -> NDArray[np.bool_] | None:
     path = item.fov or item.image
     try:
         fov = item.read_fov(image)
     except DataError as error:
-        return None, [_from(error, path)]
+        problems.append(_from(error, path, item))
+        return None
     if fov.shape != image.shape[:2]:
-        return None, [_wrong_size(path, fov.shape, image.shape[:2])]
+        problems.append(_wrong_size(path, fov.shape, image.shape[:2], item))
+        return None
     if not fov.any():
-        return None, [Problem("error", str(path), "the field of view is empty: draw it white")]
-    return fov, []
+        sentence = "the field of view is empty: draw it white"
+        problems.append(Problem("error", str(path), sentence, item.id))
+        return None
+    return fov
 
 
 def _mask(
-    item: Item, observer: str, shape: tuple[int, ...]
-) -> tuple[NDArray[np.bool_] | None, list[Problem]]:
+    item: Item, observer: str, shape: tuple[int, ...], problems: list[Problem]
+) -> NDArray[np.bool_] | None:
     if isinstance(item, PhantomItem):
-        return item.read_mask(observer), []
+        return item.read_mask(observer)
     path = item.masks[observer]
     try:
         grey = read_grey(path)
     except DataError as error:
-        return None, [_from(error, path)]
+        problems.append(_from(error, path, item))
+        return None
     if grey.shape != shape:
-        return None, [_wrong_size(path, grey.shape, shape)]
-    mask, problems = binarise(grey), []
+        problems.append(_wrong_size(path, grey.shape, shape, item))
+        return None
+    mask = binarise(grey)
     if not is_binary(grey):
         middle = float(((grey > 31) & (grey < 224)).mean())
         severity: Literal["error", "warning"] = "error" if middle > GREY_SHARE else "warning"
         values = len(np.unique(grey))
         sentence = f"found {values} grey values in a mask, expected two; it is cut at 127"
-        problems.append(Problem(severity, str(path), sentence))
+        problems.append(Problem(severity, str(path), sentence, item.id))
     if not mask.any():
         sentence = "the vessel mask is empty, expected white vessels on black"
-        problems.append(Problem("error", str(path), sentence))
+        problems.append(Problem("error", str(path), sentence, item.id))
     elif mask.mean() > 0.5:
         sentence = f"{mask.mean():.0%} of the mask is vessel, expected white vessels on black"
-        problems.append(Problem("error", str(path), sentence))
-    return mask, problems
+        problems.append(Problem("error", str(path), sentence, item.id))
+    return mask
 
 
 def _unlabelled(dataset: Dataset, items: Iterable[Item]) -> list[Problem]:
@@ -210,22 +228,11 @@ def _unlabelled(dataset: Dataset, items: Iterable[Item]) -> list[Problem]:
     for item in items:
         if not item.masks and not (item.split == TEST and bare_test):
             sentence = f"found no vessel mask for identifier {item.id!r}, expected one: add it"
-            problems.append(Problem("error", str(item.image), f"{sentence} or remove the image"))
+            sentence += " or remove the image"
+            problems.append(Problem("error", str(item.image), sentence, item.id))
     if bare_test and any(item.split == TEST for item in items):
         sentence = "the test images have no vessel masks: they can be segmented but not scored"
         problems.append(Problem("warning", str(dataset.root), sentence))
-    return problems
-
-
-def _repeated_ids(dataset: Dataset) -> list[Problem]:
-    seen: dict[str, Item] = {}
-    problems = []
-    for item in dataset:
-        other = seen.setdefault(item.id, item)
-        if other is not item:
-            where = f"in {other.split} ({other.image}) and in {item.split}"
-            sentence = f"identifier {item.id!r} occurs twice, {where}: keep one of them"
-            problems.append(Problem("error", str(item.image), sentence))
     return problems
 
 
@@ -239,26 +246,31 @@ def _repeated_images(rows: list[Row], items: list[Item]) -> list[Problem]:
         if first is row or first.id == row.id:
             continue
         if first.split != row.split and not isinstance(item, WholeItem):
-            sentence = f"the same pixels as {other.image}: {row.split} and {first.split} overlap"
-            problems.append(Problem("error", str(item.image), f"{sentence}; remove one of them"))
+            sentence = (
+                f"the same pixels as {other.image}: {row.split} and {first.split} overlap; remove "
+                "one of them"
+            )
+            problems.append(Problem("error", str(item.image), sentence, item.id))
         else:
             where = "both in" if first.split == row.split else f"{first.split} and"
             sentence = f"the same pixels as {other.image}, {where} {row.split}: a duplicate"
-            problems.append(Problem("warning", str(item.image), sentence))
+            problems.append(Problem("warning", str(item.image), sentence, item.id))
     return problems
 
 
-def _from(error: DataError, path: Path) -> Problem:
+def _from(error: DataError, path: Path, item: Item) -> Problem:
     """The readers' message begins with the file, which has a field of its own here."""
-    return Problem("error", str(path), str(error).removeprefix(f"{path}: "))
+    return Problem("error", str(path), str(error).removeprefix(f"{path}: "), item.id)
 
 
-def _wrong_size(path: Path, found: tuple[int, ...], expected: tuple[int, ...]) -> Problem:
+def _wrong_size(
+    path: Path, found: tuple[int, ...], expected: tuple[int, ...], item: Item
+) -> Problem:
     sentence = (
         f"found {found[0]}×{found[1]} pixels (height×width), expected {expected[0]}×{expected[1]} "
         "as its image has: replace one of the two"
     )
-    return Problem("error", str(path), sentence)
+    return Problem("error", str(path), sentence, item.id)
 
 
 def _summary(split: str, rows: list[Row]) -> dict[str, Any]:
@@ -273,7 +285,7 @@ def _summary(split: str, rows: list[Row]) -> dict[str, Any]:
         "sizes": _at_most(sorted({f"{r.height}×{r.width}" for r in rows if r.height})),
         "vessel_share": round(float(np.mean(shares)), 6) if shares else None,
         "fov_share": round(float(np.mean(fovs)), 6) if fovs else None,
-        "fov": sorted({r.fov for r in rows}),
+        "fov": sorted({r.fov for r in rows if r.fov}),
     } | ({"channels": modes} if modes else {})
 
 

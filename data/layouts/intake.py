@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings
 from vesselforge.data.datasets import load_settings
 from vesselforge.data.layouts.check import check
-from vesselforge.data.layouts.items import Dataset
 from vesselforge.data.prepare import content_hash
-from vesselforge.engine.files import file_sha256
 from vesselforge.engine.progress import Progress
 
 SHOWN = 3
@@ -33,25 +29,7 @@ def fingerprint(settings: DataSettings) -> str:
     Nothing is decoded. Equal fingerprints mean that nothing was added, mended or taken away.
     Raises DataError when the folder is missing or holds nothing of its layout.
     """
-    dataset = load_settings(settings, lenient=True)
-    if dataset.root is None:
-        return content_hash(settings)
-    total = hashlib.sha256()
-    for item in sorted(dataset, key=lambda i: (i.id, i.split)):
-        for role, path in sorted(item.files().items()):
-            name = path.relative_to(dataset.root).as_posix()
-            line = [item.id, item.split, role, name, _content(path)]
-            total.update(("\0".join(line) + "\n").encode(errors="surrogateescape"))
-    for id_, problem in sorted(dataset.unfit.items()):
-        total.update(f"{id_}\0{problem.file}\0{_content(Path(problem.file))}\n".encode())
-    return total.hexdigest()
-
-
-def _content(path: Path) -> str:
-    try:
-        return file_sha256(path)
-    except OSError as error:
-        return f"unreadable ({error.errno})"
+    return content_hash(settings, lenient=True)
 
 
 def sort_out(settings: DataSettings, most: float, progress: Progress) -> Intake:
@@ -61,13 +39,13 @@ def sort_out(settings: DataSettings, most: float, progress: Progress) -> Intake:
     Raises DataError then, and for errors that belong to no image.
     """
     dataset = load_settings(settings, lenient=True)
-    bad = {id_: str(problem) for id_, problem in dataset.unfit.items()}
-    sound = dataset.without(bad)
-    report = check(sound, progress=lambda done, total: progress.update(done, total, "image"))
-    owners = _owners(sound)
+    bad = {problem.id: str(problem) for problem in dataset.problems if problem.id is not None}
+    report = check(
+        dataset.without(bad), progress=lambda done, total: progress.update(done, total, "image")
+    )
     for problem in report.errors:
-        if problem.file in owners:
-            bad.setdefault(owners[problem.file], str(problem))
+        if problem.id is not None:
+            bad.setdefault(problem.id, str(problem))
     total = len({item.id for item in dataset} | bad.keys())
     if len(bad) > most * total:
         shown = "; ".join(list(bad.values())[:SHOWN])
@@ -77,11 +55,6 @@ def sort_out(settings: DataSettings, most: float, progress: Progress) -> Intake:
             f"whole. The first: {shown}"
         )
     for problem in report.errors:
-        if problem.file not in owners:
+        if problem.id is None:
             raise DataError(str(problem))
     return Intake(total - len(bad), dict(sorted(bad.items())))
-
-
-def _owners(dataset: Dataset) -> dict[str, str]:
-    """File → identifier of the image that it belongs to."""
-    return {str(path): item.id for item in dataset for path in (item.image, *item.files().values())}

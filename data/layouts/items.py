@@ -11,9 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselforge.data.formats.channels import as_rgb, eight_bit
-from vesselforge.data.formats.images import read_mask, read_rgb
-from vesselforge.data.formats.native import Native, read_native
+from vesselforge.data.formats.images import Picture, read_mask, read_picture, read_rgb
 from vesselforge.data.fov import derive_fov
 from vesselforge.data.phantoms.draw import Phantom, make_phantom
 
@@ -21,11 +19,12 @@ from vesselforge.data.phantoms.draw import Phantom, make_phantom
 @dataclass(frozen=True)
 class Problem:
     """What is wrong with a dataset. severity: an error stops the pipeline. file: the path (and
-    line, of a text file), or the item's id without one."""
+    line, of a text file). id: of the image that it is about (or a file's name without an id)."""
 
     severity: Literal["error", "warning"]
     file: str
     sentence: str
+    id: str | None = None
 
     def __str__(self) -> str:
         return f"{self.file}: {self.sentence}"
@@ -71,13 +70,12 @@ class WholeItem(Item):
 
     label: tuple[float, ...] | None = None
 
-    def read_native(self) -> Native:
-        """All channels and bits of the file."""
-        return read_native(self.image)
+    def read_picture(self) -> Picture:
+        """The file at its own depth."""
+        return read_picture(self.image)
 
     def read_image(self) -> NDArray[np.uint8]:
-        native = self.read_native()
-        return eight_bit(as_rgb(native.pixels, native.alpha, str(self.image)))
+        return self.read_picture().rgb()
 
     def read_fov(self, image: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
         return np.ones((self.read_image() if image is None else image).shape[:2], dtype=bool)
@@ -115,8 +113,8 @@ class Dataset:
 
     unlabelled_test: the test split may lack reference masks (the official DRIVE package does).
     classes: names of the classes where labels are one-hot. problems: what was found while files
-    became items, for `data.layouts.check` to report with the rest. unfit: identifier (or file name
-    without one) → why files of that name could not become an item, or not for certain.
+    became items, for `data.layouts.check` to report with the rest; of those with an id, files could
+    not become an item, or not for certain.
     """
 
     name: str
@@ -125,7 +123,6 @@ class Dataset:
     unlabelled_test: bool = False
     classes: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
-    unfit: Mapping[str, Problem] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
@@ -141,8 +138,8 @@ class Dataset:
     def without(self, ids: Collection[str]) -> Dataset:
         """The dataset without what these identifiers name."""
         items = tuple(item for item in self.items if item.id not in ids)
-        unfit = {id_: problem for id_, problem in self.unfit.items() if id_ not in ids}
-        return replace(self, items=items, unfit=unfit)
+        problems = tuple(problem for problem in self.problems if problem.id not in ids)
+        return replace(self, items=items, problems=problems)
 
     def split(self, name: str) -> list[Item]:
         """The items of `train`, `validation` or `test`."""

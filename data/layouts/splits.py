@@ -1,4 +1,4 @@
-"""Which image is in which split: explicit lists for public sets, a hash of the id elsewhere."""
+"""Which image is in which split, where no list of the dataset says so: by a hash of the id."""
 
 from __future__ import annotations
 
@@ -9,39 +9,6 @@ from vesselforge.configs.errors import DataError
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
-
-
-def _numbers(first: int, last: int) -> tuple[str, ...]:
-    return tuple(f"{number:02d}" for number in range(first, last + 1))
-
-
-def _eyes(first: int, last: int) -> tuple[str, ...]:
-    return tuple(number + side for number in _numbers(first, last) for side in "LR")
-
-
-# The official halves; the last four training images are held for validation.
-DRIVE = {TRAIN: _numbers(21, 36), VALIDATION: _numbers(37, 40), TEST: _numbers(1, 20)}
-
-# First 20 images / last 8, as SA-UNet and most others; both eyes of a child stay together.
-CHASE_DB1 = {TRAIN: _eyes(1, 8), VALIDATION: _eyes(9, 10), TEST: _eyes(11, 14)}
-
-# STARE has no official split. Each fold of four: two retinas with pathology, then two healthy ones.
-STARE_FOLDS = (
-    ("im0001", "im0044", "im0077", "im0235"),
-    ("im0002", "im0139", "im0081", "im0236"),
-    ("im0003", "im0291", "im0082", "im0239"),
-    ("im0004", "im0319", "im0162", "im0240"),
-    ("im0005", "im0324", "im0163", "im0255"),
-)
-
-
-def stare(fold: int) -> dict[str, tuple[str, ...]]:
-    """The four of `fold` (0–4) are the test, the first three of the next one the validation."""
-    test = STARE_FOLDS[fold]
-    validation = STARE_FOLDS[(fold + 1) % len(STARE_FOLDS)][:3]
-    held = {*test, *validation}
-    train = tuple(sorted(id_ for four in STARE_FOLDS for id_ in four if id_ not in held))
-    return {TRAIN: train, VALIDATION: validation, TEST: test}
 
 
 def by_hash(

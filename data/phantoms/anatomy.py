@@ -55,16 +55,16 @@ def draw_anatomy(rng: np.random.Generator, field: float, disc: tuple[float, floa
     return Anatomy(place, fovea, DISC_RADIUS * rng.uniform(0.885, 1.115), field)
 
 
-def trunks(anatomy: Anatomy, rng: np.random.Generator, spread: float, sparse: bool) -> list[Points]:
+def trunks(anatomy: Anatomy, rng: np.random.Generator, height: float, sparse: bool) -> list[Points]:
     """Way points of the vessels that leave the disc: two arcades, two nasal ones, a few small.
 
-    spread: height of the arcades over the line from disc to fovea; veins and arteries differ.
+    height: of the arcades over the line from disc to fovea; veins and arteries differ.
     sparse: the arcades alone, for images too small for more.
     """
-    out, t = [], anatomy.temporal
+    usual, out, t = height, [], anatomy.temporal
     for sign in (-1.0, 1.0):
         up = sign * np.array([abs(t[1]), -t[0] * np.sign(t[1])])
-        height = spread * rng.uniform(0.9, 1.15)
+        height = usual * rng.uniform(0.9, 1.15)
         ends = rng.uniform(0.25, 0.85) * height
         start = anatomy.disc + anatomy.disc_radius * (0.25 * rng.normal(size=2) * 0.5 - 0.1 * t)
         lean = rng.uniform(0.0, 0.12)
@@ -118,9 +118,9 @@ def wobbled(points: Points, rng: np.random.Generator, tortuosity: float) -> Poin
     tangent = np.gradient(points, axis=0)
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1) / STEP
     ramp = np.minimum(1, np.arange(len(points)) * STEP / 0.3)
-    course = smooth_noise(rng, len(points), 0.3 / STEP) * 0.022
+    bends = smooth_noise(rng, len(points), 0.3 / STEP) * 0.022
     waves = smooth_noise(rng, len(points), 0.07 / STEP) * 0.0035 * math.sqrt(tortuosity)
-    return points + (ramp * (course + waves))[:, None] * normal
+    return points + (ramp * (bends + waves))[:, None] * normal
 
 
 def smooth_noise(rng: np.random.Generator, count: int, period: float) -> Points:

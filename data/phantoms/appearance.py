@@ -120,15 +120,15 @@ class Look(Settings):
 
 
 class Appearance(Settings):
-    """A mixture of looks, one component each, all with the same spread.
+    """A mixture of looks, one component each, all varied alike.
 
-    looks: one per measured image. spread: of a figure, half the width of the uniform distribution
-    round a look's, flat, as long as the figure has numbers; 0 where it is not named. The numbers
-    of one figure vary together. side: pixels of the images that were measured; None: of none.
+    looks: one per measured image. half_widths: of a figure's uniform distribution round a look's,
+    flat, as long as the figure has numbers; 0 where it is not named. The numbers of one figure vary
+    together. side: pixels of the images that were measured; None: of none.
     """
 
     looks: tuple[Look, ...] = Field(min_length=1)
-    spread: dict[str, tuple[float, ...]]
+    half_widths: dict[str, tuple[float, ...]]
     side: int | None = Field(None, ge=1)
 
     def draw(self, rng: np.random.Generator) -> Look:
@@ -137,9 +137,9 @@ class Appearance(Settings):
         moves = rng.uniform(-1, 1, len(Look.model_fields))
         changed = {}
         for name, move in zip(Look.model_fields, moves, strict=True):
-            if name in self.spread:
+            if name in self.half_widths:
                 mean = numbers(look, name)
-                changed[name] = mean + move * np.reshape(self.spread[name], mean.shape)
+                changed[name] = mean + move * np.reshape(self.half_widths[name], mean.shape)
         return look.with_figures(changed)
 
 
@@ -161,7 +161,7 @@ def numbers(look: Look, name: str) -> NDArray[np.float64]:
 
 GENERIC = Appearance(
     looks=(Look(),),
-    spread={
+    half_widths={
         "radius": (0.010,),
         "centre_y": (0.008,),
         "centre_x": (0.008,),
@@ -190,3 +190,57 @@ GENERIC = Appearance(
     },
 )
 """The ranges phantoms had from the start; they were drawn by eyes that knew DRIVE."""
+
+FACTORS = {
+    "vessel": (-0.6, 0.4),
+    "reflex": (-1.0, 0.7),
+    "blur": (-0.4, 0.9),
+    "grain": (-1.0, 1.0),
+    "texture": (-0.7, 0.7),
+    "macula": (-1.0, 0.5),
+    "fovea": (-1.0, 0.5),
+    "cup": (-1.0, 0.4),
+}
+"""Least and greatest logarithm of what a figure is multiplied with, at full strength."""
+ADDED = {
+    "spots": 3.0,
+    "stripes": 0.06,
+    "streaks": 0.12,
+    "rim": 0.3,
+    "haze": 0.08,
+    "falloff": 0.2,
+    "vignette": 0.2,
+}
+"""The most that is added to a figure, at full strength."""
+HUE, TINT, GAMMA, BRIGHTNESS = 0.35, 0.2, 0.35, (-0.5, 0.2)
+"""Logarithms: of a channel's light, of its vessels' absorption, of its gamma; of all light."""
+DISC = (-0.5, 1.4)
+"""Factors of the disc's brightness: it may be darker than the ground."""
+
+
+def randomised(look: Look, strength: float, rng: np.random.Generator) -> Look:
+    """Domain randomisation: a look beyond those of any camera, for models that meet other ones.
+
+    strength: in [0, 1]; 0 leaves it as it is, 1 zooms by 0.5 to 2. All but the zoom is light, so
+    masks stay.
+    """
+    if strength == 0:
+        return look
+    low, high = DISC
+    changed = {
+        name: numbers(look, name) * np.exp(strength * rng.uniform(*range_))
+        for name, range_ in FACTORS.items()
+    }
+    for name, most in ADDED.items():
+        changed[name] = numbers(look, name) + strength * rng.uniform(0, most)
+    hue = rng.uniform(-HUE, HUE, 3) + rng.uniform(*BRIGHTNESS)
+    changed["colour"] = numbers(look, "colour") + strength * hue
+    changed["vessel"] *= np.exp(strength * rng.uniform(-TINT, TINT, 3))
+    changed["gamma"] = numbers(look, "gamma") * np.exp(strength * rng.uniform(-GAMMA, GAMMA, 3))
+    changed["disc"] = numbers(look, "disc") * (1 + strength * (rng.uniform(low, high) - 1))
+    changed["radius"] = look.radius * 2 ** (strength * rng.uniform(-1, 1))
+    # Larger than the image, the view may lie anywhere behind it.
+    slack = max(0.0, float(changed["radius"]) - max(0.5, look.radius))
+    for name in ("centre_y", "centre_x"):
+        changed[name] = numbers(look, name) + rng.uniform(-0.6, 0.6) * slack
+    return look.with_figures(changed)

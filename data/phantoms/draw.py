@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselforge.data.phantoms.anatomy import Anatomy, draw_anatomy
-from vesselforge.data.phantoms.appearance import GENERIC, Appearance, Look
+from vesselforge.data.phantoms.appearance import GENERIC, Appearance, Look, randomised
 from vesselforge.data.phantoms.canvas import LEAST_WIDTH_PX, Canvas, Network
 from vesselforge.data.phantoms.light import ARTERY, VEIN, photograph
-from vesselforge.data.phantoms.randomise import randomised
 from vesselforge.data.phantoms.tree import Growth, grow_trees
 
 VERSION = 3
@@ -41,7 +40,7 @@ def make_phantom(
 ) -> Phantom:
     """One square image, the same for the same arguments.
 
-    size: pixels, at least 32. randomise: in [0, 1], see `data.phantoms.randomise`.
+    size: pixels, at least 32. randomise: in [0, 1], see `appearance.randomised`.
     """
     looks, domains, *rest = streams(seed)
     return draw(randomised(appearance.draw(looks), randomise, domains), size, *rest)

@@ -17,19 +17,20 @@ from vesselforge.configs.errors import DataError
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.phantoms.anatomy import DISC_RADIUS, Anatomy
 from vesselforge.data.phantoms.appearance import GENERIC, GRAIN_PX, ZERO, Appearance, Look, numbers
-from vesselforge.data.phantoms.calibrate import calibrated
 from vesselforge.data.phantoms.canvas import Field, enlarged, network
-from vesselforge.data.phantoms.landmarks import (
+from vesselforge.data.phantoms.light import photograph
+from vesselforge.data.phantoms.measurements import Statistics, Vessels, measurable, measure
+from vesselforge.data.phantoms.photo import (
     Blocks,
     Disc,
     Ground,
+    Photo,
     blocks_of,
     find_disc,
     fit_ground,
+    photo_of,
 )
-from vesselforge.data.phantoms.light import photograph
-from vesselforge.data.phantoms.photo import Photo, photo_of
-from vesselforge.data.phantoms.statistics import Statistics, Vessels, measurable, measure
+from vesselforge.data.phantoms.shape import calibrated
 
 MOST_IMAGES = 24
 """That are measured, at even distances in the list: further eyes add little, each takes seconds."""
@@ -47,7 +48,7 @@ OF_DISC = ("disc", "cup", "halo", "disc_y", "disc_x")
 OF_FOVEA = ("macula", "fovea")
 OF_VESSELS = ("vessel", "reflex")
 JITTER = {"falloff": 0.1, "vignette": 0.1, "rim": 0.04, "field": 0.04, "spots": 0.3}
-"""Half the spread of what cannot be learnt from a few images."""
+"""Half the range of what cannot be learnt from a few images."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Case:
 
 
 def fit_appearance(images: Sequence[LoadedImage]) -> Appearance:
-    """An appearance with one look for each image, and a spread that is wide when they are few.
+    """An appearance with one look for each image, and ranges that are wide when they are few.
 
     images: of more than MOST_IMAGES so many. Every image has a FOV; masks are the targets above
     0.5. What an image does not show is taken from the others, and from GENERIC where none shows
@@ -79,7 +80,7 @@ def fit_appearance(images: Sequence[LoadedImage]) -> Appearance:
     looks = _looks(cases)
     looks = calibrated(looks, [(case.photo.mask, case.photo.fov) for case in cases])
     side = int(np.median([max(case.photo.fov.shape) for case in cases]))
-    return Appearance(looks=tuple(looks), spread=_spread(looks), side=side)
+    return Appearance(looks=tuple(looks), half_widths=_half_widths(looks), side=side)
 
 
 def _cases(photos: Sequence[Photo]) -> list[Case]:
@@ -250,12 +251,12 @@ def _completed(
     ]
 
 
-def _spread(looks: Sequence[Look]) -> dict[str, tuple[float, ...]]:
+def _half_widths(looks: Sequence[Look]) -> dict[str, tuple[float, ...]]:
     """Round each look: 0.6 of the looks' own standard deviation, and where they are few, half the
-    generic spread, which counts as much as two images."""
+    generic range, which counts as much as two images."""
     few = len(looks) - 1
-    spread: dict[str, tuple[float, ...]] = {name: (half,) for name, half in JITTER.items()}
-    for name, generic in GENERIC.spread.items():
+    found: dict[str, tuple[float, ...]] = {name: (half,) for name, half in JITTER.items()}
+    for name, generic in GENERIC.half_widths.items():
         if name in JITTER or name in LIGHTING or name in ("radius", "centre_y", "centre_x"):
             continue
         values = np.stack([numbers(look, name).ravel() for look in looks])
@@ -263,5 +264,5 @@ def _spread(looks: Sequence[Look]) -> dict[str, tuple[float, ...]]:
             values = np.stack([np.full(3, numbers(look, "colour").mean()) for look in looks])
         own = 0.6 * np.sqrt(3) * values.std(axis=0)
         both = np.sqrt((few * own**2 + 2 * (0.5 * np.asarray(generic)) ** 2) / (few + 2))
-        spread[name] = tuple(both.tolist())
-    return spread
+        found[name] = tuple(both.tolist())
+    return found

@@ -68,7 +68,7 @@ class Tree:
         anatomy: Anatomy,
         rng: np.random.Generator,
         tortuosity: float,
-        spread: float,
+        height: float,
         sparse: bool,
     ) -> None:
         self.anatomy, self.rng, self.tortuosity = anatomy, rng, tortuosity
@@ -80,7 +80,7 @@ class Tree:
         self.places = _places(anatomy)
         self._flat_places = self.places.astype(np.float32)
         self.emptiness = np.full(len(self.places), np.inf, np.float32)  # distance to this tree
-        for trunk in trunks(anatomy, rng, spread, sparse):
+        for trunk in trunks(anatomy, rng, height, sparse):
             curve = resampled(trunk, 1.05 * anatomy.field)
             self._add(Branch(wobbled(curve, rng, tortuosity)))
 
@@ -129,11 +129,11 @@ class Tree:
         turn = min(max(abs(aim) + self.rng.normal(0, 0.15), math.radians(18)), math.radians(65))
         angle += 0.0 if tip else math.copysign(turn, aim)
         steps = int(1.6 * length / STEP) + 3
-        # A winding vessel winds in short waves and keeps its course.
-        course = 1.6 * smooth_noise(self.rng, steps, 0.16 / STEP)
+        # A winding vessel winds in short waves round a smooth line.
+        bends = 1.6 * smooth_noise(self.rng, steps, 0.16 / STEP)
         waves = self.tortuosity * 5 * smooth_noise(self.rng, steps, 0.036 / STEP)
         points = [(y, x)]
-        for wobble in (course + waves).tolist():
+        for wobble in (bends + waves).tolist():
             left = math.hypot(to_y - y, to_x - x)
             if left < STEP or math.hypot(y, x) > end:
                 break

@@ -7,7 +7,7 @@ from typing import Any
 
 from vesselforge.configs.errors import DataError
 from vesselforge.data.formats.channels import Channels
-from vesselforge.data.imageset import ImageRecord, load_native, read_index
+from vesselforge.data.imageset import ImageRecord, load_picture, read_index
 from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.engine.artifacts import Inputs
 from vesselforge.engine.documents import read_object
@@ -64,5 +64,5 @@ def described(inputs: Inputs, progress: Progress) -> dict[str, Any]:
 
 
 def _size(folder: Path, record: ImageRecord) -> tuple[int, int]:
-    height, width = load_native(folder, record).pixels.shape[:2]
+    height, width = load_picture(folder, record).pixels.shape[:2]
     return height, width

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vesselforge.data.formats.channels import Channels, Pixels, eight_bit, premultiplied
-from vesselforge.data.imageset import ImageRecord, load_native, read_index
+from vesselforge.data.formats.channels import Channels, Pixels, eight_bit
+from vesselforge.data.imageset import ImageRecord, load_picture, read_index
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
 from vesselforge.generator.metrics.extractors import three_channels
 from vesselforge.generator.metrics.memorisation import turned, turns
@@ -53,7 +53,9 @@ class Reals:
         self.presentation = description["presentation"]
         self.resolution = int(description["resolution"])
         self.native_size = description["native_size"]
-        self.channels = Channels(**description.get("channels", {}))
+        self.channels = (
+            Channels.from_json(description["channels"]) if "channels" in description else Channels()
+        )
 
     @property
     def key(self) -> dict[str, Any]:
@@ -137,14 +139,13 @@ def samples_of(folder: Path) -> Iterator[Tensor]:
 
 def sample_of(folder: Path, record: ImageRecord) -> Tensor:
     """Return one image of a set of samples."""
-    native = load_native(folder, record)
-    pixels = premultiplied(native.pixels)[..., :-1] if native.alpha else native.pixels
-    return three_channels(torch.from_numpy(eight_bit(pixels).transpose(2, 0, 1).copy()))
+    pixels = eight_bit(load_picture(folder, record).pixels)
+    return three_channels(torch.from_numpy(pixels.transpose(2, 0, 1).copy()))
 
 
 def shown(pixels: Pixels, channels: Channels) -> Tensor:
-    """Map pixels `[N, C, H, W]` as networks see them to uint8 `[N, 3, H, W]`: without the mask or
-    alpha, colour on black, 16 bits cut to 8; see `three_channels` for the rest."""
-    if channels.kind == "rgb+mask" or channels.alpha:
+    """Map pixels `[N, C, H, W]` as networks see them to uint8 `[N, 3, H, W]`: without the mask,
+    16 bits cut to 8; see `three_channels` for the rest."""
+    if channels.kind == "rgb+mask":
         pixels = pixels[:, :-1]
     return three_channels(torch.from_numpy(eight_bit(pixels).copy()))

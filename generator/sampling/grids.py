@@ -26,19 +26,17 @@ __all__ = [
 ]  # fmt: skip
 
 GRID_IMAGES = 32
-CHECKER = (204, 255)
-"""Greys of the squares behind transparent pixels."""
 
 
 def channels_of(description: Mapping[str, Any]) -> Channels:
     """Return what a generator's channels mean, from its generator.json; where that does not say
-    (a converted official file), 1 is grey, 3 is RGB and others are shown side by side."""
+    (a converted official file), by their number."""
     known = description.get("channels")
     if known is not None:
-        return Channels(**known)
+        return Channels.from_json(known)
     count = int(description["generator"]["img_channels"])
-    kinds: dict[int, Kind] = {1: "grey", 3: "rgb"}
-    return Channels(kinds.get(count, "native"), count)
+    kinds: dict[int, Kind] = {1: "grey", 3: "rgb", 4: "rgb+mask"}
+    return Channels(kinds[count], count)
 
 
 def picture_size(description: Mapping[str, Any]) -> tuple[int, int]:
@@ -92,29 +90,19 @@ def pictures(
 ) -> NDArray[np.uint8]:
     """Return `[N, 3, H, W']` uint8 to look at, of views or samples `[N, C, H, W]`.
 
-    Grey is repeated; what has alpha lies on a chequered ground; what is neither colour nor alpha
-    stands in grey beside it (W' = W · planes): a mask right of its image, two channels as a pair.
+    Grey is repeated; a mask stands right of its image (W' = 2 W).
     size: (height, width) to resize each plane to.
     """
     if size is not None and size != images.shape[2:]:
         fitted = [resized(image.transpose(1, 2, 0), size) for image in images]
         images = np.stack(fitted).transpose(0, 3, 1, 2)
     planes = eight_bit(images)
-    colours = planes.shape[1] - channels.alpha
-    shown = planes[:, :3] if colours >= 3 else _grey(planes[:, :1])
-    if channels.alpha:
-        alpha = planes[:, -1:].astype(np.uint32)
-        ground = _checker(planes.shape[2], planes.shape[3])
-        shown = (shown + (ground * (255 - alpha) + 127) // 255).clip(0, 255).astype(np.uint8)
-    further = range(3 if colours >= 3 else 1, colours)
-    return np.concatenate([shown, *(_grey(planes[:, i : i + 1]) for i in further)], axis=3)
+    if channels.kind == "grey":
+        return _grey(planes)
+    if channels.kind == "rgb+mask":
+        return np.concatenate([planes[:, :3], _grey(planes[:, 3:])], axis=3)
+    return planes
 
 
 def _grey(plane: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(plane, 3, axis=1)
-
-
-def _checker(height: int, width: int) -> NDArray[np.uint32]:
-    """Squares of an eighth of the height."""
-    y, x = np.mgrid[:height, :width] // max(1, height // 8)
-    return np.where((y + x) % 2, *CHECKER).astype(np.uint32)

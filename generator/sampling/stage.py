@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vesselforge.configs.settings import SampleSettings
-from vesselforge.data.formats.channels import Channels, premultiplied
+from vesselforge.data.formats.channels import Channels
 from vesselforge.data.formats.images import read_grey
 from vesselforge.data.formats.sheets import grid_of
 from vesselforge.data.imageset import (
     ImageRecord,
     load_mask,
-    load_native,
+    load_picture,
     sample_record,
     write_index,
     write_png,
@@ -127,7 +127,7 @@ class SampleFiles:
 
     def _write(self, seed: int, image: Tensor) -> None:
         pixels = to_pixels(image, self.channels.bits).permute(1, 2, 0).numpy()
-        write_sample(self.out, self.record(seed), restore(pixels, self._native), self.channels)
+        write_sample(self.out, self.record(seed), restore(pixels, self._native))
 
     def sheet(self, seeds: Sequence[int], screen: bool = False) -> NDArray[np.uint8]:
         """Return a contact sheet `[H, W, 3]` made from the files, so that it does not depend on
@@ -137,8 +137,7 @@ class SampleFiles:
 
     def _picture(self, seed: int) -> NDArray[np.uint8]:
         record = self.record(seed)
-        found = load_native(self.out, record)
-        pixels = premultiplied(found.pixels) if found.alpha else found.pixels
+        pixels = load_picture(self.out, record).pixels
         if record.mask is not None:
             mask = load_mask(self.out, record)[..., None] * np.iinfo(pixels.dtype).max
             pixels = np.concatenate([pixels, mask.astype(pixels.dtype)], axis=2)

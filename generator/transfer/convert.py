@@ -67,12 +67,16 @@ def _describe(snapshot: OfficialSnapshot, source: Source, path: Path) -> dict[st
         )
     critic, pipe = source.networks.get("D"), snapshot.augment_pipe
     count = kwargs["img_channels"]
+    if count not in KINDS:
+        raise CheckpointError(
+            f"{path}: found a generator of {count} channels, expected 1 (grey) or 3 (RGB)"
+        )
     kimg = re.search(r"network-snapshot-(\d+)$", path.stem)
     description: dict[str, Any] = {
         "generator": kwargs,
         "presentation": "full",
         "resolution": kwargs["img_resolution"],
-        "channels": Channels(KINDS.get(count, "native"), count).to_json(),
+        "channels": Channels(KINDS[count], count).to_json(),
         "labels": None,
         "classes": None,
         "native_size": None,

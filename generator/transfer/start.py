@@ -181,7 +181,7 @@ def _advice(slot: str, theirs: Kwargs, ours: Kwargs) -> dict[str, str]:
     if theirs["img_channels"] != ours["img_channels"]:
         names = {count: name for name, count in CHANNELS.items()}
         count = theirs["img_channels"]
-        found["channels"] = names.get(count, f"native (images of {count} channels)")
+        found["channels"] = names.get(count, f"none (images of {count} channels)")
     if theirs["c_dim"] != ours["c_dim"]:
         classes = theirs["c_dim"]
         found["labels"] = f"true (labels of length {classes})" if classes else "false"

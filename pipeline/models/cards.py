@@ -6,21 +6,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from vesselforge.configs.catalogue import DATASETS
 from vesselforge.engine.documents import flat
 from vesselforge.generator.metrics.told import EXTRACTORS
 from vesselforge.pipeline.evidence import untrained
 
-DATASETS = {
-    "drive": "DRIVE (Staal et al. 2004), drive.grand-challenge.org; for research",
-    "chase-db1": "CHASE_DB1 (Fraz et al. 2012), CC BY 4.0",
-    "stare": "STARE (Hoover et al. 2000), cecas.clemson.edu/~ahoover/stare; for research",
-    "phantom": "phantoms drawn by VesselForge",
-}
-
 
 def source(dataset: str) -> str:
     """What a card says of a dataset."""
-    return DATASETS.get(dataset, "own images")
+    if dataset == "phantom":
+        return "phantoms drawn by VesselForge"
+    return DATASETS[dataset].licence if dataset in DATASETS else "own images"
 
 
 def render(card: Mapping[str, Any]) -> str:

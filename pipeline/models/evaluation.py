@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from vesselforge.configs.catalogue import KNOWN_NAMES
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import EvaluateSettings
+from vesselforge.data.datasets import named_dataset
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.layouts.check import check
 from vesselforge.data.layouts.items import Item
-from vesselforge.data.layouts.named import KNOWN, named_dataset
 from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.prepare import write_set
 from vesselforge.engine.artifacts import METRICS, Artifact
@@ -57,7 +58,7 @@ def development_images(name: str, splits: Sequence[str]) -> list[LoadedImage]:
     if dataset.whole or not items:
         raise DataError(
             f"{name}: found no {' or '.join(splits)} images with masks, expected a known dataset "
-            f"({', '.join(KNOWN)}) or a folder with images/ and masks/"
+            f"({KNOWN_NAMES}) or a folder with images/ and masks/"
         )
     check(dataset, splits).raise_first()
     return [_loaded(item) for item in items]

@@ -13,11 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselforge.configs.catalogue import NAMES
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.images import binarise, is_binary, is_image_name, stem_of
-from vesselforge.data.formats.native import read_native
+from vesselforge.data.datasets import named_dataset
+from vesselforge.data.formats.images import (
+    binarise,
+    is_binary,
+    is_image_name,
+    read_picture,
+    stem_of,
+)
 from vesselforge.data.layouts.items import Item
-from vesselforge.data.layouts.named import NAMES, named_dataset
 from vesselforge.data.layouts.splits import SPLITS, TEST
 from vesselforge.engine.files import write_atomic
 from vesselforge.engine.progress import Progress
@@ -191,8 +197,7 @@ def find_maps(folder: Path, items: Sequence[Item]) -> list[Path]:
 def read_map(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """[H, W] in [0, 1]: a grey image of 8 or 16 bits; one of two values is a mask, 0 or 1. Raises
     DataError for colour and for another size."""
-    native = read_native(path, upright=False)
-    pixels = native.pixels[..., :-1] if native.alpha else native.pixels
+    pixels = read_picture(path, upright=False).pixels
     if pixels.shape[2] == 3 and not (np.ptp(pixels, axis=2)).any():
         pixels = pixels[..., :1]  # grey that was saved as colour
     if pixels.shape[2] != 1:

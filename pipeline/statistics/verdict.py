@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vesselforge.configs.catalogue import TITLES
 from vesselforge.configs.study import Order
 from vesselforge.pipeline.score_rows import COLUMNS
 from vesselforge.pipeline.study.schema import Arm, Effect, Place
@@ -14,7 +15,6 @@ METRICS = COLUMNS | {
     "f1_best": "F1 at the best threshold",
     "se_thin": "SE of vessels up to 3 px",
 }
-SETS = {"drive": "DRIVE", "chase-db1": "CHASE_DB1", "stare": "STARE", "phantom": "phantoms"}
 ORDERS: dict[Order, str] = {
     "synthetic-first": "before",
     "real-first": "after",
@@ -43,7 +43,7 @@ def headline(arms: Sequence[Arm], primary: Place, metric: str, power: float) -> 
         return "Nothing was compared: no arm has synthetic images."
     rows = [(arm, e) for arm in compared for e in arm.effects if e.place == primary]
     tested = [row for row in rows if row[1].verdict != "untested"]
-    where = f"{METRICS.get(metric, metric)} on {SETS.get(primary.set, primary.set)}"
+    where = f"{METRICS.get(metric, metric)} on {TITLES.get(primary.set, primary.set)}"
     curve = len({arm.real_images for arm in arms}) > 1
     if not tested:
         return _untested([row for row in rows if row[1].mean is not None], where, curve)

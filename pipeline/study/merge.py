@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vesselforge.configs.errors import WorkspaceError
-from vesselforge.configs.load import load, validate
+from vesselforge.configs.load import load_record, validate
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.artifacts import identity_of
 from vesselforge.engine.confined import plain_name
@@ -74,7 +74,7 @@ def _part(workspace: Path, given: str) -> Part:
             "on"
         )
     results = read_results(folder / RESULTS)
-    config = load(StudyConfig, folder / CONFIG)
+    config = load_record(StudyConfig, folder / CONFIG)
     values = from_csv(folder / PER_IMAGE, metrics_of(config.statistics))
     return Part(folder.absolute().name, folder, config, results, values)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from vesselforge.pipeline.statistics.verdict import SETS
+from vesselforge.configs.catalogue import TITLES
 from vesselforge.pipeline.study.schema import Arm, Effect, Place, Results
 from vesselforge.report.tables import METRICS, number
 
@@ -113,7 +113,7 @@ def place_name(place: Place) -> str:
 
 
 def set_name(place: Place) -> str:
-    return SETS.get(place.set, place.set)
+    return TITLES.get(place.set, place.set)
 
 
 def observer_name(place: Place) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from vesselforge.configs.catalogue import TITLES
 from vesselforge.pipeline.score_rows import REGIONS
-from vesselforge.pipeline.statistics.verdict import SETS
 from vesselforge.pipeline.study.schema import Arm, Place, Results
 from vesselforge.pipeline.study.study_sources import source_warnings
 from vesselforge.report.study.arm_names import (
@@ -127,7 +127,7 @@ def _families(results: Results) -> str:
     """What decides, and what is corrected how."""
     deciding = [arm for arm in results.arms if arm.id in results.primary_arms]
     where = "; ".join(
-        e.name if len(e.sets) == 1 else f"{e.name}: {' + '.join(SETS.get(s, s) for s in e.sets)}"
+        e.name if len(e.sets) == 1 else f"{e.name}: {' + '.join(TITLES.get(s, s) for s in e.sets)}"
         for e in results.endpoints
     )
     sizes = {arm.real_images for arm in deciding}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vesselforge.configs.errors import ConfigError, DataError, WorkspaceError
 from vesselforge.data.formats.channels import Pixels
-from vesselforge.data.formats.native import Native, write_native
+from vesselforge.data.formats.images import encode_png
 from vesselforge.data.fov import derive_fov
 from vesselforge.engine.files import replacing, write_atomic
 from vesselforge.engine.progress import Interrupted, Progress
@@ -207,7 +207,7 @@ def _publish(maps: dict[Path, Pixels]) -> None:
     with contextlib.ExitStack() as stack:
         for path, pixels in maps.items():
             aside = stack.enter_context(replacing(path))
-            write_native(aside, Native(pixels if pixels.ndim == 3 else pixels[..., None]))
+            aside.write_bytes(encode_png(pixels))
 
 
 def _write_summary(path: Path, rows: list[Row]) -> None:

@@ -10,9 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.channels import Pixels, as_rgb, bits_of, eight_bit, named
-from vesselforge.data.formats.images import is_image_name, stem_of
-from vesselforge.data.formats.native import read_native
+from vesselforge.data.formats.images import Picture, is_image_name, read_picture, stem_of
 
 DARK = 0.25
 """16-bit images that use less than this share of the range are remarked on."""
@@ -84,21 +82,14 @@ def read_image(file: Path) -> tuple[NDArray[np.uint8], str]:
     The image stands as viewers show it (EXIF). Grey is repeated, alpha laid on black, 16 bits
     become 8: what the networks saw in training.
     """
-    native = read_native(file)
-    pixels = native.pixels
-    count = pixels.shape[2]
-    if count - native.alpha not in (1, 3):
-        raise DataError(
-            f"{file}: found {named(count, bits_of(pixels), native.alpha)}, expected grey or "
-            "colour: convert the file"
-        )
-    return eight_bit(as_rgb(pixels, native.alpha, str(file))), _remark(pixels, native.alpha)
+    picture = read_picture(file)
+    return picture.rgb(), _remark(picture)
 
 
-def _remark(pixels: Pixels, alpha: bool) -> str:
+def _remark(picture: Picture) -> str:
     """Cameras of 12 bits often store them in 16 without scaling: to a network nearly black."""
-    most = int((pixels[..., :-1] if alpha else pixels).max(initial=0))
-    if pixels.dtype != np.uint16 or most >= DARK * 65535:
+    most = int(picture.pixels.max(initial=0))
+    if picture.bits == 8 or most >= DARK * 65535:
         return ""
     return (
         f"dark: its 16-bit values end at {most} of 65535; scale them if the camera has fewer bits"

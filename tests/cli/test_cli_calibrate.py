@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from vesselforge.cli.main import main
-from vesselforge.data.layouts.named import named_dataset
+from vesselforge.data.datasets import named_dataset
 from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.segmenter.model_files import Member, save_model

@@ -13,15 +13,15 @@ from typer.testing import CliRunner
 
 from vesselforge.cli.main import main
 from vesselforge.cli.verbs import new_display
+from vesselforge.configs.catalogue import STARE
 from vesselforge.data.datasets import load
 from vesselforge.data.imageset import read_index
-from vesselforge.data.layouts.splits import STARE_FOLDS
 from vesselforge.engine.progress import Progress
 from vesselforge.pipeline.models.scoring import Scorer, find_maps, labelled_items, read_map
 from vesselforge.segmenter.metrics import pooled, score
 
 SIDE = 40
-TEST_IDS = STARE_FOLDS[0]
+TEST_IDS = STARE[0]
 
 
 def save(path: Path, pixels: np.ndarray) -> Path:
@@ -37,7 +37,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:SIDE, :SIDE] - SIDE / 2 + 0.5
     disc = np.hypot(x, y) < SIDE * 0.45
-    for number, id_ in enumerate(i for fold in STARE_FOLDS for i in fold):
+    for number, id_ in enumerate(i for fold in STARE for i in fold):
         vessels = (np.abs(x - 3 * y + number) < 4) & disc
         image = disc[..., None] * rng.integers(120, 200, (SIDE, SIDE, 3))
         stare = folder / "datasets" / "STARE"

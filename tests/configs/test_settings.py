@@ -9,8 +9,13 @@ import pytest
 import yaml
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.configs.load import SHIPPED, load, override
-from vesselforge.configs.settings import FitSettings, GeneratorSettings, PipelineConfig
+from vesselforge.configs.load import SHIPPED, load, load_record, override
+from vesselforge.configs.settings import (
+    DataSettings,
+    FitSettings,
+    GeneratorSettings,
+    PipelineConfig,
+)
 from vesselforge.configs.study import StudyConfig
 
 
@@ -86,7 +91,7 @@ def test_overrides_win_and_leave_the_rest(file: Path) -> None:
         ("teacher: {crop: 50}", "crop must be a multiple of 8, not 50"),
         ("teacher: 3", "teacher: input should be a valid dictionary"),
         ("name: ../up", "name: string should match pattern"),
-        ("data: {name: dirve}", "data.name: input should be 'phantom', 'drive'"),
+        ("data: {name: dirve}", "data.name: found 'dirve', expected one of phantom, drive"),
         ("data: {validation_share: 0.6, test_share: 0.5}", "must be below 1"),
         ("score: {features: torchscript}", "needs `features_file`, the path of the file"),
         ("- a list", "expected `key: value` lines, found a list"),
@@ -159,3 +164,21 @@ def test_unknown_keys_are_found_in_lists_and_groups(file: Path, content: str, me
     file.write_text(content)
     with pytest.raises(ConfigError, match=re.escape(message)):
         load(StudyConfig, file)
+
+
+def test_a_record_of_settings_that_are_gone_is_read(file: Path) -> None:
+    config = StudyConfig()
+    values = config.model_dump(mode="json")
+    values["gone"] = {"a": 1}
+    values["data"]["gone"] = [1]
+    values["sources"]["stylegan2"]["gone"] = 2
+    values["external"] = [{"name": "drive", "gone": 3}]
+    file.write_text(yaml.safe_dump(values))
+    with pytest.raises(ConfigError, match="unknown key"):
+        load(StudyConfig, file)
+    found = load_record(StudyConfig, file)
+    assert found == config.model_copy(update={"external": [DataSettings(name="drive")]})
+    values["first"]["steps"] = 0  # what is left has to be right
+    file.write_text(yaml.safe_dump(values))
+    with pytest.raises(ConfigError, match=r"first\.steps"):
+        load_record(StudyConfig, file)

@@ -9,9 +9,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import tifffile
 from PIL import Image
 
 import vesselforge.data.formats.images
@@ -21,12 +19,12 @@ from vesselforge.data.formats.images import (
     open_picture,
     read_grey,
     read_mask,
+    read_picture,
     read_rgb,
 )
-from vesselforge.data.formats.native import read_native
 from vesselforge.data.imageset import ImageRecord, load_image
 
-READERS = (read_rgb, read_grey, read_mask, read_native)
+READERS = (read_rgb, read_grey, read_mask, read_picture)
 
 
 def png(width: int, height: int, bits: int = 8) -> bytes:
@@ -71,20 +69,10 @@ def test_a_gigabyte_in_a_gzip_file_is_not_kept(tmp_path: Path) -> None:
         for _ in range(1000):
             stream.write(bytes(1 << 20))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for reader in (read_rgb, read_native):
+    for reader in (read_rgb, read_picture):
         with pytest.raises(DataError, match=r"zeros.ppm.gz: found more than 800,000,000 bytes"):
             reader(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kilobytes
-
-
-def test_many_channels_of_few_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "deep.tif"
-    tifffile.imwrite(path, np.zeros((9, 7, 40), np.uint16), photometric="minisblack",
-                     planarconfig="contig")  # fmt: skip
-    assert read_native(path).pixels.shape == (9, 7, 40)
-    monkeypatch.setattr(vesselforge.data.formats.images, "MOST_BYTES", 5_000)
-    with pytest.raises(DataError, match=r"deep.tif: found 5,040 bytes of pixels \(40 channels\)"):
-        read_native(path)
 
 
 def test_the_files_of_an_image_set(tmp_path: Path) -> None:

@@ -202,13 +202,6 @@ def test_overlap_of_splits_by_pixels_is_an_error_in_any_format(tmp_path: Path) -
     assert "test and train overlap" in problem.sentence
 
 
-def test_overlap_of_splits_by_id_is_an_error(tmp_path: Path) -> None:
-    dataset = items(tmp_path, ("a", "train", 0), ("b", "validation", 1), ("a", "test", 2))
-    problem = only_problem(check(dataset))
-    assert problem.severity == "error"
-    assert "'a' occurs twice" in problem.sentence
-
-
 def test_no_validation_image_is_an_error(tmp_path: Path) -> None:
     problem = only_problem(check(items(tmp_path, ("a", "train", 0))))
     assert "found no validation image" in problem.sentence

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from dataset_writers import phantom, save, write_chase, write_drive, write_paired, write_stare
 
+from vesselforge.configs.catalogue import DATASETS, NAMES, KnownDataset
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings
 from vesselforge.data.datasets import Dataset, load
+from vesselforge.data.layouts.folders import read_known
 
 
 def paired(root: Path, **options: object) -> Dataset:
@@ -162,7 +164,7 @@ def test_missing_dataset_says_where_it_looked_and_where_to_get_it(
     (tmp_path / "CHASE_DB1").mkdir()
     with pytest.raises(DataError, match=r"CHASE_DB1: found no image.*Image_01L\.jpg"):
         load("chase-db1")
-    with pytest.raises(DataError, match="'hrf' is unknown; expected one of drive"):
+    with pytest.raises(DataError, match="'hrf' is unknown; expected one of phantom, drive"):
         load("hrf")
 
 
@@ -190,3 +192,29 @@ def test_phantom_needs_no_files() -> None:
     assert image.shape == (64, 64, 3)
     assert item.read_mask("exact").shape == item.read_fov().shape == (64, 64)
     assert item.files() == {}
+
+
+def test_a_dataset_is_one_entry_of_the_catalogue(tmp_path: Path) -> None:
+    for id_ in ("1", "2", "3"):
+        save(tmp_path / f"eyes/{id_}_eye.PNG", phantom(int(id_)).image)
+        save(tmp_path / f"vessels/{id_}.gif", phantom(int(id_)).mask)
+    known = KnownDataset(
+        title="Mine",
+        folder="MINE",
+        origin="make it",
+        licence="mine",
+        image="eyes/{id}_eye.png",
+        masks={"me": "vessels/{id}.gif"},
+        folds=({"train": ("1",), "validation": ("2",), "test": ("3",)},),
+    )
+    dataset = read_known("mine", known, tmp_path, DataSettings())
+    assert [(item.id, item.split) for item in dataset] == [
+        ("1", "train"), ("2", "validation"), ("3", "test"),
+    ]  # fmt: skip
+    for item in dataset:
+        assert np.array_equal(item.read_mask("me"), phantom(int(item.id)).mask)
+
+
+def test_settings_take_the_names_of_the_catalogue() -> None:
+    assert set(DATASETS) < set(NAMES)
+    assert DataSettings.model_json_schema()["properties"]["name"]["enum"] == list(NAMES)

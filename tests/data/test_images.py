@@ -66,17 +66,6 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
     assert np.array_equal(read_grey(tmp_path / "deep.png"), (ramp // 257).astype(np.uint8))
 
 
-@pytest.mark.parametrize("suffix", ["tif", "png", "gif", "jpg", "ppm", "ppm.gz"])
-@pytest.mark.parametrize("keep", [0, 7, 0.5, 0.9])
-def test_truncated_files_are_named(tmp_path: Path, suffix: str, keep: float) -> None:
-    path = save(tmp_path / f"cut.{suffix}", phantom(0).image)
-    content = path.read_bytes()
-    path.write_bytes(content[: int(keep * len(content)) if keep < 1 else int(keep)])
-    with pytest.raises(DataError, match=rf"cut\.{suffix}.*found \d+ bytes.*truncated") as caught:
-        read_rgb(path)
-    assert "\n" not in str(caught.value)
-
-
 def test_text_under_an_image_name(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("not found")
     with pytest.raises(DataError, match=r"a\.png"):

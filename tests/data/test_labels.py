@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.layouts.class_labels import Labels, Source, read_labels
+from vesselforge.data.layouts.class_labels import Labels, read_labels
 
 NAMES = ["a.png", "b.png", "sub/c.png"]
 
 
-def labels(root: Path, source: Source, text: str, names: list[str] | None = None) -> Labels:
-    (root / {"csv": "labels.csv", "json": "dataset.json"}[source]).write_text(text)
-    return read_labels(root, NAMES if names is None else names, source)
+def labels(root: Path, source: str, text: str, names: list[str] | None = None) -> Labels:
+    for name, kind in (("labels.csv", "csv"), ("dataset.json", "json")):
+        (root / name).write_text(text) if kind == source else (root / name).unlink(missing_ok=True)
+    return read_labels(root, NAMES if names is None else names)
 
 
 def test_class_numbers_become_one_hot(tmp_path: Path) -> None:
@@ -44,25 +45,19 @@ def test_one_value_that_is_no_class(tmp_path: Path) -> None:
 
 
 def test_folders_are_classes(tmp_path: Path) -> None:
-    found = read_labels(tmp_path, ["cats/1.png", "dogs/old/1.png", "cats/2.png"], "folders")
+    found = read_labels(tmp_path, ["cats/1.png", "dogs/old/1.png", "cats/2.png"])
     assert found.classes == ("cats", "dogs")
     assert found.vectors["dogs/old/1.png"] == (0, 1)
-    loose = read_labels(tmp_path, ["cats/1.png", "2.png"], "folders")
-    assert str(tmp_path / "2.png") in str(loose.problems[0])
-    assert loose.vectors == {}
+    for unlabelled in (NAMES, ["cats/1.png", "dogs/1.png", "2.png"], ["one/a.png", "one/b.png"]):
+        assert read_labels(tmp_path, unlabelled) == Labels({})
 
 
-def test_auto_takes_whichever_there_is(tmp_path: Path) -> None:
-    assert read_labels(tmp_path, NAMES, "auto") == Labels({})
-    assert read_labels(tmp_path, ["one/a.png", "one/b.png"], "auto") == Labels({})
-    assert read_labels(tmp_path, ["x/a.png", "y/b.png"], "auto").classes == ("x", "y")
+def test_a_file_goes_before_folders(tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_text('{"labels": null}')
-    assert read_labels(tmp_path, ["x/a.png", "y/b.png"], "auto") == Labels({})
+    assert read_labels(tmp_path, ["x/a.png", "y/b.png"]) == Labels({})
     (tmp_path / "labels.csv").write_text("name,label\n")
     with pytest.raises(DataError, match=r"labels\.csv and dataset\.json, expected one"):
-        read_labels(tmp_path, NAMES, "auto")
-    with pytest.raises(DataError, match=r"labels\.csv: no such file, which data\.labels: csv"):
-        read_labels(tmp_path / "none", NAMES, "csv")
+        read_labels(tmp_path, NAMES)
 
 
 GOOD = "name,label\na.png,0\nb.png,1\n"
@@ -71,19 +66,23 @@ GOOD = "name,label\na.png,0\nb.png,1\n"
 @pytest.mark.parametrize(
     ("text", "line", "message"),
     [
-        ("", 1, "found nothing, expected a header `name,label`"),
+        ("", None, "found nothing, expected a header `name,label`"),
         ("file;label\na.png;0\n", 1, "found 'file;label', expected a header"),
-        (GOOD + "sub/c.png,cat\n", 4, "found label 'cat', expected a class number"),
-        (GOOD + "sub/c.png,-1\n", 4, "found label '-1', expected a class number"),
-        (GOOD + "sub/c.png,1.5\n", 4, "found label '1.5', expected a class number"),
+        (GOOD + "sub/c.png,cat\n", 4, 'found label "cat", expected a class number'),
+        (GOOD + "sub/c.png,-1\n", 4, 'found label "-1", expected a class number'),
+        (GOOD + "sub/c.png,1.5\n", 4, 'found label "1.5", expected a class number'),
         (GOOD + "sub/c.png\n", 4, "found 1 cells, expected 2"),
         (GOOD + "sub/c.png,1,2\n", 4, "found 3 cells, expected 2"),
         (GOOD + "sub\\c.png,1\n", 4, "found no image 'sub\\\\c.png' in "),
         (GOOD + "\nb.png,1\nsub/c.png,0\n", 5, "'b.png' occurs again (first in line 3)"),
         (GOOD, None, "found no label of image 'sub/c.png'"),
         (GOOD + 'sub/c.png,"1\n', 4, "not readable as CSV"),
-        ("name,x,y\na.png,1,2\nb.png,nan,1\nsub/c.png,1,1\n", 3, "found 'nan', expected a finite"),
-        ("name,x,y\na.png,1,two\n", 2, "found 'two', expected a finite number"),
+        (
+            "name,x,y\na.png,1,2\nb.png,nan,1\nsub/c.png,1,1\n",
+            3,
+            "found label [NaN, 1.0], expected a class number",
+        ),
+        ("name,x,y\na.png,1,two\n", 2, 'found label [1.0, "two"], expected'),
         (f"name,label\na.png,{'9' * 5000}\n", 2, "expected a class number"),
     ],
 )
@@ -95,37 +94,44 @@ START = '{"labels": [\n["a.png", 0],\n["b.png", 1],\n'
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "message"),
+    ("text", "entry", "message"),
     [
-        ("", 1, "not readable as JSON"),
-        (START + '["sub/c.png", 2],\n]}', 5, "not readable as JSON"),
-        ("[" * 100_000, 1, "not readable as JSON"),
-        ('["a.png", 0]', 1, "found no `labels`"),
-        ('{"labels": {"a.png": 0}}', 1, "`labels` is a dict"),
-        ('{"labels": []}', 1, "`labels` is empty"),
-        (START + '["sub/c.png", "cat"]\n]}', 4, "found label \"cat\" for 'sub/c.png'"),
-        (START + '["sub/c.png", true]\n]}', 4, "found label true"),
-        (START + '["sub/c.png", -1]\n]}', 4, "found label -1"),
-        (START + '["sub/c.png", [1, NaN]]\n]}', 4, "found label [1, NaN]"),
-        (START + '["sub/c.png", [1, 2]]\n]}', 4, "found 2 values, expected a class number as in"),
-        (START + '["sub/c.png"]\n]}', 4, 'found ["sub/c.png"], expected ["name.png", label]'),
-        (START + '["sub/c.png", 1' + "0" * 60 + "]\n]}", 4, "found label 10000"),
+        ("[" * 100_000, None, "not readable as JSON"),
+        ('["a.png", 0]', None, "found no `labels`"),
+        ('{"labels": {"a.png": 0}}', None, "`labels` is no list of entries"),
+        ('{"labels": []}', None, "`labels` is no list of entries"),
+        (START + '["sub/c.png", "cat"]\n]}', 3, 'found label "cat", expected a class number'),
+        (START + '["sub/c.png", true]\n]}', 3, "found label true"),
+        (START + '["sub/c.png", -1]\n]}', 3, "found label -1"),
+        (START + '["sub/c.png", [1, NaN]]\n]}', 3, "found label [1, NaN]"),
+        (START + '["sub/c.png", [1, 2]]\n]}', 3, "found 2 values, expected a class number as in"),
+        (START + '["sub/c.png"]\n]}', 3, 'found ["sub/c.png"], expected ["name.png", label]'),
+        (START + '["sub/c.png", 1' + "0" * 60 + "]\n]}", 3, "found label 10000"),
         (START + '["sub/c.png", 2024]\n]}', None, "number the classes 0, 1, 2"),
-        (START + '["a.png", 0]\n]}', 4, "'a.png' occurs again (first in line 2)"),
+        (START + '["a.png", 0]\n]}', 3, "'a.png' occurs again (first in entry 1)"),
         (
             '{"info": {"labels": [1]},\n"labels": [["a.png", [1, 2]],\n["b.png", [1]]]}',
-            3,
-            "found 1 values, expected 2 values as in line 2",
+            2,
+            "found 1 values, expected 2 values as in entry 1",
         ),
     ],
 )
-def test_a_wrong_json(tmp_path: Path, text: str, line: int | None, message: str) -> None:
-    check_problem(labels(tmp_path, "json", text), tmp_path / "dataset.json", line, message)
+def test_a_wrong_json(tmp_path: Path, text: str, entry: int | None, message: str) -> None:
+    found = labels(tmp_path, "json", text)
+    check_problem(found, tmp_path / "dataset.json", entry, message, "entry")
 
 
-def check_problem(found: Labels, path: Path, line: int | None, message: str) -> None:
+@pytest.mark.parametrize(("text", "line"), [("", 1), (START + '["sub/c.png", 2],\n]}', 5)])
+def test_no_json(tmp_path: Path, text: str, line: int) -> None:
+    found = labels(tmp_path, "json", text)
+    check_problem(found, tmp_path / "dataset.json", line, "not readable as JSON")
+
+
+def check_problem(
+    found: Labels, path: Path, number: int | None, message: str, what: str = "line"
+) -> None:
     assert found.vectors == {}
-    where = str(path) if line is None else f"{path}, line {line}"
+    where = str(path) if number is None else f"{path}, {what} {number}"
     said = [str(problem) for problem in found.problems if problem.file == where]
     assert any(message in sentence for sentence in said), [str(p) for p in found.problems]
     assert all("\n" not in str(p) and p.severity == "error" for p in found.problems)
@@ -133,7 +139,7 @@ def check_problem(found: Labels, path: Path, line: int | None, message: str) -> 
 
 def test_not_text(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_bytes(b"name,label\na.png,\xff\n")
-    found = read_labels(tmp_path, NAMES, "csv")
+    found = read_labels(tmp_path, NAMES)
     assert "not UTF-8" in str(found.problems[0])
 
 

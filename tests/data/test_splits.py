@@ -6,19 +6,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vesselforge.configs.catalogue import DATASETS
 from vesselforge.configs.errors import DataError
-from vesselforge.data.layouts.splits import CHASE_DB1, DRIVE, STARE_FOLDS, by_hash, stare
+from vesselforge.data.layouts.splits import SPLITS, by_hash
+
+DRIVE, CHASE_DB1 = (DATASETS[name].folds[0] for name in ("drive", "chase-db1"))
 
 
 @pytest.mark.parametrize(
-    ("parts", "sizes"),
-    [(DRIVE, (16, 4, 20)), (CHASE_DB1, (16, 4, 8)), *((stare(k), (13, 3, 4)) for k in range(5))],
+    ("name", "sizes"),
+    [("drive", (16, 4, 20)), ("chase-db1", (16, 4, 8)), ("stare", (13, 3, 4))],
 )
-def test_public_sets_are_disjoint(
-    parts: dict[str, tuple[str, ...]], sizes: tuple[int, ...]
-) -> None:
-    assert tuple(len(parts[name]) for name in ("train", "validation", "test")) == sizes
-    assert len({id_ for ids in parts.values() for id_ in ids}) == sum(sizes)
+def test_public_sets_are_disjoint(name: str, sizes: tuple[int, ...]) -> None:
+    for fold in DATASETS[name].folds:
+        assert tuple(len(fold[split]) for split in SPLITS) == sizes
+        assert len({id_ for ids in fold.values() for id_ in ids}) == sum(sizes)
 
 
 def test_the_lists_are_the_official_ones() -> None:
@@ -37,7 +39,9 @@ def test_no_child_has_an_eye_on_either_side() -> None:
 
 
 def test_every_stare_image_is_tested_once() -> None:
-    assert len({id_ for four in STARE_FOLDS for id_ in four}) == 20
+    folds = DATASETS["stare"].folds
+    assert len(folds) == 5
+    assert len({id_ for fold in folds for id_ in fold["test"]}) == 20
 
 
 IDS = st.sets(st.text("abcdef0123456789_-", min_size=1, max_size=8), min_size=3, max_size=60)

@@ -12,8 +12,8 @@ from PIL import Image
 
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.data.layouts.intake import Intake
-from vesselforge.data.phantoms.dataset import write_phantoms
 from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.data.phantoms.sets import write_phantoms
 from vesselforge.engine.artifacts import MANIFEST, Artifact
 from vesselforge.engine.files import write_json
 from vesselforge.pipeline.graph import Work

@@ -1,4 +1,4 @@
-"""Views and samples of any channels: RGB, grey, alpha, a mask beside the image 16-bits, labels."""
+"""Views and samples: RGB, grey, a mask beside the image, 16 bits, labels."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from generator_helpers import write_image_set
 from PIL import Image
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.channels import Channels, premultiplied, straight
-from vesselforge.data.formats.native import Native, suffix_for
+from vesselforge.data.formats.channels import Channels
 from vesselforge.data.imageset import (
     ImageRecord,
     load_image,
-    load_native,
+    load_picture,
     read_index,
     sample_record,
-    write_image,
     write_index,
     write_png,
     write_sample,
@@ -40,14 +38,14 @@ RNG = np.random.default_rng(0)
 CPU = torch.device("cpu")
 
 
-def image_set(folder: Path, *kinds: tuple[int, int, bool], masks: bool = False) -> list[np.ndarray]:
-    """A set of one image a (channels, bits, alpha), 20 by 24 pixels; returns their pixels."""
+def image_set(folder: Path, *kinds: tuple[int, int], masks: bool = False) -> list[np.ndarray]:
+    """A set of one image a (channels, bits), 20 by 24 pixels; returns their pixels."""
     made, records = [], []
-    for i, (count, bits, alpha) in enumerate(kinds):
+    for i, (count, bits) in enumerate(kinds):
         dtype = np.uint16 if bits == 16 else np.uint8
         pixels = RNG.integers(0, 2**bits, (20, 24, count), dtype=dtype)
-        name = f"images/{i}{suffix_for(count, alpha)}"
-        write_image(folder / name, Native(pixels, alpha))
+        name = f"images/{i}.png"
+        write_png(folder / name, pixels)
         mask = None
         if masks:
             mask = f"masks/{i}.png"
@@ -70,27 +68,13 @@ def whole(views: Views) -> tuple[np.ndarray, np.ndarray]:
     return np.where(seen[..., None], found, 0), seen
 
 
-KINDS = [(1, 8, False), (2, 8, True), (3, 8, False), (4, 8, True), (5, 8, False), (1, 16, False),
-         (3, 16, False), (4, 16, True), (6, 16, False)]  # fmt: skip
+KINDS = [(1, 8), (3, 8), (1, 16), (3, 16)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_native_views_have_every_channel(tmp_path: Path, kind: tuple[int, int, bool]) -> None:
+def test_rgb_and_grey_convert(tmp_path: Path, kind: tuple[int, int]) -> None:
     (pixels,) = image_set(tmp_path, kind)
-    views = load_views(tmp_path, "patch", 4, "native")
-    assert views.channels == Channels("native", *kind)
-    expected = premultiplied(pixels) if kind[2] else pixels
-    found, seen = whole(views)
-    assert np.array_equal(found[seen], expected[seen])
-    full = load_views(tmp_path, "full", 8, "native").batch(2, 0, 0)
-    assert full.shape == (2, kind[0], 8, 8)
-    assert full.dtype == pixels.dtype
-
-
-@pytest.mark.parametrize("kind", [k for k in KINDS if k[0] < 5])
-def test_rgb_and_grey_convert(tmp_path: Path, kind: tuple[int, int, bool]) -> None:
-    (pixels,) = image_set(tmp_path, kind)
-    colour = (premultiplied(pixels)[..., :-1] if kind[2] else pixels).astype(float)
+    colour = pixels.astype(float)
     found, seen = whole(load_views(tmp_path, "patch", 4, "rgb"))
     assert np.array_equal(found[seen], np.broadcast_to(colour, (20, 24, 3))[seen])
     grey = load_views(tmp_path, "patch", 4, "grey")
@@ -98,29 +82,22 @@ def test_rgb_and_grey_convert(tmp_path: Path, kind: tuple[int, int, bool]) -> No
     found, seen = whole(grey)
     luma = colour @ [0.299, 0.587, 0.114] if colour.shape[2] == 3 else colour[..., 0]
     assert np.abs(found[..., 0] - luma)[seen].max() <= 1
+    full = load_views(tmp_path, "full", 8, "grey").batch(2, 0, 0)
+    assert full.shape == (2, 1, 8, 8)
+    assert full.dtype == pixels.dtype
 
 
-def test_five_channels_are_neither(tmp_path: Path) -> None:
-    image_set(tmp_path, (5, 8, False))
-    with pytest.raises(DataError, match=r"images/0\.tif: found 5 channels.*native"):
-        load_views(tmp_path, "patch", 4, "rgb")
-
-
-def test_mixed_channels_need_a_conversion(tmp_path: Path) -> None:
-    image_set(tmp_path, (3, 8, False), (1, 8, False), (3, 8, False), (4, 16, True))
-    with pytest.raises(DataError) as caught:
-        load_views(tmp_path, "patch", 4, "native")
-    assert "2 of RGB 8-bit (image0, image2); 1 of grey 8-bit (image1)" in str(caught.value)
-    assert "choose rgb or grey" in str(caught.value)
+def test_mixed_files_are_taken_at_the_greatest_depth(tmp_path: Path) -> None:
+    image_set(tmp_path, (3, 8), (1, 8), (3, 8), (3, 16))
     views = load_views(tmp_path, "patch", 4, "rgb")
     assert views.channels == Channels("rgb", 3, 16)
     assert views.batch(4, 0, 0).dtype == np.uint16
 
 
 def test_mixed_depths_are_the_same_values_to_the_network(tmp_path: Path) -> None:
-    image_set(tmp_path / "flat", (3, 8, False))
+    image_set(tmp_path / "flat", (3, 8))
     (record,) = read_index(tmp_path / "flat")
-    shallow = load_native(tmp_path / "flat", record).pixels.copy()
+    shallow = load_picture(tmp_path / "flat", record).pixels.copy()
     deep = Shown("deep", np.zeros((20, 24, 3), np.uint16))
     alone = Views([Shown("a", shallow)], "patch", 4)
     mixed = Views([Shown("a", shallow), deep], "patch", 4)
@@ -133,7 +110,7 @@ def test_mixed_depths_are_the_same_values_to_the_network(tmp_path: Path) -> None
 
 
 def test_the_mask_is_a_fourth_channel(tmp_path: Path) -> None:
-    (pixels,) = image_set(tmp_path, (3, 8, False), masks=True)
+    (pixels,) = image_set(tmp_path, (3, 8), masks=True)
     views = load_views(tmp_path, "patch", 4, "rgb+mask")
     found, seen = whole(views)
     assert np.array_equal(found[seen][:, :3], pixels[seen])
@@ -146,7 +123,7 @@ def test_the_mask_is_a_fourth_channel(tmp_path: Path) -> None:
 
 
 def test_images_without_a_mask_are_named(tmp_path: Path) -> None:
-    image_set(tmp_path, *[(3, 8, False)] * 7)
+    image_set(tmp_path, *[(3, 8)] * 7)
     with pytest.raises(DataError, match=r"no vessel mask.*image0, .*image4 and 2 more"):
         load_views(tmp_path, "patch", 4, "rgb+mask")
 
@@ -215,8 +192,7 @@ def test_depth_survives_resizing() -> None:
     "channels",
     [
         Channels(), Channels("grey", 1, 8), Channels("grey", 1, 16), Channels("rgb", 3, 16),
-        Channels("native", 4, 8, True), Channels("native", 4, 16, True), Channels("native", 5, 8),
-        Channels("native", 4, 16), Channels("rgb+mask", 4),
+        Channels("rgb+mask", 4),
     ],
     ids=str,
 )  # fmt: skip
@@ -224,20 +200,13 @@ def test_samples_are_written_and_read(tmp_path: Path, channels: Channels) -> Non
     dtype = np.uint16 if channels.bits == 16 else np.uint8
     pixels = RNG.integers(0, 2**channels.bits, (8, 8, channels.count), dtype=dtype)
     record = sample_record("seed0001", channels)
-    write_sample(tmp_path, record, pixels, channels)
+    write_sample(tmp_path, record, pixels)
     files = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*"))
     assert files == sorted(filter(None, [record.image, record.mask]))
-    native = load_native(tmp_path, record)
-    colour = pixels[..., :3] if channels.kind == "rgb+mask" else pixels
-    assert np.array_equal(native.pixels, straight(colour) if channels.alpha else colour)
-    assert native.alpha == channels.alpha
+    found = load_picture(tmp_path, record).pixels
+    assert np.array_equal(found, pixels[..., :3])
     if channels.kind == "rgb+mask":
         target = load_image(tmp_path, record).target
         assert target is not None
         assert np.array_equal(target, (pixels[..., 3] > 127).astype(np.float32))
-    assert Channels(**channels.to_json()) == channels
-
-
-def test_an_image_under_a_wrong_suffix_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"is a \.tif file"):
-        write_image(tmp_path / "a.png", Native(np.zeros((2, 2, 5), np.uint8)))
+    assert Channels.from_json(channels.to_json()) == channels

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vesselforge.data.layouts.splits import CHASE_DB1, DRIVE, STARE_FOLDS, TEST
+from vesselforge.configs.catalogue import DATASETS, STARE
+from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.phantoms.draw import Phantom, make_phantom
 
 SIZE = 64
@@ -55,7 +56,7 @@ def save(path: Path, pixels: NDArray[np.uint8] | NDArray[np.bool_]) -> Path:
 
 def write_drive(root: Path, test_manuals: bool = True) -> Path:
     """training/ and test/ as in the DRIVE download, whose test part has no manuals."""
-    for split, ids in DRIVE.items():
+    for split, ids in DATASETS["drive"].folds[0].items():
         part = "test" if split == TEST else "training"
         for id_ in ids:
             made = phantom(int(id_))
@@ -70,7 +71,7 @@ def write_drive(root: Path, test_manuals: bool = True) -> Path:
 
 def write_chase(root: Path) -> Path:
     """One flat folder, two observers, no FOV."""
-    for number, id_ in enumerate(i for ids in CHASE_DB1.values() for i in ids):
+    for number, id_ in enumerate(i for ids in DATASETS["chase-db1"].folds[0].values() for i in ids):
         made = phantom(number)
         save(root / f"Image_{id_}.jpg", made.image)
         save(root / f"Image_{id_}_1stHO.png", made.mask)
@@ -81,7 +82,7 @@ def write_chase(root: Path) -> Path:
 def write_stare(root: Path, gzipped: bool = True) -> Path:
     """Three folders of PPM, gzipped as they are offered for download; observers ah and vk."""
     end = ".gz" if gzipped else ""
-    for number, id_ in enumerate(i for ids in STARE_FOLDS for i in ids):
+    for number, id_ in enumerate(i for ids in STARE for i in ids):
         made = phantom(number)
         save(root / "stare-images" / f"{id_}.ppm{end}", made.image)
         save(root / "labels-ah" / f"{id_}.ah.ppm{end}", made.mask)

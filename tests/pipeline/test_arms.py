@@ -208,9 +208,9 @@ def test_the_generator_sees_the_few_or_all(tiny_study: Build) -> None:
         ({"first": {"network": "unet-v2"}}, "must be the same network"),
         (
             {"pseudo_label": {"disagreement": "teachers", "worst_disagreement": 0.1}},
-            "needs synthetic.teachers",
+            "goes with synthetic.teachers",
         ),
-        ({"synthetic": {"teachers": 2}}, "or nothing asks them"),
+        ({"synthetic": {"teachers": 2}}, "goes with synthetic.teachers"),
         ({"first": {"early_stop": 3}}, "equal steps in all arms"),
         ({"ensembles": ["or", "or"]}, "found a value twice"),
         ({"execution": {"gpus": [0], "workers": 2}}, "a card of its own"),

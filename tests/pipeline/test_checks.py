@@ -10,7 +10,7 @@ from PIL import Image
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import PipelineConfig
-from vesselforge.data.layouts.named import named_dataset
+from vesselforge.data.datasets import named_dataset
 from vesselforge.pipeline.input_checks import check_inputs
 
 

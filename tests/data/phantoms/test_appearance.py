@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from vesselforge.data.phantoms.appearance import GENERIC, Appearance, Look, numbers
+from vesselforge.data.phantoms.appearance import GENERIC, Appearance, Look, numbers, randomised
 from vesselforge.data.phantoms.draw import Phantom, draw
-from vesselforge.data.phantoms.randomise import randomised
 
 
 def made(look: Look, size: int = 96) -> Phantom:
     return draw(look, size, np.random.default_rng(1), np.random.default_rng(2))
 
 
-def test_draws_lie_in_the_spread_and_fill_it() -> None:
+def test_draws_lie_in_the_ranges_and_fill_them() -> None:
     drawn = [GENERIC.draw(np.random.default_rng(seed)) for seed in range(200)]
-    for name, half in GENERIC.spread.items():
+    for name, half in GENERIC.half_widths.items():
         values = np.stack([numbers(look, name).ravel() for look in drawn])
         mean = numbers(GENERIC.looks[0], name).ravel()
         off = np.abs(values - mean).max(axis=0)
@@ -32,8 +31,8 @@ def test_numbers_of_one_figure_vary_together() -> None:
     assert np.corrcoef(absorption.T).min() > 0.999
 
 
-def test_limits_hold_whatever_the_spread() -> None:
-    wild = Appearance(looks=(Look(),), spread={"share": (5.0,), "blur": (1.0,), "cut": (3.0,)})
+def test_limits_hold_whatever_the_half_widths() -> None:
+    wild = Appearance(looks=(Look(),), half_widths={"share": (5.0,), "blur": (1.0,), "cut": (3.0,)})
     for seed in range(30):
         look = wild.draw(np.random.default_rng(seed))
         assert Look.model_validate(look.model_dump()) == look  # raises beyond the limits
@@ -41,14 +40,14 @@ def test_limits_hold_whatever_the_spread() -> None:
 
 def test_every_look_has_its_turn() -> None:
     looks = tuple(Look(radius=0.3 + 0.1 * k) for k in range(3))
-    mixed = Appearance(looks=looks, spread={})
+    mixed = Appearance(looks=looks, half_widths={})
     drawn = {mixed.draw(np.random.default_rng(seed)) for seed in range(40)}
     assert drawn == set(looks)
 
 
 def test_json_keeps_every_bit() -> None:
     look = GENERIC.draw(np.random.default_rng(4)).with_figures({"light": np.eye(12, 3) / 3})
-    appearance = Appearance(looks=(look,), spread=GENERIC.spread, side=565)
+    appearance = Appearance(looks=(look,), half_widths=GENERIC.half_widths, side=565)
     assert Appearance.model_validate_json(appearance.model_dump_json()) == appearance
 
 

@@ -11,8 +11,7 @@ from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.phantoms.appearance import GENERIC, Appearance, Look
 from vesselforge.data.phantoms.draw import Phantom, draw, make_phantom
 from vesselforge.data.phantoms.fit import fit_appearance
-from vesselforge.data.phantoms.landmarks import blocks_of, find_disc
-from vesselforge.data.phantoms.photo import photo_of, view_of
+from vesselforge.data.phantoms.photo import blocks_of, find_disc, photo_of, view_of
 from vesselforge.data.phantoms.shape import shape_of
 
 SIZE = 224
@@ -217,8 +216,8 @@ def test_odd_images_yield_something_that_can_be_drawn(kind: str) -> None:
     drawn = make_phantom(0, 64, fitted)
     assert drawn.mask.any()
     if kind == "grey":
-        spread = drawn.image[drawn.fov].astype(int)
-        assert np.abs(spread[:, 0] - spread[:, 2]).mean() < 12
+        colours = drawn.image[drawn.fov].astype(int)
+        assert np.abs(colours[:, 0] - colours[:, 2]).mean() < 12
 
 
 def test_nothing_to_measure() -> None:

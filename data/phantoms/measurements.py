@@ -11,8 +11,7 @@ from scipy import ndimage
 
 from vesselforge.data.phantoms.appearance import GRAIN_PX, TEXTURE_CELLS
 from vesselforge.data.phantoms.canvas import Field, enlarged
-from vesselforge.data.phantoms.landmarks import Disc, shrunk
-from vesselforge.data.phantoms.photo import Photo
+from vesselforge.data.phantoms.photo import Disc, Photo, shrunk
 
 Values = NDArray[np.float64]
 STEP = 4

@@ -1,12 +1,13 @@
-"""The stage `data.phantom`: an image set of phantoms, each determined by its own number.
+"""Sets of phantoms: as a dataset, as a folder of files, and the stage `data.phantom`.
 
-Images are written one by one; those already whole are kept when the stage is run again.
+The stage fills an image set, each image determined by its own number; images are written one by
+one, and those already whole are kept when it is run again.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -16,22 +17,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vesselforge.configs.errors import ConfigError, DataError
+from vesselforge.configs.settings import PhantomSettings
 from vesselforge.configs.stages.phantoms import PhantomDrawSettings
 from vesselforge.data.formats.images import read_rgb
 from vesselforge.data.formats.sheets import grid_of
 from vesselforge.data.imageset import (
     ImageRecord,
+    LoadedImage,
     load_fov,
     load_image,
     load_mask,
     read_index,
     write_index,
+    write_png,
 )
-from vesselforge.data.imageset import write_png as write_sheet
-from vesselforge.data.layouts.splits import TRAIN
+from vesselforge.data.layouts.items import Dataset, Item, PhantomItem
+from vesselforge.data.layouts.splits import SPLITS, TRAIN
 from vesselforge.data.phantoms.appearance import GENERIC, Appearance
-from vesselforge.data.phantoms.dataset import write_phantom
-from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.data.phantoms.draw import Phantom, make_phantom
 from vesselforge.data.phantoms.fit import fit_appearance
 from vesselforge.data.phantoms.shape import centre_lines
 from vesselforge.engine.artifacts import METRICS, Inputs
@@ -47,6 +50,68 @@ SHOWN, SHOWN_PIXELS = 12, 256
 """Phantoms on the sheet, and the longest side of each there."""
 MEASURED = 32
 """Masks whose calibre is measured: a skeleton takes as long as a phantom."""
+
+
+def phantom_names(settings: PhantomSettings) -> Iterator[tuple[str, str, int]]:
+    """(split, id, seed of the image) of a whole set; more images never change earlier ones."""
+    counts = (settings.train, settings.validation, settings.test)
+    for place, (split, count) in enumerate(zip(SPLITS, counts, strict=True)):
+        for number in range(count):
+            words = np.random.SeedSequence([settings.seed, place, number]).generate_state(1)
+            yield split, f"{split}-{number:04d}", int(words[0])
+
+
+def phantom_items(settings: PhantomSettings) -> Iterator[PhantomItem]:
+    """The set as items, whose paths are names only."""
+    for split, id_, seed in phantom_names(settings):
+        name = f"{id_}.png"
+        yield PhantomItem(
+            id=id_,
+            split=split,
+            image=Path("images") / name,
+            masks={"exact": Path("masks") / name},
+            fov=Path("fov") / name,
+            seed=seed,
+            size=settings.size,
+        )
+
+
+def write_phantoms(
+    folder: Path,
+    settings: PhantomSettings,
+    appearance: Appearance = GENERIC,
+    randomise: float = 0.0,
+) -> list[str]:
+    """Write the whole set as images/, masks/, fov/ (the layout `paired`); returns the ids."""
+    ids = []
+    for _, id_, seed in phantom_names(settings):
+        write_phantom(folder, id_, make_phantom(seed, settings.size, appearance, randomise))
+        ids.append(id_)
+    return ids
+
+
+def measured_on(dataset: Dataset) -> Appearance:
+    """The appearance of a dataset's training images, see `fit_appearance`; the reference is the
+    first observer's. Raises DataError where it has none, or one cannot be read."""
+    training = [item for item in dataset if item.split == TRAIN]
+    if not training:
+        raise DataError(f"{dataset.root or dataset.name}: found no training image to measure")
+    return fit_appearance([_loaded(item) for item in training])
+
+
+def _loaded(item: Item) -> LoadedImage:
+    image = item.read_image()
+    observer = next(iter(item.masks), None)
+    target = None if observer is None else item.read_mask(observer).astype(np.float32)
+    return LoadedImage(item.id, image, target, item.read_fov(image), {})
+
+
+def write_phantom(folder: Path, id_: str, phantom: Phantom) -> None:
+    """images/, masks/ and fov/ID.png; the image last, so that one that is there means all are."""
+    write_png(folder / "masks" / f"{id_}.png", phantom.mask.astype(np.uint8) * 255)
+    write_png(folder / "fov" / f"{id_}.png", phantom.fov.astype(np.uint8) * 255)
+    # Noise does not compress: level 6 saves a seventh more and takes longer than half a phantom.
+    write_png(folder / "images" / f"{id_}.png", phantom.image, level=3)
 
 
 def draw(settings: PhantomDrawSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -74,7 +139,7 @@ def draw(settings: PhantomDrawSettings, inputs: Inputs, out: Path, progress: Pro
             list(pool.map(make, missing[start : start + 4 * workers]))
         shares = list(pool.map(partial(_share, out), records))
         calibres = list(pool.map(partial(_calibre, out), records[:MEASURED]))
-    write_sheet(out / GRID, _sheet(out, records[:SHOWN]))
+    write_png(out / GRID, _sheet(out, records[:SHOWN]))
     found = {"vessel_share": float(np.mean(shares)), "mean_calibre": float(np.mean(calibres))}
     write_json(out / METRICS, {"count": settings.count, "size": size} | found)
     write_index(out, "phantoms", records)

@@ -14,16 +14,15 @@ from vesselforge.configs.stages.phantoms import PhantomDrawSettings
 from vesselforge.data.imageset import ImageRecord, load_image, load_mask, read_index, write_index
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
 from vesselforge.data.phantoms.appearance import GENERIC, Appearance
-from vesselforge.data.phantoms.dataset import write_phantom
 from vesselforge.data.phantoms.draw import make_phantom
-from vesselforge.data.phantoms.stage import draw
+from vesselforge.data.phantoms.sets import draw, write_phantom
 from vesselforge.engine.artifacts import Artifact, Inputs
 from vesselforge.engine.files import file_sha256
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.stages import STAGES
 
-SMALL = PhantomDrawSettings(count=3, size=64, seed=5)
+SMALL = PhantomDrawSettings(appearance="generic", count=3, size=64, seed=5)
 STAGE = STAGES["data.phantom"]
 
 
@@ -142,7 +141,7 @@ def test_a_finished_measurement_is_kept(tmp_path: Path, monkeypatch) -> None:
     out.mkdir()
     with pytest.raises(Interrupted):
         draw(settings, inputs, out, Impatient(1))
-    monkeypatch.setattr("vesselforge.data.phantoms.stage.fit_appearance", None)
+    monkeypatch.setattr("vesselforge.data.phantoms.sets.fit_appearance", None)
     draw(settings, {}, out, Progress())
     assert len(read_index(out)) == 3
 

@@ -1,0 +1,198 @@
+"""From a folder to a dataset: files become items by the identifier in their names, never by order.
+
+Three layouts: a known dataset (`configs.catalogue`), `paired` images and masks of a user's own, and
+`images`, any folder of images for the generator alone. What is wrong with names is a `Problem` of
+the dataset, for `data.layouts.check` to report with the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from vesselforge.configs.catalogue import KnownDataset
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import DataSettings
+from vesselforge.data.formats.images import is_image_name, stem_of
+from vesselforge.data.layouts.class_labels import CSV, JSON, read_labels
+from vesselforge.data.layouts.items import Dataset, Item, Problem, WholeItem
+from vesselforge.data.layouts.splits import TRAIN, by_hash
+
+NOTES = frozenset({"", ".txt", ".md", ".pdf", ".html", ".yaml", ".json", ".csv"})
+"""Suffixes of files that nobody expects to be images."""
+
+
+def read_known(name: str, known: KnownDataset, root: Path, settings: DataSettings) -> Dataset:
+    """A public dataset; images of its lists that are missing are items, too."""
+    folds = known.folds
+    problems: list[Problem] = []
+    items = []
+    for split, ids in folds[settings.fold if len(folds) > 1 else 0].items():
+        images = _listed(known.image, root, known, split, ids, problems)
+        masks = {
+            observer: _listed(template, root, known, split, ids, problems)
+            for observer, template in known.masks.items()
+        }
+        fovs = _listed(known.fov, root, known, split, ids, problems) if known.fov else {}
+        for id_ in ids:
+            expected = root / known.path(known.image, id_, split)
+            items.append(_item(id_, split, images.get(id_, expected), masks, fovs))
+    return Dataset(name, root, tuple(items), known.unlabelled_test, problems=tuple(problems))
+
+
+def _listed(
+    template: str,
+    root: Path,
+    known: KnownDataset,
+    split: str,
+    ids: Sequence[str],
+    problems: list[Problem],
+) -> dict[str, Path]:
+    """Identifier → file, of those that a list names."""
+    paths = {id_: root / known.path(template, id_, split) for id_ in ids}
+    stems = {stem_of(path).lower(): id_ for id_, path in paths.items()}
+    return _by_id(paths[ids[0]].parent, lambda stem: stems.get(stem.lower()), problems)
+
+
+def read_paired(root: Path, settings: DataSettings) -> Dataset:
+    """images/ + masks/ (+ fov/), by equal stems or by the group `id` of settings.pattern.
+
+    A mask or FOV without an image, two files of one identifier and a name in which the pattern
+    finds none are problems; an image without a mask is one that `layouts.check` names. Raises
+    DataError for a bad pattern, and when there are no two images."""
+    problems: list[Problem] = []
+    id_of = _id_of(settings.pattern)
+    images, masks, fovs = (
+        _by_id(root / name, id_of, problems, settings.pattern)
+        for name in ("images", "masks", "fov")
+    )
+    if len(images) < 2 and problems:  # too few for a dataset, and this is why
+        raise DataError(str(problems[0]))
+    if not images:
+        raise DataError(f"{root / 'images'}: found no image, expected images/ beside masks/")
+    for id_, path in {**fovs, **masks}.items():
+        if id_ not in images:
+            sentence = (
+                f"found no image with identifier {id_!r} in {root / 'images'}; rename one of the "
+                "two, or say with data.pattern how names are matched"
+            )
+            problems.append(Problem("error", str(path), sentence, id_))
+    splits = by_hash(images, settings.validation_share, settings.test_share)
+    items = [
+        _item(id_, split, images[id_], {"reference": masks}, fovs)
+        for split, ids in splits.items()
+        for id_ in ids
+    ]
+    return Dataset("paired", root, tuple(items), problems=tuple(problems))
+
+
+def _id_of(pattern: str | None) -> Callable[[str], str | None]:
+    """The identifier in the stem of a file's name; None where the pattern finds none."""
+    if pattern is None:
+        return lambda stem: stem
+    try:
+        searched = re.compile(pattern)
+    except re.error as error:
+        raise DataError(f"data.pattern {pattern!r} is not a regular expression: {error}") from error
+    if "id" not in searched.groupindex:
+        raise DataError(f"data.pattern {pattern!r} has no group `id`; write (?P<id>…) in it")
+
+    def found(stem: str) -> str | None:
+        match = searched.search(stem)
+        return match["id"] or None if match else None
+
+    return found
+
+
+def _by_id(
+    folder: Path,
+    id_of: Callable[[str], str | None],
+    problems: list[Problem],
+    pattern: str | None = None,
+) -> dict[str, Path]:
+    """Identifier → image file of a folder; empty when there is none. A second file of the same
+    identifier is a problem, and with a pattern a file without an identifier."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if not is_image_name(path):
+            continue
+        id_ = id_of(stem_of(path))
+        if id_ is None:
+            if pattern is not None:
+                sentence = f"data.pattern {pattern!r} finds no `id` in this name"
+                problems.append(Problem("error", str(path), sentence, path.name))
+        elif (other := found.setdefault(id_, path)) != path:
+            sentence = (
+                f"found a second file for identifier {id_!r} beside {other.name}, expected one: "
+                "remove one of the two" + (" or change data.pattern" if pattern else "")
+            )
+            problems.append(Problem("error", str(path), sentence, id_))
+    return found
+
+
+def _item(
+    id_: str,
+    split: str,
+    image: Path,
+    masks: Mapping[str, Mapping[str, Path]],
+    fovs: Mapping[str, Path],
+) -> Item:
+    found = {name: files[id_] for name, files in masks.items() if id_ in files}
+    return Item(id_, split, image, found, fovs.get(id_))
+
+
+def read_images(root: Path, settings: DataSettings) -> Dataset:
+    """Every image file under `root`; hidden ones and what macOS adds to archives are not meant.
+
+    Identifiers are names relative to `root` without suffix (with it where two would be the same).
+    None is a test image; `validation_share` of them are held back from training. Raises DataError
+    for a name that is no Unicode text.
+    """
+    paths = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*"))}
+    files = {
+        name: path
+        for name, path in paths.items()
+        if not any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+        and path.is_file()
+    }
+    images = {name: path for name, path in files.items() if is_image_name(path)}
+    ids = _identifiers(images)
+    labels = read_labels(root, list(images))
+    split_of: dict[str, str] = {}
+    if images and settings.validation_share > 0:
+        splits = by_hash(ids.values(), settings.validation_share, test_share=0.0)
+        split_of = {id_: split for split, members in splits.items() for id_ in members}
+    items = tuple(
+        WholeItem(ids[name], split_of.get(ids[name], TRAIN), path, label=labels.vectors.get(name))
+        for name, path in images.items()
+    )
+    problems = (*labels.problems, *_left_out(root, files.keys() - images.keys()))
+    return Dataset("images", root, items, classes=labels.classes, problems=problems)
+
+
+def _identifiers(images: Mapping[str, Path]) -> dict[str, str]:
+    stems = {}
+    for name, path in images.items():
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{str(path)!r}: the file's name is not UTF-8: rename it") from None
+        stems[name] = (PurePosixPath(name).parent / stem_of(path)).as_posix()
+    counts = Counter(stems.values())
+    return {
+        name: stem if counts[stem] == 1 and stem not in images else name
+        for name, stem in stems.items()
+    }
+
+
+def _left_out(root: Path, names: Iterable[str]) -> list[Problem]:
+    """A warning about files that look as if they were meant."""
+    kinds = Counter(PurePosixPath(name).suffix.lower() for name in names if name not in (CSV, JSON))
+    strange = {suffix: n for suffix, n in sorted(kinds.items()) if suffix not in NOTES}
+    if not strange:
+        return []
+    found = ", ".join(f"{n} {suffix}" for suffix, n in strange.items())
+    sentence = f"left out {found} files, which are no images that can be read here: convert them"
+    return [Problem("warning", str(root), sentence)]
