@@ -102,7 +102,7 @@ def measured_on(dataset: Dataset) -> Appearance:
 def _loaded(item: Item) -> LoadedImage:
     image = item.read_image()
     observer = next(iter(item.masks), None)
-    target = None if observer is None else item.read_mask(observer).astype(np.float32)
+    target = None if observer is None else item.read_mask(observer).astype(np.uint8) * 255
     return LoadedImage(item.id, image, target, item.read_fov(image), {})
 
 
