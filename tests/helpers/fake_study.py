@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from vesselforge.configs.study import StudyConfig
+from vesselforge.pipeline.record import STUDY
 from vesselforge.pipeline.study.schema import (
     PER_IMAGE,
     PER_IMAGE_COLUMNS,
@@ -192,6 +193,7 @@ class FakeStudy:
         config = StudyConfig.model_validate({"name": "made-up", "arms": {"seeds": self.seeds}})
         return {
             "name": "made-up",
+            "flow": STUDY,
             "status": "completed",
             "message": "",
             "started": "2026-01-05T10:00:00Z",
@@ -215,7 +217,6 @@ class FakeStudy:
                     "artifacts": {"student": ["segmenter.train", "cd" * 12]},
                 }
             ],
-            "versions": {"vesselforge": "0.1.0", "torch": "2.13.0"},
         }
 
     def _real_only(self, size: int, augment: str) -> Arm:

@@ -11,11 +11,11 @@ from fake_run import FakeRun
 from page_reader import Page
 
 from vesselforge.pipeline.score_rows import NOT_BETTER
-from vesselforge.report import write_report
+from vesselforge.report.writing import report_on
 
 
 def page_of(run: FakeRun) -> Page:
-    return Page(write_report(run.folder, run.store).read_text())
+    return Page(report_on(run.folder, run.store, force=True).read_text())
 
 
 def verdict_of(page: Page) -> str:
@@ -64,8 +64,8 @@ def test_an_untrained_generator_and_a_kid_that_cannot_tell_are_named(tmp_path: P
 def test_a_model_no_better_than_marking_every_pixel_is_marked(tmp_path: Path) -> None:
     page = page_of(FakeRun(tmp_path, skill={"teacher": 0.8, "student": 0.02}).build())
     assert page.faults == []
-    head = page.table("Inside the field of view: all test pixels")[0]
-    assert head[1:3] == ["teacher", f"student ({NOT_BETTER})"]
+    names = [row[0] for row in page.table("Inside the field of view: all test pixels")]
+    assert {"teacher", f"student ({NOT_BETTER})"} <= set(names)
     assert f"student: {NOT_BETTER} as vessel, which has an F1 of 0." in page.text
     assert page.text.count(NOT_BETTER) >= 5  # tables of both regions, tile, headline
 
@@ -81,7 +81,7 @@ def test_a_run_whose_images_were_all_rejected_shows_its_teacher(tmp_path: Path) 
     assert verdict_of(page) == "No student: every synthetic image was rejected"
     assert "Partly failed: all 24 synthetic images were rejected" in page.text
     assert "teacher 0." in page.text
-    assert page.table("Inside the field of view: all test pixels")[0][:2] == ["Pooled", "teacher"]
+    assert page.table("Inside the field of view: all test pixels")[1][0] == "teacher"
     assert page.table("Why images were rejected")
 
 
