@@ -120,8 +120,8 @@ def lines(
         if len(curves) > 1 or levels or marks:
             legend(axes)
 
-    said = "; ".join(line.spoken for line in curves) or "none"
-    return drawn(draw, x_label, y_label, caption, f"{y_label} over {x_label}. {said}")
+    values = "; ".join(line.spoken for line in curves) or "none"
+    return drawn(draw, x_label, y_label, caption, f"{y_label} over {x_label}. {values}")
 
 
 def _draw_line(axes: Any, line: Line) -> None:

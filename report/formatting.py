@@ -7,34 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 ABSENT = "–"
-METRICS = {
-    "f1": "F1 (Dice)",
-    "se": "Sensitivity",
-    "sp": "Specificity",
-    "precision": "Precision",
-    "acc": "Accuracy",
-    "iou": "IoU",
-    "mcc": "MCC",
-    "auc": "AUC (ROC)",
-    "ap": "Average precision",
-    "cldice": "clDice",
-}
-DETAILS = {
-    "f1_1px": "F1 with 1 px of slack",
-    "se_thin": "Sensitivity, vessels up to 3 px",
-    "se_1px": "Sensitivity, up to 1 px",
-    "se_2_3px": "Sensitivity, 2 to 3 px",
-    "se_4px": "Sensitivity, 4 px and more",
-    "components": "Pieces",
-    "components_reference": "Pieces of the reference",
-    "betti0_error": "Error in pieces (Betti-0)",
-    "loops": "Loops",
-    "loops_reference": "Loops of the reference",
-    "betti1_error": "Error in loops (Betti-1)",
-    "ece": "Calibration error (ECE, 15 bins)",
-    "brier": "Brier score",
-}
-"""What the pixel scores do not show; a table of their own."""
 
 
 def number(value: Any) -> float | None:

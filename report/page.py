@@ -175,9 +175,9 @@ def _facts(record: Mapping[str, Any]) -> str:
     return f"Status {record['status']}{message} · {times} · {duration(record.get('seconds'))}"
 
 
-def heading(text: str) -> Text:
-    """A heading within a section."""
-    return Text(text, "heading")
+def group(title: str, first: Block | None, *others: Block) -> list[Block]:
+    """Blocks under a heading within a section; none where there is nothing in the first."""
+    return [Text(title, "heading"), first, *others] if first else []
 
 
 def folded(table: Table) -> Fold:

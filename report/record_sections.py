@@ -8,7 +8,7 @@ from typing import Any
 from vesselforge.configs.base import Settings
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.report.formatting import ABSENT, duration, flat, plain, spoken
-from vesselforge.report.page import Section, Table, Text, folded
+from vesselforge.report.page import Block, Section, Table, Text, folded
 
 
 def record_sections(
@@ -17,7 +17,7 @@ def record_sections(
     """Provenance, then settings. kind: whose defaults the settings are held against; artifacts: of
     the steps, as far as they are there."""
     steps = steps_table(record["steps"], {one.digest: one for one in artifacts})
-    made = [Text(_DIGEST, "quiet"), folded(steps)] if steps else []
+    made: list[Block] = [Text(_DIGEST, "quiet"), folded(steps)] if steps else []
     settings = folded(settings_table(record, kind))
     return [
         Section("provenance", "Provenance", made, "run.json lists no steps."),

@@ -29,12 +29,10 @@ class Headline(NamedTuple):
 
 def headline(run: Run, scores: Scores | None) -> Headline:
     """What the numbers say; before it, what makes them worthless."""
-    said, evidence = _headline(run, scores), evidence_of(run.last_round)
+    answer, evidence = _headline(run, scores), evidence_of(run.last_round)
     if evidence is None or not evidence.verdict:
-        return said
-    return Headline(
-        f"{evidence.verdict}. {said.line}", f"{evidence.sentence} {said.lead}", said.caveats
-    )
+        return answer
+    return answer._replace(line=f"{evidence.verdict}. {answer.line}")
 
 
 def _headline(run: Run, scores: Scores | None) -> Headline:
@@ -44,11 +42,11 @@ def _headline(run: Run, scores: Scores | None) -> Headline:
     if scores.reference is None:
         note = str(scores.view.metrics.get("note") or "")
         return Headline("Not scored: the test images have no manual labels", note, [])
-    said = _compared(run, scores)
+    answer = _compared(run, scores)
     if status != PARTLY_FAILED:
-        return said
-    line = said.line if scores.student else "No student: every synthetic image was rejected"
-    return Headline(line, said.lead, [f"Partly failed: {message}", *said.caveats])
+        return answer
+    line = answer.line if scores.student else "No student: every synthetic image was rejected"
+    return Headline(line, answer.lead, [f"Partly failed: {message}", *answer.caveats])
 
 
 def _compared(run: Run, scores: Scores) -> Headline:

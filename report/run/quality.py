@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vesselforge.generator.metrics.told import EXTRACTORS, cannot_tell, kid_verdict
 from vesselforge.pipeline.evidence import Evidence, untrained
 from vesselforge.report.formatting import ABSENT, fixed, flat, number, plain, significant, spoken
-from vesselforge.report.page import Block, Figures, Note, Table, Text
+from vesselforge.report.page import Block, Figures, Table, Text, Tile
 from vesselforge.report.pictures import picture
 from vesselforge.report.run.run_reading import Round
 
@@ -38,7 +38,7 @@ MEASURED = (
 )
 """Figure of the score, its title, and how to read it."""
 ELSEWHERE = ("fid", "kid", "real", "copy_", "c_t", *(name for name, _, _ in MEASURED))
-"""How the names of figures begin that are not told in the note on the distances."""
+"""How the names of figures begin that the note on the distances leaves out."""
 PUBLISHED = re.compile(r"(.*)[fk]id(\d+k?_full)")
 """fid50k_full and kid50k_full; of another extractor than Inception with its name before them."""
 
@@ -51,42 +51,36 @@ def evidence_of(round_: Round) -> Evidence | None:
     return Evidence.of(labelled.metrics, samples.kind)
 
 
-def warnings_of(round_: Round) -> list[str]:
-    """Sentences without which no score of a round's images should be read."""
-    evidence, why = evidence_of(round_), _untrained(round_)
-    found = [evidence.sentence] if evidence and evidence.verdict else []
-    return [*found, *([f"The generator is {why}."] if why else [])]
+def warnings_of(rounds: Sequence[Round]) -> list[str]:
+    """Sentences without which no score of the rounds' images should be read."""
+    found = []
+    for place, round_ in enumerate(rounds, 1):
+        evidence, generator = evidence_of(round_), round_.get("generator")
+        where = f"Round {place}: " if len(rounds) > 1 else ""
+        if evidence and evidence.verdict:
+            found.append(f"{where}{evidence.sentence}")
+        if generator and (why := untrained(generator.metrics, generator.manifest["inputs"])):
+            found.append(f"{where}The generator is {why}.")
+    return found
 
 
-def _untrained(round_: Round) -> str:
-    generator = round_.get("generator")
-    return untrained(generator.metrics, generator.manifest["inputs"]) if generator else ""
-
-
-def kid_tile(round_: Round) -> tuple[str, str, str] | None:
-    """(name, value, what limits it) of a round's KID."""
-    score, evidence = round_.get("score"), evidence_of(round_)
-    if score is None or number(score.metrics.get("kid_mean")) is None:
-        return None
-    notes = [f"real against real: {significant(score.metrics.get('kid_floor_mean'))}"]
-    if cannot_tell(score.metrics):
-        notes.append("cannot tell")
-    if evidence and evidence.verdict:
-        notes.append(evidence.verdict[0].lower() + evidence.verdict[1:])
-    if _untrained(round_):
-        notes.append("untrained generator")
-    return "KID of the samples", significant(score.metrics["kid_mean"]), "; ".join(notes)
+def kid_tile(round_: Round) -> list[Tile]:
+    """A round's KID with its floor, where it was measured."""
+    figures = round_["score"].metrics if "score" in round_ else {}
+    if number(figures.get("kid_mean")) is None:
+        return []
+    note = f"real against real: {significant(figures.get('kid_floor_mean'))}"
+    note += "; cannot tell" if cannot_tell(figures) else ""
+    return [("KID of the samples", significant(figures["kid_mean"]), note)]
 
 
 def quality_blocks(round_: Round) -> list[Block | None]:
-    """Whatever was measured of a round's images, with what has to be known first."""
-    note = Note("Before any score of these images is read", warnings_of(round_))
+    """Whatever was measured of a round's images."""
     view = round_.get("score")
     if view is None:
-        return [note]
+        return [Text("The samples have not been scored.")]
     caption = "Samples (left) and the training view nearest to each (right), nearest first"
     return [
-        note,
         distances(view.metrics),
         Text(kid_verdict(view.metrics)),
         measured(view.metrics),

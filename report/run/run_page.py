@@ -8,13 +8,13 @@ from vesselforge.configs.settings import PipelineConfig
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.score_rows import NOT_BETTER
 from vesselforge.report.formatting import fixed, signed
-from vesselforge.report.page import Page, Tile
+from vesselforge.report.page import Note, Page, Tile
 from vesselforge.report.record_sections import record_sections
 from vesselforge.report.run.headline import headline
-from vesselforge.report.run.quality import kid_tile
+from vesselforge.report.run.quality import kid_tile, warnings_of
 from vesselforge.report.run.run_reading import Run, open_run
 from vesselforge.report.run.scored import Scores, paired, read_scores
-from vesselforge.report.run.scores_section import test_sections
+from vesselforge.report.run.scores_section import score_sections
 from vesselforge.report.run.synthetic_sections import synthetic_sections
 from vesselforge.report.run.training_sections import dataset_section, training_section
 
@@ -26,14 +26,15 @@ def run_page(record: dict[str, Any], store: Store) -> Page:
     first = headline(run, scores)
     artifacts = [view for _, view in run.named()]
     sections = [
-        *test_sections(run, scores),
+        *score_sections(run, scores),
         *synthetic_sections(run),
         training_section(run),
         dataset_section(run),
         *record_sections(record, PipelineConfig, artifacts),
     ]
+    notes = [Note("Read no score of these images without this", warnings_of(run.rounds))]
     tiles = [*(score_tiles(scores) if scores and scores.reference else []), *image_tiles(run)]
-    return Page("run", record, *first[:2], tiles, first.caveats, sections, run.problems)
+    return Page("run", record, *first[:2], tiles, first.caveats, sections, run.problems, notes)
 
 
 def score_tiles(scores: Scores) -> list[Tile]:
@@ -57,8 +58,7 @@ def score_tiles(scores: Scores) -> list[Tile]:
 
 def image_tiles(run: Run) -> list[Tile]:
     """What became of the synthetic images."""
-    tile, labels = kid_tile(run.last_round), run.last_round.get("labelled")
-    found = [] if tile is None else [tile]
+    found, labels = kid_tile(run.last_round), run.last_round.get("labelled")
     if labels is not None:
         kept, rejected = (labels.metrics[key] for key in ("kept", "rejected"))
         found.append(("Synthetic images kept", f"{kept:,}", f"of {kept + rejected:,} labelled"))

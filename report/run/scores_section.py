@@ -8,10 +8,10 @@ from typing import Any
 from markupsafe import Markup
 
 from vesselforge.engine.documents import records
-from vesselforge.pipeline.score_rows import COLUMNS, REGIONS, score_rows
+from vesselforge.pipeline.score_rows import COLUMNS, DETAILS, REGIONS, score_rows
 from vesselforge.report.charts import Line, lines
 from vesselforge.report.forest import Dot, differences, forest
-from vesselforge.report.formatting import ABSENT, DETAILS, METRICS, fixed, interval, number, signed
+from vesselforge.report.formatting import ABSENT, fixed, interval, number, signed
 from vesselforge.report.page import (
     Block,
     Figure,
@@ -22,17 +22,23 @@ from vesselforge.report.page import (
     Table,
     Text,
     folded,
-    heading,
+    group,
 )
 from vesselforge.report.pictures import beside, opened, picture
 from vesselforge.report.run.run_reading import Run, mapping
 from vesselforge.report.run.scored import Scores, paired
 from vesselforge.segmenter.metrics.consistency import Quoted, check_consistency
 
+MEANS = COLUMNS | DETAILS | {n: n for n in ("components", "loops")} | {"ece": "ECE"}
+MEANS |= {"brier": "Brier"}
 MOST_ROWS = 2000
 _FOV_FIRST = (
     "Inside the field of view comes first, because the black frame around it makes accuracy, "
     "specificity and AUC look better without changing F1."
+)
+_CONSISTENT = (
+    "In every row F1 is 2PR/(P+R), and accuracy follows from sensitivity and specificity (checked "
+    "for this page)."
 )
 _DOTS = (
     "Mean per-image F1 inside the field of view with 95 % bootstrap intervals over images. "
@@ -48,7 +54,7 @@ _RANKED = "Ranked by each model's own F1 inside the field of view."
 _PREDICTED = "Test images, and beside them the vessel probability of each model (white = certain)."
 
 
-def test_sections(run: Run, scores: Scores | None) -> list[Section]:
+def score_sections(run: Run, scores: Scores | None) -> list[Section]:
     """What there is of the evaluation, scored or not."""
     missing = "The models have not been scored on the test images."
     if scores is None:
@@ -67,10 +73,8 @@ def test_sections(run: Run, scores: Scores | None) -> list[Section]:
 
 def score_blocks(scores: Scores) -> list[Block]:
     """Charts, then pooled pixels and means over images, first inside the field of view."""
-    (_, fov), (_, whole) = ((r, [*region_tables(scores, r)]) for r in REGIONS)
+    fov, whole = (region_tables(scores, region) for region in REGIONS)
     contradictions = consistency(scores)
-    holds = "" if contradictions else " In every row F1 is 2PR/(P+R), and accuracy follows from "
-    holds += "" if contradictions else "sensitivity and specificity (checked for this page)."
     return [
         Text(
             f"Reference: the {scores.reference} observer. All scores at the original resolution. "
@@ -81,7 +85,7 @@ def score_blocks(scores: Scores) -> list[Block]:
         Figures(score_charts(scores)),
         *fov,
         Fold("Whole image", whole),
-        Text(f"{_FOV_FIRST}{holds}", "quiet"),
+        Text(_FOV_FIRST if contradictions else f"{_FOV_FIRST} {_CONSISTENT}", "quiet"),
     ]
 
 
@@ -94,7 +98,7 @@ def region_tables(scores: Scores, region: str) -> list[Table]:
         rows.append({"model": f"{scores.student} − {scores.teacher}"} | _difference(*pair))
     means = [
         [title, *(interval(scores.mean(name, region).get(metric)) for name in scores.everyone)]
-        for metric, title in (METRICS | DETAILS).items()
+        for metric, title in MEANS.items()
     ]
     means = [row for row in means if any(cell != ABSENT for cell in row[1:])]
     pixels = f"{where}: all test pixels as one set, {scores.images} images"
@@ -143,8 +147,8 @@ def consistency(scores: Scores) -> list[str]:
             row = {k: number(scores.pooled(name, region).get(k)) for k in _CHECKED}
             quoted = {k: Quoted(value) for k, value in row.items() if value is not None}
             if len(quoted) == len(row):
-                problems = check_consistency(quoted, {}).problems
-                found += [f"{scores.title(name)}, {where}: {problem}" for problem in problems]
+                if problems := check_consistency(quoted, {}).problems:
+                    found.append(f"{scores.title(name)}, {where}: {'; '.join(problems)}")
     return found
 
 
@@ -175,7 +179,7 @@ def score_charts(scores: Scores) -> list[Figure | None]:
 def image_table(scores: Scores, region: str) -> Table:
     """Every image of every model."""
     rows = [row for row in scores.per_image if row["region"] == region]
-    metrics = [m for m in METRICS if any(number(row.get(m)) is not None for row in rows)]
+    metrics = [m for m in COLUMNS | DETAILS if any(number(row.get(m)) is not None for row in rows)]
     cells = [
         [
             row["id"],
@@ -185,7 +189,7 @@ def image_table(scores: Scores, region: str) -> Table:
         for row in rows[:MOST_ROWS]
     ]
     note = f"The first {MOST_ROWS} of {len(rows)} rows." if len(rows) > MOST_ROWS else ""
-    head = ["Image", "Model", *(COLUMNS.get(m, METRICS[m]) for m in metrics)]
+    head = ["Image", "Model", *(MEANS[m] for m in metrics)]
     return Table(REGIONS[region].capitalize(), head, cells, note, sortable=True, names=2)
 
 
@@ -235,8 +239,7 @@ def overlays(scores: Scores) -> list[Block]:
             alt = f"Overlay of {model} on test image {id_}, its {word}: F1 {f1:.4f}"
             shown.append(picture(image, alt, f"{word}: {id_}, F1 {f1:.4f}", side=560))
             shown.append(_disagreement(scores, model, id_))
-        if figures := Figures(shown, "pictures"):
-            found += [heading(scores.title(model)), figures]
+        found += group(scores.title(model), Figures(shown, "pictures"))
     return [Text(_COLOURS), Text(_RANKED, "quiet"), *found] if found else []
 
 
@@ -270,5 +273,5 @@ def predictions(run: Run, scores: Scores, most: int = 4) -> list[Block]:
             pictures.append(picture(prob, alt, id_, side=640))
     found: list[Block] = []
     for model, pictures in shown.items():
-        found += [heading(model), Figures(pictures, "pairs")]
+        found += group(model, Figures(pictures, "pairs"))
     return found

@@ -16,7 +16,7 @@ from vesselforge.report.page import (
     Table,
     Text,
     folded,
-    heading,
+    group,
 )
 from vesselforge.report.pictures import labelled_pair, picture
 from vesselforge.report.run.quality import quality_blocks
@@ -74,7 +74,7 @@ def _rounds(blocks: list[list[Block | None]]) -> list[Block | None]:
         return blocks[0]
     found: list[Block | None] = []
     for place, each in enumerate(blocks, 1):
-        found += [heading(f"Round {place}"), *(each or [Text("Nothing yet.")])]
+        found += [Text(f"Round {place}", "heading"), *(each or [Text("Nothing yet.")])]
     return found
 
 
@@ -87,11 +87,9 @@ def generator_blocks(round_: Round) -> list[Block | None]:
         picture(real, "Grid of real training views", "Real", 900),
         picture(drawn, "Grid of generated images", "Synthetic", 900),
     ]
-    unscored = "" if "score" in round_ else "The samples have not been scored."
     return [
         Figures(sheets, "pairs"),
         *quality_blocks(round_),
-        Text(unscored),
         Figures(generator_charts(generator) if generator else []),
         Fold("Samples during training", [_progress(generator)] if generator else []),
     ]
@@ -123,7 +121,9 @@ def generator_charts(view: View) -> list[Figure | None]:
     charts = snapshot_charts(log, unit, x_label)
     target = number(view.settings.get("ada_target"))
     for caption, y_label, names in GAN_CHARTS:
-        curves = [Line(said, *curve(log, unit, n), i) for i, (n, said) in enumerate(names.items())]
+        curves = [
+            Line(label, *curve(log, unit, n), i) for i, (n, label) in enumerate(names.items())
+        ]
         levels = [Level(f"target {target:g}", target)] if "p" in names and target else []
         log_y = caption == "Penalties."
         charts.append(lines(curves, x_label, y_label, caption, levels=levels, log_y=log_y))
@@ -176,5 +176,5 @@ def _examples(view: View, rows: list[dict[str, str]], title: str, split: str) ->
         label = view.picture(item.get("soft") or item.get("mask"))
         alt = f"Synthetic image {id_} and its label"
         shown.append(labelled_pair(view.picture(item.get("image")), label, alt, caption))
-    first = heading(f"{title}: from the most to the least confident, evenly spaced")
-    return [first, Figures(shown, "pairs") or Text("None.")]
+    title += ": from the most to the least confident, evenly spaced"
+    return group(title, Figures(shown, "pairs") or Text("None."))

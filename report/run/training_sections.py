@@ -16,7 +16,7 @@ from vesselforge.report.formatting import (
     signed,
     spoken,
 )
-from vesselforge.report.page import Block, Figures, Note, Section, Table, Text, heading
+from vesselforge.report.page import Block, Figures, Note, Section, Table, Text, group
 from vesselforge.report.pictures import labelled_pair
 from vesselforge.report.run.run_reading import Run, View, mapping
 
@@ -151,12 +151,13 @@ def _plain_row(row: dict[str, Any]) -> dict[str, str]:
 
 def dataset_pictures(run: Run, most: int = 3) -> list[Block]:
     """A few training images with their vessel masks."""
-    view = run.artifacts.get("development")
     shown = []
-    for item in view.items("train")[:most] if view else []:
+    view = run.artifacts.get("development")
+    if view is None:
+        return []
+    for item in view.items("train")[:most]:
         image, mask = view.picture(item["image"]), view.picture(item.get("mask"))
         alt = f"Training image {item['id']} and its vessel mask"
         shown.append(labelled_pair(image, mask, alt, str(item["id"])))
-    figures = Figures(shown, "pairs")
-    first = heading("First training images, and the same with their vessel mask")
-    return [first, figures] if figures else []
+    title = "First training images, and the same with their vessel mask"
+    return group(title, Figures(shown, "pairs"))

@@ -73,11 +73,13 @@ def _verdict(arm: Arm, effect: Effect | None) -> str:
 
 
 def _tests(effect: Effect | None) -> dict[str, str]:
+    if effect is None:
+        return dict.fromkeys(("p, Holm", "Detectable", "p, images", "p, seeds"), ABSENT)
     return {
-        "p, Holm": p_value(effect and effect.p),
-        "Detectable": fixed(effect and effect.detectable),
-        "p, images": p_value(effect and effect.p_images),
-        "p, seeds": p_value(effect and effect.p_seeds),
+        "p, Holm": p_value(effect.p),
+        "Detectable": fixed(effect.detectable),
+        "p, images": p_value(effect.p_images),
+        "p, seeds": p_value(effect.p_seeds),
     }
 
 

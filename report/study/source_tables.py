@@ -8,13 +8,12 @@ from statistics import mean
 from vesselforge.pipeline.study.schema import Copy, Realism, Results, SyntheticImages
 from vesselforge.pipeline.study.study_sources import SourceOfSize, by_source
 from vesselforge.report.formatting import ABSENT, counted, fixed, significant, spoken
-from vesselforge.report.page import Block, Figure, Figures, Table, Text, heading
+from vesselforge.report.page import Block, Figure, Figures, Table, Text, group
 from vesselforge.report.study import words
 from vesselforge.report.study.study_reading import Study
 
 MOST_PICTURES = 24
 """Pairs of a suspicious sample and its nearest training image; some 60 kB each."""
-MOST_COPIES = 200
 _SHEET_PX, _PAIR_PX = 2400, 640
 """Wider sheets of samples are shown smaller; ours are 1578 px at most."""
 NOTE = (
@@ -162,37 +161,18 @@ def copy_blocks(study: Study) -> list[Block]:
         unknown = "How many samples are suspiciously near to a training image was not measured."
         return [Text(none if counted_ else unknown)]
     nearest = sorted(results.copies, key=lambda c: (c.distance, c.source, c.sample))
-    pictured = [copy for copy in nearest if copy.picture]
-    pairs = [_pair(study, copy) for copy in pictured[:MOST_PICTURES]]
-    left = len(pictured) - MOST_PICTURES
-    more = f"{left:,} further pictures are in the folder of this run." if left > 0 else ""
-    return [
-        heading("Samples that are suspiciously near to a training image"),
-        Text(words.LEAK, "quiet"),
-        Figures(pairs, "pairs"),
-        Text(more, "quiet"),
-        copy_table(nearest),
-    ]
+    pictured = [copy for copy in nearest if copy.picture][:MOST_PICTURES]
+    left = len(nearest) - len(pictured)
+    more = f"{left:,} further pairs are in results.json, beside this page." if left else ""
+    pairs = Figures([_pair(study, copy) for copy in pictured], "pairs")
+    title = "Samples that are suspiciously near to a training image"
+    return group(title, Text(words.LEAK, "quiet"), pairs, Text(more, "quiet"))
 
 
 def _pair(study: Study, copy: Copy) -> Figure | None:
     alt = f"Sample {copy.sample} beside training image {copy.image}"
-    caption = f"{copy.sample} and {copy.image}: distance {fixed(copy.distance, 3)}."
+    overlap = "" if copy.overlap is None else f", vessel overlap {fixed(copy.overlap, 3)}"
+    outcome = f"rejected: {spoken(copy.rejected)}" if copy.rejected else "kept"
+    caption = f"{copy.sample} ({copy.source}) and {copy.image}: distance "
+    caption += f"{fixed(copy.distance, 3)}{overlap}; {outcome}."
     return study.picture(f"pictures/{copy.picture}", alt, caption, _PAIR_PX)
-
-
-def copy_table(nearest: Sequence[Copy]) -> Table:
-    rows = [
-        {
-            "Sample": copy.sample,
-            "Nearest training image": copy.image,
-            "Samples of": copy.source,
-            "Distance": fixed(copy.distance, 3),
-            "Vessel overlap": fixed(copy.overlap, 3),
-            "What became of it": f"rejected: {spoken(r)}" if (r := copy.rejected) else "kept",
-        }
-        for copy in nearest[:MOST_COPIES]
-    ]
-    left_out = len(nearest) - len(rows)
-    note = f"{left_out:,} farther ones are in results.json alone." if left_out else ""
-    return Table.of("Suspiciously near samples.", rows, note=note, sortable=True, names=3)

@@ -166,17 +166,15 @@ def realism_chart(results: Results, field: str, x_label: str) -> Figure | None:
     curves = []
     for own, slot in on.families(results).items():
         rows = [
-            (x, values, arm.name or f"{arm.count:,}")
+            (x, difference, arm.name or f"{arm.count:,}")
             for arm in on.compared(results)
             if on.family(arm) == own
             and (x := getattr(arm.realism, field, None)) is not None
-            and (values := on.difference(on.effect_at(arm, results.primary))) is not None
+            and (difference := on.difference(on.effect_at(arm, results.primary))) is not None
         ]
-        if rows:
-            x, values, names = zip(*rows, strict=True)
-            y = [mean for mean, _, _ in values]
-            label = on.family_label(own, results)
-            curves.append(Line(label, x, y, slot, *_bounds(values), names))
+        values = [row[1] for row in rows]
+        x, y, names = ([row[0] for row in rows], [v[0] for v in values], [row[2] for row in rows])
+        curves.append(Line(on.family_label(own, results), x, y, slot, *_bounds(values), names))
     floors = [arm.realism.kid_floor for arm in results.arms if arm.realism is not None]
     floor = next((f"{f:.2g}" for f in floors if f is not None), "")
     caption = f"{on.place_name(results.primary)}; the lower the more like the real images"

@@ -20,7 +20,7 @@ from vesselforge.report.page import (
     Tile,
     by_place,
     folded,
-    heading,
+    group,
 )
 from vesselforge.report.record_sections import record_sections
 from vesselforge.report.study import arm_names as on
@@ -100,9 +100,8 @@ def difference_blocks(results: Results) -> list[Block]:
     plots = [charts.real_forest(results, p, size) for p in on.places(results) for size in sizes]
     others = [charts.control_forest(results, p, size) for p in on.ends(results) for size in sizes]
     found = [Figures(plots) or Text("No arm could be compared with its real-only arm.")]
-    if controls := Figures(others):
-        found += [heading("Against other arms"), controls]
-    return [*found, Text(words.decision(results), "quiet")]
+    controls = group("Against other arms", Figures(others))
+    return [*found, *controls, Text(words.decision(results), "quiet")]
 
 
 def source_blocks(study: Study) -> list[Block]:
@@ -114,12 +113,11 @@ def source_blocks(study: Study) -> list[Block]:
             charts.realism_chart(results, "distance", "distance to the nearest training image"),
         ]
     )
-    gain = [heading("Realism and gain"), realism, Text(words.REALISM, "quiet")]
     return [
         *sources.sample_blocks(study),
         sources.source_table(results),
         folded(sources.filter_table(results)),
-        *(gain if realism else []),
+        *group("Realism and gain", realism, Text(words.REALISM, "quiet")),
     ]
 
 
@@ -138,12 +136,11 @@ def dose_blocks(results: Results) -> list[Block]:
         few = f" Beyond the places that decide, only arms with {sizes[0]:,} real images are shown; "
         few += "the tables hold all."
     learning = Figures([charts.learning_chart(results, place) for place in where])
-    real = [heading("How many real images"), Text(words.LEARNING, "quiet"), learning]
     return [
         Text(words.DOSE + few),
         *dose,
         Text(words.intervals(results), "quiet"),
-        *(real if learning else []),
+        *group("How many real images", learning, Text(words.LEARNING, "quiet")),
     ]
 
 
@@ -152,23 +149,21 @@ def arm_blocks(results: Results) -> list[Block]:
     where = on.places(results)
     if not results.arms:
         return []
-    found: list[Block] = []
-    for title, table in (
-        ("", tables.arm_table),
-        ("Against other arms", tables.control_table),
-        ("Other metrics", tables.secondary_table),
-    ):
-        if blocks := by_place(table(results, place) for place in where):
-            found += [*([heading(title)] if title else []), *blocks]
-    return found
+    main, controls, others = (
+        by_place(table(results, place) for place in where)
+        for table in (tables.arm_table, tables.control_table, tables.secondary_table)
+    )
+    found = [*main, *(group("Against other arms", *controls) if controls else [])]
+    return [*found, *(group("Other metrics", *others) if others else [])]
 
 
 def copy_blocks(study: Study) -> list[Block]:
     """How near the samples come to training images."""
     table = sources.realism_table(study.results)
-    missing = "The samples have not been compared with the training images."
-    pairs = sources.copy_blocks(study) if table or study.results.copies else []
-    return [table or Text(missing), *pairs]
+    missing = Text("The samples have not been compared with the training images.")
+    if not table:
+        return [missing]
+    return [table, *sources.copy_blocks(study)]
 
 
 def ensemble_blocks(results: Results) -> list[Block]:

@@ -64,7 +64,7 @@ def headline(results: Results) -> str:
     if not deciding:
         return "Nothing was compared"
     if not counts:
-        return "Nothing could be tested"
+        return "No verdict"
     found = [f"{word} in {counts[word]}" for word in ("gain", "harm") if counts[word]]
     if not found:
         return f"No gain shown in {plural(counts.total(), 'comparison')}"
