@@ -149,10 +149,11 @@ def clipped(text: str) -> str:
 
 
 def legend(axes: Any) -> None:
-    """Above the plot, where it hides no line."""
+    """Above the plot, where it hides no line; long ones make the chart higher."""
     labels = axes.get_legend_handles_labels()[1]
-    width_px = 44 + 6.4 * max(map(len, labels))
-    columns = max(1, min(len(labels), int(WIDTH_PX / width_px)))
+    columns = max(1, min(len(labels), int(WIDTH_PX / (44 + 6.4 * max(map(len, labels))))))
+    extra = max(0, -(-len(labels) // columns) - 2)
+    axes.figure.set_figheight(axes.figure.get_figheight() + extra * 16 / 72)
     axes.figure.legend(loc="outside upper left", ncols=columns)
 
 

@@ -51,8 +51,12 @@ const makeFilterable = (table) => {
 document.querySelectorAll("table.sortable").forEach(makeSortable);
 document.querySelectorAll(".tall table").forEach(makeFilterable);
 
-// What is wider than its frame says that it scrolls, now and when the window or a fold changes.
-const wide = new ResizeObserver((entries) => entries.forEach(({ target }) => {
-  target.parentElement.classList.toggle("wide", target.scrollWidth > target.clientWidth + 1);
-}));
-document.querySelectorAll(".scroll, .strips figure > div").forEach((frame) => wide.observe(frame));
+// What is wider than its frame says that it scrolls, also when the window or a fold changes.
+const mark = (frame) => {
+  frame.parentElement.classList.toggle("wide", frame.scrollWidth > frame.clientWidth + 1);
+};
+const watch = new ResizeObserver((entries) => entries.forEach(({ target }) => mark(target)));
+document.querySelectorAll(".scroll, .strips figure > div").forEach((frame) => {
+  mark(frame);
+  watch.observe(frame);
+});

@@ -16,8 +16,10 @@ def record_sections(
 ) -> list[Section]:
     """Provenance, then settings. kind: whose defaults the settings are held against; artifacts: of
     the steps, as far as they are there."""
-    steps = steps_table(record["steps"], {one.digest: one for one in artifacts})
-    made: list[Block] = [Text(_DIGEST, "quiet"), folded(steps)] if steps else []
+    known = {one.digest: one for one in artifacts}
+    steps = steps_table(record["steps"], known)
+    intro = Text(_DIGEST + (_CHECKED if known else ""), "quiet")
+    made: list[Block] = [intro, folded(steps)] if steps else []
     settings = folded(settings_table(record, kind))
     return [
         Section("provenance", "Provenance", made, "run.json lists no steps."),
@@ -27,8 +29,9 @@ def record_sections(
 
 _DIGEST = (
     "A digest is the hash of a stage, its settings and its inputs: the same work has the same "
-    "digest. Every file shown on this page was checked against the SHA-256 in its manifest."
+    "digest."
 )
+_CHECKED = " Every file shown on this page was checked against the SHA-256 in its manifest."
 
 
 def settings_table(record: Mapping[str, Any], kind: type[Settings]) -> Table:

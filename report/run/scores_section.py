@@ -146,9 +146,8 @@ def consistency(scores: Scores) -> list[str]:
         for name in scores.everyone:
             row = {k: number(scores.pooled(name, region).get(k)) for k in _CHECKED}
             quoted = {k: Quoted(value) for k, value in row.items() if value is not None}
-            if len(quoted) == len(row):
-                if problems := check_consistency(quoted, {}).problems:
-                    found.append(f"{scores.title(name)}, {where}: {'; '.join(problems)}")
+            problems = check_consistency(quoted, {}).problems if len(quoted) == len(row) else []
+            found += [f"{scores.title(name)}, {where}: {'; '.join(problems)}"] if problems else []
     return found
 
 

@@ -35,8 +35,8 @@ _RESEEDED = {"students": "students only", "samples": "samples and students", "al
 
 
 def study_page(folder: Path, record: dict[str, Any]) -> Page:
-    """Scores and pictures first, settings last; of results.json, per_image.csv, samples-*.png and
-    pictures/ in the run folder."""
+    """Scores and pictures first, settings last; of results.json, samples-*.png and pictures/ in the
+    run folder."""
     study = Study(folder, read_results(folder / RESULTS))
     results = study.results
     warnings = source_warnings(results.synthetic)
