@@ -24,7 +24,6 @@ SERIES = ("#0072b2", "#d55e00", "#009e73", "#a8508a", "#b8860b", "#4a90c2", "#7a
 """Okabe-Ito, its light tones darkened for white; page.css gives each a tone for dark pages."""
 INK, MUTED, GRID, PAGE = "#1c2024", "#5b6470", "#dde1e6", "#fbfbf9"
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
-MOST_CHARACTERS = 36
 FEW = 12
 """Points up to which each of them is marked, read out, and has whiskers in place of a band."""
 WIDTH_PX, HEIGHT_PX = 360, 256
@@ -139,13 +138,13 @@ def _draw_line(axes: Any, line: Line) -> None:
     axes.plot(line.x, line.y, label=label, marker="o" if few else None, **style)
     for x, y, name in zip(line.x, line.y, line.names, strict=False):
         style = {"fontsize": SMALL, "color": MUTED, "va": "center"}
-        axes.annotate(name, (x, y), (6, 0), textcoords="offset points", **style)
+        axes.annotate(clipped(name, 12), (x, y), (6, 0), textcoords="offset points", **style)
         axes.margins(x=0.16)
 
 
-def clipped(text: str) -> str:
+def clipped(text: str, most: int = 36) -> str:
     """A name short enough for a chart; tables have it whole."""
-    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def legend(axes: Any) -> None:

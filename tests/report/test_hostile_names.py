@@ -22,12 +22,19 @@ RESULTS_KEEP = (
 )  # fmt: skip
 
 
-def spoiled(value: Any, keep: tuple[str, ...]) -> Any:
+FREE = ("config", "reasons")
+"""Whose keys may be anything, too."""
+
+
+def spoiled(value: Any, keep: tuple[str, ...], keys: bool = False) -> Any:
     """EVIL before every string below, but those under keys to keep, which nobody chooses."""
     if isinstance(value, dict):
-        return {k: v if k in keep else spoiled(v, keep) for k, v in value.items()}
+        return {
+            (EVIL if keys else "") + k: v if k in keep else spoiled(v, keep, keys or k in FREE)
+            for k, v in value.items()
+        }
     if isinstance(value, list):
-        return [spoiled(inner, keep) for inner in value]
+        return [spoiled(inner, keep, keys) for inner in value]
     return EVIL + value if isinstance(value, str) else value
 
 
