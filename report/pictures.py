@@ -1,10 +1,9 @@
-"""Pictures for the page: artifact PNGs made small, tinted where asked, as data URIs."""
+"""Pictures for the page: PNGs made small, tinted where asked, as data URIs."""
 
 from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +12,10 @@ from PIL import Image
 
 from vesselforge.configs.errors import DataError
 from vesselforge.data.formats.images import open_picture
+from vesselforge.report.page import Figure
 
 _BLUE = np.array([0x56, 0xB4, 0xE9], np.float32)
 """Label tint (Okabe-Ito sky blue): seen on red-orange tissue by every kind of colour vision."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture with what a screen reader says and what stands below it."""
-
-    uri: str
-    width: int
-    height: int
-    alt: str
-    caption: str = ""
 
 
 def opened(content: bytes | None) -> Image.Image | None:
@@ -42,7 +31,7 @@ def opened(content: bytes | None) -> Image.Image | None:
 
 def picture(
     image: Image.Image | None, alt: str, caption: str = "", side: int = 480
-) -> Picture | None:
+) -> Figure | None:
     """A JPEG no wider or higher than `side`; very small pictures are enlarged by whole factors."""
     if image is None:
         return None
@@ -55,7 +44,7 @@ def picture(
     stream = io.BytesIO()
     image.save(stream, format="JPEG", quality=86, subsampling=0, optimize=True)
     encoded = base64.b64encode(stream.getvalue()).decode()
-    return Picture(f"data:image/jpeg;base64,{encoded}", *image.size, alt, caption)
+    return Figure(alt, caption, "", f"data:image/jpeg;base64,{encoded}", *image.size)
 
 
 def _scaled(image: Image.Image, factor: float) -> tuple[int, int]:
@@ -81,7 +70,7 @@ def tinted(image: Image.Image, label: Image.Image) -> Image.Image:
 
 def labelled_pair(
     image: Image.Image | None, label: Image.Image | None, alt: str, caption: str = ""
-) -> Picture | None:
+) -> Figure | None:
     """An image, and beside it the same with its label; the image alone when there is no label."""
     if image is None or label is None:
         return picture(image, alt, caption)

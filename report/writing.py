@@ -1,52 +1,51 @@
-"""When a run's HTML report is written: whenever what it is made from has changed."""
+"""When a run's page is written: whenever what it is made from has changed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from vesselforge.engine.files import file_sha256, write_atomic
-from vesselforge.engine.store import Store
+from vesselforge.engine.store import Store, explained
 from vesselforge.pipeline.record import REPORT, STUDY, record_of
 from vesselforge.pipeline.study.schema import RESULTS
 
+VERSION = 6
+"""Raise it whenever a page changes for the same files."""
 MARK = ".report"
-"""Beside the report: the hash of what it was made from."""
+"""Beside the page: the hash of what it was made from."""
 
 
 def report_on(folder: Path, store: Store, force: bool = False) -> Path:
-    """The run's report, written now unless the one that is there is of the same content.
+    """The page of a run or a study, written now unless the one there is of the same content.
 
-    Loads matplotlib only when it writes.
+    Of a failed or running run it shows what exists and says what does not. Raises WorkspaceError
+    when the folder holds no run.
     """
-    page = folder / REPORT
-    basis = _basis(folder)
-    mark = folder / MARK
+    record = record_of(folder)
+    page, mark, basis = folder / REPORT, folder / MARK, _basis(folder, record)
     if not force and page.is_file() and mark.is_file() and mark.read_text() == basis:
         return page
-    if record_of(folder).get("flow") == STUDY:
-        from vesselforge.report.study import write_study_page
+    if record.get("flow") == STUDY:  # pictures and charts load only where a page is written
+        from vesselforge.report.study.study_page import study_page
 
-        page = write_study_page(folder)
+        made = study_page(folder, record)
     else:
-        from vesselforge.report import write_report
+        from vesselforge.report.run.run_page import run_page
 
-        page = write_report(folder, store)
-    write_atomic(mark, basis)
+        made = run_page(record, store)
+    with explained(page):
+        write_atomic(page, made.render(VERSION))
+        write_atomic(mark, basis)
     return page
 
 
-def _basis(folder: Path) -> str:
+def _basis(folder: Path, record: dict[str, Any]) -> str:
     """Hash of the artifacts, the settings, a study's results and the page's version, but not of
     times."""
-    from vesselforge.report import REPORT_VERSION
-    from vesselforge.report.study import STUDY_PAGE_VERSION
-
-    record = record_of(folder)
-    parts = [REPORT_VERSION, record["artifacts"], record["config"]]
-    if record.get("flow") == STUDY:
-        results = folder / RESULTS
-        content = file_sha256(results) if results.is_file() else None
-        parts += [STUDY_PAGE_VERSION, record.get("arms"), content]
+    results = folder / RESULTS
+    content = file_sha256(results) if results.is_file() else None
+    parts = [VERSION, record["artifacts"], record["config"], record.get("arms"), content]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -212,7 +212,7 @@ MODULES = (
         for name in (
             "cli.main", "generator.sampling.album", "generator.transfer.convert",
             "pipeline.preview", "pipeline.single",
-            "report.figures", "report.run.run_page", "report.study.study_page",
+            "report.charts", "report.run.run_page", "report.study.study_page",
             "segmenter.exchange.keras", "segmenter.inference.predict", "segmenter.training.fit",
         )
     ),

@@ -12,16 +12,16 @@ import sys
 from pathlib import Path
 
 from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS, Results
-from vesselforge.report.figures import GRID, INK, MUTED, PAGE, SERIES, Figure
+from vesselforge.report.charts import GRID, INK, MUTED, PAGE, SERIES
+from vesselforge.report.page import Figure
 from vesselforge.report.study import arm_names as on
 from vesselforge.report.study.arm_tables import arm_table
-from vesselforge.report.study.forest import forest
-from vesselforge.report.study.sources_section import source_table
-from vesselforge.report.study.study_figures import (
-    dose_figures,
-    filter_figure,
-    learning_figure,
-    realism_figure,
+from vesselforge.report.study.source_tables import filter_table, source_table
+from vesselforge.report.study.study_charts import (
+    dose_charts,
+    learning_chart,
+    real_forest,
+    realism_chart,
 )
 
 COLOURS = {"ink": INK, "muted": MUTED, "line": GRID, "page": PAGE}
@@ -50,27 +50,26 @@ def collect(run: Path, target: Path) -> None:
 
 
 def figures(results: Results) -> dict[str, Figure | None]:
-    """File name → figure of the page; differences on the primary place, and what realism says."""
-    found: dict[str, Figure | None] = {"filters": filter_figure(results)}
+    """File name → chart of the page; differences on the primary place, and what realism says."""
+    found: dict[str, Figure | None] = {}
     for place in on.places(results):
         name = f"{place.set}-{place.observer}"
-        found[f"learning-{name}"] = learning_figure(results, place)
+        found[f"learning-{name}"] = learning_chart(results, place)
         for real in on.sizes(results):
-            found[f"forest-{name}-{real}"] = forest(results, place, real)
+            found[f"forest-{name}-{real}"] = real_forest(results, place, real)
             if place == results.primary:
                 for kind, figure in zip(
-                    ("level", "difference"), dose_figures(results, place, real), strict=False
+                    ("level", "difference"), dose_charts(results, place, real), strict=False
                 ):
                     found[f"{kind}-{name}-{real}"] = figure
-    found["kid"] = realism_figure(results, "kid", "KID", "KID, the lower the more alike")
+    found["kid"] = realism_chart(results, "kid", "KID")
     return found
 
 
 def tables(results: Results) -> str:
-    """Every place's table of arms, and that of the sources, as Markdown."""
+    """Every place's table of arms, and those of the sources, as Markdown."""
     named = {on.place_name(place): arm_table(results, place) for place in on.places(results)}
-    if sources := source_table(results):
-        named["Sources"] = sources
+    named |= {"Sources": source_table(results), "Labels": filter_table(results)}
     parts = []
     for name, table in named.items():
         lines = [table.head, ["---"] * len(table.head), *table.rows]

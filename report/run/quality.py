@@ -3,78 +3,44 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from vesselforge.generator.metrics.told import EXTRACTORS, cannot_tell, kid_verdict
 from vesselforge.pipeline.evidence import Evidence, untrained
-from vesselforge.report.pictures import Picture, opened, picture
-from vesselforge.report.run.run_reading import View
-from vesselforge.report.tables import Table, fixed, flat, number, plain, significant, spoken
+from vesselforge.report.formatting import ABSENT, fixed, flat, number, plain, significant, spoken
+from vesselforge.report.page import Block, Figures, Table, Text, Tile
+from vesselforge.report.pictures import picture
+from vesselforge.report.run.run_reading import Round
 
-DISTANCES = ["Score", "Synthetic to real", "Floor: real to real"]
-MANIFOLDS = (
-    ("precision", "samples inside the manifold of the real images"),
-    ("recall", "real images inside the manifold of the samples"),
-    ("density", "how many real neighbourhoods a sample lies in; 1 is usual, more is possible"),
-    ("coverage", "real images with a sample in their neighbourhood"),
+_C_T = (
+    "z of the samples' distances to training views against held-out views'; far below 0: copying, "
+    "or little variety; overstated where views of one image are alike: read the next line"
 )
-PATHS = (
-    ("perceptual_path_length", "LPIPS along short steps between latents; lower is smoother"),
-    ("feature_path_length", "the same by the features named above: not LPIPS, not comparable"),
-)
-NEARNESS = (
+MEASURED = (
+    ("precision", "Precision", "samples inside the manifold of the real images"),
+    ("recall", "Recall", "real images inside the manifold of the samples"),
+    ("density", "Density", "real neighbourhoods that a sample lies in; 1 is usual"),
+    ("coverage", "Coverage", "real images with a sample in their neighbourhood"),
     (
-        "c_t",
-        "C_T, all views",
-        "Mann-Whitney z of the distances to the nearest training view, samples against held-out "
-        "views; far below 0: samples are nearer to training images than new images are (copying, "
-        "or little variety); far above 0: unlike either. Takes crops of one image for independent "
-        "and so overstates: read the next line",
+        "perceptual_path_length",
+        "Perceptual path length",
+        "LPIPS along short steps; low is smooth",
     ),
-    (
-        "c_t_by_image",
-        "C_T, by held-out image",
-        "the same with every held-out image counted once, whatever the number of its views; "
-        "below −1.64 new images come in 1 of 20 cases at most",
-    ),
-    (
-        "c_t_cells",
-        "C_T, mean within cells",
-        "the same within parts of the feature space: sees copying of one kind of image; no p",
-    ),
-    (
-        "relative_distance",
-        "Relative distance",
-        "median distance to the nearest training view, in units of the held-out views' median; "
-        "1 as new images, near 0 for copies",
-    ),
+    ("feature_path_length", "Feature path length", "the same by other features: not comparable"),
+    ("c_t", "C_T, all views", _C_T),
+    ("c_t_by_image", "C_T, by held-out image", "below −1.64 in 1 of 20 cases with new images"),
+    ("c_t_cells", "C_T, mean within cells", "sees copying of one kind of image; no p"),
+    ("relative_distance", "Relative distance", "to training views; 1 as new images, 0 for copies"),
+    ("critic_mean", "Discriminator, samples", "mean logit; ranks the samples of one generator"),
+    ("critic_real_mean", "Discriminator, training views", "which it knows, and scores too high"),
+    ("critic_held_out_mean", "Discriminator, held-out views", "what a sample can reach"),
 )
-CRITIC = (
-    ("critic_mean", "samples", "higher is more real to it; ranks the samples of one generator"),
-    ("critic_real_mean", "training views", "which it knows, and so scores too high"),
-    ("critic_held_out_mean", "held-out views", "what a sample can be expected to reach"),
-)
-TOLD = (
-    *("fid", "kid", "real", "copy_", "c_t", "relative_distance", "critic"),
-    *(name for name, _ in (*MANIFOLDS, *PATHS)),
-)
+"""Figure of the score, its title, and how to read it."""
+ELSEWHERE = ("fid", "kid", "real", "copy_", "c_t", *(name for name, _, _ in MEASURED))
+"""How the names of figures begin that the note on the distances leaves out."""
 PUBLISHED = re.compile(r"(.*)[fk]id(\d+k?_full)")
 """fid50k_full and kid50k_full; of another extractor than Inception with its name before them."""
-Round = dict[str, View]
-
-
-@dataclass(frozen=True)
-class Quality:
-    """What generator.score found. warnings: what else has to be known beside every score. verdict,
-    copied: one sentence each, or nothing."""
-
-    warnings: list[str] = field(default_factory=list)
-    distances: Table | None = None
-    verdict: str = ""
-    manifolds: Table | None = None
-    nearness: Table | None = None
-    copied: str = ""
-    closest: Picture | None = None
 
 
 def evidence_of(round_: Round) -> Evidence | None:
@@ -85,111 +51,89 @@ def evidence_of(round_: Round) -> Evidence | None:
     return Evidence.of(labelled.metrics, samples.kind)
 
 
-def warnings_of(round_: Round) -> list[str]:
-    """Sentences without which no score of a round's images should be read."""
-    evidence, generator = evidence_of(round_), round_.get("generator")
-    found = [evidence.sentence] if evidence and evidence.verdict else []
-    if generator is not None and (why := untrained(generator.metrics, generator.inputs)):
-        found.append(f"The generator is {why}.")
+def warnings_of(rounds: Sequence[Round]) -> list[str]:
+    """Sentences without which no score of the rounds' images should be read."""
+    found = []
+    for place, round_ in enumerate(rounds, 1):
+        evidence, generator = evidence_of(round_), round_.get("generator")
+        where = f"Round {place}: " if len(rounds) > 1 else ""
+        if evidence and evidence.verdict:
+            found.append(f"{where}{evidence.sentence}")
+        if generator and (why := untrained(generator.metrics, generator.manifest["inputs"])):
+            found.append(f"{where}The generator is {why}.")
     return found
 
 
-def kid_tile(round_: Round) -> tuple[str, str, str] | None:
-    """(name, value, what limits it) of a round's KID."""
-    score, generator = round_.get("score"), round_.get("generator")
-    if score is None or number(score.metrics.get("kid_mean")) is None:
-        return None
-    notes = [f"real against real: {significant(score.metrics.get('kid_floor_mean'))}"]
-    if cannot_tell(score.metrics):
-        notes.append("cannot tell")
-    evidence = evidence_of(round_)
-    if evidence and evidence.verdict:
-        notes.append(evidence.verdict[0].lower() + evidence.verdict[1:])
-    if generator is not None and untrained(generator.metrics, generator.inputs):
-        notes.append("untrained generator")
-    return "KID of the samples", significant(score.metrics["kid_mean"]), "; ".join(notes)
+def kid_tile(round_: Round) -> list[Tile]:
+    """A round's KID with its floor, where it was measured."""
+    figures = round_["score"].metrics if "score" in round_ else {}
+    if number(figures.get("kid_mean")) is None:
+        return []
+    note = f"real against real: {significant(figures.get('kid_floor_mean'))}"
+    note += "; cannot tell" if cannot_tell(figures) else ""
+    return [("KID of the samples", significant(figures["kid_mean"]), note)]
 
 
-def quality_of(round_: Round) -> Quality:
-    """Whatever there is of a round; artifacts of earlier versions have less."""
-    view, warnings = round_.get("score"), warnings_of(round_)
-    if view is None or not view.metrics:
-        return Quality(warnings)
-    return Quality(
-        warnings,
-        _distances(view),
-        kid_verdict(view.metrics),
-        _manifolds(view),
-        _nearness(view),
-        _copied(view),
-        _closest(view),
-    )
+def quality_blocks(round_: Round) -> list[Block | None]:
+    """Whatever was measured of a round's images."""
+    view = round_.get("score")
+    if view is None:
+        return [Text("The samples have not been scored.")]
+    caption = "Samples (left) and the training view nearest to each (right), nearest first"
+    return [
+        distances(view.metrics),
+        Text(kid_verdict(view.metrics)),
+        measured(view.metrics),
+        Text(copied(view.metrics)),
+        Figures([picture(view.picture("closest.png"), caption, caption, 900)], "strips"),
+    ]
 
 
-def _distances(view: View) -> Table:
-    found = view.metrics
-    fid, floor = (significant(found.get(name), 4) for name in ("fid", "fid_floor"))
+def distances(figures: Mapping[str, Any]) -> Table:
+    """FID and KID beside their floors, and on what they rest."""
+    fid, floor = (significant(figures.get(name), 4) for name in ("fid", "fid_floor"))
     rows = [["FID (lower is closer)", fid, floor]]
     for title, name in (("KID, mean", "mean"), ("KID, sd over resamplings", "std")):
-        pair = (found.get(f"kid_{name}"), found.get(f"kid_floor_{name}"))
+        pair = (figures.get(f"kid_{name}"), figures.get(f"kid_floor_{name}"))
         rows.append([title, *map(significant, pair)])
-    for name in found:
+    for name, value in figures.items():
         if match := PUBLISHED.fullmatch(name):
-            reals = plain(found.get(f"{match[1]}real{match[2]}"))
+            reals = plain(figures.get(f"{match[1]}real{match[2]}"))
             other = match[1].removesuffix("_")
-            who = f"{name.removeprefix(match[1])}{f' by the {extractor(other)}' if other else ''}"
-            rows.append([f"{who}, against {reals} real images", significant(found[name], 4), "–"])
-    rest = {k: v for k, v in flat(found) if not k.startswith(TOLD) or k in ("real", "neighbours")}
-    if "features" in rest:
-        rest["features"] = extractor(str(rest["features"]))
-    note = ", ".join(f"{spoken(k)}: {plain(v)}" for k, v in rest.items())
-    return Table("Distance of the samples from the real images.", DISTANCES, rows, note=note)
+            who = name.removeprefix(match[1])
+            who += f" by the {EXTRACTORS.get(other, other)}" if other else ""
+            rows.append([f"{who}, against {reals} real images", significant(value, 4), ABSENT])
+    rest = [
+        f"{spoken(name)}: {plain(EXTRACTORS.get(value, value) if name == 'features' else value)}"
+        for name, value in flat(dict(figures))
+        if not name.startswith(ELSEWHERE) or name in ("real", "neighbours")
+    ]
+    head = ["Score", "Synthetic to real", "Floor: real to real"]
+    return Table("Distance of the samples from the real images.", head, rows, ", ".join(rest))
 
 
-def extractor(name: str) -> str:
-    """What the extractor of that setting is."""
-    return EXTRACTORS.get(name, name)
-
-
-def _manifolds(view: View) -> Table | None:
+def measured(figures: Mapping[str, Any]) -> Table:
+    """Fidelity and variety, how near samples come to training images, what the discriminator
+    thinks of them, each with how to read it."""
     rows = [
-        [spoken(name).capitalize(), significant(view.metrics.get(name)), meaning]
-        for name, meaning in (*MANIFOLDS, *PATHS)
-        if number(view.metrics.get(name)) is not None
+        [title, significant(figures.get(name)) + _chance(figures.get(f"{name}_p")), meaning]
+        for name, title, meaning in MEASURED
+        if number(figures.get(name)) is not None
     ]
-    return _explained("Fidelity and diversity.", rows)
+    caption = "Fidelity, diversity and copying."
+    return Table(caption, ["Score", "Value", "What it is"], rows)
 
 
-def _nearness(view: View) -> Table | None:
-    """How near the samples come to training images, and what the discriminator thinks of them."""
-    rows = [
-        [title, significant(view.metrics.get(name)) + _chance(view, name), meaning]
-        for name, title, meaning in NEARNESS
-        if number(view.metrics.get(name)) is not None
-    ]
-    rows += [
-        [f"Discriminator, mean logit of {of}", significant(view.metrics.get(name)), meaning]
-        for name, of, meaning in CRITIC
-        if number(view.metrics.get(name)) is not None
-    ]
-    return _explained("Copying, and the discriminator's opinion.", rows)
-
-
-def _chance(view: View, name: str) -> str:
-    p = number(view.metrics.get(f"{name}_p"))
+def _chance(p: Any) -> str:
     if p is None:
         return ""
     return " (p < 0.001)" if p < 0.001 else f" (p = {fixed(p, 3)})"
 
 
-def _explained(caption: str, rows: list[list[str]]) -> Table | None:
-    return Table(caption, ["Score", "Value", "What it is"], rows) if rows else None
-
-
-def _copied(view: View) -> str:
+def copied(metrics: Mapping[str, Any]) -> str:
     """The copy ratio against what new images would have, with its own uncertainty."""
     names = ("copy_ratio", "copy_expected", "copy_held_out_images", "synthetic")
-    values = [number(view.metrics.get(n)) for n in names]
+    values = [number(metrics.get(n)) for n in names]
     if any(v is None for v in values):
         return ""
     ratio, expected, held_out, samples = (float(v or 0) for v in values)
@@ -205,8 +149,3 @@ def _copied(view: View) -> str:
         f"Suspicion of copying: {facts}. Compare the pairs below: true copies share their vessels. "
         "Truncation (psi below 1) and blank images also bring samples nearer."
     )
-
-
-def _closest(view: View) -> Picture | None:
-    caption = "Samples (left) and the training view nearest to each (right), nearest first"
-    return picture(opened(view.read("closest.png")), caption, caption, 900)

@@ -1,4 +1,4 @@
-"""What a report is made from: run.json, and the artifacts it names, every file checked as read."""
+"""What a run's page is made from: run.json, and the artifacts it names, each file checked."""
 
 from __future__ import annotations
 
@@ -8,64 +8,38 @@ import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from vesselforge.configs.errors import WorkspaceError
-from vesselforge.engine.artifacts import MANIFEST
+from vesselforge.engine.artifacts import MANIFEST, Artifact, read_artifact
 from vesselforge.engine.confined import inside
-from vesselforge.engine.documents import read_object, records
+from vesselforge.engine.documents import records
 from vesselforge.engine.store import Store
+from vesselforge.report.pictures import opened
+
+_FIRST = ("development", "test", "teacher")
 
 
 @dataclass(frozen=True)
-class View:
+class View(Artifact):
     """One finished artifact, read-only. A damaged or absent file reads as None, and is noted."""
 
-    path: Path
-    manifest: dict[str, Any]
     problems: list[str]
 
     @property
-    def kind(self) -> str:
-        return str(self.manifest.get("kind", ""))
-
-    @property
-    def digest(self) -> str:
-        return str(self.manifest.get("digest", ""))
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        return mapping(self.manifest.get("metrics"))
-
-    @property
     def settings(self) -> dict[str, Any]:
-        return mapping(self.manifest.get("settings"))
-
-    @property
-    def versions(self) -> dict[str, Any]:
-        return mapping(self.manifest.get("versions"))
-
-    @property
-    def inputs(self) -> dict[str, str]:
-        return {str(k): str(v) for k, v in mapping(self.manifest.get("inputs")).items()}
-
-    @property
-    def device(self) -> str:
-        """Where it ran: what the manifest or the metrics say, else what the settings asked for."""
-        for place in (self.manifest, self.metrics, self.settings):
-            if isinstance(place.get("device"), str):
-                return str(place["device"])
-        return ""
+        return dict(self.manifest["settings"])
 
     def names(self, prefix: str = "", suffix: str = "") -> list[str]:
         """Files of the artifact in a fixed order."""
-        files = mapping(self.manifest.get("files"))
+        files = self.manifest["files"]
         return sorted(n for n in files if n.startswith(prefix) and n.endswith(suffix))
 
     def read(self, name: str) -> bytes | None:
         """A file's bytes. Only files that the manifest lists are ever opened."""
-        expected = mapping(self.manifest.get("files")).get(name)
+        expected = self.manifest["files"].get(name)
         if expected is None:
             return None
         try:
@@ -81,39 +55,41 @@ class View:
             return None
         return content
 
-    def json(self, name: str) -> Any:
+    def picture(self, name: Any) -> Image.Image | None:
+        return opened(self.read(str(name))) if name else None
+
+    def json(self, name: str) -> dict[str, Any]:
+        """A JSON object; {} where there is none."""
         content = self.read(name)
-        try:
-            return None if content is None else json.loads(content)
-        except (ValueError, RecursionError):
-            self._note(f"{name} of {self.kind} {self.digest} is not JSON")
-            return None
+        return {} if content is None else mapping(json.loads(content))
+
+    def items(self, split: str | None = None) -> list[dict[str, Any]]:
+        """The images of an image set, all or those of a split."""
+        found = records(self.json("index.json").get("items"))
+        return [item for item in found if split is None or item.get("split") == split]
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         """A .jsonl file; a line cut off by a kill is left out."""
         found = []
         for line in (self.read(name) or b"").decode("utf-8", "replace").splitlines():
             try:
-                value = json.loads(line)
-            except (ValueError, RecursionError):
+                found.append(json.loads(line))
+            except ValueError:
                 continue
-            if isinstance(value, dict):
-                found.append(value)
-        return found
+        return records(found)
 
     def table(self, name: str) -> list[dict[str, str]]:
         """A .csv file as rows by column name."""
         text = (self.read(name) or b"").decode("utf-8", "replace")
-        rows = csv.DictReader(io.StringIO(text, newline=""))
-        try:
-            return [{k: v or "" for k, v in row.items() if k is not None} for row in rows]
-        except csv.Error:
-            self._note(f"{name} of {self.kind} {self.digest} is not CSV")
-            return []
+        return list(csv.DictReader(io.StringIO(text, newline="")))
 
     def _note(self, problem: str) -> None:
         if problem not in self.problems:
             self.problems.append(problem)
+
+
+Round = dict[str, View]
+"""The artifacts of one round by their role in it."""
 
 
 @dataclass(frozen=True)
@@ -122,78 +98,59 @@ class Run:
 
     record: dict[str, Any]
     artifacts: dict[str, View]
-    rounds: list[dict[str, View]]
+    rounds: list[Round]
     kept: list[bool]
     problems: list[str] = field(default_factory=list)
 
     @property
-    def config(self) -> dict[str, Any]:
-        return mapping(self.record.get("config"))
-
-    @property
-    def steps(self) -> list[dict[str, Any]]:
-        return records(self.record.get("steps"))
-
-    @property
     def kept_round(self) -> int | None:
         """Index of the last round whose student was kept."""
-        indices = [i for i, kept in enumerate(self.kept) if kept]
-        return indices[-1] if indices else None
+        return max((i for i, kept in enumerate(self.kept) if kept), default=None)
 
     @property
-    def last_round(self) -> dict[str, View]:
+    def last_round(self) -> Round:
         """The last round that was kept, else the last there is, else nothing."""
         kept = -1 if self.kept_round is None else self.kept_round
         return self.rounds[kept] if self.rounds else {}
 
-    @property
-    def dropped(self) -> set[str]:
-        """Names of students that were trained but not kept."""
-        return {f"student-{i}" for i, kept in enumerate(self.kept, 1) if not kept}
-
     def named(self) -> Iterator[tuple[str, View]]:
         """Every artifact once, with the name this run has for it."""
-        seen = set()
         several = len(self.rounds) > 1
         named = [(name, self.artifacts[name]) for name in _FIRST if name in self.artifacts]
         for i, round_ in enumerate(self.rounds, 1):
             named += [(f"{name}-{i}" if several else name, view) for name, view in round_.items()]
-        named += [(name, view) for name, view in self.artifacts.items() if name not in _FIRST]
+        named += self.artifacts.items()
+        seen = set()
         for name, view in named:
             if view.digest not in seen:
                 seen.add(view.digest)
                 yield name, view
 
 
-_FIRST = ("development", "test", "teacher")
-
-
-def read_run(folder: Path, store: Store) -> Run:
-    """Read run.json and the manifests it names; raises WorkspaceError when it is no run."""
-    path = folder / "run.json"
-    record = read_object(path, "the record of a run, workspace/runs/NAME: run the pipeline again")
+def open_run(record: dict[str, Any], store: Store) -> Run:
+    """The artifacts that a run's record names."""
     problems: list[str] = []
-    named = mapping(record.get("artifacts"))
-    rounds, kept = [], []
-    for entry in records(named.get("rounds")):
-        rounds.append(_views(entry, store, problems))
-        kept.append(bool(entry.get("kept")))
-    return Run(record, _views(named, store, problems), rounds, kept, problems)
+    rounds = records(record["artifacts"].get("rounds"))
+    return Run(
+        record,
+        _views(record["artifacts"], store, problems),
+        [_views(entry, store, problems) for entry in rounds],
+        [bool(entry.get("kept")) for entry in rounds],
+        problems,
+    )
 
 
-def _views(named: dict[str, Any], store: Store, problems: list[str]) -> dict[str, View]:
+def _views(named: dict[str, Any], store: Store, problems: list[str]) -> Round:
     found = {}
-    for name, reference in named.items():
-        if not (isinstance(reference, list) and len(reference) == 2 and name != "rounds"):
+    for name, address in named.items():
+        if name == "rounds" or not isinstance(address, list):
             continue
-        kind, digest = map(str, reference)
         try:
-            folder = store.folder(kind, digest)
-            manifest = read_object(folder / MANIFEST, "a manifest")
+            artifact = read_artifact(store.folder(*address))
         except WorkspaceError:
-            problems.append(f"{name}: artifact {kind} {digest} is not in the store")
+            problems.append(f"{name}: artifact {' '.join(address)} is not in the store")
             continue
-        found[name] = View(folder, mapping(manifest), problems)
+        found[name] = View(artifact.path, artifact.manifest, problems)
     return found
 
 

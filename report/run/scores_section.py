@@ -1,116 +1,133 @@
-"""The test section of the page: tables, per-image rows, curves, and overlays or predictions."""
+"""The sections on the test images: scores, overlays or predictions, curves, image by image."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
+from markupsafe import Markup
+
 from vesselforge.engine.documents import records
-from vesselforge.report.figures import Figure, Line, columns, differences, intervals, lines
-from vesselforge.report.pictures import Picture, beside, opened, picture
-from vesselforge.report.run.headline import Scores, inconsistent, paired
-from vesselforge.report.run.run_reading import View, mapping
-from vesselforge.report.tables import (
-    DETAILS,
-    METRICS,
-    SHORT,
+from vesselforge.pipeline.score_rows import COLUMNS, DETAILS, REGIONS, score_rows
+from vesselforge.report.charts import Line, lines
+from vesselforge.report.forest import Dot, differences, forest
+from vesselforge.report.formatting import ABSENT, fixed, interval, number, signed
+from vesselforge.report.page import (
+    Block,
+    Figure,
+    Figures,
+    Fold,
+    Note,
+    Section,
     Table,
-    fixed,
-    interval,
-    number,
-    signed,
+    Text,
+    folded,
+    group,
 )
+from vesselforge.report.pictures import beside, opened, picture
+from vesselforge.report.run.run_reading import Run, mapping
+from vesselforge.report.run.scored import Scores, paired
+from vesselforge.segmenter.metrics.consistency import Quoted, check_consistency
 
-REGIONS = {"fov": "inside the field of view", "whole": "whole image"}
+MEANS = COLUMNS | DETAILS | {n: n for n in ("components", "loops")} | {"ece": "ECE"}
+MEANS |= {"brier": "Brier"}
 MOST_ROWS = 2000
+_FOV_FIRST = (
+    "Inside the field of view comes first, because the black frame around it makes accuracy, "
+    "specificity and AUC look better without changing F1."
+)
+_CONSISTENT = (
+    "In every row F1 is 2PR/(P+R), and accuracy follows from sensitivity and specificity (checked "
+    "for this page)."
+)
+_DOTS = (
+    "Mean per-image F1 inside the field of view with 95 % bootstrap intervals over images. "
+    "Overlap says little: the images are the same, so compare them in pairs."
+)
+_PR = "Precision against recall: the stricter picture when few pixels are vessel."
+_COLOURS = Markup(
+    '<span class="key" style="background:#009e73"></span>vessel found (true positive) '
+    '<span class="key" style="background:#d55e00"></span>false alarm (false positive) '
+    '<span class="key" style="background:#56b4e9"></span>missed (false negative)'
+)
+_RANKED = "Ranked by each model's own F1 inside the field of view."
+_PREDICTED = "Test images, and beside them the vessel probability of each model (white = certain)."
 
 
-@dataclass(frozen=True)
-class Gallery:
-    """Pictures under one heading."""
-
-    title: str
-    pictures: list[Picture] = field(default_factory=list)
-
-
-def metric_tables(scores: Scores) -> list[Table]:
-    """Field of view first, whole image second; pooled pixels, then means over images, then what
-    pixels do not show: calibres, topology, calibration."""
-    tables = []
-    for region, where in REGIONS.items():
-        tables.append(_pooled_table(scores, region, where))
-        tables.append(_observer_table(scores, region, where))
-        means = f"{where.capitalize()}: mean over {scores.images} images (95 % interval)"
-        tables.append(_mean_table(scores, region, METRICS, means))
-        details = f"{where.capitalize()}: calibre, topology and calibration, means over images"
-        tables.append(_mean_table(scores, region, DETAILS, details))
-    return [table for table in tables if table.rows]
-
-
-def _pooled_table(scores: Scores, region: str, where: str) -> Table:
-    names = [*scores.models, *scores.observers]
-    compared = scores.teacher is not None and scores.student is not None
-    rows = []
-    for metric, title in METRICS.items():
-        values = [scores.pooled(name, region).get(metric) for name in names]
-        if all(number(v) is None for v in values):
-            continue
-        row = [title, *map(fixed, values)]
-        if compared:
-            base = number(scores.pooled(scores.teacher or "", region).get(metric))
-            other = number(scores.pooled(scores.student or "", region).get(metric))
-            row.append(signed(None if base is None or other is None else other - base))
-        rows.append(row)
-    head = ["Pooled", *map(scores.marked, names)]
-    if compared:
-        head.append(f"{scores.student} − {scores.teacher}")
-    caption = f"{where.capitalize()}: all test pixels as one set, {scores.images} images"
-    return Table(caption, head, rows)
-
-
-def _observer_table(scores: Scores, region: str, where: str) -> Table:
-    """Every model by each observer, and the observers by the first; empty with one observer."""
-    if not scores.observers:
-        return Table("", [], [])
-    first = scores.reference or ""
-    lines = [
-        (f"{scores.marked(m)} by the {first}", scores.pooled(m, region)) for m in scores.models
+def score_sections(run: Run, scores: Scores | None) -> list[Section]:
+    """What there is of the evaluation, scored or not."""
+    missing = "The models have not been scored on the test images."
+    if scores is None:
+        return [Section("scores", "Test scores", [], missing)]
+    if scores.reference is None:
+        pictures = [Text(_PREDICTED), *predictions(run, scores)]
+        return [Section("overlays", "Predictions", pictures)]
+    fov, whole = (image_table(scores, region) for region in REGIONS)
+    return [
+        Section("scores", "Test scores", score_blocks(scores)),
+        Section("overlays", "Overlays", overlays(scores), "No overlays."),
+        Section("curves", "ROC and PR", [curve_charts(scores)], "No curves."),
+        Section("images", "Image by image", [fov, folded(whole)]),
     ]
-    for observer in scores.observers:
-        for model in scores.models:
-            found = scores.against(model, observer, region)
-            lines.append((f"{scores.title(model)} by the {observer}", found))
-    lines += [(f"{o} observer by the {first}", scores.pooled(o, region)) for o in scores.observers]
-    shown = [m for m in SHORT if any(number(found.get(m)) is not None for _, found in lines)]
-    rows = [[who, *(fixed(found.get(m)) for m in shown)] for who, found in lines if found]
-    caption = f"{where.capitalize()}: by each observer, pooled"
-    return Table(caption, ["Who by whom", *(SHORT[m] for m in shown)], rows)
 
 
-def _mean_table(scores: Scores, region: str, metrics: dict[str, str], caption: str) -> Table:
-    names = [*scores.models, *scores.observers]
-    rows = []
-    for metric, title in metrics.items():
-        cells = [interval(scores.mean(name, region).get(metric)) for name in names]
-        if any(cell != "–" for cell in cells):
-            rows.append([title, *cells])
-    return Table(caption, ["Mean", *map(scores.title, names)], rows)
+def score_blocks(scores: Scores) -> list[Block]:
+    """Charts, then pooled pixels and means over images, first inside the field of view."""
+    fov, whole = (region_tables(scores, region) for region in REGIONS)
+    contradictions = consistency(scores)
+    return [
+        Text(
+            f"Reference: the {scores.reference} observer. All scores at the original resolution. "
+            "Thresholds, fixed on validation images before the test images were read: "
+            f"{operating_points(scores)}."
+        ),
+        Note("Numbers that contradict each other", contradictions),
+        Figures(score_charts(scores)),
+        *fov,
+        Fold("Whole image", whole),
+        Text(_FOV_FIRST if contradictions else f"{_FOV_FIRST} {_CONSISTENT}", "quiet"),
+    ]
 
 
-def thresholds(scores: Scores) -> str:
-    """The operating points, which were fixed before the test images were read."""
-    models = {m: mapping(scores.view.metrics, "models", m) for m in scores.models}
-    said = [_operating_point(scores.title(name), model) for name, model in models.items()]
-    return ", ".join(said)
+def region_tables(scores: Scores, region: str) -> list[Table]:
+    """Pooled pixels, a row a model, then means over images with intervals, a column a model."""
+    where = REGIONS[region].capitalize()
+    rows = score_rows(scores.view.metrics, region)
+    if scores.teacher and scores.student:
+        pair = (scores.pooled(name, region) for name in (scores.student, scores.teacher))
+        rows.append({"model": f"{scores.student} − {scores.teacher}"} | _difference(*pair))
+    means = [
+        [title, *(interval(scores.mean(name, region).get(metric)) for name in scores.everyone)]
+        for metric, title in MEANS.items()
+    ]
+    means = [row for row in means if any(cell != ABSENT for cell in row[1:])]
+    pixels = f"{where}: all test pixels as one set, {scores.images} images"
+    caption = f"{where}: mean over {scores.images} images (95 % interval)"
+    head = ["Mean", *map(scores.title, scores.everyone)]
+    return [Table.of(pixels, rows), Table(caption, head, means)]
 
 
-def _operating_point(title: str, model: dict[str, Any]) -> str:
+def _difference(student: Mapping[str, Any], teacher: Mapping[str, Any]) -> dict[str, str]:
+    found = {}
+    for metric, column in COLUMNS.items():
+        pair = number(student.get(metric)), number(teacher.get(metric))
+        if pair[0] is not None and pair[1] is not None:
+            found[column] = signed(pair[0] - pair[1])
+    return found
+
+
+def operating_points(scores: Scores) -> str:
+    """How each model's masks are made, as it was fixed before the test images were read."""
+    return ", ".join(_point(scores.title(name), one) for name, one in scores.models.items())
+
+
+def _point(title: str, model: Mapping[str, Any]) -> str:
     """Of a vote, the thresholds of its members: its own is always one half. With the calibration
     and the rule of components of a model that has them."""
     votes = mapping(model, "rule").get("thresholds")
-    said = f"{title} {fixed(model.get('threshold'), 3)}"
-    if isinstance(votes, list) and votes:
-        said = f"{title} at its members' {', '.join(fixed(v, 3) for v in votes)}"
+    point = f"{title} {fixed(model.get('threshold'), 3)}"
+    if votes:
+        point = f"{title} at its members' {', '.join(fixed(v, 3) for v in votes)}"
     each = [
         f"temperature {fixed(one.get('temperature'), 3)}, shift {fixed(one.get('shift'), 3)}"
         for one in records(model.get("calibration"))
@@ -119,167 +136,141 @@ def _operating_point(title: str, model: dict[str, Any]) -> str:
     if rule := mapping(model, "components"):
         least = f"{fixed(rule.get('sure'), 3)} somewhere and {rule.get('smallest')} pixels"
         each.append(f"pieces of at least {least}")
-    return f"{said} ({'; '.join(each)})" if each else said
+    return f"{point} ({'; '.join(each)})" if each else point
 
 
 def consistency(scores: Scores) -> list[str]:
     """Rows of the tables that contradict themselves."""
     found = []
     for region, where in REGIONS.items():
-        for name in [*scores.models, *scores.observers]:
-            problem = inconsistent(scores.pooled(name, region))
-            if problem:
-                found.append(f"{scores.title(name)}, {where}: {problem}")
+        for name in scores.everyone:
+            row = {k: number(scores.pooled(name, region).get(k)) for k in _CHECKED}
+            quoted = {k: Quoted(value) for k, value in row.items() if value is not None}
+            problems = check_consistency(quoted, {}).problems if len(quoted) == len(row) else []
+            found += [f"{scores.title(name)}, {where}: {'; '.join(problems)}"] if problems else []
     return found
 
 
-def score_figures(scores: Scores) -> list[Figure]:
+_CHECKED = ("se", "sp", "acc", "precision", "f1")
+
+
+def score_charts(scores: Scores) -> list[Figure | None]:
     """Per-image F1 with intervals, and student against teacher image by image."""
-    rows = []
-    for name in [*scores.models, *scores.observers]:
-        mean = scores.mean(name).get("f1")
-        values = [number(v) for v in mean] if isinstance(mean, list) else []
-        if len(values) == 3 and all(v is not None for v in values):
-            title = scores.title(name)
-            slot = -1 if name in scores.observers else scores.slot(name)
-            middle, low, high = (float(v or 0) for v in values)
-            rows.append((title, middle, low, high, slot))
-    figures = [intervals(rows, "F1, mean over test images", _DOTS)]
+    dots = []
+    for name in scores.everyone:
+        values = scores.mean(name).get("f1") or [None]
+        if all(number(v) is not None for v in values):
+            mean, low, high = values
+            dots.append(Dot(scores.title(name), mean, low, high, scores.slot(name), fixed(mean)))
+    found = [forest(dots, "F1, mean over test images", _DOTS, zero=False)]
     pair = paired(scores)
     if pair is not None:
         better = sum(v > 0 for v in pair.values)
         caption = (
             f"Each bar is one test image. {scores.student} is above {scores.teacher} on {better} "
-            f"of {len(pair.values)}; mean {signed(pair.mean)}, 95 % bootstrap interval over "
-            f"images {signed(pair.low)} to {signed(pair.high)}."
+            f"of {len(pair.values)}."
         )
         label = f"F1, {scores.student} − {scores.teacher}"
-        figures.append(differences(pair.values, "test images, sorted", label, caption))
-    return [f for f in figures if f is not None]
+        found.append(differences(pair.values, "test images, sorted", label, caption))
+    return found
 
 
-_DOTS = (
-    "Mean per-image F1 inside the field of view with 95 % bootstrap intervals over images. "
-    "Overlap says little: the images are the same, so compare them in pairs."
-)
-
-
-def image_tables(scores: Scores) -> list[Table]:
-    """Every image of every model, one table a region."""
-    tables = []
-    for region, where in REGIONS.items():
-        rows = [row for row in scores.per_image if row.get("region") == region]
-        metrics = [m for m in METRICS if any(number(row.get(m)) is not None for row in rows)]
-        cells = [
-            [
-                row.get("id", ""),
-                scores.listed(row.get("model", "")),
-                *(fixed(row.get(m)) for m in metrics),
-            ]
-            for row in rows[:MOST_ROWS]
+def image_table(scores: Scores, region: str) -> Table:
+    """Every image of every model."""
+    rows = [row for row in scores.per_image if row["region"] == region]
+    metrics = [m for m in COLUMNS | DETAILS if any(number(row.get(m)) is not None for row in rows)]
+    cells = [
+        [
+            row["id"],
+            scores.title(row["model"]) if row["model"] in scores.models else row["model"],
+            *(fixed(row[m]) for m in metrics),
         ]
-        note = f"The first {MOST_ROWS} of {len(rows)} rows." if len(rows) > MOST_ROWS else ""
-        head = ["Image", "Model", *(SHORT.get(m, METRICS[m]) for m in metrics)]
-        if cells:
-            tables.append(Table(where.capitalize(), head, cells, sortable=True, note=note))
-    return tables
+        for row in rows[:MOST_ROWS]
+    ]
+    note = f"The first {MOST_ROWS} of {len(rows)} rows." if len(rows) > MOST_ROWS else ""
+    head = ["Image", "Model", *(MEANS[m] for m in metrics)]
+    return Table(REGIONS[region].capitalize(), head, cells, note, sortable=True, names=2)
 
 
-def curve_figures(scores: Scores) -> list[Figure]:
-    """ROC and precision-recall over the pooled test pixels; the second observer as a mark."""
-    curves = mapping(scores.view.json("curves.json"))
-    roc: list[Line] = []
-    pr: list[Line] = []
-    for name in [*scores.models, *(n for n in curves if n not in scores.models)]:
-        slot = scores.slot(name)
-        for kind, x, y, into in (("roc", "fpr", "tpr", roc), ("pr", "recall", "precision", pr)):
-            points = mapping(curves, name, kind)
-            into.append(Line(scores.title(name), *columns(points, x, y), slot))
+def curve_charts(scores: Scores) -> Figures:
+    """ROC and precision-recall over the pooled test pixels; observers as marks."""
+    curves = scores.view.json("curves.json")
+    roc, pr = (
+        [
+            Line(scores.title(name), points[x], points[y], scores.slot(name))
+            for name in scores.models
+            if (points := mapping(curves, name, kind))
+        ]
+        for kind, x, y in (("roc", "fpr", "tpr"), ("pr", "recall", "precision"))
+    )
     marks_roc, marks_pr = [], []
     for name in scores.observers:
         row = scores.pooled(name)
         se, sp, precision = (number(row.get(m)) for m in ("se", "sp", "precision"))
         if se is not None and sp is not None:
-            marks_roc.append((1 - sp, se, f"{name} observer"))
+            marks_roc.append((1 - sp, se, scores.title(name)))
         if se is not None and precision is not None:
-            marks_pr.append((se, precision, f"{name} observer"))
+            marks_pr.append((se, precision, scores.title(name)))
     x, y = "false positive rate (1 − specificity)", "true positive rate (sensitivity)"
     near = [c for c in roc if any(a <= 0.15 and b >= 0.6 for a, b in zip(c.x, c.y, strict=True))]
-    recall = "recall (sensitivity)"
     whole, corner = (0.0, 1.0, 0.0, 1.02), (0.0, 0.15, 0.6, 1.0)
-    figures = (
-        lines(
-            roc,
-            x,
-            y,
-            "ROC of all test pixels inside the field of view.",
-            box=whole,
-            points=marks_roc,
-        ),
-        lines(near, x, y, "The same ROC, its upper left corner.", box=corner, points=marks_roc),
-        lines(pr, recall, "precision", _PR, box=whole, points=marks_pr),
+    caption = "ROC of all test pixels inside the field of view."
+    return Figures(
+        [
+            lines(roc, x, y, caption, box=whole, marks=marks_roc),
+            lines(near, x, y, "Its upper left corner.", box=corner, marks=marks_roc),
+            lines(pr, "recall (sensitivity)", "precision", _PR, box=whole, marks=marks_pr),
+        ]
     )
-    return [figure for figure in figures if figure is not None]
 
 
-_ROC = "ROC of all test pixels inside the field of view."
-_PR = "Precision against recall: the stricter picture when few pixels are vessel."
-
-
-def overlay_galleries(scores: Scores) -> list[Gallery]:
+def overlays(scores: Scores) -> list[Block]:
     """Best, median and worst test image of every model by its per-image F1."""
-    galleries = []
+    found: list[Block] = []
     for model in scores.models:
         ranked = sorted(scores.f1_by_image(model).items(), key=lambda pair: (-pair[1], pair[0]))
-        if not ranked:
-            continue
         last = len(ranked) - 1
         places = {last // 2: "median", last: "worst", 0: "best"} if last else {0: "only image"}
-        gallery = Gallery(scores.title(model))
-        for place, word in sorted(places.items()):
+        shown: list[Figure | None] = []
+        for place, word in sorted(places.items() if ranked else []):
             id_, f1 = ranked[place]
             image = opened(scores.view.read(f"overlays/{model}/{id_}.png"))
             alt = f"Overlay of {model} on test image {id_}, its {word}: F1 {f1:.4f}"
-            found = picture(image, alt, f"{word}: {id_}, F1 {f1:.4f}", side=560)
-            both = (found, _spread(scores, model, id_))
-            gallery.pictures.extend(p for p in both if p is not None)
-        galleries.append(gallery)
-    return [g for g in galleries if g.pictures]
+            shown.append(picture(image, alt, f"{word}: {id_}, F1 {f1:.4f}", side=560))
+            shown.append(_disagreement(scores, model, id_))
+        found += group(scores.title(model), Figures(shown, "pictures"))
+    return [Text(_COLOURS), Text(_RANKED, "quiet"), *found] if found else []
 
 
-def _spread(scores: Scores, model: str, id_: str) -> Picture | None:
+def _disagreement(scores: Scores, model: str, id_: str) -> Figure | None:
     """How far an ensemble's members disagree, twice as bright as in the file, where white is 0.5:
     members that were trained alike rarely come near that."""
     image = opened(scores.view.read(f"spread/{model}/{id_}.png"))
     if image is None:
         return None
     brighter = image.point([min(255, 2 * value) for value in range(256)] * 3)
-    alt = f"Spread of the members of {scores.title(model)} on test image {id_}"
-    said = f"{id_}, standard deviation of the members: black 0, white 0.25 or more"
-    return picture(brighter, alt, said, side=560)
+    alt = f"Disagreement of the members of {scores.title(model)} on test image {id_}"
+    caption = f"{id_}, standard deviation of the members: black 0, white 0.25 or more"
+    return picture(brighter, alt, caption, side=560)
 
 
-def prediction_galleries(view: View, test: View | None, most: int = 4) -> list[Gallery]:
+def predictions(run: Run, scores: Scores, most: int = 4) -> list[Block]:
     """Vessel probabilities beside the images, where nothing can be scored."""
-    images = image_files(test)
-    galleries: dict[str, Gallery] = {}
-    for name in view.names("prob/", ".png"):
+    test = run.artifacts.get("test")
+    images = {str(i["id"]): i["image"] for i in test.items()} if test else {}
+    shown: dict[str, list[Figure | None]] = {}
+    for name in scores.view.names("prob/", ".png"):
         model, _, file = name.removeprefix("prob/").rpartition("/")
-        gallery = galleries.setdefault(model, Gallery(model))
-        if len(gallery.pictures) == most:
-            continue
-        id_ = file.removesuffix(".png")
-        prob = opened(view.read(name))
-        image = opened(test.read(images[id_])) if test and id_ in images else None
-        if prob is not None and image is not None and image.size == prob.size:
-            prob = beside(image, prob)
-        found = picture(prob, f"Vessel probability by {model} on test image {id_}", id_, side=640)
-        if found is not None:
-            gallery.pictures.append(found)
-    return list(galleries.values())
-
-
-def image_files(view: View | None) -> dict[str, str]:
-    """Image file by id of an image set."""
-    items = records(mapping(view.json("index.json") if view else None).get("items"))
-    return {str(item.get("id")): str(item.get("image")) for item in items}
+        pictures = shown.setdefault(model, [])
+        if len(pictures) < most:
+            id_ = file.removesuffix(".png")
+            prob = scores.view.picture(name)
+            image = test.picture(images.get(id_)) if test else None
+            if prob is not None and image is not None and image.size == prob.size:
+                prob = beside(image, prob)
+            alt = f"Vessel probability by {model} on test image {id_}"
+            pictures.append(picture(prob, alt, id_, side=640))
+    found: list[Block] = []
+    for model, pictures in shown.items():
+        found += group(model, Figures(pictures, "pairs"))
+    return found

@@ -6,13 +6,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from vesselforge.configs.catalogue import TITLES
+from vesselforge.pipeline.statistics.verdict import METRICS
 from vesselforge.pipeline.study.schema import Arm, Effect, Place, Results
-from vesselforge.report.tables import METRICS, number
-
-NAMES = METRICS | {
-    "f1_best": "F1 at the best threshold",
-    "se_thin": "Sensitivity for vessels up to 3 px",
-}
 
 
 class Family(NamedTuple):
@@ -40,14 +35,15 @@ def family_label(own: Family, results: Results) -> str:
     """Its name; else `synthetic first`, with whatever else differs between arms."""
     if own.name:
         return own.name
-
-    def several(field: str) -> bool:
-        return len({getattr(other, field) for other in families(results)}) > 1
-
+    others = families(results)
     notes = [own.order.replace("-", " ") or "real only"]
-    notes += [own.source] if several("source") else []
-    notes += [f"{own.strength} augmentation"] if several("strength") else []
-    notes += [f"augmented: {own.augment}"] if several("augment") else []
+    for value, text in (
+        ("source", own.source),
+        ("strength", f"{own.strength} augmentation"),
+        ("augment", f"augmented: {own.augment}"),
+    ):
+        if len({getattr(other, value) for other in others}) > 1:
+            notes.append(text)
     return ", ".join(notes)
 
 
@@ -62,8 +58,7 @@ def real_only(results: Results) -> list[Arm]:
 
 def is_primary(arm: Arm, effect: Effect | None, results: Results) -> bool:
     """Whether this comparison with its real-only arm is one of those that decide."""
-    where = {endpoint.place for endpoint in results.endpoints}
-    return effect is not None and arm.id in results.primary_arms and effect.place in where
+    return effect is not None and arm.id in results.primary_arms and effect.place in ends(results)
 
 
 def effect_at(arm: Arm, place: Place) -> Effect | None:
@@ -71,45 +66,31 @@ def effect_at(arm: Arm, place: Place) -> Effect | None:
     return next((effect for effect in arm.effects if effect.place == place), None)
 
 
-def level_at(arm: Arm, place: Place) -> tuple[float, float, float] | None:
-    """Mean, low and high of the metric itself; an absent bound is the mean."""
-    effect = effect_at(arm, place)
-    if effect is None or number(effect.level[0]) is None:
-        return None
-    mean, low, high = effect.level
-    return mean, min(_or(low, mean), mean), max(_or(high, mean), mean)
-
-
-def difference_at(arm: Arm, place: Place) -> tuple[float, float, float] | None:
-    """Mean, low and high of the paired difference to its real-only arm."""
-    effect = effect_at(arm, place)
-    return None if effect is None else value_of(effect)
-
-
-def value_of(effect: Effect) -> tuple[float, float, float] | None:
+def difference(effect: Effect | None) -> tuple[float, float, float] | None:
     """Mean, low and high of a paired difference; an absent bound is the mean."""
-    mean = number(effect.mean)
-    return None if mean is None else (mean, _or(effect.low, mean), _or(effect.high, mean))
-
-
-def _or(value: float | None, other: float) -> float:
-    found = number(value)
-    return other if found is None else found
+    if effect is None or effect.mean is None:
+        return None
+    mean, low, high = effect.mean, effect.low, effect.high
+    return mean, mean if low is None else low, mean if high is None else high
 
 
 def places(results: Results) -> list[Place]:
     """Those of endpoints first, then the others in the order of the study."""
-    return list(dict.fromkeys([*endpoints(results), *results.places]))
+    return list(dict.fromkeys([*ends(results), *results.places]))
 
 
-def endpoints(results: Results) -> list[Place]:
+def ends(results: Results) -> list[Place]:
+    """Where the question is decided."""
     return [endpoint.place for endpoint in results.endpoints]
 
 
-def place_name(place: Place) -> str:
-    """`DRIVE, 1st observer`; `STARE, observer ah`."""
+def place_name(place: Place, results: Results | None = None, real_images: int = 0) -> str:
+    """`DRIVE, 1st observer`; `STARE, observer ah`; given results, with the number of real images
+    where that differs between arms."""
     observer = observer_name(place)
-    return f"{set_name(place)}, {observer}" if observer else set_name(place)
+    name = f"{set_name(place)}, {observer}" if observer else set_name(place)
+    several = results is not None and len(sizes(results)) > 1
+    return f"{name}, {real_images:,} real images" if several else name
 
 
 def set_name(place: Place) -> str:
@@ -124,33 +105,29 @@ def observer_name(place: Place) -> str:
 
 
 def sizes(results: Results) -> list[int]:
-    """Numbers of real training images, largest first."""
-    return sorted({arm.real_images for arm in results.arms}, reverse=True)
-
-
-def shown_sizes(results: Results) -> list[int]:
-    """Numbers of real training images, those of the primary arms first, each largest first."""
+    """Numbers of real training images: those of the primary arms first, each largest first."""
     primary = {arm.real_images for arm in results.arms if arm.id in results.primary_arms}
-    return sorted(sizes(results), key=lambda size: (size not in primary, -size))
+    found = {arm.real_images for arm in results.arms}
+    return sorted(found, key=lambda size: (size not in primary, -size))
 
 
 def of_size(arms: Iterable[Arm], real_images: int) -> list[Arm]:
     return [arm for arm in arms if arm.real_images == real_images]
 
 
-def metric_name(results: Results) -> str:
+def metric_name(metric: str) -> str:
     """`F1`, as in a sentence."""
-    return named(results.metric)
-
-
-def named(metric: str) -> str:
-    """`F1`, as in a sentence, of any metric."""
-    return NAMES.get(metric, metric).split(" (")[0]
+    return METRICS.get(metric, metric)
 
 
 def short(arm: Arm) -> str:
     """Its name, or what it is."""
     return arm.name or arm.label
+
+
+def shorts(results: Results) -> dict[str, str]:
+    """Id of every arm → its name, or what it is."""
+    return {arm.id: short(arm) for arm in results.arms}
 
 
 def label(arm: Arm, results: Results) -> str:
@@ -159,19 +136,14 @@ def label(arm: Arm, results: Results) -> str:
     return f"{arm.label}, {arm.real_images:,} real images" if several else arm.label
 
 
+def labels(results: Results) -> dict[str, str]:
+    """Id of every arm → its label."""
+    return {arm.id: label(arm, results) for arm in results.arms}
+
+
 def percent(results: Results) -> str:
     """`95 %`, not to be broken: how much of the resamples an interval holds."""
     return f"{100 * (1 - results.alpha):.4g}\N{NO-BREAK SPACE}%"
-
-
-def failures(results: Results) -> list[tuple[Arm, int, str]]:
-    """(arm, seed, message) of every run that failed."""
-    return [
-        (arm, run.seed, run.message)
-        for arm in results.arms
-        for run in arm.runs
-        if run.status == "failed"
-    ]
 
 
 def done(arm: Arm) -> int:
@@ -180,11 +152,6 @@ def done(arm: Arm) -> int:
 
 def validation(arms: Iterable[Arm]) -> float | None:
     """Mean validation F1 of all completed runs; None when none says it."""
-    found = [
-        run.validation_f1
-        for arm in arms
-        for run in arm.runs
-        if run.status == "completed" and number(run.validation_f1) is not None
-    ]
-    scores = [score for score in found if score is not None]
+    runs = [run for arm in arms for run in arm.runs if run.status == "completed"]
+    scores = [run.validation_f1 for run in runs if run.validation_f1 is not None]
     return sum(scores) / len(scores) if scores else None

@@ -1,27 +1,16 @@
-"""Sentences of the page: what is resampled, what an interval means, what nobody may conclude."""
+"""Sentences of a study's page: its headline, what an interval means, what nobody may conclude."""
 
 from __future__ import annotations
 
+from collections import Counter
+
 from vesselforge.configs.catalogue import TITLES
-from vesselforge.pipeline.score_rows import REGIONS
 from vesselforge.pipeline.study.schema import Arm, Place, Results
 from vesselforge.pipeline.study.study_sources import source_warnings
-from vesselforge.report.study.arm_names import (
-    compared,
-    done,
-    effect_at,
-    failures,
-    is_primary,
-    label,
-    metric_name,
-    percent,
-    place_name,
-    places,
-    short,
-)
-from vesselforge.report.tables import fixed, number, plural
+from vesselforge.report.formatting import plural
+from vesselforge.report.study import arm_names as on
 
-_MOST_MESSAGES = 12
+MOST_MESSAGES = 12
 _RESEEDED = {
     "students": "Seeds change the students' training alone. All arms learn from one teacher and "
     "one generator: how much another GAN training would change the result is not known.",
@@ -31,25 +20,61 @@ _RESEEDED = {
     "all": "Seeds change everything: the choice of real images, teacher, generator, samples and "
     "students.",
 }
+DOSE = (
+    "Left: the metric itself, with the real-only arms as lines in their grey bands; intervals are "
+    "wide because images differ, and all arms share those. Right, paired: each arm minus the "
+    "real-only arm on the same image with the same seed, from which it is read whether an arm "
+    "differs. Dots stand slightly apart to stay readable; the counts are equally spaced."
+)
+LEARNING = (
+    "Of each family of arms, the number of synthetic images with the best mean F1 on the "
+    "validation images is shown; the test images had no say."
+)
+REALISM = (
+    "Each dot is an arm, with its name or number of synthetic images. Arms of one generator share "
+    "its realism, up to which of its samples were taken, so a trend across dots is not one across "
+    "generators."
+)
+COPIES = (
+    "Distance: median distance of the samples to their nearest training image, in units of the "
+    "held-out images' median; 1 is what new images would have. Suspicious: the fraction of samples "
+    "that are conspicuously near to a training image; expected: what new images would have. C_T "
+    "(Meehan and others, 2020): far below 0 where samples are nearer to the training images than "
+    "held-out images are. KID is read against its floor, real images against real images."
+)
+LEAK = (
+    "A vessel tree identifies a person. A sample that repeats one is a leak, whatever its colours; "
+    "look at the pairs before you share samples."
+)
+LABELS = (
+    "A teacher's labels are what it sees in an image; filters keep the images whose labels can be "
+    "trusted. A sample rejected for several reasons counts for the first."
+)
 
 
-def interval_sentence(results: Results) -> str:
-    """What the whiskers are, for a caption."""
-    if len(results.seeds) < 2:
-        return f"{percent(results)} interval, images resampled; one training run alone."
-    return f"{percent(results)} interval, seeds and images resampled."
+def headline(results: Results) -> str:
+    """The answer in one line, of the comparisons that decide."""
+    deciding = [
+        effect.verdict
+        for arm in results.arms
+        for effect in arm.effects
+        if arm.baseline is not None and on.is_primary(arm, effect, results)
+    ]
+    counts = Counter(verdict for verdict in deciding if verdict != "untested")
+    if not deciding:
+        return "Nothing was compared"
+    if not counts:
+        return "No verdict"
+    found = [f"{word} in {counts[word]}" for word in ("gain", "harm") if counts[word]]
+    if not found:
+        return f"No gain shown in {plural(counts.total(), 'comparison')}"
+    line = " and ".join(found)
+    return f"{line[0].upper()}{line[1:]} of {plural(counts.total(), 'comparison')}"
 
 
-def paired_sentence(results: Results) -> str:
-    """The same for paired differences, of which one training run gives no interval."""
-    if len(results.seeds) < 2:
-        return "no interval can be given for one training run."
-    return interval_sentence(results)
-
-
-def intervals_explained(results: Results) -> str:
-    """What the whiskers are and how far they can be trusted, once for the page."""
-    whole = f"Intervals hold {percent(results)} of resamples"
+def intervals(results: Results) -> str:
+    """What the intervals are and how far they can be trusted, once for the page."""
+    whole = f"Intervals hold {on.percent(results)} of resamples"
     if len(results.seeds) < 2:
         return (
             f"{whole} of the images of a single training run. How much training runs differ by "
@@ -62,11 +87,6 @@ def intervals_explained(results: Results) -> str:
         f"real-only arm. With {len(results.seeds)} seeds coverage is approximate. Thresholds come "
         "from validation images."
     )
-
-
-def region(results: Results) -> str:
-    """Which pixels count."""
-    return REGIONS.get(results.region, results.region)
 
 
 def caveats(results: Results) -> list[str]:
@@ -84,9 +104,10 @@ def caveats(results: Results) -> list[str]:
         "optimiser steps with the same settings; only the images differ. What is said holds for "
         "these arms and these sources, and not for synthetic images in general."
     )
-    taught = [arm for arm in compared(results) if arm.labels in ("", "teacher")]
+    arms = on.compared(results)
+    taught = [arm for arm in arms if arm.labels in ("", "teacher")]
     if taught:
-        which = "" if len(taught) == len(compared(results)) else f" of {_names(taught)}"
+        which = "" if len(taught) == len(arms) else f" of {_names(taught)}"
         found.append(
             f"Labels of the synthetic images{which} are what the teacher saw in them: a student "
             "cannot learn from them a vessel that the teacher misses."
@@ -96,30 +117,33 @@ def caveats(results: Results) -> list[str]:
 
 
 def _names(arms: list[Arm]) -> str:
-    return ", ".join(dict.fromkeys(map(short, arms)))
+    return ", ".join(dict.fromkeys(map(on.short, arms)))
 
 
 def decision(results: Results) -> str:
-    """How an arm is called a gain or a harm."""
+    """How an arm is called a gain or a harm, and how to read a forest plot."""
     if len(results.seeds) < 2:
         return (
             "Nothing is tested with a single seed: a training run shifts all test images "
             "together, and with one run of each arm that shift looks like an effect of its images. "
             "The differences are shown as they were measured, and called untested."
         )
-    arms = plural(len(compared(results)), "arm")
-    family = f"{arms} by Holm's method, so that the chance of any false alarm on a place (a set of "
-    family += "test images, by one observer)"
+    family = (
+        f"{plural(len(on.compared(results)), 'arm')} by Holm's method, so that the chance of any "
+        "false alarm on a place (a set of test images, by one observer)"
+    )
     if results.declared:
-        family = f"all comparisons of its family by Holm's method: {_families(results)}, so that "
-        family += "the chance of any false alarm in a family"
+        family = (
+            f"all comparisons of its family by Holm's method: {_families(results)}, so that the "
+            "chance of any false alarm in a family"
+        )
     return (
-        f"An arm is called a gain or a harm when both of two tests find it: Wilcoxon's signed-rank "
-        f"test over images, and a test for which seeds are a sample too; of their p-values the "
-        f"larger counts, corrected for {family} is at most "
-        f"{100 * results.alpha:g} %; its interval must exclude zero as well. “None shown” means "
-        "that no difference was found, not that there is none: one below the smallest detectable "
-        "difference is easily missed."
+        "An arm is called a gain or a harm (filled dot) when both of two tests find it: Wilcoxon's "
+        "signed-rank test over images, and a test for which seeds are a sample too; of their "
+        f"p-values the larger counts, corrected for {family} is at most {100 * results.alpha:g} %; "
+        "its interval must exclude zero as well. Small dots: each seed. “None shown” means that no "
+        "difference was found, not that there is none: those in the grey band would be missed in "
+        f"more than {100 * (1 - results.power):.3g} % of such studies."
     )
 
 
@@ -138,117 +162,34 @@ def _families(results: Results) -> str:
     )
 
 
-def short_note(results: Results) -> str:
-    """Arms that failed because too few of their synthetic images passed the filters."""
-    lacking = {
-        label(arm, results): [str(run.seed) for run in arm.runs if run.short]
-        for arm in results.arms
-    }
-    told = [f"{name} (seeds {', '.join(s)})" for name, s in lacking.items() if s]
-    if not told:
-        return ""
-    return (
-        f"Too few synthetic images were kept for {'; '.join(told)}. Filters are not loosened to "
-        "get an arm through: such a run counts as failed."
-    )
-
-
-def dose_caption(results: Results) -> str:
-    return (
-        f"Mean {metric_name(results)}; dots stand slightly apart to stay readable. Whiskers and "
-        f"band: {interval_sentence(results)} They are wide because images differ; all arms share "
-        "those, so whether an arm differs is read from the paired differences."
-    )
-
-
-def difference_caption(results: Results) -> str:
-    return (
-        "Paired: each arm minus the real-only arm on the same image with the same seed. "
-        f"Whiskers: {paired_sentence(results)} The counts are equally spaced."
-    )
-
-
-def forest_caption(results: Results, other: str) -> str:
-    """other: what arms are compared with."""
-    if len(results.seeds) < 2:
-        return f"Paired difference to {other}, untested; {paired_sentence(results)}"
-    return (
-        f"Paired difference to {other}: mean (large dot; filled where significant after "
-        "Holm's correction), each seed (small dots). "
-        f"Line: {interval_sentence(results)} Grey: differences too small to be found with "
-        f"{100 * results.power:g} % probability."
-    )
-
-
-def learning_caption(results: Results, picked: bool) -> str:
-    who = (
-        "Of each family of arms, the number of synthetic images with the best mean F1 on the "
-        "validation images is shown; the test images had no say. "
-        if picked
-        else "No arm has a validation score to be picked by, so the real-only arm stands alone. "
-    )
-    return (
-        f"Mean {metric_name(results)} against the number of real training images. {who}"
-        f"Whiskers: {interval_sentence(results)}"
-    )
-
-
-def realism_caption(results: Results, what: str) -> str:
-    return (
-        "Each dot is an arm, with its name or number of synthetic images: paired difference "
-        f"against {what} Whiskers: {paired_sentence(results)} Arms of one generator share its "
-        "realism, up to which of its samples were taken, so a trend across dots is not one across "
-        "generators."
-    )
-
-
-def failure_lines(results: Results) -> list[str]:
-    """The failed trainings for the top of the page, a bounded number of them."""
+def failures(results: Results) -> tuple[str, list[str]]:
+    """A title and the failed trainings for the top of the page, a bounded number of them."""
     groups: dict[tuple[str, str], list[int]] = {}
-    for arm, seed, message in failures(results):
-        groups.setdefault((label(arm, results), message or "no message"), []).append(seed)
+    for arm in results.arms:
+        for run in arm.runs:
+            if run.status == "failed":
+                key = on.label(arm, results), run.message or "no message"
+                groups.setdefault(key, []).append(run.seed)
     lines = [
         f"{name}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}: {message}"
         for (name, message), seeds in groups.items()
     ]
-    if len(lines) > _MOST_MESSAGES:
-        left_out = f"and {len(lines) - _MOST_MESSAGES:,} more, in the table of trainings below"
-        lines = [*lines[:_MOST_MESSAGES], left_out]
-    whole = [label(arm, results) for arm in results.arms if arm.runs and not done(arm)]
-    if whole:
-        shown = ", ".join(whole[:_MOST_MESSAGES]) + (", …" if len(whole) > _MOST_MESSAGES else "")
-        lines.append(f"without any result: {shown}")
-    return lines
-
-
-def failure_title(results: Results) -> str:
-    whole = sum(len(arm.runs) for arm in results.arms)
-    lost = len(failures(results))
-    return f"{lost:,} of {plural(whole, 'training')} gave no result"
+    if len(lines) > MOST_MESSAGES:
+        left_out = f"and {len(lines) - MOST_MESSAGES:,} more, in the table of trainings below"
+        lines = [*lines[:MOST_MESSAGES], left_out]
+    without = [on.label(arm, results) for arm in results.arms if arm.runs and not on.done(arm)]
+    if without:
+        more = ", …" if len(without) > MOST_MESSAGES else ""
+        lines.append(f"without any result: {', '.join(without[:MOST_MESSAGES])}{more}")
+    runs = sum(len(arm.runs) for arm in results.arms)
+    return f"{sum(map(len, groups.values())):,} of {plural(runs, 'training')} gave no result", lines
 
 
 def detectable(results: Results, place: Place) -> tuple[float, float] | None:
     """Smallest and largest of the arms' smallest detectable effects; at an endpoint, of those that
     decide."""
-    pairs = [(arm, effect_at(arm, place)) for arm in compared(results)]
-    deciding = [e for arm, e in pairs if e is not None and is_primary(arm, e, results)]
+    pairs = [(arm, on.effect_at(arm, place)) for arm in on.compared(results)]
+    deciding = [e for arm, e in pairs if e is not None and on.is_primary(arm, e, results)]
     effects = deciding or [e for _, e in pairs if e is not None]
-    found = [number(effect.detectable) for effect in effects]
-    values = sorted(value for value in found if value is not None)
-    return (values[0], values[-1]) if values else None
-
-
-def detectable_sentence(results: Results) -> str:
-    """How small a difference could have been found, place by place."""
-    parts = []
-    for place in places(results):
-        found = detectable(results, place)
-        if found is not None:
-            low, high = map(fixed, found)
-            parts.append(f"{place_name(place)}: {low if low == high else f'{low} to {high}'}")
-    if not parts:
-        return "How small a difference could have been found is not known: too few seeds or images."
-    return (
-        f"Smallest difference in {metric_name(results)} that a study like this finds with "
-        f"{100 * results.power:g} % probability, by arm ({'; '.join(parts)})."
-    )
+    values = [effect.detectable for effect in effects if effect.detectable is not None]
+    return (min(values), max(values)) if values else None

@@ -1,4 +1,4 @@
-"""A made-up finished study: the files that `write_study_page` reads, with plausible numbers.
+"""A made-up finished study: the files that its page is made from, with plausible numbers.
 
 Differences are drawn from a fixed stream: a seed moves all images of a run together, images have
 a spread of their own, and an arm has its planted gain.
@@ -6,7 +6,6 @@ a spread of their own, and an arm has its planted gain.
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +15,8 @@ import numpy as np
 from PIL import Image
 
 from vesselforge.configs.study import StudyConfig
+from vesselforge.pipeline.record import STUDY
 from vesselforge.pipeline.study.schema import (
-    PER_IMAGE,
-    PER_IMAGE_COLUMNS,
     RESULTS,
     Arm,
     ArmRun,
@@ -34,7 +32,6 @@ from vesselforge.pipeline.study.schema import (
     SyntheticImages,
 )
 
-HOSTILE = '<script>alert("x")</script>&$x_1$'
 HEADLINE = "No gain shown: 200 synthetic images changed F1 on drive by +0.0008 (best of 6 arms)."
 PRIMARY = Place(set="drive", observer="1st")
 OTHER = Place(set="chase", observer="2nd")
@@ -61,15 +58,12 @@ class FakeStudy:
     declared: bool = False
     changes: dict[str, Any] = field(default_factory=dict)
     random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(5))
-    rows: list[list[Any]] = field(default_factory=list)
 
     def build(self) -> FakeStudy:
         """Write the run folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
         results = self.results()
         (self.folder / RESULTS).write_text(results.model_dump_json(indent=1))
-        with (self.folder / PER_IMAGE).open("w", newline="") as stream:
-            csv.writer(stream).writerows([PER_IMAGE_COLUMNS, *self.rows])
         for copy in results.copies:
             if copy.picture:
                 self._picture(f"pictures/{copy.picture}")
@@ -192,6 +186,7 @@ class FakeStudy:
         config = StudyConfig.model_validate({"name": "made-up", "arms": {"seeds": self.seeds}})
         return {
             "name": "made-up",
+            "flow": STUDY,
             "status": "completed",
             "message": "",
             "started": "2026-01-05T10:00:00Z",
@@ -215,7 +210,6 @@ class FakeStudy:
                     "artifacts": {"student": ["segmenter.train", "cd" * 12]},
                 }
             ],
-            "versions": {"vesselforge": "0.1.0", "torch": "2.13.0"},
         }
 
     def _real_only(self, size: int, augment: str) -> Arm:
@@ -270,7 +264,7 @@ class FakeStudy:
             real_images=size,
             baseline=f"real-{size}-{augment}",
             runs=runs,
-            effects=[] if broken else [self._effect(p, id_, count, size) for p in self.places],
+            effects=[] if broken else [self._effect(p, count, size) for p in self.places],
             realism=realism,
         )
 
@@ -299,18 +293,13 @@ class FakeStudy:
         mean = 0.815 - 0.05 * self.places.index(place) - 0.3 / size + self.gains.get(count, 0.0)
         return mean, mean - 0.011, mean + 0.010
 
-    def _effect(self, place: Place, id_: str, count: int, size: int) -> Effect:
+    def _effect(self, place: Place, count: int, size: int) -> Effect:
         gain, seeds = self.gains.get(count, 0.0), len(self.seeds)
         shape = seeds, self.images
         matrix = (
             gain + self.random.normal(0, 0.001, (seeds, 1)) + self.random.normal(0, 0.006, shape)
         )
         level = self._level(place, size, count)
-        for s, seed in enumerate(self.seeds):
-            for i in range(self.images):
-                base = 0.8 - 0.003 * i
-                row = [f"{i + 1:02d}_test", base + matrix[s, i], base, matrix[s, i]]
-                self.rows.append([id_, seed, place.set, place.observer, *row])
         mean, tested = float(matrix.mean()), seeds > 1
         half = 0.0045
         verdict = "untested" if not tested else "none shown" if abs(mean) < half else "gain"

@@ -1,75 +1,12 @@
-"""Numbers as text, and the tables that hold them."""
+"""Numbers and other JSON values as text."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 ABSENT = "–"
-METRICS = {
-    "f1": "F1 (Dice)",
-    "se": "Sensitivity",
-    "sp": "Specificity",
-    "precision": "Precision",
-    "acc": "Accuracy",
-    "iou": "IoU",
-    "mcc": "MCC",
-    "auc": "AUC (ROC)",
-    "ap": "Average precision",
-    "cldice": "clDice",
-}
-DETAILS = {
-    "f1_1px": "F1 with 1 px of slack",
-    "se_thin": "Sensitivity, vessels up to 3 px",
-    "se_1px": "Sensitivity, up to 1 px",
-    "se_2_3px": "Sensitivity, 2 to 3 px",
-    "se_4px": "Sensitivity, 4 px and more",
-    "components": "Pieces",
-    "components_reference": "Pieces of the reference",
-    "betti0_error": "Error in pieces (Betti-0)",
-    "loops": "Loops",
-    "loops_reference": "Loops of the reference",
-    "betti1_error": "Error in loops (Betti-1)",
-    "ece": "Calibration error (ECE, 15 bins)",
-    "brier": "Brier score",
-}
-"""What the pixel scores do not show; a table of their own."""
-SHORT = {
-    "f1": "F1",
-    "se": "Sens.",
-    "sp": "Spec.",
-    "precision": "Prec.",
-    "acc": "Acc.",
-    "auc": "AUC",
-    "ap": "Av. prec.",
-}
-_NUMBER = re.compile(r"^[−+-]?[\d,]*\.?\d+([ ±(%s].*)?$")
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of text under a head; with `align`, columns of numbers are set to the right."""
-
-    caption: str
-    head: list[str]
-    rows: list[list[str]]
-    sortable: bool = False
-    note: str = ""
-    align: bool = True
-
-    @property
-    def numeric(self) -> list[bool]:
-        if not self.align:
-            return [False] * len(self.head)
-        columns = list(zip(*self.rows, strict=True)) if self.rows else [()] * len(self.head)
-        return [
-            any(cell != ABSENT for cell in column)
-            and all(cell in (ABSENT, "") or _NUMBER.match(cell) for cell in column)
-            for column in columns
-        ]
 
 
 def number(value: Any) -> float | None:
@@ -111,11 +48,7 @@ def signed(value: Any, digits: int = 4) -> str:
 
 def interval(value: Any, digits: int = 3) -> str:
     """[mean, low, high] as `mean (low to high)`."""
-    if not (isinstance(value, list | tuple) and len(value) == 3):
-        return fixed(value)
-    mean, low, high = value
-    if number(mean) is None:
-        return ABSENT
+    mean, low, high = value if isinstance(value, list | tuple) else (value, None, None)
     if number(low) is None or number(high) is None:
         return fixed(mean)
     return f"{fixed(mean)} ({fixed(low, digits)} to {fixed(high, digits)})"

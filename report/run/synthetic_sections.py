@@ -1,0 +1,180 @@
+"""The sections on the synthetic images of a run: what they look like, and their labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vesselforge.report.charts import Level, Line, curve, lines
+from vesselforge.report.forest import histogram
+from vesselforge.report.formatting import fixed, number, plain, spoken
+from vesselforge.report.page import (
+    Block,
+    Figure,
+    Figures,
+    Fold,
+    Section,
+    Table,
+    Text,
+    folded,
+    group,
+)
+from vesselforge.report.pictures import labelled_pair, picture
+from vesselforge.report.run.quality import quality_blocks
+from vesselforge.report.run.run_reading import Round, Run, View, mapping
+from vesselforge.report.run.snapshot_charts import snapshot_charts, survivors
+
+GAN_CHARTS = (
+    ("Losses.", "loss", {"loss_g": "generator", "loss_d": "discriminator"}),
+    (
+        "Discriminator output.",
+        "mean logit",
+        {"scores_real": "real images", "scores_fake": "generated images"},
+    ),
+    ("Penalties.", "penalty", {"r1_penalty": "R1", "path_penalty": "path length"}),
+    (
+        "Adaptive augmentation.",
+        "p, sign of D(real)",
+        {"p": "augmentation strength p", "r_t": "mean sign of D(real)"},
+    ),
+)
+"""Caption, name of the axis, and what is drawn: key of the log → name."""
+HOW_TO_READ = (
+    "FID and KID compare the statistics of features of real and of synthetic images; 0 would mean "
+    "the same. FID against few images is only a ranking aid: it is biased, by an amount that "
+    "depends on the number of images and on the generator, so compare it only between runs with "
+    "the same images and features. KID has no such bias; read it against its floor, which is what "
+    "random parts of the real images score against each other. Neither sees whether a generator "
+    "copies its training images: for that, each sample is compared with all training views, "
+    "mirrored and turned ones too, and held-out images say how near is suspicious. Precision and "
+    "density fall when samples look wrong, recall and coverage when there is too little variety."
+)
+WHOSE_LABELS = {
+    "teacher": "what the teacher sees in them; they are no better than the teacher.",
+    "own": "the masks that came with them; no teacher was asked.",
+    "agreement": "the masks that came with them, as far as the teacher agrees.",
+}
+TURNED = "Every one was turned by 180°, as a negative control."
+MOST_SHEETS, MOST_EXAMPLES = 4, 6
+
+
+def synthetic_sections(run: Run) -> list[Section]:
+    """Generator and labels, round by round."""
+    generators = [generator_blocks(round_) for round_ in run.rounds]
+    images = [*_rounds(generators), Text(HOW_TO_READ if run.rounds else "", "quiet")]
+    labels = [label_blocks(r["labelled"]) if "labelled" in r else [] for r in run.rounds]
+    return [
+        Section("generator", "Synthetic images", images, "No generator has been trained yet."),
+        Section("labels", "Labels", _rounds(labels), "No synthetic image has a label yet."),
+    ]
+
+
+def _rounds(blocks: list[list[Block | None]]) -> list[Block | None]:
+    """Each round's blocks, under a heading where there are several."""
+    if len(blocks) == 1:
+        return blocks[0]
+    found: list[Block | None] = []
+    for place, each in enumerate(blocks, 1):
+        found += [Text(f"Round {place}", "heading"), *(each or [Text("Nothing yet.")])]
+    return found
+
+
+def generator_blocks(round_: Round) -> list[Block | None]:
+    """Real and synthetic images, scores, and how the training went."""
+    generator, samples = round_.get("generator"), round_.get("samples")
+    real = generator.picture("reals.png") if generator else None
+    drawn = samples.picture("grid.png") if samples else None
+    sheets = [
+        picture(real, "Grid of real training views", "Real", 900),
+        picture(drawn, "Grid of generated images", "Synthetic", 900),
+    ]
+    return [
+        Figures(sheets, "pairs"),
+        *quality_blocks(round_),
+        Figures(generator_charts(generator) if generator else []),
+        Fold("Samples during training", [_progress(generator)] if generator else []),
+    ]
+
+
+def _progress(view: View) -> Figures:
+    """The sample grids of training, evenly picked, first and last among them."""
+    shown = []
+    for name in evenly(view.names("grid", ".png"), MOST_SHEETS):
+        step = name.removesuffix(".png").removeprefix("grid").strip("-_ ").lstrip("0")
+        alt = f"Grid of samples after {step} steps"
+        shown.append(picture(view.picture(name), alt, f"after {step} steps", side=420))
+    return Figures(shown, "pictures")
+
+
+def evenly(items: list[Any], most: int) -> list[Any]:
+    """So many of them at even distances, first and last among them."""
+    if len(items) <= most:
+        return items
+    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+
+
+def generator_charts(view: View) -> list[Figure | None]:
+    """Whatever the log holds: scores of snapshots, losses, penalties, augmentation; over thousands
+    of images shown."""
+    log = survivors(view.lines("log.jsonl"))
+    unit = "kimg" if any("kimg" in row for row in log) else "step"
+    x_label = "real images shown (thousands)" if unit == "kimg" else "steps"
+    charts = snapshot_charts(log, unit, x_label)
+    target = number(view.settings.get("ada_target"))
+    for caption, y_label, names in GAN_CHARTS:
+        curves = [
+            Line(label, *curve(log, unit, n), i) for i, (n, label) in enumerate(names.items())
+        ]
+        levels = [Level(f"target {target:g}", target)] if "p" in names and target else []
+        log_y = caption == "Penalties."
+        charts.append(lines(curves, x_label, y_label, caption, levels=levels, log_y=log_y))
+    return charts
+
+
+def label_blocks(view: View) -> list[Block | None]:
+    """Whose labels, how many images were kept and why not the others, and examples of both."""
+    figures, rows = view.metrics, view.table("labels.csv")
+    facts = [[spoken(k), plain(v)] for k, v in figures.items() if k != "reasons"]
+    reasons = [[spoken(str(k)), plain(v)] for k, v in mapping(figures, "reasons").items()]
+    return [
+        Text(whose_labels(view.settings)),
+        *_examples(view, rows, "Kept", "train"),
+        *_examples(view, rows, "Rejected", "rejected"),
+        Table("Why images were rejected", ["Reason", "Images"], reasons),
+        Figures([confidence_chart(view, rows)]),
+        folded(Table("All figures of the labels", ["Fact", "Value"], facts)),
+    ]
+
+
+def whose_labels(settings: dict[str, Any]) -> str:
+    kind = WHOSE_LABELS.get(str(settings.get("labels")), WHOSE_LABELS["teacher"])
+    turned = f" {TURNED}" if settings.get("turned_masks") else ""
+    return f"Labels of the synthetic images are {kind}{turned}"
+
+
+def confidence_chart(view: View, rows: list[dict[str, str]]) -> Figure | None:
+    """How sure the teacher is, of kept and of rejected images; None where nobody asked it."""
+    groups: dict[str, list[float]] = {"kept": [], "rejected": []}
+    for row in rows:
+        value = number(row["confidence"])
+        if value is not None:
+            groups["kept" if row["kept"] == "1" else "rejected"].append(value)
+    limit = number(view.settings.get("min_confidence")) or None  # 0 limits nothing
+    caption = "The teacher's confidence in its own labels; images left of the limit are rejected."
+    return histogram(groups, "confidence", "images", caption, limit)
+
+
+def _examples(view: View, rows: list[dict[str, str]], title: str, split: str) -> list[Block]:
+    """Examples evenly spaced from the most to the least confident: none is hand-picked."""
+    reasons = {row["id"]: row["reason"] for row in rows}
+    items = sorted(view.items(split), key=lambda i: (-(i.get("confidence") or 0), str(i["id"])))
+    shown = []
+    for item in evenly(items, MOST_EXAMPLES):
+        id_, confidence = str(item["id"]), item.get("confidence")
+        caption = id_ if confidence is None else f"{id_}, confidence {fixed(confidence, 3)}"
+        if reason := reasons.get(id_):
+            caption = f"{id_}: {reason}"
+        label = view.picture(item.get("soft") or item.get("mask"))
+        alt = f"Synthetic image {id_} and its label"
+        shown.append(labelled_pair(view.picture(item.get("image")), label, alt, caption))
+    title += ": from the most to the least confident, evenly spaced"
+    return group(title, Figures(shown, "pairs") or Text("None."))
