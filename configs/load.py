@@ -28,7 +28,7 @@ def load(model: type[S], path: Path | str, overrides: Sequence[str] = ()) -> S:
     Raises ConfigError naming the file, the field, the value found and what is allowed.
     """
     file = find(path)
-    values = _read(file)
+    values = read_yaml(file)
     for override in overrides:
         _apply(values, override)
     return validate(model, values, str(file))
@@ -66,7 +66,8 @@ def validate(model: type[S], values: dict[str, Any], source: str) -> S:
         raise ConfigError(f"{source}: {problems}") from None
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_yaml(file: Path) -> dict[str, Any]:
+    """The settings in a file, not validated. Raises ConfigError for what is no YAML mapping."""
     try:
         if file.stat().st_size > MOST_BYTES:
             raise ValueError(f"more than {MOST_BYTES:,} bytes")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from vesselforge.configs.errors import NoSamples
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.sinks.display import current
 from vesselforge.pipeline.evidence import Evidence, untrained
@@ -16,22 +15,15 @@ from vesselforge.pipeline.run import Round, RunWorks
 
 
 @dataclass
-class Students:
-    """Those worth keeping. remarks: what a reader of their scores has to know of the synthetic
-    images of the last one. failure: why there was no further one, where that is to be mended."""
+class Augmented:
+    """What a run came to. students: those worth keeping. remarks: what a reader of their scores has
+    to know of the synthetic images of the last one. failure: why there was no further one, where
+    that is to be mended."""
 
-    kept: list[Work] = field(default_factory=list)
+    evaluation: Artifact = field(init=False)
+    students: list[Work] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     failure: str = ""
-
-
-@dataclass(frozen=True)
-class Augmented:
-    """What a run came to; remarks and failure as those of its students."""
-
-    evaluation: Artifact
-    remarks: list[str]
-    failure: str
 
 
 def augment(works: RunWorks, executor: Executor, record: RunRecord) -> Augmented:
@@ -44,22 +36,23 @@ def augment(works: RunWorks, executor: Executor, record: RunRecord) -> Augmented
     first = {"development": works.development(), "test": works.test(), "teacher": works.teacher()}
     for role, work in first.items():
         record.artifact(role, executor.make(work))
-    students = improve(works, executor, record)
-    members = {"teacher": first["teacher"]} | named(students.kept)
-    ensembles = works.ensembles(members) if students.kept else {}
+    found = improve(works, executor, record)
+    members = {"teacher": first["teacher"]} | named(found.students)
+    ensembles = works.ensembles(members) if found.students else {}
     for name, work in ensembles.items():
         record.artifact(name, executor.make(work))
-    evaluation = record.artifact("evaluation", executor.make(works.scored(members | ensembles)))
-    return Augmented(evaluation, students.remarks, students.failure)
+    scores = executor.make(works.scored(members | ensembles))
+    found.evaluation = record.artifact("evaluation", scores)
+    return found
 
 
-def improve(works: RunWorks, executor: Executor, record: RunRecord) -> Students:
+def improve(works: RunWorks, executor: Executor, record: RunRecord) -> Augmented:
     """Rounds in which the last student teaches the next one.
 
     The first student is always kept; the loop ends with the first that is no better on the
     validation images than the best before it, and where every synthetic image was rejected.
     """
-    settings, students = works.config.iterate, Students()
+    settings, found = works.config.iterate, Augmented()
     best, teacher, generator = 0.0, works.teacher(), None
     for number in range(settings.rounds):
         planned = works.round(number, teacher, generator)
@@ -67,22 +60,20 @@ def improve(works: RunWorks, executor: Executor, record: RunRecord) -> Students:
         remarks = remarks_on(planned, images)
         for remark in remarks:  # now, before hours of training on them
             current().say(f"  {remark}")
-        try:
-            check_kept(images["labelled"])
-        except NoSamples as error:
+        found.failure = all_rejected(images["labelled"])
+        if found.failure:
             record.round(images, kept=False)
-            students.failure = str(error)
             break
         made = {role: executor.make(work) for role, work in planned.roles.items()}
         f1 = validation_f1(made["student"])
-        kept = not students.kept or f1 > best + settings.min_gain
+        kept = not found.students or f1 > best + settings.min_gain
         record.round(made, kept=kept, validation_f1=f1)
         if not kept:
             break
-        students.kept.append(planned.student)
-        students.remarks = remarks
+        found.students.append(planned.student)
+        found.remarks = remarks
         best, teacher, generator = f1, planned.student, planned.generator
-    return students
+    return found
 
 
 def synthetic_images(planned: Round, executor: Executor) -> dict[str, Artifact]:
@@ -97,27 +88,28 @@ def synthetic_images(planned: Round, executor: Executor) -> dict[str, Artifact]:
     }
 
 
-def remarks_on(planned: Round, images: Mapping[str, Artifact]) -> list[str]:
-    """Sentences that belong beside every score of these images and of students trained on them."""
+def remarks_on(planned: Round, there: Mapping[str, Artifact]) -> list[str]:
+    """Sentences that belong beside every score of these images and of students trained on them.
+    there: role → artifact, of those that there are."""
     found = []
-    evidence = Evidence.of(images["labelled"].metrics, planned.samples.kind)
-    if evidence is not None and evidence.verdict:
-        found.append(evidence.sentence)
-    if planned.generator is not None:
+    if "labelled" in there:
+        evidence = Evidence.of(there["labelled"].metrics, planned.samples.kind)
+        found += [evidence.sentence] if evidence is not None and evidence.verdict else []
+    if planned.generator is not None and "generator" in there:
         inputs = {**planned.generator.inputs, **planned.generator.outside}
-        if why := untrained(images["generator"].metrics, inputs):
+        if why := untrained(there["generator"].metrics, inputs):
             found.append(f"The generator is {why}.")
     return found
 
 
-def check_kept(labelled: Artifact) -> None:
-    """Raise NoSamples when every synthetic image was rejected: nothing is left to train on."""
+def all_rejected(labelled: Artifact) -> str:
+    """Why there is nothing to train on, when every synthetic image was rejected; else empty."""
     found = labelled.metrics
     if found["kept"]:
-        return
+        return ""
     reasons = found["reasons"]
     mostly = f" (mostly: {max(reasons, key=reasons.get)})" if reasons else ""
-    raise NoSamples(
+    return (
         f"pseudo_label: all {found['rejected']} synthetic images were rejected{mostly}, see "
         f"{labelled.path / 'labels.csv'}; train the generator longer, or loosen the filters "
         "(min_confidence, min_vessel_share, max_vessel_share, …)"

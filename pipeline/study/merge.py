@@ -8,28 +8,32 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from vesselforge.configs.errors import WorkspaceError
-from vesselforge.configs.load import load, validate
+from vesselforge.configs.load import read_yaml, validate
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.artifacts import identity_of
 from vesselforge.engine.confined import plain_name
-from vesselforge.engine.documents import records
 from vesselforge.engine.store import explained
 from vesselforge.pipeline.record import RECORD, RunRecord, record_of, run_folder
 from vesselforge.pipeline.study.copies import PICTURES
 from vesselforge.pipeline.study.findings import metrics_of
 from vesselforge.pipeline.study.per_image import from_csv
 from vesselforge.pipeline.study.samples import SHEETS
-from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS, read_results
+from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS, Copy, Samples, read_results
 from vesselforge.pipeline.study.study_results import write_results
-from vesselforge.pipeline.study.uniting import Chosen, Part, chosen, chosen_samples, united
+from vesselforge.pipeline.study.uniting import Chosen, Part, chosen, united
 
 CONFIG = "config.yaml"
 MERGED = "merged"
 """Of run.json: names of the runs that it was merged from."""
+EXTRA = "extra_forbidden"
+"""What Pydantic calls a setting that it does not know."""
 
 
 def merge_runs(
@@ -51,10 +55,11 @@ def merge_runs(
     config = _config(name, parts)
     target = run_folder(workspace, name)
     _require_free(target, parts)
-    found, runs = united(parts), chosen(parts)
+    runs = chosen(parts)
+    found = united(parts, runs)
     record = RunRecord(workspace, config)
-    with record.watch():
-        _copy_pictures(parts, target)
+    with record.watch(), explained(target):
+        found = replace(found, samples=_samples(parts, target), copies=_copies(parts, target))
         results = write_results(config, found, target)
         lines = _lines(parts, runs)
         record.note("arms", lines)
@@ -74,14 +79,29 @@ def _part(workspace: Path, given: str) -> Part:
             "on"
         )
     results = read_results(folder / RESULTS)
-    config = load(StudyConfig, folder / CONFIG)
+    config, gone = _config_of(folder / CONFIG)
     values = from_csv(folder / PER_IMAGE, metrics_of(config.statistics))
-    return Part(folder.absolute().name, folder, config, results, values)
+    return Part(folder.absolute().name, folder, config, gone, results, values)
+
+
+def _config_of(path: Path) -> tuple[StudyConfig, dict[str, Any]]:
+    """The config of a run, and what an earlier version set besides: settings that are no more."""
+    values, gone = read_yaml(path), {}
+    try:
+        StudyConfig.model_validate(values)
+    except ValidationError as error:
+        for loc in (fault["loc"] for fault in error.errors() if fault["type"] == EXTRA):
+            group: Any = values
+            for key in loc[:-1]:  # kinds of sources are in `loc`, too, and no keys
+                known = key in group if isinstance(group, dict) else isinstance(key, int)
+                group = group[key] if known else group
+            gone[".".join(map(str, loc))] = group.pop(loc[-1])
+    return validate(StudyConfig, values, str(path)), gone
 
 
 def _require_one_study(first: Part, part: Part) -> None:
     """All settings equal but seeds, name and those that do not change results; and the images."""
-    one, other = _identity(first.config), _identity(part.config)
+    one, other = _identity(first), _identity(part)
     where = next(_differences(one, other), None)
     if where is not None:
         name, expected, found = where
@@ -97,10 +117,10 @@ def _require_one_study(first: Part, part: Part) -> None:
             )
 
 
-def _identity(config: StudyConfig) -> dict[str, Any]:
-    found = identity_of(config)
+def _identity(part: Part) -> dict[str, Any]:
+    found = identity_of(part.config)
     del found["name"], found["arms"]["seeds"]
-    return found
+    return found | part.gone
 
 
 def _differences(one: Any, other: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -133,34 +153,43 @@ def _require_free(target: Path, parts: Sequence[Part]) -> None:
         )
 
 
-def _copy_pictures(parts: Sequence[Part], target: Path) -> None:
-    """Samples of the sources, and pairs of suspicious ones, as far as the runs have them; named as
-    `united` names them."""
-    with explained(target):
-        for old in target.glob(SHEETS):
-            old.unlink()
-        for part, samples in chosen_samples(parts):
-            if samples.picture and (file := part.folder / samples.picture).is_file():
+def _samples(parts: Sequence[Part], target: Path) -> list[Samples]:
+    """Those of each source once, of the first part that has its picture, with the pictures."""
+    for old in target.glob(SHEETS):
+        old.unlink()
+    found: dict[str, Samples] = {}
+    for part in parts:
+        for samples in part.results.samples:
+            file = part.folder / (samples.picture or ".")
+            if file.is_file() and not (target / samples.picture).exists():
                 shutil.copyfile(file, target / samples.picture)
-        shutil.rmtree(target / PICTURES, ignore_errors=True)
-        (target / PICTURES).mkdir()
-        for number, part in enumerate(parts):
-            for copy in part.results.copies:
-                if copy.picture:
-                    name = plain_name(copy.picture, f"{part.folder / RESULTS}: copies")
-                    if (source := part.folder / PICTURES / name).is_file():
-                        shutil.copyfile(source, target / PICTURES / f"{number}-{name}")
+                found[samples.source] = samples
+            found.setdefault(samples.source, samples)
+    return list(found.values())
+
+
+def _copies(parts: Sequence[Part], target: Path) -> list[Copy]:
+    """All that differ in more than their picture, with the pictures; these are named with the
+    number of the part."""
+    folder = target / PICTURES
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    found: dict[Copy, Copy] = {}
+    for number, part in enumerate(parts):
+        for copy in part.results.copies:
+            key, name = copy.model_copy(update={"picture": ""}), ""
+            if copy.picture and key not in found:
+                own = plain_name(copy.picture, f"{part.folder / RESULTS}: copies")
+                name = f"{number}-{own}"
+                if (source := part.folder / PICTURES / own).is_file():
+                    shutil.copyfile(source, folder / name)
+            found.setdefault(key, copy.model_copy(update={"picture": name}))
+    return list(found.values())
 
 
 def _lines(parts: Sequence[Part], runs: Chosen) -> list[dict[str, Any]]:
-    """Every run for the record; the artifacts' addresses are of the place where it was made."""
+    """Every run for the record; its artifacts stand in the record of the place that made it."""
     arms = {arm.id: arm for arm in parts[0].results.arms}
-    artifacts = {
-        (part.name, line.get("arm"), line.get("seed")): line.get("artifacts", {})
-        for part in parts
-        if (part.folder / RECORD).is_file()
-        for line in records(record_of(part.folder).get("arms"))
-    }
     return [
         {
             "arm": arm,
@@ -169,7 +198,7 @@ def _lines(parts: Sequence[Part], runs: Chosen) -> list[dict[str, Any]]:
             "seed": seed,
             "status": run.status,
             "message": run.message,
-            "artifacts": artifacts.get((part.name, arm, seed), {}),
+            "artifacts": {},
         }
-        for (arm, seed), (part, run) in runs.items()
+        for (arm, seed), (_, run) in runs.items()
     ]

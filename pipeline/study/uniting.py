@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vesselforge.configs.errors import WorkspaceError
 from vesselforge.configs.study import StudyConfig
@@ -15,11 +14,9 @@ from vesselforge.pipeline.study.per_image import Values, put
 from vesselforge.pipeline.study.schema import (
     Arm,
     ArmRun,
-    Copy,
     EnsembleScore,
     Place,
     Results,
-    Samples,
     SyntheticImages,
 )
 
@@ -28,22 +25,25 @@ T = TypeVar("T", SyntheticImages, EnsembleScore)
 
 @dataclass(frozen=True)
 class Part:
-    """One of the runs. values: metric → what per_image.csv holds."""
+    """One of the runs. gone: settings of an earlier version; values: metric → what per_image.csv
+    holds."""
 
     name: str
     folder: Path
     config: StudyConfig
+    gone: dict[str, Any]
     results: Results
     values: dict[str, Values]
 
-    def measured(self, arm: str, seed: int) -> dict[tuple[str, Place, str], float | None]:
-        """(metric, place, image) → value of one run; None where it is undefined."""
-        return {
-            (metric, place, image): None if math.isnan(value) else value
-            for metric, values in self.values.items()
-            for place, of_arms in values.items()
-            for image, value in of_arms.get(arm, {}).get(seed, {}).items()
-        }
+    def measured(self, arm: str, seed: int) -> list[dict[str, float] | None]:
+        """Image → value of one run, by metric and place. What is undefined is always `math.nan`
+        itself, and so equal to itself."""
+        places = sorted({place for of in self.values.values() for place in of}, key=str)
+        return [
+            of_metric.get(place, {}).get(arm, {}).get(seed)
+            for of_metric in self.values.values()
+            for place in places
+        ]
 
 
 Chosen = dict[tuple[str, int], tuple[Part, ArmRun]]
@@ -78,15 +78,14 @@ def _require_equal(arm: Arm, one: tuple[Part, ArmRun], other: tuple[Part, ArmRun
         )
 
 
-def united(parts: Sequence[Part]) -> Findings:
-    """Runs, values and descriptions of all parts.
+def united(parts: Sequence[Part], runs: Chosen) -> Findings:
+    """Runs, values and descriptions of all parts, but for pictures.
 
     What seeds share (a generator, a teacher) may have been made anew in each place, with other
     results; then each is kept under the name of its run, and a note says so. Ensembles are of the
-    seeds of one place and are left out. Raises WorkspaceError as `chosen`, and where runs do not
-    have the same images.
+    seeds of one place and are left out. Raises WorkspaceError where runs do not have the same
+    images.
     """
-    runs = chosen(parts)
     notes = [f"Merged from {', '.join(_seeds(part) for part in parts)}."]
     if any(part.results.ensembles for part in parts):
         notes.append("Ensembles are not shown: each was of the seeds of one run.")
@@ -109,8 +108,6 @@ def united(parts: Sequence[Part]) -> Findings:
         content=parts[0].results.content,
         references=references,
         synthetic=synthetic,
-        samples=[samples for _, samples in chosen_samples(parts)],
-        copies=_copies(parts),
         notes=notes,
     )
 
@@ -163,28 +160,3 @@ def _each_once(
 
 def _place(item: SyntheticImages | EnsembleScore) -> tuple[str, Place | None]:
     return (item.method, item.place) if isinstance(item, EnsembleScore) else ("", None)
-
-
-def chosen_samples(parts: Sequence[Part]) -> list[tuple[Part, Samples]]:
-    """Pictures of each source once, of the first part that has the file."""
-    found: dict[str, tuple[Part, Samples]] = {}
-    for part in parts:
-        for samples in part.results.samples:
-            if samples.source not in found or not _is_there(*found[samples.source]):
-                found[samples.source] = part, samples
-    return list(found.values())
-
-
-def _is_there(part: Part, samples: Samples) -> bool:
-    return bool(samples.picture) and (part.folder / samples.picture).is_file()
-
-
-def _copies(parts: Sequence[Part]) -> list[Copy]:
-    """All that differ in more than their picture, which is named with the number of its part."""
-    found: dict[Copy, Copy] = {}
-    for number, part in enumerate(parts):
-        for copy in part.results.copies:
-            name = f"{number}-{copy.picture}" if copy.picture else ""
-            key = copy.model_copy(update={"picture": ""})
-            found.setdefault(key, copy.model_copy(update={"picture": name}))
-    return list(found.values())

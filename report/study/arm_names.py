@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from vesselforge.pipeline.statistics.verdict import SETS
+from vesselforge.pipeline.statistics.answer import SETS
 from vesselforge.pipeline.study.schema import Arm, Effect, Place, Results
 from vesselforge.report.tables import METRICS, number
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vesselforge.pipeline.score_rows import REGIONS
-from vesselforge.pipeline.statistics.verdict import SETS
+from vesselforge.pipeline.statistics.answer import SETS
 from vesselforge.pipeline.study.schema import Arm, Place, Results
 from vesselforge.pipeline.study.study_sources import source_warnings
 from vesselforge.report.study.arm_names import (

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from fake_findings import findings_of, study_of, write_run
 from typer.testing import CliRunner
 
@@ -174,6 +175,19 @@ def test_where_it_ran_is_no_difference_but_other_images_are(part: Any, tmp_path:
 
     part("c", [2], others)
     with pytest.raises(WorkspaceError, match="the files of stare are not those of"):
+        merged(tmp_path, "a", "c")
+
+
+def test_settings_that_are_no_more_still_count(part: Any, tmp_path: Path) -> None:
+    part("whole", [0, 1])
+    for name, seed, old in (("a", 0, 1), ("b", 1, 1), ("c", 2, 2)):
+        part(name, [seed])
+        path = tmp_path / "workspace" / "runs" / name / "config.yaml"
+        values = yaml.safe_load(path.read_text())
+        values["generator"]["old"] = values["sources"]["gan"]["old"] = old
+        path.write_text(yaml.safe_dump(values))
+    merged(tmp_path, "a", "b")
+    with pytest.raises(WorkspaceError, match=r"old: found 2, expected 1 as in"):
         merged(tmp_path, "a", "c")
 
 

@@ -21,7 +21,6 @@ from vesselforge.pipeline.statistics.paired import (
     holm,
     image_p,
     level_interval,
-    paired_effect,
     verdict,
 )
 from vesselforge.pipeline.study.schema import Effect, Place
@@ -284,14 +283,6 @@ def test_level_of_one_run_is_over_images_of_one_image_over_seeds() -> None:
     assert (high - low) / 2 == pytest.approx(half, rel=0.15)
     assert level_interval(images.T, SETTINGS) == pytest.approx((mean, low, high))
     assert level_interval(images[:, :1], SETTINGS) == (images[0, 0],) * 3
-
-
-def test_alone_a_table_is_judged_by_its_own_seeds() -> None:
-    table = 0.01 + 0.002 * np.random.default_rng(0).normal(size=(3, 20))
-    noise = run_noise(np.array([np.zeros(3), table.mean(1)]))
-    assert paired_effect(table, None, SETTINGS)["p_seeds"] == pytest.approx(
-        paired_effect(table, noise, SETTINGS)["p_seeds"]
-    )
 
 
 def test_runs_on_other_images_are_refused() -> None:
