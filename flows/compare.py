@@ -88,7 +88,7 @@ class Tally:
         self.record, self.remote, self.reused = record, remote, 0
 
     def note(self, work: Work, outcome: Outcome) -> None:
-        self.record.step(work.step, outcome)
+        self.record.made(work, outcome)
         if outcome.reused:
             self.reused += 1
         elif self.remote:  # its own process has said so elsewhere

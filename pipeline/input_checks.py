@@ -16,7 +16,7 @@ from vesselforge.configs.sources import SourceSettings
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.sinks.board import switched_on
 from vesselforge.engine.store import Store
-from vesselforge.pipeline.shipped import found_start
+from vesselforge.pipeline.outside import found_start
 from vesselforge.pipeline.sources import Config, source_of
 from vesselforge.pipeline.study.study_works import study_arms, training_images
 

@@ -21,7 +21,7 @@ from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.prepare import write_set
 from vesselforge.engine.artifacts import METRICS, Artifact
 from vesselforge.engine.sinks.display import Display
-from vesselforge.pipeline.models.scoring import splits_of
+from vesselforge.pipeline.models.scoring import items_of
 
 
 def evaluate_on(
@@ -69,8 +69,5 @@ def _loaded(item: Item) -> LoadedImage:
 
 
 def _write_images(name: str, split: str, out: Path, display: Display) -> None:
-    dataset = named_dataset(name)
-    splits = splits_of(name, split)
-    check(dataset, splits).raise_first()
-    items = [replace(item, split=TEST) for item in dataset if item.split in splits]
-    write_set(dataset.name, items, out, display.begin(name))
+    items = [replace(item, split=TEST) for item in items_of(name, split)]
+    write_set(name, items, out, display.begin(name))

@@ -6,7 +6,6 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from vesselforge.configs.errors import DataError
 from vesselforge.data.formats.images import binarise, is_binary, is_image_name, stem_of
 from vesselforge.data.formats.native import read_native
+from vesselforge.data.layouts.check import check
 from vesselforge.data.layouts.items import Item
 from vesselforge.data.layouts.named import NAMES, named_dataset
 from vesselforge.data.layouts.splits import SPLITS, TEST
@@ -31,18 +31,9 @@ from vesselforge.segmenter.metrics import (
 )
 from vesselforge.segmenter.metrics.intervals import rounded
 
+Mask = NDArray[np.bool_]
 OURS = ("_probability", "_mask", "_overlay")
 """What `segmenter predict` appends; of these the probability is scored."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """Who was scored against whom. threshold: of maps; None for a human."""
-
-    who: str
-    against: str
-    threshold: float | None
-    found: SetScores
 
 
 class Scorer:
@@ -51,10 +42,12 @@ class Scorer:
     def __init__(self, dataset: str, split: str, progress: Progress) -> None:
         self.dataset, self.split = dataset, split
         self.items = labelled_items(dataset, split)
-        self.observers = _common_observers(self.items)
-        self.lines: list[Line] = []
-        self.fovs: list[NDArray[np.bool_]] = []
-        self.masks: dict[str, list[NDArray[np.bool_]]] = {name: [] for name in self.observers}
+        first, *others = self.items
+        # Those who segmented every image, the reference first.
+        self.observers = [o for o in first.masks if all(o in item.masks for item in others)]
+        self.lines: list[tuple[dict[str, Any], SetScores]] = []
+        self.fovs: list[Mask] = []
+        self.masks: dict[str, list[Mask]] = {name: [] for name in self.observers}
         for done, item in enumerate(self.items, start=1):
             self.fovs.append(item.read_fov())
             for name in self.observers:
@@ -72,26 +65,18 @@ class Scorer:
 
     def shares(self) -> dict[str, float]:
         """Region → share of pixels that the reference calls vessel."""
-        truths = self.truths[self.reference]
-        inside = [(t.inside.mask.sum(), t.inside.mask.size if t.fov is None else t.fov.sum())
-                  for t in truths]  # fmt: skip
-        whole = [(t.whole.mask.sum(), t.whole.mask.size) for t in truths]
-        pixels = {"whole": whole, "fov": inside}
-        return {name: float(np.divide(*np.sum(counts, axis=0))) for name, counts in pixels.items()}
+        masks = self.masks[self.reference]
+        inside = sum(int((m & fov).sum()) for m, fov in zip(masks, self.fovs, strict=True))
+        whole = sum(int(mask.sum()) for mask in masks) / sum(mask.size for mask in masks)
+        return {"whole": whole, "fov": inside / sum(int(fov.sum()) for fov in self.fovs)}
 
     def score_maps(self, folder: Path, threshold: float) -> None:
         """Add a line for the maps against every observer. Raises DataError when maps are missing,
         ambiguous or of another size."""
-        maps = [
-            read_map(path, fov.shape)
-            for path, fov in zip(find_maps(folder, self.items), self.fovs, strict=True)
-        ]
-        predictions = [
-            Prediction(prob, fov, threshold) for prob, fov in zip(maps, self.fovs, strict=True)
-        ]
+        files = zip(find_maps(folder, self.items), self.fovs, strict=True)
+        predictions = [Prediction(read_map(path, fov.shape), fov, threshold) for path, fov in files]
         for observer in self.observers:
-            found = score_set(predictions, self.truths[observer])
-            self.lines.append(Line(folder.resolve().name, observer, threshold, found))
+            self._add(folder.resolve().name, observer, threshold, predictions)
 
     def score_observer(self, name: str) -> None:
         """Add the line of a human against the reference. Raises DataError for an unknown one."""
@@ -101,19 +86,19 @@ class Scorer:
                 f"{self.dataset}: no observer {name!r} beside the reference {self.reference!r} "
                 f"segmented every image; expected one of: {others}"
             )
-        predictions = [
-            Prediction(mask, fov) for mask, fov in zip(self.masks[name], self.fovs, strict=True)
-        ]
-        found = score_set(predictions, self.truths[self.reference])
-        self.lines.append(Line(f"observer {name}", self.reference, None, found))
+        drawn = zip(self.masks[name], self.fovs, strict=True)
+        predictions = [Prediction(mask, fov) for mask, fov in drawn]
+        self._add(f"observer {name}", self.reference, None, predictions)
+
+    def _add(
+        self, who: str, against: str, threshold: float | None, predictions: list[Prediction]
+    ) -> None:
+        line = {"who": who, "against": against, "threshold": threshold}
+        self.lines.append((line, score_set(predictions, self.truths[against])))
 
     def result(self) -> dict[str, Any]:
         """Everything, as JSON holds it."""
-        scores = [
-            {"who": line.who, "against": line.against, "threshold": line.threshold}
-            | line.found.summary
-            for line in self.lines
-        ]
+        scores = [line | found.summary for line, found in self.lines]
         head = {"dataset": self.dataset, "split": self.split, "images": len(self.items)}
         return head | {"vessel_share": self.shares(), "scores": scores}
 
@@ -122,31 +107,29 @@ class Scorer:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["who", "against", "id", "region", *METRICS])
-        for line in self.lines:
+        for line, found in self.lines:
             for region in REGIONS:
-                for item, values in zip(self.items, line.found.per_image[region], strict=True):
+                for item, values in zip(self.items, found.per_image[region], strict=True):
                     row = (rounded(values[metric]) for metric in METRICS)
-                    writer.writerow([line.who, line.against, item.id, region, *row])
+                    writer.writerow([line["who"], line["against"], item.id, region, *row])
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, text.getvalue())
 
 
-def splits_of(dataset: str, split: str) -> list[str]:
-    """The splits that are scored: the test of a known dataset, unless `all`; all of a folder."""
-    return [TEST] if split == "test" and dataset in NAMES else list(SPLITS)
+def items_of(dataset: str, split: str) -> list[Item]:
+    """The images that are scored, checked: the test of a known dataset, unless `all`; all of a
+    folder."""
+    found = named_dataset(dataset)
+    splits = [TEST] if split == "test" and dataset in NAMES else list(SPLITS)
+    check(found, splits).raise_first()
+    return [item for item in found if item.split in splits]
 
 
 def labelled_items(dataset: str, split: str) -> list[Item]:
-    """The images of a dataset. Raises DataError when one has no reference or its masks differ in
-    size from its FOV."""
-    from vesselforge.data.layouts.check import check
-
-    found = named_dataset(dataset)
-    if found.whole:
+    """The same. Raises DataError when there is none, and for one without a reference."""
+    if named_dataset(dataset).whole:
         raise DataError(f"{dataset}: found images without masks, expected images/ beside masks/")
-    splits = splits_of(dataset, split)
-    check(found, splits).raise_first()
-    items = [item for item in found if item.split in splits]
+    items = items_of(dataset, split)
     for item in items:
         if not item.masks:
             raise DataError(
@@ -154,13 +137,8 @@ def labelled_items(dataset: str, split: str) -> list[Item]:
                 "scored; DRIVE's official test package has none"
             )
     if not items:
-        raise DataError(f"{dataset}: no images in {', '.join(splits)}")
+        raise DataError(f"{dataset}: no images in its {split} split")
     return items
-
-
-def _common_observers(items: Sequence[Item]) -> list[str]:
-    """Observers who segmented every image, the reference first."""
-    return [name for name in items[0].masks if all(name in item.masks for item in items)]
 
 
 def find_maps(folder: Path, items: Sequence[Item]) -> list[Path]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, product
 from typing import Any, NamedTuple
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.stages.segmenter import EnsembleMethod
-from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.sinks.display import current
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Work
@@ -63,7 +62,7 @@ class Study:
         for work in images:
             if self.executor.artifact(work) is None:
                 raise DataError(self.executor.why(work))
-        self.trained = [TrainedArm(arm, seed) for arm in plan.arms for seed in plan.seeds]
+        self.trained = [TrainedArm(*each) for each in product(plan.arms, plan.seeds)]
         self.unsettled = plan.origins()
         for origin, most in self.unsettled.items():
             number = min(plan.pools_for(origin, most), plan.most_pools(origin))
@@ -72,7 +71,7 @@ class Study:
         for trained in self.trained:
             if trained.spec.order is None:
                 targets += self._student(trained, None)
-        teachers = (each.values() for each in self.teachers().values())
+        teachers = (each.values() for each in plan.teachers().values())
         self.executor.run([*targets, *chain.from_iterable(teachers)], self._further)
         self._settle()
 
@@ -146,12 +145,9 @@ class Study:
 
     def _student(self, trained: TrainedArm, selection: Work | None) -> Collection[Work]:
         """Plan the student of an arm with one seed; its evaluations."""
-        arm, seed = trained.spec, trained.seed
-        trained.student = self.plan.student_of(arm, seed, selection)
-        name = f"{arm.label}, {arm.real_images} real, seed {seed}"
-        real = self.plan.real_of(arm, seed)
-        trained.evaluations = self.plan.evaluations(trained.student, real, name)
-        return trained.evaluations.values()
+        student, scores = self.plan.scored(trained.spec, trained.seed, selection)
+        trained.student, trained.evaluations = student, scores
+        return scores.values()
 
     def realism(self) -> dict[tuple[Origin, int], Work]:
         """Scores of every selection of synthetic images."""
@@ -159,15 +155,6 @@ class Study:
         for (origin, count), selection in self.selections.items():
             if (work := self.plan.realism(origin, selection)) is not None:
                 found[origin, count] = work
-        return found
-
-    def teachers(self) -> dict[str, dict[str, Work]]:
-        """Evaluations of the first teacher of each number of real images and seed."""
-        found = {}
-        for real_images, seed in self.plan.taught():
-            teacher = self.plan.teacher(real_images, seed)
-            real = self.plan.real(real_images, seed)
-            found[teacher.step] = self.plan.evaluations(teacher, real, teacher.step)
         return found
 
     def ensembles(self) -> dict[tuple[ArmSpec, EnsembleMethod], dict[str, Work]]:
@@ -202,12 +189,12 @@ class Study:
             current().say(f"  failed arm: {line['label']}, seed {line['seed']}: {line['message']}")
 
     def _line(self, trained: TrainedArm) -> dict[str, Any]:
-        artifacts = {
+        works = {
             "selection": trained.selection,
             "student": trained.student,
             **{f"scores on {name}": work for name, work in trained.evaluations.items()},
         }
-        made = {role: self.executor.artifact(work) for role, work in artifacts.items() if work}
+        made = {role: self.executor.artifact(work) for role, work in works.items() if work}
         return {
             "arm": trained.spec.id,
             "label": trained.spec.label,
@@ -215,9 +202,5 @@ class Study:
             "seed": trained.seed,
             "status": "failed" if trained.why else "completed",
             "message": trained.why,
-            "artifacts": _references(made),
+            "artifacts": {role: reference(found) for role, found in made.items() if found},
         }
-
-
-def _references(made: Mapping[str, Artifact | None]) -> dict[str, list[str]]:
-    return {role: reference(artifact) for role, artifact in made.items() if artifact is not None}

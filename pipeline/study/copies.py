@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 from vesselforge.engine.artifacts import Artifact
@@ -28,62 +27,45 @@ def suspicious(study: Study, folder: Path) -> list[Copy]:
     shutil.rmtree(folder / PICTURES, ignore_errors=True)
     found: list[Copy] = []
     for number, origin in enumerate(study.plan.origins()):
-        labels = _labels(study, origin)
-        copies = [
-            copy
-            for part, scores in enumerate(_scores(study, origin))
-            for copy in _of_scores(origin, scores, labels, folder, f"s{number}-{part}")
+        pools = study.used.get(origin, [])
+        made = [a for pool in pools if (a := study.executor.artifact(pool)) is not None]
+        labels = {row["id"]: row for artifact in made for row in _table(artifact, "labels.csv")}
+        near = [
+            (float(row["distance"]), f"s{number}-{at}-", row, scores)
+            for at, scores in enumerate(_scores(study, origin))
+            for row in _table(scores, "closest.csv")
+            if row["suspicious"] == "1"
         ]
-        found += sorted(copies, key=lambda copy: copy.distance)[:MOST]
+        for distance, prefix, row, scores in sorted(near, key=lambda one: one[0])[:MOST]:
+            label = labels.get(row["sample"], {})
+            file = scores.path / "pairs" / f"{row['rank']}.png"
+            picture = f"{prefix}{file.name}" if file.is_file() else ""
+            if picture:
+                (folder / PICTURES).mkdir(exist_ok=True)
+                shutil.copyfile(file, folder / PICTURES / picture)
+            found.append(
+                Copy(
+                    source=origin.name,
+                    sample=row["sample"],
+                    image=row["image"],
+                    distance=distance,
+                    overlap=float(label["overlap"]) if label.get("overlap") else None,
+                    rejected=label.get("reason", ""),
+                    picture=picture,
+                )
+            )
     return found
 
 
-def _scores(study: Study, origin: Origin) -> Iterator[Artifact]:
+def _scores(study: Study, origin: Origin) -> list[Artifact]:
     """The scores that tell suspicious samples of a source."""
-    plan = study.plan
-    works = [plan.pool_scores(origin, pool) for pool in range(len(study.used.get(origin, [])))]
+    works = [study.plan.pool_scores(origin, n) for n in range(len(study.used.get(origin, [])))]
     if not any(works):
-        works = [study.realism().get((origin, plan.origins()[origin]))]
-    for work in works:
-        made = study.executor.artifact(work) if work is not None else None
-        if made is not None:
-            yield made
-
-
-def _of_scores(
-    origin: Origin, scores: Artifact, labels: dict[str, dict[str, str]], folder: Path, prefix: str
-) -> Iterator[Copy]:
-    near = [row for row in _table(scores, "closest.csv") if row["suspicious"] == "1"]
-    for row in near[:MOST]:
-        label = labels.get(row["sample"], {})
-        overlap = label.get("overlap")
-        yield Copy(
-            source=origin.name,
-            sample=row["sample"],
-            image=row["image"],
-            distance=float(row["distance"]),
-            overlap=float(overlap) if overlap else None,
-            rejected=label.get("reason", ""),
-            picture=_picture(scores.path / "pairs" / f"{row['rank']}.png", prefix, folder),
-        )
-
-
-def _labels(study: Study, origin: Origin) -> dict[str, dict[str, str]]:
-    """Sample → its line in labels.csv."""
-    made = [study.executor.artifact(work) for work in study.used.get(origin, [])]
-    return {r["id"]: r for m in made if m is not None for r in _table(m, "labels.csv")}
+        works = [study.realism().get((origin, study.plan.origins()[origin]))]
+    made = [study.executor.artifact(work) for work in works if work is not None]
+    return [artifact for artifact in made if artifact is not None]
 
 
 def _table(artifact: Artifact, name: str) -> list[dict[str, str]]:
     path = artifact.path / name
     return list(csv.DictReader(io.StringIO(path.read_text()))) if path.is_file() else []
-
-
-def _picture(path: Path, prefix: str, folder: Path) -> str:
-    """Copy the picture of a pair; its name, or nothing where none was drawn."""
-    if not path.is_file():
-        return ""
-    (folder / PICTURES).mkdir(exist_ok=True)
-    name = f"{prefix}-{path.name}"
-    shutil.copyfile(path, folder / PICTURES / name)
-    return name

@@ -77,21 +77,15 @@ def bare_arm(
 ) -> Arm:
     """An arm before any comparison. others: ids of the arms it will be compared with, its real-only
     arm first where it has one."""
+    facts = {name: getattr(spec, name) for name in Arm.model_fields if hasattr(spec, name)}
     return Arm(
-        id=spec.id,
-        label=spec.label,
-        name=spec.name,
-        count=spec.count,
-        order=spec.order,
-        augment=spec.augment,
-        real_images=spec.real_images,
-        baseline=others[0] if spec.baseline else None,
-        against=list(others[1:] if spec.baseline else others),
-        source=spec.source,
-        labels=config.sources[spec.source].labels if spec.source else "",
-        strength=spec.strength,
-        longer=spec.longer,
-        runs=list(runs),
+        **facts
+        | {
+            "baseline": others[0] if spec.baseline else None,
+            "against": list(others[1:] if spec.baseline else others),
+            "labels": config.sources[spec.source].labels if spec.source else "",
+            "runs": list(runs),
+        }
     )
 
 
@@ -138,7 +132,7 @@ def _rows(study: Study, made: Artifact) -> Iterator[tuple[str, dict[str, str]]]:
 def _references(study: Study) -> list[EnsembleScore]:
     """The teachers, and on the primary set the further observers."""
     found: list[EnsembleScore] = []
-    for name, works in study.teachers().items():
+    for name, works in study.plan.teachers().items():
         found += _scores(study, name, "", works, 1)
     observers = next((m for m in map(study.executor.artifact, _own(study)) if m is not None), None)
     if observers is not None:

@@ -32,25 +32,15 @@ PRIVATE = "these are real images, which belong to their owners"
 
 
 def write_samples(study: Study, folder: Path) -> list[Samples]:
-    """Write samples-<source>.png for each source, of one of its origins; say what it shows."""
+    """Write samples-<source>.png for each source, of one of its origins, if it can be of one with
+    as many real images as the arms that decide; say what it shows."""
     for old in folder.glob(SHEETS):
         old.unlink()
+    deciding = study.plan.config.statistics.primary_real_images
     sources: dict[str, list[Origin]] = {}
-    for origin in _preferred(study):
+    for origin in sorted(study.used, key=lambda one: one.real_images not in deciding):
         sources.setdefault(origin.source, []).append(origin)
     return [_of_source(study, name, origins, folder) for name, origins in sources.items()]
-
-
-def _preferred(study: Study) -> list[Origin]:
-    """Those with as many real images as the arms that decide first, then the most real images and
-    the first seed."""
-    deciding = study.plan.config.statistics.primary_real_images
-
-    def rank(origin: Origin) -> tuple[bool, int, int, int]:
-        other = origin.real_images not in deciding
-        return other, -origin.real_images, origin.seed, origin.draw
-
-    return sorted(study.used, key=rank)
 
 
 def _of_source(study: Study, name: str, origins: Sequence[Origin], folder: Path) -> Samples:

@@ -234,7 +234,7 @@ def test_the_record_says_how_a_run_went(tmp_path: Path) -> None:
     config = validate(PipelineConfig, {"name": "r"}, "test")
     record = RunRecord(tmp_path, config)
     artifact = Artifact(Path(), {"kind": "k", "digest": "d", "metrics": {}})
-    record.step("one", Outcome(artifact, True, 0.1234))
+    record.made(Work("one", "k", config), Outcome(artifact, True, 0.1234))
     content = read_run(tmp_path, "r")[1]
     assert content["status"] == "running" and content["finished"] is None
     assert content["steps"] == [
