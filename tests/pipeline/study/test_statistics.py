@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vesselforge.configs.errors import DataError
 from vesselforge.configs.statistics import StatisticsSettings
 from vesselforge.pipeline.statistics.crossed import (
     detectable,
@@ -283,13 +282,6 @@ def test_level_of_one_run_is_over_images_of_one_image_over_seeds() -> None:
     assert (high - low) / 2 == pytest.approx(half, rel=0.15)
     assert level_interval(images.T, SETTINGS) == pytest.approx((mean, low, high))
     assert level_interval(images[:, :1], SETTINGS) == (images[0, 0],) * 3
-
-
-def test_runs_on_other_images_are_refused() -> None:
-    values = drawn()
-    values["b"][1] = values["b"][1][:19]
-    with pytest.raises(DataError, match=r"arm b, seed 1: found .*\(19,\), expected \(20,\)"):
-        effects(values)
 
 
 def test_an_arm_whose_partner_has_no_result_has_its_level_alone() -> None:
