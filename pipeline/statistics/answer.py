@@ -55,7 +55,9 @@ def _of_endpoint(results: Results, deciding: Sequence[Arm], endpoint: Endpoint) 
     for arm, effect in shown:
         control = f"against “{labels.get(effect.against, effect.against)}”"
         control += f" with {counted(arm.real_images, 'real image')}" if several else ""
-        groups.setdefault(control, []).append(_clause(arm, effect))
+        alone = len(shown) == 1 and not results.declared  # the first words say its verdict
+        verdict = "" if alone else f"{effect.verdict} of "
+        groups.setdefault(control, []).append(verdict + _clause(arm, effect))
     parts = [f"{control}: {'; '.join(clauses)}" for control, clauses in groups.items()]
     if len(shown) < len(tested):
         parts.append(f"picked from {len(tested)} arms")
@@ -78,7 +80,7 @@ def _clause(arm: Arm, effect: Effect) -> str:
     """What one arm did; beside every null, what would have been found."""
     interval = f"[{signed(effect.low)}, {signed(effect.high)}]"
     p = f"p = {effect.p:.2g}" if effect.p and effect.p >= 0.001 else "p < 0.001"
-    text = f"{effect.verdict} of {arm.name or arm.label}, {signed(effect.mean)} {interval}, {p}"
+    text = f"{arm.name or arm.label}, {signed(effect.mean)} {interval}, {p}"
     if effect.verdict != "none shown":
         return text
     if effect.detectable is None:

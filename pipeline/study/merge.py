@@ -80,8 +80,8 @@ def _part(workspace: Path, given: str) -> Part:
         )
     results = read_results(folder / RESULTS)
     config, gone = _config_of(folder / CONFIG)
-    values = from_csv(folder / PER_IMAGE, metrics_of(config.statistics))
-    return Part(folder.absolute().name, folder, config, gone, results, values)
+    measured = from_csv(folder / PER_IMAGE, metrics_of(config.statistics))
+    return Part(folder.absolute().name, folder, config, gone, results, measured)
 
 
 def _config_of(path: Path) -> tuple[StudyConfig, dict[str, Any]]:

@@ -77,34 +77,29 @@ def _first(pools: Sequence[Artifact], kept: bool) -> list[LoadedImage]:
 
 
 def sheet(images: Sequence[LoadedImage]) -> tuple[Pixels, str]:
-    """The images in a row [H, W, 3] and their labels (white = vessel) in a row below, all scaled
-    alike; and how, in a sentence."""
+    """The images in a row [H, W, 3] and their labels (white = vessel) in a row below; and how they
+    are scaled, in a sentence: all alike, enlarged by a whole number without smoothing, or reduced,
+    until the largest fills a cell."""
     height, width = np.max([one.image.shape[:2] for one in images], axis=0).tolist()
-    longest = max(height, width)
-    pairs = [[scaled(layer, longest) for layer in (one.image, _grey(one))] for one in images]
-    down, across = np.max([image.shape[:2] for image, _ in pairs], axis=0) + GAP_PX
-    pixels = np.full((2 * down - GAP_PX, len(images) * across - GAP_PX, 3), GREY, np.uint8)
+    factor = CELL_PX // max(height, width) or CELL_PX / max(height, width)
+    pairs = [(_scaled(one.image, factor), _scaled(_label_of(one), factor)) for one in images]
+    across, down = np.max([image.size for image, _ in pairs], axis=0).tolist()
+    step_x, step_y = across + GAP_PX, down + GAP_PX
+    picture = Image.new("RGB", (len(images) * step_x - GAP_PX, down + step_y), (GREY,) * 3)
     for column, pair in enumerate(pairs):
         for row, layer in enumerate(pair):
-            top, left = row * down, column * across
-            pixels[top : top + layer.shape[0], left : left + layer.shape[1]] = layer
-    factor = CELL_PX // longest
-    how = ", shown smaller" if factor == 0 else f", enlarged {factor} times" if factor > 1 else ""
-    return pixels, f"{width}×{height} pixels each{how}."
+            picture.paste(layer, (column * step_x, row * step_y))
+    how = ", shown smaller" if factor < 1 else f", enlarged {factor} times" if factor > 1 else ""
+    return np.asarray(picture), f"{width}×{height} pixels each{how}."
 
 
-def scaled(layer: Pixels, longest: int) -> Pixels:
-    """Enlarged by the whole number that takes `longest` pixels to CELL_PX at most, without
-    smoothing; or reduced to it."""
-    if factor := CELL_PX // longest:
-        return layer.repeat(factor, axis=0).repeat(factor, axis=1)
-    height, width = (max(1, round(n * CELL_PX / longest)) for n in layer.shape[:2])
-    reduced = Image.fromarray(layer).resize((width, height), Image.Resampling.LANCZOS)
-    return np.asarray(reduced)
+def _scaled(layer: Pixels, factor: float) -> Image.Image:
+    size = [max(1, round(factor * n)) for n in layer.shape[1::-1]]
+    how = Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.LANCZOS
+    return Image.fromarray(layer).resize((size[0], size[1]), how)
 
 
-def _grey(image: LoadedImage) -> Pixels:
-    """What a student learns from, as a grey picture [H, W, 3]."""
+def _label_of(image: LoadedImage) -> Pixels:
+    """What a student learns from, in grey [H, W]."""
     assert image.target is not None  # a set of labelled images has nothing else
-    grey = (255 * image.target).round().astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
+    return (255 * image.target).round().astype(np.uint8)

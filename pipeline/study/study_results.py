@@ -13,7 +13,7 @@ from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.pipeline.statistics.answer import answer
 from vesselforge.pipeline.statistics.families import Comparison, Scored, judged
 from vesselforge.pipeline.study.findings import Findings, metrics_of
-from vesselforge.pipeline.study.per_image import Values, as_csv, table, with_endpoints
+from vesselforge.pipeline.study.per_image import Values, as_csv, by_place, table, with_endpoints
 from vesselforge.pipeline.study.remarks import remarks
 from vesselforge.pipeline.study.schema import (
     PER_IMAGE,
@@ -36,16 +36,17 @@ def write_results(config: StudyConfig, found: Findings, folder: Path) -> Results
     results = results_of(config, found)
     write_json(folder / RESULTS, results.model_dump(mode="json"))
     metrics = metrics_of(config.statistics)
-    write_atomic(folder / PER_IMAGE, as_csv(found.arms, found.values, metrics))
+    write_atomic(folder / PER_IMAGE, as_csv(found.arms, found.measured, metrics))
     return results
 
 
 def results_of(config: StudyConfig, found: Findings) -> Results:
     """Every comparison that the config asks for, and what it says. Reads no file."""
     statistics = config.statistics
-    endpoints = _endpoints(config, found.values[statistics.metric])
+    measured = by_place(found.measured, statistics.metric)
+    endpoints = _endpoints(config, measured)
     deciding = [arm.id for arm in found.arms if _is_primary(arm, statistics)]
-    values = with_endpoints(found.values[statistics.metric], endpoints)
+    values = with_endpoints(measured, endpoints)
     arms = _compared(found.arms, values, statistics, endpoints, deciding)
     synthetic = _in_order(found.synthetic, lambda one: one.origin)
     results = Results(
@@ -157,7 +158,7 @@ def _secondary(
     decided = {endpoint.place for endpoint in endpoints}
     lines = []
     for metric in statistics.secondary:
-        values = with_endpoints(found.values[metric], endpoints)
+        values = with_endpoints(by_place(found.measured, metric), endpoints)
         shown = [place for place in values if place in decided or metric == BEST]
         scored = [Scored(table(values[place]), place, statistics) for place in shown]
         comparisons = _against_baselines(scored, found.arms)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from vesselforge.configs.errors import WorkspaceError
 from vesselforge.configs.study import StudyConfig
 from vesselforge.pipeline.study.findings import Findings
-from vesselforge.pipeline.study.per_image import Values, put
+from vesselforge.pipeline.study.per_image import Measured
 from vesselforge.pipeline.study.schema import (
     Arm,
     ArmRun,
@@ -25,25 +25,14 @@ T = TypeVar("T", SyntheticImages, EnsembleScore)
 
 @dataclass(frozen=True)
 class Part:
-    """One of the runs. gone: settings of an earlier version; values: metric → what per_image.csv
-    holds."""
+    """One of the runs. gone: settings of an earlier version; measured: what per_image.csv holds."""
 
     name: str
     folder: Path
     config: StudyConfig
     gone: dict[str, Any]
     results: Results
-    values: dict[str, Values]
-
-    def measured(self, arm: str, seed: int) -> list[dict[str, float] | None]:
-        """Image → value of one run, by metric and place. What is undefined is always `math.nan`
-        itself, and so equal to itself."""
-        places = sorted({place for of in self.values.values() for place in of}, key=str)
-        return [
-            of_metric.get(place, {}).get(arm, {}).get(seed)
-            for of_metric in self.values.values()
-            for place in places
-        ]
+    measured: Measured
 
 
 Chosen = dict[tuple[str, int], tuple[Part, ArmRun]]
@@ -70,8 +59,8 @@ def chosen(parts: Sequence[Part]) -> Chosen:
 
 def _require_equal(arm: Arm, one: tuple[Part, ArmRun], other: tuple[Part, ArmRun]) -> None:
     (first, run), (second, again) = one, other
-    same = first.measured(arm.id, run.seed) == second.measured(arm.id, run.seed)
-    if run != again or not same:
+    values = (part.measured.get((arm.id, run.seed)) for part in (first, second))
+    if run != again or next(values) != next(values):
         raise WorkspaceError(
             f"{second.folder}: arm {arm.label}, seed {run.seed}: found other values than in "
             f"{first.folder}, expected each seed in one run alone, or equal in both; leave one out"
@@ -104,7 +93,7 @@ def united(parts: Sequence[Part], runs: Chosen) -> Findings:
             )
             for arm in parts[0].results.arms
         ],
-        values=_values(parts, runs),
+        measured=_measured(runs),
         content=parts[0].results.content,
         references=references,
         synthetic=synthetic,
@@ -116,24 +105,20 @@ def _seeds(part: Part) -> str:
     return f"{part.name} (seeds {', '.join(map(str, part.results.seeds))})"
 
 
-def _values(parts: Sequence[Part], runs: Chosen) -> dict[str, Values]:
-    places = dict.fromkeys(p for part in parts for v in part.values.values() for p in v)
-    found: dict[str, Values] = {metric: {} for metric in parts[0].values}
-    images: dict[Place, tuple[str, list[str]]] = {}
+def _measured(runs: Chosen) -> Measured:
+    found: Measured = {}
+    first = ""
     for (arm, seed), (part, run) in runs.items():
-        for place in places if run.status == "completed" else ():
-            for metric, values in part.values.items():
-                own = values.get(place, {}).get(arm, {}).get(seed, {})
-                who = f"{part.folder}: arm {arm}, seed {seed}"
-                first, there = images.setdefault(place, (who, list(own)))
-                if list(own) != there:
-                    raise WorkspaceError(
-                        f"{who}: found {len(own)} images of {place.set}, observer "
-                        f"{place.observer}, expected the {len(there)} of {first}; copy the "
-                        "run's folder again"
-                    )
-                for image, value in own.items():
-                    put(found[metric], place, arm, seed, image, value)
+        if run.status != "completed":
+            continue
+        who, own = f"{part.folder}: arm {arm}, seed {seed}", part.measured.get((arm, seed), {})
+        found[arm, seed], first = own, first or who
+        there = next(iter(found.values()))
+        if list(own) != list(there):
+            raise WorkspaceError(
+                f"{who}: found {len(own)} values of images, expected the {len(there)} of {first}, "
+                "of the same images; copy the run's folder again"
+            )
     return found
 
 

@@ -117,8 +117,8 @@ def test_a_seed_in_two_runs_counts_once_or_is_refused(part: Any, tmp_path: Path)
     assert figures(merged(tmp_path, "a", "b")) == figures(whole)
 
     def other(found: Findings) -> Findings:
-        for of_arms in found.values["cldice"].values():
-            of_arms["4-real-P"][1]["03"] += 0.1
+        for metrics in found.measured["4-real-P", 1].values():
+            metrics["cldice"] += 0.1
         return found
 
     part("c", [1], other)
