@@ -16,7 +16,7 @@ from vesselforge.engine.artifacts import MANIFEST
 from vesselforge.engine.confined import plain_name
 from vesselforge.engine.documents import read_object
 from vesselforge.pipeline.evidence import STARTS
-from vesselforge.pipeline.models.folder import facts_of, images_of, manifest_of
+from vesselforge.pipeline.models.publishing import facts_of, images_of, manifest_of
 from vesselforge.pipeline.outside import hash_of
 
 DESCRIPTION = "generator.json"

@@ -10,9 +10,8 @@ from pydantic import FiniteFloat, TypeAdapter, ValidationError
 
 from vesselforge.configs.errors import DataError
 from vesselforge.engine.documents import read_object
-from vesselforge.pipeline.models.cards import source
-from vesselforge.pipeline.models.folder import write_published
 from vesselforge.pipeline.models.history import datasets, history
+from vesselforge.pipeline.models.publishing import source, write_published
 
 if TYPE_CHECKING:
     from vesselforge.generator.networks import Generator

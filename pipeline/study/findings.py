@@ -15,9 +15,7 @@ from vesselforge.engine.artifacts import Artifact
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.study.arms import ArmSpec
 from vesselforge.pipeline.study.conduct import Study, TrainedArm
-from vesselforge.pipeline.study.copies import suspicious
 from vesselforge.pipeline.study.per_image import Measured, parsed
-from vesselforge.pipeline.study.samples import write_samples
 from vesselforge.pipeline.study.schema import (
     Arm,
     ArmRun,
@@ -27,7 +25,8 @@ from vesselforge.pipeline.study.schema import (
     Samples,
     SyntheticImages,
 )
-from vesselforge.pipeline.study.synthetic import realism_of, synthetic_images
+from vesselforge.pipeline.study.study_pictures import suspicious, write_samples
+from vesselforge.pipeline.study.study_sources import realism_of, synthetic_images
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,10 @@ from vesselforge.engine.artifacts import identity_of
 from vesselforge.engine.confined import plain_name
 from vesselforge.engine.store import explained
 from vesselforge.pipeline.record import RECORD, RunRecord, record_of, run_folder
-from vesselforge.pipeline.study.copies import PICTURES
 from vesselforge.pipeline.study.findings import metrics_of
 from vesselforge.pipeline.study.per_image import from_csv
-from vesselforge.pipeline.study.samples import SHEETS
 from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS, Copy, Samples, read_results
+from vesselforge.pipeline.study.study_pictures import PICTURES, SHEETS
 from vesselforge.pipeline.study.study_results import write_results
 from vesselforge.pipeline.study.uniting import Chosen, Part, chosen, united
 
