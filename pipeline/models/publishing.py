@@ -153,7 +153,7 @@ def render(card: Mapping[str, Any]) -> str:
     environment.filters["untrained"] = lambda kimg: untrained({"kimg": kimg}, {})
     environment.filters["extractor"] = lambda name: EXTRACTORS.get(name, name)
     environment.filters["source"] = source
-    environment.filters["told"] = told
+    environment.filters["facts"] = training_facts
     environment.filters["scored"] = lambda training: (
         training["scores"] | (training["scored_by"] or {})
     )
@@ -168,7 +168,7 @@ def columns(figures: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {name: [values.get(name, "–") for values in each] for name in names}
 
 
-def told(training: Mapping[str, Any]) -> dict[str, Any]:
+def training_facts(training: Mapping[str, Any]) -> dict[str, Any]:
     """What is to be known of a generator's training before its settings one by one."""
     recipe, seen = training["recipe"], training["trained_on"]
     kimg, whole = training["kimg"], training["trained_kimg"]

@@ -25,6 +25,7 @@ from vesselforge.pipeline.record import REGISTRY, Reference
 LOCK = ".lock"
 AT_WORK = ".at-work"
 Verdict = Literal["first", "promoted", "held back"]
+Decision = Literal["promoted", "held back", "rolled back"]
 
 
 class Version(BaseModel):
@@ -48,7 +49,7 @@ class Event(BaseModel):
     """What happened to the line. version: the champion afterwards."""
 
     at: str
-    what: Literal["promoted", "held back", "rolled back"]
+    what: Decision
     version: int
     was: int | None
     why: str
@@ -80,11 +81,10 @@ class Line(BaseModel):
         known = ", ".join(str(v.number) for v in self.versions) or "none yet"
         raise ConfigError(f"{self.name}: no version {number}; there are: {known}")
 
-    def note(self, what: str, number: int, why: str) -> None:
+    def note(self, what: Decision, number: int, why: str) -> None:
         """An event; call it before `champions` changes."""
         was = self.champions[-1] if self.champions else None
-        event = {"at": now(), "what": what, "version": number, "was": was, "why": why}
-        self.events.append(Event.model_validate(event))
+        self.events.append(Event(at=now(), what=what, version=number, was=was, why=why))
 
 
 class Registry:

@@ -17,14 +17,14 @@ from scipy import stats
 
 from vesselforge.configs.statistics import StatisticsSettings
 from vesselforge.pipeline.statistics.crossed import (
+    CrossedMean,
     Floats,
     RunNoise,
-    Spread,
+    crossed_mean,
     detectable,
     interval,
     own_noise,
     p_value,
-    spread,
 )
 
 Verdict = Literal["gain", "harm", "none shown", "untested"]
@@ -50,7 +50,7 @@ def paired_effect(
         figures["p_images"] = float(image_p(table.mean(0)))
     if noise is None or seeds < 2 or images < 2:
         return figures
-    found = spread(table, 2 * noise.variance, noise.df)  # a difference has two runs
+    found = crossed_mean(table, 2 * noise.variance, noise.df)  # a difference has two runs
     figures["sd_seeds"] = float(np.sqrt(found.by_seed * seeds))
     figures["p_seeds"] = p_value(found)
     figures["low"], figures["high"] = found.mean, found.mean
@@ -105,11 +105,11 @@ def level_interval(
     mean = float(table.mean())
     noise = (noise or own_noise(table.mean(1))) if seeds > 1 else None
     if noise is not None and images > 1:
-        found = spread(table, noise.variance, noise.df)
+        found = crossed_mean(table, noise.variance, noise.df)
     elif max(seeds, images) > 1:  # one level, in the place of the images
         single = np.sort(table.ravel() - mean) * np.sqrt(table.size / (table.size - 1))
         variance = float((single**2).mean()) / table.size
-        found = Spread(mean, variance, float(table.size - 1), 0.0, variance, single)
+        found = CrossedMean(mean, variance, float(table.size - 1), 0.0, variance, single)
     else:
         return mean, mean, mean
     deviations = np.zeros(1) if noise is None else noise.deviations

@@ -26,7 +26,7 @@ from vesselforge.pipeline.study.per_image import from_csv
 from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS, Copy, Samples, read_results
 from vesselforge.pipeline.study.study_pictures import PICTURES, SHEETS
 from vesselforge.pipeline.study.study_results import write_results
-from vesselforge.pipeline.study.uniting import Chosen, Part, chosen, united
+from vesselforge.pipeline.study.uniting import Chosen, PartialStudy, chosen, united
 
 CONFIG = "config.yaml"
 MERGED = "merged"
@@ -70,7 +70,7 @@ def merge_runs(
     return found_at | {"headline": results.headline, "failed": failed}
 
 
-def _part(workspace: Path, given: str) -> Part:
+def _part(workspace: Path, given: str) -> PartialStudy:
     folder = Path(given) if (Path(given) / RESULTS).is_file() else run_folder(workspace, given)
     if (folder / RECORD).is_file() and (status := record_of(folder)["status"]) != "completed":
         raise WorkspaceError(
@@ -80,7 +80,7 @@ def _part(workspace: Path, given: str) -> Part:
     results = read_results(folder / RESULTS)
     config, gone = _config_of(folder / CONFIG)
     measured = from_csv(folder / PER_IMAGE, metrics_of(config.statistics))
-    return Part(folder.absolute().name, folder, config, gone, results, measured)
+    return PartialStudy(folder.absolute().name, folder, config, gone, results, measured)
 
 
 def _config_of(path: Path) -> tuple[StudyConfig, dict[str, Any]]:
@@ -98,7 +98,7 @@ def _config_of(path: Path) -> tuple[StudyConfig, dict[str, Any]]:
     return validate(StudyConfig, values, str(path)), gone
 
 
-def _require_one_study(first: Part, part: Part) -> None:
+def _require_one_study(first: PartialStudy, part: PartialStudy) -> None:
     """All settings equal but seeds, name and those that do not change results; and the images."""
     one, other = _identity(first), _identity(part)
     where = next(_differences(one, other), None)
@@ -116,7 +116,7 @@ def _require_one_study(first: Part, part: Part) -> None:
             )
 
 
-def _identity(part: Part) -> dict[str, Any]:
+def _identity(part: PartialStudy) -> dict[str, Any]:
     found = identity_of(part.config)
     del found["name"], found["arms"]["seeds"]
     return found | part.gone
@@ -134,14 +134,14 @@ def _differences(one: Any, other: Any, name: str = "") -> Iterator[tuple[str, An
         yield name, one, other
 
 
-def _config(name: str, parts: Sequence[Part]) -> StudyConfig:
+def _config(name: str, parts: Sequence[PartialStudy]) -> StudyConfig:
     values = parts[0].config.model_dump(mode="json")
     values["name"] = name
     values["arms"]["seeds"] = sorted({seed for p in parts for seed in p.config.arms.seeds})
     return validate(StudyConfig, values, f"merge {name}")
 
 
-def _require_free(target: Path, parts: Sequence[Part]) -> None:
+def _require_free(target: Path, parts: Sequence[PartialStudy]) -> None:
     """No run is replaced but an earlier merge of that name."""
     if not target.exists():
         return
@@ -152,7 +152,7 @@ def _require_free(target: Path, parts: Sequence[Part]) -> None:
         )
 
 
-def _samples(parts: Sequence[Part], target: Path) -> list[Samples]:
+def _samples(parts: Sequence[PartialStudy], target: Path) -> list[Samples]:
     """Those of each source once, of the first part that has its picture, with the pictures."""
     for old in target.glob(SHEETS):
         old.unlink()
@@ -167,7 +167,7 @@ def _samples(parts: Sequence[Part], target: Path) -> list[Samples]:
     return list(found.values())
 
 
-def _copies(parts: Sequence[Part], target: Path) -> list[Copy]:
+def _copies(parts: Sequence[PartialStudy], target: Path) -> list[Copy]:
     """All that differ in more than their picture, with the pictures; these are named with the
     number of the part."""
     folder = target / PICTURES
@@ -186,7 +186,7 @@ def _copies(parts: Sequence[Part], target: Path) -> list[Copy]:
     return list(found.values())
 
 
-def _lines(parts: Sequence[Part], runs: Chosen) -> list[dict[str, Any]]:
+def _lines(parts: Sequence[PartialStudy], runs: Chosen) -> list[dict[str, Any]]:
     """Every run for the record; its artifacts stand in the record of the place that made it."""
     arms = {arm.id: arm for arm in parts[0].results.arms}
     return [

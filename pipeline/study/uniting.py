@@ -24,7 +24,7 @@ T = TypeVar("T", SyntheticImages, EnsembleScore)
 
 
 @dataclass(frozen=True)
-class Part:
+class PartialStudy:
     """One of the runs. gone: settings of an earlier version; measured: what per_image.csv holds."""
 
     name: str
@@ -35,11 +35,11 @@ class Part:
     measured: Measured
 
 
-Chosen = dict[tuple[str, int], tuple[Part, ArmRun]]
+Chosen = dict[tuple[str, int], tuple[PartialStudy, ArmRun]]
 """(arm id, seed) → where the run is taken from."""
 
 
-def chosen(parts: Sequence[Part]) -> Chosen:
+def chosen(parts: Sequence[PartialStudy]) -> Chosen:
     """Each arm with each seed once; one that failed in one place counts where it was completed.
 
     Raises WorkspaceError where two runs completed it with different values.
@@ -57,7 +57,9 @@ def chosen(parts: Sequence[Part]) -> Chosen:
     return dict(sorted(found.items(), key=lambda item: (order[item[0][0]], item[0][1])))
 
 
-def _require_equal(arm: Arm, one: tuple[Part, ArmRun], other: tuple[Part, ArmRun]) -> None:
+def _require_equal(
+    arm: Arm, one: tuple[PartialStudy, ArmRun], other: tuple[PartialStudy, ArmRun]
+) -> None:
     (first, run), (second, again) = one, other
     values = (part.measured.get((arm.id, run.seed)) for part in (first, second))
     if run != again or next(values) != next(values):
@@ -67,7 +69,7 @@ def _require_equal(arm: Arm, one: tuple[Part, ArmRun], other: tuple[Part, ArmRun
         )
 
 
-def united(parts: Sequence[Part], runs: Chosen) -> Findings:
+def united(parts: Sequence[PartialStudy], runs: Chosen) -> Findings:
     """Runs, values and descriptions of all parts, but for pictures.
 
     What seeds share (a generator, a teacher) may have been made anew in each place, with other
@@ -101,7 +103,7 @@ def united(parts: Sequence[Part], runs: Chosen) -> Findings:
     )
 
 
-def _seeds(part: Part) -> str:
+def _seeds(part: PartialStudy) -> str:
     return f"{part.name} (seeds {', '.join(map(str, part.results.seeds))})"
 
 
@@ -123,7 +125,7 @@ def _measured(runs: Chosen) -> Measured:
 
 
 def _each_once(
-    parts: Sequence[Part], items: Callable[[Results], list[T]], name: str
+    parts: Sequence[PartialStudy], items: Callable[[Results], list[T]], name: str
 ) -> tuple[list[T], list[tuple[str, str]]]:
     """Every different item; of two that differ under one name the later is named with its run.
     Also (name, run) of those."""
