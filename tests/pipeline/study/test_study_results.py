@@ -19,7 +19,7 @@ Build = Callable[..., StudyConfig]
 SEEDS = [0, 1, 2]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def results(tiny_study: Build) -> Results:
     config = study_of(tiny_study, SEEDS)
     return results_of(config, findings_of(config))
