@@ -82,12 +82,14 @@ class Executor:
         """
         waiting = self._undone(targets, set())
         running: list[tuple[Work, Any]] = []
-        asked = None
+        asked = -1
         try:
             while True:
-                if asked != (asked := len(self.done) + len(self.failed)):
+                if asked != len(self.done) + len(self.failed):
+                    asked = len(self.done) + len(self.failed)
                     known = {w.digest for w in (*waiting, *(work for work, _ in running))}
                     waiting += self._undone(further(), known)
+                    continue  # of these some may be there already, and ask for more
                 if not waiting and not running:
                     return
                 self._start(waiting, running)

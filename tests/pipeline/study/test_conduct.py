@@ -14,7 +14,13 @@ from vesselforge.pipeline.record import RunRecord
 from vesselforge.pipeline.study.conduct import Study
 from vesselforge.pipeline.study.study_works import study_works
 
-METRICS = {"kept": 2, "rejected": 0, "reasons": {}, "validation": {"f1": 0.5}, "threshold": 0.5}
+METRICS: dict[str, Any] = {
+    "kept": 1,
+    "rejected": 0,
+    "reasons": {},
+    "validation": {"f1": 0.5},
+    "threshold": 0.5,
+}
 
 
 class SlowRealOnly:
@@ -49,16 +55,37 @@ def shows_synthetic(work: Work) -> bool:
     }
 
 
-def test_a_student_does_not_wait_for_the_real_only_arms(
-    tiny_study: Callable[..., StudyConfig], tmp_path: Path
-) -> None:
-    config = tiny_study(arms={"counts": [0, 3]}, synthetic={"pool": 2})
-    hand = SlowRealOnly()
-    executor = Executor(tmp_path, hand, strict=False)
-    study = Study(study_works(config), executor, RunRecord(tmp_path, config))
+Build = Callable[..., StudyConfig]
 
+
+def run(build: Build, executor: Executor) -> Study:
+    """A study whose first pools hold too few images."""
+    config = build(arms={"counts": [0, 3]}, synthetic={"pool": 2})
+    study = Study(study_works(config), executor, RunRecord(executor.workspace, config))
     study.run()
-
     assert not [trained.why for trained in study.trained if trained.why]
-    assert all(len(pools) == 2 for pools in study.used.values())  # each keeps 2 of the 3
-    assert {work.digest for work in hand.begun} >= set(closure(study.plan.everything()))
+    assert all(len(pools) == 3 for pools in study.used.values())  # each keeps 1 of the 3
+    return study
+
+
+def test_a_student_does_not_wait_for_the_real_only_arms(tiny_study: Build, tmp_path: Path) -> None:
+    hand = SlowRealOnly()
+
+    study = run(tiny_study, Executor(tmp_path, hand, strict=False))
+
+    there = {work.digest for work in hand.begun}
+    works = [work for trained in study.trained for work in trained.evaluations.values()]
+    assert there >= set(closure([*works, *study.realism().values()]))
+
+
+def test_what_is_there_is_not_begun_again(tiny_study: Build, tmp_path: Path) -> None:
+    first, hand = Executor(tmp_path, SlowRealOnly(), strict=False), SlowRealOnly()
+    run(tiny_study, first)
+
+    class Resumed(Executor):
+        def _found(self, work: Work) -> bool:
+            self.done |= {d: a for d, a in first.done.items() if d == work.digest}
+            return self.is_over(work)
+
+    run(tiny_study, Resumed(tmp_path, hand, strict=False))
+    assert not hand.begun
