@@ -63,7 +63,7 @@ def run(build: Build, executor: Executor) -> Study:
     config = build(arms={"counts": [0, 3]}, synthetic={"pool": 2})
     study = Study(study_works(config), executor, RunRecord(executor.workspace, config))
     study.run()
-    assert not [trained.why for trained in study.trained if trained.why]
+    assert all(trained.evaluations and not trained.why for trained in study.trained)
     assert all(len(pools) == 3 for pools in study.used.values())  # each keeps 1 of the 3
     return study
 
