@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from vesselforge.configs.errors import ConfigError, WorkspaceError
+from vesselforge.engine.documents import read_valid
 from vesselforge.engine.files import write_atomic
 from vesselforge.engine.locks import locked
 from vesselforge.engine.progress import Progress
@@ -99,15 +100,11 @@ class Registry:
         file = self.folder / REGISTRY
         if not file.is_file():
             return Line(name=self.name)
-        try:
-            return Line.model_validate_json(file.read_bytes())
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the file"
-            raise WorkspaceError(
-                f"{file}: damaged registry ({where}: {first['msg']}); mend that, or move the file "
-                "away to begin a new line; the models stay in the store"
-            ) from None
+        expected = (
+            "a registry of models: mend it, or move the file away to begin a new line; the models "
+            "stay in the store"
+        )
+        return read_valid(file, Line, expected)
 
     @contextmanager
     def change(self) -> Iterator[Line]:

@@ -281,7 +281,7 @@ def test_names_and_folders_that_cannot_be_are_refused(part: Any, tmp_path: Path)
     workspace = tmp_path / "workspace"
     with pytest.raises(WorkspaceError, match="found one run, expected two or more"):
         merge_runs("all", ["a"], workspace, no_page)
-    with pytest.raises(WorkspaceError, match=r"nowhere/results\.json: not readable"):
+    with pytest.raises(WorkspaceError, match=r"nowhere/results\.json: cannot be read"):
         merge_runs("all", ["a", "nowhere"], workspace, no_page)
     with pytest.raises(ConfigError, match=r"merge \.\./x: name"):
         merge_runs("../x", ["a", "b"], workspace, no_page)
