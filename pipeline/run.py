@@ -9,7 +9,7 @@ from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.sources import Request
-from vesselforge.pipeline.works import PHASES, Shows, Works, contents_of
+from vesselforge.pipeline.works import PHASES, Shows, Works, contents_of, phases_of
 
 LAST_STEPS = ("development", "teacher", "generator", "samples", "scores", "pseudo-labels")
 """What the single steps of the command line end with."""
@@ -68,14 +68,11 @@ class RunWorks(Works):
         samples = supply.samples(count, number * count, name)  # other images in every round
         score = supply.scores(f"sample scores{name}", samples)
         labelled = supply.labelled(f"{supply.title}{name}", samples, score)
-        phases = self.student(
-            PHASES[config.order],
-            (config.pretrain, config.finetune),
-            development,
-            labelled,
-            lambda phase: f"student{SHOWN[PHASES[config.order][phase - 1]]}{name}",
-        )
-        return Round(supply.generator(), samples, score, labelled, phases)
+        shows = PHASES[config.order]
+        phases = phases_of(shows, config.pretrain, config.finetune)
+        steps = [f"student{SHOWN[each]}{name}" for each in shows]
+        trainings = self.student(phases, steps, development, labelled)
+        return Round(supply.generator(), samples, score, labelled, trainings)
 
     def ensembles(self, members: Mapping[str, Work]) -> dict[str, Work]:
         """`ensemble`, the run's model, then `ensemble-<method>` for the further methods."""

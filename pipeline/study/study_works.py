@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
-from vesselforge.configs.settings import DataSettings, FitSettings, SubsetSettings
+from vesselforge.configs.settings import DataSettings, SubsetSettings
 from vesselforge.configs.sources import SourceSettings
 from vesselforge.configs.stages.segmenter import EnsembleMethod
 from vesselforge.configs.study import StudyConfig
@@ -21,7 +21,7 @@ from vesselforge.pipeline.evidence import REAL
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.sources import Request, source_of
 from vesselforge.pipeline.study.arms import ArmSpec, arms_of, compared, phase_settings
-from vesselforge.pipeline.works import Shows, Supply, Works, contents_of
+from vesselforge.pipeline.works import Supply, Works, contents_of, phases_of
 
 
 @dataclass(frozen=True)
@@ -197,17 +197,14 @@ class StudyWorks(Works):
 
     def student_of(self, arm: ArmSpec, seed: int, selection: Work | None) -> Work:
         """The last training of an arm, which needs those before. selection: None for count 0."""
-
-        def change(settings: FitSettings, shows: Shows) -> FitSettings:
-            return phase_settings(settings, arm, shows, seed, self.config.strong_augment)
-
-        def step(number: int) -> str:
-            phase = f", phase {number}" if len(arm.phases) > 1 else ""
-            return f"{arm.label}, {arm.real_images} real, seed {seed}{phase}"
-
-        settings = self.config.first, self.config.second
-        real = self.real_of(arm, seed)
-        return self.student(arm.phases, settings, real, selection, step, change)[-1]
+        strong = self.config.strong_augment
+        phases = [
+            (phase_settings(settings, arm, shows, seed, strong), shows)
+            for settings, shows in phases_of(arm.phases, self.config.first, self.config.second)
+        ]
+        name = f"{arm.label}, {arm.real_images} real, seed {seed}"
+        steps = [f"{name}, phase {n}" for n in (1, 2)] if len(phases) > 1 else [name]
+        return self.student(phases, steps, self.real_of(arm, seed), selection)[-1]
 
     def seeds_as_one(
         self, arm: ArmSpec, method: EnsembleMethod, students: Mapping[int, Work], real: Work
