@@ -72,12 +72,14 @@ def _in_words(reason: ValueError) -> str:
     return str(reason).split(";")[0]
 
 
-def flat(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested figures as dotted names with plain values, in order; longer lists are left out."""
-    for name, value in metrics.items():
+def flat(
+    values: Mapping[str, Any], prefix: str = "", lists: bool = False
+) -> Iterator[tuple[str, Any]]:
+    """Nested values as dotted names with plain ones, in order. lists: with those, too."""
+    for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
-        elif not isinstance(value, list):
+            yield from flat(value, f"{prefix}{name}.", lists)
+        elif lists or not isinstance(value, list):
             yield f"{prefix}{name}", value
 
 

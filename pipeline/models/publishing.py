@@ -4,7 +4,7 @@ card, a published network's README.md, reads."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,21 +79,12 @@ def facts_of(manifest: Mapping[str, Any], not_recipe: Collection[str]) -> dict[s
     settings = manifest["settings"]
     return {
         "seed": settings["seed"],
-        "recipe": {name: value for name, value in _dotted(settings) if name not in not_recipe},
+        "recipe": {n: v for n, v in flat(settings, lists=True) if n not in not_recipe},
         "seconds": manifest["seconds"],
         "device": manifest["device"],
         "versions": manifest["versions"],
         "artifact": manifest["digest"],
     }
-
-
-def _dotted(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested settings as dotted names."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _dotted(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def images_of(model: Path, inputs: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
