@@ -31,7 +31,7 @@ def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> 
     WorkspaceError when the workspace cannot be written, ConfigError for TensorBoard asked for in
     vain.
 
-    last: of LAST_STEPS in `pipeline.run`, or `run` for the whole pipeline.
+    last: of LAST_STEPS in `pipeline.run_works`, or `run` for the whole pipeline.
     """
     if config.data.name == "images":
         check_images_suffice(config, last)

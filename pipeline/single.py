@@ -9,11 +9,11 @@ from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.sinks.display import Display, shown
 from vesselforge.engine.store import Store
 from vesselforge.generator.metrics.told import kid_verdict
-from vesselforge.pipeline.augmentation import remarks_on as of_images
 from vesselforge.pipeline.evidence import REAL
 from vesselforge.pipeline.executor import Executor, Here
 from vesselforge.pipeline.input_checks import check_inputs
-from vesselforge.pipeline.run import run_works
+from vesselforge.pipeline.run_works import remarks_on as of_images
+from vesselforge.pipeline.run_works import run_works
 from vesselforge.pipeline.stages import finished
 
 NOT_KNOWN = (

@@ -47,7 +47,7 @@ STAGES = {
         ("segmenter.train", 3, "segmenter.training.fit:train", FitSettings, None),
         ("generator.train", 3, "generator.training.stage:train", GeneratorSettings, None),
         ("generator.sample", 2, "generator.sampling.stage:sample", SampleSettings, None),
-        ("generator.score", 4, "pipeline.score:score", ScoreSettings, None),
+        ("generator.score", 4, "pipeline.score_stage:score", ScoreSettings, None),
         ("segmenter.pseudo-label", 5, "segmenter.labels.stage:label", LabelSettings, None),
         ("segmenter.ensemble", 2, "segmenter.ensemble:ensemble", EnsembleSettings, None),
         ("segmenter.evaluate", 3, "segmenter.evaluate:evaluate", EvaluateSettings, None),

@@ -63,7 +63,7 @@ def rounds_table(run: Run) -> Table | None:
     """Every round in which a student was trained, kept or not; None for a run of one round.
 
     A round is kept when its student beats the best before it by `iterate.min_gain` on the
-    validation images, as `pipeline.augmentation.improve` decides; the first always is.
+    validation images, as `pipeline.run_works.improve` decides; the first always is.
     """
     if len(run.rounds) < 2:
         return None

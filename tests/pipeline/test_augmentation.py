@@ -17,11 +17,10 @@ from vesselforge.configs.load import validate
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.engine.artifacts import Artifact, Outcome
 from vesselforge.engine.sinks.display import PlainDisplay, shown
-from vesselforge.pipeline.augmentation import Augmented, augment
 from vesselforge.pipeline.executor import AtOnce, Executor
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.record import PARTLY_FAILED, RunRecord, model_folder, read_run
-from vesselforge.pipeline.run import run_works
+from vesselforge.pipeline.run_works import Augmented, augment, run_works
 from vesselforge.pipeline.stages import STAGES
 
 

@@ -24,7 +24,7 @@ from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.models.history import history
 from vesselforge.pipeline.models.model_rows import model_rows
 from vesselforge.pipeline.models.publish_generator import publish
-from vesselforge.pipeline.run import run_works
+from vesselforge.pipeline.run_works import run_works
 
 UNKNOWN = "which is no training of its workspace and no published generator with these weights"
 

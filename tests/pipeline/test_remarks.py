@@ -16,7 +16,7 @@ from vesselforge.engine.artifacts import MANIFEST, Artifact, read_artifact
 from vesselforge.engine.files import write_json
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.graph import Work
-from vesselforge.pipeline.run import Round, run_works
+from vesselforge.pipeline.run_works import Round, run_works
 from vesselforge.pipeline.single import NOT_KNOWN, remarks_on
 
 FOG = {"drawn": 500, "kept": 500, "in_range": {"all": 0.006, "kept": 0.006}}
