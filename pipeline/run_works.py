@@ -14,8 +14,8 @@ from vesselforge.pipeline.evidence import Evidence, untrained
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.record import RunRecord
-from vesselforge.pipeline.sources import Request
-from vesselforge.pipeline.works import PHASES, Shows, Works, contents_of, phases_of
+from vesselforge.pipeline.sources import Request, source_of
+from vesselforge.pipeline.works import PHASES, Shows, Supply, Works, contents_of, phases_of
 
 LAST_STEPS = ("development", "teacher", "generator", "samples", "scores", "pseudo-labels")
 """What the single steps of the command line end with."""
@@ -69,7 +69,7 @@ class RunWorks(Works):
             request = Request(real=development, shown=development)
         else:
             request = Request(real=development, shown=development, name=name, start=start)
-        supply = self.supply(config.source, request, [teacher])
+        supply = Supply(source_of(config.source, config), request, [teacher])
         count = config.sample.count
         samples = supply.samples(count, number * count, name)  # other images in every round
         score = supply.scores(f"sample scores{name}", samples)

@@ -21,13 +21,12 @@ from vesselforge.configs.settings import (
     PseudoLabelSettings,
     SubsetSettings,
 )
-from vesselforge.configs.sources import SourceSettings
 from vesselforge.configs.stages.segmenter import EnsembleMethod
 from vesselforge.configs.study import Order
 from vesselforge.data.prepare import content_hash
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.outside import files_of_score
-from vesselforge.pipeline.sources import Config, Request, Source, source_of
+from vesselforge.pipeline.sources import Config, Request, Source
 
 Shows = Literal["real", "synthetic", "mixed"]
 
@@ -55,12 +54,6 @@ class Works:
         settings = PrepareSettings(data=data, part=part)
         outside = {"dataset": self.content[data.name]}
         return Work(step or f"{part} images", "data.prepare", settings, {}, outside)
-
-    # Synthetic images.
-
-    def supply(self, settings: SourceSettings, request: Request, teachers: list[Work]) -> Supply:
-        """Synthetic images of one source, with their labels and scores."""
-        return Supply(source_of(settings, self.config), request, teachers)
 
     # Segmenters.
 

@@ -99,15 +99,12 @@ def _before(model: Path, manifest: Mapping[str, Any]) -> list[Training]:
     start = Path(manifest["settings"].get("start_from") or "other weights")
     box = [pretrained.folder(name) for name in pretrained.names("generator")]
     for place in (start, store / start.name, *box):  # a workspace, or the box, may have moved
-        if (
-            not (place / DESCRIPTION).is_file()
-            or hash_of("start_from", place) != inputs["start_from"]
-        ):
-            continue
-        if (place / pretrained.CARD).is_file():
-            return read_trainings(place)
-        if (place / MANIFEST).is_file():
-            return history(place)
+        described = (place / DESCRIPTION).is_file()
+        if described and hash_of("start_from", place) == inputs["start_from"]:
+            if (place / pretrained.CARD).is_file():
+                return read_trainings(place)
+            if (place / MANIFEST).is_file():
+                return history(place)
     for place in box:  # it may have taken the place of what it began with
         trainings = read_trainings(place)
         digests = [training.artifact for training in trainings]

@@ -142,7 +142,8 @@ class StudyWorks(Works):
         )
         count = self.config.synthetic.teachers
         teachers = [self.teacher(origin.real_images, origin.seed, n) for n in range(count)]
-        return self.supply(self.config.sources[origin.source], request, teachers)
+        source = source_of(self.config.sources[origin.source], self.config)
+        return Supply(source, request, teachers)
 
     def label(self, origin: Origin, pool: int) -> Work:
         """The labelled and filtered images of one pool."""
