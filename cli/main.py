@@ -55,7 +55,7 @@ def run(
     folder = workspace_folder(workspace)
     if dry_run:
         from vesselforge.pipeline.input_checks import check_inputs
-        from vesselforge.pipeline.run import run_works
+        from vesselforge.pipeline.run_works import run_works
 
         check_inputs(settings, folder)
         print_preview(run_works(settings).everything(), folder, json_)

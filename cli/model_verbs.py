@@ -91,7 +91,7 @@ def calibrate(
     """
     from vesselforge.data.layouts.splits import TRAIN, VALIDATION
     from vesselforge.engine.folders import whole_folder
-    from vesselforge.pipeline.models.evaluation import development_images
+    from vesselforge.pipeline.models.scoring import development_images
     from vesselforge.pipeline.record import model_folder
     from vesselforge.segmenter.calibration import recalibrate
     from vesselforge.segmenter.exchange.keras import refuse_to_overwrite
@@ -136,7 +136,7 @@ def models(json_: JsonOption = False) -> None:
 def list_shipped(kind: Kind, about: str, json_: bool) -> None:
     """Print what there is of a kind. about: what the figures of the table mean."""
     from vesselforge import pretrained
-    from vesselforge.pipeline.models.shipped_rows import model_rows
+    from vesselforge.pipeline.models.model_rows import model_rows
 
     if json_:
         print_json({name: pretrained.card(name) for name in pretrained.names(kind)})

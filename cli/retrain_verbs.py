@@ -57,8 +57,8 @@ def list_(
     json_: JsonOption = False,
 ) -> None:
     """The lines of models; of one line, its versions and what happened to them."""
+    from vesselforge.pipeline.models.model_rows import event_rows, line_rows, version_rows
     from vesselforge.pipeline.models.registry import known_registry, lines
-    from vesselforge.pipeline.models.registry_rows import event_rows, line_rows, version_rows
     from vesselforge.pipeline.record import workspace_folder
 
     folder = workspace_folder(workspace)

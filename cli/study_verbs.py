@@ -44,7 +44,7 @@ def compare(
     settings = load(StudyConfig, config, set_ or [])
     folder = workspace_folder(workspace)
     if dry_run:
-        from vesselforge.pipeline.study.study_checks import check_study
+        from vesselforge.pipeline.input_checks import check_study
         from vesselforge.pipeline.study.study_works import study_works
 
         check_study(settings, folder)

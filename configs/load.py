@@ -28,31 +28,10 @@ def load(model: type[S], path: Path | str, overrides: Sequence[str] = ()) -> S:
     Raises ConfigError naming the file, the field, the value found and what is allowed.
     """
     file = find(path)
-    values = _read(file)
+    values = read_yaml(file)
     for override in overrides:
         _apply(values, override)
     return validate(model, values, str(file))
-
-
-def load_record(model: type[S], path: Path) -> S:
-    """Read the config that a run or study has recorded, with every setting of its time; those that
-    there are no more are left out. Raises ConfigError as `load`."""
-    values = _read(path)
-    try:
-        model.model_validate(values)
-    except ValidationError as error:
-        for one in error.errors():
-            if one["type"] == "extra_forbidden":
-                _remove(values, one["loc"])
-    return validate(model, values, str(path))
-
-
-def _remove(values: Any, place: tuple[Any, ...]) -> None:
-    """Take out the value at a place as pydantic names it, kinds of sources among its parts."""
-    for part in place[:-1]:
-        if isinstance(values, list) or part in values:
-            values = values[part]
-    values.pop(place[-1], None)
 
 
 def override(model: type[S], settings: S, overrides: Sequence[str]) -> S:
@@ -87,7 +66,8 @@ def validate(model: type[S], values: dict[str, Any], source: str) -> S:
         raise ConfigError(f"{source}: {problems}") from None
 
 
-def _read(file: Path) -> dict[str, Any]:
+def read_yaml(file: Path) -> dict[str, Any]:
+    """The settings in a file, not validated. Raises ConfigError for what is no YAML mapping."""
     try:
         if file.stat().st_size > MOST_BYTES:
             raise ValueError(f"more than {MOST_BYTES:,} bytes")

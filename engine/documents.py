@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from vesselforge.configs.errors import UserError, WorkspaceError
 
+T = TypeVar("T")
 MOST_BYTES = 200_000_000
 """Of one file; the index of 100 000 images has a tenth of it."""
 
@@ -29,6 +32,20 @@ def read_object(
         raise error(f"{path}: cannot be read ({reason.strerror}); expected {expected}") from None
     except ValueError as reason:
         raise error(f"{path}: {_in_words(reason)}; expected {expected}") from None
+
+
+def read_valid(
+    path: Path, kind: type[T], expected: str, error: type[UserError] = WorkspaceError
+) -> T:
+    """The JSON object in a file as what Pydantic makes of it. Raises as `read_object`, also for an
+    object that does not fit, naming where."""
+    found = read_object(path, expected, error)
+    try:
+        return TypeAdapter(kind).validate_python(found)
+    except ValidationError as wrong:
+        first = wrong.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise error(f"{path}: {where}: {first['msg']}; expected {expected}") from None
 
 
 def parse_object(text: str) -> dict[str, Any]:
@@ -55,12 +72,14 @@ def _in_words(reason: ValueError) -> str:
     return str(reason).split(";")[0]
 
 
-def flat(metrics: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested figures as dotted names with plain values, in order; longer lists are left out."""
-    for name, value in metrics.items():
+def flat(
+    values: Mapping[str, Any], prefix: str = "", lists: bool = False
+) -> Iterator[tuple[str, Any]]:
+    """Nested values as dotted names with plain ones, in order. lists: with those, too."""
+    for name, value in values.items():
         if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
-        elif not isinstance(value, list):
+            yield from flat(value, f"{prefix}{name}.", lists)
+        elif lists or not isinstance(value, list):
             yield f"{prefix}{name}", value
 
 

@@ -20,11 +20,11 @@ from vesselforge.flows.runners import task_runner, workers_of
 from vesselforge.flows.serving import embedded
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.input_checks import check_study
 from vesselforge.pipeline.record import STUDY, RunRecord, workspace_folder
 from vesselforge.pipeline.study.arm_rows import arm_rows
 from vesselforge.pipeline.study.conduct import Study
 from vesselforge.pipeline.study.findings import findings_of
-from vesselforge.pipeline.study.study_checks import check_study
 from vesselforge.pipeline.study.study_results import write_results
 from vesselforge.pipeline.study.study_works import study_works
 
@@ -88,7 +88,7 @@ class Tally:
         self.record, self.remote, self.reused = record, remote, 0
 
     def note(self, work: Work, outcome: Outcome) -> None:
-        self.record.step(work.step, outcome)
+        self.record.made(work, outcome)
         if outcome.reused:
             self.reused += 1
         elif self.remote:  # its own process has said so elsewhere

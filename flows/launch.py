@@ -15,8 +15,7 @@ from vesselforge.engine.progress import Interrupted
 from vesselforge.engine.sinks.display import Display, shown
 from vesselforge.engine.store import Store
 from vesselforge.flows.serving.embedded import api, forget_what_is_left
-from vesselforge.pipeline.input_checks import check_inputs
-from vesselforge.pipeline.study.study_checks import check_study
+from vesselforge.pipeline.input_checks import check_inputs, check_study
 
 
 def launch(config: PipelineConfig, workspace: Path, display: Display) -> dict[str, Any]:

@@ -28,14 +28,14 @@ from vesselforge.engine.store import Store
 from vesselforge.flows import notes
 from vesselforge.flows.run import run_pipeline, stated
 from vesselforge.flows.tasks import ByTask
-from vesselforge.pipeline.augmentation import validation_f1
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Given, Work
+from vesselforge.pipeline.models.model_rows import version_rows
 from vesselforge.pipeline.models.promotion import Comparison, judge
 from vesselforge.pipeline.models.registry import Line, Registry, Verdict, Version, now
-from vesselforge.pipeline.models.registry_rows import version_rows
 from vesselforge.pipeline.models.retention import prune, references_in
 from vesselforge.pipeline.record import read_run, workspace_folder
+from vesselforge.pipeline.run_works import validation_f1
 from vesselforge.pipeline.stages import finished
 
 NAME = "retrain"

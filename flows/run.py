@@ -22,7 +22,6 @@ from vesselforge.engine.store import Store
 from vesselforge.flows import notes
 from vesselforge.flows.cancellation import heeded
 from vesselforge.flows.tasks import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT, ByTask
-from vesselforge.pipeline.augmentation import augment
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.input_checks import check_inputs
 from vesselforge.pipeline.record import (
@@ -32,7 +31,7 @@ from vesselforge.pipeline.record import (
     reference,
     workspace_folder,
 )
-from vesselforge.pipeline.run import run_works
+from vesselforge.pipeline.run_works import augment, run_works
 from vesselforge.report.writing import report_on
 
 

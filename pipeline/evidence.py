@@ -30,13 +30,12 @@ STARTS = ("start", "start_from")
 
 @dataclass(frozen=True)
 class Evidence:
-    """How many of the drawn and of the kept images have vessel maps like real ones. kept: None
-    before anything was sorted out."""
+    """How many of the drawn and of the kept images have vessel maps like real ones."""
 
     drawn: int
     drawn_in_range: int
-    kept: int | None = None
-    kept_in_range: int = 0
+    kept: int
+    kept_in_range: int
 
     @staticmethod
     def of(labelled: Mapping[str, Any], samples: str) -> Evidence | None:
@@ -50,13 +49,6 @@ class Evidence:
         return Evidence(drawn, counts[0], kept, counts[1])
 
     @staticmethod
-    def of_generator(metrics: Mapping[str, Any], images: int) -> Evidence | None:
-        """From the metrics of `generator.train` and how many images its snapshots were scored by;
-        None unless it draws masks."""
-        share = metrics.get("in_range")
-        return None if share is None else Evidence(images, round(share * images))
-
-    @staticmethod
     def total(sets: Iterable[Evidence | None]) -> Evidence | None:
         """Sets that were made alike, as one; None where there is none, or one is not known."""
         known = list(sets)
@@ -64,7 +56,7 @@ class Evidence:
         if not found or len(found) < len(known):
             return None
         drawn, drawn_in_range = sum(e.drawn for e in found), sum(e.drawn_in_range for e in found)
-        kept, kept_in_range = sum(e.kept or 0 for e in found), sum(e.kept_in_range for e in found)
+        kept, kept_in_range = sum(e.kept for e in found), sum(e.kept_in_range for e in found)
         return Evidence(drawn, drawn_in_range, kept, kept_in_range)
 
     @property
@@ -97,8 +89,6 @@ class Evidence:
 
     @property
     def _learnt(self) -> str:
-        if self.kept is None:
-            return ""
         if self.kept == 0:
             return "; none was kept, so there is nothing to train a student on"
         if self.kept_in_range < NO_VESSELS * self.kept:

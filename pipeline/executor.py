@@ -7,7 +7,7 @@ fails takes along only what needs it, unless the executor is strict.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -71,19 +71,27 @@ class Executor:
         self.run([work])
         return self.done[work.digest]
 
-    def run(self, targets: Iterable[Work]) -> None:
+    def run(
+        self, targets: Iterable[Work], further: Callable[[], Iterable[Work]] = lambda: ()
+    ) -> None:
         """Do the targets and all that they need; returns when none is left to do.
 
-        Raises Interrupted, when asked to stop, after everything begun has saved its checkpoint;
-        if strict, how the first piece of work failed.
+        further: asked for more targets at first, and whenever some work is over. Raises
+        Interrupted, when asked to stop, after everything begun has saved its checkpoint; if strict,
+        how the first piece of work failed.
         """
-        works = closure(targets)
-        waiting = [w for w in works.values() if w.digest not in self.done.keys() | self.failed]
-        looked = [w for w in waiting if self.look_first or isinstance(w, Given)]
-        waiting = [w for w in waiting if w not in looked or not self._found(w)]
+        waiting = self._undone(targets, set())
         running: list[tuple[Work, Any]] = []
+        asked = -1
         try:
-            while waiting or running:
+            while True:
+                if asked != len(self.done) + len(self.failed):
+                    asked = len(self.done) + len(self.failed)
+                    known = {w.digest for w in (*waiting, *(work for work, _ in running))}
+                    waiting += self._undone(further(), known)
+                    continue  # of these some may be there already, and ask for more
+                if not waiting and not running:
+                    return
                 self._start(waiting, running)
                 over = [(pair, self.hand.ended(pair[1])) for pair in running]
                 for pair, outcome in over:
@@ -98,6 +106,10 @@ class Executor:
             self.hand.stop(handle for _, handle in running)
             raise
 
+    def is_over(self, work: Work) -> bool:
+        """Whether it is done or has failed."""
+        return work.digest in self.done or work.digest in self.failed
+
     def artifact(self, work: Work) -> Artifact | None:
         """What it made; None when it failed."""
         return self.done.get(work.digest)
@@ -106,16 +118,26 @@ class Executor:
         """Why it failed, for people."""
         return self.failed.get(work.digest, "was not run")
 
+    def _undone(self, targets: Iterable[Work], known: Collection[str]) -> list[Work]:
+        """What is to be done for the targets, inputs first, but for the known digests."""
+        works = [w for w in closure(targets).values() if w.digest not in known]
+        return [work for work in works if not self.is_over(work) and not self._found(work)]
+
     def _found(self, work: Work) -> bool:
+        """Whether it need not be handed out, because it is in the store and that was looked at."""
+        given = isinstance(work, Given)
+        if not given and not self.look_first:
+            return False
+        store = Store(self.workspace)
         try:
-            found = Store(self.workspace).find(work.kind, work.digest)
+            found = store.find(work.kind, work.digest)
         except DamagedArtifact as damage:  # it is out of the way now, and is made again
             current().say(f"  {damage}")
             return False
-        if found is None and isinstance(work, Given):
-            where = Store(self.workspace).folder(work.kind, work.digest)
+        if given and found is None:
+            where = store.folder(work.kind, work.digest)
             raise WorkspaceError(f"{where}: this artifact is gone; run what made it again")
-        if found is not None and isinstance(work, Given):
+        if given and found is not None:
             self.done[work.digest] = found
         elif found is not None:
             self._keep(work, Outcome(found, True, 0.0))

@@ -6,12 +6,19 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vesselforge.configs.errors import ConfigError, DataError
-from vesselforge.configs.settings import GeneratorSettings, PipelineConfig, ScoreSettings
+from vesselforge.configs.settings import (
+    DataSettings,
+    GeneratorSettings,
+    PipelineConfig,
+    ScoreSettings,
+)
 from vesselforge.configs.sources import SourceSettings
+from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.sinks.board import switched_on
 from vesselforge.engine.store import Store
-from vesselforge.pipeline.shipped import found_start
+from vesselforge.pipeline.outside import found_start
 from vesselforge.pipeline.sources import Config, source_of
+from vesselforge.pipeline.study.study_works import study_arms, training_images
 
 BEFORE_SOURCES = ("development", "teacher")
 """The steps that ask nothing of the source."""
@@ -24,18 +31,36 @@ def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> 
     WorkspaceError when the workspace cannot be written, ConfigError for TensorBoard asked for in
     vain.
 
-    last: of LAST_STEPS in `pipeline.run`, or `run` for the whole pipeline.
+    last: of LAST_STEPS in `pipeline.run_works`, or `run` for the whole pipeline.
     """
     if config.data.name == "images":
         check_images_suffice(config, last)
-    if last not in BEFORE_SOURCES:
-        source_of(config.source, config)
-        check_scores(config.score, [config.source], config)
-    Store(workspace).open()
-    switched_on()
+    sources = [] if last in BEFORE_SOURCES else [config.source]
+    _check(config, workspace, [config.data], sources)
+
+
+def check_study(config: StudyConfig, workspace: Path) -> None:
+    """The same for a study; ConfigError also for more real images than there are."""
+    sets = [config.data, *config.external]
+    if any(data.name == "images" for data in sets):
+        raise DataError("data.name: images has no vessel masks, and a study needs them")
+    _check(config, workspace, sets, config.sources.values())
+    study_arms(config, training_images(config.data))
+
+
+def _check(
+    config: Config,
+    workspace: Path,
+    sets: Iterable[DataSettings],
+    sources: Iterable[SourceSettings],
+) -> None:
     from vesselforge.data.datasets import load_settings
 
-    load_settings(config.data)
+    check_scores(config.score, sources, config)
+    Store(workspace).open()
+    switched_on()
+    for data in sets:
+        load_settings(data)
     check_files(config.generator, config.score)
 
 

@@ -20,17 +20,14 @@ LATEST = 20
 def preview(targets: Iterable[Work], store: Store) -> list[dict[str, Any]]:
     """One row for each kind of stage: how many there are, how many are to be done, and the minutes
     that those will take one after the other; None where nothing of the kind was made before."""
-    rows: dict[str, dict[str, Any]] = {}
-    to_do: dict[str, list[Work]] = {}
-    for work in closure(targets).values():
-        row = rows.setdefault(work.kind, {"stage": work.kind, "in all": 0, "to do": 0})
-        row["in all"] += 1
-        if not work.is_done(store):
-            row["to do"] += 1
-            to_do.setdefault(work.kind, []).append(work)
-    for kind, row in rows.items():
-        row["minutes, about"] = _minutes(to_do.get(kind, []), store, kind)
-    return list(rows.values())
+    works = list(closure(targets).values())
+    rows = []
+    for kind in dict.fromkeys(work.kind for work in works):
+        own = [work for work in works if work.kind == kind]
+        to_do = [work for work in own if not work.is_done(store)]
+        row = {"stage": kind, "in all": len(own), "to do": len(to_do)}
+        rows.append(row | {"minutes, about": _minutes(to_do, store, kind)})
+    return rows
 
 
 def whole(rows: list[dict[str, Any]]) -> float | None:

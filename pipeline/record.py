@@ -25,7 +25,7 @@ from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted
 from vesselforge.engine.store import Store, explained
 from vesselforge.pipeline.graph import Work
-from vesselforge.pipeline.shipped import shipped_folder, shipped_names
+from vesselforge.pipeline.outside import shipped_folder, shipped_names
 
 RECORD = "run.json"
 REGISTRY = "registry.json"
@@ -80,12 +80,8 @@ class RunRecord:
 
     def made(self, work: Work, outcome: Outcome) -> None:
         """A piece of work is done."""
-        self.step(work.step, outcome)
-
-    def step(self, name: str, outcome: Outcome) -> None:
-        """A step is done."""
         kind, digest = reference(outcome.artifact)
-        entry: dict[str, Any] = {"step": name, "kind": kind, "digest": digest}
+        entry: dict[str, Any] = {"step": work.step, "kind": kind, "digest": digest}
         entry |= {"reused": outcome.reused, "seconds": round(outcome.seconds, 2)}
         self.content["steps"].append(entry)
         self._save()
@@ -182,16 +178,14 @@ def model_folder(given: Path) -> Path:
     if not (given / RECORD).is_file():
         return given
     folder, record = read_run(given.parent.parent, str(given))
-    if "ensemble" not in record["artifacts"]:
-        raise WorkspaceError(f"{folder}: {_why_no_ensemble(folder, record)}")
-    return artifact_folder(folder, record["artifacts"]["ensemble"])
-
-
-def _why_no_ensemble(folder: Path, record: dict[str, Any]) -> str:
-    if record["status"] != PARTLY_FAILED:
-        return "this run has no ensemble yet; `vesselforge run` goes on"
-    teacher = artifact_folder(folder, record["artifacts"].get("teacher"))
-    return f"this run has no student, and so no ensemble; its teacher is {teacher}"
+    artifacts = record["artifacts"]
+    if "ensemble" in artifacts:
+        return artifact_folder(folder, artifacts["ensemble"])
+    why = "this run has no ensemble yet; `vesselforge run` goes on"
+    if record["status"] == PARTLY_FAILED:
+        teacher = artifact_folder(folder, artifacts.get("teacher"))
+        why = f"this run has no student, and so no ensemble; its teacher is {teacher}"
+    raise WorkspaceError(f"{folder}: {why}")
 
 
 def generator_folder(workspace: Path, given: str) -> Path:
@@ -201,19 +195,14 @@ def generator_folder(workspace: Path, given: str) -> Path:
     path = Path(given)
     if (path / "generator.json").is_file():
         return path
-    if path.is_file():
-        raise WorkspaceError(
-            f"{path}: found a file, expected a folder with generator.json or the name of a run; "
-            "`vesselforge generator import` makes such a folder from an official .pkl"
-        )
-    if path.is_dir() and not (path / RECORD).is_file():
+    is_name = not path.exists() and len(path.parts) == 1
+    if not is_name and not (path / RECORD).is_file():
         raise WorkspaceError(
             f"{path}: found neither generator.json nor {RECORD} in it, expected the folder of a "
-            "trained or imported generator, or of a run"
+            "generator or of a run, or a name; `vesselforge generator import` makes such a folder "
+            "from an official .pkl"
         )
-    if not path.exists() and len(path.parts) > 1:
-        raise WorkspaceError(f"{path}: no such folder; expected that of a generator, or a run")
-    if not path.exists() and not (run_folder(workspace, given) / RECORD).is_file():
+    if is_name and not (run_folder(workspace, given) / RECORD).is_file():
         if given in pretrained.names("generator"):
             return shipped_folder(given, "generator")
         raise WorkspaceError(

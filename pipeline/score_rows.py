@@ -36,13 +36,8 @@ REGIONS = {"fov": "inside the field of view", "whole": "whole image"}
 
 def figure_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One row a figure of a stage; a feature extractor by what it is."""
-    rows = [{"figure": name, "value": value} for name, value in flat(metrics)]
-    return [
-        row | {"value": EXTRACTORS.get(row["value"], row["value"])}
-        if row["figure"] == "features"
-        else row
-        for row in rows
-    ]
+    names = {("features", setting): what for setting, what in EXTRACTORS.items()}
+    return [{"figure": n, "value": names.get((n, v), v)} for n, v in flat(metrics)]
 
 
 def scored(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import (
@@ -59,6 +59,11 @@ class Request:
 class Source(ABC, Generic[S]):
     """One source of a run or study. config: that of the whole."""
 
+    limited: ClassVar[bool] = False
+    """Whether there are only so many images, which are then all taken."""
+    trains_generator: ClassVar[bool] = False
+    """Whether there is a generator behind the images."""
+
     def __init__(self, settings: S, config: Config) -> None:
         self.settings, self.config = settings, config
 
@@ -66,16 +71,6 @@ class Source(ABC, Generic[S]):
     def brings_masks(self) -> bool:
         """Whether its images have vessel masks of their own."""
         return self.settings.brings_masks
-
-    @property
-    def limited(self) -> bool:
-        """Whether there are only so many images, which are then all taken."""
-        return False
-
-    @property
-    def trains_generator(self) -> bool:
-        """Whether there is a generator behind the images."""
-        return False
 
     @abstractmethod
     def images(self, request: Request, count: int, first: int) -> Work:
@@ -97,6 +92,8 @@ class Source(ABC, Generic[S]):
 class StyleGAN2(Source[StyleGAN2Source]):
     """Samples of a generator that is trained on the real images."""
 
+    trains_generator = True
+
     @property
     def gan(self) -> GeneratorSettings:
         """How its generator is trained."""
@@ -105,10 +102,6 @@ class StyleGAN2(Source[StyleGAN2Source]):
     @property
     def brings_masks(self) -> bool:
         return self.gan.channels == "rgb+mask"
-
-    @property
-    def trains_generator(self) -> bool:
-        return True
 
     def generator(self, request: Request) -> Work:
         own, inputs = self.gan, {"images": request.shown}
@@ -167,9 +160,7 @@ class Phantom(Source[PhantomSource]):
 class Unlabelled(Source[UnlabelledSource]):
     """Real images without labels: a folder's, or the training images beyond those with labels."""
 
-    @property
-    def limited(self) -> bool:
-        return True
+    limited = True
 
     def images(self, request: Request, count: int, first: int) -> Work:
         root = self.settings.root

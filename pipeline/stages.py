@@ -37,46 +37,23 @@ from vesselforge.engine.sinks.board import draw, drawn
 from vesselforge.engine.sinks.stagelog import logged
 from vesselforge.engine.store import Store
 
+DATASET = "vesselforge.data.prepare:outside"
 STAGES = {
-    stage.kind: stage
-    for stage in (
-        Stage(
-            "data.prepare",
-            1,
-            "vesselforge.data.prepare:prepare",
-            PrepareSettings,
-            "vesselforge.data.prepare:outside",
-        ),
-        Stage("data.phantom", 2, "vesselforge.data.phantoms.sets:draw", PhantomDrawSettings),
-        Stage("data.subset", 2, "vesselforge.data.subset:subset", SubsetSettings),
-        Stage("segmenter.train", 3, "vesselforge.segmenter.training.fit:train", FitSettings),
-        Stage(
-            "generator.train", 3, "vesselforge.generator.training.stage:train", GeneratorSettings
-        ),
-        Stage("generator.sample", 2, "vesselforge.generator.sampling.stage:sample", SampleSettings),
-        Stage("generator.score", 4, "vesselforge.pipeline.score:score", ScoreSettings),
-        Stage(
-            "segmenter.pseudo-label",
-            5,
-            "vesselforge.segmenter.labels.pseudo_labels:label",
-            LabelSettings,
-        ),
-        Stage("segmenter.ensemble", 2, "vesselforge.segmenter.ensemble:ensemble", EnsembleSettings),
-        Stage("segmenter.evaluate", 3, "vesselforge.segmenter.evaluate:evaluate", EvaluateSettings),
-        Stage("segmenter.compare", 1, "vesselforge.segmenter.compare:compare", CompareSettings),
+    kind: Stage(kind, version, f"vesselforge.{function}", settings, outside)
+    for kind, version, function, settings, outside in (
+        ("data.prepare", 1, "data.prepare:prepare", PrepareSettings, DATASET),
+        ("data.phantom", 2, "data.phantoms.sets:draw", PhantomDrawSettings, None),
+        ("data.subset", 2, "data.subset:subset", SubsetSettings, None),
+        ("segmenter.train", 3, "segmenter.training.fit:train", FitSettings, None),
+        ("generator.train", 3, "generator.training.stage:train", GeneratorSettings, None),
+        ("generator.sample", 2, "generator.sampling.stage:sample", SampleSettings, None),
+        ("generator.score", 4, "pipeline.score_stage:score", ScoreSettings, None),
+        ("segmenter.pseudo-label", 5, "segmenter.labels.pseudo_labels:label", LabelSettings, None),
+        ("segmenter.ensemble", 2, "segmenter.ensemble:ensemble", EnsembleSettings, None),
+        ("segmenter.evaluate", 3, "segmenter.evaluate:evaluate", EvaluateSettings, None),
+        ("segmenter.compare", 1, "segmenter.compare:compare", CompareSettings, None),
     )
 }
-
-
-def find(
-    store: Store,
-    kind: str,
-    settings: BaseModel,
-    inputs: Inputs,
-    outside: Mapping[str, str] | None = None,
-) -> Artifact | None:
-    """The finished artifact of this work, if there is one. Imports no torch."""
-    return store.find(kind, digest_of(kind, settings, inputs, outside))
 
 
 def digest_of(

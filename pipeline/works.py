@@ -6,7 +6,7 @@ step. Nothing runs here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -21,16 +21,14 @@ from vesselforge.configs.settings import (
     PseudoLabelSettings,
     SubsetSettings,
 )
-from vesselforge.configs.sources import SourceSettings
 from vesselforge.configs.stages.segmenter import EnsembleMethod
 from vesselforge.configs.study import Order
 from vesselforge.data.prepare import content_hash
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.outside import files_of_score
-from vesselforge.pipeline.sources import Config, Request, Source, source_of
+from vesselforge.pipeline.sources import Config, Request, Source
 
 Shows = Literal["real", "synthetic", "mixed"]
-Change = Callable[[FitSettings, Shows], FitSettings]
 
 
 @dataclass(frozen=True)
@@ -57,12 +55,6 @@ class Works:
         outside = {"dataset": self.content[data.name]}
         return Work(step or f"{part} images", "data.prepare", settings, {}, outside)
 
-    # Synthetic images.
-
-    def supply(self, settings: SourceSettings, request: Request, teachers: list[Work]) -> Supply:
-        """Synthetic images of one source, with their labels and scores."""
-        return Supply(source_of(settings, self.config), request, teachers)
-
     # Segmenters.
 
     def trained(
@@ -77,25 +69,18 @@ class Works:
 
     def student(
         self,
-        phases: tuple[Shows, ...],
-        settings: tuple[FitSettings, FitSettings],
+        phases: Sequence[tuple[FitSettings, Shows]],
+        steps: Sequence[str],
         real: Work,
         labelled: Work | None,
-        steps: Callable[[int], str],
-        change: Change = lambda settings, shows: settings,
     ) -> list[Work]:
-        """The trainings of a student, first to last. labelled: synthetic images, None for none.
-
-        settings: of the first and the second phase; a single phase has the first one's, and the
-        steps of both. steps: the name of the phase's number. change: what an arm does to them.
-        """
-        each = settings if len(phases) == 2 else (joined(*settings),)
+        """The trainings of a student, first to last. steps: their names; labelled: synthetic
+        images, None for none."""
         found: list[Work] = []
-        for number, (own, shows) in enumerate(zip(each, phases, strict=True), 1):
+        for (settings, shows), step in zip(phases, steps, strict=True):
             start = found[-1] if found else None
             images = shown(shows, real, labelled)
-            mine = settled(change(own, shows), shows)
-            found.append(self.trained(steps(number), mine, images, start))
+            found.append(self.trained(step, settled(settings, shows), images, start))
         return found
 
     def ensemble(
@@ -206,9 +191,14 @@ PHASES: dict[Order, tuple[Shows, ...]] = {
 """What each training of a student shows, by the order; mixed is one, with one cosine."""
 
 
-def joined(first: FitSettings, second: FitSettings) -> FitSettings:
-    """Two phases as one: the first one's settings, the steps of both."""
-    return first.model_copy(update={"steps": first.steps + second.steps})
+def phases_of(
+    shows: tuple[Shows, ...], first: FitSettings, second: FitSettings
+) -> list[tuple[FitSettings, Shows]]:
+    """The settings of each training of a student; a single one has the first's, and the steps of
+    both."""
+    if len(shows) == 2:
+        return list(zip((first, second), shows, strict=True))
+    return [(first.model_copy(update={"steps": first.steps + second.steps}), shows[0])]
 
 
 def settled(settings: FitSettings, shows: Shows) -> FitSettings:

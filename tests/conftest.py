@@ -18,7 +18,7 @@ from vesselforge.configs.load import SHIPPED
 from vesselforge.configs.study import StudyConfig
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_study() -> Callable[..., StudyConfig]:
     """The quickstart study, as small as it can be, with changes to groups of its settings."""
 

@@ -54,10 +54,9 @@ def direct(workspace: Path, overrides: list[str]) -> None:
     """The program that only calls the stages; in this process."""
     from vesselforge.configs.load import load
     from vesselforge.configs.settings import PipelineConfig
-    from vesselforge.pipeline.augmentation import augment
     from vesselforge.pipeline.executor import Executor
     from vesselforge.pipeline.record import RunRecord
-    from vesselforge.pipeline.run import run_works
+    from vesselforge.pipeline.run_works import augment, run_works
 
     config = load(PipelineConfig, "quickstart", overrides)
     run_record = RunRecord(workspace, config)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from vesselforge import pretrained
 from vesselforge.configs.errors import CheckpointError, WorkspaceError
@@ -14,9 +14,9 @@ from vesselforge.configs.settings import PhantomSettings
 from vesselforge.data.prepare import phantom_version
 from vesselforge.engine.artifacts import MANIFEST
 from vesselforge.engine.confined import plain_name
-from vesselforge.engine.documents import read_object
+from vesselforge.engine.documents import read_object, read_valid
 from vesselforge.pipeline.evidence import STARTS
-from vesselforge.pipeline.models.folder import facts_of, images_of, manifest_of
+from vesselforge.pipeline.models.publishing import facts_of, images_of, manifest_of
 from vesselforge.pipeline.outside import hash_of
 
 DESCRIPTION = "generator.json"
@@ -60,7 +60,10 @@ class Training(BaseModel):
     versions: dict[str, str]
 
 
-HISTORY = TypeAdapter(Annotated[list[Training], Field(min_length=1)])
+class Card(BaseModel):
+    """What the card of a published generator says of its trainings, oldest first."""
+
+    trainings: list[Training] = Field(min_length=1)
 
 
 def history(model: Path) -> list[Training]:
@@ -84,16 +87,8 @@ def datasets(trainings: list[Training]) -> dict[str, list[int]]:
 
 def read_trainings(folder: Path) -> list[Training]:
     """The history on the card of a published generator. Raises CheckpointError."""
-    path = folder / pretrained.CARD
-    card = read_object(path, "the card of a published generator", CheckpointError)
-    try:
-        return HISTORY.validate_python(card.get("trainings"))
-    except ValidationError as error:
-        where = ".".join(map(str, ("trainings", *error.errors()[0]["loc"])))
-        raise CheckpointError(
-            f"{path}: {where}: {error.errors()[0]['msg']}; expected the history that `vesselforge "
-            "generator publish` writes"
-        ) from None
+    expected = "the history that `vesselforge generator publish` writes"
+    return read_valid(folder / pretrained.CARD, Card, expected, CheckpointError).trainings
 
 
 def _before(model: Path, manifest: Mapping[str, Any]) -> list[Training]:
@@ -104,15 +99,12 @@ def _before(model: Path, manifest: Mapping[str, Any]) -> list[Training]:
     start = Path(manifest["settings"].get("start_from") or "other weights")
     box = [pretrained.folder(name) for name in pretrained.names("generator")]
     for place in (start, store / start.name, *box):  # a workspace, or the box, may have moved
-        if (
-            not (place / DESCRIPTION).is_file()
-            or hash_of("start_from", place) != inputs["start_from"]
-        ):
-            continue
-        if (place / pretrained.CARD).is_file():
-            return read_trainings(place)
-        if (place / MANIFEST).is_file():
-            return history(place)
+        described = (place / DESCRIPTION).is_file()
+        if described and hash_of("start_from", place) == inputs["start_from"]:
+            if (place / pretrained.CARD).is_file():
+                return read_trainings(place)
+            if (place / MANIFEST).is_file():
+                return history(place)
     for place in box:  # it may have taken the place of what it began with
         trainings = read_trainings(place)
         digests = [training.artifact for training in trainings]

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import FiniteFloat, TypeAdapter, ValidationError
+from pydantic import FiniteFloat
 
 from vesselforge.configs.errors import DataError
-from vesselforge.engine.documents import read_object
-from vesselforge.pipeline.models.cards import source
-from vesselforge.pipeline.models.folder import write_published
+from vesselforge.engine.documents import read_valid
 from vesselforge.pipeline.models.history import datasets, history
+from vesselforge.pipeline.models.publishing import source, write_published
 
 if TYPE_CHECKING:
     from vesselforge.generator.networks import Generator
@@ -90,10 +89,4 @@ def _read_figures(path: Path | None) -> Figures:
     if path is None:
         return {}
     expected = 'an object of objects, {"F1 on DRIVE": {"real": 0.79, "both": 0.8}}'
-    found = read_object(path, expected, DataError)
-    try:
-        return TypeAdapter(Figures).validate_python(found)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path}: {where}: {first['msg']}; expected {expected}") from None
+    return read_valid(path, Figures, expected, DataError)

@@ -10,7 +10,7 @@ from typing import Any
 
 from vesselforge.configs.errors import CheckpointError, DataError, WorkspaceError
 from vesselforge.engine.documents import read_object
-from vesselforge.pipeline.models.folder import facts_of, images_of, manifest_of, write_published
+from vesselforge.pipeline.models.publishing import facts_of, images_of, manifest_of, write_published
 
 FILES = ("model.json", "model.safetensors")
 NOT_RECIPE = ("device", "checkpoint_every", "network", "seed")

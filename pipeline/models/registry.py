@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from vesselforge.configs.errors import ConfigError, WorkspaceError
+from vesselforge.engine.documents import read_valid
 from vesselforge.engine.files import write_atomic
 from vesselforge.engine.locks import locked
 from vesselforge.engine.progress import Progress
@@ -25,6 +26,7 @@ from vesselforge.pipeline.record import REGISTRY, Reference
 LOCK = ".lock"
 AT_WORK = ".at-work"
 Verdict = Literal["first", "promoted", "held back"]
+Decision = Literal["promoted", "held back", "rolled back"]
 
 
 class Version(BaseModel):
@@ -48,7 +50,7 @@ class Event(BaseModel):
     """What happened to the line. version: the champion afterwards."""
 
     at: str
-    what: Literal["promoted", "held back", "rolled back"]
+    what: Decision
     version: int
     was: int | None
     why: str
@@ -80,11 +82,10 @@ class Line(BaseModel):
         known = ", ".join(str(v.number) for v in self.versions) or "none yet"
         raise ConfigError(f"{self.name}: no version {number}; there are: {known}")
 
-    def note(self, what: str, number: int, why: str) -> None:
+    def note(self, what: Decision, number: int, why: str) -> None:
         """An event; call it before `champions` changes."""
         was = self.champions[-1] if self.champions else None
-        event = {"at": now(), "what": what, "version": number, "was": was, "why": why}
-        self.events.append(Event.model_validate(event))
+        self.events.append(Event(at=now(), what=what, version=number, was=was, why=why))
 
 
 class Registry:
@@ -99,15 +100,11 @@ class Registry:
         file = self.folder / REGISTRY
         if not file.is_file():
             return Line(name=self.name)
-        try:
-            return Line.model_validate_json(file.read_bytes())
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the file"
-            raise WorkspaceError(
-                f"{file}: damaged registry ({where}: {first['msg']}); mend that, or move the file "
-                "away to begin a new line; the models stay in the store"
-            ) from None
+        expected = (
+            "a registry of models: mend it, or move the file away to begin a new line; the models "
+            "stay in the store"
+        )
+        return read_valid(file, Line, expected)
 
     @contextmanager
     def change(self) -> Iterator[Line]:

@@ -4,7 +4,7 @@ needed."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -30,20 +30,28 @@ def prune(workspace: Path, line: Line, keep: int) -> int:
     numbers = sorted(version.number for version in line.versions)
     kept = {*numbers[-keep:], *line.champions[-SERVED:]}
     old = [v for v in line.versions if v.number not in kept and v.model is not None]
-    candidates = {tuple(reference) for version in old for reference in version.artifacts}
     others = [v for each in lines(workspace) if each.name != line.name for v in each.versions]
-    needed = set(_of_versions([*others, *(v for v in line.versions if v not in old)]))
-    needed |= set(_of_runs(workspace, {version.run for version in old}))
+    needed = _named_by([*others, *(v for v in line.versions if v not in old)])
+    pruned = {version.run for version in old}
+    for file in (workspace / "runs").glob(f"*/{RECORD}"):
+        if file.parent.name not in pruned:
+            needed |= set(map(tuple, references_in(record_of(file.parent))))
+    gone = _named_by(old) - needed
     for version in old:
         shutil.rmtree(run_folder(workspace, version.run), ignore_errors=True)
         version.model, version.artifacts, version.trained_on = None, [], []
-    gone = candidates - needed
     store = Store(workspace)
     for kind, digest in sorted(gone):
         store.remove(kind, digest)
         _forget(workspace, kind, digest)
-    _trim(workspace / "cache" / "features")
+    cached = (workspace / "cache" / "features").glob("*.safetensors")
+    for file in sorted(cached, key=lambda file: file.stat().st_mtime)[:-CACHED]:
+        file.unlink(missing_ok=True)
     return len(gone)
+
+
+def _named_by(versions: Iterable[Version]) -> set[tuple[str, ...]]:
+    return {tuple(reference) for version in versions for reference in version.artifacts}
 
 
 def _forget(workspace: Path, kind: str, digest: str) -> None:
@@ -52,16 +60,6 @@ def _forget(workspace: Path, kind: str, digest: str) -> None:
     log.unlink(missing_ok=True)
     older(log).unlink(missing_ok=True)
     shutil.rmtree(board_folder(workspace, kind, digest), ignore_errors=True)
-
-
-def _of_versions(versions: Iterable[Version]) -> Iterable[tuple[str, ...]]:
-    return (tuple(reference) for version in versions for reference in version.artifacts)
-
-
-def _of_runs(workspace: Path, but: Collection[str]) -> Iterable[tuple[str, ...]]:
-    for file in (workspace / "runs").glob(f"*/{RECORD}"):
-        if file.parent.name not in but:
-            yield from map(tuple, references_in(record_of(file.parent)))
 
 
 def references_in(record: dict[str, Any]) -> list[Reference]:
@@ -77,9 +75,3 @@ def references_in(record: dict[str, Any]) -> list[Reference]:
         elif isinstance(value, list):
             pending += value
     return found
-
-
-def _trim(cache: Path) -> None:
-    files = sorted(cache.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
-    for file in files[:-CACHED]:
-        file.unlink(missing_ok=True)

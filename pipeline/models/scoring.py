@@ -1,20 +1,24 @@
-"""Maps on disk, or a human observer, scored against the references of a dataset."""
+"""Scores outside of runs: maps on disk or a human observer against the references of a dataset, and
+a model, of whatever origin, on the images of any datasets."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import re
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselforge.configs.catalogue import NAMES
+from vesselforge.configs.catalogue import KNOWN_NAMES, NAMES
 from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import EvaluateSettings
 from vesselforge.data.datasets import named_dataset
 from vesselforge.data.formats.images import (
     binarise,
@@ -23,10 +27,16 @@ from vesselforge.data.formats.images import (
     read_picture,
     stem_of,
 )
+from vesselforge.data.imageset import LoadedImage
+from vesselforge.data.layouts.check import check
 from vesselforge.data.layouts.items import Item
 from vesselforge.data.layouts.splits import SPLITS, TEST
+from vesselforge.data.prepare import write_set
+from vesselforge.engine.artifacts import METRICS as METRICS_FILE
+from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.files import write_atomic
 from vesselforge.engine.progress import Progress
+from vesselforge.engine.sinks.display import Display
 from vesselforge.segmenter.metrics import (
     METRICS,
     REGIONS,
@@ -37,18 +47,9 @@ from vesselforge.segmenter.metrics import (
 )
 from vesselforge.segmenter.metrics.intervals import rounded
 
+Mask = NDArray[np.bool_]
 OURS = ("_probability", "_mask", "_overlay")
 """What `segmenter predict` appends; of these the probability is scored."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """Who was scored against whom. threshold: of maps; None for a human."""
-
-    who: str
-    against: str
-    threshold: float | None
-    found: SetScores
 
 
 class Scorer:
@@ -57,10 +58,12 @@ class Scorer:
     def __init__(self, dataset: str, split: str, progress: Progress) -> None:
         self.dataset, self.split = dataset, split
         self.items = labelled_items(dataset, split)
-        self.observers = _common_observers(self.items)
-        self.lines: list[Line] = []
-        self.fovs: list[NDArray[np.bool_]] = []
-        self.masks: dict[str, list[NDArray[np.bool_]]] = {name: [] for name in self.observers}
+        first, *others = self.items
+        # Those who segmented every image, the reference first.
+        self.observers = [o for o in first.masks if all(o in item.masks for item in others)]
+        self.lines: list[tuple[dict[str, Any], SetScores]] = []
+        self.fovs: list[Mask] = []
+        self.masks: dict[str, list[Mask]] = {name: [] for name in self.observers}
         for done, item in enumerate(self.items, start=1):
             self.fovs.append(item.read_fov())
             for name in self.observers:
@@ -78,26 +81,18 @@ class Scorer:
 
     def shares(self) -> dict[str, float]:
         """Region → share of pixels that the reference calls vessel."""
-        truths = self.truths[self.reference]
-        inside = [(t.inside.mask.sum(), t.inside.mask.size if t.fov is None else t.fov.sum())
-                  for t in truths]  # fmt: skip
-        whole = [(t.whole.mask.sum(), t.whole.mask.size) for t in truths]
-        pixels = {"whole": whole, "fov": inside}
-        return {name: float(np.divide(*np.sum(counts, axis=0))) for name, counts in pixels.items()}
+        masks = self.masks[self.reference]
+        inside = sum(int((m & fov).sum()) for m, fov in zip(masks, self.fovs, strict=True))
+        whole = sum(int(mask.sum()) for mask in masks) / sum(mask.size for mask in masks)
+        return {"whole": whole, "fov": inside / sum(int(fov.sum()) for fov in self.fovs)}
 
     def score_maps(self, folder: Path, threshold: float) -> None:
         """Add a line for the maps against every observer. Raises DataError when maps are missing,
         ambiguous or of another size."""
-        maps = [
-            read_map(path, fov.shape)
-            for path, fov in zip(find_maps(folder, self.items), self.fovs, strict=True)
-        ]
-        predictions = [
-            Prediction(prob, fov, threshold) for prob, fov in zip(maps, self.fovs, strict=True)
-        ]
+        files = zip(find_maps(folder, self.items), self.fovs, strict=True)
+        predictions = [Prediction(read_map(path, fov.shape), fov, threshold) for path, fov in files]
         for observer in self.observers:
-            found = score_set(predictions, self.truths[observer])
-            self.lines.append(Line(folder.resolve().name, observer, threshold, found))
+            self._add(folder.resolve().name, observer, threshold, predictions)
 
     def score_observer(self, name: str) -> None:
         """Add the line of a human against the reference. Raises DataError for an unknown one."""
@@ -107,19 +102,19 @@ class Scorer:
                 f"{self.dataset}: no observer {name!r} beside the reference {self.reference!r} "
                 f"segmented every image; expected one of: {others}"
             )
-        predictions = [
-            Prediction(mask, fov) for mask, fov in zip(self.masks[name], self.fovs, strict=True)
-        ]
-        found = score_set(predictions, self.truths[self.reference])
-        self.lines.append(Line(f"observer {name}", self.reference, None, found))
+        drawn = zip(self.masks[name], self.fovs, strict=True)
+        predictions = [Prediction(mask, fov) for mask, fov in drawn]
+        self._add(f"observer {name}", self.reference, None, predictions)
+
+    def _add(
+        self, who: str, against: str, threshold: float | None, predictions: list[Prediction]
+    ) -> None:
+        line = {"who": who, "against": against, "threshold": threshold}
+        self.lines.append((line, score_set(predictions, self.truths[against])))
 
     def result(self) -> dict[str, Any]:
         """Everything, as JSON holds it."""
-        scores = [
-            {"who": line.who, "against": line.against, "threshold": line.threshold}
-            | line.found.summary
-            for line in self.lines
-        ]
+        scores = [line | found.summary for line, found in self.lines]
         head = {"dataset": self.dataset, "split": self.split, "images": len(self.items)}
         return head | {"vessel_share": self.shares(), "scores": scores}
 
@@ -128,31 +123,29 @@ class Scorer:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["who", "against", "id", "region", *METRICS])
-        for line in self.lines:
+        for line, found in self.lines:
             for region in REGIONS:
-                for item, values in zip(self.items, line.found.per_image[region], strict=True):
+                for item, values in zip(self.items, found.per_image[region], strict=True):
                     row = (rounded(values[metric]) for metric in METRICS)
-                    writer.writerow([line.who, line.against, item.id, region, *row])
+                    writer.writerow([line["who"], line["against"], item.id, region, *row])
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, text.getvalue())
 
 
-def splits_of(dataset: str, split: str) -> list[str]:
-    """The splits that are scored: the test of a known dataset, unless `all`; all of a folder."""
-    return [TEST] if split == "test" and dataset in NAMES else list(SPLITS)
+def items_of(dataset: str, split: str) -> list[Item]:
+    """The images that are scored, checked: the test of a known dataset, unless `all`; all of a
+    folder."""
+    found = named_dataset(dataset)
+    splits = [TEST] if split == "test" and dataset in NAMES else list(SPLITS)
+    check(found, splits).raise_first()
+    return [item for item in found if item.split in splits]
 
 
 def labelled_items(dataset: str, split: str) -> list[Item]:
-    """The images of a dataset. Raises DataError when one has no reference or its masks differ in
-    size from its FOV."""
-    from vesselforge.data.layouts.check import check
-
-    found = named_dataset(dataset)
-    if found.whole:
+    """The same. Raises DataError when there is none, and for one without a reference."""
+    if named_dataset(dataset).whole:
         raise DataError(f"{dataset}: found images without masks, expected images/ beside masks/")
-    splits = splits_of(dataset, split)
-    check(found, splits).raise_first()
-    items = [item for item in found if item.split in splits]
+    items = items_of(dataset, split)
     for item in items:
         if not item.masks:
             raise DataError(
@@ -160,13 +153,8 @@ def labelled_items(dataset: str, split: str) -> list[Item]:
                 "scored; DRIVE's official test package has none"
             )
     if not items:
-        raise DataError(f"{dataset}: no images in {', '.join(splits)}")
+        raise DataError(f"{dataset}: no images in its {split} split")
     return items
-
-
-def _common_observers(items: Sequence[Item]) -> list[str]:
-    """Observers who segmented every image, the reference first."""
-    return [name for name in items[0].masks if all(name in item.masks for item in items)]
 
 
 def find_maps(folder: Path, items: Sequence[Item]) -> list[Path]:
@@ -211,3 +199,51 @@ def read_map(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
     if grey.dtype == np.uint8 and is_binary(grey):
         return binarise(grey).astype(np.float32)
     return grey.astype(np.float32) / np.float32(np.iinfo(grey.dtype).max)
+
+
+def evaluate_on(
+    model: Path, datasets: list[str], display: Display, split: str, settings: EvaluateSettings
+) -> dict[str, dict[str, Any]]:
+    """Dataset → metrics: of the test images of a known dataset, of every image with split `all`,
+    and of every image of a folder in any case. With flips, too, the model's own threshold holds."""
+    from vesselforge.segmenter.evaluate import evaluate
+    from vesselforge.segmenter.model_files import read_members
+
+    read_members(model)  # a folder without a model is an error before any image is read
+    found = {}
+    for name in datasets:
+        progress = display.begin(name)
+        with tempfile.TemporaryDirectory() as folder:
+            images, scores = Path(folder) / "images", Path(folder) / "scores"
+            scores.mkdir()
+            _write_images(name, split, images, display)
+            inputs = {"test": Artifact(images, {}), "model": Artifact(model, {})}
+            evaluate(settings, inputs, scores, progress)
+            how = {"split": split, "flips": settings.flips, "fov_width": settings.fov_width}
+            found[name] = json.loads((scores / METRICS_FILE).read_text()) | how
+        display.close()
+    return found
+
+
+def development_images(name: str, splits: Sequence[str]) -> list[LoadedImage]:
+    """The images of these splits of a dataset, with their masks. Raises DataError where there are
+    none, or none without masks."""
+    dataset = named_dataset(name)
+    items = [item for item in dataset if item.split in splits]
+    if dataset.whole or not items:
+        raise DataError(
+            f"{name}: found no {' or '.join(splits)} images with masks, expected a known dataset "
+            f"({KNOWN_NAMES}) or a folder with images/ and masks/"
+        )
+    check(dataset, splits).raise_first()
+    return [_loaded(item) for item in items]
+
+
+def _loaded(item: Item) -> LoadedImage:
+    image, mask = item.read_image(), item.read_mask(next(iter(item.masks)))
+    return LoadedImage(item.id, image, mask.astype(np.uint8) * 255, item.read_fov(image), {})
+
+
+def _write_images(name: str, split: str, out: Path, display: Display) -> None:
+    items = [replace(item, split=TEST) for item in items_of(name, split)]
+    write_set(name, items, out, display.begin(name))

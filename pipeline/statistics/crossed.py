@@ -36,7 +36,7 @@ class RunNoise:
 
 
 @dataclass(frozen=True)
-class Spread:
+class CrossedMean:
     """Variance of a mean over seeds and images, and its parts. df: Satterthwaite's, of `variance`.
 
     images: [I] deviations of the images, scaled so that their mean square, over I, is `by_image`.
@@ -100,7 +100,7 @@ def _noise(residuals: Floats, df: int) -> RunNoise:
     return RunNoise(np.sort(residuals) * np.sqrt(len(residuals) / df), square / df, df)
 
 
-def spread(table: Floats, run: float, df: int) -> Spread:
+def crossed_mean(table: Floats, run: float, df: int) -> CrossedMean:
     """Variance of the mean of `table` [S, I], S ≥ 2 and I ≥ 2, without missing values.
 
     run: variance of one seed's mean, with its degrees of freedom: 2·RunNoise.variance for
@@ -123,7 +123,7 @@ def spread(table: Floats, run: float, df: int) -> Spread:
     variance = max(by_seed + by_image - by_rest, by_seed, by_image)
     parts = by_seed**2 / df + by_image**2 / (images - 1) + by_rest**2 / free
     fine = variance**2 / parts if parts > 0 else df
-    return Spread(
+    return CrossedMean(
         mean=mean,
         variance=variance,
         df=float(np.clip(fine, 1.0, df * (df + 1) / 2)),
@@ -133,7 +133,7 @@ def spread(table: Floats, run: float, df: int) -> Spread:
     )
 
 
-def p_value(found: Spread) -> float:
+def p_value(found: CrossedMean) -> float:
     """Two-sided t test that the mean is 0, seeds and images both being samples."""
     if found.mean == 0:
         return 1.0
@@ -143,7 +143,7 @@ def p_value(found: Spread) -> float:
 
 
 def interval(
-    found: Spread, deviations: Floats, seeds: int, alpha: float, resamples: int, seed: int
+    found: CrossedMean, deviations: Floats, seeds: int, alpha: float, resamples: int, seed: int
 ) -> tuple[float, float]:
     """Two-level bootstrap interval of `found.mean` with confidence 1 − alpha.
 

@@ -15,7 +15,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselforge.configs.errors import DataError
 from vesselforge.configs.statistics import StatisticsSettings
 from vesselforge.pipeline.statistics.crossed import Floats, RunNoise, level_noise, run_noise
 from vesselforge.pipeline.statistics.paired import holm, level_interval, paired_effect, verdict
@@ -72,8 +71,7 @@ class Scored:
     """Every run on every image of one place, by one metric.
 
     values: arm → seed → the metric of each test image [I], in one order of images; NaN where it
-    is undefined (an empty mask). Failed runs are left out. Raises DataError if runs have different
-    numbers of images.
+    is undefined (an empty mask). Failed runs are left out.
     """
 
     def __init__(
@@ -159,19 +157,12 @@ def _corrected(
 
 
 def _tables(values: Mapping[str, Runs]) -> dict[str, dict[int, Floats]]:
-    """Runs as arrays, checked; infinite and missing alike are NaN. Empty arms are left out."""
+    """Runs as arrays; infinite and missing alike are NaN. Empty arms are left out."""
     tables: dict[str, dict[int, Floats]] = {}
-    first: tuple[str, int] | None = None
     for arm, runs in values.items():
         for seed, found in runs.items():
             row = np.array(found, np.float64)
             row[~np.isfinite(row)] = np.nan
-            first = first or (f"arm {arm}, seed {seed}", row.size)
-            if row.ndim != 1 or row.size != first[1]:
-                raise DataError(
-                    f"arm {arm}, seed {seed}: found values of shape {row.shape}, expected "
-                    f"({first[1]},) as in {first[0]}: score every run on the same test images"
-                )
             if np.isfinite(row).any():
                 tables.setdefault(arm, {})[seed] = row
     return tables

@@ -17,14 +17,14 @@ from scipy import stats
 
 from vesselforge.configs.statistics import StatisticsSettings
 from vesselforge.pipeline.statistics.crossed import (
+    CrossedMean,
     Floats,
     RunNoise,
-    Spread,
+    crossed_mean,
     detectable,
     interval,
     own_noise,
     p_value,
-    spread,
 )
 
 Verdict = Literal["gain", "harm", "none shown", "untested"]
@@ -35,7 +35,7 @@ def paired_effect(
 ) -> dict[str, float | None]:
     """The figures of one arm from its differences [S, I] to another, S ≥ 1 and I ≥ 1.
 
-    noise: of one training run, pooled over arms; None: estimated from this table's seeds alone.
+    noise: of one training run, pooled over arms; None with fewer than 2 seeds.
     Keys are those of `Effect`: mean, low, high (alpha is not corrected for other arms here),
     sd_images (of differences averaged over seeds), sd_seeds (of one seed's mean difference,
     as `noise` has it), p_images, p_seeds, and detectable: at the level alpha/family, which is where
@@ -48,9 +48,9 @@ def paired_effect(
     if images > 1:
         figures["sd_images"] = float(table.mean(0).std(ddof=1))
         figures["p_images"] = float(image_p(table.mean(0)))
-    if seeds < 2 or images < 2:
+    if noise is None or seeds < 2 or images < 2:
         return figures
-    noise, found = _spread(table, noise)
+    found = crossed_mean(table, 2 * noise.variance, noise.df)  # a difference has two runs
     figures["sd_seeds"] = float(np.sqrt(found.by_seed * seeds))
     figures["p_seeds"] = p_value(found)
     figures["low"], figures["high"] = found.mean, found.mean
@@ -105,11 +105,11 @@ def level_interval(
     mean = float(table.mean())
     noise = (noise or own_noise(table.mean(1))) if seeds > 1 else None
     if noise is not None and images > 1:
-        found = spread(table, noise.variance, noise.df)
+        found = crossed_mean(table, noise.variance, noise.df)
     elif max(seeds, images) > 1:  # one level, in the place of the images
         single = np.sort(table.ravel() - mean) * np.sqrt(table.size / (table.size - 1))
         variance = float((single**2).mean()) / table.size
-        found = Spread(mean, variance, float(table.size - 1), 0.0, variance, single)
+        found = CrossedMean(mean, variance, float(table.size - 1), 0.0, variance, single)
     else:
         return mean, mean, mean
     deviations = np.zeros(1) if noise is None else noise.deviations
@@ -117,13 +117,3 @@ def level_interval(
         found, deviations, seeds, settings.alpha, settings.bootstrap, settings.seed
     )
     return mean, low, high
-
-
-def _spread(table: Floats, noise: RunNoise | None) -> tuple[RunNoise, Spread]:
-    """Spread of differences. Without pooled noise, half of their own: a difference has two runs."""
-    if noise is None:
-        own = own_noise(table.mean(1))
-        if own is None:
-            raise ValueError("a table with one seed has no noise of seeds")
-        noise = RunNoise(own.deviations / np.sqrt(2), own.variance / 2, own.df)
-    return noise, spread(table, 2 * noise.variance, noise.df)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.settings import AugmentSettings, FitSettings
 from vesselforge.configs.study import ArmSettings, Augmented, NamedArm, Order, Strength
 from vesselforge.pipeline.works import PHASES, Shows
 
@@ -96,6 +97,27 @@ def real_only(
     """The arm without synthetic images."""
     augment: Augmented = "both" if augmented else "off"
     return ArmSpec(real_images, augment=augment, strength=strength, two_phases=two_phases)
+
+
+def phase_settings(
+    settings: FitSettings, arm: ArmSpec, shows: Shows, seed: int, strong: AugmentSettings
+) -> FitSettings:
+    """The settings of one phase: the seed, and augmentation of what it shows.
+
+    Phases that show the same images in the same way are equal, whatever arm they belong to.
+    """
+    own = strong if arm.strength == "strong" else settings.augment
+    real = own if arm.augments_real else AugmentSettings.off()
+    synthetic = settings.synthetic_augment or settings.augment
+    synthetic = synthetic if arm.augments_synthetic else AugmentSettings.off()
+    return settings.model_copy(
+        update={
+            "seed": settings.seed + seed,
+            "steps": max(1, round(settings.steps * arm.longer)),
+            "augment": synthetic if shows == "synthetic" else real,
+            "synthetic_augment": synthetic,
+        }
+    )
 
 
 def arms_of(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, product
 from typing import Any, NamedTuple
 
+from vesselforge.configs.errors import DataError
 from vesselforge.configs.stages.segmenter import EnsembleMethod
-from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.sinks.display import current
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Work
@@ -51,50 +51,46 @@ class Study:
     shortage: dict[tuple[Origin, int], Shortage] = field(default_factory=dict)
     used: dict[Origin, list[Work]] = field(default_factory=dict)
     """The labelled pools of each origin, as many as its arms needed."""
+    unsettled: dict[Origin, int] = field(default_factory=dict)
+    """Origins that may need further pools, with the most images that an arm takes."""
 
     def run(self) -> None:
         """Do everything; afterwards `trained` says what came of each arm."""
         plan = self.plan
-        self.trained = [TrainedArm(arm, seed) for arm in plan.arms for seed in plan.seeds]
-        for trained in self.trained:
-            if trained.spec.order is None:
-                self._plan_student(trained)
-        real_only = [work for t in self.trained for work in t.evaluations.values()]
-        # Files that are wrong show before hours of training; real-only arms need no generator, so
-        # they keep the other workers busy while it is trained.
-        self.executor.run([plan.development(), plan.test(), *plan.external().values()])
-        self._require_images()
-        self._make_pools(real_only)
-        for trained in self.trained:
-            if trained.spec.order is not None:
-                self._plan_student(trained)
-        self.executor.run(self._everything())
-        self._settle()
-
-    def _require_images(self) -> None:
-        """Without the datasets there is no study."""
-        from vesselforge.configs.errors import DataError
-
-        for work in [self.plan.development(), self.plan.test(), *self.plan.external().values()]:
+        images = [plan.development(), plan.test(), *plan.external().values()]
+        self.executor.run(images)  # files that are wrong show before hours of training
+        for work in images:
             if self.executor.artifact(work) is None:
                 raise DataError(self.executor.why(work))
+        self.trained = [TrainedArm(*each) for each in product(plan.arms, plan.seeds)]
+        self.unsettled = plan.origins()
+        for origin, most in self.unsettled.items():
+            number = min(plan.pools_for(origin, most), plan.most_pools(origin))
+            self.used[origin] = [plan.label(origin, i) for i in range(number)]
+        targets = list(chain.from_iterable(self.used.values()))  # generators take longest
+        for trained in self.trained:
+            if trained.spec.order is None:
+                targets += self._student(trained, None)
+        teachers = (each.values() for each in plan.teachers().values())
+        self.executor.run([*targets, *chain.from_iterable(teachers)], self._further)
+        self._settle()
 
-    def _make_pools(self, beside: list[Work]) -> None:
-        """Label pools until every origin has kept as many images as its arms need."""
-        plan, origins = self.plan, self.plan.origins()
-        pools = {o: min(plan.pools_for(o, most), plan.most_pools(o)) for o, most in origins.items()}
-        while True:
-            for origin, number in pools.items():
-                self.used[origin] = [plan.label(origin, i) for i in range(number)]
-            labelled = chain.from_iterable(self.used.values())
-            self.executor.run([*labelled, *beside])  # the generator takes longest: it starts first
-            more = {origin: self._pools_for(origin, most) for origin, most in origins.items()}
-            if more == pools:
-                break
-            pools = more
-        for arm in plan.arms:
-            for seed in plan.seeds if arm.order else []:
-                self._select(plan.origin(arm, seed), arm.count)
+    def _further(self) -> list[Work]:
+        """Of each origin whose pools are labelled: further pools, until enough images were kept,
+        then what its images are for."""
+        found: list[Work] = []
+        for origin, most in list(self.unsettled.items()):
+            pools = self.used[origin]
+            if not all(map(self.executor.is_over, pools)):
+                continue
+            number = self._pools_for(origin, most)
+            more = [self.plan.label(origin, i) for i in range(len(pools), number)]
+            pools += more
+            found += more
+            if not more:
+                del self.unsettled[origin]
+                found += self._students(origin)
+        return found
 
     def _pools_for(self, origin: Origin, most: int) -> int:
         """How many pools to have, by the share that the pools so far have kept.
@@ -113,39 +109,45 @@ class Study:
         found = [self.executor.artifact(work) for work in self.used[origin]]
         return [None if made is None else int(made.metrics["kept"]) for made in found]
 
-    def _select(self, origin: Origin, count: int) -> None:
+    def _students(self, origin: Origin) -> list[Work]:
+        """The arms that take images of an origin, and the scores of these."""
+        found: list[Work] = []
+        for trained in self.trained:
+            arm = trained.spec
+            if arm.order is None or self.plan.origin(arm, trained.seed) != origin:
+                continue
+            selection = self._select(origin, arm.count)
+            if isinstance(selection, Shortage):
+                self.shortage[origin, arm.count] = selection
+                trained.why, trained.short = selection
+                continue
+            self.selections[origin, arm.count] = trained.selection = selection
+            scores = self.plan.realism(origin, selection)
+            found += [*self._student(trained, selection), *([scores] if scores else [])]
+        return found
+
+    def _select(self, origin: Origin, count: int) -> Work | Shortage:
         """The fewest pools that hold the count; or why there are too few."""
-        if (origin, count) in self.selections or (origin, count) in self.shortage:
-            return
         kept, held = self._kept(origin), 0
         for number, of_pool in enumerate(kept, 1):
             if of_pool is None:
                 why = self.executor.why(self.used[origin][number - 1])
-                self.shortage[origin, count] = Shortage(why, short=False)
-                return
+                return Shortage(why, short=False)
             held += of_pool
             if held >= count:
-                self.selections[origin, count] = self.plan.selected(origin, count, number)
-                return
+                return self.plan.selected(origin, count, number)
         drawn = count if self.plan.limited(origin) else len(kept) * self.plan.config.synthetic.pool
         why = (
             f"only {held} of {drawn} synthetic images were kept, {count} are needed; loosen "
             "pseudo_label's filters, train the generator longer, or raise synthetic.most_pools"
         )
-        self.shortage[origin, count] = Shortage(why, short=True)
+        return Shortage(why, short=True)
 
-    def _plan_student(self, trained: TrainedArm) -> None:
-        arm, seed = trained.spec, trained.seed
-        if arm.order is not None:
-            origin = self.plan.origin(arm, seed)
-            trained.selection = self.selections.get((origin, arm.count))
-            if trained.selection is None:
-                trained.why, trained.short = self.shortage[origin, arm.count]
-                return
-        trained.student = self.plan.student_of(arm, seed, trained.selection)
-        name = f"{arm.label}, {arm.real_images} real, seed {seed}"
-        real = self.plan.real_of(arm, seed)
-        trained.evaluations = self.plan.evaluations(trained.student, real, name)
+    def _student(self, trained: TrainedArm, selection: Work | None) -> Collection[Work]:
+        """Plan the student of an arm with one seed; its evaluations."""
+        student, scores = self.plan.scored(trained.spec, trained.seed, selection)
+        trained.student, trained.evaluations = student, scores
+        return scores.values()
 
     def realism(self) -> dict[tuple[Origin, int], Work]:
         """Scores of every selection of synthetic images."""
@@ -153,15 +155,6 @@ class Study:
         for (origin, count), selection in self.selections.items():
             if (work := self.plan.realism(origin, selection)) is not None:
                 found[origin, count] = work
-        return found
-
-    def teachers(self) -> dict[str, dict[str, Work]]:
-        """Evaluations of the first teacher of each number of real images and seed."""
-        found = {}
-        for real_images, seed in self.plan.taught():
-            teacher = self.plan.teacher(real_images, seed)
-            real = self.plan.real(real_images, seed)
-            found[teacher.step] = self.plan.evaluations(teacher, real, teacher.step)
         return found
 
     def ensembles(self) -> dict[tuple[ArmSpec, EnsembleMethod], dict[str, Work]]:
@@ -182,11 +175,6 @@ class Study:
                 found[arm, method] = self.plan.evaluations(work, real, name)
         return found
 
-    def _everything(self) -> list[Work]:
-        scores = [work for t in self.trained for work in t.evaluations.values()]
-        teachers = [work for each in self.teachers().values() for work in each.values()]
-        return [*scores, *self.realism().values(), *teachers]
-
     def _settle(self) -> None:
         """Ensembles of what was trained; then what came of every arm goes into the record."""
         self.executor.run([w for each in self.ensembles().values() for w in each.values()])
@@ -201,12 +189,12 @@ class Study:
             current().say(f"  failed arm: {line['label']}, seed {line['seed']}: {line['message']}")
 
     def _line(self, trained: TrainedArm) -> dict[str, Any]:
-        artifacts = {
+        works = {
             "selection": trained.selection,
             "student": trained.student,
             **{f"scores on {name}": work for name, work in trained.evaluations.items()},
         }
-        made = {role: self.executor.artifact(work) for role, work in artifacts.items() if work}
+        made = {role: self.executor.artifact(work) for role, work in works.items() if work}
         return {
             "arm": trained.spec.id,
             "label": trained.spec.label,
@@ -214,9 +202,5 @@ class Study:
             "seed": trained.seed,
             "status": "failed" if trained.why else "completed",
             "message": trained.why,
-            "artifacts": _references(made),
+            "artifacts": {role: reference(found) for role, found in made.items() if found},
         }
-
-
-def _references(made: Mapping[str, Artifact | None]) -> dict[str, list[str]]:
-    return {role: reference(artifact) for role, artifact in made.items() if artifact is not None}

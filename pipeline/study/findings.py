@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,9 +15,7 @@ from vesselforge.engine.artifacts import Artifact
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.study.arms import ArmSpec
 from vesselforge.pipeline.study.conduct import Study, TrainedArm
-from vesselforge.pipeline.study.copies import suspicious
-from vesselforge.pipeline.study.per_image import Values, put
-from vesselforge.pipeline.study.samples import write_samples
+from vesselforge.pipeline.study.per_image import Measured, parsed
 from vesselforge.pipeline.study.schema import (
     Arm,
     ArmRun,
@@ -28,16 +25,16 @@ from vesselforge.pipeline.study.schema import (
     Samples,
     SyntheticImages,
 )
-from vesselforge.pipeline.study.synthetic import realism_of, synthetic_images
+from vesselforge.pipeline.study.study_pictures import suspicious, write_samples
+from vesselforge.pipeline.study.study_sources import realism_of, synthetic_images
 
 
 @dataclass(frozen=True)
 class Findings:
-    """arms: without effects. values: metric → every run on every image of every place. content:
-    hash of each dataset."""
+    """arms: without effects. content: hash of each dataset."""
 
     arms: list[Arm]
-    values: dict[str, Values]
+    measured: Measured
     content: dict[str, str]
     references: list[EnsembleScore] = field(default_factory=list)
     ensembles: list[EnsembleScore] = field(default_factory=list)
@@ -52,7 +49,7 @@ def findings_of(study: Study, folder: Path) -> Findings:
     run's folder."""
     return Findings(
         arms=[_arm(study, spec) for spec in study.plan.arms],
-        values=_values(study),
+        measured=_measured(study),
         content=dict(study.plan.content),
         references=_references(study),
         ensembles=_ensembles(study),
@@ -77,21 +74,15 @@ def bare_arm(
 ) -> Arm:
     """An arm before any comparison. others: ids of the arms it will be compared with, its real-only
     arm first where it has one."""
+    facts = {name: getattr(spec, name) for name in Arm.model_fields if hasattr(spec, name)}
     return Arm(
-        id=spec.id,
-        label=spec.label,
-        name=spec.name,
-        count=spec.count,
-        order=spec.order,
-        augment=spec.augment,
-        real_images=spec.real_images,
-        baseline=others[0] if spec.baseline else None,
-        against=list(others[1:] if spec.baseline else others),
-        source=spec.source,
-        labels=config.sources[spec.source].labels if spec.source else "",
-        strength=spec.strength,
-        longer=spec.longer,
-        runs=list(runs),
+        **facts
+        | {
+            "baseline": others[0] if spec.baseline else None,
+            "against": list(others[1:] if spec.baseline else others),
+            "labels": config.sources[spec.source].labels if spec.source else "",
+            "runs": list(runs),
+        }
     )
 
 
@@ -108,20 +99,18 @@ def _run(study: Study, trained: TrainedArm) -> ArmRun:
     return ArmRun(status="completed", threshold=made.metrics["threshold"], **facts)
 
 
-def _values(study: Study) -> dict[str, Values]:
+def _measured(study: Study) -> Measured:
     """The metrics of every completed run on every image of every place."""
-    found: dict[str, Values] = {m: {} for m in metrics_of(study.plan.config.statistics)}
-    for trained in study.trained:
-        for name, work in trained.evaluations.items():
-            made = study.executor.artifact(work)
-            if made is None or trained.why:
-                continue
-            for observer, row in _rows(study, made):
-                place = Place(set=name, observer=observer)
-                for metric, values in found.items():
-                    value = float(row[metric]) if row[metric] else math.nan
-                    put(values, place, trained.spec.id, trained.seed, row["id"], value)
-    return found
+    columns = {metric: metric for metric in metrics_of(study.plan.config.statistics)}
+    return {
+        (trained.spec.id, trained.seed): {
+            (Place(set=name, observer=observer), row["id"]): parsed(row, columns)
+            for name, work in trained.evaluations.items()
+            for observer, row in _rows(study, study.executor.done[work.digest])
+        }
+        for trained in study.trained
+        if not trained.why
+    }
 
 
 def _rows(study: Study, made: Artifact) -> Iterator[tuple[str, dict[str, str]]]:
@@ -138,7 +127,7 @@ def _rows(study: Study, made: Artifact) -> Iterator[tuple[str, dict[str, str]]]:
 def _references(study: Study) -> list[EnsembleScore]:
     """The teachers, and on the primary set the further observers."""
     found: list[EnsembleScore] = []
-    for name, works in study.teachers().items():
+    for name, works in study.plan.teachers().items():
         found += _scores(study, name, "", works, 1)
     observers = next((m for m in map(study.executor.artifact, _own(study)) if m is not None), None)
     if observers is not None:

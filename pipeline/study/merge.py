@@ -8,28 +8,31 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from vesselforge.configs.errors import WorkspaceError
-from vesselforge.configs.load import load_record, validate
+from vesselforge.configs.load import read_yaml, validate
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.artifacts import identity_of
 from vesselforge.engine.confined import plain_name
-from vesselforge.engine.documents import records
 from vesselforge.engine.store import explained
 from vesselforge.pipeline.record import RECORD, RunRecord, record_of, run_folder
-from vesselforge.pipeline.study.copies import PICTURES
 from vesselforge.pipeline.study.findings import metrics_of
 from vesselforge.pipeline.study.per_image import from_csv
-from vesselforge.pipeline.study.samples import SHEETS
-from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS, read_results
+from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS, Copy, Samples, read_results
+from vesselforge.pipeline.study.study_pictures import PICTURES, SHEETS
 from vesselforge.pipeline.study.study_results import write_results
-from vesselforge.pipeline.study.uniting import Chosen, Part, chosen, chosen_samples, united
+from vesselforge.pipeline.study.uniting import Chosen, PartialStudy, chosen, united
 
 CONFIG = "config.yaml"
 MERGED = "merged"
 """Of run.json: names of the runs that it was merged from."""
+EXTRA = "extra_forbidden"
+"""What Pydantic calls a setting that it does not know."""
 
 
 def merge_runs(
@@ -51,10 +54,11 @@ def merge_runs(
     config = _config(name, parts)
     target = run_folder(workspace, name)
     _require_free(target, parts)
-    found, runs = united(parts), chosen(parts)
+    runs = chosen(parts)
+    found = united(parts, runs)
     record = RunRecord(workspace, config)
-    with record.watch():
-        _copy_pictures(parts, target)
+    with record.watch(), explained(target):
+        found = replace(found, samples=_samples(parts, target), copies=_copies(parts, target))
         results = write_results(config, found, target)
         lines = _lines(parts, runs)
         record.note("arms", lines)
@@ -66,7 +70,7 @@ def merge_runs(
     return found_at | {"headline": results.headline, "failed": failed}
 
 
-def _part(workspace: Path, given: str) -> Part:
+def _part(workspace: Path, given: str) -> PartialStudy:
     folder = Path(given) if (Path(given) / RESULTS).is_file() else run_folder(workspace, given)
     if (folder / RECORD).is_file() and (status := record_of(folder)["status"]) != "completed":
         raise WorkspaceError(
@@ -74,14 +78,29 @@ def _part(workspace: Path, given: str) -> Part:
             "on"
         )
     results = read_results(folder / RESULTS)
-    config = load_record(StudyConfig, folder / CONFIG)
-    values = from_csv(folder / PER_IMAGE, metrics_of(config.statistics))
-    return Part(folder.absolute().name, folder, config, results, values)
+    config, gone = _config_of(folder / CONFIG)
+    measured = from_csv(folder / PER_IMAGE, metrics_of(config.statistics))
+    return PartialStudy(folder.absolute().name, folder, config, gone, results, measured)
 
 
-def _require_one_study(first: Part, part: Part) -> None:
+def _config_of(path: Path) -> tuple[StudyConfig, dict[str, Any]]:
+    """The config of a run, and what an earlier version set besides: settings that are no more."""
+    values, gone = read_yaml(path), {}
+    try:
+        StudyConfig.model_validate(values)
+    except ValidationError as error:
+        for loc in (fault["loc"] for fault in error.errors() if fault["type"] == EXTRA):
+            group: Any = values
+            for key in loc[:-1]:  # kinds of sources are in `loc`, too, and no keys
+                known = key in group if isinstance(group, dict) else isinstance(key, int)
+                group = group[key] if known else group
+            gone[".".join(map(str, loc))] = group.pop(loc[-1])
+    return validate(StudyConfig, values, str(path)), gone
+
+
+def _require_one_study(first: PartialStudy, part: PartialStudy) -> None:
     """All settings equal but seeds, name and those that do not change results; and the images."""
-    one, other = _identity(first.config), _identity(part.config)
+    one, other = _identity(first), _identity(part)
     where = next(_differences(one, other), None)
     if where is not None:
         name, expected, found = where
@@ -97,10 +116,10 @@ def _require_one_study(first: Part, part: Part) -> None:
             )
 
 
-def _identity(config: StudyConfig) -> dict[str, Any]:
-    found = identity_of(config)
+def _identity(part: PartialStudy) -> dict[str, Any]:
+    found = identity_of(part.config)
     del found["name"], found["arms"]["seeds"]
-    return found
+    return found | part.gone
 
 
 def _differences(one: Any, other: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -115,14 +134,14 @@ def _differences(one: Any, other: Any, name: str = "") -> Iterator[tuple[str, An
         yield name, one, other
 
 
-def _config(name: str, parts: Sequence[Part]) -> StudyConfig:
+def _config(name: str, parts: Sequence[PartialStudy]) -> StudyConfig:
     values = parts[0].config.model_dump(mode="json")
     values["name"] = name
     values["arms"]["seeds"] = sorted({seed for p in parts for seed in p.config.arms.seeds})
     return validate(StudyConfig, values, f"merge {name}")
 
 
-def _require_free(target: Path, parts: Sequence[Part]) -> None:
+def _require_free(target: Path, parts: Sequence[PartialStudy]) -> None:
     """No run is replaced but an earlier merge of that name."""
     if not target.exists():
         return
@@ -133,34 +152,43 @@ def _require_free(target: Path, parts: Sequence[Part]) -> None:
         )
 
 
-def _copy_pictures(parts: Sequence[Part], target: Path) -> None:
-    """Samples of the sources, and pairs of suspicious ones, as far as the runs have them; named as
-    `united` names them."""
-    with explained(target):
-        for old in target.glob(SHEETS):
-            old.unlink()
-        for part, samples in chosen_samples(parts):
-            if samples.picture and (file := part.folder / samples.picture).is_file():
+def _samples(parts: Sequence[PartialStudy], target: Path) -> list[Samples]:
+    """Those of each source once, of the first part that has its picture, with the pictures."""
+    for old in target.glob(SHEETS):
+        old.unlink()
+    found: dict[str, Samples] = {}
+    for part in parts:
+        for samples in part.results.samples:
+            file = part.folder / (samples.picture or ".")
+            if file.is_file() and not (target / samples.picture).exists():
                 shutil.copyfile(file, target / samples.picture)
-        shutil.rmtree(target / PICTURES, ignore_errors=True)
-        (target / PICTURES).mkdir()
-        for number, part in enumerate(parts):
-            for copy in part.results.copies:
-                if copy.picture:
-                    name = plain_name(copy.picture, f"{part.folder / RESULTS}: copies")
-                    if (source := part.folder / PICTURES / name).is_file():
-                        shutil.copyfile(source, target / PICTURES / f"{number}-{name}")
+                found[samples.source] = samples
+            found.setdefault(samples.source, samples)
+    return list(found.values())
 
 
-def _lines(parts: Sequence[Part], runs: Chosen) -> list[dict[str, Any]]:
-    """Every run for the record; the artifacts' addresses are of the place where it was made."""
+def _copies(parts: Sequence[PartialStudy], target: Path) -> list[Copy]:
+    """All that differ in more than their picture, with the pictures; these are named with the
+    number of the part."""
+    folder = target / PICTURES
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    found: dict[Copy, Copy] = {}
+    for number, part in enumerate(parts):
+        for copy in part.results.copies:
+            key, name = copy.model_copy(update={"picture": ""}), ""
+            if copy.picture and key not in found:
+                own = plain_name(copy.picture, f"{part.folder / RESULTS}: copies")
+                name = f"{number}-{own}"
+                if (source := part.folder / PICTURES / own).is_file():
+                    shutil.copyfile(source, folder / name)
+            found.setdefault(key, copy.model_copy(update={"picture": name}))
+    return list(found.values())
+
+
+def _lines(parts: Sequence[PartialStudy], runs: Chosen) -> list[dict[str, Any]]:
+    """Every run for the record; its artifacts stand in the record of the place that made it."""
     arms = {arm.id: arm for arm in parts[0].results.arms}
-    artifacts = {
-        (part.name, line.get("arm"), line.get("seed")): line.get("artifacts", {})
-        for part in parts
-        if (part.folder / RECORD).is_file()
-        for line in records(record_of(part.folder).get("arms"))
-    }
     return [
         {
             "arm": arm,
@@ -169,7 +197,7 @@ def _lines(parts: Sequence[Part], runs: Chosen) -> list[dict[str, Any]]:
             "seed": seed,
             "status": run.status,
             "message": run.message,
-            "artifacts": artifacts.get((part.name, arm, seed), {}),
+            "artifacts": {},
         }
-        for (arm, seed), (part, run) in runs.items()
+        for (arm, seed), (_, run) in runs.items()
     ]

@@ -1,24 +1,40 @@
-"""What was measured, image by image: in memory, and as per_image.csv."""
+"""What was measured, run by run and image by image: in memory, and as per_image.csv."""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vesselforge.configs.errors import WorkspaceError
 from vesselforge.pipeline.statistics.families import Runs
 from vesselforge.pipeline.study.schema import PER_IMAGE_COLUMNS, Arm, Endpoint, Place
 
+Run = dict[tuple[Place, str], dict[str, float]]
+"""(place, image id) → metric → value. Where it is undefined it is `math.nan` itself, so that runs
+with the same values are equal."""
+Measured = dict[tuple[str, int], Run]
+"""(arm id, seed) → what that run measured."""
 Values = dict[Place, dict[str, dict[int, dict[str, float]]]]
-"""Of one metric: place → arm id → seed → image id → value; NaN where it is undefined."""
+"""Of one metric: place → arm id → seed → image id → value."""
 EXPECTED = "the table that `vesselforge compare` of this version writes: copy it again, or run it"
 
 
-def put(values: Values, place: Place, arm: str, seed: int, image: str, value: float) -> None:
-    values.setdefault(place, {}).setdefault(arm, {}).setdefault(seed, {})[image] = value
+def parsed(cells: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, float]:
+    """Metric → value, by the name of its column in a line of a table."""
+    return {m: float(cells[name]) if cells[name] else math.nan for m, name in columns.items()}
+
+
+def by_place(measured: Measured, metric: str) -> Values:
+    """The values of one metric."""
+    found: Values = {}
+    for (arm, seed), run in measured.items():
+        for (place, image), metrics in run.items():
+            runs = found.setdefault(place, {}).setdefault(arm, {})
+            runs.setdefault(seed, {})[image] = metrics[metric]
+    return found
 
 
 def table(of_arms: dict[str, dict[int, dict[str, float]]]) -> dict[str, Runs]:
@@ -41,38 +57,40 @@ def with_endpoints(values: Values, endpoints: Iterable[Endpoint]) -> Values:
             continue
         if not all(part in values for part in parts.values()):
             continue
+        of_arms = found.setdefault(endpoint.place, {})
         for name, part in parts.items():
             for arm, runs in values[part].items():
                 for seed, images in runs.items():
-                    for image, value in images.items():
-                        put(found, endpoint.place, arm, seed, f"{name}/{image}", value)
+                    run = of_arms.setdefault(arm, {}).setdefault(seed, {})
+                    run |= {f"{name}/{image}": value for image, value in images.items()}
     return found | {place: runs for place, runs in values.items() if place not in found}
 
 
-def as_csv(arms: Sequence[Arm], values: dict[str, Values], metrics: Sequence[str]) -> str:
+def as_csv(arms: Sequence[Arm], measured: Measured, metrics: Sequence[str]) -> str:
     """One line for each run, place and image. metrics: the main one, then those with a column."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     main, *further = metrics
     writer.writerow([*PER_IMAGE_COLUMNS, *further])
-    for place, of_arms in values.get(main, {}).items():
-        for arm in arms:
-            for seed, images in of_arms.get(arm.id, {}).items():
-                base = of_arms.get(arm.baseline or "", {}).get(seed, {})
-                others = [values[name][place][arm.id][seed] for name in further]
-                for image, value in sorted(images.items()):
-                    other = base.get(image, math.nan)
-                    numbers = [value, other, value - other, *(each[image] for each in others)]
-                    cells = [_cell(number) for number in numbers]
-                    writer.writerow([arm.id, seed, place.set, place.observer, image, *cells])
+    baselines = {arm.id: arm.baseline or "" for arm in arms}
+    runs = sorted(measured.items(), key=lambda item: [*baselines].index(item[0][0]))
+    for place in dict.fromkeys(place for run in measured.values() for place, _ in run):
+        for (arm, seed), run in runs:
+            base = measured.get((baselines[arm], seed), {})
+            for image in sorted(image for where, image in run if where == place):
+                own = run[place, image]
+                value, other = own[main], base.get((place, image), {}).get(main, math.nan)
+                numbers = [value, other, value - other, *(own[name] for name in further)]
+                cells = [f"{number:.6f}" if math.isfinite(number) else "" for number in numbers]
+                writer.writerow([arm, seed, place.set, place.observer, image, *cells])
     return text.getvalue()
 
 
-def from_csv(path: Path, metrics: Sequence[str]) -> dict[str, Values]:
-    """Metric → values, as `as_csv` wrote them. Raises WorkspaceError for anything else."""
+def from_csv(path: Path, metrics: Sequence[str]) -> Measured:
+    """What `as_csv` wrote. Raises WorkspaceError for anything else."""
     main, *further = metrics
     columns = {main: "value"} | {name: name for name in further}
-    found: dict[str, Values] = {name: {} for name in columns}
+    found: Measured = {}
     try:
         rows = csv.DictReader(io.StringIO(path.read_text(), newline=""))
         missing = [c for c in (*PER_IMAGE_COLUMNS, *further) if c not in (rows.fieldnames or ())]
@@ -82,9 +100,8 @@ def from_csv(path: Path, metrics: Sequence[str]) -> dict[str, Values]:
             if None in row.values():
                 raise ValueError(f"line {rows.line_num} cut off")
             place = Place(set=row["set"], observer=row["observer"])
-            for name, column in columns.items():
-                value = float(row[column]) if row[column] else math.nan
-                put(found[name], place, row["arm"], int(row["seed"]), row["image"], value)
+            run = found.setdefault((row["arm"], int(row["seed"])), {})
+            run[place, row["image"]] = parsed(row, columns)
     except OSError as error:
         raise WorkspaceError(
             f"{path}: cannot be read ({error.strerror}); expected {EXPECTED}"
@@ -92,7 +109,3 @@ def from_csv(path: Path, metrics: Sequence[str]) -> dict[str, Values]:
     except (ValueError, TypeError, csv.Error) as error:
         raise WorkspaceError(f"{path}: found {error}; expected {EXPECTED}") from None
     return found
-
-
-def _cell(value: float) -> str:
-    return f"{value:.6f}" if math.isfinite(value) else ""

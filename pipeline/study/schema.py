@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from vesselforge.configs.errors import WorkspaceError
 from vesselforge.configs.study import Augmented, Order, Strength
+from vesselforge.engine.documents import read_valid
 
 
 class Record(BaseModel):
@@ -252,19 +252,8 @@ RESULTS = "results.json"
 
 def read_results(path: Path) -> Results:
     """results.json of a study. Raises WorkspaceError when it is absent or anything else."""
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise WorkspaceError(
-            f"{path}: not readable; expected the results of a study in its run folder, "
-            "which `vesselforge compare` writes"
-        ) from error
-    try:
-        return Results.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise WorkspaceError(
-            f"{path}: {where}: {first['msg']}; expected what `vesselforge compare` of this "
-            "version writes; run it again, finished stages are not repeated"
-        ) from error
+    expected = (
+        "the results of a study in its run folder, which `vesselforge compare` of this version "
+        "writes; run it again, finished stages are not repeated"
+    )
+    return read_valid(path, Results, expected)

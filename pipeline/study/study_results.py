@@ -13,8 +13,7 @@ from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.pipeline.statistics.answer import answer
 from vesselforge.pipeline.statistics.families import Comparison, Scored, judged
 from vesselforge.pipeline.study.findings import Findings, metrics_of
-from vesselforge.pipeline.study.per_image import Values, as_csv, table, with_endpoints
-from vesselforge.pipeline.study.remarks import remarks
+from vesselforge.pipeline.study.per_image import Values, as_csv, by_place, table, with_endpoints
 from vesselforge.pipeline.study.schema import (
     PER_IMAGE,
     RESULTS,
@@ -36,16 +35,17 @@ def write_results(config: StudyConfig, found: Findings, folder: Path) -> Results
     results = results_of(config, found)
     write_json(folder / RESULTS, results.model_dump(mode="json"))
     metrics = metrics_of(config.statistics)
-    write_atomic(folder / PER_IMAGE, as_csv(found.arms, found.values, metrics))
+    write_atomic(folder / PER_IMAGE, as_csv(found.arms, found.measured, metrics))
     return results
 
 
 def results_of(config: StudyConfig, found: Findings) -> Results:
     """Every comparison that the config asks for, and what it says. Reads no file."""
     statistics = config.statistics
-    endpoints = _endpoints(config, found.values[statistics.metric])
+    measured = by_place(found.measured, statistics.metric)
+    endpoints = _endpoints(config, measured)
     deciding = [arm.id for arm in found.arms if _is_primary(arm, statistics)]
-    values = with_endpoints(found.values[statistics.metric], endpoints)
+    values = with_endpoints(measured, endpoints)
     arms = _compared(found.arms, values, statistics, endpoints, deciding)
     synthetic = _in_order(found.synthetic, lambda one: one.origin)
     results = Results(
@@ -157,7 +157,7 @@ def _secondary(
     decided = {endpoint.place for endpoint in endpoints}
     lines = []
     for metric in statistics.secondary:
-        values = with_endpoints(found.values[metric], endpoints)
+        values = with_endpoints(by_place(found.measured, metric), endpoints)
         shown = [place for place in values if place in decided or metric == BEST]
         scored = [Scored(table(values[place]), place, statistics) for place in shown]
         comparisons = _against_baselines(scored, found.arms)
@@ -180,3 +180,50 @@ def _in_order(items: Iterable[T], name: Callable[[T], str]) -> list[T]:
         return [(1, "", int(p)) if p.isdecimal() else (0, p, 0) for p in parts]
 
     return sorted(items, key=key)
+
+
+def remarks(arms: Sequence[Arm], endpoints: Sequence[Endpoint], values: Values) -> list[str]:
+    """Endpoints without images, and arms that something is not compared with, and why."""
+    return [*_missing_sets(endpoints, values), *_missing_arms(arms)]
+
+
+def _missing_sets(endpoints: Sequence[Endpoint], values: Values) -> list[str]:
+    found = []
+    for endpoint in endpoints:
+        observer = endpoint.place.observer
+        lacking = [s for s in endpoint.sets if Place(set=s, observer=observer) not in values]
+        if lacking and values:
+            found.append(
+                f"Endpoint {endpoint.name} is left out: no image of {', '.join(lacking)} has been "
+                f"scored against the drawings of observer {observer}."
+            )
+    return found
+
+
+def _missing_arms(arms: Sequence[Arm]) -> list[str]:
+    """One line for each arm that is not there for others. Arms that failed themselves are told of
+    elsewhere."""
+    known = {arm.id: arm for arm in arms}
+    several = len({arm.real_images for arm in arms}) > 1
+
+    def name(arm: Arm) -> str:
+        own = arm.name or arm.label
+        return f"{own} ({arm.real_images} real images)" if several else own
+
+    lacking: dict[tuple[str, str], list[str]] = {}
+    for arm in arms:
+        met = {e.against for e in (*arm.effects, *arm.controls) if e.mean is not None}
+        for other in [arm.baseline, *arm.against] if arm.effects else ():
+            if other is None or other in met:
+                continue
+            if (found := known.get(other)) is None:
+                why = other, "an arm that this study does not have"
+            elif not found.effects:
+                why = name(found), "which has no result"
+            else:
+                why = name(found), "for they share no seed and image"
+            lacking.setdefault(why, []).append(name(arm))
+    return [
+        f"Not compared with {other}, {why}: {', '.join(held)}."
+        for (other, why), held in lacking.items()
+    ]

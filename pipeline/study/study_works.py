@@ -10,8 +10,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
-from vesselforge.configs.settings import AugmentSettings, DataSettings, FitSettings, SubsetSettings
+from vesselforge.configs.settings import DataSettings, SubsetSettings
 from vesselforge.configs.sources import SourceSettings
 from vesselforge.configs.stages.segmenter import EnsembleMethod
 from vesselforge.configs.study import StudyConfig
@@ -19,8 +20,8 @@ from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.pipeline.evidence import REAL
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.sources import Request, source_of
-from vesselforge.pipeline.study.arms import ArmSpec, arms_of, compared
-from vesselforge.pipeline.works import Shows, Supply, Works, contents_of
+from vesselforge.pipeline.study.arms import ArmSpec, arms_of, compared, phase_settings
+from vesselforge.pipeline.works import Supply, Works, contents_of, phases_of
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,8 @@ class StudyWorks(Works):
     def origins(self) -> dict[Origin, int]:
         """Each origin, and the largest count that an arm takes of it."""
         most: dict[Origin, int] = {}
-        for arm in self.arms:
-            for seed in self.seeds if arm.order else []:
+        for arm, seed in product(self.arms, self.seeds):
+            if arm.order:
                 origin = self.origin(arm, seed)
                 most[origin] = max(most.get(origin, 0), arm.count)
         return most
@@ -121,9 +122,8 @@ class StudyWorks(Works):
         """The `number`-th teacher on so many real images."""
         own = self.config.teacher
         settings = own.model_copy(update={"seed": own.seed + seed + 4000 * number})
-        step = (
-            f"teacher{f' {number + 1}' if number else ''}, {real_images} real images, seed {seed}"
-        )
+        which = f" {number + 1}" if number else ""
+        step = f"teacher{which}, {real_images} real images, seed {seed}"
         return self.trained(step, settings, {"images": self.real(real_images, seed)})
 
     def supplied(self, origin: Origin) -> Supply:
@@ -142,7 +142,8 @@ class StudyWorks(Works):
         )
         count = self.config.synthetic.teachers
         teachers = [self.teacher(origin.real_images, origin.seed, n) for n in range(count)]
-        return self.supply(self.config.sources[origin.source], request, teachers)
+        source = source_of(self.config.sources[origin.source], self.config)
+        return Supply(source, request, teachers)
 
     def label(self, origin: Origin, pool: int) -> Work:
         """The labelled and filtered images of one pool."""
@@ -196,17 +197,14 @@ class StudyWorks(Works):
 
     def student_of(self, arm: ArmSpec, seed: int, selection: Work | None) -> Work:
         """The last training of an arm, which needs those before. selection: None for count 0."""
-
-        def change(settings: FitSettings, shows: Shows) -> FitSettings:
-            return phase_settings(settings, arm, shows, seed, self.config.strong_augment)
-
-        def step(number: int) -> str:
-            phase = f", phase {number}" if len(arm.phases) > 1 else ""
-            return f"{arm.label}, {arm.real_images} real, seed {seed}{phase}"
-
-        settings = self.config.first, self.config.second
-        real = self.real_of(arm, seed)
-        return self.student(arm.phases, settings, real, selection, step, change)[-1]
+        strong = self.config.strong_augment
+        phases = [
+            (phase_settings(settings, arm, shows, seed, strong), shows)
+            for settings, shows in phases_of(arm.phases, self.config.first, self.config.second)
+        ]
+        name = f"{arm.label}, {arm.real_images} real, seed {seed}"
+        steps = [f"{name}, phase {n}" for n in (1, 2)] if len(phases) > 1 else [name]
+        return self.student(phases, steps, self.real_of(arm, seed), selection)[-1]
 
     def seeds_as_one(
         self, arm: ArmSpec, method: EnsembleMethod, students: Mapping[int, Work], real: Work
@@ -219,9 +217,8 @@ class StudyWorks(Works):
     def evaluations(self, model: Work, validation: Work, name: str) -> dict[str, Work]:
         """Name of a test set → scores of the model on it."""
         settings = self.config.evaluate
-        abroad = settings.model_copy(
-            update={"fov_width": self.config.external_fov_width or settings.fov_width}
-        )
+        width = self.config.external_fov_width or settings.fov_width
+        abroad = settings.model_copy(update={"fov_width": width})
         found = {}
         for place, images in ({self.config.data.name: self.test()} | self.external()).items():
             own = settings if place == self.config.data.name else abroad
@@ -229,26 +226,35 @@ class StudyWorks(Works):
             found[place] = self.evaluation(step, {"model": model}, images, validation, own)
         return found
 
+    def scored(
+        self, arm: ArmSpec, seed: int, selection: Work | None
+    ) -> tuple[Work, dict[str, Work]]:
+        """The student of an arm, and its evaluations."""
+        student = self.student_of(arm, seed, selection)
+        name = f"{arm.label}, {arm.real_images} real, seed {seed}"
+        return student, self.evaluations(student, self.real_of(arm, seed), name)
+
+    def teachers(self) -> dict[str, dict[str, Work]]:
+        """Evaluations of the first teacher of each number of real images and seed, by its name."""
+        found = {}
+        for real_images, seed in self.taught():
+            teacher, real = self.teacher(real_images, seed), self.real(real_images, seed)
+            found[teacher.step] = self.evaluations(teacher, real, teacher.step)
+        return found
+
     def everything(self) -> list[Work]:
         """The targets of a study whose samples are all kept; ensembles, which are cheap, left
         out."""
         targets = [self.development(), self.test(), *self.external().values()]
-        for arm in self.arms:
-            for seed in self.seeds:
-                selection = None
-                if arm.order is not None:
-                    origin = self.origin(arm, seed)
-                    pools = self.pools_for(origin, arm.count)
-                    selection = self.selected(origin, arm.count, pools)
-                    scores = self.realism(origin, selection)
-                    targets += [] if scores is None else [scores]
-                student = self.student_of(arm, seed, selection)
-                real = self.real_of(arm, seed)
-                targets += self.evaluations(student, real, arm.label).values()
-        for real_images, seed in self.taught():
-            teacher, real = self.teacher(real_images, seed), self.real(real_images, seed)
-            targets += self.evaluations(teacher, real, "teacher").values()
-        return targets
+        for arm, seed in product(self.arms, self.seeds):
+            selection = None
+            if arm.order is not None:
+                origin = self.origin(arm, seed)
+                selection = self.selected(origin, arm.count, self.pools_for(origin, arm.count))
+                scores = self.realism(origin, selection)
+                targets += [] if scores is None else [scores]
+            targets += self.scored(arm, seed, selection)[1].values()
+        return [*targets, *(work for each in self.teachers().values() for work in each.values())]
 
     def taught(self) -> list[tuple[int, int]]:
         """(real images, seed) of each teacher that labels or judges, or whose encoder scores."""
@@ -259,27 +265,6 @@ class StudyWorks(Works):
             if scores or self.config.sources[origin.source].labels != "own"
         )
         return list(dict.fromkeys(asked))
-
-
-def phase_settings(
-    settings: FitSettings, arm: ArmSpec, shows: Shows, seed: int, strong: AugmentSettings
-) -> FitSettings:
-    """The settings of one phase: the seed, and augmentation of what it shows.
-
-    Phases that show the same images in the same way are equal, whatever arm they belong to.
-    """
-    own = strong if arm.strength == "strong" else settings.augment
-    real = own if arm.augments_real else AugmentSettings.off()
-    synthetic = settings.synthetic_augment or settings.augment
-    synthetic = synthetic if arm.augments_synthetic else AugmentSettings.off()
-    return settings.model_copy(
-        update={
-            "seed": settings.seed + seed,
-            "steps": max(1, round(settings.steps * arm.longer)),
-            "augment": synthetic if shows == "synthetic" else real,
-            "synthetic_augment": synthetic,
-        }
-    )
 
 
 def study_arms(config: StudyConfig, available: int) -> list[ArmSpec]:

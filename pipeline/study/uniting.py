@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from vesselforge.configs.errors import WorkspaceError
 from vesselforge.configs.study import StudyConfig
 from vesselforge.pipeline.study.findings import Findings
-from vesselforge.pipeline.study.per_image import Values, put
+from vesselforge.pipeline.study.per_image import Measured
 from vesselforge.pipeline.study.schema import (
     Arm,
     ArmRun,
-    Copy,
     EnsembleScore,
     Place,
     Results,
-    Samples,
     SyntheticImages,
 )
 
@@ -27,30 +24,22 @@ T = TypeVar("T", SyntheticImages, EnsembleScore)
 
 
 @dataclass(frozen=True)
-class Part:
-    """One of the runs. values: metric → what per_image.csv holds."""
+class PartialStudy:
+    """One of the runs. gone: settings of an earlier version; measured: what per_image.csv holds."""
 
     name: str
     folder: Path
     config: StudyConfig
+    gone: dict[str, Any]
     results: Results
-    values: dict[str, Values]
-
-    def measured(self, arm: str, seed: int) -> dict[tuple[str, Place, str], float | None]:
-        """(metric, place, image) → value of one run; None where it is undefined."""
-        return {
-            (metric, place, image): None if math.isnan(value) else value
-            for metric, values in self.values.items()
-            for place, of_arms in values.items()
-            for image, value in of_arms.get(arm, {}).get(seed, {}).items()
-        }
+    measured: Measured
 
 
-Chosen = dict[tuple[str, int], tuple[Part, ArmRun]]
+Chosen = dict[tuple[str, int], tuple[PartialStudy, ArmRun]]
 """(arm id, seed) → where the run is taken from."""
 
 
-def chosen(parts: Sequence[Part]) -> Chosen:
+def chosen(parts: Sequence[PartialStudy]) -> Chosen:
     """Each arm with each seed once; one that failed in one place counts where it was completed.
 
     Raises WorkspaceError where two runs completed it with different values.
@@ -68,25 +57,26 @@ def chosen(parts: Sequence[Part]) -> Chosen:
     return dict(sorted(found.items(), key=lambda item: (order[item[0][0]], item[0][1])))
 
 
-def _require_equal(arm: Arm, one: tuple[Part, ArmRun], other: tuple[Part, ArmRun]) -> None:
+def _require_equal(
+    arm: Arm, one: tuple[PartialStudy, ArmRun], other: tuple[PartialStudy, ArmRun]
+) -> None:
     (first, run), (second, again) = one, other
-    same = first.measured(arm.id, run.seed) == second.measured(arm.id, run.seed)
-    if run != again or not same:
+    values = (part.measured.get((arm.id, run.seed)) for part in (first, second))
+    if run != again or next(values) != next(values):
         raise WorkspaceError(
             f"{second.folder}: arm {arm.label}, seed {run.seed}: found other values than in "
             f"{first.folder}, expected each seed in one run alone, or equal in both; leave one out"
         )
 
 
-def united(parts: Sequence[Part]) -> Findings:
-    """Runs, values and descriptions of all parts.
+def united(parts: Sequence[PartialStudy], runs: Chosen) -> Findings:
+    """Runs, values and descriptions of all parts, but for pictures.
 
     What seeds share (a generator, a teacher) may have been made anew in each place, with other
     results; then each is kept under the name of its run, and a note says so. Ensembles are of the
-    seeds of one place and are left out. Raises WorkspaceError as `chosen`, and where runs do not
-    have the same images.
+    seeds of one place and are left out. Raises WorkspaceError where runs do not have the same
+    images.
     """
-    runs = chosen(parts)
     notes = [f"Merged from {', '.join(_seeds(part) for part in parts)}."]
     if any(part.results.ensembles for part in parts):
         notes.append("Ensembles are not shown: each was of the seeds of one run.")
@@ -105,43 +95,37 @@ def united(parts: Sequence[Part]) -> Findings:
             )
             for arm in parts[0].results.arms
         ],
-        values=_values(parts, runs),
+        measured=_measured(runs),
         content=parts[0].results.content,
         references=references,
         synthetic=synthetic,
-        samples=[samples for _, samples in chosen_samples(parts)],
-        copies=_copies(parts),
         notes=notes,
     )
 
 
-def _seeds(part: Part) -> str:
+def _seeds(part: PartialStudy) -> str:
     return f"{part.name} (seeds {', '.join(map(str, part.results.seeds))})"
 
 
-def _values(parts: Sequence[Part], runs: Chosen) -> dict[str, Values]:
-    places = dict.fromkeys(p for part in parts for v in part.values.values() for p in v)
-    found: dict[str, Values] = {metric: {} for metric in parts[0].values}
-    images: dict[Place, tuple[str, list[str]]] = {}
+def _measured(runs: Chosen) -> Measured:
+    found: Measured = {}
+    first = ""
     for (arm, seed), (part, run) in runs.items():
-        for place in places if run.status == "completed" else ():
-            for metric, values in part.values.items():
-                own = values.get(place, {}).get(arm, {}).get(seed, {})
-                who = f"{part.folder}: arm {arm}, seed {seed}"
-                first, there = images.setdefault(place, (who, list(own)))
-                if list(own) != there:
-                    raise WorkspaceError(
-                        f"{who}: found {len(own)} images of {place.set}, observer "
-                        f"{place.observer}, expected the {len(there)} of {first}; copy the "
-                        "run's folder again"
-                    )
-                for image, value in own.items():
-                    put(found[metric], place, arm, seed, image, value)
+        if run.status != "completed":
+            continue
+        who, own = f"{part.folder}: arm {arm}, seed {seed}", part.measured.get((arm, seed), {})
+        found[arm, seed], first = own, first or who
+        there = next(iter(found.values()))
+        if list(own) != list(there):
+            raise WorkspaceError(
+                f"{who}: found {len(own)} values of images, expected the {len(there)} of {first}, "
+                "of the same images; copy the run's folder again"
+            )
     return found
 
 
 def _each_once(
-    parts: Sequence[Part], items: Callable[[Results], list[T]], name: str
+    parts: Sequence[PartialStudy], items: Callable[[Results], list[T]], name: str
 ) -> tuple[list[T], list[tuple[str, str]]]:
     """Every different item; of two that differ under one name the later is named with its run.
     Also (name, run) of those."""
@@ -163,28 +147,3 @@ def _each_once(
 
 def _place(item: SyntheticImages | EnsembleScore) -> tuple[str, Place | None]:
     return (item.method, item.place) if isinstance(item, EnsembleScore) else ("", None)
-
-
-def chosen_samples(parts: Sequence[Part]) -> list[tuple[Part, Samples]]:
-    """Pictures of each source once, of the first part that has the file."""
-    found: dict[str, tuple[Part, Samples]] = {}
-    for part in parts:
-        for samples in part.results.samples:
-            if samples.source not in found or not _is_there(*found[samples.source]):
-                found[samples.source] = part, samples
-    return list(found.values())
-
-
-def _is_there(part: Part, samples: Samples) -> bool:
-    return bool(samples.picture) and (part.folder / samples.picture).is_file()
-
-
-def _copies(parts: Sequence[Part]) -> list[Copy]:
-    """All that differ in more than their picture, which is named with the number of its part."""
-    found: dict[Copy, Copy] = {}
-    for number, part in enumerate(parts):
-        for copy in part.results.copies:
-            name = f"{number}-{copy.picture}" if copy.picture else ""
-            key = copy.model_copy(update={"picture": ""})
-            found.setdefault(key, copy.model_copy(update={"picture": name}))
-    return list(found.values())

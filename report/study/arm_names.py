@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from vesselforge.configs.catalogue import TITLES
-from vesselforge.pipeline.statistics.verdict import METRICS
+from vesselforge.pipeline.statistics.answer import METRICS
 from vesselforge.pipeline.study.schema import Arm, Effect, Place, Results
 
 

@@ -68,7 +68,7 @@ def test_a_generator_by_the_name_of_its_run(trained, tmp_path):
             "no run, and no generator that comes with VesselForge (there",
         ),
         (["draw", "none", "-o", "x"], "; runs in this workspace: none yet"),
-        (["draw", "no/where", "-o", "x"], "no/where: no such folder"),
+        (["draw", "no/where", "-o", "x"], "no/where: found neither generator.json"),
         (["draw", "network.pkl", "-o", "x"], "`vesselforge generator import` makes such a folder"),
         (["draw", "empty", "-o", "x"], "empty: found neither generator.json nor run.json"),
         (["draw", "none", "-o", "x", "--seeds", "3-1"], "--seeds 3-1: the range 3-1 goes down"),

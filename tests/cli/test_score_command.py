@@ -118,7 +118,7 @@ def test_a_human_alone_and_all_images(room: Path) -> None:
 
 
 def test_evaluate_can_take_every_image(room: Path, tmp_path: Path) -> None:
-    from vesselforge.pipeline.models.evaluation import _write_images
+    from vesselforge.pipeline.models.scoring import _write_images
 
     for split, count in (("test", 4), ("all", 20)):
         _write_images("stare", split, tmp_path / split, new_display())

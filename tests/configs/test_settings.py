@@ -9,9 +9,8 @@ import pytest
 import yaml
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.configs.load import SHIPPED, load, load_record, override
+from vesselforge.configs.load import SHIPPED, load, override
 from vesselforge.configs.settings import (
-    DataSettings,
     FitSettings,
     GeneratorSettings,
     PipelineConfig,
@@ -164,21 +163,3 @@ def test_unknown_keys_are_found_in_lists_and_groups(file: Path, content: str, me
     file.write_text(content)
     with pytest.raises(ConfigError, match=re.escape(message)):
         load(StudyConfig, file)
-
-
-def test_a_record_of_settings_that_are_gone_is_read(file: Path) -> None:
-    config = StudyConfig()
-    values = config.model_dump(mode="json")
-    values["gone"] = {"a": 1}
-    values["data"]["gone"] = [1]
-    values["sources"]["stylegan2"]["gone"] = 2
-    values["external"] = [{"name": "drive", "gone": 3}]
-    file.write_text(yaml.safe_dump(values))
-    with pytest.raises(ConfigError, match="unknown key"):
-        load(StudyConfig, file)
-    found = load_record(StudyConfig, file)
-    assert found == config.model_copy(update={"external": [DataSettings(name="drive")]})
-    values["first"]["steps"] = 0  # what is left has to be right
-    file.write_text(yaml.safe_dump(values))
-    with pytest.raises(ConfigError, match=r"first\.steps"):
-        load_record(StudyConfig, file)

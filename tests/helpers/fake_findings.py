@@ -17,7 +17,7 @@ from vesselforge.configs.study import StudyConfig
 from vesselforge.pipeline.record import RunRecord
 from vesselforge.pipeline.study.arms import ArmSpec, compared
 from vesselforge.pipeline.study.findings import Findings, bare_arm, metrics_of
-from vesselforge.pipeline.study.per_image import Values, put
+from vesselforge.pipeline.study.per_image import Measured, Run
 from vesselforge.pipeline.study.schema import (
     ArmRun,
     Copy,
@@ -90,7 +90,7 @@ def findings_of(config: StudyConfig, failed: dict[str, list[int]] | None = None)
     """failed: name of an arm → its seeds that gave no result."""
     specs = study_arms(config, AVAILABLE)
     others = compared(specs, config.arms.controls)
-    values: dict[str, Values] = {metric: {} for metric in metrics_of(config.statistics)}
+    measured: Measured = {}
     arms = []
     for spec in specs:
         runs = []
@@ -98,11 +98,11 @@ def findings_of(config: StudyConfig, failed: dict[str, list[int]] | None = None)
             lost = seed in (failed or {}).get(spec.name, [])
             runs.append(_run(spec, seed, lost))
             if not lost:
-                _measure(values, spec, seed)
+                measured[spec.id, seed] = _measure(spec, seed, metrics_of(config.statistics))
         arms.append(bare_arm(config, spec, others[spec.id], runs))
     return Findings(
         arms=arms,
-        values=values,
+        measured=measured,
         content={name: f"content of {name}" for name in IMAGES},
         references=[
             EnsembleScore(
@@ -158,8 +158,9 @@ def _run(spec: ArmSpec, seed: int, failed: bool) -> ArmRun:
     return ArmRun(status="completed", validation_f1=0.7 + seed / 90, threshold=0.5, **facts)
 
 
-def _measure(values: dict[str, Values], spec: ArmSpec, seed: int) -> None:
-    for metric, of_metric in values.items():
+def _measure(spec: ArmSpec, seed: int, metrics: list[str]) -> Run:
+    found: Run = {}
+    for metric in metrics:
         for place in PLACES:
             key = f"{spec.id} {seed} {place.set} {place.observer} {metric}"
             random = np.random.default_rng(zlib.crc32(key.encode()))
@@ -167,4 +168,5 @@ def _measure(values: dict[str, Values], spec: ArmSpec, seed: int) -> None:
             for image in range(IMAGES[place.set]):
                 value = 0.8 - 0.02 * image + GAINS.get(spec.name, 0.0) + run
                 value += 0.004 * random.normal()
-                put(of_metric, place, spec.id, seed, f"{image:02d}", round(value, 6))
+                found.setdefault((place, f"{image:02d}"), {})[metric] = round(value, 6)
+    return found

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from vesselforge.pipeline.statistics.crossed import Floats, detectable, p_value, run_noise, spread
+from vesselforge.pipeline.statistics.crossed import (
+    Floats,
+    crossed_mean,
+    detectable,
+    p_value,
+    run_noise,
+)
 from vesselforge.pipeline.statistics.paired import holm, image_p
 
 IMAGES = 20
@@ -37,7 +43,7 @@ def corrected(values: Floats) -> tuple[Floats, Floats]:
         noise = run_noise(runs.mean(2))
         assert noise is not None
         for arm, table in enumerate(differences[study]):
-            crossed[study, arm] = p_value(spread(table, 2 * noise.variance, noise.df))
+            crossed[study, arm] = p_value(crossed_mean(table, 2 * noise.variance, noise.df))
     rule = np.array([holm(p) for p in np.maximum(images, crossed)])
     return rule, np.array([holm(p) for p in images])
 
@@ -48,6 +54,6 @@ def median_detectable(values: Floats, level: float, power: float) -> float:
     for runs in values:
         noise = run_noise(runs.mean(2))
         assert noise is not None
-        spreading = spread(runs[1] - runs[0], 2 * noise.variance, noise.df)
-        found.append(detectable(spreading.variance, spreading.df, level, power))
+        difference = crossed_mean(runs[1] - runs[0], 2 * noise.variance, noise.df)
+        found.append(detectable(difference.variance, difference.df, level, power))
     return float(np.median(found))

@@ -17,11 +17,10 @@ from vesselforge.configs.load import validate
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.engine.artifacts import Artifact, Outcome
 from vesselforge.engine.sinks.display import PlainDisplay, shown
-from vesselforge.pipeline.augmentation import Augmented, augment
 from vesselforge.pipeline.executor import AtOnce, Executor
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.record import PARTLY_FAILED, RunRecord, model_folder, read_run
-from vesselforge.pipeline.run import run_works
+from vesselforge.pipeline.run_works import Augmented, augment, run_works
 from vesselforge.pipeline.stages import STAGES
 
 
@@ -234,7 +233,7 @@ def test_the_record_says_how_a_run_went(tmp_path: Path) -> None:
     config = validate(PipelineConfig, {"name": "r"}, "test")
     record = RunRecord(tmp_path, config)
     artifact = Artifact(Path(), {"kind": "k", "digest": "d", "metrics": {}})
-    record.step("one", Outcome(artifact, True, 0.1234))
+    record.made(Work("one", "k", config), Outcome(artifact, True, 0.1234))
     content = read_run(tmp_path, "r")[1]
     assert content["status"] == "running" and content["finished"] is None
     assert content["steps"] == [

@@ -66,15 +66,6 @@ def test_sets_are_judged_as_one() -> None:
     assert Evidence.total([]) is None and Evidence.total([few, None]) is None
 
 
-def test_a_generator_that_draws_masks_is_judged_before_there_are_labels() -> None:
-    found = Evidence.of_generator({"in_range": 0.01}, 256)
-    assert found is not None
-    assert found.sentence == (
-        f"{NONE}: 3 of 256 pass (their vessel maps are in the range of real ones)."
-    )
-    assert Evidence.of_generator({"kid_mean": 0.1}, 256) is None
-
-
 def test_a_generator_is_untrained_below_a_thousand_images() -> None:
     assert untrained({"kimg": 0.25}, {"images": "x"}) == "untrained: its weights saw 0.25 kimg"
     assert untrained({"kimg": 4.0, "delivered_kimg": 0.5}, {}).endswith("saw 0.5 kimg")

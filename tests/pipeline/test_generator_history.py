@@ -22,9 +22,9 @@ from vesselforge.generator.export import export
 from vesselforge.generator.models import load_discriminator
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.models.history import history
+from vesselforge.pipeline.models.model_rows import model_rows
 from vesselforge.pipeline.models.publish_generator import publish
-from vesselforge.pipeline.models.shipped_rows import model_rows
-from vesselforge.pipeline.run import run_works
+from vesselforge.pipeline.run_works import run_works
 
 UNKNOWN = "which is no training of its workspace and no published generator with these weights"
 

@@ -12,8 +12,8 @@ from vesselforge.configs.settings import PipelineConfig
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.pipeline.graph import Work, closure
 from vesselforge.pipeline.input_checks import check_inputs
-from vesselforge.pipeline.run import run_works
-from vesselforge.pipeline.score import _cache_folder
+from vesselforge.pipeline.run_works import run_works
+from vesselforge.pipeline.score_stage import _cache_folder
 
 
 def scored(**score: Any) -> Work:

@@ -32,7 +32,7 @@ from vesselforge.pipeline.models.history import read_trainings
 from vesselforge.pipeline.models.publish_generator import publish
 from vesselforge.pipeline.outside import hash_of
 from vesselforge.pipeline.record import generator_folder
-from vesselforge.pipeline.run import run_works
+from vesselforge.pipeline.run_works import run_works
 
 
 def command(*arguments: str | Path) -> Result:

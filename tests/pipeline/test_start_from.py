@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from vesselforge.configs.errors import DataError
-from vesselforge.pipeline.outside import hash_of
-from vesselforge.pipeline.shipped import found_start
+from vesselforge.pipeline.outside import found_start, hash_of
 
 SETTING = "generator.start_from"
 

@@ -10,7 +10,7 @@ from progress_heard import HELPERS
 from vesselforge.engine.artifacts import Inputs, Outcome, Stage
 from vesselforge.engine.progress import Progress
 from vesselforge.engine.store import Store
-from vesselforge.pipeline.stages import STAGES, find
+from vesselforge.pipeline.stages import STAGES, digest_of
 
 Made = list[tuple[str, str]]
 VERSIONS = {"exact": 101, "shuffled": 102, "stingy": 103}
@@ -59,7 +59,7 @@ def here(monkeypatch: pytest.MonkeyPatch, prefect_api: None) -> Made:
         environment: Mapping[str, str] | None = None,
         step: str | None = None,
     ) -> Outcome:
-        found = find(Store(workspace), kind, settings, inputs, outside)
+        found = Store(workspace).find(kind, digest_of(kind, settings, inputs, outside))
         if found is not None:
             return Outcome(found, True, 0.0)
         artifact = Store(workspace).produce(STAGES[kind], settings, inputs, progress, outside)

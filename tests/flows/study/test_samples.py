@@ -13,8 +13,8 @@ from PIL import Image
 from vesselforge.configs.study import StudyConfig
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.flows.compare import compare_ratios
-from vesselforge.pipeline.study.samples import CELL_PX, GAP_PX, GREY, sheet
 from vesselforge.pipeline.study.schema import RESULTS, read_results
+from vesselforge.pipeline.study.study_pictures import CELL_PX, GAP_PX, GREY, sheet
 
 Build = Callable[..., StudyConfig]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from fake_findings import findings_of, study_of, write_run
 from typer.testing import CliRunner
 
@@ -116,8 +117,8 @@ def test_a_seed_in_two_runs_counts_once_or_is_refused(part: Any, tmp_path: Path)
     assert figures(merged(tmp_path, "a", "b")) == figures(whole)
 
     def other(found: Findings) -> Findings:
-        for of_arms in found.values["cldice"].values():
-            of_arms["4-real-P"][1]["03"] += 0.1
+        for metrics in found.measured["4-real-P", 1].values():
+            metrics["cldice"] += 0.1
         return found
 
     part("c", [1], other)
@@ -174,6 +175,19 @@ def test_where_it_ran_is_no_difference_but_other_images_are(part: Any, tmp_path:
 
     part("c", [2], others)
     with pytest.raises(WorkspaceError, match="the files of stare are not those of"):
+        merged(tmp_path, "a", "c")
+
+
+def test_settings_that_are_no_more_still_count(part: Any, tmp_path: Path) -> None:
+    part("whole", [0, 1])
+    for name, seed, old in (("a", 0, 1), ("b", 1, 1), ("c", 2, 2)):
+        part(name, [seed])
+        path = tmp_path / "workspace" / "runs" / name / "config.yaml"
+        values = yaml.safe_load(path.read_text())
+        values["generator"]["old"] = values["sources"]["gan"]["old"] = old
+        path.write_text(yaml.safe_dump(values))
+    merged(tmp_path, "a", "b")
+    with pytest.raises(WorkspaceError, match=r"old: found 2, expected 1 as in"):
         merged(tmp_path, "a", "c")
 
 
@@ -267,7 +281,7 @@ def test_names_and_folders_that_cannot_be_are_refused(part: Any, tmp_path: Path)
     workspace = tmp_path / "workspace"
     with pytest.raises(WorkspaceError, match="found one run, expected two or more"):
         merge_runs("all", ["a"], workspace, no_page)
-    with pytest.raises(WorkspaceError, match=r"nowhere/results\.json: not readable"):
+    with pytest.raises(WorkspaceError, match=r"nowhere/results\.json: cannot be read"):
         merge_runs("all", ["a", "nowhere"], workspace, no_page)
     with pytest.raises(ConfigError, match=r"merge \.\./x: name"):
         merge_runs("../x", ["a", "b"], workspace, no_page)

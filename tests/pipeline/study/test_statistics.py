@@ -6,22 +6,20 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vesselforge.configs.errors import DataError
 from vesselforge.configs.statistics import StatisticsSettings
 from vesselforge.pipeline.statistics.crossed import (
+    crossed_mean,
     detectable,
     interval,
     own_noise,
     p_value,
     run_noise,
-    spread,
 )
 from vesselforge.pipeline.statistics.families import Scored, judged
 from vesselforge.pipeline.statistics.paired import (
     holm,
     image_p,
     level_interval,
-    paired_effect,
     verdict,
 )
 from vesselforge.pipeline.study.schema import Effect, Place
@@ -70,7 +68,7 @@ def test_image_p_is_scipys_wilcoxon_and_1_without_any_difference() -> None:
 
 def test_mean_squares_and_variance_of_a_table_by_hand() -> None:
     table = np.array([[1.0, 2.0, 6.0], [3.0, 4.0, 8.0]])  # additive: image 2, 3, 7; seed ± 1
-    found = spread(table, run=2.0, df=1)
+    found = crossed_mean(table, run=2.0, df=1)
     assert found.mean == 4.0
     assert found.by_seed == pytest.approx(1.0)  # 2 / 2 seeds
     assert found.by_image == pytest.approx(7.0 / 3)  # variance 7 of the image means, 3 images
@@ -80,14 +78,14 @@ def test_mean_squares_and_variance_of_a_table_by_hand() -> None:
 
 
 def test_degrees_of_freedom_are_satterthwaites_with_enough_of_seeds() -> None:
-    found = spread(np.array([[1.0, 2.0, 6.0], [3.0, 4.0, 8.0]]), run=2.0, df=12)
+    found = crossed_mean(np.array([[1.0, 2.0, 6.0], [3.0, 4.0, 8.0]]), run=2.0, df=12)
     assert found.df == pytest.approx((10 / 3) ** 2 / (1.0 / 12 + (7 / 3) ** 2 / 2))
 
 
 def test_residual_that_both_levels_contain_counts_once() -> None:
     random = np.random.default_rng(0)
     tables = random.normal(size=(400, 3, 20))  # noise of single values only: variance 1/60
-    variances = [spread(table, run=1 / 20, df=12).variance for table in tables]
+    variances = [crossed_mean(table, run=1 / 20, df=12).variance for table in tables]
     # the bound below, by either level alone, lifts the mean somewhat; their sum would be 2/60
     assert 1 / 60 <= np.mean(variances) < 1.25 / 60
 
@@ -96,7 +94,7 @@ def test_interval_is_about_as_wide_as_the_t_interval() -> None:
     random = np.random.default_rng(0)
     noise = own_noise(random.normal(size=15))
     assert noise is not None
-    found = spread(random.normal(size=(3, 20)), run=2 / 20, df=12)
+    found = crossed_mean(random.normal(size=(3, 20)), run=2 / 20, df=12)
     low, high = interval(found, noise.deviations, 3, alpha=0.05, resamples=4000, seed=0)
     half = stats.t.isf(0.025, found.df) * np.sqrt(found.variance)
     assert (high - low) / 2 == pytest.approx(half, rel=0.06)
@@ -284,21 +282,6 @@ def test_level_of_one_run_is_over_images_of_one_image_over_seeds() -> None:
     assert (high - low) / 2 == pytest.approx(half, rel=0.15)
     assert level_interval(images.T, SETTINGS) == pytest.approx((mean, low, high))
     assert level_interval(images[:, :1], SETTINGS) == (images[0, 0],) * 3
-
-
-def test_alone_a_table_is_judged_by_its_own_seeds() -> None:
-    table = 0.01 + 0.002 * np.random.default_rng(0).normal(size=(3, 20))
-    noise = run_noise(np.array([np.zeros(3), table.mean(1)]))
-    assert paired_effect(table, None, SETTINGS)["p_seeds"] == pytest.approx(
-        paired_effect(table, noise, SETTINGS)["p_seeds"]
-    )
-
-
-def test_runs_on_other_images_are_refused() -> None:
-    values = drawn()
-    values["b"][1] = values["b"][1][:19]
-    with pytest.raises(DataError, match=r"arm b, seed 1: found .*\(19,\), expected \(20,\)"):
-        effects(values)
 
 
 def test_an_arm_whose_partner_has_no_result_has_its_level_alone() -> None:

@@ -10,7 +10,7 @@ import pytest
 from simulated_studies import corrected, draw, median_detectable
 
 from vesselforge.configs.statistics import StatisticsSettings
-from vesselforge.pipeline.statistics.crossed import interval, run_noise, spread
+from vesselforge.pipeline.statistics.crossed import crossed_mean, interval, run_noise
 from vesselforge.pipeline.statistics.families import Scored, judged
 from vesselforge.pipeline.statistics.paired import level_interval
 from vesselforge.pipeline.study.schema import Place
@@ -50,7 +50,7 @@ def test_intervals_cover_the_truth(seeds: int, run_sd: float) -> None:
         noise = run_noise(runs.mean(2))
         assert noise is not None
         for table in runs[1:] - runs[0]:
-            found = spread(table, 2 * noise.variance, noise.df)
+            found = crossed_mean(table, 2 * noise.variance, noise.df)
             low, high = interval(found, noise.deviations, seeds, 0.05, resamples=400, seed=0)
             covered.append(low <= 0 <= high)
     assert np.mean(covered) >= 0.92

@@ -1,21 +1,24 @@
-"""What publishing a segmenter and publishing a generator share: where from, and where to."""
+"""What publishing a segmenter and publishing a generator share: where from, where to, and how a
+card, a published network's README.md, reads."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vesselforge import pretrained
+from vesselforge.configs.catalogue import DATASETS
 from vesselforge.configs.errors import CheckpointError, ConfigError, WorkspaceError
 from vesselforge.engine.artifacts import MANIFEST, read_artifact
 from vesselforge.engine.confined import plain_name
-from vesselforge.engine.documents import read_object
+from vesselforge.engine.documents import flat, read_object
 from vesselforge.engine.files import file_sha256, write_atomic, write_json
 from vesselforge.engine.folders import whole_folder
 from vesselforge.engine.store import Store
-from vesselforge.pipeline.models.cards import render
+from vesselforge.generator.metrics.told import EXTRACTORS
+from vesselforge.pipeline.evidence import untrained
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 README = "README.md"
@@ -77,21 +80,12 @@ def facts_of(manifest: Mapping[str, Any], not_recipe: Collection[str]) -> dict[s
     settings = manifest["settings"]
     return {
         "seed": settings["seed"],
-        "recipe": {name: value for name, value in _dotted(settings) if name not in not_recipe},
+        "recipe": {n: v for n, v in flat(settings, lists=True) if n not in not_recipe},
         "seconds": manifest["seconds"],
         "device": manifest["device"],
         "versions": manifest["versions"],
         "artifact": manifest["digest"],
     }
-
-
-def _dotted(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested settings as dotted names."""
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _dotted(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def images_of(model: Path, inputs: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -117,3 +111,74 @@ def images_of(model: Path, inputs: Mapping[str, str]) -> tuple[dict[str, Any], d
     data = manifest["settings"]["data"]
     content = {"dataset": data["name"], "content": manifest["inputs"].get("dataset")}
     return content | splits, data
+
+
+def source(dataset: str) -> str:
+    """What a card says of a dataset."""
+    if dataset == "phantom":
+        return "phantoms drawn by VesselForge"
+    return DATASETS[dataset].licence if dataset in DATASETS else "own images"
+
+
+def render(card: Mapping[str, Any]) -> str:
+    """README.md of a card: for people what it is for programs."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 (Markdown, for people who read the source)
+    )
+    environment.filters["four"] = lambda value: "–" if value is None else f"{value:.4f}"
+    environment.filters["short"] = lambda value: (
+        f"{value:.4g}" if isinstance(value, float) else f"{value}"
+    )
+    environment.filters["untrained"] = lambda kimg: untrained({"kimg": kimg}, {})
+    environment.filters["extractor"] = lambda name: EXTRACTORS.get(name, name)
+    environment.filters["source"] = source
+    environment.filters["facts"] = training_facts
+    environment.filters["scored"] = lambda training: (
+        training["scores"] | (training["scored_by"] or {})
+    )
+    environment.filters["columns"] = columns
+    return environment.get_template(f"{card['kind']}_card.md.j2").render(card)
+
+
+def columns(figures: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Figure → its value in each, a dash where there is none; nested ones by dotted names."""
+    each = [dict(flat(values)) for values in figures]
+    names = dict.fromkeys(name for values in each for name in values)
+    return {name: [values.get(name, "–") for values in each] for name in names}
+
+
+def training_facts(training: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to be known of a generator's training before its settings one by one."""
+    recipe, seen = training["recipe"], training["trained_on"]
+    kimg, whole = training["kimg"], training["trained_kimg"]
+    drawn, end = seen["phantom"], recipe["d_noise_end"]
+    size = " of {size} px, seed {seed}, version {version}".format(**drawn) if drawn else ""
+    return {
+        "data": seen["dataset"],
+        "images": f"{seen['train']}{size}",
+        "preset": recipe["preset"],
+        "learning rate": _falling(recipe["lr"], recipe["lr_end"]),
+        "noise on colours": _falling(recipe["d_noise"], end),
+        "noise on masks": _falling(recipe["d_noise_mask"], end),
+        "R1 weight": training["r1_gamma"],
+        "batch": recipe["batch"],
+        "kimg": f"{whole:g}" if kimg == whole else f"{kimg:g}, of a training of {whole:g}",
+        "rollbacks": training["rollbacks"],
+        "seed": training["seed"],
+        "time": f"{training['seconds'] / 60:.1f} minutes on {training['device']}",
+        "made with": ", ".join(map(" ".join, training["versions"].items())),
+        "artifact": f"`{training['artifact']}`",
+    }
+
+
+def _falling(value: float, share: float) -> str:
+    """A setting from its first to its last step."""
+    falls = value > 0 and share < 1
+    return f"{value:.4g} → {value * share:.4g}" if falls else f"{value:.4g}"

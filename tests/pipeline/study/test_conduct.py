@@ -1,0 +1,91 @@
+"""In which order a study's work is begun."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from vesselforge.configs.study import StudyConfig
+from vesselforge.engine.artifacts import Artifact, Outcome
+from vesselforge.pipeline.executor import Executor
+from vesselforge.pipeline.graph import Work, closure
+from vesselforge.pipeline.record import RunRecord
+from vesselforge.pipeline.study.conduct import Study
+from vesselforge.pipeline.study.study_works import study_works
+
+METRICS: dict[str, Any] = {
+    "kept": 1,
+    "rejected": 0,
+    "reasons": {},
+    "validation": {"f1": 0.5},
+    "threshold": 0.5,
+}
+
+
+class SlowRealOnly:
+    """Pretends all work; students of real images alone end when one of synthetic images began."""
+
+    room = 99
+
+    def __init__(self) -> None:
+        self.begun: list[Work] = []
+        self.polls = 0
+
+    def start(self, work: Work, inputs: Mapping[str, Artifact]) -> Work:
+        self.begun.append(work)
+        return work
+
+    def ended(self, running: Work) -> Outcome | None:
+        self.polls += 1
+        assert self.polls < 1000, "nobody goes on before the real-only arms are done"
+        waits = running.kind == "segmenter.train" and "real only" in running.step
+        if waits and not any(map(shows_synthetic, self.begun)):
+            return None
+        made = {"kind": running.kind, "digest": running.digest, "metrics": METRICS}
+        return Outcome(Artifact(Path(), made), False, 0.0)
+
+    def stop(self, running: Iterable[Any]) -> None:
+        """Nothing runs."""
+
+
+def shows_synthetic(work: Work) -> bool:
+    return work.kind == "segmenter.train" and "data.subset" in {
+        needed.kind for needed in work.inputs.values()
+    }
+
+
+Build = Callable[..., StudyConfig]
+
+
+def run(build: Build, executor: Executor) -> Study:
+    """A study whose first pools hold too few images."""
+    config = build(arms={"counts": [0, 3]}, synthetic={"pool": 2})
+    study = Study(study_works(config), executor, RunRecord(executor.workspace, config))
+    study.run()
+    assert all(trained.evaluations and not trained.why for trained in study.trained)
+    assert all(len(pools) == 3 for pools in study.used.values())  # each keeps 1 of the 3
+    return study
+
+
+def test_a_student_does_not_wait_for_the_real_only_arms(tiny_study: Build, tmp_path: Path) -> None:
+    hand = SlowRealOnly()
+
+    study = run(tiny_study, Executor(tmp_path, hand, strict=False))
+
+    there = {work.digest for work in hand.begun}
+    works = [work for trained in study.trained for work in trained.evaluations.values()]
+    assert there >= set(closure([*works, *study.realism().values()]))
+
+
+def test_what_is_there_is_not_begun_again(tiny_study: Build, tmp_path: Path) -> None:
+    first, hand = Executor(tmp_path, SlowRealOnly(), strict=False), SlowRealOnly()
+    run(tiny_study, first)
+
+    class Resumed(Executor):
+        def _found(self, work: Work) -> bool:
+            self.done |= {d: a for d, a in first.done.items() if d == work.digest}
+            return self.is_over(work)
+
+    run(tiny_study, Resumed(tmp_path, hand, strict=False))
+    assert not hand.begun
