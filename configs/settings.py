@@ -187,6 +187,4 @@ class PipelineConfig(Settings):
                 "pseudo_label.disagreement: teachers needs several, and a run has one teacher; "
                 "use flips (a study, `vesselforge compare`, may have several)"
             )
-        if self.pseudo_label.worst_critic > 0 and not self.score.critic:
-            raise ValueError("pseudo_label.worst_critic needs score.critic: true")
         return self

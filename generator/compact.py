@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from vesselforge.configs.errors import CheckpointError
-from vesselforge.configs.settings import SampleSettings
 from vesselforge.engine.checkpoints import save_tensors
 from vesselforge.engine.files import write_json
 from vesselforge.generator.models import (
@@ -58,9 +57,9 @@ def compact(folder: Path, out: Path, origin: str) -> dict[str, Any]:
     largest = max(
         _save_halved(out / AVERAGE, whole, folder), _save_halved(out / CRITIC, critic, folder)
     )
-    settings, labels = SampleSettings(psi=1.0), described.get("labels")
+    labels = described.get("labels")
     halved, _ = load_generator(out)
-    images, others = (Sampler(g, settings, labels).draw(range(IMAGES)) for g in (whole, halved))
+    images, others = (Sampler(g, labels=labels).draw(range(IMAGES)) for g in (whole, halved))
     difference = (images.clamp(-1, 1) - others.clamp(-1, 1)).abs() / LEVEL
     within = float((difference < 1).double().mean())
     if within < NEARLY_ALL:

@@ -1,7 +1,7 @@
 """How prepared images are shown to the networks: whole, or as patches at native resolution.
 
-Here pixels get the meaning that `generator.channels` asks for: RGB, grey, RGB with the vessel mask,
-or all that the file has. Colour is premultiplied by alpha before anything is resized.
+Here pixels get the meaning that `generator.channels` asks for: RGB, grey, or RGB with the vessel
+mask.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ from vesselforge.data.formats.channels import (
     as_grey,
     as_rgb,
     bits_of,
-    named,
-    premultiplied,
     sixteen_bit,
 )
 from vesselforge.data.imageset import (
@@ -39,14 +37,7 @@ from vesselforge.data.imageset import (
 )
 from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.generator.mask_channel import as_channel
-from vesselforge.generator.values import (
-    resized,
-    restore,
-    to_network,
-    to_pixels,
-    to_uint8,
-    to_uint16,
-)
+from vesselforge.generator.values import resized
 
 Presentation = Literal["full", "patch"]
 MIN_FOV_SHARE = 0.9
@@ -60,13 +51,12 @@ LISTED = 5
 @dataclass(frozen=True)
 class Shown:
     """An image as the networks are to see it: pixels `[H, W, C]` uint8 or uint16; fov `[H, W]`, or
-    None where all of it is; alpha: its last channel is alpha and its colour premultiplied."""
+    None where all of it is."""
 
     id: str
     pixels: Pixels
     fov: NDArray[np.bool_] | None = None
     label: Sequence[float] | None = None
-    alpha: bool = False
 
 
 class Views:
@@ -95,15 +85,15 @@ class Views:
         sizes: list[tuple[int, int]] = []
         fovs: list[NDArray[np.uint8] | None] = []  # packed: a bit a pixel
         self._places: list[NDArray[np.int32] | int] = []
-        modes: dict[tuple[int, int, bool], list[str]] = {}
+        deep = False
         labels: list[Sequence[float]] = []
         self.ids: list[str] = []
         too_small: list[str] = []
         for image in images:  # one at a time: whole, a set may be larger than the memory
             height, width, count = image.pixels.shape
+            deep |= bits_of(image.pixels) == 16
             self.ids.append(image.id)
             sizes.append((height, width))
-            modes.setdefault((count, bits_of(image.pixels), image.alpha), []).append(image.id)
             labels += [] if image.label is None else [image.label]
             fovs.append(None if image.fov is None else np.packbits(image.fov))
             if presentation == "full":
@@ -120,8 +110,8 @@ class Views:
                 f"images have too few pixels for patches of {resolution}: {_first(too_small)}; "
                 "lower generator.resolution or choose presentation: full"
             )
-        self.channels = _common(modes, kind)
-        self._pixels = [sixteen_bit(p) if self.channels.bits == 16 else p for p in pixels]
+        self.channels = Channels(kind, count, 16 if deep else 8)
+        self._pixels = [sixteen_bit(p) if deep else p for p in pixels]
         self.labels = torch.tensor(labels, dtype=torch.float32) if labels else None
         heights, widths = zip(*sizes, strict=True)
         self.native_size = int(np.median(heights)), int(np.median(widths))
@@ -199,7 +189,7 @@ def load_views(
     """Read the training images of a prepared set, or those of another split.
 
     channels, labels: as the settings of the same names in GeneratorSettings. Raises DataError,
-    naming the images at fault: without a mask or label, too small, of mixed channels.
+    naming the images at fault: without a mask or label, too small.
     """
     records = read_index(folder, split)
     if not records:
@@ -214,18 +204,15 @@ def load_views(
             f"{folder}: images have no label, which generator.labels needs: {_first(bare)}; "
             "label them (dataset `images`, setting data.labels) or set generator.labels: false"
         )
-    shown = (read_shown(folder, record, channels, labels) for record in records)
+    shown = (_read_shown(folder, record, channels, labels) for record in records)
     classes = read_classes(folder) if labels else []
     return Views(shown, presentation, resolution, channels, classes)
 
 
-def read_shown(folder: Path, record: ImageRecord, kind: Kind, labelled: bool) -> Shown:
+def _read_shown(folder: Path, record: ImageRecord, kind: Kind, labelled: bool) -> Shown:
     """Read one image of a set; see `load_views`, which says beforehand what is missing."""
     native, name = load_native(folder, record), str(folder / record.image)
     fov, label = load_fov(folder, record), record.label if labelled else None
-    if kind == "native":
-        pixels = premultiplied(native.pixels) if native.alpha else native.pixels
-        return Shown(record.id, pixels, fov, label, native.alpha)
     if kind == "grey":
         return Shown(record.id, as_grey(native.pixels, native.alpha, name), fov, label)
     pixels = as_rgb(native.pixels, native.alpha, name)
@@ -235,21 +222,6 @@ def read_shown(folder: Path, record: ImageRecord, kind: Kind, labelled: bool) ->
             raise DataError(f"{name}: its vessel mask has another size, {mask.shape}")
         pixels = np.concatenate([pixels, as_channel(mask, pixels.dtype)], axis=2)
     return Shown(record.id, pixels, fov, label)
-
-
-def _common(modes: dict[tuple[int, int, bool], list[str]], kind: Kind) -> Channels:
-    """Return what all images have in common: their channels, and the greatest depth."""
-    if len({(count, alpha) for count, _, alpha in modes}) > 1:
-        found = "; ".join(
-            f"{len(ids)} of {named(*mode)} ({_first(ids)})" for mode, ids in modes.items()
-        )
-        raise DataError(
-            f"generator.channels: {kind}: images must have the same channels, found {found}; "
-            "choose rgb or grey, which convert them"
-        )
-    bits = 16 if any(bits == 16 for _, bits, _ in modes) else 8
-    count, _, alpha = next(iter(modes))
-    return Channels(kind, count, 16 if bits == 16 else 8, alpha)
 
 
 def _first(names: Sequence[str]) -> str:
@@ -288,9 +260,3 @@ def _places(
     inside = inside + table[:-side, :-side]
     enough = min(int(inside.max()), round(MIN_FOV_SHARE * side * side))
     return np.flatnonzero(inside >= enough).astype(np.int32)
-
-
-__all__ = [
-    "Presentation", "Shown", "Views", "load_views", "read_shown", "restore", "to_network",
-    "to_pixels", "to_uint8", "to_uint16",
-]  # fmt: skip

@@ -23,11 +23,11 @@ from vesselforge.segmenter.models import Model
 
 
 def score(settings: ScoreSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
-    """Write metrics.json, closest.csv, closest.png, pairs/ and, with `critic`, samples.csv.
+    """Write metrics.json, closest.csv, closest.png and pairs/.
 
     inputs: `samples` (generator.sample, or any image set; rejected images do not count), `images`
     (prepared, development); `teacher` for features teacher; `generator` (of the samples) for
-    path_length_pairs, published_draws and critic.
+    path_length_pairs.
     """
     extractor, identity = _extractor(settings, inputs)
     cache = FeatureCache(_cache_folder(inputs["images"]))

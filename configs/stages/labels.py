@@ -71,9 +71,6 @@ class PseudoLabelSettings(Settings):
     worst_disagreement: float = Field(
         0.0, ge=0, lt=1, description="reject this share, the most uncertain; needs `disagreement`"
     )
-    worst_critic: float = Field(
-        0.0, ge=0, lt=1, description="reject this share, the lowest discriminator scores"
-    )
 
     @model_validator(mode="after")
     def _range_is_not_empty(self) -> Self:
@@ -95,7 +92,7 @@ class PseudoLabelSettings(Settings):
     @property
     def needs_scores(self) -> bool:
         """Whether a filter looks at each image's line in the scores of the samples."""
-        return self.reject_copies or self.worst_critic > 0
+        return self.reject_copies
 
     @property
     def needs_real_masks(self) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vesselforge.engine.documents import flat
-from vesselforge.generator.metrics.told import EXTRACTORS
+from vesselforge.generator.metrics.kid_verdict import EXTRACTORS
 from vesselforge.pipeline.evidence import untrained
 
 DATASETS = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vesselforge.generator.metrics.told import kid_in_short
+from vesselforge.generator.metrics.kid_verdict import kid_in_short
 from vesselforge.pipeline.evidence import Evidence
 from vesselforge.pipeline.study.schema import Realism, SyntheticImages
 from vesselforge.pipeline.study.synthetic import kid_figures

@@ -161,8 +161,7 @@ class StudyWorks(Works):
         if not supply.filters.needs_scores:
             return None
         step = f"sample scores, pool {pool + 1}, {origin.name}"
-        critic = supply.filters.worst_critic > 0
-        return supply.scores(step, self.samples(origin, pool), critic=critic)
+        return supply.scores(step, self.samples(origin, pool))
 
     def selected(self, origin: Origin, count: int, pools: int) -> Work:
         """The first `count` kept images of so many pools."""

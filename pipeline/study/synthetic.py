@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from vesselforge.engine.artifacts import Artifact
-from vesselforge.generator.metrics.told import kid_verdict
+from vesselforge.generator.metrics.kid_verdict import kid_verdict
 from vesselforge.pipeline.evidence import Evidence, untrained
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.study.conduct import Study

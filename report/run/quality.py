@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
-from vesselforge.generator.metrics.told import EXTRACTORS, cannot_tell, kid_verdict
+from vesselforge.generator.metrics.kid_verdict import EXTRACTORS, cannot_tell, kid_verdict
 from vesselforge.pipeline.evidence import Evidence, untrained
 from vesselforge.report.pictures import Picture, opened, picture
 from vesselforge.report.run.run_reading import View
@@ -18,29 +17,15 @@ MANIFOLDS = (
     ("density", "how many real neighbourhoods a sample lies in; 1 is usual, more is possible"),
     ("coverage", "real images with a sample in their neighbourhood"),
 )
-PATHS = (
-    ("perceptual_path_length", "LPIPS along short steps between latents; lower is smoother"),
-    ("feature_path_length", "the same by the features named above: not LPIPS, not comparable"),
-)
+PATHS = (("perceptual_path_length", "LPIPS along short steps between latents; lower is smoother"),)
 NEARNESS = (
     (
         "c_t",
-        "C_T, all views",
+        "C_T",
         "Mann-Whitney z of the distances to the nearest training view, samples against held-out "
         "views; far below 0: samples are nearer to training images than new images are (copying, "
         "or little variety); far above 0: unlike either. Takes crops of one image for independent "
-        "and so overstates: read the next line",
-    ),
-    (
-        "c_t_by_image",
-        "C_T, by held-out image",
-        "the same with every held-out image counted once, whatever the number of its views; "
-        "below −1.64 new images come in 1 of 20 cases at most",
-    ),
-    (
-        "c_t_cells",
-        "C_T, mean within cells",
-        "the same within parts of the feature space: sees copying of one kind of image; no p",
+        "and so overstates",
     ),
     (
         "relative_distance",
@@ -49,17 +34,10 @@ NEARNESS = (
         "1 as new images, near 0 for copies",
     ),
 )
-CRITIC = (
-    ("critic_mean", "samples", "higher is more real to it; ranks the samples of one generator"),
-    ("critic_real_mean", "training views", "which it knows, and so scores too high"),
-    ("critic_held_out_mean", "held-out views", "what a sample can be expected to reach"),
-)
 TOLD = (
-    *("fid", "kid", "real", "copy_", "c_t", "relative_distance", "critic"),
+    *("fid", "kid", "real", "copy_", "c_t", "relative_distance"),
     *(name for name, _ in (*MANIFOLDS, *PATHS)),
 )
-PUBLISHED = re.compile(r"(.*)[fk]id(\d+k?_full)")
-"""fid50k_full and kid50k_full; of another extractor than Inception with its name before them."""
 Round = dict[str, View]
 
 
@@ -133,12 +111,6 @@ def _distances(view: View) -> Table:
     for title, name in (("KID, mean", "mean"), ("KID, sd over resamplings", "std")):
         pair = (found.get(f"kid_{name}"), found.get(f"kid_floor_{name}"))
         rows.append([title, *map(significant, pair)])
-    for name in found:
-        if match := PUBLISHED.fullmatch(name):
-            reals = plain(found.get(f"{match[1]}real{match[2]}"))
-            other = match[1].removesuffix("_")
-            who = f"{name.removeprefix(match[1])}{f' by the {extractor(other)}' if other else ''}"
-            rows.append([f"{who}, against {reals} real images", significant(found[name], 4), "–"])
     rest = {k: v for k, v in flat(found) if not k.startswith(TOLD) or k in ("real", "neighbours")}
     if "features" in rest:
         rest["features"] = extractor(str(rest["features"]))
@@ -161,25 +133,13 @@ def _manifolds(view: View) -> Table | None:
 
 
 def _nearness(view: View) -> Table | None:
-    """How near the samples come to training images, and what the discriminator thinks of them."""
+    """How near the samples come to training images."""
     rows = [
-        [title, significant(view.metrics.get(name)) + _chance(view, name), meaning]
+        [title, significant(view.metrics.get(name)), meaning]
         for name, title, meaning in NEARNESS
         if number(view.metrics.get(name)) is not None
     ]
-    rows += [
-        [f"Discriminator, mean logit of {of}", significant(view.metrics.get(name)), meaning]
-        for name, of, meaning in CRITIC
-        if number(view.metrics.get(name)) is not None
-    ]
-    return _explained("Copying, and the discriminator's opinion.", rows)
-
-
-def _chance(view: View, name: str) -> str:
-    p = number(view.metrics.get(f"{name}_p"))
-    if p is None:
-        return ""
-    return " (p < 0.001)" if p < 0.001 else f" (p = {fixed(p, 3)})"
+    return _explained("Copying.", rows)
 
 
 def _explained(caption: str, rows: list[list[str]]) -> Table | None:

@@ -35,7 +35,7 @@ class Figures:
     of the image's own mask with that one, see `labeller.agreed`. in_range: whether the map looks
     like a real one, see `likeness`; it rejects nothing. fault: which figure of the tree is out of
     the range of `real_range` and by how much, empty when none is. overlap: highest Dice with a real
-    map, which is overlap_image's. uncertainty: see `teachers.uncertainty`. critic: a logit.
+    map, which is overlap_image's. uncertainty: see `teachers.uncertainty`.
     """
 
     id: str
@@ -49,24 +49,19 @@ class Figures:
     overlap: float | None = None
     overlap_image: str = ""
     uncertainty: float | None = None
-    critic: float | None = None
 
 
 def reject(images: Sequence[Figures], settings: LabelSettings) -> list[str]:
     """The reason of each image, empty for those to keep.
 
     First what an image is judged by alone (`why_rejected`); of those that are left, the share with
-    the highest uncertainty; of those left then, the share with the lowest scores of the critic.
-    Raises ValueError where a filter is on and its figure was not measured.
+    the highest uncertainty. Raises ValueError where a filter is on and its figure was not measured.
     """
     reasons = [why_rejected(image, settings) for image in images]
     share = settings.worst_disagreement
     for i in _worst(images, reasons, share, lambda one: _known(one.uncertainty)):
         value = images[i].uncertainty
         reasons[i] = f"disagreement {value:.4g} is among the highest {share:g} of those left"
-    share = settings.worst_critic
-    for i in _worst(images, reasons, share, lambda one: -_known(one.critic)):
-        reasons[i] = f"critic {images[i].critic:.4g} is among the lowest {share:g} of those left"
     return reasons
 
 

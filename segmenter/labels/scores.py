@@ -1,4 +1,4 @@
-"""What `generator.score` said about each sample: near which training image, and how real."""
+"""What `generator.score` said about each sample: near which training image it lies."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import csv
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import PseudoLabelSettings
 from vesselforge.segmenter.labels.filters import Figures, Nearest
 
-T = TypeVar("T")
-
-CLOSEST, SAMPLES = "closest.csv", "samples.csv"
+CLOSEST = "closest.csv"
 
 
 @dataclass(frozen=True)
@@ -22,24 +19,24 @@ class Scores:
     """By the id of the sample; None where no filter asks."""
 
     nearest: dict[str, Nearest] | None = None
-    critic: dict[str, float] | None = None
 
     @classmethod
     def read(cls, settings: PseudoLabelSettings, folder: Path | None) -> Scores:
         """folder: of an artifact of generator.score; None: no filter asks. Raises DataError."""
         if folder is None:
             return cls()
-        nearest = read_nearest(folder) if settings.reject_copies else None
-        return cls(nearest, read_critic(folder) if settings.worst_critic else None)
+        return cls(read_nearest(folder) if settings.reject_copies else None)
 
     def add(self, figures: Figures) -> Figures:
         """The figures with what is known of their sample. Raises DataError where nothing is."""
-        nearest, critic = self.nearest, self.critic
-        return replace(
-            figures,
-            nearest=None if nearest is None else _of_sample(nearest, figures.id, CLOSEST),
-            critic=None if critic is None else _of_sample(critic, figures.id, SAMPLES),
-        )
+        if self.nearest is None:
+            return figures
+        if figures.id not in self.nearest:
+            raise DataError(
+                f"scores, {CLOSEST}: found no row for sample {figures.id!r}, expected one for "
+                "every sample; score the set of samples that is to be labelled"
+            )
+        return replace(figures, nearest=self.nearest[figures.id])
 
 
 def read_nearest(folder: Path) -> dict[str, Nearest]:
@@ -56,23 +53,6 @@ def read_nearest(folder: Path) -> dict[str, Nearest]:
         distance = _number(path, row, "distance")
         found[row["sample"]] = Nearest(row["image"], distance, row["suspicious"] == "1")
     return found
-
-
-def read_critic(folder: Path) -> dict[str, float]:
-    """Sample → the discriminator's score, higher is more real. Raises DataError as above."""
-    path = folder / SAMPLES
-    rows = _rows(path, ("sample", "critic"), "worst_critic (score.critic: true writes it)")
-    return {row["sample"]: _number(path, row, "critic") for row in rows}
-
-
-def _of_sample(table: dict[str, T], id_: str, name: str) -> T:
-    """The entry of a sample. Raises DataError where the scores are of other samples."""
-    if id_ not in table:
-        raise DataError(
-            f"scores, {name}: found no row for sample {id_!r}, expected one for every sample; "
-            "score the set of samples that is to be labelled"
-        )
-    return table[id_]
 
 
 def _rows(path: Path, columns: tuple[str, ...], who: str) -> list[dict[str, str]]:

@@ -36,14 +36,14 @@ from vesselforge.segmenter.labels.scores import Scores
 TABLE = "labels.csv"
 COLUMNS = (
     "id", "confidence", "agreement", "vessel_share", *FIGURES, "in_range", "nearest", "distance",
-    "suspicious", "overlap", "overlap_image", "uncertainty", "critic", "kept", "reason",
+    "suspicious", "overlap", "overlap_image", "uncertainty", "kept", "reason",
 )  # fmt: skip
 FIXED = ("confidence", "agreement", "vessel_share", "overlap", "uncertainty")
 """Columns in [0, 1] or nearly, written to four digits."""
 REJECTED = "rejected"
 WHO = {
     "images": "the real prepared set, needed by real_range and max_overlap",
-    "scores": "scores of the samples, needed by reject_copies and worst_critic",
+    "scores": "scores of the samples, needed by reject_copies",
 }
 
 
@@ -157,8 +157,6 @@ def as_table(figures: Sequence[Figures], reasons: Sequence[str]) -> str:
         if (near := one.nearest) is not None:
             row |= {"nearest": near.image, "distance": f"{near.distance:.6g}"}
             row["suspicious"] = int(near.suspicious)
-        if one.critic is not None:
-            row["critic"] = f"{one.critic:.6g}"
         writer.writerow(row)
     return text.getvalue()
 

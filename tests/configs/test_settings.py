@@ -33,7 +33,6 @@ def test_what_is_shipped_validates_under_its_own_name(path: Path) -> None:
     ("changes", "message"),
     [
         (["pseudo_label.disagreement=teachers"], "a run has one teacher"),
-        (["pseudo_label.worst_critic=0.1"], "needs score.critic: true"),
         (["ensembles=[or, mean, or]"], "ensembles: found a value twice"),
         (["teacher.augment.zoom=[2, 0.5]"], r"zoom: found \[2\.0, 0\.5\], expected \[low, high\]"),
     ],
@@ -89,7 +88,7 @@ def test_overrides_win_and_leave_the_rest(file: Path) -> None:
         ("name: ../up", "name: string should match pattern"),
         ("data: {name: dirve}", "data.name: input should be 'phantom', 'drive'"),
         ("data: {validation_share: 0.6, test_share: 0.5}", "must be below 1"),
-        ("score: {features: torchscript}", "needs `features_file`, the path of the file"),
+        ("score: {path_length_pairs: 9}", "needs `lpips_file`, the official vgg16.pt"),
         ("- a list", "expected `key: value` lines, found a list"),
         ("a: [1", "not readable as YAML"),
         ("a: b: c", "not readable as YAML"),

@@ -1,4 +1,4 @@
-"""Views and samples of any channels: RGB, grey, alpha, a mask beside the image 16-bits, labels."""
+"""Views and samples of any channels: RGB, grey, a mask beside the image, 16 bits, labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from generator_helpers import write_image_set
 from PIL import Image
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.channels import Channels, premultiplied, straight
+from vesselforge.data.formats.channels import Channels, premultiplied
 from vesselforge.data.formats.native import Native, suffix_for
 from vesselforge.data.imageset import (
     ImageRecord,
@@ -32,7 +32,6 @@ from vesselforge.generator.values import (
     to_network,
     to_pixels,
     to_uint8,
-    to_uint16,
 )
 from vesselforge.generator.views import Shown, Views, load_views
 
@@ -70,24 +69,10 @@ def whole(views: Views) -> tuple[np.ndarray, np.ndarray]:
     return np.where(seen[..., None], found, 0), seen
 
 
-KINDS = [(1, 8, False), (2, 8, True), (3, 8, False), (4, 8, True), (5, 8, False), (1, 16, False),
-         (3, 16, False), (4, 16, True), (6, 16, False)]  # fmt: skip
+KINDS = [(1, 8, False), (3, 8, False), (4, 8, True), (1, 16, False), (3, 16, False)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_native_views_have_every_channel(tmp_path: Path, kind: tuple[int, int, bool]) -> None:
-    (pixels,) = image_set(tmp_path, kind)
-    views = load_views(tmp_path, "patch", 4, "native")
-    assert views.channels == Channels("native", *kind)
-    expected = premultiplied(pixels) if kind[2] else pixels
-    found, seen = whole(views)
-    assert np.array_equal(found[seen], expected[seen])
-    full = load_views(tmp_path, "full", 8, "native").batch(2, 0, 0)
-    assert full.shape == (2, kind[0], 8, 8)
-    assert full.dtype == pixels.dtype
-
-
-@pytest.mark.parametrize("kind", [k for k in KINDS if k[0] < 5])
 def test_rgb_and_grey_convert(tmp_path: Path, kind: tuple[int, int, bool]) -> None:
     (pixels,) = image_set(tmp_path, kind)
     colour = (premultiplied(pixels)[..., :-1] if kind[2] else pixels).astype(float)
@@ -100,18 +85,8 @@ def test_rgb_and_grey_convert(tmp_path: Path, kind: tuple[int, int, bool]) -> No
     assert np.abs(found[..., 0] - luma)[seen].max() <= 1
 
 
-def test_five_channels_are_neither(tmp_path: Path) -> None:
-    image_set(tmp_path, (5, 8, False))
-    with pytest.raises(DataError, match=r"images/0\.tif: found 5 channels.*native"):
-        load_views(tmp_path, "patch", 4, "rgb")
-
-
-def test_mixed_channels_need_a_conversion(tmp_path: Path) -> None:
-    image_set(tmp_path, (3, 8, False), (1, 8, False), (3, 8, False), (4, 16, True))
-    with pytest.raises(DataError) as caught:
-        load_views(tmp_path, "patch", 4, "native")
-    assert "2 of RGB 8-bit (image0, image2); 1 of grey 8-bit (image1)" in str(caught.value)
-    assert "choose rgb or grey" in str(caught.value)
+def test_mixed_channels_are_converted(tmp_path: Path) -> None:
+    image_set(tmp_path, (3, 8, False), (1, 8, False), (3, 8, False), (3, 16, False))
     views = load_views(tmp_path, "patch", 4, "rgb")
     assert views.channels == Channels("rgb", 3, 16)
     assert views.batch(4, 0, 0).dtype == np.uint16
@@ -177,11 +152,11 @@ def test_values_of_8_and_16_bits() -> None:
     every = np.arange(65536, dtype=np.uint16).reshape(1, 1, 256, 256)
     values = to_network(every, CPU)
     assert values.aminmax() == (-1, 1)
-    assert np.array_equal(to_uint16(values).numpy(), every)
+    assert np.array_equal(to_pixels(values, 16).numpy(), every)
     flat = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
     assert torch.equal(to_network(flat, CPU), torch.from_numpy(flat).float() / 127.5 - 1)
     assert np.array_equal(to_uint8(to_network(flat, CPU)).numpy(), flat)
-    assert to_uint16(torch.tensor([-3.0, 3.0])).tolist() == [0, 65535]
+    assert to_pixels(torch.tensor([-3.0, 3.0]), 16).tolist() == [0, 65535]
     assert to_pixels(values, 16).dtype == torch.uint16
     assert to_pixels(values, 8).dtype == torch.uint8
 
@@ -215,8 +190,7 @@ def test_depth_survives_resizing() -> None:
     "channels",
     [
         Channels(), Channels("grey", 1, 8), Channels("grey", 1, 16), Channels("rgb", 3, 16),
-        Channels("native", 4, 8, True), Channels("native", 4, 16, True), Channels("native", 5, 8),
-        Channels("native", 4, 16), Channels("rgb+mask", 4),
+        Channels("rgb+mask", 4),
     ],
     ids=str,
 )  # fmt: skip
@@ -229,15 +203,9 @@ def test_samples_are_written_and_read(tmp_path: Path, channels: Channels) -> Non
     assert files == sorted(filter(None, [record.image, record.mask]))
     native = load_native(tmp_path, record)
     colour = pixels[..., :3] if channels.kind == "rgb+mask" else pixels
-    assert np.array_equal(native.pixels, straight(colour) if channels.alpha else colour)
-    assert native.alpha == channels.alpha
+    assert np.array_equal(native.pixels, colour)
     if channels.kind == "rgb+mask":
         target = load_image(tmp_path, record).target
         assert target is not None
         assert np.array_equal(target, (pixels[..., 3] > 127).astype(np.float32))
     assert Channels(**channels.to_json()) == channels
-
-
-def test_an_image_under_a_wrong_suffix_is_a_mistake(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"is a \.tif file"):
-        write_image(tmp_path / "a.png", Native(np.zeros((2, 2, 5), np.uint8)))

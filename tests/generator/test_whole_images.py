@@ -1,4 +1,4 @@
-"""Folders of any images, from files to samples: conditional, with alpha, 16 bits, or a mask."""
+"""Folders of any images, from files to samples: conditional, 16 bits, or with a mask."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from generator_helpers import as_artifact, tiny
 
 from vesselforge.configs.settings import DataSettings, PrepareSettings, SampleSettings
-from vesselforge.data.formats.native import Native, suffix_for, write_native
+from vesselforge.data.formats.native import Native, write_native
 from vesselforge.data.imageset import (
     ImageRecord,
     load_image,
@@ -30,13 +30,13 @@ from vesselforge.generator.training.stage import train
 RNG = np.random.default_rng(0)
 
 
-def prepared(tmp_path: Path, count: int, dtype: Any, alpha: bool) -> Artifact:
+def prepared(tmp_path: Path, count: int, dtype: Any) -> Artifact:
     """A prepared set of two classes with images of such channels, 20 by 24 pixels."""
     for name in ("cats/1", "cats/2", "dogs/1", "dogs/2", "dogs/3"):
         pixels = RNG.integers(0, np.iinfo(dtype).max, (20, 24, count), dtype=dtype)
-        path = tmp_path / "photos" / f"{name}{suffix_for(count, alpha)}"
+        path = tmp_path / "photos" / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_native(path, Native(pixels, alpha))
+        write_native(path, Native(pixels))
     data = DataSettings(name="images", root=tmp_path / "photos", validation_share=0)
     (tmp_path / "set").mkdir()
     prepare(PrepareSettings(data=data, part="development"), {}, tmp_path / "set", Progress())
@@ -58,15 +58,13 @@ def drawn(tmp_path: Path, images: Artifact, **changes: Any) -> tuple[Path, list[
 
 
 @pytest.mark.parametrize(
-    ("count", "dtype", "alpha"),
-    [(4, np.uint8, True), (1, np.uint16, False), (5, np.uint16, False)],
-    ids=["RGBA", "deep grey", "five deep channels"],
+    ("channels", "count", "dtype"),
+    [("rgb", 3, np.uint8), ("grey", 1, np.uint16)],
+    ids=["RGB", "deep grey"],
 )
-def test_native_channels_and_labels(tmp_path: Path, count: int, dtype: Any, alpha: bool) -> None:
-    images = prepared(tmp_path, count, dtype, alpha)
-    folder, records = drawn(
-        tmp_path, images, channels="native", labels=True, presentation="full"
-    )  # fmt: skip
+def test_depth_and_labels(tmp_path: Path, channels: str, count: int, dtype: Any) -> None:
+    images = prepared(tmp_path, count, dtype)
+    folder, records = drawn(tmp_path, images, channels=channels, labels=True, presentation="full")
     description = read_description(tmp_path / "generator")
     assert description["generator"]["img_channels"] == count
     assert description["generator"]["c_dim"] == 2
@@ -75,7 +73,6 @@ def test_native_channels_and_labels(tmp_path: Path, count: int, dtype: Any, alph
         native = load_native(folder, record)
         assert native.pixels.shape == (20, 24, count)  # as large as the originals
         assert native.pixels.dtype == dtype
-        assert native.alpha == alpha
         assert record.label in ([1, 0], [0, 1])
 
 

@@ -24,7 +24,6 @@ GOOD = Figures(
     overlap=0.6,
     overlap_image="21",
     uncertainty=0.2,
-    critic=1.0,
 )
 ALL = LabelSettings(
     real_range=0.98,
@@ -32,7 +31,6 @@ ALL = LabelSettings(
     max_overlap=0.8,
     disagreement="flips",
     worst_disagreement=0.25,
-    worst_critic=0.25,
 )
 FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"vessel_share": 0.009}, "vessel-share 0.0090 is below 0.01"),
@@ -68,7 +66,6 @@ def test_filters_that_are_off_ask_for_nothing() -> None:
         {"real_range": 0.9},
         {"reject_copies": True},
         {"max_overlap": 0.9},
-        {"worst_critic": 0.5},
         {"worst_disagreement": 0.5, "disagreement": "flips"},
     ):
         with pytest.raises(ValueError, match="not measured"):
@@ -102,34 +99,26 @@ def test_limits_themselves_are_allowed() -> None:
 
 def test_worst_shares_are_exact_and_of_what_is_left() -> None:
     rng = np.random.default_rng(0)
-    images = [
-        replace(GOOD, id=str(i), uncertainty=float(u), critic=float(c))
-        for i, (u, c) in enumerate(zip(rng.random(21), rng.normal(size=21), strict=True))
-    ]
-    images[3] = replace(images[3], confidence=0.1, uncertainty=9.0, critic=-9.0)
+    images = [replace(GOOD, id=str(i), uncertainty=float(u)) for i, u in enumerate(rng.random(21))]
+    images[3] = replace(images[3], confidence=0.1, uncertainty=9.0)
     reasons = reject(images, ALL)
     words = [reason.split(" ")[0] for reason in reasons]
     assert words[3] == "confidence"
     left = [i for i in range(21) if i != 3]
     uncertain = sorted(left, key=lambda i: images[i].uncertainty or 0)[-5:]  # 0.25 of 20
     assert [i for i, w in enumerate(words) if w == "disagreement"] == sorted(uncertain)
-    left = [i for i in left if i not in uncertain]
-    unreal = sorted(left, key=lambda i: images[i].critic or 0)[:3]  # 0.25 of 15, rounded down
-    assert [i for i, w in enumerate(words) if w == "critic"] == sorted(unreal)
-    assert words.count("") == 12
-    at = unreal[0]
-    assert reasons[at] == f"critic {images[at].critic:.4g} is among the lowest 0.25 of those left"
+    assert words.count("") == 15
 
     facts = summary(images, reasons)
-    assert (facts["drawn"], facts["kept"], facts["rejected"]) == (21, 12, 9)
-    assert facts["reasons"] == {"confidence": 1, "disagreement": 5, "critic": 3}
+    assert (facts["drawn"], facts["kept"], facts["rejected"]) == (21, 15, 6)
+    assert facts["reasons"] == {"confidence": 1, "disagreement": 5}
     kept = [image for image, reason in zip(images, reasons, strict=True) if not reason]
     expected = np.mean([image.uncertainty for image in kept])
     assert facts["mean_uncertainty"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_equals_are_cut_by_place() -> None:
-    settings = LabelSettings(worst_critic=0.5)
+    settings = LabelSettings(worst_disagreement=0.5, disagreement="flips")
     reasons = reject([GOOD] * 5, settings)
     assert [bool(reason) for reason in reasons] == [False, False, False, True, True]
 
@@ -155,6 +144,6 @@ def test_the_table_has_every_figure_and_blanks_for_none() -> None:
         "calibre": "3", "components": "4", "ends": "5", "branchings": "6", "in_range": "1",
         "nearest": "21",
         "distance": "0.5", "suspicious": "0", "overlap": "0.6000", "overlap_image": "21",
-        "uncertainty": "0.2000", "critic": "1", "kept": "1", "reason": "",
+        "uncertainty": "0.2000", "kept": "1", "reason": "",
     }  # fmt: skip
-    assert bare == 'bare,0.5000,,0.2500,,,,,,,,,,,,,,0,"confidence, low"'
+    assert bare == 'bare,0.5000,,0.2500,,,,,,,,,,,,,0,"confidence, low"'

@@ -49,8 +49,6 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids = [f"{i:02d}" for i in range(COUNT)]
     closest = [f"{id_},0.5,{int(id_ == '02')},real" for id_ in ids]
     (scores / "closest.csv").write_text("\n".join(["sample,distance,suspicious,image", *closest]))
-    critic = [f"{id_},{int(id_)}" for id_ in ids]
-    (scores / "samples.csv").write_text("\n".join(["sample,critic", *critic]))
     return folder
 
 
@@ -147,10 +145,9 @@ def test_filters_judge_the_own_masks(room: Path, run: Run) -> None:
     assert metrics["real_range"]["64×64"]["density"][0] > 0
     assert all(row["ends"] and row["branchings"] for row in rows)
 
-    settings = {"labels": "own", "reject_copies": True, "worst_critic": 0.4}
-    _, rows, _ = run(settings, "scores")
+    _, rows, _ = run({"labels": "own", "reject_copies": True}, "scores")
     found = {row["id"]: row["reason"].split(" ")[0] for row in rows if row["reason"]}
-    assert found == {"02": "copies", "00": "critic", "01": "critic"}
+    assert found == {"02": "copies"}
 
 
 # Agreement.

@@ -42,7 +42,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_scores(folder: Path, suspicious: str = "1", missing: str = "") -> None:
-    """Sample 02 is suspicious; the critic likes high numbers."""
+    """Sample 02 is suspicious."""
     ids = [f"{i:02d}" for i in range(8) if f"{i:02d}" != missing]
     closest = [
         f"{rank},{id_},0.{rank},{suspicious if id_ == '02' else 0},real-1,0,0,0"
@@ -50,8 +50,6 @@ def write_scores(folder: Path, suspicious: str = "1", missing: str = "") -> None
     ]
     head = "rank,sample,distance,suspicious,image,y,x,turned"
     (folder / "closest.csv").write_text("\n".join([head, *closest]) + "\n")
-    critic = [f"{id_},{int(id_) - 3}.5" for id_ in ids]
-    (folder / "samples.csv").write_text("\n".join(["sample,critic", *critic]) + "\n")
 
 
 @pytest.fixture
@@ -177,16 +175,12 @@ def test_certainty_weights_and_flips(room: Path, run: Callable[..., Labelled]) -
     assert all(float(row["uncertainty"]) > 0 for row in rows)
 
 
-def test_scores_reject_copies_and_what_the_critic_likes_least(
-    run: Callable[..., Labelled],
-) -> None:
-    _, rows, metrics = run({"reject_copies": True, "worst_critic": 0.3}, scores="scores")
+def test_scores_reject_copies(run: Callable[..., Labelled]) -> None:
+    _, rows, metrics = run({"reject_copies": True}, scores="scores")
     found = {row["id"]: row["reason"].split(" ")[0] for row in rows if row["kept"] == "0"}
-    # Of the seven that are no copies, 0.3 are two: the lowest logits.
-    assert found == {"02": "copies", "00": "critic", "01": "critic"}
-    assert metrics["reasons"] == {"copies": 1, "critic": 2}
+    assert found == {"02": "copies"}
+    assert metrics["reasons"] == {"copies": 1}
     assert rows[2]["nearest"] == "real-1" and rows[2]["suspicious"] == "1"
-    assert [float(row["critic"]) for row in rows] == [float(f"{i - 3}.5") for i in range(8)]
 
 
 def test_real_masks_give_ranges_and_find_what_overlaps(run: Callable[..., Labelled]) -> None:
@@ -228,11 +222,10 @@ def test_real_masks_give_ranges_and_find_what_overlaps(run: Callable[..., Labell
         ({"reject_copies": True}, {}, "no input 'scores', expected scores of the samples"),
         ({"disagreement": "teachers"}, {}, "disagreement: found a single teacher"),
         ({"max_overlap": 0.9}, {"images": "unmasked"}, "no training image with a vessel mask"),
-        ({"worst_critic": 0.1}, {"scores": "a"}, r"samples\.csv: no such file.*critic: true"),
+        ({"reject_copies": True}, {"scores": "a"}, r"closest\.csv: no such file"),
         ({"reject_copies": True}, {"scores": "unsure"}, "found '' as `suspicious` of 02"),
         ({"reject_copies": True}, {"scores": "few"}, r"closest\.csv: found no row .*'05'"),
-        ({"worst_critic": 0.1}, {"scores": "bad"}, "no column critic"),
-        ({"worst_critic": 0.1}, {"scores": "nan"}, "found 'nan' as `critic` of 00"),
+        ({"reject_copies": True}, {"scores": "bad"}, "no column image"),
         ({"real_range": 0.9}, {"images": "small"}, "samples of 64×64 pixels and no real image"),
     ],
 )
@@ -256,9 +249,7 @@ def test_what_is_missing_is_named(
                 missing="05" if name == "few" else "",
             )
     if "bad" in further.values():
-        (room / "bad" / "samples.csv").write_text("sample\n00\n")
-    if "nan" in further.values():
-        (room / "nan" / "samples.csv").write_text("sample,critic\n00,nan\n")
+        (room / "bad" / "closest.csv").write_text("sample\n00\n")
     with pytest.raises(DataError, match=message):
         run(settings, **further)
 
