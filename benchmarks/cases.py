@@ -202,11 +202,10 @@ def _augmentation(clock: Clock, trainer: Trainer) -> float:
     assert pipe is not None
     channels = trainer.generator.img_channels
     images = torch.rand(cfg.batch, channels, cfg.resolution, cfg.resolution, device=trainer.device)
-    share = trainer.loss.split.rounds(cfg.batch)[0]
 
     def once(differentiate: bool) -> None:
         x = images.clone().requires_grad_(differentiate)
-        y = pipe(x, share=share)
+        y = pipe(x)
         if differentiate:
             y.sum().backward()
 
