@@ -25,7 +25,7 @@ from vesselforge.generator.models import network_kwargs
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.training.compiling import compiled
 from vesselforge.generator.training.schedule import PATH_EVERY, Schedule
-from vesselforge.generator.training.stage import TICKS
+from vesselforge.generator.training.train import TICKS
 from vesselforge.generator.training.trainer import Trainer
 
 Result = dict[str, float]

@@ -18,8 +18,8 @@ from vesselforge.engine.checkpoints import save_tensors
 from vesselforge.engine.files import write_json
 from vesselforge.generator.models import (
     AVERAGE,
-    CRITIC,
     DESCRIPTION,
+    DISCRIMINATOR,
     FOV,
     load_discriminator,
     load_generator,
@@ -53,9 +53,9 @@ def compact(folder: Path, out: Path, origin: str) -> dict[str, Any]:
     if described.get("fov"):
         shutil.copyfile(folder / FOV, out / FOV)
     whole, _ = load_generator(folder)
-    critic = load_discriminator(folder)
+    judge = load_discriminator(folder)
     largest = max(
-        _save_halved(out / AVERAGE, whole, folder), _save_halved(out / CRITIC, critic, folder)
+        _save_halved(out / AVERAGE, whole, folder), _save_halved(out / DISCRIMINATOR, judge, folder)
     )
     labels = described.get("labels")
     halved, _ = load_generator(out)
@@ -68,7 +68,7 @@ def compact(folder: Path, out: Path, origin: str) -> dict[str, Any]:
             f"at least {NEARLY_ALL:.0%}; train it with generator.conv_clamp: 256"
         )
     with torch.no_grad():
-        features, same = (d.features(images)[0] for d in (critic, load_discriminator(out)))
+        features, same = (d.features(images)[0] for d in (judge, load_discriminator(out)))
     return {
         "largest_weight": largest,
         "images": IMAGES,

@@ -17,7 +17,7 @@ from vesselforge.engine.files import replacing
 from vesselforge.engine.store import explained
 from vesselforge.generator.models import load_generator, read_description
 from vesselforge.generator.networks import Generator
-from vesselforge.generator.transfer.sources import SLOTS, read_folder
+from vesselforge.generator.transfer.start_weights import SLOTS, read_folder
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4

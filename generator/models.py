@@ -23,7 +23,7 @@ AVERAGE = "generator.safetensors"
 """G_ema, the network to sample from."""
 CURRENT = "training.safetensors"
 """G itself, needed only to train on."""
-CRITIC = "discriminator.safetensors"
+DISCRIMINATOR = "discriminator.safetensors"
 
 Kwargs = dict[str, Any]
 Pair = tuple[Kwargs, Kwargs]
@@ -144,6 +144,6 @@ def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
 def load_discriminator(folder: Path) -> Discriminator:
     """Return the discriminator of a generator.train artifact."""
     kwargs = read_description(folder).get("discriminator", {})
-    discriminator = load_network(folder / CRITIC, Discriminator, kwargs)
+    discriminator = load_network(folder / DISCRIMINATOR, Discriminator, kwargs)
     assert isinstance(discriminator, Discriminator)
     return discriminator

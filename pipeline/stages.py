@@ -51,9 +51,14 @@ STAGES = {
         Stage("data.subset", 2, "vesselforge.data.subset:subset", SubsetSettings),
         Stage("segmenter.train", 3, "vesselforge.segmenter.training.fit:train", FitSettings),
         Stage(
-            "generator.train", 3, "vesselforge.generator.training.stage:train", GeneratorSettings
+            "generator.train", 3, "vesselforge.generator.training.train:train", GeneratorSettings
         ),
-        Stage("generator.sample", 2, "vesselforge.generator.sampling.stage:sample", SampleSettings),
+        Stage(
+            "generator.sample",
+            2,
+            "vesselforge.generator.sampling.sample_set:sample",
+            SampleSettings,
+        ),
         Stage("generator.score", 4, "vesselforge.pipeline.score:score", ScoreSettings),
         Stage(
             "segmenter.pseudo-label", 5, "vesselforge.segmenter.labels.stage:label", LabelSettings

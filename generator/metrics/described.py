@@ -13,7 +13,7 @@ from vesselforge.engine.artifacts import Inputs
 from vesselforge.engine.documents import read_object
 from vesselforge.engine.progress import Progress
 from vesselforge.generator.models import read_description
-from vesselforge.generator.sampling.stage import DESCRIPTION
+from vesselforge.generator.sampling.sample_set import DESCRIPTION
 
 
 def sample_records(folder: Path) -> list[ImageRecord]:

@@ -94,8 +94,8 @@ class RandomFeatures(Extractor):
             x = x if depth == 0 else F.avg_pool2d(x, 2)
             for conv in block:  # type: ignore[attr-defined]
                 x = F.relu(conv(F.pad(x, (1, 1, 1, 1), mode="replicate")))
-            spread, mean = torch.var_mean(x, dim=(2, 3), correction=0)
-            found.append(spread.sqrt())
+            variance, mean = torch.var_mean(x, dim=(2, 3), correction=0)
+            found.append(variance.sqrt())
             found.append(mean if depth + 1 < len(self.blocks) else self._grid(x))
         return ((torch.cat(found, dim=1) + self.FLOOR) / self.USUAL).log() / 2
 

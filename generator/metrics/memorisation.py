@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 from torch import Tensor, nn
 
-from vesselforge.generator.metrics.features import extract
+from vesselforge.generator.metrics.feature_cache import extract
 from vesselforge.generator.metrics.manifold import nearest
 
 SUSPICIOUS = 0.05

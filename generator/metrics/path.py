@@ -18,7 +18,7 @@ from torch import Tensor
 from vesselforge.generator.metrics.extractors import three_channels
 from vesselforge.generator.metrics.torchscript import load_script, unusable
 from vesselforge.generator.networks import Generator
-from vesselforge.generator.sampling.draw import Sampler, latents_of
+from vesselforge.generator.sampling.sampler import Sampler, latents_of
 
 EPSILON = 1e-4
 LARGEST = 256

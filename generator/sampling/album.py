@@ -19,8 +19,14 @@ from vesselforge.engine.files import file_sha256, write_json
 from vesselforge.engine.progress import Progress
 from vesselforge.engine.store import explained
 from vesselforge.generator.models import AVERAGE, FOV, load_generator
-from vesselforge.generator.sampling.draw import Sampler
-from vesselforge.generator.sampling.stage import DESCRIPTION, FACTS, GRID, SampleFiles, copy_fov
+from vesselforge.generator.sampling.sample_set import (
+    DESCRIPTION,
+    FACTS,
+    GRID,
+    SampleFiles,
+    copy_fov,
+)
+from vesselforge.generator.sampling.sampler import Sampler
 
 MOST_SHOWN = 512
 """Images in grid.png at most."""

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from vesselforge.data.formats.channels import Channels, Pixels, eight_bit
 from vesselforge.data.formats.sheets import SHEET_PIXELS, columns_of, grid_of
 from vesselforge.generator.networks import Generator
-from vesselforge.generator.sampling.draw import Sampler
+from vesselforge.generator.sampling.sampler import Sampler
 from vesselforge.generator.values import resized, to_pixels
 
 GRID_IMAGES = 32

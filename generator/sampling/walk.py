@@ -21,8 +21,8 @@ from vesselforge.engine.files import replacing
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.store import explained
 from vesselforge.generator.models import load_generator
-from vesselforge.generator.sampling.draw import Sampler
 from vesselforge.generator.sampling.grids import picture_size, pictures
+from vesselforge.generator.sampling.sampler import Sampler
 from vesselforge.generator.values import to_uint8
 
 Frame = NDArray[np.uint8]

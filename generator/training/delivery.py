@@ -13,9 +13,9 @@ from vesselforge.engine.artifacts import METRICS
 from vesselforge.engine.files import write_json
 from vesselforge.generator.models import AVERAGE, DESCRIPTION, FOV
 from vesselforge.generator.networks import Discriminator, Generator
-from vesselforge.generator.training.history import History, Snapshot
+from vesselforge.generator.training.rollback import History, Snapshot
 from vesselforge.generator.training.schedule import Schedule
-from vesselforge.generator.training.snapshots import Scorer
+from vesselforge.generator.training.snapshot_scores import Scorer
 from vesselforge.generator.training.trainer import Trainer
 from vesselforge.generator.transfer.start import Start
 

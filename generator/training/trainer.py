@@ -22,8 +22,8 @@ from vesselforge.generator.augment import AugmentPipe, permitted
 from vesselforge.generator.augment.strength import LEAKY, adjust_p, strong_augmentation
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.shards import shard_of
-from vesselforge.generator.training.figures import Figures, totals
 from vesselforge.generator.training.losses import AdversarialLoss, Stats
+from vesselforge.generator.training.running_sums import RunningSums, totals
 from vesselforge.generator.training.schedule import (
     PATH_EVERY,
     Schedule,
@@ -97,7 +97,7 @@ class Trainer:
         self.step = 0
         self.r_t = 0.0
         self.warned = False
-        self.figures = Figures(self.device)
+        self.figures = RunningSums(self.device)
 
     @property
     def p(self) -> float:

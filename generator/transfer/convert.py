@@ -19,7 +19,7 @@ from vesselforge.engine.folders import whole_folder
 from vesselforge.generator.checkpoint import OfficialSnapshot, load_official
 from vesselforge.generator.models import AVERAGE, DESCRIPTION
 from vesselforge.generator.networks import count_parameters
-from vesselforge.generator.transfer.sources import SLOTS, Source, from_snapshot, kind_of
+from vesselforge.generator.transfer.start_weights import SLOTS, Source, from_snapshot, kind_of
 
 
 def import_official(path: Path, out: Path, force: bool = False) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.networks.resolutions import block_resolutions, channels_at
 from vesselforge.generator.training.schedule import seed_of
 from vesselforge.generator.transfer.fitting import Kwargs, Row, fit, rows_of
-from vesselforge.generator.transfer.sources import Source, kind_of, read_folder, read_source
+from vesselforge.generator.transfer.start_weights import Source, kind_of, read_folder, read_source
 
 Message = Callable[[str], None]
 ADAPTABLE = {"resolution", "channels", "labels"}

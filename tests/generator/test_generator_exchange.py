@@ -23,7 +23,7 @@ from vesselforge.engine.checkpoints import load_tensors
 from vesselforge.generator.export import Pictures, difference, example, export
 from vesselforge.generator.models import load_discriminator, load_generator
 from vesselforge.generator.transfer.convert import import_official
-from vesselforge.generator.transfer.sources import read_source
+from vesselforge.generator.transfer.start_weights import read_source
 
 
 @pytest.fixture(scope="module")

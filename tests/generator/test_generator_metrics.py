@@ -18,8 +18,8 @@ from vesselforge.generator.metrics.distances import (
     mmd,
     subset_of,
 )
-from vesselforge.generator.metrics.features import extract
-from vesselforge.generator.metrics.score import score_features
+from vesselforge.generator.metrics.feature_cache import extract
+from vesselforge.generator.metrics.sample_scores import score_features
 
 FILE = "metrics_formulas"
 

@@ -21,8 +21,8 @@ from vesselforge.data.formats.channels import Channels
 from vesselforge.data.imageset import load_image, load_mask, load_native, read_index
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.generator.models import load_generator
-from vesselforge.generator.sampling.draw import Sampler, latents_of
-from vesselforge.generator.sampling.stage import sample
+from vesselforge.generator.sampling.sample_set import sample
+from vesselforge.generator.sampling.sampler import Sampler, latents_of
 from vesselforge.generator.values import to_network, to_uint8
 
 ROOT = Path(__file__).parents[2]
@@ -181,7 +181,7 @@ sys.path.insert(0, sys.argv[1])
 from generator_helpers import as_artifact
 from vesselforge.configs.settings import SampleSettings
 from vesselforge.engine.progress import Progress
-from vesselforge.generator.sampling.stage import sample
+from vesselforge.generator.sampling.sample_set import sample
 
 class Watch(Progress):
     def update(self, done, total, unit="", **stats):

@@ -23,13 +23,13 @@ from vesselforge.engine.checkpoints import save_tensors
 from vesselforge.engine.progress import Interrupted
 from vesselforge.generator.models import (
     AVERAGE,
-    CRITIC,
     CURRENT,
     DESCRIPTION,
+    DISCRIMINATOR,
     load_discriminator,
     load_generator,
 )
-from vesselforge.generator.training.stage import train
+from vesselforge.generator.training.train import train
 from vesselforge.generator.transfer.start import begin
 
 FITTING = {
@@ -50,7 +50,7 @@ def folder(tmp_path):
     networks = {
         CURRENT: make_generator(1),
         AVERAGE: make_generator(2),
-        CRITIC: make_discriminator(),
+        DISCRIMINATOR: make_discriminator(),
     }
     for name, network in networks.items():
         save_tensors(path / name, network.state_dict())
@@ -193,7 +193,7 @@ def test_no_generator_no_start(tmp_path):
 def test_a_network_that_is_not_its_own_description(folder, change, fault):
     tensors = make_discriminator().state_dict()
     change(tensors)
-    save_tensors(folder / CRITIC, tensors)
+    save_tensors(folder / DISCRIMINATOR, tensors)
     assert fault in refused(folder)
     assert fault in refused(folder, adapt=True)
 

@@ -18,7 +18,7 @@ from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.networks.ops import minibatch_std
 from vesselforge.generator.shards import Shard, shard_of
 from vesselforge.generator.training.schedule import Schedule
-from vesselforge.generator.training.stage import train
+from vesselforge.generator.training.train import train
 from vesselforge.generator.training.trainer import Trainer
 
 CLASSES = torch.eye(3)

@@ -26,7 +26,7 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.generator.models import load_discriminator, load_generator
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.training.schedule import Schedule, ema_beta, lazy_adam
-from vesselforge.generator.training.stage import train
+from vesselforge.generator.training.train import train
 from vesselforge.generator.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +117,7 @@ def test_kill_9_changes_nothing(images, tmp_path):
         "from generator_helpers import as_artifact\n"
         "from vesselforge.configs.settings import GeneratorSettings\n"
         "from vesselforge.engine.progress import Progress\n"
-        "from vesselforge.generator.training.stage import train\n"
+        "from vesselforge.generator.training.train import train\n"
         "settings = GeneratorSettings.model_validate_json(sys.argv[2])\n"
         "images = {'images': as_artifact(Path(sys.argv[3]))}\n"
         "train(settings, images, Path(sys.argv[4]), Progress())\n"

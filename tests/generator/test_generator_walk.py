@@ -19,9 +19,9 @@ from vesselforge.data.imageset import read_index
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.generator.models import load_generator
 from vesselforge.generator.sampling.album import draw_album
-from vesselforge.generator.sampling.draw import Sampler
 from vesselforge.generator.sampling.grids import pictures, sample_grid
-from vesselforge.generator.sampling.stage import sample
+from vesselforge.generator.sampling.sample_set import sample
+from vesselforge.generator.sampling.sampler import Sampler
 from vesselforge.generator.sampling.walk import path_in_w, walk
 
 # Sheets.

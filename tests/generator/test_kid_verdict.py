@@ -8,7 +8,7 @@ import re
 import pytest
 
 from vesselforge.generator.metrics.kid_verdict import cannot_tell, kid_in_short, kid_verdict
-from vesselforge.generator.metrics.score import in_a_line
+from vesselforge.generator.metrics.sample_scores import in_a_line
 
 
 def figures(mean: float, sd: float, floor: float, floor_sd: float) -> dict[str, float]:

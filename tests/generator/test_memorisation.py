@@ -14,7 +14,7 @@ from vesselforge.configs.settings import ScoreSettings
 from vesselforge.engine.progress import Progress
 from vesselforge.generator.metrics.closest import PAIRS, PICTURE, SHOWN, TABLE
 from vesselforge.generator.metrics.extractors import load_extractor
-from vesselforge.generator.metrics.features import FeatureCache
+from vesselforge.generator.metrics.feature_cache import FeatureCache
 from vesselforge.generator.metrics.memorisation import (
     Matches,
     c_t,
@@ -25,7 +25,7 @@ from vesselforge.generator.metrics.memorisation import (
     turns,
 )
 from vesselforge.generator.metrics.reals import Reals
-from vesselforge.generator.metrics.score import score_samples
+from vesselforge.generator.metrics.sample_scores import score_samples
 
 SIDE = 32
 

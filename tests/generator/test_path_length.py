@@ -11,7 +11,7 @@ from torch import nn
 from vesselforge.configs.errors import CheckpointError
 from vesselforge.generator.metrics import path as module
 from vesselforge.generator.metrics.path import load_lpips, path_distances, trimmed_mean
-from vesselforge.generator.sampling.draw import latents_of, noise_of
+from vesselforge.generator.sampling.sampler import latents_of, noise_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
 

@@ -16,8 +16,8 @@ from vesselforge.engine.files import write_json
 from vesselforge.engine.progress import Progress
 from vesselforge.generator.metrics.described import described, sample_records
 from vesselforge.generator.metrics.extractors import load_extractor
-from vesselforge.generator.metrics.features import FeatureCache
-from vesselforge.generator.metrics.score import score_samples
+from vesselforge.generator.metrics.feature_cache import FeatureCache
+from vesselforge.generator.metrics.sample_scores import score_samples
 from vesselforge.generator.models import DESCRIPTION
 
 SIDE, REAL = 32, 64

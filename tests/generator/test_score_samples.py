@@ -13,10 +13,10 @@ from torch import nn
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import ScoreSettings
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.generator.metrics import score as module
-from vesselforge.generator.metrics.features import FeatureCache
+from vesselforge.generator.metrics import sample_scores as module
+from vesselforge.generator.metrics.feature_cache import FeatureCache
 from vesselforge.generator.metrics.reals import Reals, samples_of, shown
-from vesselforge.generator.metrics.score import score_samples
+from vesselforge.generator.metrics.sample_scores import score_samples
 
 SIDE = 16
 

@@ -20,10 +20,10 @@ from vesselforge.engine.log import read_log
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.generator.mask_channel import as_channel, masks_of
 from vesselforge.generator.models import load_generator
-from vesselforge.generator.sampling.draw import Sampler
-from vesselforge.generator.training.history import Snapshot
-from vesselforge.generator.training.stage import train
-from vesselforge.generator.training.structure import CENTRAL, RealStructure, Structure
+from vesselforge.generator.sampling.sampler import Sampler
+from vesselforge.generator.training.mask_structure import CENTRAL, RealStructure, Structure
+from vesselforge.generator.training.rollback import Snapshot
+from vesselforge.generator.training.train import train
 from vesselforge.generator.values import to_network, to_uint8
 from vesselforge.generator.views import load_views
 

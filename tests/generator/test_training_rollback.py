@@ -12,14 +12,14 @@ import torch
 from generator_helpers import StopAfter, content, tiny, write_image_set
 from pydantic import TypeAdapter
 
-import vesselforge.generator.training.stage
+import vesselforge.generator.training.train
 from vesselforge.configs.errors import TrainingError
 from vesselforge.engine.artifacts import SCRATCH
 from vesselforge.engine.checkpoints import load_tensors
 from vesselforge.engine.log import read_log
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.generator.models import load_generator
-from vesselforge.generator.training.history import (
+from vesselforge.generator.training.rollback import (
     PATIENCE,
     WARM_UP,
     History,
@@ -29,8 +29,8 @@ from vesselforge.generator.training.history import (
     settings_after,
 )
 from vesselforge.generator.training.schedule import Schedule
-from vesselforge.generator.training.snapshots import Scorer
-from vesselforge.generator.training.stage import train
+from vesselforge.generator.training.snapshot_scores import Scorer
+from vesselforge.generator.training.train import train
 from vesselforge.generator.training.trainer import Trainer
 
 FLOOR = (0.001, 0.0005)
@@ -217,7 +217,7 @@ def test_a_divergence_goes_back_to_the_best_snapshot(rolled_back):
     log = list(read_log(out))
     (mark,) = (entry for entry in log if "rollback" in entry)
     assert (mark["step"], mark["from_step"], mark["rollback"]) == (4, 5, 1)
-    assert [entry["step"] for entry in log] == [1, 2, 3, 4, 4, 4, 5, 6, 7, 8, 8]
+    assert [entry["step"] for entry in log] == [1, 2, 3, 4, 4, 5, 4, 5, 6, 7, 8, 8]
     description = json.loads((out / "generator.json").read_text())
     before = Schedule.of(tiny(8), continued=False)
     assert description["training"]["lr"] == mark["lr"] == 0.00125
@@ -233,7 +233,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("after", [False, True])
 def test_killed_around_every_checkpoint(images, rolled_back, tmp_path, monkeypatch, after):
     poisoned_at(monkeypatch, 5, 0)
-    real, saves = vesselforge.generator.training.stage.save_checkpoint, []
+    real, saves = vesselforge.generator.training.train.save_checkpoint, []
 
     def save(*arguments):
         if not after and len(saves) % 2:  # every second one is not written any more
@@ -244,7 +244,7 @@ def test_killed_around_every_checkpoint(images, rolled_back, tmp_path, monkeypat
         if after:
             raise Killed
 
-    monkeypatch.setattr(vesselforge.generator.training.stage, "save_checkpoint", save)
+    monkeypatch.setattr(vesselforge.generator.training.train, "save_checkpoint", save)
     for _ in range(20):
         try:
             train(tiny(8, checkpoint_every=1), images, tmp_path, Progress())
@@ -271,7 +271,7 @@ def test_a_full_disk_while_a_snapshot_is_saved(images, rolled_back, tmp_path, mo
         def save_tensors(path, *_):
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-        full.setattr(vesselforge.generator.training.stage, "save_tensors", save_tensors)
+        full.setattr(vesselforge.generator.training.train, "save_tensors", save_tensors)
         with pytest.raises(OSError, match="No space left"):
             train(tiny(8), images, tmp_path, Progress())
     train(tiny(8), images, tmp_path, Progress())
@@ -279,7 +279,7 @@ def test_a_full_disk_while_a_snapshot_is_saved(images, rolled_back, tmp_path, mo
 
 
 def test_a_real_divergence_ends_with_advice(images, tmp_path, monkeypatch):
-    monkeypatch.setattr(vesselforge.generator.training.stage, "ROLLBACKS", 1)
+    monkeypatch.setattr(vesselforge.generator.training.train, "ROLLBACKS", 1)
     progress = Lines()
     settings = tiny(20, snapshot_kimg=1.0, augment="none")
     settings = settings.model_copy(update={"lr": 1e6})  # no file could say so

@@ -37,8 +37,8 @@ from vesselforge.engine.files import write_json
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.generator.models import DESCRIPTION as MODEL
 from vesselforge.generator.models import FOV, load_generator
-from vesselforge.generator.sampling.draw import Sampler
 from vesselforge.generator.sampling.grids import GRID_IMAGES, picture_size, pictures
+from vesselforge.generator.sampling.sampler import Sampler
 from vesselforge.generator.values import restore, to_pixels
 
 DESCRIPTION = "samples.json"

@@ -15,8 +15,8 @@ from typing import Any
 
 from vesselforge.configs.errors import TrainingError
 from vesselforge.configs.settings import GeneratorSettings
+from vesselforge.generator.training.mask_structure import Structure
 from vesselforge.generator.training.schedule import Schedule, seed_of
-from vesselforge.generator.training.structure import Structure
 
 Interval = tuple[float, float]
 """Mean and standard deviation."""

@@ -17,7 +17,7 @@ from vesselforge.generator.metrics.closest import write_closest
 from vesselforge.generator.metrics.described import described, sample_records
 from vesselforge.generator.metrics.distances import SUBSETS, fid, kid, kid_floor, subset_of
 from vesselforge.generator.metrics.extractors import device_of
-from vesselforge.generator.metrics.features import FeatureCache, extract
+from vesselforge.generator.metrics.feature_cache import FeatureCache, extract
 from vesselforge.generator.metrics.kid_verdict import cannot_tell
 from vesselforge.generator.metrics.manifold import manifold
 from vesselforge.generator.metrics.memorisation import (

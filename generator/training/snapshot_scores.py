@@ -22,9 +22,9 @@ from vesselforge.engine.checkpoints import load_tensors, save_tensors
 from vesselforge.generator.mask_channel import masks_of
 from vesselforge.generator.metrics.distances import kid, kid_floor
 from vesselforge.generator.metrics.extractors import RandomFeatures
-from vesselforge.generator.sampling.draw import Sampler
-from vesselforge.generator.training.history import Interval, Snapshot
-from vesselforge.generator.training.structure import RealStructure
+from vesselforge.generator.sampling.sampler import Sampler
+from vesselforge.generator.training.mask_structure import RealStructure
+from vesselforge.generator.training.rollback import Interval, Snapshot
 from vesselforge.generator.training.trainer import Trainer
 from vesselforge.generator.values import to_network, to_uint8
 from vesselforge.generator.views import Views

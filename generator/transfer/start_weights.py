@@ -14,16 +14,16 @@ from vesselforge.engine.files import file_sha256
 from vesselforge.generator.checkpoint import OfficialNetwork, OfficialSnapshot, load_official
 from vesselforge.generator.models import (
     AVERAGE,
-    CRITIC,
     CURRENT,
     DESCRIPTION,
+    DISCRIMINATOR,
     Kwargs,
     network_without_memory,
     read_description,
 )
 from vesselforge.generator.networks import Discriminator, Generator
 
-SLOTS = {"G": CURRENT, "D": CRITIC, "G_ema": AVERAGE}
+SLOTS = {"G": CURRENT, "D": DISCRIMINATOR, "G_ema": AVERAGE}
 """The file of each network in a generator's folder."""
 
 

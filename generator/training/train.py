@@ -32,10 +32,11 @@ from vesselforge.engine.log import append_log, keep_log
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.torchrun.ranks import here
 from vesselforge.engine.torchrun.workers import among_workers, run_in_workers
-from vesselforge.generator.models import AVERAGE, CRITIC, CURRENT
+from vesselforge.generator.models import AVERAGE, CURRENT, DISCRIMINATOR
 from vesselforge.generator.sampling.grids import pictures, sample_grid
 from vesselforge.generator.training.delivery import describe, facts_of, rebuilt
-from vesselforge.generator.training.history import (
+from vesselforge.generator.training.resources import Pace, enough_memory, peak_memory
+from vesselforge.generator.training.rollback import (
     ROLLBACKS,
     History,
     Snapshot,
@@ -43,9 +44,8 @@ from vesselforge.generator.training.history import (
     given_up,
     settings_after,
 )
-from vesselforge.generator.training.pace import Pace, enough_memory, peak_memory
 from vesselforge.generator.training.schedule import Schedule
-from vesselforge.generator.training.snapshots import Scorer
+from vesselforge.generator.training.snapshot_scores import Scorer
 from vesselforge.generator.training.trainer import ADA_INTERVAL, Trainer
 from vesselforge.generator.transfer.start import Start, begin
 from vesselforge.generator.values import to_network
@@ -70,7 +70,7 @@ def train(settings: GeneratorSettings, inputs: Inputs, out: Path, progress: Prog
     training fails more often than it may go back; Interrupted after saving when asked to stop.
     """
     if settings.processes > 1 and not among_workers():
-        stage = "vesselforge.generator.training.stage:train"
+        stage = "vesselforge.generator.training.train:train"
         run_in_workers(stage, settings, inputs, out, progress, settings.processes)
         return
     with enough_memory(settings):
@@ -288,6 +288,6 @@ class Run:
         self._discard(history.files - {chosen.file})  # it is AVERAGE already
         save_tensors(self.out / AVERAGE, self.trainer.average.state_dict())
         save_tensors(self.out / CURRENT, self.trainer.generator.state_dict())
-        save_tensors(self.out / CRITIC, self.trainer.discriminator.state_dict())
+        save_tensors(self.out / DISCRIMINATOR, self.trainer.discriminator.state_dict())
         images = self.inputs["images"].digest
         describe(self.out, images, self.start, self.trainer, self.scorer, history, chosen)

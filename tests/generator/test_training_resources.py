@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from vesselforge.generator.training import pace
-from vesselforge.generator.training.pace import Pace
+from vesselforge.generator.training import resources
+from vesselforge.generator.training.resources import Pace
 
 
 @pytest.fixture
 def clock(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(pace.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(resources.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -32,6 +32,6 @@ def test_a_slow_checkpoint_waits(clock):
 def test_long_silences_are_broken(clock):
     kept = Pace()
     assert not kept.quiet()
-    clock[0] += pace.QUIET_S
+    clock[0] += resources.QUIET_S
     assert kept.quiet()
     assert not kept.quiet()
