@@ -25,7 +25,7 @@ from vesselforge.generator.models import (
     load_generator,
     read_description,
 )
-from vesselforge.generator.sampling.draw import Sampler
+from vesselforge.generator.sampling.sampler import Sampler
 
 IMAGES = 64
 """Drawn from both to compare them, of seeds 0, 1, …"""

@@ -1,4 +1,4 @@
-"""When a training writes a checkpoint and speaks, so that neither costs much; memory in use.
+"""When a training writes a checkpoint and speaks, so that neither costs much; too little memory.
 
 No artifact holds times: the same work has the same files, however long it took.
 """
@@ -6,8 +6,6 @@ No artifact holds times: the same work has the same files, however long it took.
 from __future__ import annotations
 
 import contextlib
-import resource
-import sys
 import time
 from collections.abc import Iterator
 
@@ -51,14 +49,6 @@ class Pace:
             return False
         self._spoke_at = now
         return True
-
-
-def peak_memory(device: torch.device) -> int:
-    """Return the most bytes in use so far: of the device's allocator, or of this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024  # Linux counts in KiB
 
 
 @contextlib.contextmanager

@@ -35,7 +35,7 @@ from vesselforge.engine.torchrun.workers import among_workers, run_in_workers
 from vesselforge.generator.models import AVERAGE, CURRENT, DISCRIMINATOR
 from vesselforge.generator.sampling.grids import pictures, sample_grid
 from vesselforge.generator.training.delivery import describe, facts_of, rebuilt
-from vesselforge.generator.training.resources import Pace, enough_memory, peak_memory
+from vesselforge.generator.training.resources import Pace, enough_memory
 from vesselforge.generator.training.rollback import (
     ROLLBACKS,
     History,
@@ -174,7 +174,7 @@ class Run:
         """A line of the log, and one of progress."""
         figures = {name: round(value, 6) for name, value in self.trainer.report().items()}
         self._log(figures)
-        self.figures |= figures | {"GiB": peak_memory(self.device) / 2**30}
+        self.figures |= figures
         self._show()
 
     def _show(self) -> None:

@@ -212,8 +212,7 @@ def test_a_divergence_goes_back_to_the_best_snapshot(rolled_back):
     out, progress = rolled_back
     (line,) = (text for text in progress.lines if "rollback" in text)
     assert "step 5, the loss is no longer a finite number; going back to step 4" in line
-    assert {"GiB", "p", "r_t", "kid", "loss_d"} <= set(progress.figures)
-    assert progress.figures["GiB"] > 0.05
+    assert {"p", "r_t", "kid", "loss_d"} <= set(progress.figures)
     log = list(read_log(out))
     (mark,) = (entry for entry in log if "rollback" in entry)
     assert (mark["step"], mark["from_step"], mark["rollback"]) == (4, 5, 1)
