@@ -115,12 +115,10 @@ def sampling(
     z = torch.randn(batch, latent, device=clock.device)
     context, dtype, compile = way_of(way)
     synthesis: Callable[..., Tensor] = compiled(g.synthesis) if compile else g.synthesis
-    # The well-known implementation makes per-sample weights here, ours never by itself.
-    fused = True if way == REFERENCE else None
 
     def make() -> Tensor:
         ws = g.mapping(z, truncation_psi=0.7)
-        return synthesis(ws, noise_mode="const", fused_modconv=fused, dtype=dtype)
+        return synthesis(ws, noise_mode="const", dtype=dtype)
 
     with context, torch.inference_mode():
         seconds = clock.best(make) / batch

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from vesselforge.engine.documents import flat
-from vesselforge.generator.metrics.kid_verdict import EXTRACTORS
 from vesselforge.pipeline.evidence import untrained
 
 DATASETS = {
@@ -40,7 +39,6 @@ def render(card: Mapping[str, Any]) -> str:
         f"{value:.4g}" if isinstance(value, float) else f"{value}"
     )
     environment.filters["untrained"] = lambda kimg: untrained({"kimg": kimg}, {})
-    environment.filters["extractor"] = lambda name: EXTRACTORS.get(name, name)
     environment.filters["source"] = source
     environment.filters["told"] = told
     environment.filters["scored"] = lambda training: (
