@@ -24,7 +24,9 @@ from vesselforge.engine.checkpoints import newest_checkpoint, save_checkpoint
 from vesselforge.generator.models import network_kwargs
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.training.compiling import compiled
-from vesselforge.generator.training.trainer import Schedule, Trainer
+from vesselforge.generator.training.schedule import PATH_EVERY, Schedule
+from vesselforge.generator.training.train import TICKS
+from vesselforge.generator.training.trainer import Trainer
 
 Result = dict[str, float]
 REFERENCE, FLOAT32, BFLOAT16 = "reference", "float32", "bfloat16"
@@ -113,12 +115,10 @@ def sampling(
     z = torch.randn(batch, latent, device=clock.device)
     context, dtype, compile = way_of(way)
     synthesis: Callable[..., Tensor] = compiled(g.synthesis) if compile else g.synthesis
-    # The well-known implementation makes per-sample weights here, ours never by itself.
-    fused = True if way == REFERENCE else None
 
     def make() -> Tensor:
         ws = g.mapping(z, truncation_psi=0.7)
-        return synthesis(ws, noise_mode="const", fused_modconv=fused, dtype=dtype)
+        return synthesis(ws, noise_mode="const", dtype=dtype)
 
     with context, torch.inference_mode():
         seconds = clock.best(make) / batch
@@ -155,7 +155,7 @@ def training(clock: Clock, way: str, count: bool = True, **values: Any) -> Resul
         phases = _phases(trainer)
         found = {name: clock.best(phase, 1) for name, phase in phases.items()}
         found["augment"] = _augmentation(clock, trainer)
-    lazy = {"path": 1 / settings.path_length_every, "r1": 1 / settings.r1_every}
+    lazy = {"path": 1 / PATH_EVERY, "r1": 1 / settings.r1_every}
     if not settings.path_length_weight:
         lazy["path"] = 0.0
     weights = {name: lazy.get(name, 1.0) for name in phases}
@@ -200,11 +200,10 @@ def _augmentation(clock: Clock, trainer: Trainer) -> float:
     assert pipe is not None
     channels = trainer.generator.img_channels
     images = torch.rand(cfg.batch, channels, cfg.resolution, cfg.resolution, device=trainer.device)
-    share = trainer.loss.split.rounds(cfg.batch)[0]
 
     def once(differentiate: bool) -> None:
         x = images.clone().requires_grad_(differentiate)
-        y = pipe(x, share=share)
+        y = pipe(x)
         if differentiate:
             y.sum().backward()
 
@@ -229,7 +228,7 @@ def _bookkeeping(clock: Clock, trainer: Trainer, iteration: float) -> Result:
         report = clock.best(trainer.report)
         saving = clock.best(save, 1, 2)
         resuming = clock.best(resume, 1, 2)
-    steps = cfg.tick_kimg * 1000 / cfg.batch
+    steps = cfg.snapshot_kimg / TICKS * 1000 / cfg.batch
     tick = report + saving * steps / cfg.checkpoint_every
     return {
         "report": report,

@@ -91,7 +91,6 @@ def modulated_conv2d(
     noise: Tensor | None = None,
     padding: int = 0,
     demodulate: bool = True,
-    fused: bool = False,
     bias: Tensor | None = None,
     gain: float = 1.0,
     power: Tensor | None = None,
@@ -102,16 +101,16 @@ def modulated_conv2d(
     f = resampling.pop("resample_filter", None)
     w = weight[None] * styles[:, None, :, None, None]
     scale = (w.square().sum(dim=[2, 3, 4]) + 1e-8).rsqrt() if demodulate else w.new_ones(n, o)
-    if fused:
+    if torch.is_grad_enabled():
+        y = conv2d_resample(x * styles[:, :, None, None], weight, f, padding=padding, **resampling)
+        y = y * scale[:, :, None, None]
+    else:  # the well-known implementation makes per-sample weights where nothing is learnt
         w = w * scale[:, :, None, None, None]
         y = conv2d_resample(
             x.reshape(1, -1, *x.shape[2:]), w.flatten(0, 1), f, padding=padding, groups=n,
             **resampling,
         )  # fmt: skip
         y = y.reshape(n, o, *y.shape[2:])
-    else:
-        y = conv2d_resample(x * styles[:, :, None, None], weight, f, padding=padding, **resampling)
-        y = y * scale[:, :, None, None]
     y = y if noise is None else y + noise
     y = y if bias is None else y + bias[:, None, None]
     return y if gain == 1 else y * gain

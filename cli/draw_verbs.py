@@ -20,26 +20,14 @@ GeneratorArgument = Annotated[
 PsiOption = Annotated[
     float, typer.Option(help="Truncation: 1 none, less is more typical, 0 the mean image.")
 ]
-CutoffOption = Annotated[
-    int | None, typer.Option(help="Truncate only this many layers, from the coarsest.")
-]
-MixOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SEED:FIRST-LAST",
-        help="Style mixing: these layers of every image take the styles of that seed; 5:0-6.",
-    ),
-]
 ClassOption = Annotated[
-    str | None,
+    int | None,
     typer.Option(
         "--class",
-        metavar="NUMBER|VECTOR",
-        help="Class of a conditional generator, or a label vector as 0.2,0.8; "
-        "drawn from its training labels when not given.",
+        metavar="NUMBER",
+        help="Class of a conditional generator; drawn from its training labels when not given.",
     ),
 ]
-PrecisionOption = Annotated[str, typer.Option(help="float32 or bfloat16.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
@@ -51,11 +39,6 @@ def draw(
         str, typer.Option(metavar="0-31,100", help="One image a seed; ranges and single ones.")
     ] = "0-31",
     psi: PsiOption = 0.7,
-    cutoff: CutoffOption = None,
-    noise: Annotated[str, typer.Option(help="const, random (of each seed's own) or none.")] = (
-        "const"
-    ),
-    mix: MixOption = None,
     class_: ClassOption = None,
     grid: Annotated[bool, typer.Option("--grid", help="Also write grid.png, all on a sheet.")] = (
         False
@@ -64,7 +47,6 @@ def draw(
         bool,
         typer.Option("--force", help="Replace images in the folder drawn with other settings."),
     ] = False,
-    precision: PrecisionOption = "float32",
     batch: Annotated[int, typer.Option(help="Images per forward pass on a GPU.")] = 16,
     device: DeviceOption = "auto",
     workspace: WorkspaceOption = None,
@@ -78,10 +60,7 @@ def draw(
     from vesselforge.configs.ranges import parse_seeds
 
     chosen = parse_seeds(seeds)
-    settings = _settings(
-        psi=psi, cutoff=cutoff, noise=noise, mix=mix, label=class_, precision=precision,
-        batch=batch, device=device,
-    )  # fmt: skip
+    settings = _settings(psi=psi, label=class_, batch=batch, device=device)
     folder = _folder(generator, workspace)
     from vesselforge.engine.sinks.display import shown
     from vesselforge.generator.sampling.album import draw_album
@@ -105,16 +84,7 @@ def walk(
     ] = "0-3",
     frames: Annotated[int, typer.Option(min=2, max=100_000, help="Of the whole loop.")] = 60,
     psi: PsiOption = 0.7,
-    cutoff: CutoffOption = None,
     fps: Annotated[float, typer.Option(min=1, max=120, help="Frames per second.")] = 30,
-    columns: Annotated[
-        int, typer.Option(min=1, max=16, help="Walks side by side, which share out the seeds.")
-    ] = 1,
-    space: Annotated[
-        str, typer.Option(help="w: smooth, through styles; z: along great circles of latents.")
-    ] = "w",
-    noise: Annotated[str, typer.Option(help="const or none.")] = "const",
-    mix: MixOption = None,
     class_: ClassOption = None,
     device: DeviceOption = "auto",
     workspace: WorkspaceOption = None,
@@ -124,15 +94,10 @@ def walk(
 
     The layer noise stands still. MP4 needs one more package: pip install imageio-ffmpeg.
     """
-    from vesselforge.configs.errors import ConfigError
     from vesselforge.configs.ranges import parse_seeds
 
     chosen = parse_seeds(seeds)
-    settings = _settings(
-        psi=psi, cutoff=cutoff, noise=noise, mix=mix, label=class_, device=device
-    )  # fmt: skip
-    if space not in ("w", "z"):
-        raise ConfigError(f"--space {space}: expected w or z")
+    settings = _settings(psi=psi, label=class_, device=device)
     folder = _folder(generator, workspace)
     from vesselforge.engine.sinks.display import shown
     from vesselforge.generator.sampling.walk import walk as film
@@ -140,10 +105,7 @@ def walk(
     display = new_display()
     with shown(display), display.listening():
         progress = display.begin("walking")
-        made = film(
-            folder, out, chosen, frames, settings, progress, fps=fps, columns=columns,
-            space="w" if space == "w" else "z",
-        )  # fmt: skip
+        made = film(folder, out, chosen, frames, settings, progress, fps)
     if json_:
         print_json(made)
     else:
@@ -151,16 +113,11 @@ def walk(
         typer.echo(f"{made['frames']} frames of {size}, {made['fps']:.4g} a second: {made['file']}")
 
 
-def _settings(mix: str | None, label: str | None, **values: Any) -> Any:
+def _settings(**values: Any) -> Any:
     """SampleSettings of what was typed; ConfigError names the option that is wrong."""
     from vesselforge.configs.load import validate
-    from vesselforge.configs.ranges import parse_label, parse_mix
     from vesselforge.configs.settings import SampleSettings
 
-    if mix is not None:
-        values["mix_with"], values["mix_layers"] = parse_mix(mix)
-    if label is not None:
-        values["label"] = parse_label(label)
     return validate(SampleSettings, values, "options")
 
 

@@ -51,8 +51,7 @@ def score(
 ) -> None:
     """FID, KID, precision, recall, density, coverage and copies of a config's samples.
 
-    Does what comes before if need be. --set score.features=random, inception or torchscript needs
-    no teacher; score.published_draws=50000 adds fid50k_full and kid50k_full.
+    Does what comes before if need be. --set score.features=random or inception needs no teacher.
     """
     run_step("scores", config, set_, workspace, json_)
 

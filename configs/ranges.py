@@ -1,4 +1,4 @@
-"""Numbers as people type them on the command line: `0-31,100`, `5:0-6`, `0.2,0.8`."""
+"""Numbers as people type them on the command line: `0-31,100`."""
 
 from __future__ import annotations
 
@@ -34,31 +34,6 @@ def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
             raise ConfigError(f"{option} {text}: more than {MOST_SEEDS} seeds; draw them in parts")
         found |= dict.fromkeys(range(first, last + 1))
     return list(found)
-
-
-def parse_mix(text: str, option: str = "--mix") -> tuple[int, tuple[int, int]]:
-    """`5:0-6` → (5, (0, 6)): the seed that gives its styles, first and last layer that take them.
-
-    One layer may stand alone, `5:3`. Raises ConfigError.
-    """
-    match = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*(?:-\s*(\d+)\s*)?", text, re.ASCII)
-    if match is None:
-        raise ConfigError(
-            f"{option} {text}: expected SEED:FIRST-LAST, the seed that gives its styles and the "
-            "layers that take them; for example 5:0-6"
-        )
-    first = int(match[2])
-    return int(match[1]), (first, int(match[3] or first))
-
-
-def parse_label(text: str, option: str = "--class") -> int | list[float]:
-    """`2` → class 2; `0.2,0.8` → a label vector. Raises ConfigError."""
-    try:
-        return [float(part) for part in text.split(",")] if "," in text else int(text)
-    except ValueError:
-        raise ConfigError(
-            f"{option} {text}: expected a class number, or a label vector with commas as 0.2,0.8"
-        ) from None
 
 
 def shorten_seeds(seeds: Iterable[int]) -> str:

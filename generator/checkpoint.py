@@ -20,25 +20,13 @@ from typing import Any, BinaryIO
 from torch import Tensor
 
 from vesselforge.configs.errors import CheckpointError
-from vesselforge.generator.official.arguments import (
-    Dialect,
-    Modules,
-    arguments,
-    build_kwargs,
-    check,
-    dialect_of,
-    plain,
-)
+from vesselforge.generator.official.arguments import Modules, arguments, check, plain
 from vesselforge.generator.official.records import SNAPSHOT_TABLE, TORCH_MAGIC, Node, TensorView
 from vesselforge.generator.official.safe_pickle import Machine, Refused, UnknownGlobal
 
 EXPECTED = "expected an official StyleGAN2-ADA PyTorch snapshot (network-snapshot-*.pkl)"
-CLASSES = {
-    "G": "Generator",
-    "D": "Discriminator",
-    "G_ema": "Generator",
-    "augment_pipe": "AugmentPipe",
-}
+CLASSES = {"G": "Generator", "D": "Discriminator", "G_ema": "Generator"}
+KNOWN = {*CLASSES, "augment_pipe", "training_set_kwargs"}
 FORMAT_VERSION = 6
 TENSORFLOW = (
     "TensorFlow pickles are not supported yet: convert it with NVIDIA's PyTorch tools first"
@@ -61,21 +49,14 @@ DAMAGE = (ValueError, TypeError, LookupError, ArithmeticError, MemoryError, Asse
 class OfficialNetwork:
     """One network of a snapshot.
 
-    `kwargs` is what was passed to the constructor, as plain JSON; `tensors` the parameters and
-    buffers in the order of the official state dict, each contiguous and in memory of its own.
+    `kwargs` is what was passed to the constructor, as plain JSON, and fits our class; `tensors` the
+    parameters and buffers in the order of the official state dict, each contiguous and in memory of
+    its own.
     """
 
     class_name: str
     kwargs: dict[str, Any]
     tensors: dict[str, Tensor]
-    dialect: Dialect
-
-    def build_kwargs(self) -> dict[str, Any]:
-        """Return arguments for our class of the same name, the dialect's defaults spelled out.
-
-        The flat generator signature of the StyleGAN3 repository becomes ADA's nested one.
-        """
-        return build_kwargs(self.class_name, self.kwargs, self.dialect)
 
 
 @dataclass(frozen=True)
@@ -88,7 +69,6 @@ class OfficialSnapshot:
     G: OfficialNetwork | None
     D: OfficialNetwork | None
     G_ema: OfficialNetwork | None
-    augment_pipe: OfficialNetwork | None
     training_set: dict[str, Any] | None
     sha256: str
     origin: str
@@ -173,7 +153,7 @@ def _read(stream: BinaryIO) -> Any:
 def _snapshot(top: Any, name: str, digest: str, size: int) -> OfficialSnapshot:
     if type(top) is not dict or not any(top.get(slot) is not None for slot in ("G", "D", "G_ema")):
         raise Refused("a pickle without any of the networks G, D and G_ema", OTHER)
-    if ignored := [repr(key)[:40] for key in top if key not in (*CLASSES, "training_set_kwargs")]:
+    if ignored := [repr(key)[:40] for key in top if key not in KNOWN]:
         warnings.warn(f"{name}: ignored the entries {', '.join(ignored[:8])}", stacklevel=3)
     modules = {slot: _modules(slot, top[slot]) for slot in CLASSES if top.get(slot) is not None}
     for slot, nodes in modules.items():
@@ -186,13 +166,11 @@ def _snapshot(top: Any, name: str, digest: str, size: int) -> OfficialSnapshot:
     training_set = plain(top.get("training_set_kwargs"))
     if training_set is not None and type(training_set) is not dict:
         raise Refused("its training_set_kwargs are not a dict")
-    dialect = dialect_of(modules)
-    networks = {slot: _network(modules[slot], views[slot], dialect) for slot in modules}
+    networks = {slot: _network(modules[slot], views[slot]) for slot in modules}
     return OfficialSnapshot(
         G=networks.get("G"),
         D=networks.get("D"),
         G_ema=networks.get("G_ema"),
-        augment_pipe=networks.get("augment_pipe"),
         training_set=training_set,
         sha256=digest,
         origin=f"official StyleGAN2-ADA pickle {name}, SHA-256 {digest}; weights released by "
@@ -200,11 +178,11 @@ def _snapshot(top: Any, name: str, digest: str, size: int) -> OfficialSnapshot:
     )
 
 
-def _network(modules: Modules, views: dict[str, TensorView], dialect: Dialect) -> OfficialNetwork:
-    class_name, kwargs = modules[""].class_name, arguments(modules[""])
-    check(class_name, build_kwargs(class_name, kwargs, dialect), modules, views)
+def _network(modules: Modules, views: dict[str, TensorView]) -> OfficialNetwork:
+    kwargs = arguments(modules[""])
+    check(kwargs, modules)
     tensors = {name: view.copy() for name, view in views.items()}
-    return OfficialNetwork(class_name, kwargs, tensors, dialect)
+    return OfficialNetwork(modules[""].class_name, kwargs, tensors)
 
 
 def _modules(slot: str, root: Any) -> dict[str, Node]:

@@ -14,19 +14,18 @@ import torch
 from torch import Tensor, nn
 
 from vesselforge.configs.errors import CheckpointError
-from vesselforge.configs.settings import SampleSettings
 from vesselforge.engine.checkpoints import save_tensors
 from vesselforge.engine.files import write_json
 from vesselforge.generator.models import (
     AVERAGE,
-    CRITIC,
     DESCRIPTION,
+    DISCRIMINATOR,
     FOV,
     load_discriminator,
     load_generator,
     read_description,
 )
-from vesselforge.generator.sampling.draw import Sampler
+from vesselforge.generator.sampling.sampler import Sampler
 
 IMAGES = 64
 """Drawn from both to compare them, of seeds 0, 1, …"""
@@ -54,13 +53,13 @@ def compact(folder: Path, out: Path, origin: str) -> dict[str, Any]:
     if described.get("fov"):
         shutil.copyfile(folder / FOV, out / FOV)
     whole, _ = load_generator(folder)
-    critic = load_discriminator(folder)
+    judge = load_discriminator(folder)
     largest = max(
-        _save_halved(out / AVERAGE, whole, folder), _save_halved(out / CRITIC, critic, folder)
+        _save_halved(out / AVERAGE, whole, folder), _save_halved(out / DISCRIMINATOR, judge, folder)
     )
-    settings, labels = SampleSettings(psi=1.0), described.get("labels")
+    labels = described.get("labels")
     halved, _ = load_generator(out)
-    images, others = (Sampler(g, settings, labels).draw(range(IMAGES)) for g in (whole, halved))
+    images, others = (Sampler(g, labels=labels).draw(range(IMAGES)) for g in (whole, halved))
     difference = (images.clamp(-1, 1) - others.clamp(-1, 1)).abs() / LEVEL
     within = float((difference < 1).double().mean())
     if within < NEARLY_ALL:
@@ -69,7 +68,7 @@ def compact(folder: Path, out: Path, origin: str) -> dict[str, Any]:
             f"at least {NEARLY_ALL:.0%}; train it with generator.conv_clamp: 256"
         )
     with torch.no_grad():
-        features, same = (d.features(images)[0] for d in (critic, load_discriminator(out)))
+        features, same = (d.features(images)[0] for d in (judge, load_discriminator(out)))
     return {
         "largest_weight": largest,
         "images": IMAGES,

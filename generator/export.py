@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,38 +17,36 @@ from vesselforge.engine.files import replacing
 from vesselforge.engine.store import explained
 from vesselforge.generator.models import load_generator, read_description
 from vesselforge.generator.networks import Generator
-from vesselforge.generator.transfer.sources import EXPORTED, SLOTS, read_folder
+from vesselforge.generator.transfer.start_weights import SLOTS, read_folder
 
-Format = Literal["onnx", "safetensors"]
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4
 """Largest difference between ONNX Runtime's image and ours, relative to the largest value."""
 VALUES = "images [N, channels, height, width] in about [-1, 1]: a byte is x·127.5 + 128, clamped"
 
 
-def export(
-    folder: Path, out: Path, form: Format, psi: float | None = None, force: bool = False
-) -> dict[str, Any]:
-    """Write one file and return what is in it.
+def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
+    """Write one file, .onnx or .safetensors, and return what is in it.
 
-    psi: of an ONNX file, built in; None makes it an input. Raises ConfigError when a package is
-    missing or a file in the way, CheckpointError for unusable weights.
+    Raises ConfigError for another ending, when a package is missing or a file in the way,
+    CheckpointError for unusable weights.
     """
+    ways = {".onnx": export_onnx, ".safetensors": export_tensors}
+    if out.suffix not in ways:
+        raise ConfigError(f"{out}: found no ending of these: expected .onnx or .safetensors")
     if out.exists() and not force:
         raise ConfigError(f"{out}: exists already; choose another name, or give --force")
     if not out.parent.is_dir():
         raise ConfigError(f"{out}: there is no folder {out.parent} to write to")
     with explained(out):
-        return export_tensors(folder, out) if form == "safetensors" else export_onnx(
-            folder, out, psi
-        )  # fmt: skip
+        return ways[out.suffix](folder, out)
 
 
 def export_tensors(folder: Path, out: Path) -> dict[str, Any]:
     """Write every network of a generator's folder and its generator.json in one file.
 
     Names are those of official checkpoints after `G.`, `D.` or `G_ema.`; the metadata have
-    `format` and `description` (JSON). `start_from` takes such a file.
+    `format` and `description` (JSON).
     """
     source = read_folder(folder)
     present = [slot for slot, file in SLOTS.items() if (folder / file).is_file()]
@@ -57,37 +55,33 @@ def export_tensors(folder: Path, out: Path) -> dict[str, Any]:
         for slot in present
         for name, tensor in source.networks[slot].tensors.items()
     }
-    meta = {"format": EXPORTED, "description": json.dumps(read_description(folder))}
+    meta = {"format": "vesselforge generator", "description": json.dumps(read_description(folder))}
     save_tensors(out, tensors, meta)
     return {"file": str(out), "networks": present, "tensors": len(tensors)}
 
 
 class Pictures(nn.Module):
-    """What is exported: latents, a label if conditional, and psi if it is not built in, to images.
+    """What is exported: latents, psi, and a label if conditional, to images.
 
     Layer noise is each layer's constant, so that an image depends on the inputs alone.
     """
 
-    def __init__(self, generator: Generator, psi: float | None) -> None:
+    def __init__(self, generator: Generator) -> None:
         super().__init__()
         self.generator = generator
-        self.psi = psi
 
-    def forward(self, z: Tensor, c: Tensor | None = None, psi: Tensor | None = None) -> Tensor:
+    def forward(self, z: Tensor, psi: Tensor, c: Tensor | None = None) -> Tensor:
         """Map z `[N, z_dim]`, c `[N, c_dim]` and psi `[]` to images `[N, channels, R, R]`."""
         mapping = self.generator.mapping
-        ws = mapping(z, c)
-        if psi is not None or self.psi != 1:
-            mean = mapping.w_avg
-            ws = mean + (self.psi if psi is None else psi) * (ws - mean)
+        ws = mapping.w_avg + psi * (mapping(z, c) - mapping.w_avg)
         images: Tensor = self.generator.synthesis(ws, noise_mode="const")
         return images
 
 
-def export_onnx(folder: Path, out: Path, psi: float | None = None) -> dict[str, Any]:
+def export_onnx(folder: Path, out: Path) -> dict[str, Any]:
     """Write G_ema as ONNX with a free batch size, after ONNX Runtime has drawn the same images.
 
-    Inputs: `z`, `c` if conditional, `psi` if not built in; output: `image`.
+    Inputs: `z`, `psi`, `c` if conditional; output: `image`.
     """
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
@@ -95,8 +89,8 @@ def export_onnx(folder: Path, out: Path, psi: float | None = None) -> dict[str, 
             f"export to ONNX needs {', '.join(missing)}: pip install vesselforge[onnx]"
         )
     generator, description = load_generator(folder)
-    pictures = Pictures(generator, psi).eval()
-    inputs = example(generator, psi, count=2)
+    pictures = Pictures(generator).eval()
+    inputs = example(generator, count=2)
     batch = torch.export.Dim("batch")
     with quiet_exporter(), torch.no_grad():
         program = torch.onnx.export(
@@ -109,9 +103,9 @@ def export_onnx(folder: Path, out: Path, psi: float | None = None) -> dict[str, 
             verbose=False,
         )
     assert program is not None
-    program.model.metadata_props.update(_facts(description, psi))
+    program.model.metadata_props.update(_facts(description))
     model: bytes = program.model_proto.SerializeToString()
-    error = difference(model, pictures, example(generator, psi, count=3))
+    error = difference(model, pictures, example(generator, count=3))
     if error > TOLERANCE:
         raise CheckpointError(
             f"{folder}: the ONNX file draws other images, relative difference {error:.1e}; report "
@@ -124,19 +118,17 @@ def export_onnx(folder: Path, out: Path, psi: float | None = None) -> dict[str, 
         "inputs": {name: ["batch" if i == 0 else n for i, n in enumerate(t.shape)]
                    for name, t in inputs.items()},
         "output": ["batch", generator.img_channels, *[generator.img_resolution] * 2],
-        "psi": psi,
         "difference": error,
     }  # fmt: skip
 
 
-def example(generator: Generator, psi: float | None, count: int) -> dict[str, Tensor]:
+def example(generator: Generator, count: int) -> dict[str, Tensor]:
     """Return inputs by name; other ones for every count."""
     draw = torch.Generator().manual_seed(count)
-    inputs = {"z": torch.randn(count, generator.z_dim, generator=draw)}
+    z = torch.randn(count, generator.z_dim, generator=draw)
+    inputs = {"z": z, "psi": torch.tensor(0.7)}
     if generator.c_dim:
         inputs["c"] = torch.eye(generator.c_dim)[torch.arange(count) % generator.c_dim]
-    if psi is None:
-        inputs["psi"] = torch.tensor(0.7)
     return inputs
 
 
@@ -152,11 +144,10 @@ def difference(model: bytes, pictures: nn.Module, inputs: dict[str, Tensor]) -> 
     return float(error)
 
 
-def _facts(description: dict[str, Any], psi: float | None) -> dict[str, str]:
+def _facts(description: dict[str, Any]) -> dict[str, str]:
     provenance = {k: v for k, v in description.get("provenance", {}).items() if k != "tensors"}
     return {
         "program": "vesselforge",
         "values": VALUES,
-        "psi": "an input" if psi is None else f"{psi:g}",
         "provenance": json.dumps(provenance),
     }

@@ -13,7 +13,7 @@ from torch import nn
 from vesselforge.configs.errors import CheckpointError
 from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.data.formats.channels import Channels
-from vesselforge.engine.checkpoints import check_shapes, load_strict, load_tensors
+from vesselforge.engine.checkpoints import check_shapes, load_tensors
 from vesselforge.engine.documents import read_object
 from vesselforge.generator.networks import Discriminator, Generator
 
@@ -23,7 +23,7 @@ AVERAGE = "generator.safetensors"
 """G_ema, the network to sample from."""
 CURRENT = "training.safetensors"
 """G itself, needed only to train on."""
-CRITIC = "discriminator.safetensors"
+DISCRIMINATOR = "discriminator.safetensors"
 
 Kwargs = dict[str, Any]
 Pair = tuple[Kwargs, Kwargs]
@@ -33,17 +33,12 @@ CHANNELS = {"rgb": 3, "grey": 1, "rgb+mask": 4}
 """Image channels by the setting `channels`."""
 
 
-def network_kwargs(
-    settings: GeneratorSettings, channels: int | None = None, c_dim: int = 0
-) -> Pair:
+def network_kwargs(settings: GeneratorSettings, c_dim: int = 0) -> Pair:
     """Return the constructor arguments of generator and discriminator, as plain JSON.
 
-    channels: of the images, which are to be those of the settings; c_dim: length of their labels,
-    taken when the settings ask for labels. ValueError when that does not fit.
+    c_dim: length of the images' labels, taken when the settings ask for labels. ValueError when it
+    is not given then.
     """
-    count = CHANNELS[settings.channels]
-    if channels not in (None, count):
-        raise ValueError(f"channels: {settings.channels} does not go with {channels} channels")
     if settings.labels and c_dim < 1:
         raise ValueError("labels: true needs images that have labels")
     shared: Kwargs = {
@@ -54,18 +49,17 @@ def network_kwargs(
     images = {
         "c_dim": c_dim if settings.labels else 0,
         "img_resolution": settings.resolution,
-        "img_channels": count,
+        "img_channels": CHANNELS[settings.channels],
     }
     generator: Kwargs = {
         "z_dim": settings.latent,
         "w_dim": settings.latent,
         **images,
         "mapping_kwargs": {"num_layers": settings.mapping_layers},
-        "synthesis_kwargs": {"architecture": settings.g_architecture, **shared},
+        "synthesis_kwargs": shared,
     }
     discriminator: Kwargs = {
         **images,
-        "architecture": settings.d_architecture,
         "block_kwargs": {"freeze_layers": settings.freeze_d},
         "epilogue_kwargs": {"mbstd_group_size": settings.mbstd_group},
         **shared,
@@ -89,7 +83,7 @@ class Facts(BaseModel):
     provenance: dict[str, Any] | None = None
 
 
-NEEDED = ("presentation", "resolution", "native_size")
+NEEDED = ("presentation", "resolution", "native_size", "channels")
 """Without these nobody knows how a generator's images are to be looked at."""
 
 
@@ -121,17 +115,22 @@ def load_network(path: Path, kind: type[nn.Module], kwargs: Kwargs) -> nn.Module
     whatever its size, are refused like any others. Raises CheckpointError.
     """
     tensors, _ = load_tensors(path)
+    check_shapes(network_without_memory(kind, kwargs, path), tensors, path)
+    network = kind(**kwargs)
+    network.load_state_dict(tensors)
+    return network.eval().requires_grad_(False)
+
+
+def network_without_memory(kind: type[nn.Module], kwargs: Kwargs, path: Path) -> nn.Module:
+    """Build a network that has shapes alone; CheckpointError for arguments that fit none."""
     try:
         with torch.device("meta"):
-            check_shapes(kind(**kwargs), tensors, path)
-        network = kind(**kwargs)
+            return kind(**kwargs)
     except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
         raise CheckpointError(
-            f"{path}: the arguments beside it, in {DESCRIPTION}, fit no network of ours "
-            f"({' '.join(str(error).split())[:200]}); copy the generator's folder again"
+            f"{path}: the arguments that describe it fit no network of ours "
+            f"({' '.join(str(error).split())[:200]}); copy or download it again"
         ) from error
-    load_strict(network, tensors, path)
-    return network.eval().requires_grad_(False)
 
 
 def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
@@ -145,6 +144,6 @@ def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
 def load_discriminator(folder: Path) -> Discriminator:
     """Return the discriminator of a generator.train artifact."""
     kwargs = read_description(folder).get("discriminator", {})
-    discriminator = load_network(folder / CRITIC, Discriminator, kwargs)
+    discriminator = load_network(folder / DISCRIMINATOR, Discriminator, kwargs)
     assert isinstance(discriminator, Discriminator)
     return discriminator

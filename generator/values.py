@@ -29,14 +29,11 @@ def to_uint8(images: Tensor) -> Tensor:
     return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8)
 
 
-def to_uint16(images: Tensor) -> Tensor:
-    """Map [-1, 1] to uint16: the same rule, for channels of 16 bits."""
-    return (images.float() * 32767.5 + 32768).clamp(0, 65535).to(torch.uint16)
-
-
 def to_pixels(images: Tensor, bits: int) -> Tensor:
     """Map [-1, 1] to `Channels.bits`, the depth of the files that the generator learnt from."""
-    return to_uint16(images) if bits == 16 else to_uint8(images)
+    if bits == 8:
+        return to_uint8(images)
+    return (images.float() * 32767.5 + 32768).clamp(0, 65535).to(torch.uint16)
 
 
 def restore(image: Pixels, native_size: Sequence[int] | None) -> Pixels:

@@ -37,14 +37,7 @@ from vesselforge.data.imageset import (
 )
 from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.generator.mask_channel import as_channel
-from vesselforge.generator.values import (
-    resized,
-    restore,
-    to_network,
-    to_pixels,
-    to_uint8,
-    to_uint16,
-)
+from vesselforge.generator.values import resized
 
 Presentation = Literal["full", "patch"]
 MIN_FOV_SHARE = 0.9
@@ -92,13 +85,13 @@ class Views:
         sizes: list[tuple[int, int]] = []
         fovs: list[NDArray[np.uint8] | None] = []  # packed: a bit a pixel
         self._places: list[NDArray[np.int32] | int] = []
-        bits: Literal[8, 16] = 8
+        deep = False
         labels: list[Sequence[float]] = []
         self.ids: list[str] = []
         too_small: list[str] = []
         for image in images:  # one at a time: whole, a set may be larger than the memory
             height, width, count = image.pixels.shape
-            bits = max(bits, bits_of(image.pixels))
+            deep |= bits_of(image.pixels) == 16
             self.ids.append(image.id)
             sizes.append((height, width))
             labels += [] if image.label is None else [image.label]
@@ -117,8 +110,8 @@ class Views:
                 f"images have too few pixels for patches of {resolution}: {_first(too_small)}; "
                 "lower generator.resolution or choose presentation: full"
             )
-        self.channels = Channels(kind, count, bits)
-        self._pixels = [sixteen_bit(p) if self.channels.bits == 16 else p for p in pixels]
+        self.channels = Channels(kind, count, 16 if deep else 8)
+        self._pixels = [sixteen_bit(p) if deep else p for p in pixels]
         self.labels = torch.tensor(labels, dtype=torch.float32) if labels else None
         heights, widths = zip(*sizes, strict=True)
         self.native_size = int(np.median(heights)), int(np.median(widths))
@@ -196,7 +189,7 @@ def load_views(
     """Read the training images of a prepared set, or those of another split.
 
     channels, labels: as the settings of the same names in GeneratorSettings. Raises DataError,
-    naming the images at fault: without a mask or label, too small, of mixed channels.
+    naming the images at fault: without a mask or label, too small.
     """
     records = read_index(folder, split)
     if not records:
@@ -212,12 +205,12 @@ def load_views(
             "label them (dataset `images`: sub-folders, labels.csv or dataset.json) or set "
             "generator.labels: false"
         )
-    shown = (read_shown(folder, record, channels, labels) for record in records)
+    shown = (_read_shown(folder, record, channels, labels) for record in records)
     classes = read_classes(folder) if labels else []
     return Views(shown, presentation, resolution, channels, classes)
 
 
-def read_shown(folder: Path, record: ImageRecord, kind: Kind, labelled: bool) -> Shown:
+def _read_shown(folder: Path, record: ImageRecord, kind: Kind, labelled: bool) -> Shown:
     """Read one image of a set; see `load_views`, which says beforehand what is missing."""
     pixels = load_picture(folder, record).pixels
     fov, label = load_fov(folder, record), record.label if labelled else None
@@ -270,9 +263,3 @@ def _places(
     inside = inside + table[:-side, :-side]
     enough = min(int(inside.max()), round(MIN_FOV_SHARE * side * side))
     return np.flatnonzero(inside >= enough).astype(np.int32)
-
-
-__all__ = [
-    "Presentation", "Shown", "Views", "load_views", "read_shown", "restore", "to_network",
-    "to_pixels", "to_uint8", "to_uint16",
-]  # fmt: skip

@@ -69,8 +69,8 @@ def check_scores(score: ScoreSettings, sources: Iterable[SourceSettings], config
     for own in sources:
         if score.needs_generator and not source_of(own, config).trains_generator:
             raise ConfigError(
-                f"score: critic, published_draws and path_length_pairs need a generator, and the "
-                f"source {own.kind} has none; leave them off, or choose source: stylegan2"
+                f"score.path_length_pairs needs a generator, and the source {own.kind} has none; "
+                "leave it off, or choose source: stylegan2"
             )
 
 
@@ -80,7 +80,6 @@ def check_files(generator: GeneratorSettings, score: ScoreSettings) -> None:
     named = {
         "score.features_file": score.features_file,
         "score.lpips_file": score.lpips_file,
-        "generator.features_file": generator.features_file,
     }
     for setting, path in named.items():
         if path is not None and not path.is_file():
@@ -100,5 +99,5 @@ def check_images_suffice(config: PipelineConfig, last: str) -> None:
     if last == "scores" and config.score.needs_teacher:
         raise DataError(
             "score.features: teacher needs a segmenter, and data.name: images has no vessel masks "
-            "to teach one; set score.features: random, inception or torchscript"
+            "to teach one; set score.features: random or inception"
         )

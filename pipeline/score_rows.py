@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vesselforge.engine.documents import flat
-from vesselforge.generator.metrics.told import EXTRACTORS
+from vesselforge.generator.metrics.kid_verdict import EXTRACTORS
 
 COLUMNS = {
     "f1": "F1",

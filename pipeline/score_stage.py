@@ -16,18 +16,18 @@ from vesselforge.engine.devices import pick_device
 from vesselforge.engine.files import write_json
 from vesselforge.engine.progress import Progress
 from vesselforge.generator.metrics.extractors import load_extractor
-from vesselforge.generator.metrics.features import FeatureCache
-from vesselforge.generator.metrics.score import score_samples
+from vesselforge.generator.metrics.feature_cache import FeatureCache
+from vesselforge.generator.metrics.sample_scores import score_samples
 from vesselforge.segmenter.features import EncoderFeatures
 from vesselforge.segmenter.models import Model
 
 
 def score(settings: ScoreSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
-    """Write metrics.json, closest.csv, closest.png, pairs/ and, with `critic`, samples.csv.
+    """Write metrics.json, closest.csv, closest.png and pairs/.
 
     inputs: `samples` (generator.sample, or any image set; rejected images do not count), `images`
     (prepared, development); `teacher` for features teacher; `generator` (of the samples) for
-    path_length_pairs, published_draws and critic.
+    path_length_pairs.
     """
     extractor, identity = _extractor(settings, inputs)
     cache = FeatureCache(_cache_folder(inputs["images"]))

@@ -8,7 +8,7 @@ from vesselforge.configs.settings import PipelineConfig
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.sinks.display import Display, shown
 from vesselforge.engine.store import Store
-from vesselforge.generator.metrics.told import kid_verdict
+from vesselforge.generator.metrics.kid_verdict import kid_verdict
 from vesselforge.pipeline.evidence import REAL
 from vesselforge.pipeline.executor import Executor, Here
 from vesselforge.pipeline.input_checks import check_inputs

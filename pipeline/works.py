@@ -134,13 +134,13 @@ class Supply:
         found = self.source.images(self.request, count, first)
         return replace(found, step=f"{found.step.partition(',')[0]}{name}")
 
-    def scores(self, step: str, samples: Work, **change: object) -> Work:
+    def scores(self, step: str, samples: Work) -> Work:
         """How close images are to the real ones, and how near to single ones.
 
         The teacher and the generator are inputs where the scores depend on them: other extractors,
         and scores that draw nothing of their own, do not depend on what they ignore.
         """
-        settings = self.config.score.model_copy(update=change)
+        settings = self.config.score
         inputs = {"samples": samples, "images": self.request.shown}
         if settings.needs_teacher:
             inputs["teacher"] = self.teachers[0]

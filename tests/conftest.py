@@ -34,7 +34,7 @@ def tiny_study() -> Callable[..., StudyConfig]:
             "teacher": fit | {"steps": 3},
             "generator": gan,
             "synthetic": {"pool": 3},
-            "score": {"real_views": 4, "kid_subset_size": 2, "kid_subsets": 2},
+            "score": {"real_views": 4, "kid_subset_size": 2},
             "first": fit,
             "second": fit,
             "ensembles": [],

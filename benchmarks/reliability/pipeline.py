@@ -41,7 +41,7 @@ TINY: dict[str, dict[str, Any]] = {
         "checkpoint_every": 2,
     },
     "sample": {"count": 24, "batch": 4},
-    "score": {"real_views": 8, "kid_subsets": 3, "kid_subset_size": 4},
+    "score": {"real_views": 8, "kid_subset_size": 4},
     "pseudo_label": {"min_confidence": 0, "min_vessel_share": 0, "max_vessel_share": 1},
     "pretrain": SEGMENTER | {"crop": 16},
     "finetune": SEGMENTER,

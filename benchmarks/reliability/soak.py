@@ -40,7 +40,7 @@ CONFIG: dict[str, Any] = {
         "latent": 16, "batch": 4, "kimg": 0.064, "snapshot_kimg": 0.064,
     },
     "sample": {"count": 16, "batch": 4},
-    "score": {"real_views": 8, "kid_subsets": 3, "kid_subset_size": 4},
+    "score": {"real_views": 8, "kid_subset_size": 4},
     "pseudo_label": {"min_confidence": 0, "min_vessel_share": 0, "max_vessel_share": 1},
     "pretrain": {**FIT, "crop": 16},
     "finetune": FIT,

@@ -1,13 +1,12 @@
-"""Which batches can be divided over processes, micro-batches and minibatch-std groups."""
+"""Which batches can be divided over processes and minibatch-std groups."""
 
 from __future__ import annotations
 
 
-def misfit(batch: int, processes: int, micro_batch: int | None, group: int) -> str | None:
+def misfit(batch: int, processes: int, group: int) -> str | None:
     """Return what does not fit and the nearest values that do, or None when all fits.
 
-    A minibatch-std group (at most the batch) is never torn apart: it lies in one micro-batch of
-    one process.
+    A minibatch-std group (at most the batch) is never torn apart: it lies in one process.
     """
     group = min(group, batch)
     if batch % group:
@@ -25,20 +24,9 @@ def misfit(batch: int, processes: int, micro_batch: int | None, group: int) -> s
             f"processes {processes}: set batch to {processes * group}{other}, "
             f"or processes to {groups}"
         )
-    if micro_batch is not None and micro_batch % group and micro_batch < batch:
-        near = [n for n in (micro_batch // group * group, -(-micro_batch // group) * group) if n]
-        return (
-            f"micro_batch {micro_batch} must be a multiple of mbstd_group {group}: set micro_batch "
-            f"to {' or '.join(map(str, near))}, or mbstd_group to {_common(batch, micro_batch)}"
-        )
     return None
 
 
 def _divisor(number: int, limit: int) -> int:
     """The largest divisor of a number up to a limit."""
     return next(d for d in range(limit, 0, -1) if number % d == 0)
-
-
-def _common(batch: int, micro_batch: int) -> int:
-    """The largest group that fits a batch and its micro-batches."""
-    return next(d for d in range(micro_batch, 0, -1) if batch % d == 0 and micro_batch % d == 0)

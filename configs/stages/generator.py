@@ -11,10 +11,7 @@ from vesselforge.configs.base import Device, Settings, operational
 from vesselforge.configs.stages.batching import misfit
 from vesselforge.configs.stages.presets import Preset, preset_values
 
-Architecture = Literal["skip", "resnet", "orig"]
 Precision = Literal["float32", "bfloat16"]
-Features = Literal["random", "inception", "torchscript"]
-"""Extractors that need no teacher; `features_file` is the TorchScript file of the latter two."""
 
 
 class GeneratorSettings(Settings):
@@ -22,7 +19,7 @@ class GeneratorSettings(Settings):
 
     preset: Preset | None = operational(
         None,
-        description="recipe: auto, stylegan2, paper256/512/1024, cifar (as published), small-set "
+        description="recipe: auto, stylegan2, paper256/512/1024 (as published), small-set "
         "(a few dozen images), joint-small (image and mask from scratch), adapt-few (from a "
         "trained one to a few images); what you set beside it wins",
     )
@@ -46,19 +43,12 @@ class GeneratorSettings(Settings):
     channel_max: int = Field(128, ge=8, le=1024, description="most channels in a layer")
     latent: int = Field(128, ge=8, le=1024, description="size of z and w")
     mapping_layers: int = Field(2, ge=1, le=8, description="layers of the mapping network")
-    g_architecture: Architecture = Field("skip", description="of the generator")
-    d_architecture: Architecture = Field("resnet", description="of the discriminator")
     conv_clamp: float | None = Field(
         None, gt=0, description="bound of activations; official networks have 256"
     )
 
     # Optimisation
     batch: int = Field(8, ge=1, le=512, description="images per step, over all processes")
-    micro_batch: int | None = operational(
-        None,
-        ge=1,
-        description="images at a time in one process; less memory, the same result; default: all",
-    )
     processes: int = operational(
         1, ge=1, le=64, description="training processes, one a GPU, started by torchrun"
     )
@@ -81,7 +71,6 @@ class GeneratorSettings(Settings):
     r1_gamma: float | None = Field(None, gt=0, description="R1 weight; default 0.0002·res²/batch")
     r1_every: int = Field(16, ge=1, description="steps between R1 penalties (lazy)")
     path_length_weight: float = Field(2.0, ge=0, description="path-length weight; 0: off")
-    path_length_every: int = Field(4, ge=1, description="steps between path-length penalties")
     style_mixing: float = Field(0.9, ge=0, le=1, description="probability of mixing two styles")
     ema_kimg: float | None = Field(None, gt=0, description="half-life; default batch·10/32")
     ema_rampup: float | None = Field(0.05, gt=0, description="half-life ≤ this × images so far")
@@ -119,11 +108,10 @@ class GeneratorSettings(Settings):
     augment_pipe: Literal["blit", "geom", "color", "bg", "bgc", "bgcf", "bgcfn", "bgcfnc"] = Field(
         "bgc", description="which transforms"
     )
-    may_mirror: bool = Field(True, description="false: my images must not be mirrored")
-    may_rotate: bool = Field(True, description="false: my images must not be rotated")
-    may_recolour: bool = Field(True, description="false: my images must not be recoloured")
-    augment_p: float = Field(0.0, ge=0, le=1, description="initial (ada) or constant (fixed) p")
-    augment_p_max: float = Field(0.8, gt=0, le=1, description="ceiling of p; above 0.8 it leaks")
+    mirror: bool = Field(True, description="false: images must not be mirrored")
+    augment_p: float = Field(
+        0.0, ge=0, le=0.8, description="initial (ada) or constant (fixed) p; above 0.8 it leaks"
+    )
     ada_target: float = Field(0.6, gt=0, lt=1, description="target of mean sign(D(real))")
     ada_kimg: float = Field(100.0, gt=0, description="kimg in which p can move by 1")
 
@@ -136,15 +124,14 @@ class GeneratorSettings(Settings):
     )
     adapt: bool = Field(
         False,
-        description="allow start_from to differ in resolution, channels or labels: the tensors "
-        "are adapted, and a table says how each one was",
+        description="allow start_from to differ in resolution, channels or labels: tensors that "
+        "do not fit start anew, those of the image are mapped, and a table says which",
     )
     freeze_d: int = Field(
         0, ge=0, le=64, description="Freeze-D: layers of the discriminator, from the image side"
     )
 
     # Watching
-    tick_kimg: float = Field(0.5, gt=0, description="kimg between lines of progress")
     snapshot_kimg: float = Field(2.0, gt=0, description="kimg between snapshots: grid and KID")
     snapshot_images: int = Field(
         256,
@@ -152,22 +139,9 @@ class GeneratorSettings(Settings):
         le=50000,
         description="samples and real views behind a snapshot's KID; below 4: no scores",
     )
-    snapshot_features: Features = Field(
-        "random", description="extractor of the snapshots' KID; random: an untrained VGG"
-    )
-    features_file: Path | None = operational(
-        None, description="TorchScript file of snapshot_features inception and torchscript"
-    )
     keep_best: int = Field(3, ge=1, le=50, description="snapshots to keep, the best by KID")
     deliver: Literal["best", "last"] = Field(
         "best", description="which snapshot the finished artifact holds"
-    )
-    rollbacks: int = Field(
-        2,
-        ge=0,
-        le=20,
-        description="times a collapsed or diverged training goes back to its best snapshot, and on "
-        "at half the learning rate, twice the R1 weight and with other random numbers",
     )
     seed: int = Field(0, ge=0, description="same seed, same network on the same device")
     device: Device = operational("auto", description="auto: CUDA when there is one")
@@ -198,24 +172,12 @@ class GeneratorSettings(Settings):
     def _shapes_are_possible(self) -> Self:
         if self.resolution & (self.resolution - 1):
             raise ValueError(f"resolution must be a power of two, not {self.resolution}")
-        trouble = misfit(self.batch, self.processes, self.micro_batch, self.mbstd_group)
+        trouble = misfit(self.batch, self.processes, self.mbstd_group)
         if trouble:
             raise ValueError(trouble)
-        if self.augment != "none" and self.augment_pipe == "color" and not self.may_recolour:
-            raise ValueError(
-                "augment_pipe: color does nothing with may_recolour: false; set augment_pipe: bg, "
-                "or augment: none"
-            )
         if self.d_noise_mask > 0 and self.channels != "rgb+mask":
             raise ValueError(
                 f"d_noise_mask: {self.d_noise_mask} needs channels: rgb+mask, found {self.channels}"
-            )
-        if self.augment_p > self.augment_p_max:
-            raise ValueError("augment_p must not be above augment_p_max")
-        if self.snapshot_features != "random" and self.features_file is None:
-            raise ValueError(
-                f"snapshot_features: {self.snapshot_features} needs `features_file`, "
-                "the path of the .pt file"
             )
         return self
 
@@ -225,38 +187,17 @@ class SampleSettings(Settings):
 
     count: int = Field(64, ge=1, le=1_000_000, description="number of images")
     psi: float = Field(0.7, ge=0, le=2, description="truncation: 0 the mean image, 1 none")
-    cutoff: int | None = Field(
-        None, ge=0, le=32, description="truncate only this many layers from the coarsest"
-    )
-    noise: Literal["const", "random", "none"] = Field(
-        "const", description="layer noise; random is drawn from each image's own seed"
-    )
-    label: int | list[float] | None = Field(
+    label: int | None = Field(
         None,
-        description="class number or label vector of a conditional generator; default: drawn from "
+        description="class number of a conditional generator; default: drawn from "
         "the labels of its training images",
     )
-    mix_with: int | None = Field(
-        None,
-        ge=0,
-        lt=2**32,
-        description="style mixing: seed whose styles are used in mix_layers",
-    )
-    mix_layers: tuple[int, int] = Field(
-        (0, 6), description="style mixing: first and last layer, both included"
-    )
     seed: int = Field(1000, ge=0, lt=2**32, description="image i is made from seed + i")
-    precision: Precision = Field(
-        "float32", description="bfloat16: about 1.6 times as fast on a CPU that has it"
-    )
     batch: int = operational(4, ge=1, le=256, description="images per forward pass")
     device: Device = operational("auto", description="auto: CUDA when there is one")
 
     @model_validator(mode="after")
-    def _seeds_and_layers_are_possible(self) -> Self:
-        first, last = self.mix_layers
-        if not 0 <= first <= last:
-            raise ValueError(f"mix_layers must go up from 0 or more, not {first} to {last}")
+    def _seeds_are_possible(self) -> Self:
         if self.seed + self.count > 2**32:
             raise ValueError("seed + count must not be above 2^32: seeds have 32 bits")
         return self
@@ -265,50 +206,30 @@ class SampleSettings(Settings):
 class ScoreSettings(Settings):
     """How good the samples are, against the real training images."""
 
-    features: Literal["teacher", "random", "inception", "torchscript"] = Field(
+    features: Literal["teacher", "random", "inception"] = Field(
         "teacher",
         description="feature extractor: the teacher's encoder, an untrained VGG (neither needs a "
-        "download), the official Inception, or any TorchScript file",
+        "download), or the official Inception",
     )
     features_file: Path | None = operational(
         None,
-        description="TorchScript file of features inception and torchscript; inception: "
-        "downloaded when not given",
+        description="the TorchScript file of features inception; downloaded when not given",
     )
     real_views: int = Field(256, ge=2, description="patch presentation: real crops to compare with")
-    kid_subsets: int = Field(50, ge=1, description="resamplings behind KID's error bar")
     kid_subset_size: int = Field(32, ge=2, description="images per resampling, at most the counts")
-    neighbours: int = Field(
-        5, ge=1, le=100, description="k of precision, recall, density and coverage"
-    )
     path_length_pairs: int = Field(
         0, ge=0, le=50000, description="pairs behind the perceptual path length; 0: left out"
     )
     lpips_file: Path | None = operational(
         None,
-        description="the official vgg16.pt, behind the perceptual path length; without it the "
-        "path is measured in the extractor's features and called feature path length",
+        description="the official vgg16.pt, which the perceptual path length needs",
     )
-    published_draws: int = Field(
-        0,
-        ge=0,
-        le=1_000_000,
-        description="draws of the generator (psi 1) for FID and KID by the published definition, "
-        "against all training images; fid50k_full takes 50000 and inception; 0: left out",
-    )
-    closest: int = Field(
-        16, ge=0, le=1000, description="samples shown with their nearest training image"
-    )
-    critic: bool = Field(
-        False, description="the discriminator's score of every sample, into samples.csv"
-    )
-    seed: int = Field(0, ge=0, description="of crops and resampling")
     device: Device = operational("auto", description="auto: CUDA when there is one")
 
     @model_validator(mode="after")
-    def _extractor_has_its_file(self) -> Self:
-        if self.features == "torchscript" and self.features_file is None:
-            raise ValueError("features: torchscript needs `features_file`, the path of the file")
+    def _path_length_has_its_file(self) -> Self:
+        if self.path_length_pairs and self.lpips_file is None:
+            raise ValueError("path_length_pairs needs `lpips_file`, the official vgg16.pt")
         return self
 
     @property
@@ -319,4 +240,4 @@ class ScoreSettings(Settings):
     @property
     def needs_generator(self) -> bool:
         """Whether the generator itself is drawn from, not only its samples looked at."""
-        return self.published_draws > 0 or self.path_length_pairs > 0 or self.critic
+        return self.path_length_pairs > 0

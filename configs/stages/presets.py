@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 Preset = Literal[
-    "auto", "stylegan2", "paper256", "paper512", "paper1024", "cifar",
+    "auto", "stylegan2", "paper256", "paper512", "paper1024",
     "small-set", "joint-small", "adapt-few",
 ]  # fmt: skip
 
@@ -18,7 +18,7 @@ PAPER: dict[str, Any] = {
     "ada_kimg": 500.0,
     "kimg": 25000.0,
 }
-"""What all recipes of the StyleGAN2-ADA paper share; `auto` and `cifar` change two of them."""
+"""What all recipes of the StyleGAN2-ADA paper share; `auto` changes two of them."""
 
 FIXED: dict[str, dict[str, Any]] = {
     "stylegan2": {
@@ -37,11 +37,6 @@ FIXED: dict[str, dict[str, Any]] = {
         "batch": 32, "mbstd_group": 4, "channel_base": 32768, "lr": 0.002, "r1_gamma": 2.0,
         "ema_kimg": 10.0,
     },
-    "cifar": {
-        "batch": 64, "mbstd_group": 32, "channel_base": 32768, "lr": 0.0025, "r1_gamma": 0.01,
-        "ema_kimg": 500.0, "ema_rampup": 0.05, "mapping_layers": 2, "kimg": 100000.0,
-        "path_length_weight": 0.0, "style_mixing": 0.0, "d_architecture": "orig",
-    },
 }  # fmt: skip
 
 SMALL_SET: dict[str, Any] = {
@@ -58,7 +53,7 @@ SMALL_SET: dict[str, Any] = {
 """A few dozen images, seen as patches, and little computing. Small batches, for many steps. The
 discriminator learns four times as fast as the generator: with equal rates it stayed near chance
 from 7 kimg on, chasing tints and grain, and never came to look at vessels. Path length and mixing
-are off, as in `cifar`; augmentation leaves colours alone, which 16 fundus images hardly vary."""
+are off, as for CIFAR-10; augmentation leaves colours alone, which 16 fundus images hardly vary."""
 
 JOINT_SMALL: dict[str, Any] = {
     "channels": "rgb+mask",

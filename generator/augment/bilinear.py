@@ -34,20 +34,20 @@ class _Sample(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None]:
         (grid,) = ctx.saved_tensors
-        return _Spread.apply(outputs[0], grid, ctx.size), None
+        return _Adjoint.apply(outputs[0], grid, ctx.size), None
 
 
-class _Spread(torch.autograd.Function):
+class _Adjoint(torch.autograd.Function):
     """The adjoint: every sample goes back to the pixels that it came from."""
 
     @staticmethod
     def forward(ctx: Any, samples: Tensor, grid: Tensor, size: torch.Size) -> Tensor:
         ctx.save_for_backward(grid)
         images = samples.new_zeros(size)  # their values count for the grid's gradient alone
-        spread: Tensor = torch.ops.aten.grid_sampler_2d_backward(
+        gradient: Tensor = torch.ops.aten.grid_sampler_2d_backward(
             samples, images, grid, BILINEAR, ZEROS, False, [True, False]
         )[0]
-        return spread
+        return gradient
 
     @staticmethod
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None]:

@@ -23,7 +23,7 @@ from vesselforge.generator.augment.affine import (
 from vesselforge.generator.augment.pixels import filter_rows_and_columns, recolour, resample
 from vesselforge.generator.augment.wavelets import SYM6, filter_bank
 from vesselforge.generator.networks.fir import setup_filter
-from vesselforge.generator.shares import Share
+from vesselforge.generator.shards import Shard
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "blit": ("xflip", "rotate90", "xint"),
@@ -45,14 +45,11 @@ AUGMENT_PRESETS: dict[str, dict[str, Any]] = {
     for name, groups in _UNIONS.items()
 }
 """Preset name → keyword arguments of `AugmentPipe`."""
-TURNS = ("rotate90", "rotate")
 
 
-def permitted(preset: str, mirror: bool, rotate: bool, recolour: bool) -> dict[str, Any]:
-    """Return the arguments of `AugmentPipe` without what the user's images must not undergo."""
-    switches = ((mirror, ("xflip",)), (rotate, TURNS), (recolour, GROUPS["color"]))
-    barred = [name for may, names in switches if not may for name in names]
-    return {name: on for name, on in AUGMENT_PRESETS[preset].items() if name not in barred}
+def permitted(preset: str, mirror: bool) -> dict[str, Any]:
+    """Return the arguments of `AugmentPipe`, without mirroring if images must not be mirrored."""
+    return {name: on for name, on in AUGMENT_PRESETS[preset].items() if mirror or name != "xflip"}
 
 
 class AugmentPipe(nn.Module):
@@ -116,28 +113,28 @@ class AugmentPipe(nn.Module):
         self.register_buffer("Hz_fbank", torch.from_numpy(filter_bank()).float())
 
     def forward(
-        self, images: Tensor, debug_percentile: float | None = None, share: Share | None = None
+        self, images: Tensor, debug_percentile: float | None = None, shard: Shard | None = None
     ) -> Tensor:
         """Return changed images of the same shape; `debug_percentile` fixes every draw.
 
-        Images that are a share of a batch are changed as they would be in the whole batch.
+        Images that are a shard of a batch are changed as they would be in the whole batch.
         """
-        q, share = debug_percentile, share or Share(images.shape[0])
+        q, shard = debug_percentile, shard or Shard(images.shape[0])
         if any((self.xflip, self.rotate90, self.xint)) or any(
             (self.scale, self.rotate, self.aniso, self.xfrac)
         ):  # even when every draw is the identity: filtering must not reveal that nothing happened
-            inverse = share.cut(self._geometry(share.total, images.shape[2], images.shape[3], q))
+            inverse = shard.cut(self._geometry(shard.total, images.shape[2], images.shape[3], q))
             images = resample(images, inverse, self.Hz_geom.to(images.device))
         if any((self.brightness, self.contrast, self.lumaflip, self.hue, self.saturation)):
-            colour = share.cut(self._colour(share.total, images.shape[1], q))
+            colour = shard.cut(self._colour(shard.total, images.shape[1], q))
             images = recolour(images, colour.to(images.device))
         if self.imgfilter:
-            taps = share.cut(self._band_gains(share.total, q)) @ self.Hz_fbank
+            taps = shard.cut(self._band_gains(shard.total, q)) @ self.Hz_fbank
             images = filter_rows_and_columns(images, taps.to(images.device))
         if self.noise:
-            images = self._add_noise(images, share, q)
+            images = self._add_noise(images, shard, q)
         if self.cutout:
-            images = self._cut_out(images, share, q)
+            images = self._cut_out(images, shard, q)
         return images
 
     # Draws. The value comes first, then the gate, always in the same order and shape, so that a
@@ -250,23 +247,23 @@ class AugmentPipe(nn.Module):
             gains = gains * (t / (power * t.square()).sum(dim=1, keepdim=True).sqrt())
         return gains
 
-    def _add_noise(self, images: Tensor, share: Share, q: float | None) -> Tensor:
-        sigma = self._randn(share.total, 1, 1, 1).abs() * self.noise_std
+    def _add_noise(self, images: Tensor, shard: Shard, q: float | None) -> Tensor:
+        sigma = self._randn(shard.total, 1, 1, 1).abs() * self.noise_std
         # Half-normal, whose quantile needs erfinv(q) where the others need erfinv(2q - 1).
         debug = None if q is None else _normal_at((q + 1) / 2) * self.noise_std
-        sigma = share.cut(self._gate(sigma, 0, self.noise * self.p, debug)).to(images.device)
-        return images + share.randn(images.shape, images.device) * sigma
+        sigma = shard.cut(self._gate(sigma, 0, self.noise * self.p, debug)).to(images.device)
+        return images + shard.randn(images.shape, images.device) * sigma
 
-    def _cut_out(self, images: Tensor, share: Share, q: float | None) -> Tensor:
-        n, (h, w) = share.total, images.shape[2:]
+    def _cut_out(self, images: Tensor, shard: Shard, q: float | None) -> Tensor:
+        n, (h, w) = shard.total, images.shape[2:]
         shape = (n, 1, 1, 1, 1)
         size = torch.full(shape, self.cutout_size, device=self.p.device)
         size = self._gate(size, 0, self.cutout * self.p, None if q is None else self.cutout_size)
         centre = self._rand(n, 2, 1, 1, 1)
         if q is not None:
             centre = torch.full_like(centre, q)
-        size = share.cut(size / 2).to(images.device)
-        centre = share.cut(centre).to(images.device)
+        size = shard.cut(size / 2).to(images.device)
+        centre = shard.cut(centre).to(images.device)
         x = (torch.arange(w, device=images.device).reshape(1, 1, 1, w) + 0.5) / w
         y = (torch.arange(h, device=images.device).reshape(1, 1, h, 1) + 0.5) / h
         outside_x = (x - centre[:, 0]).abs() >= size[:, 0]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from vesselforge.configs.stages.generator import GeneratorSettings
 
 LEAKY = 0.8
-"""From this p on augmentations show in samples: images are seldom seen as they are."""
+"""From this p on augmentations show in samples: images are seldom seen as they are. The ceiling of
+adaptive augmentation."""
 
 
 def adjust_p(
@@ -14,7 +15,7 @@ def adjust_p(
     target: float = 0.6,
     images: float = 32,
     ada_kimg: float = 500,
-    p_max: float = 0.8,
+    p_max: float = LEAKY,
 ) -> float:
     """Return the next p after `images` real images with mean sign(D(real)) = `r_t`.
 
@@ -34,13 +35,13 @@ def strong_augmentation(
         "as set (generator.augment: fixed)"
         if fixed
         else f"because the discriminator knows its real images too well (r_t {r_t:.2f}, target "
-        f"{settings.ada_target:g}); generator.augment_p_max ({settings.augment_p_max:g}) holds it"
+        f"{settings.ada_target:g})"
     )
     return (
         f"generator: at step {step} the augmentation probability p is {p:.2f}, {why}. Above about "
         f"{LEAKY:g} augmentations begin to show in the samples: turned, mirrored or tinted "
         "images. What helps: more training images, generator.start_from a trained network with "
         "generator.freeze_d (10, say), fewer kimg, or another generator.r1_gamma (now "
-        f"{r1_gamma:g}; try a quarter of it up to four times). Changes that your images must not "
-        "show at all: may_mirror, may_rotate, may_recolour: false"
+        f"{r1_gamma:g}; try a quarter of it up to four times). Colours that your images must not "
+        "take: augment_pipe: bg; mirror images: mirror: false"
     )

@@ -23,6 +23,8 @@ from vesselforge.generator.metrics.reals import Place
 
 PICTURE, TABLE, PAIRS = "closest.png", "closest.csv", "pairs"
 HEAD = ("rank", "sample", "distance", "suspicious", "image", "y", "x", "turned")
+SHOWN = 16
+"""Samples in the pictures, the nearest."""
 SIDE, COLUMNS, GAP = 160, 4, 4
 """Greatest side of an image in the picture, pairs in a row, pixels of white around a pair."""
 
@@ -34,9 +36,8 @@ def write_closest(
     places: Sequence[Place],
     threshold: float | None,
     pair: Callable[[int, Place], tuple[Tensor, Tensor]],
-    pairs: int,
 ) -> None:
-    """Write the table of all samples, nearest first, a picture of the first `pairs`, and each of
+    """Write the table of all samples, nearest first, a picture of the first SHOWN, and each of
     these by itself as `pairs/<rank>.png`, sample left and training view right.
 
     names: of the samples. places: of the training views. threshold: distance below which a sample
@@ -45,15 +46,13 @@ def write_closest(
     """
     order = np.argsort(found.distances, kind="stable")
     write_atomic(out / TABLE, _table(found, order, names, places, threshold))
-    if pairs:
-        shown = []
-        for i in order[:pairs].tolist():
-            sample, view = pair(i, places[int(found.views[i])])
-            shown.append(_beside(sample, turned_back(view, int(found.turned[i]))))
-        for rank, picture in enumerate(shown, 1):
-            write_png(out / PAIRS / f"{rank}.png", picture)
-        sheet = grid_of(np.stack(shown).transpose(0, 3, 1, 2), min(COLUMNS, len(shown)))
-        write_png(out / PICTURE, sheet)
+    shown = []
+    for rank, i in enumerate(order[:SHOWN].tolist(), 1):
+        sample, view = pair(i, places[int(found.views[i])])
+        shown.append(_beside(sample, turned_back(view, int(found.turned[i]))))
+        write_png(out / PAIRS / f"{rank}.png", shown[-1])
+    sheet = grid_of(np.stack(shown).transpose(0, 3, 1, 2), min(COLUMNS, len(shown)))
+    write_png(out / PICTURE, sheet)
 
 
 def _table(

@@ -13,8 +13,7 @@ from vesselforge.engine.artifacts import Inputs
 from vesselforge.engine.documents import read_object
 from vesselforge.engine.progress import Progress
 from vesselforge.generator.models import read_description
-from vesselforge.generator.sampling.grids import channels_of
-from vesselforge.generator.sampling.stage import DESCRIPTION
+from vesselforge.generator.sampling.sample_set import DESCRIPTION
 
 
 def sample_records(folder: Path) -> list[ImageRecord]:
@@ -44,8 +43,7 @@ def described(inputs: Inputs, progress: Progress) -> dict[str, Any]:
         expected = "how `generator.sample` drew this set: draw it again"
         return read_object(folder / DESCRIPTION, expected, DataError)
     if "generator" in inputs:
-        facts = read_description(inputs["generator"].path)
-        return facts | {"channels": channels_of(facts).to_json()}
+        return read_description(inputs["generator"].path)
     height, width = _size(folder, sample_records(folder)[0])
     images = inputs["images"].path
     real = [_size(images, record) for record in read_index(images, TRAIN)]

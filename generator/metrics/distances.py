@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.kid import poly_mmd
 
-PUBLISHED_SUBSETS, PUBLISHED_SUBSET_SIZE = 100, 1000
+SUBSETS = 50
+"""Resamplings behind KID's error bar."""
 CHUNK = 4096
 """Rows that are float64 at a time: 50,000 × 2048 features stay float32 (400 MB), not double it."""
 
@@ -46,20 +47,21 @@ def fid(real: Tensor, fake: Tensor) -> float:
 
 
 def kid(
-    real: Tensor, fake: Tensor, subsets: int, subset_size: int, seed: int
+    real: Tensor, fake: Tensor, subset_size: int, seed: int = 0, subsets: int = SUBSETS
 ) -> tuple[float, float]:
-    """Return mean and standard deviation of KID over `subsets` random subsets.
+    """Return mean and standard deviation of KID over random subsets.
 
     A subset is at most half of the smaller set, or resampling would find no variation at all.
+    Draws as the published code does: NumPy's legacy stream, the generated subset first.
     """
-    return _resampled(real, fake, subsets, subset_of(subset_size, len(real), len(fake)), seed)
-
-
-def kid_published(real: Tensor, fake: Tensor, seed: int = 0) -> tuple[float, float]:
-    """Return KID as kid50k_full defines it: 100 subsets of min(1000, N₁, N₂) images, and its
-    standard deviation over them. The published draw is not seeded; this one is."""
-    size = min(PUBLISHED_SUBSET_SIZE, len(real), len(fake))
-    return _resampled(real, fake, PUBLISHED_SUBSETS, size, seed)
+    size = subset_of(subset_size, len(real), len(fake))
+    rng = np.random.RandomState(seed)
+    values = []
+    for _ in range(subsets):
+        y = fake[torch.from_numpy(rng.choice(len(fake), size, replace=False))]
+        x = real[torch.from_numpy(rng.choice(len(real), size, replace=False))]
+        values.append(mmd(x, y))
+    return float(np.mean(values)), float(np.std(values))
 
 
 def subset_of(wanted: int, *counts: int) -> int:
@@ -67,12 +69,12 @@ def subset_of(wanted: int, *counts: int) -> int:
     return max(2, min(wanted, min(counts) // 2))
 
 
-def kid_floor(real: Tensor, subsets: int, subset_size: int, seed: int) -> tuple[float, float]:
+def kid_floor(real: Tensor, subset_size: int, seed: int = 0) -> tuple[float, float]:
     """Return mean and standard deviation of KID between disjoint random subsets of one set."""
     size = subset_of(subset_size, len(real))
     rng = np.random.default_rng(seed)
     values = []
-    for _ in range(subsets):
+    for _ in range(SUBSETS):
         order = torch.from_numpy(rng.permutation(len(real)))
         values.append(mmd(real[order[:size]], real[order[size : 2 * size]]))
     return float(np.mean(values)), float(np.std(values))
@@ -82,16 +84,3 @@ def mmd(a: Tensor, b: Tensor) -> float:
     """Return the unbiased squared MMD of two sets `[m, D]` with the kernel (x·y/D + 1)³
     (Bińkowski et al. 2018, equation 4)."""
     return float(poly_mmd(a.double(), b.double()))
-
-
-def _resampled(
-    real: Tensor, fake: Tensor, subsets: int, size: int, seed: int
-) -> tuple[float, float]:
-    """Draws as the published code does: NumPy's legacy stream, the generated subset first."""
-    rng = np.random.RandomState(seed)
-    values = []
-    for _ in range(subsets):
-        y = fake[torch.from_numpy(rng.choice(len(fake), size, replace=False))]
-        x = real[torch.from_numpy(rng.choice(len(real), size, replace=False))]
-        values.append(mmd(x, y))
-    return float(np.mean(values)), float(np.std(values))

@@ -1,7 +1,7 @@
 """Feature extractors: networks that map uint8 images `[N, C, H, W]` to features `[N, D]`.
 
 `random` needs neither a download nor a teacher; `inception` is the published standard of FID and
-KID; `torchscript` is any file of yours. Networks want three channels, images have any number:
+KID. Networks want three channels, images have any number:
 grey is repeated, of two channels the first is, and of more than three the first three are taken
 (RGB of RGB + mask), so that a mask channel is judged by its own means, not by these.
 """
@@ -19,15 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vesselforge.configs.errors import CheckpointError
 from vesselforge.engine.files import file_sha256
 from vesselforge.generator.metrics.download import inception_file
 from vesselforge.generator.metrics.torchscript import load_script, unusable
 
-Features = Literal["random", "inception", "torchscript"]
-INCEPTION_FEATURES = 2048
+Features = Literal["random", "inception"]
 TRIAL = 64
-"""Side in pixels of the black image with which a TorchScript file is tried."""
+"""Side in pixels of the black image with which Inception is tried."""
 
 
 class Extractor(nn.Module, ABC):
@@ -96,8 +94,8 @@ class RandomFeatures(Extractor):
             x = x if depth == 0 else F.avg_pool2d(x, 2)
             for conv in block:  # type: ignore[attr-defined]
                 x = F.relu(conv(F.pad(x, (1, 1, 1, 1), mode="replicate")))
-            spread, mean = torch.var_mean(x, dim=(2, 3), correction=0)
-            found.append(spread.sqrt())
+            variance, mean = torch.var_mean(x, dim=(2, 3), correction=0)
+            found.append(variance.sqrt())
             found.append(mean if depth + 1 < len(self.blocks) else self._grid(x))
         return ((torch.cat(found, dim=1) + self.FLOOR) / self.USUAL).log() / 2
 
@@ -114,25 +112,19 @@ def _conv(rng: np.random.RandomState, inputs: int, outputs: int) -> nn.Conv2d:
     return conv
 
 
-class ScriptFeatures(Extractor):
-    """A TorchScript network that takes uint8 `[N, 3, H, W]` and gives `[N, D]` (or `[N, D, 1, 1]`).
+class InceptionFeatures(Extractor):
+    """The official TorchScript network, which resizes to 299 pixels itself; `return_features=True`
+    leaves out its softmax layer."""
 
-    inception: call it with `return_features=True`, which leaves out the softmax layer; resizing
-    to 299 pixels happens inside of it.
-    """
+    num_features = 2048
 
-    def __init__(self, network: nn.Module, identity: str, inception: bool) -> None:
+    def __init__(self, network: nn.Module, identity: str) -> None:
         super().__init__()
         self.network = network
         self.identity = identity
-        self.arguments = {"return_features": True} if inception else {}
-        side = torch.zeros(1, 3, TRIAL, TRIAL, dtype=torch.uint8)
-        self.num_features = int(self(side).shape[1])
 
     def features(self, images: Tensor) -> Tensor:
-        found = self.network(images, **self.arguments)
-        if not isinstance(found, Tensor) or len(found) != len(images):
-            raise ValueError("the network does not return one row of features per image")
+        found: Tensor = self.network(images, return_features=True)
         return found.flatten(1).float()
 
 
@@ -142,41 +134,27 @@ def load_extractor(
     """Return an extractor in eval mode on `device`.
 
     random: nothing is read. inception: `features_file`, or the official file, downloaded once into
-    the user's cache and checked against its SHA-256. torchscript: `features_file`. Such a file is
-    a program that runs in TorchScript's own interpreter: see `load_script` on what it could do.
-    Raises CheckpointError for a file that is not what is expected, DataError when the official
-    one can be neither found nor downloaded.
+    the user's cache and checked against its SHA-256. Such a file is a program that runs in
+    TorchScript's own interpreter: see `load_script` on what it could do. Raises CheckpointError
+    for a file that is not what is expected, DataError when the official one can be neither found
+    nor downloaded.
     """
     if features == "random":
         return RandomFeatures().to(device)
-    if features == "inception":
-        return load_inception(features_file or inception_file(), device)
-    if features_file is None:
-        raise CheckpointError("features: torchscript needs features_file, the path of the .pt file")
-    return _load_script(features_file, inception=False, device=device)
-
-
-def load_inception(path: Path, device: str | torch.device = "cpu") -> Extractor:
-    """Read inception-2015-12-05.pt and try it; CheckpointError when it is not that file."""
-    return _load_script(path, inception=True, device=device)
-
-
-def _load_script(path: Path, inception: bool, device: str | torch.device) -> Extractor:
-    expected = "a TorchScript network from uint8 images [N, 3, H, W] to features [N, D]"
-    if inception:
-        expected = "the TorchScript file inception-2015-12-05.pt"
-    expected = f"expected {expected}; or set features: random, which needs no file"
-    network = load_script(path, expected)
-    kind = "inception" if inception else "torchscript"
+    path = features_file or inception_file()
+    expected = (
+        "expected the TorchScript file inception-2015-12-05.pt; or set features: random, which "
+        "needs no file"
+    )
+    extractor = InceptionFeatures(
+        load_script(path, expected), f"inception-{file_sha256(path)[:24]}"
+    )
     try:
-        extractor = ScriptFeatures(network, f"{kind}-{file_sha256(path)[:24]}", inception)
-    except (RuntimeError, ValueError, TypeError) as error:
+        found = extractor(torch.zeros(1, 3, TRIAL, TRIAL, dtype=torch.uint8)).shape
+        if found != (1, extractor.num_features):
+            raise ValueError(f"gives features of shape {list(found)}, not [1, 2048]")
+    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise unusable(path, error, expected) from error
-    if inception and extractor.num_features != INCEPTION_FEATURES:
-        raise CheckpointError(
-            f"{path}: gives features of shape [1, {extractor.num_features}], not "
-            f"[1, {INCEPTION_FEATURES}]; {expected}"
-        )
     return extractor.eval().requires_grad_(False).to(device)
 
 

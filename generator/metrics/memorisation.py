@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import mannwhitneyu
 from torch import Tensor, nn
 
-from vesselforge.generator.metrics.features import extract
+from vesselforge.generator.metrics.feature_cache import extract
 from vesselforge.generator.metrics.manifold import nearest
 
 SUSPICIOUS = 0.05
@@ -107,3 +108,21 @@ def copies(samples: Matches, held_out: Matches, images: int) -> Copies:
     threshold = float(np.sort(held_out.distances)[k - 1])
     ratio = float((samples.distances < threshold).mean())
     return Copies(ratio, k / (n + 1), threshold, n, images)
+
+
+def c_t(samples: Matches, held_out: Matches) -> float:
+    """Return C_T (Meehan, Chaudhuri and Dasgupta 2020): the z-score of Mann-Whitney's U, the number
+    of pairs in which the sample `[m]` is farther from the training set than the held-out view
+    `[n]`: (U - mn/2) / √(mn(m + n + 1)/12). Far below 0 samples are nearer than new images are;
+    far above 0 they are of another distribution. Crops of one image count as independent, which
+    makes it too large either way."""
+    m, n = len(samples.distances), len(held_out.distances)
+    u = float(mannwhitneyu(samples.distances, held_out.distances).statistic)
+    return (u - m * n / 2) / (m * n * (m + n + 1) / 12) ** 0.5
+
+
+def relative_distance(samples: Matches, held_out: Matches) -> float | None:
+    """Return the median distance of the samples in units of the held-out views' median: 1 as new
+    images, 0 for copies; None when half of the held-out views are training views themselves."""
+    median = float(np.median(held_out.distances))
+    return float(np.median(samples.distances)) / median if median > 0 else None

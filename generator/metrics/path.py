@@ -13,13 +13,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from vesselforge.configs.settings import SampleSettings
-from vesselforge.generator.metrics.extractors import Extractor, three_channels
+from vesselforge.generator.metrics.extractors import three_channels
 from vesselforge.generator.metrics.torchscript import load_script, unusable
 from vesselforge.generator.networks import Generator
-from vesselforge.generator.sampling.draw import Sampler, latents_of
+from vesselforge.generator.sampling.sampler import Sampler, latents_of
 
 EPSILON = 1e-4
 LARGEST = 256
@@ -35,7 +34,12 @@ def load_lpips(path: Path, device: str | torch.device = "cpu") -> Embedding:
     Raises CheckpointError when it is not that file. See `load_script` on what such a file can do.
     """
     expected = "expected the TorchScript file vgg16.pt of the official StyleGAN2-ADA metrics"
-    embed = lpips_of(load_script(path, expected).to(device))
+    network = load_script(path, expected).to(device)
+
+    def embed(images: Tensor) -> Tensor:
+        found: Tensor = network(images, resize_images=False, return_lpips=True)
+        return found.flatten(1)
+
     try:
         with torch.no_grad():
             found = embed(torch.zeros(1, 3, 64, 64, device=device))
@@ -43,28 +47,6 @@ def load_lpips(path: Path, device: str | torch.device = "cpu") -> Embedding:
             raise ValueError("it does not return one row per image")
     except (RuntimeError, ValueError, TypeError) as error:
         raise unusable(path, error, expected) from error
-    return embed
-
-
-def lpips_of(network: nn.Module) -> Embedding:
-    """Return the embedding of the official VGG16 file."""
-
-    def embed(images: Tensor) -> Tensor:
-        found: Tensor = network(images, resize_images=False, return_lpips=True)
-        return found.flatten(1)
-
-    return embed
-
-
-def features_of(extractor: nn.Module) -> Embedding:
-    """Return the embedding of a feature extractor, without its insistence on uint8: in steps of
-    1/255 the change along so short a path would vanish."""
-    inner = extractor.features if isinstance(extractor, Extractor) else extractor
-
-    def embed(images: Tensor) -> Tensor:
-        found: Tensor = inner(images)
-        return found.flatten(1)
-
     return embed
 
 
@@ -82,7 +64,7 @@ def path_distances(
     Pair i follows from seed + 2i and seed + 2i + 1: two latents, the label of the first, and layer
     noise that both ends share. No truncation, float32.
     """
-    sampler = Sampler(generator, SampleSettings(psi=1.0, noise="random"), labels)
+    sampler = Sampler(generator, labels=labels, random_noise=True)
     size = 1 if sampler.device.type == "cpu" else batch
     found = []
     for start in range(0, pairs, size):

@@ -53,9 +53,7 @@ class Reals:
         self.presentation = description["presentation"]
         self.resolution = int(description["resolution"])
         self.native_size = description["native_size"]
-        self.channels = (
-            Channels.from_json(description["channels"]) if "channels" in description else Channels()
-        )
+        self.channels = Channels.from_json(description["channels"])
 
     @property
     def key(self) -> dict[str, Any]:
@@ -89,19 +87,12 @@ class Reals:
             return
         for step, start in enumerate(range(0, count, PART)):
             pixels = views.batch(PART, seed, step)[: count - start]
-            yield from shown(pixels, self.channels).unbind()
-
-    def drawn_from(self, views: Views, count: int, seed: int) -> list[int]:
-        """Return which image each of the `drawn` views is of."""
-        if self.presentation == "full":
-            return list(range(len(views)))
-        starts = range(0, count, PART)
-        return [i for start in starts for i in views.order(start, PART, seed)][:count]
+            yield from shown(pixels).unbind()
 
     def at(self, views: Views, index: int, y: int = 0, x: int = 0) -> Tensor:
         """Return one view."""
         pixels = restore(views.patch(index, y, x), self.native_size)
-        return shown(pixels.transpose(2, 0, 1)[None], self.channels)[0]
+        return shown(pixels.transpose(2, 0, 1)[None])[0]
 
     @cached_property
     def places(self) -> list[Place]:
@@ -139,13 +130,11 @@ def samples_of(folder: Path) -> Iterator[Tensor]:
 
 def sample_of(folder: Path, record: ImageRecord) -> Tensor:
     """Return one image of a set of samples."""
-    pixels = eight_bit(load_picture(folder, record).pixels)
-    return three_channels(torch.from_numpy(pixels.transpose(2, 0, 1).copy()))
+    pixels = load_picture(folder, record).pixels
+    return three_channels(torch.from_numpy(eight_bit(pixels).transpose(2, 0, 1).copy()))
 
 
-def shown(pixels: Pixels, channels: Channels) -> Tensor:
-    """Map pixels `[N, C, H, W]` as networks see them to uint8 `[N, 3, H, W]`: without the mask,
-    16 bits cut to 8; see `three_channels` for the rest."""
-    if channels.kind == "rgb+mask":
-        pixels = pixels[:, :-1]
+def shown(pixels: Pixels) -> Tensor:
+    """Map pixels `[N, C, H, W]` as networks see them to uint8 `[N, 3, H, W]`: without a mask, 16
+    bits cut to 8, grey repeated."""
     return three_channels(torch.from_numpy(eight_bit(pixels).copy()))

@@ -78,7 +78,7 @@ class DiscriminatorBlock(nn.Module):
             freeze(layer)
 
     def forward(
-        self, x: Tensor | None, img: Tensor | None, dtype: torch.dtype | None = None, **_: Any
+        self, x: Tensor | None, img: Tensor | None, dtype: torch.dtype | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """Return features at half resolution, and the smaller image (`skip` only).
 
@@ -211,31 +211,28 @@ class Discriminator(nn.Module):
         )
 
     def forward(
-        self, img: Tensor, c: Tensor | None = None, dtype: torch.dtype | None = None, **_: Any
+        self, img: Tensor, c: Tensor | None = None, dtype: torch.dtype | None = None
     ) -> Tensor:
         """Map images `[N, C, R, R]` to logits `[N, 1]`; positive means real.
 
         `dtype` torch.bfloat16 computes the features of `reduced_resolutions` so; weights and the
         epilogue stay in the type of the images.
         """
-        return self.logits(*self.features(img, dtype), c)
+        x, rest = self.features(img, dtype)
+        cmap = self.mapping(None, c) if self.c_dim > 0 else None
+        logits: Tensor = self.b4(x, rest, cmap)
+        return logits
 
     def features(
         self, img: Tensor, dtype: torch.dtype | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Map images to what the epilogue is given: `[N, F, 4, 4]` of each image by itself, in the
-        type of the images, and the image at 4 x 4 (`skip` only)."""
+        """Map images to what the epilogue is given: `[N, F, 4, 4]`, in the type of the images, and
+        the image at 4 x 4 (`skip` only)."""
         low = reduced_resolutions(self.img_resolution)
         x: Tensor | None = None
         rest: Tensor | None = img.contiguous(memory_format=convolution.FEATURE_LAYOUT)
         for res in self.block_resolutions:
             block_dtype = dtype if dtype is not None and res in low else img.dtype
-            x, rest = getattr(self, f"b{res}")(x, rest, dtype=block_dtype)
+            x, rest = getattr(self, f"b{res}")(x, rest, block_dtype)
         assert x is not None
         return x.to(img.dtype), rest
-
-    def logits(self, x: Tensor, rest: Tensor | None, c: Tensor | None = None) -> Tensor:
-        """Map `features` to logits `[N, 1]`; minibatch-std compares images here, and only here."""
-        cmap = self.mapping(None, c) if self.c_dim > 0 else None
-        logits: Tensor = self.b4(x, rest, cmap)
-        return logits

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -150,7 +149,6 @@ def modulated_conv2d(
     resample_filter: Tensor | None = None,
     demodulate: bool = True,
     flip_weight: bool = True,
-    fused: bool = False,
     bias: Tensor | None = None,
     gain: float = 1.0,
     power: Tensor | None = None,
@@ -160,8 +158,7 @@ def modulated_conv2d(
     `x` [N, I, H, W], `weight` [O, I, k, k], `styles` [N, I], `noise` broadcastable to the output,
     `bias` [O]; the result is gain · (convolution + noise + bias), in the type of `x`. Styles and
     demodulation are computed in their own type, float32. `power` is `squares(weight)`, if known.
-    Scaling the activations instead of the weights is the same and needs no grouped convolution;
-    `fused` builds per-sample weights, faster for few channels and large images.
+    Scaling the activations instead of the weights is the same and needs no grouped convolution.
     """
     scale = None
     if demodulate:
@@ -171,36 +168,16 @@ def modulated_conv2d(
     scale = scale if gain == 1 or scale is None else scale * gain
     if gain != 1 and scale is None:
         styles = styles * gain
-    resampling: dict[str, Any] = {
-        "up": up,
-        "down": down,
-        "padding": padding,
-        "flip_weight": flip_weight,
-    }
     shift = None if bias is None else (bias * gain).to(x.dtype)[:, None, None]
-    if fused:
-        n, o = x.shape[0], weight.shape[0]
-        w = weight[None] * styles[:, None, :, None, None]
-        if scale is not None:
-            w = w * scale[:, :, None, None, None]
-        y = conv2d_resample(
-            x.reshape(1, -1, *x.shape[2:]),
-            w.flatten(0, 1).to(x.dtype),
-            resample_filter,
-            groups=n,
-            **resampling,
-        )
-        y = y.reshape(n, o, *y.shape[2:])
+    x = x * styles.to(x.dtype)[:, :, None, None]
+    weight = weight.to(x.dtype)
+    y = conv2d_resample(x, weight, resample_filter, up, down, padding, flip_weight=flip_weight)
+    if scale is None:
         y = y if shift is None else y + shift
-    else:
-        x = x * styles.to(x.dtype)[:, :, None, None]
-        y = conv2d_resample(x, weight.to(x.dtype), resample_filter, **resampling)
-        if scale is None:
-            y = y if shift is None else y + shift
-        elif shift is None:
-            y = y * scale.to(x.dtype)[:, :, None, None]
-        else:  # one pass over the features instead of two
-            y = torch.addcmul(shift, y, scale.to(x.dtype)[:, :, None, None])
+    elif shift is None:
+        y = y * scale.to(x.dtype)[:, :, None, None]
+    else:  # one pass over the features instead of two
+        y = torch.addcmul(shift, y, scale.to(x.dtype)[:, :, None, None])
     return y if noise is None else y + (noise * gain).to(x.dtype)
 
 

@@ -107,7 +107,6 @@ class SynthesisLayer(nn.Module):
         x: Tensor,
         w: Tensor,
         noise_mode: str = "random",
-        fused_modconv: bool = False,
         gain: float = 1.0,
         randn: Randn | None = None,
     ) -> Tensor:
@@ -123,7 +122,6 @@ class SynthesisLayer(nn.Module):
             padding=self.padding,
             resample_filter=self.resample_filter,
             flip_weight=self.up == 1,
-            fused=fused_modconv,
             bias=self.bias,
             gain=before,
             power=power,
@@ -152,12 +150,10 @@ class ToRGBLayer(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.weight_gain = 1 / math.sqrt(in_channels * kernel_size**2)
 
-    def forward(self, x: Tensor, w: Tensor, fused_modconv: bool = False) -> Tensor:
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Map features `[N, in, r, r]` to an image contribution `[N, out, r, r]`."""
         styles = self.affine(w) * self.weight_gain
-        x = modulated_conv2d(
-            x, self.weight, styles, demodulate=False, fused=fused_modconv, bias=self.bias
-        )
+        x = modulated_conv2d(x, self.weight, styles, demodulate=False, bias=self.bias)
         return activate(x, clamp=self.conv_clamp)
 
 
@@ -213,19 +209,15 @@ class SynthesisBlock(nn.Module):
         img: Tensor | None,
         ws: Tensor,
         noise_mode: str = "random",
-        fused_modconv: bool = False,
         randn: Randn | None = None,
         dtype: torch.dtype | None = None,
-        **_: Any,
     ) -> tuple[Tensor, Tensor | None]:
         """Take features and image of the previous block and its `num_conv + num_torgb` latents.
 
         `dtype` is that of the features; the image stays in the type of `ws`.
         """
         w: Iterator[Tensor] = iter(ws.unbind(dim=1))
-        options: dict[str, Any] = {
-            "noise_mode": noise_mode, "fused_modconv": fused_modconv, "randn": randn
-        }  # fmt: skip
+        options: dict[str, Any] = {"noise_mode": noise_mode, "randn": randn}
         x = self.const[None].expand(ws.shape[0], -1, -1, -1) if self.in_channels == 0 else x
         assert x is not None
         layout = convolution.FEATURE_LAYOUT
@@ -243,7 +235,7 @@ class SynthesisBlock(nn.Module):
         if img is not None:
             img = upsample_binomial(img) if self.binomial else upsample2d(img, self.resample_filter)
         if self.has_torgb:
-            y = self.torgb(x, next(w), fused_modconv=fused_modconv).to(ws.dtype)
+            y = self.torgb(x, next(w)).to(ws.dtype)
             img = y if img is None else img + y
         return x, img
 
@@ -286,10 +278,8 @@ class SynthesisNetwork(nn.Module):
         self,
         ws: Tensor,
         noise_mode: str = "random",
-        fused_modconv: bool | None = None,
         randn: Randn | None = None,
         dtype: torch.dtype | None = None,
-        **_: Any,
     ) -> Tensor:
         """Map `ws` `[N, num_ws, w_dim]` to images `[N, C, R, R]`, nominally in [-1, 1].
 
@@ -297,8 +287,7 @@ class SynthesisNetwork(nn.Module):
         and with an error of about 0.6 % of the image's standard deviation; weights, styles,
         demodulation and the image stay in the type of `ws`.
 
-        `fused_modconv=None` never fuses: the results agree to rounding, and unfused is faster for
-        all but few-channel networks. `randn` replaces torch.randn as the source of random noise.
+        `randn` replaces torch.randn as the source of random noise.
         """
         if noise_mode not in NOISE_MODES:
             raise ValueError(f"noise_mode must be one of {NOISE_MODES}, not {noise_mode!r}")
@@ -310,12 +299,6 @@ class SynthesisNetwork(nn.Module):
             block = getattr(self, f"b{res}")
             part = ws.narrow(1, start, block.num_conv + block.num_torgb)
             start += block.num_conv  # torgb shares its latent with the next block's first layer
-            options: dict[str, Any] = {
-                "noise_mode": noise_mode,
-                "fused_modconv": bool(fused_modconv),
-                "randn": randn,
-                "dtype": dtype if res in low else None,
-            }
-            x, img = block(x, img, part, **options)
+            x, img = block(x, img, part, noise_mode, randn, dtype if res in low else None)
         assert img is not None
         return img

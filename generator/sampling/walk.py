@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,17 +16,15 @@ from torch import Tensor
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import SampleSettings
-from vesselforge.data.formats.sheets import grid_of
 from vesselforge.engine.devices import pick_device
 from vesselforge.engine.files import replacing
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.store import explained
 from vesselforge.generator.models import load_generator
-from vesselforge.generator.sampling.draw import Sampler, latents_of
-from vesselforge.generator.sampling.grids import channels_of, picture_size, pictures
+from vesselforge.generator.sampling.grids import picture_size, pictures
+from vesselforge.generator.sampling.sampler import Sampler
 from vesselforge.generator.values import to_uint8
 
-Space = Literal["w", "z"]
 Frame = NDArray[np.uint8]
 PALETTE_FRAMES = 8
 """Frames, evenly spread, from which a GIF's 256 colours are chosen."""
@@ -40,60 +38,39 @@ def walk(
     settings: SampleSettings,
     progress: Progress,
     fps: float = 30.0,
-    columns: int = 1,
-    space: Space = "w",
 ) -> dict[str, Any]:
     """Write `out` (.gif or .mp4): from each seed's image to the next one's and back to the first.
 
-    columns: walks side by side, among which the seeds are shared out in order. Returns file,
-    frames, fps (a GIF counts in hundredths of a second), width and height. Raises ConfigError for
-    settings or a file name that cannot be, Interrupted when asked to stop; `out` is whole or
-    what it was before.
+    Returns file, frames, fps (a GIF counts in hundredths of a second), width and height. Raises
+    ConfigError for settings or a file name that cannot be, Interrupted when asked to stop; `out`
+    is whole or what it was before.
     """
     write = _writer(out)
-    _check(settings, seeds, frames, columns)
+    if frames < len(seeds):
+        raise ConfigError(f"--frames {frames}: fewer than the {len(seeds)} seeds of the walk")
     network, description = load_generator(generator)
     network.to(pick_device(settings.device))
-    sampler = Sampler(network, settings, description.get("labels"))
-    film = Film(sampler, np.split(np.asarray(seeds), columns), frames, space, description)
-    height, width = film.frame(0).shape[:2]
+    sampler = Sampler(network, settings.psi, settings.label, description.get("labels"))
+    path, size = path_in_w(sampler, seeds, frames), picture_size(description)
+
+    def frame(number: int) -> Frame:
+        image = to_uint8(sampler.render(path[number][None]).cpu()).numpy()
+        return np.ascontiguousarray(pictures(image, size)[0].transpose(1, 2, 0))
+
+    height, width = frame(0).shape[:2]
 
     def shown() -> Iterator[Frame]:
         for number in range(frames):
             if progress.stop_requested:
                 raise Interrupted(f"generator walk stopped at frame {number} of {frames}")
-            yield film.frame(number)
+            yield frame(number)
             progress.update(number + 1, frames, "frames")
 
     with explained(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out) as aside:
-            played = write(aside, shown(), film.frame, frames, fps)
+            played = write(aside, shown(), frame, frames, fps)
     return {"file": str(out), "frames": frames, "fps": played, "width": width, "height": height}
-
-
-class Film:
-    """The frames of one or several walks side by side; any of them can be made at any time."""
-
-    def __init__(
-        self,
-        sampler: Sampler,
-        walks: Sequence[Sequence[int] | NDArray[np.int64]],
-        frames: int,
-        space: Space,
-        description: dict[str, Any],
-    ) -> None:
-        self._sampler = sampler
-        self._channels = channels_of(description)
-        self._size = picture_size(description)
-        path = {"w": path_in_w, "z": path_in_z}[space]
-        self._paths = [path(sampler, [int(s) for s in seeds], frames) for seeds in walks]
-
-    def frame(self, number: int) -> Frame:
-        """Return frame `number`, `[H, W, 3]`: the walks from left to right."""
-        images = [self._sampler.render(path[number][None]).cpu() for path in self._paths]
-        shown = pictures(to_uint8(torch.cat(images)).numpy(), self._channels, self._size)
-        return grid_of(shown, columns=len(images))
 
 
 def path_in_w(sampler: Sampler, seeds: Sequence[int], frames: int) -> Tensor:
@@ -107,24 +84,6 @@ def path_in_w(sampler: Sampler, seeds: Sequence[int], frames: int) -> Tensor:
     spline = CubicSpline(np.arange(len(closed)), closed, bc_type="periodic")
     moments = np.arange(frames) * len(seeds) / frames
     return torch.from_numpy(spline(moments)).to(keys)
-
-
-def path_in_z(sampler: Sampler, seeds: Sequence[int], frames: int) -> Tensor:
-    """Return w of every frame, `[frames, num_ws, w_dim]`: great circles between the seeds' z, at
-    constant speed within each; z has the length of a typical sample all the way."""
-    z = latents_of(seeds, sampler.generator.z_dim)
-    z = z / z.norm(dim=1, keepdim=True)
-    moments = torch.arange(frames, dtype=torch.float64) * len(seeds) / frames
-    start = moments.long()
-    a, b, t = z[start], z[(start + 1) % len(seeds)], (moments - start)[:, None]
-    angle = (a * b).sum(1, keepdim=True).clamp(-1, 1).acos()
-    # sin(angle) vanishes for one seed alone, whose path is a point.
-    arc = (torch.sin((1 - t) * angle) * a + torch.sin(t * angle) * b) / torch.sin(angle)
-    between = torch.where(angle > 1e-6, arc, a)
-    c = sampler.labels(seeds)
-    if c is not None:
-        c = torch.lerp(c[start], c[(start + 1) % len(seeds)], t.to(c))
-    return sampler.styles_of(between, c)
 
 
 Write = Callable[[Path, Iterator[Frame], Callable[[int], Frame], int, float], float]
@@ -177,17 +136,3 @@ def _write_mp4(
     finally:
         stream.close()
     return fps
-
-
-def _check(settings: SampleSettings, seeds: Sequence[int], frames: int, columns: int) -> None:
-    if settings.noise == "random":
-        raise ConfigError("noise: random would flicker from frame to frame; expected const or none")
-    if len(seeds) % columns:
-        raise ConfigError(
-            f"--columns {columns}: {len(seeds)} seeds cannot be shared out evenly among {columns} "
-            "walks; give a multiple of it"
-        )
-    if frames < len(seeds) // columns:
-        raise ConfigError(
-            f"--frames {frames}: fewer than the {len(seeds) // columns} seeds of a walk"
-        )

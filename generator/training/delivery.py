@@ -13,9 +13,10 @@ from vesselforge.engine.artifacts import METRICS
 from vesselforge.engine.files import write_json
 from vesselforge.generator.models import AVERAGE, DESCRIPTION, FOV
 from vesselforge.generator.networks import Discriminator, Generator
-from vesselforge.generator.training.course import Course
-from vesselforge.generator.training.snapshots import Scorer, Snapshot
-from vesselforge.generator.training.trainer import Schedule, Trainer
+from vesselforge.generator.training.rollback import History, Snapshot
+from vesselforge.generator.training.schedule import Schedule
+from vesselforge.generator.training.snapshot_scores import Scorer
+from vesselforge.generator.training.trainer import Trainer
 from vesselforge.generator.transfer.start import Start
 
 
@@ -43,7 +44,7 @@ def describe(
     start: Start,
     trainer: Trainer,
     scorer: Scorer,
-    course: Course,
+    history: History,
     chosen: Snapshot,
 ) -> None:
     """Write both, and fov.png for whole images.
@@ -54,7 +55,7 @@ def describe(
     full = views.presentation == "full"
     if full:
         write_png(out / FOV, views.fov.astype(np.uint8) * 255)
-    kimg = course.snapshots[-1].kimg
+    kimg = history.snapshots[-1].kimg
     description = {
         "generator": start.generator_kwargs,
         "discriminator": start.discriminator_kwargs,
@@ -75,16 +76,16 @@ def describe(
             "r1_gamma": trainer.schedule.r1_gamma,
             "p": trainer.p,
             "r_t": trainer.r_t,
-            "rollbacks": course.rollbacks,
+            "rollbacks": history.rollbacks,
         },
         "delivered": chosen.listed(AVERAGE),
         "snapshots": [
             taken.listed(AVERAGE if taken.step == chosen.step else None)
-            for taken in course.snapshots
+            for taken in history.snapshots
         ],
         "scored_by": scorer.described(),
     }
     metrics = {"kimg": kimg, "delivered_kimg": chosen.kimg, "p": trainer.p}
-    metrics |= chosen.scores() | scorer.floor_scores() | {"rollbacks": len(course.rollbacks)}
+    metrics |= chosen.scores() | scorer.floor_scores() | {"rollbacks": len(history.rollbacks)}
     write_json(out / METRICS, metrics)
     write_json(out / DESCRIPTION, description)

@@ -11,6 +11,9 @@ from torch import nn
 
 from vesselforge.configs.settings import GeneratorSettings
 
+PATH_EVERY = 4
+"""Steps between path-length penalties."""
+
 
 @dataclass(frozen=True)
 class Schedule:

@@ -1,8 +1,8 @@
 """One training of StyleGAN2-ADA as an object: networks, optimisers, one step, save and restore.
 
 A step's randomness comes from (seed, step) alone, so a training that was interrupted and resumed
-is, on a CPU, bit for bit the one that was not. Several processes, or several micro-batches, do the
-step of one big batch: the same draws, gradients that add up, decisions from the same sums.
+is, on a CPU, bit for bit the one that was not. Several processes do the step of one: the same
+draws, gradients that add up, decisions from the same sums.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from vesselforge.engine.torchrun.ranks import Team, here
 from vesselforge.generator.augment import AugmentPipe, permitted
 from vesselforge.generator.augment.strength import LEAKY, adjust_p, strong_augmentation
 from vesselforge.generator.networks import Discriminator, Generator
-from vesselforge.generator.shares import Split
-from vesselforge.generator.training.figures import Figures, totals
+from vesselforge.generator.shards import shard_of
 from vesselforge.generator.training.losses import AdversarialLoss, Stats
+from vesselforge.generator.training.running_sums import RunningSums, totals
 from vesselforge.generator.training.schedule import (
+    PATH_EVERY,
     Schedule,
     ema_beta,
     lazy_adam,
@@ -32,8 +33,6 @@ from vesselforge.generator.training.schedule import (
     noise_at,
     seed_of,
 )
-
-__all__ = ["ADA_INTERVAL", "Schedule", "Trainer", "ema_beta", "lazy_adam", "seed_of"]
 
 ADA_INTERVAL = 4
 """Steps between adjustments of p."""
@@ -59,7 +58,7 @@ class Trainer:
 
         labels: those of the training images, `[images, c_dim]`, of which generated images get
         theirs; needed by conditional networks. say: takes warnings. team: default, torchrun's.
-        Raises ConfigError when the batch cannot be divided over processes and micro-batches.
+        Raises ConfigError when the batch cannot be divided over processes.
         """
         self.settings = settings
         self.schedule = schedule
@@ -73,18 +72,16 @@ class Trainer:
         if generator.c_dim and (labels is None or labels.shape[1:] != (generator.c_dim,)):
             raise ValueError(f"a conditional training needs labels [images, {generator.c_dim}]")
         self.labels = labels.to(self.device) if labels is not None and generator.c_dim else None
-        self.optimizer_g = lazy_adam(generator, settings.lr, settings.path_length_every)
+        self.optimizer_g = lazy_adam(generator, settings.lr, PATH_EVERY)
         lr_d = settings.lr * settings.d_lr_ratio
         self.optimizer_d = lazy_adam(discriminator, lr_d, settings.r1_every)
         self.augment: AugmentPipe | None = None
         if settings.augment != "none":  # stays on the CPU, where reading p and margins is free
-            may = (settings.may_mirror, settings.may_rotate, settings.may_recolour)
-            self.augment = AugmentPipe(**permitted(settings.augment_pipe, *may))
+            self.augment = AugmentPipe(**permitted(settings.augment_pipe, settings.mirror))
             self.augment.p.fill_(settings.augment_p)
         if settings.precision == "bfloat16" and slow_bfloat16(self.device):
             say("this CPU has no bfloat16 arithmetic: `precision: float32` is faster here")
-        split = Split(settings.mbstd_group, settings.micro_batch, self.team, self.device)
-        split.rounds(settings.batch)  # says now what does not fit
+        shard_of(settings.batch, settings.mbstd_group, self.team)  # says now what does not fit
         self.loss = AdversarialLoss(
             generator,
             discriminator,
@@ -92,14 +89,15 @@ class Trainer:
             r1_gamma=schedule.r1_gamma,
             style_mixing=settings.style_mixing,
             pl_weight=settings.path_length_weight,
-            split=split,
+            group=settings.mbstd_group,
+            team=self.team,
             dtype=torch.bfloat16 if settings.precision == "bfloat16" else None,
             compile=settings.compile,
         )
         self.step = 0
         self.r_t = 0.0
         self.warned = False
-        self.figures = Figures(self.device)
+        self.figures = RunningSums(self.device)
 
     @property
     def p(self) -> float:
@@ -120,9 +118,8 @@ class Trainer:
         c_g, c_path, c_d = self._draw_labels(n)
         real_c = None if self.labels is None or labels is None else labels.to(self.device)
         self._descend(self.optimizer_g, loss.generator_main(z_g, c_g, seed=seeds[G_MAIN]))
-        if cfg.path_length_weight > 0 and step % cfg.path_length_every == 0:
-            gain = float(cfg.path_length_every)
-            stats = loss.generator_regularise(z_path, c_path, gain=gain, seed=seeds[G_PATH])
+        if cfg.path_length_weight > 0 and step % PATH_EVERY == 0:
+            stats = loss.generator_regularise(z_path, c_path, gain=PATH_EVERY, seed=seeds[G_PATH])
             self._descend(self.optimizer_g, stats)
         stats = loss.discriminator_main(real, z_d, real_c, c_d, seed=seeds[D_MAIN])
         self._descend(self.optimizer_d, stats)
@@ -235,8 +232,8 @@ class Trainer:
         self.r_t = r_t
         if self.augment is not None and cfg.augment == "ada":
             images = n * ADA_INTERVAL
-            p = adjust_p(self.p, self.r_t, cfg.ada_target, images, cfg.ada_kimg, cfg.augment_p_max)
+            p = adjust_p(self.p, self.r_t, cfg.ada_target, images, cfg.ada_kimg)
             self.augment.p.fill_(p)
-        if not self.warned and self.p > min(cfg.augment_p_max, LEAKY) - 1e-6:
+        if not self.warned and self.p > LEAKY - 1e-6:
             self.warned = True
             self.say(strong_augmentation(cfg, self.schedule.r1_gamma, self.p, self.r_t, self.step))

@@ -12,16 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from vesselforge.configs.errors import CheckpointError, ConfigError
-from vesselforge.data.formats.channels import Channels, Kind
+from vesselforge.data.formats.channels import Channels
 from vesselforge.engine.checkpoints import save_tensors
 from vesselforge.engine.files import write_json
 from vesselforge.engine.folders import whole_folder
 from vesselforge.generator.checkpoint import OfficialSnapshot, load_official
 from vesselforge.generator.models import AVERAGE, DESCRIPTION
 from vesselforge.generator.networks import count_parameters
-from vesselforge.generator.transfer.sources import SLOTS, Source, from_snapshot, kind_of
-
-KINDS: dict[int, Kind] = {1: "grey", 3: "rgb"}
+from vesselforge.generator.transfer.start_weights import SLOTS, Source, from_snapshot, kind_of
 
 
 def import_official(path: Path, out: Path, force: bool = False) -> dict[str, Any]:
@@ -65,18 +63,16 @@ def _describe(snapshot: OfficialSnapshot, source: Source, path: Path) -> dict[st
         raise CheckpointError(
             f"{path}: G and G_ema are built differently; expected an average of the same network"
         )
-    critic, pipe = source.networks.get("D"), snapshot.augment_pipe
+    discriminator = source.networks.get("D")
     count = kwargs["img_channels"]
-    if count not in KINDS:
-        raise CheckpointError(
-            f"{path}: found a generator of {count} channels, expected 1 (grey) or 3 (RGB)"
-        )
+    if count not in (1, 3):
+        raise CheckpointError(f"{path}: draws images of {count} channels; expected grey or RGB")
     kimg = re.search(r"network-snapshot-(\d+)$", path.stem)
     description: dict[str, Any] = {
         "generator": kwargs,
         "presentation": "full",
         "resolution": kwargs["img_resolution"],
-        "channels": Channels(KINDS[count], count).to_json(),
+        "channels": Channels("grey" if count == 1 else "rgb", count).to_json(),
         "labels": None,
         "classes": None,
         "native_size": None,
@@ -84,16 +80,9 @@ def _describe(snapshot: OfficialSnapshot, source: Source, path: Path) -> dict[st
         "provenance": source.provenance,
         "training": {"kimg": None if kimg is None else int(kimg[1])},
         "training_set": snapshot.training_set,
-        "augment_pipe": None,
     }
-    if critic is not None:
-        description["discriminator"] = critic.kwargs
-    if pipe is not None:
-        p = pipe.tensors.get("p")
-        description["augment_pipe"] = {
-            "kwargs": pipe.kwargs,
-            "p": None if p is None or p.numel() != 1 else float(p),
-        }
+    if discriminator is not None:
+        description["discriminator"] = discriminator.kwargs
     return description
 
 

@@ -14,18 +14,15 @@ import torch
 from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.engine.artifacts import Artifact
-from vesselforge.engine.checkpoints import load_strict
 from vesselforge.generator.models import CHANNELS, network_kwargs
 from vesselforge.generator.networks import Discriminator, Generator
-from vesselforge.generator.networks.synthesis import block_resolutions, channels_at
-from vesselforge.generator.training.trainer import seed_of
-from vesselforge.generator.transfer.adapters import adapt
-from vesselforge.generator.transfer.drafts import Draft, Kwargs
-from vesselforge.generator.transfer.sources import Source, kind_of, read_folder, read_source, shapes
-from vesselforge.generator.transfer.tables import Row, lines_of, rows_of
+from vesselforge.generator.networks.resolutions import block_resolutions, channels_at
+from vesselforge.generator.training.schedule import seed_of
+from vesselforge.generator.transfer.fitting import Kwargs, Row, fit, rows_of
+from vesselforge.generator.transfer.start_weights import Source, kind_of, read_folder, read_source
 
 Message = Callable[[str], None]
-ADAPTABLE = ("resolution", "channels", "labels")
+ADAPTABLE = {"resolution", "channels", "labels"}
 """Settings in which the networks to start from may differ, given `adapt: true`."""
 
 
@@ -58,33 +55,32 @@ def begin(
     settings: GeneratorSettings,
     message: Message,
     earlier: Artifact | None = None,
-    channels: int | None = None,
     c_dim: int = 0,
 ) -> Start:
     """Return the networks that a training begins with, on the CPU.
 
-    earlier: an artifact to go on from, before `start_from`; channels and c_dim: of the images and
-    their labels. `message` gets a table of what became of each tensor. Raises CheckpointError,
-    naming tensors and settings, when the networks do not fit and may not, or cannot, be adapted;
-    ConfigError when random weights would be frozen.
+    earlier: an artifact to go on from, before `start_from`; c_dim: length of the images' labels.
+    `message` gets a table of what became of each tensor. Raises CheckpointError, naming tensors
+    and settings, when the networks do not fit and may not, or cannot, be adapted; ConfigError when
+    random weights would be frozen.
     """
     if earlier is not None:
         source = read_folder(earlier.path, earlier.digest)
     elif settings.start_from is not None:
         source = read_source(settings.start_from)
     else:
-        return start_fresh(settings, channels, c_dim)
-    return start_from(settings, source, message, channels, c_dim)
+        return start_fresh(settings, c_dim)
+    return start_from(settings, source, message, c_dim)
 
 
-def start_fresh(settings: GeneratorSettings, channels: int | None = None, c_dim: int = 0) -> Start:
+def start_fresh(settings: GeneratorSettings, c_dim: int = 0) -> Start:
     """Random weights, the same for the same seed."""
     if settings.freeze_d:
         raise ConfigError(
             f"generator.freeze_d: {settings.freeze_d} would keep random weights as they are; "
             "set generator.start_from, or freeze_d: 0"
         )
-    kwargs_g, kwargs_d = network_kwargs(settings, channels, c_dim)
+    kwargs_g, kwargs_d = network_kwargs(settings, c_dim)
     torch.manual_seed(seed_of(settings.seed, 0))
     generator, discriminator = Generator(**kwargs_g), Discriminator(**kwargs_d)
     provenance = {"start": "random weights"}
@@ -92,42 +88,33 @@ def start_fresh(settings: GeneratorSettings, channels: int | None = None, c_dim:
 
 
 def start_from(
-    settings: GeneratorSettings,
-    source: Source,
-    message: Message,
-    channels: int | None = None,
-    c_dim: int = 0,
+    settings: GeneratorSettings, source: Source, message: Message, c_dim: int = 0
 ) -> Start:
     """Fit the networks of a source to the settings; see `begin`."""
-    aims = _aims(source, *network_kwargs(settings, channels, c_dim))
+    aims = _aims(source, *network_kwargs(settings, c_dim))
     _refuse_misfits(settings, source, aims)
-    torch.manual_seed(seed_of(settings.seed, 0))
     built: dict[str, Any] = {}
     rows: list[Row] = []
     for note in source.notes:
         message(f"{source.where.name}: {note}")
     for slot, aim in aims.items():
-        built[slot] = kind_of(slot)(**aim)
-        weights = source.networks.get(slot)
-        if weights is None:
-            rows += rows_of(slot, None, built[slot].state_dict())
-            continue
-        purpose = 1 if slot == "D" else 0  # G and G_ema get the same new tensors
-        draft = Draft(
-            kind_of(slot), weights.kwargs, dict(weights.tensors), seed_of(settings.seed, 0, purpose)
-        )
-        adapt(draft, aim)
-        load_strict(built[slot], draft.tensors, source.where)
-        rows += rows_of(slot, draft.fates, draft.tensors)
-    for line in lines_of(rows):
-        message(line)
+        kind, weights = kind_of(slot), source.networks.get(slot)
+        theirs = {} if weights is None else weights.tensors
+        channels = aim["img_channels"] if weights is None else weights.kwargs["img_channels"]
+        seed = seed_of(settings.seed, 0, int(slot == "D"))  # of G and G_ema the same
+        tensors, names = fit(kind, theirs, channels, aim, seed)
+        built[slot] = kind(**aim)
+        built[slot].load_state_dict(tensors)
+        rows += rows_of(slot, names)
+    for row in rows:
+        message(str(row))
     provenance = {**source.provenance, "tensors": [row.as_json() for row in rows]}
     return Start(built["G"], built["D"], built["G_ema"], aims["G"], aims["D"], provenance)
 
 
 def _aims(source: Source, kwargs_g: Kwargs, kwargs_d: Kwargs) -> dict[str, Kwargs]:
     """Return the arguments to build with, by slot: ours, and the source's where we have no setting
-    for it (clamp unless set, slopes, filters): they are part of the function it computes."""
+    for it (architecture, clamp unless set, slopes, filters): part of the function it computes."""
     aims = {}
     for slot, ours in (("G", kwargs_g), ("D", kwargs_d), ("G_ema", kwargs_g)):
         weights = source.networks.get(slot)
@@ -151,43 +138,33 @@ def _merge(theirs: Kwargs, ours: Kwargs) -> Kwargs:
 def _refuse_misfits(settings: GeneratorSettings, source: Source, aims: dict[str, Kwargs]) -> None:
     """Raise CheckpointError for differences that are not allowed, with the settings that fit."""
     advice: dict[str, str] = {}
-    tensors: list[str] = []
     for slot, weights in source.networks.items():
         advice |= _advice(slot, weights.kwargs, aims[slot])
-        wanted = shapes(kind_of(slot), aims[slot])
-        tensors += [
-            f"{slot}.{name} ({list(tensor.shape)} there, {list(wanted[name])} here)"
-            for name, tensor in weights.tensors.items()
-            if name in wanted and wanted[name] != tensor.shape
-        ]
-    hopeless = {name for name in advice if name not in ADAPTABLE}
+    hopeless = advice.keys() - ADAPTABLE
     if not advice or (settings.adapt and not hopeless):
         return
     fixes = ", ".join(f"generator.{name}: {value}" for name, value in advice.items())
     way_out = "" if hopeless else "; or set generator.adapt: true, and it is fitted to the settings"
-    shown = f" ({'; '.join(tensors[:3])}{' …' if len(tensors) > 3 else ''})" if tensors else ""
     raise CheckpointError(
-        f"{source.where}: its architecture is not that of the settings{shown}: set {fixes}{way_out}"
+        f"{source.where}: its architecture is not that of the settings: set {fixes}{way_out}"
     )
 
 
 def _advice(slot: str, theirs: Kwargs, ours: Kwargs) -> dict[str, str]:
     """Return the settings that would fit a network of the source, where they do not."""
     found: dict[str, str] = {}
-    inner = "synthesis_kwargs" if slot != "D" else None
-    options, aim = (kwargs.get(inner) or {} if inner else kwargs for kwargs in (theirs, ours))
+    options, aim = (
+        kw if slot == "D" else kw.get("synthesis_kwargs") or {} for kw in (theirs, ours)
+    )
     if theirs["img_resolution"] != ours["img_resolution"]:
         found["resolution"] = str(theirs["img_resolution"])
     if theirs["img_channels"] != ours["img_channels"]:
         names = {count: name for name, count in CHANNELS.items()}
         count = theirs["img_channels"]
-        found["channels"] = names.get(count, f"none (images of {count} channels)")
+        found["channels"] = names.get(count, f"(none has {count} channels)")
     if theirs["c_dim"] != ours["c_dim"]:
         classes = theirs["c_dim"]
         found["labels"] = f"true (labels of length {classes})" if classes else "false"
-    style = "resnet" if slot == "D" else "skip"
-    if options.get("architecture", style) != aim["architecture"]:
-        found[f"{slot[0].lower()}_architecture"] = options.get("architecture", style)
     if aim["conv_clamp"] != options.get("conv_clamp"):
         found["conv_clamp"] = str(options.get("conv_clamp")).replace("None", "null")
     if slot != "D":

@@ -21,7 +21,7 @@ from vesselforge.pipeline.outside import hash_of
 
 DESCRIPTION = "generator.json"
 NOT_RECIPE = (
-    "device", "processes", "micro_batch", "checkpoint_every", "features_file", "start_from", "seed",
+    "device", "processes", "checkpoint_every", "start_from", "seed",
 )  # fmt: skip
 
 

@@ -17,7 +17,6 @@ from vesselforge.engine.documents import flat, read_object
 from vesselforge.engine.files import file_sha256, write_atomic, write_json
 from vesselforge.engine.folders import whole_folder
 from vesselforge.engine.store import Store
-from vesselforge.generator.metrics.told import EXTRACTORS
 from vesselforge.pipeline.evidence import untrained
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -137,7 +136,6 @@ def render(card: Mapping[str, Any]) -> str:
         f"{value:.4g}" if isinstance(value, float) else f"{value}"
     )
     environment.filters["untrained"] = lambda kimg: untrained({"kimg": kimg}, {})
-    environment.filters["extractor"] = lambda name: EXTRACTORS.get(name, name)
     environment.filters["source"] = source
     environment.filters["facts"] = training_facts
     environment.filters["scored"] = lambda training: (

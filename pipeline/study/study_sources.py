@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vesselforge.engine.artifacts import Artifact
-from vesselforge.generator.metrics.told import kid_in_short, kid_verdict
+from vesselforge.generator.metrics.kid_verdict import kid_in_short, kid_verdict
 from vesselforge.pipeline.evidence import Evidence, untrained
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.study.conduct import Study

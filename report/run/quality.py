@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vesselforge.generator.metrics.told import EXTRACTORS, cannot_tell, kid_verdict
+from vesselforge.generator.metrics.kid_verdict import EXTRACTORS, cannot_tell, kid_verdict
 from vesselforge.pipeline.evidence import Evidence, untrained
-from vesselforge.report.formatting import ABSENT, fixed, flat, number, plain, significant, spoken
+from vesselforge.report.formatting import fixed, flat, number, plain, significant, spoken
 from vesselforge.report.page import Block, Figures, Table, Text, Tile
 from vesselforge.report.pictures import picture
 from vesselforge.report.run.run_reading import Round
 
 _C_T = (
     "z of the samples' distances to training views against held-out views'; far below 0: copying, "
-    "or little variety; overstated where views of one image are alike: read the next line"
+    "or little variety; overstated, since views of one image are alike"
 )
 MEASURED = (
     ("precision", "Precision", "samples inside the manifold of the real images"),
@@ -27,20 +26,12 @@ MEASURED = (
         "Perceptual path length",
         "LPIPS along short steps; low is smooth",
     ),
-    ("feature_path_length", "Feature path length", "the same by other features: not comparable"),
-    ("c_t", "C_T, all views", _C_T),
-    ("c_t_by_image", "C_T, by held-out image", "below −1.64 in 1 of 20 cases with new images"),
-    ("c_t_cells", "C_T, mean within cells", "sees copying of one kind of image; no p"),
+    ("c_t", "C_T", _C_T),
     ("relative_distance", "Relative distance", "to training views; 1 as new images, 0 for copies"),
-    ("critic_mean", "Discriminator, samples", "mean logit; ranks the samples of one generator"),
-    ("critic_real_mean", "Discriminator, training views", "which it knows, and scores too high"),
-    ("critic_held_out_mean", "Discriminator, held-out views", "what a sample can reach"),
 )
 """Figure of the score, its title, and how to read it."""
 ELSEWHERE = ("fid", "kid", "real", "copy_", "c_t", *(name for name, _, _ in MEASURED))
 """How the names of figures begin that the note on the distances leaves out."""
-PUBLISHED = re.compile(r"(.*)[fk]id(\d+k?_full)")
-"""fid50k_full and kid50k_full; of another extractor than Inception with its name before them."""
 
 
 def evidence_of(round_: Round) -> Evidence | None:
@@ -96,13 +87,6 @@ def distances(figures: Mapping[str, Any]) -> Table:
     for title, name in (("KID, mean", "mean"), ("KID, sd over resamplings", "std")):
         pair = (figures.get(f"kid_{name}"), figures.get(f"kid_floor_{name}"))
         rows.append([title, *map(significant, pair)])
-    for name, value in figures.items():
-        if match := PUBLISHED.fullmatch(name):
-            reals = plain(figures.get(f"{match[1]}real{match[2]}"))
-            other = match[1].removesuffix("_")
-            who = name.removeprefix(match[1])
-            who += f" by the {EXTRACTORS.get(other, other)}" if other else ""
-            rows.append([f"{who}, against {reals} real images", significant(value, 4), ABSENT])
     rest = [
         f"{spoken(name)}: {plain(EXTRACTORS.get(value, value) if name == 'features' else value)}"
         for name, value in flat(dict(figures))
@@ -113,21 +97,14 @@ def distances(figures: Mapping[str, Any]) -> Table:
 
 
 def measured(figures: Mapping[str, Any]) -> Table:
-    """Fidelity and variety, how near samples come to training images, what the discriminator
-    thinks of them, each with how to read it."""
+    """Fidelity and variety, how near samples come to training images, with how to read each."""
     rows = [
-        [title, significant(figures.get(name)) + _chance(figures.get(f"{name}_p")), meaning]
+        [title, significant(figures.get(name)), meaning]
         for name, title, meaning in MEASURED
         if number(figures.get(name)) is not None
     ]
     caption = "Fidelity, diversity and copying."
     return Table(caption, ["Score", "Value", "What it is"], rows)
-
-
-def _chance(p: Any) -> str:
-    if p is None:
-        return ""
-    return " (p < 0.001)" if p < 0.001 else f" (p = {fixed(p, 3)})"
 
 
 def copied(metrics: Mapping[str, Any]) -> str:

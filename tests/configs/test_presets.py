@@ -47,7 +47,6 @@ def test_auto(resolution):
         ("paper256", 25000, 64, 8, 16384, 0.0025, 1, 20, None, 8),
         ("paper512", 25000, 64, 8, 32768, 0.0025, 0.5, 20, None, 8),
         ("paper1024", 25000, 32, 4, 32768, 0.002, 2, 10, None, 8),
-        ("cifar", 100000, 64, 32, 32768, 0.0025, 0.01, 500, 0.05, 2),
     ],
 )
 def test_the_papers_recipes(preset, kimg, batch, group, base, lr, gamma, ema, ramp, mapping):
@@ -56,18 +55,14 @@ def test_the_papers_recipes(preset, kimg, batch, group, base, lr, gamma, ema, ra
     assert (cfg.channel_base, cfg.lr, cfg.r1_gamma) == (base, lr, gamma)
     assert (cfg.ema_kimg, cfg.ema_rampup, cfg.mapping_layers) == (ema, ramp, mapping)
     assert (cfg.latent, cfg.channel_max, cfg.conv_clamp) == (512, 512, 256)
-    assert (cfg.path_length_every, cfg.r1_every) == (4, 16)
-    cifar = preset == "cifar"
-    assert cfg.path_length_weight == (0 if cifar else 2)
-    assert cfg.style_mixing == (0 if cifar else 0.9)
-    assert (cfg.g_architecture, cfg.d_architecture) == ("skip", "orig" if cifar else "resnet")
+    assert (cfg.r1_every, cfg.path_length_weight, cfg.style_mixing) == (16, 2, 0.9)
 
 
 def test_adapt_few_has_the_networks_of_joint_small_and_learns_slowly():
     cfg = GeneratorSettings(preset="adapt-few", resolution=64, start_from="phantom-joint-64")
     made = GeneratorSettings(preset="joint-small", resolution=64, channel_max=128)
     networks = ("channels", "latent", "channel_base", "channel_max", "mapping_layers", "conv_clamp")
-    for name in (*networks, "g_architecture", "d_architecture", "mbstd_group", "r1_gamma"):
+    for name in (*networks, "mbstd_group", "r1_gamma"):
         assert getattr(cfg, name) == getattr(made, name), name
     assert (cfg.channels, cfg.latent, cfg.channel_base) == ("rgb+mask", 64, 2048)
     assert (cfg.lr, cfg.lr_end, cfg.d_lr_ratio, cfg.freeze_d) == (0.0005, 1, 1, 4)
@@ -85,50 +80,38 @@ def test_adapt_few_without_a_mask_has_no_noise_on_it():
 
 
 def test_what_is_set_beside_a_preset_wins():
-    cfg = GeneratorSettings(preset="paper256", batch=16, micro_batch=8, lr=0.001)
+    cfg = GeneratorSettings(preset="paper256", batch=16, lr=0.001)
     assert (cfg.batch, cfg.lr, cfg.mbstd_group, cfg.r1_gamma) == (16, 0.001, 8, 1.0)
 
 
 @pytest.mark.parametrize(
-    ("batch", "processes", "micro", "group", "words"),
+    ("batch", "processes", "group", "words"),
     [
-        (6, 1, None, 4, "must divide batch 6: set batch to 4 or 8, or mbstd_group to 3"),
-        (8, 4, None, 4, "processes 4: set batch to 16, mbstd_group to 2, or processes to 2"),
-        (2, 3, None, 4, "processes 3: set batch to 6, or processes to 1"),
-        (16, 1, 6, 4, "micro_batch 6 must be a multiple of mbstd_group 4: set micro_batch to 4 "
-                      "or 8, or mbstd_group to 2"),
-        (16, 1, 1, 4, "set micro_batch to 4, or mbstd_group to 1"),
+        (6, 1, 4, "must divide batch 6: set batch to 4 or 8, or mbstd_group to 3"),
+        (8, 4, 4, "processes 4: set batch to 16, mbstd_group to 2, or processes to 2"),
+        (2, 3, 4, "processes 3: set batch to 6, or processes to 1"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_divided_is_said_with_what_can(batch, processes, micro, group, words):
-    assert words in (misfit(batch, processes, micro, group) or "")
+def test_what_cannot_be_divided_is_said_with_what_can(batch, processes, group, words):
+    assert words in (misfit(batch, processes, group) or "")
     with pytest.raises(ValidationError, match="mbstd_group"):
-        GeneratorSettings(
-            batch=batch, processes=processes, micro_batch=micro, mbstd_group=group
-        )  # fmt: skip
+        GeneratorSettings(batch=batch, processes=processes, mbstd_group=group)
 
 
 @pytest.mark.parametrize(
-    ("batch", "processes", "micro", "group"),
-    [(8, 1, None, 4), (8, 2, 4, 4), (12, 3, 4, 4), (10, 3, 2, 2), (4, 1, 100, 4), (3, 3, 1, 1),
-     (8, 1, 8, 16), (64, 1, 32, 32)],
-)  # fmt: skip
-def test_what_can_be_divided(batch, processes, micro, group):
-    assert misfit(batch, processes, micro, group) is None
+    ("batch", "processes", "group"),
+    [(8, 1, 4), (8, 2, 4), (12, 3, 4), (10, 3, 2), (3, 3, 1), (8, 1, 16), (64, 1, 32)],
+)
+def test_what_can_be_divided(batch, processes, group):
+    assert misfit(batch, processes, group) is None
 
 
 def test_advice_that_is_followed_works():
     for batch in range(1, 17):
         for processes in range(1, 5):
             for group in range(1, 9):
-                if misfit(batch, processes, None, group) and batch >= processes:
-                    found = misfit(batch, processes, None, group)
+                if misfit(batch, processes, group) and batch >= processes:
+                    found = misfit(batch, processes, group)
                     if "mbstd_group to " in found:
                         advised = int(found.rsplit("mbstd_group to ", 1)[1].split(",")[0])
-                        assert "must divide" not in (misfit(batch, processes, None, advised) or "")
-
-
-def test_a_pipe_of_colours_alone_needs_leave_to_recolour():
-    with pytest.raises(ValidationError, match="augment_pipe: bg"):
-        GeneratorSettings(augment_pipe="color", may_recolour=False)
-    GeneratorSettings(augment_pipe="color", may_recolour=False, augment="none")
+                        assert "must divide" not in (misfit(batch, processes, advised) or "")

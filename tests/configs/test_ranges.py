@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.configs.ranges import parse_label, parse_mix, parse_seeds, shorten_seeds
+from vesselforge.configs.ranges import parse_seeds, shorten_seeds
 
 
 def test_seeds():
@@ -38,16 +38,3 @@ def test_wrong_seeds(text, message):
     with pytest.raises(ConfigError) as caught:
         parse_seeds(text)
     assert message in str(caught.value)
-
-
-def test_mixing_and_labels():
-    assert parse_mix("5:0-6") == (5, (0, 6))
-    assert parse_mix("5:3") == (5, (3, 3))
-    assert parse_label("2") == 2
-    assert parse_label("0.2,0.8") == [0.2, 0.8]
-    for parse, text in ((parse_mix, "5"), (parse_mix, "5:"), (parse_mix, "a:0-6")):
-        with pytest.raises(ConfigError, match="expected SEED:FIRST-LAST"):
-            parse(text)
-    for text in ("cat", "1.5", "0.2,x"):
-        with pytest.raises(ConfigError, match="expected a class number, or a label vector"):
-            parse_label(text)

@@ -33,7 +33,7 @@ TINY: dict[str, Any] = {
         "snapshot_kimg": 0.016,
     },
     "synthetic": {"pool": 3},
-    "score": {"real_views": 4, "kid_subset_size": 2, "kid_subsets": 2},
+    "score": {"real_views": 4, "kid_subset_size": 2},
     "pseudo_label": {"min_confidence": 0, "min_vessel_share": 0, "max_vessel_share": 1},
     "first": FIT,
     "second": FIT,

@@ -15,7 +15,7 @@ from vesselforge.engine.artifacts import MANIFEST
 from vesselforge.engine.confined import inside, plain_name
 from vesselforge.engine.files import file_sha256
 from vesselforge.engine.store import Store
-from vesselforge.generator.sampling.stage import copy_fov
+from vesselforge.generator.sampling.sample_set import copy_fov
 from vesselforge.segmenter.model_files import read_description
 
 NAMES = ["../secret.png", "/etc/passwd", "a/../../secret.png", "a//b.png", "./a.png", "..", "",

@@ -1,4 +1,4 @@
-"""Official snapshots come back bit for bit, from either trainer, and build our networks."""
+"""Official snapshots come back bit for bit and build our networks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from official_networks import (
     TRAINING_SET,
     make_discriminator,
     make_generator,
-    make_pipe,
     make_snapshot,
     official,
     only_ema,
@@ -61,9 +60,6 @@ def test_snapshot_comes_back_bit_for_bit(write, protocol, ordered):
     assert_same(snapshot.G_ema, ema)
     assert snapshot.G.kwargs == snapshot.G_ema.kwargs == G_KWARGS
     assert snapshot.D.kwargs == D_KWARGS
-    assert snapshot.augment_pipe.kwargs == {"xflip": 1, "brightness": 1.0}
-    assert list(snapshot.augment_pipe.tensors) == ["p", "Hz_geom"]
-    assert {n.dialect for n in (snapshot.G, snapshot.D, snapshot.augment_pipe)} == {"ada"}
     assert snapshot.training_set == TRAINING_SET
     assert snapshot.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert snapshot.sha256 in snapshot.origin and "non-commercial" in snapshot.origin
@@ -73,7 +69,7 @@ def test_snapshot_comes_back_bit_for_bit(write, protocol, ordered):
 def test_read_generator_draws_the_same_image(write):
     ours = make_generator()
     read = load_official(write(only_ema(ours, G_KWARGS))).G_ema
-    theirs = Generator(**read.build_kwargs()).eval()
+    theirs = Generator(**read.kwargs).eval()
     theirs.load_state_dict(read.tensors, strict=True)
     z, c = torch.randn(2, 8), torch.eye(3)[:2]
     images = [net(z, c, truncation_psi=0.7, noise_mode="const") for net in (ours, theirs)]
@@ -83,7 +79,7 @@ def test_read_generator_draws_the_same_image(write):
 def test_read_discriminator_gives_the_same_logits(write):
     ours = make_discriminator(frozen=["b16.conv1"])
     read = load_official(write({"D": persist(ours, official(D_KWARGS))})).D
-    theirs = Discriminator(**read.build_kwargs()).eval()
+    theirs = Discriminator(**read.kwargs).eval()
     theirs.load_state_dict(read.tensors, strict=True)
     image, c = torch.randn(2, 3, 16, 16), torch.eye(3)[:2]
     assert torch.equal(ours(image, c), theirs(image, c))
@@ -98,7 +94,7 @@ def test_other_precisions(write, dtype):
 
 
 def test_every_element_type_and_strange_bits(write):
-    pipe = make_pipe()
+    network = persist(make_generator(), official(G_KWARGS))
     values = {
         str(dtype).split(".")[1]: torch.tensor([[0, 1, 1], [1, 0, 1]]).to(dtype)
         for dtype in (
@@ -109,8 +105,8 @@ def test_every_element_type_and_strange_bits(write):
     values["nan"] = torch.tensor([0x7FC00001, -1, -0x80000000], dtype=torch.int32).view(
         torch.float32
     )
-    pipe.meta["state"]["_buffers"] = dict(values)
-    read = load_official(write(make_snapshot(augment_pipe=pipe))).augment_pipe.tensors
+    network.meta["state"]["_buffers"] = dict(values)
+    read = load_official(write({"G_ema": network})).G_ema.tensors
     for name, value in values.items():
         assert read[name].dtype == value.dtype
         assert torch.equal(read[name].view(torch.uint8), value.view(torch.uint8))
@@ -159,7 +155,7 @@ def test_arguments_by_position(write):
 
 def test_missing_networks_are_none(write):
     snapshot = load_official(write(only_ema(make_generator(), G_KWARGS)))
-    assert snapshot.G is snapshot.D is snapshot.augment_pipe is snapshot.training_set is None
+    assert snapshot.G is snapshot.D is snapshot.training_set is None
 
 
 def test_shared_and_non_persistent_tensors(write):

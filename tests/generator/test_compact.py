@@ -16,8 +16,8 @@ from vesselforge.engine.checkpoints import save_tensors
 from vesselforge.generator.compact import compact
 from vesselforge.generator.models import (
     AVERAGE,
-    CRITIC,
     DESCRIPTION,
+    DISCRIMINATOR,
     load_discriminator,
     load_generator,
 )
@@ -33,7 +33,7 @@ def folder(tmp_path):
     facts = {"discriminator": D, "snapshots": [{"file": "snapshot-000004.safetensors"}]}
     path = write_generator(tmp_path / "whole", Channels("rgb+mask", 4), **facts)
     torch.manual_seed(2)
-    save_tensors(path / CRITIC, Discriminator(**D).state_dict())
+    save_tensors(path / DISCRIMINATOR, Discriminator(**D).state_dict())
     return path
 
 
@@ -47,10 +47,12 @@ def test_half_the_bytes_and_the_same_pictures(folder, out):
     found = compact(folder, out, "ours")
     whole, half = load_file(folder / AVERAGE), load_file(out / AVERAGE)
     assert whole.keys() == half.keys()
-    assert {t.dtype for t in [*half.values(), *load_file(out / CRITIC).values()]} == {torch.float16}
+    assert {t.dtype for t in [*half.values(), *load_file(out / DISCRIMINATOR).values()]} == {
+        torch.float16
+    }
     for name, tensor in whole.items():
         assert torch.equal(half[name], tensor.half()), name
-    weights = [*whole.values(), *load_file(folder / CRITIC).values()]
+    weights = [*whole.values(), *load_file(folder / DISCRIMINATOR).values()]
     assert found["largest_weight"] == max(float(t.abs().max()) for t in weights)
     generator, described = load_generator(out)
     assert {p.dtype for p in generator.state_dict().values()} == {torch.float32}
@@ -80,9 +82,9 @@ def test_a_training_starts_from_it(folder, out):
 
 @pytest.mark.parametrize("value", [70_000.0, float("nan"), float("inf")])
 def test_what_float16_cannot_hold(folder, out, value):
-    tensors = load_file(folder / CRITIC)
+    tensors = load_file(folder / DISCRIMINATOR)
     tensors["b4.out.bias"][0] = value
-    save_tensors(folder / CRITIC, tensors)
+    save_tensors(folder / DISCRIMINATOR, tensors)
     with pytest.raises(CheckpointError, match=r"discriminator\.safetensors: holds a weight of"):
         compact(folder, out, "ours")
 
@@ -94,7 +96,7 @@ def test_pictures_that_change_are_refused(folder, out, monkeypatch):
 
 
 def test_without_a_discriminator_there_is_nothing_to_adapt(folder, out):
-    (folder / CRITIC).unlink()
+    (folder / DISCRIMINATOR).unlink()
     with pytest.raises(CheckpointError, match=r"discriminator\.safetensors: no such weight file"):
         compact(folder, out, "ours")
     assert json.loads((folder / DESCRIPTION).read_text())["snapshots"]

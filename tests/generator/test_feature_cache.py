@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from vesselforge.generator.metrics.features import FeatureCache
+from vesselforge.generator.metrics.feature_cache import FeatureCache
 
 KEY = {"set": "abc", "views": "drawn", "seed": 0}
 

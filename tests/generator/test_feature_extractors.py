@@ -88,18 +88,6 @@ def test_channels():
         extractor(torch.rand(1, 3, 16, 16))
 
 
-def test_torchscript_file(tmp_path):
-    path = saved(Colours(), tmp_path / "colours.pt")
-    extractor = load_extractor("torchscript", path)
-    assert extractor.num_features == 3
-    images = noise(2, 3, 8, 8)
-    assert torch.allclose(extractor(images), images.float().mean((2, 3)))
-    other = load_extractor("torchscript", saved(FakeInception(4), tmp_path / "other.pt"))
-    assert other.identity != extractor.identity
-    with pytest.raises(CheckpointError, match="needs features_file"):
-        load_extractor("torchscript")
-
-
 def test_inception_file(tmp_path):
     extractor = load_extractor("inception", saved(FakeInception(2048), tmp_path / "good.pt"))
     assert extractor(noise(2, 3, 8, 8)).shape == (2, extractor.num_features) == (2, 2048)
@@ -132,7 +120,7 @@ def test_programs_that_touch_files_are_refused(tmp_path, monkeypatch, network, c
     path = saved(network, tmp_path / "network.pt")
     (tmp_path / "secret").write_bytes(bytes(12))
     with pytest.raises(CheckpointError, match=f"refused, for its program calls `{call}`"):
-        load_extractor("torchscript", path)
+        load_extractor("inception", path)
     with pytest.raises(CheckpointError, match="refused"):
         load_lpips(path)
     assert not (tmp_path / "written").exists()

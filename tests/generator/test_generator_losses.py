@@ -9,7 +9,7 @@ import pytest
 import torch
 from generator_helpers import assert_close, load_pair, parity, tensor
 
-from vesselforge.generator.shares import Share
+from vesselforge.generator.shards import Shard
 from vesselforge.generator.training.losses import AdversarialLoss
 
 FILE = "losses"
@@ -50,7 +50,7 @@ def test_generator_main(game):
 
 
 def test_path_length(game, monkeypatch):
-    monkeypatch.setattr(Share, "randn", lambda *_: tensor(FILE, "a/in/pl_randn"))
+    monkeypatch.setattr(Shard, "randn", lambda *_: tensor(FILE, "a/in/pl_randn"))
     stats = game.generator_regularise(tensor(FILE, "a/in/z"), gain=4)
     assert_close(stats["path_length"], tensor(FILE, "a/pl/lengths"), 1e-5)
     assert_close(stats["path_penalty"], tensor(FILE, "a/Greg/Loss/pl_penalty"), 1e-5)
@@ -87,7 +87,7 @@ def test_style_mixing_keeps_the_first_layer():
     z = torch.randn(2, 64)
     plain = g.mapping(z)
     for _ in range(5):
-        _, ws = game._generate(z, None, Share(2), first=True)
+        _, ws = game._generate(z, None, Shard(2))
         same = (ws == plain).all(dim=2).all(dim=0)
         assert same[0]
         assert not same[-1]

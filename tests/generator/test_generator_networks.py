@@ -41,11 +41,10 @@ def test_w_avg_moves_in_training_only():
     assert_close(g.mapping.w_avg, tensor(NET, "out/w_avg_after_one_update"), 1e-5)
 
 
-@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("noise", ["const", "none"])
-def test_images(pair, noise, fused):
+def test_images(pair, noise):
     g, z = pair[0], tensor(NET, "in/z")
-    options = {"noise_mode": noise, "fused_modconv": fused}
+    options = {"noise_mode": noise}
     assert_close(g(z, **options), tensor(NET, f"out/img_psi1_{noise}"), 1e-5)
     near = g(z, truncation_psi=0.7, **options)
     assert_close(near, tensor(NET, f"out/img_psi07_{noise}"), 1e-5)

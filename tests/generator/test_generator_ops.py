@@ -85,9 +85,8 @@ def test_resampling_convolution_equals_its_definition(taps, kernel, up, down):
     assert_close(got, y, 1e-12)
 
 
-@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize(("i", "case"), cases("mod"))
-def test_modulated_convolution(i, case, fused):
+def test_modulated_convolution(i, case):
     case = dict(case)
     weight, noise = case.pop("weight"), case.pop("noise")
     del case["filter"]
@@ -97,7 +96,6 @@ def test_modulated_convolution(i, case, fused):
         tensor("ops", "mod/styles"),
         noise=None if noise is None else tensor("ops", f"mod/{noise}"),
         resample_filter=fir.setup_filter([1, 3, 3, 1]),
-        fused=fused,
         **case,
     )
     assert_close(y, tensor("ops", f"mod/y{i:02d}"), 1e-6)

@@ -7,7 +7,8 @@ import pytest
 from generator_helpers import write_image_set
 
 from vesselforge.configs.errors import DataError
-from vesselforge.generator.views import MIN_FOV_SHARE, Shown, Views, load_views, restore
+from vesselforge.generator.values import restore
+from vesselforge.generator.views import MIN_FOV_SHARE, Shown, Views, load_views
 
 
 def numbered(side=40, count=5, fov=None):

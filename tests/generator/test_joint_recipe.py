@@ -17,7 +17,7 @@ from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.generator.mask_channel import as_channel, encoded, masks_of
 from vesselforge.generator.models import network_kwargs
 from vesselforge.generator.networks import Discriminator, Generator
-from vesselforge.generator.shares import Share
+from vesselforge.generator.shards import Shard
 from vesselforge.generator.training.losses import AdversarialLoss
 from vesselforge.generator.training.schedule import Schedule, lr_factor, noise_at
 from vesselforge.generator.training.trainer import Trainer
@@ -73,11 +73,11 @@ def test_noise_is_anew_in_every_call_and_of_the_size_it_should_have() -> None:
     images = torch.zeros(64, 4, 16, 16)
     loss.d_noise = torch.tensor([0.05, 0.05, 0.05, 0.2]).reshape(1, 4, 1, 1)
     for _ in range(2):
-        loss._judge(images, None, Share(64), main=True)
+        loss._judge(images, None, Shard(64), main=True)
     assert not torch.equal(*seen)
     assert torch.allclose(seen[0].std(dim=(0, 2, 3)), loss.d_noise.flatten(), rtol=0.03)
     loss.d_noise = None
-    loss._judge(images, None, Share(64), main=True)
+    loss._judge(images, None, Shard(64), main=True)
     assert torch.equal(seen[2], images)
 
 
@@ -85,10 +85,10 @@ def test_a_share_of_the_batch_gets_the_noise_that_it_has_in_the_whole() -> None:
     loss, seen = watched()
     loss.d_noise = torch.full([1, 4, 1, 1], 0.1)
     torch.manual_seed(3)
-    loss._judge(torch.zeros(8, 4, 16, 16), None, Share(8), main=True)
+    loss._judge(torch.zeros(8, 4, 16, 16), None, Shard(8), main=True)
     rows = torch.tensor([1, 5])
     torch.manual_seed(3)
-    loss._judge(torch.zeros(2, 4, 16, 16), None, Share(8, rows, rows), main=True)
+    loss._judge(torch.zeros(2, 4, 16, 16), None, Shard(8, rows, rows), main=True)
     assert torch.equal(seen[0][rows], seen[1])
 
 

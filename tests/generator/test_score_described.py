@@ -16,15 +16,15 @@ from vesselforge.engine.files import write_json
 from vesselforge.engine.progress import Progress
 from vesselforge.generator.metrics.described import described, sample_records
 from vesselforge.generator.metrics.extractors import load_extractor
-from vesselforge.generator.metrics.features import FeatureCache
-from vesselforge.generator.metrics.score import score_samples
+from vesselforge.generator.metrics.feature_cache import FeatureCache
+from vesselforge.generator.metrics.sample_scores import score_samples
 from vesselforge.generator.models import DESCRIPTION
 
 SIDE, REAL = 32, 64
 
 
 def scores_of(inputs, out):
-    cfg = ScoreSettings(features="random", real_views=16, kid_subsets=2, closest=1)
+    cfg = ScoreSettings(features="random", real_views=16)
     out.mkdir()
     extractor = load_extractor("random")
     return score_samples(cfg, inputs, extractor, "x", out, Progress(), FeatureCache(None))
@@ -59,7 +59,7 @@ def test_the_generator_knows_better(tmp_path):
     known = scores_of(inputs, tmp_path / "known")
     (samples / "samples.json").rename(tmp_path / DESCRIPTION)
     facts = {"generator": {"img_channels": 3}, "presentation": "full", "resolution": 16}
-    write_json(tmp_path / DESCRIPTION, facts | {"native_size": [40, 40]})
+    write_json(tmp_path / DESCRIPTION, facts | {"native_size": [40, 40], "channels": {}})
     assert described(inputs, Progress())["presentation"] == "patch", "guessed, and wrong"
     inputs["generator"] = replace(inputs["samples"], path=tmp_path)
     assert scores_of(inputs, tmp_path / "told") == known

@@ -30,7 +30,6 @@ from vesselforge.generator.values import (
     to_network,
     to_pixels,
     to_uint8,
-    to_uint16,
 )
 from vesselforge.generator.views import Shown, Views, load_views
 
@@ -154,11 +153,11 @@ def test_values_of_8_and_16_bits() -> None:
     every = np.arange(65536, dtype=np.uint16).reshape(1, 1, 256, 256)
     values = to_network(every, CPU)
     assert values.aminmax() == (-1, 1)
-    assert np.array_equal(to_uint16(values).numpy(), every)
+    assert np.array_equal(to_pixels(values, 16).numpy(), every)
     flat = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
     assert torch.equal(to_network(flat, CPU), torch.from_numpy(flat).float() / 127.5 - 1)
     assert np.array_equal(to_uint8(to_network(flat, CPU)).numpy(), flat)
-    assert to_uint16(torch.tensor([-3.0, 3.0])).tolist() == [0, 65535]
+    assert to_pixels(torch.tensor([-3.0, 3.0]), 16).tolist() == [0, 65535]
     assert to_pixels(values, 16).dtype == torch.uint16
     assert to_pixels(values, 8).dtype == torch.uint8
 

@@ -105,8 +105,8 @@ def tiny(steps: int = 6, **changes: Any) -> GeneratorSettings:
     """Return settings of a training that takes milliseconds a step."""
     values: dict[str, Any] = {
         "resolution": 16, "channel_base": 128, "channel_max": 8, "latent": 8, "mapping_layers": 1,
-        "batch": 4, "kimg": steps * 0.004, "r1_every": 3, "path_length_every": 2,
-        "tick_kimg": 0.008, "snapshot_kimg": 0.016, "snapshot_images": 8,
+        "batch": 4, "kimg": steps * 0.004, "r1_every": 3,
+        "snapshot_kimg": 0.016, "snapshot_images": 8,
         "checkpoint_every": 2, "augment_p": 0.3, "device": "cpu",
     }  # fmt: skip
     return GeneratorSettings(**{**values, **changes})

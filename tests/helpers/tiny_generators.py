@@ -20,7 +20,7 @@ from vesselforge.pipeline.stages import STAGES
 
 TINY: dict[str, Any] = {
     "channels": "rgb+mask", "resolution": 16, "channel_base": 128, "channel_max": 8, "latent": 8,
-    "mapping_layers": 1, "batch": 4, "kimg": 0.008, "tick_kimg": 0.004, "snapshot_kimg": 0.008,
+    "mapping_layers": 1, "batch": 4, "kimg": 0.008, "snapshot_kimg": 0.008,
     "snapshot_images": 8, "device": "cpu",
 }  # fmt: skip
 DATA: dict[str, Any] = {

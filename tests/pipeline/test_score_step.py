@@ -28,9 +28,9 @@ def test_the_teacher_is_trained_for_its_own_features_alone() -> None:
         assert work.inputs.keys() == {"samples", "images"}
 
 
-@pytest.mark.parametrize("name", ["path_length_pairs", "published_draws", "critic"])
-def test_the_generator_is_an_input_when_it_is_drawn_from(name: str) -> None:
-    work = scored(features="random", **{name: 1})
+def test_the_generator_is_an_input_when_it_is_drawn_from(tmp_path: Path) -> None:
+    (tmp_path / "vgg16.pt").write_text("LPIPS")
+    work = scored(features="random", path_length_pairs=1, lpips_file=tmp_path / "vgg16.pt")
     assert work.inputs.keys() == {"samples", "images", "generator"}
 
 

@@ -88,7 +88,7 @@ def test_a_new_source_goes_through_a_run(toy: None, here: Made, tmp_path: Path) 
         "teacher": fit,
         "pretrain": fit,
         "finetune": fit,
-        "score": {"real_views": 4, "kid_subset_size": 2, "kid_subsets": 2},
+        "score": {"real_views": 4, "kid_subset_size": 2},
         "evaluate": {"bootstrap": 100},
     }
     config = validate(PipelineConfig, values, "toy")

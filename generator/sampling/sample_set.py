@@ -37,14 +37,8 @@ from vesselforge.engine.files import write_json
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.generator.models import DESCRIPTION as MODEL
 from vesselforge.generator.models import FOV, load_generator
-from vesselforge.generator.sampling.draw import Sampler
-from vesselforge.generator.sampling.grids import (
-    GRID_IMAGES,
-    channels_of,
-    picture_size,
-    pictures,
-    sheet_columns,
-)
+from vesselforge.generator.sampling.grids import GRID_IMAGES, picture_size, pictures
+from vesselforge.generator.sampling.sampler import Sampler
 from vesselforge.generator.values import restore, to_pixels
 
 DESCRIPTION = "samples.json"
@@ -66,7 +60,7 @@ def sample(settings: SampleSettings, inputs: Inputs, out: Path, progress: Progre
     folder = inputs["generator"].path
     generator, description = load_generator(folder)
     generator.to(pick_device(settings.device))
-    sampler = Sampler(generator, settings, description.get("labels"))
+    sampler = Sampler(generator, settings.psi, settings.label, description.get("labels"))
     files = SampleFiles(out, description, sampler)
     seeds = range(settings.seed, settings.seed + settings.count)
     files.write_missing(seeds, settings.batch, progress)
@@ -87,7 +81,7 @@ class SampleFiles:
         self, out: Path, description: dict[str, Any], sampler: Sampler, flat: bool = False
     ) -> None:
         self.out = out
-        self.channels: Channels = channels_of(description)
+        self.channels = Channels(**description["channels"])
         self._native = description["native_size"]
         self._size = picture_size(description)
         self._sampler = sampler
@@ -129,11 +123,10 @@ class SampleFiles:
         pixels = to_pixels(image, self.channels.bits).permute(1, 2, 0).numpy()
         write_sample(self.out, self.record(seed), restore(pixels, self._native))
 
-    def sheet(self, seeds: Sequence[int], screen: bool = False) -> NDArray[np.uint8]:
+    def sheet(self, seeds: Sequence[int], columns: int | None = None) -> NDArray[np.uint8]:
         """Return a contact sheet `[H, W, 3]` made from the files, so that it does not depend on
-        which run made them. screen: as wide as `sheet_columns` says, else at most eight a row."""
-        shown = np.concatenate([self._picture(seed) for seed in seeds])
-        return grid_of(shown, sheet_columns(len(shown), *shown.shape[2:]) if screen else None)
+        which run made them. columns: see `grid_of`."""
+        return grid_of(np.concatenate([self._picture(seed) for seed in seeds]), columns)
 
     def _picture(self, seed: int) -> NDArray[np.uint8]:
         record = self.record(seed)
@@ -141,7 +134,7 @@ class SampleFiles:
         if record.mask is not None:
             mask = load_mask(self.out, record)[..., None] * np.iinfo(pixels.dtype).max
             pixels = np.concatenate([pixels, mask.astype(pixels.dtype)], axis=2)
-        return pictures(pixels.transpose(2, 0, 1)[None], self.channels, self._size)
+        return pictures(pixels.transpose(2, 0, 1)[None], self._size)
 
 
 def _wait(pending: list[Future[None]]) -> None:

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from vesselforge.generator.metrics.score import told
-from vesselforge.generator.metrics.told import cannot_tell, kid_in_short, kid_verdict
+from vesselforge.generator.metrics.kid_verdict import cannot_tell, kid_in_short, kid_verdict
+from vesselforge.generator.metrics.sample_scores import in_a_line
 
 
 def figures(mean: float, sd: float, floor: float, floor_sd: float) -> dict[str, float]:
@@ -46,6 +46,6 @@ def test_without_a_floor_nothing_is_said() -> None:
 
 
 def test_the_line_of_progress_says_so_too() -> None:
-    line = told({"fid": 9.0} | figures(0.04, 0.2, 0.001, 0.0))
+    line = in_a_line({"fid": 9.0} | figures(0.04, 0.2, 0.001, 0.0))
     assert line.endswith("(real against real: 0.001 ± 0): KID cannot tell")
-    assert told({"fid": 9.0} | figures(0.4, 0.02, 0.001, 0.0)).endswith("± 0)")
+    assert in_a_line({"fid": 9.0} | figures(0.4, 0.02, 0.001, 0.0)).endswith("± 0)")

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from vesselforge.data.structure import FIGURES, RealRange, TreeFigures
 
-SHARE = 0.98
+CENTRAL = 0.98
 """Of the real windows, the central share that is the range, as `pseudo_label.real_range` has it."""
-SPOKEN = {"components": "pieces", "ends": "ends", "branchings": "branchings"}
+WORDS = {"components": "pieces", "ends": "ends", "branchings": "branchings"}
 """Figures in the line of progress."""
 
 
@@ -39,22 +38,16 @@ class Structure:
         pairs = [
             f"{word} {getattr(self.samples, name):.1f} "
             f"({'real ' if not i else ''}{getattr(self.reals, name):.1f})"
-            for i, (name, word) in enumerate(SPOKEN.items())
+            for i, (name, word) in enumerate(WORDS.items())
         ]
         return ", ".join([*pairs, f"in range {self.in_range:.2f}"])
-
-    @staticmethod
-    def unpack(facts: dict[str, Any]) -> Structure:
-        """Return what `dataclasses.asdict` made JSON."""
-        samples, reals = TreeFigures(**facts["samples"]), TreeFigures(**facts["reals"])
-        return Structure(samples, reals, facts["in_range"])
 
 
 class RealStructure:
     """The figures of real windows, computed once, and samples beside them."""
 
     def __init__(self, reals: Sequence[TreeFigures]) -> None:
-        self.mean, self.range = _mean(reals), RealRange.of(reals, SHARE)
+        self.mean, self.range = _mean(reals), RealRange.of(reals, CENTRAL)
 
     def beside(self, samples: Sequence[TreeFigures]) -> Structure:
         """Return the structure of samples whose masks are as large as the windows."""

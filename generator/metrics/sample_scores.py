@@ -1,8 +1,8 @@
-"""All figures of a set of samples: distances, manifolds, memorisation, and a generator's own."""
+"""All figures of a set of samples: distances, manifolds, memorisation, and path length."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,31 +11,34 @@ from torch import Tensor, nn
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import ScoreSettings
-from vesselforge.engine.artifacts import SCRATCH, Inputs
+from vesselforge.engine.artifacts import Inputs
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.generator.metrics.closest import write_closest
-from vesselforge.generator.metrics.critic import Critic, write_logits
-from vesselforge.generator.metrics.ct import copying
 from vesselforge.generator.metrics.described import described, sample_records
-from vesselforge.generator.metrics.distances import fid, kid, kid_floor, subset_of
+from vesselforge.generator.metrics.distances import SUBSETS, fid, kid, kid_floor, subset_of
 from vesselforge.generator.metrics.extractors import device_of
-from vesselforge.generator.metrics.features import FeatureCache, extract
+from vesselforge.generator.metrics.feature_cache import FeatureCache, extract
+from vesselforge.generator.metrics.kid_verdict import cannot_tell
 from vesselforge.generator.metrics.manifold import manifold
 from vesselforge.generator.metrics.memorisation import (
     Matches,
+    c_t,
     copies,
     matches,
+    relative_distance,
     turned_features,
     turns,
 )
-from vesselforge.generator.metrics.path import features_of, load_lpips, path_distances, trimmed_mean
-from vesselforge.generator.metrics.published import published, real_images
+from vesselforge.generator.metrics.path import load_lpips, path_distances, trimmed_mean
 from vesselforge.generator.metrics.reals import Reals, sample_of, samples_of
-from vesselforge.generator.metrics.told import cannot_tell
 from vesselforge.generator.models import load_generator
 from vesselforge.generator.views import Views
 
 Figures = dict[str, float]
+NEIGHBOURS = 5
+"""k of precision, recall, density and coverage."""
+SEED = 0
+"""Of crops and resampling."""
 
 
 def score_samples(
@@ -47,28 +50,22 @@ def score_samples(
     progress: Progress,
     cache: FeatureCache,
 ) -> Figures:
-    """Return every figure that the settings ask for; write closest.csv, closest.png and pairs/, and
-    with `critic` samples.csv.
+    """Return every figure that the settings ask for; write closest.csv, closest.png and pairs/.
 
     inputs: `samples` (generator.sample, or any image set: see `described`; of split `train` alone),
     `images` (a prepared set), and `generator` (generator.train, of the samples) for the path
-    length, the published definitions and the discriminator's scores. identity: of the extractor,
-    under which `cache` keeps the features of real images.
+    length. identity: of the extractor, under which `cache` keeps the features of real images.
     """
     scoring = _Scoring(settings, inputs, extractor, identity, out, progress, cache)
     found = scoring.distances()
-    progress.message(told(found))
+    progress.message(in_a_line(found))
     found |= scoring.memorisation()
-    if settings.critic:
-        found |= scoring.critic()
-    if settings.published_draws:
-        found |= scoring.published()
     if settings.path_length_pairs:
         found |= scoring.path_length()
     return found
 
 
-def told(found: Figures) -> str:
+def in_a_line(found: Figures) -> str:
     """Return the line that a person reads: FID, KID with its error bar, its floor, and whether they
     say anything."""
     line = f"FID {found['fid']:.3g}, KID {found['kid_mean']:.3g} ± {found['kid_std']:.2g}"
@@ -105,18 +102,16 @@ class _Scoring:
     def distances(self) -> Figures:
         cfg, reals = self.settings, self.reals
         real = self._cached(
-            {"views": "drawn", "count": cfg.real_views, "seed": cfg.seed},
-            lambda: reals.drawn(reals.training, cfg.real_views, cfg.seed),
+            {"views": "drawn", "count": cfg.real_views},
+            lambda: reals.drawn(reals.training, cfg.real_views, SEED),
         )
         self._go_on("the real images")
         self.fake = extract(samples_of(self.samples), self.extractor)
-        return score_features(
-            real, self.fake, cfg.kid_subsets, cfg.kid_subset_size, cfg.neighbours, cfg.seed
-        )
+        return score_features(real, self.fake, cfg.kid_subset_size)
 
     def memorisation(self) -> Figures:
         """Copy ratio and C_T, if there are held-out images to compare with; the nearest views."""
-        cfg, reals = self.settings, self.reals
+        reals = self.reals
         training = self._cached({"views": "searched"}, reals.searched)
         self._go_on("the training views")
         whole = reals.presentation == "full"  # then the training views are turned, not these
@@ -135,17 +130,18 @@ class _Scoring:
             verdict = copies(found, beside, len(reals.held_out))
             threshold = verdict.threshold
             figures |= {f"copy_{name}": value for name, value in asdict(verdict).items()}
-            owners = reals.drawn_from(reals.held_out, cfg.real_views, cfg.seed)
-            figures |= copying(found, beside, owners, training, cfg.seed).figures()
+            figures["c_t"] = c_t(found, beside)
+            if (distance := relative_distance(found, beside)) is not None:
+                figures["relative_distance"] = distance
         self._show(found, threshold)
         return figures
 
     def _held_out(self, held_out: Views, whole: bool) -> Tensor:
         """Features `[N, V, D]` of the held-out views, in all versions or as they are."""
-        cfg, versions = self.settings, 1 if whole else 8  # crops are square
-        views = self.reals.drawn(held_out, cfg.real_views, cfg.seed)
+        count, versions = self.settings.real_views, 1 if whole else 8  # crops are square
+        views = self.reals.drawn(held_out, count, SEED)
         found = self._cached(
-            {"views": "held out", "count": cfg.real_views, "seed": cfg.seed, "versions": versions},
+            {"views": "held out", "count": count, "versions": versions},
             lambda: views if whole else (turn for view in views for turn in turns(view)),
         )
         return found.unflatten(0, (-1, versions))
@@ -158,47 +154,21 @@ class _Scoring:
             self.reals.places,
             threshold,
             lambda i, place: (sample_of(self.samples, self.records[i]), self.reals.view(place)),
-            self.settings.closest,
         )
-
-    def critic(self) -> Figures:
-        """The discriminator's score of every sample, and their mean beside those of real views."""
-        cfg, device = self.settings, device_of(self.extractor)
-        folder, images = self.inputs["generator"].path, self.inputs["images"].path
-        critic = Critic(folder, images, cfg.real_views, cfg.seed, device)
-        judged = critic.judge(self.samples, self.records, self.progress)
-        write_logits(self.out, self.records, judged.logits)
-        return judged.figures()
-
-    def published(self) -> Figures:
-        cfg, reals = self.settings, self.reals
-        count = cfg.published_draws
-        real = self._cached(
-            {"views": "published", "count": count, "seed": cfg.seed},
-            lambda: real_images(reals, count, cfg.seed),
-        )
-        folder, scratch = self.inputs["generator"].path, self.out / SCRATCH
-        found = published(folder, real, self.extractor, count, cfg.seed, scratch, self.progress)
-        if cfg.features == "inception":
-            return found
-        # Only Inception's figures have the right to the published names.
-        return {f"{cfg.features}_{name}": value for name, value in found.items()}
 
     def path_length(self) -> Figures:
-        """Perceptual with LPIPS; by the features of the extractor otherwise, and named so."""
+        """The perceptual path length, by LPIPS."""
         cfg = self.settings
+        assert cfg.lpips_file is not None  # as the settings check
         generator, description = load_generator(self.inputs["generator"].path)
         device = device_of(self.extractor)
-        generator.to(device)
-        if cfg.lpips_file is not None:
-            name, embed = "perceptual_path_length", load_lpips(cfg.lpips_file, device)
-        else:
-            name, embed = "feature_path_length", features_of(self.extractor)
+        embed = load_lpips(cfg.lpips_file, device)
         labels = description.get("labels")
-        found = path_distances(generator, embed, cfg.path_length_pairs, cfg.seed, labels)
-        return {name: trimmed_mean(found), "path_length_pairs": cfg.path_length_pairs}
+        pairs = cfg.path_length_pairs
+        found = path_distances(generator.to(device), embed, pairs, SEED, labels)
+        return {"perceptual_path_length": trimmed_mean(found), "path_length_pairs": pairs}
 
-    def _cached(self, key: dict[str, Any], images: Any) -> Tensor:
+    def _cached(self, key: dict[str, Any], images: Callable[[], Iterable[Tensor]]) -> Tensor:
         """Features of real images; they follow from the key, the set and the extractor alone."""
         whole = {
             "set": self.inputs["images"].digest,
@@ -213,14 +183,7 @@ class _Scoring:
             raise Interrupted(f"generator.score stopped after {done}")
 
 
-def score_features(
-    real: Tensor,
-    fake: Tensor,
-    kid_subsets: int = 50,
-    kid_subset_size: int = 32,
-    neighbours: int = 5,
-    seed: int = 0,
-) -> Figures:
+def score_features(real: Tensor, fake: Tensor, kid_subset_size: int = 32) -> Figures:
     """Return FID, KID and its floor, precision, recall, density and coverage of features `[N, D]`.
 
     The floor is the KID of real images against other real images: samples cannot be expected
@@ -232,25 +195,18 @@ def score_features(
             f"scores need at least 2 images on each side, not {len(real)} real and {len(fake)} "
             "synthetic; raise sample.count or score.real_views"
         )
-    mean, deviation = kid(real, fake, kid_subsets, kid_subset_size, seed)
+    mean, deviation = kid(real, fake, kid_subset_size, SEED)
     found: Figures = {
         "fid": fid(real, fake),
         "kid_mean": mean,
         "kid_std": deviation,
         "real": len(real),
         "synthetic": len(fake),
-        "subsets": kid_subsets,
+        "subsets": SUBSETS,
         "subset_size": subset_of(kid_subset_size, len(real), len(fake)),
-        **asdict(manifold(real, fake, neighbours)),
+        **asdict(manifold(real, fake, NEIGHBOURS)),
     }
     if len(real) >= 4:
-        mean, deviation = kid_floor(real, kid_subsets, kid_subset_size, seed)
+        mean, deviation = kid_floor(real, kid_subset_size, SEED)
         found |= {"kid_floor_mean": mean, "kid_floor_std": deviation}
     return found
-
-
-def score(
-    real: Iterable[Tensor], fake: Iterable[Tensor], extractor: nn.Module, **options: Any
-) -> Figures:
-    """Return `score_features` of uint8 images `[C, H, W]` (or of tensors `[N, C, H, W]`)."""
-    return score_features(extract(real, extractor), extract(fake, extractor), **options)

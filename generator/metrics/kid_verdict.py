@@ -10,7 +10,6 @@ EXTRACTORS = {
     "random": "untrained VGG",
     "teacher": "teacher's encoder",
     "inception": "Inception",
-    "torchscript": "TorchScript network",
 }
 """Setting `features` → what it is."""
 HELP = "more images (sample.count, score.real_views) and larger subsets (score.kid_subset_size)"

@@ -16,7 +16,7 @@ SIGNS = "signs"
 NEVER = -1
 
 
-class Figures:
+class RunningSums:
     """Sums on the device of the training: nothing here waits for an accelerator but reading."""
 
     def __init__(self, device: torch.device) -> None:
@@ -71,7 +71,7 @@ class Figures:
 
 
 def totals(stats: Mapping[str, Tensor]) -> tuple[tuple[str, ...], Tensor]:
-    """Return (names, table) for `Figures.collect` of one process's per-image statistics."""
+    """Return (names, table) for `RunningSums.collect` of one process's per-image statistics."""
     values = {name: v.double() for name, v in stats.items()}
     if "scores_real" in values:
         values[SIGNS] = values["scores_real"].sign()

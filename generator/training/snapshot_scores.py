@@ -1,0 +1,142 @@
+"""Scores of snapshots: how good a training's samples are every few kimg.
+
+A snapshot compares samples of the weight average (psi 1, seeds 0, 1, …) with as many real views,
+always the same ones: KID with an error bar, diversity, and with masks (`channels: rgb+mask`)
+whether these are vessel trees. A training that is resumed gets the same numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vesselforge.configs.settings import GeneratorSettings
+from vesselforge.data.formats.channels import eight_bit
+from vesselforge.data.structure import TreeFigures, tree_figures
+from vesselforge.engine.checkpoints import load_tensors, save_tensors
+from vesselforge.generator.mask_channel import masks_of
+from vesselforge.generator.metrics.distances import kid, kid_floor
+from vesselforge.generator.metrics.extractors import RandomFeatures
+from vesselforge.generator.sampling.sampler import Sampler
+from vesselforge.generator.training.mask_structure import RealStructure
+from vesselforge.generator.training.rollback import Interval, Snapshot
+from vesselforge.generator.training.trainer import Trainer
+from vesselforge.generator.values import to_network, to_uint8
+from vesselforge.generator.views import Views
+
+SUBSET_SIZE = 100
+"""Images in each resampling behind KID's error bar, at most half of what there is."""
+PAIRED = 1000
+"""Images at most behind the diversity: 500,000 distances."""
+FEWEST = 4
+"""Images on each side below which nothing is scored: KID's floor needs two disjoint pairs."""
+AT_ONCE = 16
+"""Images at a time, unless a training step holds fewer."""
+
+
+class Scorer:
+    """Compares a training's samples with real views; what concerns the reals is computed once."""
+
+    def __init__(
+        self, settings: GeneratorSettings, views: Views, device: torch.device, cache: Path
+    ) -> None:
+        """cache: file for the features of the real views, so that a resumed training has them."""
+        self.settings = settings
+        self.views = views
+        self.device = device
+        self.cache = cache
+        self.at_once = min(AT_ONCE, settings.batch)
+        self.count = settings.snapshot_images
+        # Of whole images there are only so many; showing them twice would make KID too small.
+        self.reals = self.count if views.presentation == "patch" else min(self.count, len(views))
+
+    @property
+    def scores(self) -> bool:
+        """Whether there are enough images to score snapshots at all."""
+        return min(self.count, self.reals) >= FEWEST
+
+    def take(self, trainer: Trainer, clock: int) -> Snapshot:
+        """Return the snapshot of a training, scored if there is enough to score it by."""
+        step = trainer.step
+        snapshot = Snapshot(step, step * self.settings.batch / 1000, clock)
+        if not self.scores:
+            return snapshot
+        sampler = Sampler(trainer.average, labels=self.views.labels)
+        features: list[Tensor] = []
+        trees: list[TreeFigures] = []
+        for start in range(0, self.count, self.at_once):
+            images = sampler.draw(range(start, min(start + self.at_once, self.count)))
+            features.append(self._features(to_uint8(images)))
+            if self.real_structure is not None:
+                trees += map(tree_figures, masks_of(images))
+        fake = torch.cat(features)
+        mean, deviation = kid(self.real, fake, SUBSET_SIZE, self.settings.seed)
+        return replace(
+            snapshot,
+            kid=(rounded(mean), rounded(deviation)),
+            diversity=rounded(mean_distance(fake) / mean_distance(self.real)),
+            structure=self.real_structure.beside(trees) if self.real_structure else None,
+        )
+
+    @cached_property
+    def real(self) -> Tensor:
+        """Features of the real views, `[N, D]` float64."""
+        if self.cache.is_file():
+            return load_tensors(self.cache)[0]["real"]
+        views = eight_bit(self.views.batch(self.reals, self.settings.seed, 0))
+        parts = torch.from_numpy(views).split(self.at_once)
+        found = torch.cat([self._features(part) for part in parts])
+        self.cache.parent.mkdir(parents=True, exist_ok=True)
+        save_tensors(self.cache, {"real": found})
+        return found
+
+    @cached_property
+    def real_structure(self) -> RealStructure | None:
+        """Figures of the same views' masks; None where views have none."""
+        if self.views.channels.kind != "rgb+mask":
+            return None
+        channel = self.views.batch(self.reals, self.settings.seed, 0)[:, -1:]
+        masks = masks_of(to_network(channel, torch.device("cpu")))
+        return RealStructure([tree_figures(mask) for mask in masks])
+
+    @cached_property
+    def floor(self) -> Interval:
+        """KID of real views against other real views: what samples cannot be expected below."""
+        mean, deviation = kid_floor(self.real, SUBSET_SIZE, self.settings.seed)
+        return rounded(mean), rounded(deviation)
+
+    def floor_scores(self) -> dict[str, float]:
+        """Return the floor as in the log; nothing when snapshots are not scored."""
+        if not self.scores:
+            return {}
+        return {"kid_floor_mean": self.floor[0], "kid_floor_std": self.floor[1]}
+
+    def described(self) -> dict[str, Any] | None:
+        """Return by what snapshots were scored, for the artifact's description."""
+        if not self.scores:
+            return None
+        facts = {"features": self._extractor.identity, "samples": self.count, "reals": self.reals}
+        return facts | self.floor_scores()
+
+    @cached_property
+    def _extractor(self) -> RandomFeatures:
+        return RandomFeatures().to(self.device)
+
+    def _features(self, images: Tensor) -> Tensor:
+        found: Tensor = self._extractor(images.to(self.device))
+        return found.double().cpu()
+
+
+def mean_distance(features: Tensor) -> float:
+    """Return the mean distance between two rows of `[N, D]`."""
+    return float(torch.pdist(features[:PAIRED]).mean())
+
+
+def rounded(value: float) -> float:
+    """Return six digits of a number: what is logged is what is compared."""
+    return float(f"{value:.6g}")

@@ -1,0 +1,114 @@
+"""Fits a trained network to other images: resolution, image channels, labels.
+
+Tensors of the same name and shape are taken over, as the published code does; those that touch the
+image are mapped to its new channels, so that the first pictures and logits are the old ones, seen
+through the change; all others start anew. A table says what became of each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vesselforge.generator.networks import Discriminator, Generator
+
+Kwargs = dict[str, Any]
+LOADED, MAPPED, NEW, UNUSED = "loaded", "mapped to other channels", "new", "unused"
+NAMED = 4
+"""Tensors named in a line of the table; the others are counted."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Tensors of one network of which the same became."""
+
+    network: str
+    what: str
+    names: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """Every name is listed, save of those that were simply loaded."""
+        names = {} if self.what == LOADED else {"names": self.names}
+        return {"network": self.network, "what": self.what, "count": len(self.names), **names}
+
+    def __str__(self) -> str:
+        """Such as `D: 4 tensors new: b128.fromrgb.weight, …`."""
+        line = f"{self.network}: {len(self.names)} tensors {self.what}"
+        if self.what == LOADED:
+            return line
+        more = ", …" if len(self.names) > NAMED else ""
+        return f"{line}: {', '.join(self.names[:NAMED])}{more}"
+
+
+def fit(
+    kind: type[Generator] | type[Discriminator],
+    theirs: Mapping[str, Tensor],
+    channels: int,
+    aim: Kwargs,
+    seed: int,
+) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
+    """Return the tensors of a network with the arguments `aim`, and the names by what they are.
+
+    theirs: of a trained network whose images have so many channels. The same seed gives the same
+    new tensors, so that G and its average get equal ones.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = kind(**aim).state_dict()
+    found: dict[str, Tensor] = {}
+    names: dict[str, list[str]] = defaultdict(list)
+    for name, value in fresh.items():
+        given = theirs.get(name)
+        mapped = None if given is None else in_channels(name, given, channels, aim["img_channels"])
+        if mapped is None or mapped.shape != value.shape:
+            # A new resolution adds nothing to the image at first.
+            found[name] = torch.zeros_like(value) if name.endswith("torgb.weight") else value
+            names[NEW].append(name)
+        else:
+            found[name] = mapped
+            names[LOADED if mapped is given else MAPPED].append(name)
+    unused = [name for name in theirs if name not in {*names[LOADED], *names[MAPPED]}]
+    return found, {what: names[what] for what in (LOADED, MAPPED, NEW)} | {UNUSED: unused}
+
+
+def rows_of(network: str, names: Mapping[str, Iterable[str]]) -> list[Row]:
+    """Return the table's rows of one network; `names` by what became of them."""
+    return [Row(network, what, list(some)) for what, some in names.items() if some]
+
+
+def channel_matrix(old: int, new: int) -> Tensor:
+    """Return `[new, old]`: how an image of `new` channels is made from one of `old`.
+
+    The first three channels (the only one of grey images) are colours, a further one is the mask:
+    grey is the mean of colours, colours are copies of grey, a new mask is 0.
+    """
+    matrix = torch.zeros(new, old)
+    colours = [3 if count >= 3 else 1 for count in (new, old)]
+    same = colours[0] == colours[1]
+    matrix[: colours[0], : colours[1]] = torch.eye(colours[0]) if same else 1 / colours[1]
+    for i in range(min(new - colours[0], old - colours[1])):
+        matrix[colours[0] + i, colours[1] + i] = 1
+    return matrix
+
+
+def in_channels(name: str, value: Tensor, old: int, new: int) -> Tensor:
+    """Return a tensor for images of other channels; itself where it does not touch the image.
+
+    Generator: its image, mapped by `channel_matrix`. Discriminator: applied to the mapped image
+    (so that grey → RGB shares each weight out, and RGB → grey sums them).
+    """
+    if old == new:
+        return value
+    if name.endswith(("torgb.weight", "torgb.bias")):
+        return torch.tensordot(channel_matrix(old, new), value, dims=1)
+    if name.endswith("fromrgb.weight"):
+        # Stored weights are scaled by 1/√channels when used.
+        back = channel_matrix(new, old) * math.sqrt(new / old)
+        return torch.einsum("oihw,in->onhw", value, back)
+    return value
