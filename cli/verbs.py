@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from vesselforge.configs.errors import UserError
-from vesselforge.engine.processes.child import StageCrashed
+from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.progress import Interrupted
 
 if TYPE_CHECKING:

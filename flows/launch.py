@@ -10,7 +10,7 @@ from typing import Any
 from vesselforge.configs.errors import UserError
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.configs.study import StudyConfig
-from vesselforge.engine.processes.child import StageCrashed
+from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.progress import Interrupted
 from vesselforge.engine.sinks.display import Display, shown
 from vesselforge.engine.store import Store

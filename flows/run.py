@@ -14,7 +14,7 @@ from prefect.states import Cancelled, Failed
 from vesselforge.configs.errors import NoSamples, UserError
 from vesselforge.configs.load import override
 from vesselforge.configs.settings import PipelineConfig
-from vesselforge.engine.processes.child import StageCrashed
+from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.processes.stopping import StageTimedOut
 from vesselforge.engine.progress import Interrupted
 from vesselforge.engine.sinks.display import current

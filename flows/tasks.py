@@ -20,7 +20,7 @@ from prefect.states import Cancelled, Failed
 
 from vesselforge.configs.errors import UserError
 from vesselforge.engine.artifacts import Artifact, Outcome
-from vesselforge.engine.processes.child import StageCrashed
+from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.processes.stopping import StageTimedOut, StoppedByFile, timed
 from vesselforge.engine.progress import Interrupted
 from vesselforge.engine.sinks.display import current

@@ -31,7 +31,7 @@ from vesselforge.engine.artifacts import (
     input_digests,
     read_artifact,
 )
-from vesselforge.engine.processes.child import name_stage, run_in_child
+from vesselforge.engine.processes.child import Job, run_in_child
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.sinks.board import draw, drawn
 from vesselforge.engine.sinks.stagelog import logged
@@ -63,6 +63,13 @@ STAGES = {
         Stage("segmenter.compare", 1, "vesselforge.segmenter.compare:compare", CompareSettings),
     )
 }
+
+PRELOADED = [
+    stage.function.partition(":")[0]
+    for kind, stage in STAGES.items()
+    if not kind.startswith("data.")  # those need no PyTorch, and may be all that runs
+]
+"""Modules that are loaded once for all stages, when the first one that is in them runs."""
 
 
 def find(
@@ -116,16 +123,10 @@ def produce(
         return Outcome(found, True, time.monotonic() - started)
     if progress.stop_requested:
         raise Interrupted(f"stopped before {kind}; the same command goes on from there")
-    spec = {
-        "workspace": str(workspace),
-        "kind": kind,
-        "stage": name_stage(STAGES[kind]),
-        "settings": settings.model_dump(mode="json"),
-        "inputs": {name: [a.kind, a.digest] for name, a in inputs.items()},
-        "outside": dict(outside or {}),
-    }
+    wanted = {name: (artifact.kind, artifact.digest) for name, artifact in inputs.items()}
+    job = Job(workspace, STAGES[kind], settings, wanted, dict(outside or {}))
     with drawn(progress, *work) as watched, logged(watched, *work) as heard:
-        run_in_child(spec, heard, environment)
+        run_in_child(job, heard, environment, PRELOADED)
     made = store.find(kind, digest)
     if made is None:
         raise RuntimeError(f"stage {kind} ended without an artifact")

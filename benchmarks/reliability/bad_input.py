@@ -166,21 +166,9 @@ def run_here(arguments: list[str]) -> int:
     return 0
 
 
-def _stage_here(spec: dict[str, Any], progress: Any, environment: Any = None) -> None:
+def _stage_here(job: Any, progress: Any, *_: Any) -> None:
     """`engine.processes.child` without the process around it."""
-    from vesselforge.configs.errors import UserError
-    from vesselforge.engine.processes.child import named_stage
-    from vesselforge.engine.store import Store
-
-    store, stage = Store(Path(spec["workspace"])), named_stage(spec["stage"])
-    inputs = {}
-    for name, (kind, digest) in spec["inputs"].items():
-        artifact = store.find(kind, digest)
-        if artifact is None:
-            raise UserError(f"{store.folder(kind, digest)}: input artifact is gone; run again")
-        inputs[name] = artifact
-    settings = stage.settings.model_validate(spec["settings"])
-    store.produce(stage, settings, inputs, progress, spec["outside"])
+    job.run(progress)
 
 
 def _in_new_process(arguments: list[str], room: Path, outcome: Outcome) -> None:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vesselforge.engine.processes.child import StageCrashed
 from vesselforge.engine.processes.lifetimes import die_with_parent
+from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.progress import Interrupted, Progress, Relay
 
 

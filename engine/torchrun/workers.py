@@ -25,20 +25,17 @@ from vesselforge.configs.errors import ConfigError
 from vesselforge.engine.artifacts import SCRATCH, Artifact, Inputs
 from vesselforge.engine.files import write_json
 from vesselforge.engine.processes.children import (
-    EXIT_CRASH,
-    GRACE_S,
-    Reporter,
     converse,
-    emit,
-    endings,
     environment_of,
     signal_name,
     started,
 )
 from vesselforge.engine.processes.lifetimes import die_with_parent
+from vesselforge.engine.processes.reporting import EXIT_CRASH, Reporter, emit, endings
 from vesselforge.engine.progress import Progress
 
 SPEC = "workers.json"
+MODULE = "vesselforge.engine.torchrun.workers"
 
 
 def among_workers() -> bool:
@@ -73,23 +70,15 @@ def run_in_workers(
             "out": str(out),
         },
     )
-    command = [
-        sys.executable,
-        "-m",
-        "vesselforge.engine.torchrun.workers",
-        str(processes),
-        str(spec),
-    ]
+    command = [sys.executable, "-m", MODULE, str(processes), str(spec)]
     threads = str(max(1, (os.cpu_count() or 1) // processes))
     defaults = {"OMP_NUM_THREADS": threads, "LOGLEVEL": "ERROR"}  # of torchrun's own messages
     if sys.platform == "linux":
         defaults["GLOO_SOCKET_IFNAME"] = "lo"  # else the host's name must be resolvable
-    here = str(Path(__file__).parents[1])
-    defaults["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), here]))
-    environment = {k: v for k, v in defaults.items() if k == "PYTHONPATH" or k not in os.environ}
+    environment = {name: value for name, value in defaults.items() if name not in os.environ}
     try:
         what = function.partition(":")[0]
-        converse(started(command, environment_of(environment)), what, progress, grace=GRACE_S)
+        converse(started(command, environment_of(environment)), what, progress)
     finally:
         spec.unlink(missing_ok=True)
 
@@ -122,7 +111,7 @@ def launch(processes: int, spec: str) -> None:
         "--max-restarts=0", "--monitor-interval=0.1",
     ]  # fmt: skip
     try:
-        run(parse_args([*options, "--module", "vesselforge.engine.torchrun.workers", spec]))
+        run(parse_args([*options, "--module", MODULE, spec]))
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode < 0:

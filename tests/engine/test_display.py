@@ -12,7 +12,7 @@ from rich.console import Console
 
 from vesselforge.configs.errors import DataError
 from vesselforge.engine.artifacts import Artifact, Outcome
-from vesselforge.engine.processes.child import StageCrashed
+from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.progress import Interrupted
 from vesselforge.engine.sinks.display import Display, PlainDisplay, RichDisplay
 from vesselforge.engine.sinks.pace import Estimate

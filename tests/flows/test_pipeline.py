@@ -18,7 +18,7 @@ from vesselforge.configs.errors import DataError, UserError, WorkspaceError
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.engine.artifacts import MANIFEST, Artifact, Outcome
 from vesselforge.engine.files import write_json
-from vesselforge.engine.processes.child import StageCrashed
+from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.flows import notes
 from vesselforge.flows.compare import PARTLY

@@ -26,7 +26,7 @@ from vesselforge.configs.settings import FitSettings
 from vesselforge.engine.artifacts import SCRATCH, identity_of
 from vesselforge.engine.checkpoints import load_tensors, newest_checkpoint
 from vesselforge.engine.log import read_log
-from vesselforge.engine.processes.children import StageCrashed
+from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.torchrun.ranks import Team
 from vesselforge.segmenter.training.fit import train
