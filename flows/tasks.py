@@ -21,7 +21,7 @@ from prefect.states import Cancelled, Failed
 from vesselforge.configs.errors import UserError
 from vesselforge.engine.artifacts import Artifact, Outcome
 from vesselforge.engine.processes.reporting import StageCrashed
-from vesselforge.engine.processes.stopping import StageTimedOut, StoppedByFile, timed
+from vesselforge.engine.processes.stopping import StageTimedOut, timed
 from vesselforge.engine.progress import Interrupted
 from vesselforge.engine.sinks.display import current
 from vesselforge.engine.store import Store
@@ -100,10 +100,10 @@ def run_stage(
     """
     display = current()
     store = Store(Path(workspace))
-    heard = display.begin(step, task_run.run_count or 1)
+    page = notes.ProgressPage(step)
+    progress = display.begin(step, task_run.run_count or 1).also(page)
     if stop_file is not None:
-        heard = StoppedByFile(heard, stop_file)
-    progress = notes.PublishedProgress(heard, step)
+        progress = progress.also(stop=Path(stop_file).exists)
     try:
         with display.telling(step), slot(limit), timed(progress, timeout, step) as watched:
             outcome = produce(
@@ -124,7 +124,7 @@ def run_stage(
         return Failed(name=CRASHED if error.transient else BROKEN, message=str(error))
     except Interrupted as error:
         return Cancelled(message=str(error))
-    progress.finish()
+    page.finish()
     display.end(step, outcome)
     made = outcome.artifact
     notes.publish(step, made)

@@ -32,7 +32,7 @@ from vesselforge.engine.artifacts import (
     read_artifact,
 )
 from vesselforge.engine.processes.child import Job, run_in_child
-from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.engine.progress import Bus, Interrupted, Progress
 from vesselforge.engine.sinks.board import draw, drawn
 from vesselforge.engine.sinks.stagelog import logged
 from vesselforge.engine.store import Store
@@ -125,8 +125,10 @@ def produce(
         raise Interrupted(f"stopped before {kind}; the same command goes on from there")
     wanted = {name: (artifact.kind, artifact.digest) for name, artifact in inputs.items()}
     job = Job(workspace, STAGES[kind], settings, wanted, dict(outside or {}))
-    with drawn(progress, *work) as watched, logged(watched, *work) as heard:
-        run_in_child(job, heard, environment, PRELOADED)
+    with drawn(*work) as board, logged(*work) as log:
+        bus = Bus.of(progress).also(log, board)
+        bus.started()
+        run_in_child(job, bus, environment, PRELOADED)
     made = store.find(kind, digest)
     if made is None:
         raise RuntimeError(f"stage {kind} ended without an artifact")
