@@ -9,7 +9,6 @@ writes them anew, and takes back what a training undoes when it goes back to a s
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib.util
 import logging
 import math
@@ -19,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.engine.documents import flat
@@ -76,7 +75,8 @@ def drawn(workspace: Path, kind: str, digest: str, step: str) -> Iterator[Sink]:
         try:
             yield board
         except BaseException:
-            board.follow()
+            if board.begun:
+                board.follow()
             raise
         board.follow(whole=True)
 
@@ -121,7 +121,7 @@ def scalars(entry: Mapping[str, Any]) -> dict[str, float]:
 class Board(Sink):
     """The event files of one piece of work. A board that cannot be written never stops it.
 
-    One process at a time writes them: another one that waits for the same work leaves them alone.
+    Begun by the first report of the work: a process that waits for another one's hears of none.
     """
 
     def __init__(self, workspace: Path, kind: str, digest: str, step: str) -> None:
@@ -129,11 +129,15 @@ class Board(Sink):
         self._store = Store(workspace)
         self._folder = board_folder(workspace, kind, digest)
         self._due = 0.0
-        self._lock: IO[bytes] | None = None
         self._writer: Any = None
         self._points: list[Point] = []
         self._pictures: set[int] = set()
         self._broken = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is something to follow."""
+        return self._writer is not None
 
     def show(self, standing: Standing) -> None:
         """Follow now and then."""
@@ -148,41 +152,30 @@ class Board(Sink):
         if self._writer is not None:
             with contextlib.suppress(OSError):
                 self._writer.close()
-        if self._lock is not None:
-            self._lock.close()
 
     def follow(self, whole: bool = False) -> None:
         """Bring the event files in line with the training's folder. whole: it is finished."""
         if self._broken:
             return
         try:
-            if self._opened():
-                self._follow(whole)
+            if self._writer is None:
+                self._open()
+            self._follow(whole)
         except Exception as error:  # whatever is wrong with a picture of the work, the work goes on
             logging.getLogger("flows").warning("TensorBoard's files: not written: %s", error)
             self._broken = True
 
-    def _opened(self) -> bool:
-        """Whether they are this process's to write. It begins them anew."""
-        if self._writer is not None:
-            return True
-        self._folder.mkdir(parents=True, exist_ok=True)
-        lock = (self._folder / ".lock").open("wb")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            return False
-        self._lock = lock
+    def _open(self) -> None:
+        """Begin the event files anew."""
         from tensorboard.plugins.text.summary_v2 import text_pb
         from tensorboard.summary.writer.event_file_writer import EventFileWriter  # takes 0.6 s
 
         for old in (*self._folder.glob("events.out.tfevents.*"), self._folder / WHOLE):
             old.unlink(missing_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._writer = EventFileWriter(str(self._folder))
         self._take_back(0)  # what a TensorBoard shows that runs meanwhile
         self._add(0, text_pb("step", self._step))
-        return True
 
     def _follow(self, whole: bool) -> None:
         name = self._digest if whole else f"{self._digest}.partial"

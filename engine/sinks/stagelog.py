@@ -21,28 +21,18 @@ from vesselforge.engine.processes.memory import MEMORY
 from vesselforge.engine.progress import Interrupted, Sink, Standing
 
 PROGRESS_EVERY_S = 10.0
-LIMIT = 16 * 2**20
-"""Bytes, at 400 a line two days and more of progress; the file before it is kept as `.1`."""
 
 
 def log_file(workspace: Path, kind: str, digest: str) -> Path:
-    """Where the log of a piece of work is; the part before the last LIMIT bytes, if there is one,
-    has `.1` appended to its name."""
+    """Where the log of a piece of work is."""
     return workspace / "logs" / kind / f"{digest}.jsonl"
 
 
 def read_events(file: Path) -> Iterator[dict[str, Any]]:
     """The events of a log, oldest first, without lines that a kill has torn."""
-    for path in (older(file), file):
-        with contextlib.suppress(FileNotFoundError), path.open("rb") as stream:
-            for line in stream:
-                with contextlib.suppress(ValueError):
-                    yield json.loads(line)
-
-
-def older(file: Path) -> Path:
-    """Where a log goes when it has grown too long."""
-    return file.with_name(f"{file.name}.1")
+    for line in file.read_bytes().splitlines() if file.exists() else ():
+        with contextlib.suppress(ValueError):
+            yield json.loads(line)
 
 
 class StageLog(Sink):
@@ -87,8 +77,6 @@ class StageLog(Sink):
                 stream.seek(max(0, size - 1))
                 torn = stream.read(1) not in (b"", b"\n")  # by a kill: it stays a line of its own
                 stream.write(b"\n" * torn + json.dumps(entry).encode() + b"\n")
-            if size > LIMIT:
-                self._file.replace(older(self._file))
         except OSError as error:
             if not self._broken:
                 logging.getLogger("flows").warning("the stage's log was not written: %s", error)

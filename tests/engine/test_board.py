@@ -143,20 +143,6 @@ def test_patients_pictures_are_not_shown(
     assert not any("score" in kind or "prepare" in kind for kind in board.PICTURES)
 
 
-def test_who_waits_for_the_same_work_leaves_it_alone(tmp_path: Path, training: Path) -> None:
-    append_log(training, line(1, loss=1))
-    first, second = (Board(tmp_path, KIND, DIGEST, "generator") for _ in range(2))
-    with closing(second):
-        with closing(first):
-            first.follow()
-            second.follow()
-            append_log(training, line(2, loss=2))
-            second.follow()
-        assert scalars(tmp_path) == {"loss": [(1, 1)]}
-        second.follow()  # the other one was killed
-    assert scalars(tmp_path) == {"loss": [(1, 1), (2, 2)]}
-
-
 def test_a_stage_is_followed_while_it_runs(
     tmp_path: Path, training: Path, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
