@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vesselforge.cli.verbs import (
-    ConfigArgument,
     JsonOption,
-    SetOption,
-    WorkspaceOption,
+    add_step,
     new_app,
     new_display,
     print_json,
     print_table,
-    run_step,
     verb,
 )
 
@@ -103,16 +100,12 @@ def unpack(
     _check(named_dataset(dataset), json_)
 
 
-@app.command()
-@verb
-def prepare(
-    config: ConfigArgument,
-    set_: SetOption = None,
-    workspace: WorkspaceOption = None,
-    json_: JsonOption = False,
-) -> None:
-    """Check and decode the training and validation images of a config."""
-    run_step("development", config, set_, workspace, json_)
+add_step(
+    app,
+    "prepare",
+    "development",
+    "Check and decode the training and validation images of a config.",
+)
 
 
 @app.command()

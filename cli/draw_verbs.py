@@ -7,7 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from vesselforge.cli.verbs import JsonOption, WorkspaceOption, new_display, print_json, verb
+from vesselforge.cli.verbs import (
+    WORKSPACE,
+    JsonOption,
+    WorkspaceOption,
+    new_display,
+    print_json,
+    verb,
+)
 
 GeneratorArgument = Annotated[
     str,
@@ -67,7 +74,7 @@ def draw(
     precision: PrecisionOption = "float32",
     batch: Annotated[int, typer.Option(help="Images per forward pass on a GPU.")] = 16,
     device: DeviceOption = "auto",
-    workspace: WorkspaceOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
     """Draw images of chosen seeds from a trained generator; no config needed.
@@ -117,7 +124,7 @@ def walk(
     mix: MixOption = None,
     class_: ClassOption = None,
     device: DeviceOption = "auto",
-    workspace: WorkspaceOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
     """Film a walk through latent space, from seed to seed and back to the first.
@@ -164,7 +171,7 @@ def _settings(mix: str | None, label: str | None, **values: Any) -> Any:
     return validate(SampleSettings, values, "options")
 
 
-def _folder(given: str, workspace: Path | None) -> Path:
-    from vesselforge.pipeline.record import generator_folder, workspace_folder
+def _folder(given: str, workspace: Path) -> Path:
+    from vesselforge.pipeline.record import generator_folder
 
-    return generator_folder(workspace_folder(workspace), given)
+    return generator_folder(workspace, given)

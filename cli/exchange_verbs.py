@@ -9,7 +9,14 @@ import typer
 
 from vesselforge.cli.draw_verbs import GeneratorArgument
 from vesselforge.cli.model_verbs import ForceOption, list_shipped
-from vesselforge.cli.verbs import JsonOption, WorkspaceOption, print_json, print_table, verb
+from vesselforge.cli.verbs import (
+    WORKSPACE,
+    JsonOption,
+    WorkspaceOption,
+    print_json,
+    print_table,
+    verb,
+)
 
 
 @verb
@@ -53,7 +60,7 @@ def export(
         typer.Option(min=0, max=2, help="ONNX: truncation to build in.  [default: an input]"),
     ] = None,
     force: ForceOption = False,
-    workspace: WorkspaceOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
     """Write a generator for other programs.
@@ -62,7 +69,7 @@ def export(
     Runtime before it is written. safetensors: all networks and their description in one file.
     """
     from vesselforge.configs.errors import ConfigError
-    from vesselforge.pipeline.record import generator_folder, workspace_folder
+    from vesselforge.pipeline.record import generator_folder
 
     form = format_ or out.suffix.removeprefix(".")
     if form not in ("onnx", "safetensors"):
@@ -71,7 +78,7 @@ def export(
         )
     if psi is not None and form != "onnx":
         raise ConfigError("--psi: only an ONNX file has it built in")
-    folder = generator_folder(workspace_folder(workspace), generator)
+    folder = generator_folder(workspace, generator)
     from vesselforge.generator.export import export as write
 
     made = write(folder, out, "onnx" if form == "onnx" else "safetensors", psi, force)
@@ -114,15 +121,15 @@ def publish(
         ),
     ] = None,
     force: ForceOption = False,
-    workspace: WorkspaceOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Turn a trained generator into a folder to ship: G_ema and D in float16, card, checksums.
 
     Of a generator that was trained on phantoms alone, a sheet of samples, too.
     """
     from vesselforge.pipeline.models.publish_generator import publish as write
-    from vesselforge.pipeline.record import generator_folder, workspace_folder
+    from vesselforge.pipeline.record import generator_folder
 
-    folder = generator_folder(workspace_folder(workspace), generator)
+    folder = generator_folder(workspace, generator)
     made = write(folder, name, out, figures, force)
     typer.echo(f"{made}: weights, README.md, checksums")

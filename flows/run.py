@@ -20,7 +20,7 @@ from vesselforge.engine.progress import Interrupted
 from vesselforge.engine.sinks.display import current
 from vesselforge.engine.store import Store
 from vesselforge.flows import notes
-from vesselforge.flows.cancellation import heeded
+from vesselforge.flows.cancellation import watching_for_cancellation
 from vesselforge.flows.tasks import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT, ByTask
 from vesselforge.pipeline.augmentation import augment
 from vesselforge.pipeline.executor import Executor
@@ -62,7 +62,7 @@ def stated(body: Callable[[], Any]) -> Any:
     A request to stop is heard meanwhile.
     """
     try:
-        with current().listening(), heeded(current().stop):
+        with current().listening(), watching_for_cancellation(current().stop):
             return body()
     except UserError as error:
         name = NO_SAMPLES if isinstance(error, NoSamples) else BAD_INPUT

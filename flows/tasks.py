@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,16 +86,14 @@ def run_stage(
     outside: dict[str, str],
     workspace: str,
     environment: dict[str, str] | None = None,
-    limit: str | None = None,
     stop_file: str | None = None,
     timeout: float | None = None,
 ) -> Any:
     """One step, found finished in the workspace or run in a child process.
 
-    environment: goes over that of the child. limit: Prefect's concurrency limit to hold a slot of.
-    stop_file: when this file appears the stage saves its checkpoint and ends, on any machine.
-    timeout: seconds, without waiting for a slot, after which it does the same and has failed.
-    Prefect's own time-out would raise an exception wherever the code happens to be.
+    environment: goes over that of the child. stop_file: when this file appears the stage saves its
+    checkpoint and ends, on any machine. timeout: seconds after which it does the same and has
+    failed. Prefect's own time-out would raise an exception wherever the code happens to be.
     """
     display = current()
     store = Store(Path(workspace))
@@ -105,7 +102,7 @@ def run_stage(
     if stop_file is not None:
         progress = progress.also(stop=Path(stop_file).exists)
     try:
-        with display.telling(step), slot(limit), timed(progress, timeout, step) as watched:
+        with display.telling(step), timed(progress, timeout, step) as watched:
             outcome = produce(
                 Path(workspace),
                 kind,
@@ -136,20 +133,6 @@ def run_stage(
         "reused": outcome.reused,
         "seconds": round(outcome.seconds, 2),
     }
-
-
-def slot(limit: str | None) -> AbstractContextManager[None]:
-    """A slot of a concurrency limit while inside; of none without a name.
-
-    A lease that is lost, as by a restart of the server, does not end hours of training. Waiting
-    has no end of its own: an attempt that is given up may still be granted by a busy server, and
-    that slot is then nobody's until its lease ends after five minutes.
-    """
-    if limit is None:
-        return nullcontext()
-    from prefect.concurrency.sync import concurrency
-
-    return concurrency(limit, occupy=1, strict=True, raise_on_lease_renewal_failure=False)
 
 
 def worth_retrying(task: Any, task_run: Any, state: State[Any]) -> bool:
