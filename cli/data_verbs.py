@@ -116,10 +116,6 @@ def phantom(
         list[str] | None,
         typer.Option("--set", metavar="key=value", help="train, validation, test, size, seed."),
     ] = None,
-    appearance: Annotated[
-        str | None,
-        typer.Option(help="generic, or fitted to the images of --like; default: as --like says."),
-    ] = None,
     like: Annotated[
         str | None,
         typer.Option(
@@ -134,7 +130,6 @@ def phantom(
     json_: JsonOption = False,
 ) -> None:
     """Write procedural fundus images with exact vessel masks."""
-    from vesselforge.configs.errors import ConfigError
     from vesselforge.configs.load import override
     from vesselforge.configs.settings import PhantomSettings
     from vesselforge.data.layouts.named import named_dataset
@@ -142,10 +137,6 @@ def phantom(
     from vesselforge.data.phantoms.dataset import measured_on, write_phantoms
     from vesselforge.engine.store import explained
 
-    if appearance not in (None, "fitted" if like else "generic"):
-        raise ConfigError(
-            f"--appearance {appearance}: expected fitted, with --like DATASET, or generic without"
-        )
     look = measured_on(named_dataset(like)) if like else GENERIC
     changes = list(set_ or [])
     if look.side is not None and not any(one.startswith("size=") for one in changes):

@@ -46,7 +46,6 @@ ClassOption = Annotated[
         "drawn from its training labels when not given.",
     ),
 ]
-PrecisionOption = Annotated[str, typer.Option(help="float32 or bfloat16.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
@@ -71,7 +70,6 @@ def draw(
         bool,
         typer.Option("--force", help="Replace images in the folder drawn with other settings."),
     ] = False,
-    precision: PrecisionOption = "float32",
     batch: Annotated[int, typer.Option(help="Images per forward pass on a GPU.")] = 16,
     device: DeviceOption = "auto",
     workspace: WorkspaceOption = WORKSPACE,
@@ -86,8 +84,7 @@ def draw(
 
     chosen = parse_seeds(seeds)
     settings = _settings(
-        psi=psi, cutoff=cutoff, noise=noise, mix=mix, label=class_, precision=precision,
-        batch=batch, device=device,
+        psi=psi, cutoff=cutoff, noise=noise, mix=mix, label=class_, batch=batch, device=device
     )  # fmt: skip
     folder = _folder(generator, workspace)
     from vesselforge.engine.sinks.display import shown
@@ -114,9 +111,6 @@ def walk(
     psi: PsiOption = 0.7,
     cutoff: CutoffOption = None,
     fps: Annotated[float, typer.Option(min=1, max=120, help="Frames per second.")] = 30,
-    columns: Annotated[
-        int, typer.Option(min=1, max=16, help="Walks side by side, which share out the seeds.")
-    ] = 1,
     space: Annotated[
         str, typer.Option(help="w: smooth, through styles; z: along great circles of latents.")
     ] = "w",
@@ -148,7 +142,7 @@ def walk(
     with shown(display), display.listening():
         progress = display.begin("walking")
         made = film(
-            folder, out, chosen, frames, settings, progress, fps=fps, columns=columns,
+            folder, out, chosen, frames, settings, progress, fps=fps,
             space="w" if space == "w" else "z",
         )  # fmt: skip
     if json_:

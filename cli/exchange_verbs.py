@@ -51,10 +51,6 @@ def import_(
 def export(
     generator: GeneratorArgument,
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write: .onnx or .safetensors.")],
-    format_: Annotated[
-        str | None,
-        typer.Option("--format", help="onnx or safetensors.  [default: by the file's name]"),
-    ] = None,
     psi: Annotated[
         float | None,
         typer.Option(min=0, max=2, help="ONNX: truncation to build in.  [default: an input]"),
@@ -71,20 +67,17 @@ def export(
     from vesselforge.configs.errors import ConfigError
     from vesselforge.pipeline.record import generator_folder
 
-    form = format_ or out.suffix.removeprefix(".")
-    if form not in ("onnx", "safetensors"):
-        raise ConfigError(
-            f"format {form or 'of a file without ending'}: expected onnx or safetensors"
-        )
-    if psi is not None and form != "onnx":
+    if out.suffix not in (".onnx", ".safetensors"):
+        raise ConfigError(f"{out}: expected a name that ends in .onnx or .safetensors")
+    if psi is not None and out.suffix != ".onnx":
         raise ConfigError("--psi: only an ONNX file has it built in")
     folder = generator_folder(workspace, generator)
     from vesselforge.generator.export import export as write
 
-    made = write(folder, out, "onnx" if form == "onnx" else "safetensors", psi, force)
+    made = write(folder, out, "onnx" if out.suffix == ".onnx" else "safetensors", psi, force)
     if json_:
         print_json(made)
-    elif form == "onnx":
+    elif out.suffix == ".onnx":
         inputs = ", ".join(f"{name} {shape}" for name, shape in made["inputs"].items())
         typer.echo(f"{out}: {inputs} → image {made['output']}, {made['difference']:.0e} off ours")
     else:

@@ -141,12 +141,6 @@ def export(
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write: .onnx or .xml.")],
-    format_: Annotated[
-        str | None,
-        typer.Option(
-            "--format", help="onnx, or openvino (.xml and .bin).  [default: by the file's name]"
-        ),
-    ] = None,
     force: ForceOption = False,
     json_: JsonOption = False,
 ) -> None:
@@ -157,14 +151,12 @@ def export(
     """
     from vesselforge.configs.errors import ConfigError
 
-    form = format_ or {".onnx": "onnx", ".xml": "openvino"}.get(out.suffix)
-    if form not in ("onnx", "openvino"):
-        found = f"found {format_!r}" if format_ else f"cannot be told from the name {out.name}"
-        raise ConfigError(f"--format: {found}, expected onnx (*.onnx) or openvino (*.xml)")
+    if out.suffix not in (".onnx", ".xml"):
+        raise ConfigError(f"{out}: expected a name that ends in .onnx, or .xml for OpenVINO")
     from vesselforge.pipeline.record import model_folder
     from vesselforge.segmenter.inference.export import export as write
 
-    made = write(model_folder(model), out, "onnx" if form == "onnx" else "openvino", force)
+    made = write(model_folder(model), out, "onnx" if out.suffix == ".onnx" else "openvino", force)
     if json_:
         print_json(made)
     else:

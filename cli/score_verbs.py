@@ -95,9 +95,6 @@ def check_table(
         str | None, typer.Option(help="Measure the shares of this dataset: whole and fov.")
     ] = None,
     split: SplitOption = Split.test,
-    slack: Annotated[
-        float, typer.Option(min=0.0, help="What means over images may be off by.")
-    ] = 0.005,
     json_: JsonOption = False,
 ) -> None:
     """Check quoted results: ACC = SE·p + SP·(1 − p) tells which pixels were counted.
@@ -114,7 +111,7 @@ def check_table(
         measured = Scorer(dataset, split.value, display.begin(f"reading {dataset}")).shares()
         display.close()
         shares |= measured
-    rows = check_table(table, shares, slack)
+    rows = check_table(table, shares)
     if json_:
         print_json({"shares": shares, "rows": rows})
         return

@@ -105,7 +105,7 @@ def _digest(folder: Path) -> str | None:
 
 
 def read_exported(path: Path) -> Source:
-    """Read a file of `generator export --format safetensors`."""
+    """Read a .safetensors file of `generator export`."""
     tensors, meta = load_tensors(path)
     try:
         description = json.loads(meta["description"])
@@ -118,7 +118,7 @@ def read_exported(path: Path) -> Source:
     except (KeyError, ValueError, TypeError, AssertionError) as error:
         raise CheckpointError(
             f"{path}: tensors without the description of their networks; expected a file of "
-            f"`vesselforge generator export --format safetensors`; of a generator's folder, pass "
+            f"`vesselforge generator export`; of a generator's folder, pass "
             "the folder"
         ) from error
     start = f"exported generator, SHA-256 {file_sha256(path)}"

@@ -57,8 +57,8 @@ def test_a_hostile_file_is_refused_by_name_and_leaves_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        (["-o", "g.bin"], "format bin: expected onnx or safetensors"),
-        (["-o", "g"], "format of a file without ending: expected onnx or safetensors"),
+        (["-o", "g.bin"], "g.bin: expected a name that ends in"),
+        (["-o", "g"], "g: expected a name that ends in"),
         (["-o", "g.safetensors", "--psi", "0.5"], "only an ONNX file has it built in"),
     ],
 )

@@ -91,13 +91,8 @@ def test_an_option_that_cannot_be(model, images, tmp_path, options, fault):
 
 
 def test_an_export_that_cannot_be(model, tmp_path):
-    for options, fault in (
-        (["-o", tmp_path / "m.pt"], "--format: cannot be told from the name m.pt"),
-        (["-o", tmp_path / "m.onnx", "--format", "tf"], "--format: found 'tf'"),
-        (["-o", tmp_path / "m.onnx", "--format", "openvino"], "is called *.xml"),
-    ):
-        done = command("export", model, *options)
-        assert done.exit_code == 2 and fault in done.stderr, done.stderr
+    done = command("export", model, "-o", tmp_path / "m.pt")
+    assert done.exit_code == 2 and "m.pt: expected a name that ends in .onnx" in done.stderr
     assert not list(tmp_path.iterdir())
 
 
