@@ -11,10 +11,10 @@ from vesselforge.cli.verbs import (
     JsonOption,
     add_step,
     new_app,
-    new_display,
     print_json,
     print_table,
     verb,
+    working,
 )
 
 if TYPE_CHECKING:
@@ -55,13 +55,10 @@ def _check(dataset: Dataset, json_: bool) -> None:
     from vesselforge.configs.errors import DataError
     from vesselforge.data.layouts.check import check as check_all
 
-    display = new_display()
-    progress = display.begin("checking")
-    report = check_all(
-        dataset,
-        progress=lambda done, total: progress.update(done, total, "image"),
-    )
-    display.close()
+    with working("checking") as progress:
+        report = check_all(
+            dataset, progress=lambda done, total: progress.update(done, total, "image")
+        )
     if json_:
         print_json(report.to_dict())
     else:

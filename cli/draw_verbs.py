@@ -11,11 +11,12 @@ from vesselforge.cli.verbs import (
     WORKSPACE,
     JsonOption,
     WorkspaceOption,
-    new_display,
     print_json,
     verb,
+    working,
 )
 
+STOPPING = "stopping: nothing is written …"
 GeneratorArgument = Annotated[
     str,
     typer.Argument(
@@ -87,12 +88,9 @@ def draw(
         psi=psi, cutoff=cutoff, noise=noise, mix=mix, label=class_, batch=batch, device=device
     )  # fmt: skip
     folder = _folder(generator, workspace)
-    from vesselforge.engine.sinks.display import shown
     from vesselforge.generator.sampling.album import draw_album
 
-    display = new_display()
-    with shown(display), display.listening():
-        progress = display.begin("drawing")
+    with working("drawing", "stopping: what is drawn stays …") as progress:
         content = draw_album(folder, out, chosen, settings, progress, grid, force)
     if json_:
         print_json({"folder": str(out), "images": len(chosen)} | content)
@@ -135,12 +133,9 @@ def walk(
     if space not in ("w", "z"):
         raise ConfigError(f"--space {space}: expected w or z")
     folder = _folder(generator, workspace)
-    from vesselforge.engine.sinks.display import shown
     from vesselforge.generator.sampling.walk import walk as film
 
-    display = new_display()
-    with shown(display), display.listening():
-        progress = display.begin("walking")
+    with working("walking", STOPPING) as progress:
         made = film(
             folder, out, chosen, frames, settings, progress, fps=fps,
             space="w" if space == "w" else "z",

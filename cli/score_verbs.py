@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vesselforge.cli.verbs import JsonOption, new_display, print_json, print_table, verb
+from vesselforge.cli.verbs import JsonOption, print_json, print_table, verb, working
 from vesselforge.configs.errors import DataError
 
 
@@ -61,13 +61,12 @@ def score(
 
     if maps is None and not observer:
         raise DataError("nothing to score: name a folder of maps, or a human with --observer 2nd")
-    display = new_display()
-    scorer = Scorer(dataset, split.value, display.begin(f"reading {dataset}"))
-    if maps is not None:
-        scorer.score_maps(maps, threshold)
-    for name in observer or scorer.observers[1:]:
-        scorer.score_observer(name)
-    display.close()
+    with working(f"reading {dataset}") as progress:
+        scorer = Scorer(dataset, split.value, progress)
+        if maps is not None:
+            scorer.score_maps(maps, threshold)
+        for name in observer or scorer.observers[1:]:
+            scorer.score_observer(name)
     if per_image is not None:
         scorer.write_rows(per_image)
     result = scorer.result()
@@ -107,10 +106,8 @@ def check_table(
     if dataset is not None:
         from vesselforge.pipeline.models.scoring import Scorer
 
-        display = new_display()
-        measured = Scorer(dataset, split.value, display.begin(f"reading {dataset}")).shares()
-        display.close()
-        shares |= measured
+        with working(f"reading {dataset}") as progress:
+            shares |= Scorer(dataset, split.value, progress).shares()
     rows = check_table(table, shares)
     if json_:
         print_json({"shares": shares, "rows": rows})

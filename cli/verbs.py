@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -13,7 +14,7 @@ import typer
 
 from vesselforge.configs.errors import UserError
 from vesselforge.engine.processes.reporting import StageCrashed
-from vesselforge.engine.progress import Interrupted
+from vesselforge.engine.progress import Bus, Interrupted
 
 if TYPE_CHECKING:
     from vesselforge.engine.sinks.display import Display
@@ -107,6 +108,20 @@ def new_display() -> Display:
 
     console = Console(stderr=True)
     return RichDisplay(console) if console.is_terminal else PlainDisplay(console)
+
+
+@contextlib.contextmanager
+def working(what: str, stopping: str = "") -> Iterator[Bus]:
+    """A display of one piece of work, and what that reports to.
+
+    stopping: what is said when Ctrl-C asks the work to stop; without, Ctrl-C ends it at once.
+    """
+    from vesselforge.engine.sinks.display import shown
+
+    with shown(new_display()) as display, contextlib.ExitStack() as stack:
+        if stopping:
+            stack.enter_context(display.listening(stopping))
+        yield display.begin(what)
 
 
 def print_json(value: Any) -> None:

@@ -7,12 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vesselforge.configs.errors import UserError
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.artifacts import imported
 from vesselforge.engine.processes.reporting import StageCrashed
-from vesselforge.engine.progress import Interrupted
 from vesselforge.engine.sinks.display import Display, shown
 from vesselforge.flows.serving.embedded import api, forget_what_is_left
 
@@ -51,14 +49,9 @@ def _server(name: str, workspace: Path, display: Display) -> Iterator[None]:
 
 
 def _outcome(state: Any) -> dict[str, Any]:
-    """What a flow returned, or how it failed, raised again."""
-    from vesselforge.flows.tasks import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT
+    """What a flow returned, or how it failed, raised."""
+    from vesselforge.flows.states import error_of
 
-    message = state.message or ""
-    if state.name in (BAD_INPUT, NO_SAMPLES):
-        raise UserError(message)
-    if state.name in (CRASHED, TIMED_OUT):
-        raise StageCrashed(message)
-    if state.is_cancelled():
-        raise Interrupted(message)
-    return dict(state.result())
+    if state.is_completed():
+        return dict(state.result())
+    raise error_of(state)

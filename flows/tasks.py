@@ -13,29 +13,19 @@ from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.objects import State
 from prefect.runtime import task_run
-from prefect.states import Cancelled, Failed
 
-from vesselforge.configs.errors import UserError
 from vesselforge.engine.artifacts import Artifact, Outcome
-from vesselforge.engine.processes.reporting import StageCrashed
-from vesselforge.engine.processes.stopping import StageTimedOut, timed
-from vesselforge.engine.progress import Interrupted
+from vesselforge.engine.processes.stopping import timed
 from vesselforge.engine.sinks.display import current
 from vesselforge.engine.store import Store
 from vesselforge.flows import notes
+from vesselforge.flows.states import CRASHED, EXPECTED, error_of, state_of
 from vesselforge.pipeline.executor import AtOnce, Ended
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.record import Reference, reference
 from vesselforge.pipeline.stages import STAGES, finished, produce
-
-BAD_INPUT, CRASHED, BROKEN = "BadInput", "StageCrashed", "StageBroken"
-"""Names of failed states: what the user can mend, what may well work when tried again, a bug."""
-NO_SAMPLES = "NoSamples"
-"""And of a run: every synthetic image was rejected; its teacher was scored and reported."""
-TIMED_OUT = "TimedOut"
-"""And, as Prefect calls its own: a stage that took longer than it may."""
 
 for _room in ("data", "flows", "generator", "pipeline", "segmenter"):
     logging.getLogger(_room).setLevel(logging.INFO)  # Prefect's handlers take what arrives
@@ -72,7 +62,7 @@ def parameters_of(
 def outcome_of(state: State[Any], workspace: Path, kind: str) -> Ended:
     """What a task's final state tells."""
     if not state.is_completed():
-        return failure_of(state)
+        return error_of(state)
     made = state.result()
     artifact = finished(Store(workspace), kind, made["digest"])
     return Outcome(artifact, made["reused"], made["seconds"])
@@ -113,14 +103,8 @@ def run_stage(
                 environment,
                 step,
             )
-    except UserError as error:  # returned, not raised: Prefect prints no traceback of it
-        return Failed(name=BAD_INPUT, message=str(error))
-    except StageTimedOut as error:
-        return Failed(name=TIMED_OUT, message=str(error))
-    except StageCrashed as error:
-        return Failed(name=CRASHED if error.transient else BROKEN, message=str(error))
-    except Interrupted as error:
-        return Cancelled(message=str(error))
+    except EXPECTED as error:
+        return state_of(error)
     page.finish()
     display.end(step, outcome)
     made = outcome.artifact
@@ -162,18 +146,3 @@ def task_of(kind: str) -> Any:
             result_serializer="json",
         )(run_stage)
     return TASKS[kind]
-
-
-def failure_of(state: State[Any]) -> Exception:
-    """What a task's state means to the flow."""
-    message = state.message or f"a task ended {state.name}"
-    if state.name == BAD_INPUT:
-        return UserError(message)
-    if state.name in (CRASHED, BROKEN):
-        return StageCrashed(message)
-    if state.name == TIMED_OUT:
-        return StageTimedOut(message)
-    if state.type in (StateType.CANCELLED, StateType.CANCELLING):
-        return Interrupted(message)
-    error = state.result(raise_on_failure=False)
-    return error if isinstance(error, Exception) else RuntimeError(message)

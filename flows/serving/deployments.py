@@ -15,7 +15,7 @@ from vesselforge.configs.load import find, load
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.configs.study import StudyConfig
 
-FILE = Path(__file__).parents[2] / "prefect.yaml"
+FILE = Path(__file__).resolve().parents[2] / "prefect.yaml"
 POOL = "local"
 
 

@@ -24,7 +24,7 @@ from vesselforge.flows import notes
 from vesselforge.flows.compare import PARTLY
 from vesselforge.flows.launch import _outcome
 from vesselforge.flows.retrain import NOTHING, STATES
-from vesselforge.flows.tasks import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT
+from vesselforge.flows.states import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT
 from vesselforge.pipeline.record import read_run
 from vesselforge.pipeline.stages import STAGES
 
