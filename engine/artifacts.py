@@ -152,6 +152,11 @@ def read_artifact(folder: Path) -> Artifact:
     return Artifact(folder, found)
 
 
+def name_of(kind: type) -> str:
+    """What `imported` makes the class of."""
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
 def imported(name: str) -> Any:
     """What "module:name" means."""
     module, _, attribute = name.partition(":")

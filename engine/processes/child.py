@@ -7,8 +7,8 @@ is orphaned, and memory returns to zero between stages.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import pickle
 import signal
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from vesselforge.configs.errors import ConfigError, UserError
-from vesselforge.engine.artifacts import Stage
+from vesselforge.engine.artifacts import Stage, imported, name_of
 from vesselforge.engine.processes.children import Child, converse, environment_of, started
 from vesselforge.engine.processes.forked import Forked, usable
 from vesselforge.engine.processes.lifetimes import die_with_parent
@@ -38,6 +38,29 @@ class Job:
     settings: BaseModel
     inputs: Mapping[str, tuple[str, str]]
     outside: Mapping[str, str]
+
+    def to_json(self) -> str:
+        """As it travels to the child."""
+        stage = self.stage
+        return json.dumps(
+            {
+                "workspace": str(self.workspace),
+                "stage": [stage.kind, stage.version, stage.function, name_of(stage.settings)],
+                "check": stage.outside,
+                "settings": self.settings.model_dump(mode="json"),
+                "inputs": dict(self.inputs),
+                "outside": dict(self.outside),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """The child's end of `to_json`."""
+        told = json.loads(text)
+        kind, version, function, model = told["stage"]
+        stage = Stage(kind, version, function, imported(model), told["check"])
+        settings = stage.settings.model_validate(told["settings"])
+        return cls(Path(told["workspace"]), stage, settings, told["inputs"], told["outside"])
 
     def run(self, progress: Progress) -> None:
         """Run the stage in this process, and publish its artifact."""
@@ -76,17 +99,17 @@ def run_in_child(
 def _start(job: Job, environment: Mapping[str, str], preload: Sequence[str]) -> Child:
     if usable(job.stage.function.partition(":")[0], environment, preload):
         with contextlib.suppress(EOFError, ConnectionError):  # a module ended the server
-            return Forked(work, job, environment)
-    return started(COMMAND, environment, pickle.dumps(job))
+            return Forked(work, job.to_json(), environment)
+    return started(COMMAND, environment, job.to_json())
 
 
-def work(job: Job) -> None:
+def work(text: str) -> None:
     """In the child: run the job and tell how it goes."""
     reporter = Reporter()
     with endings():
-        job.run(reporter)
+        Job.from_json(text).run(reporter)
 
 
 if __name__ == "__main__":
     die_with_parent(signal.SIGKILL)
-    work(pickle.load(sys.stdin.buffer))  # noqa: S301 (from the parent)
+    work(sys.stdin.read())

@@ -48,7 +48,7 @@ Child = subprocess.Popen[str] | Forked
 
 
 def started(
-    command: Sequence[str], environment: Mapping[str, str], given: bytes = b""
+    command: Sequence[str], environment: Mapping[str, str], given: str = ""
 ) -> subprocess.Popen[str]:
     """A command as a child with its streams piped. environment: its whole one. given: to read."""
     child = subprocess.Popen(
@@ -63,7 +63,7 @@ def started(
     )
     assert child.stdin is not None
     with contextlib.suppress(BrokenPipeError), child.stdin:
-        child.stdin.buffer.write(given)
+        child.stdin.write(given)
     return child
 
 

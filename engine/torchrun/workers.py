@@ -10,9 +10,9 @@ that torchrun started it does not start workers of its own.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-import pickle
 import signal
 import sys
 import tempfile
@@ -21,7 +21,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.engine.artifacts import Inputs, imported
+from vesselforge.engine.artifacts import Artifact, Inputs, imported, name_of
 from vesselforge.engine.processes.children import (
     converse,
     environment_of,
@@ -59,8 +59,15 @@ def run_in_workers(
     if sys.platform == "linux":
         defaults["GLOO_SOCKET_IFNAME"] = "lo"  # else the host's name must be resolvable
     environment = {name: value for name, value in defaults.items() if name not in os.environ}
-    with tempfile.NamedTemporaryFile() as spec:  # nobody else's to read or write
-        spec.write(pickle.dumps((function, settings, dict(inputs), out)))
+    told = {
+        "function": function,
+        "model": name_of(type(settings)),
+        "settings": settings.model_dump(mode="json"),
+        "inputs": {name: [str(a.path), a.manifest] for name, a in inputs.items()},
+        "out": str(out),
+    }
+    with tempfile.NamedTemporaryFile("w") as spec:
+        json.dump(told, spec)
         spec.flush()
         command = [sys.executable, "-m", MODULE, str(processes), spec.name]
         child = started(command, environment_of(environment))
@@ -116,8 +123,10 @@ def work(spec: str) -> None:
     # An interrupted worker ends well: torchrun would stop the others, who may still be saving.
     with endings(interrupted=0):
         here()
-        name, *arguments = pickle.loads(Path(spec).read_bytes())  # noqa: S301 (ours, a moment old)
-        imported(name)(*arguments, reporter)
+        told = json.loads(Path(spec).read_text())
+        settings = imported(told["model"]).model_validate(told["settings"])
+        inputs = {name: Artifact(Path(path), m) for name, (path, m) in told["inputs"].items()}
+        imported(told["function"])(settings, inputs, Path(told["out"]), reporter)
     here().any(False)  # nobody leaves while another still talks
     sys.stdout.flush()
     sys.stderr.flush()
