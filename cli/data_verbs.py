@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vesselforge.cli.verbs import (
-    ConfigArgument,
     JsonOption,
-    SetOption,
-    WorkspaceOption,
+    add_step,
     new_app,
-    new_display,
     print_json,
     print_table,
-    run_step,
     verb,
+    working,
 )
 from vesselforge.configs.catalogue import KNOWN_NAMES
 
@@ -56,13 +53,10 @@ def _check(dataset: Dataset, json_: bool) -> None:
     from vesselforge.configs.errors import DataError
     from vesselforge.data.layouts.check import check as check_all
 
-    display = new_display()
-    progress = display.begin("checking")
-    report = check_all(
-        dataset,
-        progress=lambda done, total: progress.update(done, total, "image"),
-    )
-    display.close()
+    with working("checking") as progress:
+        report = check_all(
+            dataset, progress=lambda done, total: progress.update(done, total, "image")
+        )
     if json_:
         print_json(report.to_dict())
     else:
@@ -101,16 +95,12 @@ def unpack(
     _check(named_dataset(dataset, lenient=True), json_)
 
 
-@app.command()
-@verb
-def prepare(
-    config: ConfigArgument,
-    set_: SetOption = None,
-    workspace: WorkspaceOption = None,
-    json_: JsonOption = False,
-) -> None:
-    """Check and decode the training and validation images of a config."""
-    run_step("development", config, set_, workspace, json_)
+add_step(
+    app,
+    "prepare",
+    "development",
+    "Check and decode the training and validation images of a config.",
+)
 
 
 @app.command()
@@ -120,10 +110,6 @@ def phantom(
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="key=value", help="train, validation, test, size, seed."),
-    ] = None,
-    appearance: Annotated[
-        str | None,
-        typer.Option(help="generic, or fitted to the images of --like; default: as --like says."),
     ] = None,
     like: Annotated[
         str | None,
@@ -139,7 +125,6 @@ def phantom(
     json_: JsonOption = False,
 ) -> None:
     """Write procedural fundus images with exact vessel masks."""
-    from vesselforge.configs.errors import ConfigError
     from vesselforge.configs.load import override
     from vesselforge.configs.settings import PhantomSettings
     from vesselforge.data.datasets import named_dataset
@@ -147,10 +132,6 @@ def phantom(
     from vesselforge.data.phantoms.sets import measured_on, write_phantoms
     from vesselforge.engine.store import explained
 
-    if appearance not in (None, "fitted" if like else "generic"):
-        raise ConfigError(
-            f"--appearance {appearance}: expected fitted, with --like DATASET, or generic without"
-        )
     look = measured_on(named_dataset(like)) if like else GENERIC
     changes = list(set_ or [])
     if look.side is not None and not any(one.startswith("size=") for one in changes):

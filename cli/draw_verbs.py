@@ -7,8 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from vesselforge.cli.verbs import JsonOption, WorkspaceOption, new_display, print_json, verb
+from vesselforge.cli.verbs import (
+    WORKSPACE,
+    JsonOption,
+    WorkspaceOption,
+    print_json,
+    verb,
+    working,
+)
 
+STOPPING = "stopping: nothing is written …"
 GeneratorArgument = Annotated[
     str,
     typer.Argument(
@@ -49,7 +57,7 @@ def draw(
     ] = False,
     batch: Annotated[int, typer.Option(help="Images per forward pass on a GPU.")] = 16,
     device: DeviceOption = "auto",
-    workspace: WorkspaceOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
     """Draw images of chosen seeds from a trained generator; no config needed.
@@ -62,12 +70,9 @@ def draw(
     chosen = parse_seeds(seeds)
     settings = _settings(psi=psi, label=class_, batch=batch, device=device)
     folder = _folder(generator, workspace)
-    from vesselforge.engine.sinks.display import shown
     from vesselforge.generator.sampling.album import draw_album
 
-    display = new_display()
-    with shown(display), display.listening():
-        progress = display.begin("drawing")
+    with working("drawing", "stopping: what is drawn stays …") as progress:
         content = draw_album(folder, out, chosen, settings, progress, grid, force)
     if json_:
         print_json({"folder": str(out), "images": len(chosen)} | content)
@@ -87,7 +92,7 @@ def walk(
     fps: Annotated[float, typer.Option(min=1, max=120, help="Frames per second.")] = 30,
     class_: ClassOption = None,
     device: DeviceOption = "auto",
-    workspace: WorkspaceOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
     """Film a walk through latent space, from seed to seed and back to the first.
@@ -99,12 +104,9 @@ def walk(
     chosen = parse_seeds(seeds)
     settings = _settings(psi=psi, label=class_, device=device)
     folder = _folder(generator, workspace)
-    from vesselforge.engine.sinks.display import shown
     from vesselforge.generator.sampling.walk import walk as film
 
-    display = new_display()
-    with shown(display), display.listening():
-        progress = display.begin("walking")
+    with working("walking", STOPPING) as progress:
         made = film(folder, out, chosen, frames, settings, progress, fps)
     if json_:
         print_json(made)
@@ -121,7 +123,7 @@ def _settings(**values: Any) -> Any:
     return validate(SampleSettings, values, "options")
 
 
-def _folder(given: str, workspace: Path | None) -> Path:
-    from vesselforge.pipeline.record import generator_folder, workspace_folder
+def _folder(given: str, workspace: Path) -> Path:
+    from vesselforge.pipeline.record import generator_folder
 
-    return generator_folder(workspace_folder(workspace), given)
+    return generator_folder(workspace, given)

@@ -9,7 +9,14 @@ import typer
 
 from vesselforge.cli.draw_verbs import GeneratorArgument
 from vesselforge.cli.model_verbs import ForceOption, list_shipped
-from vesselforge.cli.verbs import JsonOption, WorkspaceOption, print_json, print_table, verb
+from vesselforge.cli.verbs import (
+    WORKSPACE,
+    JsonOption,
+    WorkspaceOption,
+    print_json,
+    print_table,
+    verb,
+)
 
 
 @verb
@@ -45,7 +52,7 @@ def export(
     generator: GeneratorArgument,
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write: .onnx or .safetensors.")],
     force: ForceOption = False,
-    workspace: WorkspaceOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
     """Write a generator for other programs.
@@ -53,9 +60,9 @@ def export(
     ONNX: z and psi (and c, a label) to images, the layer noise fixed; checked against ONNX
     Runtime before it is written. safetensors: all networks and their description in one file.
     """
-    from vesselforge.pipeline.record import generator_folder, workspace_folder
+    from vesselforge.pipeline.record import generator_folder
 
-    folder = generator_folder(workspace_folder(workspace), generator)
+    folder = generator_folder(workspace, generator)
     from vesselforge.generator.export import export as write
 
     made = write(folder, out, force)
@@ -98,15 +105,15 @@ def publish(
         ),
     ] = None,
     force: ForceOption = False,
-    workspace: WorkspaceOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Turn a trained generator into a folder to ship: G_ema and D in float16, card, checksums.
 
     Of a generator that was trained on phantoms alone, a sheet of samples, too.
     """
     from vesselforge.pipeline.models.publish_generator import publish as write
-    from vesselforge.pipeline.record import generator_folder, workspace_folder
+    from vesselforge.pipeline.record import generator_folder
 
-    folder = generator_folder(workspace_folder(workspace), generator)
+    folder = generator_folder(workspace, generator)
     made = write(folder, name, out, figures, force)
     typer.echo(f"{made}: weights, README.md, checksums")

@@ -15,6 +15,7 @@ from vesselforge.cli import retrain_verbs as cli_retrain
 from vesselforge.cli import segmenter_verbs as cli_segmenter
 from vesselforge.cli import study_verbs as cli_compare
 from vesselforge.cli.verbs import (
+    WORKSPACE,
     ConfigArgument,
     DryRunOption,
     JsonOption,
@@ -42,31 +43,30 @@ main.add_typer(cli_retrain.app, name="models")
 def run(
     config: ConfigArgument,
     set_: SetOption = None,
-    workspace: WorkspaceOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
     dry_run: DryRunOption = False,
     json_: JsonOption = False,
 ) -> None:
     """Run the augmentation pipeline; the same command again goes on where it stopped."""
     from vesselforge.configs.load import load
     from vesselforge.configs.settings import PipelineConfig
-    from vesselforge.pipeline.record import workspace_folder
 
     settings = load(PipelineConfig, config, set_ or [])
-    folder = workspace_folder(workspace)
+    from vesselforge.pipeline.input_checks import check_inputs
+
+    check_inputs(settings, workspace)
     if dry_run:
-        from vesselforge.pipeline.input_checks import check_inputs
         from vesselforge.pipeline.run_works import run_works
 
-        check_inputs(settings, folder)
-        print_preview(run_works(settings).everything(), folder, json_)
+        print_preview(run_works(settings).everything(), workspace, json_)
         return
-    from vesselforge.flows.launch import launch
+    from vesselforge.flows.launch import RUN, launch
 
-    made = launch(settings, folder, new_display())
+    made = launch(RUN, settings, workspace, new_display())
     from vesselforge.engine.store import Store
     from vesselforge.pipeline.stages import finished
 
-    metrics = finished(Store(folder), *made["evaluation"]).metrics
+    metrics = finished(Store(workspace), *made["evaluation"]).metrics
     if json_:
         print_json(made | {"metrics": metrics})
     else:
@@ -97,17 +97,16 @@ main.command()(cli_retrain.retrain)
 @verb
 def report(
     run: Annotated[str, typer.Argument(help="Name of a run, or its folder.")],
-    workspace: WorkspaceOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
     """Write the HTML report of a run or study (again)."""
     from vesselforge.configs.errors import WorkspaceError
     from vesselforge.engine.store import Store
-    from vesselforge.pipeline.record import PARTLY_FAILED, read_run, workspace_folder
+    from vesselforge.pipeline.record import PARTLY_FAILED, read_run
     from vesselforge.report.writing import report_on
 
-    root = workspace_folder(workspace)
-    folder, record = read_run(root, run)
+    folder, record = read_run(workspace, run)
     if record["status"] not in ("completed", PARTLY_FAILED):
         raise WorkspaceError(
             f"{folder}: this run is {record['status']}, not completed; the command that started "
@@ -131,12 +130,11 @@ def serve(
 
 @main.command()
 @verb
-def doctor(workspace: WorkspaceOption = None, json_: JsonOption = False) -> None:
+def doctor(workspace: WorkspaceOption = WORKSPACE, json_: JsonOption = False) -> None:
     """What this machine has, and what would stop a run on it; then the exit status is 2."""
     from vesselforge.cli.doctor import examine
-    from vesselforge.pipeline.record import workspace_folder
 
-    findings = examine(workspace_folder(workspace))
+    findings = examine(workspace)
     if json_:
         print_json({f.name: {"found": f.found, "state": f.state, "hint": f.hint} for f in findings})
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vesselforge.cli.verbs import JsonOption, new_display, print_json, print_table, verb
+from vesselforge.cli.verbs import JsonOption, print_json, print_table, verb, working
 from vesselforge.configs.catalogue import KNOWN_NAMES
 
 if TYPE_CHECKING:
@@ -100,10 +100,8 @@ def calibrate(
     folder = model_folder(model)
     splits = (VALIDATION,) if on == Part.validation else (TRAIN, VALIDATION)
     images = development_images(dataset, splits)
-    display = new_display()
-    with display.listening(STOPPING), whole_folder(out) as aside:
-        made = recalibrate(folder, images, aside, display.begin("calibrating"), components)
-    display.close()
+    with working("calibrating", STOPPING) as progress, whole_folder(out) as aside:
+        made = recalibrate(folder, images, aside, progress, components)
     made |= {"folder": str(out)}
     if json_:
         print_json(made)

@@ -12,10 +12,10 @@ from vesselforge.cli.verbs import (
     FlipsOption,
     FovWidthOption,
     JsonOption,
-    new_display,
     print_json,
     print_table,
     verb,
+    working,
 )
 
 STOPPING = "stopping: the current image is left out …"
@@ -82,15 +82,12 @@ def predict(
     if device not in ("auto", "cpu", "cuda"):
         raise ConfigError(f"--device: found {device}, expected auto, cpu or cuda")
     from vesselforge.engine.devices import pick_device
-    from vesselforge.engine.sinks.display import shown
     from vesselforge.pipeline.record import model_folder
     from vesselforge.segmenter.inference.predict import PredictOptions, predict_files
     from vesselforge.segmenter.inference.tiles import Tiling
     from vesselforge.segmenter.models import Model
 
-    display = new_display()
-    with shown(display), display.listening(STOPPING):
-        progress = display.begin("segmenting")
+    with working("segmenting", STOPPING) as progress:
         loaded = Model.load(
             model_folder(model),
             None if device == "auto" else pick_device(device),

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from vesselforge.cli.verbs import (
+    WORKSPACE,
     ConfigArgument,
     JsonOption,
     SetOption,
@@ -27,7 +28,7 @@ WhyOption = Annotated[str, typer.Option("--why", help="Reason, for the record.")
 def retrain(
     config: ConfigArgument,
     set_: SetOption = None,
-    workspace: WorkspaceOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
     """Train again if the dataset's folder changed; promote the new model unless it is worse.
@@ -38,12 +39,14 @@ def retrain(
     """
     from vesselforge.configs.load import load
     from vesselforge.configs.settings import PipelineConfig
-    from vesselforge.pipeline.record import workspace_folder
 
     settings = load(PipelineConfig, config, set_ or [])
-    from vesselforge.flows.launch import launch_retraining
+    from vesselforge.engine.store import Store
 
-    made = launch_retraining(settings, workspace_folder(workspace), new_display())
+    Store(workspace).open()
+    from vesselforge.flows.launch import RETRAINING, launch
+
+    made = launch(RETRAINING, settings, workspace, new_display())
     print_json(made) if json_ else typer.echo(f"{made['state']}: {made['message']}")
 
 
@@ -53,25 +56,23 @@ def list_(
     name: Annotated[
         str | None, typer.Argument(help="Line of models.  [default: all, a row each]")
     ] = None,
-    workspace: WorkspaceOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
     """The lines of models; of one line, its versions and what happened to them."""
     from vesselforge.pipeline.models.model_rows import event_rows, line_rows, version_rows
     from vesselforge.pipeline.models.registry import known_registry, lines
-    from vesselforge.pipeline.record import workspace_folder
 
-    folder = workspace_folder(workspace)
     if name is None:
-        found = lines(folder)
+        found = lines(workspace)
         if json_:
             print_json([line.model_dump(mode="json") for line in found])
         elif found:
-            print_table(line_rows(found), f"models in {folder}")
+            print_table(line_rows(found), f"models in {workspace}")
         else:
             typer.echo("no models yet; `vesselforge retrain CONFIG` begins a line")
         return
-    line = known_registry(folder, name).read()
+    line = known_registry(workspace, name).read()
     if json_:
         print_json(line.model_dump(mode="json"))
     else:
@@ -85,24 +86,22 @@ def promote(
     name: NameArgument,
     version: Annotated[int, typer.Argument(help="Number of the version that shall serve.")],
     why: WhyOption = "by hand",
-    workspace: WorkspaceOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
     """Let a version serve, whatever the comparison said."""
     from vesselforge.pipeline.models.registry import known_registry
-    from vesselforge.pipeline.record import workspace_folder
 
-    known_registry(workspace_folder(workspace), name).promote(version, why)
+    known_registry(workspace, name).promote(version, why)
     typer.echo(f"{name}: version {version} serves now")
 
 
 @app.command()
 @verb
 def rollback(
-    name: NameArgument, why: WhyOption = "by hand", workspace: WorkspaceOption = None
+    name: NameArgument, why: WhyOption = "by hand", workspace: WorkspaceOption = WORKSPACE
 ) -> None:
     """Let the champion before the present one serve again."""
     from vesselforge.pipeline.models.registry import known_registry
-    from vesselforge.pipeline.record import workspace_folder
 
-    number = known_registry(workspace_folder(workspace), name).roll_back(why)
+    number = known_registry(workspace, name).roll_back(why)
     typer.echo(f"{name}: version {number} serves again")

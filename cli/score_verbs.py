@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vesselforge.cli.verbs import JsonOption, new_display, print_json, print_table, verb
+from vesselforge.cli.verbs import JsonOption, print_json, print_table, verb, working
 from vesselforge.configs.catalogue import KNOWN_NAMES, SECOND_OBSERVERS
 from vesselforge.configs.errors import DataError
 
@@ -62,13 +62,12 @@ def score(
 
     if maps is None and not observer:
         raise DataError("nothing to score: name a folder of maps, or a human with --observer 2nd")
-    display = new_display()
-    scorer = Scorer(dataset, split.value, display.begin(f"reading {dataset}"))
-    if maps is not None:
-        scorer.score_maps(maps, threshold)
-    for name in observer or scorer.observers[1:]:
-        scorer.score_observer(name)
-    display.close()
+    with working(f"reading {dataset}") as progress:
+        scorer = Scorer(dataset, split.value, progress)
+        if maps is not None:
+            scorer.score_maps(maps, threshold)
+        for name in observer or scorer.observers[1:]:
+            scorer.score_observer(name)
     if per_image is not None:
         scorer.write_rows(per_image)
     result = scorer.result()
@@ -96,9 +95,6 @@ def check_table(
         str | None, typer.Option(help="Measure the shares of this dataset: whole and fov.")
     ] = None,
     split: SplitOption = Split.test,
-    slack: Annotated[
-        float, typer.Option(min=0.0, help="What means over images may be off by.")
-    ] = 0.005,
     json_: JsonOption = False,
 ) -> None:
     """Check quoted results: ACC = SE·p + SP·(1 − p) tells which pixels were counted.
@@ -111,11 +107,9 @@ def check_table(
     if dataset is not None:
         from vesselforge.pipeline.models.scoring import Scorer
 
-        display = new_display()
-        measured = Scorer(dataset, split.value, display.begin(f"reading {dataset}")).shares()
-        display.close()
-        shares |= measured
-    rows = check_table(table, shares, slack)
+        with working(f"reading {dataset}") as progress:
+            shares |= Scorer(dataset, split.value, progress).shares()
+    rows = check_table(table, shares)
     if json_:
         print_json({"shares": shares, "rows": rows})
         return

@@ -11,17 +11,14 @@ from vesselforge.cli.model_verbs import calibrate, import_, models, publish
 from vesselforge.cli.predict_verbs import export, predict
 from vesselforge.cli.score_verbs import Split, SplitOption, check_table, score
 from vesselforge.cli.verbs import (
-    ConfigArgument,
     FlipsOption,
     FovWidthOption,
     JsonOption,
-    SetOption,
-    WorkspaceOption,
+    add_step,
     new_app,
     new_display,
     print_json,
     print_table,
-    run_step,
     verb,
 )
 from vesselforge.configs.catalogue import KNOWN_NAMES
@@ -37,28 +34,13 @@ ModelArgument = Annotated[
 ]
 
 
-@app.command()
-@verb
-def train(
-    config: ConfigArgument,
-    set_: SetOption = None,
-    workspace: WorkspaceOption = None,
-    json_: JsonOption = False,
-) -> None:
-    """Train the teacher of a config on its real images."""
-    run_step("teacher", config, set_, workspace, json_)
-
-
-@app.command("pseudo-label")
-@verb
-def pseudo_label(
-    config: ConfigArgument,
-    set_: SetOption = None,
-    workspace: WorkspaceOption = None,
-    json_: JsonOption = False,
-) -> None:
-    """Label a config's synthetic images by its teacher; does what comes before if need be."""
-    run_step("pseudo-labels", config, set_, workspace, json_)
+add_step(app, "train", "teacher", "Train the teacher of a config on its real images.")
+add_step(
+    app,
+    "pseudo-label",
+    "pseudo-labels",
+    "Label a config's synthetic images by its teacher; does what comes before if need be.",
+)
 
 
 @app.command()

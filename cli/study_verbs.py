@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vesselforge.cli.verbs import (
+    WORKSPACE,
     ConfigArgument,
     DryRunOption,
     JsonOption,
@@ -25,7 +26,7 @@ from vesselforge.cli.verbs import (
 def compare(
     config: ConfigArgument,
     set_: SetOption = None,
-    workspace: WorkspaceOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
     dry_run: DryRunOption = False,
     json_: JsonOption = False,
 ) -> None:
@@ -39,20 +40,19 @@ def compare(
     """
     from vesselforge.configs.load import load
     from vesselforge.configs.study import StudyConfig
-    from vesselforge.pipeline.record import workspace_folder
 
     settings = load(StudyConfig, config, set_ or [])
-    folder = workspace_folder(workspace)
+    from vesselforge.pipeline.input_checks import check_study
+
+    check_study(settings, workspace)
     if dry_run:
-        from vesselforge.pipeline.input_checks import check_study
         from vesselforge.pipeline.study.study_works import study_works
 
-        check_study(settings, folder)
-        print_preview(study_works(settings).everything(), folder, json_)
+        print_preview(study_works(settings).everything(), workspace, json_)
         return
-    from vesselforge.flows.launch import launch_study
+    from vesselforge.flows.launch import STUDY, launch
 
-    made = launch_study(settings, folder, new_display())
+    made = launch(STUDY, settings, workspace, new_display())
     _show(made, json_)
 
 
@@ -60,7 +60,7 @@ def compare(
 def merge(
     name: Annotated[str, typer.Argument(help="Of the new run, under workspace/runs.")],
     runs: Annotated[list[str], typer.Argument(help="Runs of one study: names, or folders.")],
-    workspace: WorkspaceOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
     """Unite the seeds of a study that were run in different places or on different days.
@@ -69,16 +69,13 @@ def merge(
     config.yaml are read; nothing is trained or scored, and the artifacts need not be here.
     """
     from vesselforge.engine.store import Store
-    from vesselforge.pipeline.record import workspace_folder
     from vesselforge.pipeline.study.merge import merge_runs
     from vesselforge.report.writing import report_on
 
-    folder = workspace_folder(workspace)
-
     def page(run: Path) -> Path:
-        return report_on(run, Store(folder), force=True)
+        return report_on(run, Store(workspace), force=True)
 
-    _show(merge_runs(name, runs, folder, page), json_)
+    _show(merge_runs(name, runs, workspace, page), json_)
 
 
 def _show(made: dict[str, Any], json_: bool) -> None:

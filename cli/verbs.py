@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from vesselforge.configs.errors import UserError
-from vesselforge.engine.processes.child import StageCrashed
-from vesselforge.engine.progress import Interrupted
+from vesselforge.engine.processes.reporting import StageCrashed
+from vesselforge.engine.progress import Bus, Interrupted
 
 if TYPE_CHECKING:
     from vesselforge.engine.sinks.display import Display
@@ -27,12 +28,13 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="a.b=value", help="Change one setting; may be repeated."),
 ]
+WORKSPACE = Path("workspace")
 WorkspaceOption = Annotated[
-    Path | None,
+    Path,
     typer.Option(
-        "--workspace",
-        help="Folder of artifacts and runs.  [default: $VESSELFORGE_WORKSPACE or ./workspace]",
-        show_default=False,
+        envvar="VESSELFORGE_WORKSPACE",
+        callback=lambda given: given.absolute(),
+        help="Folder of artifacts and runs.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
@@ -108,6 +110,20 @@ def new_display() -> Display:
     return RichDisplay(console) if console.is_terminal else PlainDisplay(console)
 
 
+@contextlib.contextmanager
+def working(what: str, stopping: str = "") -> Iterator[Bus]:
+    """A display of one piece of work, and what that reports to.
+
+    stopping: what is said when Ctrl-C asks the work to stop; without, Ctrl-C ends it at once.
+    """
+    from vesselforge.engine.sinks.display import shown
+
+    with shown(new_display()) as display, contextlib.ExitStack() as stack:
+        if stopping:
+            stack.enter_context(display.listening(stopping))
+        yield display.begin(what)
+
+
 def print_json(value: Any) -> None:
     """The result for machines, on standard output."""
     typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
@@ -158,27 +174,31 @@ def plain(value: Any) -> str:
     return str(value)
 
 
-def run_step(
-    last: str, config: str, set_: list[str] | None, workspace: Path | None, json_: bool
-) -> None:
-    """Do the pipeline's steps up to `last` without Prefect, and print what came of it."""
-    from vesselforge.configs.load import load
-    from vesselforge.configs.settings import PipelineConfig
-    from vesselforge.pipeline.record import workspace_folder
+def add_step(app: typer.Typer, name: str, last: str, help_: str) -> None:
+    """A verb that does the pipeline's steps up to `last` without Prefect, and prints what came."""
 
-    settings = load(PipelineConfig, config, set_ or [])
-    from vesselforge.pipeline.single import remarks_on, run_until
+    def step(
+        config: ConfigArgument,
+        set_: SetOption = None,
+        workspace: WorkspaceOption = WORKSPACE,
+        json_: JsonOption = False,
+    ) -> None:
+        from vesselforge.configs.load import load
+        from vesselforge.configs.settings import PipelineConfig
 
-    folder = workspace_folder(workspace)
-    artifact = run_until(last, settings, folder, new_display())
-    remarks = remarks_on(last, settings, folder, artifact)
-    if json_:
-        content = {"kind": artifact.kind, "digest": artifact.digest, "path": artifact.path}
-        print_json(content | {"metrics": artifact.metrics, "remarks": remarks})
-        return
-    from vesselforge.pipeline.score_rows import figure_rows
+        settings = load(PipelineConfig, config, set_ or [])
+        from vesselforge.pipeline.score_rows import figure_rows
+        from vesselforge.pipeline.single import remarks_on, run_until
 
-    print_table(figure_rows(artifact.metrics))
-    for remark in remarks:
-        typer.echo(remark)
-    typer.echo(f"artifact: {artifact.path}")
+        artifact = run_until(last, settings, workspace, new_display())
+        remarks = remarks_on(last, settings, workspace, artifact)
+        if json_:
+            content = {"kind": artifact.kind, "digest": artifact.digest, "path": artifact.path}
+            print_json(content | {"metrics": artifact.metrics, "remarks": remarks})
+            return
+        print_table(figure_rows(artifact.metrics))
+        for remark in remarks:
+            typer.echo(remark)
+        typer.echo(f"artifact: {artifact.path}")
+
+    app.command(name, help=help_)(verb(step))

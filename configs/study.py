@@ -145,11 +145,6 @@ class ExecutionSettings(Settings):
         None, ge=1, le=4096, description="stages at once; default: one a GPU, or one for 2 cores"
     )
     gpus: Each[int] = Field([], description="cards to share out, one stage on each; empty: none")
-    limit: str = Field(
-        "vesselforge",
-        pattern=r"^[a-z0-9][a-z0-9-]{0,62}$",
-        description="name of Prefect's concurrency limit, shared by all studies on its server",
-    )
     address: str | None = Field(
         None,
         description="dask or ray: of a running cluster (give `workers`, too); default: one here",

@@ -67,14 +67,14 @@ class Stage:
     outside: str | None = None
 
     def run(self, settings: BaseModel, inputs: Inputs, out: Path, progress: Progress) -> None:
-        function: StageFunction = _imported(self.function)
+        function: StageFunction = imported(self.function)
         function(settings, inputs, out, progress)
 
     def check_outside(self, settings: BaseModel, digests: Mapping[str, str]) -> None:
         """Raise DataError when what was read outside the store is not what `digests` says."""
         if self.outside is None:
             return
-        now: Mapping[str, str] = _imported(self.outside)(settings)
+        now: Mapping[str, str] = imported(self.outside)(settings)
         for name, digest in now.items():
             if digests.get(name) != digest:
                 raise DataError(
@@ -152,7 +152,12 @@ def read_artifact(folder: Path) -> Artifact:
     return Artifact(folder, found)
 
 
-def _imported(name: str) -> Any:
+def name_of(kind: type) -> str:
+    """What `imported` makes the class of."""
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def imported(name: str) -> Any:
     """What "module:name" means."""
     module, _, attribute = name.partition(":")
     return getattr(importlib.import_module(module), attribute)

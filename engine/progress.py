@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+FIGURES = ("loss", "f1", "loss_g", "loss_d", "p", "r_t", "kid")
+"""What of a stage's figures fits in its line; the others are in its log."""
+
 
 class Interrupted(Exception):
     """Raised by a stage that was asked to stop, after it has saved its checkpoint."""
 
 
 class Progress:
-    """Silent by default; `flows` supplies one that prints and forwards to Prefect."""
+    """What a stage reports to. This one is silent; see `Bus`."""
 
     stop_requested: bool = False
     """A stage looks at this between steps. When true: save a checkpoint, raise `Interrupted`."""
-
-    def started(self) -> None:
-        """The work was not found finished: it starts, or goes on from its checkpoint."""
 
     def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
         """`done` of `total` `unit`s are finished; `stats` are figures worth a place in the line."""
@@ -23,21 +27,110 @@ class Progress:
         """One line for the log."""
 
 
-class Relay(Progress):
-    """Passes everything on to another one; base of those that add something on the way."""
+@dataclass(frozen=True)
+class Standing:
+    """Where a piece of work is. pace: seconds a unit; left: seconds; both None while unknown."""
 
-    def __init__(self, inner: Progress) -> None:
-        self._inner = inner
+    done: float
+    total: float
+    unit: str
+    stats: Mapping[str, float]
+    pace: float | None
+    left: float | None
+
+    @property
+    def share(self) -> float:
+        """Of the work that is done, in [0, 1]."""
+        return min(1.0, self.done / self.total) if self.total else 1.0
+
+    def words(self) -> str:
+        """`120/1000 step  loss 0.41  0.8 GiB  210 ms/step  3:05 left`."""
+        parts = [f"{self.done:g}/{self.total:g} {self.unit}".strip()]
+        parts += [f"{name} {self.stats[name]:.3g}" for name in FIGURES if name in self.stats]
+        memory = self.stats.get("gpu_peak_gib", self.stats.get("rss_peak_gib"))
+        if memory is not None:
+            parts.append(f"{memory:.1f} GiB")
+        if self.pace is not None and self.left is not None:
+            pace = f"{self.pace:.1f} s" if self.pace >= 1 else f"{self.pace * 1000:.0f} ms"
+            parts += [f"{pace}/{self.unit or 'item'}", f"{duration(self.left)} left"]
+        return "  ".join(parts)
+
+
+class Sink:
+    """Where reports go to: a terminal, a log, a page. This one drops them."""
+
+    def started(self) -> None:
+        """The work was not found finished: it starts, or goes on from its checkpoint."""
+
+    def show(self, standing: Standing) -> None:
+        """The work is as far as this. Called as often as the stage likes."""
+
+    def message(self, text: str) -> None:
+        """One line of the stage."""
+
+
+class Bus(Progress):
+    """Hands on what a stage reports to every sink, with one estimate of pace and time left.
+
+    stop: whether the stage is to stop.
+    """
+
+    def __init__(self, *sinks: Sink, stop: Callable[[], bool] = lambda: False) -> None:
+        self._sinks, self._stop = sinks, stop
+        self._first: tuple[float, float] | None = None
+
+    @staticmethod
+    def of(progress: Progress) -> Bus:
+        """A bus that reports to any progress."""
+        if isinstance(progress, Bus):
+            return progress
+        return Bus(_Other(progress), stop=lambda: progress.stop_requested)
+
+    def also(self, *sinks: Sink, stop: Callable[[], bool] = lambda: False) -> Bus:
+        """A bus with more sinks and one more reason to stop."""
+        return Bus(*self._sinks, *sinks, stop=lambda: self._stop() or stop())
 
     @property
     def stop_requested(self) -> bool:  # type: ignore[override]
-        return self._inner.stop_requested
+        return self._stop()
 
     def started(self) -> None:
-        self._inner.started()
+        """See Sink."""
+        for sink in self._sinks:
+            sink.started()
 
     def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
-        self._inner.update(done, total, unit, **stats)
+        """The pace is the mean since the first call: a resumed stage starts above zero."""
+        now = time.monotonic()
+        began, start = self._first = self._first or (now, done)
+        pace = (now - began) / (done - start) if done > start else None
+        left = None if pace is None else pace * max(0.0, total - done)
+        standing = Standing(done, total, unit, stats, pace, left)
+        for sink in self._sinks:
+            sink.show(standing)
 
     def message(self, text: str) -> None:
-        self._inner.message(text)
+        for sink in self._sinks:
+            sink.message(text)
+
+
+class _Other(Sink):
+    """A progress that is no bus."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def show(self, standing: Standing) -> None:
+        self._progress.update(standing.done, standing.total, standing.unit, **standing.stats)
+
+    def message(self, text: str) -> None:
+        self._progress.message(text)
+
+
+def duration(seconds: float) -> str:
+    """`0.8 s`, `4:12` or `1:04:12`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

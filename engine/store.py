@@ -12,9 +12,11 @@ import errno
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,6 @@ from vesselforge.engine.files import file_sha256, write_atomic, write_json
 from vesselforge.engine.folders import renamed, sync
 from vesselforge.engine.locks import check_locks, locked
 from vesselforge.engine.progress import Progress
-from vesselforge.engine.provenance import device_of, versions
 
 LOCKS = ".locks"
 
@@ -142,8 +143,8 @@ class Store:
                 "inputs": digests,
                 "seconds": round(spent + time.time() - started, 2),
                 "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "versions": versions(),
-                "device": device_of(settings),
+                "versions": _versions(),
+                "device": _device_of(settings),
             }
             return self._publish(partial, self.folder(stage.kind, digest), manifest)
 
@@ -209,6 +210,25 @@ def explained(root: Path) -> Iterator[None]:
                 "give --workspace DIR or set VESSELFORGE_WORKSPACE to a writable folder"
             ) from error
         raise
+
+
+def _versions() -> dict[str, str]:
+    """Versions that matter for a result, without importing the packages."""
+    found = {}
+    for package in ("vesselforge", "torch", "numpy"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def _device_of(settings: BaseModel) -> str:
+    """What the stage that has just run in this process computed on."""
+    torch = sys.modules.get("torch")  # a stage that needs no torch has not loaded it
+    if torch is None:
+        return "CPU"
+    if getattr(settings, "device", "auto") != "cpu" and torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    return f"CPU, {torch.get_num_threads()} threads"
 
 
 def _read_spent(partial: Path) -> float:

@@ -17,7 +17,7 @@ EVERY_S = 3.0
 
 
 @contextmanager
-def heeded(asked: Callable[[], None]) -> Iterator[None]:
+def watching_for_cancellation(asked: Callable[[], None]) -> Iterator[None]:
     """While inside, cancelling this flow run calls `asked`, in another thread.
 
     A run without a worker Prefect leaves in state Cancelling and lets it work on; a worker stops

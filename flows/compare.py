@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.client.orchestration import get_client
 from prefect.states import Completed
 
 from vesselforge.configs.load import override
@@ -16,8 +15,7 @@ from vesselforge.engine.sinks.display import current
 from vesselforge.flows.fanout import ByRunner
 from vesselforge.flows.notes import publish_table
 from vesselforge.flows.run import stated, write_report
-from vesselforge.flows.runners import task_runner, workers_of
-from vesselforge.flows.serving import embedded
+from vesselforge.flows.runners import task_runner
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.input_checks import check_study
@@ -60,16 +58,27 @@ def run_study(config: StudyConfig, workspace: Path) -> dict[str, Any]:
     record = RunRecord(workspace, config)
     with record.watch():
         plan = study_works(config)
-        tally = Tally(record, remote=config.execution.runner != "processes")
+        reused = 0
+
+        def note(work: Work, outcome: Outcome) -> None:
+            """What was there already is only counted."""
+            nonlocal reused
+            record.made(work, outcome)
+            if outcome.reused:
+                reused += 1
+            elif config.execution.runner != "processes":  # its own process has said so elsewhere
+                current().end(work.step, outcome)
+
         with task_runner(config.execution) as runner:
             where = (workspace, record.folder, config.execution, runner)
-            hand = ByRunner(*where, _limit(config), config.stage_timeout)
-            executor = Executor(workspace, hand, tally.note, strict=False, look_first=True)
+            hand = ByRunner(*where, config.stage_timeout)
+            executor = Executor(workspace, hand, note, strict=False, look_first=True)
             study = Study(plan, executor, record)
             study.run()
         results = write_results(config, findings_of(study, record.folder), record.folder)
         publish_table(f"{config.name}-arms", arm_rows(results), results.headline)
-        tally.sum_up()
+        if reused:
+            current().say(f"{reused} stages were there already and were reused")
         record.finish("completed")
         page = write_report(str(record.folder), str(workspace))
     failed = [f"{t.spec.id}, seed {t.seed}" for t in study.trained if t.why]
@@ -79,35 +88,3 @@ def run_study(config: StudyConfig, workspace: Path) -> dict[str, Any]:
         "headline": results.headline,
         "failed": failed,
     }
-
-
-class Tally:
-    """Notes finished work in the record; work that was there already is only counted."""
-
-    def __init__(self, record: RunRecord, remote: bool) -> None:
-        self.record, self.remote, self.reused = record, remote, 0
-
-    def note(self, work: Work, outcome: Outcome) -> None:
-        self.record.made(work, outcome)
-        if outcome.reused:
-            self.reused += 1
-        elif self.remote:  # its own process has said so elsewhere
-            current().end(work.step, outcome)
-
-    def sum_up(self) -> None:
-        if self.reused:
-            current().say(f"{self.reused} stages were there already and were reused")
-
-
-def _limit(config: StudyConfig) -> str | None:
-    """Prefect's concurrency limit for the stages, made or set to the number of workers.
-
-    On the embedded server, which serves this run alone, the task runner's own limit is enough; a
-    killed run would leave its slots taken there for the next one.
-    """
-    if embedded.private():
-        return None
-    with get_client(sync_client=True) as client:
-        limit = workers_of(config.execution)
-        client.upsert_global_concurrency_limit_by_name(config.execution.limit, limit)
-    return config.execution.limit

@@ -38,15 +38,13 @@ class Running:
 class ByRunner:
     """Work by a started task runner.
 
-    folder: of the run; limit: name of Prefect's concurrency limit, or None; timeout: seconds that
-    a stage may take.
+    folder: of the run. timeout: seconds that a stage may take.
     """
 
     workspace: Path
     folder: Path
     settings: ExecutionSettings
     runner: TaskRunner[Any]
-    limit: str | None = None
     timeout: float | None = None
     taken: set[int] = field(default_factory=set)
     """Cards that stages have."""
@@ -62,7 +60,6 @@ class ByRunner:
             inputs,
             self.workspace,
             environment=environment_of(self.settings, card),
-            limit=self.limit,
             stop_file=str(self.folder / STOP_FILE),
             timeout=self.timeout,
         )

@@ -1,4 +1,4 @@
-"""The pipeline started from the command line: checks first, then Prefect, then what came of it."""
+"""A flow started from the command line: Prefect's server, then the flow, then what came of it."""
 
 from __future__ import annotations
 
@@ -7,45 +7,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from vesselforge.configs.errors import UserError
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.configs.study import StudyConfig
-from vesselforge.engine.processes.child import StageCrashed
-from vesselforge.engine.progress import Interrupted
+from vesselforge.engine.artifacts import imported
+from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.sinks.display import Display, shown
-from vesselforge.engine.store import Store
 from vesselforge.flows.serving.embedded import api, forget_what_is_left
-from vesselforge.pipeline.input_checks import check_inputs, check_study
+
+RUN = "vesselforge.flows.run:augmentation_pipeline"
+STUDY = "vesselforge.flows.compare:compare_ratios"
+RETRAINING = "vesselforge.flows.retrain:retrain"
 
 
-def launch(config: PipelineConfig, workspace: Path, display: Display) -> dict[str, Any]:
-    """Run the augmentation pipeline here and now. Returns the paths of run and report.
+def launch(
+    flow: str, config: PipelineConfig | StudyConfig, workspace: Path, display: Display
+) -> dict[str, Any]:
+    """Run a flow here and now. Returns what its body does.
+
+    flow: RUN, STUDY or RETRAINING. The config has been checked.
 
     Raises UserError, StageCrashed or Interrupted; anything else is a programming error.
     """
-    check_inputs(config, workspace)
     with _server(config.name, workspace, display):
-        from vesselforge.flows.run import augmentation_pipeline
-
-        return _outcome(augmentation_pipeline(config, workspace=str(workspace), return_state=True))
-
-
-def launch_study(config: StudyConfig, workspace: Path, display: Display) -> dict[str, Any]:
-    """Run the study here and now. Returns what `flows.compare.run_study` does; raises as above."""
-    check_study(config, workspace)
-    with _server(config.name, workspace, display):
-        from vesselforge.flows.compare import compare_ratios
-
-        return _outcome(compare_ratios(config, workspace=str(workspace), return_state=True))
-
-
-def launch_retraining(config: PipelineConfig, workspace: Path, display: Display) -> dict[str, Any]:
-    """Retrain here and now. Returns what `flows.retrain.run_retraining` does; raises as above."""
-    Store(workspace).open()
-    with _server(f"{config.name} again", workspace, display):
-        from vesselforge.flows.retrain import retrain
-
-        return _outcome(retrain(config, workspace=str(workspace), return_state=True))
+        return _outcome(imported(flow)(config, workspace=str(workspace), return_state=True))
 
 
 @contextmanager
@@ -65,14 +49,9 @@ def _server(name: str, workspace: Path, display: Display) -> Iterator[None]:
 
 
 def _outcome(state: Any) -> dict[str, Any]:
-    """What a flow returned, or how it failed, raised again."""
-    from vesselforge.flows.tasks import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT
+    """What a flow returned, or how it failed, raised."""
+    from vesselforge.flows.states import error_of
 
-    message = state.message or ""
-    if state.name in (BAD_INPUT, NO_SAMPLES):
-        raise UserError(message)
-    if state.name in (CRASHED, TIMED_OUT):
-        raise StageCrashed(message)
-    if state.is_cancelled():
-        raise Interrupted(message)
-    return dict(state.result())
+    if state.is_completed():
+        return dict(state.result())
+    raise error_of(state)

@@ -25,8 +25,7 @@ from prefect.artifacts import (
 )
 
 from vesselforge.engine.artifacts import Artifact
-from vesselforge.engine.progress import Progress, Relay
-from vesselforge.engine.sinks.pace import Estimate
+from vesselforge.engine.progress import Sink, Standing
 from vesselforge.pipeline.score_rows import figure_rows, score_rows
 
 PROGRESS_EVERY_S = 10.0
@@ -59,22 +58,15 @@ def optional(write: Callable[P, None]) -> Callable[P, None]:
     return tried
 
 
-class PublishedProgress(Relay):
-    """Passes everything on, and keeps a progress artifact of a stage that takes its time.
+class ProgressPage(Sink):
+    """A progress artifact of a stage that takes its time, with figures, pace and time left."""
 
-    Its description has the figures, the pace and the time left.
-    """
-
-    def __init__(self, inner: Progress, step: str) -> None:
-        super().__init__(inner)
+    def __init__(self, step: str) -> None:
         self._step = step
-        self._estimate = Estimate()
         self._artifact: UUID | None = None
         self._due = time.monotonic() + PROGRESS_EVERY_S
 
-    def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
-        super().update(done, total, unit, **stats)
-        standing = self._estimate.at(done, total, unit, stats)
+    def show(self, standing: Standing) -> None:
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + PROGRESS_EVERY_S
             self._publish(100 * standing.share, standing.words())

@@ -32,7 +32,7 @@ from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Given, Work
 from vesselforge.pipeline.models.model_rows import version_rows
 from vesselforge.pipeline.models.promotion import Comparison, judge
-from vesselforge.pipeline.models.registry import Line, Registry, Verdict, Version, now
+from vesselforge.pipeline.models.registry import Registry, Verdict, Version, now
 from vesselforge.pipeline.models.retention import prune, references_in
 from vesselforge.pipeline.record import read_run, workspace_folder
 from vesselforge.pipeline.run_works import validation_f1
@@ -129,7 +129,7 @@ def train_challenger(
         made=now(),
         run=name,
         model=artifacts["ensemble"],
-        artifacts=_each_once(references_in(record)),
+        artifacts=list(map(list, dict.fromkeys(map(tuple, references_in(record))))),
         trained_on=sorted(r.id for r in read_index(development.path, TRAIN)),
         images=intake.images,
         quarantined=len(intake.quarantined),
@@ -189,7 +189,8 @@ def settle(
             gone = prune(registry.workspace, line, config.retrain.keep)
     except WorkspaceError as error:  # the decision stands
         current().say(f"old versions were not tidied up: {error}")
-    report(config, line)
+    rows = version_rows(line)[-config.retrain.keep :]
+    notes.publish_table(f"{config.name}-models", rows, f"models of {config.name}")
     message = f"version {new.number}: {verdict}; {why}"
     current().say(message)
     return {
@@ -200,13 +201,3 @@ def settle(
         "pruned": gone,
         "run": str(registry.workspace / "runs" / new.run),
     }
-
-
-def report(config: PipelineConfig, line: Line) -> None:
-    """The newest versions on Prefect's page of the run."""
-    rows = version_rows(line)[-config.retrain.keep :]
-    notes.publish_table(f"{config.name}-models", rows, f"models of {config.name}")
-
-
-def _each_once(references: list[list[str]]) -> list[list[str]]:
-    return [list(reference) for reference in dict.fromkeys(map(tuple, references))]

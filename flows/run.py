@@ -9,19 +9,16 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
-from prefect.states import Cancelled, Failed
 
-from vesselforge.configs.errors import NoSamples, UserError
+from vesselforge.configs.errors import NoSamples
 from vesselforge.configs.load import override
 from vesselforge.configs.settings import PipelineConfig
-from vesselforge.engine.processes.child import StageCrashed
-from vesselforge.engine.processes.stopping import StageTimedOut
-from vesselforge.engine.progress import Interrupted
 from vesselforge.engine.sinks.display import current
 from vesselforge.engine.store import Store
 from vesselforge.flows import notes
-from vesselforge.flows.cancellation import heeded
-from vesselforge.flows.tasks import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT, ByTask
+from vesselforge.flows.cancellation import watching_for_cancellation
+from vesselforge.flows.states import EXPECTED, state_of
+from vesselforge.flows.tasks import ByTask
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.input_checks import check_inputs
 from vesselforge.pipeline.record import (
@@ -61,16 +58,10 @@ def stated(body: Callable[[], Any]) -> Any:
     A request to stop is heard meanwhile.
     """
     try:
-        with current().listening(), heeded(current().stop):
+        with current().listening(), watching_for_cancellation(current().stop):
             return body()
-    except UserError as error:
-        name = NO_SAMPLES if isinstance(error, NoSamples) else BAD_INPUT
-        return Failed(name=name, message=str(error))
-    except StageCrashed as error:
-        name = TIMED_OUT if isinstance(error, StageTimedOut) else CRASHED
-        return Failed(name=name, message=str(error))
-    except Interrupted as error:
-        return Cancelled(message=str(error))
+    except EXPECTED as error:
+        return state_of(error)
 
 
 def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:

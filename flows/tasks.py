@@ -7,36 +7,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, StateType
+from prefect.client.schemas.objects import State
 from prefect.runtime import task_run
-from prefect.states import Cancelled, Failed
 
-from vesselforge.configs.errors import UserError
 from vesselforge.engine.artifacts import Artifact, Outcome
-from vesselforge.engine.processes.child import StageCrashed
-from vesselforge.engine.processes.stopping import StageTimedOut, StoppedByFile, timed
-from vesselforge.engine.progress import Interrupted
+from vesselforge.engine.processes.stopping import timed
 from vesselforge.engine.sinks.display import current
 from vesselforge.engine.store import Store
 from vesselforge.flows import notes
+from vesselforge.flows.states import CRASHED, EXPECTED, error_of, state_of
 from vesselforge.pipeline.executor import AtOnce, Ended
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.record import Reference, reference
 from vesselforge.pipeline.stages import STAGES, finished, produce
-
-BAD_INPUT, CRASHED, BROKEN = "BadInput", "StageCrashed", "StageBroken"
-"""Names of failed states: what the user can mend, what may well work when tried again, a bug."""
-NO_SAMPLES = "NoSamples"
-"""And of a run: every synthetic image was rejected; its teacher was scored and reported."""
-TIMED_OUT = "TimedOut"
-"""And, as Prefect calls its own: a stage that took longer than it may."""
 
 for _room in ("data", "flows", "generator", "pipeline", "segmenter"):
     logging.getLogger(_room).setLevel(logging.INFO)  # Prefect's handlers take what arrives
@@ -73,7 +62,7 @@ def parameters_of(
 def outcome_of(state: State[Any], workspace: Path, kind: str) -> Ended:
     """What a task's final state tells."""
     if not state.is_completed():
-        return failure_of(state)
+        return error_of(state)
     made = state.result()
     artifact = finished(Store(workspace), kind, made["digest"])
     return Outcome(artifact, made["reused"], made["seconds"])
@@ -87,25 +76,23 @@ def run_stage(
     outside: dict[str, str],
     workspace: str,
     environment: dict[str, str] | None = None,
-    limit: str | None = None,
     stop_file: str | None = None,
     timeout: float | None = None,
 ) -> Any:
     """One step, found finished in the workspace or run in a child process.
 
-    environment: goes over that of the child. limit: Prefect's concurrency limit to hold a slot of.
-    stop_file: when this file appears the stage saves its checkpoint and ends, on any machine.
-    timeout: seconds, without waiting for a slot, after which it does the same and has failed.
-    Prefect's own time-out would raise an exception wherever the code happens to be.
+    environment: goes over that of the child. stop_file: when this file appears the stage saves its
+    checkpoint and ends, on any machine. timeout: seconds after which it does the same and has
+    failed. Prefect's own time-out would raise an exception wherever the code happens to be.
     """
     display = current()
     store = Store(Path(workspace))
-    heard = display.begin(step, task_run.run_count or 1)
+    page = notes.ProgressPage(step)
+    progress = display.begin(step, task_run.run_count or 1).also(page)
     if stop_file is not None:
-        heard = StoppedByFile(heard, stop_file)
-    progress = notes.PublishedProgress(heard, step)
+        progress = progress.also(stop=Path(stop_file).exists)
     try:
-        with display.telling(step), slot(limit), timed(progress, timeout, step) as watched:
+        with display.telling(step), timed(progress, timeout, step) as watched:
             outcome = produce(
                 Path(workspace),
                 kind,
@@ -116,15 +103,9 @@ def run_stage(
                 environment,
                 step,
             )
-    except UserError as error:  # returned, not raised: Prefect prints no traceback of it
-        return Failed(name=BAD_INPUT, message=str(error))
-    except StageTimedOut as error:
-        return Failed(name=TIMED_OUT, message=str(error))
-    except StageCrashed as error:
-        return Failed(name=CRASHED if error.transient else BROKEN, message=str(error))
-    except Interrupted as error:
-        return Cancelled(message=str(error))
-    progress.finish()
+    except EXPECTED as error:
+        return state_of(error)
+    page.finish()
     display.end(step, outcome)
     made = outcome.artifact
     notes.publish(step, made)
@@ -136,20 +117,6 @@ def run_stage(
         "reused": outcome.reused,
         "seconds": round(outcome.seconds, 2),
     }
-
-
-def slot(limit: str | None) -> AbstractContextManager[None]:
-    """A slot of a concurrency limit while inside; of none without a name.
-
-    A lease that is lost, as by a restart of the server, does not end hours of training. Waiting
-    has no end of its own: an attempt that is given up may still be granted by a busy server, and
-    that slot is then nobody's until its lease ends after five minutes.
-    """
-    if limit is None:
-        return nullcontext()
-    from prefect.concurrency.sync import concurrency
-
-    return concurrency(limit, occupy=1, strict=True, raise_on_lease_renewal_failure=False)
 
 
 def worth_retrying(task: Any, task_run: Any, state: State[Any]) -> bool:
@@ -179,18 +146,3 @@ def task_of(kind: str) -> Any:
             result_serializer="json",
         )(run_stage)
     return TASKS[kind]
-
-
-def failure_of(state: State[Any]) -> Exception:
-    """What a task's state means to the flow."""
-    message = state.message or f"a task ended {state.name}"
-    if state.name == BAD_INPUT:
-        return UserError(message)
-    if state.name in (CRASHED, BROKEN):
-        return StageCrashed(message)
-    if state.name == TIMED_OUT:
-        return StageTimedOut(message)
-    if state.type in (StateType.CANCELLED, StateType.CANCELLING):
-        return Interrupted(message)
-    error = state.result(raise_on_failure=False)
-    return error if isinstance(error, Exception) else RuntimeError(message)

@@ -31,8 +31,8 @@ from vesselforge.engine.artifacts import (
     input_digests,
     read_artifact,
 )
-from vesselforge.engine.processes.child import name_stage, run_in_child
-from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.engine.processes.child import Job, run_in_child
+from vesselforge.engine.progress import Bus, Interrupted, Progress
 from vesselforge.engine.sinks.board import draw, drawn
 from vesselforge.engine.sinks.stagelog import logged
 from vesselforge.engine.store import Store
@@ -54,6 +54,13 @@ STAGES = {
         ("segmenter.compare", 1, "segmenter.compare:compare", CompareSettings, None),
     )
 }
+
+PRELOADED = [
+    stage.function.partition(":")[0]
+    for kind, stage in STAGES.items()
+    if not kind.startswith("data.")  # those need no PyTorch, and may be all that runs
+]
+"""Modules that are loaded once for all stages, when the first one that is in them runs."""
 
 
 def digest_of(
@@ -96,16 +103,12 @@ def produce(
         return Outcome(found, True, time.monotonic() - started)
     if progress.stop_requested:
         raise Interrupted(f"stopped before {kind}; the same command goes on from there")
-    spec = {
-        "workspace": str(workspace),
-        "kind": kind,
-        "stage": name_stage(STAGES[kind]),
-        "settings": settings.model_dump(mode="json"),
-        "inputs": {name: [a.kind, a.digest] for name, a in inputs.items()},
-        "outside": dict(outside or {}),
-    }
-    with drawn(progress, *work) as watched, logged(watched, *work) as heard:
-        run_in_child(spec, heard, environment)
+    wanted = {name: (artifact.kind, artifact.digest) for name, artifact in inputs.items()}
+    job = Job(workspace, STAGES[kind], settings, wanted, dict(outside or {}))
+    with drawn(*work) as board, logged(*work) as log:
+        bus = Bus.of(progress).also(log, board)
+        bus.started()
+        run_in_child(job, bus, environment, PRELOADED)
     made = store.find(kind, digest)
     if made is None:
         raise RuntimeError(f"stage {kind} ended without an artifact")

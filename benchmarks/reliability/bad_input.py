@@ -24,16 +24,18 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from benchmarks.reliability.kinds import KINDS, Kind
 from benchmarks.reliability.valid import make_all
 from vesselforge.engine.files import write_json
+from vesselforge.engine.processes.child import Job
+from vesselforge.engine.progress import Progress
 
 MOST_S = 10
 """Processor seconds of a command's own work; a busy machine does not stretch them."""
@@ -166,21 +168,14 @@ def run_here(arguments: list[str]) -> int:
     return 0
 
 
-def _stage_here(spec: dict[str, Any], progress: Any, environment: Any = None) -> None:
+def _stage_here(
+    job: Job,
+    progress: Progress,
+    environment: Mapping[str, str] | None = None,
+    preload: Sequence[str] = (),
+) -> None:
     """`engine.processes.child` without the process around it."""
-    from vesselforge.configs.errors import UserError
-    from vesselforge.engine.processes.child import named_stage
-    from vesselforge.engine.store import Store
-
-    store, stage = Store(Path(spec["workspace"])), named_stage(spec["stage"])
-    inputs = {}
-    for name, (kind, digest) in spec["inputs"].items():
-        artifact = store.find(kind, digest)
-        if artifact is None:
-            raise UserError(f"{store.folder(kind, digest)}: input artifact is gone; run again")
-        inputs[name] = artifact
-    settings = stage.settings.model_validate(spec["settings"])
-    store.produce(stage, settings, inputs, progress, spec["outside"])
+    job.run(progress)
 
 
 def _in_new_process(arguments: list[str], room: Path, outcome: Outcome) -> None:

@@ -1,11 +1,10 @@
-"""Processors, memory, GPU, workspace, limits, datasets."""
+"""Processors, memory, GPU, workspace, datasets."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import platform
-import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,6 @@ from vesselforge.engine.sinks.board import SWITCH, switched_on
 
 LITTLE_SPACE, NO_SPACE = 5 * GIB, GIB // 2
 """The quickstart takes 50 MB, a training of 512² images with its checkpoints some GB."""
-FEW_FILES = 1024
 DRIVER = Path("/proc/driver/nvidia/version")
 
 
@@ -28,7 +26,6 @@ def findings(workspace: Path) -> Iterator[Finding]:
     yield Finding("memory", _memory())
     yield device()
     yield space(workspace)
-    yield open_files()
     yield tensorboard()
     yield from _datasets()
 
@@ -108,16 +105,6 @@ def _contents(root: Path) -> str:
         if count := sum(name.endswith(end) for name in folders):
             found += f", {count} {words}"
     return found
-
-
-def open_files() -> Finding:
-    """The limit of open files: a study of many workers with data loaders and a server need some."""
-    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    found = f"{limit} at once"
-    if 0 <= limit < FEW_FILES:
-        hint = f"`ulimit -n {FEW_FILES * 4 if most < 0 else min(most, FEW_FILES * 4)}`"
-        return Finding("open files", found, "warning", hint)
-    return Finding("open files", found)
 
 
 def tensorboard() -> Finding:

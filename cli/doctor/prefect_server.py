@@ -1,12 +1,10 @@
-"""Prefect: its home, database, telemetry, and the server, if one is configured."""
+"""Prefect: its database, and the server, if one is configured."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,22 +24,10 @@ def findings() -> Iterator[Finding]:
         yield Finding("Prefect", f"cannot be imported: {error}", "broken", hint)
         return
     settings = get_current_settings()
-    yield _home(settings.home)
     url = settings.server.database.connection_url
     if url is not None:
         yield database(url.get_secret_value(), needed=not settings.api.url)
-    yield telemetry(settings.server.analytics_enabled)
     yield from server(settings.api.url)
-
-
-def _home(folder: Path) -> Finding:
-    """Where the database of servers lies that are started here."""
-    absolute = folder.expanduser().absolute()
-    nearest = next(p for p in (absolute, *absolute.parents) if p.exists())
-    if not os.access(nearest, os.W_OK):
-        hint = "set PREFECT_HOME to a folder of your own"
-        return Finding("Prefect home", f"{absolute}: cannot be written", "broken", hint)
-    return Finding("Prefect home", str(absolute))
 
 
 def database(url: str, needed: bool = True) -> Finding:
@@ -78,17 +64,6 @@ def database(url: str, needed: bool = True) -> Finding:
     return Finding(name, f"{shown}: answers")
 
 
-def telemetry(server: bool) -> Finding:
-    """Whether a server that is started here, outside `vesselforge`, would report home."""
-    ours = "off in `vesselforge run`, `compare` and `serve`"
-    if not server or os.environ.get("DO_NOT_TRACK", "").lower() in ("1", "true", "yes"):
-        return Finding("telemetry", "off")
-    hint = (
-        "PREFECT_SERVER_ANALYTICS_ENABLED=false, or work in the repository's folder (prefect.toml)"
-    )
-    return Finding("telemetry", f"{ours}; on in other Prefect commands here", "warning", hint)
-
-
 def server(url: str | None) -> Iterator[Finding]:
     """The configured server: does it answer, does it fit, who works for it?"""
     name = "Prefect server"
@@ -105,7 +80,7 @@ def server(url: str | None) -> Iterator[Finding]:
     with get_client(sync_client=True) as client:
         try:
             there, here = client.api_version(), client.client_version()
-            found = [*_workers(client), *_limits(client), _automations(client)]
+            found = _pool(client)
         except Exception as error:  # refused, an older server, no JSON: told, not raised
             hint = "is PREFECT_API_AUTH_STRING that of the server, and the server a Prefect 3.8?"
             told = f"{shown}: does not serve us ({' '.join(str(error).split())[:200]})"
@@ -117,37 +92,24 @@ def server(url: str | None) -> Iterator[Finding]:
         told = f"{shown}: version {there}, but {here} here"
         hint = f"`pip install prefect=={there}` here, or {here} where the server runs"
         yield Finding(name, told, "warning", hint)
-    yield from found
+    yield found
 
 
-def _workers(client: Any) -> Iterator[Finding]:
+def _pool(client: Any) -> Finding:
     from prefect.exceptions import ObjectNotFound
 
     name, hint = "work pool", "`vesselforge serve`, or `prefect worker start --pool local`"
     try:
         pool = client.read_work_pool(POOL)
     except ObjectNotFound:
-        yield Finding(name, f"{POOL}: none", "warning", hint)
-        return
+        return Finding(name, f"{POOL}: none", "warning", hint)
     states = [worker.status.value for worker in client.read_workers_for_work_pool(POOL)]
     told = f"{POOL}: {states.count('ONLINE')} worker(s) online"
     if pool.is_paused:
-        yield Finding(name, f"{told}; paused", "warning", f"`prefect work-pool resume {POOL}`")
-    elif "ONLINE" not in states:
-        yield Finding(name, told, "warning", hint)
-    else:
-        yield Finding(name, told)
-
-
-def _limits(client: Any) -> Iterator[Finding]:
-    """Slots that a killed run has left taken keep others waiting."""
-    for limit in client.read_global_concurrency_limits(limit=200):
-        yield Finding(f"limit {limit.name}", f"{limit.active_slots} of {limit.limit} taken")
-
-
-def _automations(client: Any) -> Finding:
-    names = [one.name + ("" if one.enabled else " (paused)") for one in client.read_automations()]
-    return Finding("automations", ", ".join(names) or "none")
+        return Finding(name, f"{told}; paused", "warning", f"`prefect work-pool resume {POOL}`")
+    if "ONLINE" not in states:
+        return Finding(name, told, "warning", hint)
+    return Finding(name, told)
 
 
 def _without_password(url: str) -> str:

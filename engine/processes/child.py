@@ -6,110 +6,110 @@ is orphaned, and memory returns to zero between stages.
 
 from __future__ import annotations
 
-import importlib
+import contextlib
 import json
 import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import BaseModel
 
 from vesselforge.configs.errors import ConfigError, UserError
-from vesselforge.engine.artifacts import Stage
-from vesselforge.engine.processes.children import (
-    GRACE_S,
-    Child,
-    Reporter,
-    StageCrashed,
-    converse,
-    endings,
-    environment_of,
-    started,
-)
-from vesselforge.engine.processes.forking import serve
-from vesselforge.engine.processes.forkserver import KeptServer
+from vesselforge.engine.artifacts import Stage, imported, name_of
+from vesselforge.engine.processes.children import Child, converse, environment_of, started
+from vesselforge.engine.processes.forked import Forked, usable
 from vesselforge.engine.processes.lifetimes import die_with_parent
+from vesselforge.engine.processes.reporting import Reporter, endings
 from vesselforge.engine.progress import Progress
 from vesselforge.engine.store import Store
 
-__all__ = ["StageCrashed", "run_in_child"]
-
 COMMAND = [sys.executable, "-m", "vesselforge.engine.processes.child"]
-SERVER = KeptServer(COMMAND, late={"CUDA_VISIBLE_DEVICES"})
-"""It touches no GPU, so that every stage may be given another one."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stage and what it works on. inputs: name → kind and digest."""
+
+    workspace: Path
+    stage: Stage
+    settings: BaseModel
+    inputs: Mapping[str, tuple[str, str]]
+    outside: Mapping[str, str]
+
+    def to_json(self) -> str:
+        """As it travels to the child."""
+        stage = self.stage
+        return json.dumps(
+            {
+                "workspace": str(self.workspace),
+                "stage": [stage.kind, stage.version, stage.function, name_of(stage.settings)],
+                "check": stage.outside,
+                "settings": self.settings.model_dump(mode="json"),
+                "inputs": dict(self.inputs),
+                "outside": dict(self.outside),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Job:
+        """The child's end of `to_json`."""
+        told = json.loads(text)
+        kind, version, function, model = told["stage"]
+        stage = Stage(kind, version, function, imported(model), told["check"])
+        settings = stage.settings.model_validate(told["settings"])
+        return cls(Path(told["workspace"]), stage, settings, told["inputs"], told["outside"])
+
+    def run(self, progress: Progress) -> None:
+        """Run the stage in this process, and publish its artifact."""
+        store = Store(self.workspace)
+        found = {}
+        for name, where in self.inputs.items():
+            artifact = store.find(*where)
+            if artifact is None:
+                raise UserError(f"{store.folder(*where)}: input artifact is gone; run again")
+            found[name] = artifact
+        store.produce(self.stage, self.settings, found, progress, self.outside)
 
 
 def run_in_child(
-    spec: dict[str, Any], progress: Progress, environment: Mapping[str, str] | None = None
+    job: Job,
+    progress: Progress,
+    environment: Mapping[str, str] | None = None,
+    preload: Sequence[str] = (),
 ) -> None:
-    """Run `work` on the spec, in another process, until it has published its artifact.
+    """Run a job in another process, until it has published its artifact.
 
-    environment: goes over this process's own.
+    environment: goes over this process's own. preload: modules that stages need, which are loaded
+    once for all when the first stage that is in one of them runs.
 
     Raises what the stage raised: UserError, Interrupted, or StageCrashed.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:  # every process of it would want the same artifact
         raise ConfigError(
-            "this command was started by torchrun; start it as it is and set `processes` of what "
-            "is trained (--set generator.processes=2, --set teacher.processes=2): it starts "
-            "torchrun itself"
+            "this command was started by torchrun; start it as it is and set generator.processes "
+            "(--set generator.processes=2): it starts torchrun itself"
         )
-    modules = [spec["stage"]["settings"], spec["stage"]["function"]]
-    child = _start([name.partition(":")[0] for name in modules], environment_of(environment))
-    converse(child, spec["kind"], progress, stdin=json.dumps(spec), grace=GRACE_S)
+    child = _start(job, environment_of(environment), preload)
+    converse(child, job.stage.kind, progress)
 
 
-def _start(modules: Sequence[str], environment: Mapping[str, str]) -> Child:
-    """A child with this environment; where that is possible, one that has the modules."""
-    if sys.platform != "linux":
-        return started(COMMAND, environment)
-    return SERVER.start(modules, environment)
+def _start(job: Job, environment: Mapping[str, str], preload: Sequence[str]) -> Child:
+    if usable(job.stage.function.partition(":")[0], environment, preload):
+        with contextlib.suppress(EOFError, ConnectionError):  # a module ended the server
+            return Forked(work, job.to_json(), environment)
+    return started(COMMAND, environment, job.to_json())
 
 
-def main() -> None:
-    """With the number of a socket as argument: fork processes that do a stage each; else do one."""
-    if sys.argv[1:]:
-        serve(int(sys.argv[1]), work)
-    die_with_parent(signal.SIGKILL)
-    work()
-
-
-def work() -> None:
-    """Read a spec from standard input, run its stage, publish the artifact."""
-    spec = json.loads(sys.stdin.read())
+def work(text: str) -> None:
+    """In the child: run the job and tell how it goes."""
     reporter = Reporter()
-    store = Store(Path(spec["workspace"]))
-    stage = named_stage(spec["stage"])
     with endings():
-        inputs = {}
-        for name, (kind, digest) in spec["inputs"].items():
-            artifact = store.find(kind, digest)
-            if artifact is None:
-                raise UserError(f"{store.folder(kind, digest)}: input artifact is gone; run again")
-            inputs[name] = artifact
-        settings = stage.settings.model_validate(spec["settings"])
-        store.produce(stage, settings, inputs, reporter, spec["outside"])
-
-
-def name_stage(stage: Stage) -> dict[str, Any]:
-    """A stage as JSON, so that the child runs exactly the one that the parent means."""
-    model = stage.settings
-    return {
-        "kind": stage.kind,
-        "version": stage.version,
-        "function": stage.function,
-        "settings": f"{model.__module__}:{model.__qualname__}",
-        "outside": stage.outside,
-    }
-
-
-def named_stage(named: Mapping[str, Any]) -> Stage:
-    """The child's end of `_name_stage`."""
-    module, _, name = named["settings"].partition(":")
-    model = getattr(importlib.import_module(module), name)
-    return Stage(named["kind"], named["version"], named["function"], model, named["outside"])
+        Job.from_json(text).run(reporter)
 
 
 if __name__ == "__main__":
-    main()
+    die_with_parent(signal.SIGKILL)
+    work(sys.stdin.read())

@@ -1,7 +1,7 @@
-"""A child process that does one piece of work, and how it talks with its parent: JSON lines.
+"""The parent's end of a child process that does one piece of work and tells of it by `reporting`.
 
-The child says how far it is, what is worth a line, and how it ended badly; the parent hands that
-on and asks it to stop by SIGTERM. `child` runs a stage this way, `engine.torchrun.workers` a team.
+The parent hands on what it hears, and asks the child to stop by SIGTERM. `child` runs a stage this
+way, `engine.torchrun.workers` several processes for one.
 """
 
 from __future__ import annotations
@@ -12,23 +12,19 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 import vesselforge.configs.errors
 from vesselforge.configs.errors import UserError
-from vesselforge.engine.processes.forkserver import Forked
-from vesselforge.engine.processes.memory import MemoryMeter
+from vesselforge.engine.processes.forked import Forked
+from vesselforge.engine.processes.reporting import EXIT_INTERRUPTED, StageCrashed
 from vesselforge.engine.progress import Interrupted, Progress
 
 GRACE_S = 20.0
 """Between SIGTERM, upon which a stage saves its checkpoint, and SIGKILL."""
-EXIT_CRASH = 1
-EXIT_USER_ERROR = 2
-EXIT_INTERRUPTED = 130
 POLL_S = 0.2
 
 # With glibc's defaults every large temporary goes back to the system at once and is paged in anew:
@@ -44,33 +40,18 @@ ENVIRONMENT = {
 }
 
 
-class StageCrashed(Exception):
-    """The child ended without a result: killed (out of memory?) or a programming error.
-
-    transient: another attempt may go well.
-    """
-
-    def __init__(self, message: str, transient: bool = True) -> None:
-        super().__init__(message)
-        self.transient = transient
-
-
-class LostContact(StageCrashed):
-    """Another process of the team did not answer; what became of it is the better explanation."""
-
-
 CAUSES = ("signal", "exception", "contact")
 """Why a child crashed, the likeliest root first when several processes crash together."""
 
 
-# The parent's end.
-
 Child = subprocess.Popen[str] | Forked
 
 
-def started(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    """A command as a child with its streams piped. environment: its whole one."""
-    return subprocess.Popen(
+def started(
+    command: Sequence[str], environment: Mapping[str, str], given: str = ""
+) -> subprocess.Popen[str]:
+    """A command as a child with its streams piped. environment: its whole one. given: to read."""
+    child = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -80,6 +61,10 @@ def started(command: Sequence[str], environment: Mapping[str, str]) -> subproces
         env=dict(environment),
         start_new_session=True,  # Ctrl-C reaches the parent alone, which then asks the child
     )
+    assert child.stdin is not None
+    with contextlib.suppress(BrokenPipeError), child.stdin:
+        child.stdin.write(given)
+    return child
 
 
 def environment_of(changes: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -87,36 +72,34 @@ def environment_of(changes: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**ENVIRONMENT, **os.environ, "PYTHONUNBUFFERED": "1", **(changes or {})}
 
 
-def converse(
-    child: Child, what: str, progress: Progress, stdin: str = "", grace: float = GRACE_S
-) -> None:
+def converse(child: Child, what: str, progress: Progress) -> None:
     """Hear a child that reports by `Reporter` and `endings` until it is done.
 
     `what` names the work in errors. `progress` is called in this thread alone. Raises what the
     child raised: UserError, Interrupted (asked to stop, checkpoint saved), or StageCrashed. The
     child has ended when this returns or raises.
     """
-    assert child.stdin is not None
-    with contextlib.suppress(BrokenPipeError), child.stdin:
-        child.stdin.write(stdin)
     listener = _Listener(child, progress)
     try:
         while child.poll() is None and not progress.stop_requested:
             listener.hear(POLL_S)
     finally:
-        _stop(child, grace)
+        _stop(child)
         listener.drain()
     _raise_for(child.wait(), listener, what, progress.stop_requested)
 
 
-def _stop(child: Child, grace: float) -> None:
+def _stop(child: Child) -> None:
+    """Ask it to save and end; kill it when it does not, or when somebody insists."""
     if child.poll() is None:
         child.terminate()
         try:
-            child.wait(grace)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(GRACE_S)
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
 
 
 class _Listener:
@@ -198,84 +181,3 @@ def signal_name(number: int) -> str:
     """The name of a signal that ended a process, with a guess at the reason."""
     hint = " (out of memory?)" if number == signal.SIGKILL else ""
     return f"{signal.Signals(number).name}{hint}"
-
-
-# The child's end.
-
-
-class Reporter(Progress):
-    """Events as JSON lines; SIGTERM and SIGINT become a request to stop. `silent`: no events.
-
-    Reports of progress carry what memory the process takes (`memory`); passed-on ones keep
-    what the process that does the work said of its own.
-    """
-
-    def __init__(self, silent: bool = False) -> None:
-        self.stop_requested = False
-        self.silent = silent
-        self._memory = MemoryMeter()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
-
-    def _stop(self, *_: object) -> None:
-        self.stop_requested = True
-
-    def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
-        if not self.silent:
-            told = self._memory.read() | stats
-            finite = {name: value for name, value in told.items() if abs(value) < float("inf")}
-            emit("progress", done=done, total=total, unit=unit, stats=finite)
-
-    def message(self, text: str) -> None:
-        if not self.silent:
-            emit("message", text=text)
-
-
-def emit(event: str, **content: Any) -> None:
-    """One event for the parent; in one write, for several processes may share the pipe."""
-    sys.stdout.write(json.dumps({"event": event, **content}) + "\n")
-    sys.stdout.flush()
-
-
-@contextlib.contextmanager
-def endings(interrupted: int = EXIT_INTERRUPTED) -> Iterator[None]:
-    """What a stage may raise, as an event and an exit status."""
-    try:
-        yield
-    except UserError as error:
-        emit("error", type=_public_type(error), text=str(error))
-        sys.exit(EXIT_USER_ERROR)
-    except Interrupted:
-        emit("interrupted")
-        sys.exit(interrupted)
-    except StageCrashed as error:  # of a child of the child
-        cause = "contact" if isinstance(error, LostContact) else "exception"
-        emit("crash", transient=error.transient, text=str(error), cause=cause)
-        sys.exit(EXIT_CRASH)
-    except Exception as error:
-        text = f"{type(error).__name__}: {error}"
-        if _out_of_memory(error):
-            text = f"out of memory; close other programs, or make batch or crop smaller ({text})"
-            emit("crash", transient=True, text=text, cause="exception")
-            sys.exit(EXIT_CRASH)
-        # A full disk is a UserError by now; other trouble with files may pass.
-        emit("crash", transient=isinstance(error, OSError), text=text, cause="exception")
-        raise
-
-
-STARVED = ("DefaultCPUAllocator", "could not create a primitive", "bad_alloc")
-"""Words of PyTorch, oneDNN and C++ when the CPU's memory ran out. oneDNN's have other reasons, too;
-then another attempt costs less than giving up costs here."""
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """PyTorch has a type of its own for GPUs, and for the CPU none."""
-    named = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
-    return named or any(word in str(error) for word in STARVED)
-
-
-def _public_type(error: UserError) -> str:
-    """The nearest class that configs.errors names (the store has subclasses of its own)."""
-    return next(
-        c.__name__ for c in type(error).__mro__ if hasattr(vesselforge.configs.errors, c.__name__)
-    )

@@ -1,4 +1,4 @@
-"""Requests to stop: signals to this process, a file, and a stage's own time limit.
+"""Requests to stop: signals to this process, and a stage's own time limit.
 
 All end the same way. The stage's process is asked to stop, saves its checkpoint at the step where
 it is, and ends; the same command goes on from there.
@@ -12,11 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-from vesselforge.engine.processes.child import StageCrashed
 from vesselforge.engine.processes.lifetimes import die_with_parent
-from vesselforge.engine.progress import Interrupted, Progress, Relay
+from vesselforge.engine.processes.reporting import StageCrashed
+from vesselforge.engine.progress import Bus, Interrupted, Progress
 
 
 class StageTimedOut(StageCrashed):
@@ -80,35 +79,6 @@ def _let_go(terminals: list[int]) -> None:
     os.close(nowhere)
 
 
-class StoppedByFile(Relay):
-    """A file that appears is a request to stop, too."""
-
-    def __init__(self, inner: Progress, file: str) -> None:
-        super().__init__(inner)
-        self._file = Path(file)
-
-    @property
-    def stop_requested(self) -> bool:  # type: ignore[override]
-        return super().stop_requested or self._file.exists()
-
-
-class _Deadline(Relay):
-    """So is the end of the time that a stage may take."""
-
-    def __init__(self, inner: Progress, seconds: float) -> None:
-        super().__init__(inner)
-        self._end = time.monotonic() + seconds
-
-    @property
-    def alone(self) -> bool:
-        """Whether the time, and nobody else, asks to stop."""
-        return time.monotonic() >= self._end and not super().stop_requested
-
-    @property
-    def stop_requested(self) -> bool:  # type: ignore[override]
-        return super().stop_requested or self.alone
-
-
 @contextmanager
 def timed(progress: Progress, seconds: float | None, what: str) -> Iterator[Progress]:
     """Yields a progress that asks to stop after so many seconds; without a number, the given one.
@@ -118,11 +88,11 @@ def timed(progress: Progress, seconds: float | None, what: str) -> Iterator[Prog
     if seconds is None:
         yield progress
         return
-    deadline = _Deadline(progress, seconds)
+    end = time.monotonic() + seconds
     try:
-        yield deadline
+        yield Bus.of(progress).also(stop=lambda: time.monotonic() >= end)
     except Interrupted:
-        if not deadline.alone:
+        if progress.stop_requested or time.monotonic() < end:
             raise
         raise StageTimedOut(
             f"{what} was stopped after {seconds:g} s, its limit (stage_timeout)"

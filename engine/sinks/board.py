@@ -2,38 +2,33 @@
 
 Switched on by the environment variable VESSELFORGE_TENSORBOARD=1, which a worker hands on to its
 runs. Event files carry times, so they lie outside artifacts, in
-`<workspace>/tensorboard/<kind>/<digest>/`. They show what the training's folder says, and are made
-to agree with it again when a training goes back: to a checkpoint after a kill, to a snapshot after
-a collapse.
+`<workspace>/tensorboard/<kind>/<digest>/`. They show what the training's folder says: every attempt
+writes them anew, and takes back what a training undoes when it goes back to a snapshot.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import importlib.util
 import logging
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import Any
 
 from vesselforge.configs.errors import ConfigError
+from vesselforge.engine.documents import flat
 from vesselforge.engine.log import read_log
-from vesselforge.engine.progress import Progress, Relay
-from vesselforge.engine.sinks.curves import surviving
+from vesselforge.engine.progress import Sink, Standing
 from vesselforge.engine.store import Store
-
-if TYPE_CHECKING:
-    from vesselforge.engine.sinks.eventfiles import (
-        EventFiles,  # needs TensorBoard, and 0.6 s to be imported
-    )
 
 SWITCH = "VESSELFORGE_TENSORBOARD"
 FOLLOW_EVERY_S = 10.0
-SHARE = 0.01
+COST = 0.01
 """Of the time that following may take: reading a log of 10,000 lines takes about 0.1 s."""
 PICTURES: dict[str, str | None] = {
     "segmenter.train": None,
@@ -41,6 +36,12 @@ PICTURES: dict[str, str | None] = {
     "generator.sample": "grid.png",
 }
 """Kind → its pictures. Those hold generated images alone: patients' are shown nowhere."""
+NO_CURVES = ("step", "kimg", "from_step")
+"""Where a line of the log stands."""
+LARGEST = 3.4028234e38
+"""Of single precision, as in event files."""
+WHOLE = ".whole"
+"""Marks a folder that shows all of an artifact."""
 
 
 def board_folder(workspace: Path, kind: str, digest: str) -> Path:
@@ -65,116 +66,168 @@ def switched_on() -> bool:
 
 
 @contextlib.contextmanager
-def drawn(
-    progress: Progress, workspace: Path, kind: str, digest: str, step: str
-) -> Iterator[Progress]:
+def drawn(workspace: Path, kind: str, digest: str, step: str) -> Iterator[Sink]:
     """A stage runs inside and reports to what is yielded; its event files follow, if wanted."""
     if kind not in PICTURES or not switched_on():
-        yield progress
+        yield Sink()
         return
-    with Board(workspace, kind, digest, step) as board:
+    with contextlib.closing(Board(workspace, kind, digest, step)) as board:
         try:
-            yield Follower(progress, board)
+            yield board
         except BaseException:
-            board.follow()
+            if board.begun:
+                board.follow()
             raise
         board.follow(whole=True)
 
 
 def draw(workspace: Path, kind: str, digest: str, step: str) -> None:
     """The event files of an artifact that was found finished, if wanted and missing."""
-    if kind in PICTURES and switched_on():
-        with Board(workspace, kind, digest, step) as board:
-            board.follow(whole=True)
+    if (board_folder(workspace, kind, digest) / WHOLE).exists():
+        return
+    with drawn(workspace, kind, digest, step):
+        pass
 
 
-class Follower(Relay):
-    """Passes everything on, and lets a board follow now and then."""
+@dataclass(frozen=True)
+class Point:
+    """Tag → value of one line of a log."""
 
-    def __init__(self, inner: Progress, board: Board) -> None:
-        super().__init__(inner)
-        self._board = board
-        self._due = 0.0
-
-    def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
-        super().update(done, total, unit, **stats)
-        began = time.monotonic()
-        if began >= self._due:
-            self._board.follow()
-            now = time.monotonic()
-            self._due = now + max(FOLLOW_EVERY_S, (now - began) / SHARE)
+    step: int
+    values: dict[str, float]
 
 
-class Board:
+def points_of(entries: Iterable[dict[str, Any]]) -> list[Point]:
+    """The log as curves: without what a collapsed training has gone back behind."""
+    path: list[Point] = []
+    for entry in entries:
+        while path and path[-1].step > entry["step"]:
+            path.pop()
+        if values := scalars(entry):
+            path.append(Point(entry["step"], values))
+    return path
+
+
+def scalars(entry: Mapping[str, Any]) -> dict[str, float]:
+    """Tag → value of every finite number of a line."""
+    numbers = {
+        name.replace(".", "/"): value
+        for name, value in flat({k: v for k, v in entry.items() if k not in NO_CURVES})
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    return {tag: value for tag, value in numbers.items() if abs(value) <= LARGEST}
+
+
+class Board(Sink):
     """The event files of one piece of work. A board that cannot be written never stops it.
 
-    One process at a time writes them: another one that waits for the same work leaves them alone.
+    Begun by the first report of the work: a process that waits for another one's hears of none.
     """
 
     def __init__(self, workspace: Path, kind: str, digest: str, step: str) -> None:
-        self._kind, self._step = kind, step
-        self._store, self._digest = Store(workspace), digest
+        self._kind, self._digest, self._step = kind, digest, step
+        self._store = Store(workspace)
         self._folder = board_folder(workspace, kind, digest)
-        self._lock: IO[bytes] | None = None
-        self._events: EventFiles | None = None
+        self._due = 0.0
+        self._writer: Any = None
+        self._points: list[Point] = []
+        self._pictures: set[int] = set()
         self._broken = False
 
-    def __enter__(self) -> Board:
-        return self
+    @property
+    def begun(self) -> bool:
+        """Whether there is something to follow."""
+        return self._writer is not None
 
-    def __exit__(self, *_: object) -> None:
-        self._close()
-        if self._lock is not None:
-            self._lock.close()
+    def show(self, standing: Standing) -> None:
+        """Follow now and then."""
+        began = time.monotonic()
+        if began >= self._due:
+            self.follow()
+            now = time.monotonic()
+            self._due = now + max(FOLLOW_EVERY_S, (now - began) / COST)
 
-    def _close(self) -> None:
-        if self._events is not None:
-            with contextlib.suppress(OSError):  # of a disk that is full it was told already
-                self._events.close()
-        self._events = None
+    def close(self) -> None:
+        """The event files are as they stay."""
+        if self._writer is not None:
+            with contextlib.suppress(OSError):
+                self._writer.close()
 
     def follow(self, whole: bool = False) -> None:
         """Bring the event files in line with the training's folder. whole: it is finished."""
+        if self._broken:
+            return
         try:
-            if self._locked():
-                self._follow(whole)
+            if self._writer is None:
+                self._open()
+            self._follow(whole)
         except Exception as error:  # whatever is wrong with a picture of the work, the work goes on
-            if not self._broken:
-                logging.getLogger("flows").warning("TensorBoard's files: not written: %s", error)
+            logging.getLogger("flows").warning("TensorBoard's files: not written: %s", error)
             self._broken = True
-            self._close()  # what is not whole in them is left behind, another file goes on
 
-    def _locked(self) -> bool:
-        if self._lock is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            lock = (self._folder / ".lock").open("wb")
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.close()
-                return False
-            self._lock = lock
-        return True
+    def _open(self) -> None:
+        """Begin the event files anew."""
+        from tensorboard.plugins.text.summary_v2 import text_pb
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter  # takes 0.6 s
+
+        for old in (*self._folder.glob("events.out.tfevents.*"), self._folder / WHOLE):
+            old.unlink(missing_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._writer = EventFileWriter(str(self._folder))
+        self._take_back(0)  # what a TensorBoard shows that runs meanwhile
+        self._add(0, text_pb("step", self._step))
 
     def _follow(self, whole: bool) -> None:
-        if self._events is None:
-            from vesselforge.engine.sinks.eventfiles import EventFiles
-
-            self._events = EventFiles(self._folder)
         name = self._digest if whole else f"{self._digest}.partial"
         made = self._store.folder(self._kind, name)
-        points = surviving(read_log(made))
-        self._events.show(points)
+        points = points_of(read_log(made))
+        for old, new in zip_longest(self._points, points[: len(self._points)]):
+            if old != new:
+                self._take_back(old.step)
+                break
+        for point in points[len(self._points) :]:
+            self._add_scalars(point)
         if pattern := PICTURES[self._kind]:
             reached = math.inf if whole else points[-1].step if points else 0
             for picture in sorted(made.glob(pattern)):
                 step = _step_of(picture)
                 # While the training has not gone past it, it may be one that is drawn once more.
-                if step < reached:
-                    self._events.picture(step, picture)
-        if self._events.empty_before:
-            self._events.text("step", self._step)
-        self._events.flush()
+                if step < reached and step not in self._pictures:
+                    self._add_picture(step, picture)
+        self._writer.flush()
+        if whole:
+            (self._folder / WHOLE).touch()
+
+    def _take_back(self, step: int) -> None:
+        """Nothing from this step on counts any more."""
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+        mark = SessionLog(status=SessionLog.START)
+        self._writer.add_event(Event(step=step, session_log=mark, wall_time=time.time()))
+        self._points = [point for point in self._points if point.step < step]
+        self._pictures = {taken for taken in self._pictures if taken < step}
+
+    def _add_scalars(self, point: Point) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        values = [Summary.Value(tag=tag, simple_value=v) for tag, v in point.values.items()]
+        self._add(point.step, Summary(value=values))
+        self._points.append(point)
+
+    def _add_picture(self, step: int, file: Path) -> None:
+        """A PNG file of 8 bits a channel."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        content = file.read_bytes()
+        width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))  # IHDR
+        image = Summary.Image(width=width, height=height, encoded_image_string=content)
+        self._add(step, Summary(value=[Summary.Value(tag="generated", image=image)]))
+        self._pictures.add(step)
+
+    def _add(self, step: int, summary: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        self._writer.add_event(Event(step=step, summary=summary, wall_time=time.time()))
 
 
 def _step_of(picture: Path) -> int:

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from vesselforge.configs.errors import UserError
 from vesselforge.engine.processes.stopping import heard, under_worker
-from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.engine.sinks.pace import Estimate, duration
+from vesselforge.engine.progress import Bus, Interrupted, Sink, Standing, duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,10 +39,12 @@ class Display:
         self._log = logging.getLogger("flows")
         self._spoke: dict[str, float] = {}
 
-    def begin(self, step: str, attempt: int = 1) -> Progress:
-        """A step is looked at; its stage, if it has to run, reports to what is returned."""
+    def begin(self, step: str, attempt: int = 1) -> Bus:
+        """A step is looked at; its stage, if it has to run, reports to what is returned.
+
+        attempt: Prefect's, from 1."""
         self._spoke[step] = time.monotonic()
-        return StepProgress(self, step, attempt)
+        return Bus(_StepLine(self, step, attempt), stop=lambda: self.stop_requested)
 
     @contextmanager
     def telling(self, step: str) -> Iterator[None]:
@@ -71,12 +72,12 @@ class Display:
         self.drop(step)
         self.say(finished_line(step, outcome))
 
-    def advance(self, step: str, text: str, share: float) -> None:
-        """The step is at `share` of its work. Called as often as the stage likes."""
+    def advance(self, step: str, standing: Standing) -> None:
+        """The step is as far as this. Called as often as the stage likes."""
         now = time.monotonic()
         if now - self._spoke.setdefault(step, now) >= self.every_s:
             self._spoke[step] = now
-            self.say(f"  {step} {share:4.0%}  {text}")
+            self.say(f"  {step} {standing.share:4.0%}  {standing.words()}")
 
     def say(self, text: str) -> None:
         self._log.info(text)
@@ -108,23 +109,17 @@ class Display:
             self.stop_requested = False
 
 
-class StepProgress(Progress):
-    """Tells a display how far a step is. attempt: Prefect's, from 1."""
+class _StepLine(Sink):
+    """What a display shows of one step."""
 
-    def __init__(self, display: Display, step: str, attempt: int = 1) -> None:
+    def __init__(self, display: Display, step: str, attempt: int) -> None:
         self._display, self._step, self._attempt = display, step, attempt
-        self._estimate = Estimate()
-
-    @property
-    def stop_requested(self) -> bool:  # type: ignore[override]
-        return self._display.stop_requested
 
     def started(self) -> None:
         self._display.started(self._step, self._attempt)
 
-    def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
-        standing = self._estimate.at(done, total, unit, stats)
-        self._display.advance(self._step, standing.words(), standing.share)
+    def show(self, standing: Standing) -> None:
+        self._display.advance(self._step, standing)
 
     def message(self, text: str) -> None:
         self._display.say(f"  {self._step}: {text}")
@@ -163,7 +158,7 @@ class RichDisplay(PlainDisplay):
         )
         self._bar: dict[str, Any] = {}
 
-    def begin(self, step: str, attempt: int = 1) -> Progress:
+    def begin(self, step: str, attempt: int = 1) -> Bus:
         self._bars.start()
         self._bar[step] = self._bars.add_task(step, total=1.0, text="")
         return super().begin(step, attempt)
@@ -175,9 +170,9 @@ class RichDisplay(PlainDisplay):
         if not self._bar:
             self._bars.stop()
 
-    def advance(self, step: str, text: str, share: float) -> None:
+    def advance(self, step: str, standing: Standing) -> None:
         if (bar := self._bar.get(step)) is not None:
-            self._bars.update(bar, completed=share, text=text)
+            self._bars.update(bar, completed=standing.share, text=standing.words())
 
     def close(self) -> None:
         for step in list(self._bar):

@@ -18,62 +18,46 @@ from pathlib import Path
 from typing import Any
 
 from vesselforge.engine.processes.memory import MEMORY
-from vesselforge.engine.progress import Interrupted, Progress, Relay
-from vesselforge.engine.sinks.pace import Estimate, Standing
+from vesselforge.engine.progress import Interrupted, Sink, Standing
 
 PROGRESS_EVERY_S = 10.0
-LIMIT = 16 * 2**20
-"""Bytes, at 400 a line two days and more of progress; the file before it is kept as `.1`."""
 
 
 def log_file(workspace: Path, kind: str, digest: str) -> Path:
-    """Where the log of a piece of work is; the part before the last LIMIT bytes, if there is one,
-    has `.1` appended to its name."""
+    """Where the log of a piece of work is."""
     return workspace / "logs" / kind / f"{digest}.jsonl"
 
 
 def read_events(file: Path) -> Iterator[dict[str, Any]]:
     """The events of a log, oldest first, without lines that a kill has torn."""
-    for path in (older(file), file):
-        with contextlib.suppress(FileNotFoundError), path.open("rb") as stream:
-            for line in stream:
-                with contextlib.suppress(ValueError):
-                    yield json.loads(line)
+    for line in file.read_bytes().splitlines() if file.exists() else ():
+        with contextlib.suppress(ValueError):
+            yield json.loads(line)
 
 
-def older(file: Path) -> Path:
-    """Where a log goes when it has grown too long."""
-    return file.with_name(f"{file.name}.1")
-
-
-class StageLog(Relay):
-    """Passes everything on, and writes it down; reports of progress once in PROGRESS_EVERY_S.
+class StageLog(Sink):
+    """Writes down what a stage reports; of its progress one line in PROGRESS_EVERY_S.
 
     A log that cannot be written never stops the work.
     """
 
-    def __init__(self, inner: Progress, file: Path, step: str) -> None:
-        super().__init__(inner)
+    def __init__(self, file: Path, step: str) -> None:
         self._file, self._step = file, step
         self._began = time.monotonic()
         self._due = 0.0
-        self._estimate = Estimate()
         self._last: Standing | None = None
         self._broken = False
 
     def started(self) -> None:
-        super().started()
         self._write("started", host=socket.gethostname(), pid=os.getpid())
 
-    def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
-        super().update(done, total, unit, **stats)
-        self._last = self._estimate.at(done, total, unit, stats)
+    def show(self, standing: Standing) -> None:
+        self._last = standing
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + PROGRESS_EVERY_S
-            self._write("progress", **_figures(self._last))
+            self._write("progress", **_figures(standing))
 
     def message(self, text: str) -> None:
-        super().message(text)
         self._write("message", text=text)
 
     def end(self, how: str, reason: str = "") -> None:
@@ -93,8 +77,6 @@ class StageLog(Relay):
                 stream.seek(max(0, size - 1))
                 torn = stream.read(1) not in (b"", b"\n")  # by a kill: it stays a line of its own
                 stream.write(b"\n" * torn + json.dumps(entry).encode() + b"\n")
-            if size > LIMIT:
-                self._file.replace(older(self._file))
         except OSError as error:
             if not self._broken:
                 logging.getLogger("flows").warning("the stage's log was not written: %s", error)
@@ -112,12 +94,9 @@ def _figures(standing: Standing) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def logged(
-    progress: Progress, workspace: Path, kind: str, digest: str, step: str
-) -> Iterator[StageLog]:
+def logged(workspace: Path, kind: str, digest: str, step: str) -> Iterator[StageLog]:
     """A stage runs inside and reports to what is yielded; how it ends is written down."""
-    log = StageLog(progress, log_file(workspace, kind, digest), step)
-    log.started()
+    log = StageLog(log_file(workspace, kind, digest), step)
     try:
         yield log
     except Exception as error:

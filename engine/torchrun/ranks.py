@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vesselforge.engine.processes.children import LostContact
+from vesselforge.engine.processes.reporting import LostContact
 
 TIMEOUT_S = 1800.0
 """How long a process waits for the others; the lead may be busy with a snapshot's metrics."""

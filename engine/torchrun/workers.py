@@ -10,35 +10,29 @@ that torchrun started it does not start workers of its own.
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.engine.artifacts import SCRATCH, Artifact, Inputs
-from vesselforge.engine.files import write_json
+from vesselforge.engine.artifacts import Artifact, Inputs, imported, name_of
 from vesselforge.engine.processes.children import (
-    EXIT_CRASH,
-    GRACE_S,
-    Reporter,
     converse,
-    emit,
-    endings,
     environment_of,
     signal_name,
     started,
 )
 from vesselforge.engine.processes.lifetimes import die_with_parent
+from vesselforge.engine.processes.reporting import EXIT_CRASH, Reporter, emit, endings
 from vesselforge.engine.progress import Progress
 
-SPEC = "workers.json"
+MODULE = "vesselforge.engine.torchrun.workers"
 
 
 def among_workers() -> bool:
@@ -60,38 +54,24 @@ def run_in_workers(
     (checkpoint saved), or StageCrashed when a process was killed or failed; none is left then.
     """
     _check_devices(settings, processes)
-    model = type(settings)
-    spec = out / SCRATCH / SPEC
-    spec.parent.mkdir(parents=True, exist_ok=True)
-    write_json(
-        spec,
-        {
-            "function": function,
-            "model": f"{model.__module__}:{model.__qualname__}",
-            "settings": settings.model_dump(mode="json"),
-            "inputs": {name: [str(a.path), a.manifest] for name, a in inputs.items()},
-            "out": str(out),
-        },
-    )
-    command = [
-        sys.executable,
-        "-m",
-        "vesselforge.engine.torchrun.workers",
-        str(processes),
-        str(spec),
-    ]
     threads = str(max(1, (os.cpu_count() or 1) // processes))
     defaults = {"OMP_NUM_THREADS": threads, "LOGLEVEL": "ERROR"}  # of torchrun's own messages
     if sys.platform == "linux":
         defaults["GLOO_SOCKET_IFNAME"] = "lo"  # else the host's name must be resolvable
-    here = str(Path(__file__).parents[3])
-    defaults["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), here]))
-    environment = {k: v for k, v in defaults.items() if k == "PYTHONPATH" or k not in os.environ}
-    try:
-        what = function.partition(":")[0]
-        converse(started(command, environment_of(environment)), what, progress, grace=GRACE_S)
-    finally:
-        spec.unlink(missing_ok=True)
+    environment = {name: value for name, value in defaults.items() if name not in os.environ}
+    told = {
+        "function": function,
+        "model": name_of(type(settings)),
+        "settings": settings.model_dump(mode="json"),
+        "inputs": {name: [str(a.path), a.manifest] for name, a in inputs.items()},
+        "out": str(out),
+    }
+    with tempfile.NamedTemporaryFile("w") as spec:
+        json.dump(told, spec)
+        spec.flush()
+        command = [sys.executable, "-m", MODULE, str(processes), spec.name]
+        child = started(command, environment_of(environment))
+        converse(child, function.partition(":")[0], progress)
 
 
 def _check_devices(settings: BaseModel, processes: int) -> None:
@@ -122,7 +102,7 @@ def launch(processes: int, spec: str) -> None:
         "--max-restarts=0", "--monitor-interval=0.1",
     ]  # fmt: skip
     try:
-        run(parse_args([*options, "--module", "vesselforge.engine.torchrun.workers", spec]))
+        run(parse_args([*options, "--module", MODULE, spec]))
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode < 0:
@@ -134,28 +114,23 @@ def launch(processes: int, spec: str) -> None:
         sys.exit(EXIT_CRASH)
 
 
-def work(spec_file: str) -> None:
+def work(spec: str) -> None:
     """Be one of the workers."""
     die_with_parent(signal.SIGKILL)
     reporter = Reporter(silent=os.environ["RANK"] != "0")
-    spec = json.loads(Path(spec_file).read_text())
     from vesselforge.engine.torchrun.ranks import here
 
     # An interrupted worker ends well: torchrun would stop the others, who may still be saving.
     with endings(interrupted=0):
         here()
-        settings = _named(spec["model"]).model_validate(spec["settings"])
-        inputs = {name: Artifact(Path(path), m) for name, (path, m) in spec["inputs"].items()}
-        _named(spec["function"])(settings, inputs, Path(spec["out"]), reporter)
+        told = json.loads(Path(spec).read_text())
+        settings = imported(told["model"]).model_validate(told["settings"])
+        inputs = {name: Artifact(Path(path), m) for name, (path, m) in told["inputs"].items()}
+        imported(told["function"])(settings, inputs, Path(told["out"]), reporter)
     here().any(False)  # nobody leaves while another still talks
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # closing gloo's connections while the peer closes them may abort the process
-
-
-def _named(name: str) -> Any:
-    module, _, attribute = name.partition(":")
-    return getattr(importlib.import_module(module), attribute)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vesselforge.engine.sinks.board import board_folder
-from vesselforge.engine.sinks.stagelog import log_file, older
+from vesselforge.engine.sinks.stagelog import log_file
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.models.registry import Line, Version, lines
 from vesselforge.pipeline.record import RECORD, Reference, record_of, run_folder
@@ -56,9 +56,7 @@ def _named_by(versions: Iterable[Version]) -> set[tuple[str, ...]]:
 
 def _forget(workspace: Path, kind: str, digest: str) -> None:
     """The log of a stage and TensorBoard's view of it, which nobody can look up any more."""
-    log = log_file(workspace, kind, digest)
-    log.unlink(missing_ok=True)
-    older(log).unlink(missing_ok=True)
+    log_file(workspace, kind, digest).unlink(missing_ok=True)
     shutil.rmtree(board_folder(workspace, kind, digest), ignore_errors=True)
 
 

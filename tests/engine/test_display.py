@@ -12,10 +12,9 @@ from rich.console import Console
 
 from vesselforge.configs.errors import DataError
 from vesselforge.engine.artifacts import Artifact, Outcome
-from vesselforge.engine.processes.child import StageCrashed
-from vesselforge.engine.progress import Interrupted
+from vesselforge.engine.processes.reporting import StageCrashed
+from vesselforge.engine.progress import Bus, Interrupted, Sink, Standing
 from vesselforge.engine.sinks.display import Display, PlainDisplay, RichDisplay
-from vesselforge.engine.sinks.pace import Estimate
 
 ARTIFACT = Artifact(Path("nowhere"), {"kind": "k", "digest": "d", "metrics": {"images": 12}})
 
@@ -105,12 +104,17 @@ def test_pace_and_time_left_count_from_where_an_attempt_began(
 ) -> None:
     now = [50.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    estimate = Estimate()
-    first = estimate.at(400, 1000, "step", {})
-    assert (first.pace, first.left, first.share) == (None, None, 0.4)
+    seen: list[Standing] = []
+    sink = Sink()
+    monkeypatch.setattr(sink, "show", seen.append)
+    bus = Bus(sink)
+    bus.update(400, 1000, "step")
     now[0] += 100
-    later = estimate.at(600, 1000, "step", {})
+    bus.update(600, 1000, "step")
+    bus.update(300, 1000, "step")  # a training that went back
+    bus.update(0, 0)
+    first, later, back, nothing = seen
+    assert (first.pace, first.left, first.share) == (None, None, 0.4)
     assert (later.pace, later.left) == (0.5, 200)
-    back = estimate.at(300, 1000, "step", {})  # a training that went back
     assert back.left is None
-    assert estimate.at(0, 0, "", {}).share == 1
+    assert nothing.share == 1

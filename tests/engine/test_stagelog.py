@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from progress_heard import Heard
 
 from vesselforge.configs.errors import DataError
-from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.engine.progress import Bus, Interrupted
 from vesselforge.engine.sinks import stagelog
-from vesselforge.engine.sinks.stagelog import StageLog, log_file, logged, older, read_events
+from vesselforge.engine.sinks.stagelog import StageLog, log_file, logged, read_events
 from vesselforge.pipeline.stages import digest_of, produce
 
 
@@ -96,53 +95,46 @@ def test_a_stop_and_the_next_attempt_are_in_one_log(
 def test_how_it_ended_is_told(
     tmp_path: Path, file: Path, error: BaseException, event: str, reason: str
 ) -> None:
-    with pytest.raises(type(error)), logged(Progress(), tmp_path, "fake", "0" * 24, "s") as log:
-        log.update(1, 4, "step")
+    with pytest.raises(type(error)), logged(tmp_path, "fake", "0" * 24, "s") as log:
+        Bus(log).update(1, 4, "step")
         raise error
     last = list(read_events(file))[-1]
     assert (last["event"], last["reason"], last["done"]) == (event, reason, 1)
 
 
 def test_a_torn_line_breaks_no_reader_and_no_writer(file: Path) -> None:
-    StageLog(Progress(), file, "s").message("whole")
+    StageLog(file, "s").message("whole")
     with file.open("a") as stream:
         stream.write('{"time": "2026-01-01T00:0')  # kill -9
     assert names(file) == ["message"]
-    StageLog(Progress(), file, "s").message("next")
+    StageLog(file, "s").message("next")
     assert [e["text"] for e in read_events(file)] == ["whole", "next"]
     assert len(file.read_text().splitlines()) == 3
     assert list(read_events(file.with_name("none.jsonl"))) == []
 
 
-def test_it_does_not_grow_without_bound(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = StageLog(Progress(), file, "s")
+def test_progress_is_written_once_in_ten_seconds(file: Path) -> None:
+    bus = Bus(StageLog(file, "s"))
     for done in range(1000):
-        log.update(done, 1000)
-    assert names(file) == ["progress"]  # in ten seconds
-    monkeypatch.setattr(stagelog, "LIMIT", 2000)
-    for number in range(200):
-        log.message(f"line {number}")
-    size = sum(path.stat().st_size for path in file.parent.iterdir())
-    assert size < 2 * (2000 + 300)
-    assert sorted(file.parent.iterdir()) == sorted([file, older(file)])
-    last: dict[str, Any] = list(read_events(file))[-1]
-    assert last["text"] == "line 199"
+        bus.update(done, 1000)
+    assert names(file) == ["progress"]
 
 
 def test_a_log_that_cannot_be_written_stops_nothing(
     tmp_path: Path, heard: Heard, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "logs").write_text("in the way")
-    with logged(heard, tmp_path, "fake", "0" * 24, "s") as log:
-        log.update(1, 2, "step", loss=0.1)
-        log.message("hello")
+    with logged(tmp_path, "fake", "0" * 24, "s") as log:
+        bus = Bus.of(heard).also(log)
+        bus.update(1, 2, "step", loss=0.1)
+        bus.message("hello")
     assert heard.updates == [(1, 2, "step", {"loss": 0.1})]
     assert heard.messages == ["hello"]
     assert caplog.text.count("was not written") == 1
 
 
 def test_every_line_is_json_of_its_own(file: Path) -> None:
-    log = StageLog(Progress(), file, "with\nnew line")
+    log = StageLog(file, "with\nnew line")
     log.message("a\nb")
     [line] = file.read_text().splitlines()
     assert json.loads(line)["text"] == "a\nb"

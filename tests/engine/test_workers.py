@@ -14,7 +14,7 @@ from worker_acts import Act
 import vesselforge.engine.torchrun.workers
 from vesselforge.configs.errors import ConfigError, DataError
 from vesselforge.engine.artifacts import Artifact
-from vesselforge.engine.processes.children import LostContact, StageCrashed
+from vesselforge.engine.processes.reporting import LostContact, StageCrashed
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.torchrun.ranks import Team
 from vesselforge.engine.torchrun.workers import run_in_workers

@@ -25,7 +25,7 @@ def test_the_form_has_every_setting_with_its_description() -> None:
 
 
 def test_no_two_deployments_of_a_flow_share_a_name() -> None:
-    names = [(deployed.flow, deployed.name) for deployed in DEPLOYMENTS]
+    names = [deployed[:2] for deployed in DEPLOYMENTS]
 
     assert len(set(names)) == len(names)
     assert ("compare-ratios", "drive") in names

@@ -18,7 +18,7 @@ import pytest
 from prefect.events.worker import EventsWorker
 
 from vesselforge.configs.errors import UserError
-from vesselforge.engine.processes.child import StageCrashed
+from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.sinks.display import Display
 from vesselforge.flows import launch
 from vesselforge.flows.serving import embedded

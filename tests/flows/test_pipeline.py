@@ -18,13 +18,13 @@ from vesselforge.configs.errors import DataError, UserError, WorkspaceError
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.engine.artifacts import MANIFEST, Artifact, Outcome
 from vesselforge.engine.files import write_json
-from vesselforge.engine.processes.child import StageCrashed
-from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.engine.processes.reporting import StageCrashed
+from vesselforge.engine.progress import Bus, Interrupted
 from vesselforge.flows import notes
 from vesselforge.flows.compare import PARTLY
 from vesselforge.flows.launch import _outcome
 from vesselforge.flows.retrain import NOTHING, STATES
-from vesselforge.flows.tasks import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT
+from vesselforge.flows.states import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT
 from vesselforge.pipeline.record import read_run
 from vesselforge.pipeline.stages import STAGES
 
@@ -261,11 +261,12 @@ def test_a_stage_that_takes_its_time_is_seen_on_prefects_page(
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     monkeypatch.setattr(notes, "create_progress_artifact", create)
     monkeypatch.setattr(notes, "update_progress_artifact", update)
-    progress = notes.PublishedProgress(Progress(), "the teacher")
+    page = notes.ProgressPage("the teacher")
+    progress = Bus(page)
     for done in range(0, 201, 20):
         progress.update(done, 400, "step", loss=0.5)
         now[0] += 2
-    progress.finish()
+    page.finish()
     assert published == [
         (25, "progress-the-teacher", "the teacher: 100/400 step  loss 0.5  100 ms/step  0:30 left"),
         (50, "id", "the teacher: 200/400 step  loss 0.5  100 ms/step  0:20 left"),

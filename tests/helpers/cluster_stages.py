@@ -23,12 +23,11 @@ def run(
     outside: dict[str, str],
     workspace: str,
     environment: dict[str, str],
-    limit: str | None,
     stop_file: str,
     timeout: float | None,
 ) -> Any:
     """vesselforge.flows.tasks.run_stage where `fake` is a kind of stage."""
     STAGES.setdefault("fake", fake_stage())
     return run_stage(
-        step, kind, settings, inputs, outside, workspace, environment, limit, stop_file, timeout
+        step, kind, settings, inputs, outside, workspace, environment, stop_file, timeout
     )

@@ -1,25 +1,23 @@
-"""`python forked_acts.py SOCKET`: a fork server whose children do what they are told."""
+"""What forked children do in test_forked.py."""
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import sys
 import time
+from collections.abc import Callable
+
+LOADED_BY = os.getpid()
 
 
-def work() -> None:
-    do = sys.stdin.read()
-    if do in ("leave", "fall", "die"):
-        atexit.register(print, "an exit function")
-    globals()[do]()
+def act(name: str) -> None:
+    ACTS[name]()
 
 
 def look() -> None:
-    loaded = "loaded" if "forked_module" in sys.modules else "missing"
-    told = (os.getppid(), os.getpid(), loaded, os.getsid(0), os.environ.get("LATE"))
-    print(*told, sep="\n")
+    late = os.environ.get("LATE")
+    print(os.getppid(), os.getpid(), LOADED_BY, late, len(os.environ.get("LONG", "")), sep="\n")
 
 
 def leave() -> None:
@@ -54,7 +52,6 @@ def compute() -> None:
     print("done")
 
 
-if __name__ == "__main__":
-    from vesselforge.engine.processes.forking import serve
-
-    serve(int(sys.argv[1]), work)
+ACTS: dict[str, Callable[[], None]] = {
+    one.__name__: one for one in (look, leave, fall, die, wait, compute)
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vesselforge.engine.sinks.curves import scalars
+from vesselforge.engine.sinks.board import scalars
 from vesselforge.report.run.snapshot_charts import snapshot_charts, survivors
 
 LOG = [

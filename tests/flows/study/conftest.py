@@ -17,13 +17,6 @@ VERSIONS = {"exact": 101, "shuffled": 102, "stingy": 103}
 """Of planted stages: other labels are other work, and have other addresses."""
 
 
-@pytest.fixture(autouse=True)
-def no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a run's own server: taking and giving back a slot takes the tests' busy server up to
-    ten seconds a stage. The limit has tests of its own (test_runners.py)."""
-    monkeypatch.setattr("vesselforge.flows.compare._limit", lambda config: None)
-
-
 @pytest.fixture
 def planted(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Put planted stages in the place of the generator's, with `exact`, `shuffled` or

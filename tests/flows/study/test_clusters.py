@@ -134,7 +134,7 @@ def on_cluster(
     prefect_api: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., None]:
     """Call something with a cluster of two workers, inside a flow."""
-    path = [str(HELPERS), os.environ.get("PYTHONPATH", "")]
+    path = [str(HELPERS), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
     for folder in path[:2]:
         monkeypatch.syspath_prepend(folder)

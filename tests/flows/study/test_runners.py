@@ -1,28 +1,26 @@
-"""How many stages run at once, on which card, under which limit; and what ends a wait for them."""
+"""How many stages run at once, on which card; and what ends a wait for them."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from prefect import flow
-from prefect.client.orchestration import get_client
 from prefect.states import Completed, Running
 from rich.console import Console
 
 from vesselforge.configs.errors import ConfigError, DataError
 from vesselforge.configs.settings import PrepareSettings, SubsetSettings
-from vesselforge.configs.study import ExecutionSettings, StudyConfig
+from vesselforge.configs.study import ExecutionSettings
 from vesselforge.engine.artifacts import MANIFEST, Artifact, Outcome
 from vesselforge.engine.files import write_json
 from vesselforge.engine.progress import Interrupted
 from vesselforge.engine.sinks.display import Display, PlainDisplay, current, shown
 from vesselforge.flows import runners
-from vesselforge.flows.compare import _limit
 from vesselforge.flows.fanout import STOP_FILE, ByRunner
 from vesselforge.flows.runners import ended, environment_of, task_runner, workers_of
 from vesselforge.pipeline.executor import Executor
@@ -106,15 +104,13 @@ Run = Callable[..., Executor]
 def run(tmp_path: Path, prefect_api: None) -> Run:
     """Do work with these settings, inside a flow; the fan-out, to see what came of it."""
 
-    def go(
-        works: list[Work], limit: str | None = None, timeout: float | None = None, **settings: Any
-    ) -> Executor:
+    def go(works: list[Work], timeout: float | None = None, **settings: Any) -> Executor:
         execution = ExecutionSettings.model_validate(settings)
 
         @flow(name="fan-out", persist_result=False)
         def body() -> None:
             with task_runner(execution) as runner:
-                hand = ByRunner(tmp_path, tmp_path, execution, runner, limit, timeout)
+                hand = ByRunner(tmp_path, tmp_path, execution, runner, timeout)
                 executor = Executor(tmp_path, hand, strict=False, look_first=True)
                 found.append(executor)
                 executor.run(works)
@@ -194,37 +190,6 @@ def test_a_missing_extra_is_named(runner: str, monkeypatch: pytest.MonkeyPatch) 
         pass
 
     assert f"execution.runner: {runner} needs the package prefect_{runner}" in str(error.value)
-
-
-@pytest.fixture
-def limit_of() -> Iterator[Callable[[str], Any]]:
-    """A concurrency limit of the server."""
-    with get_client(sync_client=True) as client:
-        yield client.read_global_concurrency_limit_by_name
-
-
-def test_the_limit_is_made_and_set_to_the_number_of_workers(
-    prefect_api: None, tiny_study: Callable[..., StudyConfig], limit_of: Callable[[str], Any]
-) -> None:
-    for workers in (3, 2):
-        config = tiny_study(execution={"workers": workers, "limit": "of-this-test"})
-        assert _limit(config) == "of-this-test"
-        found = limit_of("of-this-test")
-        assert (found.limit, found.active) == (workers, True)
-
-
-def test_the_limit_holds_for_all_who_use_it(
-    run: Run,
-    watched: Watched,
-    tiny_study: Callable[..., StudyConfig],
-    limit_of: Callable[[str], Any],
-) -> None:
-    _limit(tiny_study(execution={"workers": 1, "limit": "narrow"}))
-
-    executor = run([piece(n) for n in range(1, 4)], limit="narrow", workers=3)
-
-    assert watched.most == 1 and len(executor.done) == 3
-    assert limit_of("narrow").active_slots == 0
 
 
 def test_a_stop_waits_until_every_stage_has_saved(

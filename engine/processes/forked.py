@@ -1,0 +1,169 @@
+"""Children by the fork server of `multiprocessing`, which has loaded their modules once.
+
+PyTorch and what stands on it take seconds to import, which a run of a dozen short stages in fresh
+processes would pay a dozen times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, cast
+
+CHILD_SERVER = "vesselforge.engine.processes.child_server"
+EARLY = ("GOMP_", "KMP_", "LD_", "MALLOC_", "MKL_", "OMP_", "OPENBLAS_", "PYTORCH_", "TORCH_")
+"""Variables of these names are read when libraries are loaded: the server has its own for good."""
+SERVER_DIED = 255
+"""The exit status that `multiprocessing` makes up then."""
+
+
+class Forked:
+    """A child of the server, as `subprocess.Popen` shows a child of one's own."""
+
+    def __init__(
+        self, work: Callable[[Any], None], argument: Any, environment: Mapping[str, str]
+    ) -> None:
+        """`work` is called with the argument, which is pickled; see `usable` before."""
+        (out, theirs_out), (err, theirs_err) = os.pipe(), os.pipe()
+        self.stdout, self.stderr = (os.fdopen(fd, errors="replace") for fd in (out, err))
+        ends = [Connection(fd, readable=False) for fd in (theirs_out, theirs_err)]
+        arguments = (*ends, dict(environment), work, argument)
+        self._process = multiprocessing.get_context("forkserver").Process(
+            target=_begin, args=arguments
+        )
+        try:
+            _server.start(self._process)
+        finally:
+            for end in ends:
+                end.close()
+
+    def poll(self) -> int | None:
+        """The exit status, once it has ended; −9, too, when the server died and its children."""
+        self._process.join(0)
+        code = self._process.exitcode
+        return -signal.SIGKILL if code == SERVER_DIED else code
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit status; raises subprocess.TimeoutExpired."""
+        self._process.join(timeout)
+        code = self.poll()
+        if code is None:
+            raise subprocess.TimeoutExpired("a forked process", cast(float, timeout))
+        return code
+
+    def terminate(self) -> None:
+        """SIGTERM, if it lives."""
+        self._process.terminate()
+
+    def kill(self) -> None:
+        """SIGKILL, if it lives."""
+        self._process.kill()
+
+
+def usable(module: str, environment: Mapping[str, str], preload: Sequence[str]) -> bool:
+    """Whether a child whose work is in this module is to be forked; else it is a subprocess.
+
+    preload: modules that the server loads; for the first one of them it is started. Linux alone:
+    elsewhere no process can be told to die with its parent, and forking is not safe. Nor may
+    processes of a pool have children by `multiprocessing`.
+    """
+    if sys.platform != "linux" or multiprocessing.current_process().daemon:
+        return False
+    return _server.prepared(environment, preload if module in preload else ())
+
+
+def _begin(
+    out: Connection, err: Connection, environment: dict[str, str], work: Any, argument: Any
+) -> None:
+    """In the child."""
+    for number, end in ((1, out), (2, err)):
+        os.dup2(end.fileno(), number)
+        end.close()
+    os.environ.clear()
+    os.environ.update(environment)
+    work(argument)
+
+
+class _Server:
+    """The fork server of this process, which lives as long. Its one thread starts all children:
+    Linux tells a process that its parent is gone when the thread that started it ends."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._environment: dict[str, str] | None = None
+        self._requests: queue.SimpleQueue[tuple[Any, Future[None]]] = queue.SimpleQueue()
+
+    def prepared(self, environment: Mapping[str, str], preload: Sequence[str]) -> bool:
+        """Whether there is a server, now if `preload` names modules, that has this environment."""
+        early = {name: value for name, value in environment.items() if name.startswith(EARLY)}
+        with self._lock:
+            if self._environment is None and preload:
+                self._environment = early
+                multiprocessing.set_forkserver_preload([CHILD_SERVER, *preload])
+                threading.Thread(target=self._serve, name="fork server", daemon=True).start()
+            return self._environment == early
+
+    def start(self, process: Any) -> None:
+        """Start a process of multiprocessing."""
+        done: Future[None] = Future()
+        self._requests.put((process, done))
+        done.result()
+
+    def _serve(self) -> None:
+        while True:
+            process, done = self._requests.get()
+            try:
+                with _nameless_main():
+                    with _environment(self._environment or {}):
+                        forkserver.ensure_running()
+                    process.start()
+                done.set_result(None)
+            except BaseException as error:
+                done.set_exception(error)
+
+
+_server = _Server()
+
+
+@contextlib.contextmanager
+def _environment(early: Mapping[str, str]) -> Iterator[None]:
+    """This process's environment with what a server needs, which is started inside."""
+    path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
+    changes = {**early, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _nameless_main() -> Iterator[None]:
+    """The program's main module, of which multiprocessing cannot see where it is from: else every
+    child would import it, and run a script that has no `if __name__ == "__main__"`."""
+    main = sys.modules["__main__"]
+    nameless = types.ModuleType("__main__")
+    nameless.__dict__.update(main.__dict__, __spec__=None)
+    nameless.__dict__.pop("__file__", None)
+    sys.modules["__main__"] = nameless
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

@@ -1,3 +1,0 @@
-"""Says when it is imported."""
-
-print("imported", flush=True)
