@@ -59,7 +59,7 @@ def test_a_damaged_archive_leaves_nothing(drive: Path) -> None:
     (drive / "test.zip").write_bytes(content[:-100])
     result = said("drive", drive / "training.zip", drive / "test.zip")
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"error: {drive / 'test.zip'}: not a whole zip archive")
+    assert result.stderr.startswith(f"error: {drive / 'test.zip'}: cannot be unpacked")
     assert len(result.stderr.splitlines()) == 1
     assert not list((drive / "datasets").glob("*"))
 

@@ -18,7 +18,6 @@ from vesselforge.data.phantoms.draw import VERSION
 from vesselforge.data.prepare import content_hash, phantom_version
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.files import write_json
-from vesselforge.generator.export import export
 from vesselforge.generator.models import load_discriminator
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.models.history import history
@@ -136,13 +135,11 @@ def test_weights_from_elsewhere_are_refused(made: Made, shelf: Path, tmp_path: P
     (foreign / "card.json").unlink()
     description = json.loads((foreign / "generator.json").read_text())
     write_json(foreign / "generator.json", description | {"classes": ["of", "others"]})
-    export(made.trained.path, tmp_path / "one.safetensors", "safetensors")
-    for start in (foreign, tmp_path / "one.safetensors"):
-        begun = more(made, start)
-        with pytest.raises(WorkspaceError, match=f"trained on from .*{start.name}, {UNKNOWN}"):
-            publish(begun.path, "other", shelf)
-        with pytest.raises(WorkspaceError, match="data and licence are not known"):
-            publish(more(made, begun.path).path, "other", shelf)  # nor of what came of it
+    begun = more(made, foreign)
+    with pytest.raises(WorkspaceError, match=f"trained on from .*{foreign.name}, {UNKNOWN}"):
+        publish(begun.path, "other", shelf)
+    with pytest.raises(WorkspaceError, match="data and licence are not known"):
+        publish(more(made, begun.path).path, "other", shelf)  # nor of what came of it
     assert pretrained.names() == [NAME]
 
 
