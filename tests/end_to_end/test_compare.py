@@ -84,7 +84,7 @@ def test_a_study_ends_with_table_headline_page_and_record(
     *_, headline, last = said.stdout.splitlines()
 
     assert last == f"report: {page}"
-    assert headline.startswith("Not tested: one seed")
+    assert "not tested" in headline and "one seed cannot tell" in headline
     for shown in ("real only", "real + 2 stylegan2, mixed", "f1 per image on phantom"):
         assert shown in said.stdout
     assert headline in page.read_text() and "</html>" in page.read_text()
