@@ -20,7 +20,8 @@ MAKES = re.compile(r"^from prefect import .*\b(flow|task)\b", re.MULTILINE)
 def made() -> list[Flow | Task]:
     """Every flow and task of the modules that make any."""
     sources = [path for path in sorted((ROOT / "flows").rglob("*.py")) if MAKES.search(_text(path))]
-    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sources]
+    paths = [path.relative_to(ROOT).with_suffix("") for path in sources]
+    names = [".".join(("vesselforge", *path.parts)) for path in paths]
     found = [value for name in names for value in vars(importlib.import_module(name)).values()]
     return [value for value in [*found, *map(task_of, STAGES)] if isinstance(value, Flow | Task)]
 

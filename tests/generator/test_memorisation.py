@@ -11,6 +11,7 @@ from PIL import Image
 from score_helpers import crops, picture, write_phantom_set, write_samples
 
 from vesselforge.configs.settings import ScoreSettings
+from vesselforge.data.formats.channels import Channels
 from vesselforge.engine.progress import Progress
 from vesselforge.generator.metrics.closest import PAIRS, PICTURE, SHOWN, TABLE
 from vesselforge.generator.metrics.extractors import load_extractor
@@ -143,7 +144,12 @@ def test_matches_are_the_nearest_of_all_versions():
 
 def test_crops_are_searched_densely_within_bounds(tmp_path, monkeypatch):
     images = write_phantom_set(tmp_path / "images")
-    facts = {"presentation": "patch", "resolution": SIDE, "native_size": None, "channels": {}}
+    facts = {
+        "presentation": "patch",
+        "resolution": SIDE,
+        "native_size": None,
+        "channels": Channels().to_json(),
+    }
     reals = Reals(images.path, facts)
     assert len(reals.places) == 5 * 9 * 9, "64 pixels, crops of 32, every 4 pixels"
     place = reals.places[7]

@@ -11,6 +11,7 @@ from score_helpers import crops, write_phantom_set, write_samples
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import ScoreSettings
+from vesselforge.data.formats.channels import Channels
 from vesselforge.data.imageset import read_index, write_index
 from vesselforge.engine.files import write_json
 from vesselforge.engine.progress import Progress
@@ -59,7 +60,9 @@ def test_the_generator_knows_better(tmp_path):
     known = scores_of(inputs, tmp_path / "known")
     (samples / "samples.json").rename(tmp_path / DESCRIPTION)
     facts = {"generator": {"img_channels": 3}, "presentation": "full", "resolution": 16}
-    write_json(tmp_path / DESCRIPTION, facts | {"native_size": [40, 40], "channels": {}})
+    write_json(
+        tmp_path / DESCRIPTION, facts | {"native_size": [40, 40], "channels": Channels().to_json()}
+    )
     assert described(inputs, Progress())["presentation"] == "patch", "guessed, and wrong"
     inputs["generator"] = replace(inputs["samples"], path=tmp_path)
     assert scores_of(inputs, tmp_path / "told") == known

@@ -12,6 +12,7 @@ from torch import nn
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import ScoreSettings
+from vesselforge.data.formats.channels import Channels
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.generator.metrics import sample_scores as module
 from vesselforge.generator.metrics.feature_cache import FeatureCache
@@ -72,7 +73,12 @@ def test_everything_at_once(tmp_path, native, monkeypatch):
 def test_reals_go_the_way_of_the_samples(tmp_path):
     """Whole images are resized to the network's side and back, as samples are."""
     inputs = inputs_of(tmp_path, [40, 40])
-    facts = {"presentation": "full", "resolution": SIDE, "native_size": [40, 40], "channels": {}}
+    facts = {
+        "presentation": "full",
+        "resolution": SIDE,
+        "native_size": [40, 40],
+        "channels": Channels().to_json(),
+    }
     reals = Reals(inputs["images"].path, facts)
     drawn = list(reals.drawn(reals.training, 99, 0))
     assert [image.shape for image in drawn] == [(3, 40, 40)] * 5, "every image once"
@@ -81,7 +87,12 @@ def test_reals_go_the_way_of_the_samples(tmp_path):
 
 def test_drawn_crops_depend_on_the_seed_alone(tmp_path):
     images = write_phantom_set(tmp_path / "images")
-    facts = {"presentation": "patch", "resolution": SIDE, "native_size": None, "channels": {}}
+    facts = {
+        "presentation": "patch",
+        "resolution": SIDE,
+        "native_size": None,
+        "channels": Channels().to_json(),
+    }
     reals = Reals(images.path, facts)
     one = torch.stack(list(reals.drawn(reals.training, 70, 3)))
     assert torch.equal(one, torch.stack(list(reals.drawn(reals.training, 70, 3))))

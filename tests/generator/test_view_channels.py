@@ -207,5 +207,5 @@ def test_samples_are_written_and_read(tmp_path: Path, channels: Channels) -> Non
     if channels.kind == "rgb+mask":
         target = load_image(tmp_path, record).target
         assert target is not None
-        assert np.array_equal(target, (pixels[..., 3] > 127).astype(np.float32))
+        assert np.array_equal(target, (pixels[..., 3] > 127).astype(np.uint8) * 255)
     assert Channels.from_json(channels.to_json()) == channels

@@ -84,4 +84,4 @@ def test_image_and_mask(tmp_path: Path) -> None:
         loaded = load_image(folder, record)
         assert loaded.image.shape == (16, 16, 3)
         assert loaded.target is not None
-        assert set(np.unique(loaded.target)) <= {0.0, 1.0}
+        assert set(np.unique(loaded.target)) <= {0, 255}

@@ -184,7 +184,7 @@ def doubtful(folder: Path, wrong: bool, trust: int) -> Path:
     phantom_set(folder, {"train": 2, "validation": 1})
     records = []
     for record in read_index(folder):
-        label = load_image(folder, record).target
+        label = load_image(folder, record).target.copy()
         weight = np.full(label.shape, 255, np.uint8)
         half = label.shape[1] // 2
         weight[:, :half] = trust

@@ -113,7 +113,9 @@ def test_exact_phantoms_gain_at_few_images_and_turned_masks_do_not(
     }
     values = question.model_dump(mode="json")
     values["sources"] = {"exact": phantom, "turned": phantom | {"turned_masks": True}}
-    values["arms"] |= {"named": named, "seeds": [0, 1, 2, 3]}
+    values["arms"] |= {"named": named, "seeds": [0, 1]}
+    values["first"] |= {"synthetic_share": 0.75, "batch": 4}
+    values["second"] |= {"batch": 4}
     values["score"] |= {"features": "random"}  # nobody needs a teacher
 
     made = results_of(StudyConfig.model_validate(values), workspace)
@@ -123,8 +125,8 @@ def test_exact_phantoms_gain_at_few_images_and_turned_masks_do_not(
     )
     # The arms share one estimate of their noise, and turned masks make trainings noisy: over seeds
     # nothing is certain of either; over images, these very trainings have gained.
-    assert exact.mean is not None and exact.mean > 0.01, exact
+    assert exact.mean is not None and exact.mean > 0.03, exact
     assert exact.p_images is not None and exact.p_images < 0.05, exact
     assert turned.verdict != "gain" and turned.mean is not None, turned
-    assert turned.mean < exact.mean - 0.01, turned
+    assert turned.mean < exact.mean - 0.1, turned
     assert "generator.train" not in {kind for kind, _ in here}
