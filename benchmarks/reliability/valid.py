@@ -36,7 +36,7 @@ from vesselforge.segmenter.model_files import Member, save_model
 from vesselforge.segmenter.networks import build
 
 ROOT = Path(__file__).parents[2]
-WRITERS = ("tests/generator", "tests/segmenter", "tests/flows/report")
+WRITERS = ("tests/helpers",)
 """Where the tests keep what writes files in the formats of others."""
 FIT = {"steps": 4, "batch": 2, "crop": 32, "warmup": 1, "validate_every": 2, "checkpoint_every": 1}
 CONFIG: dict[str, Any] = {
