@@ -78,7 +78,7 @@ def run(
 
 def print_scores(metrics: dict[str, object]) -> None:
     """The test scores of every model and observer."""
-    from vesselforge.pipeline.score_rows import score_rows
+    from vesselforge.pipeline.models.score_rows import score_rows
 
     rows = score_rows(metrics)
     if rows:

@@ -57,8 +57,13 @@ def score(
 
     Maps of a dataset with two observers get three lines: maps against either, human against human.
     """
+    from vesselforge.pipeline.models.score_rows import (
+        REGIONS,
+        detail_rows,
+        pixel_rows,
+        scored_lines,
+    )
     from vesselforge.pipeline.models.scoring import Scorer
-    from vesselforge.pipeline.score_rows import REGIONS, detail_rows, pixel_rows, scored_lines
 
     if maps is None and not observer:
         raise DataError("nothing to score: name a folder of maps, or a human with --observer 2nd")

@@ -62,9 +62,9 @@ def evaluate(
     """Score a model on the test images of known datasets, or on all images of a folder."""
     from vesselforge.configs.load import validate
     from vesselforge.configs.settings import EvaluateSettings
+    from vesselforge.pipeline.models.score_rows import REGIONS, detail_rows, score_rows, scored
     from vesselforge.pipeline.models.scoring import evaluate_on
     from vesselforge.pipeline.record import model_folder
-    from vesselforge.pipeline.score_rows import REGIONS, detail_rows, score_rows, scored
 
     given = {"flips": flips, "fov_width": fov_width, "runtime": runtime}
     settings = validate(EvaluateSettings, given, "segmenter evaluate")

@@ -187,7 +187,7 @@ def add_step(app: typer.Typer, name: str, last: str, help_: str) -> None:
         from vesselforge.configs.settings import PipelineConfig
 
         settings = load(PipelineConfig, config, set_ or [])
-        from vesselforge.pipeline.score_rows import figure_rows
+        from vesselforge.pipeline.models.score_rows import figure_rows
         from vesselforge.pipeline.single import remarks_on, run_until
 
         artifact = run_until(last, settings, workspace, new_display())

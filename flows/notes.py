@@ -26,7 +26,7 @@ from prefect.artifacts import (
 
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.progress import Sink, Standing
-from vesselforge.pipeline.score_rows import figure_rows, score_rows
+from vesselforge.pipeline.models.score_rows import figure_rows, score_rows
 
 PROGRESS_EVERY_S = 10.0
 GRID_SIDE = 640

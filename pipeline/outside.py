@@ -52,14 +52,13 @@ def found_start(start: Path) -> Path:
         fault = "no such file or folder"
     else:
         with start.open("rb") as stream:
-            head = stream.read(9)
-        if head[:1] != PICKLE and head[8:] != b"{":
-            fault = "neither pickle nor safetensors"
+            if stream.read(1) != PICKLE:
+                fault = "no pickle"
     if fault:
         raise DataError(
             f"generator.start_from: {start}: {fault}; expected an official .pkl, the folder of a "
-            "generator, a .safetensors file of `vesselforge generator export`, or the name of a "
-            f"generator that comes with VesselForge (there are: {shipped_names('generator')})"
+            "generator, or the name of a generator that comes with VesselForge (there are: "
+            f"{shipped_names('generator')})"
         )
     return start
 

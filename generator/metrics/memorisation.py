@@ -7,7 +7,7 @@ near those come by chance says how near is suspicious.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,9 +116,23 @@ def c_t(samples: Matches, held_out: Matches) -> float:
     `[n]`: (U - mn/2) / √(mn(m + n + 1)/12). Far below 0 samples are nearer than new images are;
     far above 0 they are of another distribution. Crops of one image count as independent, which
     makes it too large either way."""
-    m, n = len(samples.distances), len(held_out.distances)
-    u = float(mannwhitneyu(samples.distances, held_out.distances).statistic)
-    return (u - m * n / 2) / (m * n * (m + n + 1) / 12) ** 0.5
+    return c_t_by_image(samples, held_out, range(len(held_out.distances)))
+
+
+def c_t_by_image(samples: Matches, held_out: Matches, images: Sequence[int]) -> float:
+    """Return C_T with each of the k held-out images as one observation, whose place among the
+    samples is the mean place of its views. images: of which image each view is.
+
+    A mean over views spreads no more than a single view does, however alike they are, so the
+    deviation taken here, that of k single views, is an upper bound: |z| is rather too small.
+    """
+    owners, m = np.asarray(images), len(samples.distances)
+    views = [held_out.distances[owners == image] for image in np.unique(owners)]
+    places = [
+        float(mannwhitneyu(samples.distances, own).statistic) / (m * len(own)) for own in views
+    ]
+    k = len(places)
+    return (float(np.mean(places)) - 0.5) / ((m + k + 1) / (12 * m * k)) ** 0.5
 
 
 def relative_distance(samples: Matches, held_out: Matches) -> float | None:

@@ -89,6 +89,12 @@ class Reals:
             pixels = views.batch(PART, seed, step)[: count - start]
             yield from shown(pixels).unbind()
 
+    def drawn_from(self, views: Views, count: int, seed: int) -> list[int]:
+        """Return which image each of the `drawn` views is of."""
+        if self.presentation == "full":
+            return list(range(len(views)))
+        return views.order(0, count, seed)
+
     def at(self, views: Views, index: int, y: int = 0, x: int = 0) -> Tensor:
         """Return one view."""
         pixels = restore(views.patch(index, y, x), self.native_size)

@@ -23,6 +23,7 @@ from vesselforge.generator.metrics.manifold import manifold
 from vesselforge.generator.metrics.memorisation import (
     Matches,
     c_t,
+    c_t_by_image,
     copies,
     matches,
     relative_distance,
@@ -130,7 +131,9 @@ class _Scoring:
             verdict = copies(found, beside, len(reals.held_out))
             threshold = verdict.threshold
             figures |= {f"copy_{name}": value for name, value in asdict(verdict).items()}
+            owners = reals.drawn_from(reals.held_out, self.settings.real_views, SEED)
             figures["c_t"] = c_t(found, beside)
+            figures["c_t_by_image"] = c_t_by_image(found, beside, owners)
             if (distance := relative_distance(found, beside)) is not None:
                 figures["relative_distance"] = distance
         self._show(found, threshold)

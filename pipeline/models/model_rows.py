@@ -9,7 +9,7 @@ from typing import Any
 from vesselforge import pretrained
 from vesselforge.pipeline.evidence import untrained
 from vesselforge.pipeline.models.registry import Line
-from vesselforge.pipeline.score_rows import NOT_BETTER, is_not_better
+from vesselforge.pipeline.models.score_rows import NOT_BETTER, is_not_better
 
 SHOWN = 20
 """Events that a table shows, the newest; the registry and `--json` have all."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from vesselforge.configs.catalogue import TITLES
-from vesselforge.pipeline.score_rows import COLUMNS
+from vesselforge.pipeline.models.score_rows import COLUMNS
 from vesselforge.pipeline.study.schema import Arm, Effect, Endpoint, Results
 
 METRICS = COLUMNS | {

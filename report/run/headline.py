@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from vesselforge.pipeline.models.score_rows import NOT_BETTER, constant_f1
 from vesselforge.pipeline.record import PARTLY_FAILED
-from vesselforge.pipeline.score_rows import NOT_BETTER, constant_f1
 from vesselforge.report.formatting import fixed, number, plural, signed
 from vesselforge.report.run.quality import evidence_of
 from vesselforge.report.run.run_reading import Run

@@ -14,7 +14,7 @@ from vesselforge.report.run.run_reading import Round
 
 _C_T = (
     "z of the samples' distances to training views against held-out views'; far below 0: copying, "
-    "or little variety; overstated, since views of one image are alike"
+    "or little variety; overstated where views of one image are alike: read the next line"
 )
 MEASURED = (
     ("precision", "Precision", "samples inside the manifold of the real images"),
@@ -27,6 +27,7 @@ MEASURED = (
         "LPIPS along short steps; low is smooth",
     ),
     ("c_t", "C_T", _C_T),
+    ("c_t_by_image", "C_T, by held-out image", "below −1.64 in 1 of 20 cases with new images"),
     ("relative_distance", "Relative distance", "to training views; 1 as new images, 0 for copies"),
 )
 """Figure of the score, its title, and how to read it."""

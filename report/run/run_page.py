@@ -6,7 +6,7 @@ from typing import Any
 
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.engine.store import Store
-from vesselforge.pipeline.score_rows import NOT_BETTER
+from vesselforge.pipeline.models.score_rows import NOT_BETTER
 from vesselforge.report.formatting import fixed, signed
 from vesselforge.report.page import Note, Page, Tile
 from vesselforge.report.record_sections import record_sections

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vesselforge.pipeline.score_rows import NOT_BETTER, is_not_better, titled
+from vesselforge.pipeline.models.score_rows import NOT_BETTER, is_not_better, titled
 from vesselforge.report.formatting import number
 from vesselforge.report.run.run_reading import Run, View, mapping
 

@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from vesselforge.engine.documents import records
-from vesselforge.pipeline.score_rows import COLUMNS, DETAILS, REGIONS, score_rows
+from vesselforge.pipeline.models.score_rows import COLUMNS, DETAILS, REGIONS, score_rows
 from vesselforge.report.charts import Line, lines
 from vesselforge.report.forest import Dot, differences, forest
 from vesselforge.report.formatting import ABSENT, fixed, interval, number, signed

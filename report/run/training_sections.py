@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vesselforge.engine.documents import records
-from vesselforge.pipeline.score_rows import titled
+from vesselforge.pipeline.models.score_rows import titled
 from vesselforge.report.charts import Line, curve, lines
 from vesselforge.report.formatting import (
     ABSENT,

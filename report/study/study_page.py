@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vesselforge.configs.study import StudyConfig
-from vesselforge.pipeline.score_rows import REGIONS
+from vesselforge.pipeline.models.score_rows import REGIONS
 from vesselforge.pipeline.study.schema import RESULTS, Results, read_results
 from vesselforge.pipeline.study.study_sources import source_warnings
 from vesselforge.report.formatting import counted, fixed

@@ -19,6 +19,7 @@ from vesselforge.generator.metrics.feature_cache import FeatureCache
 from vesselforge.generator.metrics.memorisation import (
     Matches,
     c_t,
+    c_t_by_image,
     copies,
     matches,
     relative_distance,
@@ -70,7 +71,7 @@ def test_a_generator_that_copies(tmp_path):
     with Image.open(out / PAIRS / "3.png") as pair:
         third = images[int(rows[2]["sample"].removeprefix("sample"))]
         assert np.array_equal(np.asarray(pair)[4 : 4 + SIDE, 4 : 4 + SIDE], third)
-    assert found["c_t"] < -5
+    assert found["c_t"] < -5 and found["c_t_by_image"] < 0
     assert found["relative_distance"] < 0.5
 
 
@@ -118,6 +119,11 @@ def test_c_t_is_the_z_score_of_a_count_of_pairs():
     near, far = (Matches(np.array(d), zeros, zeros) for d in ([1.0, 2.0, 3.0], [2.5, 4.0]))
     pairs = sum(a > b for a in near.distances for b in far.distances)
     assert c_t(near, far) == pytest.approx((pairs - 3) / (6 * 6 / 12) ** 0.5)
+    places = [2 / 3, 1]  # of held-out images, here of one view each: smaller than 3, and than all
+    assert c_t_by_image(near, far, [0, 1]) == pytest.approx(c_t(near, far))
+    assert c_t_by_image(near, far, [4, 4]) == pytest.approx(
+        (1 - np.mean(places) - 0.5) / (5 / 36) ** 0.5
+    )
     assert relative_distance(near, far) == 2.0 / 3.25
     assert relative_distance(near, Matches(np.zeros(3), zeros, zeros)) is None
 
@@ -157,6 +163,34 @@ def test_crops_are_searched_densely_within_bounds(tmp_path, monkeypatch):
     assert np.array_equal(reals.view(place).permute(1, 2, 0).numpy(), expected)
     monkeypatch.setattr("vesselforge.generator.metrics.reals.MOST_CROPS", 60)
     assert len(Reals(images.path, facts).places) == 5 * 3 * 3, "every 16 pixels"
+
+
+def test_views_that_are_alike_are_no_evidence_once_images_count():
+    """Views of one image share most of their distance: the plain test cries wolf, by image not."""
+    rng, zeros = np.random.default_rng(3), np.zeros(1, dtype=int)
+    plain, careful, images = [], [], np.repeat(np.arange(5), 30).tolist()
+    for _ in range(300):
+        alike = np.repeat(rng.normal(size=5), 30) + 0.1 * rng.normal(size=150)
+        held_out = Matches(alike, zeros, zeros)
+        samples = Matches(rng.normal(size=100) * 1.01**0.5, zeros, zeros)
+        plain.append(abs(c_t(samples, held_out)) > 1.96)
+        careful.append(abs(c_t_by_image(samples, held_out, images)) > 1.96)
+    assert np.mean(plain) > 0.4
+    assert np.mean(careful) < 0.09
+
+
+def test_of_which_image_a_drawn_crop_is(tmp_path):
+    """Its pixels are to be found there and in no other."""
+    images = write_phantom_set(tmp_path / "images")
+    facts = {"presentation": "patch", "resolution": SIDE, "native_size": None}
+    reals = Reals(images.path, facts | {"channels": Channels().to_json()})
+    owners = reals.drawn_from(reals.training, 70, 3)
+    drawn = list(reals.drawn(reals.training, 70, 3))
+    assert len(owners) == len(drawn) == 70
+    for i in (0, 1, 63, 64, 69):
+        crop = drawn[i].permute(1, 2, 0).numpy()
+        windows = np.lib.stride_tricks.sliding_window_view(picture(owners[i]), crop.shape)
+        assert (windows[:, :, 0] == crop).all(axis=(2, 3, 4)).any()
 
 
 def test_without_held_out_images_there_is_no_ratio(tmp_path):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vesselforge.pipeline.score_rows import (
+from vesselforge.pipeline.models.score_rows import (
     NOT_BETTER,
     constant_f1,
     figure_rows,

@@ -10,7 +10,7 @@ from typing import Any
 from fake_run import FakeRun
 from page_reader import Page
 
-from vesselforge.pipeline.score_rows import NOT_BETTER
+from vesselforge.pipeline.models.score_rows import NOT_BETTER
 from vesselforge.report.writing import report_on
 
 
