@@ -119,8 +119,8 @@ class GeneratorSettings(Settings):
     start_from: Path | None = operational(
         None,
         description="trained networks to start from: an official .pkl, the folder of a generator, "
-        "an exported .safetensors, or the name of a generator that comes with VesselForge (its "
-        "content, not its path or name, is identity)",
+        "or the name of one that comes with VesselForge (its content, not its path or name, is "
+        "identity)",
     )
     adapt: bool = Field(
         False,
