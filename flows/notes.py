@@ -51,7 +51,7 @@ def optional(write: Callable[P, None]) -> Callable[P, None]:
         try:
             write(*args, **kwargs)
         except Exception as error:
-            logging.getLogger("flows").warning("a Prefect artifact was not written: %s", error)
+            logging.getLogger("vesselforge").warning("Prefect artifact: was not written: %s", error)
             if isinstance(error, httpx.TransportError):
                 _again = time.monotonic() + MUTE_S
 

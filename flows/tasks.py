@@ -27,8 +27,7 @@ from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.record import Reference, reference
 from vesselforge.pipeline.stages import STAGES, finished, produce
 
-for _room in ("data", "flows", "generator", "pipeline", "segmenter"):
-    logging.getLogger(_room).setLevel(logging.INFO)  # Prefect's handlers take what arrives
+logging.getLogger("vesselforge").setLevel(logging.INFO)  # Prefect's handlers take what arrives
 
 
 @dataclass

@@ -162,7 +162,7 @@ class Board(Sink):
                 self._open()
             self._follow(whole)
         except Exception as error:  # whatever is wrong with a picture of the work, the work goes on
-            logging.getLogger("flows").warning("TensorBoard's files: not written: %s", error)
+            logging.getLogger("vesselforge").warning("TensorBoard's files: not written: %s", error)
             self._broken = True
 
     def _open(self) -> None:

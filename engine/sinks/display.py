@@ -36,7 +36,7 @@ class Display:
 
     def __init__(self) -> None:
         self.stop_requested = False
-        self._log = logging.getLogger("flows")
+        self._log = logging.getLogger("vesselforge")
         self._spoke: dict[str, float] = {}
 
     def begin(self, step: str, attempt: int = 1) -> Bus:

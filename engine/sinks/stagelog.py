@@ -79,7 +79,7 @@ class StageLog(Sink):
                 stream.write(b"\n" * torn + json.dumps(entry).encode() + b"\n")
         except OSError as error:
             if not self._broken:
-                logging.getLogger("flows").warning("the stage's log was not written: %s", error)
+                logging.getLogger("vesselforge").warning("stage log: was not written: %s", error)
             self._broken = True
 
 

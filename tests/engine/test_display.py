@@ -36,7 +36,7 @@ def display(
 ) -> tuple[Display, Callable[[], str]]:
     """One of the three, and what it has said."""
     if request.param == "log":
-        caplog.set_level(logging.INFO, "flows")
+        caplog.set_level(logging.INFO, "vesselforge")
         return Display(), lambda: caplog.text
     return plain() if request.param == "plain" else rich()
 
@@ -84,7 +84,7 @@ def test_every_change_of_state_is_one_line(display: tuple[Display, Callable[[], 
 def test_a_log_hears_of_progress_once_a_while(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level(logging.INFO, "flows")
+    caplog.set_level(logging.INFO, "vesselforge")
     now = [1000.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     shown = Display()

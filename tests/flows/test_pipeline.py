@@ -157,7 +157,7 @@ def test_a_killed_stage_is_tried_again_and_the_log_says_so(
     fail(monkeypatch, "generator.sample", errors, pretend)
     assert run(tmp_path).is_completed()
     assert pretend.count("generator.sample") == 3
-    said = [r.getMessage().split() for r in caplog.records if r.name == "flows"]
+    said = [r.getMessage().split() for r in caplog.records if r.name == "vesselforge"]
     assert [" ".join(words[1:]) for words in said if words[0] == "samples"] == [
         "started",
         "failed killed",
