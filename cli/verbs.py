@@ -104,10 +104,9 @@ def new_display() -> Display:
     """Bars on a terminal, plain lines elsewhere; on standard error, so that results stay apart."""
     from rich.console import Console
 
-    from vesselforge.engine.sinks.display import PlainDisplay, RichDisplay
+    from vesselforge.engine.sinks.display import Display
 
-    console = Console(stderr=True)
-    return RichDisplay(console) if console.is_terminal else PlainDisplay(console)
+    return Display(Console(stderr=True))
 
 
 @contextlib.contextmanager

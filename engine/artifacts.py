@@ -8,9 +8,10 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+import pydantic.dataclasses
+from pydantic import BaseModel, BeforeValidator, PlainSerializer
 
 from vesselforge.configs.errors import DataError, WorkspaceError
 from vesselforge.engine.documents import read_object
@@ -28,6 +29,19 @@ METRICS = "metrics.json"
 
 Inputs = Mapping[str, "Artifact"]
 StageFunction = Callable[[Any, Inputs, Path, Progress], None]
+
+
+def name_of(kind: type) -> str:
+    """What `imported` makes the class of."""
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def imported(name: Any) -> Any:
+    """What "module:name" means; anything but text as it is."""
+    if not isinstance(name, str):
+        return name
+    module, _, attribute = name.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 @dataclass(frozen=True)
@@ -50,7 +64,7 @@ class Artifact:
         return dict(self.manifest["metrics"])
 
 
-@dataclass(frozen=True)
+@pydantic.dataclasses.dataclass(frozen=True)
 class Stage:
     """One kind of work. Raise `version` whenever its results for the same settings change.
 
@@ -63,7 +77,7 @@ class Stage:
     kind: str
     version: int
     function: str
-    settings: type[BaseModel]
+    settings: Annotated[type[BaseModel], BeforeValidator(imported), PlainSerializer(name_of)]
     outside: str | None = None
 
     def run(self, settings: BaseModel, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -150,14 +164,3 @@ def read_artifact(folder: Path) -> Artifact:
                 "manifest: run the same command again"
             )
     return Artifact(folder, found)
-
-
-def name_of(kind: type) -> str:
-    """What `imported` makes the class of."""
-    return f"{kind.__module__}:{kind.__qualname__}"
-
-
-def imported(name: str) -> Any:
-    """What "module:name" means."""
-    module, _, attribute = name.partition(":")
-    return getattr(importlib.import_module(module), attribute)

@@ -21,7 +21,6 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from vesselforge.configs.errors import CheckpointError
-from vesselforge.engine.documents import parse
 from vesselforge.engine.files import file_sha256, write_atomic
 
 KEEP = 2
@@ -93,8 +92,8 @@ def _read_whole(path: Path) -> tuple[dict[str, Tensor], Any] | None:
         return None
     tensors, meta = load_tensors(path)
     try:
-        return tensors, parse(meta["state"])
-    except (KeyError, ValueError) as error:
+        return tensors, json.loads(meta["state"])
+    except (KeyError, ValueError, RecursionError) as error:
         raise CheckpointError(
             f"{path}: found no state of a training in it ({error}); delete {path.parent} to start "
             "the stage over"

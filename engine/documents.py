@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,57 +18,28 @@ MOST_BYTES = 200_000_000
 def read_object(
     path: Path, expected: str, error: type[UserError] = WorkspaceError
 ) -> dict[str, Any]:
-    """The JSON object in a file.
+    """The JSON object in a file; see `read_valid`."""
+    return read_valid(path, dict[str, Any], expected, error)
+
+
+def read_valid(
+    path: Path, kind: type[T], expected: str, error: type[UserError] = WorkspaceError
+) -> T:
+    """The JSON in a file as what Pydantic makes of it.
 
     expected: what the file should be and what to do, the end of the message. Raises `error`, naming
     the file, when there is none, when it cannot be read and when it holds anything else.
     """
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise ValueError(f"more than {MOST_BYTES:,} bytes")
-        return parse_object(path.read_text(encoding="utf-8"))
+            raise error(f"{path}: more than {MOST_BYTES:,} bytes; expected {expected}")
+        return TypeAdapter(kind).validate_json(path.read_bytes())
     except OSError as reason:
         raise error(f"{path}: cannot be read ({reason.strerror}); expected {expected}") from None
-    except ValueError as reason:
-        raise error(f"{path}: {_in_words(reason)}; expected {expected}") from None
-
-
-def read_valid(
-    path: Path, kind: type[T], expected: str, error: type[UserError] = WorkspaceError
-) -> T:
-    """The JSON object in a file as what Pydantic makes of it. Raises as `read_object`, also for an
-    object that does not fit, naming where."""
-    found = read_object(path, expected, error)
-    try:
-        return TypeAdapter(kind).validate_python(found)
     except ValidationError as wrong:
         first = wrong.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise error(f"{path}: {where}: {first['msg']}; expected {expected}") from None
-
-
-def parse_object(text: str) -> dict[str, Any]:
-    """The JSON object in a text; ValueError for anything else."""
-    found = parse(text)
-    if not isinstance(found, dict):
-        raise ValueError(f"found a JSON {type(found).__name__}, not an object")
-    return found
-
-
-def parse(text: str) -> Any:
-    """The JSON value in a text; ValueError for what is none, or is nested too deeply."""
-    try:
-        return json.loads(text)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def _in_words(reason: ValueError) -> str:
-    if isinstance(reason, UnicodeDecodeError):
-        return f"not UTF-8 text (byte {reason.start})"
-    if isinstance(reason, json.JSONDecodeError):
-        return f"not readable as JSON ({reason.msg}, line {reason.lineno})"
-    return str(reason).split(";")[0]
+        where = "".join(f"{part}: " for part in first["loc"])
+        raise error(f"{path}: {where}{first['msg']}; expected {expected}") from None
 
 
 def flat(

@@ -32,7 +32,7 @@ def locked(path: Path, progress: Progress, waiting: str) -> Iterator[None]:
     while True:
         with path.open("w") as stream:
             # Its last holder may have deleted the file: then this lock is nobody else's, and void.
-            if _taken(stream, fcntl.LOCK_EX, path) and _is_at(stream, path):
+            if taken(stream, fcntl.LOCK_EX, path) and _is_at(stream, path):
                 yield
                 return
         if not said:
@@ -50,12 +50,10 @@ def _is_at(stream: IO[str], path: Path) -> bool:
         return False
 
 
-def check_locks(stream: IO[Any], folder: Path) -> None:
-    """Raises WorkspaceError where the file system of this open file has no locks."""
-    _taken(stream, fcntl.LOCK_SH, folder)
+def taken(stream: IO[Any], how: int, where: Path) -> bool:
+    """Whether a lock of this open file was got at once. how: fcntl.LOCK_EX or LOCK_SH.
 
-
-def _taken(stream: IO[Any], how: int, where: Path) -> bool:
+    where: for the message. Raises WorkspaceError where the file system has no locks."""
     try:
         fcntl.flock(stream, how | fcntl.LOCK_NB)
     except BlockingIOError:

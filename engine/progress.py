@@ -68,6 +68,9 @@ class Sink:
     def message(self, text: str) -> None:
         """One line of the stage."""
 
+    def ended(self, error: BaseException | None) -> None:
+        """The attempt is over, with an artifact or with this."""
+
 
 class Bus(Progress):
     """Hands on what a stage reports to every sink, with one estimate of pace and time left.
@@ -78,13 +81,6 @@ class Bus(Progress):
     def __init__(self, *sinks: Sink, stop: Callable[[], bool] = lambda: False) -> None:
         self._sinks, self._stop = sinks, stop
         self._first: tuple[float, float] | None = None
-
-    @staticmethod
-    def of(progress: Progress) -> Bus:
-        """A bus that reports to any progress."""
-        if isinstance(progress, Bus):
-            return progress
-        return Bus(_Other(progress), stop=lambda: progress.stop_requested)
 
     def also(self, *sinks: Sink, stop: Callable[[], bool] = lambda: False) -> Bus:
         """A bus with more sinks and one more reason to stop."""
@@ -113,18 +109,18 @@ class Bus(Progress):
         for sink in self._sinks:
             sink.message(text)
 
+    def ended(self, error: BaseException | None) -> None:
+        """See Sink."""
+        for sink in self._sinks:
+            sink.ended(error)
 
-class _Other(Sink):
-    """A progress that is no bus."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-
-    def show(self, standing: Standing) -> None:
-        self._progress.update(standing.done, standing.total, standing.unit, **standing.stats)
-
-    def message(self, text: str) -> None:
-        self._progress.message(text)
+def ending_of(error: BaseException | None) -> str:
+    """How an attempt ended that raised this: `done`, `stopped` or `failed`."""
+    if error is None:
+        return "done"
+    asked = isinstance(error, Interrupted) or not isinstance(error, Exception)  # Ctrl-C, an exit
+    return "stopped" if asked else "failed"
 
 
 def duration(seconds: float) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,12 @@ from vesselforge.engine.artifacts import (
 from vesselforge.engine.confined import inside, plain_name
 from vesselforge.engine.files import file_sha256, write_atomic, write_json
 from vesselforge.engine.folders import renamed, sync
-from vesselforge.engine.locks import check_locks, locked
+from vesselforge.engine.locks import locked, taken
 from vesselforge.engine.progress import Progress
 
 LOCKS = ".locks"
+PACKAGES = ("vesselforge", "torch", "numpy")
+"""Those whose versions matter for a result."""
 
 UNWRITABLE = (
     errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT
@@ -62,7 +65,7 @@ class Store:
             with tempfile.TemporaryFile(dir=self.root / LOCKS) as probe:
                 probe.write(b"x")  # a file without a name: a kill leaves nothing
                 probe.flush()
-                check_locks(probe, self.root / LOCKS)
+                taken(probe, fcntl.LOCK_SH, self.root / LOCKS)
         return self
 
     def folder(self, kind: str, digest: str) -> Path:
@@ -126,14 +129,14 @@ class Store:
             partial.mkdir(parents=True, exist_ok=True)
             for stray in partial.rglob(".*.tmp"):
                 stray.unlink()
-            started = time.time()
-            spent = _read_spent(partial)
+            clock = partial / SCRATCH / "seconds"  # of all attempts
+            started = time.time() - (float(clock.read_text()) if clock.is_file() else 0.0)
             try:
                 stage.run(settings, inputs, partial, progress)
                 stage.check_outside(settings, digests)
             finally:
-                if (partial / SCRATCH).is_dir():
-                    _write_spent(partial, spent + time.time() - started)
+                if clock.parent.is_dir():
+                    write_atomic(clock, f"{time.time() - started:.2f}")
             manifest = {
                 "schema": SCHEMA,
                 "kind": stage.kind,
@@ -141,9 +144,9 @@ class Store:
                 "digest": digest,
                 "settings": settings.model_dump(mode="json"),
                 "inputs": digests,
-                "seconds": round(spent + time.time() - started, 2),
+                "seconds": round(time.time() - started, 2),
                 "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "versions": _versions(),
+                "versions": {package: version(package) for package in PACKAGES},
                 "device": _device_of(settings),
             }
             return self._publish(partial, self.folder(stage.kind, digest), manifest)
@@ -212,15 +215,6 @@ def explained(root: Path) -> Iterator[None]:
         raise
 
 
-def _versions() -> dict[str, str]:
-    """Versions that matter for a result, without importing the packages."""
-    found = {}
-    for package in ("vesselforge", "torch", "numpy"):
-        with contextlib.suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
-
-
 def _device_of(settings: BaseModel) -> str:
     """What the stage that has just run in this process computed on."""
     torch = sys.modules.get("torch")  # a stage that needs no torch has not loaded it
@@ -229,15 +223,3 @@ def _device_of(settings: BaseModel) -> str:
     if getattr(settings, "device", "auto") != "cpu" and torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
     return f"CPU, {torch.get_num_threads()} threads"
-
-
-def _read_spent(partial: Path) -> float:
-    try:
-        return float((partial / SCRATCH / "seconds").read_text())
-    except (OSError, ValueError):
-        return 0.0
-
-
-def _write_spent(partial: Path, seconds: float) -> None:
-    with contextlib.suppress(OSError):
-        write_atomic(partial / SCRATCH / "seconds", f"{seconds:.2f}")

@@ -32,9 +32,9 @@ from vesselforge.engine.artifacts import (
     read_artifact,
 )
 from vesselforge.engine.processes.child import Job, run_in_child
-from vesselforge.engine.progress import Bus, Interrupted, Progress
-from vesselforge.engine.sinks.board import draw, drawn
-from vesselforge.engine.sinks.stagelog import logged
+from vesselforge.engine.progress import Bus, Interrupted
+from vesselforge.engine.sinks.board import boards, draw
+from vesselforge.engine.sinks.stagelog import StageLog, log_file
 from vesselforge.engine.store import Store
 
 DATASET = "vesselforge.data.prepare:outside"
@@ -80,7 +80,7 @@ def produce(
     kind: str,
     settings: BaseModel,
     inputs: Inputs,
-    progress: Progress,
+    progress: Bus,
     outside: Mapping[str, str] | None = None,
     environment: Mapping[str, str] | None = None,
     step: str | None = None,
@@ -104,11 +104,17 @@ def produce(
     if progress.stop_requested:
         raise Interrupted(f"stopped before {kind}; the same command goes on from there")
     wanted = {name: (artifact.kind, artifact.digest) for name, artifact in inputs.items()}
-    job = Job(workspace, STAGES[kind], settings, wanted, dict(outside or {}))
-    with drawn(*work) as board, logged(*work) as log:
-        bus = Bus.of(progress).also(log, board)
-        bus.started()
+    given = settings.model_dump(mode="json")
+    job = Job(workspace, STAGES[kind], given, wanted, dict(outside or {}))
+    log = StageLog(log_file(workspace, kind, digest), step or kind)
+    bus = progress.also(log, *boards(*work))
+    bus.started()
+    try:
         run_in_child(job, bus, environment, PRELOADED)
+    except BaseException as error:
+        bus.ended(error)
+        raise
+    bus.ended(None)
     made = store.find(kind, digest)
     if made is None:
         raise RuntimeError(f"stage {kind} ended without an artifact")

@@ -7,19 +7,19 @@ is orphaned, and memory returns to zero between stages.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel
+from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from vesselforge.configs.errors import ConfigError, UserError
-from vesselforge.engine.artifacts import Stage, imported, name_of
-from vesselforge.engine.processes.children import Child, converse, environment_of, started
+from vesselforge.engine.artifacts import Stage
+from vesselforge.engine.processes.children import converse, environment_of, started
 from vesselforge.engine.processes.forked import Forked, usable
 from vesselforge.engine.processes.lifetimes import die_with_parent
 from vesselforge.engine.processes.reporting import Reporter, endings
@@ -31,47 +31,30 @@ COMMAND = [sys.executable, "-m", "vesselforge.engine.processes.child"]
 
 @dataclass(frozen=True)
 class Job:
-    """A stage and what it works on. inputs: name → kind and digest."""
+    """A stage and what it works on, as it travels to the child.
+
+    settings: as JSON. inputs: name → kind and digest. outside: hashes of other inputs.
+    """
 
     workspace: Path
     stage: Stage
-    settings: BaseModel
-    inputs: Mapping[str, tuple[str, str]]
-    outside: Mapping[str, str]
-
-    def to_json(self) -> str:
-        """As it travels to the child."""
-        stage = self.stage
-        return json.dumps(
-            {
-                "workspace": str(self.workspace),
-                "stage": [stage.kind, stage.version, stage.function, name_of(stage.settings)],
-                "check": stage.outside,
-                "settings": self.settings.model_dump(mode="json"),
-                "inputs": dict(self.inputs),
-                "outside": dict(self.outside),
-            }
-        )
-
-    @classmethod
-    def from_json(cls, text: str) -> Job:
-        """The child's end of `to_json`."""
-        told = json.loads(text)
-        kind, version, function, model = told["stage"]
-        stage = Stage(kind, version, function, imported(model), told["check"])
-        settings = stage.settings.model_validate(told["settings"])
-        return cls(Path(told["workspace"]), stage, settings, told["inputs"], told["outside"])
+    settings: dict[str, Any]
+    inputs: dict[str, tuple[str, str]]
+    outside: dict[str, str]
 
     def run(self, progress: Progress) -> None:
         """Run the stage in this process, and publish its artifact."""
-        store = Store(self.workspace)
-        found = {}
+        settings = self.stage.settings.model_validate(self.settings)
+        store, found = Store(self.workspace), {}
         for name, where in self.inputs.items():
             artifact = store.find(*where)
             if artifact is None:
                 raise UserError(f"{store.folder(*where)}: input artifact is gone; run again")
             found[name] = artifact
-        store.produce(self.stage, self.settings, found, progress, self.outside)
+        store.produce(self.stage, settings, found, progress, self.outside)
+
+
+JOB = TypeAdapter(Job)
 
 
 def run_in_child(
@@ -92,22 +75,18 @@ def run_in_child(
             "this command was started by torchrun; start it as it is and set generator.processes "
             "(--set generator.processes=2): it starts torchrun itself"
         )
-    child = _start(job, environment_of(environment), preload)
-    converse(child, job.stage.kind, progress)
-
-
-def _start(job: Job, environment: Mapping[str, str], preload: Sequence[str]) -> Child:
-    if usable(job.stage.function.partition(":")[0], environment, preload):
+    told, wanted, child = JOB.dump_json(job).decode(), environment_of(environment), None
+    if usable(job.stage.function.partition(":")[0], wanted, preload):
         with contextlib.suppress(EOFError, ConnectionError):  # a module ended the server
-            return Forked(work, job.to_json(), environment)
-    return started(COMMAND, environment, job.to_json())
+            child = Forked(work, told, wanted)
+    converse(child or started(COMMAND, wanted, told), job.stage.kind, progress)
 
 
 def work(text: str) -> None:
     """In the child: run the job and tell how it goes."""
     reporter = Reporter()
     with endings():
-        Job.from_json(text).run(reporter)
+        JOB.validate_json(text).run(reporter)
 
 
 if __name__ == "__main__":

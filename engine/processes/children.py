@@ -39,11 +39,6 @@ ENVIRONMENT = {
     "MALLOC_TOP_PAD_": "67108864",
 }
 
-
-CAUSES = ("signal", "exception", "contact")
-"""Why a child crashed, the likeliest root first when several processes crash together."""
-
-
 Child = subprocess.Popen[str] | Forked
 
 
@@ -55,7 +50,7 @@ def started(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
         env=dict(environment),
@@ -103,22 +98,22 @@ def _stop(child: Child) -> None:
 
 
 class _Listener:
-    """Two threads collect the child's lines, the caller's thread handles them."""
+    """A thread collects the child's lines, so that it never waits; the caller's handles them."""
 
     def __init__(self, child: Child, progress: Progress) -> None:
         self.progress = progress
-        self.endings: list[dict[str, Any]] = []
-        """How the child, and processes of its own, said that they would end badly."""
+        self.endings: dict[str, dict[str, Any]] = {}
+        """How the child, or processes of its own, said that they would end badly: event → the
+        first of its kind."""
         self.last_words = ""
-        """The last line on its standard error: of a traceback, the exception."""
-        self._lines: queue.Queue[tuple[bool, str] | None] = queue.Queue()
-        self._open = 2
-        for stream, is_error in ((child.stdout, False), (child.stderr, True)):
-            threading.Thread(target=self._collect, args=(stream, is_error), daemon=True).start()
+        """The last line that is no event: of a traceback, the exception."""
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._open = True
+        threading.Thread(target=self._collect, args=(child.stdout,), daemon=True).start()
 
-    def _collect(self, stream: IO[str], is_error: bool) -> None:
+    def _collect(self, stream: IO[str]) -> None:
         for line in stream:
-            self._lines.put((is_error, line.rstrip()))
+            self._lines.put(line.rstrip())
         self._lines.put(None)
 
     def hear(self, timeout: float) -> None:
@@ -126,48 +121,41 @@ class _Listener:
         with contextlib.suppress(queue.Empty):
             line = self._lines.get(timeout=timeout)
             if line is None:
-                self._open -= 1
-            elif line[1]:
-                self._handle(*line)
+                self._open = False
+            elif line:
+                self._handle(line)
 
     def drain(self, seconds: float = 5.0) -> None:
-        """What was said before the end; a grandchild may hold the streams open for longer."""
+        """What was said before the end; a grandchild may hold the stream open for longer."""
         deadline = time.monotonic() + seconds
         while self._open and time.monotonic() < deadline:
             self.hear(POLL_S / 2)
 
-    def _handle(self, is_error: bool, line: str) -> None:
-        if is_error:
-            self.last_words = line.strip()
-            self.progress.message(line)
-            return
+    def _handle(self, line: str) -> None:
         try:
             event = json.loads(line)
             what = event["event"]
-        except (ValueError, TypeError, KeyError):
-            self.progress.message(line)  # a library printed something
+        except (ValueError, TypeError, KeyError):  # a library, or a traceback
+            self.last_words = line.strip()
+            self.progress.message(line)
             return
         if what == "progress":
             self.progress.update(event["done"], event["total"], event["unit"], **event["stats"])
         elif what == "message":
             self.progress.message(event["text"])
         else:
-            self.endings.append(event)
-
-    def ended(self, how: str) -> list[dict[str, Any]]:
-        """The endings of one kind: error, interrupted or crash; the likeliest cause first."""
-        found = [ending for ending in self.endings if ending["event"] == how]
-        return sorted(found, key=lambda e: CAUSES.index(e.get("cause", "exception")))
+            self.endings.setdefault(what, event)
 
 
 def _raise_for(code: int, heard: _Listener, what: str, stopping: bool) -> None:
-    for ending in heard.ended("error"):
+    if ending := heard.endings.get("error"):
         raise getattr(vesselforge.configs.errors, ending["type"], UserError)(ending["text"])
-    if heard.ended("interrupted") or code == EXIT_INTERRUPTED or (stopping and code < 0):
+    if "interrupted" in heard.endings or code == EXIT_INTERRUPTED or (stopping and code < 0):
         raise Interrupted(f"{what} was stopped; the same command goes on from its last checkpoint")
     if code == 0:
         return
-    for ending in heard.ended("crash"):
+    # Who lost contact with another one that crashed knows less.
+    if ending := heard.endings.get("crash") or heard.endings.get("lost contact"):
         raise StageCrashed(f"{what}: {ending['text']}", ending["transient"])
     if code < 0:
         raise StageCrashed(f"{what}: the stage's process was ended by {signal_name(-code)}")

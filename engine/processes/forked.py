@@ -36,18 +36,13 @@ class Forked:
         self, work: Callable[[Any], None], argument: Any, environment: Mapping[str, str]
     ) -> None:
         """`work` is called with the argument, which is pickled; see `usable` before."""
-        (out, theirs_out), (err, theirs_err) = os.pipe(), os.pipe()
-        self.stdout, self.stderr = (os.fdopen(fd, errors="replace") for fd in (out, err))
-        ends = [Connection(fd, readable=False) for fd in (theirs_out, theirs_err)]
-        arguments = (*ends, dict(environment), work, argument)
-        self._process = multiprocessing.get_context("forkserver").Process(
-            target=_begin, args=arguments
-        )
-        try:
+        said, theirs = os.pipe()
+        self.stdout = os.fdopen(said, errors="replace")
+        with Connection(theirs, readable=False) as end:
+            self._process = multiprocessing.get_context("forkserver").Process(
+                target=_begin, args=(end, dict(environment), work, argument)
+            )
             _server.start(self._process)
-        finally:
-            for end in ends:
-                end.close()
 
     def poll(self) -> int | None:
         """The exit status, once it has ended; −9, too, when the server died and its children."""
@@ -84,13 +79,11 @@ def usable(module: str, environment: Mapping[str, str], preload: Sequence[str]) 
     return _server.prepared(environment, preload if module in preload else ())
 
 
-def _begin(
-    out: Connection, err: Connection, environment: dict[str, str], work: Any, argument: Any
-) -> None:
+def _begin(out: Connection, environment: dict[str, str], work: Any, argument: Any) -> None:
     """In the child."""
-    for number, end in ((1, out), (2, err)):
-        os.dup2(end.fileno(), number)
-        end.close()
+    os.dup2(out.fileno(), 1)
+    os.dup2(out.fileno(), 2)
+    out.close()
     os.environ.clear()
     os.environ.update(environment)
     work(argument)
@@ -141,17 +134,14 @@ _server = _Server()
 def _environment(early: Mapping[str, str]) -> Iterator[None]:
     """This process's environment with what a server needs, which is started inside."""
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
-    changes = {**early, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
-    before = {name: os.environ.get(name) for name in changes}
+    changes, before = {**early, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}, dict(os.environ)
     os.environ.update(changes)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in changes:
+            del os.environ[name]
+        os.environ.update({name: before[name] for name in changes if name in before})
 
 
 @contextlib.contextmanager
@@ -160,8 +150,7 @@ def _nameless_main() -> Iterator[None]:
     child would import it, and run a script that has no `if __name__ == "__main__"`."""
     main = sys.modules["__main__"]
     nameless = types.ModuleType("__main__")
-    nameless.__dict__.update(main.__dict__, __spec__=None)
-    nameless.__dict__.pop("__file__", None)
+    nameless.__dict__.update(main.__dict__, __spec__=None, __file__=None)
     sys.modules["__main__"] = nameless
     try:
         yield

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import resource
 import signal
 import sys
 from collections.abc import Iterator
 from typing import Any
 
-import vesselforge.configs.errors
 from vesselforge.configs.errors import UserError
-from vesselforge.engine.processes.memory import MemoryMeter
 from vesselforge.engine.progress import Interrupted, Progress
 
 EXIT_CRASH = 1
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+GIB = 2**30
 STARVED = ("DefaultCPUAllocator", "could not create a primitive", "bad_alloc")
 """Words of PyTorch, oneDNN and C++ when the CPU's memory ran out. oneDNN's have other reasons, too;
 then another attempt costs less than giving up costs here."""
@@ -43,14 +43,13 @@ class LostContact(StageCrashed):
 class Reporter(Progress):
     """Events as JSON lines; SIGTERM and SIGINT become a request to stop. `silent`: no events.
 
-    Reports of progress carry what memory the process takes (`memory`); passed-on ones keep
-    what the process that does the work said of its own.
+    Reports of progress carry what memory the process took at most; passed-on ones keep what the
+    process that does the work said of its own.
     """
 
     def __init__(self, silent: bool = False) -> None:
         self.stop_requested = False
         self.silent = silent
-        self._memory = MemoryMeter()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
 
@@ -59,7 +58,7 @@ class Reporter(Progress):
 
     def update(self, done: float, total: float, unit: str = "", **stats: float) -> None:
         if not self.silent:
-            told = self._memory.read() | stats
+            told = peak_memory() | stats
             finite = {name: value for name, value in told.items() if abs(value) < float("inf")}
             emit("progress", done=done, total=total, unit=unit, stats=finite)
 
@@ -68,9 +67,23 @@ class Reporter(Progress):
             emit("message", text=text)
 
 
+def peak_memory() -> dict[str, float]:
+    """The most so far in GiB: of this process in memory, of its tensors on the GPU if it has one.
+
+    Loads no PyTorch and starts no CUDA.
+    """
+    unit = 1 if sys.platform == "darwin" else 1024
+    found = {"rss_peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB}
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "cuda") and torch.cuda.is_initialized():
+        found["gpu_peak_gib"] = torch.cuda.max_memory_allocated() / GIB
+    return {name: round(size, 3) for name, size in found.items()}
+
+
 def emit(event: str, **content: Any) -> None:
-    """One event for the parent; in one write, for several processes may share the pipe."""
-    sys.stdout.write(json.dumps({"event": event, **content}) + "\n")
+    """One event for the parent: a line of its own, whatever a library has printed before it; in
+    one write, for several processes may share the pipe."""
+    sys.stdout.write("\n" + json.dumps({"event": event, **content}) + "\n")
     sys.stdout.flush()
 
 
@@ -80,23 +93,23 @@ def endings(interrupted: int = EXIT_INTERRUPTED) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        emit("error", type=_public_type(error), text=str(error))
+        emit("error", type=type(error).__name__, text=str(error))
         sys.exit(EXIT_USER_ERROR)
     except Interrupted:
         emit("interrupted")
         sys.exit(interrupted)
     except StageCrashed as error:  # of a child of the child
-        cause = "contact" if isinstance(error, LostContact) else "exception"
-        emit("crash", transient=error.transient, text=str(error), cause=cause)
+        how = "lost contact" if isinstance(error, LostContact) else "crash"
+        emit(how, transient=error.transient, text=str(error))
         sys.exit(EXIT_CRASH)
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
         if _out_of_memory(error):
             text = f"out of memory; close other programs, or make batch or crop smaller ({text})"
-            emit("crash", transient=True, text=text, cause="exception")
+            emit("crash", transient=True, text=text)
             sys.exit(EXIT_CRASH)
         # A full disk is a UserError by now; other trouble with files may pass.
-        emit("crash", transient=isinstance(error, OSError), text=text, cause="exception")
+        emit("crash", transient=isinstance(error, OSError), text=text)
         raise
 
 
@@ -104,10 +117,3 @@ def _out_of_memory(error: Exception) -> bool:
     """PyTorch has a type of its own for GPUs, and for the CPU none."""
     named = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
     return named or any(word in str(error) for word in STARVED)
-
-
-def _public_type(error: UserError) -> str:
-    """The nearest class that configs.errors names (the store has subclasses of its own)."""
-    return next(
-        c.__name__ for c in type(error).__mro__ if hasattr(vesselforge.configs.errors, c.__name__)
-    )

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 
 from vesselforge.engine.processes.lifetimes import die_with_parent
 from vesselforge.engine.processes.reporting import StageCrashed
-from vesselforge.engine.progress import Bus, Interrupted, Progress
+from vesselforge.engine.progress import Bus, Interrupted
 
 
 class StageTimedOut(StageCrashed):
@@ -32,11 +32,8 @@ def under_worker() -> bool:
 
 def stop_signals() -> list[signal.Signals]:
     """What asks a run to stop: Ctrl-C, SIGTERM, and the end of the terminal unless under nohup."""
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    hangup = getattr(signal, "SIGHUP", None)
-    if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
-        numbers.append(hangup)
-    return numbers
+    nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [signal.SIGINT, signal.SIGTERM] + ([] if nohup else [signal.SIGHUP])
 
 
 @contextmanager
@@ -50,15 +47,16 @@ def heard(asked: Callable[[], None]) -> Iterator[None]:
         yield
         return
     terminals = [number for number in (1, 2) if os.isatty(number)]
-
-    hung_up: list[int] = []
+    hung_up = False
 
     def handle(number: int, _: object) -> None:
-        if number not in (signal.SIGINT, signal.SIGTERM):
+        nonlocal hung_up
+        if number == signal.SIGHUP:
             if hung_up:  # the kernel and the shell both say so; nobody insists on anything
                 return
-            hung_up.append(number)
-            _let_go(terminals)
+            hung_up = True
+            for stream in terminals:  # writing to it would be an error, in the middle of saving
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
         asked()
 
     before = {number: signal.signal(number, handle) for number in stop_signals()}
@@ -71,17 +69,9 @@ def heard(asked: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _let_go(terminals: list[int]) -> None:
-    """The terminal is gone: writing to it would be an error, in the middle of saving."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for number in terminals:
-        os.dup2(nowhere, number)
-    os.close(nowhere)
-
-
 @contextmanager
-def timed(progress: Progress, seconds: float | None, what: str) -> Iterator[Progress]:
-    """Yields a progress that asks to stop after so many seconds; without a number, the given one.
+def timed(progress: Bus, seconds: float | None, what: str) -> Iterator[Bus]:
+    """Yields a bus that asks to stop after so many seconds; without a number, the given one.
 
     Raises StageTimedOut in place of the Interrupted that this leads to.
     """
@@ -90,7 +80,7 @@ def timed(progress: Progress, seconds: float | None, what: str) -> Iterator[Prog
         return
     end = time.monotonic() + seconds
     try:
-        yield Bus.of(progress).also(stop=lambda: time.monotonic() >= end)
+        yield progress.also(stop=lambda: time.monotonic() >= end)
     except Interrupted:
         if progress.stop_requested or time.monotonic() < end:
             raise

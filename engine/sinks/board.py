@@ -14,8 +14,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -27,9 +26,8 @@ from vesselforge.engine.progress import Sink, Standing
 from vesselforge.engine.store import Store
 
 SWITCH = "VESSELFORGE_TENSORBOARD"
-FOLLOW_EVERY_S = 10.0
-COST = 0.01
-"""Of the time that following may take: reading a log of 10,000 lines takes about 0.1 s."""
+FOLLOW_EVERY_S = 30.0
+"""Reading a log of 10,000 lines takes about 0.1 s."""
 PICTURES: dict[str, str | None] = {
     "segmenter.train": None,
     "generator.train": "grid-*.png",
@@ -38,10 +36,9 @@ PICTURES: dict[str, str | None] = {
 """Kind → its pictures. Those hold generated images alone: patients' are shown nowhere."""
 NO_CURVES = ("step", "kimg", "from_step")
 """Where a line of the log stands."""
-LARGEST = 3.4028234e38
-"""Of single precision, as in event files."""
-WHOLE = ".whole"
-"""Marks a folder that shows all of an artifact."""
+
+Point = tuple[int, dict[str, float]]
+"""The step of a line of a log, and tag → value."""
 
 
 def board_folder(workspace: Path, kind: str, digest: str) -> Path:
@@ -65,57 +62,37 @@ def switched_on() -> bool:
     return value == "1"
 
 
-@contextlib.contextmanager
-def drawn(workspace: Path, kind: str, digest: str, step: str) -> Iterator[Sink]:
-    """A stage runs inside and reports to what is yielded; its event files follow, if wanted."""
-    if kind not in PICTURES or not switched_on():
-        yield Sink()
-        return
-    with contextlib.closing(Board(workspace, kind, digest, step)) as board:
-        try:
-            yield board
-        except BaseException:
-            if board.begun:
-                board.follow()
-            raise
-        board.follow(whole=True)
+def boards(workspace: Path, kind: str, digest: str, step: str) -> list[Board]:
+    """The board of a stage that runs, if it has one and that is wanted."""
+    wanted = kind in PICTURES and switched_on()
+    return [Board(workspace, kind, digest, step)] if wanted else []
 
 
 def draw(workspace: Path, kind: str, digest: str, step: str) -> None:
     """The event files of an artifact that was found finished, if wanted and missing."""
-    if (board_folder(workspace, kind, digest) / WHOLE).exists():
-        return
-    with drawn(workspace, kind, digest, step):
-        pass
-
-
-@dataclass(frozen=True)
-class Point:
-    """Tag → value of one line of a log."""
-
-    step: int
-    values: dict[str, float]
+    if not board_folder(workspace, kind, digest).exists():
+        for board in boards(workspace, kind, digest, step):
+            board.ended(None)
 
 
 def points_of(entries: Iterable[dict[str, Any]]) -> list[Point]:
     """The log as curves: without what a collapsed training has gone back behind."""
     path: list[Point] = []
     for entry in entries:
-        while path and path[-1].step > entry["step"]:
+        while path and path[-1][0] > entry["step"]:
             path.pop()
         if values := scalars(entry):
-            path.append(Point(entry["step"], values))
+            path.append((entry["step"], values))
     return path
 
 
 def scalars(entry: Mapping[str, Any]) -> dict[str, float]:
     """Tag → value of every finite number of a line."""
-    numbers = {
+    return {
         name.replace(".", "/"): value
         for name, value in flat({k: v for k, v in entry.items() if k not in NO_CURVES})
-        if isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     }
-    return {tag: value for tag, value in numbers.items() if abs(value) <= LARGEST}
 
 
 class Board(Sink):
@@ -125,30 +102,25 @@ class Board(Sink):
     """
 
     def __init__(self, workspace: Path, kind: str, digest: str, step: str) -> None:
-        self._kind, self._digest, self._step = kind, digest, step
-        self._store = Store(workspace)
+        self._made = Store(workspace).folder(kind, digest)
         self._folder = board_folder(workspace, kind, digest)
+        self._pattern, self._step = PICTURES[kind], step
         self._due = 0.0
         self._writer: Any = None
         self._points: list[Point] = []
         self._pictures: set[int] = set()
         self._broken = False
 
-    @property
-    def begun(self) -> bool:
-        """Whether there is something to follow."""
-        return self._writer is not None
-
     def show(self, standing: Standing) -> None:
         """Follow now and then."""
-        began = time.monotonic()
-        if began >= self._due:
+        if time.monotonic() >= self._due:
             self.follow()
-            now = time.monotonic()
-            self._due = now + max(FOLLOW_EVERY_S, (now - began) / COST)
+            self._due = time.monotonic() + FOLLOW_EVERY_S
 
-    def close(self) -> None:
+    def ended(self, error: BaseException | None) -> None:
         """The event files are as they stay."""
+        if error is None or self._writer is not None:
+            self.follow(whole=error is None)
         if self._writer is not None:
             with contextlib.suppress(OSError):
                 self._writer.close()
@@ -159,78 +131,52 @@ class Board(Sink):
             return
         try:
             if self._writer is None:
-                self._open()
+                for old in self._folder.glob("events.out.tfevents.*"):
+                    old.unlink()
+                self._rewind(0)
+                self._writer.add_text("step", self._step)
             self._follow(whole)
+            self._writer.flush()
         except Exception as error:  # whatever is wrong with a picture of the work, the work goes on
             logging.getLogger("vesselforge").warning("TensorBoard's files: not written: %s", error)
             self._broken = True
 
-    def _open(self) -> None:
-        """Begin the event files anew."""
-        from tensorboard.plugins.text.summary_v2 import text_pb
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter  # takes 0.6 s
-
-        for old in (*self._folder.glob("events.out.tfevents.*"), self._folder / WHOLE):
-            old.unlink(missing_ok=True)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._writer = EventFileWriter(str(self._folder))
-        self._take_back(0)  # what a TensorBoard shows that runs meanwhile
-        self._add(0, text_pb("step", self._step))
-
     def _follow(self, whole: bool) -> None:
-        name = self._digest if whole else f"{self._digest}.partial"
-        made = self._store.folder(self._kind, name)
+        made = self._made if whole else self._made.with_name(f"{self._made.name}.partial")
         points = points_of(read_log(made))
         for old, new in zip_longest(self._points, points[: len(self._points)]):
             if old != new:
-                self._take_back(old.step)
+                self._rewind(old[0])
                 break
-        for point in points[len(self._points) :]:
-            self._add_scalars(point)
-        if pattern := PICTURES[self._kind]:
-            reached = math.inf if whole else points[-1].step if points else 0
-            for picture in sorted(made.glob(pattern)):
-                step = _step_of(picture)
-                # While the training has not gone past it, it may be one that is drawn once more.
-                if step < reached and step not in self._pictures:
-                    self._add_picture(step, picture)
-        self._writer.flush()
-        if whole:
-            (self._folder / WHOLE).touch()
+        for step, values in points[len(self._points) :]:
+            for tag, value in values.items():
+                self._writer.add_scalar(tag, value, step)
+        self._points = points
+        reached = math.inf if whole else points[-1][0] if points else 0
+        for picture in sorted(made.glob(self._pattern)) if self._pattern else ():
+            number = picture.stem.rpartition("-")[2]  # `grid.png` is of the only step there is
+            step = int(number) if number.isdigit() else 0
+            # While the training has not gone past it, it may be one that is drawn once more.
+            if step < reached and step not in self._pictures:
+                self._add_picture(step, picture)
 
-    def _take_back(self, step: int) -> None:
-        """Nothing from this step on counts any more."""
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+    def _rewind(self, step: int) -> None:
+        """Nothing from this step on counts any more, nor for a TensorBoard that shows it now."""
+        from torch.utils.tensorboard import SummaryWriter
 
-        mark = SessionLog(status=SessionLog.START)
-        self._writer.add_event(Event(step=step, session_log=mark, wall_time=time.time()))
-        self._points = [point for point in self._points if point.step < step]
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = SummaryWriter(self._folder, purge_step=step)
+        self._points = [point for point in self._points if point[0] < step]
         self._pictures = {taken for taken in self._pictures if taken < step}
 
-    def _add_scalars(self, point: Point) -> None:
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        values = [Summary.Value(tag=tag, simple_value=v) for tag, v in point.values.items()]
-        self._add(point.step, Summary(value=values))
-        self._points.append(point)
-
     def _add_picture(self, step: int, file: Path) -> None:
-        """A PNG file of 8 bits a channel."""
+        """A PNG file of 8 bits a channel, as it is."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         content = file.read_bytes()
         width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))  # IHDR
         image = Summary.Image(width=width, height=height, encoded_image_string=content)
-        self._add(step, Summary(value=[Summary.Value(tag="generated", image=image)]))
+        value = Summary.Value(tag="generated", image=image)
+        self._writer.file_writer.add_summary(Summary(value=[value]), step)
         self._pictures.add(step)
-
-    def _add(self, step: int, summary: Any) -> None:
-        from tensorboard.compat.proto.event_pb2 import Event
-
-        self._writer.add_event(Event(step=step, summary=summary, wall_time=time.time()))
-
-
-def _step_of(picture: Path) -> int:
-    """`grid-000120.png` is of step 120; a grid without a number is of the only step there is."""
-    number = picture.stem.rpartition("-")[2]
-    return int(number) if number.isdigit() else 0

@@ -1,7 +1,6 @@
 """What a run tells its user: a line for every change of a step's state, a bar for each that runs.
 
-The base class writes to the log (under a Prefect worker that is the run's page); the command line
-puts a terminal display in its place.
+Without a terminal that is a log (under a Prefect worker the run's page), or lines in a file.
 """
 
 from __future__ import annotations
@@ -17,33 +16,42 @@ from typing import TYPE_CHECKING, Any
 
 from vesselforge.configs.errors import UserError
 from vesselforge.engine.processes.stopping import heard, under_worker
-from vesselforge.engine.progress import Bus, Interrupted, Sink, Standing, duration
+from vesselforge.engine.progress import Bus, Sink, Standing, duration, ending_of
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress as Bars
 
     from vesselforge.engine.artifacts import Outcome
 
 LABEL_WIDTH = 32
 STOPPING = "stopping: the current stage saves its checkpoint …"
+LOG_EVERY_S, FILE_EVERY_S = 60.0, 15.0
+"""Between two lines on the progress of a step: a log is kept, and read later."""
 
 
 class Display:
-    """Where steps report to. stop_requested: the user asked to stop; stages look at it."""
+    """Where steps report to. stop_requested: the user asked to stop; stages look at it.
 
-    every_s = 60.0
-    """Seconds between two lines on the progress of a step: a log is kept, and read later."""
+    console: a terminal gets live bars of the running steps below the lines of the finished ones, a
+    file or pipe lines without control codes; without one, it is the log.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console | None = None) -> None:
         self.stop_requested = False
-        self._log = logging.getLogger("vesselforge")
+        self._console = console
         self._spoke: dict[str, float] = {}
+        self._bars = _new_bars(console) if console is not None and console.is_terminal else None
+        self._bar: dict[str, Any] = {}
 
     def begin(self, step: str, attempt: int = 1) -> Bus:
         """A step is looked at; its stage, if it has to run, reports to what is returned.
 
         attempt: Prefect's, from 1."""
         self._spoke[step] = time.monotonic()
+        if self._bars is not None:
+            self._bars.start()
+            self._bar[step] = self._bars.add_task(step, total=1.0, text="")
         return Bus(_StepLine(self, step, attempt), stop=lambda: self.stop_requested)
 
     @contextmanager
@@ -53,15 +61,24 @@ class Display:
             yield
         except BaseException as error:
             self.drop(step)
-            self.say(ended_line(step, error))
+            # Bad input and a request to stop end the run, which says why.
+            ends_run = isinstance(error, UserError) or ending_of(error) == "stopped"
+            why = "" if ends_run else str(error) or type(error).__name__
+            self.say(_line(step, ending_of(error), why))
             raise
 
     def close(self) -> None:
         """Take away what stands for steps that are not done."""
+        for step in list(self._bar):
+            self.drop(step)
 
     def drop(self, step: str) -> None:
         """A step is over: take away what stands for it."""
         self._spoke.pop(step, None)
+        if self._bars is not None and step in self._bar:
+            self._bars.remove_task(self._bar.pop(step))
+            if not self._bar:
+                self._bars.stop()
 
     def started(self, step: str, attempt: int = 1) -> None:
         """A step was not found finished: its stage starts."""
@@ -70,17 +87,29 @@ class Display:
     def end(self, step: str, outcome: Outcome) -> None:
         """A step is done."""
         self.drop(step)
-        self.say(finished_line(step, outcome))
+        how = "reused" if outcome.reused else f"done in {duration(outcome.seconds)}"
+        self.say(_line(step, how, headline(outcome.artifact.metrics)))
 
     def advance(self, step: str, standing: Standing) -> None:
         """The step is as far as this. Called as often as the stage likes."""
+        if self._bars is not None:
+            if step in self._bar:
+                done, text = standing.share, standing.words()
+                self._bars.update(self._bar[step], completed=done, text=text)
+            return
         now = time.monotonic()
-        if now - self._spoke.setdefault(step, now) >= self.every_s:
+        every = LOG_EVERY_S if self._console is None else FILE_EVERY_S
+        if now - self._spoke.setdefault(step, now) >= every:
             self._spoke[step] = now
             self.say(f"  {step} {standing.share:4.0%}  {standing.words()}")
 
     def say(self, text: str) -> None:
-        self._log.info(text)
+        """One line."""
+        if self._console is None:
+            logging.getLogger("vesselforge").info(text)
+            return
+        with contextlib.suppress(OSError):  # a terminal that was closed ends no training
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def stop(self, notice: str = STOPPING) -> None:
         """Ask the stages that run to save and end. Also from a signal's handler."""
@@ -125,58 +154,18 @@ class _StepLine(Sink):
         self._display.say(f"  {self._step}: {text}")
 
 
-class PlainDisplay(Display):
-    """Lines without control codes, for files and pipes."""
+def _new_bars(console: Console) -> Bars:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    every_s = 15.0
-
-    def __init__(self, console: Console) -> None:
-        super().__init__()
-        self._console = console
-
-    def say(self, text: str) -> None:
-        with contextlib.suppress(OSError):  # a terminal that was closed ends no training
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
-class RichDisplay(PlainDisplay):
-    """Live bars of the running steps below the lines of the finished ones."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
-        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as Bars
-
-        self._bars = Bars(
-            TextColumn(f"{{task.description:<{LABEL_WIDTH}}}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[text]}"),
-            console=console,
-            transient=True,
-        )
-        self._bar: dict[str, Any] = {}
-
-    def begin(self, step: str, attempt: int = 1) -> Bus:
-        self._bars.start()
-        self._bar[step] = self._bars.add_task(step, total=1.0, text="")
-        return super().begin(step, attempt)
-
-    def drop(self, step: str) -> None:
-        super().drop(step)
-        if (bar := self._bar.pop(step, None)) is not None:
-            self._bars.remove_task(bar)
-        if not self._bar:
-            self._bars.stop()
-
-    def advance(self, step: str, standing: Standing) -> None:
-        if (bar := self._bar.get(step)) is not None:
-            self._bars.update(bar, completed=standing.share, text=standing.words())
-
-    def close(self) -> None:
-        for step in list(self._bar):
-            self.drop(step)
+    return Progress(
+        TextColumn(f"{{task.description:<{LABEL_WIDTH}}}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[text]}"),
+        console=console,
+        transient=True,
+    )
 
 
 _current = Display()
@@ -199,25 +188,8 @@ def shown(display: Display) -> Iterator[Display]:
         display.close()
 
 
-def finished_line(step: str, outcome: Outcome) -> str:
-    """`teacher   done in 4:12  f1 0.823`."""
-    how = "reused" if outcome.reused else f"done in {duration(outcome.seconds)}"
-    return _line(step, how, headline(outcome.artifact.metrics))
-
-
-def ended_line(step: str, error: BaseException) -> str:
-    """`teacher   failed   segmenter.train: the stage's process was ended by SIGKILL`.
-
-    Without the reason where the run itself ends for it, and says it: bad input, a request to stop.
-    """
-    if isinstance(error, UserError):
-        return _line(step, "failed")
-    if isinstance(error, Interrupted) or not isinstance(error, Exception):
-        return _line(step, "stopped")
-    return _line(step, "failed", str(error) or type(error).__name__)
-
-
 def _line(step: str, how: str, more: str = "") -> str:
+    """`teacher   done in 4:12  validation F1 0.823`."""
     return f"{step:<{LABEL_WIDTH}} {how:<14} {more}".rstrip()
 
 

@@ -108,7 +108,7 @@ def launch(processes: int, spec: str) -> None:
         if failure.exitcode < 0:
             name = signal_name(-failure.exitcode)
             text = f"process {rank + 1} of {processes} was ended by {name}"
-            emit("crash", transient=True, text=text, cause="signal")
+            emit("crash", transient=True, text=text)
         sys.exit(EXIT_CRASH)
     except SignalException:  # asked to stop; the workers said how that went
         sys.exit(EXIT_CRASH)

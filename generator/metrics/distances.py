@@ -1,4 +1,5 @@
-"""FID and KID: how far apart two sets of features lie. torchmetrics does the arithmetic.
+"""FID and KID: how far apart two sets of features lie. torchmetrics does the arithmetic; it takes
+two seconds to import, so that is left to those who score.
 
 With a few dozen images FID is mostly bias. KID has none, and comes with an error bar and a floor:
 what parts of the real set score against each other.
@@ -9,8 +10,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchmetrics.image.fid import FrechetInceptionDistance
-from torchmetrics.image.kid import poly_mmd
 
 SUBSETS = 50
 """Resamplings behind KID's error bar."""
@@ -36,6 +35,8 @@ def fid(real: Tensor, fake: Tensor) -> float:
     torchmetrics divides by N - 1, which at 64 images is 1.6 % of the covariance: scaling the
     features about their mean by √((N - 1)/N) beforehand undoes that exactly.
     """
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
     metric = FrechetInceptionDistance(feature=_Given(real.shape[1]))
     metric.set_dtype(torch.float64)
     for features, is_real in ((real, True), (fake, False)):
@@ -83,4 +84,6 @@ def kid_floor(real: Tensor, subset_size: int, seed: int = 0) -> tuple[float, flo
 def mmd(a: Tensor, b: Tensor) -> float:
     """Return the unbiased squared MMD of two sets `[m, D]` with the kernel (x·y/D + 1)³
     (Bińkowski et al. 2018, equation 4)."""
+    from torchmetrics.image.kid import poly_mmd
+
     return float(poly_mmd(a.double(), b.double()))

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from commands import contents, environment, family, manifests, record, run, running, tiny, until
 from conftest import Undisturbed
+from progress_heard import read_events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vesselforge.engine.log import read_log
 from vesselforge.engine.sinks.board import board_folder
-from vesselforge.engine.sinks.stagelog import log_file, read_events
+from vesselforge.engine.sinks.stagelog import log_file
 
 pytestmark = pytest.mark.slow
 

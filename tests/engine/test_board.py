@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,8 @@ from progress_heard import Heard
 from vesselforge.configs.errors import ConfigError
 from vesselforge.data.imageset import write_png
 from vesselforge.engine.log import append_log, cut_log
-from vesselforge.engine.progress import Bus
 from vesselforge.engine.sinks import board
-from vesselforge.engine.sinks.board import SWITCH, Board, board_folder, draw, drawn, switched_on
+from vesselforge.engine.sinks.board import SWITCH, Board, board_folder, boards, draw, switched_on
 
 KIND, DIGEST = "generator.train", "f" * 24
 Shown = dict[str, list[tuple[int, float]]]
@@ -43,8 +42,9 @@ def follow(tmp_path: Path) -> Callable[..., None]:
     """An attempt that looks at the folder that often and then ends."""
 
     def attempt(whole: bool = False) -> None:
-        with closing(Board(tmp_path, KIND, DIGEST, "generator")) as one:
-            one.follow(whole)
+        one = Board(tmp_path, KIND, DIGEST, "generator")
+        one.follow()
+        one.ended(None if whole else KeyboardInterrupt())
 
     return attempt
 
@@ -81,7 +81,8 @@ def test_the_log_becomes_curves_and_an_attempt_that_goes_on_continues_them(
     for step in (1, 2, 3):
         append_log(training, line(step, loss=0.1 * step))
     append_log(
-        training, {"step": 3, "validation": {"f1": 0.5, "best": True, "name": "x", "ratio": 1e300}}
+        training,
+        {"step": 3, "validation": {"f1": 0.5, "best": True, "name": "x", "r": float("inf")}},
     )
     follow()
     with (training / "log.jsonl").open("a") as stream:
@@ -101,30 +102,28 @@ def test_the_log_becomes_curves_and_an_attempt_that_goes_on_continues_them(
     }
     files = sorted(board_folder(tmp_path, KIND, DIGEST).glob("*tfevents*"))
     assert len(files) == 1  # of the last attempt
-    about = accumulated(tmp_path).Tensors("step")[0].tensor_proto.string_val
+    about = accumulated(tmp_path).Tensors("step/text_summary")[0].tensor_proto.string_val
     assert about == [b"generator"]
 
 
-def test_a_collapse_takes_back_what_it_undoes(
-    tmp_path: Path, training: Path, follow: Callable[..., None]
-) -> None:
-    with closing(Board(tmp_path, KIND, DIGEST, "generator")) as one:
-        for step in (10, 20, 30):
-            append_log(training, line(step, loss=step))
-            grid(training, step, grey=step)
-        one.follow()
-        assert pictures(tmp_path).keys() == {10, 20}  # 30 may be drawn once more
-        back = line(10, rollback=1, from_step=30, reason="the loss is no number", lr=0.5)
-        append_log(training, back)
-        one.follow()
-        assert scalars(tmp_path) == {"loss": [(10, 10)], "rollback": [(10, 1)], "lr": [(10, 0.5)]}
-        append_log(training, line(20, loss=21))
-        grid(training, 20, grey=120)
-        append_log(training, line(30, loss=31))
-        one.follow()
+def test_a_collapse_takes_back_what_it_undoes(tmp_path: Path, training: Path) -> None:
+    one = Board(tmp_path, KIND, DIGEST, "generator")
+    for step in (10, 20, 30):
+        append_log(training, line(step, loss=step))
+        grid(training, step, grey=step)
+    one.follow()
+    assert pictures(tmp_path).keys() == {10, 20}  # 30 may be drawn once more
+    back = line(10, rollback=1, from_step=30, reason="the loss is no number", lr=0.5)
+    append_log(training, back)
+    one.follow()
+    assert scalars(tmp_path) == {"loss": [(10, 10)], "rollback": [(10, 1)], "lr": [(10, 0.5)]}
+    append_log(training, line(20, loss=21))
+    grid(training, 20, grey=120)
+    append_log(training, line(30, loss=31))
+    one.follow()
     grid(training, 30, grey=130)
     training.rename(training.with_suffix(""))
-    follow(whole=True)
+    one.ended(None)
     assert scalars(tmp_path)["loss"] == [(10, 10), (20, 21), (30, 31)]
     assert {step: pixels[0, 0, 0] for step, pixels in pictures(tmp_path).items()} == {
         10: 10, 20: 120, 30: 130,
@@ -148,21 +147,22 @@ def test_a_stage_is_followed_while_it_runs(
 ) -> None:
     monkeypatch.setenv(SWITCH, "1")
     monkeypatch.setattr(board, "FOLLOW_EVERY_S", 0)
-    monkeypatch.setattr(board, "COST", 1e9)
     work = (tmp_path, KIND, DIGEST, "generator")
-    with drawn(*work) as sink:
-        progress = Bus.of(heard).also(sink)
-        append_log(training, line(1, loss=1))
-        progress.update(1, 2, "step")
-        assert scalars(tmp_path) == {"loss": [(1, 1)]}
-        append_log(training, line(2, loss=2))
-        training.rename(training.with_suffix(""))
+    progress = heard.also(*boards(*work))
+    append_log(training, line(1, loss=1))
+    progress.update(1, 2, "step")
+    assert scalars(tmp_path) == {"loss": [(1, 1)]}
+    append_log(training, line(2, loss=2))
+    training.rename(training.with_suffix(""))
+    progress.ended(None)
     assert scalars(tmp_path) == {"loss": [(1, 1), (2, 2)]}
     assert heard.updates == [(1, 2, "step", {})]
     draw(*work)  # found finished: all is there
     assert len(list(board_folder(tmp_path, KIND, DIGEST).glob("*tfevents*"))) == 1
-    with drawn(tmp_path, "data.prepare", DIGEST, "images") as sink:
-        assert not isinstance(sink, Board)
+    shutil.rmtree(board_folder(tmp_path, KIND, DIGEST))
+    draw(*work)
+    assert scalars(tmp_path) == {"loss": [(1, 1), (2, 2)]}
+    assert not boards(tmp_path, "data.prepare", DIGEST, "images")
 
 
 def test_files_that_cannot_be_written_stop_nothing(
@@ -170,8 +170,9 @@ def test_files_that_cannot_be_written_stop_nothing(
 ) -> None:
     monkeypatch.setenv(SWITCH, "1")
     (tmp_path / "tensorboard").write_text("in the way")
-    with drawn(tmp_path, KIND, DIGEST, "generator") as sink:
-        Bus.of(heard).also(sink).update(1, 2, "step")
+    progress = heard.also(*boards(tmp_path, KIND, DIGEST, "generator"))
+    progress.update(1, 2, "step")
+    progress.ended(None)
     assert heard.updates == [(1, 2, "step", {})]
     assert caplog.text.count("not written") == 1
 

@@ -14,20 +14,20 @@ from vesselforge.configs.errors import DataError
 from vesselforge.engine.artifacts import Artifact, Outcome
 from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.progress import Bus, Interrupted, Sink, Standing
-from vesselforge.engine.sinks.display import Display, PlainDisplay, RichDisplay
+from vesselforge.engine.sinks.display import Display
 
 ARTIFACT = Artifact(Path("nowhere"), {"kind": "k", "digest": "d", "metrics": {"images": 12}})
 
 
 def plain() -> tuple[Display, Callable[[], str]]:
     stream = io.StringIO()
-    return PlainDisplay(Console(file=stream, width=200)), stream.getvalue
+    return Display(Console(file=stream, width=200)), stream.getvalue
 
 
 def rich() -> tuple[Display, Callable[[], str]]:
     stream = io.StringIO()
     console = Console(file=stream, width=200, force_terminal=True, color_system=None)
-    return RichDisplay(console), stream.getvalue
+    return Display(console), stream.getvalue
 
 
 @pytest.fixture(params=["log", "plain", "rich"])

@@ -7,12 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from progress_heard import Heard
+from progress_heard import Heard, read_events
 
 from vesselforge.configs.errors import DataError
 from vesselforge.engine.progress import Bus, Interrupted
 from vesselforge.engine.sinks import stagelog
-from vesselforge.engine.sinks.stagelog import StageLog, log_file, logged, read_events
+from vesselforge.engine.sinks.stagelog import StageLog, log_file
 from vesselforge.pipeline.stages import digest_of, produce
 
 
@@ -39,7 +39,7 @@ def test_a_stage_is_logged_from_start_to_end_and_reuse_adds_nothing(
     made = produce(tmp_path, fake_kind, settings, {}, heard, step="counting")
     file = log_file(tmp_path, fake_kind, made.artifact.digest)
     assert made.artifact.digest == digest_of(fake_kind, settings, {})
-    entries = list(read_events(file))
+    entries = read_events(file)
     assert [e["event"] for e in entries] == ["started", *["progress"] * 3, "message", "done"]
     assert {e["step"] for e in entries} == {"counting"}
     clocks = [datetime.fromisoformat(e["time"]) for e in entries]
@@ -48,11 +48,10 @@ def test_a_stage_is_logged_from_start_to_end_and_reuse_adds_nothing(
     second = entries[2]
     assert (second["done"], second["total"], second["unit"]) == (2, 3, "step")
     assert second["pace_s"] is not None and second["left_s"] is not None
-    assert second["stats"] == {"loss": 0.5}
-    assert 0 < second["memory"]["rss_gib"] <= second["memory"]["rss_peak_gib"]
+    assert second["stats"].keys() == {"loss", "rss_peak_gib"} and second["stats"]["loss"] == 0.5
     assert entries[-1]["done"] == 3 and entries[-1]["seconds"] > 0
     produce(tmp_path, fake_kind, settings, {}, heard, step="counting")
-    assert list(read_events(file)) == entries
+    assert read_events(file) == entries
     assert not list((tmp_path / "store").rglob("logs"))
 
 
@@ -80,7 +79,7 @@ def test_a_stop_and_the_next_attempt_are_in_one_log(
         "message",
         "done",
     ]
-    assert list(read_events(file))[4]["done"] > 2  # it went on
+    assert read_events(file)[4]["done"] > 2  # it went on
 
 
 @pytest.mark.parametrize(
@@ -92,25 +91,12 @@ def test_a_stop_and_the_next_attempt_are_in_one_log(
         (KeyboardInterrupt(), "stopped", "KeyboardInterrupt"),
     ],
 )
-def test_how_it_ended_is_told(
-    tmp_path: Path, file: Path, error: BaseException, event: str, reason: str
-) -> None:
-    with pytest.raises(type(error)), logged(tmp_path, "fake", "0" * 24, "s") as log:
-        Bus(log).update(1, 4, "step")
-        raise error
-    last = list(read_events(file))[-1]
+def test_how_it_ended_is_told(file: Path, error: BaseException, event: str, reason: str) -> None:
+    bus = Bus(StageLog(file, "s"))
+    bus.update(1, 4, "step")
+    bus.ended(error)
+    last = read_events(file)[-1]
     assert (last["event"], last["reason"], last["done"]) == (event, reason, 1)
-
-
-def test_a_torn_line_breaks_no_reader_and_no_writer(file: Path) -> None:
-    StageLog(file, "s").message("whole")
-    with file.open("a") as stream:
-        stream.write('{"time": "2026-01-01T00:0')  # kill -9
-    assert names(file) == ["message"]
-    StageLog(file, "s").message("next")
-    assert [e["text"] for e in read_events(file)] == ["whole", "next"]
-    assert len(file.read_text().splitlines()) == 3
-    assert list(read_events(file.with_name("none.jsonl"))) == []
 
 
 def test_progress_is_written_once_in_ten_seconds(file: Path) -> None:
@@ -124,10 +110,10 @@ def test_a_log_that_cannot_be_written_stops_nothing(
     tmp_path: Path, heard: Heard, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "logs").write_text("in the way")
-    with logged(tmp_path, "fake", "0" * 24, "s") as log:
-        bus = Bus.of(heard).also(log)
-        bus.update(1, 2, "step", loss=0.1)
-        bus.message("hello")
+    bus = heard.also(StageLog(log_file(tmp_path, "fake", "0" * 24), "s"))
+    bus.update(1, 2, "step", loss=0.1)
+    bus.message("hello")
+    bus.ended(None)
     assert heard.updates == [(1, 2, "step", {"loss": 0.1})]
     assert heard.messages == ["hello"]
     assert caplog.text.count("was not written") == 1

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
-from vesselforge.engine.progress import Progress
+from vesselforge.engine.progress import Bus, Sink, Standing
 
 HELPERS = Path(__file__).parent
 
 
-class Heard(Progress):
-    """A progress that remembers."""
+class Heard(Bus):
+    """A bus that remembers what it, and a bus made of it, was told."""
+
+    stop_requested = False  # type: ignore[assignment]
 
     def __init__(self) -> None:
-        self.stop_requested = False
+        super().__init__(_Ear(self), stop=lambda: self.stop_requested)
         self.updates: list[tuple[float, float, str, dict[str, float]]] = []
         self.messages: list[str] = []
         self.stop_after = 10**9
@@ -25,3 +29,19 @@ class Heard(Progress):
 
     def message(self, text: str) -> None:
         self.messages.append(text)
+
+
+def read_events(file: Path) -> list[dict[str, Any]]:
+    """The events of a stage's log, oldest first."""
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+class _Ear(Sink):
+    def __init__(self, heard: Heard) -> None:
+        self._heard = heard
+
+    def show(self, standing: Standing) -> None:
+        self._heard.update(standing.done, standing.total, standing.unit, **standing.stats)
+
+    def message(self, text: str) -> None:
+        self._heard.message(text)

@@ -16,7 +16,7 @@ from vesselforge.configs.errors import DataError, WorkspaceError
 from vesselforge.configs.load import validate
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.engine.artifacts import Artifact, Outcome
-from vesselforge.engine.sinks.display import PlainDisplay, shown
+from vesselforge.engine.sinks.display import Display, shown
 from vesselforge.pipeline.executor import AtOnce, Executor
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.record import PARTLY_FAILED, RunRecord, model_folder, read_run
@@ -166,7 +166,7 @@ def test_what_a_reader_of_the_scores_has_to_know(
     share = {"in_range": {"all": 0.006, "kept": 0.0}}
     pretence.labelled = {"drawn": 500, "kept": 24, "rejected": 476, "reasons": {}} | share
     log = io.StringIO()
-    with shown(PlainDisplay(Console(file=log))):
+    with shown(Display(Console(file=log))):
         made = done(config, pretence, tmp_path)
     assert len(made.remarks) == len(said)
     for remark, words in zip(made.remarks, said, strict=True):

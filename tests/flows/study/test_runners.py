@@ -19,7 +19,7 @@ from vesselforge.configs.study import ExecutionSettings
 from vesselforge.engine.artifacts import MANIFEST, Artifact, Outcome
 from vesselforge.engine.files import write_json
 from vesselforge.engine.progress import Interrupted
-from vesselforge.engine.sinks.display import Display, PlainDisplay, current, shown
+from vesselforge.engine.sinks.display import Display, current, shown
 from vesselforge.flows import runners
 from vesselforge.flows.fanout import STOP_FILE, ByRunner
 from vesselforge.flows.runners import ended, environment_of, task_runner, workers_of
@@ -271,7 +271,7 @@ def test_a_stop_does_not_wait_for_ever_for_a_cluster_without_workers(
     hand = ByRunner(tmp_path, tmp_path, execution, cast(Any, runner))
     executor = Executor(tmp_path, hand, strict=False, look_first=True)
 
-    with shown(PlainDisplay(Console(stderr=True))) as display, pytest.raises(Interrupted):
+    with shown(Display(Console(stderr=True))) as display, pytest.raises(Interrupted):
         display.stop_requested = True
         executor.run([piece(1)])
 
