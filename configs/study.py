@@ -136,10 +136,10 @@ class SyntheticSettings(Settings):
 class ExecutionSettings(Settings):
     """How many stages run at once, and where. Results do not depend on it."""
 
-    runner: Literal["processes", "dask", "ray"] = Field(
+    runner: Literal["processes", "dask"] = Field(
         "processes",
-        description="processes: on this machine; dask, ray: a cluster whose machines share the "
-        "workspace (extras `dask` and `ray`)",
+        description="processes: on this machine; dask: a cluster whose machines share the "
+        "workspace (extra `dask`)",
     )
     workers: int | None = Field(
         None, ge=1, le=4096, description="stages at once; default: one a GPU, or one for 2 cores"
@@ -147,13 +147,13 @@ class ExecutionSettings(Settings):
     gpus: Each[int] = Field([], description="cards to share out, one stage on each; empty: none")
     address: str | None = Field(
         None,
-        description="dask or ray: of a running cluster (give `workers`, too); default: one here",
+        description="dask: of a running cluster (give `workers`, too); default: one here",
     )
 
     @model_validator(mode="after")
     def _a_cluster_elsewhere_has_a_size(self) -> Self:
         if self.address is not None and self.runner == "processes":
-            raise ValueError("address is that of a cluster: set runner: dask or ray")
+            raise ValueError("address is that of a cluster: set runner: dask")
         if self.address is not None and self.workers is None:
             raise ValueError("workers: give the number of stages at once for a cluster elsewhere")
         return self

@@ -1,8 +1,7 @@
-"""Where stages run at once: processes here, or a Dask or Ray cluster. Imports Prefect."""
+"""Where stages run at once: processes here, or a Dask cluster. Imports Prefect."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 from collections.abc import Iterator
@@ -46,8 +45,6 @@ def task_runner(settings: ExecutionSettings) -> Iterator[TaskRunner[Any]]:
     """Prefect's task runner of these settings, started. Raises ConfigError for a missing extra."""
     if settings.runner == "dask":
         runner = _dask(settings)
-    elif settings.runner == "ray":
-        runner = _ray(settings)
     else:
         runner = ThreadPoolTaskRunner(max_workers=workers_of(settings))
     with runner:
@@ -55,9 +52,16 @@ def task_runner(settings: ExecutionSettings) -> Iterator[TaskRunner[Any]]:
 
 
 def _dask(settings: ExecutionSettings) -> TaskRunner[Any]:
-    module = _extra("prefect_dask", "dask")
+    try:
+        import dask
+        from prefect_dask import DaskTaskRunner
+    except ImportError:
+        raise ConfigError(
+            "execution.runner: dask needs the package prefect_dask, which is not installed; "
+            "`pip install 'vesselforge[dask]'`, or set execution.runner: processes"
+        ) from None
     if settings.address:
-        return module.DaskTaskRunner(address=settings.address)
+        return DaskTaskRunner(address=settings.address)
     cluster = {
         "n_workers": workers_of(settings),
         "threads_per_worker": 1,
@@ -65,10 +69,8 @@ def _dask(settings: ExecutionSettings) -> TaskRunner[Any]:
         "dashboard_address": "127.0.0.1:0",  # none would still take port 8787
         "preload": [__name__],
     }
-    import dask
-
     dask.config.set({"distributed.scheduler.no-workers-timeout": NO_WORKERS})
-    return module.DaskTaskRunner(cluster_kwargs=cluster)
+    return DaskTaskRunner(cluster_kwargs=cluster)
 
 
 def dask_setup(worker: Any) -> None:
@@ -79,44 +81,17 @@ def dask_setup(worker: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _ray(settings: ExecutionSettings) -> TaskRunner[Any]:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    module = _extra("prefect_ray", "ray")
-    if settings.address:
-        return module.RayTaskRunner(address=settings.address)
-    options = {"num_cpus": workers_of(settings), "include_dashboard": False}
-    return module.RayTaskRunner(init_kwargs=options)
-
-
-def _extra(module: str, extra: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        raise ConfigError(
-            f"execution.runner: {extra} needs the package {module}, which is not installed; "
-            f"`pip install 'vesselforge[{extra}]'`, or set execution.runner: processes"
-        ) from None
-
-
 def ended(future: PrefectFuture[Any]) -> State[Any] | None:
     """The state of a task that is over; None, at once, while it is not.
 
     A worker that died gives an exception instead of a state: that is a crash.
     """
-    if not _is_over(future):
+    over: Any = future.wrapped_future  # of concurrent.futures or of Dask
+    if not over.done():
         return None
     future.wait(timeout=FETCH_S)
     state = future.state
     if state.is_final():
         return state
     # Dask starts a task again whose worker died before its result was fetched.
-    return Crashed(message=DIED) if _is_over(future) else None
-
-
-def _is_over(future: Any) -> bool:
-    wrapped = future.wrapped_future
-    if hasattr(wrapped, "done"):
-        return bool(wrapped.done())
-    import ray
-
-    return bool(ray.wait([wrapped], timeout=0)[0])
+    return Crashed(message=DIED) if over.done() else None

@@ -28,7 +28,7 @@ from benchmarks.reliability.processes import (
 from benchmarks.reliability.reference import PATIENCE_S
 from benchmarks.reliability.scene import Scene, cut, flip, mount
 from vesselforge.data.formats.images import read_rgb
-from vesselforge.flows.serving.embedded import STARTS, answers
+from vesselforge.flows.serving.service import RESTARTS, answers
 
 Said = tuple[int, str]
 GENERATOR, TEACHER, STUDENT = "generator", "teacher", "student, real images"
@@ -245,7 +245,7 @@ CASES = [
     Case("stage killed in every attempt", partial(stage_killed, 3), 1, "ended by SIGKILL"),
     Case("stage out of memory", memory_limited, 0, "memory"),
     Case("embedded server killed", partial(embedded_server_killed, 1), 0, ""),
-    Case("embedded server killed whenever it starts", partial(embedded_server_killed, STARTS),
+    Case("embedded server killed whenever it starts", partial(embedded_server_killed, RESTARTS + 1),
          1, "no longer answers"),
     Case("shared server killed, started again", partial(shared_server_killed, True), 0, ""),
     Case("shared server gone for good", partial(shared_server_killed, False),

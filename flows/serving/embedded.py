@@ -16,22 +16,16 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
 from vesselforge.configs.errors import UserError
-from vesselforge.engine.processes.lifetimes import die_with_parent, stop_group
+from vesselforge.engine.processes.lifetimes import die_with_parent
+from vesselforge.flows.serving.service import Service, answers
 
 LOOPBACK = ("127.0.0.1", 0)
 """A free port of it."""
-START_S = 120.0
 COMMAND = [sys.executable, "-m", "vesselforge.flows.serving.embedded"]
-LAST_BYTES = 4096
-STARTS = 4
-"""So often the server is started in one run; one that always ends has another trouble."""
 QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -106,76 +100,43 @@ def forget_what_is_left() -> None:
 def embedded_server() -> Iterator[str]:
     """A Prefect API without page and scheduler; yields its address.
 
-    Raises UserError when it cannot be started, with the reason.
+    What it knows is in its database, so a client that tries again hardly notices when it ends and
+    is started again. Raises UserError when it cannot be started, with the reason.
     """
     global _running
-    with socket.create_server(LOOPBACK) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
-        server = _Server(listener)
-        try:
-            deadline = time.monotonic() + START_S
-            while not healthy(url, timeout=5):
-                if server.given_up or time.monotonic() > deadline:
-                    raise UserError(
-                        f"Prefect's embedded server did not start ({server.last_words()}); "
-                        "`vesselforge doctor` checks what it needs, and `python -m "
-                        "vesselforge.flows.serving.embedded` shows all it says"
-                    )
-                time.sleep(0.1)
-            _running = True
-            yield url
-        finally:
-            _running = False
-            server.stop()
+    over = threading.Event()
 
-
-class _Server:
-    """The server's process, and a thread that starts another one when it ends by itself.
-
-    What it knew is in its database, so a client that tries again hardly notices.
-    """
-
-    def __init__(self, listener: socket.socket) -> None:
-        self.given_up = False
-        self._listener = listener
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (until `stop`)
-        self._stopping = threading.Event()
-        self._keeper = threading.Thread(target=self._keep, daemon=True)
-        self._keeper.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._keeper.join()
-        self._said.close()
-
-    def last_words(self) -> str:
-        """The last line on its standard error: of a traceback, the exception."""
-        fd = self._said.fileno()  # with a position that belongs to the server, too
-        end = os.pread(fd, LAST_BYTES, max(0, os.fstat(fd).st_size - LAST_BYTES))
-        lines = end.decode(errors="replace").splitlines()
-        return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
-
-    def _keep(self) -> None:
-        for _ in range(STARTS):
-            process = self._start()
-            while process.poll() is None and not self._stopping.wait(0.1):
-                pass
-            stop_group(process, grace=5)
-            if self._stopping.is_set():
-                return
-        self.given_up = True
-        self._listener.close()  # requests are refused now, where they would wait for nobody
-
-    def _start(self) -> subprocess.Popen[str]:
-        number = self._listener.fileno()
-        return subprocess.Popen(
-            [*COMMAND, str(number)],
-            stdout=subprocess.DEVNULL,
-            stderr=self._said,
-            text=True,
-            start_new_session=True,
-            pass_fds=[number],
+    def why() -> str:
+        said.seek(0)  # the server appends
+        words = said.read().strip().splitlines() or ["it said nothing"]
+        return (
+            f" ({words[-1].strip()}); `vesselforge doctor` checks what it needs, and `python -m "
+            "vesselforge.flows.serving.embedded` shows all it says"
         )
+
+    def keep() -> None:
+        try:
+            while not over.wait(0.1):
+                server.keep_up()
+        except UserError:
+            listener.close()  # requests are refused now, where they would wait for nobody
+
+    with socket.create_server(LOOPBACK) as listener, tempfile.TemporaryFile("a+") as said:
+        number = listener.fileno()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+        options = {"stdout": subprocess.DEVNULL, "stderr": said, "pass_fds": [number]}
+        name, command = "Prefect's embedded server", [*COMMAND, str(number)]
+        server = Service(name, command, f"{url}/health", lambda _: None, why=why, **options)
+        with server.running():
+            keeper = threading.Thread(target=keep, daemon=True)
+            keeper.start()
+            _running = True
+            try:
+                yield url
+            finally:
+                _running = False
+                over.set()
+                keeper.join()
 
 
 def private() -> bool:
@@ -186,17 +147,6 @@ def private() -> bool:
 def healthy(url: str, timeout: float = 1.0) -> bool:
     """Does a Prefect API answer at this address?"""
     return answers(f"{url.rstrip('/')}/health", timeout)
-
-
-def answers(url: str, timeout: float = 1.0) -> bool:
-    """Is there something at this address?"""
-    try:
-        if not url.startswith(("http://", "https://")):  # file:// would be answered, too
-            return False
-        with urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310 (looked at above)
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError, ValueError):
-        return False
 
 
 def main() -> None:

@@ -21,6 +21,8 @@ from vesselforge.flows.serving.deployments import POOL
 from vesselforge.flows.serving.service import Service
 
 LOCK = "serve.lock"
+PREFECT = [sys.executable, "-m", "vesselforge.flows.serving.attached"]
+"""Prefect's command, which ends when its parent does."""
 
 
 class _Stopped(BaseException):
@@ -54,38 +56,29 @@ def serve(port: int, limit: int = 1) -> None:
         typer.echo(f"serving {url} — Ctrl-C stops; start a run there, or with")
         typer.echo(f"  PREFECT_API_URL={url}/api prefect deployment run \\")
         typer.echo("    augmentation-pipeline/quickstart --watch")
-        _keep_up(*services)
+        while True:
+            for service in services:
+                service.keep_up()
+            time.sleep(0.5)
 
 
 def _start(running: ExitStack, url: str, limit: int) -> tuple[Service, Service]:
     health, pool = f"{url}/api/health", f"{url}/api/work_pools/{POOL}"
-    server = Service("the server", ["server", "start"], health, typer.echo, quiet=True)
+    start = [*PREFECT, "server", "start"]
+    server = Service("the server", start, health, typer.echo, stdout=subprocess.DEVNULL)
     running.enter_context(server.running())
-    command = ["worker", "start", "--pool", POOL, "--type", "process", "--limit", str(limit)]
-    worker = Service("the worker", command, pool, typer.echo, first=_crash_the_dead)
+    start = [*PREFECT, "worker", "start", "--pool", POOL, "--type", "process"]
+    start += ["--limit", str(limit)]
+    worker = Service("the worker", start, pool, typer.echo, first=_crash_the_dead)
     running.enter_context(worker.running())
     running.callback(_stop_runs)
-    deploy = [
-        sys.executable,
-        "-m",
-        "vesselforge.flows.serving.attached",
-        "--no-prompt",
-        "deploy",
-        "--all",
-    ]
+    deploy = [*PREFECT, "--no-prompt", "deploy", "--all"]
     if subprocess.run(deploy, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).returncode:
         raise UserError("`prefect deploy --all` failed; see above")
     from vesselforge.flows.serving.automations import apply
 
     apply()
     return server, worker
-
-
-def _keep_up(server: Service, worker: Service) -> None:
-    while True:
-        server.keep_up()
-        worker.keep_up()
-        time.sleep(0.5)
 
 
 def _crash_the_dead() -> None:

@@ -1,18 +1,20 @@
-"""A Prefect command that `vesselforge serve` keeps running."""
+"""A process that is kept running: started again when it ends by itself, but not for ever."""
 
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from vesselforge.configs.errors import UserError
 from vesselforge.engine.processes.children import signal_name
 from vesselforge.engine.processes.lifetimes import stop_group
-from vesselforge.flows.serving.embedded import START_S, answers
 
+START_S = 120.0
 STOP_S = 15.0
 """For a server or a worker without runs; they take about three."""
 RESTARTS, WINDOW_S = 5, 3600.0
@@ -23,20 +25,22 @@ class Service:
     """A process in a session of its own that dies with this one.
 
     name: for people. url: answers once it is ready. say: told of every restart. first: called
-    before every start.
+    before every start. why: the end of the sentence that it did not start. options: of
+    subprocess.Popen.
     """
 
     def __init__(
         self,
         name: str,
-        arguments: Sequence[str],
+        command: Sequence[str],
         url: str,
         say: Callable[[str], None],
         first: Callable[[], None] = lambda: None,
-        quiet: bool = False,
+        why: Callable[[], str] = lambda: "; see above",
+        **options: Any,
     ) -> None:
-        self.name, self._arguments, self._url, self._say = name, arguments, url, say
-        self._first, self._quiet = first, quiet
+        self.name, self._command, self._url, self._say = name, command, url, say
+        self._first, self._why, self._options = first, why, options
         self._restarts: list[float] = []
         self._process = self._spawn()
 
@@ -77,16 +81,27 @@ class Service:
     def _spawn(self) -> subprocess.Popen[str]:
         self._first()
         return subprocess.Popen(
-            [sys.executable, "-m", "vesselforge.flows.serving.attached", *self._arguments],
+            self._command,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL if self._quiet else None,
             text=True,
             start_new_session=True,
+            **self._options,
         )
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_S
-        while not answers(self._url):
+        while not answers(self._url, timeout=5):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise UserError(f"{self.name} did not start within {START_S:.0f} s; see above")
-            time.sleep(0.2)
+                raise UserError(f"{self.name} did not start{self._why()}")
+            time.sleep(0.1)
+
+
+def answers(url: str, timeout: float = 1.0) -> bool:
+    """Is there something at this address?"""
+    try:
+        if not url.startswith(("http://", "https://")):  # file:// would be answered, too
+            return False
+        with urllib.request.urlopen(url, timeout=timeout) as answer:  # noqa: S310 (looked at above)
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False

@@ -47,7 +47,6 @@ def test_an_import_overwrites_nothing_unasked(pkl, tmp_path):
 
 
 def test_a_hostile_file_is_refused_by_name_and_leaves_nothing(tmp_path):
-    # Not `print`: Ray, in a test before this one in the same process, replaces it with its own.
     path = write_snapshot(tmp_path, {"G_ema": Call(exec, "print('it ran')")})
     done = command("import", path, "-o", tmp_path / "g")
     assert done.exit_code == 2

@@ -199,7 +199,7 @@ def made_at(workspace: Path) -> dict[str, int]:
         ("arms.seeds=[1,1]", "seeds: found a value twice in [1, 1]"),
         ("arms.real_images=[2,7]", "arms.real_images: found 7, but the dataset has 3 training"),
         ("data={name: drive, root: nowhere}", "nowhere"),
-        ("execution.address=tcp://x", "set runner: dask or ray"),
+        ("execution.address=tcp://x", "set runner: dask"),
     ],
 )
 def test_wrong_settings_are_one_line_and_nothing_is_done(

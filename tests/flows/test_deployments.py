@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
-from vesselforge.flows.serving.deployments import DEPLOYMENTS, FILE, render
+from vesselforge.flows.serving.deployments import FILE, POOL, refreshed
 
 
 def test_prefect_yaml_is_what_the_configs_say() -> None:
-    assert FILE.read_text() == render(), "run `python -m vesselforge.flows.serving.deployments`"
+    text = FILE.read_text()
+    assert text == refreshed(text), "run `python -m vesselforge.flows.serving.deployments`"
 
 
 def test_the_form_has_every_setting_with_its_description() -> None:
@@ -25,10 +27,12 @@ def test_the_form_has_every_setting_with_its_description() -> None:
 
 
 def test_no_two_deployments_of_a_flow_share_a_name() -> None:
-    names = [deployed[:2] for deployed in DEPLOYMENTS]
+    deployments = yaml.safe_load(FILE.read_text())["deployments"]
+    names = [(one["entrypoint"].rpartition(":")[2], one["name"]) for one in deployments]
 
     assert len(set(names)) == len(names)
-    assert ("compare-ratios", "drive") in names
+    assert ("compare_ratios", "drive") in names
+    assert {one["work_pool"]["name"] for one in deployments} == {POOL}
 
 
 @pytest.mark.parametrize("group", ["ArmSettings", "StatisticsSettings", "ExecutionSettings"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,24 +12,18 @@ from vesselforge.configs.errors import UserError
 from vesselforge.flows.serving import service
 from vesselforge.flows.serving.service import RESTARTS, Service
 
-
-class Sleeper(Service):
-    """Not Prefect, but a process that only waits."""
-
-    def _spawn(self) -> subprocess.Popen[str]:
-        self._first()
-        return subprocess.Popen(["sleep", "600"], text=True, start_new_session=True)
+SLEEP = ["sleep", "600"]
 
 
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr(service, "answers", lambda url: True)
+    monkeypatch.setattr(service, "answers", lambda url, timeout: True)
     return []
 
 
 def test_what_dies_is_started_again_but_not_for_ever(said: list[str]) -> None:
     starts: list[str] = []
-    sleeper = Sleeper("the sleeper", [], "", said.append, first=lambda: starts.append("first"))
+    sleeper = Service("the sleeper", SLEEP, "", said.append, first=lambda: starts.append("first"))
     with sleeper.running():
         sleeper.keep_up()
         assert said == []
@@ -45,15 +38,15 @@ def test_what_dies_is_started_again_but_not_for_ever(said: list[str]) -> None:
 
 
 def test_nothing_is_left_of_it(said: list[str]) -> None:
-    sleeper = Sleeper("the sleeper", [], "", said.append)
+    sleeper = Service("the sleeper", SLEEP, "", said.append)
     with sleeper.running():
         pid = sleeper._process.pid
     assert not Path(f"/proc/{pid}").exists()
 
 
 def test_what_ends_at_once_has_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "answers", lambda url: False)
-    sleeper = Sleeper("the sleeper", [], "", print)
+    monkeypatch.setattr(service, "answers", lambda url, timeout: False)
+    sleeper = Service("the sleeper", SLEEP, "", print)
     _kill(sleeper)
     with pytest.raises(UserError, match="the sleeper did not start"), sleeper.running():
         pass

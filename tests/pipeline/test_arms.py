@@ -215,10 +215,10 @@ def test_the_generator_sees_the_few_or_all(tiny_study: Build) -> None:
         ({"ensembles": ["or", "or"]}, "found a value twice"),
         ({"execution": {"gpus": [0], "workers": 2}}, "a card of its own"),
         (
-            {"execution": {"runner": "ray", "address": "ray://x", "workers": None}},
+            {"execution": {"runner": "dask", "address": "tcp://x", "workers": None}},
             "give the number",
         ),
-        ({"execution": {"address": "x"}}, "set runner: dask or ray"),
+        ({"execution": {"address": "x"}}, "set runner: dask"),
         ({"external": [{"name": "phantom"}]}, "not `data` itself"),
         ({"synthetic": {"pool": 100000, "most_pools": 40}}, "at most 1,000,000"),
         (

@@ -1,10 +1,9 @@
-"""A study on local Dask and Ray clusters: the same bytes; what stops, dies and is left of it."""
+"""A study on a local Dask cluster: the same bytes; what stops, dies and is left of it."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -32,7 +31,6 @@ from vesselforge.pipeline.stages import STAGES
 from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS
 
 Build = Callable[..., StudyConfig]
-CLUSTERS = ("dask", "ray")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc"),
@@ -66,7 +64,7 @@ def study(tiny_study: Build, monkeypatch: pytest.MonkeyPatch) -> Callable[..., S
 
 
 @pytest.mark.timeout(900)
-def test_clusters_make_the_same_bytes_as_processes(
+def test_a_cluster_makes_the_same_bytes_as_processes(
     study: Build, prefect_api: None, tmp_path: Path
 ) -> None:
     processes = tmp_path / "processes"
@@ -76,17 +74,12 @@ def test_clusters_make_the_same_bytes_as_processes(
     elsewhere = {"segmenter.ensemble", "segmenter.compare", "data.phantom"}
     assert len(expected) > 10 and kinds == set(STAGES) - elsewhere
 
-    # One makes the segmenters again, the other everything else: each kind is made on a cluster.
-    for runner, lost in (("dask", kinds - {"segmenter.train"}), ("ray", {"segmenter.train"})):
-        workspace = Path(shutil.copytree(processes, tmp_path / runner))
-        shutil.rmtree(workspace / "runs")
-        for kind in lost:
-            shutil.rmtree(workspace / "store" / kind)
+    cluster = tmp_path / "cluster"
 
-        compare_ratios(study(runner=runner), workspace=str(workspace))
+    compare_ratios(study(runner="dask"), workspace=str(cluster))
 
-        assert contents(workspace) == expected
-        assert result_of(workspace) == result_of(processes)
+    assert contents(cluster) == expected
+    assert result_of(cluster) == result_of(processes)
 
 
 class Cluster:
@@ -145,8 +138,8 @@ def on_cluster(
     fake = task(task_run_name="{step}", cache_policy=NO_CACHE, persist_result=False, **options)
     monkeypatch.setitem(TASKS, "fake", fake(cluster_stages.run))
 
-    def call(kind: str, body: Callable[[Cluster], None], **more: Any) -> None:
-        execution = ExecutionSettings.model_validate({"runner": kind, "workers": 2} | more)
+    def call(body: Callable[[Cluster], None], **more: Any) -> None:
+        execution = ExecutionSettings.model_validate({"runner": "dask", "workers": 2} | more)
 
         @flow(name="on-cluster", persist_result=False)
         def on() -> None:
@@ -158,9 +151,8 @@ def on_cluster(
     return call
 
 
-@pytest.mark.parametrize("kind", CLUSTERS)
 def test_a_killed_worker_is_replaced_and_a_stop_reaches_all_workers(
-    kind: str, on_cluster: Callable[..., None], tmp_path: Path
+    on_cluster: Callable[..., None], tmp_path: Path
 ) -> None:
     seen: list[int] = []
 
@@ -184,9 +176,8 @@ def test_a_killed_worker_is_replaced_and_a_stop_reaches_all_workers(
 
             def stop() -> None:
                 seen.extend(cluster.stage(work) for work in works)
-                if kind == "dask":  # Ctrl-C in a terminal reaches its workers, too
-                    for stage in seen[1:]:
-                        os.kill(parent(stage), signal.SIGINT)
+                for stage in seen[1:]:  # Ctrl-C in a terminal reaches its workers, too
+                    os.kill(parent(stage), signal.SIGINT)
                 display.stop_requested = True
 
             stopper = threading.Thread(target=stop)
@@ -198,7 +189,7 @@ def test_a_killed_worker_is_replaced_and_a_stop_reaches_all_workers(
         states = [s.read_text() for s in tmp_path.glob("store/fake/*.partial/**/state.json")]
         assert len(states) == 2  # each has saved how far it was
 
-    on_cluster(kind, body)
+    on_cluster(body)
 
     assert len(seen) == 3 and not any(map(alive, seen))
 
@@ -238,4 +229,4 @@ def test_a_cluster_that_dies_ends_the_study_with_a_message(
             killer.join()
             assert "the cluster did" in executor.why(work)
 
-        on_cluster("dask", body, address=address)
+        on_cluster(body, address=address)
