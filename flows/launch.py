@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,30 +26,18 @@ def launch(
 
     Raises UserError, StageCrashed or Interrupted; anything else is a programming error.
     """
-    with _server(config.name, workspace, display):
-        return _outcome(imported(flow)(config, workspace=str(workspace), return_state=True))
-
-
-@contextmanager
-def _server(name: str, workspace: Path, display: Display) -> Iterator[None]:
     import httpx
 
     with shown(display), api() as url:
-        display.say(f"run {name} in {workspace} (Prefect at {url.removesuffix('/api')})")
+        from vesselforge.flows.states import result_of
+
+        display.say(f"run {config.name} in {workspace} (Prefect at {url.removesuffix('/api')})")
         try:
-            yield
+            state = imported(flow)(config, workspace=str(workspace), return_state=True)
         except httpx.TransportError as error:
             forget_what_is_left()
             raise StageCrashed(
                 f"{url}: Prefect's server no longer answers ({type(error).__name__}); see what "
                 "became of it, or unset PREFECT_API_URL"
             ) from error
-
-
-def _outcome(state: Any) -> dict[str, Any]:
-    """What a flow returned, or how it failed, raised."""
-    from vesselforge.flows.states import error_of
-
-    if state.is_completed():
-        return dict(state.result())
-    raise error_of(state)
+        return dict(result_of(state))

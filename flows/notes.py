@@ -71,9 +71,8 @@ class ProgressPage(Sink):
             self._due = time.monotonic() + PROGRESS_EVERY_S
             self._publish(100 * standing.share, standing.words())
 
-    def finish(self) -> None:
-        """The stage is done."""
-        if self._artifact is not None:
+    def ended(self, error: BaseException | None) -> None:
+        if error is None and self._artifact is not None:
             self._publish(100.0, "done")
 
     @optional

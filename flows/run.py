@@ -3,12 +3,18 @@ its cache."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextvars
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
 
 from vesselforge.configs.errors import NoSamples
 from vesselforge.configs.load import override
@@ -16,7 +22,7 @@ from vesselforge.configs.settings import PipelineConfig
 from vesselforge.engine.sinks.display import current
 from vesselforge.engine.store import Store
 from vesselforge.flows import notes
-from vesselforge.flows.cancellation import watching_for_cancellation
+from vesselforge.flows.serving import embedded
 from vesselforge.flows.states import EXPECTED, state_of
 from vesselforge.flows.tasks import ByTask
 from vesselforge.pipeline.executor import Executor
@@ -30,6 +36,9 @@ from vesselforge.pipeline.record import (
 )
 from vesselforge.pipeline.run_works import augment, run_works
 from vesselforge.report.writing import report_on
+
+LOOK_EVERY_S = 3.0
+"""Between two looks at whether the run was cancelled on its server."""
 
 
 @flow(name=PIPELINE, flow_run_name="{config.name}", persist_result=False, result_serializer="json")
@@ -58,10 +67,41 @@ def stated(body: Callable[[], Any]) -> Any:
     A request to stop is heard meanwhile.
     """
     try:
-        with current().listening(), watching_for_cancellation(current().stop):
+        with current().listening(), _watching_for_cancellation():
             return body()
     except EXPECTED as error:
         return state_of(error)
+
+
+@contextmanager
+def _watching_for_cancellation() -> Iterator[None]:
+    """While inside, cancelling this flow run stops what it does.
+
+    A run without a worker Prefect leaves in state Cancelling and lets it work on; a worker stops
+    its runs, but no longer those that were at work while the server was away. The server that a
+    run brings along serves nobody else.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None or embedded.private():
+        yield
+        return
+    over = threading.Event()
+    look = (_look, context.flow_run.id, over)
+    threading.Thread(target=contextvars.copy_context().run, args=look, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def _look(run: UUID, over: threading.Event) -> None:
+    with get_client(sync_client=True) as client:
+        while not over.wait(LOOK_EVERY_S):
+            with suppress(Exception):  # a server that is away has cancelled nothing
+                state = client.read_flow_run(run).state
+                if state is not None and state.is_cancelling():
+                    current().stop()
+                    return
 
 
 def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:

@@ -37,6 +37,13 @@ def state_of(error: Exception) -> State[Any]:
     return Failed(name=name, message=str(error))
 
 
+def result_of(state: State[Any]) -> Any:
+    """What a flow returned; how it failed is raised."""
+    if state.is_completed():
+        return state.result()
+    raise error_of(state)
+
+
 def error_of(state: State[Any]) -> Exception:
     """What the state of a task or a flow means that did not complete."""
     message = state.message or f"it ended {state.name}"

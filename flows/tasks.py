@@ -17,6 +17,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import task_run
 
 from vesselforge.engine.artifacts import Artifact, Outcome
+from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.processes.stopping import timed
 from vesselforge.engine.sinks.display import current
 from vesselforge.engine.store import Store
@@ -86,8 +87,7 @@ def run_stage(
     """
     display = current()
     store = Store(Path(workspace))
-    page = notes.ProgressPage(step)
-    progress = display.begin(step, task_run.run_count or 1).also(page)
+    progress = display.begin(step, task_run.run_count or 1).also(notes.ProgressPage(step))
     if stop_file is not None:
         progress = progress.also(stop=Path(stop_file).exists)
     try:
@@ -104,28 +104,17 @@ def run_stage(
             )
     except EXPECTED as error:
         return state_of(error)
-    page.finish()
+    except OSError as error:  # a hiccup of the file system
+        return state_of(StageCrashed(str(error)))
     display.end(step, outcome)
-    made = outcome.artifact
-    notes.publish(step, made)
-    return {
-        "kind": kind,
-        "digest": made.digest,
-        "path": str(made.path),
-        "metrics": made.metrics,
-        "reused": outcome.reused,
-        "seconds": round(outcome.seconds, 2),
-    }
+    notes.publish(step, outcome.artifact)
+    digest, seconds = outcome.artifact.digest, round(outcome.seconds, 2)
+    return {"digest": digest, "reused": outcome.reused, "seconds": seconds}
 
 
 def worth_retrying(task: Any, task_run: Any, state: State[Any]) -> bool:
-    """A killed process or a hiccup of the file system, but never bad input. It resumes."""
-    if state.name == CRASHED:
-        return True
-    failure = state.data if isinstance(state.data, Exception) else None
-    if failure is None and state.name == "Failed":
-        failure = state.result(raise_on_failure=False)
-    return isinstance(failure, OSError)
+    """What may go well next time, and goes on from its checkpoint; never bad input."""
+    return state.name == CRASHED
 
 
 TASKS: dict[str, Any] = {}

@@ -86,21 +86,17 @@ def _crash_the_dead() -> None:
     from vesselforge.flows.serving.unfinished import crash_the_dead
 
     try:
-        if dead := crash_the_dead():
-            typer.echo(f"runs without a process, now marked as crashed: {dead}")
+        crash_the_dead(typer.echo)
     except Exception as error:  # the automation finds them later
         typer.echo(f"the server was not asked for runs without a process: {error}", err=True)
 
 
 def _stop_runs() -> None:
     """While server and worker are still there. A worker that is stopped kills its runs."""
-    from vesselforge.flows.serving.unfinished import count, stop_all
+    from vesselforge.flows.serving.unfinished import stop_all
 
     try:
-        if count():
-            typer.echo("stopping: what runs saves its checkpoint …")
-        if left := stop_all():
-            typer.echo(f"runs that did not end in time, and are killed: {left}")
+        stop_all(typer.echo)
     except Exception as error:
         typer.echo(f"runs could not be stopped by the server: {error}", err=True)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -26,14 +26,14 @@ STOP_S = 40.0
 GONE = "its process is gone; start it again and it goes on from its last checkpoint"
 
 
-def crash_the_dead(seconds: float = STOP_S) -> int:
-    """Mark the runs whose process is gone as crashed, for no worker will; how many there were.
+def crash_the_dead(say: Callable[[str], None]) -> None:
+    """Mark the runs whose process is gone as crashed, for no worker will.
 
     Call this while no worker runs: a run without a process number was on its way to one that is no
     more, and one that has lost its worker is about to save and end, which is waited for. Processes
     are looked for on this machine.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + STOP_S
     with get_client(sync_client=True) as client:
         while any(_alive(r.infrastructure_pid) for r in _unfinished(client)):
             if time.monotonic() > deadline:
@@ -42,28 +42,27 @@ def crash_the_dead(seconds: float = STOP_S) -> int:
         dead = [run for run in _unfinished(client) if not _alive(run.infrastructure_pid)]
         for run in dead:
             client.set_flow_run_state(run.id, Crashed(message=GONE), force=True)
-    return len(dead)
+    if dead:
+        say(f"runs without a process, now marked as crashed: {len(dead)}")
 
 
-def stop_all(seconds: float = STOP_S) -> int:
-    """Cancel every run and wait until each has saved and ended; how many have not."""
+def stop_all(say: Callable[[str], None]) -> None:
+    """Cancel every run and wait until each has saved and ended."""
     with get_client(sync_client=True) as client:
-        for run in _unfinished(client):
+        found = _unfinished(client)
+        if found:
+            say("stopping: what runs saves its checkpoint …")
+        for run in found:
             if run.infrastructure_pid and not _alive(run.infrastructure_pid):
                 client.set_flow_run_state(run.id, Crashed(message=GONE), force=True)
             elif run.state_type != StateType.CANCELLING:
                 client.set_flow_run_state(run.id, Cancelling(message="the server is being stopped"))
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + STOP_S
         while left := len(_unfinished(client)):
             if time.monotonic() > deadline:
-                break
+                say(f"runs that did not end in time, and are killed: {left}")
+                return
             time.sleep(0.5)
-    return left
-
-
-def count() -> int:
-    with get_client(sync_client=True) as client:
-        return len(_unfinished(client))
 
 
 def _unfinished(client: SyncPrefectClient) -> Sequence[FlowRun]:

@@ -18,6 +18,8 @@ import pytest
 from prefect.events.worker import EventsWorker
 
 from vesselforge.configs.errors import UserError
+from vesselforge.configs.load import load
+from vesselforge.configs.settings import PipelineConfig
 from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.sinks.display import Display
 from vesselforge.flows import launch
@@ -77,13 +79,17 @@ def test_a_server_that_is_gone_ends_the_run_in_one_line(
 
     events: queue.Queue[str] = queue.Queue()
     events.put("nobody takes this")
+
+    def refused(*_: object, **__: object) -> None:
+        raise httpx.ConnectError("refused")
+
     monkeypatch.setattr(launch, "api", api)
+    monkeypatch.setattr(launch, "imported", lambda name: refused)
     monkeypatch.setattr(EventsWorker, "_instances", {1: SimpleNamespace(_queue=events)})
     with (
         pytest.raises(StageCrashed, match=r"http://127.0.0.1:9/api: .* no longer answers"),
-        launch._server("mine", tmp_path, Display()),
     ):
-        raise httpx.ConnectError("refused")
+        launch.launch("a flow", load(PipelineConfig, "quickstart"), tmp_path, Display())
     assert events.empty()  # or the process would try for seconds, for each, before it ends
 
 

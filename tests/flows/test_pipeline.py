@@ -22,9 +22,8 @@ from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.progress import Bus, Interrupted
 from vesselforge.flows import notes
 from vesselforge.flows.compare import PARTLY
-from vesselforge.flows.launch import _outcome
 from vesselforge.flows.retrain import NOTHING, STATES
-from vesselforge.flows.states import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT
+from vesselforge.flows.states import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT, result_of
 from vesselforge.pipeline.record import read_run
 from vesselforge.pipeline.stages import STAGES
 
@@ -140,7 +139,7 @@ def test_where_every_sample_is_rejected_the_run_is_reported_and_has_failed(
     assert record["status"] == "partly failed" and "evaluation" in record["artifacts"]
     assert state.message.startswith(record["message"])
     with pytest.raises(UserError, match="all 40 synthetic images"):
-        _outcome(state)  # which the command line ends with, and exit status 2
+        result_of(state)  # which the command line ends with, and exit status 2
 
 
 def test_the_automation_knows_how_runs_end() -> None:
@@ -216,7 +215,6 @@ def test_a_run_of_ones_own_that_is_cancelled_on_the_server_stops(
     tmp_path: Path, pretend: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import vesselforge.engine.sinks.display
-    import vesselforge.flows.cancellation
     import vesselforge.flows.run
 
     def produce(workspace: Path, kind: str, settings: Any, inputs: Any, p: Any, *_: Any) -> Any:
@@ -228,7 +226,7 @@ def test_a_run_of_ones_own_that_is_cancelled_on_the_server_stops(
         raise Interrupted("saved" if p.stop_requested else "was not asked")
 
     monkeypatch.setattr(vesselforge.flows.tasks, "produce", produce)
-    monkeypatch.setattr(vesselforge.flows.cancellation, "EVERY_S", 0.1)
+    monkeypatch.setattr(vesselforge.flows.run, "LOOK_EVERY_S", 0.1)
     state = run(tmp_path)
     assert state.is_cancelled() and state.message == "saved"
     assert (
@@ -266,7 +264,7 @@ def test_a_stage_that_takes_its_time_is_seen_on_prefects_page(
     for done in range(0, 201, 20):
         progress.update(done, 400, "step", loss=0.5)
         now[0] += 2
-    page.finish()
+    progress.ended(None)
     assert published == [
         (25, "progress-the-teacher", "the teacher: 100/400 step  loss 0.5  100 ms/step  0:30 left"),
         (50, "id", "the teacher: 200/400 step  loss 0.5  100 ms/step  0:20 left"),
