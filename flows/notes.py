@@ -7,14 +7,12 @@ picture goes there. A note that cannot be written never stops the work.
 from __future__ import annotations
 
 import base64
-import functools
 import io
 import logging
 import re
 import time
 from collections.abc import Callable
-from typing import Any, ParamSpec
-from uuid import UUID
+from typing import Any
 
 import httpx
 from prefect.artifacts import (
@@ -30,32 +28,27 @@ from vesselforge.pipeline.models.score_rows import figure_rows, score_rows
 
 PROGRESS_EVERY_S = 10.0
 GRID_SIDE = 640
-GRID_BYTES = 200_000
-
-
 MUTE_S = 300.0
 """Prefect's client tries for a minute to reach a server that is gone; then it is let alone."""
 _again = 0.0
 """When notes are written again, on the monotonic clock."""
-P = ParamSpec("P")
 
 
-def optional(write: Callable[P, None]) -> Callable[P, None]:
-    """A note that cannot be written is left out; when no server answers, so are the next ones."""
+def _write(note: Callable[..., Any], *content: Any, **more: Any) -> Any:
+    """What Prefect's client returns for a note; None where it could not be written.
 
-    @functools.wraps(write)
-    def tried(*args: P.args, **kwargs: P.kwargs) -> None:
-        global _again
-        if time.monotonic() < _again:
-            return
-        try:
-            write(*args, **kwargs)
-        except Exception as error:
-            logging.getLogger("vesselforge").warning("Prefect artifact: was not written: %s", error)
-            if isinstance(error, httpx.TransportError):
-                _again = time.monotonic() + MUTE_S
-
-    return tried
+    When no server answers, the next ones are left out, too.
+    """
+    global _again
+    if time.monotonic() < _again:
+        return None
+    try:
+        return note(*content, **more)
+    except Exception as error:
+        logging.getLogger("vesselforge").warning("Prefect artifact: was not written: %s", error)
+        if isinstance(error, httpx.TransportError):
+            _again = time.monotonic() + MUTE_S
+    return None
 
 
 class ProgressPage(Sink):
@@ -63,7 +56,7 @@ class ProgressPage(Sink):
 
     def __init__(self, step: str) -> None:
         self._step = step
-        self._artifact: UUID | None = None
+        self._artifact: Any = None
         self._due = time.monotonic() + PROGRESS_EVERY_S
 
     def show(self, standing: Standing) -> None:
@@ -75,39 +68,34 @@ class ProgressPage(Sink):
         if error is None and self._artifact is not None:
             self._publish(100.0, "done")
 
-    @optional
     def _publish(self, percent: float, words: str) -> None:
         description = f"{self._step}: {words}"
         if self._artifact is None:
             key = f"progress-{slug(self._step)}"
-            made = create_progress_artifact(percent, key=key, description=description)
-            self._artifact = made  # type: ignore[assignment]
+            new = {"key": key, "description": description}
+            self._artifact = _write(create_progress_artifact, percent, **new)
         else:
-            update_progress_artifact(self._artifact, percent, description)
+            _write(update_progress_artifact, self._artifact, percent, description)
 
 
-@optional
 def publish(step: str, artifact: Artifact) -> None:
     """The figures of a finished step, and a picture when it made synthetic images."""
     if artifact.kind == "segmenter.evaluate":
-        create_table_artifact(score_rows(artifact.metrics), key=slug(step), description=step)
+        publish_table(step, score_rows(artifact.metrics), step)
     else:
-        rows = figure_rows(artifact.metrics)
-        create_table_artifact(rows, key=slug(step), description=f"{step}: {artifact.path}")
+        publish_table(step, figure_rows(artifact.metrics), f"{step}: {artifact.path}")
     if artifact.kind == "generator.sample":
         _publish_grid(step, artifact)
 
 
-@optional
 def publish_table(key: str, rows: list[dict[str, Any]], description: str) -> None:
     """Rows of one kind, such as the arms of a study."""
-    create_table_artifact(rows, key=slug(key), description=description)
+    _write(create_table_artifact, rows, key=slug(key), description=description)
 
 
-@optional
 def publish_report(path: str) -> None:
     """Where the report lies (a browser does not follow file links from Prefect's page)."""
-    create_markdown_artifact(f"Report: `{path}`", key="report", description="HTML report")
+    _write(create_markdown_artifact, f"Report: `{path}`", key="report", description="HTML report")
 
 
 def _publish_grid(step: str, artifact: Artifact) -> None:
@@ -122,10 +110,10 @@ def _publish_grid(step: str, artifact: Artifact) -> None:
     small.thumbnail((GRID_SIDE, GRID_SIDE))
     content = io.BytesIO()
     small.save(content, format="JPEG", quality=80)
-    if content.tell() <= GRID_BYTES:
-        encoded = base64.b64encode(content.getvalue()).decode()
-        markdown = f"![synthetic samples](data:image/jpeg;base64,{encoded})"
-        create_markdown_artifact(markdown, key=f"{slug(step)}-grid", description="synthetic images")
+    encoded = base64.b64encode(content.getvalue()).decode()
+    markdown = f"![synthetic samples](data:image/jpeg;base64,{encoded})"
+    about = {"key": f"{slug(step)}-grid", "description": "synthetic images"}
+    _write(create_markdown_artifact, markdown, **about)
 
 
 def slug(text: str) -> str:

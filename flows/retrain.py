@@ -147,7 +147,8 @@ def contest(
     folder = Store(workspace).folder(images.kind, images.digest)
     known = {r.id for r in read_index(folder, VALIDATION)} & set(champion.trained_on)
     settings = CompareSettings(leave_out=sorted(known), runtime=config.evaluate.runtime)
-    pair = {"champion": _model(champion), "challenger": _model(new)}
+    models = {"champion": champion.model, "challenger": new.model}
+    pair = {role: Given(*model) for role, model in models.items() if model is not None}
     step = "champion against challenger"
     work = Work(step, "segmenter.compare", settings, {"images": images, **pair})
     made = Executor(workspace, ByTask(workspace, config.stage_timeout)).make(work)
@@ -155,11 +156,6 @@ def contest(
     scores = made.metrics["per_image"].values()
     pairs = ([s["champion"] for s in scores], [s["challenger"] for s in scores])
     return judge(champion.number, *pairs, config.retrain)
-
-
-def _model(version: Version) -> Given:
-    assert version.model is not None
-    return Given(*version.model)
 
 
 def settle(

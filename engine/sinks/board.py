@@ -15,7 +15,6 @@ import math
 import os
 import time
 from collections.abc import Iterable, Mapping
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,9 @@ from vesselforge.engine.store import Store
 SWITCH = "VESSELFORGE_TENSORBOARD"
 FOLLOW_EVERY_S = 30.0
 """Reading a log of 10,000 lines takes about 0.1 s."""
-PICTURES: dict[str, str | None] = {
-    "segmenter.train": None,
-    "generator.train": "grid-*.png",
-    "generator.sample": "grid.png",
-}
-"""Kind → its pictures. Those hold generated images alone: patients' are shown nowhere."""
+KINDS = ("segmenter.train", "generator.train")
+PICTURES = "grid-*.png"
+"""By step. Those hold generated images alone: patients' are shown nowhere."""
 NO_CURVES = ("step", "kimg", "from_step")
 """Where a line of the log stands."""
 
@@ -64,7 +60,7 @@ def switched_on() -> bool:
 
 def boards(workspace: Path, kind: str, digest: str, step: str) -> list[Board]:
     """The board of a stage that runs, if it has one and that is wanted."""
-    wanted = kind in PICTURES and switched_on()
+    wanted = kind in KINDS and switched_on()
     return [Board(workspace, kind, digest, step)] if wanted else []
 
 
@@ -104,7 +100,7 @@ class Board(Sink):
     def __init__(self, workspace: Path, kind: str, digest: str, step: str) -> None:
         self._made = Store(workspace).folder(kind, digest)
         self._folder = board_folder(workspace, kind, digest)
-        self._pattern, self._step = PICTURES[kind], step
+        self._step = step
         self._due = 0.0
         self._writer: Any = None
         self._points: list[Point] = []
@@ -130,11 +126,6 @@ class Board(Sink):
         if self._broken:
             return
         try:
-            if self._writer is None:
-                for old in self._folder.glob("events.out.tfevents.*"):
-                    old.unlink()
-                self._rewind(0)
-                self._writer.add_text("step", self._step)
             self._follow(whole)
             self._writer.flush()
         except Exception as error:  # whatever is wrong with a picture of the work, the work goes on
@@ -144,31 +135,30 @@ class Board(Sink):
     def _follow(self, whole: bool) -> None:
         made = self._made if whole else self._made.with_name(f"{self._made.name}.partial")
         points = points_of(read_log(made))
-        for old, new in zip_longest(self._points, points[: len(self._points)]):
-            if old != new:
-                self._rewind(old[0])
-                break
+        if self._writer is None or points[: len(self._points)] != self._points:
+            self._begin()
         for step, values in points[len(self._points) :]:
             for tag, value in values.items():
                 self._writer.add_scalar(tag, value, step)
         self._points = points
         reached = math.inf if whole else points[-1][0] if points else 0
-        for picture in sorted(made.glob(self._pattern)) if self._pattern else ():
-            number = picture.stem.rpartition("-")[2]  # `grid.png` is of the only step there is
-            step = int(number) if number.isdigit() else 0
+        for picture in sorted(made.glob(PICTURES)):
+            step = int(picture.stem.rpartition("-")[2])
             # While the training has not gone past it, it may be one that is drawn once more.
             if step < reached and step not in self._pictures:
                 self._add_picture(step, picture)
 
-    def _rewind(self, step: int) -> None:
-        """Nothing from this step on counts any more, nor for a TensorBoard that shows it now."""
+    def _begin(self) -> None:
+        """Nothing written so far counts any more, nor for a TensorBoard that shows it now."""
         from torch.utils.tensorboard import SummaryWriter
 
         if self._writer is not None:
             self._writer.close()
-        self._writer = SummaryWriter(self._folder, purge_step=step)
-        self._points = [point for point in self._points if point[0] < step]
-        self._pictures = {taken for taken in self._pictures if taken < step}
+        for old in self._folder.glob("events.out.tfevents.*"):
+            old.unlink()
+        self._writer = SummaryWriter(self._folder, purge_step=0)
+        self._writer.add_text("step", self._step)
+        self._points, self._pictures = [], set()
 
     def _add_picture(self, step: int, file: Path) -> None:
         """A PNG file of 8 bits a channel, as it is."""

@@ -139,7 +139,7 @@ def test_patients_pictures_are_not_shown(
     training.rename(training.with_suffix(""))
     follow(whole=True)
     assert pictures(tmp_path).keys() == {10}
-    assert not any("score" in kind or "prepare" in kind for kind in board.PICTURES)
+    assert not any("score" in kind or "prepare" in kind for kind in board.KINDS)
 
 
 def test_a_stage_is_followed_while_it_runs(
