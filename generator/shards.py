@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.stages.batching import misfit
-from vesselforge.engine.torchrun.ranks import Team
+from vesselforge.engine.torchrun.ranks import ProcessGroup
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,19 @@ class Shard:
 
 
 def shard_of(
-    total: int, group: int | None, team: Team, device: torch.device | str = "cpu"
+    total: int, group: int | None, ranks: ProcessGroup, device: torch.device | str = "cpu"
 ) -> Shard:
     """Return this process's part of a batch, in whole groups of minibatch-std.
 
     group: None: there are no groups, and there may be fewer samples than processes: some have none.
     Raises ConfigError when the batch cannot be divided like this.
     """
-    if team.size == 1 and (group is None or total % min(group, total) == 0):
+    if ranks.world_size == 1 and (group is None or total % min(group, total) == 0):
         return Shard(total)
     size = 1 if group is None else min(group, total)
-    if group is not None and (trouble := misfit(total, team.size, size)):
+    if group is not None and (trouble := misfit(total, ranks.world_size, size)):
         raise ConfigError(f"generator: {trouble}")
     groups = total // size
-    mine = np.array_split(np.arange(groups), team.size)[team.rank]
+    mine = np.array_split(np.arange(groups), ranks.world_size)[ranks.rank]
     rows = torch.from_numpy((np.arange(size)[:, None] * groups + mine).flatten())
     return Shard(total, rows.to(device), rows)

@@ -1,7 +1,7 @@
 """Several processes for one stage: torchrun starts them, and they die with the one that asked.
 
 The stage's process calls `run_in_workers` instead of its work; every worker calls the same stage
-function, finds its place by `ranks.here()`, and the lead alone reports and writes files.
+function, finds its rank by `ranks.default_group()`, and rank 0 alone reports and writes files.
 
 To start the workers by hand instead (several machines, a cluster's own launcher), let
 `torchrun --nproc-per-node=2 script.py` run a script that calls the stage function: in a process
@@ -118,16 +118,16 @@ def work(spec: str) -> None:
     """Be one of the workers."""
     die_with_parent(signal.SIGKILL)
     reporter = Reporter(silent=os.environ["RANK"] != "0")
-    from vesselforge.engine.torchrun.ranks import here
+    from vesselforge.engine.torchrun.ranks import default_group
 
     # An interrupted worker ends well: torchrun would stop the others, who may still be saving.
     with endings(interrupted=0):
-        here()
+        default_group()
         told = json.loads(Path(spec).read_text())
         settings = imported(told["model"]).model_validate(told["settings"])
         inputs = {name: Artifact(Path(path), m) for name, (path, m) in told["inputs"].items()}
         imported(told["function"])(settings, inputs, Path(told["out"]), reporter)
-    here().any(False)  # nobody leaves while another still talks
+    default_group().any(False)  # nobody leaves while another still talks
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # closing gloo's connections while the peer closes them may abort the process

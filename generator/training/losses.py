@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vesselforge.engine.torchrun.ranks import Team
+from vesselforge.engine.torchrun.ranks import ProcessGroup
 from vesselforge.generator.augment import AugmentPipe
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.shards import Shard, shard_of
@@ -54,7 +54,7 @@ class AdversarialLoss:
         pl_decay: float = 0.01,
         noise_mode: str = "random",
         group: int | None = None,
-        team: Team | None = None,
+        ranks: ProcessGroup | None = None,
         dtype: torch.dtype | None = None,
         compile: bool = False,
     ) -> None:
@@ -67,7 +67,7 @@ class AdversarialLoss:
         self.pl_decay = pl_decay
         self.noise_mode = noise_mode
         self.group = group
-        self.team = team or Team()
+        self.ranks = ranks or ProcessGroup()
         self.dtype = dtype
         # The main losses' own ways to run the networks: PyTorch compiles for one derivative only.
         compiles = compiled if compile else lambda network: network
@@ -107,7 +107,7 @@ class AdversarialLoss:
             (jacobian,) = torch.autograd.grad((images * y).sum(), ws, create_graph=True)
             length = jacobian.square().sum(dim=2).mean(dim=1).sqrt()
         lengths = length.detach()
-        average = self.team.total(lengths.sum()) / n
+        average = self.ranks.all_reduce(lengths.sum()) / n
         mean = self.pl_mean.lerp(average, self.pl_decay)
         self.pl_mean = mean
         if not shard.empty:
@@ -167,9 +167,9 @@ class AdversarialLoss:
         self.discriminator.requires_grad_(network is self.discriminator)
         if seed is not None:
             torch.manual_seed(seed)
-        elif self.team.size > 1:
+        elif self.ranks.world_size > 1:
             raise ValueError("a batch in shards needs a seed, or every process would draw its own")
-        return shard_of(n, group, self.team, self.pl_mean.device)
+        return shard_of(n, group, self.ranks, self.pl_mean.device)
 
     def _latents(self, z: Tensor, c: Tensor | None) -> Tensor:
         """Return ws `[N, num_ws, w_dim]`, mixed from two with probability `style_mixing`."""

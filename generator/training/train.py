@@ -30,7 +30,7 @@ from vesselforge.engine.checkpoints import (
 from vesselforge.engine.devices import pick_device
 from vesselforge.engine.log import append_log, keep_log
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.engine.torchrun.ranks import here
+from vesselforge.engine.torchrun.ranks import default_group
 from vesselforge.engine.torchrun.workers import among_workers, run_in_workers
 from vesselforge.generator.models import AVERAGE, CURRENT, DISCRIMINATOR
 from vesselforge.generator.sampling.grids import pictures, sample_grid
@@ -82,7 +82,7 @@ def train(settings: GeneratorSettings, inputs: Inputs, out: Path, progress: Prog
 class Run:
     """One training in its folder: what happens around the steps.
 
-    Every process of a team goes through it; the lead alone scores, and writes files, and the
+    Every process of a group goes through it; rank 0 alone scores, and writes files, and the
     others take from it what it decided.
     """
 
@@ -91,7 +91,8 @@ class Run:
     ) -> None:
         """Begin, or go on from the newest whole checkpoint."""
         self.settings, self.inputs, self.out, self.progress = settings, inputs, out, progress
-        self.scratch, self.team, self.device = out / SCRATCH, here(), pick_device(settings.device)
+        self.ranks = default_group()
+        self.scratch, self.device = out / SCRATCH, pick_device(settings.device)
         folder, cfg = inputs["images"].path, settings
         shown = cfg.presentation, cfg.resolution, cfg.channels, cfg.labels
         self.views = load_views(folder, *shown)
@@ -108,7 +109,7 @@ class Run:
         self.start, self.trainer = self._begin() if found is None else self._continue(*found[1:])
         if found is not None:
             progress.message(f"generator: going on from step {self.trainer.step}")
-        if self.team.lead:
+        if self.ranks.is_main:
             keep_log(out, self.history.logged)
             write_png(out / "reals.png", self._real_grid())
 
@@ -116,7 +117,7 @@ class Run:
         """Train to the end. Raises Interrupted after saving when asked to stop."""
         while self.trainer.step < self.total:
             self._advance()
-            step, stop = self.trainer.step, self.team.any(self.progress.stop_requested)
+            step, stop = self.trainer.step, self.ranks.any(self.progress.stop_requested)
             ended = step == self.total
             tick = ended or step % self.tick_every == 0
             snapshot = ended or step % self.snapshot_every == 0
@@ -185,10 +186,10 @@ class Run:
         """Grid, scores, and weights while they are among the best; why the training has collapsed,
         empty while it has not."""
         history = self.history
-        seen = self.team.from_lead(asdict(self._look()) if self.team.lead else None)
+        seen = self.ranks.broadcast(asdict(self._look()) if self.ranks.is_main else None)
         snapshot = _SNAPSHOT.validate_python(seen)
         history.add(snapshot, self.settings.keep_best)
-        if self.team.lead and snapshot.file in history.files:
+        if self.ranks.is_main and snapshot.file in history.files:
             save_tensors(self.out / snapshot.file, self.trainer.average.state_dict())
         if snapshot.finite:
             self._tell(snapshot)
@@ -208,9 +209,9 @@ class Run:
     def _tell(self, snapshot: Snapshot) -> None:
         """Log the scores; the first time beside what no sample can be expected to fall below."""
         first, best = len(self.history.snapshots) == 1, self.history.best
-        floor = self.scorer.floor_scores() if first and self.team.lead else {}
+        floor = self.scorer.floor_scores() if first and self.ranks.is_main else {}
         self._log(snapshot.logged() | floor)
-        if self.team.lead and snapshot.kid is not None:
+        if self.ranks.is_main and snapshot.kid is not None:
             self.figures["kid"] = snapshot.kid[0]
             floor_kid, deviation = self.scorer.floor
             praise = ", the best so far" if best is not None and best.step == snapshot.step else ""
@@ -252,7 +253,7 @@ class Run:
         self.before = spare, files = history.needs
         state = {"step": trainer.step, "trainer": trainer.state(), "history": asdict(history)}
         state["start"] = facts_of(self.start)
-        if self.team.lead:
+        if self.ranks.is_main:
             with self.pace.saving():
                 tensors = trainer.tensors()
                 save_checkpoint(self.scratch, history.clock, tensors, state, spare | before[0])
@@ -265,7 +266,7 @@ class Run:
 
     def _log(self, entry: dict[str, Any]) -> None:
         step = self.trainer.step
-        if self.team.lead:
+        if self.ranks.is_main:
             append_log(self.out, {"step": step, "kimg": self._kimg(step)} | entry)
         self.history.logged += 1
 
@@ -280,7 +281,7 @@ class Run:
         history, cfg = self.history, self.settings
         chosen = history.best if cfg.deliver == "best" else history.snapshots[-1]
         assert chosen is not None  # there is one at the last step
-        if not self.team.lead:
+        if not self.ranks.is_main:
             return
         if chosen.clock != history.clock:
             tensors, state = read_checkpoint(self.scratch, chosen.clock)

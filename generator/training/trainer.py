@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.engine.checkpoints import pack_optimizer, unpack_optimizer
 from vesselforge.engine.devices import slow_bfloat16
-from vesselforge.engine.torchrun.ranks import Team, here
+from vesselforge.engine.torchrun.ranks import ProcessGroup, default_group
 from vesselforge.generator.augment import AugmentPipe, permitted
 from vesselforge.generator.augment.strength import LEAKY, adjust_p, strong_augmentation
 from vesselforge.generator.networks import Discriminator, Generator
@@ -41,7 +41,7 @@ G_MAIN, G_PATH, D_MAIN, D_R1 = range(1, 5)
 
 
 class Trainer:
-    """The state of a training after `step` steps; the same in every process of a team."""
+    """The state of a training after `step` steps; the same in every process of a group."""
 
     def __init__(
         self,
@@ -52,18 +52,18 @@ class Trainer:
         average: Generator | None = None,
         labels: Tensor | None = None,
         say: Callable[[str], None] = lambda text: None,
-        team: Team | None = None,
+        ranks: ProcessGroup | None = None,
     ) -> None:
         """Networks on their device; `average` starts as a copy of the generator.
 
         labels: those of the training images, `[images, c_dim]`, of which generated images get
-        theirs; needed by conditional networks. say: takes warnings. team: default, torchrun's.
+        theirs; needed by conditional networks. say: takes warnings. ranks: default, torchrun's.
         Raises ConfigError when the batch cannot be divided over processes.
         """
         self.settings = settings
         self.schedule = schedule
         self.say = say
-        self.team = here() if team is None else team
+        self.ranks = default_group() if ranks is None else ranks
         self.device = next(generator.parameters()).device
         self.generator = generator.train()
         self.discriminator = discriminator.train()
@@ -81,7 +81,7 @@ class Trainer:
             self.augment.p.fill_(settings.augment_p)
         if settings.precision == "bfloat16" and slow_bfloat16(self.device):
             say("this CPU has no bfloat16 arithmetic: `precision: float32` is faster here")
-        shard_of(settings.batch, settings.mbstd_group, self.team)  # says now what does not fit
+        shard_of(settings.batch, settings.mbstd_group, self.ranks)  # says now what does not fit
         self.loss = AdversarialLoss(
             generator,
             discriminator,
@@ -90,7 +90,7 @@ class Trainer:
             style_mixing=settings.style_mixing,
             pl_weight=settings.path_length_weight,
             group=settings.mbstd_group,
-            team=self.team,
+            ranks=self.ranks,
             dtype=torch.bfloat16 if settings.precision == "bfloat16" else None,
             compile=settings.compile,
         )
@@ -204,13 +204,13 @@ class Trainer:
 
     def _exchange(self, parameters: list[nn.Parameter], table: Tensor) -> Tensor:
         """Add up gradients and a phase's table over the processes, in one message."""
-        if self.team.size == 1:
+        if self.ranks.world_size == 1:
             return table
         for parameter in parameters:  # a process without a row in the phase has none
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
         gradients = [p.grad for p in parameters if p.grad is not None]
-        self.team.total_each([*gradients, table])
+        self.ranks.all_reduce_each([*gradients, table])
         return table
 
     @torch.no_grad()

@@ -16,7 +16,7 @@ from vesselforge.configs.errors import ConfigError, DataError
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.processes.reporting import LostContact, StageCrashed
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.engine.torchrun.ranks import Team
+from vesselforge.engine.torchrun.ranks import ProcessGroup
 from vesselforge.engine.torchrun.workers import run_in_workers
 
 HERE = Path(__file__).parents[1] / "helpers"
@@ -37,7 +37,7 @@ class Ear(Progress):
 
 
 @pytest.fixture
-def team(tmp_path, monkeypatch):
+def pair(tmp_path, monkeypatch):
     def run(ear=None, **settings):
         act, ear = "worker_acts:act", ear or Ear()
         try:
@@ -61,21 +61,21 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-def test_a_user_error_of_any_process_is_the_stages(team):
+def test_a_user_error_of_any_process_is_the_stages(pair):
     with pytest.raises(DataError, match=r"^picture.png: is upside down$"):
-        team(do="misjudge")
+        pair(do="misjudge")
 
 
-def test_a_killed_process_ends_all_of_them(team):
+def test_a_killed_process_ends_all_of_them(pair):
     with pytest.raises(StageCrashed, match="process 2 of 2 was ended by SIGKILL") as crash:
-        team(do="die")
+        pair(do="die")
     assert crash.value.transient
 
 
-def test_a_team_agrees_lets_the_lead_speak_and_stops_when_asked(team, tmp_path):
+def test_a_group_agrees_lets_rank_0_speak_and_stops_when_asked(pair, tmp_path):
     ear = Ear()
     with pytest.raises(Interrupted, match="same command"):
-        team(ear, do="count")
+        pair(ear, do="count")
     seen = [json.loads((tmp_path / f"seen{rank}.json").read_text()) for rank in (0, 1)]
     assert seen[0] == seen[1] == {
         "total": [3.0] * 3, "told": {"of": ["the", "lead", 0]}, "any": [True, False],
@@ -86,12 +86,12 @@ def test_a_team_agrees_lets_the_lead_speak_and_stops_when_asked(team, tmp_path):
     assert saved[0] == saved[1]  # the same step
 
 
-def test_one_process_is_a_team(monkeypatch):
-    alone = Team()
-    assert alone.lead
-    assert alone.total(torch.ones(2)).tolist() == [1, 1]
+def test_one_process_is_a_group():
+    alone = ProcessGroup()
+    assert alone.is_main
+    assert alone.all_reduce(torch.ones(2)).tolist() == [1, 1]
     assert alone.any(True) and not alone.any(False)
-    assert alone.from_lead([1]) == [1]
+    assert alone.broadcast([1]) == [1]
     assert os.environ.get("TORCHELASTIC_RUN_ID") is None
 
 
@@ -101,7 +101,7 @@ def test_silence_is_explained(monkeypatch):
 
     monkeypatch.setattr(torch.distributed, "all_reduce", silent)
     with pytest.raises(LostContact, match=r"process 1 of 2 .* Timed out .* Check whether"):
-        Team(0, 2).any(True)
+        ProcessGroup(0, 2).any(True)
 
 
 def test_more_processes_than_gpus(monkeypatch, tmp_path):

@@ -11,7 +11,7 @@ from generator_helpers import tiny, write_image_set
 from vesselforge.configs.errors import ConfigError
 from vesselforge.engine.checkpoints import load_tensors
 from vesselforge.engine.progress import Progress
-from vesselforge.engine.torchrun.ranks import Team
+from vesselforge.engine.torchrun.ranks import ProcessGroup
 from vesselforge.generator.augment import AugmentPipe, permitted
 from vesselforge.generator.models import network_kwargs
 from vesselforge.generator.networks import Discriminator, Generator
@@ -102,7 +102,7 @@ def test_shards_are_whole_groups(total, group, size):
     expected = minibatch_std(x, group, 1)
     seen = []
     for rank in range(size):
-        shard = shard_of(total, group, Team(rank, size))
+        shard = shard_of(total, group, ProcessGroup(rank, size))
         found = minibatch_std(shard.cut(x), group, 1)
         assert torch.allclose(found, shard.cut(expected), atol=1e-6)
         seen += shard.cut(torch.arange(total)).tolist()
@@ -110,19 +110,19 @@ def test_shards_are_whole_groups(total, group, size):
 
 
 def test_more_processes_than_images_of_the_path_length():
-    empty = [shard_of(2, None, Team(rank, 4)).empty for rank in range(4)]
+    empty = [shard_of(2, None, ProcessGroup(rank, 4)).empty for rank in range(4)]
     assert empty == [False, False, True, True]
 
 
 def test_a_part_of_a_batch_needs_a_seed():
-    trainer = new_trainer(tiny(batch=8, mbstd_group=2), team=Team(0, 2))
+    trainer = new_trainer(tiny(batch=8, mbstd_group=2), ranks=ProcessGroup(0, 2))
     with pytest.raises(ValueError, match="needs a seed"):
         trainer.loss.generator_main(torch.randn(8, 8))
 
 
 def test_a_team_that_does_not_fit_is_refused():
     with pytest.raises(ConfigError, match="too few for processes 3: set batch to 12"):
-        new_trainer(tiny(batch=8), team=Team(0, 3))
+        new_trainer(tiny(batch=8), ranks=ProcessGroup(0, 3))
 
 
 def test_every_phase_reaches_every_parameter():

@@ -1,4 +1,4 @@
-"""What teams of real processes do in test_workers.py."""
+"""What groups of real processes do in test_workers.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vesselforge.configs.errors import DataError
 from vesselforge.engine.artifacts import Inputs
 from vesselforge.engine.files import write_json
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.engine.torchrun.ranks import here
+from vesselforge.engine.torchrun.ranks import default_group
 
 
 class Act(BaseModel):
@@ -26,25 +26,25 @@ class Act(BaseModel):
 
 def act(settings: Act, inputs: Inputs, out: Path, progress: Progress) -> None:
     """Both agree and count until they are asked to stop, or the second does what is asked."""
-    team = here()
-    (out / f"pid{team.rank}").write_text(str(os.getpid()))
-    total = team.total(torch.full([3], 1.0 + team.rank))
-    told = team.from_lead({"of": ["the", "lead", team.rank]})
-    progress.message(f"rank {team.rank} speaks")
+    ranks = default_group()
+    (out / f"pid{ranks.rank}").write_text(str(os.getpid()))
+    total = ranks.all_reduce(torch.full([3], 1.0 + ranks.rank))
+    told = ranks.broadcast({"of": ["the", "lead", ranks.rank]})
+    progress.message(f"rank {ranks.rank} speaks")
     if settings.do == "count":
-        one, none = team.any(team.rank == 1), team.any(False)
-        seen = {"total": total.tolist(), "told": told, "any": [one, none], "size": team.size}
-        write_json(out / f"seen{team.rank}.json", seen | {"images": inputs["images"].digest})
+        one, none = ranks.any(ranks.rank == 1), ranks.any(False)
+        seen = {"total": total.tolist(), "told": told, "any": [one, none], "size": ranks.world_size}
+        write_json(out / f"seen{ranks.rank}.json", seen | {"images": inputs["images"].digest})
         for step in range(10**6):
-            if team.any(progress.stop_requested):
-                write_json(out / f"saved{team.rank}.json", step)
+            if ranks.any(progress.stop_requested):
+                write_json(out / f"saved{ranks.rank}.json", step)
                 raise Interrupted
             progress.update(step, 10**6, "step")
             time.sleep(0.02)
-    elif team.rank == 1:
+    elif ranks.rank == 1:
         {"die": die, "misjudge": misjudge}[settings.do]()
     else:
-        team.total(torch.zeros(1))
+        ranks.all_reduce(torch.zeros(1))
 
 
 def die() -> None:
