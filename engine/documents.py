@@ -38,8 +38,9 @@ def read_valid(
         raise error(f"{path}: cannot be read ({reason.strerror}); expected {expected}") from None
     except ValidationError as wrong:
         first = wrong.errors()[0]
-        where = "".join(f"{part}: " for part in first["loc"])
-        raise error(f"{path}: {where}{first['msg']}; expected {expected}") from None
+        where = ".".join(map(str, first["loc"]))
+        what = f"{where}: {first['msg']}" if where else first["msg"]
+        raise error(f"{path}: {what}; expected {expected}") from None
 
 
 def flat(

@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from prefect.futures import PrefectFuture
 from prefect.states import Crashed, State
@@ -86,7 +86,7 @@ def ended(future: PrefectFuture[Any]) -> State[Any] | None:
 
     A worker that died gives an exception instead of a state: that is a crash.
     """
-    over: Any = future.wrapped_future  # of concurrent.futures or of Dask
+    over = cast(Any, future).wrapped_future  # of concurrent.futures or of Dask
     if not over.done():
         return None
     future.wait(timeout=FETCH_S)

@@ -124,9 +124,17 @@ def embedded_server() -> Iterator[str]:
     with socket.create_server(LOOPBACK) as listener, tempfile.TemporaryFile("a+") as said:
         number = listener.fileno()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
-        options = {"stdout": subprocess.DEVNULL, "stderr": said, "pass_fds": [number]}
-        name, command = "Prefect's embedded server", [*COMMAND, str(number)]
-        server = Service(name, command, f"{url}/health", lambda _: None, why=why, **options)
+        server = Service(
+            "Prefect's embedded server",
+            [*COMMAND, str(number)],
+            f"{url}/health",
+            lambda _: None,
+            why=why,
+            grace=5.0,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            pass_fds=[number],
+        )
         with server.running():
             keeper = threading.Thread(target=keep, daemon=True)
             keeper.start()

@@ -25,8 +25,8 @@ class Service:
     """A process in a session of its own that dies with this one.
 
     name: for people. url: answers once it is ready. say: told of every restart. first: called
-    before every start. why: the end of the sentence that it did not start. options: of
-    subprocess.Popen.
+    before every start. why: the end of the sentence that it did not start. grace: seconds to end
+    when asked. options: of subprocess.Popen.
     """
 
     def __init__(
@@ -37,10 +37,11 @@ class Service:
         say: Callable[[str], None],
         first: Callable[[], None] = lambda: None,
         why: Callable[[], str] = lambda: "; see above",
+        grace: float = STOP_S,
         **options: Any,
     ) -> None:
         self.name, self._command, self._url, self._say = name, command, url, say
-        self._first, self._why, self._options = first, why, options
+        self._first, self._why, self._grace, self._options = first, why, grace, options
         self._restarts: list[float] = []
         self._process = self._spawn()
 
@@ -51,7 +52,7 @@ class Service:
             self._wait()
             yield self
         finally:
-            stop_group(self._process, STOP_S)
+            stop_group(self._process, self._grace)
 
     def keep_up(self) -> None:
         """Start it again if it has ended. Raises UserError when that happens too often."""
@@ -70,13 +71,13 @@ class Service:
             )
         self._restarts.append(now)
         self._say(f"{self.name} {how}; starting it again")
-        stop_group(self._process, STOP_S)  # what is left of it
+        stop_group(self._process, self._grace)  # what is left of it
         self._process = self._spawn()
         try:
             self._wait()
         except UserError as error:
             self._say(str(error))
-            stop_group(self._process, STOP_S)
+            stop_group(self._process, self._grace)
 
     def _spawn(self) -> subprocess.Popen[str]:
         self._first()
