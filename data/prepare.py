@@ -20,7 +20,7 @@ from vesselforge.configs.settings import DataSettings, PhantomSettings, PrepareS
 from vesselforge.data.datasets import load_settings
 from vesselforge.data.imageset import ImageRecord, write_index, write_png
 from vesselforge.data.layouts.check import Report, check
-from vesselforge.data.layouts.items import Item, WholeItem
+from vesselforge.data.layouts.items import Item
 from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN, VALIDATION
 from vesselforge.data.phantoms.draw import VERSION
 from vesselforge.engine.artifacts import METRICS, Inputs, identity_of
@@ -59,8 +59,7 @@ def write_set(
     """Decode the items into an image set."""
     records = []
     for done, item in enumerate(items):
-        write = _write_whole if isinstance(item, WholeItem) else _write
-        records.append(write(item, out))  # type: ignore[arg-type]
+        records.append(_write_whole(item, out) if item.whole else _write(item, out))
         progress.update(done + 1, len(items), "images")
     write_index(out, name, records, classes)
 
@@ -83,7 +82,7 @@ def content_hash(settings: DataSettings, lenient: bool = False) -> str:
                 raise DataError(f"{path}: no such file; expected the {role} of {item.id!r}")
             name = path.relative_to(dataset.root).as_posix()
             line = [item.id, item.split, role, name, _bytes_hash(path, lenient)]
-            if isinstance(item, WholeItem):  # whichever file or folder it comes from
+            if item.whole:  # whichever file or folder it comes from
                 line.append(repr(item.label))
             total.update(("\0".join(line) + "\n").encode(errors="surrogateescape"))
     for problem in sorted(dataset.problems, key=str) if lenient else ():
@@ -124,25 +123,19 @@ def _write(item: Item, out: Path) -> ImageRecord:
     write_png(out / "fov" / name, _white(item.read_fov(image)))
     paths = {}
     for number, observer in enumerate(item.masks):
-        folder = "masks" if number == 0 else f"observers/{observer}"
-        write_png(out / folder / name, _white(item.read_mask(observer)))
-        paths[observer] = f"{folder}/{name}"
-    reference, *others = item.masks or [None]
+        paths[observer] = f"{'masks' if number == 0 else f'observers/{observer}'}/{name}"
+        write_png(out / paths[observer], _white(item.read_mask(observer)))
+    mask = paths.pop(next(iter(item.masks)), None) if item.masks else None
     return ImageRecord(
-        id=item.id,
-        split=item.split,
-        image=f"images/{name}",
-        mask=None if reference is None else paths[reference],
-        fov=f"fov/{name}",
-        observers={observer: paths[observer] for observer in others if observer is not None},
+        item.id, item.split, f"images/{name}", mask=mask, fov=f"fov/{name}", observers=paths
     )
 
 
-def _write_whole(item: WholeItem, out: Path) -> ImageRecord:
+def _write_whole(item: Item, out: Path) -> ImageRecord:
     name = f"images/{item.id}.png"
     write_png(out / name, item.read_picture().pixels)
     label = None if item.label is None else list(item.label)
-    return ImageRecord(id=item.id, split=item.split, image=name, label=label)
+    return ImageRecord(item.id, item.split, name, label=label)
 
 
 def _white(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -162,9 +155,6 @@ def _without_machine(report: Report) -> dict[str, Any]:
 
 def _metrics(report: Report) -> dict[str, Any]:
     lines = [line for line in report.splits() if line["images"]]
-    return {
-        "images": {line["split"]: line["images"] for line in lines},
-        "labelled": {line["split"]: line["labelled"] for line in lines},
-        "vessel_share": {line["split"]: line["vessel_share"] for line in lines},
-        "warnings": len(report.warnings),
-    }
+    names = ("images", "labelled", "vessel_share")
+    found = {name: {line["split"]: line[name] for line in lines} for name in names}
+    return {**found, "warnings": len(report.warnings)}

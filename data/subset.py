@@ -43,11 +43,15 @@ def subset(settings: SubsetSettings, inputs: Inputs, out: Path, progress: Progre
             f"{settings.count} (`count`); ask for fewer, or, of synthetic images, loosen the "
             "filters of `pseudo_label` or train the generator longer"
         )
-    chosen = set(training[: settings.count])
     if settings.order == "drawn":
-        chosen = set(sorted(training, key=lambda id_: _rank(settings.seed, id_))[: settings.count])
+        training.sort(key=lambda id_: _rank(settings.seed, id_))
+    chosen = set(training[: settings.count])
     if settings.rest:
-        kept = [(f, bare(r)) for f, r in found if r.split == TRAIN and r.id not in chosen]
+        kept = [
+            (folder, replace(record, mask=None, soft=None, weight=None, observers={}))
+            for folder, record in found
+            if record.split == TRAIN and record.id not in chosen
+        ]
     else:
         kept = [(f, r) for f, r in found if r.split != TRAIN or r.id in chosen]
     for done, (folder, record) in enumerate(kept, start=1):
@@ -59,11 +63,6 @@ def subset(settings: SubsetSettings, inputs: Inputs, out: Path, progress: Progre
     splits = Counter(record.split for _, record in kept)
     write_json(out / METRICS, {"images": {TRAIN: 0, VALIDATION: 0} | splits})
     write_index(out, "subset", [record for _, record in kept], _classes(inputs))
-
-
-def bare(record: ImageRecord) -> ImageRecord:
-    """The record without labels of any kind."""
-    return replace(record, mask=None, soft=None, weight=None, observers={})
 
 
 def _all_records(inputs: Inputs) -> list[Found]:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 from torch import Tensor
 
-from vesselforge.configs.errors import ConfigError, DataError
-from vesselforge.data.batches.batch import Batch, joined, of_image
+from vesselforge.configs.errors import ConfigError
+from vesselforge.data.batches.batch import Batch, joined, of_images
 from vesselforge.data.imageset import LoadedImage
 
 ROTATIONS, NOISES, COLOURS, FLIPS = range(1, 4), range(4, 7), range(7, 10), range(10, 13)
@@ -47,13 +47,9 @@ class PoolSource:
         multiple: int = 8,
         hold: int = HELD_BYTES,
     ) -> None:
-        if not images:
-            raise DataError("found no training image, expected at least one")
         self.batch, self.seed, self.position, self.hold = batch, seed, position, hold
+        self._originals = of_images(images)
         self.size = _common_size(images, pad, multiple)
-        self._originals = [of_image(image) for image in images]
-        if any(image.weight is not None for image in images):
-            self._originals = [one.weighted() for one in self._originals]
         self._kept: dict[int, Batch] = {}
         self._held = 0
 
@@ -100,13 +96,12 @@ class PoolSource:
         if self.position == "centre":
             top, left = (self.size[0] - height) // 2, (self.size[1] - width) // 2
 
-        def placed(x: Tensor, value: int = 0) -> Tensor:
-            canvas = x.new_full((len(x), *self.size), value)
+        def placed(x: Tensor, outside: int) -> Tensor:
+            canvas = x.new_full((len(x), *self.size), outside)
             canvas[:, top : top + height, left : left + width] = x
             return canvas
 
-        whole = image.each(placed)
-        return whole if image.weight is None else replace(whole, weight=placed(image.weight, 255))
+        return image.framed(placed)
 
 
 def changed(image: Batch, number: int, rng: np.random.Generator) -> Batch:
@@ -124,16 +119,14 @@ def rotated(image: Batch, degrees: int) -> Batch:
     """Turned about the centre, anticlockwise: colours bicubic, labels nearest, so that what
     was hard stays hard. The canvas keeps its size; what enters from outside is 0, its weight 1."""
 
-    def label(x: Tensor | None, outside: int) -> Tensor | None:
-        if x is None:
-            return None
-        turned = Image.fromarray(x[0].numpy()).rotate(degrees, fillcolor=outside)
-        return torch.from_numpy(np.array(turned))[None]
+    def turned(x: Tensor, outside: int) -> Tensor:
+        if len(x) == 3:
+            colours = Image.fromarray(_pixels(x)).rotate(degrees, Image.Resampling.BICUBIC)
+            return _planes(np.array(colours))
+        label = Image.fromarray(x[0].numpy()).rotate(degrees, fillcolor=outside)
+        return torch.from_numpy(np.array(label))[None]
 
-    colours = Image.fromarray(_pixels(image.image)).rotate(degrees, Image.Resampling.BICUBIC)
-    target = label(image.target, 0)
-    assert target is not None
-    return Batch(_planes(np.array(colours)), target, label(image.weight, 255), label(image.fov, 0))
+    return image.framed(turned)
 
 
 def noisy(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import shutil
 import stat
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -74,7 +73,11 @@ def _extract(archive: Path, out: Path, named: str) -> None:
     try:
         with zipfile.ZipFile(archive) as opened:
             for member in _checked(opened.infolist(), archive.stat().st_size, named):
-                _write(opened, member, out, named)
+                try:
+                    _write(opened, member, out)
+                except (FileExistsError, NotADirectoryError):
+                    sentence = f"{member.filename!r} was unpacked already; give it once"
+                    raise DataError(f"{named}: {sentence}") from None
     except (
         zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError,
         OSError,
@@ -91,19 +94,11 @@ def _extract(archive: Path, out: Path, named: str) -> None:
 def _checked(members: Sequence[zipfile.ZipInfo], packed: int, named: str) -> list[zipfile.ZipInfo]:
     """The members to write; nothing is unpacked before all of them have passed."""
     kept = [m for m in members if not any(part in LEFT_OUT for part in m.filename.split("/"))]
-    seen: dict[str, str] = {}  # as a file system that ignores case has it → as it is written
+    if len(kept) > MOST_FILES:
+        raise DataError(f"{named}: found more than {MOST_FILES:,} files; unpack it by hand")
     for member in kept:
-        name = member.filename.rstrip("/")
-        if fault := _fault(member, name):
+        if fault := _fault(member):
             raise DataError(f"{named}: {fault}")
-        other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
-        if len(seen) > MOST_FILES:
-            raise DataError(f"{named}: found more than {MOST_FILES:,} files; unpack it by hand")
-        if other is not name:
-            raise DataError(
-                f"{named}: found {name!r} twice (as {other!r}), expected each file once; pack it "
-                "again"
-            )
     total = sum(member.file_size for member in kept)
     most = min(MOST_UNPACKED, max(FREE_BYTES, MOST_RATIO * packed))
     if total > most:
@@ -114,17 +109,16 @@ def _checked(members: Sequence[zipfile.ZipInfo], packed: int, named: str) -> lis
     return kept
 
 
-def _fault(member: zipfile.ZipInfo, name: str) -> str:
+def _fault(member: zipfile.ZipInfo) -> str:
     """What is wrong with a member's name or kind; empty when nothing is."""
-    shown = member.orig_filename[:99]
+    shown, name = member.orig_filename[:99], member.filename.rstrip("/")
     parts = name.split("/")
     if (
         member.filename != member.orig_filename  # cut at a NUL
-        or "\\" in name
         or not name.isprintable()
-        or any(part in ("", ".", "..") for part in parts)
-        or (len(parts[0]) == 2 and parts[0][1] == ":")
-        or any(len(part.encode()) > 255 for part in parts)
+        or "\\" in name
+        or parts[0][1:] == ":"
+        or any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts)
     ):
         return (
             f"found a file called {shown!r}, expected names of at most 255 bytes that stay inside "
@@ -135,16 +129,11 @@ def _fault(member: zipfile.ZipInfo, name: str) -> str:
     return ""
 
 
-def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, out: Path, named: str) -> None:
+def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, out: Path) -> None:
     target = out / member.filename
-    try:
-        if member.is_dir():
-            target.mkdir(parents=True, exist_ok=True)
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with opened.open(member.filename) as source, target.open("xb") as sink:
-            shutil.copyfileobj(source, sink)
-    except (FileExistsError, NotADirectoryError):
-        raise DataError(
-            f"{named}: {member.filename!r} was unpacked already; give it once"
-        ) from None
+    if member.is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with opened.open(member.filename) as source, target.open("xb") as sink:
+        shutil.copyfileobj(source, sink)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +27,8 @@ SUFFIXES = frozenset(
 )
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names of what SUFFIXES stand for."""
-MODES = {
-    "1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "RGBX": "RGB", "P": "RGB",
-    "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB",
-}  # fmt: skip
-"""Pillow's modes of 8 bits, and as which one they are read."""
-TRANSPARENT = {"L": "LA", "RGB": "RGBA"}
-"""A file may name one colour that is transparent."""
+GREY, COLOUR = ("1", "L", "LA"), ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr")
+"""Pillow's modes of 8 bits."""
 ORIENTATION, BITS, PHOTOMETRIC, EXTRA = 0x0112, 258, 262, 338
 """EXIF and TIFF tags: how the camera was held; bits of each sample; its meaning; of further ones
 (2: alpha; 1: alpha that colour is multiplied with already)."""
@@ -43,6 +37,7 @@ MOST_PIXELS = 100_000_000
 claim any size, and would be given the memory for it."""
 MOST_BYTES = 8 * MOST_PIXELS
 """That a gzip file may unpack to: four channels of 16 bits."""
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound; `open_picture` has ours
 
 
 @dataclass(frozen=True)
@@ -100,11 +95,6 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 def read_grey(path: Path) -> NDArray[np.uint8]:
     """[H, W], not turned; a single bit becomes 0 and 255. Raises DataError."""
     return read_picture(path, upright=False).grey()
-
-
-def read_mask(path: Path) -> NDArray[np.bool_]:
-    """[H, W] bool of a mask file, see `binarise`. Raises DataError."""
-    return binarise(read_grey(path))
 
 
 def binarise(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -181,24 +171,15 @@ def open_picture(source: IO[bytes], path: Path) -> Image.Image:
     path: what to call it. Raises DataError for one of more than MOST_PIXELS, what Pillow raises
     for what it does not know.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the bound below is ours, and an error
-            picture = Image.open(source, formats=FORMATS)
-    except Image.DecompressionBombError as error:  # its bound is higher, and is looked at first
-        claimed = re.search(r"\((\d+) pixels\)", str(error))
-        raise _too_large(path, f"{int(claimed[1]):,}" if claimed else "more") from None
+    picture = Image.open(source, formats=FORMATS)
     height, width = picture.height, picture.width
     if height * width > MOST_PIXELS:
-        raise _too_large(path, f"{height * width:,}", f" ({height}×{width})")
+        raise DataError(
+            f"{path}: found {height * width:,} pixels ({height}×{width}), expected at most "
+            f"{MOST_PIXELS:,}; cut the image into smaller ones, or copy it again if it is none of "
+            "that size"
+        )
     return picture
-
-
-def _too_large(path: Path, pixels: str, sides: str = "") -> DataError:
-    return DataError(
-        f"{path}: found {pixels} pixels{sides}, expected at most {MOST_PIXELS:,}; cut the image "
-        "into smaller ones, or copy it again if it is none of that size"
-    )
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
@@ -221,8 +202,7 @@ def _decoded(stream: IO[bytes], path: Path, upright: bool) -> Pixels:
     deep = picture.mode.startswith(("RGB", "LA")) and _deep(picture, tags)
     turned = picture.getexif().get(ORIENTATION, 1) if upright or tags else 1
     if deep:
-        pixels = _deep_colour(stream, picture, tags)
-        return _turned(pixels, turned)
+        return _turned(_deep_colour(stream, picture, tags), turned)
     picture.load()  # which turns TIFF by itself
     pixels = _of_pillow(picture)
     if tags.get(PHOTOMETRIC) == 0 and pixels.dtype == np.uint16:
@@ -271,11 +251,9 @@ def _of_pillow(picture: Image.Image) -> Pixels:
         return values.astype(np.uint16)[..., None]
     if mode == "F":
         raise _Refused("found floating-point pixels, expected 8 or 16 bits: convert it")
-    if mode not in MODES:
+    if mode not in GREY + COLOUR:
         raise _Refused(f"found colours of the kind {mode}, expected grey or RGB: convert it")
-    wanted = MODES[mode]
-    if "transparency" in picture.info:
-        wanted = TRANSPARENT.get(wanted, wanted)
+    wanted = ("L" if mode in GREY else "RGB") + ("A" if picture.has_transparency_data else "")
     values = np.asarray(picture if mode == wanted else picture.convert(wanted))
     values = values[..., None] if values.ndim == 2 else values
     return _on_black(values) if wanted.endswith("A") else values

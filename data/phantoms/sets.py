@@ -23,7 +23,6 @@ from vesselforge.data.formats.images import read_rgb
 from vesselforge.data.formats.sheets import grid_of
 from vesselforge.data.imageset import (
     ImageRecord,
-    LoadedImage,
     load_fov,
     load_image,
     load_mask,
@@ -31,7 +30,7 @@ from vesselforge.data.imageset import (
     write_index,
     write_png,
 )
-from vesselforge.data.layouts.items import Dataset, Item, PhantomItem
+from vesselforge.data.layouts.items import Dataset, PhantomItem
 from vesselforge.data.layouts.splits import SPLITS, TRAIN
 from vesselforge.data.phantoms.appearance import GENERIC, Appearance
 from vesselforge.data.phantoms.draw import Phantom, make_phantom
@@ -96,14 +95,7 @@ def measured_on(dataset: Dataset) -> Appearance:
     training = [item for item in dataset if item.split == TRAIN]
     if not training:
         raise DataError(f"{dataset.root or dataset.name}: found no training image to measure")
-    return fit_appearance([_loaded(item) for item in training])
-
-
-def _loaded(item: Item) -> LoadedImage:
-    image = item.read_image()
-    observer = next(iter(item.masks), None)
-    target = None if observer is None else item.read_mask(observer).astype(np.uint8) * 255
-    return LoadedImage(item.id, image, target, item.read_fov(image), {})
+    return fit_appearance([item.loaded() for item in training])
 
 
 def write_phantom(folder: Path, id_: str, phantom: Phantom) -> None:

@@ -18,13 +18,12 @@ from vesselforge.data.formats.images import (
     MOST_PIXELS,
     open_picture,
     read_grey,
-    read_mask,
     read_picture,
     read_rgb,
 )
 from vesselforge.data.imageset import ImageRecord, load_image
 
-READERS = (read_rgb, read_grey, read_mask, read_picture)
+READERS = (read_rgb, read_grey, read_picture)
 
 
 def png(width: int, height: int, bits: int = 8) -> bytes:

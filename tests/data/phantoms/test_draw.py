@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from vesselforge.configs.settings import PhantomSettings
-from vesselforge.data.datasets import load
+from vesselforge.data.datasets import named_dataset
 from vesselforge.data.layouts.check import check
 from vesselforge.data.phantoms.draw import Phantom, make_phantom
 from vesselforge.data.phantoms.sets import phantom_names, write_phantoms
@@ -110,6 +110,6 @@ def test_more_images_leave_the_others_alone() -> None:
 def test_written_phantoms_are_a_paired_dataset(tmp_path: Path) -> None:
     settings = PhantomSettings(train=3, validation=1, test=1, size=64)
     ids = write_phantoms(tmp_path, settings)
-    dataset = load("paired", tmp_path)
+    dataset = named_dataset("paired", tmp_path)
     assert sorted(item.id for item in dataset) == sorted(ids)
     assert check(dataset).problems == []
