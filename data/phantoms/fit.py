@@ -19,7 +19,7 @@ from vesselforge.data.phantoms.anatomy import DISC_RADIUS, Anatomy
 from vesselforge.data.phantoms.appearance import GENERIC, GRAIN_PX, ZERO, Appearance, Look, numbers
 from vesselforge.data.phantoms.canvas import Field, enlarged, network
 from vesselforge.data.phantoms.light import photograph
-from vesselforge.data.phantoms.measurements import Statistics, Vessels, measurable, measure
+from vesselforge.data.phantoms.measurements import Statistics, Vessels, measure, sigmas
 from vesselforge.data.phantoms.photo import (
     Blocks,
     Disc,
@@ -131,6 +131,8 @@ def _first(case: Case) -> Look:
     """What is measured without a twin, and where corrections start."""
     photo, ground, real = case.photo, case.ground, case.real
     fine = len(GRAIN_PX)
+    # Of small images some bands are no coarser than the one before.
+    measurable = np.diff(sigmas(photo.canvas.radius)) > 0.4
     changed: dict[str, ArrayLike] = dict.fromkeys(LIGHTING, 0.0) | {
         "radius": photo.canvas.radius / max(photo.fov.shape),
         "cut": photo.cut,
@@ -141,7 +143,7 @@ def _first(case: Case) -> Look:
         "fovea": ZERO if ground.fovea is None else ground.fovea,
         "grain": real.bands[:fine],
         "grain_mix": real.mix[:fine],
-        "texture": real.bands[fine:] * measurable(photo.canvas.radius)[fine:, None],
+        "texture": real.bands[fine:] * measurable[fine:, None],
         "texture_mix": real.mix[fine:],
         "stripes": min(0.03, 0.3 * real.bands[-2, 1]),
         "spots": 0.0,
