@@ -183,7 +183,7 @@ def write_sample(folder: Path, record: ImageRecord, pixels: Pixels) -> None:
     """
     if record.mask is not None:
         top = np.iinfo(pixels.dtype).max
-        write_png(folder / record.mask, (pixels[..., -1] > top // 2).astype(np.uint8) * 255)
+        write_mask(folder / record.mask, pixels[..., -1] > top // 2)
         pixels = pixels[..., :-1]
     write_png(folder / record.image, pixels)
 
@@ -193,6 +193,11 @@ def write_png(path: Path, pixels: Pixels, level: int = 6) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as aside:
         aside.write_bytes(encode_png(pixels, level))
+
+
+def write_mask(path: Path, mask: NDArray[np.bool_]) -> None:
+    """Write a mask as 0 and 255."""
+    write_png(path, mask.astype(np.uint8) * 255)
 
 
 def link_file(source: Path, target: Path) -> None:

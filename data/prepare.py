@@ -12,13 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings, PhantomSettings, PrepareSettings
 from vesselforge.data.datasets import load_settings
-from vesselforge.data.imageset import ImageRecord, write_index, write_png
+from vesselforge.data.imageset import ImageRecord, write_index, write_mask, write_png
 from vesselforge.data.layouts.check import Report, check
 from vesselforge.data.layouts.items import Item
 from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN, VALIDATION
@@ -59,7 +56,7 @@ def write_set(
     """Decode the items into an image set."""
     records = []
     for done, item in enumerate(items):
-        records.append(_write_whole(item, out) if item.whole else _write(item, out))
+        records.append(_write(item, out))
         progress.update(done + 1, len(items), "images")
     write_index(out, name, records, classes)
 
@@ -95,9 +92,9 @@ def _bytes_hash(path: Path, lenient: bool) -> str:
     try:
         return file_sha256(path)
     except OSError as error:
-        if not lenient:
-            raise
-        return f"unreadable ({error.errno})"
+        if lenient:
+            return f"unreadable ({error.errno})"
+        raise
 
 
 def phantom_version(settings: PhantomSettings, content: str) -> int | None:
@@ -118,28 +115,19 @@ def outside(settings: PrepareSettings) -> dict[str, str]:
 
 def _write(item: Item, out: Path) -> ImageRecord:
     name = f"{item.id}.png"
+    record = ImageRecord(item.id, item.split, f"images/{name}")
+    if item.whole:
+        write_png(out / record.image, item.read_picture().pixels)
+        return replace(record, label=None if item.label is None else list(item.label))
     image = item.read_image()
-    write_png(out / "images" / name, image)
-    write_png(out / "fov" / name, _white(item.read_fov(image)))
+    write_png(out / record.image, image)
+    write_mask(out / "fov" / name, item.read_fov(image))
     paths = {}
     for number, observer in enumerate(item.masks):
         paths[observer] = f"{'masks' if number == 0 else f'observers/{observer}'}/{name}"
-        write_png(out / paths[observer], _white(item.read_mask(observer)))
+        write_mask(out / paths[observer], item.read_mask(observer))
     mask = paths.pop(next(iter(item.masks)), None) if item.masks else None
-    return ImageRecord(
-        item.id, item.split, f"images/{name}", mask=mask, fov=f"fov/{name}", observers=paths
-    )
-
-
-def _write_whole(item: Item, out: Path) -> ImageRecord:
-    name = f"images/{item.id}.png"
-    write_png(out / name, item.read_picture().pixels)
-    label = None if item.label is None else list(item.label)
-    return ImageRecord(item.id, item.split, name, label=label)
-
-
-def _white(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    return mask.astype(np.uint8) * 255
+    return replace(record, mask=mask, fov=f"fov/{name}", observers=paths)
 
 
 def _without_machine(report: Report) -> dict[str, Any]:

@@ -20,7 +20,14 @@ from vesselforge.configs.settings import PhantomSettings
 from vesselforge.configs.stages.phantoms import PhantomDrawSettings
 from vesselforge.data.formats.images import read_rgb
 from vesselforge.data.formats.sheets import grid_of
-from vesselforge.data.imageset import ImageRecord, load_image, read_index, write_index, write_png
+from vesselforge.data.imageset import (
+    ImageRecord,
+    load_image,
+    read_index,
+    write_index,
+    write_mask,
+    write_png,
+)
 from vesselforge.data.layouts.items import PhantomItem
 from vesselforge.data.layouts.splits import SPLITS, TRAIN
 from vesselforge.data.phantoms.appearance import GENERIC, Appearance
@@ -68,8 +75,8 @@ def write_phantoms(
 
 def write_phantom(folder: Path, id_: str, phantom: Phantom) -> None:
     """images/, masks/ and fov/ID.png; the image last, so that one that is there means all are."""
-    write_png(folder / "masks" / f"{id_}.png", phantom.mask.astype(np.uint8) * 255)
-    write_png(folder / "fov" / f"{id_}.png", phantom.fov.astype(np.uint8) * 255)
+    write_mask(folder / "masks" / f"{id_}.png", phantom.mask)
+    write_mask(folder / "fov" / f"{id_}.png", phantom.fov)
     # Noise does not compress: level 6 saves a seventh more and takes longer than half a phantom.
     write_png(folder / "images" / f"{id_}.png", phantom.image, level=3)
 
