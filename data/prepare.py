@@ -46,7 +46,10 @@ def prepare(settings: PrepareSettings, inputs: Inputs, out: Path, progress: Prog
     if not items:
         raise DataError(f"{dataset.root or dataset.name}: found no {settings.part} image")
     write_json(out / "check.json", _without_machine(report))
-    write_json(out / METRICS, _metrics(report))
+    lines = [line for line in report.splits() if line["images"]]
+    facts = ("images", "labelled", "vessel_share")
+    found = {name: {line["split"]: line[name] for line in lines} for name in facts}
+    write_json(out / METRICS, {**found, "warnings": len(report.warnings)})
     write_set(dataset.name, items, out, progress, dataset.classes)
 
 
@@ -63,10 +66,12 @@ def write_set(
 
 def content_hash(settings: DataSettings, lenient: bool = False) -> str:
     """Hex SHA-256 over ids, splits, labels, relative names and bytes of all files of the dataset
-    (of the settings, for phantoms): another dataset is another input, wherever it lies.
+    (of the settings, for phantoms): another dataset is another input, wherever it lies. Nothing is
+    decoded.
 
     Raises DataError when the dataset or one of its files is missing. lenient: only when there is
-    no dataset; files that are missing, unreadable or fit no image are part of the content.
+    no dataset; files that are missing, unreadable or fit no image are part of the content, and
+    equal hashes mean that nothing was added, mended or taken away.
     """
     if settings.name == "phantom":
         return _phantom_hash(settings.phantom, VERSION)
@@ -139,10 +144,3 @@ def _without_machine(report: Report) -> dict[str, Any]:
         for key in ("file", "sentence"):
             problem[key] = problem[key].replace(f"{report.root}/", "")
     return found
-
-
-def _metrics(report: Report) -> dict[str, Any]:
-    lines = [line for line in report.splits() if line["images"]]
-    names = ("images", "labelled", "vessel_share")
-    found = {name: {line["split"]: line[name] for line in lines} for name in names}
-    return {**found, "warnings": len(report.warnings)}

@@ -77,12 +77,12 @@ class PoolSource:
     def variant(self, entry: int) -> Batch:
         """An entry of the pool before padding, as bytes; not to be written to."""
         which, number = divmod(entry, VARIANTS)
-        original = self._originals[which]
         if number == 0 or number in FLIPS:  # made in no time
-            return flipped(original, number)
-        if (kept := self._kept.get(entry)) is not None:
-            return kept
-        made = changed(original, number, np.random.default_rng([self.seed, 1, which, number]))
+            return flipped(self._originals[which], number)
+        if entry in self._kept:
+            return self._kept[entry]
+        rng = np.random.default_rng([self.seed, 1, which, number])
+        made = changed(self._originals[which], number, rng)
         size = sum(tensor.nbytes for tensor in made.tensors())
         if self._held + size <= self.hold:
             self._kept[entry] = made
@@ -105,14 +105,11 @@ class PoolSource:
 
 
 def changed(image: Batch, number: int, rng: np.random.Generator) -> Batch:
-    """One of the thirteen variants. Colour and noise leave the labels alone."""
+    """A variant that is no mirror image. Colour and noise leave the labels alone."""
     if number in ROTATIONS:
         return rotated(image, int(rng.integers(1, 360)))
-    if number in NOISES:
-        return replace(image, image=_planes(noisy(_pixels(image.image), rng)))
-    if number in COLOURS:
-        return replace(image, image=_planes(recoloured(_pixels(image.image), rng)))
-    return flipped(image, number)
+    change = noisy if number in NOISES else recoloured
+    return replace(image, image=_planes(change(_pixels(image.image), rng)))
 
 
 def rotated(image: Batch, degrees: int) -> Batch:
@@ -144,10 +141,13 @@ def recoloured(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[
     """[H, W, 3] with saturation × {0, 0.1, …, 3}, brightness and contrast × {1, 1.1, …, 2},
     sharpness × {0, 0.1, …, 3}, in this order."""
     image = Image.fromarray(picture)
-    image = ImageEnhance.Color(image).enhance(_tenths(rng, 0, 30))
-    image = ImageEnhance.Brightness(image).enhance(_tenths(rng, 10, 20))
-    image = ImageEnhance.Contrast(image).enhance(_tenths(rng, 10, 20))
-    image = ImageEnhance.Sharpness(image).enhance(_tenths(rng, 0, 30))
+    for enhance, low, high in (
+        (ImageEnhance.Color, 0, 30),
+        (ImageEnhance.Brightness, 10, 20),
+        (ImageEnhance.Contrast, 10, 20),
+        (ImageEnhance.Sharpness, 0, 30),
+    ):
+        image = enhance(image).enhance(int(rng.integers(low, high + 1)) / 10)
     return np.asarray(image)
 
 
@@ -157,11 +157,6 @@ def flipped(image: Batch, number: int) -> Batch:
     sides = {-1: (horizontal, both), -2: (vertical, both)}
     axes = [axis for axis, numbers in sides.items() if number in numbers]
     return image.each(lambda x: x.flip(axes)) if axes else image
-
-
-def _tenths(rng: np.random.Generator, low: int, high: int) -> float:
-    """Uniform on {low, low + 1, …, high} / 10."""
-    return int(rng.integers(low, high + 1)) / 10
 
 
 def _pixels(planes: Tensor) -> NDArray[np.uint8]:
@@ -175,15 +170,13 @@ def _planes(pixels: NDArray[np.uint8]) -> Tensor:
 
 def _common_size(images: list[LoadedImage], pad: int | None, multiple: int) -> tuple[int, int]:
     """(height, width) that every image fits into."""
-    tallest = max(images, key=lambda image: image.fov.shape[0])
-    widest = max(images, key=lambda image: image.fov.shape[1])
-    height, width = tallest.fov.shape[0], widest.fov.shape[1]
     if pad is None:
+        height, width = (max(image.fov.shape[axis] for image in images) for axis in (0, 1))
         return -(-height // multiple) * multiple, -(-width // multiple) * multiple
-    if pad < max(height, width):
-        name = (tallest if height >= width else widest).id
+    largest = max(images, key=lambda image: max(image.fov.shape))
+    if pad < (side := max(largest.fov.shape)):
         raise ConfigError(
-            f"pad: found {pad}, but image {name!r} has a side of {max(height, width)} pixels; "
-            "give at least that, or leave `pad` out to pad to the largest image"
+            f"pad: found {pad}, but image {largest.id!r} has a side of {side} pixels; give at "
+            "least that, or leave `pad` out to pad to the largest image"
         )
     return pad, pad

@@ -55,8 +55,8 @@ def photograph(
 
 
 def light_terms(y: Field, x: Field) -> list[Field]:
-    """The fields that `appearance.LIGHT_TERMS` names; x towards the nose. The rim's are flat where
-    nothing is measured, beyond 0.97."""
+    """The fields that `Look.light` weighs: powers, y down and x towards the nose, and r^10 times 1,
+    y, x; the latter are flat where nothing is measured, beyond 0.97."""
     rim = np.minimum(y**2 + x**2, 0.97**2) ** 5
     return [y, x, y**2, y * x, x**2, y**3, y**2 * x, y * x**2, x**3, rim, rim * y, rim * x]
 
