@@ -60,9 +60,15 @@ def subset(settings: SubsetSettings, inputs: Inputs, out: Path, progress: Progre
         for name in files_of(record):
             link_file(folder / name, out / name)
         progress.update(done, len(kept), "image")
+    classes = {name: read_classes(inputs[name].path) for name in sorted(inputs)}
+    first, *others = classes.values()
+    if any(other != first for other in others):
+        raise DataError(
+            f"data.subset: found inputs with different classes, {classes}; take one each"
+        )
     splits = Counter(record.split for _, record in kept)
     write_json(out / METRICS, {"images": {TRAIN: 0, VALIDATION: 0} | splits})
-    write_index(out, "subset", [record for _, record in kept], _classes(inputs))
+    write_index(out, "subset", [record for _, record in kept], first)
 
 
 def _all_records(inputs: Inputs) -> list[Found]:
@@ -82,15 +88,6 @@ def _all_records(inputs: Inputs) -> list[Found]:
                         "one of them; give sets of different images"
                     )
     return found
-
-
-def _classes(inputs: Inputs) -> list[str]:
-    """The classes that all inputs share."""
-    found = {name: read_classes(inputs[name].path) for name in sorted(inputs)}
-    first, *others = found.values()
-    if any(other != first for other in others):
-        raise DataError(f"data.subset: found inputs with different classes, {found}; take one each")
-    return first
 
 
 def _rank(seed: int, id_: str) -> bytes:
