@@ -111,11 +111,10 @@ def check(
     items = [item for item in dataset if item.split in splits]
     for done, item in enumerate(items, start=1):
         try:
-            row = _examine(item, report)
+            report.rows.append(_examine(item, report))
         except DataError as error:
-            row = Row(item.id, item.split)
+            report.rows.append(Row(item.id, item.split))
             report.note(item.image, str(error), item.id)
-        report.rows.append(row)
         if progress:
             progress(done, len(items))
     if 0 < report.brightest < 1 << 14:
@@ -144,10 +143,14 @@ def _examine(item: Item, report: Report) -> Row:
         if picture.bits == 16:
             report.brightest = max(report.brightest, int(image.max(initial=0)))
         return replace(row, fov="whole", mode=picture.mode, labelled=item.label is not None)
-    fov = _field_of_view(item, image, report)
-    masks = [_mask(item, observer, (height, width), report) for observer in item.masks]
     row = replace(row, fov="file" if item.fov else "derived")
+    where = item.fov or item.image
+    fov = _read(lambda: item.read_fov(image), where, (height, width), item, report)
+    masks = [_mask(item, observer, (height, width), report) for observer in item.masks]
     if fov is None:
+        return row
+    if not fov.any():
+        report.note(where, "the field of view is empty: draw it white", item.id)
         return row
     row = replace(row, fov_share=round(float(fov.mean()), 6))
     if not masks or (reference := masks[0]) is None:
@@ -157,15 +160,6 @@ def _examine(item: Item, report: Report) -> Row:
         sentence = f"{outside:.0%} of its vessels lie outside the field of view"
         report.note(next(iter(item.masks.values())), sentence, item.id, "warning")
     return replace(row, vessel_share=round(float(reference[fov].mean()), 6))
-
-
-def _field_of_view(item: Item, image: NDArray[np.uint8], report: Report) -> Mask | None:
-    path = item.fov or item.image
-    fov = _read(lambda: item.read_fov(image), path, image.shape[:2], item, report)
-    if fov is None or fov.any():
-        return fov
-    report.note(path, "the field of view is empty: draw it white", item.id)
-    return None
 
 
 def _mask(item: Item, observer: str, shape: tuple[int, ...], report: Report) -> Mask | None:
@@ -198,11 +192,9 @@ def _read(
         return None
     if found.shape == shape:
         return found
-    sentence = (
-        f"found {found.shape[0]}×{found.shape[1]} pixels (height×width), expected {shape[0]}×"
-        f"{shape[1]} as its image has: replace one of the two"
-    )
-    report.note(path, sentence, item.id)
+    sizes = [f"{height}×{width}" for height, width in (found.shape, shape)]
+    sentence = f"found {sizes[0]} pixels (height×width), expected {sizes[1]} as its image has"
+    report.note(path, f"{sentence}: replace one of the two", item.id)
     return None
 
 

@@ -83,10 +83,8 @@ def read_paired(root: Path, settings: DataSettings) -> Dataset:
 
 def _id_of(pattern: str | None) -> Callable[[str], str | None]:
     """The identifier in the stem of a file's name; None where the pattern finds none."""
-    if pattern is None:
-        return lambda stem: stem
     try:
-        searched = re.compile(pattern)
+        searched = re.compile(pattern or "(?s)(?P<id>.+)")
     except re.error as error:
         raise DataError(f"data.pattern {pattern!r} is not a regular expression: {error}") from error
     if "id" not in searched.groupindex:
@@ -172,9 +170,9 @@ def _identifiers(images: Mapping[str, Path]) -> dict[str, str]:
 def _left_out(root: Path, names: Iterable[str]) -> list[Problem]:
     """A warning about files that look as if they were meant."""
     kinds = Counter(PurePosixPath(name).suffix.lower() for name in names if name not in (CSV, JSON))
-    strange = {suffix: n for suffix, n in sorted(kinds.items()) if suffix not in NOTES}
+    strange = [f"{n} {suffix}" for suffix, n in sorted(kinds.items()) if suffix not in NOTES]
     if not strange:
         return []
-    found = ", ".join(f"{n} {suffix}" for suffix, n in strange.items())
+    found = ", ".join(strange)
     sentence = f"left out {found} files, which are no images that can be read here: convert them"
     return [Problem("warning", str(root), sentence)]

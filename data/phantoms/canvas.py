@@ -49,11 +49,7 @@ class Canvas:
     """
 
     def __init__(
-        self,
-        full: tuple[int, int],
-        radius: float,
-        centre: NDArray[np.float64],
-        step: int = 1,
+        self, full: tuple[int, int], radius: float, centre: NDArray[np.float64], step: int = 1
     ) -> None:
         self.full, self.radius, self.centre, self.step = full, radius, centre, step
         rows, columns = ((np.arange(-(-side // step)) + 0.5) * step for side in full)

@@ -151,9 +151,12 @@ class Tree:
         gaps = _squared_distances(points[::2].astype(np.float32), self._flat_places)
         self.emptiness = np.minimum(self.emptiness, np.sqrt(gaps.min(axis=0)))
 
-    def calibre(self, look: Look, trunk: float) -> None:
+    def calibre(self, look: Look, trunk: float, least_radius: float) -> float:
         """Set every branch's radius r from the length L of all vessels downstream, Murray's law
-        made continuous: r^m = tip^m + trunk^m · L / TRUNK_LENGTH. Of L, L / (L + twig) counts."""
+        made continuous: r^m = tip^m + trunk^m · L / TRUNK_LENGTH. Of L, L / (L + twig) counts.
+
+        Returns the area of all vessels within the field of view, overlaps counted twice, radii at
+        least `least_radius`."""
         downstream = [np.arange(len(b.points), 0, -1) * STEP for b in self.branches]
         for number in range(len(self.branches) - 1, -1, -1):  # children come after parents
             branch = self.branches[number]
@@ -164,9 +167,6 @@ class Tree:
             counted = length * (length / (length + look.twig))
             wide = trunk**power * counted / TRUNK_LENGTH
             branch.radius = (look.tip**power + wide) ** (1 / power)
-
-    def area(self, least_radius: float) -> float:
-        """Of all vessels within the field of view, overlaps counted twice; radii at least that."""
         radius = np.concatenate([branch.radius for branch in self.branches])
         visible = np.hypot(*self._points.T) < self.anatomy.field
         return float((2 * np.maximum(radius, least_radius) * STEP)[visible].sum())
@@ -211,9 +211,9 @@ def grow_trees(
 
     def covered() -> float:
         """The area, with all radii set anew."""
-        for tree, trunk in ((arteries, ARTERY_RADIUS), (veins, VEIN_RADIUS)):
-            tree.calibre(look, trunk * look.trunk)
-        return max(1e-9, sum(tree.area(least_radius) for tree in (arteries, veins)))
+        trees = (arteries, ARTERY_RADIUS), (veins, VEIN_RADIUS)
+        areas = [tree.calibre(look, trunk * look.trunk, least_radius) for tree, trunk in trees]
+        return max(1e-9, sum(areas))
 
     overlap = 0.93  # crossings and branch origins are covered twice
     wanted = look.share * np.pi * anatomy.field**2 / overlap
