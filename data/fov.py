@@ -38,7 +38,7 @@ def _enlarged(mask: Mask, shape: tuple[int, int]) -> Mask:
 
 
 def _rough(brightness: NDArray[np.uint8]) -> Mask | None:
-    """The largest bright region without holes or whiskers; None when nearly all is bright.
+    """The largest bright region without holes, whiskers or dents; None when nearly all is bright.
 
     The threshold lies between the surround, taken from the corners, and the retina, taken from the
     middle; None, too, when the corners are nearly as bright as the middle.
@@ -61,13 +61,9 @@ def _rough(brightness: NDArray[np.uint8]) -> Mask | None:
         return None
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    return _filled(labels == sizes.argmax())
-
-
-def _filled(mask: Mask) -> Mask:
-    """Dents filled that lie between mask pixels both in their row and in their column."""
+    mask = labels == sizes.argmax()
     filled = np.ones_like(mask)
-    for axis in (0, 1):
+    for axis in (0, 1):  # dents between mask pixels both in their row and in their column
         backwards = np.flip(np.maximum.accumulate(np.flip(mask, axis), axis), axis)
         filled &= np.maximum.accumulate(mask, axis) & backwards
     return filled

@@ -29,7 +29,12 @@ def augment(
     Colours change inside the FOV only.
     """
     n, _, height, width = whole.image.shape
-    turns = _turns(n, height == width, generator) if settings.flip else None
+    turns = None
+    if settings.flip:
+        # [N, 3] mirrored left-right, top-bottom, about the diagonal (a square only), each with
+        # probability one half: together the 8 symmetries of the square, quarter turns included.
+        axes = [uniform(n, 0, 1, generator).view(n) < 0.5 for _ in range(2 + (height == width))]
+        turns = torch.stack([*axes, torch.zeros(n).bool()][:3], dim=1)
     chosen = torch.zeros(n).bool()
     if warps(settings):
         chosen = uniform(n, 0, 1, generator).view(n) < settings.warp_share
@@ -76,15 +81,6 @@ def margin(size: int, settings: AugmentSettings) -> int:
     reach = (math.cos(angle) + math.sin(angle)) * settings.zoom[1]
     side = max(size, math.ceil(size * reach) + 4)  # bicubic looks two pixels further
     return side + (side - size) % 2  # equal borders: the centres of both squares agree
-
-
-def _turns(n: int, square: bool, generator: torch.Generator) -> Tensor:
-    """[N, 3] bool: mirrored left-right, top-bottom, about the diagonal (a square only), each with
-    probability one half: together the 8 symmetries of the square, quarter turns included."""
-    turns = torch.zeros(n, 3).bool()
-    for axis in range(3 if square else 2):
-        turns[:, axis] = uniform(n, 0, 1, generator).view(n) < 0.5
-    return turns
 
 
 def _mirrored(batch: Batch, rows: Tensor, turns: Tensor | None) -> Batch:

@@ -69,16 +69,13 @@ def of_images(images: Sequence[LoadedImage]) -> list[Batch]:
     for no image, and for one without a target."""
     if not images:
         raise DataError("found no training image, expected at least one")
+    found = []
+    for image in images:
+        if image.target is None:
+            raise DataError(f"image {image.id!r} has no vessel mask, training needs one")
+        layers = (image.target, image.fov.astype("u1") * 255)
+        target, fov = (torch.tensor(layer)[None] for layer in layers)
+        weight = None if image.weight is None else torch.tensor(image.weight)[None]
+        found.append(Batch(torch.tensor(image.image).permute(2, 0, 1), target, weight, fov))
     weighted = any(image.weight is not None for image in images)
-    return [one.weighted() if weighted else one for one in map(_of_image, images)]
-
-
-def _of_image(image: LoadedImage) -> Batch:
-    if image.target is None:
-        raise DataError(f"image {image.id!r} has no vessel mask, training needs one")
-    return Batch(
-        torch.tensor(image.image).permute(2, 0, 1),
-        torch.tensor(image.target)[None],
-        None if image.weight is None else torch.tensor(image.weight)[None],
-        torch.tensor(image.fov.astype("u1") * 255)[None],
-    )
+    return [one.weighted() for one in found] if weighted else found

@@ -41,7 +41,9 @@ class CropSource:
     def batch_at(self, step: int) -> Batch:
         """Squares of `crop` pixels, as floats; weights where an image has some. Before augmentation
         every crop's centre lies inside the FOV."""
-        generator = torch.Generator().manual_seed(_stream(self.seed, step, self.stream))
+        # One 63-bit number for the three; neighbouring steps have unrelated streams.
+        words = np.random.SeedSequence([self.seed, step, self.stream]).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(words[0]) >> 1)
         windows = [self._window(generator) for _ in range(self.batch)]
         return augment(joined(windows, torch.stack), self.augment, generator, self.crop)
 
@@ -71,9 +73,3 @@ def _padded(layers: Batch, image: LoadedImage, window: int) -> Batch:
     return layers.framed(
         lambda x, outside: torch.from_numpy(np.pad(x.numpy(), borders, constant_values=outside))
     )
-
-
-def _stream(seed: int, step: int, stream: int) -> int:
-    """One 63-bit number for the three; neighbouring steps have unrelated streams."""
-    words = np.random.SeedSequence([seed, step, stream]).generate_state(1, np.uint64)
-    return int(words[0]) >> 1

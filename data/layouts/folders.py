@@ -22,6 +22,7 @@ from vesselforge.data.layouts.splits import TRAIN, by_hash
 
 NOTES = frozenset({"", ".txt", ".md", ".pdf", ".html", ".yaml", ".json", ".csv"})
 """Suffixes of files that nobody expects to be images."""
+HIDDEN = re.compile(r"\.|__MACOSX$")
 
 
 def read_known(name: str, known: KnownDataset, root: Path, settings: DataSettings) -> Dataset:
@@ -133,7 +134,7 @@ def read_images(root: Path, settings: DataSettings) -> Dataset:
     files = {
         path.relative_to(root).as_posix(): path
         for path in sorted(root.rglob("*"))
-        if path.is_file() and not any(map(_hidden, path.relative_to(root).parts))
+        if path.is_file() and not any(map(HIDDEN.match, path.relative_to(root).parts))
     }
     images = {name: path for name, path in files.items() if is_image_name(path)}
     ids = _identifiers(images)
@@ -148,10 +149,6 @@ def read_images(root: Path, settings: DataSettings) -> Dataset:
         items.append(Item(id_, split_of.get(id_, TRAIN), path, whole=True, label=label))
     problems = (*labels.problems, *_left_out(root, files.keys() - images.keys()))
     return Dataset("images", root, tuple(items), classes=labels.classes, problems=problems)
-
-
-def _hidden(part: str) -> bool:
-    return part.startswith(".") or part == "__MACOSX"
 
 
 def _identifiers(images: Mapping[str, Path]) -> dict[str, str]:

@@ -30,7 +30,7 @@ ZERO: Triple = (0.0, 0.0, 0.0)
 def _varied(default: Any, *half: float, **limits: float) -> Any:
     """A figure's field; half: half the range of generic looks, one number for each of the figure's
     or one for all."""
-    return Field(default, json_schema_extra={"half": list(half)}, **limits)  # type: ignore[arg-type]
+    return Field(default, json_schema_extra={"half": list(half)}, **limits)  # type: ignore[call-overload]
 
 
 class Look(Settings):

@@ -101,9 +101,16 @@ class _View:
         for cell, sd, mix in self.textures():
             if cell >= COARSE:
                 self.add_noise(cell, sd, mix)
-        shade = look.stripes * _choroid(canvas, rng) + look.fibres * self.fibres()
+        # The large vessels behind the retina: vague broad bands, ridges of a noise, and a network
+        # of broad lines, all dark or all bright, where a noise changes its sign.
+        bands = canvas.noise(canvas.radius * 0.15, rng)
+        bands = bands + 0.5 * canvas.noise(canvas.radius * 0.35, rng)
+        stripes = np.asarray(1 - np.abs(bands) * 1.25, dtype=np.float32)
+        shade = look.stripes * stripes + look.fibres * self.fibres()
         if look.streaks:
-            shade += look.streaks * _streaks(canvas, rng)
+            noises = [canvas.noise(canvas.radius * 0.25, rng) for _ in range(2)]
+            lines = sum(np.exp(-((noise / 0.2) ** 2)) for noise in noises)
+            shade += look.streaks * np.asarray(lines * rng.choice([-1.0, 1.0]), dtype=np.float32)
         self.planes += shade * PIGMENT[:, None, None]
         self.planes += self.illumination()
         self.draw_macula()
@@ -221,18 +228,6 @@ class _View:
         planes *= 255
         planes += 0.5
         return np.ascontiguousarray(np.clip(planes, 0, 255).astype(np.uint8).transpose(1, 2, 0))
-
-
-def _choroid(canvas: Canvas, rng: np.random.Generator) -> Field:
-    """[H, W] vague broad bands, the large vessels behind the retina: ridges of a noise."""
-    bands = canvas.noise(canvas.radius * 0.15, rng) + 0.5 * canvas.noise(canvas.radius * 0.35, rng)
-    return np.asarray(1 - np.abs(bands) * 1.25, dtype=np.float32)
-
-
-def _streaks(canvas: Canvas, rng: np.random.Generator) -> Field:
-    """[H, W] a network of broad lines, all dark or all bright: where a noise changes its sign."""
-    lines = sum(np.exp(-((canvas.noise(canvas.radius * 0.25, rng) / 0.2) ** 2)) for _ in range(2))
-    return np.asarray(lines * rng.choice([-1.0, 1.0]), dtype=np.float32)
 
 
 def blurred(field: Field, sigma: float) -> Field:

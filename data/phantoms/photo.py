@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.signal import fftconvolve
+from skimage.measure import block_reduce
 
 from vesselforge.configs.errors import DataError
 from vesselforge.data.imageset import LoadedImage
@@ -129,10 +130,7 @@ def blocks_of(photo: Photo) -> Blocks:
 
 def shrunk(field: Field, step: int) -> Field:
     """Means over blocks of step × step; beyond the edge is 0."""
-    height, width = field.shape
-    padded = np.pad(field, ((0, -height % step), (0, -width % step)))
-    tiles = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step)
-    return np.asarray(tiles.mean(axis=(1, 3)))
+    return np.asarray(block_reduce(field, step, np.mean))
 
 
 def find_disc(blocks: Blocks) -> Disc | None:

@@ -92,7 +92,11 @@ def draw(settings: PhantomDrawSettings, inputs: Inputs, out: Path, progress: Pro
     appearance = _appearance(settings, inputs, out, progress)
     size = settings.size or appearance.side or GENERIC_SIZE
     first = settings.seed
-    records = [_record(number) for number in range(first, first + settings.count)]
+    records = []
+    for number in range(first, first + settings.count):
+        name = f"phantom{number:010d}.png"
+        mask, fov = f"masks/{name}", f"fov/{name}"
+        records.append(ImageRecord(name[:-4], TRAIN, f"images/{name}", mask=mask, fov=fov))
     # Each file was written aside and renamed, so one that is there is whole.
     missing = [n for n, r in enumerate(records, first) if not (out / r.image).is_file()]
     workers = os.cpu_count() or 1
@@ -136,12 +140,6 @@ def _appearance(
         fitted = fit_appearance([load_image(folder, r, weights=False) for r in training])
         write_atomic(path, fitted.model_dump_json(indent=1) + "\n")
     return Appearance.model_validate_json(path.read_text())
-
-
-def _record(number: int) -> ImageRecord:
-    id_ = f"phantom{number:010d}"
-    image, mask, fov = (f"{part}/{id_}.png" for part in ("images", "masks", "fov"))
-    return ImageRecord(id_, TRAIN, image, mask=mask, fov=fov)
 
 
 def _sheet(out: Path, records: Sequence[ImageRecord]) -> NDArray[np.uint8]:
