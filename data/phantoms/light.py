@@ -171,7 +171,8 @@ class _View:
         """The optic disc: a pale plate with a soft, uneven rim, and a paler cup inside."""
         look, rng = self.look, self.rng
         y, x = self.from_disc()
-        rows, columns = self.canvas.window(*self.disc.tolist(), 1.6 * self.unit)
+        middle_y, middle_x = self.disc.tolist()
+        rows, columns = self.canvas.window(middle_y, middle_x, 1.6 * self.unit)
         dy, dx = y[rows] / self.unit, x[:, columns] / self.unit
         edge = 1 + 0.05 * np.sin(2 * np.arctan2(dy, dx) + rng.uniform(0, 6))
         plate = _soft(edge - np.hypot(dy / 1.08, dx), 0.08)

@@ -135,7 +135,8 @@ def _vessels(photo: Photo, ground: NDArray[np.bool_]) -> Vessels | None:
     step = STEP if sigma >= STEP / 2 else 1
     sums = np.stack([shrunk(plane * ground, step) for plane in photo.planes])
     behind = _smooth(sums, shrunk(ground.astype(np.float32), step), sigma / step)
-    above = photo.planes - [enlarged(plane, photo.canvas.shape, step) for plane in behind]
+    shape = photo.canvas.shape
+    above = photo.planes - np.stack([enlarged(plane, shape, step) for plane in behind])
     # The reference may lie a pixel beside the vessel: the darkest of 3 × 3 is taken.
     soft = np.stack([ndimage.gaussian_filter(plane, 0.7, truncate=3) for plane in above])
     darkest = np.stack([ndimage.minimum_filter(plane, 3)[rows, columns] for plane in soft])
