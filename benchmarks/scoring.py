@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from vesselforge.data.datasets import load
+from vesselforge.data.datasets import named_dataset
 from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.segmenter.metrics import METRICS, Prediction, Regions, score_set
@@ -34,7 +34,7 @@ def phantoms(count: int) -> list[Image]:
 
 def dataset(name: str) -> list[Image]:
     """(reference, field of view) of the test images of a dataset."""
-    items = load(name).split(TEST)
+    items = named_dataset(name).split(TEST)
     return [(item.read_mask(next(iter(item.masks))), item.read_fov()) for item in items]
 
 

@@ -20,7 +20,7 @@ from benchmarks.turns import Rows, Run, Worker, serve, take_turns
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import AugmentSettings
 from vesselforge.data.batches.crops import CropSource
-from vesselforge.data.datasets import load
+from vesselforge.data.datasets import named_dataset
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.phantoms.draw import make_phantom
@@ -252,7 +252,7 @@ def agreement(model: str, dataset: str, root: str | None, images: int | None = N
     network, threshold = network_of("", model), Model.load(Path(model), CPU).threshold
     ways = {YARDSTICK: yardstick(name_of(Path(model)), network)}
     ways |= ours(network) | others(network, exported=True, compile=False)
-    items = load(dataset, root).split(TEST)[:images]
+    items = named_dataset(dataset, Path(root) if root else None).split(TEST)[:images]
     truths = [(item.read_mask(next(iter(item.masks))), item.read_fov()) for item in items]
     probs: dict[str, list[NDArray[np.float32]]] = {way: [] for way in ways}
     for item in items:

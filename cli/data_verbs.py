@@ -128,11 +128,15 @@ def phantom(
     from vesselforge.configs.load import override
     from vesselforge.configs.settings import PhantomSettings
     from vesselforge.data.datasets import named_dataset
+    from vesselforge.data.layouts.splits import TRAIN
     from vesselforge.data.phantoms.appearance import GENERIC
-    from vesselforge.data.phantoms.sets import measured_on, write_phantoms
+    from vesselforge.data.phantoms.fit import fit_appearance
+    from vesselforge.data.phantoms.sets import write_phantoms
     from vesselforge.engine.store import explained
 
-    look = measured_on(named_dataset(like)) if like else GENERIC
+    look = GENERIC
+    if like:
+        look = fit_appearance([item.loaded() for item in named_dataset(like).split(TRAIN)])
     changes = list(set_ or [])
     if look.side is not None and not any(one.startswith("size=") for one in changes):
         changes.append(f"size={look.side}")

@@ -11,32 +11,20 @@ from vesselforge.configs.load import validate
 from vesselforge.configs.settings import DataSettings
 from vesselforge.data.formats.archives import alike
 from vesselforge.data.layouts.folders import read_images, read_known, read_paired
-from vesselforge.data.layouts.items import Dataset, Item, PhantomItem
+from vesselforge.data.layouts.items import Dataset
 from vesselforge.data.phantoms.sets import phantom_items
 
-__all__ = ["Dataset", "Item", "PhantomItem", "load", "load_settings", "named_dataset", "place_of"]
 
+def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
+    """The dataset that the settings of a run describe.
 
-def load(
-    name: str,
-    root: Path | str | None = None,
-    settings: DataSettings | None = None,
-    lenient: bool = False,
-) -> Dataset:
-    """The dataset `name`, one of `configs.catalogue.NAMES`.
-
-    root: its folder; default: its usual name under $VESSELFORGE_DATA or ./datasets.
-    settings: fold, pattern, shares, phantom sizes, what to exclude; defaults where absent.
     Raises DataError when the folder is missing or holds nothing of that layout, and unless
     `lenient` for files that cannot be matched (`Dataset.problems` has them).
     """
-    settings = (settings or DataSettings.model_validate({})).model_copy(update={"name": name})
+    name = settings.name
     if name == "phantom":
-        made = Dataset(name, None, tuple(phantom_items(settings.phantom)))
-        return made.without(settings.exclude)
-    if name not in NAMES:
-        raise DataError(f"dataset {name!r} is unknown; expected one of {', '.join(NAMES)}")
-    folder = _find_root(name, root or settings.root)
+        return Dataset(name, None, tuple(phantom_items(settings.phantom))).without(settings.exclude)
+    folder = _find_root(name, settings.root)
     if name in DATASETS:
         dataset = read_known(name, DATASETS[name], folder, settings)
     else:
@@ -51,16 +39,14 @@ def load(
     return dataset
 
 
-def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
-    """The dataset that the settings of a run describe; see `load`."""
-    return load(settings.name, settings.root, settings, lenient)
-
-
 def named_dataset(
     name: str, root: Path | None = None, pattern: str | None = None, lenient: bool = False
 ) -> Dataset:
     """The dataset of this name, or in this folder: with images/ or masks/ in it a labelled set,
-    else images alone; see `load`. Raises DataError for what is neither."""
+    else images alone; see `load_settings`. Raises DataError for what is neither.
+
+    root: its folder; default: its usual name under $VESSELFORGE_DATA or ./datasets.
+    """
     if name not in NAMES:
         root = Path(name)
         if not root.is_dir():
@@ -86,18 +72,17 @@ def _data_root() -> Path:
     return Path(os.environ.get("VESSELFORGE_DATA") or "datasets")
 
 
-def _find_root(name: str, root: Path | str | None) -> Path:
+def _find_root(name: str, root: Path | None) -> Path:
     origin = DATASETS[name].origin if name in DATASETS else f"expected {OWN[name]}"
     if root is not None:
-        if not Path(root).is_dir():
+        if not root.is_dir():
             raise DataError(f"{root}: no such dataset folder; {origin}")
-        return Path(root)
+        return root
     folder = DATASETS[name].folder if name in DATASETS else name
     base = _data_root()
-    if base.is_dir():
-        for candidate in sorted(base.iterdir()):
-            if alike(candidate.name, folder) and candidate.is_dir():
-                return candidate
+    for candidate in sorted(base.iterdir()) if base.is_dir() else ():
+        if alike(candidate.name, folder) and candidate.is_dir():
+            return candidate
     raise DataError(
         f"{base / folder}: no such dataset folder; {origin}, or name another place with "
         "data.root or VESSELFORGE_DATA"

@@ -30,53 +30,40 @@ def derive_fov(image: NDArray[np.uint8]) -> Mask:
     if rough is None:
         return np.ones((height, width), dtype=bool)
     fitted = _clipped_circle(rough, (height, width))
-    if fitted is not None:
-        return fitted
-    enlarged = Image.fromarray(rough).resize((width, height), Image.Resampling.NEAREST)
-    return np.asarray(enlarged)
+    return _enlarged(rough, (height, width)) if fitted is None else fitted
+
+
+def _enlarged(mask: Mask, shape: tuple[int, int]) -> Mask:
+    return np.asarray(Image.fromarray(mask).resize(shape[::-1], Image.Resampling.NEAREST))
 
 
 def _rough(brightness: NDArray[np.uint8]) -> Mask | None:
-    """The largest bright region without holes or whiskers; None when nearly all is bright."""
-    threshold = _threshold(brightness)
-    if threshold is None:
+    """The largest bright region without holes, whiskers or dents; None when nearly all is bright.
+
+    The threshold lies between the surround, taken from the corners, and the retina, taken from the
+    middle; None, too, when the corners are nearly as bright as the middle.
+    """
+    h, w = brightness.shape
+    k = max(2, min(h, w) // 40)
+    corners = [brightness[:k, :k], brightness[:k, -k:], brightness[-k:, :k], brightness[-k:, -k:]]
+    dark = float(np.median([np.median(corner) for corner in corners]))
+    bright = float(np.median(brightness[h // 4 : h - h // 4, w // 4 : w - w // 4]))
+    inside = brightness > dark + 0.15 * (bright - dark)
+    if dark > 0.6 * bright or inside.mean() > 0.98:
         return None
-    inside = brightness > threshold
-    if inside.mean() > 0.98:
-        return None
-    radius = max(1, round(min(brightness.shape) / 100))
-    inside = ndimage.binary_fill_holes(_opened(inside, radius))
+    radius = max(1, round(min(h, w) / 100))
+    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
+    padded = np.pad(inside, radius, mode="edge")
+    opened = ndimage.binary_opening(padded, x * x + y * y <= radius * radius)
+    inside = ndimage.binary_fill_holes(opened[radius:-radius, radius:-radius])
     labels, count = ndimage.label(inside)
     if count == 0:
         return None
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    return _filled(labels == sizes.argmax())
-
-
-def _threshold(brightness: NDArray[np.uint8]) -> float | None:
-    """Between the surround, taken from the corners, and the retina, taken from the middle; None
-    when the corners are nearly as bright as the middle."""
-    h, w = brightness.shape
-    k = max(2, min(h, w) // 40)
-    corners = [brightness[:k, :k], brightness[:k, -k:], brightness[-k:, :k], brightness[-k:, -k:]]
-    dark = float(np.median([np.median(corner) for corner in corners]))
-    middle = brightness[h // 4 : h - h // 4, w // 4 : w - w // 4]
-    bright = float(np.median(middle))
-    return None if dark > 0.6 * bright else dark + 0.15 * (bright - dark)
-
-
-def _opened(mask: Mask, radius: int) -> Mask:
-    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
-    disc = x * x + y * y <= radius * radius
-    padded = np.pad(mask, radius, mode="edge")
-    return ndimage.binary_opening(padded, disc)[radius:-radius, radius:-radius]
-
-
-def _filled(mask: Mask) -> Mask:
-    """Dents filled that lie between mask pixels both in their row and in their column."""
+    mask = labels == sizes.argmax()
     filled = np.ones_like(mask)
-    for axis in (0, 1):
+    for axis in (0, 1):  # dents between mask pixels both in their row and in their column
         backwards = np.flip(np.maximum.accumulate(np.flip(mask, axis), axis), axis)
         filled &= np.maximum.accumulate(mask, axis) & backwards
     return filled
@@ -104,8 +91,7 @@ def _clipped_circle(rough: Mask, shape: tuple[int, int]) -> Mask | None:
     scale_y, scale_x = shape[0] / rough.shape[0], shape[1] / rough.shape[1]
     y, x = np.ogrid[: shape[0], : shape[1]]
     disc = ((y + 0.5) / scale_y - y0) ** 2 + ((x + 0.5) / scale_x - x0) ** 2 <= r * r
-    enlarged = Image.fromarray(cut).resize((shape[1], shape[0]), Image.Resampling.NEAREST)
-    return np.asarray(disc & np.asarray(enlarged))
+    return np.asarray(disc & _enlarged(cut, shape))
 
 
 def _frame(seen: Mask, disc: Mask) -> Mask:

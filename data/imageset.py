@@ -10,18 +10,18 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict
 
 from vesselforge.configs.errors import DataError
 from vesselforge.data.formats.channels import Channels, Pixels
 from vesselforge.data.formats.images import Picture, encode_png, read_grey, read_picture
 from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.engine.confined import inside
-from vesselforge.engine.documents import read_object
+from vesselforge.engine.documents import read_valid
 from vesselforge.engine.files import replacing, write_json
 
 INDEX = "index.json"
@@ -54,7 +54,13 @@ class ImageRecord:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
-RECORDS = TypeAdapter(list[ImageRecord])
+@dataclass(frozen=True)
+class Index:
+    """What `index.json` says. classes: their names, in the order of the one-hot labels."""
+
+    items: list[ImageRecord]
+    name: str = ""
+    classes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -85,10 +91,8 @@ def write_index(
     classes: names of the classes, where labels are one-hot.
     """
     items = [asdict(record) for record in records]
-    for item in items:
-        for name in ("label", "weight"):  # sets without them are byte for byte what they were
-            if item[name] is None:
-                del item[name]
+    rare = ("label", "weight")  # sets without them are byte for byte what they were
+    items = [{k: v for k, v in item.items() if v is not None or k not in rare} for item in items]
     whole = {"name": name, "items": items} | ({"classes": list(classes)} if classes else {})
     write_json(folder / INDEX, whole)
 
@@ -98,53 +102,46 @@ def read_index(folder: Path, split: str | None = None) -> list[ImageRecord]:
 
     Raises DataError when it has no index or a damaged one, WorkspaceError when a record names a
     file that is not of this folder."""
-    path = folder / INDEX
-    try:
-        records = RECORDS.validate_python(_index(folder).get("items"))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, ("items", *first["loc"])))
-        raise DataError(f"{path}: {where}: {first['msg']}; expected {EXPECTED}") from None
+    records = _index(folder).items
     for record in records:
         for name in files_of(record):
-            inside(folder, name, path)
+            inside(folder, name, folder / INDEX)
     return [record for record in records if split is None or record.split == split]
 
 
 def read_classes(folder: Path) -> list[str]:
     """The names of a set's classes, in the order of the one-hot labels; empty when it has none."""
-    found = _index(folder).get("classes", [])
-    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
-        raise DataError(f"{folder / INDEX}: classes: no list of names; expected {EXPECTED}")
-    return found
+    return _index(folder).classes
 
 
-def _index(folder: Path) -> dict[str, Any]:
+def _index(folder: Path) -> Index:
     path = folder / INDEX
     if not path.is_file():
         raise DataError(f"{path}: not an image set (no index); expected a prepared folder")
-    return read_object(path, EXPECTED, DataError)
+    return read_valid(path, Index, EXPECTED, DataError)
 
 
 def load_image(
     folder: Path, record: ImageRecord, soft: bool = True, weights: bool = True
 ) -> LoadedImage:
     """Read one record. soft=False takes the hard mask even where a soft label exists;
-    weights=False leaves a map of weights unread. Grey and 16 bits become RGB of 8 bits.
+    weights=False leaves a map of weights unread. Grey and 16 bits become RGB of 8 bits. Raises
+    DataError, also for a map of another size than the image.
     """
     image = load_picture(folder, record).rgb()
     label = (record.soft if soft else None) or record.mask
     target = None if label is None else read_grey(folder / label)
     fov = load_fov(folder, record)
+    fov = np.ones(image.shape[:2], dtype=bool) if fov is None else fov
     observers = {name: read_grey(folder / path) > 127 for name, path in record.observers.items()}
-    return LoadedImage(
-        record.id,
-        image,
-        target,
-        np.ones(image.shape[:2], dtype=bool) if fov is None else fov,
-        observers,
-        _load_weight(folder, record, image.shape[:2]) if weights else None,
-    )
+    weight = read_grey(folder / record.weight) if weights and record.weight else None
+    if weight is not None and weight.shape != fov.shape:
+        found, expected = (f"{shape[1]}×{shape[0]}" for shape in (weight.shape, fov.shape))
+        raise DataError(
+            f"{folder / str(record.weight)}: found {found} pixels, expected {expected} as of image "
+            f"{record.id!r}; write the map anew"
+        )
+    return LoadedImage(record.id, image, target, fov, observers, weight)
 
 
 def files_of(record: ImageRecord) -> list[str]:
@@ -171,22 +168,6 @@ def load_fov(folder: Path, record: ImageRecord) -> NDArray[np.bool_] | None:
     return None if record.fov is None else read_grey(folder / record.fov) > 127
 
 
-def _load_weight(
-    folder: Path, record: ImageRecord, shape: tuple[int, ...]
-) -> NDArray[np.uint8] | None:
-    """[H, W] × 255, or None. Raises DataError for a map of another size than the image."""
-    if record.weight is None:
-        return None
-    weight = read_grey(folder / record.weight)
-    if weight.shape != shape:
-        (height, width), (expected_height, expected_width) = weight.shape, shape
-        raise DataError(
-            f"{folder / record.weight}: found {width}×{height} pixels, expected {expected_width}×"
-            f"{expected_height} as of image {record.id!r}; write the map anew"
-        )
-    return weight
-
-
 def sample_record(id_: str, channels: Channels, split: str = TRAIN) -> ImageRecord:
     """Name the files of one generated image: `images/<id>.png`, and `masks/<id>.png` where its
     last channel is the vessel mask."""
@@ -202,7 +183,7 @@ def write_sample(folder: Path, record: ImageRecord, pixels: Pixels) -> None:
     """
     if record.mask is not None:
         top = np.iinfo(pixels.dtype).max
-        write_png(folder / record.mask, (pixels[..., -1] > top // 2).astype(np.uint8) * 255)
+        write_mask(folder / record.mask, pixels[..., -1] > top // 2)
         pixels = pixels[..., :-1]
     write_png(folder / record.image, pixels)
 
@@ -212,6 +193,11 @@ def write_png(path: Path, pixels: Pixels, level: int = 6) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as aside:
         aside.write_bytes(encode_png(pixels, level))
+
+
+def write_mask(path: Path, mask: NDArray[np.bool_]) -> None:
+    """Write a mask as 0 and 255."""
+    write_png(path, mask.astype(np.uint8) * 255)
 
 
 def link_file(source: Path, target: Path) -> None:

@@ -12,15 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings, PhantomSettings, PrepareSettings
 from vesselforge.data.datasets import load_settings
-from vesselforge.data.imageset import ImageRecord, write_index, write_png
+from vesselforge.data.imageset import ImageRecord, write_index, write_mask, write_png
 from vesselforge.data.layouts.check import Report, check
-from vesselforge.data.layouts.items import Item, WholeItem
+from vesselforge.data.layouts.items import Item
 from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN, VALIDATION
 from vesselforge.data.phantoms.draw import VERSION
 from vesselforge.engine.artifacts import METRICS, Inputs, identity_of
@@ -49,7 +46,10 @@ def prepare(settings: PrepareSettings, inputs: Inputs, out: Path, progress: Prog
     if not items:
         raise DataError(f"{dataset.root or dataset.name}: found no {settings.part} image")
     write_json(out / "check.json", _without_machine(report))
-    write_json(out / METRICS, _metrics(report))
+    lines = [line for line in report.splits() if line["images"]]
+    facts = ("images", "labelled", "vessel_share")
+    found = {name: {line["split"]: line[name] for line in lines} for name in facts}
+    write_json(out / METRICS, {**found, "warnings": len(report.warnings)})
     write_set(dataset.name, items, out, progress, dataset.classes)
 
 
@@ -59,18 +59,19 @@ def write_set(
     """Decode the items into an image set."""
     records = []
     for done, item in enumerate(items):
-        write = _write_whole if isinstance(item, WholeItem) else _write
-        records.append(write(item, out))  # type: ignore[arg-type]
+        records.append(_write(item, out))
         progress.update(done + 1, len(items), "images")
     write_index(out, name, records, classes)
 
 
 def content_hash(settings: DataSettings, lenient: bool = False) -> str:
     """Hex SHA-256 over ids, splits, labels, relative names and bytes of all files of the dataset
-    (of the settings, for phantoms): another dataset is another input, wherever it lies.
+    (of the settings, for phantoms): another dataset is another input, wherever it lies. Nothing is
+    decoded.
 
     Raises DataError when the dataset or one of its files is missing. lenient: only when there is
-    no dataset; files that are missing, unreadable or fit no image are part of the content.
+    no dataset; files that are missing, unreadable or fit no image are part of the content, and
+    equal hashes mean that nothing was added, mended or taken away.
     """
     if settings.name == "phantom":
         return _phantom_hash(settings.phantom, VERSION)
@@ -83,7 +84,7 @@ def content_hash(settings: DataSettings, lenient: bool = False) -> str:
                 raise DataError(f"{path}: no such file; expected the {role} of {item.id!r}")
             name = path.relative_to(dataset.root).as_posix()
             line = [item.id, item.split, role, name, _bytes_hash(path, lenient)]
-            if isinstance(item, WholeItem):  # whichever file or folder it comes from
+            if item.whole:  # whichever file or folder it comes from
                 line.append(repr(item.label))
             total.update(("\0".join(line) + "\n").encode(errors="surrogateescape"))
     for problem in sorted(dataset.problems, key=str) if lenient else ():
@@ -96,9 +97,9 @@ def _bytes_hash(path: Path, lenient: bool) -> str:
     try:
         return file_sha256(path)
     except OSError as error:
-        if not lenient:
-            raise
-        return f"unreadable ({error.errno})"
+        if lenient:
+            return f"unreadable ({error.errno})"
+        raise
 
 
 def phantom_version(settings: PhantomSettings, content: str) -> int | None:
@@ -119,34 +120,19 @@ def outside(settings: PrepareSettings) -> dict[str, str]:
 
 def _write(item: Item, out: Path) -> ImageRecord:
     name = f"{item.id}.png"
+    record = ImageRecord(item.id, item.split, f"images/{name}")
+    if item.whole:
+        write_png(out / record.image, item.read_picture().pixels)
+        return replace(record, label=None if item.label is None else list(item.label))
     image = item.read_image()
-    write_png(out / "images" / name, image)
-    write_png(out / "fov" / name, _white(item.read_fov(image)))
+    write_png(out / record.image, image)
+    write_mask(out / "fov" / name, item.read_fov(image))
     paths = {}
     for number, observer in enumerate(item.masks):
-        folder = "masks" if number == 0 else f"observers/{observer}"
-        write_png(out / folder / name, _white(item.read_mask(observer)))
-        paths[observer] = f"{folder}/{name}"
-    reference, *others = item.masks or [None]
-    return ImageRecord(
-        id=item.id,
-        split=item.split,
-        image=f"images/{name}",
-        mask=None if reference is None else paths[reference],
-        fov=f"fov/{name}",
-        observers={observer: paths[observer] for observer in others if observer is not None},
-    )
-
-
-def _write_whole(item: WholeItem, out: Path) -> ImageRecord:
-    name = f"images/{item.id}.png"
-    write_png(out / name, item.read_picture().pixels)
-    label = None if item.label is None else list(item.label)
-    return ImageRecord(id=item.id, split=item.split, image=name, label=label)
-
-
-def _white(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    return mask.astype(np.uint8) * 255
+        paths[observer] = f"{'masks' if number == 0 else f'observers/{observer}'}/{name}"
+        write_mask(out / paths[observer], item.read_mask(observer))
+    mask = paths.pop(next(iter(item.masks)), None) if item.masks else None
+    return replace(record, mask=mask, fov=f"fov/{name}", observers=paths)
 
 
 def _without_machine(report: Report) -> dict[str, Any]:
@@ -158,13 +144,3 @@ def _without_machine(report: Report) -> dict[str, Any]:
         for key in ("file", "sentence"):
             problem[key] = problem[key].replace(f"{report.root}/", "")
     return found
-
-
-def _metrics(report: Report) -> dict[str, Any]:
-    lines = [line for line in report.splits() if line["images"]]
-    return {
-        "images": {line["split"]: line["images"] for line in lines},
-        "labelled": {line["split"]: line["labelled"] for line in lines},
-        "vessel_share": {line["split"]: line["vessel_share"] for line in lines},
-        "warnings": len(report.warnings),
-    }

@@ -90,10 +90,9 @@ class RealRange:
         out of range."""
         for name in JUDGED:
             value, low, high = (getattr(one, name) for one in (found, self.low, self.high))
-            if value < low:
-                return f"{name} {value:.4g} is below {low:.4g}"
-            if value > high:
-                return f"{name} {value:.4g} is above {high:.4g}"
+            if not low <= value <= high:
+                side, bound = ("below", low) if value < low else ("above", high)
+                return f"{name} {value:.4g} is {side} {bound:.4g}"
         return ""
 
     def as_json(self) -> dict[str, list[float]]:
@@ -106,10 +105,9 @@ def load_real_maps(folder: Path, split: str) -> list[RealMap]:
     """The maps of a prepared set's split; images without a mask are left out."""
     found = []
     for record in read_index(folder, split):
-        if record.mask is None:
-            continue
-        mask, fov = load_mask(folder, record), load_fov(folder, record)
-        found.append(RealMap(record.id, mask, np.ones_like(mask) if fov is None else fov))
+        if record.mask is not None:
+            mask, fov = load_mask(folder, record), load_fov(folder, record)
+            found.append(RealMap(record.id, mask, np.ones_like(mask) if fov is None else fov))
     return found
 
 
@@ -138,20 +136,15 @@ def line_figures(lines: Mask, radius: NDArray[np.float64]) -> tuple[float, float
     (Rutovitz 1966; the minutiae of fingerprints). Those up to 3 pixels apart are counted once, for
     thinning makes two of a crossing of vessels, or of a wide branching, as the map happens to lie.
     """
-    around = np.stack([_shifted(lines, dy, dx) for dy, dx in RING])  # [8, H, W]
+    height, width = lines.shape
+    padded = np.pad(lines, 1)  # nothing lies beyond the rim
+    around = np.stack([padded[1 + y :, 1 + x :][:height, :width] for y, x in RING])  # [8, H, W]
     leaving = (np.roll(around, 1, axis=0) < around).sum(0)
     forks = ndimage.binary_dilation(lines & (leaving >= 3), EIGHT)
     _, branchings = ndimage.label(forks, EIGHT)
     y, x = np.nonzero(lines & (around.sum(0) == 1))
-    height, width = lines.shape
     to_rim = np.minimum(np.minimum(y, height - 1 - y), np.minimum(x, width - 1 - x))
     return float(np.count_nonzero(to_rim >= RIM + radius[y, x] - 1)), float(branchings)
-
-
-def _shifted(mask: Mask, dy: int, dx: int) -> Mask:
-    """The neighbour at (dy, dx) of every pixel; nothing lies beyond the rim."""
-    height, width = mask.shape
-    return np.pad(mask, 1)[1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
 
 
 def betti_numbers(mask: Mask) -> tuple[int, int]:
@@ -162,33 +155,32 @@ def betti_numbers(mask: Mask) -> tuple[int, int]:
     return int(components), int(grounds) - 1
 
 
-def real_range(
-    reals: Sequence[RealMap], size: tuple[int, int], share: float, seed: int = SEED
-) -> RealRange:
+def real_range(reals: Sequence[RealMap], size: tuple[int, int], share: float) -> RealRange:
     """The central `share` of every figure over windows of the real maps.
 
     size: (height, width) of the samples in pixels. Where these are whole images there are no more
     windows than real images, and the range is about that from the least to the greatest of them: of
     16, it would reject one in four real ones that it has not seen. Raises DataError as `windows`.
     """
-    found = [tree_figures(window) for window in windows(reals, size, WINDOWS, seed)]
-    return RealRange.of(found, share)
+    return RealRange.of([tree_figures(one) for one in windows(reals, size, WINDOWS)], share)
 
 
-def windows(
-    reals: Sequence[RealMap], size: tuple[int, int], count: int, seed: int = SEED
-) -> list[Mask]:
+def windows(reals: Sequence[RealMap], size: tuple[int, int], count: int) -> list[Mask]:
     """Windows [h, w] of real maps to compare samples of this size with.
 
     Samples as large as the images: every map as a whole. Smaller ones: `count` windows, at least
     LEAST_FOV of each inside the field of view, from all images in turn. Raises DataError for larger
     samples, and when no image has such a window.
     """
-    if any(equally_large(real.mask.shape, size) for real in reals):
-        return [real.mask for real in reals if equally_large(real.mask.shape, size)]
+    if whole := [real.mask for real in reals if equally_large(real.mask.shape, size)]:
+        return whole
     height, width = size
-    places = [_places(real, size) for real in reals]
-    fit = [number for number, found in enumerate(places) if found.size]
+    fit = []  # maps, and the upper left corners of their windows as y·(W − w + 1) + x
+    for real in reals:
+        if real.mask.shape[0] >= height and real.mask.shape[1] >= width:
+            inside = window_sums(real.fov, size) >= LEAST_FOV * height * width
+            if inside.any():
+                fit.append((real.mask, np.flatnonzero(inside)))
     if not fit:
         largest = max((real.mask.shape for real in reals), key=lambda s: s[0] * s[1])
         raise DataError(
@@ -197,12 +189,11 @@ def windows(
             f"{largest[0]}); real_range and max_overlap need samples at the size of the real "
             "images or of a part of them; leave both off for others"
         )
-    rng = np.random.default_rng([seed, height, width])
+    rng = np.random.default_rng([SEED, height, width])
     found = []
     for turn in range(count):
-        number = fit[turn % len(fit)]
-        mask = reals[number].mask
-        y, x = divmod(int(rng.choice(places[number])), mask.shape[1] - width + 1)
+        mask, corners = fit[turn % len(fit)]
+        y, x = divmod(int(rng.choice(corners)), mask.shape[1] - width + 1)
         found.append(mask[y : y + height, x : x + width])
     return found
 
@@ -210,14 +201,6 @@ def windows(
 def equally_large(shape: tuple[int, ...], size: tuple[int, int]) -> bool:
     """Whether no side differs by more than the share ABOUT."""
     return all(abs(have - want) <= ABOUT * have for have, want in zip(shape, size, strict=True))
-
-
-def _places(real: RealMap, size: tuple[int, int]) -> NDArray[np.int64]:
-    """Upper left corners of windows, as y·(W − w + 1) + x."""
-    height, width = size
-    if real.mask.shape[0] < height or real.mask.shape[1] < width:
-        return np.empty(0, np.int64)
-    return np.flatnonzero(window_sums(real.fov, size) >= LEAST_FOV * height * width)
 
 
 def window_sums(values: NDArray[T], size: tuple[int, int]) -> NDArray[np.float64]:

@@ -43,11 +43,15 @@ def subset(settings: SubsetSettings, inputs: Inputs, out: Path, progress: Progre
             f"{settings.count} (`count`); ask for fewer, or, of synthetic images, loosen the "
             "filters of `pseudo_label` or train the generator longer"
         )
-    chosen = set(training[: settings.count])
     if settings.order == "drawn":
-        chosen = set(sorted(training, key=lambda id_: _rank(settings.seed, id_))[: settings.count])
+        training.sort(key=lambda id_: _rank(settings.seed, id_))
+    chosen = set(training[: settings.count])
     if settings.rest:
-        kept = [(f, bare(r)) for f, r in found if r.split == TRAIN and r.id not in chosen]
+        kept = [
+            (folder, replace(record, mask=None, soft=None, weight=None, observers={}))
+            for folder, record in found
+            if record.split == TRAIN and record.id not in chosen
+        ]
     else:
         kept = [(f, r) for f, r in found if r.split != TRAIN or r.id in chosen]
     for done, (folder, record) in enumerate(kept, start=1):
@@ -56,14 +60,15 @@ def subset(settings: SubsetSettings, inputs: Inputs, out: Path, progress: Progre
         for name in files_of(record):
             link_file(folder / name, out / name)
         progress.update(done, len(kept), "image")
+    classes = {name: read_classes(inputs[name].path) for name in sorted(inputs)}
+    first, *others = classes.values()
+    if any(other != first for other in others):
+        raise DataError(
+            f"data.subset: found inputs with different classes, {classes}; take one each"
+        )
     splits = Counter(record.split for _, record in kept)
     write_json(out / METRICS, {"images": {TRAIN: 0, VALIDATION: 0} | splits})
-    write_index(out, "subset", [record for _, record in kept], _classes(inputs))
-
-
-def bare(record: ImageRecord) -> ImageRecord:
-    """The record without labels of any kind."""
-    return replace(record, mask=None, soft=None, weight=None, observers={})
+    write_index(out, "subset", [record for _, record in kept], first)
 
 
 def _all_records(inputs: Inputs) -> list[Found]:
@@ -83,15 +88,6 @@ def _all_records(inputs: Inputs) -> list[Found]:
                         "one of them; give sets of different images"
                     )
     return found
-
-
-def _classes(inputs: Inputs) -> list[str]:
-    """The classes that all inputs share."""
-    found = {name: read_classes(inputs[name].path) for name in sorted(inputs)}
-    first, *others = found.values()
-    if any(other != first for other in others):
-        raise DataError(f"data.subset: found inputs with different classes, {found}; take one each")
-    return first
 
 
 def _rank(seed: int, id_: str) -> bytes:

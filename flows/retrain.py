@@ -19,8 +19,9 @@ from vesselforge.configs.errors import WorkspaceError
 from vesselforge.configs.load import override
 from vesselforge.configs.settings import CompareSettings, PipelineConfig
 from vesselforge.data.imageset import read_index
-from vesselforge.data.layouts.intake import Intake, fingerprint, sort_out
+from vesselforge.data.layouts.intake import Intake, sort_out
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
+from vesselforge.data.prepare import content_hash
 from vesselforge.engine.artifacts import identity_of
 from vesselforge.engine.files import write_json
 from vesselforge.engine.sinks.display import current
@@ -94,7 +95,7 @@ def _retrain(config: PipelineConfig, workspace: Path, registry: Registry) -> dic
 def look(config: PipelineConfig) -> str:
     """Hash of the dataset's files and of the settings that shape results: nothing is decoded."""
     settings = {**identity_of(config), "name": None, "retrain": None}
-    text = json.dumps([fingerprint(config.data), settings], sort_keys=True)
+    text = json.dumps([content_hash(config.data, lenient=True), settings], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

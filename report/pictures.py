@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ def opened(content: bytes | None) -> Image.Image | None:
     if content is None:
         return None
     try:
-        with open_picture(io.BytesIO(content), Path("picture")) as picture:
+        with open_picture(io.BytesIO(content)) as picture:
             return picture.convert("RGB")
     except (DataError, OSError, ValueError, SyntaxError):  # Pillow's PNG reader raises the last
         return None

@@ -118,11 +118,11 @@ def tensorboard() -> Finding:
 
 def _datasets() -> Iterator[Finding]:
     from vesselforge.configs.catalogue import DATASETS
-    from vesselforge.data.datasets import load
+    from vesselforge.data.datasets import named_dataset
 
     for name in DATASETS:
         try:
-            dataset = load(name)
+            dataset = named_dataset(name)
             yield Finding(f"dataset {name}", f"{dataset.root}, {len(dataset)} images")
         except DataError as error:  # nobody needs all of them
             yield Finding(f"dataset {name}", f"not found: {error}")

@@ -29,7 +29,12 @@ def augment(
     Colours change inside the FOV only.
     """
     n, _, height, width = whole.image.shape
-    turns = _turns(n, height == width, generator) if settings.flip else None
+    turns = None
+    if settings.flip:
+        # [N, 3] mirrored left-right, top-bottom, about the diagonal (a square only), each with
+        # probability one half: together the 8 symmetries of the square, quarter turns included.
+        axes = [uniform(n, 0, 1, generator).view(n) < 0.5 for _ in range(2 + (height == width))]
+        turns = torch.stack([*axes, torch.zeros(n).bool()][:3], dim=1)
     chosen = torch.zeros(n).bool()
     if warps(settings):
         chosen = uniform(n, 0, 1, generator).view(n) < settings.warp_share
@@ -78,26 +83,15 @@ def margin(size: int, settings: AugmentSettings) -> int:
     return side + (side - size) % 2  # equal borders: the centres of both squares agree
 
 
-def _turns(n: int, square: bool, generator: torch.Generator) -> Tensor:
-    """[N, 3] bool: mirrored left-right, top-bottom, about the diagonal (a square only), each with
-    probability one half: together the 8 symmetries of the square, quarter turns included."""
-    turns = torch.zeros(n, 3).bool()
-    for axis in range(3 if square else 2):
-        turns[:, axis] = uniform(n, 0, 1, generator).view(n) < 0.5
-    return turns
-
-
 def _mirrored(batch: Batch, rows: Tensor, turns: Tensor | None) -> Batch:
     """The images of those numbers, mirrored as `turns` says, as floats."""
 
     def mirrored(x: Tensor) -> Tensor:
         if turns is None:
-            x = x[rows] if len(rows) < len(x) else x
-        else:
-            each = zip(rows.tolist(), turns[rows].tolist(), strict=True)
-            # Columns first in memory, as ever: the mean behind `contrast` rounds by that order.
-            x = torch.stack([_turned(x[row], *turn).mT for row, turn in each]).mT
-        return x
+            return x[rows] if len(rows) < len(x) else x
+        each = zip(rows.tolist(), turns[rows].tolist(), strict=True)
+        # Columns first in memory, as ever: the mean behind `contrast` rounds by that order.
+        return torch.stack([_turned(x[row], *turn).mT for row, turn in each]).mT
 
     return batch.each(mirrored).floats()
 
@@ -121,7 +115,9 @@ def _warp(
     """
     n, (height, width), size = len(rows), whole.image.shape[-2:], batch.image.shape[-2:]
     angle = uniform(n, -settings.rotate_deg, settings.rotate_deg, generator).view(n).deg2rad()
-    zoom = _zoom(n, settings, generator)
+    (low, high), drawn = settings.zoom, uniform(n, 0, 1, generator).view(n)
+    # Over more than an octave half is as likely as double.
+    zoom = low + (high - low) * drawn if high <= 2 * low else low * (high / low) ** drawn
     cosine, sine, zero = zoom * angle.cos(), zoom * angle.sin(), torch.zeros(n)
     # From offsets in the output to offsets in the input, each in half sides of its own square.
     theta = torch.stack(
@@ -137,14 +133,6 @@ def _warp(
             sampled = _sampled(windows, theta[part], size, fine).tensors()
             for x, values in zip(batch.tensors(), sampled, strict=True):
                 x[rows[part]] = values
-
-
-def _zoom(n: int, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
-    """[N] in [low, high): over more than an octave half is as likely as double."""
-    low, high = settings.zoom
-    if high <= 2 * low:
-        return uniform(n, low, high, generator).view(n)
-    return low * (high / low) ** uniform(n, 0, 1, generator).view(n)
 
 
 def _sampled(batch: Batch, theta: Tensor, size: torch.Size, fine: int) -> Batch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -26,11 +26,16 @@ class Batch:
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same change of every one that is there."""
+        return self.framed(lambda x, _: change(x))
+
+    def framed(self, change: Callable[[Tensor, int], Tensor]) -> Batch:
+        """The same for a change of bytes that is told what lies outside: zeros, of which nobody
+        doubts that they are no vessel (weight 255)."""
         return Batch(
-            change(self.image),
-            change(self.target),
-            None if self.weight is None else change(self.weight),
-            None if self.fov is None else change(self.fov),
+            change(self.image, 0),
+            change(self.target, 0),
+            None if self.weight is None else change(self.weight, 255),
+            None if self.fov is None else change(self.fov, 0),
         )
 
     def tensors(self) -> list[Tensor]:
@@ -47,7 +52,7 @@ class Batch:
         if self.weight is not None:
             return self
         full = 255 if self.target.dtype == torch.uint8 else 1
-        return Batch(self.image, self.target, torch.full_like(self.target, full), self.fov)
+        return replace(self, weight=torch.full_like(self.target, full))
 
 
 def joined(batches: Sequence[Batch], join: Callable[[list[Tensor]], Tensor] = torch.cat) -> Batch:
@@ -55,16 +60,22 @@ def joined(batches: Sequence[Batch], join: Callable[[list[Tensor]], Tensor] = to
     if any(batch.weight is not None for batch in batches):
         batches = [batch.weighted() for batch in batches]
     columns = zip(*(batch.tensors() for batch in batches), strict=True)
-    tensors = [join(list(column)) for column in columns]
-    weight = tensors.pop(2) if batches[0].weight is not None else None
-    return Batch(tensors[0], tensors[1], weight, tensors[2] if len(tensors) > 2 else None)
+    tensors = iter([join(list(column)) for column in columns])
+    return batches[0].each(lambda _: next(tensors))
 
 
-def of_image(image: LoadedImage) -> Batch:
-    """An image without N, as bytes. Raises DataError for one without a target."""
-    if image.target is None:
-        raise DataError(f"image {image.id!r} has no vessel mask, training needs one")
-    layers = image.target, image.weight, image.fov.astype("u1") * 255
-    target, weight, fov = (None if x is None else torch.tensor(x)[None] for x in layers)
-    assert target is not None
-    return Batch(torch.tensor(image.image).permute(2, 0, 1), target, weight, fov)
+def of_images(images: Sequence[LoadedImage]) -> list[Batch]:
+    """Each image, without N, as bytes; where one of them has weights, all have. Raises DataError
+    for no image, and for one without a target."""
+    if not images:
+        raise DataError("found no training image, expected at least one")
+    found = []
+    for image in images:
+        if image.target is None:
+            raise DataError(f"image {image.id!r} has no vessel mask, training needs one")
+        layers = (image.target, image.fov.astype("u1") * 255)
+        target, fov = (torch.tensor(layer)[None] for layer in layers)
+        weight = None if image.weight is None else torch.tensor(image.weight)[None]
+        found.append(Batch(torch.tensor(image.image).permute(2, 0, 1), target, weight, fov))
+    weighted = any(image.weight is not None for image in images)
+    return [one.weighted() for one in found] if weighted else found

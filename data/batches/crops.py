@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
-from torch import Tensor
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import AugmentSettings
 from vesselforge.data.batches.augment import augment, margin
-from vesselforge.data.batches.batch import Batch, joined, of_image
+from vesselforge.data.batches.batch import Batch, joined, of_images
 from vesselforge.data.imageset import LoadedImage
 
 
@@ -32,13 +29,10 @@ class CropSource:
         augment: AugmentSettings,
         stream: int = 0,
     ) -> None:
-        if not images:
-            raise DataError("found no training image, expected at least one")
         self.crop, self.batch, self.seed, self.augment = crop, batch, seed, augment
         self.stream, self.window = stream, margin(crop, augment)
-        self._padded = [_padded(image, self.window) for image in images]
-        if any(image.weight is not None for image in images):
-            self._padded = [padded.weighted() for padded in self._padded]
+        parts = zip(of_images(images), images, strict=True)
+        self._padded = [_padded(batch, image, self.window) for batch, image in parts]
         self._inside = [
             torch.from_numpy(np.flatnonzero(image.fov).astype(np.int32)) for image in images
         ]
@@ -47,7 +41,9 @@ class CropSource:
     def batch_at(self, step: int) -> Batch:
         """Squares of `crop` pixels, as floats; weights where an image has some. Before augmentation
         every crop's centre lies inside the FOV."""
-        generator = torch.Generator().manual_seed(_stream(self.seed, step, self.stream))
+        # One 63-bit number for the three; neighbouring steps have unrelated streams.
+        words = np.random.SeedSequence([self.seed, step, self.stream]).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(words[0]) >> 1)
         windows = [self._window(generator) for _ in range(self.batch)]
         return augment(joined(windows, torch.stack), self.augment, generator, self.crop)
 
@@ -62,32 +58,18 @@ class CropSource:
         return self._padded[which].each(lambda x: x[:, top : top + side, left : left + side])
 
 
-def _padded(image: LoadedImage, window: int) -> Batch:
+def _padded(layers: Batch, image: LoadedImage, window: int) -> Batch:
     """The image, as bytes, and a border of a window's width round it.
 
-    Round a whole photograph there is nothing: zeros, of which nobody doubts that they are no
-    vessel (weight 1). An image smaller than the window and without a surround is a piece of
-    retina; it is mirrored, or most of a rotated crop would be black.
+    Round a whole photograph there is nothing. An image smaller than the window and without a
+    surround is a piece of retina; it is mirrored, or most of a rotated crop would be black.
     """
-    layers = of_image(image)
     if not image.fov.any():
         raise DataError(f"image {image.id!r} has an empty field of view")
     half = window // 2
     borders = ((0, 0), (half, window - half), (half, window - half))
-    piece = bool(image.fov.all()) and min(image.fov.shape) < window
-
-    def padded(x: Tensor, value: int = 0) -> Tensor:
-        if piece:
-            return torch.from_numpy(np.pad(x.numpy(), borders, mode="reflect"))
-        return torch.from_numpy(np.pad(x.numpy(), borders, constant_values=value))
-
-    whole = layers.each(padded)
-    if layers.weight is None:
-        return whole
-    return replace(whole, weight=padded(layers.weight, 255))
-
-
-def _stream(seed: int, step: int, stream: int) -> int:
-    """One 63-bit number for the three; neighbouring steps have unrelated streams."""
-    words = np.random.SeedSequence([seed, step, stream]).generate_state(1, np.uint64)
-    return int(words[0]) >> 1
+    if image.fov.all() and min(image.fov.shape) < window:
+        return layers.each(lambda x: torch.from_numpy(np.pad(x.numpy(), borders, mode="reflect")))
+    return layers.framed(
+        lambda x, outside: torch.from_numpy(np.pad(x.numpy(), borders, constant_values=outside))
+    )

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 from torch import Tensor
 
-from vesselforge.configs.errors import ConfigError, DataError
-from vesselforge.data.batches.batch import Batch, joined, of_image
+from vesselforge.configs.errors import ConfigError
+from vesselforge.data.batches.batch import Batch, joined, of_images
 from vesselforge.data.imageset import LoadedImage
 
 ROTATIONS, NOISES, COLOURS, FLIPS = range(1, 4), range(4, 7), range(7, 10), range(10, 13)
@@ -47,13 +47,9 @@ class PoolSource:
         multiple: int = 8,
         hold: int = HELD_BYTES,
     ) -> None:
-        if not images:
-            raise DataError("found no training image, expected at least one")
         self.batch, self.seed, self.position, self.hold = batch, seed, position, hold
+        self._originals = of_images(images)
         self.size = _common_size(images, pad, multiple)
-        self._originals = [of_image(image) for image in images]
-        if any(image.weight is not None for image in images):
-            self._originals = [one.weighted() for one in self._originals]
         self._kept: dict[int, Batch] = {}
         self._held = 0
 
@@ -81,12 +77,12 @@ class PoolSource:
     def variant(self, entry: int) -> Batch:
         """An entry of the pool before padding, as bytes; not to be written to."""
         which, number = divmod(entry, VARIANTS)
-        original = self._originals[which]
         if number == 0 or number in FLIPS:  # made in no time
-            return flipped(original, number)
-        if (kept := self._kept.get(entry)) is not None:
-            return kept
-        made = changed(original, number, np.random.default_rng([self.seed, 1, which, number]))
+            return flipped(self._originals[which], number)
+        if entry in self._kept:
+            return self._kept[entry]
+        rng = np.random.default_rng([self.seed, 1, which, number])
+        made = changed(self._originals[which], number, rng)
         size = sum(tensor.nbytes for tensor in made.tensors())
         if self._held + size <= self.hold:
             self._kept[entry] = made
@@ -100,40 +96,34 @@ class PoolSource:
         if self.position == "centre":
             top, left = (self.size[0] - height) // 2, (self.size[1] - width) // 2
 
-        def placed(x: Tensor, value: int = 0) -> Tensor:
-            canvas = x.new_full((len(x), *self.size), value)
+        def placed(x: Tensor, outside: int) -> Tensor:
+            canvas = x.new_full((len(x), *self.size), outside)
             canvas[:, top : top + height, left : left + width] = x
             return canvas
 
-        whole = image.each(placed)
-        return whole if image.weight is None else replace(whole, weight=placed(image.weight, 255))
+        return image.framed(placed)
 
 
 def changed(image: Batch, number: int, rng: np.random.Generator) -> Batch:
-    """One of the thirteen variants. Colour and noise leave the labels alone."""
+    """A variant that is no mirror image. Colour and noise leave the labels alone."""
     if number in ROTATIONS:
         return rotated(image, int(rng.integers(1, 360)))
-    if number in NOISES:
-        return replace(image, image=_planes(noisy(_pixels(image.image), rng)))
-    if number in COLOURS:
-        return replace(image, image=_planes(recoloured(_pixels(image.image), rng)))
-    return flipped(image, number)
+    change = noisy if number in NOISES else recoloured
+    return replace(image, image=_planes(change(_pixels(image.image), rng)))
 
 
 def rotated(image: Batch, degrees: int) -> Batch:
     """Turned about the centre, anticlockwise: colours bicubic, labels nearest, so that what
     was hard stays hard. The canvas keeps its size; what enters from outside is 0, its weight 1."""
 
-    def label(x: Tensor | None, outside: int) -> Tensor | None:
-        if x is None:
-            return None
-        turned = Image.fromarray(x[0].numpy()).rotate(degrees, fillcolor=outside)
-        return torch.from_numpy(np.array(turned))[None]
+    def turned(x: Tensor, outside: int) -> Tensor:
+        if len(x) == 3:
+            colours = Image.fromarray(_pixels(x)).rotate(degrees, Image.Resampling.BICUBIC)
+            return _planes(np.array(colours))
+        label = Image.fromarray(x[0].numpy()).rotate(degrees, fillcolor=outside)
+        return torch.from_numpy(np.array(label))[None]
 
-    colours = Image.fromarray(_pixels(image.image)).rotate(degrees, Image.Resampling.BICUBIC)
-    target = label(image.target, 0)
-    assert target is not None
-    return Batch(_planes(np.array(colours)), target, label(image.weight, 255), label(image.fov, 0))
+    return image.framed(turned)
 
 
 def noisy(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -151,10 +141,13 @@ def recoloured(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[
     """[H, W, 3] with saturation × {0, 0.1, …, 3}, brightness and contrast × {1, 1.1, …, 2},
     sharpness × {0, 0.1, …, 3}, in this order."""
     image = Image.fromarray(picture)
-    image = ImageEnhance.Color(image).enhance(_tenths(rng, 0, 30))
-    image = ImageEnhance.Brightness(image).enhance(_tenths(rng, 10, 20))
-    image = ImageEnhance.Contrast(image).enhance(_tenths(rng, 10, 20))
-    image = ImageEnhance.Sharpness(image).enhance(_tenths(rng, 0, 30))
+    for enhance, low, high in (
+        (ImageEnhance.Color, 0, 30),
+        (ImageEnhance.Brightness, 10, 20),
+        (ImageEnhance.Contrast, 10, 20),
+        (ImageEnhance.Sharpness, 0, 30),
+    ):
+        image = enhance(image).enhance(int(rng.integers(low, high + 1)) / 10)
     return np.asarray(image)
 
 
@@ -164,11 +157,6 @@ def flipped(image: Batch, number: int) -> Batch:
     sides = {-1: (horizontal, both), -2: (vertical, both)}
     axes = [axis for axis, numbers in sides.items() if number in numbers]
     return image.each(lambda x: x.flip(axes)) if axes else image
-
-
-def _tenths(rng: np.random.Generator, low: int, high: int) -> float:
-    """Uniform on {low, low + 1, …, high} / 10."""
-    return int(rng.integers(low, high + 1)) / 10
 
 
 def _pixels(planes: Tensor) -> NDArray[np.uint8]:
@@ -182,15 +170,13 @@ def _planes(pixels: NDArray[np.uint8]) -> Tensor:
 
 def _common_size(images: list[LoadedImage], pad: int | None, multiple: int) -> tuple[int, int]:
     """(height, width) that every image fits into."""
-    tallest = max(images, key=lambda image: image.fov.shape[0])
-    widest = max(images, key=lambda image: image.fov.shape[1])
-    height, width = tallest.fov.shape[0], widest.fov.shape[1]
     if pad is None:
+        height, width = (max(image.fov.shape[axis] for image in images) for axis in (0, 1))
         return -(-height // multiple) * multiple, -(-width // multiple) * multiple
-    if pad < max(height, width):
-        name = (tallest if height >= width else widest).id
+    largest = max(images, key=lambda image: max(image.fov.shape))
+    if pad < (side := max(largest.fov.shape)):
         raise ConfigError(
-            f"pad: found {pad}, but image {name!r} has a side of {max(height, width)} pixels; "
-            "give at least that, or leave `pad` out to pad to the largest image"
+            f"pad: found {pad}, but image {largest.id!r} has a side of {side} pixels; give at "
+            "least that, or leave `pad` out to pad to the largest image"
         )
     return pad, pad

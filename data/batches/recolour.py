@@ -30,7 +30,11 @@ def recolour(batch: Batch, settings: AugmentSettings, generator: torch.Generator
         factor = _factor(n, settings.vessel_contrast, generator)
         x = with_vessel_contrast(x, batch.target, fov, factor)
     if settings.gamma or settings.channel_gamma:
-        x = x.clamp(min=1e-4) ** _exponent(n, settings, generator)
+        gamma = _factor(n, settings.gamma, generator) if settings.gamma else torch.ones(n, 1, 1, 1)
+        if settings.channel_gamma:
+            own = _factor(3 * n, settings.channel_gamma, generator)
+            gamma = gamma * own.view(n, 3, 1, 1)
+        x = x.clamp(min=1e-4) ** gamma
     if settings.saturation:
         grey = (x * torch.tensor(GREY).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
         x = grey + (x - grey) * _factor(n, settings.saturation, generator)
@@ -59,16 +63,6 @@ def uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tens
 def _factor(n: int, reach: float, generator: torch.Generator) -> Tensor:
     """[N, 1, 1, 1] in 1 ± reach."""
     return uniform(n, 1 - reach, 1 + reach, generator)
-
-
-def _exponent(n: int, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
-    """[N, 1, 1, 1], or [N, 3, 1, 1] with a gamma of each channel's own."""
-    exponent = torch.ones(n, 1, 1, 1)
-    if settings.gamma:
-        exponent = _factor(n, settings.gamma, generator)
-    if settings.channel_gamma:
-        exponent = exponent * _factor(3 * n, settings.channel_gamma, generator).view(n, 3, 1, 1)
-    return exponent
 
 
 def with_vessel_contrast(x: Tensor, vessels: Tensor, fov: Tensor, factor: Tensor) -> Tensor:

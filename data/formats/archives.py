@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import shutil
 import stat
-import unicodedata
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -73,8 +72,10 @@ def _extract(archive: Path, out: Path, named: str) -> None:
         raise DataError(f"{named}: no such file; expected a .zip archive")
     try:
         with zipfile.ZipFile(archive) as opened:
-            for member in _checked(opened.infolist(), archive.stat().st_size, named):
-                _write(opened, member, out, named)
+            for member in _checked(opened.infolist(), archive.stat().st_size):
+                _write(opened, member, out)
+    except DataError as error:
+        raise DataError(f"{named}: {error}") from None
     except (
         zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError,
         OSError,
@@ -88,63 +89,43 @@ def _extract(archive: Path, out: Path, named: str) -> None:
         ) from error
 
 
-def _checked(members: Sequence[zipfile.ZipInfo], packed: int, named: str) -> list[zipfile.ZipInfo]:
+def _checked(members: Sequence[zipfile.ZipInfo], packed: int) -> list[zipfile.ZipInfo]:
     """The members to write; nothing is unpacked before all of them have passed."""
     kept = [m for m in members if not any(part in LEFT_OUT for part in m.filename.split("/"))]
-    seen: dict[str, str] = {}  # as a file system that ignores case has it → as it is written
+    if len(kept) > MOST_FILES:
+        raise DataError(f"found more than {MOST_FILES:,} files; unpack it by hand")
     for member in kept:
-        name = member.filename.rstrip("/")
-        if fault := _fault(member, name):
-            raise DataError(f"{named}: {fault}")
-        other = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
-        if len(seen) > MOST_FILES:
-            raise DataError(f"{named}: found more than {MOST_FILES:,} files; unpack it by hand")
-        if other is not name:
+        shown, name = member.orig_filename[:99], member.filename.rstrip("/")
+        parts = name.split("/")
+        if (
+            member.filename != member.orig_filename  # cut at a NUL
+            or not name.isprintable()
+            or "\\" in name
+            or parts[0][1:] == ":"
+            or any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts)
+        ):
             raise DataError(
-                f"{named}: found {name!r} twice (as {other!r}), expected each file once; pack it "
-                "again"
+                f"found a file called {shown!r}, expected names of at most 255 bytes that stay "
+                "inside the folder; nothing was unpacked: do not trust this archive"
             )
+        if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise DataError(f"{shown!r} is a link or device, expected plain files; pack it again")
     total = sum(member.file_size for member in kept)
     most = min(MOST_UNPACKED, max(FREE_BYTES, MOST_RATIO * packed))
     if total > most:
         raise DataError(
-            f"{named}: {packed:,} bytes would become {total:,}, expected at most {most:,}: images "
-            "are not packed like that; if you trust it, unpack it by hand"
+            f"{packed:,} bytes would become {total:,}, expected at most {most:,}: images are not "
+            "packed like that; if you trust it, unpack it by hand"
         )
     return kept
 
 
-def _fault(member: zipfile.ZipInfo, name: str) -> str:
-    """What is wrong with a member's name or kind; empty when nothing is."""
-    shown = member.orig_filename[:99]
-    parts = name.split("/")
-    if (
-        member.filename != member.orig_filename  # cut at a NUL
-        or "\\" in name
-        or not name.isprintable()
-        or any(part in ("", ".", "..") for part in parts)
-        or (len(parts[0]) == 2 and parts[0][1] == ":")
-        or any(len(part.encode()) > 255 for part in parts)
-    ):
-        return (
-            f"found a file called {shown!r}, expected names of at most 255 bytes that stay inside "
-            "the folder; nothing was unpacked: do not trust this archive"
-        )
-    if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        return f"{shown!r} is a link or device, expected plain files; pack it again"
-    return ""
-
-
-def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, out: Path, named: str) -> None:
+def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, out: Path) -> None:
     target = out / member.filename
     try:
-        if member.is_dir():
-            target.mkdir(parents=True, exist_ok=True)
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with opened.open(member.filename) as source, target.open("xb") as sink:
-            shutil.copyfileobj(source, sink)
+        (target if member.is_dir() else target.parent).mkdir(parents=True, exist_ok=True)
+        if not member.is_dir():
+            with opened.open(member.filename) as source, target.open("xb") as sink:
+                shutil.copyfileobj(source, sink)
     except (FileExistsError, NotADirectoryError):
-        raise DataError(
-            f"{named}: {member.filename!r} was unpacked already; give it once"
-        ) from None
+        raise DataError(f"{member.filename!r} was unpacked already; give it once") from None

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +27,8 @@ SUFFIXES = frozenset(
 )
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names of what SUFFIXES stand for."""
-MODES = {
-    "1": "L", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA", "RGBX": "RGB", "P": "RGB",
-    "PA": "RGBA", "CMYK": "RGB", "YCbCr": "RGB",
-}  # fmt: skip
-"""Pillow's modes of 8 bits, and as which one they are read."""
-TRANSPARENT = {"L": "LA", "RGB": "RGBA"}
-"""A file may name one colour that is transparent."""
+GREY, COLOUR = ("1", "L", "LA"), ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr")
+"""Pillow's modes of 8 bits."""
 ORIENTATION, BITS, PHOTOMETRIC, EXTRA = 0x0112, 258, 262, 338
 """EXIF and TIFF tags: how the camera was held; bits of each sample; its meaning; of further ones
 (2: alpha; 1: alpha that colour is multiplied with already)."""
@@ -43,6 +37,7 @@ MOST_PIXELS = 100_000_000
 claim any size, and would be given the memory for it."""
 MOST_BYTES = 8 * MOST_PIXELS
 """That a gzip file may unpack to: four channels of 16 bits."""
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound; `open_picture` has ours
 
 
 @dataclass(frozen=True)
@@ -76,10 +71,6 @@ class Picture:
         return eight_bit(self.pixels)
 
 
-class _Refused(Exception):
-    """A whole file that is not what we can take; the reason names what to do."""
-
-
 def is_image_name(path: Path) -> bool:
     """True when the name says image (a `.gz` may follow); hidden and `._` files are not meant."""
     name = path.name.lower().removesuffix(".gz")
@@ -100,11 +91,6 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 def read_grey(path: Path) -> NDArray[np.uint8]:
     """[H, W], not turned; a single bit becomes 0 and 255. Raises DataError."""
     return read_picture(path, upright=False).grey()
-
-
-def read_mask(path: Path) -> NDArray[np.bool_]:
-    """[H, W] bool of a mask file, see `binarise`. Raises DataError."""
-    return binarise(read_grey(path))
 
 
 def binarise(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -133,15 +119,19 @@ def read_picture(path: Path, upright: bool = True) -> Picture:
     try:
         with warnings.catch_warnings(), open_file(path) as stream:
             warnings.simplefilter("ignore")  # what a decoder warns of, the error below says
-            return Picture(_decoded(stream, path, upright))
-    except DataError:
-        raise
-    except _Refused as reason:
-        raise DataError(f"{path}: {reason}") from None
+            return Picture(_decoded(stream, upright))
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
     except PermissionError:
         raise DataError(f"{path}: you may not read this file; change its permissions") from None
     except Exception as error:  # on damaged files decoders raise almost any exception
-        raise _unreadable(path, error) from error
+        text = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):  # its own text has the stream's address
+            text = "no known image format, or a TIFF of other than 8 or 16 bits, grey or RGB"
+        raise DataError(
+            f"{path}: cannot be read ({text}); found {path.stat().st_size} bytes, expected a whole "
+            "image file; it is truncated or not an image: convert it, copy or download it again"
+        ) from error
 
 
 def encode_png(pixels: Pixels, level: int = 6) -> bytes:
@@ -160,7 +150,8 @@ def encode_png(pixels: Pixels, level: int = 6) -> bytes:
 def open_file(path: Path) -> IO[bytes]:
     """A file's bytes, unpacked where its name ends in `.gz`.
 
-    Raises DataError when there are more than MOST_BYTES in it, before any is kept."""
+    Raises DataError, without the name, when there are more than MOST_BYTES in it, before any is
+    kept."""
     if path.suffix.lower() != ".gz":
         return path.open("rb")
     size = 0
@@ -169,65 +160,46 @@ def open_file(path: Path) -> IO[bytes]:
             size += len(part)
             if size > MOST_BYTES:
                 raise DataError(
-                    f"{path}: found more than {MOST_BYTES:,} bytes in this gzip file, expected an "
-                    "image; it is none, or cut it into smaller ones"
+                    f"found more than {MOST_BYTES:,} bytes in this gzip file, expected an image; "
+                    "it is none, or cut it into smaller ones"
                 )
     return io.BytesIO(gzip.decompress(path.read_bytes()))
 
 
-def open_picture(source: IO[bytes], path: Path) -> Image.Image:
+def open_picture(source: IO[bytes]) -> Image.Image:
     """Pillow's picture, not decoded yet; the one place where packages of ours open one.
 
-    path: what to call it. Raises DataError for one of more than MOST_PIXELS, what Pillow raises
-    for what it does not know.
+    Raises DataError, without a name, for one of more than MOST_PIXELS, what Pillow raises for what
+    it does not know.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the bound below is ours, and an error
-            picture = Image.open(source, formats=FORMATS)
-    except Image.DecompressionBombError as error:  # its bound is higher, and is looked at first
-        claimed = re.search(r"\((\d+) pixels\)", str(error))
-        raise _too_large(path, f"{int(claimed[1]):,}" if claimed else "more") from None
+    picture = Image.open(source, formats=FORMATS)
     height, width = picture.height, picture.width
     if height * width > MOST_PIXELS:
-        raise _too_large(path, f"{height * width:,}", f" ({height}×{width})")
+        raise DataError(
+            f"found {height * width:,} pixels ({height}×{width}), expected at most "
+            f"{MOST_PIXELS:,}; cut the image into smaller ones, or copy it again if it is none of "
+            "that size"
+        )
     return picture
 
 
-def _too_large(path: Path, pixels: str, sides: str = "") -> DataError:
-    return DataError(
-        f"{path}: found {pixels} pixels{sides}, expected at most {MOST_PIXELS:,}; cut the image "
-        "into smaller ones, or copy it again if it is none of that size"
-    )
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    """The message about a file that a decoder gave up on."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    if isinstance(error, UnidentifiedImageError):  # its own text has the stream's address
-        text = "no known image format, or a TIFF of other than 8 or 16 bits, grey or RGB"
-    return DataError(
-        f"{path}: cannot be read ({text}); found {path.stat().st_size} bytes, expected a whole "
-        "image file; it is truncated or not an image: convert it, copy or download it again"
-    )
-
-
-def _decoded(stream: IO[bytes], path: Path, upright: bool) -> Pixels:
-    picture = open_picture(stream, path)
+def _decoded(stream: IO[bytes], upright: bool) -> Pixels:
+    picture = open_picture(stream)
     frames = getattr(picture, "n_frames", 1)
     if frames > 1 and picture.format != "MPO":  # a photo with a second view beside the main one
-        raise _Refused(f"found {frames} frames or pages, expected one image: split the file")
+        raise DataError(f"found {frames} frames or pages, expected one image: split the file")
     tags: Any = picture.tag_v2 if picture.format == "TIFF" else {}  # type: ignore[attr-defined]
     deep = picture.mode.startswith(("RGB", "LA")) and _deep(picture, tags)
     turned = picture.getexif().get(ORIENTATION, 1) if upright or tags else 1
-    if deep:
-        pixels = _deep_colour(stream, picture, tags)
-        return _turned(pixels, turned)
-    picture.load()  # which turns TIFF by itself
-    pixels = _of_pillow(picture)
+    if not (deep and tags):
+        picture.load()  # which turns TIFF by itself, and checks every sum of a PNG
+    pixels = _deep_colour(stream, tags) if deep else _of_pillow(picture)
+    if pixels.shape[2] in (2, 4):  # on black: colour multiplied by alpha, with rounding
+        top, wide = int(np.iinfo(pixels.dtype).max), pixels.astype(np.uint32)
+        pixels = ((wide[..., :-1] * wide[..., -1:] + top // 2) // top).astype(pixels.dtype)
     if tags.get(PHOTOMETRIC) == 0 and pixels.dtype == np.uint16:
         pixels = 65535 - pixels  # white is 0
-    return pixels if tags else _turned(pixels, turned)
+    return pixels if tags and not deep else _turned(pixels, turned)
 
 
 def _deep(picture: Image.Image, tags: Any) -> bool:
@@ -238,28 +210,25 @@ def _deep(picture: Image.Image, tags: Any) -> bool:
         return False
     arguments = picture.tile[0].args  # type: ignore[attr-defined]
     if picture.format == "PPM" and isinstance(arguments, tuple) and int(arguments[-1]) > 255:
-        raise _Refused("found a PPM of more than 8 bits, expected PNG or TIFF for that: convert it")
+        raise DataError("found a PPM of more than 8 bits, expected PNG or TIFF: convert it")
     return ";16" in str(arguments)
 
 
-def _deep_colour(stream: IO[bytes], picture: Image.Image, tags: Any) -> Pixels:
-    """16 bits of a PNG or TIFF."""
-    if tags:
-        import tifffile
-
-        stream.seek(0)
-        with tifffile.TiffFile(stream) as file:
-            page: Any = file.pages[0]
-            pixels = page.asarray()
-            pixels = np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
-        extra = tags.get(EXTRA, ())[-1:]
-        return _on_black(pixels) if extra == (2,) else pixels[..., : pixels.shape[2] - len(extra)]
-    import imagecodecs
-
-    picture.load()  # checks every chunk's sum, which the other reader does not insist on
+def _deep_colour(stream: IO[bytes], tags: Any) -> Pixels:
+    """16 bits of a PNG or TIFF; alpha, the last channel, if it is to be multiplied with."""
     stream.seek(0)
-    pixels = imagecodecs.png_decode(stream.read())
-    return _on_black(pixels) if pixels.shape[2] in (2, 4) else pixels
+    if not tags:
+        import imagecodecs
+
+        return np.asarray(imagecodecs.png_decode(stream.read()))
+    import tifffile
+
+    with tifffile.TiffFile(stream) as file:
+        page: Any = file.pages[0]
+        pixels = page.asarray()
+        pixels = np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
+    extra = tags.get(EXTRA, ())[-1:]
+    return pixels if extra == (2,) else pixels[..., : pixels.shape[2] - len(extra)]
 
 
 def _of_pillow(picture: Image.Image) -> Pixels:
@@ -267,25 +236,15 @@ def _of_pillow(picture: Image.Image) -> Pixels:
     if mode == "I" or mode.startswith("I;16"):
         values = np.asarray(picture)
         if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
-            raise _Refused("found 32-bit or signed integers, expected 8 or 16 bits: convert it")
+            raise DataError("found 32-bit or signed integers, expected 8 or 16 bits: convert it")
         return values.astype(np.uint16)[..., None]
     if mode == "F":
-        raise _Refused("found floating-point pixels, expected 8 or 16 bits: convert it")
-    if mode not in MODES:
-        raise _Refused(f"found colours of the kind {mode}, expected grey or RGB: convert it")
-    wanted = MODES[mode]
-    if "transparency" in picture.info:
-        wanted = TRANSPARENT.get(wanted, wanted)
+        raise DataError("found floating-point pixels, expected 8 or 16 bits: convert it")
+    if mode not in GREY + COLOUR:
+        raise DataError(f"found colours of the kind {mode}, expected grey or RGB: convert it")
+    wanted = ("L" if mode in GREY else "RGB") + ("A" if picture.has_transparency_data else "")
     values = np.asarray(picture if mode == wanted else picture.convert(wanted))
-    values = values[..., None] if values.ndim == 2 else values
-    return _on_black(values) if wanted.endswith("A") else values
-
-
-def _on_black(pixels: Pixels) -> Pixels:
-    """Colour multiplied by alpha, the last channel, with rounding."""
-    top = int(np.iinfo(pixels.dtype).max)
-    wide = pixels.astype(np.uint32)
-    return ((wide[..., :-1] * wide[..., -1:] + top // 2) // top).astype(pixels.dtype)
+    return values[..., None] if values.ndim == 2 else values
 
 
 def _turned(pixels: Pixels, orientation: int) -> Pixels:

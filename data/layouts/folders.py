@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from vesselforge.configs.catalogue import KnownDataset
@@ -17,43 +17,40 @@ from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings
 from vesselforge.data.formats.images import is_image_name, stem_of
 from vesselforge.data.layouts.class_labels import CSV, JSON, read_labels
-from vesselforge.data.layouts.items import Dataset, Item, Problem, WholeItem
+from vesselforge.data.layouts.items import Dataset, Item, Problem
 from vesselforge.data.layouts.splits import TRAIN, by_hash
 
 NOTES = frozenset({"", ".txt", ".md", ".pdf", ".html", ".yaml", ".json", ".csv"})
 """Suffixes of files that nobody expects to be images."""
+HIDDEN = re.compile(r"\.|__MACOSX$")
 
 
 def read_known(name: str, known: KnownDataset, root: Path, settings: DataSettings) -> Dataset:
     """A public dataset; images of its lists that are missing are items, too."""
-    folds = known.folds
     problems: list[Problem] = []
-    items = []
-    for split, ids in folds[settings.fold if len(folds) > 1 else 0].items():
-        images = _listed(known.image, root, known, split, ids, problems)
-        masks = {
-            observer: _listed(template, root, known, split, ids, problems)
-            for observer, template in known.masks.items()
-        }
-        fovs = _listed(known.fov, root, known, split, ids, problems) if known.fov else {}
-        for id_ in ids:
-            expected = root / known.path(known.image, id_, split)
-            items.append(_item(id_, split, images.get(id_, expected), masks, fovs))
+    items: list[Item] = []
+    templates = {"image": known.image, **known.masks} | ({"fov": known.fov} if known.fov else {})
+    for split, ids in known.folds[settings.fold if len(known.folds) > 1 else 0].items():
+        files = {}
+        for role, template in templates.items():
+            paths = {id_: root / known.path(template, id_, split) for id_ in ids}
+            found = _listed(paths, problems)
+            files[role] = paths | found if role == "image" else found
+        items += [_item(id_, split, files) for id_ in ids]
     return Dataset(name, root, tuple(items), known.unlabelled_test, problems=tuple(problems))
 
 
-def _listed(
-    template: str,
-    root: Path,
-    known: KnownDataset,
-    split: str,
-    ids: Sequence[str],
-    problems: list[Problem],
-) -> dict[str, Path]:
-    """Identifier → file, of those that a list names."""
-    paths = {id_: root / known.path(template, id_, split) for id_ in ids}
-    stems = {stem_of(path).lower(): id_ for id_, path in paths.items()}
-    return _by_id(paths[ids[0]].parent, lambda stem: stems.get(stem.lower()), problems)
+def _listed(paths: Mapping[str, Path], problems: list[Problem]) -> dict[str, Path]:
+    """Identifier → file, of those that a list names; case and suffix do not matter."""
+    ids = {stem_of(path).lower(): id_ for id_, path in paths.items()}
+    folder = next(iter(paths.values())).parent
+    return _by_id(folder, lambda stem: ids.get(stem.lower()), problems)
+
+
+def _item(id_: str, split: str, files: Mapping[str, Mapping[str, Path]]) -> Item:
+    """files: role → identifier → file; what is neither image nor fov is an observer's mask."""
+    own = {role: paths[id_] for role, paths in files.items() if id_ in paths}
+    return Item(id_, split, own.pop("image"), fov=own.pop("fov", None), masks=own)
 
 
 def read_paired(root: Path, settings: DataSettings) -> Dataset:
@@ -79,21 +76,16 @@ def read_paired(root: Path, settings: DataSettings) -> Dataset:
                 "two, or say with data.pattern how names are matched"
             )
             problems.append(Problem("error", str(path), sentence, id_))
+    files = {"image": images, "reference": masks, "fov": fovs}
     splits = by_hash(images, settings.validation_share, settings.test_share)
-    items = [
-        _item(id_, split, images[id_], {"reference": masks}, fovs)
-        for split, ids in splits.items()
-        for id_ in ids
-    ]
+    items = [_item(id_, split, files) for split, ids in splits.items() for id_ in ids]
     return Dataset("paired", root, tuple(items), problems=tuple(problems))
 
 
 def _id_of(pattern: str | None) -> Callable[[str], str | None]:
     """The identifier in the stem of a file's name; None where the pattern finds none."""
-    if pattern is None:
-        return lambda stem: stem
     try:
-        searched = re.compile(pattern)
+        searched = re.compile(pattern or "(?s)(?P<id>.+)")
     except re.error as error:
         raise DataError(f"data.pattern {pattern!r} is not a regular expression: {error}") from error
     if "id" not in searched.groupindex:
@@ -132,17 +124,6 @@ def _by_id(
     return found
 
 
-def _item(
-    id_: str,
-    split: str,
-    image: Path,
-    masks: Mapping[str, Mapping[str, Path]],
-    fovs: Mapping[str, Path],
-) -> Item:
-    found = {name: files[id_] for name, files in masks.items() if id_ in files}
-    return Item(id_, split, image, found, fovs.get(id_))
-
-
 def read_images(root: Path, settings: DataSettings) -> Dataset:
     """Every image file under `root`; hidden ones and what macOS adds to archives are not meant.
 
@@ -150,12 +131,10 @@ def read_images(root: Path, settings: DataSettings) -> Dataset:
     None is a test image; `validation_share` of them are held back from training. Raises DataError
     for a name that is no Unicode text.
     """
-    paths = {path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*"))}
     files = {
-        name: path
-        for name, path in paths.items()
-        if not any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
-        and path.is_file()
+        path.relative_to(root).as_posix(): path
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and not any(map(HIDDEN.match, path.relative_to(root).parts))
     }
     images = {name: path for name, path in files.items() if is_image_name(path)}
     ids = _identifiers(images)
@@ -164,15 +143,16 @@ def read_images(root: Path, settings: DataSettings) -> Dataset:
     if images and settings.validation_share > 0:
         splits = by_hash(ids.values(), settings.validation_share, test_share=0.0)
         split_of = {id_: split for split, members in splits.items() for id_ in members}
-    items = tuple(
-        WholeItem(ids[name], split_of.get(ids[name], TRAIN), path, label=labels.vectors.get(name))
-        for name, path in images.items()
-    )
+    items = []
+    for name, path in images.items():
+        id_, label = ids[name], labels.vectors.get(name)
+        items.append(Item(id_, split_of.get(id_, TRAIN), path, whole=True, label=label))
     problems = (*labels.problems, *_left_out(root, files.keys() - images.keys()))
-    return Dataset("images", root, items, classes=labels.classes, problems=problems)
+    return Dataset("images", root, tuple(items), classes=labels.classes, problems=problems)
 
 
 def _identifiers(images: Mapping[str, Path]) -> dict[str, str]:
+    """Name → identifier, as `read_images` says."""
     stems = {}
     for name, path in images.items():
         try:
@@ -180,19 +160,16 @@ def _identifiers(images: Mapping[str, Path]) -> dict[str, str]:
         except UnicodeEncodeError:
             raise DataError(f"{str(path)!r}: the file's name is not UTF-8: rename it") from None
         stems[name] = (PurePosixPath(name).parent / stem_of(path)).as_posix()
-    counts = Counter(stems.values())
-    return {
-        name: stem if counts[stem] == 1 and stem not in images else name
-        for name, stem in stems.items()
-    }
+    counts = Counter([*stems.values(), *images])
+    return {name: stem if counts[stem] == 1 else name for name, stem in stems.items()}
 
 
 def _left_out(root: Path, names: Iterable[str]) -> list[Problem]:
     """A warning about files that look as if they were meant."""
     kinds = Counter(PurePosixPath(name).suffix.lower() for name in names if name not in (CSV, JSON))
-    strange = {suffix: n for suffix, n in sorted(kinds.items()) if suffix not in NOTES}
+    strange = [f"{n} {suffix}" for suffix, n in sorted(kinds.items()) if suffix not in NOTES]
     if not strange:
         return []
-    found = ", ".join(f"{n} {suffix}" for suffix, n in strange.items())
+    found = ", ".join(strange)
     sentence = f"left out {found} files, which are no images that can be read here: convert them"
     return [Problem("warning", str(root), sentence)]

@@ -1,4 +1,4 @@
-"""What a folder that people keep adding to holds: whether it changed, and what in it is bad."""
+"""What is bad in a folder that people keep adding to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings
 from vesselforge.data.datasets import load_settings
 from vesselforge.data.layouts.check import check
-from vesselforge.data.prepare import content_hash
 from vesselforge.engine.progress import Progress
 
 SHOWN = 3
@@ -21,15 +20,6 @@ class Intake:
 
     images: int
     quarantined: dict[str, str]
-
-
-def fingerprint(settings: DataSettings) -> str:
-    """Hex SHA-256 over names and bytes of every file of the dataset, good or bad, missing or not.
-
-    Nothing is decoded. Equal fingerprints mean that nothing was added, mended or taken away.
-    Raises DataError when the folder is missing or holds nothing of its layout.
-    """
-    return content_hash(settings, lenient=True)
 
 
 def sort_out(settings: DataSettings, most: float, progress: Progress) -> Intake:

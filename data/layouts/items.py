@@ -11,8 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselforge.data.formats.images import Picture, read_mask, read_picture, read_rgb
+from vesselforge.data.formats.images import Picture, binarise, read_grey, read_picture
 from vesselforge.data.fov import derive_fov
+from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.phantoms.draw import Phantom, make_phantom
 
 
@@ -32,53 +33,55 @@ class Problem:
 
 @dataclass(frozen=True)
 class Item:
-    """One image. masks: observer → file, the reference first. fov: None when the set has none."""
+    """One image. masks: observer → file, the reference first. fov: None when the set has none.
+
+    whole: an image for the generator alone, without masks, all of it field of view; label: its
+    one-hot class or vector. Such an image is turned upright as its EXIF tag says: no mask of it
+    could fall out of step, and half of the phone photos in a set would lie on their side.
+    """
 
     id: str
     split: str
     image: Path
     masks: Mapping[str, Path] = field(default_factory=dict)
     fov: Path | None = None
+    whole: bool = False
+    label: tuple[float, ...] | None = None
 
     def files(self) -> dict[str, Path]:
         """Role → file, of every file that the item is made of."""
         found = {"image": self.image} | {f"mask {name}": p for name, p in self.masks.items()}
         return found | ({"fov": self.fov} if self.fov else {})
 
+    def read_picture(self) -> Picture:
+        """The file at its own depth. Raises DataError, as the other readers do."""
+        return read_picture(self.image, upright=self.whole)
+
     def read_image(self) -> NDArray[np.uint8]:
-        """[H, W, 3] uint8. Raises DataError, as the other readers do."""
-        return read_rgb(self.image)
+        """[H, W, 3] uint8."""
+        return self.read_picture().rgb()
+
+    def read_grey(self, observer: str) -> NDArray[np.uint8]:
+        """[H, W] the values in a mask's file."""
+        return read_grey(self.masks[observer])
 
     def read_mask(self, observer: str) -> NDArray[np.bool_]:
         """[H, W] bool: vessel."""
-        return read_mask(self.masks[observer])
+        return binarise(self.read_grey(observer))
 
     def read_fov(self, image: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
         """[H, W] bool, derived from brightness where the set has no file. image: if at hand."""
         if self.fov is not None:
-            return read_mask(self.fov)
-        return derive_fov(self.read_image() if image is None else image)
+            return binarise(read_grey(self.fov))
+        image = self.read_image() if image is None else image
+        return np.ones(image.shape[:2], dtype=bool) if self.whole else derive_fov(image)
 
-
-@dataclass(frozen=True)
-class WholeItem(Item):
-    """An image for the generator alone: no masks, all of it is the field of view.
-
-    label: one-hot or vector. The image is turned upright as its EXIF tag says: no mask of it
-    could fall out of step, and half of the phone photos in a set would lie on their side.
-    """
-
-    label: tuple[float, ...] | None = None
-
-    def read_picture(self) -> Picture:
-        """The file at its own depth."""
-        return read_picture(self.image)
-
-    def read_image(self) -> NDArray[np.uint8]:
-        return self.read_picture().rgb()
-
-    def read_fov(self, image: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
-        return np.ones((self.read_image() if image is None else image).shape[:2], dtype=bool)
+    def loaded(self) -> LoadedImage:
+        """Image, field of view and the reference, if there is one, in memory."""
+        image = self.read_image()
+        observer = next(iter(self.masks), None)
+        target = None if observer is None else self.read_mask(observer).astype(np.uint8) * 255
+        return LoadedImage(self.id, image, target, self.read_fov(image), {})
 
 
 @dataclass(frozen=True)
@@ -91,11 +94,11 @@ class PhantomItem(Item):
     def files(self) -> dict[str, Path]:
         return {}
 
-    def read_image(self) -> NDArray[np.uint8]:
-        return _phantom(self.seed, self.size).image
+    def read_picture(self) -> Picture:
+        return Picture(_phantom(self.seed, self.size).image)
 
-    def read_mask(self, observer: str) -> NDArray[np.bool_]:
-        return _phantom(self.seed, self.size).mask
+    def read_grey(self, observer: str) -> NDArray[np.uint8]:
+        return _phantom(self.seed, self.size).mask.astype(np.uint8) * 255
 
     def read_fov(self, image: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
         return _phantom(self.seed, self.size).fov
@@ -127,7 +130,7 @@ class Dataset:
     @property
     def whole(self) -> bool:
         """True for images without masks, for the generator alone."""
-        return bool(self.items) and all(isinstance(item, WholeItem) for item in self.items)
+        return bool(self.items) and all(item.whole for item in self.items)
 
     def __len__(self) -> int:
         return len(self.items)

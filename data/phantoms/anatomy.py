@@ -68,34 +68,24 @@ def trunks(anatomy: Anatomy, rng: np.random.Generator, height: float, sparse: bo
         ends = rng.uniform(0.25, 0.85) * height
         start = anatomy.disc + anatomy.disc_radius * (0.25 * rng.normal(size=2) * 0.5 - 0.1 * t)
         lean = rng.uniform(0.0, 0.12)
-        out.append(
-            np.array(
-                [
-                    start,
-                    start + (0.30 * height) * up + (0.5 * lean + 0.03) * t,
-                    start + (0.62 * height) * up + (lean + 0.14) * t,
-                    start + (0.88 * height) * up + (lean + 0.34) * t,
-                    start + height * up + (lean + rng.uniform(0.58, 0.7)) * t,
-                    start + (0.45 * height + 0.55 * ends) * up + (lean + 1.15) * t,
-                    start + ends * up + (lean + 1.75) * t,
-                ]
-            )
-        )
+        # Of each point of the arcade: how far up, and how far towards the fovea and beyond.
+        ways = [
+            (0.0, 0.0),
+            (0.30 * height, 0.5 * lean + 0.03),
+            (0.62 * height, lean + 0.14),
+            (0.88 * height, lean + 0.34),
+            (height, lean + rng.uniform(0.58, 0.7)),
+            (0.45 * height + 0.55 * ends, lean + 1.15),
+            (ends, lean + 1.75),
+        ]
+        out.append(np.array([start + high * up + far * t for high, far in ways]))
         if sparse:
             continue
         nasal = np.deg2rad(rng.uniform(20, 65))
         way = -np.cos(nasal) * t + np.sin(nasal) * up
         away = -t if rng.random() < 0.5 else up
-        out.append(
-            np.array(
-                [
-                    start,
-                    start + 0.2 * way + 0.04 * up,
-                    start + 0.5 * way,
-                    start + 0.9 * way + 0.1 * away,
-                ]
-            )
-        )
+        steps = (0 * way, 0.2 * way + 0.04 * up, 0.5 * way, 0.9 * way + 0.1 * away)
+        out.append(np.array([start + step for step in steps]))
         if rng.random() < 0.6:  # a small one towards the macula
             aim = 0.75 * t + rng.uniform(0.12, 0.25) * up
             out.append(np.array([start, start + 0.12 * t + 0.1 * up, start + 0.6 * aim]))

@@ -8,7 +8,7 @@ eye units (see `data.phantoms.anatomy`) are named.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,16 +18,19 @@ from vesselforge.configs.base import Settings
 
 DARK = 0.02
 """Keeps the logarithm of black finite: five grey levels of 255."""
-LIGHT_TERMS = ("y", "x", "yy", "yx", "xx", "yyy", "yyx", "yxx", "xxx", "rim", "rim y", "rim x")
-"""What `Look.light` weighs: powers, y down and x towards the nose, and r^10 times 1, y, x."""
 GRAIN_PX = (1, 2)
 """Cells in pixels of the camera's noise."""
 TEXTURE_CELLS = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4)
 """Cells of the ground's texture, in radii of the field of view."""
 
 Triple = tuple[float, float, float]
-Positive = Annotated[float, Field(ge=0)]
 ZERO: Triple = (0.0, 0.0, 0.0)
+
+
+def _varied(default: Any, *half: float, **limits: float) -> Any:
+    """A figure's field; half: half the range of generic looks, one number for each of the figure's
+    or one for all."""
+    return Field(default, json_schema_extra={"half": list(half)}, **limits)  # type: ignore[call-overload]
 
 
 class Look(Settings):
@@ -46,7 +49,7 @@ class Look(Settings):
       girth, margin: the visible radius is girth × that in the mask + margin
       reflex: brightness along the middle of wide ones; variation: of absorption, relative
     Ground
-      colour, pigment, brightness: added up; light: weights of LIGHT_TERMS
+      colour, pigment, brightness: added up; light: weights of `light.light_terms`
       falloff, vignette, cloud: strengths of further unevenness of the light
       macula, fovea: darkening; disc, cup: brightening; halo: share of the disc's, round it
       stripes, streaks: of the choroid, vague and distinct; fibres: of the nerve
@@ -58,49 +61,51 @@ class Look(Settings):
       gamma: exponent of the intensity; surround: intensity outside the field of view
     """
 
-    radius: float = Field(0.475, ge=0.1, le=1.5)
-    centre_y: float = 0.0
-    centre_x: float = 0.0
+    radius: float = _varied(0.475, 0.010, ge=0.1, le=1.5)
+    centre_y: float = _varied(0.0, 0.008)
+    centre_x: float = _varied(0.0, 0.008)
     cut: float = Field(1.0, ge=0.3, le=1)
     field: float = Field(1.0, ge=0.4, le=1.6)
-    disc_y: float = -0.04
-    disc_x: float = 0.74
+    disc_y: float = _varied(-0.04, 0.10)
+    disc_x: float = _varied(0.74, 0.13)
 
-    share: float = Field(0.1135, ge=0.01, le=0.3)
-    tip: float = Field(0.00315, ge=0.0005, le=0.02)
-    trunk: float = Field(1.04, ge=0.3, le=3)
+    share: float = _varied(0.1135, 0.0165, ge=0.01, le=0.3)
+    tip: float = _varied(0.00315, 0.00045, ge=0.0005, le=0.02)
+    trunk: float = _varied(1.04, 0.075, ge=0.3, le=3)
     murray: float = Field(3.0, ge=1.5, le=8)
     twig: float = Field(0.0, ge=0, le=3)
-    tortuosity: float = Field(1.05, ge=0, le=4)
+    tortuosity: float = _varied(1.05, 0.45, ge=0, le=4)
 
-    vessel: Triple = (0.42, 1.2, 0.9)
+    vessel: Triple = _varied((0.42, 1.2, 0.9), 0.11, 0.32, 0.24)
     girth: float = Field(1.0, ge=0.5, le=1.6)
     margin: float = Field(0.0, ge=0, le=0.02)
     thickness: float = Field(0.0585, ge=0.002, le=1)
-    reflex: Triple = (0.06, 0.14, 0.13)
-    variation: Positive = 0.22
+    reflex: Triple = _varied((0.06, 0.14, 0.13), 0.03, 0.07, 0.065)
+    variation: float = Field(0.22, ge=0)
 
     colour: Triple = (-0.18, -0.85, -1.4)
-    pigment: Triple = ZERO
+    pigment: Triple = _varied(ZERO, 0.0, 0.2, 0.35)
     light: tuple[Triple, ...] = ()
-    brightness: Triple = ZERO
-    falloff: Positive = 0.225
-    vignette: Positive = 0.275
-    cloud: Positive = 0.06
-    macula: Triple = (0.135, 0.30, 0.27)
-    fovea: Triple = (0.07, 0.15, 0.135)
-    disc: Triple = (0.17, 0.47, 0.52)
+    brightness: Triple = _varied(ZERO, 0.18, 0.18, 0.18)
+    falloff: float = _varied(0.225, 0.125, ge=0)
+    vignette: float = _varied(0.275, 0.175, ge=0)
+    cloud: float = Field(0.06, ge=0)
+    macula: Triple = _varied((0.135, 0.30, 0.27), 0.07, 0.15, 0.135)
+    fovea: Triple = _varied((0.07, 0.15, 0.135), 0.045, 0.10, 0.09)
+    disc: Triple = _varied((0.17, 0.47, 0.52), 0.06, 0.12, 0.15)
     cup: Triple = (0.05, 0.16, 0.20)
-    halo: Positive = 0.135
-    stripes: Positive = 0.0325
-    streaks: Positive = 0.0
-    fibres: Positive = 0.03
-    spots: Positive = 1.0
-    rim: Positive = 0.08
-    haze: Positive = 0.035
+    halo: float = _varied(0.135, 0.085, ge=0)
+    stripes: float = _varied(0.0325, 0.0175, ge=0)
+    streaks: float = Field(0.0, ge=0)
+    fibres: float = _varied(0.03, 0.02, ge=0)
+    spots: float = Field(1.0, ge=0)
+    rim: float = _varied(0.08, 0.08, ge=0)
+    haze: float = _varied(0.035, 0.035, ge=0)
 
-    blur: float = Field(0.0028, ge=0, le=0.05)
-    grain: tuple[Triple, ...] = ((0.013, 0.02, 0.026), (0.016, 0.025, 0.033))
+    blur: float = _varied(0.0028, 0.0006, ge=0, le=0.05)
+    grain: tuple[Triple, ...] = _varied(
+        ((0.013, 0.02, 0.026), (0.016, 0.025, 0.033)), 0.004, 0.007, 0.009, 0.005, 0.009, 0.012
+    )
     grain_mix: tuple[Triple, ...] = (ZERO, ZERO)
     texture: tuple[Triple, ...] = (
         ZERO,
@@ -115,8 +120,13 @@ class Look(Settings):
 
     def with_figures(self, values: Mapping[str, ArrayLike]) -> Look:
         """A look with other figures, each cut to its limits."""
-        changed = {name: _figure(name, np.asarray(v, np.float64)) for name, v in values.items()}
-        return self.model_copy(update=changed)
+        changed = {}
+        for name, value in values.items():
+            figure = np.asarray(value, np.float64)
+            for limit in Look.model_fields[name].metadata:
+                figure = np.clip(figure, getattr(limit, "ge", None), getattr(limit, "le", None))
+            changed[name] = figure.tolist()
+        return Look.model_validate(dict(self) | changed)
 
 
 class Appearance(Settings):
@@ -143,52 +153,18 @@ class Appearance(Settings):
         return look.with_figures(changed)
 
 
-def _figure(name: str, value: NDArray[np.float64]) -> Any:
-    """An array as a figure of `Look`, within its limits."""
-    for limit in Look.model_fields[name].metadata:
-        low, high = getattr(limit, "ge", None), getattr(limit, "le", None)
-        value = np.clip(value, low, high) if (low, high) != (None, None) else value
-    found = value.tolist()
-    if isinstance(found, float):
-        return found
-    return tuple(tuple(one) if isinstance(one, list) else one for one in found)
-
-
 def numbers(look: Look, name: str) -> NDArray[np.float64]:
     """A figure as an array: no axis for one number, [n] or [n, 3] for more."""
     return np.asarray(getattr(look, name), dtype=np.float64)
 
 
-GENERIC = Appearance(
-    looks=(Look(),),
-    half_widths={
-        "radius": (0.010,),
-        "centre_y": (0.008,),
-        "centre_x": (0.008,),
-        "disc_y": (0.10,),
-        "disc_x": (0.13,),
-        "share": (0.0165,),
-        "tip": (0.00045,),
-        "trunk": (0.075,),
-        "tortuosity": (0.45,),
-        "vessel": (0.11, 0.32, 0.24),
-        "reflex": (0.03, 0.07, 0.065),
-        "brightness": (0.18, 0.18, 0.18),
-        "pigment": (0.0, 0.2, 0.35),
-        "falloff": (0.125,),
-        "vignette": (0.175,),
-        "macula": (0.07, 0.15, 0.135),
-        "fovea": (0.045, 0.10, 0.09),
-        "disc": (0.06, 0.12, 0.15),
-        "halo": (0.085,),
-        "stripes": (0.0175,),
-        "fibres": (0.02,),
-        "rim": (0.08,),
-        "haze": (0.035,),
-        "blur": (0.0006,),
-        "grain": (0.004, 0.007, 0.009, 0.005, 0.009, 0.012),
-    },
-)
+def _generic() -> Appearance:
+    extras = {name: field.json_schema_extra for name, field in Look.model_fields.items()}
+    halves = {name: extra["half"] for name, extra in extras.items() if isinstance(extra, dict)}
+    return Appearance.model_validate({"looks": [Look()], "half_widths": halves})
+
+
+GENERIC = _generic()
 """The ranges phantoms had from the start; they were drawn by eyes that knew DRIVE."""
 
 FACTORS = {

@@ -49,11 +49,7 @@ class Canvas:
     """
 
     def __init__(
-        self,
-        full: tuple[int, int],
-        radius: float,
-        centre: NDArray[np.float64],
-        step: int = 1,
+        self, full: tuple[int, int], radius: float, centre: NDArray[np.float64], step: int = 1
     ) -> None:
         self.full, self.radius, self.centre, self.step = full, radius, centre, step
         rows, columns = ((np.arange(-(-side // step)) + 0.5) * step for side in full)
@@ -101,17 +97,16 @@ class Canvas:
     def vessels(self, tree: Tree, look: Look) -> Network:
         """The vessels of a tree, in pixels."""
         scale = self.radius / look.field
-        points, radii = [], []
+        parts = []
         for branch in tree.branches:
             assert branch.radius is not None
-            length = (len(branch.points) - 1) * STEP * scale
-            even = np.linspace(0, len(branch.points) - 1, max(2, int(length / 0.5)))
-            index = np.arange(len(branch.points))
-            points += [[np.interp(even, index, branch.points[:, k]) for k in (0, 1)]]
-            radii.append(np.interp(even, index, branch.radius))
-        # Pixel centres at whole numbers.
-        where = np.concatenate(points, axis=1).T * scale + self.centre - 0.5
-        radius = np.maximum(np.concatenate(radii) * scale, LEAST_WIDTH_PX / 2)
+            last = len(branch.points) - 1
+            even = np.linspace(0, last, max(2, int(last * STEP * scale / 0.5)))
+            values = (*branch.points.T, branch.radius)
+            parts.append([np.interp(even, np.arange(last + 1), one) for one in values])
+        *places, radius = np.concatenate(parts, axis=1) * scale
+        where = np.stack(places, axis=1) + self.centre - 0.5  # pixel centres at whole numbers
+        radius = np.maximum(radius, LEAST_WIDTH_PX / 2)
         # Balls half a pixel apart make thin tubes smooth; of wide ones every third will do.
         apart = np.where(radius < 1.5, 1, np.where(radius < 3.5, 2, 3))
         used = np.arange(len(radius)) % apart == 0
@@ -170,10 +165,10 @@ def _stamp(
             (one - where[chosen, k, None]).astype(np.float32) ** 2
             for k, one in enumerate((rows, columns))
         )
-        distance = dy[:, :, None] + dx[:, None, :]
         # A row beyond the edge is infinitely far away.
-        distance += np.where((rows < 0) | (rows >= height), np.float32(np.inf), 0)[:, :, None]
-        distance += np.where((columns < 0) | (columns >= width), np.float32(np.inf), 0)[:, None, :]
+        dy[(rows < 0) | (rows >= height)] = np.inf
+        dx[(columns < 0) | (columns >= width)] = np.inf
+        distance = dy[:, :, None] + dx[:, None, :]
         flat = rows[:, :, None] * np.int32(width) + columns[:, None, :]
         for field, radius, weight in balls:
             value = (radius[chosen] ** 2).astype(np.float32)[:, None, None] - distance

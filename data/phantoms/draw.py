@@ -15,7 +15,7 @@ from vesselforge.data.phantoms.anatomy import Anatomy, draw_anatomy
 from vesselforge.data.phantoms.appearance import GENERIC, Appearance, Look, randomised
 from vesselforge.data.phantoms.canvas import LEAST_WIDTH_PX, Canvas, Network
 from vesselforge.data.phantoms.light import ARTERY, VEIN, photograph
-from vesselforge.data.phantoms.tree import Growth, grow_trees
+from vesselforge.data.phantoms.tree import grow_trees
 
 VERSION = 3
 """Raise it when the same seed gives another image: it is part of what stages depend on."""
@@ -42,30 +42,22 @@ def make_phantom(
 
     size: pixels, at least 32. randomise: in [0, 1], see `appearance.randomised`.
     """
-    looks, domains, *rest = streams(seed)
+    # For the look, its randomisation, the geometry, the light: what one of them draws more leaves
+    # the others alone.
+    looks, domains, *rest = (np.random.default_rng([seed, 20011, part]) for part in range(4))
     return draw(randomised(appearance.draw(looks), randomise, domains), size, *rest)
-
-
-def streams(seed: int) -> list[np.random.Generator]:
-    """For the look, its randomisation, the geometry, the light: what one of them draws more
-    leaves the others alone."""
-    return [np.random.default_rng([seed, 20011, part]) for part in range(4)]
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is to be photographed: fov, arteries and veins [H, W], networks of vessels."""
+    """What is to be photographed: fov and mask (vessel) [H, W], networks of vessels."""
 
     canvas: Canvas
     anatomy: Anatomy
     fov: NDArray[np.bool_]
     arteries: Network
     veins: Network
-
-    @property
-    def mask(self) -> NDArray[np.bool_]:
-        """[H, W] vessel."""
-        return (self.arteries.mask | self.veins.mask) & self.fov
+    mask: NDArray[np.bool_]
 
 
 def compose(look: Look, size: int, rng: np.random.Generator) -> Scene:
@@ -76,28 +68,20 @@ def compose(look: Look, size: int, rng: np.random.Generator) -> Scene:
     anatomy = draw_anatomy(rng, look.field, (look.disc_y, look.disc_x))
     # Small images hold no hair-thin vessels: with the same share they would only be wider.
     least = LEAST_WIDTH_PX / 2 / radius * look.field
-    growth = Growth(
-        look.share, look.tip, look.trunk, look.murray, look.twig, look.tortuosity, least
-    )
-    arteries, veins = (canvas.vessels(tree, look) for tree in grow_trees(anatomy, rng, growth))
+    arteries, veins = (canvas.vessels(tree, look) for tree in grow_trees(anatomy, rng, look, least))
     fov = (canvas.squared() <= 1) & (np.abs(canvas.y) <= look.cut)
-    return Scene(canvas, anatomy, fov, arteries, veins)
+    return Scene(canvas, anatomy, fov, arteries, veins, (arteries.mask | veins.mask) & fov)
 
 
 def draw(look: Look, size: int, shapes: np.random.Generator, light: np.random.Generator) -> Phantom:
     """The phantom of this look, its masks from the stream `shapes`, the rest from `light`."""
     scene = compose(look, size, shapes)
+    canvas, fov = scene.canvas, scene.fov
     vessels = [(scene.arteries, *ARTERY), (scene.veins, *VEIN)]
     disc, fovea = (
-        tuple((point / look.field * scene.canvas.radius + scene.canvas.centre).tolist())
+        tuple((point / look.field * canvas.radius + canvas.centre).tolist())
         for point in (scene.anatomy.disc, scene.anatomy.fovea)
     )
-    return Phantom(
-        image=photograph(scene.canvas, look, scene.anatomy, vessels, scene.fov, light),
-        mask=scene.mask,
-        fov=scene.fov,
-        arteries=scene.arteries.mask & scene.fov,
-        veins=scene.veins.mask & scene.fov,
-        disc=disc,
-        fovea=fovea,
-    )
+    image = photograph(canvas, look, scene.anatomy, vessels, fov, light)
+    arteries, veins = (network.mask & fov for network in (scene.arteries, scene.veins))
+    return Phantom(image, scene.mask, fov, arteries, veins, disc, fovea)

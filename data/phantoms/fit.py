@@ -7,8 +7,8 @@ blur and noise do to a measurement, they do to both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,12 +16,19 @@ from numpy.typing import ArrayLike, NDArray
 from vesselforge.configs.errors import DataError
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.phantoms.anatomy import DISC_RADIUS, Anatomy
-from vesselforge.data.phantoms.appearance import GENERIC, GRAIN_PX, ZERO, Appearance, Look, numbers
+from vesselforge.data.phantoms.appearance import (
+    DARK,
+    GENERIC,
+    GRAIN_PX,
+    ZERO,
+    Appearance,
+    Look,
+    numbers,
+)
 from vesselforge.data.phantoms.canvas import Field, enlarged, network
 from vesselforge.data.phantoms.light import photograph
-from vesselforge.data.phantoms.measurements import Statistics, Vessels, measurable, measure
+from vesselforge.data.phantoms.measurements import Statistics, Vessels, measure, sigmas
 from vesselforge.data.phantoms.photo import (
-    Blocks,
     Disc,
     Ground,
     Photo,
@@ -29,6 +36,7 @@ from vesselforge.data.phantoms.photo import (
     find_disc,
     fit_ground,
     photo_of,
+    to_planes,
 )
 from vesselforge.data.phantoms.shape import calibrated
 
@@ -40,8 +48,9 @@ MISPLACED = 0.8
 """Pixels: root mean square distance of hand-drawn middles from those of the vessels."""
 MOST_TEXTURE = 0.15
 """Standard deviation, of a band of the ground's texture."""
-POOLED = ("blur", "girth", "margin", "thickness", "variation")
-"""Of the camera and the annotators, not of one eye: the median of all images."""
+POOLED = {"blur": 0.25, "girth": 0.5, "margin": 0.5, "thickness": 0.5, "variation": 0.5}
+"""Of the camera and the annotators, not of one eye: the median of all images; of blur the lower
+quartile: where a mask is careless vessels only seem blurred."""
 LIGHTING = ("falloff", "vignette", "cloud", "rim", "haze", "fibres", "halo")
 """Nothing of it is drawn at first: the measured light has it already."""
 OF_DISC = ("disc", "cup", "halo", "disc_y", "disc_x")
@@ -76,33 +85,29 @@ def fit_appearance(images: Sequence[LoadedImage]) -> Appearance:
     if not images:
         raise DataError("found no image to measure an appearance on, expected at least one")
     images = images[:: -(-len(images) // MOST_IMAGES)]
-    cases = _cases([photo_of(image) for image in images])
-    looks = _looks(cases)
-    looks = calibrated(looks, [(case.photo.mask, case.photo.fov) for case in cases])
-    side = int(np.median([max(case.photo.fov.shape) for case in cases]))
+    photos = [photo_of(image) for image in images]
+    looks = calibrated(_looks(_cases(photos)), [(photo.mask, photo.fov) for photo in photos])
+    side = int(np.median([max(photo.fov.shape) for photo in photos]))
     return Appearance(looks=tuple(looks), half_widths=_half_widths(looks), side=side)
 
 
 def _cases(photos: Sequence[Photo]) -> list[Case]:
     blocks = [blocks_of(photo) for photo in photos]
     found = [find_disc(one) for one in blocks]
-    radius = float(np.median([disc.radius for disc in found if disc] or [DISC_RADIUS]))
-    field = GENERIC.looks[0].with_figures({"field": DISC_RADIUS / radius}).field
-    # Another radius than most: a lesion or a reflection, taken for the disc.
-    discs = [disc if disc and 0.6 < disc.radius / radius < 1.6 else None for disc in found]
-    return [_case(*one, field) for one in zip(photos, blocks, discs, strict=True)]
-
-
-def _case(photo: Photo, blocks: Blocks, disc: Disc | None, field: float) -> Case:
-    ground = fit_ground(blocks, disc, field)
-    light = np.stack(
-        [enlarged(plane, photo.canvas.shape, blocks.canvas.step) for plane in ground.fitted]
-    )
-    place = np.array([disc.y, disc.x] if disc else [0.0, 0.0]) * field
-    fovea = place + np.array([0.07, -0.68 * ground.nasal])
-    radius = disc.radius * field if disc else DISC_RADIUS
-    anatomy = Anatomy(place, fovea, radius, field)
-    return Case(photo, disc, ground, light, anatomy, measure(photo, disc, light))
+    usual = float(np.median([disc.radius for disc in found if disc] or [DISC_RADIUS]))
+    field = GENERIC.looks[0].with_figures({"field": DISC_RADIUS / usual}).field
+    cases = []
+    for photo, coarse, seen in zip(photos, blocks, found, strict=True):
+        # Another radius than most: a lesion or a reflection, taken for the disc.
+        disc = seen if seen and 0.6 < seen.radius / usual < 1.6 else None
+        ground = fit_ground(coarse, disc, field)
+        step, shape = coarse.canvas.step, photo.canvas.shape
+        light = np.stack([enlarged(plane, shape, step) for plane in ground.fitted])
+        place = np.array([disc.y, disc.x] if disc else [0.0, 0.0]) * field
+        fovea = place + np.array([0.07, -0.68 * ground.nasal])
+        anatomy = Anatomy(place, fovea, disc.radius * field if disc else DISC_RADIUS, field)
+        cases.append(Case(photo, disc, ground, light, anatomy, measure(photo, disc, light)))
+    return cases
 
 
 def _looks(cases: Sequence[Case]) -> list[Look]:
@@ -111,26 +116,29 @@ def _looks(cases: Sequence[Case]) -> list[Look]:
         for number, case in enumerate(cases):
             twin = measure(twin_of(case, looks[number]), case.disc, case.light)
             looks[number] = _corrected(looks[number], case, twin)
-        marked = [look for look, case in zip(looks, cases, strict=True) if case.real.vessels]
-        looks = [look.with_figures(_pooled(marked)) for look in looks]
-    looks = _completed(looks, cases, OF_DISC, lambda case: case.disc is not None)
-    looks = _completed(looks, cases, OF_FOVEA, lambda case: case.ground.macula is not None)
-    return _completed(looks, cases, OF_VESSELS, lambda case: case.real.vessels is not None)
-
-
-def _pooled(looks: Sequence[Look]) -> dict[str, ArrayLike]:
-    """Medians; of blur the lower quartile: where a mask is careless vessels only seem blurred."""
-    return {
-        name: np.quantile([numbers(one, name) for one in looks], 0.25 if name == "blur" else 0.5)
-        for name in POOLED
-        if looks
-    }
+        if marked := [look for look, case in zip(looks, cases, strict=True) if case.real.vessels]:
+            pooled: dict[str, ArrayLike] = {
+                name: np.quantile([numbers(one, name) for one in marked], share)
+                for name, share in POOLED.items()
+            }
+            looks = [look.with_figures(pooled) for look in looks]
+    looks = _completed(looks, [case.disc is not None for case in cases], OF_DISC)
+    looks = _completed(looks, [case.ground.macula is not None for case in cases], OF_FOVEA)
+    return _completed(looks, [case.real.vessels is not None for case in cases], OF_VESSELS)
 
 
 def _first(case: Case) -> Look:
     """What is measured without a twin, and where corrections start."""
     photo, ground, real = case.photo, case.ground, case.real
     fine = len(GRAIN_PX)
+    # Intensity a little away from the field of view; 0 where there is no outside.
+    away = (photo.canvas.squared() > 1.05**2) & ~photo.fov
+    outside = np.zeros(3)
+    if away.any():
+        intensity = np.exp(photo.planes) - np.float32(DARK)
+        outside = np.maximum(intensity[:, away].mean(axis=1) - 0.005, 0)
+    # Of small images some bands are no coarser than the one before.
+    measurable = np.diff(sigmas(photo.canvas.radius)) > 0.4
     changed: dict[str, ArrayLike] = dict.fromkeys(LIGHTING, 0.0) | {
         "radius": photo.canvas.radius / max(photo.fov.shape),
         "cut": photo.cut,
@@ -141,11 +149,11 @@ def _first(case: Case) -> Look:
         "fovea": ZERO if ground.fovea is None else ground.fovea,
         "grain": real.bands[:fine],
         "grain_mix": real.mix[:fine],
-        "texture": real.bands[fine:] * measurable(photo.canvas.radius)[fine:, None],
+        "texture": real.bands[fine:] * measurable[fine:, None],
         "texture_mix": real.mix[fine:],
         "stripes": min(0.03, 0.3 * real.bands[-2, 1]),
         "spots": 0.0,
-        "surround": _surround(photo),
+        "surround": outside,
     }
     if case.disc is None:
         changed |= {"disc": ZERO, "cup": ZERO}
@@ -154,31 +162,18 @@ def _first(case: Case) -> Look:
     return GENERIC.looks[0].with_figures(changed)
 
 
-def _surround(photo: Photo) -> NDArray[np.float64]:
-    """[3] intensity outside the field of view, a little away from it; 0 if there is no outside."""
-    outside = photo.canvas.squared() > 1.05**2
-    outside &= ~photo.fov
-    if not outside.any():
-        return np.zeros(3)
-    return np.maximum(photo.intensity[:, outside].mean(axis=1) - 0.005, 0)
-
-
 def twin_of(case: Case, look: Look) -> Photo:
     """The phantom with the vessels of a photograph's mask."""
-    photo = case.photo
-    radius = photo.lines.width / 2
+    photo, lines = case.photo, case.photo.lines
+    radius = lines.width / 2
     seen = look.girth * radius + look.margin * photo.canvas.radius
     rng = np.random.default_rng(7)
-    where = photo.lines.where + _misplaced(photo, rng)
+    # How far vessels lie beside the middle of what people draw.
+    beside = [photo.canvas.noise(12.0, rng)[tuple(lines.where.T)] for _ in range(2)]
+    where = lines.where + MISPLACED / np.sqrt(2) * np.stack(beside, axis=1).astype(np.float64)
     vessels = [(network(photo.canvas.shape, where, radius, seen), 1.0, 1.0)]
     image = photograph(photo.canvas, look, case.anatomy, vessels, photo.fov, rng)
-    return photo.seen(image)
-
-
-def _misplaced(photo: Photo, rng: np.random.Generator) -> NDArray[np.float64]:
-    """[P, 2] how far vessels lie beside the middle of what people draw."""
-    fields = [photo.canvas.noise(12.0, rng)[tuple(photo.lines.where.T)] for _ in range(2)]
-    return MISPLACED / np.sqrt(2) * np.stack(fields, axis=1).astype(np.float64)
+    return replace(photo, planes=to_planes(image))
 
 
 def _corrected(look: Look, case: Case, twin: Statistics) -> Look:
@@ -235,19 +230,14 @@ def _ratio(wanted: ArrayLike, found: ArrayLike) -> NDArray[np.float64]:
     return np.clip(ratio, 0.5, 2.0)
 
 
-def _completed(
-    looks: Sequence[Look],
-    cases: Sequence[Case],
-    names: Sequence[str],
-    shown: Callable[[Case], bool],
-) -> list[Look]:
+def _completed(looks: Sequence[Look], shown: Sequence[bool], names: Sequence[str]) -> list[Look]:
     """What an image does not show is the mean of those that show it, else generic."""
-    sources = [look for look, case in zip(looks, cases, strict=True) if shown(case)]
+    sources = [look for look, is_shown in zip(looks, shown, strict=True) if is_shown]
     sources = sources or [GENERIC.looks[0]]
     means = {name: np.mean([numbers(one, name) for one in sources], axis=0) for name in names}
     return [
-        look if shown(case) else look.with_figures(means)
-        for look, case in zip(looks, cases, strict=True)
+        look if is_shown else look.with_figures(means)
+        for look, is_shown in zip(looks, shown, strict=True)
     ]
 
 

@@ -69,6 +69,7 @@ def measure(photo: Photo, disc: Disc | None, light: Field) -> Statistics:
 
 
 def _plate(photo: Photo, disc: Disc, light: Field) -> Plate | None:
+    """None where the disc or what is round it is hardly in view."""
     off = np.sqrt(photo.canvas.squared(disc.y, disc.x)) / disc.radius
     inside, ring = (off < 0.85) & photo.ground, (off > 1.2) & (off < 1.5) & photo.ground
     if min(inside.sum(), ring.sum()) < 20:
@@ -82,11 +83,6 @@ def _plate(photo: Photo, disc: Disc, light: Field) -> Plate | None:
 def sigmas(radius: float) -> list[float]:
     """Of the Gaussians between which the bands of GRAIN_PX and TEXTURE_CELLS lie; pixels."""
     return [0.0] + [0.8 * cell for cell in (*GRAIN_PX, *(c * radius for c in TEXTURE_CELLS))]
-
-
-def measurable(radius: float) -> NDArray[np.bool_]:
-    """[levels] whether a band is coarser than the one before; of small images some are not."""
-    return np.diff(sigmas(radius)) > 0.4
 
 
 def _bands(photo: Photo, ground: NDArray[np.bool_], light: Field) -> tuple[Values, Values]:
@@ -135,9 +131,12 @@ def _vessels(photo: Photo, ground: NDArray[np.bool_]) -> Vessels | None:
     rows, columns = photo.lines.where.T
     if len(rows) < 50 or not ground.any():
         return None
-    radius = photo.canvas.radius
-    behind = _background(photo, ground, radius / 20)
-    above = photo.planes - behind
+    sigma = photo.canvas.radius / 20
+    step = STEP if sigma >= STEP / 2 else 1
+    sums = np.stack([shrunk(plane * ground, step) for plane in photo.planes])
+    behind = _smooth(sums, shrunk(ground.astype(np.float32), step), sigma / step)
+    shape = photo.canvas.shape
+    above = photo.planes - np.stack([enlarged(plane, shape, step) for plane in behind])
     # The reference may lie a pixel beside the vessel: the darkest of 3 × 3 is taken.
     soft = np.stack([ndimage.gaussian_filter(plane, 0.7, truncate=3) for plane in above])
     darkest = np.stack([ndimage.minimum_filter(plane, 3)[rows, columns] for plane in soft])
@@ -157,21 +156,11 @@ def _vessels(photo: Photo, ground: NDArray[np.bool_]) -> Vessels | None:
     )
 
 
-def _background(photo: Photo, ground: NDArray[np.bool_], sigma: float) -> Field:
-    """[3, H, W] the ground behind vessels."""
-    step = STEP if sigma >= STEP / 2 else 1
-    sums = np.stack([shrunk(plane * ground, step) for plane in photo.planes])
-    smooth = _smooth(sums, shrunk(ground.astype(np.float32), step), sigma / step)
-    return np.stack([enlarged(plane, photo.canvas.shape, step) for plane in smooth])
-
-
 def _across(photo: Photo, above: Field) -> tuple[Values, tuple[float, float]]:
     """The crest and the breadths; 0 where there are no such vessels."""
-    line = np.ones(photo.mask.shape, dtype=bool)
-    line[tuple(photo.lines.where.T)] = False
-    off, nearest = ndimage.distance_transform_edt(line, return_indices=True)
     width = np.zeros(photo.mask.shape, np.float32)
-    width[tuple(photo.lines.where.T)] = photo.lines.width
+    width[tuple(photo.lines.where.T)] = photo.lines.width  # none is 0
+    off, nearest = ndimage.distance_transform_edt(width == 0, return_indices=True)
     radius = width[tuple(nearest)] / 2
     near = (off < radius + 2.5) & photo.fov
     thin, wide = np.quantile(photo.lines.width, CLASSES[1:3]) / 2

@@ -6,12 +6,14 @@ Landmarks and ground look at means of blocks of a 64th of the radius.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.signal import fftconvolve
+from skimage.measure import block_reduce
 
 from vesselforge.configs.errors import DataError
 from vesselforge.data.imageset import LoadedImage
@@ -42,15 +44,6 @@ class Photo:
     mask: Mask
     lines: CentreLines
     ground: Mask
-
-    @property
-    def intensity(self) -> Field:
-        """[3, H, W] in [0, 1]."""
-        return np.exp(self.planes) - np.float32(DARK)
-
-    def seen(self, image: NDArray[np.uint8]) -> Photo:
-        """The same vessels in another image [H, W, 3]."""
-        return replace(self, planes=to_planes(image))
 
 
 def to_planes(image: NDArray[np.uint8]) -> Field:
@@ -137,10 +130,7 @@ def blocks_of(photo: Photo) -> Blocks:
 
 def shrunk(field: Field, step: int) -> Field:
     """Means over blocks of step × step; beyond the edge is 0."""
-    height, width = field.shape
-    padded = np.pad(field, ((0, -height % step), (0, -width % step)))
-    tiles = padded.reshape(padded.shape[0] // step, step, padded.shape[1] // step, step)
-    return np.asarray(tiles.mean(axis=(1, 3)))
+    return np.asarray(block_reduce(field, step, np.mean))
 
 
 def find_disc(blocks: Blocks) -> Disc | None:
@@ -160,24 +150,24 @@ def _best_place(bright: Field, blocks: Blocks, rho: float) -> tuple[float, float
     reach = int(np.ceil(1.8 * rho * radius))
     rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     off = np.hypot(rows, columns) / (rho * radius)
-    inner, enough = _mean_over(bright, blocks.weight, off < 0.9, 0.35)
-    ring, enough_round = _mean_over(bright, blocks.weight, (off > 1.2) & (off < 1.75), 0.25)
-    density, _ = _mean_over(blocks.vessels, np.ones_like(bright), off < 1.75, 0.0)
+
+    def mean_over(
+        values: Field, weight: Field, kernel: NDArray[np.bool_], least: float
+    ) -> tuple[Field, NDArray[np.bool_]]:
+        """Weighted means under a kernel round every block, and where weight is enough."""
+        mass = fftconvolve(weight, kernel.astype(np.float32), mode="same")
+        total = fftconvolve(values * weight, kernel.astype(np.float32), mode="same")
+        return total / np.maximum(mass, np.float32(1e-3)), mass > least * kernel.sum()
+
+    inner, enough = mean_over(bright, blocks.weight, off < 0.9, 0.35)
+    ring, enough_round = mean_over(bright, blocks.weight, (off > 1.2) & (off < 1.75), 0.25)
+    density, _ = mean_over(blocks.vessels, np.ones_like(bright), off < 1.75, 0.0)
     contrast = inner - ring
     score = contrast * np.sqrt(rho) * (0.3 + np.minimum(density / 0.2, 1.2))
     score = np.where(enough & enough_round, score, -np.inf)
     row, column = divmod(int(score.argmax()), score.shape[1])
     disc = Disc(float(blocks.canvas.y[row, 0]), float(blocks.canvas.x[0, column]), rho)
     return float(score[row, column]), float(contrast[row, column]), disc
-
-
-def _mean_over(
-    values: Field, weight: Field, kernel: NDArray[np.bool_], least: float
-) -> tuple[Field, NDArray[np.bool_]]:
-    """Weighted means of values under a kernel round every block, and where weight is enough."""
-    mass = fftconvolve(weight, kernel.astype(np.float32), mode="same")
-    total = fftconvolve(values * weight, kernel.astype(np.float32), mode="same")
-    return total / np.maximum(mass, np.float32(1e-3)), mass > least * kernel.sum()
 
 
 def _edge(bright: Field, blocks: Blocks, disc: Disc) -> float:
@@ -202,19 +192,16 @@ def fit_ground(blocks: Blocks, disc: Disc | None, field: float) -> Ground:
         return _regressed(blocks, weight, None, field, 1.0)
     weight = weight * (blocks.canvas.squared(disc.y, disc.x) > (1.4 * disc.radius) ** 2)
     sides = (1.0, -1.0) if abs(disc.x) < 0.3 else (float(np.sign(disc.x)),)
-    found = []
-    for nasal in sides:
-        for down in (-0.02, 0.07, 0.16):
-            for aside in (0.60, 0.68, 0.76):
-                place = (disc.y + down / field, disc.x - nasal * aside / field)
-                if np.hypot(*place) > 0.93:
-                    continue
-                ground = _regressed(blocks, weight, place, field, nasal)
-                assert ground.macula is not None and ground.fovea is not None
-                found.append((float((ground.macula + ground.fovea)[:2].sum()), ground))
-    if not found:
-        return _regressed(blocks, weight, None, field, sides[0])
-    return max(found, key=lambda one: one[0])[1]
+    best, darkest = _regressed(blocks, weight, None, field, sides[0]), -np.inf
+    for nasal, down, aside in product(sides, (-0.02, 0.07, 0.16), (0.60, 0.68, 0.76)):
+        place = (disc.y + down / field, disc.x - nasal * aside / field)
+        if np.hypot(*place) > 0.93:
+            continue
+        ground = _regressed(blocks, weight, place, field, nasal)
+        assert ground.macula is not None and ground.fovea is not None
+        if (dark := float((ground.macula + ground.fovea)[:2].sum())) > darkest:
+            best, darkest = ground, dark
+    return best
 
 
 def _regressed(

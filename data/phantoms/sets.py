@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,20 +22,17 @@ from vesselforge.data.formats.images import read_rgb
 from vesselforge.data.formats.sheets import grid_of
 from vesselforge.data.imageset import (
     ImageRecord,
-    LoadedImage,
-    load_fov,
     load_image,
-    load_mask,
     read_index,
     write_index,
+    write_mask,
     write_png,
 )
-from vesselforge.data.layouts.items import Dataset, Item, PhantomItem
+from vesselforge.data.layouts.items import PhantomItem
 from vesselforge.data.layouts.splits import SPLITS, TRAIN
 from vesselforge.data.phantoms.appearance import GENERIC, Appearance
 from vesselforge.data.phantoms.draw import Phantom, make_phantom
 from vesselforge.data.phantoms.fit import fit_appearance
-from vesselforge.data.phantoms.shape import centre_lines
 from vesselforge.engine.artifacts import METRICS, Inputs
 from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress
@@ -47,33 +43,20 @@ IMAGES = "images"
 GENERIC_SIZE = 540
 """Side in pixels at which the generic field of view is as large as DRIVE's."""
 SHOWN, SHOWN_PIXELS = 12, 256
-"""Phantoms on the sheet, and the longest side of each there."""
-MEASURED = 32
-"""Masks whose calibre is measured: a skeleton takes as long as a phantom."""
+"""Phantoms on the sheet, and about the side of each there at most."""
 
 
-def phantom_names(settings: PhantomSettings) -> Iterator[tuple[str, str, int]]:
-    """(split, id, seed of the image) of a whole set; more images never change earlier ones."""
+def phantom_items(settings: PhantomSettings) -> Iterator[PhantomItem]:
+    """The set as items, whose paths are names only; more images never change earlier ones."""
     counts = (settings.train, settings.validation, settings.test)
     for place, (split, count) in enumerate(zip(SPLITS, counts, strict=True)):
         for number in range(count):
             words = np.random.SeedSequence([settings.seed, place, number]).generate_state(1)
-            yield split, f"{split}-{number:04d}", int(words[0])
-
-
-def phantom_items(settings: PhantomSettings) -> Iterator[PhantomItem]:
-    """The set as items, whose paths are names only."""
-    for split, id_, seed in phantom_names(settings):
-        name = f"{id_}.png"
-        yield PhantomItem(
-            id=id_,
-            split=split,
-            image=Path("images") / name,
-            masks={"exact": Path("masks") / name},
-            fov=Path("fov") / name,
-            seed=seed,
-            size=settings.size,
-        )
+            id_ = f"{split}-{number:04d}"
+            image, mask, fov = (Path(part) / f"{id_}.png" for part in ("images", "masks", "fov"))
+            yield PhantomItem(
+                id_, split, image, {"exact": mask}, fov, seed=int(words[0]), size=settings.size
+            )
 
 
 def write_phantoms(
@@ -83,33 +66,17 @@ def write_phantoms(
     randomise: float = 0.0,
 ) -> list[str]:
     """Write the whole set as images/, masks/, fov/ (the layout `paired`); returns the ids."""
-    ids = []
-    for _, id_, seed in phantom_names(settings):
-        write_phantom(folder, id_, make_phantom(seed, settings.size, appearance, randomise))
-        ids.append(id_)
-    return ids
-
-
-def measured_on(dataset: Dataset) -> Appearance:
-    """The appearance of a dataset's training images, see `fit_appearance`; the reference is the
-    first observer's. Raises DataError where it has none, or one cannot be read."""
-    training = [item for item in dataset if item.split == TRAIN]
-    if not training:
-        raise DataError(f"{dataset.root or dataset.name}: found no training image to measure")
-    return fit_appearance([_loaded(item) for item in training])
-
-
-def _loaded(item: Item) -> LoadedImage:
-    image = item.read_image()
-    observer = next(iter(item.masks), None)
-    target = None if observer is None else item.read_mask(observer).astype(np.uint8) * 255
-    return LoadedImage(item.id, image, target, item.read_fov(image), {})
+    items = list(phantom_items(settings))
+    for item in items:
+        made = make_phantom(item.seed, item.size, appearance, randomise)
+        write_phantom(folder, item.id, made)
+    return [item.id for item in items]
 
 
 def write_phantom(folder: Path, id_: str, phantom: Phantom) -> None:
     """images/, masks/ and fov/ID.png; the image last, so that one that is there means all are."""
-    write_png(folder / "masks" / f"{id_}.png", phantom.mask.astype(np.uint8) * 255)
-    write_png(folder / "fov" / f"{id_}.png", phantom.fov.astype(np.uint8) * 255)
+    write_mask(folder / "masks" / f"{id_}.png", phantom.mask)
+    write_mask(folder / "fov" / f"{id_}.png", phantom.fov)
     # Noise does not compress: level 6 saves a seventh more and takes longer than half a phantom.
     write_png(folder / "images" / f"{id_}.png", phantom.image, level=3)
 
@@ -125,11 +92,21 @@ def draw(settings: PhantomDrawSettings, inputs: Inputs, out: Path, progress: Pro
     appearance = _appearance(settings, inputs, out, progress)
     size = settings.size or appearance.side or GENERIC_SIZE
     first = settings.seed
-    records = [_record(number) for number in range(first, first + settings.count)]
+    records = []
+    for number in range(first, first + settings.count):
+        name = f"phantom{number:010d}.png"
+        mask, fov = f"masks/{name}", f"fov/{name}"
+        records.append(ImageRecord(name[:-4], TRAIN, f"images/{name}", mask=mask, fov=fov))
     # Each file was written aside and renamed, so one that is there is whole.
     missing = [n for n, r in enumerate(records, first) if not (out / r.image).is_file()]
-    make = partial(_make, out, settings, appearance, size)
     workers = os.cpu_count() or 1
+
+    def make(number: int) -> None:
+        words = np.random.SeedSequence(number).generate_state(2)
+        seed = int(words[0]) << 32 | int(words[1])
+        made = make_phantom(seed, size, appearance, settings.randomise)
+        write_phantom(out, records[number - first].id, made)
+
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(missing), 4 * workers):
             done = len(records) - len(missing) + start
@@ -137,11 +114,8 @@ def draw(settings: PhantomDrawSettings, inputs: Inputs, out: Path, progress: Pro
             if progress.stop_requested:
                 raise Interrupted(f"drawing stopped after {done} of {len(records)} images")
             list(pool.map(make, missing[start : start + 4 * workers]))
-        shares = list(pool.map(partial(_share, out), records))
-        calibres = list(pool.map(partial(_calibre, out), records[:MEASURED]))
     write_png(out / GRID, _sheet(out, records[:SHOWN]))
-    found = {"vessel_share": float(np.mean(shares)), "mean_calibre": float(np.mean(calibres))}
-    write_json(out / METRICS, {"count": settings.count, "size": size} | found)
+    write_json(out / METRICS, {"count": settings.count, "size": size})
     write_index(out, "phantoms", records)
     progress.update(len(records), len(records), "images")
 
@@ -168,46 +142,12 @@ def _appearance(
     return Appearance.model_validate_json(path.read_text())
 
 
-def _record(number: int) -> ImageRecord:
-    name = f"phantom{number:010d}.png"
-    return ImageRecord(
-        name.removesuffix(".png"),
-        TRAIN,
-        f"images/{name}",
-        mask=f"masks/{name}",
-        fov=f"fov/{name}",
-    )
-
-
-def _make(
-    out: Path, settings: PhantomDrawSettings, appearance: Appearance, size: int, number: int
-) -> None:
-    words = np.random.SeedSequence(number).generate_state(2)
-    seed = int(words[0]) << 32 | int(words[1])
-    phantom = make_phantom(seed, size, appearance, settings.randomise)
-    write_phantom(out, _record(number).id, phantom)
-
-
-def _share(out: Path, record: ImageRecord) -> float:
-    """Of the field of view that is vessel."""
-    fov = load_fov(out, record)
-    assert fov is not None
-    return float(load_mask(out, record)[fov].mean())
-
-
-def _calibre(out: Path, record: ImageRecord) -> float:
-    """Mean along the centre lines, in pixels."""
-    calibre = centre_lines(load_mask(out, record)).calibre
-    return float(calibre.mean()) if len(calibre) else 0.0
-
-
 def _sheet(out: Path, records: Sequence[ImageRecord]) -> NDArray[np.uint8]:
     """[H, W, 3] images, each with its mask on the right, from the files."""
     pairs = []
     for record in records:
-        image, mask = (read_rgb(out / str(name)) for name in (record.image, record.mask))
-        scale = max(1.0, max(mask.shape) / SHOWN_PIXELS)
-        side = (round(image.shape[1] / scale), round(image.shape[0] / scale))
-        both = [np.asarray(Image.fromarray(one).resize(side)) for one in (image, mask)]
-        pairs.append(np.concatenate(both, axis=1).transpose(2, 0, 1))
+        both = [read_rgb(out / str(name)) for name in (record.image, record.mask)]
+        step = max(1, len(both[0]) // SHOWN_PIXELS)
+        pair = Image.fromarray(np.concatenate(both, axis=1)).reduce(step)
+        pairs.append(np.asarray(pair).transpose(2, 0, 1))
     return grid_of(np.stack(pairs))

@@ -76,42 +76,52 @@ def shape_of(mask: Mask, fov: Mask, radius: float) -> Shape | None:
     )
 
 
-def mean_shape(shapes: list[Shape]) -> Shape:
-    return Shape(*np.mean([astuple(shape) for shape in shapes], axis=0).tolist())
-
-
 def calibrated(looks: Sequence[Look], drawn: Sequence[tuple[Mask, Mask]]) -> list[Look]:
     """Looks whose trees have share, widths and winding of the masks (mask, fov), each its own
     share and winding, all the same thinnest radius; a mask without vessels, those of the others;
-    as they were, when none has vessels."""
-    found = [
-        shape_of(mask, fov, look.radius * max(mask.shape))
-        for look, (mask, fov) in zip(looks, drawn, strict=True)
-    ]
-    known = [shape for shape in found if shape]
-    if not known:
-        return list(looks)
-    mean = mean_shape(known)
-    wanted = [shape or mean for shape in found]
+    as they were, when none has vessels.
+
+    Corrections have exponents a little below those that would do it at once: the figures pull at
+    each other. Trees have not all that is drawn: with the mean calibre of DRIVE's masks their twigs
+    are half a pixel too wide, with those twigs the mean is too low; `twig` takes the middle.
+    """
     sizes = [max(mask.shape) for mask, _ in drawn]
-    looks = [_start(*one, mean) for one in zip(looks, wanted, sizes, strict=True)]
-    times = -(-TREES // len(looks))
+    found = [
+        shape_of(*one, look.radius * size)
+        for look, one, size in zip(looks, drawn, sizes, strict=True)
+    ]
+    if not any(found):
+        return list(looks)
+    mean = _mean(found)
+    looks = [
+        _start(look, shape or mean, size, mean)
+        for look, shape, size in zip(looks, found, sizes, strict=True)
+    ]
     for _ in range(ROUNDS):
-        got = mean_shape(
-            [
-                shape
-                for number in range(times)
-                for look, size in zip(looks, sizes, strict=True)
-                if (shape := _tree_shape(look, size, number))
-            ]
-        )
-        looks = [_nearer(look, mean, got) for look in looks]
+        grown = []
+        for number in range(-(-TREES // len(looks))):
+            for look, size in zip(looks, sizes, strict=True):
+                scene = compose(look, size, np.random.default_rng([number, 7]))
+                grown.append(shape_of(scene.mask, scene.fov, scene.canvas.radius))
+        got = _mean(grown)
+        thin = got.calibre / mean.calibre * np.sqrt(got.thin / mean.thin)
+        looks = [
+            look.with_figures(
+                {
+                    "share": look.share * mean.share / got.share,
+                    "trunk": look.trunk * (mean.wide / got.wide) ** 0.8,
+                    "twig": look.twig * thin**2.5,
+                    "tortuosity": look.tortuosity * (mean.winding / max(got.winding, 1e-3)) ** 1.2,
+                }
+            )
+            for look in looks
+        ]
     return looks
 
 
-def _tree_shape(look: Look, size: int, seed: int) -> Shape | None:
-    scene = compose(look, size, np.random.default_rng([seed, 7]))
-    return shape_of(scene.mask, scene.fov, scene.canvas.radius)
+def _mean(shapes: Sequence[Shape | None]) -> Shape:
+    known = [astuple(shape) for shape in shapes if shape]
+    return Shape(*np.mean(known, axis=0).tolist())
 
 
 def _start(look: Look, shape: Shape, size: int, mean: Shape) -> Look:
@@ -124,21 +134,6 @@ def _start(look: Look, shape: Shape, size: int, mean: Shape) -> Look:
         "murray": MURRAY,
         "twig": 0.3,
         "tortuosity": generic.tortuosity * shape.winding / max(mean.winding, 1e-3),
-    }
-    return look.with_figures(values)
-
-
-def _nearer(look: Look, wanted: Shape, got: Shape) -> Look:
-    """Exponents a little below those that would do it at once: the figures pull at each other.
-
-    Trees have not all that is drawn: with the mean calibre of DRIVE's masks their twigs are half a
-    pixel too wide, with those twigs the mean is too low; `twig` takes the middle.
-    """
-    values = {
-        "share": look.share * wanted.share / got.share,
-        "trunk": look.trunk * (wanted.wide / got.wide) ** 0.8,
-        "twig": look.twig * (got.calibre / wanted.calibre * np.sqrt(got.thin / wanted.thin)) ** 2.5,
-        "tortuosity": look.tortuosity * (wanted.winding / max(got.winding, 1e-3)) ** 1.2,
     }
     return look.with_figures(values)
 
@@ -177,24 +172,23 @@ def _pieces(where: NDArray[np.int64], shape: tuple[int, ...]) -> list[NDArray[np
     line = np.zeros(shape, dtype=np.uint8)
     line[tuple(where.T)] = 1
     neighbours = ndimage.convolve(line, np.ones((3, 3), np.uint8), mode="constant") - 1
-    left = {tuple(p) for p in np.argwhere((line > 0) & (neighbours < 3)).tolist()}
-    ends = [tuple(p) for p in np.argwhere((line > 0) & (neighbours < 2)).tolist()]
-    pieces = []
+    left = {(y, x) for y, x in np.argwhere((line > 0) & (neighbours < 3)).tolist()}
+    ends = np.argwhere((line > 0) & (neighbours < 2)).tolist()
     beside_nodes = [p for p in left if neighbours[p] == 2 and sum(q in left for q in _round(p)) < 2]
-    for start in ends + sorted(beside_nodes):
-        if start not in left:
-            continue
+    pieces = []
+    for y, x in ends + sorted(beside_nodes):
         piece = []
-        at: tuple[int, ...] | None = start
+        at: tuple[int, int] | None = (y, x) if (y, x) in left else None
         while at is not None:
             left.discard(at)
             piece.append(at)
             at = next((q for q in _round(at) if q in left), None)
-        pieces.append(np.array(piece, dtype=np.float64))
+        if piece:
+            pieces.append(np.array(piece, dtype=np.float64))
     return pieces
 
 
-def _round(p: tuple[int, ...]) -> list[tuple[int, int]]:
+def _round(p: tuple[int, int]) -> list[tuple[int, int]]:
     """The neighbours of a pixel, those that share a side first."""
     y, x = p
     return [(y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1),

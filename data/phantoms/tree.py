@@ -21,6 +21,7 @@ from vesselforge.data.phantoms.anatomy import (
     trunks,
     wobbled,
 )
+from vesselforge.data.phantoms.appearance import Look
 
 SPACING = 0.037
 """Distance between neighbouring places from which a new branch may be asked for."""
@@ -39,25 +40,6 @@ class Branch:
     parent: int | None = None
     index: int = 0
     radius: Points | None = None  # [P], set by `calibre`
-
-
-@dataclass(frozen=True)
-class Growth:
-    """What makes one network of vessels sparse, wide or winding.
-
-    share: of the field of view that vessels cover. tip: radius at which vessels end. trunk: radius
-    of the widest, 1 is usual; murray: the exponent of his law, 3 is his; twig: length over which
-    ends stay thin. tortuosity: 1 is usual. least_radius: of a vessel that can be drawn, half a
-    pixel or a little more.
-    """
-
-    share: float
-    tip: float
-    trunk: float
-    murray: float
-    twig: float
-    tortuosity: float
-    least_radius: float
 
 
 class Tree:
@@ -84,24 +66,23 @@ class Tree:
             curve = resampled(trunk, 1.05 * anatomy.field)
             self._add(Branch(wobbled(curve, rng, tortuosity)))
 
-    def grow(self, avoid: Tree) -> bool:
-        """Add one branch towards an empty place, far from this tree and from `avoid`."""
+    def grow(self, avoid: Tree) -> None:
+        """Add one branch towards an empty place, far from this tree and from `avoid`, if one that
+        is not too short or winding leads there."""
         chosen = self.rng.choice(len(self.places), size=24, replace=False)
         own, other = self.emptiness[chosen], avoid.emptiness[chosen]
         score = np.minimum(own, 2.5 * other) + 0.2 * own
         target = self.places[chosen[score.argmax()]] + self.rng.normal(0, 0.01, 2)
         origin = self._origin(target)
         if origin is None:
-            return False
+            return
         parent, index = self._owners[origin].tolist()
         tip = index >= len(self.branches[parent].points) - 2
         path = self._path(self._points[origin], self._headings[origin], target, tip)
         path = path[: self._free_length(path)]
         chord = np.hypot(*(path[-1] - path[0]))
-        if len(path) < 5 or (len(path) - 1) * STEP > 1.3 * chord:
-            return False
-        self._add(Branch(path, parent, index))
-        return True
+        if len(path) >= 5 and (len(path) - 1) * STEP <= 1.3 * chord:
+            self._add(Branch(path, parent, index))
 
     def _origin(self, target: Points) -> int | None:
         """The point from which a branch would reach `target` with little turning back."""
@@ -170,22 +151,22 @@ class Tree:
         gaps = _squared_distances(points[::2].astype(np.float32), self._flat_places)
         self.emptiness = np.minimum(self.emptiness, np.sqrt(gaps.min(axis=0)))
 
-    def calibre(self, tip: float, trunk: float, growth: Growth) -> None:
+    def calibre(self, look: Look, trunk: float, least_radius: float) -> float:
         """Set every branch's radius r from the length L of all vessels downstream, Murray's law
-        made continuous: r^m = tip^m + trunk^m · L / TRUNK_LENGTH. Of L, L / (L + twig) counts."""
+        made continuous: r^m = tip^m + trunk^m · L / TRUNK_LENGTH. Of L, L / (L + twig) counts.
+
+        Returns the area of all vessels within the field of view, overlaps counted twice, radii at
+        least `least_radius`."""
         downstream = [np.arange(len(b.points), 0, -1) * STEP for b in self.branches]
         for number in range(len(self.branches) - 1, -1, -1):  # children come after parents
             branch = self.branches[number]
             if branch.parent is not None:
                 downstream[branch.parent][: branch.index + 1] += downstream[number][0]
-        power = growth.murray
+        power = look.murray
         for branch, length in zip(self.branches, downstream, strict=True):
-            counted = length * (length / (length + growth.twig))
+            counted = length * (length / (length + look.twig))
             wide = trunk**power * counted / TRUNK_LENGTH
-            branch.radius = (tip**power + wide) ** (1 / power)
-
-    def area(self, least_radius: float) -> float:
-        """Of all vessels within the field of view, overlaps counted twice; radii at least that."""
+            branch.radius = (look.tip**power + wide) ** (1 / power)
         radius = np.concatenate([branch.radius for branch in self.branches])
         visible = np.hypot(*self._points.T) < self.anatomy.field
         return float((2 * np.maximum(radius, least_radius) * STEP)[visible].sum())
@@ -218,26 +199,30 @@ def _turn(angle: float) -> float:
     return (angle + math.pi) % (2 * math.pi) - math.pi
 
 
-def grow_trees(anatomy: Anatomy, rng: np.random.Generator, growth: Growth) -> tuple[Tree, Tree]:
-    """(arteries, veins) that together cover about `growth.share` of the field of view."""
-    sparse = growth.least_radius > 0.012
-    arteries = Tree(anatomy, rng, growth.tortuosity, rng.uniform(0.47, 0.56), sparse)
-    veins = Tree(anatomy, rng, growth.tortuosity * 0.9, rng.uniform(0.52, 0.64), sparse)
+def grow_trees(
+    anatomy: Anatomy, rng: np.random.Generator, look: Look, least_radius: float
+) -> tuple[Tree, Tree]:
+    """(arteries, veins) that together cover about `look.share` of the field of view.
+
+    least_radius: of a vessel that can be drawn, half a pixel or a little more."""
+    sparse = least_radius > 0.012
+    arteries = Tree(anatomy, rng, look.tortuosity, rng.uniform(0.47, 0.56), sparse)
+    veins = Tree(anatomy, rng, look.tortuosity * 0.9, rng.uniform(0.52, 0.64), sparse)
+
+    def covered() -> float:
+        """The area, with all radii set anew."""
+        trees = (arteries, ARTERY_RADIUS), (veins, VEIN_RADIUS)
+        areas = [tree.calibre(look, trunk * look.trunk, least_radius) for tree, trunk in trees]
+        return max(1e-9, sum(areas))
+
     overlap = 0.93  # crossings and branch origins are covered twice
-    wanted = growth.share * np.pi * anatomy.field**2 / overlap
+    wanted = look.share * np.pi * anatomy.field**2 / overlap
     number = 0
-    while (covered := _calibrate(arteries, veins, growth)) < wanted and number < MOST_BRANCHES:
+    while (found := covered()) < wanted and number < MOST_BRANCHES:
         # Half of the way that is left, as far as the branches so far tell.
-        more = max(2, int(0.5 * (number + 8) * (wanted / covered - 1)))
+        more = max(2, int(0.5 * (number + 8) * (wanted / found - 1)))
         for _ in range(min(more, MOST_BRANCHES - number)):
             first, second = (arteries, veins) if number % 2 else (veins, arteries)
             first.grow(avoid=second)
             number += 1
     return arteries, veins
-
-
-def _calibrate(arteries: Tree, veins: Tree, growth: Growth) -> float:
-    """Set all radii; the area that is covered then."""
-    for tree, trunk in ((arteries, ARTERY_RADIUS), (veins, VEIN_RADIUS)):
-        tree.calibre(growth.tip, trunk * growth.trunk, growth)
-    return max(1e-9, sum(tree.area(growth.least_radius) for tree in (arteries, veins)))

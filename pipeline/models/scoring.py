@@ -236,12 +236,7 @@ def development_images(name: str, splits: Sequence[str]) -> list[LoadedImage]:
             f"({KNOWN_NAMES}) or a folder with images/ and masks/"
         )
     check(dataset, splits).raise_first()
-    return [_loaded(item) for item in items]
-
-
-def _loaded(item: Item) -> LoadedImage:
-    image, mask = item.read_image(), item.read_mask(next(iter(item.masks)))
-    return LoadedImage(item.id, image, mask.astype(np.uint8) * 255, item.read_fov(image), {})
+    return [item.loaded() for item in items]
 
 
 def _write_images(name: str, split: str, out: Path, display: Display) -> None:

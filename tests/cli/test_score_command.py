@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from vesselforge.cli.main import main
 from vesselforge.cli.verbs import new_display
 from vesselforge.configs.catalogue import STARE
-from vesselforge.data.datasets import load
+from vesselforge.data.datasets import named_dataset
 from vesselforge.data.imageset import read_index
 from vesselforge.engine.progress import Progress
 from vesselforge.pipeline.models.scoring import Scorer, find_maps, labelled_items, read_map
@@ -80,7 +80,7 @@ def test_maps_and_observers_get_three_lines(room: Path, tmp_path: Path) -> None:
     lines = {(line["who"], line["against"]): line for line in found["scores"]}
     assert set(lines) == {("maps", "ah"), ("maps", "vk"), ("observer vk", "ah")}
     assert [line["threshold"] for line in found["scores"]] == [0.55, 0.55, None]
-    items = [item for item in load("stare") if item.split == "test"]
+    items = [item for item in named_dataset("stare") if item.split == "test"]
     probs = [read_map(p, (SIDE, SIDE)) for p in find_maps(room / "maps", items)]
     assert {p.dtype.name for p in probs} == {"float32"}
     assert max(p.max() for p in probs) == 1.0

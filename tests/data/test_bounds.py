@@ -18,13 +18,12 @@ from vesselforge.data.formats.images import (
     MOST_PIXELS,
     open_picture,
     read_grey,
-    read_mask,
     read_picture,
     read_rgb,
 )
 from vesselforge.data.imageset import ImageRecord, load_image
 
-READERS = (read_rgb, read_grey, read_mask, read_picture)
+READERS = (read_rgb, read_grey, read_picture)
 
 
 def png(width: int, height: int, bits: int = 8) -> bytes:
@@ -96,4 +95,4 @@ def test_a_picture_is_not_decoded_when_it_is_opened(tmp_path: Path) -> None:
     path = tmp_path / "half.png"
     path.write_bytes(png(9, 7))
     with path.open("rb") as stream:
-        assert open_picture(stream, path).size == (9, 7)
+        assert open_picture(stream).size == (9, 7)

@@ -16,13 +16,13 @@ from dataset_writers import phantom, save, write_chase, write_drive, write_paire
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings
-from vesselforge.data.datasets import load
+from vesselforge.data.datasets import load_settings, named_dataset
 from vesselforge.data.layouts.check import Problem, Report, check
 from vesselforge.data.layouts.items import Dataset, Item
 
 
 def check_paired(root: Path) -> Report:
-    return check(load("paired", root))
+    return check(named_dataset("paired", root))
 
 
 def only_problem(report: Report) -> Problem:
@@ -44,7 +44,7 @@ def test_sound_dataset(tmp_path: Path) -> None:
 
 
 def test_observers_and_derived_fov_are_reported(tmp_path: Path) -> None:
-    report = check(load("chase-db1", write_chase(tmp_path)))
+    report = check(named_dataset("chase-db1", write_chase(tmp_path)))
     assert report.errors == []
     test = report.splits()[2]
     assert test["images"] == test["labelled"] == 8
@@ -121,7 +121,7 @@ def test_truncated_tiff(tmp_path: Path) -> None:
     write_drive(tmp_path)
     path = tmp_path / "training/images/30_training.tif"
     path.write_bytes(path.read_bytes()[:2000])
-    problem = only_problem(check(load("drive", tmp_path)))
+    problem = only_problem(check(named_dataset("drive", tmp_path)))
     assert problem.severity == "error"
     assert problem.file == str(path)
 
@@ -129,7 +129,7 @@ def test_truncated_tiff(tmp_path: Path) -> None:
 def test_missing_image_of_an_official_list(tmp_path: Path) -> None:
     write_drive(tmp_path)
     (tmp_path / "training/images/30_training.tif").unlink()
-    problem = only_problem(check(load("drive", tmp_path)))
+    problem = only_problem(check(named_dataset("drive", tmp_path)))
     assert problem.file.endswith("30_training.tif")
     assert "no such file" in problem.sentence
 
@@ -155,7 +155,7 @@ def test_vessels_outside_the_field_of_view_are_a_warning(tmp_path: Path) -> None
 
 
 def test_official_drive_download(tmp_path: Path) -> None:
-    report = check(load("drive", write_drive(tmp_path, test_manuals=False)))
+    report = check(named_dataset("drive", write_drive(tmp_path, test_manuals=False)))
     problem = only_problem(report)
     assert problem.severity == "warning"
     assert "cannot" in problem.sentence or "not scored" in problem.sentence
@@ -166,7 +166,7 @@ def test_drive_with_some_test_manuals_missing_is_an_error(tmp_path: Path) -> Non
     write_drive(tmp_path)
     for name in ("1st_manual/07_manual1.gif", "2nd_manual/07_manual2.gif"):
         (tmp_path / "test" / name).unlink()
-    problem = only_problem(check(load("drive", tmp_path)))
+    problem = only_problem(check(named_dataset("drive", tmp_path)))
     assert problem.severity == "error"
     assert "07_test.tif" in problem.file
 
@@ -211,7 +211,7 @@ def test_phantoms_are_sound() -> None:
     settings = DataSettings.model_validate(
         {"phantom": {"train": 2, "validation": 1, "test": 1, "size": 64}}
     )
-    assert check(load("phantom", settings=settings)).problems == []
+    assert check(load_settings(settings)).problems == []
 
 
 def test_data_is_cheap_to_import() -> None:

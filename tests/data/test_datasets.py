@@ -12,16 +12,16 @@ from dataset_writers import phantom, save, write_chase, write_drive, write_paire
 from vesselforge.configs.catalogue import DATASETS, NAMES, KnownDataset
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings
-from vesselforge.data.datasets import Dataset, load
+from vesselforge.data.datasets import Dataset, load_settings, named_dataset
 from vesselforge.data.layouts.folders import read_known
 
 
 def paired(root: Path, **options: object) -> Dataset:
-    return load("paired", root, DataSettings.model_validate({"name": "paired", **options}))
+    return load_settings(DataSettings.model_validate({"name": "paired", "root": root, **options}))
 
 
 def test_drive(tmp_path: Path) -> None:
-    dataset = load("drive", write_drive(tmp_path))
+    dataset = named_dataset("drive", write_drive(tmp_path))
     assert [len(dataset.split(s)) for s in ("train", "validation", "test")] == [16, 4, 20]
     item = next(i for i in dataset if i.id == "07")
     assert item.split == "test"
@@ -33,13 +33,13 @@ def test_drive(tmp_path: Path) -> None:
 
 
 def test_drive_as_downloaded_has_no_test_manuals(tmp_path: Path) -> None:
-    dataset = load("drive", write_drive(tmp_path, test_manuals=False))
+    dataset = named_dataset("drive", write_drive(tmp_path, test_manuals=False))
     assert all(not item.masks for item in dataset.split("test"))
     assert all(list(item.masks) == ["1st"] for item in dataset.split("train"))
 
 
 def test_chase(tmp_path: Path) -> None:
-    dataset = load("chase-db1", write_chase(tmp_path))
+    dataset = named_dataset("chase-db1", write_chase(tmp_path))
     assert [len(dataset.split(s)) for s in ("train", "validation", "test")] == [16, 4, 8]
     assert {i.id for i in dataset.split("test")} == {f"{n}{e}" for n in range(11, 15) for e in "LR"}
     item = next(i for i in dataset if i.id == "12R")
@@ -53,13 +53,13 @@ def test_chase(tmp_path: Path) -> None:
 @pytest.mark.parametrize("gzipped", [True, False])
 def test_stare(tmp_path: Path, gzipped: bool) -> None:
     root = write_stare(tmp_path, gzipped)
-    dataset = load("stare", root)
+    dataset = named_dataset("stare", root)
     assert [len(dataset.split(s)) for s in ("train", "validation", "test")] == [13, 3, 4]
     item = next(i for i in dataset if i.id == "im0044")
     assert list(item.masks) == ["ah", "vk"]
     assert np.array_equal(item.read_mask("ah"), phantom(1).mask)
     tests = [
-        {i.id for i in load("stare", root, DataSettings(name="stare", fold=k)).split("test")}
+        {i.id for i in load_settings(DataSettings(name="stare", root=root, fold=k)).split("test")}
         for k in range(5)
     ]
     assert len(set.union(*tests)) == 20
@@ -69,7 +69,7 @@ def test_stare_with_mixed_suffixes(tmp_path: Path) -> None:
     write_stare(tmp_path, gzipped=False)
     for path in (tmp_path / "labels-vk").glob("im000[12]*"):
         path.rename(path.with_suffix(".pgm"))
-    assert all(len(item.masks) == 2 for item in load("stare", tmp_path))
+    assert all(len(item.masks) == 2 for item in named_dataset("stare", tmp_path))
 
 
 def test_matched_by_identifier_never_by_order(
@@ -80,7 +80,7 @@ def test_matched_by_identifier_never_by_order(
     (tmp_path / "training/1st_manual/21_manual1.gif").unlink()
     listing = Path.iterdir
     monkeypatch.setattr(Path, "iterdir", lambda self: sorted(listing(self), reverse=True))
-    dataset = load("drive", tmp_path)
+    dataset = named_dataset("drive", tmp_path)
     items = {item.id: item for item in dataset}
     assert not items["21"].masks
     for id_ in ("22", "36", "40", "01", "20"):
@@ -93,7 +93,7 @@ def test_other_suffixes_and_capitals(tmp_path: Path) -> None:
     old = tmp_path / "training/images/21_training.tif"
     old.unlink()
     save(tmp_path / "training/images/21_TRAINING.PNG", phantom(21).image)
-    dataset = load("drive", tmp_path)
+    dataset = named_dataset("drive", tmp_path)
     assert np.array_equal(dataset.items[0].read_image(), phantom(21).image)
 
 
@@ -102,14 +102,14 @@ def test_foreign_files_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "training/images/Thumbs.db").write_bytes(b"x")
     (tmp_path / "training/images/._21_training.tif").write_bytes(b"x")
     (tmp_path / "training/images/readme.txt").write_text("x")
-    assert len(load("drive", tmp_path)) == 40
+    assert len(named_dataset("drive", tmp_path)) == 40
 
 
 def test_two_files_of_one_identifier(tmp_path: Path) -> None:
     write_drive(tmp_path)
     save(tmp_path / "training/images/21_training.png", phantom(21).image)
     with pytest.raises(DataError, match=r"21_training\.tif.*second file.*21_training\.png"):
-        load("drive", tmp_path)
+        named_dataset("drive", tmp_path)
 
 
 def test_paired_by_stem(tmp_path: Path) -> None:
@@ -158,14 +158,14 @@ def test_missing_dataset_says_where_it_looked_and_where_to_get_it(
 ) -> None:
     monkeypatch.setenv("VESSELFORGE_DATA", str(tmp_path))
     with pytest.raises(DataError, match=rf"{tmp_path}/DRIVE: no such.*grand-challenge"):
-        load("drive")
+        named_dataset("drive")
     with pytest.raises(DataError, match="elsewhere: no such dataset folder"):
-        load("stare", tmp_path / "elsewhere")
+        named_dataset("stare", tmp_path / "elsewhere")
     (tmp_path / "CHASE_DB1").mkdir()
     with pytest.raises(DataError, match=r"CHASE_DB1: found no image.*Image_01L\.jpg"):
-        load("chase-db1")
-    with pytest.raises(DataError, match="'hrf' is unknown; expected one of phantom, drive"):
-        load("hrf")
+        named_dataset("chase-db1")
+    with pytest.raises(DataError, match="hrf: neither a folder nor a known dataset"):
+        named_dataset("hrf")
 
 
 @pytest.mark.parametrize("name", ["DRIVE", "drive", "Drive"])
@@ -174,18 +174,18 @@ def test_found_by_its_usual_name(
 ) -> None:
     write_drive(tmp_path / name)
     monkeypatch.setenv("VESSELFORGE_DATA", str(tmp_path))
-    assert load("drive").root == tmp_path / name
+    assert named_dataset("drive").root == tmp_path / name
     monkeypatch.delenv("VESSELFORGE_DATA")
     monkeypatch.chdir(tmp_path)
     shutil.move(tmp_path / name, tmp_path / "datasets" / name)
-    assert len(load("drive")) == 40
+    assert len(named_dataset("drive")) == 40
 
 
 def test_phantom_needs_no_files() -> None:
     settings = DataSettings.model_validate(
         {"phantom": {"train": 2, "validation": 1, "test": 1, "size": 64}}
     )
-    dataset = load("phantom", settings=settings)
+    dataset = load_settings(settings)
     assert [item.split for item in dataset] == ["train", "train", "validation", "test"]
     item = dataset.items[0]
     image = item.read_image()

@@ -11,7 +11,7 @@ from dataset_writers import phantom, save, write_drive, write_paired
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings
 from vesselforge.data.datasets import load_settings
-from vesselforge.data.layouts.intake import Intake, fingerprint, sort_out
+from vesselforge.data.layouts.intake import Intake, sort_out
 from vesselforge.data.prepare import content_hash
 from vesselforge.engine.progress import Progress
 
@@ -24,6 +24,10 @@ def root(tmp_path: Path) -> Path:
 
 def settings(root: Path, **more: object) -> DataSettings:
     return DataSettings.model_validate({"name": "paired", "root": root, **more})
+
+
+def fingerprint(data: DataSettings) -> str:
+    return content_hash(data, lenient=True)
 
 
 def sorted_out(root: Path, most: float = 0.9, **more: object) -> Intake:

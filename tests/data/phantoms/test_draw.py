@@ -9,10 +9,10 @@ import pytest
 from scipy import ndimage
 
 from vesselforge.configs.settings import PhantomSettings
-from vesselforge.data.datasets import load
+from vesselforge.data.datasets import named_dataset
 from vesselforge.data.layouts.check import check
 from vesselforge.data.phantoms.draw import Phantom, make_phantom
-from vesselforge.data.phantoms.sets import phantom_names, write_phantoms
+from vesselforge.data.phantoms.sets import phantom_items, write_phantoms
 
 
 @pytest.fixture(scope="module")
@@ -101,15 +101,15 @@ def test_images_differ_in_colour(made_six: list[Phantom]) -> None:
 
 
 def test_more_images_leave_the_others_alone() -> None:
-    few = list(phantom_names(PhantomSettings(train=2, validation=1, test=1, seed=3)))
-    many = list(phantom_names(PhantomSettings(train=5, validation=2, test=1, seed=3)))
-    assert set(few) <= set(many)
-    assert len({seed for _, _, seed in many}) == 8
+    few = list(phantom_items(PhantomSettings(train=2, validation=1, test=1, seed=3)))
+    many = list(phantom_items(PhantomSettings(train=5, validation=2, test=1, seed=3)))
+    assert all(item in many for item in few)
+    assert len({item.seed for item in many}) == 8
 
 
 def test_written_phantoms_are_a_paired_dataset(tmp_path: Path) -> None:
     settings = PhantomSettings(train=3, validation=1, test=1, size=64)
     ids = write_phantoms(tmp_path, settings)
-    dataset = load("paired", tmp_path)
+    dataset = named_dataset("paired", tmp_path)
     assert sorted(item.id for item in dataset) == sorted(ids)
     assert check(dataset).problems == []

@@ -84,11 +84,7 @@ def test_an_image_set_with_hard_masks(made: Path) -> None:
 
 def test_metrics_and_sheet(made: Path) -> None:
     found = json.loads((made / "metrics.json").read_text())
-    assert set(found) == {"count", "size", "vessel_share", "mean_calibre"}
-    assert (found["count"], found["size"]) == (3, 64)
-    shares = [load_mask(made, record).sum() for record in read_index(made)]
-    assert found["vessel_share"] == pytest.approx(np.mean(shares) / 64**2 / 0.709, rel=0.1)
-    assert 1 <= found["mean_calibre"] < 4
+    assert found == {"count": 3, "size": 64}
     with Image.open(made / "grid.png") as sheet:
         assert sheet.size == (3 * 2 * 64, 64)
 
