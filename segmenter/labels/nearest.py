@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import csv
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 from vesselforge.configs.errors import DataError
-from vesselforge.segmenter.labels.filters import Nearest
 
 TABLE = "closest.csv"
 COLUMNS = {"sample", "image", "distance", "suspicious"}
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The training image nearest to a sample. suspicious: nearer than comes by chance."""
+
+    image: str
+    distance: float
+    suspicious: bool
 
 
 def read_nearest(folder: Path) -> dict[str, Nearest]:

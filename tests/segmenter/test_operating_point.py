@@ -19,7 +19,6 @@ from vesselforge.configs.settings import (
     EnsembleSettings,
     EvaluateSettings,
     LabelSettings,
-    PseudoLabelSettings,
 )
 from vesselforge.data.imageset import LoadedImage, load_image, read_index
 from vesselforge.engine.progress import Progress
@@ -32,7 +31,6 @@ from vesselforge.segmenter.evaluate import GREEN, RED, evaluate
 from vesselforge.segmenter.inference.export import export
 from vesselforge.segmenter.inference.predict import PredictOptions, predict_files
 from vesselforge.segmenter.labels.pseudo_labels import label
-from vesselforge.segmenter.labels.teachers import Teachers
 from vesselforge.segmenter.metrics import best_threshold, score
 from vesselforge.segmenter.model_files import read_description, read_members, save_model
 from vesselforge.segmenter.models import Model
@@ -158,16 +156,6 @@ def test_labels_and_the_champion_are_judged_by_the_rule(room: Path, tmp_path: Pa
         mask = model.mask(model.predict(image.image))
         expected = score(mask.astype(float), image.target > 127, image.fov)["f1"]
         assert found[image.id]["champion"] == pytest.approx(expected, abs=1e-6)
-
-
-def test_of_several_teachers_threshold_and_rule_are_the_means(room: Path) -> None:
-    inputs = {"teacher": artifact(room / "ruled-a"), "teacher-2": artifact(room / "ruled-b")}
-    teachers = Teachers(PseudoLabelSettings(disagreement="teachers"), inputs)
-    rules = [Model.load(room / f"ruled-{name}").components for name in "ab"]
-    assert teachers.components == Components(np.mean([r.sure for r in rules]), 12)
-    prob = teachers.ask(loaded(room, "test")[0].image).prob
-    expected = masked(prob, teachers.threshold, teachers.components)
-    np.testing.assert_array_equal(teachers.mask(prob), expected)
 
 
 @pytest.mark.parametrize("method", ["mean", "or"])
