@@ -112,14 +112,12 @@ def recalibrate(
     `before` and `after`; see `_figures`.
 
     Every member is calibrated, then the threshold chosen on what is made of them (of a vote, the
-    members'), then the rule of components, unless not wanted. `stacked` is a calibration by itself:
-    its members stay as they are. Raises CheckpointError for a folder that is no model.
+    members'), then the rule of components, unless not wanted. Raises CheckpointError for a folder
+    that is no model.
     """
     described = read_description(folder)
     name = next(name for name in DESCRIPTIONS if (folder / name).is_file())
-    members = read_members(folder)[0]
-    if described.rule.method != "stacked":
-        members = [_calibrated(folder, *pair, images, progress) for pair in members]
+    members = [_calibrated(folder, *pair, images, progress) for pair in read_members(folder)[0]]
     save_model(out, members, described.threshold, name, described.rule)
     before, after = (Model.load(each, runtime="auto") for each in (folder, out))
     old, maps = (maps_of(model, images, progress) for model in (before, after))

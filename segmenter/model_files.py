@@ -20,7 +20,7 @@ from vesselforge.engine.checkpoints import check_shapes, load_strict, load_tenso
 from vesselforge.engine.confined import inside
 from vesselforge.engine.documents import read_object
 from vesselforge.engine.files import write_json
-from vesselforge.segmenter.combine import MEAN, ReadRule, Rule
+from vesselforge.segmenter.combine import MEAN, Rule
 from vesselforge.segmenter.components import ALL, Components
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.base import Segmenter
@@ -59,15 +59,17 @@ class Description:
 
     members: Annotated[list[Member], Field(min_length=1)]
     threshold: Annotated[float, Field(ge=0, le=1)]
-    rule: ReadRule = MEAN
+    rule: Rule = MEAN
     components: Components = ALL
     parameters: int = 0
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     def __post_init__(self) -> None:
-        if self.rule.members not in (0, len(self.members)):
-            raise ValueError(f"a rule of {self.rule.members} members for {len(self.members)}")
+        if len(self.rule.thresholds) not in (0, len(self.members)):
+            raise ValueError(
+                f"a rule of {len(self.rule.thresholds)} members for {len(self.members)}"
+            )
 
 
 DESCRIPTION = TypeAdapter(Description)

@@ -74,8 +74,11 @@ def predict_files(
     images or there is no spread of a single network, WorkspaceError when they cannot be written,
     Interrupted when asked to stop; what is finished is kept.
     """
-    if options.spread:
-        model.check_several()
+    if options.spread and not model.several:
+        raise ConfigError(
+            "spread: found a single network or an exported file, expected the folder of an "
+            "ensemble, or of a run"
+        )
     files, faults = find_images(images)
     names = output_names(files)
     _keep_apart(images, files, names, out)
@@ -167,11 +170,8 @@ def _predict_one(
     image, remark = read_image(file)
     fov = derive_fov(image)
     scale = scale_for(fov, options.fov_width)
-    if options.spread:
-        each = model.members(image, options.flips, notify, scale)
-        prob = combine(model.rule, each)
-    else:
-        prob = model.predict(image, options.flips, notify, scale)
+    each = model.members(image, options.flips, notify, scale)
+    prob = combine(model.rule, each)
     threshold = model.threshold if options.threshold is None else options.threshold
     mask = model.mask(prob, threshold, scale)
     maps: dict[str, Pixels] = {

@@ -1,8 +1,7 @@
 """What runs a trained segmenter: PyTorch, as it is or made fast; of an exported file, ONNX Runtime.
 
-All take images and return probabilities, both on the CPU; several networks are one, the mean of
-their probabilities, or each gives a map of its own. The number of threads is PyTorch's
-(`torch.set_num_threads`, OMP_NUM_THREADS).
+All take images and return probabilities, both on the CPU, a map for each network. The number of
+threads is PyTorch's (`torch.set_num_threads`, OMP_NUM_THREADS).
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from torch import Tensor, nn
 from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.configs.stages.segmenter import Runtime as RuntimeName
 from vesselforge.engine.processes.lifetimes import keep_freed_memory
-from vesselforge.segmenter.combine import Rule, combined
 from vesselforge.segmenter.inference.fast import fast
 from vesselforge.segmenter.networks.base import Segmenter
 
@@ -27,9 +25,8 @@ RUNTIMES: tuple[str, ...] = get_args(RuntimeName)
 FAST = {"fast": torch.float32, "fast-bfloat16": torch.bfloat16}
 """Those that work on the CPU alone, and what they compute in."""
 INPUT, OUTPUT, PROGRAM = "image", "vessel_probability", "vesselforge"
-MEMBERS, RULE, COMPONENTS = "member_probability", "rule", "components"
-"""Names in exported files; MEMBERS and RULE where members are combined otherwise than by their
-mean, COMPONENTS where not all pieces of the mask count."""
+COMPONENTS = "components"
+"""Names in exported files; COMPONENTS where not all pieces of the mask count."""
 
 
 class Runtime(Protocol):
@@ -40,14 +37,12 @@ class Runtime(Protocol):
     multiple: int
 
     def __call__(self, images: Tensor) -> Tensor:
-        """[N, 3, H, W] float32 in [0, 1] → vessel probability [N, 1, H, W] float32; of each of n
-        members, [N, n, H, W]."""
+        """[N, 3, H, W] float32 in [0, 1] → vessel probability [N, n, H, W] float32 of each of n
+        networks; of an exported file, what is made of them all, [N, 1, H, W]."""
 
 
-def start(
-    name: str, networks: Sequence[nn.Module], device: torch.device, each: bool = False
-) -> TorchRuntime:
-    """The runtime called `name`, with the networks in it: their mean, or each by itself.
+def start(name: str, networks: Sequence[nn.Module], device: torch.device) -> TorchRuntime:
+    """The runtime called `name`, with the networks in it.
 
     auto is the fastest that is safe: on a CPU `fast`, which beats ONNX Runtime on two cores and
     whose probabilities are PyTorch's to 1e-5 (`fast-bfloat16`: to about 0.01). These two run
@@ -59,11 +54,11 @@ def start(
     if name == "auto":
         name = "fast" if device.type == "cpu" else "torch"
     if name == "torch":
-        return TorchRuntime(networks, device, each)
+        return TorchRuntime(networks, device)
     _refuse_cuda(name, device)
     keep_freed_memory()
     quick = [fast(cast(Segmenter, network), FAST[name]) for network in networks]
-    runtime = TorchRuntime(quick, device, each)
+    runtime = TorchRuntime(quick, device)
     runtime.name = name
     return runtime
 
@@ -99,7 +94,7 @@ def probability(network: nn.Module, image: Tensor) -> Tensor:
     return torch.sigmoid(logit)
 
 
-class MemberProbabilities(nn.Module):
+class Probabilities(nn.Module):
     """[N, 3, H, W] in [0, 1] → the probability of each of n networks [N, n, H, W]."""
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
@@ -111,37 +106,13 @@ class MemberProbabilities(nn.Module):
         return torch.cat([probability(network, image) for network in self.networks], dim=1)
 
 
-class MeanProbability(MemberProbabilities):
-    """Networks as one: [N, 3, H, W] in [0, 1] → mean of their probabilities [N, 1, H, W]."""
-
-    def forward(self, image: Tensor) -> Tensor:
-        probs = [probability(network, image) for network in self.networks]
-        return probs[0] if len(probs) == 1 else torch.stack(probs).mean(0)
-
-
-class RuledProbability(nn.Module):
-    """An ensemble to export: [N, 3, H, W] in [0, 1] → what its rule makes of the probabilities
-    [N, 1, H, W], and they themselves [N, n, H, W]."""
-
-    def __init__(self, networks: Sequence[nn.Module], rule: Rule) -> None:
-        super().__init__()
-        self.each, self.rule = MemberProbabilities(networks), rule
-        self.multiple = self.each.multiple
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        each = self.each(image)
-        return combined(self.rule, each).unsqueeze(1), each
-
-
 class TorchRuntime:
     """PyTorch, eager: runs the networks themselves, so that it follows them through training."""
 
     name = "torch"
 
-    def __init__(
-        self, networks: Sequence[nn.Module], device: torch.device, each: bool = False
-    ) -> None:
-        self.module = (MemberProbabilities if each else MeanProbability)(networks)
+    def __init__(self, networks: Sequence[nn.Module], device: torch.device) -> None:
+        self.module = Probabilities(networks)
         self.multiple = self.module.multiple
         self.device = device
 
@@ -153,13 +124,12 @@ class TorchRuntime:
 
 
 class OnnxRuntime:
-    """ONNX Runtime on the CPU. model: the bytes of an ONNX file, or its path. output: what it
-    gives; None: the members' maps where the file has a rule for them, else the vessels'.
-    facts: what the file says about itself."""
+    """ONNX Runtime on the CPU. model: the bytes of an ONNX file, or its path. facts: what the file
+    says about itself."""
 
     name = "onnx"
 
-    def __init__(self, model: bytes | Path, output: str | None = None) -> None:
+    def __init__(self, model: bytes | Path) -> None:
         runtime = required("onnxruntime")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
@@ -181,10 +151,9 @@ class OnnxRuntime:
             ) from error
         self.facts: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
         self.multiple = _multiple(self.facts, what)
-        self.output = output or (MEMBERS if RULE in self.facts else OUTPUT)
 
     def __call__(self, images: Tensor) -> Tensor:
-        return torch.from_numpy(self.session.run([self.output], {INPUT: images.numpy()})[0])
+        return torch.from_numpy(self.session.run([OUTPUT], {INPUT: images.numpy()})[0])
 
 
 def required(package: str) -> Any:

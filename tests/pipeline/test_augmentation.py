@@ -198,9 +198,9 @@ def test_generator_is_kept_when_it_is_not_to_be_tuned(tmp_path: Path) -> None:
 def test_every_method_is_an_ensemble_of_the_same_members_and_all_are_scored(
     tmp_path: Path,
 ) -> None:
-    methods = ["weighted", "or", "stacked"]
+    methods = ["mean", "or", "majority"]
     pretence, noted, _ = run(tmp_path, [0.5], ensembles=methods)
-    names = ["ensemble", "ensemble-or", "ensemble-stacked"]
+    names = ["ensemble", "ensemble-or", "ensemble-majority"]
     for name, method in zip(names, methods, strict=True):
         work = pretence.asked[name]
         assert (work.kind, work.settings.method) == ("segmenter.ensemble", method)  # type: ignore[attr-defined]
