@@ -34,7 +34,7 @@ from vesselforge.segmenter.inference.runtimes import (
     start,
 )
 from vesselforge.segmenter.inference.tiles import as_input
-from vesselforge.segmenter.metrics import pooled
+from vesselforge.segmenter.metrics.confusion import pooled_f1
 from vesselforge.segmenter.models import Model, place
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.base import Segmenter
@@ -266,7 +266,7 @@ def agreement(model: str, dataset: str, root: str | None, images: int | None = N
             "images": len(items),
             "largest": float(np.abs(_flat(maps) - exact).max()),
             "mean": float(np.abs(_flat(maps) - exact).mean()),
-            "f1": pooled(maps, masks, fovs, threshold)["f1"],
+            "f1": pooled_f1([prob >= threshold for prob in maps], masks, fovs),
         }
         for way, maps in probs.items()
     ]

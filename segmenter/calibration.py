@@ -28,7 +28,7 @@ from vesselforge.segmenter.combine import combine
 from vesselforge.segmenter.components import ALL, pieces_in
 from vesselforge.segmenter.inference.fast import fast
 from vesselforge.segmenter.inference.tiles import Tiling, tiled
-from vesselforge.segmenter.metrics import pooled_f1
+from vesselforge.segmenter.metrics.confusion import pooled_f1
 from vesselforge.segmenter.metrics.probabilities import calibration, calibration_counts
 from vesselforge.segmenter.model_files import (
     DESCRIPTIONS,

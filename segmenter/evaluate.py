@@ -20,19 +20,17 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.combine import combine, standard_deviation
 from vesselforge.segmenter.components import ALL, Mask
 from vesselforge.segmenter.inference.predict import as_png, scale_for
-from vesselforge.segmenter.metrics import (
+from vesselforge.segmenter.metrics.confusion import confusion, from_counts
+from vesselforge.segmenter.metrics.intervals import mean_interval, rounded
+from vesselforge.segmenter.metrics.probabilities import best_threshold
+from vesselforge.segmenter.metrics.scores import (
     METRICS,
     REGIONS,
     Prediction,
     Regions,
     SetScores,
-    best_threshold,
-    confusion,
-    from_counts,
-    mean_interval,
     score_set,
 )
-from vesselforge.segmenter.metrics.intervals import rounded
 from vesselforge.segmenter.model_files import read_description
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.operating_point import rechoose

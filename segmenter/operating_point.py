@@ -13,7 +13,8 @@ from vesselforge.data.imageset import LoadedImage
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.combine import DECIDED, MEAN, Rule, combine
 from vesselforge.segmenter.components import Components, choose_components
-from vesselforge.segmenter.metrics import best_threshold, pooled_f1
+from vesselforge.segmenter.metrics.confusion import pooled_f1
+from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.models import Model
 
 Maps = Sequence[NDArray[np.float32]]

@@ -37,7 +37,8 @@ from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.files import write_atomic
 from vesselforge.engine.progress import Progress
 from vesselforge.engine.sinks.display import Display
-from vesselforge.segmenter.metrics import (
+from vesselforge.segmenter.metrics.intervals import rounded
+from vesselforge.segmenter.metrics.scores import (
     METRICS,
     REGIONS,
     Prediction,
@@ -45,7 +46,6 @@ from vesselforge.segmenter.metrics import (
     SetScores,
     score_set,
 )
-from vesselforge.segmenter.metrics.intervals import rounded
 
 Mask = NDArray[np.bool_]
 OURS = ("_probability", "_mask", "_overlay")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from metric_helpers import pooled
 from segmenter_helpers import TINY, artifact, hashes, phantom_set, settled, trained
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.calibration import TEMPERATURES, calibrate, fitted
 from vesselforge.segmenter.components import choose_components
 from vesselforge.segmenter.inference.export import export
-from vesselforge.segmenter.metrics import best_threshold, pooled
+from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.model_files import Member, read_description, save_model
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build

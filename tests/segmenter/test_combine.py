@@ -11,7 +11,7 @@ from ensemble_rules import RULES, VOTES
 from pydantic import TypeAdapter
 
 from vesselforge.segmenter.combine import MEAN, Rule, combine, standard_deviation
-from vesselforge.segmenter.metrics import ranking
+from vesselforge.segmenter.metrics.probabilities import ranking
 
 RNG = np.random.default_rng(5)
 

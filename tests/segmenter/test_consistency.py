@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vesselforge.configs.errors import DataError
-from vesselforge.segmenter.metrics import from_counts
+from vesselforge.segmenter.metrics.confusion import from_counts
 from vesselforge.segmenter.metrics.consistency import (
     Quoted,
     check_consistency,

@@ -26,7 +26,7 @@ from vesselforge.segmenter.inference import export as exporting
 from vesselforge.segmenter.inference.export import export
 from vesselforge.segmenter.inference.predict import PredictOptions, predict_files
 from vesselforge.segmenter.inference.tiles import Tiling
-from vesselforge.segmenter.metrics import best_threshold
+from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.model_files import Member, read_description, read_members, save_model
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build

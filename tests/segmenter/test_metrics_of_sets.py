@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from metric_helpers import pooled, score
 
-from vesselforge.segmenter.metrics import METRICS, Prediction, Regions, pooled, score, score_set
 from vesselforge.segmenter.metrics.intervals import mean_interval, resamples
-from vesselforge.segmenter.metrics.scores import ADDITIVE
+from vesselforge.segmenter.metrics.scores import ADDITIVE, METRICS, Prediction, Regions, score_set
 from vesselforge.segmenter.metrics.topology import widened
 
 RNG = np.random.default_rng(3)

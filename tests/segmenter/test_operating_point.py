@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from metric_helpers import score
 from PIL import Image
 from segmenter_helpers import TINY, artifact, hashes, phantom_set, trained
 
@@ -30,7 +31,7 @@ from vesselforge.segmenter.evaluate import GREEN, RED, evaluate
 from vesselforge.segmenter.inference.export import export
 from vesselforge.segmenter.inference.predict import PredictOptions, predict_files
 from vesselforge.segmenter.labels.pseudo_labels import label
-from vesselforge.segmenter.metrics import best_threshold, score
+from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.model_files import read_description, read_members, save_model
 from vesselforge.segmenter.models import Model
 
