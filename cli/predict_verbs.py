@@ -49,14 +49,6 @@ def predict(
     flips: FlipsOption = False,
     fov_width: FovWidthOption = None,
     bits: Annotated[int, typer.Option(help="8 or 16, of the probability map.")] = 8,
-    spread: Annotated[
-        bool,
-        typer.Option(
-            "--spread",
-            help="Also write how far an ensemble's members disagree: NAME_spread.png, white where "
-            "their standard deviation is 0.5.",
-        ),
-    ] = False,
     runtime: Annotated[
         str,
         typer.Option(
@@ -94,7 +86,7 @@ def predict(
             runtime,
             Tiling(side=tile),
         )
-        options = PredictOptions(flips, threshold, 8 if bits == 8 else 16, fov_width, spread)
+        options = PredictOptions(flips, threshold, 8 if bits == 8 else 16, fov_width)
         rows = predict_files(loaded, images, out, progress, options)
     if json_:
         print_json(rows)

@@ -76,11 +76,3 @@ def own_scale(probs: Tensor, thresholds: Tensor) -> Tensor:
     above = 0.5 + 0.5 * (probs - thresholds) / (1 - thresholds)
     below = 0.5 * (probs / thresholds)
     return torch.where(probs >= thresholds, above, below)
-
-
-def standard_deviation(probs: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far the members disagree: [n, H, W] → standard deviation [H, W] in [0, 0.5].
-
-    Over the members as they are (divided by n): two that say 0 and 1 give 0.5.
-    """
-    return np.asarray(probs.std(axis=0), np.float32)

@@ -17,7 +17,6 @@ from vesselforge.engine.artifacts import METRICS as METRICS_FILE
 from vesselforge.engine.artifacts import Inputs
 from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.combine import combine, standard_deviation
 from vesselforge.segmenter.components import ALL, Mask
 from vesselforge.segmenter.inference.predict import as_png, scale_for
 from vesselforge.segmenter.metrics.confusion import confusion, from_counts
@@ -55,8 +54,7 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
     Writes metrics.json (for every model and further observer, in the FOV and on the whole image:
     pooled, and means over images, with 95 % intervals; under `against`, every model by what the
     further observers drew; BEST with its threshold), per_image.csv, per_image_observers.csv,
-    curves.json, and pictures; of an ensemble also how far its members disagree (spread/: white is
-    a standard deviation of 0.5, the largest there can be).
+    curves.json, and pictures.
     """
     folder = inputs[TEST].path
     images = [load_image(folder, record) for record in read_index(folder, "test")]
@@ -72,18 +70,14 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
         for done, image in enumerate(images, start=1):
             if progress.stop_requested:
                 raise Interrupted
-            maps = _maps(model, image, settings)
-            probs.append(combine(model.rule, maps))
             scale = scale_for(image.fov, settings.fov_width)
+            probs.append(model.predict(image.image, settings.flips, scale=scale))
             masks.append(model.mask(probs[-1], scale=scale))
             _pictures(out, name, image, probs[-1], masks[-1])
-            if model.several:
-                picture = as_png(2 * standard_deviation(maps))
-                write_png(out / "spread" / name / f"{image.id}.png", picture)
             progress.update(number * len(images) + done, len(names) * len(images), "image")
         if board is not None:
             board.add_model(name, probs, masks, operating_point(inputs[name].path, model))
-            if model.several:
+            if len(model.networks) > 1:
                 board.models[name]["rule"] = model.rule.as_json()
             curves[name] = _curves(images, probs)
     result: dict[str, Any] = {"images": len(images), "reference": "1st" if scored else None}
@@ -184,13 +178,9 @@ class Scoreboard:
 def _choose_with_flips(model: Model, folder: Path, settings: EvaluateSettings) -> None:
     """Thresholds with the highest pooled F1 on the validation images, predicted with flips."""
     images = [load_image(folder, record) for record in read_index(folder, "validation")]
-    rechoose(model, [_maps(model, image, settings) for image in images], images)
-
-
-def _maps(model: Model, image: LoadedImage, settings: EvaluateSettings) -> NDArray[np.float32]:
-    """The members' probability maps [n, H, W] at the image's own size."""
-    scale = scale_for(image.fov, settings.fov_width)
-    return model.members(image.image, settings.flips, scale=scale)
+    scales = [scale_for(image.fov, settings.fov_width) for image in images]
+    pairs = zip(images, scales, strict=True)
+    rechoose(model, [model.members(i.image, True, scale=scale) for i, scale in pairs], images)
 
 
 def _curves(images: list[LoadedImage], probs: list[NDArray[Any]]) -> dict[str, Any]:

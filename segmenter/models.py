@@ -85,11 +85,6 @@ class Model:
         rules = described.rule, described.components
         return cls(networks, described.threshold, device, started, tiling, *rules)
 
-    @property
-    def several(self) -> bool:
-        """Whether `members` gives more than one map."""
-        return len(self.networks) > 1
-
     def predict(
         self,
         image: NDArray[np.uint8],

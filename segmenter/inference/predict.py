@@ -22,7 +22,6 @@ from vesselforge.data.formats.images import encode_png
 from vesselforge.data.fov import derive_fov
 from vesselforge.engine.files import replacing, write_atomic
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.combine import combine, standard_deviation
 from vesselforge.segmenter.inference.user_images import find_images, output_names, read_image
 from vesselforge.segmenter.models import Model
 
@@ -34,7 +33,7 @@ COLUMNS = (
     "file", "name", "width", "height", "scale", "threshold", "vessel_share", "uncertain_share",
     "fov_share", "vessel_share_fov", "uncertain_share_fov", "seconds", "remark", "error",
 )  # fmt: skip
-MAPS = ("probability", "mask", "overlay", "spread")
+MAPS = ("probability", "mask", "overlay")
 FEW = 0.02
 """Vessels in a smaller share of the field of view are remarked on; people have 0.08 to 0.15."""
 
@@ -48,14 +47,12 @@ Row = dict[str, Any]
 class PredictOptions:
     """flips: average over mirror images. threshold: of the mask; None: the model's. bits: of the
     probability map. fov_width: images are resized for the network until their field of view is
-    this many pixels wide, and the maps back; None: the network sees them as they are. spread: also
-    write how far the members of an ensemble disagree."""
+    this many pixels wide, and the maps back; None: the network sees them as they are."""
 
     flips: bool = False
     threshold: float | None = None
     bits: Literal[8, 16] = 8
     fov_width: int | None = None
-    spread: bool = False
 
 
 def predict_files(
@@ -65,20 +62,14 @@ def predict_files(
     progress: Progress,
     options: PredictOptions = PredictOptions(),
 ) -> list[Row]:
-    """Write `<name>_probability.png`, `_mask.png` and `_overlay.png` for every image, summary.csv;
-    with `spread` also `_spread.png`, white where the members' standard deviation is 0.5.
+    """Write `<name>_probability.png`, `_mask.png` and `_overlay.png` for every image, summary.csv.
 
     images: files or folders. Returns the rows of the summary: shares of all pixels and of the
     field of view, or the error of a file that could not be read (the others are still done).
     Raises DataError when there is no image at all, ConfigError when maps would fall among the
-    images or there is no spread of a single network, WorkspaceError when they cannot be written,
-    Interrupted when asked to stop; what is finished is kept.
+    images, WorkspaceError when they cannot be written, Interrupted when asked to stop; what is
+    finished is kept.
     """
-    if options.spread and not model.several:
-        raise ConfigError(
-            "spread: found a single network or an exported file, expected the folder of an "
-            "ensemble, or of a run"
-        )
     files, faults = find_images(images)
     names = output_names(files)
     _keep_apart(images, files, names, out)
@@ -170,8 +161,7 @@ def _predict_one(
     image, remark = read_image(file)
     fov = derive_fov(image)
     scale = scale_for(fov, options.fov_width)
-    each = model.members(image, options.flips, notify, scale)
-    prob = combine(model.rule, each)
+    prob = model.predict(image, options.flips, notify, scale)
     threshold = model.threshold if options.threshold is None else options.threshold
     mask = model.mask(prob, threshold, scale)
     maps: dict[str, Pixels] = {
@@ -179,8 +169,6 @@ def _predict_one(
         "mask": mask.astype(np.uint8) * 255,
         "overlay": overlay(image, mask),
     }
-    if options.spread:
-        maps["spread"] = as_png(2 * standard_deviation(each), options.bits)
     with _writing(out):
         _publish({out / f"{name}_{kind}.png": pixels for kind, pixels in maps.items()})
     uncertain = (prob > UNCERTAIN[0]) & (prob < UNCERTAIN[1])

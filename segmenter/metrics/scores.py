@@ -25,7 +25,7 @@ from vesselforge.segmenter.metrics.confusion import (
     rates,
     ratio,
 )
-from vesselforge.segmenter.metrics.intervals import interval_of, mean_interval, resamples, rounded
+from vesselforge.segmenter.metrics.intervals import mean_interval, rounded
 from vesselforge.segmenter.metrics.probabilities import (
     CALIBRATION,
     RANKING,
@@ -51,10 +51,8 @@ BETTI = (
     "components_reference",
     "loops_reference",
 )
-_SHAPES = ("cldice", "f1_1px", "se_thin", *(f"se_{band}" for band in BANDS))
-METRICS = (*RATES, *RANKING, *_SHAPES, *BETTI, *CALIBRATION)
-ADDITIVE = (*RATES, *_SHAPES, *CALIBRATION)
-"""Metrics that follow from sums of counts over images."""
+SHAPES = ("cldice", "f1_1px", "se_thin", *(f"se_{band}" for band in BANDS))
+METRICS = (*RATES, *RANKING, *SHAPES, *BETTI, *CALIBRATION)
 Pixels = tuple[Prob, Mask]
 """Probability and reference of every pixel of a region."""
 
@@ -137,7 +135,7 @@ def pool(tallies: Sequence[Tally], pixels: Sequence[Pixels]) -> Tally:
 
 
 def derived(counts: Mapping[str, Any]) -> dict[str, Any]:
-    """The ADDITIVE metrics of counts, which may be arrays: one entry a resample.
+    """The metrics of counts: all of METRICS but AUC, AP and the Betti numbers.
 
     clDice and F1 with 1 px of slack (pixels within one row and column of the other mask count as
     right) are harmonic means of a precision and a sensitivity; se_thin is that of up to 3 px.
@@ -155,8 +153,8 @@ def derived(counts: Mapping[str, Any]) -> dict[str, Any]:
 @dataclass(frozen=True)
 class SetScores:
     """per_image: region → one dict of METRICS an image. summary: region → `pooled` (metric →
-    value), `pooled_interval` (metric → [low, high] over resampled images; none for AUC and AP),
-    `mean` (metric → [mean, low, high] over images); None for what is undefined, six digits."""
+    value) and `mean` (metric → [mean, low, high] over images); None for what is undefined, six
+    digits."""
 
     per_image: dict[str, list[dict[str, float]]]
     summary: dict[str, dict[str, Any]]
@@ -177,22 +175,6 @@ def score_set(
         together = pool(tallies, pixels).metrics()
         summary[region] = {
             "pooled": {name: rounded(together[name]) for name in METRICS},
-            "pooled_interval": _pooled_intervals(tallies, bootstrap, seed),
             "mean": {m: mean_interval([v[m] for v in each], bootstrap, seed) for m in METRICS},
         }
     return SetScores(per_image, summary)
-
-
-def _pooled_intervals(
-    tallies: Sequence[Tally], bootstrap: int, seed: int
-) -> dict[str, list[float | None]]:
-    """95 % intervals of the pooled metrics: images are drawn again, their counts added up."""
-    images = len(tallies)
-    drawn = resamples(images, bootstrap, seed)
-    weights = np.stack([(drawn == image).sum(1) for image in range(images)], axis=1)
-    counts = {
-        name: weights @ np.array([tally.counts[name] for tally in tallies], dtype=np.float64)
-        for name in tallies[0].counts
-    }
-    found = derived(counts)
-    return {name: interval_of(found[name]) for name in ADDITIVE}

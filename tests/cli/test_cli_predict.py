@@ -17,9 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from vesselforge.cli.main import main
-from vesselforge.segmenter.combine import Rule
 from vesselforge.segmenter.model_files import Member, save_model
-from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
@@ -121,22 +119,3 @@ def test_ctrl_c_keeps_what_is_finished_and_writes_nothing_by_half(model, images,
     for file in out.glob("*.png"):
         with Image.open(file) as picture:
             picture.load()
-
-
-def test_spread_is_of_ensembles_alone(model, images, tmp_path):
-    out = tmp_path / "out"
-    done = command("predict", model, images, "-o", out, "--spread")
-    assert done.exit_code == 2 and "spread: found a single network" in done.stderr
-    assert not out.exists()
-    weights = build("sa-unet", width=4).state_dict()
-    first, second = tmp_path / "pair", {name: 1.5 * tensor for name, tensor in weights.items()}
-    members = [
-        (Member("sa-unet", {"width": 4}, f"{number}.safetensors"), tensors)
-        for number, tensors in enumerate((weights, second))
-    ]
-    save_model(first, members, 0.5, "ensemble.json", Rule("or", thresholds=(0.4, 0.6)))
-    assert command("predict", first, images, "-o", out, "--spread").exit_code == 0
-    spread = np.asarray(Image.open(out / "eye_spread.png")) / 510
-    wanted = Model.load(first).members(PICTURE).std(axis=0)
-    np.testing.assert_allclose(spread, wanted, atol=0.5 / 510 + 1e-4)
-    assert wanted.max() > 0.01

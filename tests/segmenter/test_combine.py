@@ -10,7 +10,7 @@ import pytest
 from ensemble_rules import RULES, VOTES
 from pydantic import TypeAdapter
 
-from vesselforge.segmenter.combine import MEAN, Rule, combine, standard_deviation
+from vesselforge.segmenter.combine import MEAN, Rule, combine
 from vesselforge.segmenter.metrics.probabilities import ranking
 
 RNG = np.random.default_rng(5)
@@ -69,13 +69,3 @@ def test_rules_by_hand() -> None:
         assert TypeAdapter(Rule).validate_json(json.dumps(rule.as_json())) == rule
     with pytest.raises(ValueError, match="found 2 maps for a rule of 3 members"):
         combine(RULES["or"], probs[:2])
-
-
-def test_spread_is_the_deviation_of_the_members() -> None:
-    probs = RNG.random((4, 5, 6)).astype("f4")
-    found = standard_deviation(probs)
-    for y, x in product(range(5), range(6)):
-        values = [float(v) for v in probs[:, y, x]]
-        mean = sum(values) / 4
-        assert found[y, x] == pytest.approx((sum((v - mean) ** 2 for v in values) / 4) ** 0.5)
-    assert standard_deviation(np.array([[[0.0]], [[1.0]]], "f4")) == 0.5

@@ -12,19 +12,17 @@ import onnxruntime
 import pytest
 import torch
 from ensemble_rules import METHODS, RULES, VOTES
-from PIL import Image
 from segmenter_helpers import TINY, artifact, hashes, phantom_image, phantom_set, settled, trained
 
-from vesselforge.configs.errors import CheckpointError, ConfigError
+from vesselforge.configs.errors import CheckpointError
 from vesselforge.configs.settings import EnsembleSettings, EvaluateSettings
 from vesselforge.data.imageset import LoadedImage, load_image, read_index
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.combine import MEAN, Rule, combine, standard_deviation
+from vesselforge.segmenter.combine import MEAN, Rule, combine
 from vesselforge.segmenter.ensemble import ensemble
 from vesselforge.segmenter.evaluate import evaluate
 from vesselforge.segmenter.inference import export as exporting
 from vesselforge.segmenter.inference.export import export
-from vesselforge.segmenter.inference.predict import PredictOptions, predict_files
 from vesselforge.segmenter.inference.tiles import Tiling
 from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.model_files import Member, read_description, read_members, save_model
@@ -234,34 +232,6 @@ def test_evaluation_of_a_vote_with_flips_chooses_its_members_thresholds(
     assert f1 == pytest.approx(2 * tp / (2 * tp + fp + fn), abs=1e-6)
     rows = list(csv.DictReader((tmp_path / "per_image.csv").open()))
     assert {row["model"] for row in rows} == {"a", "or", "mean", "observer 2nd"}
-    pictures = {name.rsplit("/", 1)[0] for name in hashes(tmp_path) if name.startswith("spread/")}
-    assert pictures == {"spread/or", "spread/mean"}
-    record = read_index(room / "set", "test")[0]
-    image = load_image(room / "set", record).image
-    wanted = standard_deviation(Model.load(room / "or", CPU).members(image, flips=True))
-    with Image.open(tmp_path / f"spread/or/{record.id}.png") as picture:
-        np.testing.assert_allclose(np.asarray(picture) / 510, wanted, atol=0.5 / 510 + 1e-6)
-
-
-def test_prediction_writes_the_spread_where_there_is_one(room: Path, tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    image = phantom_image(9, 64)
-    Image.fromarray(image).save(tmp_path / "in" / "eye.png")
-    options = PredictOptions(bits=16, spread=True)
-    for method in ("mean", "and"):
-        model, out = Model.load(room / method, CPU), tmp_path / method
-        predict_files(model, [tmp_path / "in"], out, Progress(), options)
-        with Image.open(out / "eye_spread.png") as picture:
-            found = np.asarray(picture).astype(float) / 65535 / 2
-        np.testing.assert_allclose(found, standard_deviation(model.members(image)), atol=1e-5)
-        with Image.open(out / "eye_probability.png") as picture:
-            found = np.asarray(picture).astype(float) / 65535
-        np.testing.assert_allclose(found, model.predict(image), atol=1e-5)
-    with pytest.raises(ConfigError, match=r"spread: found a single network .* of an ensemble"):
-        predict_files(
-            Model.load(room / "a", CPU), [tmp_path / "in"], tmp_path / "no", Progress(), options
-        )
-    assert not (tmp_path / "no").exists()
 
 
 @pytest.mark.parametrize(
