@@ -102,7 +102,6 @@ def _print(rows: list[dict[str, Any]], out: Path) -> None:
     columns = {
         "vessel_share": "vessel",
         "vessel_share_fov": "in the FOV",
-        "uncertain_share_fov": "uncertain there",
         "seconds": "seconds",
     }
     print_table(

@@ -145,7 +145,7 @@ def _calibrated(
     progress: Progress,
 ) -> tuple[Member, dict[str, Tensor]]:
     progress.message(f"fitting temperature and shift of {member.network}, {member.file}")
-    network = restore(folder, member, tensors)
+    network = restore(folder, member)
     place(network, pick_device("auto"))
     calibrate(network, images)
     return replace(member, temperature=network.temperature, shift=network.shift), tensors

@@ -20,14 +20,14 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.components import ALL, Mask
 from vesselforge.segmenter.inference.predict import as_png, scale_for
 from vesselforge.segmenter.metrics.confusion import confusion, from_counts
-from vesselforge.segmenter.metrics.intervals import mean_interval, rounded
 from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.metrics.scores import (
     METRICS,
     REGIONS,
     Prediction,
     Regions,
-    SetScores,
+    mean_interval,
+    rounded,
     score_set,
 )
 from vesselforge.segmenter.model_files import read_description
@@ -128,51 +128,50 @@ class Scoreboard:
         """Score a model against the reference, and against every further observer. point: how the
         masks were made of the maps."""
         predictions = self._with(probs, masks)
-        found = self._score(predictions, self.reference)
-        self.rows += self._lines([name], found)
-        self.models[name] = point | found.summary
-        if self.further:
-            self.models[name]["against"] = {}
-        for observer, truths in self.further.items():
-            found = self._score(predictions, truths)
-            self.further_rows += self._lines([name, observer], found)
-            self.models[name]["against"][observer] = found.summary
+        self.models[name] = point | self._scored([name], predictions, self.reference, self.rows)
+        against = {
+            observer: self._scored([name, observer], predictions, truths, self.further_rows)
+            for observer, truths in self.further.items()
+        }
+        self.models[name] |= {"against": against} if against else {}
 
     def add_observers(self) -> None:
         """Score every further human observer like a model."""
         for observer in self.further:
             masks = [image.observers[observer] for image in self.images]
-            found = self._score(self._with(masks, masks), self.reference)
-            self.rows += self._lines([f"observer {observer}"], found)
-            self.observers[observer] = found.summary
+            who, drawn = [f"observer {observer}"], self._with(masks, masks)
+            self.observers[observer] = self._scored(who, drawn, self.reference, self.rows)
 
     def _with(self, probs: list[NDArray[Any]], masks: list[Mask]) -> list[Prediction]:
         each = zip(probs, self.images, masks, strict=True)
         return [Prediction(prob, image.fov, mask=mask) for prob, image, mask in each]
 
-    def _score(self, predictions: list[Prediction], truths: list[Regions]) -> SetScores:
-        found = score_set(predictions, truths, self.settings.bootstrap, self.settings.seed)
+    def _scored(
+        self,
+        names: list[str],
+        predictions: list[Prediction],
+        truths: list[Regions],
+        rows: list[list[Any]],
+    ) -> dict[str, Any]:
+        """The summary of the scores, BEST with it; a row for each image and region goes to rows."""
+        bootstrap, seed = self.settings.bootstrap, self.settings.seed
+        found = score_set(predictions, truths, bootstrap, seed)
         masks, fovs = [t.whole.mask for t in truths], [image.fov for image in self.images]
         threshold, _ = best_threshold([p.prob for p in predictions], masks, fovs)
         for region in REGIONS:
-            for values, p, mask, fov in zip(
-                found.per_image[region], predictions, masks, fovs, strict=True
-            ):
+            each = found.per_image[region]
+            for values, p, mask, fov in zip(each, predictions, masks, fovs, strict=True):
                 inside = fov if region == "fov" else np.ones_like(fov)
                 counts = confusion((p.prob >= threshold)[inside], mask[inside])
                 values[BEST] = from_counts(*counts)["f1"]
-            each = [values[BEST] for values in found.per_image[region]]
-            interval = mean_interval(each, self.settings.bootstrap, self.settings.seed)
-            found.summary[region]["mean"][BEST] = interval
-            found.summary[region]["best_threshold"] = rounded(threshold)
-        return found
-
-    def _lines(self, names: list[str], found: SetScores) -> list[list[Any]]:
-        return [
-            [*names, image.id, region, *(rounded(values[m]) for m in (*METRICS, BEST))]
-            for region in REGIONS
-            for image, values in zip(self.images, found.per_image[region], strict=True)
-        ]
+            summary = found.summary[region]
+            summary["mean"][BEST] = mean_interval([v[BEST] for v in each], bootstrap, seed)
+            summary["best_threshold"] = rounded(threshold)
+            rows += [
+                [*names, image.id, region, *(rounded(values[m]) for m in (*METRICS, BEST))]
+                for image, values in zip(self.images, each, strict=True)
+            ]
+        return found.summary
 
 
 def _choose_with_flips(model: Model, folder: Path, settings: EvaluateSettings) -> None:

@@ -135,13 +135,14 @@ def fault_of(error: ValidationError) -> str:
     return f"{where}: {first['msg']}, found {str(first['input'])[:60]}".removeprefix(": ")
 
 
-def restore(folder: Path, member: Member, tensors: dict[str, Tensor]) -> Segmenter:
+def restore(folder: Path, member: Member) -> Segmenter:
     """The network of a member with its weights, in eval mode on the CPU.
 
     It is first built without memory: options that ask for a larger network than the weights are
     of, whatever its size, are refused like any others. Raises CheckpointError, naming the file.
     """
     path = folder / member.file
+    tensors = load_tensors(path)[0]
     try:
         with torch.device("meta"):
             check_shapes(build(member.network, **member.options), tensors, path)

@@ -13,7 +13,6 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
 from vesselforge.configs.errors import CheckpointError
-from vesselforge.engine.checkpoints import load_tensors
 from vesselforge.engine.devices import pick_device
 from vesselforge.segmenter.combine import MEAN, Rule, combine
 from vesselforge.segmenter.components import ALL, Components, masked
@@ -76,10 +75,7 @@ class Model:
             cpu = torch.device("cpu")
             return cls([], threshold, cpu, exported, tiling, components=components)
         described = read_description(path)
-        networks = [
-            restore(path, member, load_tensors(path / member.file)[0])
-            for member in described.members
-        ]
+        networks = [restore(path, member) for member in described.members]
         device = device or pick_device("cpu" if runtime in FAST else "auto")
         started = None if runtime is None else start(runtime, networks, device)
         rules = described.rule, described.components

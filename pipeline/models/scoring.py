@@ -37,13 +37,13 @@ from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.files import write_atomic
 from vesselforge.engine.progress import Progress
 from vesselforge.engine.sinks.display import Display
-from vesselforge.segmenter.metrics.intervals import rounded
 from vesselforge.segmenter.metrics.scores import (
     METRICS,
     REGIONS,
     Prediction,
     Regions,
     SetScores,
+    rounded,
     score_set,
 )
 

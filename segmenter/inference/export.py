@@ -31,7 +31,7 @@ from vesselforge.segmenter.inference.runtimes import (
     Runtime,
     required,
 )
-from vesselforge.segmenter.model_files import Description, read_description, read_members, restore
+from vesselforge.segmenter.model_files import Description, read_description, restore
 
 SIZES = ((2, 40, 56), (1, 64, 64), (1, 37, 53), (1, 1, 9), (1, 131, 118))
 """[N, H, W] of the images that a graph is checked with: multiples, odd sizes, a sliver."""
@@ -75,9 +75,8 @@ def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
     unusable weights or a graph that differs.
     """
     _check_place(out, force)
-    members, threshold = read_members(folder)
     described = read_description(folder)
-    networks = [restore(folder, member, tensors) for member, tensors in members]
+    networks = [restore(folder, member) for member in described.members]
     model, difference = to_onnx(Combined(networks, described.rule), _facts(folder, described))
     try:
         write_atomic(out, model)
@@ -88,8 +87,8 @@ def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
         ) from error
     return {
         "file": str(out),
-        "networks": [member.network for member, _ in members],
-        "threshold": threshold,
+        "networks": [member.network for member in described.members],
+        "threshold": described.threshold,
         "input": {INPUT: ["batch", 3, "height", "width"]},
         "output": {OUTPUT: ["batch", 1, "height", "width"]},
         "bytes": out.stat().st_size,

@@ -22,16 +22,15 @@ from vesselforge.data.formats.images import encode_png
 from vesselforge.data.fov import derive_fov
 from vesselforge.engine.files import replacing, write_atomic
 from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.segmenter.inference.tiles import Notify
 from vesselforge.segmenter.inference.user_images import find_images, output_names, read_image
 from vesselforge.segmenter.models import Model
 
 VESSEL_COLOUR = np.array([0, 255, 140], dtype=np.float32)
-UNCERTAIN = (0.2, 0.8)
-"""Probabilities between these count as uncertain in the summary."""
 SUMMARY = "summary.csv"
 COLUMNS = (
-    "file", "name", "width", "height", "scale", "threshold", "vessel_share", "uncertain_share",
-    "fov_share", "vessel_share_fov", "uncertain_share_fov", "seconds", "remark", "error",
+    "file", "name", "width", "height", "scale", "threshold", "vessel_share", "fov_share",
+    "vessel_share_fov", "seconds", "remark", "error",
 )  # fmt: skip
 MAPS = ("probability", "mask", "overlay")
 FEW = 0.02
@@ -78,7 +77,7 @@ def predict_files(
     rows: list[Row] = [{"file": str(path), "error": fault} for path, fault in faults.items()]
     try:
         for number, (file, name) in enumerate(zip(files, names, strict=True)):
-            notify = _ImageProgress(progress, number, len(files))
+            notify = _notifier(progress, number, len(files))
             notify(0)
             try:
                 rows.append(_predict_one(model, file, out, name, notify, options))
@@ -94,19 +93,16 @@ def predict_files(
     return rows
 
 
-class _ImageProgress:
+def _notifier(progress: Progress, before: int, total: int) -> Notify:
     """Passes on how much of an image is done, and raises Interrupted when asked to stop."""
 
-    def __init__(self, progress: Progress, before: int, total: int) -> None:
-        self.progress, self.before, self.total = progress, before, total
-
-    def __call__(self, share: float) -> None:
-        if self.progress.stop_requested:
-            raise Interrupted(
-                f"stopped after {self.before} of {self.total} images; their maps are kept"
-            )
+    def notify(share: float) -> None:
+        if progress.stop_requested:
+            raise Interrupted(f"stopped after {before} of {total} images; their maps are kept")
         if 0 < share < 1:
-            self.progress.update(round(self.before + share, 2), self.total, "image")
+            progress.update(round(before + share, 2), total, "image")
+
+    return notify
 
 
 def _why(file: Path, error: Exception) -> str:
@@ -154,7 +150,7 @@ def _predict_one(
     file: Path,
     out: Path,
     name: str,
-    notify: _ImageProgress,
+    notify: Notify,
     options: PredictOptions,
 ) -> Row:
     began = time.perf_counter()
@@ -171,14 +167,7 @@ def _predict_one(
     }
     with _writing(out):
         _publish({out / f"{name}_{kind}.png": pixels for kind, pixels in maps.items()})
-    uncertain = (prob > UNCERTAIN[0]) & (prob < UNCERTAIN[1])
-    shares = {
-        "vessel_share": mask,
-        "uncertain_share": uncertain,
-        "fov_share": fov,
-        "vessel_share_fov": mask[fov],
-        "uncertain_share_fov": uncertain[fov],
-    }
+    shares = {"vessel_share": mask, "fov_share": fov, "vessel_share_fov": mask[fov]}
     row: Row = {"file": str(file), "name": name, "width": image.shape[1], "height": image.shape[0]}
     row |= {"scale": round(float(scale), 6), "threshold": threshold}
     row |= {column: round(float(of.mean()), 6) for column, of in shares.items()}

@@ -58,13 +58,3 @@ def _nearest(path: Path, row: dict[str, str]) -> Nearest:
             "number; score the samples anew"
         )
     return Nearest(row["image"], distance, row["suspicious"] == "1")
-
-
-def nearest_of(table: dict[str, Nearest], sample: str) -> Nearest:
-    """The entry of a sample. Raises DataError where the scores are of other samples."""
-    if sample not in table:
-        raise DataError(
-            f"scores, {TABLE}: found no row for sample {sample!r}, expected one for every sample; "
-            "score the set of samples that is to be labelled"
-        )
-    return table[sample]

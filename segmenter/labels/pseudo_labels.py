@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.inference.predict import as_png
 from vesselforge.segmenter.labels.filters import Figures, why_rejected
 from vesselforge.segmenter.labels.labeller import Label, Labeller, check_masks
-from vesselforge.segmenter.labels.nearest import nearest_of, read_nearest
+from vesselforge.segmenter.labels.nearest import read_nearest
 from vesselforge.segmenter.labels.real_maps import Comparison
 
 TABLE = "labels.csv"
@@ -75,7 +75,12 @@ def label(settings: LabelSettings, inputs: Inputs, out: Path, progress: Progress
         made = labeller.label(sample, loaded)
         measured = reals.add(made.figures, made.mask, loaded.fov)
         if nearest is not None:
-            measured = replace(measured, nearest=nearest_of(nearest, sample.id))
+            if sample.id not in nearest:
+                raise DataError(
+                    f"{scores}: found no scores of sample {sample.id!r}, expected those of every "
+                    "sample; score the set of samples that is to be labelled"
+                )
+            measured = replace(measured, nearest=nearest[sample.id])
         figures.append(measured)
         if settings.turned_masks:
             made = made.turned(loaded.fov)
@@ -114,9 +119,8 @@ def needed(inputs: Inputs, name: str, wanted: bool) -> Path | None:
 def summary(figures: Sequence[Figures], reasons: Sequence[str]) -> dict[str, object]:
     """Counts of drawn, kept and rejected images, these by the first word of the reason; means of
     the kept: mean_confidence (None when none is kept or no teacher was asked), and where measured
-    mean_agreement. vessel_share: means over `all` images and
-    over the `kept`; in_range: the share of either whose map is like a real one, None unless every
-    image was compared."""
+    mean_agreement. vessel_share: means over `all` images and over the `kept`; in_range: the share
+    of either whose map is like a real one, None unless every image was compared."""
     kept = [one for one, reason in zip(figures, reasons, strict=True) if not reason]
     words = Counter(reason.split(" ")[0] for reason in reasons if reason)
     facts: dict[str, object] = {
@@ -128,17 +132,12 @@ def summary(figures: Sequence[Figures], reasons: Sequence[str]) -> dict[str, obj
     for name in ("confidence", "agreement"):
         if name == "confidence" or any(getattr(one, name) is not None for one in figures):
             facts[f"mean_{name}"] = _mean([getattr(one, name) for one in kept])
-    facts["vessel_share"] = _of_both(figures, kept, lambda one: one.vessel_share)
+    both = {"all": figures, "kept": kept}
+    facts["vessel_share"] = {w: _mean([o.vessel_share for o in of], 6) for w, of in both.items()}
     judged = all(one.in_range is not None for one in figures)
-    facts["in_range"] = _of_both(figures, kept, lambda one: one.in_range if judged else None)
+    ranges = {w: [o.in_range for o in of] if judged else [] for w, of in both.items()}
+    facts["in_range"] = {which: _mean(values, 6) for which, values in ranges.items()}
     return facts
-
-
-def _of_both(
-    figures: Sequence[Figures], kept: Sequence[Figures], value: Callable[[Figures], float | None]
-) -> dict[str, float | None]:
-    means = (_mean([value(one) for one in some], digits=6) for some in (figures, kept))
-    return dict(zip(("all", "kept"), means, strict=True))
 
 
 def as_table(figures: Sequence[Figures], reasons: Sequence[str]) -> str:

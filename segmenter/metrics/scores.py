@@ -7,6 +7,7 @@ all probabilities at once, and Betti numbers, which belong to one image.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +26,6 @@ from vesselforge.segmenter.metrics.confusion import (
     rates,
     ratio,
 )
-from vesselforge.segmenter.metrics.intervals import mean_interval, rounded
 from vesselforge.segmenter.metrics.probabilities import (
     CALIBRATION,
     RANKING,
@@ -178,3 +178,23 @@ def score_set(
             "mean": {m: mean_interval([v[m] for v in each], bootstrap, seed) for m in METRICS},
         }
     return SetScores(per_image, summary)
+
+
+def mean_interval(values: Sequence[float], bootstrap: int, seed: int) -> list[float | None]:
+    """[mean, low, high]: the percentile bootstrap's 95 % interval of the mean over images.
+
+    NaN is left out; [None, None, None] when nothing else is there. With 20 images it covers a
+    little less than 95 %.
+    """
+    finite = np.array([v for v in values if math.isfinite(v)])
+    if finite.size == 0:
+        return [None, None, None]
+    draw = np.random.default_rng(seed)
+    means = finite[draw.integers(finite.size, size=(bootstrap, finite.size))].mean(1)
+    low, high = np.percentile(means, (2.5, 97.5))
+    return [rounded(float(finite.mean())), rounded(float(low)), rounded(float(high))]
+
+
+def rounded(value: float) -> float | None:
+    """Six digits, as files hold them; None for what is undefined."""
+    return round(float(value), 6) if math.isfinite(value) else None

@@ -11,8 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from metric_helpers import pooled, score
 
-from vesselforge.segmenter.metrics.intervals import mean_interval
-from vesselforge.segmenter.metrics.scores import METRICS, Prediction, Regions, score_set
+from vesselforge.segmenter.metrics.scores import (
+    METRICS,
+    Prediction,
+    Regions,
+    mean_interval,
+    score_set,
+)
 from vesselforge.segmenter.metrics.topology import widened
 
 RNG = np.random.default_rng(3)

@@ -20,9 +20,8 @@ from vesselforge.segmenter.ensemble import ensemble
 from vesselforge.segmenter.evaluate import evaluate
 from vesselforge.segmenter.inference.predict import as_png, predict_files, scale_for
 from vesselforge.segmenter.metrics.confusion import confusion, from_counts
-from vesselforge.segmenter.metrics.intervals import mean_interval
 from vesselforge.segmenter.metrics.probabilities import best_threshold
-from vesselforge.segmenter.metrics.scores import METRICS
+from vesselforge.segmenter.metrics.scores import METRICS, mean_interval
 from vesselforge.segmenter.models import Model
 
 RNG = np.random.default_rng(0)
