@@ -26,10 +26,9 @@ from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.engine.devices import slow_bfloat16
 from vesselforge.engine.processes.children import ENVIRONMENT
-from vesselforge.segmenter.inference.export import Combined, to_onnx
+from vesselforge.segmenter.inference.export import Combined, onnx_runner, to_onnx
 from vesselforge.segmenter.inference.fast import fast
 from vesselforge.segmenter.inference.runtimes import (
-    OnnxRuntime,
     TorchRuntime,
     start,
 )
@@ -106,7 +105,7 @@ def others(network: Segmenter, exported: bool, compile: bool) -> dict[str, Way]:
     if exported:
         try:
             model, _ = to_onnx(Combined([network]), {})
-            ways["ONNX Runtime, float32"] = OnnxRuntime(model)
+            ways["ONNX Runtime, float32"] = onnx_runner(model)
         except ConfigError as error:
             print(f"left out: {error}", file=sys.stderr)
     return ways

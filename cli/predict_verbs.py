@@ -24,8 +24,7 @@ MapsOf = Annotated[
     Path,
     typer.Argument(
         metavar="MODEL",
-        help="Folder of a model (an artifact of `segmenter train`) or of a whole run, or an "
-        "exported .onnx or .xml file.",
+        help="Folder of a model (an artifact of `segmenter train`) or of a whole run.",
     ),
 ]
 
@@ -51,9 +50,7 @@ def predict(
     bits: Annotated[int, typer.Option(help="8 or 16, of the probability map.")] = 8,
     runtime: Annotated[
         str,
-        typer.Option(
-            help="torch, fast or fast-bfloat16; auto: the fastest safe one, ONNX Runtime of a file."
-        ),
+        typer.Option(help="torch, fast or fast-bfloat16; auto: the fastest safe one."),
     ] = "auto",
     tile: Annotated[
         int,
@@ -134,8 +131,8 @@ def export(
 ) -> None:
     """Write a segmenter for other programs: image in, vessel probability out, of any size.
 
-    Padding, several networks' mean and the sigmoid are inside. The file is checked against
-    PyTorch before it is written, and serves as MODEL of `predict`.
+    Padding, an ensemble's rule and the sigmoid are inside. The file is checked against PyTorch
+    before it is written.
     """
     from vesselforge.pipeline.record import model_folder
     from vesselforge.segmenter.inference.export import export as write

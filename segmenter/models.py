@@ -9,30 +9,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from vesselforge.configs.errors import CheckpointError
 from vesselforge.engine.devices import pick_device
 from vesselforge.segmenter.combine import MEAN, Rule, combine
 from vesselforge.segmenter.components import ALL, Components, masked
-from vesselforge.segmenter.inference.runtimes import (
-    COMPONENTS,
-    FAST,
-    Runtime,
-    TorchRuntime,
-    start,
-    start_exported,
-)
+from vesselforge.segmenter.inference.runtimes import FAST, TorchRuntime, start
 from vesselforge.segmenter.inference.tiles import Notify, Tiling, tiled
-from vesselforge.segmenter.model_files import fault_of, read_description, restore
+from vesselforge.segmenter.model_files import read_description, restore
 
 
 class Model:
     """One or several trained networks, and how a mask is made of their probability: the threshold
     and the rule of components that were chosen on images of the development.
 
-    networks: the networks themselves; none in a model that was read from an exported file.
+    networks: the networks themselves.
     """
 
     def __init__(
@@ -40,7 +31,7 @@ class Model:
         networks: Sequence[nn.Module],
         threshold: float,
         device: torch.device,
-        runtime: Runtime | None = None,
+        runtime: TorchRuntime | None = None,
         tiling: Tiling = Tiling(),  # noqa: B008 (frozen)
         rule: Rule = MEAN,
         components: Components = ALL,
@@ -62,18 +53,11 @@ class Model:
         runtime: str | None = None,
         tiling: Tiling = Tiling(),  # noqa: B008 (frozen)
     ) -> Model:
-        """Read a model folder, or a .onnx file that was exported from one.
+        """Read a model folder.
 
-        runtime: a name in `runtimes.RUNTIMES`; None: plain PyTorch for a folder. A file has its
-        own. Raises CheckpointError naming the file and the tensor, ConfigError for a
-        runtime that cannot be.
+        runtime: a name in `runtimes.RUNTIMES`; None: plain PyTorch. Raises CheckpointError naming
+        the file and the tensor, ConfigError for a runtime that cannot be.
         """
-        if path.is_file():
-            exported = start_exported(runtime or "auto", path, device or torch.device("cpu"))
-            threshold = float(exported.facts["threshold"])
-            components = exported_components(path, exported.facts)
-            cpu = torch.device("cpu")
-            return cls([], threshold, cpu, exported, tiling, components=components)
         described = read_description(path)
         networks = [restore(path, member) for member in described.members]
         device = device or pick_device("cpu" if runtime in FAST else "auto")
@@ -91,9 +75,9 @@ class Model:
         """Vessel probability [H, W] in [0, 1] of an RGB image [H, W, 3], at its own resolution.
 
         Several networks: combined by the model's rule. flips: the mean over the image and its
-        three mirror images, too, of each member (of an exported file: of what is made of them). An
-        image with a side beyond `tiling.side` goes through in tiles. notify: told the share that is
-        done after every tile. scale: the network sees the image that many times as large.
+        three mirror images, too, of each member. An image with a side beyond `tiling.side` goes
+        through in tiles. notify: told the share that is done after every tile. scale: the network
+        sees the image that many times as large.
         """
         return combine(self.rule, self.members(image, flips, notify, scale))
 
@@ -112,8 +96,7 @@ class Model:
         notify: Notify | None = None,
         scale: float = 1.0,
     ) -> NDArray[np.float32]:
-        """The probability map of each member by itself, [n, H, W]; see `predict`. Of an exported
-        file the one map that it gives."""
+        """The probability map of each member by itself, [n, H, W]; see `predict`."""
         (height, width), seen = image.shape[:2], _resized(image, scale)
         mirrors: list[tuple[int, ...]] = [(), (1,), (0,), (0, 1)] if flips else [()]
         total: NDArray[np.float32] | None = None
@@ -142,14 +125,6 @@ def _resized(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
-
-
-def exported_components(file: Path, facts: dict[str, str]) -> Components:
-    """The rule in an exported file's metadata. Raises CheckpointError for a damaged one."""
-    try:
-        return TypeAdapter(Components).validate_json(facts.get(COMPONENTS, "{}"))
-    except ValidationError as error:
-        raise CheckpointError(f"{file}: damaged metadata ({fault_of(error)})") from error
 
 
 def place(network: nn.Module, device: torch.device) -> nn.Module:

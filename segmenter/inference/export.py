@@ -6,6 +6,7 @@ the convolutions before it.
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,18 +22,10 @@ from vesselforge.engine.documents import read_object
 from vesselforge.engine.files import file_sha256, write_atomic
 from vesselforge.segmenter.combine import MEAN, Rule, combined
 from vesselforge.segmenter.components import ALL
-from vesselforge.segmenter.inference.runtimes import (
-    COMPONENTS,
-    INPUT,
-    OUTPUT,
-    PROGRAM,
-    OnnxRuntime,
-    Probabilities,
-    Runtime,
-    required,
-)
+from vesselforge.segmenter.inference.runtimes import Probabilities
 from vesselforge.segmenter.model_files import Description, read_description, restore
 
+INPUT, OUTPUT = "image", "vessel_probability"
 SIZES = ((2, 40, 56), (1, 64, 64), (1, 37, 53), (1, 1, 9), (1, 131, 118))
 """[N, H, W] of the images that a graph is checked with: multiples, odd sizes, a sliver."""
 TOLERANCE = 1e-4
@@ -55,7 +48,6 @@ class Combined(nn.Module):
     def __init__(self, networks: Sequence[nn.Module], rule: Rule = MEAN) -> None:
         super().__init__()
         self.each, self.rule = Probabilities(networks), rule
-        self.multiple = self.each.multiple
 
     def forward(self, image: Tensor) -> Tensor:
         each: Tensor = self.each(image)
@@ -69,7 +61,7 @@ def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
 
     Input `image`, output `vessel_probability`, batch, height and width free, padding and cropping
     inside; of several networks it is what the ensemble's rule makes of their probabilities.
-    Calibration is inside; a rule of components is in the metadata, and `predict` applies it.
+    Calibration is inside; a rule of components is in the metadata, for the program to apply.
     Nothing is written before ONNX Runtime has given the same probabilities as PyTorch within
     1e-4. Raises ConfigError when a package is missing or a file in the way, CheckpointError for
     unusable weights or a graph that differs.
@@ -125,7 +117,7 @@ def _facts(folder: Path, model: Description) -> dict[str, str]:
         "torch": torch.__version__,
     }
     if model.components != ALL:
-        facts[COMPONENTS] = json.dumps(model.components.as_json())
+        facts["components"] = json.dumps(model.components.as_json())
         facts["values"] += PIECES
     if (folder / MANIFEST).is_file():  # else made by no pipeline; its weights' sums are there
         expected = "the manifest of a training: copy the model's folder again"
@@ -142,14 +134,29 @@ def to_onnx(module: Combined, facts: Mapping[str, str]) -> tuple[bytes, float]:
     is missing, CheckpointError when the graph computes something else.
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
-        required(package)
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise ConfigError(
+                f"{package} is not installed; pip install 'vesselforge[onnx]'"
+            ) from error
     module = module.eval()
     model = _graph(module)
-    own = {"program": PROGRAM, "multiple": str(module.multiple), "threshold": "0.5"}
-    for name, value in (own | dict(facts)).items():
+    for name, value in ({"program": "vesselforge"} | dict(facts)).items():
         model.metadata_props.add(key=name, value=value)
     content: bytes = model.SerializeToString()
-    return content, check(OnnxRuntime(content), module)
+    return content, check(onnx_runner(content), module)
+
+
+def onnx_runner(content: bytes) -> Callable[[Tensor], Tensor]:
+    """The function that an exported file is, [N, 3, H, W] → [N, 1, H, W], by ONNX Runtime on the
+    CPU with as many threads as PyTorch has."""
+    runtime = importlib.import_module("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors; they come back as exceptions, too
+    session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0])
 
 
 def _graph(module: nn.Module) -> Any:
@@ -178,7 +185,7 @@ def _graph(module: nn.Module) -> Any:
     return model
 
 
-def check(runtime: Runtime, module: Callable[[Tensor], Tensor]) -> float:
+def check(runner: Callable[[Tensor], Tensor], module: Callable[[Tensor], Tensor]) -> float:
     """The largest difference in probability over SIZES; CheckpointError above TOLERANCE."""
     differences = []
     for size in SIZES:
@@ -186,18 +193,17 @@ def check(runtime: Runtime, module: Callable[[Tensor], Tensor]) -> float:
         with torch.no_grad():
             wanted = module(images)
         try:
-            differences.append((runtime(images) - wanted).abs().max())
+            differences.append((runner(images) - wanted).abs().max())
         except Exception as error:  # of the runtime's own kinds; or another shape
             raise CheckpointError(
-                f"the exported graph fails in {runtime.name} for images of {list(images.shape)} "
+                f"the exported graph fails in ONNX Runtime for images of {list(images.shape)} "
                 f"({' '.join(str(error).split())[:300]}); report it with the version of torch"
             ) from error
     worst = float(torch.stack(differences).max())  # not a number if any is not
     if not worst <= TOLERANCE:
         raise CheckpointError(
-            f"the exported graph gives other probabilities in {runtime.name} (by up to {worst:.1e},"
-            f" expected at most {TOLERANCE:g}); report it with the versions of torch and "
-            f"{runtime.name}"
+            f"the exported graph gives other probabilities in ONNX Runtime (by up to {worst:.1e}, "
+            f"expected at most {TOLERANCE:g}); report it with the versions of torch and onnxruntime"
         )
     return worst
 
