@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from vesselforge.configs.errors import DataError
 
 TABLE = "closest.csv"
-COLUMNS = {"sample", "image", "distance", "suspicious"}
 
 
 @dataclass(frozen=True)
@@ -23,8 +21,8 @@ class Nearest:
 
 
 def read_nearest(folder: Path) -> dict[str, Nearest]:
-    """Sample → its nearest training image. Raises DataError for a missing or damaged table, and
-    where the scores could not say what is suspicious."""
+    """Sample → its nearest training image. Raises DataError for a missing table, and where the
+    scores could not say what is suspicious."""
     path = folder / TABLE
     if not path.is_file():
         raise DataError(
@@ -32,13 +30,7 @@ def read_nearest(folder: Path) -> dict[str, Nearest]:
             "that it is written, or switch the filter off"
         )
     with path.open(newline="") as stream:
-        reader = csv.DictReader(stream)
-        if missing := COLUMNS - {*(reader.fieldnames or [])}:
-            raise DataError(
-                f"{path}: found no column {', '.join(sorted(missing))}, needed by "
-                "pseudo_label.reject_copies; score the samples anew, or switch the filter off"
-            )
-        return {row["sample"]: _nearest(path, row) for row in reader}
+        return {row["sample"]: _nearest(path, row) for row in csv.DictReader(stream)}
 
 
 def _nearest(path: Path, row: dict[str, str]) -> Nearest:
@@ -48,13 +40,4 @@ def _nearest(path: Path, row: dict[str, str]) -> Nearest:
             "0 or 1; what is suspicious is known where the set has validation images to "
             "compare with; add some or set pseudo_label.reject_copies to false"
         )
-    try:
-        distance = float(row["distance"])
-    except (TypeError, ValueError):
-        distance = math.nan
-    if not math.isfinite(distance):
-        raise DataError(
-            f"{path}: found {row['distance']!r} as `distance` of {row['sample']}, expected a "
-            "number; score the samples anew"
-        )
-    return Nearest(row["image"], distance, row["suspicious"] == "1")
+    return Nearest(row["image"], float(row["distance"]), row["suspicious"] == "1")

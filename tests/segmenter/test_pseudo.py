@@ -169,8 +169,6 @@ def test_real_masks_give_ranges(run: Callable[..., Labelled]) -> None:
         ({"reject_copies": True}, {"scores": "a"}, r"closest\.csv: no such file"),
         ({"reject_copies": True}, {"scores": "unsure"}, "found '' as `suspicious` of 02"),
         ({"reject_copies": True}, {"scores": "few"}, "found no scores of sample '05'"),
-        ({"reject_copies": True}, {"scores": "bad"}, "no column distance, image, suspicious"),
-        ({"reject_copies": True}, {"scores": "nan"}, "found 'nan' as `distance` of 00"),
         ({"real_range": 0.9}, {"images": "small"}, "samples of 64×64 pixels and no real image"),
     ],
 )
@@ -193,10 +191,6 @@ def test_what_is_missing_is_named(
                 suspicious="" if name == "unsure" else "1",
                 missing="05" if name == "few" else "",
             )
-    if "bad" in further.values():
-        (room / "bad" / "closest.csv").write_text("sample\n00\n")
-    if "nan" in further.values():
-        (room / "nan" / "closest.csv").write_text("sample,image,distance,suspicious\n00,a,nan,0\n")
     with pytest.raises(DataError, match=message):
         run(settings, **further)
 
