@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from vesselforge.configs.errors import ConfigError, DataError, WorkspaceError
 from vesselforge.data.formats.channels import Pixels
-from vesselforge.data.formats.images import encode_png
+from vesselforge.data.formats.images import encode_png, read_picture
 from vesselforge.data.fov import derive_fov
 from vesselforge.engine.files import replacing, write_atomic
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.inference.tiles import Notify
-from vesselforge.segmenter.inference.user_images import find_images, output_names, read_image
+from vesselforge.segmenter.inference.user_images import find_images, output_names
 from vesselforge.segmenter.models import Model
 
 VESSEL_COLOUR = np.array([0, 255, 140], dtype=np.float32)
@@ -154,7 +154,9 @@ def _predict_one(
     options: PredictOptions,
 ) -> Row:
     began = time.perf_counter()
-    image, remark = read_image(file)
+    # As viewers show it (EXIF), grey repeated, alpha laid on black, 16 bits made 8: what the
+    # networks saw in training.
+    image = read_picture(file).rgb()
     fov = derive_fov(image)
     scale = scale_for(fov, options.fov_width)
     prob = model.predict(image, options.flips, notify, scale)
@@ -171,7 +173,8 @@ def _predict_one(
     row: Row = {"file": str(file), "name": name, "width": image.shape[1], "height": image.shape[0]}
     row |= {"scale": round(float(scale), 6), "threshold": threshold}
     row |= {column: round(float(of.mean()), 6) for column, of in shares.items()}
-    if not remark and row["vessel_share_fov"] < FEW:
+    remark = ""
+    if row["vessel_share_fov"] < FEW:
         remark = (
             "hardly any vessels found; where images are much larger or smaller than those of the "
             "training, --fov-width shows them to the network at another size"

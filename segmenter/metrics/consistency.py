@@ -89,9 +89,9 @@ def derived_from(se: ArrayLike, sp: ArrayLike, share: ArrayLike) -> dict[str, Va
     Of one pixel: TP = SE·p, FP = (1 − SP)·(1 − p), FN = (1 − SE)·p. What lies outside [0, 1] counts
     as its nearer end.
     """
-    se, sp, share = (np.clip(np.asarray(x, np.float64), 0, 1) for x in (se, sp, share))
-    tp, fp = se * share, (1 - sp) * (1 - share)
-    return rates({"tp": tp, "fp": fp, "fn": share - tp, "tn": 1 - share - fp})
+    a, b, p = (np.asarray(x, np.float64).clip(0, 1) for x in (se, sp, share))
+    tp, fp = a * p, (1 - b) * (1 - p)
+    return rates({"tp": tp, "fp": fp, "fn": p - tp, "tn": 1 - p - fp})
 
 
 @dataclass
