@@ -11,9 +11,17 @@ from typing import TypeVar
 
 from vesselforge.configs.settings import LabelSettings
 from vesselforge.data.structure import TreeFigures
-from vesselforge.segmenter.labels.nearest import Nearest
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The training image nearest to a sample. suspicious: nearer than comes by chance."""
+
+    image: str
+    distance: float
+    suspicious: bool
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,11 @@ from vesselforge.engine.artifacts import METRICS, Inputs
 from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.inference.predict import as_png
-from vesselforge.segmenter.labels.filters import Figures, why_rejected
+from vesselforge.segmenter.labels.filters import Figures, Nearest, why_rejected
 from vesselforge.segmenter.labels.labeller import Label, Labeller, check_masks
-from vesselforge.segmenter.labels.nearest import read_nearest
 from vesselforge.segmenter.labels.real_maps import Comparison
 
-TABLE = "labels.csv"
+CLOSEST, TABLE = "closest.csv", "labels.csv"
 COLUMNS = (
     "id", "confidence", "agreement", "vessel_share", *FIGURES, "in_range", "nearest", "distance",
     "suspicious", "kept", "reason",
@@ -114,6 +113,29 @@ def needed(inputs: Inputs, name: str, wanted: bool) -> Path | None:
             "those filters off"
         )
     return inputs[name].path
+
+
+def read_nearest(folder: Path) -> dict[str, Nearest]:
+    """Sample → its nearest training image. Raises DataError for a missing table, and where the
+    scores could not say what is suspicious."""
+    path = folder / CLOSEST
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such file, needed by pseudo_label.reject_copies; score the samples so "
+            "that it is written, or switch the filter off"
+        )
+    with path.open(newline="") as stream:
+        return {row["sample"]: _nearest(path, row) for row in csv.DictReader(stream)}
+
+
+def _nearest(path: Path, row: dict[str, str]) -> Nearest:
+    if row["suspicious"] not in ("0", "1"):
+        raise DataError(
+            f"{path}: found {row['suspicious']!r} as `suspicious` of {row['sample']}, expected "
+            "0 or 1; what is suspicious is known where the set has validation images to "
+            "compare with; add some or set pseudo_label.reject_copies to false"
+        )
+    return Nearest(row["image"], float(row["distance"]), row["suspicious"] == "1")
 
 
 def summary(figures: Sequence[Figures], reasons: Sequence[str]) -> dict[str, object]:

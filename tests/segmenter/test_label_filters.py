@@ -11,9 +11,9 @@ from vesselforge.configs.settings import LabelSettings
 from vesselforge.data.structure import TreeFigures
 from vesselforge.segmenter.labels.filters import (
     Figures,
+    Nearest,
     why_rejected,
 )
-from vesselforge.segmenter.labels.nearest import Nearest
 from vesselforge.segmenter.labels.pseudo_labels import as_table, summary
 
 GOOD = Figures(
