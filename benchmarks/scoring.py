@@ -19,7 +19,7 @@ from scipy import ndimage
 from vesselforge.data.datasets import named_dataset
 from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.phantoms.draw import make_phantom
-from vesselforge.segmenter.metrics import METRICS, Prediction, Regions, score_set
+from vesselforge.segmenter.metrics.scores import METRICS, Prediction, Regions, score_set
 
 SHAPE = (584, 565)
 SEED = 0

@@ -26,16 +26,14 @@ from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.engine.devices import slow_bfloat16
 from vesselforge.engine.processes.children import ENVIRONMENT
-from vesselforge.segmenter.inference.export import to_onnx
+from vesselforge.segmenter.inference.export import Combined, onnx_runner, to_onnx
 from vesselforge.segmenter.inference.fast import fast
 from vesselforge.segmenter.inference.runtimes import (
-    MeanProbability,
-    OnnxRuntime,
     TorchRuntime,
     start,
 )
 from vesselforge.segmenter.inference.tiles import as_input
-from vesselforge.segmenter.metrics import pooled
+from vesselforge.segmenter.metrics.confusion import pooled_f1
 from vesselforge.segmenter.models import Model, place
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.base import Segmenter
@@ -106,8 +104,8 @@ def others(network: Segmenter, exported: bool, compile: bool) -> dict[str, Way]:
         )
     if exported:
         try:
-            model, _ = to_onnx(MeanProbability([network]), {})
-            ways["ONNX Runtime, float32"] = OnnxRuntime(model)
+            model, _ = to_onnx(Combined([network]), {})
+            ways["ONNX Runtime, float32"] = onnx_runner(model)
         except ConfigError as error:
             print(f"left out: {error}", file=sys.stderr)
     return ways
@@ -267,7 +265,7 @@ def agreement(model: str, dataset: str, root: str | None, images: int | None = N
             "images": len(items),
             "largest": float(np.abs(_flat(maps) - exact).max()),
             "mean": float(np.abs(_flat(maps) - exact).mean()),
-            "f1": pooled(maps, masks, fovs, threshold)["f1"],
+            "f1": pooled_f1([prob >= threshold for prob in maps], masks, fovs),
         }
         for way, maps in probs.items()
     ]

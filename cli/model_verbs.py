@@ -22,9 +22,7 @@ ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is ther
 def import_(
     file: Annotated[
         Path,
-        typer.Argument(
-            metavar="WEIGHTS_FILE", help="Keras weights: .h5, .weights.h5 or .keras archive."
-        ),
+        typer.Argument(metavar="WEIGHTS_FILE", help="Weights or model that Keras wrote as .h5."),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the model to write.")],
     network: Annotated[
@@ -54,7 +52,7 @@ def import_(
         f"{out}: {made['network']}, {made['parameters']:,} parameters as Keras counts them, "
         f"threshold {made['threshold']:g}"
     )
-    typer.echo(f"from {made['source']} ({made['layout']}{version}), SHA-256 {made['sha256']}")
+    typer.echo(f"from {made['source']}{version}, SHA-256 {made['sha256']}")
 
 
 class Part(StrEnum):

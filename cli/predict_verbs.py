@@ -24,8 +24,7 @@ MapsOf = Annotated[
     Path,
     typer.Argument(
         metavar="MODEL",
-        help="Folder of a model (an artifact of `segmenter train`) or of a whole run, or an "
-        "exported .onnx or .xml file.",
+        help="Folder of a model (an artifact of `segmenter train`) or of a whole run.",
     ),
 ]
 
@@ -49,19 +48,9 @@ def predict(
     flips: FlipsOption = False,
     fov_width: FovWidthOption = None,
     bits: Annotated[int, typer.Option(help="8 or 16, of the probability map.")] = 8,
-    spread: Annotated[
-        bool,
-        typer.Option(
-            "--spread",
-            help="Also write how far an ensemble's members disagree: NAME_spread.png, white where "
-            "their standard deviation is 0.5.",
-        ),
-    ] = False,
     runtime: Annotated[
         str,
-        typer.Option(
-            help="torch, fast or fast-bfloat16; auto: the fastest safe one, ONNX Runtime of a file."
-        ),
+        typer.Option(help="torch, fast or fast-bfloat16; auto: the fastest safe one."),
     ] = "auto",
     tile: Annotated[
         int,
@@ -94,7 +83,7 @@ def predict(
             runtime,
             Tiling(side=tile),
         )
-        options = PredictOptions(flips, threshold, 8 if bits == 8 else 16, fov_width, spread)
+        options = PredictOptions(flips, threshold, 8 if bits == 8 else 16, fov_width)
         rows = predict_files(loaded, images, out, progress, options)
     if json_:
         print_json(rows)
@@ -110,7 +99,6 @@ def _print(rows: list[dict[str, Any]], out: Path) -> None:
     columns = {
         "vessel_share": "vessel",
         "vessel_share_fov": "in the FOV",
-        "uncertain_share_fov": "uncertain there",
         "seconds": "seconds",
     }
     print_table(
@@ -143,8 +131,8 @@ def export(
 ) -> None:
     """Write a segmenter for other programs: image in, vessel probability out, of any size.
 
-    Padding, several networks' mean and the sigmoid are inside. The file is checked against
-    PyTorch before it is written, and serves as MODEL of `predict`.
+    Padding, an ensemble's rule and the sigmoid are inside. The file is checked against PyTorch
+    before it is written.
     """
     from vesselforge.pipeline.record import model_folder
     from vesselforge.segmenter.inference.export import export as write

@@ -140,11 +140,9 @@ def _readable(row: dict[str, Any]) -> dict[str, Any]:
     known = row["share"] is not None
     span = f"{row['share']:.4f} ({row['share_low']:.4f} to {row['share_high']:.4f})"
     fits = [*row["fits"], *(f"({name})" for name in row["near"])]
-    closest = f"{row['closest']} {row['off_by']:+.4f}" if row["closest"] else None
     return {
         "name": row["name"],
         "implied vessel share": span if known else "SE = SP: any",
         "fits": fits,
-        "closest": closest,
-        "problems and (notes)": "; ".join([*row["problems"], *(f"({n})" for n in row["notes"])]),
+        "problems": "; ".join(row["problems"]),
     }

@@ -1,4 +1,4 @@
-"""What settings offer by name, each with a line of help. The code registers against these tables,
+"""What settings offer by name, each with a line of help. The code has a table of the same names,
 and a test holds the two together."""
 
 from __future__ import annotations

@@ -174,12 +174,3 @@ class PipelineConfig(Settings):
                 "does not ask; set rounds: 1, or labels: teacher or agreement"
             )
         return self
-
-    @model_validator(mode="after")
-    def _labels_have_what_they_need(self) -> Self:
-        if self.pseudo_label.disagreement == "teachers":
-            raise ValueError(
-                "pseudo_label.disagreement: teachers needs several, and a run has one teacher; "
-                "use flips (a study, `vesselforge compare`, may have several)"
-            )
-        return self

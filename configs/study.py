@@ -121,7 +121,6 @@ class SyntheticSettings(Settings):
         description="what a seed changes: the students' training; also which samples are drawn; "
         "or everything, from the choice of real images to teacher and generator",
     )
-    teachers: int = Field(1, ge=1, le=20, description="trained with different seeds")
 
     @model_validator(mode="after")
     def _seeds_suffice(self) -> Self:
@@ -238,16 +237,6 @@ class StudyConfig(Settings):
         orders = {arm.order for arm in self.arms.named.values()} or {*self.arms.orders}
         if "mixed" in orders and "pool" in (self.first.source, self.second.source):
             raise ValueError("arms: mixed batches need `source: crops` in both phases")
-        return self
-
-    @model_validator(mode="after")
-    def _several_teachers_are_asked(self) -> Self:
-        asked, teachers = self.pseudo_label.disagreement == "teachers", self.synthetic.teachers
-        if asked != (teachers > 1):
-            raise ValueError(
-                "pseudo_label.disagreement: teachers goes with synthetic.teachers ≥ 2, and only "
-                f"then; found {self.pseudo_label.disagreement} and {teachers}"
-            )
         return self
 
     @model_validator(mode="after")

@@ -186,8 +186,8 @@ def windows(reals: Sequence[RealMap], size: tuple[int, int], count: int) -> list
         raise DataError(
             f"pseudo_label: found samples of {width}×{height} pixels and no real image with a "
             f"window that large inside its field of view (the largest is {largest[1]}×"
-            f"{largest[0]}); real_range and max_overlap need samples at the size of the real "
-            "images or of a part of them; leave both off for others"
+            f"{largest[0]}); real_range needs samples at the size of the real images or of a "
+            "part of them; leave it off for others"
         )
     rng = np.random.default_rng([SEED, height, width])
     found = []

@@ -69,7 +69,7 @@ class RunWorks(Works):
             request = Request(real=development, shown=development)
         else:
             request = Request(real=development, shown=development, name=name, start=start)
-        supply = Supply(source_of(config.source, config), request, [teacher])
+        supply = Supply(source_of(config.source, config), request, teacher)
         count = config.sample.count
         samples = supply.samples(count, number * count, name)  # other images in every round
         score = supply.scores(f"sample scores{name}", samples)

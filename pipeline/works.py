@@ -105,11 +105,11 @@ class Works:
 
 @dataclass(frozen=True)
 class Supply:
-    """The synthetic images of one source for one request. teachers: those that label or judge."""
+    """The synthetic images of one source for one request. teacher: what labels or judges."""
 
     source: Source[Any]
     request: Request
-    teachers: list[Work]
+    teacher: Work
 
     @property
     def config(self) -> Config:
@@ -143,7 +143,7 @@ class Supply:
         settings = self.config.score
         inputs = {"samples": samples, "images": self.request.shown}
         if settings.needs_teacher:
-            inputs["teacher"] = self.teachers[0]
+            inputs["teacher"] = self.teacher
         generator = self.generator()
         # Labelled samples no longer say how they were made; their generator does.
         drawn = samples.kind == "generator.sample"
@@ -152,7 +152,7 @@ class Supply:
         return Work(step, "generator.score", settings, inputs, files_of_score(settings))
 
     def labelled(self, step: str, samples: Work, scores: Work | None) -> Work:
-        """The images with labels, sorted into good enough and not. Teachers and the samples' scores
+        """The images with labels, sorted into good enough and not. Teacher and the samples' scores
         count only where a label or a filter depends on them. The real images always do: vessel maps
         that look like none of theirs are noise, and that is to be said."""
         own = self.source.settings
@@ -160,9 +160,9 @@ class Supply:
             **self.filters.model_dump(), labels=own.labels, turned_masks=own.turned_masks
         )
         inputs = {"samples": samples, "images": self.request.real}
-        for number, teacher in enumerate(self.teachers if own.labels != "own" else [], 1):
-            inputs["teacher" if number == 1 else f"teacher-{number}"] = teacher
-        if settings.needs_scores:
+        if own.labels != "own":
+            inputs["teacher"] = self.teacher
+        if settings.reject_copies:
             assert scores is not None
             inputs["scores"] = scores
         return Work(step, "segmenter.pseudo-label", settings, inputs)

@@ -28,7 +28,7 @@ from vesselforge.segmenter.combine import combine
 from vesselforge.segmenter.components import ALL, pieces_in
 from vesselforge.segmenter.inference.fast import fast
 from vesselforge.segmenter.inference.tiles import Tiling, tiled
-from vesselforge.segmenter.metrics import pooled_f1
+from vesselforge.segmenter.metrics.confusion import pooled_f1
 from vesselforge.segmenter.metrics.probabilities import calibration, calibration_counts
 from vesselforge.segmenter.model_files import (
     DESCRIPTIONS,
@@ -112,14 +112,12 @@ def recalibrate(
     `before` and `after`; see `_figures`.
 
     Every member is calibrated, then the threshold chosen on what is made of them (of a vote, the
-    members'), then the rule of components, unless not wanted. `stacked` is a calibration by itself:
-    its members stay as they are. Raises CheckpointError for a folder that is no model.
+    members'), then the rule of components, unless not wanted. Raises CheckpointError for a folder
+    that is no model.
     """
     described = read_description(folder)
     name = next(name for name in DESCRIPTIONS if (folder / name).is_file())
-    members = read_members(folder)[0]
-    if described.rule.method != "stacked":
-        members = [_calibrated(folder, *pair, images, progress) for pair in members]
+    members = [_calibrated(folder, *pair, images, progress) for pair in read_members(folder)[0]]
     save_model(out, members, described.threshold, name, described.rule)
     before, after = (Model.load(each, runtime="auto") for each in (folder, out))
     old, maps = (maps_of(model, images, progress) for model in (before, after))
@@ -147,7 +145,7 @@ def _calibrated(
     progress: Progress,
 ) -> tuple[Member, dict[str, Tensor]]:
     progress.message(f"fitting temperature and shift of {member.network}, {member.file}")
-    network = restore(folder, member, tensors)
+    network = restore(folder, member)
     place(network, pick_device("auto"))
     calibrate(network, images)
     return replace(member, temperature=network.temperature, shift=network.shift), tensors

@@ -12,7 +12,7 @@ from vesselforge.data.layouts.splits import VALIDATION
 from vesselforge.engine.artifacts import METRICS, Inputs
 from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.metrics import confusion, from_counts
+from vesselforge.segmenter.metrics.confusion import confusion, from_counts
 from vesselforge.segmenter.models import Model
 
 IMAGES = "images"

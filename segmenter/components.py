@@ -51,12 +51,6 @@ class Components:
 ALL = Components()
 
 
-def mean_of(rules: Sequence[Components]) -> Components:
-    """One rule for the mean of several maps, whose threshold is the mean of theirs."""
-    sure, smallest = (float(np.mean([getattr(r, n) for r in rules])) for n in asdict(ALL))
-    return Components(sure, round(smallest))
-
-
 def masked(prob: Map, threshold: float, rule: Components = ALL, scale: float = 1.0) -> Mask:
     """Where a map [H, W] says vessel, [H, W] bool. scale: how many times as large as the map
     the image was that the network saw; the rule's pixels are of the latter."""

@@ -17,22 +17,19 @@ from vesselforge.engine.artifacts import METRICS as METRICS_FILE
 from vesselforge.engine.artifacts import Inputs
 from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.combine import combine, standard_deviation
 from vesselforge.segmenter.components import ALL, Mask
 from vesselforge.segmenter.inference.predict import as_png, scale_for
-from vesselforge.segmenter.metrics import (
+from vesselforge.segmenter.metrics.confusion import confusion, from_counts
+from vesselforge.segmenter.metrics.probabilities import best_threshold
+from vesselforge.segmenter.metrics.scores import (
     METRICS,
     REGIONS,
     Prediction,
     Regions,
-    SetScores,
-    best_threshold,
-    confusion,
-    from_counts,
     mean_interval,
+    rounded,
     score_set,
 )
-from vesselforge.segmenter.metrics.intervals import rounded
 from vesselforge.segmenter.model_files import read_description
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.operating_point import rechoose
@@ -57,8 +54,7 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
     Writes metrics.json (for every model and further observer, in the FOV and on the whole image:
     pooled, and means over images, with 95 % intervals; under `against`, every model by what the
     further observers drew; BEST with its threshold), per_image.csv, per_image_observers.csv,
-    curves.json, and pictures; of an ensemble also how far its members disagree (spread/: white is
-    a standard deviation of 0.5, the largest there can be).
+    curves.json, and pictures.
     """
     folder = inputs[TEST].path
     images = [load_image(folder, record) for record in read_index(folder, "test")]
@@ -74,18 +70,14 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
         for done, image in enumerate(images, start=1):
             if progress.stop_requested:
                 raise Interrupted
-            maps = _maps(model, image, settings)
-            probs.append(combine(model.rule, maps))
             scale = scale_for(image.fov, settings.fov_width)
+            probs.append(model.predict(image.image, settings.flips, scale=scale))
             masks.append(model.mask(probs[-1], scale=scale))
             _pictures(out, name, image, probs[-1], masks[-1])
-            if model.several:
-                picture = as_png(2 * standard_deviation(maps))
-                write_png(out / "spread" / name / f"{image.id}.png", picture)
             progress.update(number * len(images) + done, len(names) * len(images), "image")
         if board is not None:
             board.add_model(name, probs, masks, operating_point(inputs[name].path, model))
-            if model.several:
+            if len(model.networks) > 1:
                 board.models[name]["rule"] = model.rule.as_json()
             curves[name] = _curves(images, probs)
     result: dict[str, Any] = {"images": len(images), "reference": "1st" if scored else None}
@@ -136,63 +128,58 @@ class Scoreboard:
         """Score a model against the reference, and against every further observer. point: how the
         masks were made of the maps."""
         predictions = self._with(probs, masks)
-        found = self._score(predictions, self.reference)
-        self.rows += self._lines([name], found)
-        self.models[name] = point | found.summary
-        if self.further:
-            self.models[name]["against"] = {}
-        for observer, truths in self.further.items():
-            found = self._score(predictions, truths)
-            self.further_rows += self._lines([name, observer], found)
-            self.models[name]["against"][observer] = found.summary
+        self.models[name] = point | self._scored([name], predictions, self.reference, self.rows)
+        against = {
+            observer: self._scored([name, observer], predictions, truths, self.further_rows)
+            for observer, truths in self.further.items()
+        }
+        self.models[name] |= {"against": against} if against else {}
 
     def add_observers(self) -> None:
         """Score every further human observer like a model."""
         for observer in self.further:
             masks = [image.observers[observer] for image in self.images]
-            found = self._score(self._with(masks, masks), self.reference)
-            self.rows += self._lines([f"observer {observer}"], found)
-            self.observers[observer] = found.summary
+            who, drawn = [f"observer {observer}"], self._with(masks, masks)
+            self.observers[observer] = self._scored(who, drawn, self.reference, self.rows)
 
     def _with(self, probs: list[NDArray[Any]], masks: list[Mask]) -> list[Prediction]:
         each = zip(probs, self.images, masks, strict=True)
         return [Prediction(prob, image.fov, mask=mask) for prob, image, mask in each]
 
-    def _score(self, predictions: list[Prediction], truths: list[Regions]) -> SetScores:
-        found = score_set(predictions, truths, self.settings.bootstrap, self.settings.seed)
+    def _scored(
+        self,
+        names: list[str],
+        predictions: list[Prediction],
+        truths: list[Regions],
+        rows: list[list[Any]],
+    ) -> dict[str, Any]:
+        """The summary of the scores, BEST with it; a row for each image and region goes to rows."""
+        bootstrap, seed = self.settings.bootstrap, self.settings.seed
+        found = score_set(predictions, truths, bootstrap, seed)
         masks, fovs = [t.whole.mask for t in truths], [image.fov for image in self.images]
         threshold, _ = best_threshold([p.prob for p in predictions], masks, fovs)
         for region in REGIONS:
-            for values, p, mask, fov in zip(
-                found.per_image[region], predictions, masks, fovs, strict=True
-            ):
+            each = found.per_image[region]
+            for values, p, mask, fov in zip(each, predictions, masks, fovs, strict=True):
                 inside = fov if region == "fov" else np.ones_like(fov)
                 counts = confusion((p.prob >= threshold)[inside], mask[inside])
                 values[BEST] = from_counts(*counts)["f1"]
-            each = [values[BEST] for values in found.per_image[region]]
-            interval = mean_interval(each, self.settings.bootstrap, self.settings.seed)
-            found.summary[region]["mean"][BEST] = interval
-            found.summary[region]["best_threshold"] = rounded(threshold)
-        return found
-
-    def _lines(self, names: list[str], found: SetScores) -> list[list[Any]]:
-        return [
-            [*names, image.id, region, *(rounded(values[m]) for m in (*METRICS, BEST))]
-            for region in REGIONS
-            for image, values in zip(self.images, found.per_image[region], strict=True)
-        ]
+            summary = found.summary[region]
+            summary["mean"][BEST] = mean_interval([v[BEST] for v in each], bootstrap, seed)
+            summary["best_threshold"] = rounded(threshold)
+            rows += [
+                [*names, image.id, region, *(rounded(values[m]) for m in (*METRICS, BEST))]
+                for image, values in zip(self.images, each, strict=True)
+            ]
+        return found.summary
 
 
 def _choose_with_flips(model: Model, folder: Path, settings: EvaluateSettings) -> None:
     """Thresholds with the highest pooled F1 on the validation images, predicted with flips."""
     images = [load_image(folder, record) for record in read_index(folder, "validation")]
-    rechoose(model, [_maps(model, image, settings) for image in images], images)
-
-
-def _maps(model: Model, image: LoadedImage, settings: EvaluateSettings) -> NDArray[np.float32]:
-    """The members' probability maps [n, H, W] at the image's own size."""
-    scale = scale_for(image.fov, settings.fov_width)
-    return model.members(image.image, settings.flips, scale=scale)
+    scales = [scale_for(image.fov, settings.fov_width) for image in images]
+    pairs = zip(images, scales, strict=True)
+    rechoose(model, [model.members(i.image, True, scale=scale) for i, scale in pairs], images)
 
 
 def _curves(images: list[LoadedImage], probs: list[NDArray[Any]]) -> dict[str, Any]:

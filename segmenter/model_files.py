@@ -20,7 +20,7 @@ from vesselforge.engine.checkpoints import check_shapes, load_strict, load_tenso
 from vesselforge.engine.confined import inside
 from vesselforge.engine.documents import read_object
 from vesselforge.engine.files import write_json
-from vesselforge.segmenter.combine import MEAN, ReadRule, Rule
+from vesselforge.segmenter.combine import MEAN, Rule
 from vesselforge.segmenter.components import ALL, Components
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.base import Segmenter
@@ -59,15 +59,17 @@ class Description:
 
     members: Annotated[list[Member], Field(min_length=1)]
     threshold: Annotated[float, Field(ge=0, le=1)]
-    rule: ReadRule = MEAN
+    rule: Rule = MEAN
     components: Components = ALL
     parameters: int = 0
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     def __post_init__(self) -> None:
-        if self.rule.members not in (0, len(self.members)):
-            raise ValueError(f"a rule of {self.rule.members} members for {len(self.members)}")
+        if len(self.rule.thresholds) not in (0, len(self.members)):
+            raise ValueError(
+                f"a rule of {len(self.rule.thresholds)} members for {len(self.members)}"
+            )
 
 
 DESCRIPTION = TypeAdapter(Description)
@@ -133,13 +135,14 @@ def fault_of(error: ValidationError) -> str:
     return f"{where}: {first['msg']}, found {str(first['input'])[:60]}".removeprefix(": ")
 
 
-def restore(folder: Path, member: Member, tensors: dict[str, Tensor]) -> Segmenter:
+def restore(folder: Path, member: Member) -> Segmenter:
     """The network of a member with its weights, in eval mode on the CPU.
 
     It is first built without memory: options that ask for a larger network than the weights are
     of, whatever its size, are refused like any others. Raises CheckpointError, naming the file.
     """
     path = folder / member.file
+    tensors = load_tensors(path)[0]
     try:
         with torch.device("meta"):
             check_shapes(build(member.network, **member.options), tensors, path)

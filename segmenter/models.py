@@ -9,32 +9,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
-from vesselforge.configs.errors import CheckpointError, ConfigError
-from vesselforge.engine.checkpoints import load_tensors
 from vesselforge.engine.devices import pick_device
-from vesselforge.segmenter.combine import MEAN, ReadRule, Rule, combine
+from vesselforge.segmenter.combine import MEAN, Rule, combine
 from vesselforge.segmenter.components import ALL, Components, masked
-from vesselforge.segmenter.inference.runtimes import (
-    COMPONENTS,
-    FAST,
-    RULE,
-    Runtime,
-    TorchRuntime,
-    start,
-    start_exported,
-)
+from vesselforge.segmenter.inference.runtimes import FAST, TorchRuntime, start
 from vesselforge.segmenter.inference.tiles import Notify, Tiling, tiled
-from vesselforge.segmenter.model_files import fault_of, read_description, restore
+from vesselforge.segmenter.model_files import read_description, restore
 
 
 class Model:
     """One or several trained networks, and how a mask is made of their probability: the threshold
     and the rule of components that were chosen on images of the development.
 
-    networks: the networks themselves; none in a model that was read from an exported file.
+    networks: the networks themselves.
     """
 
     def __init__(
@@ -42,7 +31,7 @@ class Model:
         networks: Sequence[nn.Module],
         threshold: float,
         device: torch.device,
-        runtime: Runtime | None = None,
+        runtime: TorchRuntime | None = None,
         tiling: Tiling = Tiling(),  # noqa: B008 (frozen)
         rule: Rule = MEAN,
         components: Components = ALL,
@@ -52,9 +41,8 @@ class Model:
         self.device = device
         self.rule = rule
         self.components = components
-        self.runtime = runtime or TorchRuntime(self.networks, device, each=rule != MEAN)
+        self.runtime = runtime or TorchRuntime(self.networks, device)
         self.tiling = tiling
-        self._each = None if rule == MEAN else self.runtime  # what gives the members' own maps
         tiling.shared(self.runtime.multiple)  # tiles that are too small are refused here
 
     @classmethod
@@ -65,31 +53,17 @@ class Model:
         runtime: str | None = None,
         tiling: Tiling = Tiling(),  # noqa: B008 (frozen)
     ) -> Model:
-        """Read a model folder, or a .onnx file that was exported from one.
+        """Read a model folder.
 
-        runtime: a name in `runtimes.RUNTIMES`; None: plain PyTorch for a folder. A file has its
-        own. Raises CheckpointError naming the file and the tensor, ConfigError for a
-        runtime that cannot be.
+        runtime: a name in `runtimes.RUNTIMES`; None: plain PyTorch. Raises CheckpointError naming
+        the file and the tensor, ConfigError for a runtime that cannot be.
         """
-        if path.is_file():
-            exported = start_exported(runtime or "auto", path, device or torch.device("cpu"))
-            threshold = float(exported.facts["threshold"])
-            rules = exported_rules(path, exported.facts)
-            return cls([], threshold, torch.device("cpu"), exported, tiling, *rules)
         described = read_description(path)
-        threshold, rule = described.threshold, described.rule
-        networks = [
-            restore(path, member, load_tensors(path / member.file)[0])
-            for member in described.members
-        ]
+        networks = [restore(path, member) for member in described.members]
         device = device or pick_device("cpu" if runtime in FAST else "auto")
-        started = None if runtime is None else start(runtime, networks, device, rule != MEAN)
-        return cls(networks, threshold, device, started, tiling, rule, described.components)
-
-    @property
-    def several(self) -> bool:
-        """Whether `members` gives more than one map."""
-        return len(self.networks) > 1 or self.rule.members > 1
+        started = None if runtime is None else start(runtime, networks, device)
+        rules = described.rule, described.components
+        return cls(networks, described.threshold, device, started, tiling, *rules)
 
     def predict(
         self,
@@ -105,8 +79,7 @@ class Model:
         through in tiles. notify: told the share that is done after every tile. scale: the network
         sees the image that many times as large.
         """
-        maps = self._maps(self.runtime, image, flips, notify, scale)
-        return maps[0] if self.rule == MEAN else combine(self.rule, maps)
+        return combine(self.rule, self.members(image, flips, notify, scale))
 
     def mask(
         self, prob: NDArray[np.float32], threshold: float | None = None, scale: float = 1.0
@@ -123,37 +96,7 @@ class Model:
         notify: Notify | None = None,
         scale: float = 1.0,
     ) -> NDArray[np.float32]:
-        """The probability map of each member by itself, [n, H, W]; see `predict`.
-
-        Raises ConfigError for a file of which only the mean was exported.
-        """
-        if self._each is None:
-            if not self.networks:
-                raise ConfigError(
-                    "an exported mean holds no maps of its members; give the folder of the ensemble"
-                )
-            self._each = self.runtime
-            if self.several:
-                self._each = start(self.runtime.name, self.networks, self.device, each=True)
-        return self._maps(self._each, image, flips, notify, scale)
-
-    def check_several(self) -> None:
-        """Raise ConfigError when there is no spread of members to be had."""
-        if not self.several:
-            raise ConfigError(
-                "spread: found a single network or an exported mean, expected the folder of an "
-                "ensemble, or of a run"
-            )
-
-    def _maps(
-        self,
-        runtime: Runtime,
-        image: NDArray[np.uint8],
-        flips: bool,
-        notify: Notify | None,
-        scale: float,
-    ) -> NDArray[np.float32]:
-        """What the runtime gives, [1 or n, H, W], averaged over mirror images with `flips`."""
+        """The probability map of each member by itself, [n, H, W]; see `predict`."""
         (height, width), seen = image.shape[:2], _resized(image, scale)
         mirrors: list[tuple[int, ...]] = [(), (1,), (0,), (0, 1)] if flips else [()]
         total: NDArray[np.float32] | None = None
@@ -163,7 +106,9 @@ class Model:
                 if notify is not None:
                     notify((before + share) / len(mirrors))
 
-            maps = tiled(runtime, np.flip(seen, axes), runtime.multiple, self.tiling, report)
+            maps = tiled(
+                self.runtime, np.flip(seen, axes), self.runtime.multiple, self.tiling, report
+            )
             maps = np.flip(maps, tuple(axis + 1 for axis in axes))
             total = maps if total is None else total + maps
         assert total is not None
@@ -180,16 +125,6 @@ def _resized(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
-
-
-def exported_rules(file: Path, facts: dict[str, str]) -> tuple[Rule, Components]:
-    """The rules in an exported file's metadata. Raises CheckpointError for damaged ones."""
-    try:
-        rule: Rule = TypeAdapter(ReadRule).validate_json(facts.get(RULE, "{}"))
-        components = TypeAdapter(Components).validate_json(facts.get(COMPONENTS, "{}"))
-    except ValidationError as error:
-        raise CheckpointError(f"{file}: damaged metadata ({fault_of(error)})") from error
-    return rule, components
 
 
 def place(network: nn.Module, device: torch.device) -> nn.Module:

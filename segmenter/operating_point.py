@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.combine import DECIDED, DECISIONS, MEAN, Rule, combine
+from vesselforge.segmenter.combine import DECIDED, MEAN, Rule, combine
 from vesselforge.segmenter.components import Components, choose_components
-from vesselforge.segmenter.metrics import best_threshold, pooled_f1
+from vesselforge.segmenter.metrics.confusion import pooled_f1
+from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.models import Model
 
 Maps = Sequence[NDArray[np.float32]]
@@ -35,7 +36,7 @@ def maps_of(model: Model, images: Images, progress: Progress) -> Maps:
 def choose_threshold(rule: Rule, maps: Maps, images: Images) -> tuple[float, float]:
     """(threshold, its pooled F1): the best one, or that of a vote."""
     probs, (references, fovs) = [combine(rule, of_image) for of_image in maps], truths(images)
-    if rule.method in DECISIONS:
+    if rule != MEAN:
         return DECIDED, pooled_f1([prob >= DECIDED for prob in probs], references, fovs)
     return best_threshold(probs, references, fovs)
 
@@ -50,8 +51,8 @@ def choose_pieces(rule: Rule, maps: Maps, images: Images, threshold: float) -> C
 def rechoose(model: Model, maps: Maps, images: Images) -> None:
     """Choose a model's threshold anew, from maps of its members that were predicted otherwise;
     of a vote, the thresholds of its members."""
-    if model.rule.method in DECISIONS:
-        votes = range(model.rule.members)
+    if model.rule != MEAN:
+        votes = range(len(model.rule.thresholds))
         best = [choose_threshold(MEAN, [m[i : i + 1] for m in maps], images)[0] for i in votes]
         model.rule = replace(model.rule, thresholds=tuple(best))
     else:

@@ -75,8 +75,6 @@ KINDS = (
     Kind("official .pkl", "official", "*.pkl", m.BYTES,
          ("generator", "import", "network-snapshot-000123.pkl", *OUT)),
     Kind("Keras .h5", "keras", "weights.h5", m.BYTES, ("segmenter", "import", "weights.h5", *OUT)),
-    Kind("Keras archive", "keras", "model.keras", m.BYTES,
-         ("segmenter", "import", "model.keras", *OUT)),
     Kind("quoted table", "table", "quoted.csv", m.CSV, ("segmenter", "check-table", "quoted.csv")),
     Kind("run.json", "run", "ws/runs/fake/run.json", m.JSON, ("report", "fake", *WS),
          ("runs/fake", "address")),

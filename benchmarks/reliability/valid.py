@@ -172,7 +172,6 @@ def make_foreign(root: Path) -> None:
     (root / "keras").mkdir()
     model = keras.golden_model("sa-unet")
     keras.keras2_weights(root / "keras/weights.h5", model)
-    keras.archive(root / "keras/model.keras", model)
 
 
 def make_pages(root: Path) -> None:

@@ -10,7 +10,7 @@ from vesselforge.configs.base import Settings
 
 Labels = Literal["teacher", "own", "agreement"]
 """Whose vessel masks synthetic images get: the teacher's, their own, or these where both agree."""
-OF_A_TEACHER = ("threshold", "pixel_weights", "disagreement")
+OF_A_TEACHER = ("threshold", "pixel_weights")
 """Filter settings that say how a teacher is asked."""
 
 
@@ -18,17 +18,16 @@ class PseudoLabelSettings(Settings):
     """How a teacher labels synthetic images, and which images are good enough.
 
     Filters that are off reject nothing; those that ask the teacher (min_confidence, min_agreement)
-    judge no image whose label is made without one. `worst_disagreement` is a share of the images
-    that the other filters left.
+    judge no image whose label is made without one.
     """
 
     threshold: float | None = Field(
         None, gt=0, lt=1, description="hard-mask threshold; default: the teacher's own"
     )
-    pixel_weights: Literal["none", "certainty", "agreement"] = Field(
+    pixel_weights: Literal["none", "certainty"] = Field(
         "none",
         description="maps of confidence for the loss; certainty: 1 − entropy of the teacher's "
-        "probability in bits; agreement: 1 − 2·sd over `disagreement`",
+        "probability in bits",
     )
     min_confidence: float = Field(
         0.6,
@@ -56,48 +55,12 @@ class PseudoLabelSettings(Settings):
     reject_copies: bool = Field(
         False, description="reject images nearer to a training image than `score` calls suspicious"
     )
-    max_overlap: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="reject vessel maps with a higher Dice score, at the best shift, mirror and "
-        "turn, with a real training map",
-    )
-    disagreement: Literal["none", "flips", "teachers"] = Field(
-        "none",
-        description="how the teacher's uncertainty is measured: over mirrors and turns of the "
-        "image, or over several teachers",
-    )
-    worst_disagreement: float = Field(
-        0.0, ge=0, lt=1, description="reject this share, the most uncertain; needs `disagreement`"
-    )
 
     @model_validator(mode="after")
     def _range_is_not_empty(self) -> Self:
         if self.min_vessel_share >= self.max_vessel_share:
             raise ValueError("min_vessel_share must be below max_vessel_share")
         return self
-
-    @model_validator(mode="after")
-    def _uncertainty_is_measured(self) -> Self:
-        if self.disagreement == "none" and (
-            self.worst_disagreement or self.pixel_weights == "agreement"
-        ):
-            raise ValueError(
-                "worst_disagreement and pixel_weights: agreement need `disagreement: flips` or "
-                "`teachers`"
-            )
-        return self
-
-    @property
-    def needs_scores(self) -> bool:
-        """Whether a filter looks at each image's line in the scores of the samples."""
-        return self.reject_copies
-
-    @property
-    def needs_real_masks(self) -> bool:
-        """Whether a filter compares vessel maps with those of the real training images."""
-        return self.real_range is not None or self.max_overlap is not None
 
 
 class LabelSettings(PseudoLabelSettings):

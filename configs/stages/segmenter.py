@@ -149,7 +149,7 @@ class FitSettings(Settings):
         return self
 
 
-EnsembleMethod = Literal["mean", "weighted", "or", "and", "majority", "stacked"]
+EnsembleMethod = Literal["mean", "or", "and", "majority"]
 EnsembleMethods = Annotated[list[EnsembleMethod], AfterValidator(each_once)]
 
 
@@ -158,8 +158,7 @@ class EnsembleSettings(Settings):
 
     method: EnsembleMethod = Field(
         "mean",
-        description="mean of the probabilities; weighted: by validation F1; or, and, majority: of "
-        "the members' own decisions; stacked: logistic regression on validation pixels",
+        description="mean of the probabilities; or, and, majority: of the members' own decisions",
     )
 
 

@@ -37,15 +37,15 @@ from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.files import write_atomic
 from vesselforge.engine.progress import Progress
 from vesselforge.engine.sinks.display import Display
-from vesselforge.segmenter.metrics import (
+from vesselforge.segmenter.metrics.scores import (
     METRICS,
     REGIONS,
     Prediction,
     Regions,
     SetScores,
+    rounded,
     score_set,
 )
-from vesselforge.segmenter.metrics.intervals import rounded
 
 Mask = NDArray[np.bool_]
 OURS = ("_probability", "_mask", "_overlay")

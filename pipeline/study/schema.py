@@ -194,13 +194,12 @@ class Samples(Record):
 
 class Copy(Record):
     """A suspicious sample beside its nearest training image. picture: name of a PNG in the run
-    folder's `pictures/`; overlap: Dice of the vessel maps at the best shift, where measured."""
+    folder's `pictures/`."""
 
     source: str
     sample: str
     image: str
     distance: float
-    overlap: float | None = None
     rejected: str = ""
     picture: str = ""
 

@@ -145,7 +145,6 @@ def suspicious(study: Study, folder: Path) -> list[Copy]:
                     sample=row["sample"],
                     image=row["image"],
                     distance=distance,
-                    overlap=float(label["overlap"]) if label.get("overlap") else None,
                     rejected=label.get("reason", ""),
                     picture=picture,
                 )

@@ -118,12 +118,11 @@ class StudyWorks(Works):
 
     # Synthetic images.
 
-    def teacher(self, real_images: int, seed: int, number: int = 0) -> Work:
-        """The `number`-th teacher on so many real images."""
+    def teacher(self, real_images: int, seed: int) -> Work:
+        """The teacher on so many real images."""
         own = self.config.teacher
-        settings = own.model_copy(update={"seed": own.seed + seed + 4000 * number})
-        which = f" {number + 1}" if number else ""
-        step = f"teacher{which}, {real_images} real images, seed {seed}"
+        settings = own.model_copy(update={"seed": own.seed + seed})
+        step = f"teacher, {real_images} real images, seed {seed}"
         return self.trained(step, settings, {"images": self.real(real_images, seed)})
 
     def supplied(self, origin: Origin) -> Supply:
@@ -140,10 +139,8 @@ class StudyWorks(Works):
             draw=origin.draw,
             name=f" of {origin.source}, {seen} images, seed {origin.seed}",
         )
-        count = self.config.synthetic.teachers
-        teachers = [self.teacher(origin.real_images, origin.seed, n) for n in range(count)]
         source = source_of(self.config.sources[origin.source], self.config)
-        return Supply(source, request, teachers)
+        return Supply(source, request, self.teacher(origin.real_images, origin.seed))
 
     def label(self, origin: Origin, pool: int) -> Work:
         """The labelled and filtered images of one pool."""
@@ -159,7 +156,7 @@ class StudyWorks(Works):
     def pool_scores(self, origin: Origin, pool: int) -> Work | None:
         """Scores of all samples of a pool, where a filter needs them."""
         supply = self.supplied(origin)
-        if not supply.filters.needs_scores:
+        if not supply.filters.reject_copies:
             return None
         step = f"sample scores, pool {pool + 1}, {origin.name}"
         return supply.scores(step, self.samples(origin, pool))
@@ -235,7 +232,7 @@ class StudyWorks(Works):
         return student, self.evaluations(student, self.real_of(arm, seed), name)
 
     def teachers(self) -> dict[str, dict[str, Work]]:
-        """Evaluations of the first teacher of each number of real images and seed, by its name."""
+        """Evaluations of the teacher of each number of real images and seed, by its name."""
         found = {}
         for real_images, seed in self.taught():
             teacher, real = self.teacher(real_images, seed), self.real(real_images, seed)

@@ -237,21 +237,8 @@ def overlays(scores: Scores) -> list[Block]:
             image = opened(scores.view.read(f"overlays/{model}/{id_}.png"))
             alt = f"Overlay of {model} on test image {id_}, its {word}: F1 {f1:.4f}"
             shown.append(picture(image, alt, f"{word}: {id_}, F1 {f1:.4f}", side=560))
-            shown.append(_disagreement(scores, model, id_))
         found += group(scores.title(model), Figures(shown, "pictures"))
     return [Text(_COLOURS), Text(_RANKED, "quiet"), *found] if found else []
-
-
-def _disagreement(scores: Scores, model: str, id_: str) -> Figure | None:
-    """How far an ensemble's members disagree, twice as bright as in the file, where white is 0.5:
-    members that were trained alike rarely come near that."""
-    image = opened(scores.view.read(f"spread/{model}/{id_}.png"))
-    if image is None:
-        return None
-    brighter = image.point([min(255, 2 * value) for value in range(256)] * 3)
-    alt = f"Disagreement of the members of {scores.title(model)} on test image {id_}"
-    caption = f"{id_}, standard deviation of the members: black 0, white 0.25 or more"
-    return picture(brighter, alt, caption, side=560)
 
 
 def predictions(run: Run, scores: Scores, most: int = 4) -> list[Block]:

@@ -171,8 +171,7 @@ def copy_blocks(study: Study) -> list[Block]:
 
 def _pair(study: Study, copy: Copy) -> Figure | None:
     alt = f"Sample {copy.sample} beside training image {copy.image}"
-    overlap = "" if copy.overlap is None else f", vessel overlap {fixed(copy.overlap, 3)}"
     outcome = f"rejected: {spoken(copy.rejected)}" if copy.rejected else "kept"
     caption = f"{copy.sample} ({copy.source}) and {copy.image}: distance "
-    caption += f"{fixed(copy.distance, 3)}{overlap}; {outcome}."
+    caption += f"{fixed(copy.distance, 3)}; {outcome}."
     return study.picture(f"pictures/{copy.picture}", alt, caption, _PAIR_PX)

@@ -7,9 +7,9 @@ of use; every shape is checked.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from functools import cache
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from torch import nn
 from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.engine.files import file_sha256, write_json
 from vesselforge.engine.folders import whole_folder
-from vesselforge.segmenter.exchange.keras_file import KerasFile, Layer, read_keras
+from vesselforge.segmenter.exchange.keras_file import Layer, read_keras
 from vesselforge.segmenter.model_files import DESCRIPTIONS, Member, parameters_of, save_model
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.sa_unet import VARIANTS
@@ -76,14 +76,13 @@ def import_keras(
     refuse_to_overwrite(out, force)
     content = read_keras(path)
     _check_arithmetic(path, content.configs)
-    name = _recognise(path, content) if network == AUTO else network
+    name = _recognise(path, content.layers) if network == AUTO else network
     pairs = match(path, content.layers, name)
     tensors = _convert(path, pairs, build(name))
     origin = {
         "source": path.name,
         "sha256": file_sha256(path),
         "bytes": path.stat().st_size,
-        "layout": content.layout,
         "keras_version": content.version,
         "network": name,
         "layers": {slot.name: layer.name for slot, layer in pairs},
@@ -128,18 +127,16 @@ def slots(name: str) -> tuple[Slot, ...]:
 
 def _slot(name: str, module: nn.Module) -> Slot:
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        weight, kind = tuple(module.weight.shape), "conv"
-        out_channels = module.out_channels
-        if isinstance(module, nn.ConvTranspose2d):
-            kind = "up"
-        shapes = {"kernel": (*weight[2:], weight[1], weight[0])}
-        return Slot(name, kind, shapes | ({} if module.bias is None else {"bias": (out_channels,)}))
+        first, second, *sides = module.weight.shape
+        shapes: dict[str, tuple[int, ...]] = {"kernel": (*sides, second, first)}
+        if module.bias is not None:
+            shapes["bias"] = (module.out_channels,)
+        return Slot(name, "kernel", shapes)
     assert isinstance(module, nn.BatchNorm2d | nn.GroupNorm)
-    count = module.weight.shape
     roles = ["gamma", "beta"]
     if isinstance(module, nn.BatchNorm2d):
         roles += ["moving_mean", "moving_variance"]
-    return Slot(name, "norm", {role: tuple(count) for role in roles})
+    return Slot(name, "norm", dict.fromkeys(roles, tuple(module.weight.shape)))
 
 
 def _check_arithmetic(path: Path, configs: list[dict[str, Any]]) -> None:
@@ -155,20 +152,20 @@ def _check_arithmetic(path: Path, configs: list[dict[str, Any]]) -> None:
                 )
 
 
-def _recognise(path: Path, content: KerasFile) -> str:
-    """The one network that all tensors fit; CheckpointError with the nearest one's first misfit."""
-    fitting, nearest = [], ("", -1.0)
-    found = Counter(tensor for layer in content.layers for tensor in _shapes(layer).items())
+def _recognise(path: Path, layers: list[Layer]) -> str:
+    """The one network that all tensors fit. Raises CheckpointError where that is not one."""
+    fitting = []
     for name in VARIANTS:
-        wanted = Counter(tensor for slot in slots(name) for tensor in slot.shapes.items())
         try:
-            match(path, content.layers, name)
-            fitting.append(name)
+            match(path, layers, name)
         except CheckpointError:
-            likeness = 2 * (wanted & found).total() / (wanted.total() + found.total())  # Dice
-            nearest = max(nearest, (name, likeness), key=lambda pair: pair[1])
+            continue
+        fitting.append(name)
     if not fitting:
-        match(path, content.layers, nearest[0])  # raises
+        raise CheckpointError(
+            f"{path}: fits none of {', '.join(VARIANTS)}; with --network, what differs from one of "
+            "them is said"
+        )
     if len(fitting) > 1:
         names = " and ".join(fitting)
         raise CheckpointError(
@@ -180,68 +177,41 @@ def _recognise(path: Path, content: KerasFile) -> str:
 def match(path: Path, layers: list[Layer], name: str) -> list[tuple[Slot, Layer]]:
     """Every layer of our network `name` with its layer in the file; CheckpointError at the first
     tensor that is missing, unknown, or of another shape."""
-    # Without the classes of its layers a file still has their order, in which the two kinds of
-    # convolution take turns.
-    blurred = any(layer.kind == "kernel" for layer in layers)
-
-    def kind(of: Slot | Layer) -> str:
-        return "kernel" if blurred and of.kind in ("conv", "up") else of.kind
-
     pairs: list[tuple[Slot, Layer]] = []
-    for each in ("conv", "up", "kernel", "norm", "other"):
-        ours = [slot for slot in slots(name) if kind(slot) == each]
-        theirs = [layer for layer in layers if kind(layer) == each]
-        if len(ours) != len(theirs):
-            _name_the_odd_one(path, name, ours, theirs)
-        pairs += zip(ours, theirs, strict=True)
-    for slot, layer in pairs:
-        _same_tensors(path, name, slot, layer)
-    place = {slot.name: number for number, slot in enumerate(slots(name))}
-    return sorted(pairs, key=lambda pair: place[pair[0].name])
+    for kind in ("kernel", "norm", "other"):
+        ours = [slot for slot in slots(name) if slot.kind == kind]
+        theirs = [layer for layer in layers if layer.kind == kind]
+        for slot, layer in zip_longest(ours, theirs):
+            if fault := _fault(slot, layer):
+                raise CheckpointError(
+                    f"{path}: {fault} of {name} (layers like this: found {len(theirs)}, expected "
+                    f"{len(ours)}); is it of another network?"
+                )
+            pairs.append((slot, layer))
+    return pairs
 
 
-def _name_the_odd_one(path: Path, name: str, ours: list[Slot], theirs: list[Layer]) -> None:
-    """Raises CheckpointError naming the first layer that the other side does not have."""
-    pairs = zip(ours, theirs, strict=False)
-    differing = (i for i, (slot, layer) in enumerate(pairs) if slot.shapes != _shapes(layer))
-    at = next(differing, min(len(ours), len(theirs)))
-    numbers = f"found {len(theirs)} such layers, expected {len(ours)}; is it of another network?"
-    if len(ours) > len(theirs):
-        role, shape = next(iter(ours[at].shapes.items()))
-        raise CheckpointError(
-            f"{path}: tensor {ours[at].name}.{ROLES[role]} of {name} (Keras: a {role} of shape "
-            f"{list(shape)}) is missing from the file: {numbers}"
-        )
-    role, shape = next(iter(_shapes(theirs[at]).items()))
-    raise CheckpointError(
-        f"{path}: tensor {theirs[at].paths[role]} of shape {list(shape)} has no place in {name}: "
-        f"{numbers}"
-    )
-
-
-def _same_tensors(path: Path, name: str, slot: Slot, layer: Layer) -> None:
-    found = _shapes(layer)
-    for role, shape in slot.shapes.items():
-        ours = f"{slot.name}.{ROLES[role]} of {name}"
+def _fault(slot: Slot | None, layer: Layer | None) -> str:
+    """What keeps a layer of the file from being one of ours; empty where nothing does."""
+    if layer is None:
+        assert slot is not None
+        role, shape = next(iter(slot.shapes.items()))
+        return f"found no {role} of shape {list(shape)} for {slot.name}.{ROLES[role]}"
+    found = {role: tensor.shape for role, tensor in layer.tensors.items()}
+    wanted = {} if slot is None else slot.shapes
+    for role in (*wanted, *found):
         if role not in found:
-            raise CheckpointError(
-                f"{path}: layer {layer.name} has no {role}; expected one of shape {list(shape)} "
-                f"for {ours}"
+            assert slot is not None
+            return (
+                f"layer {layer.name} has no {role}, expected shape {list(wanted[role])} for "
+                f"{slot.name}.{ROLES[role]}"
             )
-        if found[role] != shape:
-            raise CheckpointError(
-                f"{path}: tensor {layer.paths[role]} has shape {list(found[role])}, expected "
-                f"{list(shape)} for {ours}; is it of another network?"
-            )
-    for role in found.keys() - slot.shapes.keys():
-        raise CheckpointError(
-            f"{path}: tensor {layer.paths[role]} ({role}) has no place in {slot.name} of {name}; "
-            "is it of another network?"
-        )
-
-
-def _shapes(layer: Layer) -> dict[str, tuple[int, ...]]:
-    return {role: tensor.shape for role, tensor in layer.tensors.items()}
+        tensor = f"tensor {layer.paths[role]} has shape {list(found[role])}, expected"
+        if slot is None or role not in wanted:
+            return f"{tensor} no such one for {'any layer' if slot is None else slot.name}"
+        if found[role] != wanted[role]:
+            return f"{tensor} {list(wanted[role])} for {slot.name}.{ROLES[role]}"
+    return ""
 
 
 def _convert(

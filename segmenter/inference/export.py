@@ -6,36 +6,26 @@ the convolutions before it.
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vesselforge.configs.errors import CheckpointError, ConfigError, WorkspaceError
 from vesselforge.data.formats.exporting import quiet_exporter
 from vesselforge.engine.artifacts import MANIFEST
 from vesselforge.engine.documents import read_object
 from vesselforge.engine.files import file_sha256, write_atomic
-from vesselforge.segmenter.combine import MEAN
+from vesselforge.segmenter.combine import MEAN, Rule, combined
 from vesselforge.segmenter.components import ALL
-from vesselforge.segmenter.inference.runtimes import (
-    COMPONENTS,
-    INPUT,
-    MEMBERS,
-    OUTPUT,
-    PROGRAM,
-    RULE,
-    MeanProbability,
-    OnnxRuntime,
-    RuledProbability,
-    Runtime,
-    required,
-)
-from vesselforge.segmenter.model_files import Description, read_description, read_members, restore
+from vesselforge.segmenter.inference.runtimes import Probabilities
+from vesselforge.segmenter.model_files import Description, read_description, restore
 
+INPUT, OUTPUT = "image", "vessel_probability"
 SIZES = ((2, 40, 56), (1, 64, 64), (1, 37, 53), (1, 1, 9), (1, 131, 118))
 """[N, H, W] of the images that a graph is checked with: multiples, odd sizes, a sliver."""
 TOLERANCE = 1e-4
@@ -49,33 +39,37 @@ PIECES = (
     ", in an 8-connected piece with a pixel of at least `components`.sure and at least "
     "`components`.smallest pixels, or at the image's edge; that is left to the program"
 )
-EACH = (
-    "; member_probability: [batch, members, height, width], what vessel_probability is made of, "
-    "by `rule`"
-)
+
+
+class Combined(nn.Module):
+    """What is exported: [N, 3, H, W] in [0, 1] → what a rule makes of the networks' probabilities,
+    [N, 1, H, W]."""
+
+    def __init__(self, networks: Sequence[nn.Module], rule: Rule = MEAN) -> None:
+        super().__init__()
+        self.each, self.rule = Probabilities(networks), rule
+
+    def forward(self, image: Tensor) -> Tensor:
+        each: Tensor = self.each(image)
+        if each.shape[1] == 1 and self.rule == MEAN:
+            return each
+        return combined(self.rule, each).unsqueeze(1)
 
 
 def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
     """Write one graph of a model folder, and return what is in it.
 
     Input `image`, output `vessel_probability`, batch, height and width free, padding and cropping
-    inside; several networks become the mean of their probabilities, or what the ensemble's rule
-    makes of them, with each one's own map as a second output, `member_probability`. Calibration is
-    inside; a rule of components is in the metadata, and `predict` applies it. Nothing is written
-    before ONNX Runtime has given the same probabilities as PyTorch within 1e-4. Raises ConfigError
-    when a package is missing or a file in the way, CheckpointError for unusable weights or a graph
-    that differs.
+    inside; of several networks it is what the ensemble's rule makes of their probabilities.
+    Calibration is inside; a rule of components is in the metadata, for the program to apply.
+    Nothing is written before ONNX Runtime has given the same probabilities as PyTorch within
+    1e-4. Raises ConfigError when a package is missing or a file in the way, CheckpointError for
+    unusable weights or a graph that differs.
     """
     _check_place(out, force)
-    members, threshold = read_members(folder)
     described = read_description(folder)
-    networks = [restore(folder, member, tensors) for member, tensors in members]
-    module = (
-        MeanProbability(networks)
-        if described.rule == MEAN
-        else RuledProbability(networks, described.rule)
-    )
-    model, difference = to_onnx(module, _facts(folder, described))
+    networks = [restore(folder, member) for member in described.members]
+    model, difference = to_onnx(Combined(networks, described.rule), _facts(folder, described))
     try:
         write_atomic(out, model)
     except OSError as error:
@@ -85,8 +79,8 @@ def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
         ) from error
     return {
         "file": str(out),
-        "networks": [member.network for member, _ in members],
-        "threshold": threshold,
+        "networks": [member.network for member in described.members],
+        "threshold": described.threshold,
         "input": {INPUT: ["batch", 3, "height", "width"]},
         "output": {OUTPUT: ["batch", 1, "height", "width"]},
         "bytes": out.stat().st_size,
@@ -123,11 +117,8 @@ def _facts(folder: Path, model: Description) -> dict[str, str]:
         "torch": torch.__version__,
     }
     if model.components != ALL:
-        facts[COMPONENTS] = json.dumps(model.components.as_json())
+        facts["components"] = json.dumps(model.components.as_json())
         facts["values"] += PIECES
-    if model.rule != MEAN:
-        facts[RULE] = json.dumps(model.rule.as_json())
-        facts["values"] += EACH
     if (folder / MANIFEST).is_file():  # else made by no pipeline; its weights' sums are there
         expected = "the manifest of a training: copy the model's folder again"
         made = read_object(folder / MANIFEST, expected, CheckpointError)
@@ -135,30 +126,40 @@ def _facts(folder: Path, model: Description) -> dict[str, str]:
     return facts
 
 
-def to_onnx(
-    module: MeanProbability | RuledProbability, facts: Mapping[str, str]
-) -> tuple[bytes, float]:
+def to_onnx(module: Combined, facts: Mapping[str, str]) -> tuple[bytes, float]:
     """An ONNX file's bytes, and the largest difference in probability between ONNX Runtime and
-    PyTorch, of every output and all SIZES.
+    PyTorch over all SIZES.
 
     facts: metadata to put in, beside those that every file has. Raises ConfigError when a package
     is missing, CheckpointError when the graph computes something else.
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
-        required(package)
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise ConfigError(
+                f"{package} is not installed; pip install 'vesselforge[onnx]'"
+            ) from error
     module = module.eval()
-    outputs: dict[str, Callable[[Tensor], Tensor]] = {OUTPUT: module}
-    if isinstance(module, RuledProbability):
-        outputs = {OUTPUT: lambda images: module(images)[0], MEMBERS: module.each}
-    model = _graph(module, list(outputs))
-    own = {"program": PROGRAM, "multiple": str(module.multiple), "threshold": "0.5"}
-    for name, value in (own | dict(facts)).items():
+    model = _graph(module)
+    for name, value in ({"program": "vesselforge"} | dict(facts)).items():
         model.metadata_props.add(key=name, value=value)
     content: bytes = model.SerializeToString()
-    return content, max(check(OnnxRuntime(content, name), run) for name, run in outputs.items())
+    return content, check(onnx_runner(content), module)
 
 
-def _graph(module: torch.nn.Module, outputs: list[str]) -> Any:
+def onnx_runner(content: bytes) -> Callable[[Tensor], Tensor]:
+    """The function that an exported file is, [N, 3, H, W] → [N, 1, H, W], by ONNX Runtime on the
+    CPU with as many threads as PyTorch has."""
+    runtime = importlib.import_module("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # errors; they come back as exceptions, too
+    session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0])
+
+
+def _graph(module: nn.Module) -> Any:
     """The ONNX model of a module whose batch, height and width are free."""
     free = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     with quiet_exporter(), torch.no_grad():
@@ -166,7 +167,7 @@ def _graph(module: torch.nn.Module, outputs: list[str]) -> Any:
             module,
             (_images(*SIZES[0]),),
             input_names=[INPUT],
-            output_names=outputs,
+            output_names=[OUTPUT],
             dynamic_shapes={"image": free},
             dynamo=True,
             verbose=False,
@@ -177,14 +178,14 @@ def _graph(module: torch.nn.Module, outputs: list[str]) -> Any:
     for part in (*graph.node, *graph.input, *graph.output):
         part.ClearField("metadata_props")  # stack traces with the paths of this machine
     graph.ClearField("value_info")
-    for value in (graph.input[0], *graph.output):  # torch calls the free sizes s77 and so
+    for value in (graph.input[0], graph.output[0]):  # torch calls the free sizes s77 and so
         sides = value.type.tensor_type.shape.dim
         for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
             sides[axis].dim_param = name
     return model
 
 
-def check(runtime: Runtime, module: Callable[[Tensor], Tensor]) -> float:
+def check(runner: Callable[[Tensor], Tensor], module: Callable[[Tensor], Tensor]) -> float:
     """The largest difference in probability over SIZES; CheckpointError above TOLERANCE."""
     differences = []
     for size in SIZES:
@@ -192,18 +193,17 @@ def check(runtime: Runtime, module: Callable[[Tensor], Tensor]) -> float:
         with torch.no_grad():
             wanted = module(images)
         try:
-            differences.append((runtime(images) - wanted).abs().max())
+            differences.append((runner(images) - wanted).abs().max())
         except Exception as error:  # of the runtime's own kinds; or another shape
             raise CheckpointError(
-                f"the exported graph fails in {runtime.name} for images of {list(images.shape)} "
+                f"the exported graph fails in ONNX Runtime for images of {list(images.shape)} "
                 f"({' '.join(str(error).split())[:300]}); report it with the version of torch"
             ) from error
     worst = float(torch.stack(differences).max())  # not a number if any is not
     if not worst <= TOLERANCE:
         raise CheckpointError(
-            f"the exported graph gives other probabilities in {runtime.name} (by up to {worst:.1e},"
-            f" expected at most {TOLERANCE:g}); report it with the versions of torch and "
-            f"{runtime.name}"
+            f"the exported graph gives other probabilities in ONNX Runtime (by up to {worst:.1e}, "
+            f"expected at most {TOLERANCE:g}); report it with the versions of torch and onnxruntime"
         )
     return worst
 

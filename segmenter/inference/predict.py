@@ -18,23 +18,21 @@ from numpy.typing import NDArray
 
 from vesselforge.configs.errors import ConfigError, DataError, WorkspaceError
 from vesselforge.data.formats.channels import Pixels
-from vesselforge.data.formats.images import encode_png
+from vesselforge.data.formats.images import encode_png, read_picture
 from vesselforge.data.fov import derive_fov
 from vesselforge.engine.files import replacing, write_atomic
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.combine import combine, standard_deviation
-from vesselforge.segmenter.inference.user_images import find_images, output_names, read_image
+from vesselforge.segmenter.inference.tiles import Notify
+from vesselforge.segmenter.inference.user_images import find_images, output_names
 from vesselforge.segmenter.models import Model
 
 VESSEL_COLOUR = np.array([0, 255, 140], dtype=np.float32)
-UNCERTAIN = (0.2, 0.8)
-"""Probabilities between these count as uncertain in the summary."""
 SUMMARY = "summary.csv"
 COLUMNS = (
-    "file", "name", "width", "height", "scale", "threshold", "vessel_share", "uncertain_share",
-    "fov_share", "vessel_share_fov", "uncertain_share_fov", "seconds", "remark", "error",
+    "file", "name", "width", "height", "scale", "threshold", "vessel_share", "fov_share",
+    "vessel_share_fov", "seconds", "remark", "error",
 )  # fmt: skip
-MAPS = ("probability", "mask", "overlay", "spread")
+MAPS = ("probability", "mask", "overlay")
 FEW = 0.02
 """Vessels in a smaller share of the field of view are remarked on; people have 0.08 to 0.15."""
 
@@ -48,14 +46,12 @@ Row = dict[str, Any]
 class PredictOptions:
     """flips: average over mirror images. threshold: of the mask; None: the model's. bits: of the
     probability map. fov_width: images are resized for the network until their field of view is
-    this many pixels wide, and the maps back; None: the network sees them as they are. spread: also
-    write how far the members of an ensemble disagree."""
+    this many pixels wide, and the maps back; None: the network sees them as they are."""
 
     flips: bool = False
     threshold: float | None = None
     bits: Literal[8, 16] = 8
     fov_width: int | None = None
-    spread: bool = False
 
 
 def predict_files(
@@ -65,17 +61,14 @@ def predict_files(
     progress: Progress,
     options: PredictOptions = PredictOptions(),
 ) -> list[Row]:
-    """Write `<name>_probability.png`, `_mask.png` and `_overlay.png` for every image, summary.csv;
-    with `spread` also `_spread.png`, white where the members' standard deviation is 0.5.
+    """Write `<name>_probability.png`, `_mask.png` and `_overlay.png` for every image, summary.csv.
 
     images: files or folders. Returns the rows of the summary: shares of all pixels and of the
     field of view, or the error of a file that could not be read (the others are still done).
     Raises DataError when there is no image at all, ConfigError when maps would fall among the
-    images or there is no spread of a single network, WorkspaceError when they cannot be written,
-    Interrupted when asked to stop; what is finished is kept.
+    images, WorkspaceError when they cannot be written, Interrupted when asked to stop; what is
+    finished is kept.
     """
-    if options.spread:
-        model.check_several()
     files, faults = find_images(images)
     names = output_names(files)
     _keep_apart(images, files, names, out)
@@ -84,7 +77,7 @@ def predict_files(
     rows: list[Row] = [{"file": str(path), "error": fault} for path, fault in faults.items()]
     try:
         for number, (file, name) in enumerate(zip(files, names, strict=True)):
-            notify = _ImageProgress(progress, number, len(files))
+            notify = _notifier(progress, number, len(files))
             notify(0)
             try:
                 rows.append(_predict_one(model, file, out, name, notify, options))
@@ -100,19 +93,16 @@ def predict_files(
     return rows
 
 
-class _ImageProgress:
+def _notifier(progress: Progress, before: int, total: int) -> Notify:
     """Passes on how much of an image is done, and raises Interrupted when asked to stop."""
 
-    def __init__(self, progress: Progress, before: int, total: int) -> None:
-        self.progress, self.before, self.total = progress, before, total
-
-    def __call__(self, share: float) -> None:
-        if self.progress.stop_requested:
-            raise Interrupted(
-                f"stopped after {self.before} of {self.total} images; their maps are kept"
-            )
+    def notify(share: float) -> None:
+        if progress.stop_requested:
+            raise Interrupted(f"stopped after {before} of {total} images; their maps are kept")
         if 0 < share < 1:
-            self.progress.update(round(self.before + share, 2), self.total, "image")
+            progress.update(round(before + share, 2), total, "image")
+
+    return notify
 
 
 def _why(file: Path, error: Exception) -> str:
@@ -160,18 +150,16 @@ def _predict_one(
     file: Path,
     out: Path,
     name: str,
-    notify: _ImageProgress,
+    notify: Notify,
     options: PredictOptions,
 ) -> Row:
     began = time.perf_counter()
-    image, remark = read_image(file)
+    # As viewers show it (EXIF), grey repeated, alpha laid on black, 16 bits made 8: what the
+    # networks saw in training.
+    image = read_picture(file).rgb()
     fov = derive_fov(image)
     scale = scale_for(fov, options.fov_width)
-    if options.spread:
-        each = model.members(image, options.flips, notify, scale)
-        prob = combine(model.rule, each)
-    else:
-        prob = model.predict(image, options.flips, notify, scale)
+    prob = model.predict(image, options.flips, notify, scale)
     threshold = model.threshold if options.threshold is None else options.threshold
     mask = model.mask(prob, threshold, scale)
     maps: dict[str, Pixels] = {
@@ -179,22 +167,14 @@ def _predict_one(
         "mask": mask.astype(np.uint8) * 255,
         "overlay": overlay(image, mask),
     }
-    if options.spread:
-        maps["spread"] = as_png(2 * standard_deviation(each), options.bits)
     with _writing(out):
         _publish({out / f"{name}_{kind}.png": pixels for kind, pixels in maps.items()})
-    uncertain = (prob > UNCERTAIN[0]) & (prob < UNCERTAIN[1])
-    shares = {
-        "vessel_share": mask,
-        "uncertain_share": uncertain,
-        "fov_share": fov,
-        "vessel_share_fov": mask[fov],
-        "uncertain_share_fov": uncertain[fov],
-    }
+    shares = {"vessel_share": mask, "fov_share": fov, "vessel_share_fov": mask[fov]}
     row: Row = {"file": str(file), "name": name, "width": image.shape[1], "height": image.shape[0]}
     row |= {"scale": round(float(scale), 6), "threshold": threshold}
     row |= {column: round(float(of.mean()), 6) for column, of in shares.items()}
-    if not remark and row["vessel_share_fov"] < FEW:
+    remark = ""
+    if row["vessel_share_fov"] < FEW:
         remark = (
             "hardly any vessels found; where images are much larger or smaller than those of the "
             "training, --fov-width shows them to the network at another size"

@@ -1,53 +1,31 @@
-"""What runs a trained segmenter: PyTorch, as it is or made fast; of an exported file, ONNX Runtime.
+"""What runs trained segmenters: PyTorch, as they are or made fast.
 
-All take images and return probabilities, both on the CPU; several networks are one, the mean of
-their probabilities, or each gives a map of its own. The number of threads is PyTorch's
-(`torch.set_num_threads`, OMP_NUM_THREADS).
+Takes images and returns probabilities, both on the CPU, a map for each network. The number of
+threads is PyTorch's (`torch.set_num_threads`, OMP_NUM_THREADS).
 """
 
 from __future__ import annotations
 
-import importlib
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Protocol, cast, get_args
+from collections.abc import Sequence
+from typing import cast, get_args
 
 import torch
 from torch import Tensor, nn
 
-from vesselforge.configs.errors import CheckpointError, ConfigError
+from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.stages.segmenter import Runtime as RuntimeName
 from vesselforge.engine.processes.lifetimes import keep_freed_memory
-from vesselforge.segmenter.combine import Rule, combined
 from vesselforge.segmenter.inference.fast import fast
 from vesselforge.segmenter.networks.base import Segmenter
 
 RUNTIMES: tuple[str, ...] = get_args(RuntimeName)
 FAST = {"fast": torch.float32, "fast-bfloat16": torch.bfloat16}
 """Those that work on the CPU alone, and what they compute in."""
-INPUT, OUTPUT, PROGRAM = "image", "vessel_probability", "vesselforge"
-MEMBERS, RULE, COMPONENTS = "member_probability", "rule", "components"
-"""Names in exported files; MEMBERS and RULE where members are combined otherwise than by their
-mean, COMPONENTS where not all pieces of the mask count."""
 
 
-class Runtime(Protocol):
-    """name: what runs. multiple: what the network wants sides to be a multiple of; other sizes are
-    allowed, and padded by the network itself."""
-
-    name: str
-    multiple: int
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """[N, 3, H, W] float32 in [0, 1] → vessel probability [N, 1, H, W] float32; of each of n
-        members, [N, n, H, W]."""
-
-
-def start(
-    name: str, networks: Sequence[nn.Module], device: torch.device, each: bool = False
-) -> TorchRuntime:
-    """The runtime called `name`, with the networks in it: their mean, or each by itself.
+def start(name: str, networks: Sequence[nn.Module], device: torch.device) -> TorchRuntime:
+    """The runtime called `name`, with the networks in it.
 
     auto is the fastest that is safe: on a CPU `fast`, which beats ONNX Runtime on two cores and
     whose probabilities are PyTorch's to 1e-5 (`fast-bfloat16`: to about 0.01). These two run
@@ -59,35 +37,17 @@ def start(
     if name == "auto":
         name = "fast" if device.type == "cpu" else "torch"
     if name == "torch":
-        return TorchRuntime(networks, device, each)
-    _refuse_cuda(name, device)
-    keep_freed_memory()
-    quick = [fast(cast(Segmenter, network), FAST[name]) for network in networks]
-    runtime = TorchRuntime(quick, device, each)
-    runtime.name = name
-    return runtime
-
-
-def start_exported(name: str, file: Path, device: torch.device) -> OnnxRuntime:
-    """ONNX Runtime with a file of `segmenter export` in it. name: `auto`, nothing else fits."""
-    if file.suffix.lower() != ".onnx":
-        raise CheckpointError(
-            f"{file}: found a file that is no model; expected the folder of a model, or a .onnx "
-            "file of `vesselforge segmenter export`"
-        )
-    if name != "auto":
-        raise ConfigError(f"{file}: found --runtime {name}, expected auto: it runs in ONNX Runtime")
-    _refuse_cuda("onnx", device)
-    return OnnxRuntime(file)
-
-
-def _refuse_cuda(name: str, device: torch.device) -> None:
-    """Raise ConfigError when a CUDA device was asked of a runtime that uses the CPU."""
+        return TorchRuntime(networks, device)
     if device.type != "cpu":
         raise ConfigError(
             f"device: found {device.type} for the runtime {name}, which works on the CPU; "
             "give --device cpu, or --runtime torch"
         )
+    keep_freed_memory()
+    quick = [fast(cast(Segmenter, network), FAST[name]) for network in networks]
+    runtime = TorchRuntime(quick, device)
+    runtime.name = name
+    return runtime
 
 
 def probability(network: nn.Module, image: Tensor) -> Tensor:
@@ -99,7 +59,7 @@ def probability(network: nn.Module, image: Tensor) -> Tensor:
     return torch.sigmoid(logit)
 
 
-class MemberProbabilities(nn.Module):
+class Probabilities(nn.Module):
     """[N, 3, H, W] in [0, 1] → the probability of each of n networks [N, n, H, W]."""
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
@@ -111,102 +71,24 @@ class MemberProbabilities(nn.Module):
         return torch.cat([probability(network, image) for network in self.networks], dim=1)
 
 
-class MeanProbability(MemberProbabilities):
-    """Networks as one: [N, 3, H, W] in [0, 1] → mean of their probabilities [N, 1, H, W]."""
-
-    def forward(self, image: Tensor) -> Tensor:
-        probs = [probability(network, image) for network in self.networks]
-        return probs[0] if len(probs) == 1 else torch.stack(probs).mean(0)
-
-
-class RuledProbability(nn.Module):
-    """An ensemble to export: [N, 3, H, W] in [0, 1] → what its rule makes of the probabilities
-    [N, 1, H, W], and they themselves [N, n, H, W]."""
-
-    def __init__(self, networks: Sequence[nn.Module], rule: Rule) -> None:
-        super().__init__()
-        self.each, self.rule = MemberProbabilities(networks), rule
-        self.multiple = self.each.multiple
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        each = self.each(image)
-        return combined(self.rule, each).unsqueeze(1), each
-
-
 class TorchRuntime:
-    """PyTorch, eager: runs the networks themselves, so that it follows them through training."""
+    """PyTorch, eager: runs the networks themselves, so that it follows them through training.
+
+    multiple: what the networks want sides to be a multiple of; other sizes are allowed, and padded
+    by the networks.
+    """
 
     name = "torch"
 
-    def __init__(
-        self, networks: Sequence[nn.Module], device: torch.device, each: bool = False
-    ) -> None:
-        self.module = (MemberProbabilities if each else MeanProbability)(networks)
+    def __init__(self, networks: Sequence[nn.Module], device: torch.device) -> None:
+        self.module = Probabilities(networks)
         self.multiple = self.module.multiple
         self.device = device
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> Tensor:
+        """[N, 3, H, W] float32 in [0, 1] → vessel probability [N, n, H, W] float32 of each of n
+        networks."""
         x = images.to(self.device).contiguous(memory_format=torch.channels_last)
         probability: Tensor = self.module(x).cpu()
         return probability
-
-
-class OnnxRuntime:
-    """ONNX Runtime on the CPU. model: the bytes of an ONNX file, or its path. output: what it
-    gives; None: the members' maps where the file has a rule for them, else the vessels'.
-    facts: what the file says about itself."""
-
-    name = "onnx"
-
-    def __init__(self, model: bytes | Path, output: str | None = None) -> None:
-        runtime = required("onnxruntime")
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors; they come back as exceptions, too
-        what = "the converted network" if isinstance(model, bytes) else str(model)
-        if isinstance(model, Path) and not model.is_file():
-            raise CheckpointError(f"{model}: no such model file")
-        try:
-            self.session = runtime.InferenceSession(
-                model if isinstance(model, bytes) else str(model),
-                options,
-                providers=["CPUExecutionProvider"],
-            )
-        except Exception as error:  # ONNX Runtime's own classes, all below Exception
-            raise CheckpointError(
-                f"{what}: not a whole model file ({' '.join(str(error).split())[:300]}); copy it "
-                "again, or write it anew with `vesselforge segmenter export`"
-            ) from error
-        self.facts: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
-        self.multiple = _multiple(self.facts, what)
-        self.output = output or (MEMBERS if RULE in self.facts else OUTPUT)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        return torch.from_numpy(self.session.run([self.output], {INPUT: images.numpy()})[0])
-
-
-def required(package: str) -> Any:
-    """A package of the extra `onnx`, imported. Raises ConfigError naming the extra."""
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise ConfigError(
-            f"{package} is not installed; pip install 'vesselforge[onnx]', or use the model's "
-            "folder, which needs none"
-        ) from error
-
-
-def _multiple(facts: Mapping[str, str], what: str) -> int:
-    """Raises CheckpointError for a file that some other program wrote."""
-    try:
-        if facts.get("program") != PROGRAM:
-            raise KeyError("program")
-        float(facts["threshold"])
-        return int(facts["multiple"])
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(
-            f"{what}: found a model without our metadata ({error.args[0]}), expected a file of "
-            "`vesselforge segmenter export`"
-        ) from error

@@ -1,4 +1,4 @@
-"""Which image files a user means, what their maps are called, and reading them."""
+"""Which image files a user means, and what their maps are called."""
 
 from __future__ import annotations
 
@@ -6,14 +6,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.images import Picture, is_image_name, read_picture, stem_of
-
-DARK = 0.25
-"""16-bit images that use less than this share of the range are remarked on."""
+from vesselforge.data.formats.images import is_image_name, stem_of
 
 
 def find_images(paths: Iterable[Path]) -> tuple[list[Path], dict[Path, str]]:
@@ -74,23 +68,3 @@ def output_names(files: list[Path]) -> list[str]:
         taken.add(free.casefold())
         names.append(free)
     return names
-
-
-def read_image(file: Path) -> tuple[NDArray[np.uint8], str]:
-    """([H, W, 3] uint8, a remark or an empty string). Raises DataError naming the file.
-
-    The image stands as viewers show it (EXIF). Grey is repeated, alpha laid on black, 16 bits
-    become 8: what the networks saw in training.
-    """
-    picture = read_picture(file)
-    return picture.rgb(), _remark(picture)
-
-
-def _remark(picture: Picture) -> str:
-    """Cameras of 12 bits often store them in 16 without scaling: to a network nearly black."""
-    most = int(picture.pixels.max(initial=0))
-    if picture.bits == 8 or most >= DARK * 65535:
-        return ""
-    return (
-        f"dark: its 16-bit values end at {most} of 65535; scale them if the camera has fewer bits"
-    )

@@ -1,1 +1,1 @@
-"""Labels for synthetic images: by which teachers, how sure, and which images are good enough."""
+"""Labels for synthetic images: whose they are, how sure, and which images are good enough."""

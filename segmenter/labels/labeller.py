@@ -1,5 +1,5 @@
-"""The label of an image: what the teachers see in it, the mask that came with it, or that mask as
-far as the teachers agree."""
+"""The label of an image: what the teacher sees in it, the mask that came with it, or that mask as
+far as the teacher agrees."""
 
 from __future__ import annotations
 
@@ -9,34 +9,26 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import entr
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import LabelSettings
 from vesselforge.data.imageset import ImageRecord, LoadedImage, load_mask
 from vesselforge.engine.artifacts import Inputs
 from vesselforge.segmenter.labels.filters import Figures
-from vesselforge.segmenter.labels.geometry import turned
-from vesselforge.segmenter.labels.teachers import (
-    Map,
-    Prediction,
-    Teachers,
-    agreement,
-    certainty,
-    expected_dice,
-    uncertainty,
-)
 from vesselforge.segmenter.metrics.topology import slack_f1
+from vesselforge.segmenter.models import Model
 
+Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-HALF = 2
-"""Orientation of `geometry.turned`: 180°, which fits every shape."""
+TEACHER = "teacher"
 
 
 @dataclass(frozen=True)
 class Label:
-    """mask [H, W] bool. figures: what the filters judge it by. soft [H, W] in [0, 1]: the teachers'
-    probability where theirs is the label, else None. weight [H, W] in [0, 1]: of each pixel in the
+    """mask [H, W] bool. figures: what the filters judge it by. soft [H, W] in [0, 1]: the teacher's
+    probability where its map is the label, else None. weight [H, W] in [0, 1]: of each pixel in the
     loss; None: 1 everywhere. Outside the field of view there is no vessel, and no doubt about it.
     """
 
@@ -46,13 +38,13 @@ class Label:
     weight: Map | None = None
 
     def turned(self, fov: Mask) -> Label:
-        """Turned by 180° under the field of view [H, W], which stays; the figures, too."""
+        """Turned by 180° under the field of view [H, W], which stays."""
         soft, weight = self.soft, self.weight
         return replace(
             self,
-            mask=turned(self.mask, HALF) & fov,
-            soft=None if soft is None else turned(soft, HALF) * fov,
-            weight=None if weight is None else np.where(fov, turned(weight, HALF), np.float32(1)),
+            mask=self.mask[::-1, ::-1] & fov,
+            soft=None if soft is None else soft[::-1, ::-1] * fov,
+            weight=None if weight is None else np.where(fov, weight[::-1, ::-1], np.float32(1)),
         )
 
 
@@ -60,31 +52,38 @@ class Labeller:
     """Labels images as the settings say, before any mask is turned."""
 
     def __init__(self, settings: LabelSettings, inputs: Inputs) -> None:
-        """inputs: `samples`; `teacher`, … unless the labels are the images' own. Raises DataError
+        """inputs: `samples`; `teacher` unless the labels are the images' own. Raises DataError
         where a teacher is missing."""
         self.settings, self.folder = settings, inputs["samples"].path
-        self.teachers = None if settings.labels == "own" else Teachers(settings, inputs)
+        self.teacher: Model | None = None
+        if settings.labels != "own":
+            if TEACHER not in inputs:
+                raise DataError(
+                    "pseudo_label: found no input 'teacher', expected a trained segmenter; give "
+                    "it, or choose labels: own, which asks none"
+                )
+            self.teacher = Model.load(inputs[TEACHER].path)
 
     def label(self, sample: ImageRecord, loaded: LoadedImage) -> Label:
         """The label of an image. Raises DataError where its own mask is needed and does not fit."""
-        fov, kind = loaded.fov, self.settings.labels
-        own = None if kind == "teacher" else self._own(sample, loaded)
-        if self.teachers is None:
+        fov, settings = loaded.fov, self.settings
+        own = None if settings.labels == "teacher" else self._own(sample, loaded)
+        if self.teacher is None:
             assert own is not None  # without a teacher there is nothing else
             return Label(own, Figures(loaded.id, _share(own, fov)))
-        found = _inside(self.teachers.ask(loaded.image), fov)
-        seen = self.teachers.mask(found.prob)
+        prob = self.teacher.predict(loaded.image) * fov
+        seen = self.teacher.mask(prob, settings.threshold)
         mask = seen if own is None else own
         figures = Figures(
             loaded.id,
             _share(mask, fov),
-            confidence=expected_dice(found.prob, seen),
+            confidence=expected_dice(prob, seen),
             agreement=None if own is None else agreed(own, seen),
-            uncertainty=None if found.sd is None else uncertainty(found.prob, found.sd, fov),
         )
-        if own is None:
-            return Label(seen, figures, found.prob, self._weight(found))
-        return Label(own, figures, weight=1 - np.abs(own - found.prob))
+        if own is not None:
+            return Label(own, figures, weight=1 - np.abs(own - prob))
+        weight = certainty(prob) if settings.pixel_weights == "certainty" else None
+        return Label(seen, figures, prob, weight)
 
     def _own(self, sample: ImageRecord, loaded: LoadedImage) -> Mask:
         mask = load_mask(self.folder, sample)
@@ -95,14 +94,6 @@ class Labeller:
                 f"expected {wide}×{tall} as the image; make the samples again"
             )
         return mask & loaded.fov
-
-    def _weight(self, found: Prediction) -> Map | None:
-        if self.settings.pixel_weights == "certainty":
-            return certainty(found.prob)
-        if self.settings.pixel_weights == "agreement":
-            assert found.sd is not None  # the settings see to it
-            return agreement(found.sd)
-        return None
 
 
 def check_masks(settings: LabelSettings, folder: Path, samples: Sequence[ImageRecord]) -> None:
@@ -116,6 +107,22 @@ def check_masks(settings: LabelSettings, folder: Path, samples: Sequence[ImageRe
         )
 
 
+def expected_dice(prob: NDArray[np.floating], mask: Mask) -> float:
+    """Confidence in [0, 1]: the Dice score of the hard mask that the probabilities expect,
+
+    2·Σ_{mask} p / (Σ mask + Σ p); exactly so in the limit of many independent pixels of a
+    calibrated teacher. 0 for an empty mask.
+    """
+    below = float(mask.sum() + prob.sum())
+    return 2 * float(prob[mask].sum()) / below if mask.any() else 0.0
+
+
+def certainty(prob: Map) -> Map:
+    """1 − binary entropy in bits of each pixel: 1 at probabilities 0 and 1, 0 at 1/2."""
+    p = prob.astype(np.float64)
+    return np.asarray(1 - (entr(p) + entr(1 - p)) / np.log(2), np.float32)
+
+
 def agreed(own: Mask, seen: Mask) -> float:
     """How far two masks of the same image [H, W] agree, in [0, 1]: Dice with a slack of one pixel
     (see `slack_f1`), 1 where both are empty.
@@ -125,11 +132,6 @@ def agreed(own: Mask, seen: Mask) -> float:
     and maps that have nothing to do with each other have 0.22 (95 % of them below 0.42).
     """
     return slack_f1(own, seen) if own.any() or seen.any() else 1.0
-
-
-def _inside(found: Prediction, fov: Mask) -> Prediction:
-    """No vessel, and no doubt about it, outside the field of view."""
-    return Prediction(found.prob * fov, None if found.sd is None else found.sd * fov)
 
 
 def _share(mask: Mask, fov: Mask) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,31 +28,27 @@ from vesselforge.engine.artifacts import METRICS, Inputs
 from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.inference.predict import as_png
-from vesselforge.segmenter.labels.filters import Figures, reject
+from vesselforge.segmenter.labels.filters import Figures, Nearest, why_rejected
 from vesselforge.segmenter.labels.labeller import Label, Labeller, check_masks
-from vesselforge.segmenter.labels.nearest import nearest_of, read_nearest
 from vesselforge.segmenter.labels.real_maps import Comparison
 
-TABLE = "labels.csv"
+CLOSEST, TABLE = "closest.csv", "labels.csv"
 COLUMNS = (
     "id", "confidence", "agreement", "vessel_share", *FIGURES, "in_range", "nearest", "distance",
-    "suspicious", "overlap", "overlap_image", "uncertainty", "kept", "reason",
+    "suspicious", "kept", "reason",
 )  # fmt: skip
-FIXED = ("confidence", "agreement", "vessel_share", "overlap", "uncertainty")
-"""Columns in [0, 1] or nearly, written to four digits."""
 REJECTED = "rejected"
 WHO = {
-    "images": "the real prepared set, needed by real_range and max_overlap",
+    "images": "the real prepared set, needed by real_range",
     "scores": "scores of the samples, needed by reject_copies",
 }
 
 
 def label(settings: LabelSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """Stage `segmenter.pseudo-label`. inputs: `samples` (an image set; with a mask for every image
-    unless the labels are the teacher's) and `teacher` (a model; not with `labels: own`);
-    `teacher-2`, … with `disagreement: teachers`; `images` (the real prepared set: no map is
-    compared without, nor can settings.needs_real_masks be met); `scores` (of generator.score) where
-    settings.needs_scores.
+    unless the labels are the teacher's) and `teacher` (a model; not with `labels: own`); `images`
+    (the real prepared set: no map is compared without, nor can `real_range` be met); `scores` (of
+    generator.score) with `reject_copies`.
 
     Writes an image set with hard labels, soft ones where they are the teacher's, and weights if
     there are any; split `train` for kept images and `rejected` for the others, be they all.
@@ -65,9 +61,9 @@ def label(settings: LabelSettings, inputs: Inputs, out: Path, progress: Progress
     samples = read_index(folder)
     check_masks(settings, folder, samples)
     labeller = Labeller(settings, inputs)
-    scores = needed(inputs, "scores", settings.needs_scores)
+    scores = needed(inputs, "scores", settings.reject_copies)
     nearest = None if scores is None else read_nearest(scores)
-    compared = settings.needs_real_masks or "images" in inputs
+    compared = settings.real_range is not None or "images" in inputs
     reals = Comparison.read(settings, needed(inputs, "images", compared))
     records: list[ImageRecord] = []
     figures: list[Figures] = []
@@ -78,7 +74,12 @@ def label(settings: LabelSettings, inputs: Inputs, out: Path, progress: Progress
         made = labeller.label(sample, loaded)
         measured = reals.add(made.figures, made.mask, loaded.fov)
         if nearest is not None:
-            measured = replace(measured, nearest=nearest_of(nearest, sample.id))
+            if sample.id not in nearest:
+                raise DataError(
+                    f"{scores}: found no scores of sample {sample.id!r}, expected those of every "
+                    "sample; score the set of samples that is to be labelled"
+                )
+            measured = replace(measured, nearest=nearest[sample.id])
         figures.append(measured)
         if settings.turned_masks:
             made = made.turned(loaded.fov)
@@ -88,7 +89,7 @@ def label(settings: LabelSettings, inputs: Inputs, out: Path, progress: Progress
         progress.update(done, len(samples), "image")
     if reals.why:
         progress.message(f"vessel maps were not compared with real ones: {reals.why}")
-    reasons = reject(figures, settings)
+    reasons = [why_rejected(figure, settings) for figure in figures]
     records = [
         replace(
             record,
@@ -114,12 +115,34 @@ def needed(inputs: Inputs, name: str, wanted: bool) -> Path | None:
     return inputs[name].path
 
 
+def read_nearest(folder: Path) -> dict[str, Nearest]:
+    """Sample → its nearest training image. Raises DataError for a missing table, and where the
+    scores could not say what is suspicious."""
+    path = folder / CLOSEST
+    if not path.is_file():
+        raise DataError(
+            f"{path}: no such file, needed by pseudo_label.reject_copies; score the samples so "
+            "that it is written, or switch the filter off"
+        )
+    with path.open(newline="") as stream:
+        return {row["sample"]: _nearest(path, row) for row in csv.DictReader(stream)}
+
+
+def _nearest(path: Path, row: dict[str, str]) -> Nearest:
+    if row["suspicious"] not in ("0", "1"):
+        raise DataError(
+            f"{path}: found {row['suspicious']!r} as `suspicious` of {row['sample']}, expected "
+            "0 or 1; what is suspicious is known where the set has validation images to "
+            "compare with; add some or set pseudo_label.reject_copies to false"
+        )
+    return Nearest(row["image"], float(row["distance"]), row["suspicious"] == "1")
+
+
 def summary(figures: Sequence[Figures], reasons: Sequence[str]) -> dict[str, object]:
     """Counts of drawn, kept and rejected images, these by the first word of the reason; means of
-    the kept: mean_confidence, and where measured mean_agreement and mean_uncertainty (None when
-    none is kept or, confidence, no teacher was asked). vessel_share: means over `all` images and
-    over the `kept`; in_range: the share of either whose map is like a real one, None unless every
-    image was compared."""
+    the kept: mean_confidence (None when none is kept or no teacher was asked), and where measured
+    mean_agreement. vessel_share: means over `all` images and over the `kept`; in_range: the share
+    of either whose map is like a real one, None unless every image was compared."""
     kept = [one for one, reason in zip(figures, reasons, strict=True) if not reason]
     words = Counter(reason.split(" ")[0] for reason in reasons if reason)
     facts: dict[str, object] = {
@@ -128,20 +151,15 @@ def summary(figures: Sequence[Figures], reasons: Sequence[str]) -> dict[str, obj
         "rejected": len(figures) - len(kept),
         "reasons": dict(words),
     }
-    for name in ("confidence", "agreement", "uncertainty"):
+    for name in ("confidence", "agreement"):
         if name == "confidence" or any(getattr(one, name) is not None for one in figures):
             facts[f"mean_{name}"] = _mean([getattr(one, name) for one in kept])
-    facts["vessel_share"] = _of_both(figures, kept, lambda one: one.vessel_share)
+    both = {"all": figures, "kept": kept}
+    facts["vessel_share"] = {w: _mean([o.vessel_share for o in of], 6) for w, of in both.items()}
     judged = all(one.in_range is not None for one in figures)
-    facts["in_range"] = _of_both(figures, kept, lambda one: one.in_range if judged else None)
+    ranges = {w: [o.in_range for o in of] if judged else [] for w, of in both.items()}
+    facts["in_range"] = {which: _mean(values, 6) for which, values in ranges.items()}
     return facts
-
-
-def _of_both(
-    figures: Sequence[Figures], kept: Sequence[Figures], value: Callable[[Figures], float | None]
-) -> dict[str, float | None]:
-    means = (_mean([value(one) for one in some], digits=6) for some in (figures, kept))
-    return dict(zip(("all", "kept"), means, strict=True))
 
 
 def as_table(figures: Sequence[Figures], reasons: Sequence[str]) -> str:
@@ -152,8 +170,8 @@ def as_table(figures: Sequence[Figures], reasons: Sequence[str]) -> str:
     writer.writeheader()
     for one, reason in zip(figures, reasons, strict=True):
         row: dict[str, object] = {"id": one.id, "kept": int(not reason), "reason": reason}
-        row |= {name: _cell(getattr(one, name)) for name in FIXED}
-        row["overlap_image"] = one.overlap_image
+        known = {n: getattr(one, n) for n in ("confidence", "agreement", "vessel_share")}
+        row |= {name: f"{value:.4f}" for name, value in known.items() if value is not None}
         if one.tree is not None:
             row |= {name: f"{getattr(one.tree, name):.6g}" for name in FIGURES}
         if one.in_range is not None:
@@ -163,10 +181,6 @@ def as_table(figures: Sequence[Figures], reasons: Sequence[str]) -> str:
             row["suspicious"] = int(near.suspicious)
         writer.writerow(row)
     return text.getvalue()
-
-
-def _cell(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
 
 
 def _mean(values: Sequence[float | None], digits: int = 4) -> float | None:

@@ -1,4 +1,4 @@
-"""Vessel maps of samples beside the real ones: are they like these, in range, or copies?"""
+"""Vessel maps of samples beside the real ones: are they like these, and in range?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import PseudoLabelSettings
-from vesselforge.data.layouts.splits import TRAIN, VALIDATION
+from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.data.structure import (
     LEAST_FOV,
     WINDOWS,
@@ -26,10 +26,7 @@ from vesselforge.data.structure import (
     windows,
 )
 from vesselforge.segmenter.labels.filters import Figures
-from vesselforge.segmenter.labels.overlap import RealMaps
 
-HELD_OUT = 64
-"""Windows of held-out maps whose overlap with the training maps says what comes by chance."""
 CENTRAL = 0.98
 """Of real windows: 96 to 98 % of DRIVE's own windows of 32 to 256 pixels are in range."""
 FACTOR = 2.0
@@ -44,21 +41,14 @@ Ends = tuple[float, float]
 class Comparison:
     """The real maps of a set. Without any, nothing is compared; with them, every image is.
 
-    training, held_out: manual vessel maps of the training and of the validation images. why: what
-    kept images from being compared, empty if nothing did.
+    training: manual vessel maps of the training images. why: what kept images from being compared,
+    empty if nothing did.
     """
 
-    def __init__(
-        self,
-        settings: PseudoLabelSettings,
-        training: Sequence[RealMap] = (),
-        held_out: Sequence[RealMap] = (),
-    ) -> None:
-        self.settings, self.training, self.held_out = settings, training, held_out
+    def __init__(self, settings: PseudoLabelSettings, training: Sequence[RealMap] = ()) -> None:
+        self.settings, self.training = settings, training
         self.why = "" if training else "no real vessel maps were given"
         self._with_vessels = [real for real in training if real.mask.any()]
-        self._maps = RealMaps([real.mask for real in training])
-        self._sizes: set[Size] = set()
         self._ranges: dict[Size, RealRange] = {}
         self._likely: dict[Size, RealRange | None] = {}
         self._calibres: dict[Size, Ends] = {}
@@ -70,20 +60,19 @@ class Comparison:
         if folder is None:
             return cls(settings)
         training = load_real_maps(folder, TRAIN)
-        if not training and settings.needs_real_masks:
+        if not training and settings.real_range is not None:
             raise DataError(
                 f"{folder}: found no training image with a vessel mask, expected some; real_range "
-                "and max_overlap compare with them: give another set or leave both off"
+                "compares with them: give another set or leave it off"
             )
-        return cls(settings, training, load_real_maps(folder, VALIDATION))
+        return cls(settings, training)
 
     def add(self, figures: Figures, mask: Mask, fov: Mask) -> Figures:
-        """The figures with those of the vessel map [H, W] beside the real ones, and what else the
-        settings ask for. fov: field of view [H, W]."""
+        """The figures with those of the vessel map [H, W] beside the real ones. fov: field of view
+        [H, W]."""
         if not self.training:
             return figures
         size = (mask.shape[0], mask.shape[1])
-        self._sizes.add(size)
         tree = tree_figures(mask)
         in_range = self.like_real(tree, figures.vessel_share, fov)
         figures = replace(figures, tree=tree, in_range=in_range)
@@ -91,10 +80,6 @@ class Comparison:
             if size not in self._ranges:
                 self._ranges[size] = real_range(self.training, size, self.settings.real_range)
             figures = replace(figures, fault=self._ranges[size].outside(tree))
-        if self.settings.max_overlap is not None:
-            found = self._maps.best(mask)
-            name = self.training[found.real].id if found.dice else ""
-            figures = replace(figures, overlap=found.dice, overlap_image=name)
         return figures
 
     def like_real(self, tree: TreeFigures, vessel_share: float, fov: Mask) -> bool | None:
@@ -145,29 +130,10 @@ class Comparison:
         return self._calibres[size]
 
     def facts(self) -> dict[str, object]:
-        """For metrics.json, by `width×height` of the samples: `real_range`, figure → [lowest,
-        highest]; `overlap_held_out`: of pieces of held-out maps, median, 95 % and how many."""
-        found: dict[str, object] = {}
-        if self._ranges:
-            found["real_range"] = {_name(s): r.as_json() for s, r in sorted(self._ranges.items())}
-        if self.settings.max_overlap is not None and self.held_out:
-            held_out = {_name(size): self._overlap_held_out(size) for size in sorted(self._sizes)}
-            found["overlap_held_out"] = held_out
-        return found
-
-    def _overlap_held_out(self, size: Size) -> dict[str, float]:
-        dices = overlap_held_out(self._maps, self.held_out, size)
-        median, high = np.quantile(dices, [0.5, 0.95]).tolist()
-        return {"median": round(median, 4), "q95": round(high, 4), "pieces": len(dices)}
-
-
-def overlap_held_out(
-    training: RealMaps, held_out: Sequence[RealMap], size: Size, count: int = HELD_OUT
-) -> list[float]:
-    """The overlaps with the training maps of `count` windows [h, w] of held-out ones (of every map
-    as a whole where samples are that large): what comes without copying, to choose `max_overlap`
-    by. Raises DataError as `windows`."""
-    return [training.best(window).dice for window in windows(held_out, size, count)]
+        """For metrics.json: `real_range`, `width×height` of the samples → figure → [lowest,
+        highest]; empty without this filter."""
+        found = {_name(size): each.as_json() for size, each in sorted(self._ranges.items())}
+        return {"real_range": found} if found else {}
 
 
 def _name(size: Size) -> str:

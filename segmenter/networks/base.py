@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -51,15 +50,6 @@ class Segmenter(nn.Module, ABC):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.outputs(x, every=False)[0]
-
-
-NETWORKS: dict[str, Callable[..., Segmenter]] = {}
-"""Name → builder, see `register`."""
-
-
-def register(name: str, builder: Callable[..., Segmenter]) -> None:
-    """Offer a network by name; `configs.choices.NETWORKS` needs its line of help."""
-    NETWORKS[name] = builder
 
 
 def _resized(x: Tensor, size: list[int]) -> Tensor:

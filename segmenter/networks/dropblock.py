@@ -51,9 +51,6 @@ class DropBlock(nn.Module):
         block = side[:, None] * like.stride(2) + side * like.stride(3)
         return ((corner * strides).sum(1)[:, None] + block.flatten()).flatten()
 
-    def extra_repr(self) -> str:
-        return f"drop={self.drop}, block={self.block}"
-
 
 def _bernoulli_sites(count: int, rate: float, device: torch.device) -> Tensor:
     """Sorted indices of the successes among `count` Bernoulli(rate) trials.

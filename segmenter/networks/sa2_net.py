@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vesselforge.segmenter.networks.base import Segmenter, register
+from vesselforge.segmenter.networks.base import Segmenter
 
 SCALES = (4, 2, 1, 0.5)
 """From a quarter of the resolution to the four skips (full, half, quarter, eighth)."""
@@ -195,9 +195,6 @@ class SA2Net(Segmenter):
         return [
             head(level) for head, level in zip(self.head[:wanted], levels[:wanted], strict=True)
         ]
-
-
-register("sa2-net", SA2Net)
 
 
 def _rescaled(x: Tensor, scale: float) -> Tensor:

@@ -7,7 +7,6 @@ SA-UNetv2: Guo et al., 2025, with the two GroupNorm baselines of its comparison.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import torch
@@ -15,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.segmenter.networks.base import Segmenter, register
+from vesselforge.segmenter.networks.base import Segmenter
 from vesselforge.segmenter.networks.units import (
     ConvUnit,
     CrossScaleAttention,
@@ -132,7 +131,3 @@ class SAUNet(Segmenter):
                 (he_ if gate or he == "all" or (he == "conv" and not transposed) else glorot_)(
                     module
                 )
-
-
-for _name in VARIANTS:
-    register(_name, partial(SAUNet, _name))

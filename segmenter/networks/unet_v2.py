@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.segmenter.networks.base import Segmenter, register
+from vesselforge.segmenter.networks.base import Segmenter
 from vesselforge.segmenter.networks.pvt import CHANNELS, PyramidEncoder
 from vesselforge.segmenter.networks.units import SpatialAttention
 
@@ -139,6 +139,3 @@ class UNetV2(Segmenter):
             F.interpolate(head(level), scale_factor=4.0, mode="bilinear", align_corners=False)
             for head, level in zip(self.head[:wanted], levels[:wanted], strict=True)
         ]
-
-
-register("unet-v2", UNetV2)

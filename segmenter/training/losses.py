@@ -9,14 +9,12 @@ weights of 0 everywhere a loss that is finite and has no gradient.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-L = TypeVar("L", bound=Loss)
 DICE_SMOOTH = 1.0
 """One pixel: keeps the ratio defined on crops without a vessel."""
 SKELETON_STEPS = 6
@@ -25,21 +23,6 @@ TINY = 1e-12
 """Keeps ratios and roots of sums defined where no pixel has a weight."""
 
 
-LOSSES: dict[str, Loss] = {}
-"""Name → loss; `configs.choices.LOSSES` has a line of help for each."""
-
-
-def registered(name: str) -> Callable[[L], L]:
-    """Offer a loss by name."""
-
-    def keep(loss: L) -> L:
-        LOSSES[name] = loss
-        return loss
-
-    return keep
-
-
-@registered("bce")
 def bce(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Mean binary cross-entropy over all pixels (SA-UNet, section III); Σwℓ / Σw."""
     if weight is None:
@@ -57,7 +40,6 @@ def dice_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> T
     )
 
 
-@registered("bce-dice")
 def bce_dice(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """The average of cross-entropy and Dice loss (the Dice coefficient subtracted, not added)."""
     return 0.5 * bce(logits, target, weight) + 0.5 * dice_loss(logits, target, weight)
@@ -78,14 +60,12 @@ def soft_mcc(prob: Tensor, target: Tensor, weight: Tensor | None = None) -> Tens
     return (tp * tn - fp * fn) / (below + 1e-7)
 
 
-@registered("bce-mcc")
 def bce_mcc(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """0.5·BCE + 0.5·(1 − MCC) (SA-UNetv2)."""
     correlation = soft_mcc(torch.sigmoid(logits), target, weight)
     return 0.5 * bce(logits, target, weight) + 0.5 * (1 - correlation)
 
 
-@registered("structure")
 def structure(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """Weighted BCE + weighted IoU, a mean over images (U-Net v2, as its authors meant it).
 
@@ -106,7 +86,6 @@ def structure(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> T
     return (cross_entropy + 1 - (overlap + 1) / (union + 1)).mean()
 
 
-@registered("balanced-bce-dice")
 def balanced_bce_dice(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
     """SA2-Net's loss of one output: 0.5·D + 0.5·W.
 
@@ -169,6 +148,16 @@ def _eroded(x: Tensor) -> Tensor:
 
 def _opened(x: Tensor) -> Tensor:
     return F.max_pool2d(_eroded(x), 3, stride=1, padding=1)
+
+
+LOSSES: dict[str, Loss] = {
+    "bce": bce,
+    "bce-dice": bce_dice,
+    "bce-mcc": bce_mcc,
+    "structure": structure,
+    "balanced-bce-dice": balanced_bce_dice,
+}
+"""Name → loss; `configs.choices.LOSSES` has a line of help for each."""
 
 
 def training_loss(

@@ -11,7 +11,7 @@ from torch import nn
 
 from vesselforge.configs.errors import TrainingError
 from vesselforge.data.imageset import LoadedImage
-from vesselforge.segmenter.metrics import best_threshold, ranking
+from vesselforge.segmenter.metrics.probabilities import best_threshold, ranking
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.training.batch_sources import Source
 

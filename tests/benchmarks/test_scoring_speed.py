@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from metric_helpers import pooled
 
 from benchmarks import scoring
 from vesselforge.data.phantoms.draw import make_phantom
-from vesselforge.segmenter.metrics import METRICS, pooled
+from vesselforge.segmenter.metrics.scores import METRICS
 
 
 def test_scoring_is_timed_on_maps_worth_scoring(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from metric_helpers import pooled, score
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -18,7 +19,6 @@ from vesselforge.data.datasets import named_dataset
 from vesselforge.data.imageset import read_index
 from vesselforge.engine.progress import Progress
 from vesselforge.pipeline.models.scoring import Scorer, find_maps, labelled_items, read_map
-from vesselforge.segmenter.metrics import pooled, score
 
 SIDE = 40
 TEST_IDS = STARE[0]

@@ -36,7 +36,6 @@ def test_what_is_shipped_validates_under_its_own_name(path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["pseudo_label.disagreement=teachers"], "a run has one teacher"),
         (["ensembles=[or, mean, or]"], "ensembles: found a value twice"),
         (["teacher.augment.zoom=[2, 0.5]"], r"zoom: found \[2\.0, 0\.5\], expected \[low, high\]"),
     ],

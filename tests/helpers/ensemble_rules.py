@@ -11,9 +11,7 @@ METHODS = get_args(EnsembleMethod)
 VOTES = {"or": any, "and": all, "majority": lambda votes: 2 * sum(votes) > len(votes)}
 RULES = {
     "mean": MEAN,
-    "weighted": Rule("weighted", weights=(0.2, 0.5, 0.3)),
     "or": Rule("or", thresholds=(0.3, 0.5, 0.62)),
     "and": Rule("and", thresholds=(0.3, 0.5, 0.62)),
     "majority": Rule("majority", thresholds=(0.3, 0.5, 0.62)),
-    "stacked": Rule("stacked", coefficients=(0.5, 1.2, -0.1), intercept=-0.4),
 }

@@ -149,7 +149,6 @@ class FakeStudy:
                     sample=f"s{i:04d}",
                     image=f"{21 + i}_training",
                     distance=0.41 + 0.02 * i,
-                    overlap=0.62 if i else None,
                     rejected="near_copy" if i % 2 else "",
                     picture=f"pair-{i}.png",
                 )

@@ -1,14 +1,12 @@
-"""Files as Keras writes them, in every layout, made with h5py from our golden networks.
+"""Files as Keras writes them, made with h5py from our golden networks.
 
-The layouts were compared with files of Keras 2.13, tf-keras 2.21 and Keras 3.15.
+The layout was compared with files of Keras 2.13 and tf-keras 2.21.
 """
 
 from __future__ import annotations
 
-import io
 import json
 import re
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -147,7 +145,7 @@ def keras2_model(path: Path, model: Model, order: Sequence[Layer] | None = None)
     """`save('….h5')`: weights, config and the optimiser's state."""
     with h5py.File(path, "w") as file:
         _keras2_layers(file.create_group("model_weights"), order or model.layers)
-        file.attrs["model_config"] = json.dumps(_config(order or model.layers, keras3=False))
+        file.attrs["model_config"] = json.dumps(_config(order or model.layers))
         file["optimizer_weights/Adam/iterations:0"] = np.int64(7)
     return path
 
@@ -163,63 +161,14 @@ def _keras2_layers(root: Any, layers: Sequence[Layer]) -> None:
             group[name] = values
 
 
-def keras3_weights(
-    path: Path | io.BytesIO, model: Model, root: str = "layers", step: int = 1
-) -> Path:
-    """`save_weights('….weights.h5')`, with the states of the optimiser and of random numbers.
-
-    root, step: Keras 2.12 and 2.13 called the group `_layer_checkpoint_dependencies`, and counted
-    layers with weights twice.
-    """
-    counts: Counter[str] = Counter()
-    with h5py.File(path, "w") as file:
-        for layer in model.layers:
-            stem = stem_of(layer.class_name)
-            number = counts[stem] * step
-            counts[stem] += 1
-            group = file.create_group(f"{root}/{stem}_{number}" if number else f"{root}/{stem}")
-            stored = group.create_group("vars")
-            for index, values in enumerate(layer.tensors.values()):
-                stored[str(index)] = values
-            if layer.class_name == "DropBlock":
-                group["seed_generator/vars/0"] = np.array([1, 0], dtype=np.uint32)
-        file["optimizer/vars/0"] = np.int64(7)
-        file["optimizer/vars/2"] = np.zeros((3, 3, 3, 16), dtype=np.float32)
-        file.create_group("vars")
-    return path  # type: ignore[return-value]
-
-
-def archive(path: Path, model: Model) -> Path:
-    """`save('….keras')`."""
-    content = io.BytesIO()
-    keras3_weights(content, model)
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr("metadata.json", json.dumps({"keras_version": "3.15.1"}))
-        file.writestr("config.json", json.dumps(_config(model.layers, keras3=True)))
-        file.writestr("model.weights.h5", content.getvalue())
-    return path
-
-
-def _config(layers: Sequence[Layer], keras3: bool) -> dict[str, Any]:
+def _config(layers: Sequence[Layer]) -> dict[str, Any]:
     found = [
         {
             "class_name": layer.class_name,
             "name": layer.name,
             "config": layer.config,
-            "inbound_nodes": _inbound(layer.inputs, keras3),
+            "inbound_nodes": [[[name, 0, 0, {}] for name in layer.inputs]] if layer.inputs else [],
         }
         for layer in layers
     ]
     return {"class_name": "Functional", "config": {"name": "model", "layers": found}}
-
-
-def _inbound(inputs: list[str], keras3: bool) -> list[Any]:
-    if not inputs:
-        return []
-    if not keras3:
-        return [[[name, 0, 0, {}] for name in inputs]]
-    tensors = [
-        {"class_name": "__keras_tensor__", "config": {"keras_history": [name, 0, 0]}}
-        for name in inputs
-    ]
-    return [{"args": [tensors if len(tensors) > 1 else tensors[0]], "kwargs": {}}]

@@ -206,11 +206,6 @@ def test_the_generator_sees_the_few_or_all(tiny_study: Build) -> None:
         ({"arms": {"seeds": [1, 1]}}, "found a value twice"),
         ({"first": {"source": "pool"}, "arms": {"orders": ["mixed"]}}, "need `source: crops`"),
         ({"first": {"network": "unet-v2"}}, "must be the same network"),
-        (
-            {"pseudo_label": {"disagreement": "teachers", "worst_disagreement": 0.1}},
-            "goes with synthetic.teachers",
-        ),
-        ({"synthetic": {"teachers": 2}}, "goes with synthetic.teachers"),
         ({"first": {"early_stop": 3}}, "equal steps in all arms"),
         ({"ensembles": ["or", "or"]}, "found a value twice"),
         ({"execution": {"gpus": [0], "workers": 2}}, "a card of its own"),

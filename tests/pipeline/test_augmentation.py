@@ -106,7 +106,7 @@ def test_students_teach_until_validation_no_longer_rises(tmp_path: Path) -> None
     assert third["student"][1] not in {a.digest for a in pretence.inputs("ensemble").values()}
 
 
-NOTHING = {"kept": 0, "rejected": 8, "reasons": {"overlap": 3, "confidence": 5}}
+NOTHING = {"kept": 0, "rejected": 8, "reasons": {"copies": 3, "confidence": 5}}
 MESSAGE = r"all 8 synthetic images were rejected \(mostly: confidence\).*min_confidence"
 
 
@@ -176,7 +176,7 @@ def test_what_a_reader_of_the_scores_has_to_know(
 def test_filters_are_shown_what_they_ask_for_and_nothing_else(tmp_path: Path) -> None:
     pretence, noted, _ = run(tmp_path, [0.5])
     assert set(pretence.inputs("pseudo-labels")) == {"samples", "teacher", "images"}
-    pretence, noted, _ = run(tmp_path / "filters", [0.5], pseudo_label={"max_overlap": 0.8})
+    pretence, noted, _ = run(tmp_path / "filters", [0.5], pseudo_label={"real_range": 0.9})
     inputs = pretence.inputs("pseudo-labels")
     assert set(inputs) == {"samples", "teacher", "images"}
     assert inputs["images"].digest == noted["development"][1]
@@ -198,9 +198,9 @@ def test_generator_is_kept_when_it_is_not_to_be_tuned(tmp_path: Path) -> None:
 def test_every_method_is_an_ensemble_of_the_same_members_and_all_are_scored(
     tmp_path: Path,
 ) -> None:
-    methods = ["weighted", "or", "stacked"]
+    methods = ["mean", "or", "majority"]
     pretence, noted, _ = run(tmp_path, [0.5], ensembles=methods)
-    names = ["ensemble", "ensemble-or", "ensemble-stacked"]
+    names = ["ensemble", "ensemble-or", "ensemble-majority"]
     for name, method in zip(names, methods, strict=True):
         work = pretence.asked[name]
         assert (work.kind, work.settings.method) == ("segmenter.ensemble", method)  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from vesselforge.pipeline.models.score_rows import (
     is_not_better,
     score_rows,
 )
-from vesselforge.segmenter.metrics import Prediction, Regions, score_set
+from vesselforge.segmenter.metrics.scores import Prediction, Regions, score_set
 
 RNG = np.random.default_rng(3)
 TRUTH = RNG.random((64, 64)) < 0.13

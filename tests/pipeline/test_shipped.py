@@ -75,7 +75,7 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: dict[str, tor
     write_json(model / "manifest.json", manifest)
     pooled = dict.fromkeys(("f1", "se", "sp", "acc", "auc", "mcc"), 0.75) | {"f1": 0.8316}
     mean: dict[str, Any] = {"f1": [0.8311, 0.82, 0.84], "cldice": [None, None, None]}
-    region = {"pooled": pooled, "pooled_interval": {"f1": [0.82, 0.84]}, "mean": mean}
+    region = {"pooled": pooled, "mean": mean}
     scores = {"model": {"threshold": 0.4, "fov": region, "whole": region}}
     scored = {"images": 20, "split": "test", "models": scores}
     write_json(tmp_path / "scores.json", {"drive": scored})

@@ -10,21 +10,25 @@ from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.pipeline.sources import source_of
 
-FLIPS = {"disagreement": "flips", "worst_disagreement": 0.1}
+THRESHOLD = {"threshold": 0.4}
 
 
 @pytest.mark.parametrize(
     ("source", "filters", "message"),
     [
-        ({"kind": "phantom"}, FLIPS, "source phantom: labels: own asks no teacher, found disagree"),
+        (
+            {"kind": "phantom"},
+            THRESHOLD,
+            "source phantom: labels: own asks no teacher, found threshold",
+        ),
         (
             {"kind": "phantom", "labels": "agreement"},
             {"pixel_weights": "certainty"},
             "source phantom: labels: agreement has weights of its own",
         ),
-        ({"kind": "phantom", "labels": "agreement"}, FLIPS, None),
-        ({"kind": "phantom", "labels": "teacher"}, FLIPS, None),
-        ({"kind": "phantom", "filters": {"min_vessel_share": 0.02}}, FLIPS, None),
+        ({"kind": "phantom", "labels": "agreement"}, THRESHOLD, None),
+        ({"kind": "phantom", "labels": "teacher"}, THRESHOLD, None),
+        ({"kind": "phantom", "filters": {"min_vessel_share": 0.02}}, THRESHOLD, None),
         ({"kind": "phantom"}, {"min_confidence": 0.7, "real_range": 0.98}, None),
     ],
 )

@@ -198,7 +198,7 @@ def test_suspicious_samples_are_shown_beside_their_training_images(page: Page) -
     assert all(a["src"].startswith("data:image/jpeg;base64,") for a in pictures)
     assert pictures[0]["alt"] == "Sample s0000 beside training image 21_training"
     assert "s0000 (seed 0) and 21_training: distance 0.410; kept." in page.text
-    assert "distance 0.430, vessel overlap 0.620; rejected: near copy." in page.text
+    assert "distance 0.430; rejected: near copy." in page.text
     found = page.table("Synthetic against real")[1][3:5]
     assert found == ["0.0021 ± 0.0003", "0.0004 ± 0.00012"]
 

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from metric_helpers import score
 from segmenter_helpers import TINY, StopAfter, artifact, hashes, phantom_set, trained
 
 from vesselforge.configs.settings import CompareSettings
 from vesselforge.data.imageset import load_image, read_index
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.compare import compare
-from vesselforge.segmenter.metrics import score
 from vesselforge.segmenter.models import Model
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vesselforge.configs.errors import DataError
-from vesselforge.segmenter.metrics import from_counts
+from vesselforge.segmenter.metrics.confusion import from_counts
 from vesselforge.segmenter.metrics.consistency import (
     Quoted,
     check_consistency,
@@ -78,9 +78,10 @@ def test_means_over_images_are_near_and_not_accused() -> None:
     for row, name, gap in ((whole, "whole", 0.0014), (inside, "fov", 0.0022)):  # SA-UNetv2
         verdict = check_consistency(row, DRIVE)
         assert verdict.fits[name] == "near"
-        assert verdict.closest == (name, pytest.approx(gap, abs=1e-4))
+        assert verdict.share.value - DRIVE[name] == pytest.approx(gap, abs=1e-4)
         assert verdict.problems == []
-        assert any(note.startswith("F1") for note in verdict.notes)
+        strict = check_consistency(row, DRIVE, slack=0)
+        assert any(problem.startswith("F1") for problem in strict.problems)
 
 
 SEED = {  # SE, SP, ACC, stated F1, PR; true F1; whether it is 2·PR·SP/(PR + SP)
@@ -122,7 +123,7 @@ def test_a_table_is_read_with_its_digits_and_told_row_by_row(tmp_path: Path) -> 
     )
     sa_unet, yan = check_table(path, DRIVE)
     assert (sa_unet["name"], sa_unet["fits"], sa_unet["problems"]) == ("SA-UNet", ["whole"], [])
-    assert (yan["fits"], yan["closest"], yan["share"]) == (["fov"], "fov", 0.1275)
+    assert (yan["fits"], yan["near"], yan["share"]) == (["fov"], [], 0.1275)
     assert read_cell("98.18%", "") == Quoted(pytest.approx(0.9818), 4)
     assert read_cell("1.000", "") == Quoted(1.0, 3)
 

@@ -7,75 +7,29 @@ import json
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 import torch
 from ensemble_rules import METHODS, RULES, VOTES
-from PIL import Image
 from segmenter_helpers import TINY, artifact, hashes, phantom_image, phantom_set, settled, trained
 
-from vesselforge.configs.errors import CheckpointError, ConfigError, DataError
+from vesselforge.configs.errors import CheckpointError
 from vesselforge.configs.settings import EnsembleSettings, EvaluateSettings
 from vesselforge.data.imageset import LoadedImage, load_image, read_index
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter import ensemble as stage
-from vesselforge.segmenter.combine import MEAN, Rule, combine, standard_deviation
-from vesselforge.segmenter.ensemble import ensemble, fit_stacked
+from vesselforge.segmenter.combine import MEAN, Rule, combine
+from vesselforge.segmenter.ensemble import ensemble
 from vesselforge.segmenter.evaluate import evaluate
 from vesselforge.segmenter.inference import export as exporting
 from vesselforge.segmenter.inference.export import export
-from vesselforge.segmenter.inference.predict import PredictOptions, predict_files
 from vesselforge.segmenter.inference.tiles import Tiling
-from vesselforge.segmenter.metrics import best_threshold
+from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.model_files import Member, read_description, read_members, save_model
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(5)
-
-
-def made_up(truth: np.ndarray) -> LoadedImage:
-    whole = np.ones(truth.shape, bool)
-    picture = np.zeros((*truth.shape, 3), np.uint8)
-    return LoadedImage("made-up", picture, truth.astype("u1") * 255, whole, {})
-
-
-def test_stacked_finds_the_good_member_and_ignores_noise(monkeypatch) -> None:
-    images, maps = [], []
-    for _ in range(3):
-        odds = RNG.normal(-1, 2, (120, 120))
-        images.append(made_up(RNG.random(odds.shape) < 1 / (1 + np.exp(-odds))))
-        good = 1 / (1 + np.exp(-2 * odds))  # sure of itself: its logits are twice too large
-        maps.append(np.stack([good, RNG.random(odds.shape)]).astype("f4"))
-    rule = fit_stacked(maps, images)
-    assert rule.coefficients[0] == pytest.approx(0.5, abs=0.05)
-    assert rule.coefficients[1] == pytest.approx(0, abs=0.05)
-    assert fit_stacked(maps, images) == rule
-    monkeypatch.setattr(stage, "MOST_PIXELS", 9000)
-    fewer = fit_stacked(maps, images)
-    assert fewer == fit_stacked(maps, images) != rule
-    assert fewer.coefficients == pytest.approx(rule.coefficients, abs=0.1)
-    empty = [made_up(np.zeros((120, 120)))] * 3
-    with pytest.raises(DataError, match="pixels of one kind only"):
-        fit_stacked(maps, empty)
-
-
-def test_an_image_weighs_as_much_as_a_larger_one(monkeypatch) -> None:
-    monkeypatch.setattr(stage, "MOST_PIXELS", 2000)
-    seen: list[int] = []
-
-    class Counting(stage.LogisticRegression):
-        def fit(self, x, y):
-            seen.extend([len(x), int(y.sum())])
-            return super().fit(x, y)
-
-    monkeypatch.setattr(stage, "LogisticRegression", Counting)
-    large, small = np.zeros((300, 300)), np.ones((40, 40))  # all background, all vessel
-    maps = [RNG.random((2, *truth.shape)).astype("f4") for truth in (large, small)]
-    fit_stacked(maps, [made_up(large), made_up(small)])
-    assert seen == [2000, 1000]
 
 
 @pytest.fixture(scope="module")
@@ -137,13 +91,6 @@ def test_a_stage_chooses_on_validation_and_says_what(room: Path, method: str) ->
         each = [m.predict(image) >= m.threshold for m in alone.values()]
         wanted = np.apply_along_axis(VOTES[method], 0, np.stack(each))
         np.testing.assert_array_equal(model.predict(image) >= 0.5, wanted)
-    if method == "weighted":
-        weights = np.array([entry["weight"] for entry in found["each"].values()])
-        f1 = np.array([entry["f1"] for entry in found["each"].values()])
-        assert sum(model.rule.weights) == pytest.approx(1)
-        np.testing.assert_allclose(weights, f1 / f1.sum(), atol=1e-6)
-    if method == "stacked":
-        assert found["intercept"] == pytest.approx(model.rule.intercept, abs=1e-6)
 
 
 def test_the_mean_is_what_it_was(room: Path, tmp_path: Path) -> None:
@@ -164,8 +111,8 @@ def test_the_mean_is_what_it_was(room: Path, tmp_path: Path) -> None:
 
 
 def test_the_same_stage_gives_the_same_bytes(room: Path, tmp_path: Path) -> None:
-    ensemble(EnsembleSettings(method="stacked"), members_of(room), tmp_path, Progress())
-    assert hashes(tmp_path) == hashes(room / "stacked")
+    ensemble(EnsembleSettings(method="majority"), members_of(room), tmp_path, Progress())
+    assert hashes(tmp_path) == hashes(room / "majority")
 
 
 def test_what_cannot_be_a_member_is_said(room: Path, tmp_path: Path) -> None:
@@ -234,7 +181,7 @@ class Tiny(torch.nn.Module):
         return 3 * self.body(x)
 
 
-@pytest.mark.parametrize("method", ["majority", "stacked"])
+@pytest.mark.parametrize("method", ["majority", "and"])
 def test_an_exported_rule_predicts_as_its_folder(tmp_path: Path, monkeypatch, method: str) -> None:
     (tmp_path / "m").mkdir()
     folder = with_rule(tmp_path / "m", RULES[method])
@@ -244,30 +191,17 @@ def test_an_exported_rule_predicts_as_its_folder(tmp_path: Path, monkeypatch, me
     plain = Model(networks, 0.45, CPU, rule=RULES[method])
     image = phantom_image(2, 128)[:77, :90]
     assert export(folder, tmp_path / "m.onnx")["difference"] <= 1e-4
-    found = Model.load(tmp_path / "m.onnx")
-    assert (found.threshold, found.rule, found.runtime.name) == (0.45, plain.rule, "onnx")
-    for flips in (False, True):
-        wanted = plain.predict(image, flips)
-        np.testing.assert_allclose(found.predict(image, flips), wanted, atol=1e-4)
-    np.testing.assert_allclose(found.members(image), plain.members(image), atol=1e-4)
     session = onnxruntime.InferenceSession(str(tmp_path / "m.onnx"))  # as another program has it
     given = np.ascontiguousarray(image.transpose(2, 0, 1)[None], "f4") / 255
-    vessels, each = session.run(["vessel_probability", "member_probability"], {"image": given})
+    (vessels,) = session.run(None, {"image": given})
     np.testing.assert_allclose(vessels[0, 0], plain.predict(image), atol=1e-4)
-    np.testing.assert_allclose(each[0], plain.members(image), atol=1e-4)
-    graph = onnx.load(tmp_path / "m.onnx")
-    (entry,) = (entry for entry in graph.metadata_props if entry.key == "rule")
-    entry.value = '{"method": "or"}'
-    onnx.save(graph, tmp_path / "bad.onnx")
-    with pytest.raises(CheckpointError, match=r"bad\.onnx: damaged metadata .*thresholds"):
-        Model.load(tmp_path / "bad.onnx")
 
 
 def test_evaluation_of_a_vote_with_flips_chooses_its_members_thresholds(
     room: Path, tmp_path: Path
 ) -> None:
     inputs = {name: artifact(room / "set") for name in ("test", "validation")}
-    inputs |= {name: artifact(room / name) for name in ("a", "or", "weighted")}
+    inputs |= {name: artifact(room / name) for name in ("a", "or", "mean")}
     evaluate(EvaluateSettings(flips=True, bootstrap=100), inputs, tmp_path, Progress())
     models = json.loads((tmp_path / "metrics.json").read_text())["models"]
     assert "rule" not in models["a"]
@@ -288,35 +222,7 @@ def test_evaluation_of_a_vote_with_flips_chooses_its_members_thresholds(
     f1 = models["or"]["fov"]["pooled"]["f1"]
     assert f1 == pytest.approx(2 * tp / (2 * tp + fp + fn), abs=1e-6)
     rows = list(csv.DictReader((tmp_path / "per_image.csv").open()))
-    assert {row["model"] for row in rows} == {"a", "or", "weighted", "observer 2nd"}
-    pictures = {name.rsplit("/", 1)[0] for name in hashes(tmp_path) if name.startswith("spread/")}
-    assert pictures == {"spread/or", "spread/weighted"}
-    record = read_index(room / "set", "test")[0]
-    image = load_image(room / "set", record).image
-    wanted = standard_deviation(Model.load(room / "or", CPU).members(image, flips=True))
-    with Image.open(tmp_path / f"spread/or/{record.id}.png") as picture:
-        np.testing.assert_allclose(np.asarray(picture) / 510, wanted, atol=0.5 / 510 + 1e-6)
-
-
-def test_prediction_writes_the_spread_where_there_is_one(room: Path, tmp_path: Path) -> None:
-    (tmp_path / "in").mkdir()
-    image = phantom_image(9, 64)
-    Image.fromarray(image).save(tmp_path / "in" / "eye.png")
-    options = PredictOptions(bits=16, spread=True)
-    for method in ("mean", "and"):
-        model, out = Model.load(room / method, CPU), tmp_path / method
-        predict_files(model, [tmp_path / "in"], out, Progress(), options)
-        with Image.open(out / "eye_spread.png") as picture:
-            found = np.asarray(picture).astype(float) / 65535 / 2
-        np.testing.assert_allclose(found, standard_deviation(model.members(image)), atol=1e-5)
-        with Image.open(out / "eye_probability.png") as picture:
-            found = np.asarray(picture).astype(float) / 65535
-        np.testing.assert_allclose(found, model.predict(image), atol=1e-5)
-    with pytest.raises(ConfigError, match=r"spread: found a single network .* of an ensemble"):
-        predict_files(
-            Model.load(room / "a", CPU), [tmp_path / "in"], tmp_path / "no", Progress(), options
-        )
-    assert not (tmp_path / "no").exists()
+    assert {row["model"] for row in rows} == {"a", "or", "mean", "observer 2nd"}
 
 
 @pytest.mark.parametrize(
@@ -326,10 +232,8 @@ def test_prediction_writes_the_spread_where_there_is_one(room: Path, tmp_path: P
         ({"method": "or"}, "thresholds"),
         ({"method": "or", "thresholds": [0.5, 1.0, 0.5]}, "thresholds.1: .* less than 1"),
         ({"method": "or", "thresholds": [0.5, 0.5]}, "a rule of 2 members for 3"),
-        ({"method": "weighted", "weights": [0.5, 0.6, -0.1]}, "weights.2: .* greater"),
-        ({"method": "weighted", "weights": [0.5, 0.6, 0.1]}, "their sum to be 1"),
-        ({"method": "stacked"}, "coefficients"),
-        ({"method": "stacked", "coefficients": [1, float("nan"), 3], "intercept": 0}, "finite"),
+        ({"method": "or", "thresholds": [0.5, float("nan"), 0.5]}, "thresholds.1"),
+        ({"method": "mean", "thresholds": [0.5, 0.5, 0.5]}, "a mean has none"),
         ("or", "rule: .*found or"),
     ],
 )

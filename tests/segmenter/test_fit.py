@@ -22,7 +22,7 @@ from vesselforge.data.imageset import load_image, read_index
 from vesselforge.engine.checkpoints import save_tensors
 from vesselforge.engine.log import read_log
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.metrics import best_threshold
+from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.training.batch_sources import source_of

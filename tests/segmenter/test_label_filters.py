@@ -5,17 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 
-from vesselforge.configs.settings import LabelSettings, PseudoLabelSettings
+from vesselforge.configs.settings import LabelSettings
 from vesselforge.data.structure import TreeFigures
 from vesselforge.segmenter.labels.filters import (
-    FILTERS,
     Figures,
     Nearest,
-    reject,
-    share_of,
     why_rejected,
 )
 from vesselforge.segmenter.labels.pseudo_labels import as_table, summary
@@ -28,17 +24,8 @@ GOOD = Figures(
     in_range=True,
     fault="",
     nearest=Nearest("21", 0.5, False),
-    overlap=0.6,
-    overlap_image="21",
-    uncertainty=0.2,
 )
-ALL = LabelSettings(
-    real_range=0.98,
-    reject_copies=True,
-    max_overlap=0.8,
-    disagreement="flips",
-    worst_disagreement=0.25,
-)
+ALL = LabelSettings(real_range=0.98, reject_copies=True)
 FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"vessel_share": 0.009}, "vessel-share 0.0090 is below 0.01"),
     ({"vessel_share": 0.46}, "vessel-share 0.4600 is above 0.45"),
@@ -48,14 +35,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
         {"nearest": Nearest("22", 0.12345, True)},
         "copies 22: distance 0.1235 is less than comes by chance",
     ),
-    ({"overlap": 0.81}, "overlap 0.810 with 21 is above 0.8"),
 ]
-
-
-def test_every_setting_of_a_filter_belongs_to_one() -> None:
-    ours = [name for each in FILTERS for name in each.settings] + ["worst_disagreement"]
-    how_labels_are_made = {"threshold", "pixel_weights", "disagreement"}
-    assert sorted(ours) == sorted(PseudoLabelSettings.model_fields.keys() - how_labels_are_made)
 
 
 @pytest.mark.parametrize(("change", "reason"), FAULTS)
@@ -74,26 +54,24 @@ def test_the_first_filter_names_the_reason() -> None:
 
 def test_filters_that_are_off_ask_for_nothing() -> None:
     bare = Figures("bare", 0.1, 0.8)
-    assert reject([bare], LabelSettings()) == [""]
+    assert why_rejected(bare, LabelSettings()) == ""
     for settings in (
         {"real_range": 0.9},
         {"reject_copies": True},
-        {"max_overlap": 0.9},
-        {"worst_disagreement": 0.5, "disagreement": "flips"},
     ):
         with pytest.raises(ValueError, match="not measured"):
-            reject([bare], LabelSettings(**settings))
+            why_rejected(bare, LabelSettings(**settings))
 
 
 def test_what_the_teacher_is_asked_for_depends_on_whose_labels_they_are() -> None:
     bare = Figures("bare", 0.1)
-    assert reject([bare], LabelSettings(labels="own")) == [""]
+    assert why_rejected(bare, LabelSettings(labels="own")) == ""
     for settings, judged in (
         (LabelSettings(), bare),
         (LabelSettings(labels="agreement"), replace(bare, confidence=0.9)),
     ):
         with pytest.raises(ValueError, match="not measured"):
-            reject([judged], settings)
+            why_rejected(judged, settings)
     settings = LabelSettings(labels="agreement", min_agreement=0.7)
     seen = replace(bare, confidence=0.9, agreement=0.7)
     assert why_rejected(seen, settings) == ""
@@ -105,48 +83,18 @@ def test_what_the_teacher_is_asked_for_depends_on_whose_labels_they_are() -> Non
 
 
 def test_limits_themselves_are_allowed() -> None:
-    edge = replace(GOOD, confidence=0.6, vessel_share=0.01, overlap=0.8)
+    edge = replace(GOOD, confidence=0.6, vessel_share=0.01)
     assert why_rejected(edge, ALL) == ""
     assert why_rejected(replace(edge, vessel_share=0.45), ALL) == ""
 
 
-def test_worst_shares_are_exact_and_of_what_is_left() -> None:
-    rng = np.random.default_rng(0)
-    images = [replace(GOOD, id=str(i), uncertainty=float(u)) for i, u in enumerate(rng.random(21))]
-    images[3] = replace(images[3], confidence=0.1, uncertainty=9.0)
-    reasons = reject(images, ALL)
-    words = [reason.split(" ")[0] for reason in reasons]
-    assert words[3] == "confidence"
-    left = [i for i in range(21) if i != 3]
-    uncertain = sorted(left, key=lambda i: images[i].uncertainty or 0)[-5:]  # 0.25 of 20
-    assert [i for i, w in enumerate(words) if w == "disagreement"] == sorted(uncertain)
-    assert words.count("") == 15
-    at = uncertain[0]
-    value = f"{images[at].uncertainty:.4g}"
-    assert reasons[at] == f"disagreement {value} is among the highest 0.25 of those left"
-
+def test_reasons_are_counted_by_filter() -> None:
+    images = [replace(GOOD, id=str(i), confidence=0.5 + 0.1 * i) for i in range(4)]
+    reasons = [why_rejected(image, ALL) for image in images]
     facts = summary(images, reasons)
-    assert (facts["drawn"], facts["kept"], facts["rejected"]) == (21, 15, 6)
-    assert facts["reasons"] == {"confidence": 1, "disagreement": 5}
-    kept = [image for image, reason in zip(images, reasons, strict=True) if not reason]
-    expected = np.mean([image.uncertainty for image in kept])
-    assert facts["mean_uncertainty"] == pytest.approx(expected, abs=1e-4)
-
-
-def test_equals_are_cut_by_place() -> None:
-    settings = LabelSettings(disagreement="flips", worst_disagreement=0.5)
-    reasons = reject([GOOD] * 5, settings)
-    assert [bool(reason) for reason in reasons] == [False, False, False, True, True]
-
-
-@pytest.mark.parametrize(
-    ("share", "count", "expected"),
-    [(0.3, 10, 3), (0.3, 9, 2), (0.29, 100, 29), (0.57, 100, 57), (0.1, 9, 0), (0.5, 0, 0)],
-)
-def test_a_share_is_rounded_down_but_not_by_the_arithmetic(
-    share: float, count: int, expected: int
-) -> None:
-    assert share_of(share, count) == expected
+    assert (facts["drawn"], facts["kept"], facts["rejected"]) == (4, 3, 1)
+    assert facts["reasons"] == {"confidence": 1}
+    assert facts["mean_confidence"] == pytest.approx(0.7)
 
 
 def test_the_table_has_every_figure_and_blanks_for_none() -> None:
@@ -159,7 +107,6 @@ def test_the_table_has_every_figure_and_blanks_for_none() -> None:
         "density": "0.1",
         "calibre": "3", "components": "4", "ends": "5", "branchings": "6", "in_range": "1",
         "nearest": "21",
-        "distance": "0.5", "suspicious": "0", "overlap": "0.6000", "overlap_image": "21",
-        "uncertainty": "0.2000", "kept": "1", "reason": "",
+        "distance": "0.5", "suspicious": "0", "kept": "1", "reason": "",
     }  # fmt: skip
-    assert bare == 'bare,0.5000,,0.2500,,,,,,,,,,,,,0,"confidence, low"'
+    assert bare == 'bare,0.5000,,0.2500,,,,,,,,,,0,"confidence, low"'

@@ -12,8 +12,7 @@ from vesselforge.data.imageset import read_index, write_index
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.data.structure import RealMap, load_real_maps
 from vesselforge.segmenter.labels.filters import Figures
-from vesselforge.segmenter.labels.overlap import RealMaps
-from vesselforge.segmenter.labels.real_maps import Comparison, overlap_held_out
+from vesselforge.segmenter.labels.real_maps import Comparison
 
 
 def real(seed: int, size: int = 96) -> RealMap:
@@ -33,33 +32,18 @@ def test_images_without_a_mask_are_left_out(tmp_path: Path) -> None:
     assert [one.id for one in load_real_maps(folder, "validation")] == ["03"]
 
 
-def test_a_comparison_finds_crumbs_and_copies() -> None:
-    settings = PseudoLabelSettings(real_range=1.0, max_overlap=0.9)
-    reals, held = [real(seed) for seed in (3, 1, 4)], [real(seed) for seed in (7, 8)]
-    comparison, fov = Comparison(settings, reals, held), reals[1].fov.T
+def test_a_comparison_finds_crumbs() -> None:
+    settings = PseudoLabelSettings(real_range=1.0)
+    reals = [real(seed) for seed in (3, 1, 4)]
+    comparison, fov = Comparison(settings, reals), reals[1].fov.T
     blank = Figures("x", 0.1)
-    copy = comparison.add(blank, reals[1].mask.T, fov)
-    assert (
-        copy.in_range is True
-        and copy.fault == ""
-        and copy.overlap == 1.0
-        and copy.overlap_image == "1"
-    )
+    turned = comparison.add(blank, reals[1].mask.T, fov)
+    assert turned.in_range is True and turned.fault == ""
     crumbs = np.zeros((96, 96), bool)
     crumbs[::4, ::4] = True
     found = comparison.add(blank, crumbs, fov)
     assert found.fault is not None and found.fault.startswith(("density", "calibre", "components"))
     assert found.tree is not None and found.tree.components == 24 * 24
-    facts = comparison.facts()
-    assert set(facts) == {"real_range", "overlap_held_out"}
-    dices = overlap_held_out(RealMaps([one.mask for one in reals]), held, (96, 96))
-    assert facts["overlap_held_out"] == {
-        "96×96": {
-            "median": round(float(np.median(dices)), 4),
-            "q95": round(float(np.quantile(dices, 0.95)), 4),
-            "pieces": 2,
-        }
-    }
-    windows = overlap_held_out(RealMaps([one.mask for one in reals]), held, (24, 24), 10)
-    assert len(windows) == 10 and max(windows) <= 1
-    assert "overlap_held_out" not in Comparison(settings, reals).facts()
+    assert set(comparison.facts()) == {"real_range"}
+    assert set(comparison.facts()["real_range"]) == {"96×96"}
+    assert Comparison(PseudoLabelSettings(), reals).facts() == {}

@@ -9,10 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from metric_helpers import pooled, score
 
-from vesselforge.segmenter.metrics import METRICS, Prediction, Regions, pooled, score, score_set
-from vesselforge.segmenter.metrics.intervals import mean_interval, resamples
-from vesselforge.segmenter.metrics.scores import ADDITIVE
+from vesselforge.segmenter.metrics.scores import (
+    METRICS,
+    Prediction,
+    Regions,
+    mean_interval,
+    score_set,
+)
 from vesselforge.segmenter.metrics.topology import widened
 
 RNG = np.random.default_rng(3)
@@ -80,24 +85,6 @@ def test_pooled_betti_numbers_are_nobodys() -> None:
     for name in ("betti0_error", "betti1_error", "components", "loops"):
         assert math.isnan(together[name])
     assert math.isfinite(together["auc"])
-
-
-def test_intervals_of_pooled_metrics_equal_pooling_every_resample() -> None:
-    predictions = [Prediction(p, f, 0.3) for p, f in zip(PROBS, FOVS, strict=True)]
-    truths = [Regions(t, f) for t, f in zip(TRUTHS, FOVS, strict=True)]
-    found = score_set(predictions, truths, bootstrap=30, seed=5).summary["fov"]["pooled_interval"]
-    draws: dict[str, list[float]] = {name: [] for name in ADDITIVE}
-    for drawn in resamples(4, 30, 5):
-        again = [[parts[i] for i in drawn] for parts in (PROBS, TRUTHS, FOVS)]
-        for name, value in pooled(*again, 0.3).items():
-            if name in draws:
-                draws[name].append(value)
-    assert set(found) == set(ADDITIVE)
-    defined = {name: values for name, values in draws.items() if np.isfinite(values).all()}
-    assert len(defined) >= len(ADDITIVE) - 1
-    for name, values in draws.items():
-        expected = np.percentile(values, [2.5, 97.5]).tolist() if name in defined else [None, None]
-        assert found[name] == pytest.approx(expected, abs=1e-6), name
 
 
 def test_a_prediction_may_be_scored_against_two_references() -> None:

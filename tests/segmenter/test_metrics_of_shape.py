@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
+from metric_helpers import score
 from skimage.measure import euler_number
 from skimage.morphology import skeletonize
 
 from vesselforge.data.structure import betti_numbers
-from vesselforge.segmenter.metrics import score
 from vesselforge.segmenter.metrics.topology import local_diameters, slack_f1, widened
 
 Pixels = set[tuple[int, int]]

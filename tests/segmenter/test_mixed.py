@@ -19,7 +19,7 @@ from vesselforge.data.batches.crops import CropSource
 from vesselforge.data.imageset import LoadedImage, load_image, read_index, write_index, write_png
 from vesselforge.engine.log import LOG, read_log
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.metrics import best_threshold
+from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.training import fit
 from vesselforge.segmenter.training.batch_sources import source_of, synthetic_crops

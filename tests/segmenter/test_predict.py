@@ -77,20 +77,16 @@ def test_every_kind_of_image_gives_the_maps_of_its_picture(model, tmp_path):
         assert (maps["overlay"][prob >= 0.5] != PICTURE[prob >= 0.5]).any()
 
 
-def test_grey_palette_and_dark_images(model, tmp_path):
+def test_grey_and_palette_images(model, tmp_path):
     grey = PICTURE[..., 1]
     Image.fromarray(grey).save(tmp_path / "grey.png")
     Image.fromarray(grey.astype(np.uint16) * 257).save(tmp_path / "grey16.png")
-    Image.fromarray(grey.astype(np.uint16) * 16).save(tmp_path / "twelve.png")
     Image.fromarray(grey).convert("P").save(tmp_path / "palette.png")
-    rows = predict_files(model, [tmp_path], tmp_path / "out", Progress())
-    by_name = {row["name"]: row for row in rows}
+    predict_files(model, [tmp_path], tmp_path / "out", Progress())
     wanted = model.predict(np.repeat(grey[..., None], 3, axis=2))
     for name in ("grey", "grey16", "palette"):
         found = written(tmp_path / "out", name)
         np.testing.assert_array_equal(found["probability"], np.rint(wanted * 255))
-        assert "dark" not in by_name[name]["remark"]
-    assert f"end at {int(grey.max()) * 16} of 65535" in by_name["twelve"]["remark"]
 
 
 def test_the_summary_counts_what_the_maps_show(model, tmp_path):
@@ -110,9 +106,6 @@ def test_the_summary_counts_what_the_maps_show(model, tmp_path):
     inside = mask[phantom.fov].mean()
     assert row["vessel_share_fov"] == pytest.approx(inside, abs=0.02)
     assert abs(inside - mask.mean()) > 0.03  # so that the two cannot be mixed up
-    uncertain = (prob > 0.2) & (prob < 0.8)
-    assert row["threshold"] == threshold
-    assert row["uncertain_share"] == pytest.approx(uncertain.mean(), abs=1e-6)
     (told,) = rows_of(tmp_path / "out")
     assert (
         float(told["vessel_share"]) == row["vessel_share"] and float(told["threshold"]) == threshold

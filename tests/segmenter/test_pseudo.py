@@ -28,13 +28,12 @@ Labelled = tuple[Path, list[dict[str, str]], dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Teachers a and b, a real set, samples of its size, and the scores of these samples."""
+    """A teacher, a real set, samples of its size, and the scores of these samples."""
     folder = tmp_path_factory.mktemp("room")
     phantom_set(folder / "real", {"train": 3, "validation": 2})
     phantom_set(folder / "samples", {"train": 8})
     settings = TINY.model_copy(update={"steps": 24, "lr": 5e-3})
     trained(folder / "a", folder / "real", settings)
-    trained(folder / "b", folder / "real", settings.model_copy(update={"seed": 1}))
     scores = folder / "scores"
     scores.mkdir()
     write_scores(scores)
@@ -121,50 +120,12 @@ def test_a_pool_may_be_rejected_as_a_whole(run: Callable[..., Labelled]) -> None
     assert all(row["reason"].startswith("confidence ") for row in rows)
 
 
-def test_several_teachers_are_averaged_and_their_spread_is_measured(
-    room: Path, run: Callable[..., Labelled]
-) -> None:
-    settings = {"disagreement": "teachers", "pixel_weights": "agreement", "worst_disagreement": 0.3}
-    out, rows, metrics = run(settings, teacher_2="b")
-    models = [Model.load(room / name) for name in "ab"]
-    threshold = np.mean([model.threshold for model in models])
-    uncertain = {}
-    for record in read_index(out):
-        image = load_image(out, record)
-        each = np.stack([model.predict(image.image) * image.fov for model in models])
-        soft = pixels(out / f"soft/{record.id}.png") / 255
-        np.testing.assert_allclose(soft, each.mean(0), atol=0.5 / 255 + 1e-6)
-        hard = pixels(out / f"masks/{record.id}.png") > 127
-        np.testing.assert_array_equal(hard, each.mean(0) >= threshold)
-        assert record.weight == f"weights/{record.id}.png"
-        weight = load_image(out, record).weight / 255
-        # Of two members, the sd is half of the difference.
-        np.testing.assert_allclose(weight, 1 - abs(each[0] - each[1]), atol=0.5 / 255 + 1e-6)
-        uncertain[record.id] = (abs(each[0] - each[1]) / 2).sum() / each.mean(0).sum()
-    for row in rows:
-        assert float(row["uncertainty"]) == pytest.approx(uncertain[row["id"]], abs=1e-3)
-    worst = sorted(uncertain, key=lambda id_: uncertain[id_])[-2:]  # 0.3 of 8, rounded down
-    assert {row["id"] for row in rows if row["reason"].startswith("disagreement")} == set(worst)
-    assert metrics["reasons"] == {"disagreement": 2} and metrics["kept"] == 6
-    kept = [uncertain[row["id"]] for row in rows if row["kept"] == "1"]
-    assert metrics["mean_uncertainty"] == pytest.approx(np.mean(kept), abs=1e-3)
-
-    _, rows, metrics = run({}, teacher_2="b")  # not asked for: the first teacher alone
-    assert rows[0]["uncertainty"] == "" and "mean_uncertainty" not in metrics
-
-
-def test_certainty_weights_and_flips(room: Path, run: Callable[..., Labelled]) -> None:
-    out, rows, _ = run({"disagreement": "flips", "pixel_weights": "certainty"})
+def test_certainty_weights(room: Path, run: Callable[..., Labelled]) -> None:
+    out, _, _ = run({"pixel_weights": "certainty"})
     model = Model.load(room / "a")
     for record in read_index(out)[:2]:
-        image = load_image(out, record).image
-        maps = []
-        for k in range(4):
-            for mirrored in (False, True):
-                seen = np.rot90(image, k)[:, :: -1 if mirrored else 1]
-                said = model.predict(np.ascontiguousarray(seen))
-                maps.append(np.rot90(said[:, :: -1 if mirrored else 1], -k))
-        p = np.mean(maps, axis=0) * load_image(out, record).fov
+        image = load_image(out, record)
+        p = model.predict(image.image) * image.fov
         np.testing.assert_allclose(
             pixels(out / f"soft/{record.id}.png") / 255, p, atol=0.5 / 255 + 1e-5
         )
@@ -172,7 +133,6 @@ def test_certainty_weights_and_flips(room: Path, run: Callable[..., Labelled]) -
             entropy = -np.nan_to_num(p * np.log2(p)) - np.nan_to_num((1 - p) * np.log2(1 - p))
         weight = load_image(out, record).weight / 255
         np.testing.assert_allclose(weight, 1 - entropy, atol=0.5 / 255 + 1e-4)
-    assert all(float(row["uncertainty"]) > 0 for row in rows)
 
 
 def test_scores_reject_copies(run: Callable[..., Labelled]) -> None:
@@ -182,36 +142,22 @@ def test_scores_reject_copies(run: Callable[..., Labelled]) -> None:
     assert rows[2]["nearest"] == "real-1" and rows[2]["suspicious"] == "1"
 
 
-def test_real_masks_give_ranges_and_find_what_overlaps(run: Callable[..., Labelled]) -> None:
-    _, rows, metrics = run({"max_overlap": 1.0}, images="real")
-    held = metrics["overlap_held_out"]["64×64"]
-    assert held["pieces"] == 2 and 0 < held["median"] <= held["q95"] < 1
-    overlaps = sorted(float(row["overlap"]) for row in rows)
+def test_real_masks_give_ranges(run: Callable[..., Labelled]) -> None:
+    _, rows, metrics = run({}, images="real")
     assert metrics["kept"] == 8 and "real_range" not in metrics
-    assert {row["overlap_image"] for row in rows} <= {"00", "01", "02"}
     assert all(row["density"] and row["in_range"] in ("0", "1") for row in rows)
     share = np.mean([int(row["in_range"]) for row in rows])
     assert metrics["in_range"] == {"all": pytest.approx(share), "kept": pytest.approx(share)}
 
-    limit = (overlaps[4] + overlaps[5]) / 2
-    assert overlaps[4] < limit < overlaps[5]
-    _, rows, metrics = run({"max_overlap": limit, "real_range": 1.0}, images="real")
+    _, rows, metrics = run({"real_range": 1.0}, images="real")
     ranges, counted = metrics["real_range"]["64×64"], 0
     for row in rows:
         figures = ("density", "calibre", "components")  # in this order
         wrong = [n for n in figures if not ranges[n][0] <= float(row[n]) <= ranges[n][1]]
-        if wrong:
-            expected = f"real-range {wrong[0]}"
-        else:
-            expected = "overlap" if float(row["overlap"]) > limit else ""
+        expected = f"real-range {wrong[0]}" if wrong else ""
         assert row["reason"].startswith(expected) and bool(row["reason"]) == bool(expected)
         counted += bool(expected)
     assert metrics["rejected"] == counted == sum(metrics["reasons"].values())
-    _, rows, metrics = run({"max_overlap": limit}, images="real")
-    assert metrics["reasons"] == {"overlap": 3}
-    assert {row["id"] for row in rows if float(row["overlap"]) > limit} == {
-        row["id"] for row in rows if row["reason"].startswith("overlap ")
-    }
 
 
 @pytest.mark.parametrize(
@@ -219,13 +165,10 @@ def test_real_masks_give_ranges_and_find_what_overlaps(run: Callable[..., Labell
     [
         ({"real_range": 0.9}, {}, "no input 'images', expected the real prepared set"),
         ({"reject_copies": True}, {}, "no input 'scores', expected scores of the samples"),
-        ({"disagreement": "teachers"}, {}, "disagreement: found a single teacher"),
-        ({"max_overlap": 0.9}, {"images": "unmasked"}, "no training image with a vessel mask"),
+        ({"real_range": 0.9}, {"images": "unmasked"}, "no training image with a vessel mask"),
         ({"reject_copies": True}, {"scores": "a"}, r"closest\.csv: no such file"),
         ({"reject_copies": True}, {"scores": "unsure"}, "found '' as `suspicious` of 02"),
-        ({"reject_copies": True}, {"scores": "few"}, r"closest\.csv: found no row .*'05'"),
-        ({"reject_copies": True}, {"scores": "bad"}, "no column distance, image, suspicious"),
-        ({"reject_copies": True}, {"scores": "nan"}, "found 'nan' as `distance` of 00"),
+        ({"reject_copies": True}, {"scores": "few"}, "found no scores of sample '05'"),
         ({"real_range": 0.9}, {"images": "small"}, "samples of 64×64 pixels and no real image"),
     ],
 )
@@ -248,10 +191,6 @@ def test_what_is_missing_is_named(
                 suspicious="" if name == "unsure" else "1",
                 missing="05" if name == "few" else "",
             )
-    if "bad" in further.values():
-        (room / "bad" / "closest.csv").write_text("sample\n00\n")
-    if "nan" in further.values():
-        (room / "nan" / "closest.csv").write_text("sample,image,distance,suspicious\n00,a,nan,0\n")
     with pytest.raises(DataError, match=message):
         run(settings, **further)
 
@@ -267,7 +206,7 @@ class StopAfter(Progress):
 
 
 def test_an_interrupted_stage_is_run_again(room: Path, tmp_path: Path) -> None:
-    settings = LabelSettings(**OPEN, pixel_weights="certainty", max_overlap=0.9)
+    settings = LabelSettings(**OPEN, pixel_weights="certainty", real_range=0.9)
     inputs = {"samples": artifact(room / "samples"), "teacher": artifact(room / "a")}
     inputs["images"] = artifact(room / "real")
     (tmp_path / "whole").mkdir()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from metric_helpers import score
 from PIL import Image
 from segmenter_helpers import TINY, artifact, hashes, phantom_set, trained
 
@@ -18,14 +19,9 @@ from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.ensemble import ensemble
 from vesselforge.segmenter.evaluate import evaluate
 from vesselforge.segmenter.inference.predict import as_png, predict_files, scale_for
-from vesselforge.segmenter.metrics import (
-    METRICS,
-    best_threshold,
-    confusion,
-    from_counts,
-    mean_interval,
-    score,
-)
+from vesselforge.segmenter.metrics.confusion import confusion, from_counts
+from vesselforge.segmenter.metrics.probabilities import best_threshold
+from vesselforge.segmenter.metrics.scores import METRICS, mean_interval
 from vesselforge.segmenter.models import Model
 
 RNG = np.random.default_rng(0)
