@@ -75,8 +75,8 @@ def with_start(settings: GeneratorSettings) -> tuple[GeneratorSettings, dict[str
 
 def files_of_score(settings: ScoreSettings) -> dict[str, str]:
     """Content hashes of the files that scores are computed with."""
-    named = {name: getattr(settings, name) for name in ("features_file", "lpips_file")}
-    return {n: hash_of(f"score.{n}", path) for n, path in named.items() if path is not None}
+    path = settings.features_file
+    return {} if path is None else {"features_file": hash_of("score.features_file", path)}
 
 
 def hash_of(setting: str, path: Path) -> str:

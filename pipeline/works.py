@@ -137,8 +137,7 @@ class Supply:
     def scores(self, step: str, samples: Work) -> Work:
         """How close images are to the real ones, and how near to single ones.
 
-        The teacher and the generator are inputs where the scores depend on them: other extractors,
-        and scores that draw nothing of their own, do not depend on what they ignore.
+        The teacher is an input where the scores depend on it: other extractors ignore it.
         """
         settings = self.config.score
         inputs = {"samples": samples, "images": self.request.shown}
@@ -146,8 +145,7 @@ class Supply:
             inputs["teacher"] = self.teachers[0]
         generator = self.generator()
         # Labelled samples no longer say how they were made; their generator does.
-        drawn = samples.kind == "generator.sample"
-        if generator is not None and (settings.needs_generator or not drawn):
+        if generator is not None and samples.kind != "generator.sample":
             inputs["generator"] = generator
         return Work(step, "generator.score", settings, inputs, files_of_score(settings))
 

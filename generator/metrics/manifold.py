@@ -1,7 +1,7 @@
 """Precision and recall, density and coverage: fidelity and diversity apart, by nearest neighbours.
 
 A set's manifold is estimated by balls around its feature vectors, each reaching to the k-th nearest
-neighbour in its own set. All distances are float64 and computed in blocks of bounded size.
+neighbour in its own set. All distances are float64 and computed in blocks of rows.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-ROWS, COLUMNS = 512, 8192
-"""A block of distances: 32 MiB of float64, whatever the sizes of the sets."""
+ROWS = 512
+"""Rows of a block of distances: 32 MiB of float64 beside 8192 others."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +36,20 @@ def manifold(real: Tensor, fake: Tensor, neighbours: int = 5) -> Manifold:
     """
     k = min(neighbours, len(real) - 1, len(fake) - 1)
     real_radius, fake_radius = radii(real, k), radii(fake, k)
-    around = torch.zeros(len(fake), dtype=torch.int64)  # real balls around each fake
+    around: list[Tensor] = []  # real balls around each fake
     recalled = torch.zeros(len(real), dtype=torch.bool)
     covered = torch.zeros(len(real), dtype=torch.bool)
-    for rows, columns, distances in _blocks(fake, real):
-        inside = distances <= real_radius[columns]
-        around[rows] += inside.sum(dim=1)
-        covered[columns] |= inside.any(dim=0)
-        recalled[columns] |= (distances <= fake_radius[rows, None]).any(dim=0)
+    for rows, radius in zip(fake.split(ROWS), fake_radius.split(ROWS), strict=True):
+        distances = torch.cdist(rows.double(), real.double())
+        inside = distances <= real_radius
+        around.append(inside.sum(dim=1))
+        covered |= inside.any(dim=0)
+        recalled |= (distances <= radius[:, None]).any(dim=0)
+    balls = torch.cat(around).double()
     return Manifold(
-        precision=float((around > 0).double().mean()),
+        precision=float((balls > 0).double().mean()),
         recall=float(recalled.double().mean()),
-        density=float(around.double().mean() / k),
+        density=float(balls.mean() / k),
         coverage=float(covered.double().mean()),
         neighbours=k,
     )
@@ -63,21 +65,9 @@ def nearest(queries: Tensor, among: Tensor, k: int = 1) -> tuple[Tensor, Tensor]
     order, and their indices `[N, k]`."""
     if not 1 <= k <= len(among):
         raise ValueError(f"cannot find {k} neighbours among {len(among)} rows")
-    best = torch.full((len(queries), k), torch.inf, dtype=torch.float64)
-    index = torch.zeros(len(queries), k, dtype=torch.int64)
-    for rows, columns, distances in _blocks(queries, among):
-        positions = torch.arange(columns.start, columns.start + distances.shape[1])
-        candidates = torch.cat([best[rows], distances], dim=1)
-        places = torch.cat([index[rows], positions.expand(len(distances), -1)], dim=1)
-        best[rows], chosen = candidates.topk(k, dim=1, largest=False)
-        index[rows] = places.gather(1, chosen)
-    return best, index
-
-
-def _blocks(a: Tensor, b: Tensor):  # type: ignore[no-untyped-def]
-    """Yield (rows of a, rows of b, distances between them) until all pairs were had."""
-    for i in range(0, len(a), ROWS):
-        part = a[i : i + ROWS].double()
-        for j in range(0, len(b), COLUMNS):
-            distances = torch.cdist(part, b[j : j + COLUMNS].double())
-            yield slice(i, i + ROWS), slice(j, j + COLUMNS), distances
+    whole = among.double()
+    found = [
+        torch.cdist(rows.double(), whole).topk(k, dim=1, largest=False)
+        for rows in queries.split(ROWS)
+    ]
+    return torch.cat([near.values for near in found]), torch.cat([near.indices for near in found])

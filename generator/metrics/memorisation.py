@@ -7,7 +7,7 @@ near those come by chance says how near is suspicious.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 from torch import Tensor, nn
 
-from vesselforge.generator.metrics.feature_cache import extract
+from vesselforge.generator.metrics.extractors import extract
 from vesselforge.generator.metrics.manifold import nearest
 
 SUSPICIOUS = 0.05
@@ -72,18 +72,9 @@ def turned_back(image: Tensor, version: int) -> Tensor:
 
 
 def turned_features(images: Iterable[Tensor], extractor: nn.Module) -> Tensor:
-    """Return features `[N, V, D]` of all versions of each image; all images of one shape."""
-    versions = 0
-
-    def every() -> Iterator[Tensor]:
-        nonlocal versions
-        for image in images:
-            found = turns(image)
-            versions = len(found)
-            yield from found
-
-    features = extract(every(), extractor)
-    return features.unflatten(0, (-1, versions))
+    """Return features `[N, 8, D]` of all versions of each image; all are squares."""
+    features = extract((turn for image in images for turn in turns(image)), extractor)
+    return features.unflatten(0, (-1, 8))
 
 
 def matches(features: Tensor, training: Tensor) -> Matches:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ class SampleFiles:
         return replace(record, image=Path(record.image).name) if self._flat else record
 
     def write_missing(self, seeds: Sequence[int], batch: int, progress: Progress) -> None:
-        """Draw and write the images that are not there; at most two batches are in memory.
+        """Draw and write the images that are not there; one batch is in memory.
 
         Raises Interrupted, with whole files only, when asked to stop.
         """
@@ -104,20 +104,15 @@ class SampleFiles:
         missing = [seed for seed in seeds if not (self.out / self.record(seed).image).is_file()]
         done = len(seeds) - len(missing)
         with ThreadPoolExecutor(min(WRITERS, os.cpu_count() or 1)) as pool:
-            pending: list[Future[None]] = []
             for start in range(0, len(missing), batch):
                 if progress.stop_requested:
                     raise Interrupted(f"sampling stopped after {done} of {len(seeds)} images")
                 part = missing[start : start + batch]
-                images = self._sampler.draw(part)
-                _wait(pending)
-                pending = [
-                    pool.submit(self._write, seed, image)
-                    for seed, image in zip(part, images, strict=True)
-                ]
+                list(
+                    pool.map(self._write, part, self._sampler.draw(part))
+                )  # raises what one raised
                 done += len(part)
                 progress.update(done, len(seeds), "images")
-            _wait(pending)
 
     def _write(self, seed: int, image: Tensor) -> None:
         pixels = to_pixels(image, self.channels.bits).permute(1, 2, 0).numpy()
@@ -135,12 +130,6 @@ class SampleFiles:
             mask = load_mask(self.out, record)[..., None] * np.iinfo(pixels.dtype).max
             pixels = np.concatenate([pixels, mask.astype(pixels.dtype)], axis=2)
         return pictures(pixels.transpose(2, 0, 1)[None], self._size)
-
-
-def _wait(pending: list[Future[None]]) -> None:
-    """Let every writer finish; an exception of one is raised here."""
-    for future in pending:
-        future.result()
 
 
 def copy_fov(folder: Path, name: str | None, out: Path) -> str | None:

@@ -12,8 +12,8 @@ from torch import Tensor
 from vesselforge.configs.errors import ConfigError
 from vesselforge.generator.networks import Generator
 
-NOISE, LABEL = 0, 1
-"""Purposes of a seed's random stream beside the latent: layer noise; which training label."""
+LABEL = 1
+"""Purpose of a seed's random stream beside the latent: which training label."""
 
 
 def latents_of(seeds: Sequence[int], z_dim: int) -> Tensor:
@@ -27,8 +27,7 @@ class Sampler:
 
     psi: truncation. label: class number or vector of all images. labels: `[n, c_dim]`, the label
     vectors of the training images, from which each image draws its own where `label` names none.
-    random_noise: layer noise from each image's own stream instead of the layers' constants. Raises
-    ConfigError for what this generator cannot do.
+    Layer noise is the layers' constants. Raises ConfigError for what this generator cannot do.
 
     On a CPU images are made one at a time, which is as fast as a batch there: bit for bit the
     same however they are grouped. On CUDA latents, labels and noise are the same too, but
@@ -42,11 +41,9 @@ class Sampler:
         psi: float = 1.0,
         label: int | Sequence[float] | None = None,
         labels: ArrayLike | None = None,
-        random_noise: bool = False,
     ) -> None:
         self.generator = generator
         self.psi = psi
-        self.random_noise = random_noise
         self.device = next(generator.parameters()).device
         self._label_of = label_chooser(generator.c_dim, label, labels)
 
@@ -55,17 +52,13 @@ class Sampler:
         """Return `[N, C, R, R]` float32 on the CPU, nominally in [-1, 1]."""
         size = 1 if self.device.type == "cpu" else max(1, len(seeds))
         parts = [seeds[i : i + size] for i in range(0, len(seeds), size)]
-        return torch.cat([self.render(self.styles(part), part).cpu() for part in parts])
-
-    def styles(self, seeds: Sequence[int]) -> Tensor:
-        """Return w of every layer, `[N, num_ws, w_dim]`, truncated."""
-        return self.styles_of(latents_of(seeds, self.generator.z_dim), self.labels(seeds))
+        return torch.cat([self.render(self.styles(part)).cpu() for part in parts])
 
     @torch.no_grad()
-    def styles_of(self, z: Tensor, c: Tensor | None) -> Tensor:
-        """Return `styles` of given latents `[N, z_dim]` and label vectors `[N, c_dim]`."""
-        z = z.to(self.device, torch.float32)
-        ws: Tensor = self.generator.mapping(z, c, truncation_psi=self.psi)
+    def styles(self, seeds: Sequence[int]) -> Tensor:
+        """Return w of every layer, `[N, num_ws, w_dim]`, truncated."""
+        z = latents_of(seeds, self.generator.z_dim).to(self.device, torch.float32)
+        ws: Tensor = self.generator.mapping(z, self.labels(seeds), truncation_psi=self.psi)
         return ws
 
     def labels(self, seeds: Sequence[int]) -> Tensor | None:
@@ -76,30 +69,10 @@ class Sampler:
         return torch.from_numpy(rows).to(self.device)
 
     @torch.no_grad()
-    def render(self, ws: Tensor, noise_seeds: Sequence[int] = ()) -> Tensor:
-        """Return images `[N, C, R, R]` float32 of `ws`, on the generator's device.
-
-        noise_seeds: one a sample, for random noise.
-        """
-        randn = noise_of(noise_seeds) if self.random_noise else None
-        mode = "random" if self.random_noise else "const"
-        images: Tensor = self.generator.synthesis(ws, noise_mode=mode, randn=randn)
+    def render(self, ws: Tensor) -> Tensor:
+        """Return images `[N, C, R, R]` float32 of `ws`, on the generator's device."""
+        images: Tensor = self.generator.synthesis(ws, noise_mode="const")
         return images
-
-
-def noise_of(seeds: Sequence[int]) -> Callable[[Sequence[int], torch.device], Tensor]:
-    """Return a source of layer noise in which every sample has its own stream.
-
-    Drawn by NumPy on the CPU, so the noise of a seed is the same on every device.
-    """
-    streams = [np.random.default_rng([seed, NOISE]) for seed in seeds]
-
-    def randn(shape: Sequence[int], device: torch.device) -> Tensor:
-        assert shape[0] == len(streams)
-        rows = [stream.standard_normal(tuple(shape[1:]), dtype=np.float32) for stream in streams]
-        return torch.from_numpy(np.stack(rows)).to(device)
-
-    return randn
 
 
 def label_chooser(

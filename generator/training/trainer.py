@@ -92,7 +92,6 @@ class Trainer:
             group=settings.mbstd_group,
             team=self.team,
             dtype=torch.bfloat16 if settings.precision == "bfloat16" else None,
-            compile=settings.compile,
         )
         self.step = 0
         self.r_t = 0.0

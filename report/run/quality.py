@@ -21,11 +21,6 @@ MEASURED = (
     ("recall", "Recall", "real images inside the manifold of the samples"),
     ("density", "Density", "real neighbourhoods that a sample lies in; 1 is usual"),
     ("coverage", "Coverage", "real images with a sample in their neighbourhood"),
-    (
-        "perceptual_path_length",
-        "Perceptual path length",
-        "LPIPS along short steps; low is smooth",
-    ),
     ("c_t", "C_T", _C_T),
     ("c_t_by_image", "C_T, by held-out image", "below −1.64 in 1 of 20 cases with new images"),
     ("relative_distance", "Relative distance", "to training views; 1 as new images, 0 for copies"),

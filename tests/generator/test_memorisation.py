@@ -15,7 +15,6 @@ from vesselforge.data.formats.channels import Channels
 from vesselforge.engine.progress import Progress
 from vesselforge.generator.metrics.closest import PAIRS, PICTURE, SHOWN, TABLE
 from vesselforge.generator.metrics.extractors import load_extractor
-from vesselforge.generator.metrics.feature_cache import FeatureCache
 from vesselforge.generator.metrics.memorisation import (
     Matches,
     c_t,
@@ -38,11 +37,9 @@ def scored(tmp_path, images, native=None):
         "samples": write_samples(tmp_path / "samples", images, SIDE, native),
     }
     settings = ScoreSettings(features="random", real_views=60)
-    extractor = load_extractor("random")
     out = tmp_path / "out"
     out.mkdir()
-    cache = FeatureCache(tmp_path / "cache")
-    found = score_samples(settings, inputs, extractor, extractor.identity, out, Progress(), cache)
+    found = score_samples(settings, inputs, load_extractor("random"), out, Progress())
     return found, out
 
 
@@ -198,11 +195,8 @@ def test_without_held_out_images_there_is_no_ratio(tmp_path):
     samples = write_samples(
         tmp_path / "samples", crops(range(5), 4, SIDE, np.random.default_rng(0)), SIDE
     )
-    extractor = load_extractor("random")
     settings = ScoreSettings(features="random", real_views=8)
     inputs = {"images": images, "samples": samples}
-    found = score_samples(
-        settings, inputs, extractor, "random", tmp_path, Progress(), FeatureCache(None)
-    )
+    found = score_samples(settings, inputs, load_extractor("random"), tmp_path, Progress())
     assert not {"copy_ratio", "c_t", "relative_distance"} & found.keys()
     assert rows_of(tmp_path)[0]["suspicious"] == ""

@@ -15,9 +15,8 @@ from vesselforge.data.formats.channels import Channels
 from vesselforge.data.imageset import read_index, write_index
 from vesselforge.engine.files import write_json
 from vesselforge.engine.progress import Progress
-from vesselforge.generator.metrics.described import described, sample_records
 from vesselforge.generator.metrics.extractors import load_extractor
-from vesselforge.generator.metrics.feature_cache import FeatureCache
+from vesselforge.generator.metrics.reals import described, sample_records
 from vesselforge.generator.metrics.sample_scores import score_samples
 from vesselforge.generator.models import DESCRIPTION
 
@@ -27,8 +26,7 @@ SIDE, REAL = 32, 64
 def scores_of(inputs, out):
     cfg = ScoreSettings(features="random", real_views=16)
     out.mkdir()
-    extractor = load_extractor("random")
-    return score_samples(cfg, inputs, extractor, "x", out, Progress(), FeatureCache(None))
+    return score_samples(cfg, inputs, load_extractor("random"), out, Progress())
 
 
 def write_inputs(tmp_path, side=SIDE, native=None, count=12):

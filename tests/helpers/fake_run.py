@@ -183,7 +183,7 @@ class FakeRun:
         score |= {"real": 256, "synthetic": 64}
         score |= {"precision": 0.81, "recall": 0.32, "density": 0.93, "coverage": 0.55}
         score |= {"copy_ratio": 0.9, "copy_expected": 0.0467, "copy_held_out_images": 4}
-        score |= {"c_t": -6.1, "relative_distance": 0.71, "perceptual_path_length": 12.5}
+        score |= {"c_t": -6.1, "relative_distance": 0.71}
         labelled = self._labels(number, samples, teacher)
         pretrained = self._training(f"pretrained {number}", 500, 0.71, {"images": labelled[1]})
         return {
