@@ -136,9 +136,8 @@ class GeneratorSettings(Settings):
         le=50000,
         description="samples and real views behind a snapshot's KID; below 4: no scores",
     )
-    keep_best: int = Field(3, ge=1, le=50, description="snapshots to keep, the best by KID")
     deliver: Literal["best", "last"] = Field(
-        "best", description="which snapshot the finished artifact holds"
+        "best", description="which snapshot the finished artifact holds, best: by KID"
     )
     seed: int = Field(0, ge=0, description="same seed, same network on the same device")
     device: Device = operational("auto", description="auto: CUDA when there is one")

@@ -7,7 +7,7 @@ threads that come and go. So the figures of the samples' masks stand beside thos
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,8 +15,6 @@ from vesselforge.data.structure import FIGURES, RealRange, TreeFigures
 
 CENTRAL = 0.98
 """Of the real windows, the central share that is the range, as `pseudo_label.real_range` has it."""
-WORDS = {"components": "pieces", "ends": "ends", "branchings": "branchings"}
-"""Figures in the line of progress."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +26,13 @@ class Structure:
     reals: TreeFigures
     in_range: float
 
-    def scores(self) -> dict[str, float]:
-        """Return `in_range`, and every figure, of real windows with `_real` behind its name."""
-        own, real = asdict(self.samples), asdict(self.reals)
-        return {"in_range": self.in_range} | own | {f"{n}_real": v for n, v in real.items()}
-
     def __str__(self) -> str:
-        """Such as `pieces 2.1 (real 1.6), ends 3.0 (1.2), branchings 0.8 (2.2), in range 0.41`."""
-        pairs = [
-            f"{word} {getattr(self.samples, name):.1f} "
-            f"({'real ' if not i else ''}{getattr(self.reals, name):.1f})"
-            for i, (name, word) in enumerate(WORDS.items())
-        ]
-        return ", ".join([*pairs, f"in range {self.in_range:.2f}"])
+        """Such as `pieces 2.1 (real 1.6), ends 3.0 (real 1.2), in range 0.41`."""
+        own, real = self.samples, self.reals
+        return (
+            f"pieces {own.components:.1f} (real {real.components:.1f}), ends {own.ends:.1f} (real "
+            f"{real.ends:.1f}), in range {self.in_range:.2f}"
+        )
 
 
 class RealStructure:

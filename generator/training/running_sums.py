@@ -1,4 +1,4 @@
-"""What a training keeps count of: figures to report, signs for ADA, the first loss gone wrong."""
+"""What a training keeps count of: figures to report, signs for ADA, whether a loss went wrong."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ FIGURES = (
 """What a training reports, as means since the last report."""
 SIGNS = "signs"
 """Σ sign(D(real)), the statistic that steers p."""
-NEVER = -1
 
 
 class RunningSums:
@@ -22,26 +21,18 @@ class RunningSums:
     def __init__(self, device: torch.device) -> None:
         self.signs = torch.zeros(2, dtype=torch.float64, device=device)  # since p was adjusted
         self.sums = {name: torch.zeros_like(self.signs) for name in FIGURES}  # since the report
-        self.first_bad = torch.full([], NEVER, device=device)  # step whose loss was not finite
+        self.diverged = torch.zeros([], dtype=torch.bool, device=device)  # a loss was not finite
 
-    def collect(self, step: int, names: tuple[str, ...], table: Tensor) -> None:
+    def collect(self, names: tuple[str, ...], table: Tensor) -> None:
         """Take in a phase: `table` `[names, 2]` holds Σ and count of every statistic."""
-        totals = dict(zip(names, table, strict=True))
-        if SIGNS in totals:
-            self.signs += totals.pop(SIGNS)
-        bad = torch.zeros([], dtype=torch.bool, device=table.device)
-        for name, total in totals.items():
+        for name, total in zip(names, table, strict=True):
+            if name == SIGNS:
+                self.signs += total
+                continue
             mean = total[0] / total[1]
-            bad |= ~mean.isfinite()
+            self.diverged |= ~mean.isfinite()
             if name in self.sums:
                 self.sums[name] += torch.stack([mean, torch.ones_like(mean)])
-        first = bad & (self.first_bad == NEVER)
-        self.first_bad = torch.where(first, step, self.first_bad)
-
-    def failed_at(self) -> int | None:
-        """Return the first step whose loss was not finite. Waits for the device."""
-        step = int(self.first_bad)
-        return None if step == NEVER else step
 
     def mean_sign(self) -> float | None:
         """Return the mean of sign(D(real)) since the last call, if there was any."""

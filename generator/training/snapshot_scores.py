@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,13 +17,12 @@ from torch import Tensor
 from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.data.formats.channels import eight_bit
 from vesselforge.data.structure import TreeFigures, tree_figures
-from vesselforge.engine.checkpoints import load_tensors, save_tensors
 from vesselforge.generator.mask_channel import masks_of
 from vesselforge.generator.metrics.distances import kid, kid_floor
 from vesselforge.generator.metrics.extractors import RandomFeatures
 from vesselforge.generator.sampling.sampler import Sampler
 from vesselforge.generator.training.mask_structure import RealStructure
-from vesselforge.generator.training.rollback import Interval, Snapshot
+from vesselforge.generator.training.snapshots import Interval, Snapshot
 from vesselforge.generator.training.trainer import Trainer
 from vesselforge.generator.values import to_network, to_uint8
 from vesselforge.generator.views import Views
@@ -42,14 +40,10 @@ AT_ONCE = 16
 class Scorer:
     """Compares a training's samples with real views; what concerns the reals is computed once."""
 
-    def __init__(
-        self, settings: GeneratorSettings, views: Views, device: torch.device, cache: Path
-    ) -> None:
-        """cache: file for the features of the real views, so that a resumed training has them."""
+    def __init__(self, settings: GeneratorSettings, views: Views, device: torch.device) -> None:
         self.settings = settings
         self.views = views
         self.device = device
-        self.cache = cache
         self.at_once = min(AT_ONCE, settings.batch)
         self.count = settings.snapshot_images
         # Of whole images there are only so many; showing them twice would make KID too small.
@@ -60,10 +54,10 @@ class Scorer:
         """Whether there are enough images to score snapshots at all."""
         return min(self.count, self.reals) >= FEWEST
 
-    def take(self, trainer: Trainer, clock: int) -> Snapshot:
+    def take(self, trainer: Trainer) -> Snapshot:
         """Return the snapshot of a training, scored if there is enough to score it by."""
         step = trainer.step
-        snapshot = Snapshot(step, step * self.settings.batch / 1000, clock)
+        snapshot = Snapshot(step, step * self.settings.batch / 1000)
         if not self.scores:
             return snapshot
         sampler = Sampler(trainer.average, labels=self.views.labels)
@@ -86,14 +80,9 @@ class Scorer:
     @cached_property
     def real(self) -> Tensor:
         """Features of the real views, `[N, D]` float64."""
-        if self.cache.is_file():
-            return load_tensors(self.cache)[0]["real"]
         views = eight_bit(self.views.batch(self.reals, self.settings.seed, 0))
         parts = torch.from_numpy(views).split(self.at_once)
-        found = torch.cat([self._features(part) for part in parts])
-        self.cache.parent.mkdir(parents=True, exist_ok=True)
-        save_tensors(self.cache, {"real": found})
-        return found
+        return torch.cat([self._features(part) for part in parts])
 
     @cached_property
     def real_structure(self) -> RealStructure | None:

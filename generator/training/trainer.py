@@ -131,9 +131,10 @@ class Trainer:
         if self.step % ADA_INTERVAL == 0:
             self._adjust(n)
 
-    def failed_at(self, wait: bool) -> int | None:
-        """Return the first step whose loss was not finite; without `wait` only if that is free."""
-        return None if self.device.type != "cpu" and not wait else self.figures.failed_at()
+    @property
+    def diverged(self) -> bool:
+        """Whether a loss was no finite number. Waits for the device."""
+        return bool(self.figures.diverged)
 
     def report(self) -> dict[str, float]:
         """Return the mean of every figure since the last call, and start anew."""
@@ -193,7 +194,7 @@ class Trainer:
         """Step on the gradients that a phase left, which also returned `stats`."""
         names, table = totals(stats)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self.figures.collect(self.step, names, self._exchange(parameters, table))
+        self.figures.collect(names, self._exchange(parameters, table))
         for parameter in parameters:
             if parameter.grad is not None:
                 grad = parameter.grad

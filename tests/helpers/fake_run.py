@@ -216,9 +216,6 @@ class FakeRun:
             log[-1] |= {"p": step / 12500, "r_t": 0.5 + 0.2 * rng.random()}
             if step % 128 == 0:
                 log.append(self._snapshot(step, rng))
-            if step == 720:  # once, from where it had gone astray
-                log.append({"step": 640, "kimg": 5.12, "rollback": 1, "from_step": 752})
-                log[-1]["reason"] = "the loss is no longer a finite number"
         grids = {
             f"grid-{step:06d}.png": png(sheet(step, 4)) for step in (250, 500, 750, 1000, 1250)
         }
