@@ -101,18 +101,12 @@ def copies(samples: Matches, held_out: Matches, images: int) -> Copies:
     return Copies(ratio, k / (n + 1), threshold, n, images)
 
 
-def c_t(samples: Matches, held_out: Matches) -> float:
-    """Return C_T (Meehan, Chaudhuri and Dasgupta 2020): the z-score of Mann-Whitney's U, the number
-    of pairs in which the sample `[m]` is farther from the training set than the held-out view
-    `[n]`: (U - mn/2) / √(mn(m + n + 1)/12). Far below 0 samples are nearer than new images are;
-    far above 0 they are of another distribution. Crops of one image count as independent, which
-    makes it too large either way."""
-    return c_t_by_image(samples, held_out, range(len(held_out.distances)))
-
-
-def c_t_by_image(samples: Matches, held_out: Matches, images: Sequence[int]) -> float:
-    """Return C_T with each of the k held-out images as one observation, whose place among the
-    samples is the mean place of its views. images: of which image each view is.
+def c_t(samples: Matches, held_out: Matches, images: Sequence[int]) -> float:
+    """Return C_T (Meehan, Chaudhuri and Dasgupta 2020): the z-score of Mann-Whitney's U between
+    distances of samples and of held-out views, with each of the k held-out images as one
+    observation, whose place among the m samples is the mean place of its views:
+    (place - 1/2) / √((m + k + 1)/12mk). Far below 0 samples are nearer than new images are; far
+    above 0 they are of another distribution. images: of which image each view is.
 
     A mean over views spreads no more than a single view does, however alike they are, so the
     deviation taken here, that of k single views, is an upper bound: |z| is rather too small.

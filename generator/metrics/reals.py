@@ -129,9 +129,8 @@ def described(inputs: Inputs, progress: Progress) -> dict[str, Any]:
     """Return presentation, resolution, native_size and channels of the input `samples`.
 
     As the set says itself (samples.json), else as the input `generator` says, which is taken for
-    the one that drew them. A set without either (phantoms, anyone's images) is judged by its
-    pixels, and a message says how: squares that are smaller than the real images are patches,
-    all others whole images, for which real ones are resized to the same size.
+    the one that drew them. Sets without either (phantoms, anyone's) are whole images; real ones are
+    resized to the size of the first.
     """
     folder = inputs["samples"].path
     if (folder / DESCRIPTION).is_file():
@@ -139,19 +138,14 @@ def described(inputs: Inputs, progress: Progress) -> dict[str, Any]:
         return read_object(folder / DESCRIPTION, expected, DataError)
     if "generator" in inputs:
         return read_description(inputs["generator"].path)
-    height, width = _size(folder, sample_records(folder)[0])
-    images = inputs["images"].path
-    real = [_size(images, record) for record in read_index(images, TRAIN)]
-    inside = all(h >= height and w >= width for h, w in real)
-    patches = height == width and inside and set(real) != {(height, width)}
+    height, width = load_picture(folder, sample_records(folder)[0]).pixels.shape[:2]
     progress.message(
-        f"{folder.name}: no {DESCRIPTION}; real images are shown as "
-        f"{'patches' if patches else 'whole images'} of {width}×{height} pixels"
+        f"{folder.name}: no {DESCRIPTION}; real images are shown whole, {width}×{height} pixels"
     )
     return {
-        "presentation": "patch" if patches else "full",
+        "presentation": "full",
         "resolution": max(height, width),
-        "native_size": None if patches else [height, width],
+        "native_size": [height, width],
         "channels": Channels().to_json(),
     }
 
@@ -167,11 +161,6 @@ def sample_records(folder: Path) -> list[ImageRecord]:
             "expected samples to score; were all rejected? loosen the filters of `pseudo_label`"
         )
     return found
-
-
-def _size(folder: Path, record: ImageRecord) -> tuple[int, int]:
-    height, width = load_picture(folder, record).pixels.shape[:2]
-    return height, width
 
 
 def sample_of(folder: Path, record: ImageRecord) -> Tensor:

@@ -18,7 +18,6 @@ from vesselforge.generator.metrics.kid_verdict import cannot_tell
 from vesselforge.generator.metrics.manifold import manifold
 from vesselforge.generator.metrics.memorisation import (
     c_t,
-    c_t_by_image,
     copies,
     matches,
     relative_distance,
@@ -67,8 +66,7 @@ def score_samples(
         threshold = verdict.threshold
         found |= {f"copy_{name}": value for name, value in asdict(verdict).items()}
         owners = reals.drawn_from(reals.held_out, settings.real_views, SEED)
-        found["c_t"] = c_t(mine, beside)
-        found["c_t_by_image"] = c_t_by_image(mine, beside, owners)
+        found["c_t"] = c_t(mine, beside, owners)
         if (distance := relative_distance(mine, beside)) is not None:
             found["relative_distance"] = distance
     write_closest(

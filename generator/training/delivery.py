@@ -46,12 +46,10 @@ def describe(
     scorer: Scorer,
     snapshots: Sequence[Snapshot],
     chosen: Snapshot,
-    failed: str,
 ) -> None:
     """Write both, and fov.png for whole images.
 
-    images: digest of the prepared set; trainer: as it was at the chosen snapshot; failed: why the
-    training ended early, empty if it did not.
+    images: digest of the prepared set; trainer: as it was at the chosen snapshot.
     """
     cfg, views = scorer.settings, scorer.views
     full = views.presentation == "full"
@@ -79,7 +77,6 @@ def describe(
             "r1_gamma": trainer.schedule.r1_gamma,
             "p": trainer.p,
             "r_t": trainer.r_t,
-            "failed": failed or None,
         },
         "delivered": listed[snapshots.index(chosen)],
         "snapshots": listed,

@@ -7,6 +7,7 @@ whether these are vessel trees. A training that is resumed gets the same numbers
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -21,8 +22,7 @@ from vesselforge.generator.mask_channel import masks_of
 from vesselforge.generator.metrics.distances import kid, kid_floor
 from vesselforge.generator.metrics.extractors import RandomFeatures
 from vesselforge.generator.sampling.sampler import Sampler
-from vesselforge.generator.training.mask_structure import RealStructure
-from vesselforge.generator.training.snapshots import Interval, Snapshot
+from vesselforge.generator.training.snapshots import Interval, Snapshot, Structure
 from vesselforge.generator.training.trainer import Trainer
 from vesselforge.generator.values import to_network, to_uint8
 from vesselforge.generator.views import Views
@@ -66,15 +66,18 @@ class Scorer:
         for start in range(0, self.count, self.at_once):
             images = sampler.draw(range(start, min(start + self.at_once, self.count)))
             features.append(self._features(to_uint8(images)))
-            if self.real_structure is not None:
+            if self.real_trees:
                 trees += map(tree_figures, masks_of(images))
         fake = torch.cat(features)
-        mean, deviation = kid(self.real, fake, SUBSET_SIZE, self.settings.seed)
+        kid_of = kid(self.real, fake, SUBSET_SIZE, self.settings.seed)
+        diversity = mean_distance(fake) / mean_distance(self.real)
+        if not all(map(math.isfinite, (*kid_of, diversity))):
+            return snapshot
         return replace(
             snapshot,
-            kid=(rounded(mean), rounded(deviation)),
-            diversity=rounded(mean_distance(fake) / mean_distance(self.real)),
-            structure=self.real_structure.beside(trees) if self.real_structure else None,
+            kid=(rounded(kid_of[0]), rounded(kid_of[1])),
+            diversity=rounded(diversity),
+            structure=Structure.of(trees, self.real_trees) if self.real_trees else None,
         )
 
     @cached_property
@@ -85,13 +88,12 @@ class Scorer:
         return torch.cat([self._features(part) for part in parts])
 
     @cached_property
-    def real_structure(self) -> RealStructure | None:
-        """Figures of the same views' masks; None where views have none."""
+    def real_trees(self) -> list[TreeFigures]:
+        """Figures of the same views' masks; none where views have none."""
         if self.views.channels.kind != "rgb+mask":
-            return None
+            return []
         channel = self.views.batch(self.reals, self.settings.seed, 0)[:, -1:]
-        masks = masks_of(to_network(channel, torch.device("cpu")))
-        return RealStructure([tree_figures(mask) for mask in masks])
+        return [tree_figures(mask) for mask in masks_of(to_network(channel, torch.device("cpu")))]
 
     @cached_property
     def floor(self) -> Interval:

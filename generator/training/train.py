@@ -1,7 +1,7 @@
 """The stage `generator.train`: StyleGAN2-ADA on the training images of a prepared set.
 
 To resume, run the same command again. The stage goes on from its newest whole checkpoint, and the
-finished artifact is the same. A training that collapses ends with its best snapshot.
+finished artifact is the same. A training that diverges ends with its best snapshot.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +41,7 @@ from vesselforge.generator.sampling.grids import pictures, sample_grid
 from vesselforge.generator.training.delivery import describe, facts_of, rebuilt
 from vesselforge.generator.training.schedule import Schedule
 from vesselforge.generator.training.snapshot_scores import Scorer
-from vesselforge.generator.training.snapshots import (
-    Snapshot,
-    advice,
-    best_of,
-    collapse_of,
-    fault_of,
-)
+from vesselforge.generator.training.snapshots import Snapshot, best_of
 from vesselforge.generator.training.trainer import Trainer
 from vesselforge.generator.transfer.start import begin
 from vesselforge.generator.values import to_network
@@ -59,6 +53,7 @@ TICKS = 10
 """Lines of the log between two snapshots."""
 MOST_OF_TIME, FREE_S = 0.02, 0.2
 """Share of the time that checkpoints may take; one as quick as this is written whenever due."""
+DIVERGED = "the loss is no longer a finite number"
 _SNAPSHOT, _SNAPSHOTS = TypeAdapter(Snapshot), TypeAdapter(list[Snapshot])
 
 
@@ -78,8 +73,8 @@ def train(settings: GeneratorSettings, inputs: Inputs, out: Path, progress: Prog
         return
     with enough_memory(settings):
         run = Run(settings, inputs, out, progress)
-        failed = run.loop()
-    run.finish(failed)
+        ended = run.loop()
+    run.finish(ended)
 
 
 @contextlib.contextmanager
@@ -143,8 +138,8 @@ class Run:
             keep_log(out, self.logged)
             write_png(out / "reals.png", self._real_grid())
 
-    def loop(self) -> str:
-        """Train to the end, or until it has failed; return why it has, empty if it has not.
+    def loop(self) -> bool:
+        """Train to the end, or until a loss is no finite number; return whether it came to the end.
 
         Raises Interrupted after saving when asked to stop.
         """
@@ -155,23 +150,20 @@ class Run:
             tick = ended or step % self.tick_every == 0
             snapshot = ended or step % self.snapshot_every == 0
             due = step % self.settings.checkpoint_every == 0
-            failed = ""
             if (tick or snapshot or due or stop) and self.trainer.diverged:
-                failed = "the loss is no longer a finite number"
-            elif tick:
+                self._log({"failed": DIVERGED})
+                return False
+            if tick:
                 self._tick()
-            if snapshot and not failed:
-                failed = self._snapshot()
-            if failed:
-                self._log({"failed": failed})
-                return failed
+            if snapshot:
+                self._snapshot()
             if not ended and (snapshot or stop or (due and self._may_save())):
                 self._save()
             if stop and not ended:
                 raise Interrupted(f"generator.train stopped after step {step} of {self.total}")
             done, total = self._kimg(step), self._kimg(self.total)
             self.progress.update(done, total, "kimg", **self.figures)
-        return ""
+        return True
 
     def _trainer(self) -> Trainer:
         schedule = Schedule.of(self.settings, continued=self.start.continued)
@@ -196,37 +188,30 @@ class Run:
         self._log(figures)
         self.figures |= figures
 
-    def _snapshot(self) -> str:
-        """Grid and scores; return why the training has collapsed, empty while it has not."""
+    def _snapshot(self) -> None:
+        """Grid and scores: log them, the first time beside what no sample can be expected below."""
         seen = self.team.from_lead(asdict(self._look()) if self.team.lead else None)
         snapshot = _SNAPSHOT.validate_python(seen)
         self.snapshots.append(snapshot)
-        if snapshot.kid is not None and snapshot.finite:
-            self._tell(snapshot)
-        return collapse_of(self.snapshots)
+        if snapshot.kid is None:
+            return
+        first = len(self.snapshots) == 1
+        floor = self.scorer.floor_scores() if first and self.team.lead else {}
+        self._log(snapshot.logged() | floor)
+        if self.team.lead:
+            self.figures["kid"] = snapshot.kid[0]
+            mean, deviation = self.scorer.floor
+            praise = ", the best so far" if snapshot == best_of(self.snapshots) else ""
+            self.progress.message(
+                f"{snapshot} (KID of real against real {mean:.2g} ± {deviation:.2g}){praise}"
+            )
 
     def _look(self) -> Snapshot:
         """Draw the grid, score the samples."""
         views, average = self.views, self.trainer.average
         grid = sample_grid(average, self.settings.seed, views.channels, views.labels)
         write_png(self.out / f"grid-{self.trainer.step:06d}.png", grid)
-        snapshot = self.scorer.take(self.trainer)
-        if not self.scorer.scores:
-            return snapshot
-        return replace(snapshot, fault=fault_of(self.snapshots, snapshot, self.scorer.floor))
-
-    def _tell(self, snapshot: Snapshot) -> None:
-        """Log the scores; the first time beside what no sample can be expected to fall below."""
-        first = len(self.snapshots) == 1
-        floor = self.scorer.floor_scores() if first and self.team.lead else {}
-        self._log(snapshot.logged() | floor)
-        if self.team.lead and snapshot.kid is not None:
-            self.figures["kid"] = snapshot.kid[0]
-            floor_kid, deviation = self.scorer.floor
-            praise = ", the best so far" if snapshot == best_of(self.snapshots) else ""
-            self.progress.message(
-                f"{snapshot} (KID of real against real {floor_kid:.2g} ± {deviation:.2g}){praise}"
-            )
+        return self.scorer.take(self.trainer)
 
     def _may_save(self) -> bool:
         """Whether another checkpoint would keep to its share of the time."""
@@ -267,24 +252,20 @@ class Run:
     def _steps_in(self, kimg: float) -> int:
         return max(1, round(kimg * 1000 / self.settings.batch))
 
-    def finish(self, failed: str) -> None:
+    def finish(self, ended: bool) -> None:
         """Write the artifact: the networks of one snapshot, and what is known of all.
 
-        failed: why the training ended early; then the best snapshot is delivered, and TrainingError
-        is raised where there is none.
+        Where the training did not come to its end, the best one so far is delivered. Raises
+        TrainingError where there is none.
         """
         step, best = self.trainer.step, best_of(self.snapshots)
-        if failed and best is None:
-            raise TrainingError(
-                f"generator: at step {step}, with no snapshot to keep, {failed}; "
-                f"{advice(self.settings)}"
-            )
-        last = self.settings.deliver == "last" and not failed
-        chosen = self.snapshots[-1] if last or best is None else best
-        if failed:
+        if best is None:
+            raise TrainingError(f"generator: at step {step} {DIVERGED}; {self._advice()}")
+        chosen = self.snapshots[-1] if ended and self.settings.deliver == "last" else best
+        if not ended:
             self.progress.message(
-                f"generator: at step {step} of {self.total}, {failed}; it ends here, with its best "
-                f"snapshot, of step {chosen.step}. For a longer training {advice(self.settings)}"
+                f"generator: at step {step} of {self.total} {DIVERGED}; it ends here, with its "
+                f"best snapshot, of step {chosen.step}. For a longer training {self._advice()}"
             )
         if not self.team.lead:
             return
@@ -295,5 +276,14 @@ class Run:
         save_tensors(self.out / CURRENT, self.trainer.generator.state_dict())
         save_tensors(self.out / DISCRIMINATOR, self.trainer.discriminator.state_dict())
         images = self.inputs["images"].digest
-        shown = self.scorer, self.snapshots, chosen, failed
-        describe(self.out, images, self.start, self.trainer, *shown)
+        describe(self.out, images, self.start, self.trainer, self.scorer, self.snapshots, chosen)
+
+    def _advice(self) -> str:
+        cfg, gamma = self.settings, self.trainer.schedule.r1_gamma
+        augment = "" if cfg.augment == "ada" else f" (now {cfg.augment})"
+        return (
+            f"lower generator.lr (now {cfg.lr:g}), raise generator.r1_gamma (now {gamma:g}; 2 to "
+            f"10 times is usual) or generator.batch (now {cfg.batch}), use generator.augment: "
+            f"ada{augment}, start from a trained network with generator.freeze_d (10, say), or "
+            "train on more images"
+        )

@@ -19,14 +19,15 @@ from vesselforge.engine.checkpoints import pack_optimizer, unpack_optimizer
 from vesselforge.engine.devices import slow_bfloat16
 from vesselforge.engine.torchrun.ranks import Team, here
 from vesselforge.generator.augment import AugmentPipe, permitted
-from vesselforge.generator.augment.strength import LEAKY, adjust_p, strong_augmentation
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.shards import shard_of
 from vesselforge.generator.training.losses import AdversarialLoss, Stats
 from vesselforge.generator.training.running_sums import RunningSums, totals
 from vesselforge.generator.training.schedule import (
+    LEAKY,
     PATH_EVERY,
     Schedule,
+    adjust_p,
     ema_beta,
     lazy_adam,
     lr_factor,
@@ -77,7 +78,7 @@ class Trainer:
         self.optimizer_d = lazy_adam(discriminator, lr_d, settings.r1_every)
         self.augment: AugmentPipe | None = None
         if settings.augment != "none":  # stays on the CPU, where reading p and margins is free
-            self.augment = AugmentPipe(**permitted(settings.augment_pipe, settings.mirror))
+            self.augment = AugmentPipe(permitted(settings.augment_pipe, settings.mirror))
             self.augment.p.fill_(settings.augment_p)
         if settings.precision == "bfloat16" and slow_bfloat16(self.device):
             say("this CPU has no bfloat16 arithmetic: `precision: float32` is faster here")
@@ -236,4 +237,12 @@ class Trainer:
             self.augment.p.fill_(p)
         if not self.warned and self.p > LEAKY - 1e-6:
             self.warned = True
-            self.say(strong_augmentation(cfg, self.schedule.r1_gamma, self.p, self.r_t, self.step))
+            self.say(
+                f"generator: at step {self.step} the augmentation probability p is {self.p:.2f} "
+                f"(r_t {self.r_t:.2f}, target {cfg.ada_target:g}). Above about {LEAKY:g} "
+                "augmentations begin to show in the samples: turned, mirrored or tinted images. "
+                "What helps: more training images, generator.start_from with generator.freeze_d "
+                "(10, say), fewer kimg, another generator.r1_gamma (now "
+                f"{self.schedule.r1_gamma:g}); augment_pipe: bg leaves colours alone, mirror: "
+                "false mirrors nothing"
+            )

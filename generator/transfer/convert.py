@@ -31,24 +31,20 @@ def import_official(path: Path, out: Path, force: bool = False) -> dict[str, Any
     _refuse_to_overwrite(out, force)
     snapshot = load_official(path)
     source = from_snapshot(snapshot, path)
-    present = [slot for slot in SLOTS if getattr(snapshot, slot) is not None]
-    if "G_ema" not in present:
-        present.append("G_ema")  # G stands in: a folder without G_ema could not be drawn from
+    # G may stand in for G_ema: a folder without G_ema could not be drawn from.
+    present = [slot for slot in SLOTS if slot == "G_ema" or getattr(snapshot, slot) is not None]
     description = _describe(snapshot, source, path)
+    rows = []
     with whole_folder(out) as aside:
         for slot in present:
-            save_tensors(aside / SLOTS[slot], source.networks[slot].tensors)
-        write_json(aside / DESCRIPTION, description)
-    rows = []
-    for slot, file in SLOTS.items():
-        if slot in present:
             weights = source.networks[slot]
+            save_tensors(aside / SLOTS[slot], weights.tensors)
             count = count_parameters(kind_of(slot)(**weights.kwargs))
-            rows.append({"network": slot, "file": file, "parameters": count})
+            rows.append({"network": slot, "file": SLOTS[slot], "parameters": count})
+        write_json(aside / DESCRIPTION, description)
     return {
         "folder": str(out),
         "networks": rows,
-        "left_out": [slot for slot in SLOTS if slot not in present],
         "notes": source.notes,
         "resolution": description["resolution"],
         "channels": description["channels"]["count"],
@@ -63,27 +59,24 @@ def _describe(snapshot: OfficialSnapshot, source: Source, path: Path) -> dict[st
         raise CheckpointError(
             f"{path}: G and G_ema are built differently; expected an average of the same network"
         )
-    discriminator = source.networks.get("D")
     count = kwargs["img_channels"]
     if count not in (1, 3):
         raise CheckpointError(f"{path}: draws images of {count} channels; expected grey or RGB")
     kimg = re.search(r"network-snapshot-(\d+)$", path.stem)
-    description: dict[str, Any] = {
+    discriminator = source.networks.get("D")
+    return {
         "generator": kwargs,
+        "discriminator": {} if discriminator is None else discriminator.kwargs,
         "presentation": "full",
         "resolution": kwargs["img_resolution"],
         "channels": Channels("grey" if count == 1 else "rgb", count).to_json(),
         "labels": None,
-        "classes": None,
         "native_size": None,
         "fov": None,
         "provenance": source.provenance,
         "training": {"kimg": None if kimg is None else int(kimg[1])},
         "training_set": snapshot.training_set,
     }
-    if discriminator is not None:
-        description["discriminator"] = discriminator.kwargs
-    return description
 
 
 def _refuse_to_overwrite(out: Path, force: bool) -> None:

@@ -14,12 +14,18 @@ import torch
 from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.engine.artifacts import Artifact
+from vesselforge.generator.checkpoint import load_official
 from vesselforge.generator.models import CHANNELS, network_kwargs
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.networks.resolutions import block_resolutions, channels_at
 from vesselforge.generator.training.schedule import seed_of
-from vesselforge.generator.transfer.fitting import Kwargs, Row, fit, rows_of
-from vesselforge.generator.transfer.start_weights import Source, kind_of, read_folder, read_source
+from vesselforge.generator.transfer.fitting import Kwargs, fit, in_words, rows_of
+from vesselforge.generator.transfer.start_weights import (
+    Source,
+    from_snapshot,
+    kind_of,
+    read_folder,
+)
 
 Message = Callable[[str], None]
 ADAPTABLE = {"resolution", "channels", "labels"}
@@ -66,14 +72,16 @@ def begin(
     """
     if earlier is not None:
         source = read_folder(earlier.path, earlier.digest)
-    elif settings.start_from is not None:
-        source = read_source(settings.start_from)
+    elif settings.start_from is None:
+        return _fresh(settings, c_dim)
+    elif settings.start_from.is_dir():
+        source = read_folder(settings.start_from)
     else:
-        return start_fresh(settings, c_dim)
-    return start_from(settings, source, message, c_dim)
+        source = from_snapshot(load_official(settings.start_from), settings.start_from)
+    return _fitted(settings, source, message, c_dim)
 
 
-def start_fresh(settings: GeneratorSettings, c_dim: int = 0) -> Start:
+def _fresh(settings: GeneratorSettings, c_dim: int) -> Start:
     """Random weights, the same for the same seed."""
     if settings.freeze_d:
         raise ConfigError(
@@ -87,14 +95,12 @@ def start_fresh(settings: GeneratorSettings, c_dim: int = 0) -> Start:
     return Start(generator, discriminator, None, kwargs_g, kwargs_d, provenance)
 
 
-def start_from(
-    settings: GeneratorSettings, source: Source, message: Message, c_dim: int = 0
-) -> Start:
+def _fitted(settings: GeneratorSettings, source: Source, message: Message, c_dim: int) -> Start:
     """Fit the networks of a source to the settings; see `begin`."""
     aims = _aims(source, *network_kwargs(settings, c_dim))
     _refuse_misfits(settings, source, aims)
     built: dict[str, Any] = {}
-    rows: list[Row] = []
+    rows: list[dict[str, Any]] = []
     for note in source.notes:
         message(f"{source.where.name}: {note}")
     for slot, aim in aims.items():
@@ -107,8 +113,8 @@ def start_from(
         built[slot].load_state_dict(tensors)
         rows += rows_of(slot, names)
     for row in rows:
-        message(str(row))
-    provenance = {**source.provenance, "tensors": [row.as_json() for row in rows]}
+        message(in_words(row))
+    provenance = {**source.provenance, "tensors": rows}
     return Start(built["G"], built["D"], built["G_ema"], aims["G"], aims["D"], provenance)
 
 

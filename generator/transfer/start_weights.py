@@ -11,7 +11,7 @@ from torch import Tensor
 from vesselforge.configs.errors import CheckpointError
 from vesselforge.engine.checkpoints import check_shapes, load_tensors
 from vesselforge.engine.files import file_sha256
-from vesselforge.generator.checkpoint import OfficialNetwork, OfficialSnapshot, load_official
+from vesselforge.generator.checkpoint import OfficialSnapshot
 from vesselforge.generator.models import (
     AVERAGE,
     CURRENT,
@@ -48,18 +48,12 @@ class Source:
     notes: list[str] = field(default_factory=list)
 
 
-def read_source(path: Path) -> Source:
-    """Read whatever `start_from` names; raises CheckpointError for anything else or damaged."""
-    return read_folder(path) if path.is_dir() else from_snapshot(load_official(path), path)
-
-
 def from_snapshot(snapshot: OfficialSnapshot, path: Path) -> Source:
     """Take the networks of an official snapshot."""
-    found: dict[str, OfficialNetwork | None] = {name: getattr(snapshot, name) for name in SLOTS}
     networks = {
         name: Weights(network.kwargs, network.tensors)
-        for name, network in found.items()
-        if network is not None
+        for name in SLOTS
+        if (network := getattr(snapshot, name)) is not None
     }
     provenance = {
         "start": f"official snapshot, SHA-256 {snapshot.sha256}",

@@ -21,8 +21,7 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.generator.mask_channel import as_channel, masks_of
 from vesselforge.generator.models import load_generator
 from vesselforge.generator.sampling.sampler import Sampler
-from vesselforge.generator.training.mask_structure import CENTRAL, RealStructure, Structure
-from vesselforge.generator.training.snapshots import Snapshot
+from vesselforge.generator.training.snapshots import CENTRAL, Snapshot, Structure
 from vesselforge.generator.training.train import train
 from vesselforge.generator.values import to_network, to_uint8
 from vesselforge.generator.views import load_views
@@ -72,11 +71,11 @@ def test_samples_in_the_range_of_the_real_windows_are_counted() -> None:
     reals = [TreeFigures(*row) for row in rng.uniform(0, 1, (101, 5)).tolist()]
     inside = TreeFigures(0.5, 0.5, 0.5, 9.0, 9.0)  # ends and branchings are reported alone
     outside = [replace(inside, **{name: 2.0}) for name in ("density", "calibre", "components")]
-    found = RealStructure(reals).beside([inside, *outside])
+    found = Structure.of([inside, *outside], reals)
     assert found.in_range == 0.25
     assert found.samples == TreeFigures(0.875, 0.875, 0.875, 9.0, 9.0)
     assert found.reals.ends == pytest.approx(np.mean([one.ends for one in reals]), rel=1e-5)
-    own = RealStructure(reals).beside(reals).in_range
+    own = Structure.of(reals, reals).in_range
     assert 0.9 < own < CENTRAL  # each of three figures leaves 2 % out
 
 
@@ -84,7 +83,6 @@ def test_a_snapshot_tells_its_structure() -> None:
     words = "pieces 2.1 (real 1.6), ends 3.0 (real 1.2), in range 0.41"
     assert str(SCORED) == f"0.1 kimg: KID 0.02 ± 0.002, diversity 0.80, {words}"
     assert SCORED.logged()["structure"]["samples"]["branchings"] == 0.8
-    assert SCORED.finite
     plain = replace(SCORED, structure=None)
     assert set(plain.scores()) == {"kid_mean", "kid_std", "diversity"}
     assert plain.logged() == plain.scores() and "pieces" not in str(plain)
