@@ -6,8 +6,6 @@ neighbour in its own set. All distances are float64 and computed in blocks of ro
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -15,24 +13,14 @@ ROWS = 512
 """Rows of a block of distances: 32 MiB of float64 beside 8192 others."""
 
 
-@dataclass(frozen=True)
-class Manifold:
-    """precision: share of fakes inside some real ball; recall: share of reals inside some fake
-    ball. density: real balls around a fake, as a share of the k expected: outliers count little,
-    and it may exceed 1. coverage: share of reals with a fake inside their ball."""
-
-    precision: float
-    recall: float
-    density: float
-    coverage: float
-    neighbours: int
-
-
-def manifold(real: Tensor, fake: Tensor, neighbours: int = 5) -> Manifold:
+def manifold(real: Tensor, fake: Tensor, neighbours: int = 5) -> dict[str, float]:
     """Compare two feature sets `[N, D]` of at least two rows each.
 
-    Precision and recall: Kynkäänniemi et al. 2019, equations 1 and 2. Density and coverage: Naeem
-    et al. 2020, equations 5 and 6. `neighbours` (k) is lowered to what the smaller set can have.
+    precision: share of fakes inside some real ball; recall: share of reals inside some fake ball
+    (Kynkäänniemi et al. 2019, equations 1 and 2). density: real balls around a fake, as a share of
+    the k expected: outliers count little, and it may exceed 1; coverage: share of reals with a fake
+    inside their ball (Naeem et al. 2020, equations 5 and 6). `neighbours` (k) is lowered to what
+    the smaller set can have.
     """
     k = min(neighbours, len(real) - 1, len(fake) - 1)
     real_radius, fake_radius = radii(real, k), radii(fake, k)
@@ -46,13 +34,13 @@ def manifold(real: Tensor, fake: Tensor, neighbours: int = 5) -> Manifold:
         covered |= inside.any(dim=0)
         recalled |= (distances <= radius[:, None]).any(dim=0)
     balls = torch.cat(around).double()
-    return Manifold(
-        precision=float((balls > 0).double().mean()),
-        recall=float(recalled.double().mean()),
-        density=float(balls.mean() / k),
-        coverage=float(covered.double().mean()),
-        neighbours=k,
-    )
+    return {
+        "precision": float((balls > 0).double().mean()),
+        "recall": float(recalled.double().mean()),
+        "density": float(balls.mean() / k),
+        "coverage": float(covered.double().mean()),
+        "neighbours": k,
+    }
 
 
 def radii(features: Tensor, k: int) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.channels import Channels, Pixels, eight_bit
+from vesselforge.data.formats.channels import Channels, eight_bit
 from vesselforge.data.imageset import ImageRecord, load_picture, read_index
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
 from vesselforge.engine.artifacts import Inputs
@@ -27,7 +27,7 @@ from vesselforge.generator.metrics.extractors import three_channels
 from vesselforge.generator.metrics.memorisation import turned, turns
 from vesselforge.generator.models import read_description
 from vesselforge.generator.sampling.sample_set import DESCRIPTION
-from vesselforge.generator.values import restore
+from vesselforge.generator.values import Pixels, restore
 from vesselforge.generator.views import Views, load_views
 
 MOST_CROPS = 8192
@@ -170,6 +170,6 @@ def sample_of(folder: Path, record: ImageRecord) -> Tensor:
 
 
 def shown(pixels: Pixels) -> Tensor:
-    """Map pixels `[N, C, H, W]` as networks see them to uint8 `[N, 3, H, W]`: without a mask, 16
-    bits cut to 8, grey repeated."""
-    return three_channels(torch.from_numpy(eight_bit(pixels).copy()))
+    """Map pixels `[N, C, H, W]` as networks see them to uint8 `[N, 3, H, W]`: without a mask,
+    grey repeated."""
+    return three_channels(torch.from_numpy(pixels.copy()))

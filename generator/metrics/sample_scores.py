@@ -116,7 +116,7 @@ def score_features(real: Tensor, fake: Tensor, kid_subset_size: int = 32) -> Fig
         "synthetic": len(fake),
         "subsets": SUBSETS,
         "subset_size": subset_of(kid_subset_size, len(real), len(fake)),
-        **asdict(manifold(real, fake, NEIGHBOURS)),
+        **manifold(real, fake, NEIGHBOURS),
     }
     if len(real) >= 4:
         mean, deviation = kid_floor(real, kid_subset_size, SEED)

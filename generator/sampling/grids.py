@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vesselforge.data.formats.channels import Channels, Pixels, eight_bit
 from vesselforge.data.formats.sheets import SHEET_PIXELS, columns_of, grid_of
 from vesselforge.generator.networks import Generator
 from vesselforge.generator.sampling.sampler import Sampler
-from vesselforge.generator.values import resized, to_pixels
+from vesselforge.generator.values import Pixels, resized, to_uint8
 
 GRID_IMAGES = 32
 
@@ -31,7 +30,6 @@ def picture_size(description: Mapping[str, Any]) -> tuple[int, int]:
 def sample_grid(
     generator: Generator,
     seed: int,
-    channels: Channels,
     labels: ArrayLike | None = None,
     psi: float = 1.0,
 ) -> NDArray[np.uint8]:
@@ -49,7 +47,7 @@ def sample_grid(
         row = range(seed + start, seed + min(start + columns, count))
         label = table[start // columns % len(table)].tolist() if generator.c_dim else None
         images = Sampler(generator, psi, label).draw(row)
-        found.append(pictures(to_pixels(images, channels.bits).numpy()))
+        found.append(pictures(to_uint8(images).numpy()))
     return grid_of(np.concatenate(found), columns)
 
 
@@ -62,10 +60,7 @@ def pictures(images: Pixels, size: tuple[int, int] | None = None) -> NDArray[np.
     if size is not None and size != images.shape[2:]:
         fitted = [resized(image.transpose(1, 2, 0), size) for image in images]
         images = np.stack(fitted).transpose(0, 3, 1, 2)
-    planes = eight_bit(images)
-    colours = 3 if planes.shape[1] >= 3 else 1
-    beside = [planes[:, i : i + 1] for i in range(colours, planes.shape[1])]
-    return np.concatenate(
-        [np.broadcast_to(p, (len(p), 3, *p.shape[2:])) for p in (planes[:, :colours], *beside)],
-        axis=3,
-    )
+    colours = 3 if images.shape[1] >= 3 else 1
+    beside = [images[:, i : i + 1] for i in range(colours, images.shape[1])]
+    planes = (images[:, :colours], *beside)
+    return np.concatenate([np.broadcast_to(p, (len(p), 3, *p.shape[2:])) for p in planes], axis=3)

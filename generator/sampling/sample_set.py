@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vesselforge.configs.settings import SampleSettings
-from vesselforge.data.formats.channels import Channels
+from vesselforge.data.formats.channels import Channels, eight_bit
 from vesselforge.data.formats.images import read_grey
 from vesselforge.data.formats.sheets import grid_of
 from vesselforge.data.imageset import (
@@ -39,7 +39,7 @@ from vesselforge.generator.models import DESCRIPTION as MODEL
 from vesselforge.generator.models import FOV, load_generator
 from vesselforge.generator.sampling.grids import GRID_IMAGES, picture_size, pictures
 from vesselforge.generator.sampling.sampler import Sampler
-from vesselforge.generator.values import restore, to_pixels
+from vesselforge.generator.values import restore, to_uint8
 
 DESCRIPTION = "samples.json"
 GRID = "grid.png"
@@ -81,7 +81,7 @@ class SampleFiles:
         self, out: Path, description: dict[str, Any], sampler: Sampler, flat: bool = False
     ) -> None:
         self.out = out
-        self.channels = Channels(**description["channels"])
+        self.channels = replace(Channels(**description["channels"]), bits=8)
         self._native = description["native_size"]
         self._size = picture_size(description)
         self._sampler = sampler
@@ -115,7 +115,7 @@ class SampleFiles:
                 progress.update(done, len(seeds), "images")
 
     def _write(self, seed: int, image: Tensor) -> None:
-        pixels = to_pixels(image, self.channels.bits).permute(1, 2, 0).numpy()
+        pixels = to_uint8(image).permute(1, 2, 0).numpy()
         write_sample(self.out, self.record(seed), restore(pixels, self._native))
 
     def sheet(self, seeds: Sequence[int], columns: int | None = None) -> NDArray[np.uint8]:
@@ -125,10 +125,10 @@ class SampleFiles:
 
     def _picture(self, seed: int) -> NDArray[np.uint8]:
         record = self.record(seed)
-        pixels = load_picture(self.out, record).pixels
+        pixels = eight_bit(load_picture(self.out, record).pixels)
         if record.mask is not None:
-            mask = load_mask(self.out, record)[..., None] * np.iinfo(pixels.dtype).max
-            pixels = np.concatenate([pixels, mask.astype(pixels.dtype)], axis=2)
+            mask = load_mask(self.out, record)[..., None].astype(np.uint8) * 255
+            pixels = np.concatenate([pixels, mask], axis=2)
         return pictures(pixels.transpose(2, 0, 1)[None], self._size)
 
 

@@ -83,13 +83,11 @@ def label_chooser(
     Raises ConfigError for a label that a generator of this c_dim cannot have, and when a
     conditional one is given neither a label nor training labels to draw from.
     """
-    if c_dim == 0:
-        if label is not None:
-            raise ConfigError(
-                f"label: found {label!r}, but this generator is unconditional (c_dim 0); "
-                "leave the label out"
-            )
-        return lambda seed: np.zeros(0, np.float32)
+    if c_dim == 0 and label is not None:
+        raise ConfigError(
+            f"label: found {label!r}, but this generator is unconditional (c_dim 0); "
+            "leave the label out"
+        )
     if isinstance(label, int):
         if not 0 <= label < c_dim:
             raise ConfigError(
@@ -97,18 +95,12 @@ def label_chooser(
                 f"expected a class from 0 to {c_dim - 1}"
             )
         label = np.eye(c_dim)[label].tolist()
-    if label is not None:
-        chosen = np.asarray(label, dtype=np.float32)
-        return lambda seed: chosen
-    if labels is None:
+    table = np.asarray([label] if label is not None else labels, dtype=np.float32)
+    if c_dim and (table.ndim != 2 or table.shape[1] != c_dim or not len(table)):
         raise ConfigError(
             f"label: none given, and this generator (c_dim {c_dim}) does not say which labels its "
             f"training images had; give a class from 0 to {c_dim - 1}"
         )
-    table = np.asarray(labels, dtype=np.float32)
-    if table.ndim != 2 or table.shape[1] != c_dim or not len(table):
-        raise ConfigError(
-            f"labels of the generator's description: found an array of shape {list(table.shape)}, "
-            f"expected [images, {c_dim}]; give a label instead"
-        )
+    if label is not None:
+        return lambda seed: table[0]
     return lambda seed: table[np.random.default_rng([seed, LABEL]).integers(len(table))]

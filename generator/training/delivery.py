@@ -1,5 +1,4 @@
-"""What a training says of itself: in generator.json and metrics.json when it is finished, and in
-every checkpoint, so that it goes on without reading again what it started from."""
+"""What a finished training says of itself, in generator.json and metrics.json."""
 
 from __future__ import annotations
 
@@ -13,29 +12,10 @@ from vesselforge.data.imageset import write_png
 from vesselforge.engine.artifacts import METRICS
 from vesselforge.engine.files import write_json
 from vesselforge.generator.models import DESCRIPTION, FOV
-from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.training.snapshot_scores import Scorer
 from vesselforge.generator.training.snapshots import Snapshot
 from vesselforge.generator.training.trainer import Trainer
 from vesselforge.generator.transfer.start import Start
-
-
-def facts_of(start: Start) -> dict[str, Any]:
-    """Return all but the weights, as JSON."""
-    return {
-        "generator": start.generator_kwargs,
-        "discriminator": start.discriminator_kwargs,
-        "continued": start.continued,
-        "provenance": start.provenance,
-    }
-
-
-def rebuilt(facts: dict[str, Any]) -> Start:
-    """Return networks as `facts_of` described them, with any weights."""
-    kwargs_g, kwargs_d = facts["generator"], facts["discriminator"]
-    average = Generator(**kwargs_g) if facts["continued"] else None
-    networks = Generator(**kwargs_g), Discriminator(**kwargs_d), average
-    return Start(*networks, kwargs_g, kwargs_d, facts["provenance"])
 
 
 def describe(

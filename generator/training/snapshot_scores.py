@@ -16,15 +16,13 @@ import torch
 from torch import Tensor
 
 from vesselforge.configs.settings import GeneratorSettings
-from vesselforge.data.formats.channels import eight_bit
 from vesselforge.data.structure import TreeFigures, tree_figures
-from vesselforge.generator.mask_channel import masks_of
 from vesselforge.generator.metrics.distances import kid, kid_floor
 from vesselforge.generator.metrics.extractors import RandomFeatures
 from vesselforge.generator.sampling.sampler import Sampler
 from vesselforge.generator.training.snapshots import Interval, Snapshot, Structure
 from vesselforge.generator.training.trainer import Trainer
-from vesselforge.generator.values import to_network, to_uint8
+from vesselforge.generator.values import masks_of, to_network, to_uint8
 from vesselforge.generator.views import Views
 
 SUBSET_SIZE = 100
@@ -83,7 +81,7 @@ class Scorer:
     @cached_property
     def real(self) -> Tensor:
         """Features of the real views, `[N, D]` float64."""
-        views = eight_bit(self.views.batch(self.reals, self.settings.seed, 0))
+        views = self.views.batch(self.reals, self.settings.seed, 0)
         parts = torch.from_numpy(views).split(self.at_once)
         return torch.cat([self._features(part) for part in parts])
 

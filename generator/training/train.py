@@ -38,12 +38,12 @@ from vesselforge.engine.torchrun.ranks import here
 from vesselforge.engine.torchrun.workers import among_workers, run_in_workers
 from vesselforge.generator.models import AVERAGE, CURRENT, DISCRIMINATOR
 from vesselforge.generator.sampling.grids import pictures, sample_grid
-from vesselforge.generator.training.delivery import describe, facts_of, rebuilt
+from vesselforge.generator.training.delivery import describe
 from vesselforge.generator.training.schedule import Schedule
 from vesselforge.generator.training.snapshot_scores import Scorer
 from vesselforge.generator.training.snapshots import Snapshot, best_of
 from vesselforge.generator.training.trainer import Trainer
-from vesselforge.generator.transfer.start import begin
+from vesselforge.generator.transfer.start import Start, begin
 from vesselforge.generator.values import to_network
 from vesselforge.generator.views import load_views
 
@@ -129,7 +129,7 @@ class Run:
                 self.snapshots = _SNAPSHOTS.validate_python(state["snapshots"])
                 self.logged = int(state["logged"])
                 # Where it started from is not read again.
-                self.start = rebuilt(state["start"])
+                self.start = Start.rebuilt(state["start"])
                 self.trainer = self._trainer()
                 self.trainer.restore(step, tensors, state["trainer"])
             progress.message(f"generator: going on from step {step}")
@@ -209,7 +209,7 @@ class Run:
     def _look(self) -> Snapshot:
         """Draw the grid, score the samples."""
         views, average = self.views, self.trainer.average
-        grid = sample_grid(average, self.settings.seed, views.channels, views.labels)
+        grid = sample_grid(average, self.settings.seed, views.labels)
         write_png(self.out / f"grid-{self.trainer.step:06d}.png", grid)
         return self.scorer.take(self.trainer)
 
@@ -228,7 +228,7 @@ class Run:
             "trainer": self.trainer.state(),
             "snapshots": [asdict(taken) for taken in self.snapshots],
             "logged": self.logged,
-            "start": facts_of(self.start),
+            "start": self.start.facts(),
         }
         step, tensors = self.trainer.step, self.trainer.tensors()
         save_checkpoint(self.scratch, step, tensors, state, self.spare | before)

@@ -48,6 +48,24 @@ class Start:
         """Whether the weights are trained ones, whose average must not be forgotten."""
         return self.average is not None
 
+    def facts(self) -> dict[str, Any]:
+        """Return all but the weights, as JSON: for checkpoints, from which a training goes on
+        without reading again what it started from."""
+        return {
+            "generator": self.generator_kwargs,
+            "discriminator": self.discriminator_kwargs,
+            "continued": self.continued,
+            "provenance": self.provenance,
+        }
+
+    @staticmethod
+    def rebuilt(facts: dict[str, Any]) -> Start:
+        """Return networks as `facts` described them, with any weights."""
+        kwargs_g, kwargs_d = facts["generator"], facts["discriminator"]
+        average = Generator(**kwargs_g) if facts["continued"] else None
+        networks = Generator(**kwargs_g), Discriminator(**kwargs_d), average
+        return Start(*networks, kwargs_g, kwargs_d, facts["provenance"])
+
     def to(self, device: torch.device) -> Start:
         """Move the networks."""
         self.generator.to(device)

@@ -20,8 +20,8 @@ MEASURED = (
     (
         "c_t",
         "C_T",
-        "z of the samples' distances to training views against held-out views'; below −1.64 in 1 of "
-        "20 cases with new images, far below 0: copying, or little variety",
+        "z of the samples' distances to training views against held-out views'; below −1.64 in 1 "
+        "of 20 cases with new images, far below 0: copying, or little variety",
     ),
     ("relative_distance", "Relative distance", "to training views; 1 as new images, 0 for copies"),
 )

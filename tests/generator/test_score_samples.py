@@ -95,8 +95,7 @@ def test_channels_that_scores_see():
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, [2, 4, 3, 3]).astype(np.uint8)
     assert torch.equal(shown(pixels), torch.from_numpy(pixels[:, :3]))
-    deep = (pixels.astype(np.uint16) * 257)[:, :1]
-    grey = shown(deep)
+    grey = shown(pixels[:, :1])
     assert torch.equal(grey, torch.from_numpy(pixels[:, :1]).expand(-1, 3, -1, -1))
 
 

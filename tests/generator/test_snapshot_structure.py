@@ -18,12 +18,11 @@ from vesselforge.data.structure import FIGURES, TreeFigures, tree_figures
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.log import read_log
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.generator.mask_channel import as_channel, masks_of
 from vesselforge.generator.models import load_generator
 from vesselforge.generator.sampling.sampler import Sampler
 from vesselforge.generator.training.snapshots import CENTRAL, Snapshot, Structure
 from vesselforge.generator.training.train import train
-from vesselforge.generator.values import to_network, to_uint8
+from vesselforge.generator.values import as_channel, masks_of, to_network, to_uint8
 from vesselforge.generator.views import load_views
 
 REALS = TreeFigures(0.1, 2.5, 1.6, 1.2, 2.2)
@@ -95,10 +94,9 @@ def test_a_snapshot_survives_json() -> None:
 
 
 def test_masks_survive_the_channel() -> None:
-    for bits in (np.uint8, np.uint16):
-        mask = make_phantom(3, 48).mask
-        channel = as_channel(mask, np.dtype(bits)).transpose(2, 0, 1)[None]
-        np.testing.assert_array_equal(masks_of(to_network(channel, torch.device("cpu")))[0], mask)
+    mask = make_phantom(3, 48).mask
+    channel = as_channel(mask).transpose(2, 0, 1)[None]
+    np.testing.assert_array_equal(masks_of(to_network(channel, torch.device("cpu")))[0], mask)
 
 
 def test_a_joint_training_measures_the_masks_of_its_samples(
