@@ -6,12 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from vesselforge.configs.errors import DataError
-from vesselforge.configs.settings import (
-    DataSettings,
-    GeneratorSettings,
-    PipelineConfig,
-    ScoreSettings,
-)
+from vesselforge.configs.settings import DataSettings, PipelineConfig
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.sinks.board import switched_on
 from vesselforge.engine.store import Store
@@ -51,17 +46,8 @@ def _check(config: Config, workspace: Path, sets: Iterable[DataSettings]) -> Non
     switched_on()
     for data in sets:
         load_settings(data)
-    check_files(config.generator, config.score)
-
-
-def check_files(generator: GeneratorSettings, score: ScoreSettings) -> None:
-    """Raises DataError for a file that these settings name and that is not there, CheckpointError
-    for a damaged generator in the box."""
-    path = score.features_file
-    if path is not None and not path.is_file():
-        raise DataError(f"score.features_file: {path}: no such file")
-    if generator.start_from is not None:
-        found_start(generator.start_from)
+    if config.generator.start_from is not None:
+        found_start(config.generator.start_from)
 
 
 def check_images_suffice(config: PipelineConfig, last: str) -> None:

@@ -33,6 +33,6 @@ def score(settings: ScoreSettings, inputs: Inputs, out: Path, progress: Progress
     if settings.features == "teacher":
         extractor = EncoderFeatures(Model.load(inputs["teacher"].path)).to(device)
     else:
-        extractor = load_extractor(settings.features, settings.features_file, device)
+        extractor = load_extractor(settings.features, device)
     found = score_samples(settings, inputs, extractor, out, progress)
     write_json(out / METRICS, found | {"features": settings.features})

@@ -25,7 +25,6 @@ from vesselforge.configs.stages.segmenter import EnsembleMethod
 from vesselforge.configs.study import Order
 from vesselforge.data.prepare import content_hash
 from vesselforge.pipeline.graph import Work
-from vesselforge.pipeline.outside import files_of_score
 from vesselforge.pipeline.sources import Config, Request, Source
 
 Shows = Literal["real", "synthetic", "mixed"]
@@ -147,7 +146,7 @@ class Supply:
         # Labelled samples no longer say how they were made; their generator does.
         if generator is not None and samples.kind != "generator.sample":
             inputs["generator"] = generator
-        return Work(step, "generator.score", settings, inputs, files_of_score(settings))
+        return Work(step, "generator.score", settings, inputs)
 
     def labelled(self, step: str, samples: Work, scores: Work | None) -> Work:
         """The images with labels, sorted into good enough and not. Teachers and the samples' scores

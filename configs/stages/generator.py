@@ -205,11 +205,7 @@ class ScoreSettings(Settings):
     features: Literal["teacher", "random", "inception"] = Field(
         "teacher",
         description="feature extractor: the teacher's encoder, an untrained VGG (neither needs a "
-        "download), or the official Inception",
-    )
-    features_file: Path | None = operational(
-        None,
-        description="the official file of features inception; downloaded when not given",
+        "download), or the official Inception, downloaded once",
     )
     real_views: int = Field(256, ge=2, description="patch presentation: real crops to compare with")
     kid_subset_size: int = Field(32, ge=2, description="images per resampling, at most the counts")

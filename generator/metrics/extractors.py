@@ -12,7 +12,6 @@ import hashlib
 import warnings
 from collections.abc import Iterable
 from itertools import chain
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -20,9 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vesselforge.configs.errors import CheckpointError, DataError
-from vesselforge.engine.downloads import fetch
-from vesselforge.engine.files import file_sha256
+from vesselforge.configs.errors import DataError
+from vesselforge.engine.downloads import cache_folder, fetch
 
 Features = Literal["random", "inception"]
 INCEPTION_URL = (
@@ -100,19 +98,22 @@ def _conv(rng: np.random.RandomState, inputs: int, outputs: int) -> nn.Conv2d:
 
 
 class InceptionFeatures(nn.Module):
-    """The official TorchScript network, which resizes to 299 pixels itself.
+    """The official TorchScript network, which resizes to 299 pixels itself: downloaded once into
+    the user's cache (96 MB).
 
     A TorchScript file is a program, which may touch files: only the one that is known is run.
-    Raises CheckpointError for any other.
+    Raises DataError when it can be neither found nor downloaded.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        if not path.is_file() or file_sha256(path) != INCEPTION_SHA256:
-            raise CheckpointError(
-                f"{path}: found no file or another one (its SHA-256 differs), expected "
-                "the official inception-2015-12-05.pt; or set features: random, which needs no file"
-            )
+        path = fetch(
+            INCEPTION_URL,
+            INCEPTION_SHA256,
+            INCEPTION_URL.rpartition("/")[2],
+            purpose="features: inception",
+            instead=f"put it into {cache_folder()}, or set features: random",
+        )
         with warnings.catch_warnings():  # torch.jit is deprecated, but the file is what it is
             warnings.simplefilter("ignore", DeprecationWarning)
             self.network: nn.Module = torch.jit.load(str(path), map_location="cpu")
@@ -124,25 +125,10 @@ class InceptionFeatures(nn.Module):
         return found.flatten(1).float()
 
 
-def load_extractor(
-    features: Features, features_file: Path | None = None, device: str | torch.device = "cpu"
-) -> nn.Module:
-    """Return an extractor in eval mode on `device`.
-
-    random: nothing is read. inception: `features_file`, or the official file, downloaded once into
-    the user's cache (96 MB). Raises CheckpointError for another file, DataError when the official
-    one can be neither found nor downloaded.
-    """
-    if features == "random":
-        return RandomFeatures().to(device)
-    path = features_file or fetch(
-        INCEPTION_URL,
-        INCEPTION_SHA256,
-        INCEPTION_URL.rpartition("/")[2],
-        purpose="features: inception",
-        instead="give its path as features_file, or set features: random",
-    )
-    return InceptionFeatures(path).eval().requires_grad_(False).to(device)
+def load_extractor(features: Features, device: str | torch.device = "cpu") -> nn.Module:
+    """Return an extractor in eval mode on `device`. Raises as InceptionFeatures."""
+    extractor = RandomFeatures() if features == "random" else InceptionFeatures()
+    return extractor.eval().requires_grad_(False).to(device)
 
 
 def three_channels(images: Tensor) -> Tensor:

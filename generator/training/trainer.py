@@ -148,7 +148,7 @@ class Trainer:
             found |= {f"{prefix}.{name}": t for name, t in network.state_dict().items()}
         found |= pack_optimizer(self.optimizer_g, "adam_g")
         found |= pack_optimizer(self.optimizer_d, "adam_d")
-        return found | self.figures.tensors() | {"pl_mean": self.loss.pl_mean}
+        return found | {"sums": self.figures.table, "pl_mean": self.loss.pl_mean}
 
     def state(self) -> dict[str, Any]:
         """Return the rest of the state, as JSON."""
@@ -162,7 +162,7 @@ class Trainer:
             network.load_state_dict(part)
         unpack_optimizer(self.optimizer_g, tensors, "adam_g")
         unpack_optimizer(self.optimizer_d, tensors, "adam_d")
-        self.figures.restore(tensors)
+        self.figures.table.copy_(tensors["sums"])
         self.loss.pl_mean = tensors["pl_mean"].to(self.device)
         if self.augment is not None:
             self.augment.p.fill_(state["p"])

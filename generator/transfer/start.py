@@ -163,7 +163,9 @@ def _refuse_misfits(settings: GeneratorSettings, source: Source, aims: dict[str,
     """Raise CheckpointError for differences that are not allowed, with the settings that fit."""
     advice: dict[str, str] = {}
     for slot, weights in source.networks.items():
-        advice |= _advice(slot, weights.kwargs, aims[slot])
+        shared = block_resolutions(min(kw["img_resolution"] for kw in (weights.kwargs, aims[slot])))
+        theirs, ours = (_settings_of(slot, kw, shared) for kw in (weights.kwargs, aims[slot]))
+        advice |= {name: said for name, (value, said) in theirs.items() if value != ours[name][0]}
     hopeless = advice.keys() - ADAPTABLE
     if not advice or (settings.adapt and not hopeless):
         return
@@ -174,36 +176,24 @@ def _refuse_misfits(settings: GeneratorSettings, source: Source, aims: dict[str,
     )
 
 
-def _advice(slot: str, theirs: Kwargs, ours: Kwargs) -> dict[str, str]:
-    """Return the settings that would fit a network of the source, where they do not."""
-    found: dict[str, str] = {}
-    options, aim = (
-        kw if slot == "D" else kw.get("synthesis_kwargs") or {} for kw in (theirs, ours)
-    )
-    if theirs["img_resolution"] != ours["img_resolution"]:
-        found["resolution"] = str(theirs["img_resolution"])
-    if theirs["img_channels"] != ours["img_channels"]:
-        names = {count: name for name, count in CHANNELS.items()}
-        count = theirs["img_channels"]
-        found["channels"] = names.get(count, f"(none has {count} channels)")
-    if theirs["c_dim"] != ours["c_dim"]:
-        classes = theirs["c_dim"]
-        found["labels"] = f"true (labels of length {classes})" if classes else "false"
-    if aim["conv_clamp"] != options.get("conv_clamp"):
-        found["conv_clamp"] = str(options.get("conv_clamp")).replace("None", "null")
+def _settings_of(slot: str, kwargs: Kwargs, shared: list[int]) -> dict[str, tuple[Any, str]]:
+    """Return the settings behind a network: what counts of each, and how it is said. Of widths,
+    those at the resolutions `shared` count."""
+    options = kwargs if slot == "D" else kwargs.get("synthesis_kwargs") or {}
+    side, count, c_dim = (kwargs[name] for name in ("img_resolution", "img_channels", "c_dim"))
+    names = {number: name for name, number in CHANNELS.items()}
+    clamp = options.get("conv_clamp")
+    base, most = options.get("channel_base", 32768), options.get("channel_max", 512)
+    widths = [channels_at(res, base, most) for res in shared]
+    found: dict[str, tuple[Any, str]] = {
+        "resolution": (side, str(side)),
+        "channels": (count, names.get(count, f"(none has {count} channels)")),
+        "labels": (c_dim, f"true (labels of length {c_dim})" if c_dim else "false"),
+        "conv_clamp": (clamp, "null" if clamp is None else f"{clamp:g}"),
+        "channel_base": (widths, f"{base}, generator.channel_max: {most}"),
+    }
     if slot != "D":
-        depth = (theirs.get("mapping_kwargs") or {}).get("num_layers", 8)
-        if depth != ours["mapping_kwargs"]["num_layers"]:
-            found["mapping_layers"] = str(depth)
-        for name in ("w_dim", "z_dim"):
-            if theirs[name] != ours[name]:
-                found["latent"] = str(theirs[name])
-    common = block_resolutions(min(theirs["img_resolution"], ours["img_resolution"]))
-    if any(_width(options, res) != _width(aim, res) for res in common):
-        found["channel_base"] = str(options.get("channel_base", 32768))
-        found["channel_max"] = str(options.get("channel_max", 512))
+        depth = (kwargs.get("mapping_kwargs") or {}).get("num_layers", 8)
+        latent = kwargs["z_dim"], kwargs["w_dim"]
+        found |= {"mapping_layers": (depth, str(depth)), "latent": (latent, str(latent[0]))}
     return found
-
-
-def _width(options: Kwargs, res: int) -> int:
-    return channels_at(res, options.get("channel_base", 32768), options.get("channel_max", 512))
