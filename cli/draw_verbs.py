@@ -66,7 +66,7 @@ def draw(
     chosen = parse_seeds(seeds)
     settings = _settings(psi=psi, label=class_, batch=batch, device=device)
     folder = _folder(generator, workspace)
-    from vesselforge.generator.sampling.album import draw_album
+    from vesselforge.generator.sampling.sample_set import draw_album
 
     with working("drawing", "stopping: what is drawn stays …") as progress:
         content = draw_album(folder, out, chosen, settings, progress, grid)

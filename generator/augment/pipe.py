@@ -20,8 +20,13 @@ from vesselforge.generator.augment.affine import (
     translate2d,
     translate3d,
 )
-from vesselforge.generator.augment.pixels import filter_rows_and_columns, recolour, resample
-from vesselforge.generator.augment.wavelets import SYM6, filter_bank
+from vesselforge.generator.augment.pixels import (
+    SYM6,
+    filter_bank,
+    filter_rows_and_columns,
+    recolour,
+    resample,
+)
 from vesselforge.generator.networks.fir import setup_filter
 from vesselforge.generator.shards import Shard
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 from torch import Tensor, nn
 
+from vesselforge.generator.metrics.distances import nearest
 from vesselforge.generator.metrics.extractors import extract
-from vesselforge.generator.metrics.manifold import nearest
 
 SUSPICIOUS = 0.05
 """Share of held-out views that are as near to a training view as what is called a copy."""

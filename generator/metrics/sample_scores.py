@@ -12,10 +12,16 @@ from vesselforge.configs.settings import ScoreSettings
 from vesselforge.engine.artifacts import Inputs
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.generator.metrics.closest import write_closest
-from vesselforge.generator.metrics.distances import SUBSETS, fid, kid, kid_floor, subset_of
+from vesselforge.generator.metrics.distances import (
+    SUBSETS,
+    fid,
+    kid,
+    kid_floor,
+    manifold,
+    subset_of,
+)
 from vesselforge.generator.metrics.extractors import extract
 from vesselforge.generator.metrics.kid_verdict import cannot_tell
-from vesselforge.generator.metrics.manifold import manifold
 from vesselforge.generator.metrics.memorisation import (
     c_t,
     copies,

@@ -10,8 +10,7 @@ import torch
 from generator_helpers import assert_close, parity, tensor
 
 from vesselforge.generator.augment import AUGMENT_PRESETS, AugmentPipe
-from vesselforge.generator.augment.pixels import resample
-from vesselforge.generator.augment.wavelets import filter_bank
+from vesselforge.generator.augment.pixels import filter_bank, resample
 from vesselforge.generator.training.schedule import adjust_p
 
 TOLERANCE = {"color": 1e-6, "filter": 1e-6, "noise": 1e-6, "cutout": 1e-6}  # geometry: 2e-5

@@ -7,8 +7,8 @@ import pytest
 import torch
 from generator_helpers import parity, tensor
 
-from vesselforge.generator.metrics import manifold as module
-from vesselforge.generator.metrics.manifold import manifold, nearest, radii
+from vesselforge.generator.metrics import distances as module
+from vesselforge.generator.metrics.distances import manifold, nearest, radii
 
 FILE = "metrics_formulas"
 
