@@ -75,11 +75,8 @@ def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
         )
     assert program is not None
     provenance = {k: v for k, v in description.get("provenance", {}).items() if k != "tensors"}
-    program.model.metadata_props |= {
-        "program": "vesselforge",
-        "values": VALUES,
-        "provenance": json.dumps(provenance),
-    }
+    facts = {"program": "vesselforge", "values": VALUES, "provenance": json.dumps(provenance)}
+    program.model.metadata_props.update(facts)
     model: bytes = program.model_proto.SerializeToString()
     error = difference(model, pictures, example(generator, count=3))
     if error > TOLERANCE:
