@@ -32,7 +32,7 @@ def import_(
 
     The folder serves as GENERATOR of `draw`, `walk` and `export`, and as `generator.start_from`.
     """
-    from vesselforge.generator.transfer.convert import import_official
+    from vesselforge.generator.transfer.start_weights import import_official
 
     made = import_official(file, out, force)
     if json_:

@@ -17,12 +17,11 @@ from official_networks import (
     official,
 )
 
-import vesselforge.generator.transfer.convert
+import vesselforge.generator.transfer.start_weights
 from vesselforge.configs.errors import CheckpointError, ConfigError, WorkspaceError
 from vesselforge.generator.export import Pictures, difference, example, export
 from vesselforge.generator.models import load_discriminator, load_generator
-from vesselforge.generator.transfer.convert import import_official
-from vesselforge.generator.transfer.start_weights import read_folder
+from vesselforge.generator.transfer.start_weights import import_official, read_folder
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +107,7 @@ def test_force_replaces_an_earlier_import_whole_or_not_at_all(pkl, tmp_path, mon
     out = tmp_path / "out"
     import_official(pkl, out)
     (out / "stale.txt").touch()
-    monkeypatch.setattr(vesselforge.generator.transfer.convert, "write_json", full_disk)
+    monkeypatch.setattr(vesselforge.generator.transfer.start_weights, "write_json", full_disk)
     with pytest.raises(WorkspaceError, match="No space left"):
         import_official(pkl, out, force=True)
     assert (out / "stale.txt").is_file()
