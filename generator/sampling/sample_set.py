@@ -43,8 +43,7 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.store import explained
 from vesselforge.generator.models import AVERAGE, FOV, load_generator
 from vesselforge.generator.models import DESCRIPTION as MODEL
-from vesselforge.generator.sampling.grids import GRID_IMAGES, picture_size, pictures
-from vesselforge.generator.sampling.sampler import Sampler
+from vesselforge.generator.sampling.sampler import GRID_IMAGES, Sampler, picture_size, pictures
 from vesselforge.generator.values import restore, to_uint8
 
 DESCRIPTION = "samples.json"

@@ -19,8 +19,7 @@ from vesselforge.engine.files import replacing
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.store import explained
 from vesselforge.generator.models import load_generator
-from vesselforge.generator.sampling.grids import picture_size, pictures
-from vesselforge.generator.sampling.sampler import Sampler
+from vesselforge.generator.sampling.sampler import Sampler, picture_size, pictures
 from vesselforge.generator.values import to_uint8
 
 FRAME_MS = 30

@@ -37,7 +37,7 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.torchrun.ranks import here
 from vesselforge.engine.torchrun.workers import among_workers, run_in_workers
 from vesselforge.generator.models import AVERAGE, CURRENT, DISCRIMINATOR
-from vesselforge.generator.sampling.grids import pictures, sample_grid
+from vesselforge.generator.sampling.sampler import pictures, sample_grid
 from vesselforge.generator.training.delivery import describe
 from vesselforge.generator.training.schedule import Schedule
 from vesselforge.generator.training.snapshot_scores import Scorer

@@ -77,7 +77,7 @@ def _draw_samples(
     """Write a sheet of samples. Only of generators that have seen no photograph: a sample may be
     close to a training image, which is somebody's."""
     from vesselforge.data.imageset import write_png
-    from vesselforge.generator.sampling.grids import sample_grid
+    from vesselforge.generator.sampling.sampler import sample_grid
 
     grid = sample_grid(network, 0, description["labels"], PSI)
     write_png(folder / SAMPLES, grid)
