@@ -10,8 +10,8 @@ FROM ${BASE}
 # PyTorch's CUDA builds bring CUDA along: the host needs the driver and its container toolkit alone.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # Of pyproject.toml's optional dependencies, those that runs and exports use.
-ARG EXTRAS=dask,onnx,video
-# More of Debian's packages; g++ for `generator.compile`, say.
+ARG EXTRAS=dask,onnx
+# More of Debian's packages.
 ARG PACKAGES=""
 
 # tini hands signals on and reaps what a killed stage leaves behind.

@@ -23,15 +23,13 @@ from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.engine.checkpoints import newest_checkpoint, save_checkpoint
 from vesselforge.generator.models import network_kwargs
 from vesselforge.generator.networks import Discriminator, Generator
-from vesselforge.generator.training.compiling import compiled
 from vesselforge.generator.training.schedule import PATH_EVERY, Schedule
 from vesselforge.generator.training.train import TICKS
 from vesselforge.generator.training.trainer import Trainer
 
 Result = dict[str, float]
 REFERENCE, FLOAT32, BFLOAT16 = "reference", "float32", "bfloat16"
-COMPILED = "+compile"
-"""Ways of computing: the plain definitions, ours; the latter also with torch.compile."""
+"""Ways of computing: the plain definitions, ours."""
 
 
 class Clock:
@@ -79,12 +77,12 @@ class Arithmetic(TorchDispatchMode):
         return result
 
 
-def way_of(name: str) -> tuple[AbstractContextManager[None], torch.dtype | None, bool]:
-    """Return (context, dtype of features, whether to compile) of a way of computing."""
+def way_of(name: str) -> tuple[AbstractContextManager[None], torch.dtype | None]:
+    """Return (context, dtype of features) of a way of computing."""
     plain = name == REFERENCE
     context: AbstractContextManager[None] = plain_definitions() if plain else nullcontext()
-    dtype = torch.bfloat16 if name.startswith(BFLOAT16) else None
-    return context, dtype, name.endswith(COMPILED)
+    dtype = torch.bfloat16 if name == BFLOAT16 else None
+    return context, dtype
 
 
 def peak(clock: Clock, channels: int = 256, side: int = 64) -> Result:
@@ -113,12 +111,12 @@ def sampling(
     g = Generator(latent, 0, latent, resolution, 3, {"num_layers": 8}, options)
     g = g.to(clock.device).eval().requires_grad_(False)
     z = torch.randn(batch, latent, device=clock.device)
-    context, dtype, compile = way_of(way)
-    synthesis: Callable[..., Tensor] = compiled(g.synthesis) if compile else g.synthesis
+    context, dtype = way_of(way)
 
     def make() -> Tensor:
         ws = g.mapping(z, truncation_psi=0.7)
-        return synthesis(ws, noise_mode="const", dtype=dtype)
+        images: Tensor = g.synthesis(ws, noise_mode="const", dtype=dtype)
+        return images
 
     with context, torch.inference_mode():
         seconds = clock.best(make) / batch
@@ -129,11 +127,10 @@ def sampling(
 
 def settings_of(way: str, device: str, **values: Any) -> GeneratorSettings:
     """Return settings of a training whose augmentation is at work all the time."""
-    _, dtype, compile = way_of(way)
+    _, dtype = way_of(way)
     return GeneratorSettings(
         **{"augment": "fixed", "augment_p": 0.5, "device": device, **values},
         precision="bfloat16" if dtype else "float32",
-        compile=compile,
     )
 
 
@@ -149,7 +146,7 @@ def training(clock: Clock, way: str, count: bool = True, **values: Any) -> Resul
     """Return seconds of every phase, of an iteration with the lazy penalties amortised, and of
     what stands around it."""
     settings = settings_of(way, str(clock.device), **values)
-    context, _, _ = way_of(way)
+    context, _ = way_of(way)
     with context:
         trainer = trainer_of(settings, clock.device)
         phases = _phases(trainer)
@@ -174,7 +171,7 @@ def training(clock: Clock, way: str, count: bool = True, **values: Any) -> Resul
 
 
 def _eager(settings: GeneratorSettings) -> GeneratorSettings:
-    return settings.model_copy(update={"compile": False, "precision": "float32"})
+    return settings.model_copy(update={"precision": "float32"})
 
 
 def _phases(trainer: Trainer) -> dict[str, Callable[[], None]]:

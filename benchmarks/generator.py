@@ -1,6 +1,6 @@
 """How fast the generator is here, against its plain definitions and the arithmetic it has to do.
 
-    python -m benchmarks.generator [--device cuda] [--only sampling|training] [--compile]
+    python -m benchmarks.generator [--device cuda] [--only sampling|training]
                                    [--seconds 5] [--quick] [--json FILE]
 
 Absolute times depend on the machine and its neighbours: compare ratios, which are taken in one run.
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from benchmarks.cases import BFLOAT16, COMPILED, FLOAT32, REFERENCE
+from benchmarks.cases import BFLOAT16, FLOAT32, REFERENCE
 from vesselforge.engine.files import write_atomic
 from vesselforge.engine.processes.children import ENVIRONMENT
 
@@ -33,13 +33,11 @@ class Case(NamedTuple):
     spec: dict[str, Any]
 
 
-def plan(device: str, compile: bool, quick: bool) -> Iterator[Case]:
+def plan(device: str, quick: bool) -> Iterator[Case]:
     """Yield what to measure on a kind of device."""
     ways = [REFERENCE, FLOAT32, BFLOAT16]
     if device == "cuda":  # the plain definitions are a CPU matter: eager float32 is the yardstick
         ways = [FLOAT32, BFLOAT16]
-    if compile:
-        ways += [way + COMPILED for way in ways if way != REFERENCE]
     samplings, trainings = _quick() if quick else _cuda() if device == "cuda" else _cpu()
     for kind, variants in (("sampling", samplings), ("training", trainings)):
         for title, values in variants.items():
@@ -134,7 +132,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--only", choices=["sampling", "training"])
     parser.add_argument("--match", default="", help="only lines whose title contains this")
-    parser.add_argument("--compile", action="store_true", help="also with torch.compile (minutes)")
     parser.add_argument("--seconds", type=float, default=5.0, help="about so long a number")
     parser.add_argument("--quick", action="store_true", help="a tiny network: does it run at all?")
     parser.add_argument("--json", type=Path, metavar="FILE")
@@ -151,7 +148,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(HEADER)
     rows = []
     first: dict[str, dict[str, float]] = {}
-    for case in plan(given.device, given.compile, given.quick):
+    for case in plan(given.device, given.quick):
         if given.only not in (None, case.spec["case"]) or given.match not in case.title:
             continue
         result = measure(base | case.spec)

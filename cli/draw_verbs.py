@@ -51,10 +51,6 @@ def draw(
     grid: Annotated[bool, typer.Option("--grid", help="Also write grid.png, all on a sheet.")] = (
         False
     ),
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Replace images in the folder drawn with other settings."),
-    ] = False,
     batch: Annotated[int, typer.Option(help="Images per forward pass on a GPU.")] = 16,
     device: DeviceOption = "auto",
     workspace: WorkspaceOption = WORKSPACE,
@@ -70,10 +66,10 @@ def draw(
     chosen = parse_seeds(seeds)
     settings = _settings(psi=psi, label=class_, batch=batch, device=device)
     folder = _folder(generator, workspace)
-    from vesselforge.generator.sampling.album import draw_album
+    from vesselforge.generator.sampling.sample_set import draw_album
 
     with working("drawing", "stopping: what is drawn stays …") as progress:
-        content = draw_album(folder, out, chosen, settings, progress, grid, force)
+        content = draw_album(folder, out, chosen, settings, progress, grid)
     if json_:
         print_json({"folder": str(out), "images": len(chosen)} | content)
     else:
@@ -83,13 +79,12 @@ def draw(
 @verb
 def walk(
     generator: GeneratorArgument,
-    out: Annotated[Path, typer.Option("-o", "--out", help="File to write: .gif or .mp4.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write, .gif.")],
     seeds: Annotated[
         str, typer.Option(metavar="0-3", help="Images on the way, in this order and back.")
     ] = "0-3",
     frames: Annotated[int, typer.Option(min=2, max=100_000, help="Of the whole loop.")] = 60,
     psi: PsiOption = 0.7,
-    fps: Annotated[float, typer.Option(min=1, max=120, help="Frames per second.")] = 30,
     class_: ClassOption = None,
     device: DeviceOption = "auto",
     workspace: WorkspaceOption = WORKSPACE,
@@ -97,7 +92,7 @@ def walk(
 ) -> None:
     """Film a walk through latent space, from seed to seed and back to the first.
 
-    The layer noise stands still. MP4 needs one more package: pip install imageio-ffmpeg.
+    The layer noise stands still.
     """
     from vesselforge.configs.ranges import parse_seeds
 
@@ -107,12 +102,12 @@ def walk(
     from vesselforge.generator.sampling.walk import walk as film
 
     with working("walking", STOPPING) as progress:
-        made = film(folder, out, chosen, frames, settings, progress, fps)
+        made = film(folder, out, chosen, frames, settings, progress)
     if json_:
         print_json(made)
     else:
         size = f"{made['width']} x {made['height']}"
-        typer.echo(f"{made['frames']} frames of {size}, {made['fps']:.4g} a second: {made['file']}")
+        typer.echo(f"{made['frames']} frames of {size}: {made['file']}")
 
 
 def _settings(**values: Any) -> Any:

@@ -32,7 +32,7 @@ def import_(
 
     The folder serves as GENERATOR of `draw`, `walk` and `export`, and as `generator.start_from`.
     """
-    from vesselforge.generator.transfer.convert import import_official
+    from vesselforge.generator.transfer.start_weights import import_official
 
     made = import_official(file, out, force)
     if json_:
@@ -50,7 +50,7 @@ def import_(
 @verb
 def export(
     generator: GeneratorArgument,
-    out: Annotated[Path, typer.Option("-o", "--out", help="File to write: .onnx or .safetensors.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write, .onnx.")],
     force: ForceOption = False,
     workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
@@ -58,7 +58,7 @@ def export(
     """Write a generator for other programs.
 
     ONNX: z and psi (and c, a label) to images, the layer noise fixed; checked against ONNX
-    Runtime before it is written. safetensors: all networks and their description in one file.
+    Runtime before it is written.
     """
     from vesselforge.pipeline.record import generator_folder
 
@@ -68,11 +68,9 @@ def export(
     made = write(folder, out, force)
     if json_:
         print_json(made)
-    elif out.suffix == ".onnx":
-        inputs = ", ".join(f"{name} {shape}" for name, shape in made["inputs"].items())
-        typer.echo(f"{out}: {inputs} → image {made['output']}, {made['difference']:.0e} off ours")
-    else:
-        typer.echo(f"{out}: {', '.join(made['networks'])}, {made['tensors']} tensors")
+        return
+    inputs = ", ".join(f"{name} {shape}" for name, shape in made["inputs"].items())
+    typer.echo(f"{out}: {inputs} → image {made['output']}, {made['difference']:.0e} off ours")
 
 
 @verb

@@ -11,6 +11,8 @@ converted from one.
 from __future__ import annotations
 
 import hashlib
+import itertools
+import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +22,6 @@ from typing import Any, BinaryIO
 from torch import Tensor
 
 from vesselforge.configs.errors import CheckpointError
-from vesselforge.generator.official.arguments import Modules, arguments, check, plain
 from vesselforge.generator.official.records import SNAPSHOT_TABLE, TORCH_MAGIC, Node, TensorView
 from vesselforge.generator.official.safe_pickle import Machine, Refused, UnknownGlobal
 
@@ -34,9 +35,16 @@ TENSORFLOW = (
 AGAIN = "copy or download it again"
 OTHER = "pass the snapshot that the official PyTorch trainer wrote"
 
-# Limits against modules and storages that refer to each other and would multiply without end. A
-# 1024² generator has about 100 modules, four deep, and no tensor twice.
-MAX_MODULES = 10_000
+REQUIRED = {
+    "Generator": ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels"),
+    "Discriminator": ("c_dim", "img_resolution", "img_channels"),
+}
+"""Arguments without a default, in the order of the constructor."""
+SCALARS = (str, int, float, bool, type(None))
+
+# Limits against modules, lists and storages that refer to each other and would multiply without
+# end. A 1024² generator has about 100 modules, four deep, and no tensor twice.
+MAX_MODULES = MAX_VALUES = 10_000
 MAX_DEPTH = 16
 MAX_NAME = 100
 MAX_TENSOR_BYTES_PER_FILE_BYTE = 4
@@ -78,14 +86,14 @@ def load_official(path: Path | str) -> OfficialSnapshot:
     """Read an official PyTorch snapshot; nothing stored in the file is run.
 
     Raises CheckpointError, naming the file and the reason, for everything else: a missing file,
-    another format, a damaged or hostile pickle, a network that contradicts its own arguments.
+    another format, a damaged or hostile pickle.
     Warns about a format version other than 6 and about top-level entries that it ignores.
     """
     path = Path(path)
     try:
         with path.open("rb") as stream:
             size = path.stat().st_size
-            _refuse_other_formats(stream.read(16), size)
+            _refuse_other_formats(stream.read(16))
             stream.seek(0)
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
             stream.seek(0)
@@ -107,17 +115,11 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def _refuse_other_formats(head: bytes, size: int) -> None:
+def _refuse_other_formats(head: bytes) -> None:
     if not head:
         raise Refused("the file is empty", AGAIN)
     if head.startswith(b"PK\x03\x04"):
         raise Refused("found a zip archive, perhaps written by torch.save", OTHER)
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size:
-        raise Refused("found a safetensors file", "it needs no conversion: use it directly")
-    if head.startswith(b"\x1f\x8b"):
-        raise Refused("found a gzip archive", "unpack it first")
-    if head.startswith(b"version https:"):
-        raise Refused("found a Git LFS pointer", "fetch the file itself with git lfs pull")
     if head.lstrip().startswith(b"<"):
         raise Refused("found a web page", "the download failed: download it again")
 
@@ -143,8 +145,6 @@ def _read(stream: BinaryIO) -> Any:
         raise Refused(f"truncated: it ends inside its pickle, at byte {position}", AGAIN) from error
     if type(top) is int and top == TORCH_MAGIC:
         raise Refused("found a file written by torch.save", OTHER)
-    if type(top) is tuple and len(top) == 3:
-        raise Refused("found a tuple of three, as in TensorFlow pickles", TENSORFLOW)
     if stream.read(1):
         raise Refused("it goes on after the end of its pickle")
     return top
@@ -163,10 +163,10 @@ def _snapshot(top: Any, name: str, digest: str, size: int) -> OfficialSnapshot:
     total = sum(view.nbytes for found in views.values() for view in found.values())
     if total > MAX_TENSOR_BYTES_PER_FILE_BYTE * size:
         raise Refused(f"its tensors would take {total} bytes, far more than the file has")
-    training_set = plain(top.get("training_set_kwargs"))
+    training_set = _plain(top.get("training_set_kwargs"))
     if training_set is not None and type(training_set) is not dict:
         raise Refused("its training_set_kwargs are not a dict")
-    networks = {slot: _network(modules[slot], views[slot]) for slot in modules}
+    networks = {slot: _network(modules[slot][""], views[slot]) for slot in modules}
     return OfficialSnapshot(
         G=networks.get("G"),
         D=networks.get("D"),
@@ -178,11 +178,52 @@ def _snapshot(top: Any, name: str, digest: str, size: int) -> OfficialSnapshot:
     )
 
 
-def _network(modules: Modules, views: dict[str, TensorView]) -> OfficialNetwork:
-    kwargs = arguments(modules[""])
-    check(kwargs, modules)
+def _network(root: Node, views: dict[str, TensorView]) -> OfficialNetwork:
     tensors = {name: view.copy() for name, view in views.items()}
-    return OfficialNetwork(modules[""].class_name, kwargs, tensors)
+    return OfficialNetwork(root.class_name, _arguments(root), tensors)
+
+
+def _arguments(node: Node) -> dict[str, Any]:
+    """Return what the constructor was called with, by name; Refused when a required one lacks.
+
+    Only what was passed is in the file; whether it fits the tensors shows where the network is
+    built.
+    """
+    by_position, by_name = node.state.get("_init_args"), node.state.get("_init_kwargs")
+    names = REQUIRED[node.class_name]
+    if type(by_position) is not tuple or type(by_name) is not dict:
+        raise Refused(f"its {node.class_name} does not record its constructor arguments")
+    if len(by_position) > len(names) or set(names[: len(by_position)]) & set(by_name):
+        raise Refused(f"its {node.class_name} has arguments that fit no official constructor")
+    kwargs: dict[str, Any] = _plain({**dict(zip(names, by_position, strict=False)), **by_name})
+    for name in names:
+        if type(kwargs.get(name)) is not int:
+            raise Refused(f"its {node.class_name} lacks the integer argument {name}")
+    for name, value in kwargs.items():
+        if name.endswith("_kwargs") and type(value) is not dict:
+            raise Refused(f"the argument {name} of its {node.class_name} is not a dict")
+    return kwargs
+
+
+def _plain(value: Any) -> Any:
+    """Return nested dicts, lists and scalars as plain JSON values; tuples become lists.
+
+    Raises Refused for anything else, for numbers that JSON lacks and for endless nesting.
+    """
+    counter = itertools.count()
+
+    def convert(item: Any, depth: int) -> Any:
+        if next(counter) > MAX_VALUES or depth > MAX_DEPTH:
+            raise Refused("its arguments are nested without end")
+        if type(item) is dict and all(type(key) is str for key in item):
+            return {key: convert(inner, depth + 1) for key, inner in item.items()}
+        if type(item) in (list, tuple):
+            return [convert(inner, depth + 1) for inner in item]
+        if type(item) not in SCALARS or (type(item) is float and not math.isfinite(item)):
+            raise Refused(f"its arguments hold a value of type {type(item).__name__}")
+        return item
+
+    return convert(value, 0)
 
 
 def _modules(slot: str, root: Any) -> dict[str, Node]:
@@ -221,7 +262,7 @@ def _table(node: Node, attribute: str) -> dict[str, Any]:
     return table
 
 
-def _views(slot: str, modules: Modules) -> dict[str, TensorView]:
+def _views(slot: str, modules: dict[str, Node]) -> dict[str, TensorView]:
     """Return parameters and persistent buffers by official state dict key, in official order."""
     views: dict[str, TensorView] = {}
     for path, node in modules.items():

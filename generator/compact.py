@@ -41,9 +41,8 @@ def compact(folder: Path, out: Path, origin: str) -> dict[str, Any]:
     origin: where the weights come from, noted for whatever is trained from them. Returns what was
     measured: `largest_weight`; over `images` drawn with psi 1, the greatest difference in grey
     levels of 255 (`largest_difference`) and the share of pixels and channels that differ by less
-    than one (`within_a_level`); and `critic_difference`, the greatest of D's features, relative to
-    the largest. Raises CheckpointError when a network is missing, when float16 cannot hold a
-    weight, and when more than 1 % of the pixels differ by a level.
+    than one (`within_a_level`). Raises CheckpointError when a network is missing, when float16
+    cannot hold a weight, and when more than 1 % of the pixels differ by a level.
     """
     described = read_description(folder)
     # The snapshots that it lists stay where they are.
@@ -53,10 +52,8 @@ def compact(folder: Path, out: Path, origin: str) -> dict[str, Any]:
     if described.get("fov"):
         shutil.copyfile(folder / FOV, out / FOV)
     whole, _ = load_generator(folder)
-    judge = load_discriminator(folder)
-    largest = max(
-        _save_halved(out / AVERAGE, whole, folder), _save_halved(out / DISCRIMINATOR, judge, folder)
-    )
+    networks = {AVERAGE: whole, DISCRIMINATOR: load_discriminator(folder)}
+    largest = max(_save_halved(out / name, network, folder) for name, network in networks.items())
     labels = described.get("labels")
     halved, _ = load_generator(out)
     images, others = (Sampler(g, labels=labels).draw(range(IMAGES)) for g in (whole, halved))
@@ -67,14 +64,11 @@ def compact(folder: Path, out: Path, origin: str) -> dict[str, Any]:
             f"{folder}: in float16 only {within:.1%} of the pixels keep their grey level, expected "
             f"at least {NEARLY_ALL:.0%}; train it with generator.conv_clamp: 256"
         )
-    with torch.no_grad():
-        features, same = (d.features(images)[0] for d in (judge, load_discriminator(out)))
     return {
         "largest_weight": largest,
         "images": IMAGES,
         "largest_difference": float(difference.max()),
         "within_a_level": within,
-        "critic_difference": float((features - same).abs().max() / features.abs().max()),
     }
 
 

@@ -1,4 +1,4 @@
-"""`generator export`: a generator for other programs, as ONNX or as one safetensors file."""
+"""`generator export`: a generator for other programs, as ONNX."""
 
 from __future__ import annotations
 
@@ -12,52 +12,15 @@ from torch import Tensor, nn
 
 from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.data.formats.exporting import quiet_exporter
-from vesselforge.engine.checkpoints import save_tensors
 from vesselforge.engine.files import replacing
 from vesselforge.engine.store import explained
-from vesselforge.generator.models import load_generator, read_description
+from vesselforge.generator.models import load_generator
 from vesselforge.generator.networks import Generator
-from vesselforge.generator.transfer.start_weights import SLOTS, read_folder
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4
 """Largest difference between ONNX Runtime's image and ours, relative to the largest value."""
 VALUES = "images [N, channels, height, width] in about [-1, 1]: a byte is x·127.5 + 128, clamped"
-
-
-def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
-    """Write one file, .onnx or .safetensors, and return what is in it.
-
-    Raises ConfigError for another ending, when a package is missing or a file in the way,
-    CheckpointError for unusable weights.
-    """
-    ways = {".onnx": export_onnx, ".safetensors": export_tensors}
-    if out.suffix not in ways:
-        raise ConfigError(f"{out}: found no ending of these: expected .onnx or .safetensors")
-    if out.exists() and not force:
-        raise ConfigError(f"{out}: exists already; choose another name, or give --force")
-    if not out.parent.is_dir():
-        raise ConfigError(f"{out}: there is no folder {out.parent} to write to")
-    with explained(out):
-        return ways[out.suffix](folder, out)
-
-
-def export_tensors(folder: Path, out: Path) -> dict[str, Any]:
-    """Write every network of a generator's folder and its generator.json in one file.
-
-    Names are those of official checkpoints after `G.`, `D.` or `G_ema.`; the metadata have
-    `format` and `description` (JSON).
-    """
-    source = read_folder(folder)
-    present = [slot for slot, file in SLOTS.items() if (folder / file).is_file()]
-    tensors = {
-        f"{slot}.{name}": tensor
-        for slot in present
-        for name, tensor in source.networks[slot].tensors.items()
-    }
-    meta = {"format": "vesselforge generator", "description": json.dumps(read_description(folder))}
-    save_tensors(out, tensors, meta)
-    return {"file": str(out), "networks": present, "tensors": len(tensors)}
 
 
 class Pictures(nn.Module):
@@ -78,11 +41,19 @@ class Pictures(nn.Module):
         return images
 
 
-def export_onnx(folder: Path, out: Path) -> dict[str, Any]:
+def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
     """Write G_ema as ONNX with a free batch size, after ONNX Runtime has drawn the same images.
 
-    Inputs: `z`, `psi`, `c` if conditional; output: `image`.
+    Inputs: `z`, `psi`, `c` if conditional; output: `image`. Returns file, inputs, output and
+    difference. Raises ConfigError for another ending than .onnx, when a package is missing or a
+    file in the way, CheckpointError for unusable weights.
     """
+    if out.suffix != ".onnx":
+        raise ConfigError(f"{out}: found the ending {out.suffix or 'none'}, expected .onnx")
+    if out.exists() and not force:
+        raise ConfigError(f"{out}: exists already; choose another name, or give --force")
+    if not out.parent.is_dir():
+        raise ConfigError(f"{out}: there is no folder {out.parent} to write to")
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise ConfigError(
@@ -103,7 +74,9 @@ def export_onnx(folder: Path, out: Path) -> dict[str, Any]:
             verbose=False,
         )
     assert program is not None
-    program.model.metadata_props.update(_facts(description))
+    provenance = {k: v for k, v in description.get("provenance", {}).items() if k != "tensors"}
+    facts = {"program": "vesselforge", "values": VALUES, "provenance": json.dumps(provenance)}
+    program.model.metadata_props.update(facts)
     model: bytes = program.model_proto.SerializeToString()
     error = difference(model, pictures, example(generator, count=3))
     if error > TOLERANCE:
@@ -111,15 +84,12 @@ def export_onnx(folder: Path, out: Path) -> dict[str, Any]:
             f"{folder}: the ONNX file draws other images, relative difference {error:.1e}; report "
             "it with the versions of torch and onnxruntime"
         )
-    with replacing(out) as aside:
+    with explained(out), replacing(out) as aside:
         aside.write_bytes(model)
-    return {
-        "file": str(out),
-        "inputs": {name: ["batch" if i == 0 else n for i, n in enumerate(t.shape)]
-                   for name, t in inputs.items()},
-        "output": ["batch", generator.img_channels, *[generator.img_resolution] * 2],
-        "difference": error,
-    }  # fmt: skip
+    shapes = {name: ["batch", *t.shape[1:]] if t.dim() else [] for name, t in inputs.items()}
+    side = generator.img_resolution
+    output = ["batch", generator.img_channels, side, side]
+    return {"file": str(out), "inputs": shapes, "output": output, "difference": error}
 
 
 def example(generator: Generator, count: int) -> dict[str, Tensor]:
@@ -142,12 +112,3 @@ def difference(model: bytes, pictures: nn.Module, inputs: dict[str, Tensor]) -> 
     wanted = pictures(**inputs)
     error = (torch.from_numpy(found) - wanted).abs().max() / wanted.abs().max()
     return float(error)
-
-
-def _facts(description: dict[str, Any]) -> dict[str, str]:
-    provenance = {k: v for k, v in description.get("provenance", {}).items() if k != "tensors"}
-    return {
-        "program": "vesselforge",
-        "values": VALUES,
-        "provenance": json.dumps(provenance),
-    }

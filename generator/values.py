@@ -1,6 +1,6 @@
-"""Between files and networks: pixel values, depths and sizes.
+"""Between files and networks: pixel values, sizes, and the vessel mask as an image channel.
 
-Pixels are uint8 or uint16; networks see float32 in [-1, 1].
+Pixels are uint8; networks see float32 in [-1, 1].
 """
 
 from __future__ import annotations
@@ -9,31 +9,29 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 from torch import Tensor
 
-from vesselforge.data.formats.channels import Pixels
+Pixels = NDArray[np.uint8]
+REACH_PX = 4.0
+"""Pixels from a vessel's edge at which the channel has done three quarters of its way."""
+HEIGHT = 0.7
+"""Greatest distance from 0, in the units of a network, [-1, 1]: the ends of the range are free."""
 
 
 def to_network(views: Pixels, device: torch.device) -> Tensor:
-    """Map uint8 or uint16 to float32 in [-1, 1]: x / 127.5 - 1, x / 32767.5 - 1."""
-    half = 32767.5 if views.dtype == np.uint16 else 127.5
+    """Map uint8 to float32 in [-1, 1]: x / 127.5 - 1."""
     pixels = torch.from_numpy(views)
     if device.type == "cuda":
         pixels = pixels.pin_memory().to(device, non_blocking=True)
-    return pixels.to(torch.float32) / half - 1
+    return pixels.to(torch.float32) / 127.5 - 1
 
 
 def to_uint8(images: Tensor) -> Tensor:
     """Map [-1, 1] to uint8 by truncation, the published rule for samples and metrics."""
     return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8)
-
-
-def to_pixels(images: Tensor, bits: int) -> Tensor:
-    """Map [-1, 1] to `Channels.bits`, the depth of the files that the generator learnt from."""
-    if bits == 8:
-        return to_uint8(images)
-    return (images.float() * 32767.5 + 32768).clamp(0, 65535).to(torch.uint16)
 
 
 def restore(image: Pixels, native_size: Sequence[int] | None) -> Pixels:
@@ -51,14 +49,33 @@ def resized(
     resampling: Image.Resampling = Image.Resampling.LANCZOS,
 ) -> Pixels:
     """Resize `[H, W, C]` to (height, width) with antialiasing, every channel by itself."""
-    wanted = size[1], size[0]
-    if image.dtype == np.uint8 and image.shape[2] == 3:
-        return np.asarray(Image.fromarray(image).resize(wanted, resampling))
-    deep = image.dtype == np.uint16  # as float32, which holds them exactly
-    planes = []
-    for channel in range(image.shape[2]):
-        plane = np.ascontiguousarray(image[..., channel])
-        picture = Image.fromarray(plane.astype(np.float32) if deep else plane)
-        values = np.asarray(picture.resize(wanted, resampling))
-        planes.append(np.rint(values).clip(0, 65535).astype(np.uint16) if deep else values)
-    return np.stack(planes, axis=2)
+    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in np.moveaxis(image, 2, 0)]
+    return np.stack([np.asarray(plane.resize(size[::-1], resampling)) for plane in planes], axis=2)
+
+
+def encoded(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the mask as a channel that a generator can learn, `[H, W]` in (-0.7, 0.7):
+    0.7·tanh(d / 4 px), d the signed distance to the vessels' edge, positive inside; at least half a
+    pixel from 0.
+
+    A hard mask gives every fake away, for no generator draws an exactly constant background. A
+    distance has a slope everywhere, so that there is always a way to a better mask; and the mask of
+    a sample is where the channel is above 0.
+    """
+    # Without a vessel, or without a background, the edge is out of reach everywhere.
+    far = np.full(mask.shape, np.inf)
+    inside = far if mask.all() else ndimage.distance_transform_edt(mask)
+    outside = ndimage.distance_transform_edt(~mask) if mask.any() else far
+    signed = np.where(mask, inside - 0.5, 0.5 - outside)
+    return np.asarray(HEIGHT * np.tanh(signed / REACH_PX), dtype=np.float32)
+
+
+def as_channel(mask: NDArray[np.bool_]) -> Pixels:
+    """Return `[H, W, 1]`, `encoded` in pixel values."""
+    return np.rint((encoded(mask) + 1) * 127.5).astype(np.uint8)[..., None]
+
+
+def masks_of(images: Tensor) -> NDArray[np.bool_]:
+    """Return the masks `[N, H, W]` of images `[N, C, H, W]`, drawn or real, as a network knows
+    them: where the last channel, which is as `encoded`, is above 0."""
+    return np.asarray((images[:, -1] > 0).cpu())

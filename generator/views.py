@@ -18,15 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.channels import (
-    Channels,
-    Kind,
-    Pixels,
-    as_grey,
-    as_rgb,
-    bits_of,
-    sixteen_bit,
-)
+from vesselforge.data.formats.channels import Channels, Kind, as_grey, as_rgb, eight_bit
 from vesselforge.data.imageset import (
     ImageRecord,
     load_fov,
@@ -36,8 +28,7 @@ from vesselforge.data.imageset import (
     read_index,
 )
 from vesselforge.data.layouts.splits import TRAIN
-from vesselforge.generator.mask_channel import as_channel
-from vesselforge.generator.values import resized
+from vesselforge.generator.values import Pixels, as_channel, resized
 
 Presentation = Literal["full", "patch"]
 MIN_FOV_SHARE = 0.9
@@ -50,8 +41,8 @@ LISTED = 5
 
 @dataclass(frozen=True)
 class Shown:
-    """An image as the networks are to see it: pixels `[H, W, C]` uint8 or uint16; fov `[H, W]`, or
-    None where all of it is."""
+    """An image as the networks are to see it: pixels `[H, W, C]` uint8; fov `[H, W]`, or None where
+    all of it is."""
 
     id: str
     pixels: Pixels
@@ -85,13 +76,11 @@ class Views:
         sizes: list[tuple[int, int]] = []
         fovs: list[NDArray[np.uint8] | None] = []  # packed: a bit a pixel
         self._places: list[NDArray[np.int32] | int] = []
-        deep = False
         labels: list[Sequence[float]] = []
         self.ids: list[str] = []
         too_small: list[str] = []
         for image in images:  # one at a time: whole, a set may be larger than the memory
             height, width, count = image.pixels.shape
-            deep |= bits_of(image.pixels) == 16
             self.ids.append(image.id)
             sizes.append((height, width))
             labels += [] if image.label is None else [image.label]
@@ -110,8 +99,8 @@ class Views:
                 f"images have too few pixels for patches of {resolution}: {_first(too_small)}; "
                 "lower generator.resolution or choose presentation: full"
             )
-        self.channels = Channels(kind, count, 16 if deep else 8)
-        self._pixels = [sixteen_bit(p) if deep else p for p in pixels]
+        self.channels = Channels(kind, count)
+        self._pixels = pixels
         self.labels = torch.tensor(labels, dtype=torch.float32) if labels else None
         heights, widths = zip(*sizes, strict=True)
         self.native_size = int(np.median(heights)), int(np.median(widths))
@@ -126,8 +115,8 @@ class Views:
         return 0 if self.labels is None else self.labels.shape[1]
 
     def batch(self, n: int, seed: int, step: int) -> Pixels:
-        """Return `[n, C, R, R]` uint8 or uint16: images step·n, … of the endless shuffled sequence
-        of `seed`."""
+        """Return `[n, C, R, R]` uint8: images step·n, … of the endless shuffled sequence of
+        `seed`."""
         rng = np.random.default_rng([seed, PLACES, step])
         views = [self._view(i, rng) for i in self.order(step * n, n, seed)]
         return np.ascontiguousarray(np.stack(views).transpose(0, 3, 1, 2))
@@ -212,7 +201,7 @@ def load_views(
 
 def _read_shown(folder: Path, record: ImageRecord, kind: Kind, labelled: bool) -> Shown:
     """Read one image of a set; see `load_views`, which says beforehand what is missing."""
-    pixels = load_picture(folder, record).pixels
+    pixels = eight_bit(load_picture(folder, record).pixels)
     fov, label = load_fov(folder, record), record.label if labelled else None
     if kind == "grey":
         return Shown(record.id, as_grey(pixels), fov, label)
@@ -223,7 +212,7 @@ def _read_shown(folder: Path, record: ImageRecord, kind: Kind, labelled: bool) -
             raise DataError(
                 f"{folder / record.image}: its vessel mask has another size, {mask.shape}"
             )
-        pixels = np.concatenate([pixels, as_channel(mask, pixels.dtype)], axis=2)
+        pixels = np.concatenate([pixels, as_channel(mask)], axis=2)
     return Shown(record.id, pixels, fov, label)
 
 

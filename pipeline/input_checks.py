@@ -5,23 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from vesselforge.configs.errors import ConfigError, DataError
-from vesselforge.configs.settings import (
-    DataSettings,
-    GeneratorSettings,
-    PipelineConfig,
-    ScoreSettings,
-)
-from vesselforge.configs.sources import SourceSettings
+from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import DataSettings, PipelineConfig
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.sinks.board import switched_on
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.outside import found_start
-from vesselforge.pipeline.sources import Config, source_of
+from vesselforge.pipeline.sources import Config
 from vesselforge.pipeline.study.study_works import study_arms, training_images
 
-BEFORE_SOURCES = ("development", "teacher")
-"""The steps that ask nothing of the source."""
 WITHOUT_MASKS = ("development", "generator", "samples", "scores")
 """The steps that images alone are enough for."""
 
@@ -35,8 +27,7 @@ def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> 
     """
     if config.data.name == "images":
         check_images_suffice(config, last)
-    sources = [] if last in BEFORE_SOURCES else [config.source]
-    _check(config, workspace, [config.data], sources)
+    _check(config, workspace, [config.data])
 
 
 def check_study(config: StudyConfig, workspace: Path) -> None:
@@ -44,48 +35,19 @@ def check_study(config: StudyConfig, workspace: Path) -> None:
     sets = [config.data, *config.external]
     if any(data.name == "images" for data in sets):
         raise DataError("data.name: images has no vessel masks, and a study needs them")
-    _check(config, workspace, sets, config.sources.values())
+    _check(config, workspace, sets)
     study_arms(config, training_images(config.data))
 
 
-def _check(
-    config: Config,
-    workspace: Path,
-    sets: Iterable[DataSettings],
-    sources: Iterable[SourceSettings],
-) -> None:
+def _check(config: Config, workspace: Path, sets: Iterable[DataSettings]) -> None:
     from vesselforge.data.datasets import load_settings
 
-    check_scores(config.score, sources, config)
     Store(workspace).open()
     switched_on()
     for data in sets:
         load_settings(data)
-    check_files(config.generator, config.score)
-
-
-def check_scores(score: ScoreSettings, sources: Iterable[SourceSettings], config: Config) -> None:
-    """Raises ConfigError for scores that need a generator, of a source that has none."""
-    for own in sources:
-        if score.needs_generator and not source_of(own, config).trains_generator:
-            raise ConfigError(
-                f"score.path_length_pairs needs a generator, and the source {own.kind} has none; "
-                "leave it off, or choose source: stylegan2"
-            )
-
-
-def check_files(generator: GeneratorSettings, score: ScoreSettings) -> None:
-    """Raises DataError for a file that these settings name and that is not there, CheckpointError
-    for a damaged generator in the box."""
-    named = {
-        "score.features_file": score.features_file,
-        "score.lpips_file": score.lpips_file,
-    }
-    for setting, path in named.items():
-        if path is not None and not path.is_file():
-            raise DataError(f"{setting}: {path}: no such file")
-    if generator.start_from is not None:
-        found_start(generator.start_from)
+    if config.generator.start_from is not None:
+        found_start(config.generator.start_from)
 
 
 def check_images_suffice(config: PipelineConfig, last: str) -> None:

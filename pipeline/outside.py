@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vesselforge import pretrained
 from vesselforge.configs.errors import CheckpointError, DataError
-from vesselforge.configs.settings import GeneratorSettings, ScoreSettings
+from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.engine.files import file_sha256
 
 PICKLE = b"\x80"
@@ -71,12 +71,6 @@ def with_start(settings: GeneratorSettings) -> tuple[GeneratorSettings, dict[str
     start = found_start(settings.start_from)
     outside = {"start_from": hash_of("generator.start_from", start)}
     return settings.model_copy(update={"start_from": start}), outside
-
-
-def files_of_score(settings: ScoreSettings) -> dict[str, str]:
-    """Content hashes of the files that scores are computed with."""
-    named = {name: getattr(settings, name) for name in ("features_file", "lpips_file")}
-    return {n: hash_of(f"score.{n}", path) for n, path in named.items() if path is not None}
 
 
 def hash_of(setting: str, path: Path) -> str:

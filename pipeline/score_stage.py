@@ -11,12 +11,11 @@ from pathlib import Path
 from torch import nn
 
 from vesselforge.configs.settings import ScoreSettings
-from vesselforge.engine.artifacts import METRICS, Artifact, Inputs
+from vesselforge.engine.artifacts import METRICS, Inputs
 from vesselforge.engine.devices import pick_device
 from vesselforge.engine.files import write_json
 from vesselforge.engine.progress import Progress
 from vesselforge.generator.metrics.extractors import load_extractor
-from vesselforge.generator.metrics.feature_cache import FeatureCache
 from vesselforge.generator.metrics.sample_scores import score_samples
 from vesselforge.segmenter.features import EncoderFeatures
 from vesselforge.segmenter.models import Model
@@ -26,25 +25,14 @@ def score(settings: ScoreSettings, inputs: Inputs, out: Path, progress: Progress
     """Write metrics.json, closest.csv, closest.png and pairs/.
 
     inputs: `samples` (generator.sample, or any image set; rejected images do not count), `images`
-    (prepared, development); `teacher` for features teacher; `generator` (of the samples) for
-    path_length_pairs.
+    (prepared, development); `teacher` for features teacher; `generator` (of the samples) where
+    these do not say how they were made.
     """
-    extractor, identity = _extractor(settings, inputs)
-    cache = FeatureCache(_cache_folder(inputs["images"]))
-    found = score_samples(settings, inputs, extractor, identity, out, progress, cache)
-    write_json(out / METRICS, found | {"features": settings.features})
-
-
-def _extractor(settings: ScoreSettings, inputs: Inputs) -> tuple[nn.Module, str]:
     device = pick_device(settings.device)
+    extractor: nn.Module
     if settings.features == "teacher":
-        teacher = inputs["teacher"]
-        return EncoderFeatures(Model.load(teacher.path)).to(device), f"teacher-{teacher.digest}"
-    extractor = load_extractor(settings.features, settings.features_file, device)
-    return extractor, extractor.identity
-
-
-def _cache_folder(images: Artifact) -> Path | None:
-    """Return `<workspace>/cache/features` of the workspace in whose store the images lie."""
-    store = images.path.parents[1]
-    return store.parent / "cache" / "features" if store.name == "store" else None
+        extractor = EncoderFeatures(Model.load(inputs["teacher"].path)).to(device)
+    else:
+        extractor = load_extractor(settings.features, device)
+    found = score_samples(settings, inputs, extractor, out, progress)
+    write_json(out / METRICS, found | {"features": settings.features})

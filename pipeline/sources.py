@@ -61,8 +61,6 @@ class Source(ABC, Generic[S]):
 
     limited: ClassVar[bool] = False
     """Whether there are only so many images, which are then all taken."""
-    trains_generator: ClassVar[bool] = False
-    """Whether there is a generator behind the images."""
 
     def __init__(self, settings: S, config: Config) -> None:
         self.settings, self.config = settings, config
@@ -91,8 +89,6 @@ class Source(ABC, Generic[S]):
 
 class StyleGAN2(Source[StyleGAN2Source]):
     """Samples of a generator that is trained on the real images."""
-
-    trains_generator = True
 
     @property
     def gan(self) -> GeneratorSettings:

@@ -25,7 +25,6 @@ from vesselforge.configs.stages.segmenter import EnsembleMethod
 from vesselforge.configs.study import Order
 from vesselforge.data.prepare import content_hash
 from vesselforge.pipeline.graph import Work
-from vesselforge.pipeline.outside import files_of_score
 from vesselforge.pipeline.sources import Config, Request, Source
 
 Shows = Literal["real", "synthetic", "mixed"]
@@ -137,8 +136,7 @@ class Supply:
     def scores(self, step: str, samples: Work) -> Work:
         """How close images are to the real ones, and how near to single ones.
 
-        The teacher and the generator are inputs where the scores depend on them: other extractors,
-        and scores that draw nothing of their own, do not depend on what they ignore.
+        The teacher is an input where the scores depend on it: other extractors ignore it.
         """
         settings = self.config.score
         inputs = {"samples": samples, "images": self.request.shown}
@@ -146,10 +144,9 @@ class Supply:
             inputs["teacher"] = self.teacher
         generator = self.generator()
         # Labelled samples no longer say how they were made; their generator does.
-        drawn = samples.kind == "generator.sample"
-        if generator is not None and (settings.needs_generator or not drawn):
+        if generator is not None and samples.kind != "generator.sample":
             inputs["generator"] = generator
-        return Work(step, "generator.score", settings, inputs, files_of_score(settings))
+        return Work(step, "generator.score", settings, inputs)
 
     def labelled(self, step: str, samples: Work, scores: Work | None) -> Work:
         """The images with labels, sorted into good enough and not. Teacher and the samples' scores

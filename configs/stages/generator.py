@@ -97,9 +97,6 @@ class GeneratorSettings(Settings):
         description="bfloat16: convolutions of the two main losses in bfloat16; penalties, "
         "weights and averages stay in float32",
     )
-    compile: bool = Field(
-        False, description="torch.compile the two main losses; the first step takes minutes"
-    )
 
     # Adaptive augmentation
     augment: Literal["ada", "fixed", "none"] = Field(
@@ -139,9 +136,8 @@ class GeneratorSettings(Settings):
         le=50000,
         description="samples and real views behind a snapshot's KID; below 4: no scores",
     )
-    keep_best: int = Field(3, ge=1, le=50, description="snapshots to keep, the best by KID")
     deliver: Literal["best", "last"] = Field(
-        "best", description="which snapshot the finished artifact holds"
+        "best", description="which snapshot the finished artifact holds, best: by KID"
     )
     seed: int = Field(0, ge=0, description="same seed, same network on the same device")
     device: Device = operational("auto", description="auto: CUDA when there is one")
@@ -209,35 +205,13 @@ class ScoreSettings(Settings):
     features: Literal["teacher", "random", "inception"] = Field(
         "teacher",
         description="feature extractor: the teacher's encoder, an untrained VGG (neither needs a "
-        "download), or the official Inception",
-    )
-    features_file: Path | None = operational(
-        None,
-        description="the TorchScript file of features inception; downloaded when not given",
+        "download), or the official Inception, downloaded once",
     )
     real_views: int = Field(256, ge=2, description="patch presentation: real crops to compare with")
     kid_subset_size: int = Field(32, ge=2, description="images per resampling, at most the counts")
-    path_length_pairs: int = Field(
-        0, ge=0, le=50000, description="pairs behind the perceptual path length; 0: left out"
-    )
-    lpips_file: Path | None = operational(
-        None,
-        description="the official vgg16.pt, which the perceptual path length needs",
-    )
     device: Device = operational("auto", description="auto: CUDA when there is one")
-
-    @model_validator(mode="after")
-    def _path_length_has_its_file(self) -> Self:
-        if self.path_length_pairs and self.lpips_file is None:
-            raise ValueError("path_length_pairs needs `lpips_file`, the official vgg16.pt")
-        return self
 
     @property
     def needs_teacher(self) -> bool:
         """Whether the teacher's encoder is the extractor."""
         return self.features == "teacher"
-
-    @property
-    def needs_generator(self) -> bool:
-        """Whether the generator itself is drawn from, not only its samples looked at."""
-        return self.path_length_pairs > 0

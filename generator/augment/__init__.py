@@ -1,6 +1,5 @@
-"""Adaptive discriminator augmentation: the pipe, and the controller of its strength."""
+"""Adaptive discriminator augmentation: what happens to the images."""
 
 from vesselforge.generator.augment.pipe import AUGMENT_PRESETS, AugmentPipe, permitted
-from vesselforge.generator.augment.strength import adjust_p
 
-__all__ = ["AUGMENT_PRESETS", "AugmentPipe", "adjust_p", "permitted"]
+__all__ = ["AUGMENT_PRESETS", "AugmentPipe", "permitted"]

@@ -7,7 +7,7 @@ p times its multiplier. Images are `[N, C, H, W]`, nominally in [-1, 1].
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +20,13 @@ from vesselforge.generator.augment.affine import (
     translate2d,
     translate3d,
 )
-from vesselforge.generator.augment.pixels import filter_rows_and_columns, recolour, resample
-from vesselforge.generator.augment.wavelets import SYM6, filter_bank
+from vesselforge.generator.augment.pixels import (
+    SYM6,
+    filter_bank,
+    filter_rows_and_columns,
+    recolour,
+    resample,
+)
 from vesselforge.generator.networks.fir import setup_filter
 from vesselforge.generator.shards import Shard
 
@@ -40,24 +45,30 @@ _UNIONS = {name: (name,) for name in GROUPS} | {
     "bgcfn": ("blit", "geom", "color", "filter", "noise"),
     "bgcfnc": ("blit", "geom", "color", "filter", "noise", "cutout"),
 }
-AUGMENT_PRESETS: dict[str, dict[str, Any]] = {
-    name: {transform: 1.0 for group in groups for transform in GROUPS[group]}
+AUGMENT_PRESETS = {
+    name: tuple(transform for group in groups for transform in GROUPS[group])
     for name, groups in _UNIONS.items()
 }
-"""Preset name → keyword arguments of `AugmentPipe`."""
+"""Preset name → transforms of `AugmentPipe`."""
+
+# Shares are of the side, angles of any angle, deviations of scales and gains in octaves.
+XINT_MAX, SCALE_STD, ROTATE_MAX, ANISO_STD, XFRAC_STD = 0.125, 0.2, 1.0, 0.2, 0.125
+BRIGHTNESS_STD, CONTRAST_STD, HUE_MAX, SATURATION_STD = 0.2, 0.5, 1.0, 1.0
+IMGFILTER_STD, NOISE_STD, CUTOUT_SIZE = 1.0, 0.1, 0.5
 
 
-def permitted(preset: str, mirror: bool) -> dict[str, Any]:
-    """Return the arguments of `AugmentPipe`, without mirroring if images must not be mirrored."""
-    return {name: on for name, on in AUGMENT_PRESETS[preset].items() if mirror or name != "xflip"}
+def permitted(preset: str, mirror: bool) -> tuple[str, ...]:
+    """Return the transforms of a preset, without mirroring if images must not be mirrored."""
+    return tuple(name for name in AUGMENT_PRESETS[preset] if mirror or name != "xflip")
 
 
 class AugmentPipe(nn.Module):
     """Geometry (one resampling), colour (one matrix), band filter, noise, cutout, in this order.
 
-    Transform arguments are probability multipliers; 0 switches one off. `p` is a buffer. The
-    parameters of all transforms are drawn on the device of `p` and pixels are handled where the
-    images are: keep the pipe on the CPU and an accelerator never has to be waited for.
+    transforms: names as in GROUPS. imgfilter_bands: how likely each band is changed, as a multiple
+    of p. `p` is a buffer. The parameters of all transforms are drawn on the device of `p` and
+    pixels are handled where the images are: keep the pipe on the CPU and an accelerator never has
+    to be waited for.
     """
 
     p: Tensor
@@ -66,48 +77,12 @@ class AugmentPipe(nn.Module):
 
     def __init__(
         self,
-        xflip: float = 0,
-        rotate90: float = 0,
-        xint: float = 0,
-        xint_max: float = 0.125,  # share of the side
-        scale: float = 0,
-        rotate: float = 0,
-        aniso: float = 0,
-        xfrac: float = 0,
-        scale_std: float = 0.2,  # octaves
-        rotate_max: float = 1,  # 1: any angle
-        aniso_std: float = 0.2,  # octaves
-        xfrac_std: float = 0.125,  # share of the side
-        brightness: float = 0,
-        contrast: float = 0,
-        lumaflip: float = 0,
-        hue: float = 0,
-        saturation: float = 0,
-        brightness_std: float = 0.2,
-        contrast_std: float = 0.5,  # octaves
-        hue_max: float = 1,  # 1: any angle
-        saturation_std: float = 1,  # octaves
-        imgfilter: float = 0,
-        imgfilter_bands: tuple[float, ...] = (1, 1, 1, 1),
-        imgfilter_std: float = 1,  # octaves
-        noise: float = 0,
-        noise_std: float = 0.1,
-        cutout: float = 0,
-        cutout_size: float = 0.5,  # share of the side
+        transforms: Collection[str] = (),
+        imgfilter_bands: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0),
     ) -> None:
         super().__init__()
-        self.xflip, self.rotate90, self.xint, self.xint_max = xflip, rotate90, xint, xint_max
-        self.scale, self.rotate, self.aniso, self.xfrac = scale, rotate, aniso, xfrac
-        self.scale_std, self.rotate_max = scale_std, rotate_max
-        self.aniso_std, self.xfrac_std = aniso_std, xfrac_std
-        self.brightness, self.contrast, self.lumaflip = brightness, contrast, lumaflip
-        self.hue, self.saturation = hue, saturation
-        self.brightness_std, self.contrast_std = brightness_std, contrast_std
-        self.hue_max, self.saturation_std = hue_max, saturation_std
-        self.imgfilter, self.imgfilter_std = imgfilter, imgfilter_std
+        self.on = frozenset(transforms)
         self.imgfilter_bands = imgfilter_bands
-        self.noise, self.noise_std = noise, noise_std
-        self.cutout, self.cutout_size = cutout, cutout_size
         self.register_buffer("p", torch.ones([]))
         self.register_buffer("Hz_geom", setup_filter(SYM6))
         self.register_buffer("Hz_fbank", torch.from_numpy(filter_bank()).float())
@@ -120,20 +95,19 @@ class AugmentPipe(nn.Module):
         Images that are a shard of a batch are changed as they would be in the whole batch.
         """
         q, shard = debug_percentile, shard or Shard(images.shape[0])
-        if any((self.xflip, self.rotate90, self.xint)) or any(
-            (self.scale, self.rotate, self.aniso, self.xfrac)
-        ):  # even when every draw is the identity: filtering must not reveal that nothing happened
+        if not self.on.isdisjoint((*GROUPS["blit"], *GROUPS["geom"])):
+            # even when every draw is the identity: filtering must not reveal that nothing happened
             inverse = shard.cut(self._geometry(shard.total, images.shape[2], images.shape[3], q))
             images = resample(images, inverse, self.Hz_geom.to(images.device))
-        if any((self.brightness, self.contrast, self.lumaflip, self.hue, self.saturation)):
+        if not self.on.isdisjoint(GROUPS["color"]):
             colour = shard.cut(self._colour(shard.total, images.shape[1], q))
             images = recolour(images, colour.to(images.device))
-        if self.imgfilter:
+        if "imgfilter" in self.on:
             taps = shard.cut(self._band_gains(shard.total, q)) @ self.Hz_fbank
             images = filter_rows_and_columns(images, taps.to(images.device))
-        if self.noise:
+        if "noise" in self.on:
             images = self._add_noise(images, shard, q)
-        if self.cutout:
+        if "cutout" in self.on:
             images = self._cut_out(images, shard, q)
         return images
 
@@ -156,12 +130,12 @@ class AugmentPipe(nn.Module):
             return torch.full_like(value, debug)
         return torch.where(keep, value, torch.full_like(value, identity))
 
-    def _choice(self, options: int, multiplier: float, n: int, q: float | None) -> Tensor:
+    def _choice(self, options: int, n: int, q: float | None) -> Tensor:
         value = torch.floor(self._rand(n) * options)
         debug = None if q is None else math.floor(q * options)
-        return self._gate(value, 0, multiplier * self.p, debug)
+        return self._gate(value, 0, self.p, debug)
 
-    def _octaves(self, multiplier: float, std: float, n: int, q: float | None) -> Tensor:
+    def _octaves(self, std: float, n: int, q: float | None, multiplier: float = 1.0) -> Tensor:
         value = torch.exp2(self._randn(n) * std)
         debug = None if q is None else 2 ** (_normal_at(q) * std)
         return self._gate(value, 1, multiplier * self.p, debug)
@@ -176,35 +150,35 @@ class AugmentPipe(nn.Module):
     def _geometry(self, n: int, h: int, w: int, q: float | None) -> Tensor:
         """Return `[N, 3, 3]`: where in the input each output pixel comes from (centre origin)."""
         inverse = torch.eye(3, device=self.p.device)
-        if self.xflip:
-            i = self._choice(2, self.xflip, n, q)
+        if "xflip" in self.on:
+            i = self._choice(2, n, q)
             inverse = inverse @ scale2d(1 - 2 * i, 1)
-        if self.rotate90:
-            i = self._choice(4, self.rotate90, n, q)
+        if "rotate90" in self.on:
+            i = self._choice(4, n, q)
             inverse = inverse @ rotate2d(math.pi / 2 * i)
-        if self.xint:
-            t = (self._rand(n, 2) * 2 - 1) * self.xint_max
-            debug = None if q is None else (q * 2 - 1) * self.xint_max
-            t = self._gate(t, 0, self.xint * self.p, debug)
+        if "xint" in self.on:
+            t = (self._rand(n, 2) * 2 - 1) * XINT_MAX
+            debug = None if q is None else (q * 2 - 1) * XINT_MAX
+            t = self._gate(t, 0, self.p, debug)
             inverse = inverse @ translate2d(-torch.round(t[:, 0] * w), -torch.round(t[:, 1] * h))
-        if self.scale:
-            s = self._octaves(self.scale, self.scale_std, n, q)
+        if "scale" in self.on:
+            s = self._octaves(SCALE_STD, n, q)
             inverse = inverse @ scale2d(1 / s, 1 / s)
         # Two chances to rotate, around the anisotropic scaling; together as likely as the others.
-        p_rotate = 1 - (1 - self.rotate * self.p).clamp(0, 1).sqrt()
-        if self.rotate:
-            theta = self._angle(p_rotate, self.rotate_max, n, q)
+        p_rotate = 1 - (1 - self.p).clamp(0, 1).sqrt()
+        if "rotate" in self.on:
+            theta = self._angle(p_rotate, ROTATE_MAX, n, q)
             inverse = inverse @ rotate2d(theta)
-        if self.aniso:
-            s = self._octaves(self.aniso, self.aniso_std, n, q)
+        if "aniso" in self.on:
+            s = self._octaves(ANISO_STD, n, q)
             inverse = inverse @ scale2d(1 / s, s)
-        if self.rotate:
-            theta = self._angle(p_rotate, self.rotate_max, n, q, second=True)
+        if "rotate" in self.on:
+            theta = self._angle(p_rotate, ROTATE_MAX, n, q, second=True)
             inverse = inverse @ rotate2d(theta)
-        if self.xfrac:
-            t = self._randn(n, 2) * self.xfrac_std
-            debug = None if q is None else _normal_at(q) * self.xfrac_std
-            t = self._gate(t, 0, self.xfrac * self.p, debug)
+        if "xfrac" in self.on:
+            t = self._randn(n, 2) * XFRAC_STD
+            debug = None if q is None else _normal_at(q) * XFRAC_STD
+            t = self._gate(t, 0, self.p, debug)
             inverse = inverse @ translate2d(-t[:, 0] * w, -t[:, 1] * h)
         return inverse.expand(n, 3, 3)
 
@@ -213,22 +187,22 @@ class AugmentPipe(nn.Module):
         colour = torch.eye(4, device=self.p.device)
         gray = torch.tensor([1.0, 1.0, 1.0, 0.0], device=self.p.device) / math.sqrt(3)
         along = torch.outer(gray, gray)  # projects onto the gray axis
-        if self.brightness:
-            b = self._randn(n) * self.brightness_std
-            debug = None if q is None else _normal_at(q) * self.brightness_std
-            b = self._gate(b, 0, self.brightness * self.p, debug)
+        if "brightness" in self.on:
+            b = self._randn(n) * BRIGHTNESS_STD
+            debug = None if q is None else _normal_at(q) * BRIGHTNESS_STD
+            b = self._gate(b, 0, self.p, debug)
             colour = translate3d(b, b, b) @ colour
-        if self.contrast:
-            c = self._octaves(self.contrast, self.contrast_std, n, q)
+        if "contrast" in self.on:
+            c = self._octaves(CONTRAST_STD, n, q)
             colour = scale3d(c, c, c) @ colour
-        if self.lumaflip:
-            i = self._choice(2, self.lumaflip, n, q).reshape(n, 1, 1)
+        if "lumaflip" in self.on:
+            i = self._choice(2, n, q).reshape(n, 1, 1)
             colour = (torch.eye(4, device=self.p.device) - 2 * along * i) @ colour
-        if self.hue and channels > 2:
-            theta = self._angle(self.hue * self.p, self.hue_max, n, q)
+        if "hue" in self.on and channels > 2:
+            theta = self._angle(self.p, HUE_MAX, n, q)
             colour = rotate_about_gray(theta) @ colour
-        if self.saturation and channels > 2:
-            s = self._octaves(self.saturation, self.saturation_std, n, q).reshape(n, 1, 1)
+        if "saturation" in self.on and channels > 2:
+            s = self._octaves(SATURATION_STD, n, q).reshape(n, 1, 1)
             across = torch.eye(4, device=self.p.device) - along
             colour = (along + across * s) @ colour
         return colour.expand(n, 4, 4)
@@ -239,7 +213,7 @@ class AugmentPipe(nn.Module):
         power = torch.tensor([10.0, 1.0, 1.0, 1.0], device=self.p.device) / 13  # 1/f spectrum
         gains = torch.ones(n, bands, device=self.p.device)
         for i, strength in enumerate(self.imgfilter_bands):
-            one = self._octaves(self.imgfilter * strength, self.imgfilter_std, n, q)
+            one = self._octaves(IMGFILTER_STD, n, q, strength)
             if q is not None and strength <= 0:
                 one = torch.ones_like(one)
             t = torch.ones(n, bands, device=self.p.device)
@@ -248,17 +222,17 @@ class AugmentPipe(nn.Module):
         return gains
 
     def _add_noise(self, images: Tensor, shard: Shard, q: float | None) -> Tensor:
-        sigma = self._randn(shard.total, 1, 1, 1).abs() * self.noise_std
+        sigma = self._randn(shard.total, 1, 1, 1).abs() * NOISE_STD
         # Half-normal, whose quantile needs erfinv(q) where the others need erfinv(2q - 1).
-        debug = None if q is None else _normal_at((q + 1) / 2) * self.noise_std
-        sigma = shard.cut(self._gate(sigma, 0, self.noise * self.p, debug)).to(images.device)
+        debug = None if q is None else _normal_at((q + 1) / 2) * NOISE_STD
+        sigma = shard.cut(self._gate(sigma, 0, self.p, debug)).to(images.device)
         return images + shard.randn(images.shape, images.device) * sigma
 
     def _cut_out(self, images: Tensor, shard: Shard, q: float | None) -> Tensor:
         n, (h, w) = shard.total, images.shape[2:]
         shape = (n, 1, 1, 1, 1)
-        size = torch.full(shape, self.cutout_size, device=self.p.device)
-        size = self._gate(size, 0, self.cutout * self.p, None if q is None else self.cutout_size)
+        size = torch.full(shape, CUTOUT_SIZE, device=self.p.device)
+        size = self._gate(size, 0, self.p, None if q is None else CUTOUT_SIZE)
         centre = self._rand(n, 2, 1, 1, 1)
         if q is not None:
             centre = torch.full_like(centre, q)

@@ -1,16 +1,43 @@
-"""What the augmentation pipe does to pixels, given matrices and filters: differentiable twice."""
+"""What the augmentation pipe does to pixels, given matrices and filters: differentiable twice.
+
+R1 and path length differentiate gradients that pass through the augmentation. PyTorch before 2.13
+has no derivative of the backward pass of `grid_sample`, on any device. None is needed: sampling is
+linear in the images, its backward pass is the adjoint, and the adjoint of that is sampling again.
+"""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vesselforge.generator.augment.affine import scale2d, translate2d
-from vesselforge.generator.augment.bilinear import sample_bilinear
 from vesselforge.generator.networks.fir import downsample2d, upsample2d
+
+BILINEAR, ZEROS = 0, 0
+"""Numbers of the modes inside PyTorch."""
+SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025)
+SYM6 = (
+    0.015404109327027373,
+    0.0034907120842174702,
+    -0.11799011114819057,
+    -0.048311742585633,
+    0.4910559419267466,
+    0.787641141030194,
+    0.3379294217276218,
+    -0.07263752278646252,
+    -0.021060292512300564,
+    0.04472490177066578,
+    0.0017677118642428036,
+    -0.007800708325034148,
+)
+"""Wavelet filters, as tabulated by PyWavelets: low-pass; not symmetric, so the orientation
+matters."""
 
 
 def resample(images: Tensor, inverse: Tensor, low_pass: Tensor) -> Tensor:
@@ -79,3 +106,57 @@ def filter_rows_and_columns(images: Tensor, taps: Tensor) -> Tensor:
     x = F.conv2d(x, kernel[:, :, None, :], groups=n * c)
     x = F.conv2d(x, kernel[:, :, :, None], groups=n * c)
     return x.reshape(n, c, h, w)
+
+
+def sample_bilinear(images: Tensor, grid: Tensor) -> Tensor:
+    """[N, C, h, w] the images [N, C, H, W] at `grid` [N, h, w, 2], in [−1, 1] from the outer edge
+    of the first pixel to that of the last; zero outside. The grid gets no gradient."""
+    sampled: Tensor = _Sample.apply(images, grid)
+    return sampled
+
+
+class _Sample(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, grid: Tensor) -> Tensor:
+        ctx.save_for_backward(grid)
+        ctx.size = images.shape
+        return F.grid_sample(images, grid, "bilinear", "zeros", align_corners=False)
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None]:
+        (grid,) = ctx.saved_tensors
+        return _Adjoint.apply(outputs[0], grid, ctx.size), None
+
+
+class _Adjoint(torch.autograd.Function):
+    """The adjoint: every sample goes back to the pixels that it came from."""
+
+    @staticmethod
+    def forward(ctx: Any, samples: Tensor, grid: Tensor, size: torch.Size) -> Tensor:
+        ctx.save_for_backward(grid)
+        images = samples.new_zeros(size)  # their values count for the grid's gradient alone
+        gradient: Tensor = torch.ops.aten.grid_sampler_2d_backward(
+            samples, images, grid, BILINEAR, ZEROS, False, [True, False]
+        )[0]
+        return gradient
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor, None, None]:
+        (grid,) = ctx.saved_tensors
+        return _Sample.apply(outputs[0], grid), None, None
+
+
+def filter_bank() -> NDArray[np.float64]:
+    """Return `[4, 43]`: zero-phase band filters, lowest first, that add up to the identity."""
+    low = np.asarray(SYM2)
+    high = low * (-1.0) ** np.arange(low.size)
+    low_pass = np.convolve(low, low[::-1]) / 2
+    band_pass = np.convolve(high, high[::-1]) / 2
+    bank = np.eye(4, 1)
+    for i in range(1, 4):
+        spread = np.zeros((4, bank.shape[1] * 2 - 1))
+        spread[:, ::2] = bank
+        bank = np.stack([np.convolve(row, low_pass) for row in spread])
+        start = (bank.shape[1] - band_pass.size) // 2
+        bank[i, start : start + band_pass.size] += band_pass
+    return bank

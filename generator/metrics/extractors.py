@@ -1,4 +1,4 @@
-"""Feature extractors: networks that map uint8 images `[N, C, H, W]` to features `[N, D]`.
+"""Feature extractors: networks that map uint8 images `[N, 3, H, W]` to features `[N, D]`.
 
 `random` needs neither a download nor a teacher; `inception` is the published standard of FID and
 KID. Networks want three channels, images have any number:
@@ -9,9 +9,9 @@ grey is repeated, of two channels the first is, and of more than three the first
 from __future__ import annotations
 
 import hashlib
-from abc import ABC, abstractmethod
+import warnings
+from collections.abc import Iterable
 from itertools import chain
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -19,36 +19,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vesselforge.engine.files import file_sha256
-from vesselforge.generator.metrics.download import inception_file
-from vesselforge.generator.metrics.torchscript import load_script, unusable
+from vesselforge.configs.errors import DataError
+from vesselforge.engine.downloads import cache_folder, fetch
 
 Features = Literal["random", "inception"]
-TRIAL = 64
-"""Side in pixels of the black image with which Inception is tried."""
+INCEPTION_URL = (
+    "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/"
+    "inception-2015-12-05.pt"
+)
+INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
+"""Of the 95,607,719 bytes at that address; several independent projects publish the same."""
 
 
-class Extractor(nn.Module, ABC):
-    """uint8 `[N, C, H, W]` to float32 `[N, num_features]`.
-
-    identity: names weights and arithmetic; equal identities give equal features.
-    """
-
-    num_features: int
-    identity: str
-
-    def forward(self, images: Tensor) -> Tensor:
-        if images.dtype != torch.uint8:
-            raise TypeError(f"feature extractors take uint8 images, not {images.dtype}")
-        with torch.no_grad():
-            return self.features(three_channels(images))
-
-    @abstractmethod
-    def features(self, images: Tensor) -> Tensor:
-        """Map uint8 `[N, 3, H, W]` to `[N, num_features]`."""
-
-
-class RandomFeatures(Extractor):
+class RandomFeatures(nn.Module):
     """An untrained VGG: random 3×3 convolutions know no ImageNet, so they favour no domain.
 
     Naeem et al. 2020 (section 4.2) show that such embeddings rank generators sensibly where images
@@ -60,6 +43,8 @@ class RandomFeatures(Extractor):
     A fundus patch is nearly one colour, so plain means would measure little else. Three quarters
     of the first filters therefore sum to zero, and all figures are taken as logarithms, in which
     a contrast that halves counts the same whether it was strong or faint.
+
+    identity: names weights and arithmetic; equal identities give equal features.
     """
 
     CHANNELS = (16, 32, 64, 96)
@@ -87,8 +72,10 @@ class RandomFeatures(Extractor):
         self.identity = f"random-vgg-{hashlib.sha256(weights).hexdigest()[:16]}"
         self.eval()
 
-    def features(self, images: Tensor) -> Tensor:
-        x = images.float() / 127.5 - 1
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Map uint8 `[N, C, H, W]` to float32 `[N, num_features]`."""
+        x = three_channels(images).float() / 127.5 - 1
         found = []
         for depth, block in enumerate(self.blocks):
             x = x if depth == 0 else F.avg_pool2d(x, 2)
@@ -96,11 +83,9 @@ class RandomFeatures(Extractor):
                 x = F.relu(conv(F.pad(x, (1, 1, 1, 1), mode="replicate")))
             variance, mean = torch.var_mean(x, dim=(2, 3), correction=0)
             found.append(variance.sqrt())
-            found.append(mean if depth + 1 < len(self.blocks) else self._grid(x))
+            last = depth + 1 == len(self.blocks)
+            found.append(F.adaptive_avg_pool2d(x, self.GRID).flatten(1) if last else mean)
         return ((torch.cat(found, dim=1) + self.FLOOR) / self.USUAL).log() / 2
-
-    def _grid(self, x: Tensor) -> Tensor:
-        return F.adaptive_avg_pool2d(x, self.GRID).flatten(1)
 
 
 def _conv(rng: np.random.RandomState, inputs: int, outputs: int) -> nn.Conv2d:
@@ -112,49 +97,37 @@ def _conv(rng: np.random.RandomState, inputs: int, outputs: int) -> nn.Conv2d:
     return conv
 
 
-class InceptionFeatures(Extractor):
-    """The official TorchScript network, which resizes to 299 pixels itself; `return_features=True`
-    leaves out its softmax layer."""
+class InceptionFeatures(nn.Module):
+    """The official TorchScript network, which resizes to 299 pixels itself: downloaded once into
+    the user's cache (96 MB).
 
-    num_features = 2048
+    A TorchScript file is a program, which may touch files: only the one that is known is run.
+    Raises DataError when it can be neither found nor downloaded.
+    """
 
-    def __init__(self, network: nn.Module, identity: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.network = network
-        self.identity = identity
+        path = fetch(
+            INCEPTION_URL,
+            INCEPTION_SHA256,
+            INCEPTION_URL.rpartition("/")[2],
+            purpose="features: inception",
+            instead=f"put it into {cache_folder()}, or set features: random",
+        )
+        with warnings.catch_warnings():  # torch.jit is deprecated, but the file is what it is
+            warnings.simplefilter("ignore", DeprecationWarning)
+            self.network: nn.Module = torch.jit.load(str(path), map_location="cpu")
 
-    def features(self, images: Tensor) -> Tensor:
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Map uint8 `[N, 3, H, W]` to `[N, 2048]`, what the softmax layer is given."""
         found: Tensor = self.network(images, return_features=True)
         return found.flatten(1).float()
 
 
-def load_extractor(
-    features: Features, features_file: Path | None = None, device: str | torch.device = "cpu"
-) -> Extractor:
-    """Return an extractor in eval mode on `device`.
-
-    random: nothing is read. inception: `features_file`, or the official file, downloaded once into
-    the user's cache and checked against its SHA-256. Such a file is a program that runs in
-    TorchScript's own interpreter: see `load_script` on what it could do. Raises CheckpointError
-    for a file that is not what is expected, DataError when the official one can be neither found
-    nor downloaded.
-    """
-    if features == "random":
-        return RandomFeatures().to(device)
-    path = features_file or inception_file()
-    expected = (
-        "expected the TorchScript file inception-2015-12-05.pt; or set features: random, which "
-        "needs no file"
-    )
-    extractor = InceptionFeatures(
-        load_script(path, expected), f"inception-{file_sha256(path)[:24]}"
-    )
-    try:
-        found = extractor(torch.zeros(1, 3, TRIAL, TRIAL, dtype=torch.uint8)).shape
-        if found != (1, extractor.num_features):
-            raise ValueError(f"gives features of shape {list(found)}, not [1, 2048]")
-    except (RuntimeError, ValueError, TypeError, AttributeError) as error:
-        raise unusable(path, error, expected) from error
+def load_extractor(features: Features, device: str | torch.device = "cpu") -> nn.Module:
+    """Return an extractor in eval mode on `device`. Raises as InceptionFeatures."""
+    extractor = RandomFeatures() if features == "random" else InceptionFeatures()
     return extractor.eval().requires_grad_(False).to(device)
 
 
@@ -166,7 +139,32 @@ def three_channels(images: Tensor) -> Tensor:
     return images[..., :1, :, :].expand(*images.shape[:-3], 3, *images.shape[-2:])
 
 
-def device_of(extractor: nn.Module) -> torch.device:
-    """Return where an extractor computes; the CPU for one that has no weights."""
+@torch.no_grad()
+def extract(images: Iterable[Tensor], extractor: nn.Module, batch: int = 16) -> Tensor:
+    """Return float32 features `[N, D]` on the CPU of uint8 images `[C, H, W]`.
+
+    A batch ends where the size of the images changes. Raises DataError when there is no image.
+    """
+    # An extractor without weights computes on the CPU.
     tensors = chain(extractor.parameters(), extractor.buffers())
-    return next((tensor.device for tensor in tensors), torch.device("cpu"))
+    device = next((tensor.device for tensor in tensors), torch.device("cpu"))
+    found: list[Tensor] = []
+    group: list[Tensor] = []
+
+    def flush() -> None:
+        if group:
+            features = extractor(torch.stack(group).to(device))
+            found.append(features.flatten(1).float().cpu())
+            group.clear()
+
+    for image in images:
+        if image.dtype != torch.uint8:
+            raise TypeError(f"feature extractors take uint8 images, not {image.dtype}")
+        shown = three_channels(image)
+        if group and (group[-1].shape != shown.shape or len(group) == batch):
+            flush()
+        group.append(shown)
+    flush()
+    if not found:
+        raise DataError("no images to score")
+    return torch.cat(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 EXTRACTORS = {
     "random": "untrained VGG",
@@ -15,20 +15,7 @@ EXTRACTORS = {
 HELP = "more images (sample.count, score.real_views) and larger subsets (score.kid_subset_size)"
 
 
-class _Gap(NamedTuple):
-    """above: KID less its floor. sd, floor_sd: of either over resamplings."""
-
-    above: float
-    sd: float
-    floor_sd: float
-
-    @property
-    def unsure(self) -> bool:
-        return self.above <= self.sd
-
-    @property
-    def slight(self) -> bool:
-        return self.above <= 2 * math.hypot(self.sd, self.floor_sd)
+UNSURE = "cannot tell"
 
 
 def kid_verdict(figures: Mapping[str, Any]) -> str:
@@ -37,18 +24,19 @@ def kid_verdict(figures: Mapping[str, Any]) -> str:
     More than two standard deviations above the floor, those of KID and floor together, is clear; up
     to that it is a hint, and where `cannot_tell` it is nothing.
     """
-    gap = _gap(figures)
-    if gap is None:
+    short = kid_in_short(figures)
+    if not short:
         return ""
-    if gap.unsure:
-        where = f"{abs(gap.above):.2g} {'below' if gap.above < 0 else 'above'} its floor"
+    above, sd = figures["kid_mean"] - figures["kid_floor_mean"], figures["kid_std"]
+    if short == UNSURE:
+        where = f"{abs(above):.2g} {'below' if above < 0 else 'above'} its floor"
         return (
             f"KID cannot tell whether the samples are like real images: it is {where}, with a "
-            f"standard deviation of {gap.sd:.2g} over resamplings; {HELP} would help."
+            f"standard deviation of {sd:.2g} over resamplings; {HELP} would help."
         )
-    if gap.slight:
+    if short == "a hint":
         return (
-            f"KID is {gap.above:.2g} above its floor, less than two standard deviations: a hint "
+            f"KID is {above:.2g} above its floor, less than two standard deviations: a hint "
             f"that the samples can be told from real images, no more; {HELP} would help."
         )
     return "KID is clearly above its floor: the samples can be told from real images."
@@ -56,23 +44,17 @@ def kid_verdict(figures: Mapping[str, Any]) -> str:
 
 def kid_in_short(figures: Mapping[str, Any]) -> str:
     """`kid_verdict` in a few words, for a table; empty like it."""
-    gap = _gap(figures)
-    if gap is None:
+    names = ("kid_mean", "kid_std", "kid_floor_mean", "kid_floor_std")
+    values = [figures.get(name) for name in names]
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
         return ""
-    return "cannot tell" if gap.unsure else "a hint" if gap.slight else "can be told"
+    mean, sd, floor, floor_sd = map(float, values)  # type: ignore[arg-type]
+    if mean - floor <= sd:
+        return UNSURE
+    return "a hint" if mean - floor <= 2 * math.hypot(sd, floor_sd) else "can be told"
 
 
 def cannot_tell(figures: Mapping[str, Any]) -> bool:
     """Whether KID's standard deviation is as large as its distance from the floor, or larger; or it
     lies below the floor, where chance alone takes it."""
-    gap = _gap(figures)
-    return gap is not None and gap.unsure
-
-
-def _gap(figures: Mapping[str, Any]) -> _Gap | None:
-    names = ("kid_mean", "kid_std", "kid_floor_mean", "kid_floor_std")
-    values = [figures.get(name) for name in names]
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
-        return None
-    mean, sd, floor, floor_sd = map(float, values)  # type: ignore[arg-type]
-    return _Gap(mean - floor, sd, floor_sd)
+    return kid_in_short(figures) == UNSURE

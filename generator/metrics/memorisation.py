@@ -7,7 +7,7 @@ near those come by chance says how near is suspicious.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.stats import mannwhitneyu
 from torch import Tensor, nn
 
-from vesselforge.generator.metrics.feature_cache import extract
-from vesselforge.generator.metrics.manifold import nearest
+from vesselforge.generator.metrics.distances import nearest
+from vesselforge.generator.metrics.extractors import extract
 
 SUSPICIOUS = 0.05
 """Share of held-out views that are as near to a training view as what is called a copy."""
@@ -72,18 +72,9 @@ def turned_back(image: Tensor, version: int) -> Tensor:
 
 
 def turned_features(images: Iterable[Tensor], extractor: nn.Module) -> Tensor:
-    """Return features `[N, V, D]` of all versions of each image; all images of one shape."""
-    versions = 0
-
-    def every() -> Iterator[Tensor]:
-        nonlocal versions
-        for image in images:
-            found = turns(image)
-            versions = len(found)
-            yield from found
-
-    features = extract(every(), extractor)
-    return features.unflatten(0, (-1, versions))
+    """Return features `[N, 8, D]` of all versions of each image; all are squares."""
+    features = extract((turn for image in images for turn in turns(image)), extractor)
+    return features.unflatten(0, (-1, 8))
 
 
 def matches(features: Tensor, training: Tensor) -> Matches:
@@ -110,18 +101,12 @@ def copies(samples: Matches, held_out: Matches, images: int) -> Copies:
     return Copies(ratio, k / (n + 1), threshold, n, images)
 
 
-def c_t(samples: Matches, held_out: Matches) -> float:
-    """Return C_T (Meehan, Chaudhuri and Dasgupta 2020): the z-score of Mann-Whitney's U, the number
-    of pairs in which the sample `[m]` is farther from the training set than the held-out view
-    `[n]`: (U - mn/2) / √(mn(m + n + 1)/12). Far below 0 samples are nearer than new images are;
-    far above 0 they are of another distribution. Crops of one image count as independent, which
-    makes it too large either way."""
-    return c_t_by_image(samples, held_out, range(len(held_out.distances)))
-
-
-def c_t_by_image(samples: Matches, held_out: Matches, images: Sequence[int]) -> float:
-    """Return C_T with each of the k held-out images as one observation, whose place among the
-    samples is the mean place of its views. images: of which image each view is.
+def c_t(samples: Matches, held_out: Matches, images: Sequence[int]) -> float:
+    """Return C_T (Meehan, Chaudhuri and Dasgupta 2020): the z-score of Mann-Whitney's U between
+    distances of samples and of held-out views, with each of the k held-out images as one
+    observation, whose place among the m samples is the mean place of its views:
+    (place - 1/2) / √((m + k + 1)/12mk). Far below 0 samples are nearer than new images are; far
+    above 0 they are of another distribution. images: of which image each view is.
 
     A mean over views spreads no more than a single view does, however alike they are, so the
     deviation taken here, that of k single views, is an upper bound: |z| is rather too small.

@@ -16,12 +16,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vesselforge.data.formats.channels import Channels, Pixels, eight_bit
+from vesselforge.configs.errors import DataError
+from vesselforge.data.formats.channels import Channels, eight_bit
 from vesselforge.data.imageset import ImageRecord, load_picture, read_index
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
+from vesselforge.engine.artifacts import Inputs
+from vesselforge.engine.documents import read_object
+from vesselforge.engine.progress import Progress
 from vesselforge.generator.metrics.extractors import three_channels
 from vesselforge.generator.metrics.memorisation import turned, turns
-from vesselforge.generator.values import restore
+from vesselforge.generator.models import read_description
+from vesselforge.generator.sampling.sample_set import DESCRIPTION
+from vesselforge.generator.values import Pixels, restore
 from vesselforge.generator.views import Views, load_views
 
 MOST_CROPS = 8192
@@ -54,16 +60,6 @@ class Reals:
         self.resolution = int(description["resolution"])
         self.native_size = description["native_size"]
         self.channels = Channels.from_json(description["channels"])
-
-    @property
-    def key(self) -> dict[str, Any]:
-        """What the views of a set depend on, beside the set: for the cache of their features."""
-        return {
-            "presentation": self.presentation,
-            "resolution": self.resolution,
-            "native_size": self.native_size,
-            "channels": self.channels.to_json(),
-        }
 
     @cached_property
     def training(self) -> Views:
@@ -129,9 +125,42 @@ class Reals:
         return turned(self.at(self.training, place.index, place.y, place.x), place.turned)
 
 
-def samples_of(folder: Path) -> Iterator[Tensor]:
-    """Yield the images of a set of samples, one in memory at a time; rejected ones do not count."""
-    return (sample_of(folder, record) for record in read_index(folder, TRAIN))
+def described(inputs: Inputs, progress: Progress) -> dict[str, Any]:
+    """Return presentation, resolution, native_size and channels of the input `samples`.
+
+    As the set says itself (samples.json), else as the input `generator` says, which is taken for
+    the one that drew them. Sets without either (phantoms, anyone's) are whole images; real ones are
+    resized to the size of the first.
+    """
+    folder = inputs["samples"].path
+    if (folder / DESCRIPTION).is_file():
+        expected = "how `generator.sample` drew this set: draw it again"
+        return read_object(folder / DESCRIPTION, expected, DataError)
+    if "generator" in inputs:
+        return read_description(inputs["generator"].path)
+    height, width = load_picture(folder, sample_records(folder)[0]).pixels.shape[:2]
+    progress.message(
+        f"{folder.name}: no {DESCRIPTION}; real images are shown whole, {width}×{height} pixels"
+    )
+    return {
+        "presentation": "full",
+        "resolution": max(height, width),
+        "native_size": [height, width],
+        "channels": Channels().to_json(),
+    }
+
+
+def sample_records(folder: Path) -> list[ImageRecord]:
+    """Return the images to score: those of split `train`, so that rejected ones do not count.
+
+    Raises DataError when there is none."""
+    found = read_index(folder, TRAIN)
+    if not found:
+        raise DataError(
+            f"{folder}: found {len(read_index(folder))} images, none of them of split {TRAIN!r}, "
+            "expected samples to score; were all rejected? loosen the filters of `pseudo_label`"
+        )
+    return found
 
 
 def sample_of(folder: Path, record: ImageRecord) -> Tensor:
@@ -141,6 +170,6 @@ def sample_of(folder: Path, record: ImageRecord) -> Tensor:
 
 
 def shown(pixels: Pixels) -> Tensor:
-    """Map pixels `[N, C, H, W]` as networks see them to uint8 `[N, 3, H, W]`: without a mask, 16
-    bits cut to 8, grey repeated."""
-    return three_channels(torch.from_numpy(eight_bit(pixels).copy()))
+    """Map pixels `[N, C, H, W]` as networks see them to uint8 `[N, 3, H, W]`: without a mask,
+    grey repeated."""
+    return three_channels(torch.from_numpy(pixels.copy()))

@@ -218,16 +218,6 @@ class Discriminator(nn.Module):
         `dtype` torch.bfloat16 computes the features of `reduced_resolutions` so; weights and the
         epilogue stay in the type of the images.
         """
-        x, rest = self.features(img, dtype)
-        cmap = self.mapping(None, c) if self.c_dim > 0 else None
-        logits: Tensor = self.b4(x, rest, cmap)
-        return logits
-
-    def features(
-        self, img: Tensor, dtype: torch.dtype | None = None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Map images to what the epilogue is given: `[N, F, 4, 4]`, in the type of the images, and
-        the image at 4 x 4 (`skip` only)."""
         low = reduced_resolutions(self.img_resolution)
         x: Tensor | None = None
         rest: Tensor | None = img.contiguous(memory_format=convolution.FEATURE_LAYOUT)
@@ -235,4 +225,6 @@ class Discriminator(nn.Module):
             block_dtype = dtype if dtype is not None and res in low else img.dtype
             x, rest = getattr(self, f"b{res}")(x, rest, block_dtype)
         assert x is not None
-        return x.to(img.dtype), rest
+        cmap = self.mapping(None, c) if self.c_dim > 0 else None
+        logits: Tensor = self.b4(x.to(img.dtype), rest, cmap)
+        return logits

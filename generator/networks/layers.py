@@ -24,11 +24,6 @@ from vesselforge.generator.networks.ops import (
 BINOMIAL = (1, 3, 3, 1)  # the FIR taps of every published configuration
 
 
-def is_binomial(taps: Sequence[float]) -> bool:
-    """Whether the fast bilinear form of image upsampling applies."""
-    return tuple(taps) == BINOMIAL
-
-
 class FullyConnectedLayer(nn.Module):
     """Linear layer `[N, in]` → `[N, out]` with equalised learning rate and an activation."""
 
@@ -44,8 +39,6 @@ class FullyConnectedLayer(nn.Module):
         bias_init: float = 0.0,
     ) -> None:
         super().__init__()
-        self.in_features = in_features
-        self.out_features = out_features
         self.activation = activation
         self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
         self.bias = nn.Parameter(torch.full([out_features], float(bias_init))) if bias else None

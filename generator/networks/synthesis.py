@@ -11,12 +11,7 @@ from torch import Tensor, nn
 
 from vesselforge.generator.networks import convolution
 from vesselforge.generator.networks.fir import setup_filter, upsample2d, upsample_binomial
-from vesselforge.generator.networks.layers import (
-    BINOMIAL,
-    Conv2dLayer,
-    FullyConnectedLayer,
-    is_binomial,
-)
+from vesselforge.generator.networks.layers import BINOMIAL, Conv2dLayer, FullyConnectedLayer
 from vesselforge.generator.networks.ops import (
     ACTIVATIONS,
     activate,
@@ -182,7 +177,7 @@ class SynthesisBlock(nn.Module):
             raise ValueError(f"architecture must be orig, skip or resnet, not {architecture!r}")
         self.in_channels = in_channels
         self.architecture = architecture
-        self.binomial = is_binomial(resample_filter)
+        self.binomial = tuple(resample_filter) == BINOMIAL  # the fast form of upsampling applies
         self.register_buffer("resample_filter", setup_filter(resample_filter))
         common: dict[str, Any] = {"w_dim": w_dim, "conv_clamp": conv_clamp}
         layer: dict[str, Any] = {
@@ -227,11 +222,9 @@ class SynthesisBlock(nn.Module):
         elif self.architecture == "resnet":
             shortcut = self.skip(x, gain=SQRT_HALF)
             x = self.conv0(x, next(w), **options)
-            x = self.conv1(x, next(w), gain=SQRT_HALF, **options)
-            x = shortcut + x
+            x = shortcut + self.conv1(x, next(w), gain=SQRT_HALF, **options)
         else:
-            x = self.conv0(x, next(w), **options)
-            x = self.conv1(x, next(w), **options)
+            x = self.conv1(self.conv0(x, next(w), **options), next(w), **options)
         if img is not None:
             img = upsample_binomial(img) if self.binomial else upsample2d(img, self.resample_filter)
         if self.has_torgb:

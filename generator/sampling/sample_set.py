@@ -1,13 +1,15 @@
-"""The stage `generator.sample`: synthetic images, each determined by its own seed.
+"""Sets of synthetic images, each determined by its own seed: the stage `generator.sample`, and
+chosen seeds in a folder of one's own, which never mixes two ways of drawing.
 
-Images are written one by one; those already whole are kept when the stage is run again.
+Images are written one by one; those already whole are kept when it is run again.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,10 @@ import torch._dynamo  # noqa: F401  a tensor on `meta` would, 1.5 s in every pro
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vesselforge.configs.errors import WorkspaceError
+from vesselforge.configs.ranges import parse_seeds, shorten_seeds
 from vesselforge.configs.settings import SampleSettings
-from vesselforge.data.formats.channels import Channels
+from vesselforge.data.formats.channels import Channels, eight_bit
 from vesselforge.data.formats.images import read_grey
 from vesselforge.data.formats.sheets import grid_of
 from vesselforge.data.imageset import (
@@ -33,13 +37,14 @@ from vesselforge.data.imageset import (
 from vesselforge.engine.artifacts import Inputs, identity_of
 from vesselforge.engine.confined import inside
 from vesselforge.engine.devices import pick_device
-from vesselforge.engine.files import write_json
+from vesselforge.engine.documents import read_object
+from vesselforge.engine.files import file_sha256, write_json
 from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.engine.store import explained
+from vesselforge.generator.models import AVERAGE, FOV, load_generator
 from vesselforge.generator.models import DESCRIPTION as MODEL
-from vesselforge.generator.models import FOV, load_generator
-from vesselforge.generator.sampling.grids import GRID_IMAGES, picture_size, pictures
-from vesselforge.generator.sampling.sampler import Sampler
-from vesselforge.generator.values import restore, to_pixels
+from vesselforge.generator.sampling.sampler import GRID_IMAGES, Sampler, picture_size, pictures
+from vesselforge.generator.values import restore, to_uint8
 
 DESCRIPTION = "samples.json"
 GRID = "grid.png"
@@ -48,6 +53,8 @@ FACTS = ("presentation", "resolution", "native_size", "provenance")
 WRITERS = 8
 """Threads that compress PNG files: a GPU draws 512 x 512 pixels ten times as fast as one core
 compresses them."""
+MOST_SHOWN = 512
+"""Images in grid.png at most."""
 
 
 def sample(settings: SampleSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -71,6 +78,66 @@ def sample(settings: SampleSettings, inputs: Inputs, out: Path, progress: Progre
     write_index(out, "synthetic", [replace(files.record(seed), fov=fov) for seed in seeds])
 
 
+def draw_album(
+    generator: Path,
+    out: Path,
+    seeds: Sequence[int],
+    settings: SampleSettings,
+    progress: Progress,
+    grid: bool = False,
+) -> dict[str, Any]:
+    """Write `seed########.png` of every seed to `out`, samples.json, index.json (so that the
+    folder is an image set) and, if asked, grid.png.
+
+    generator: folder in the format of generator.train. settings: all but count and seed. Images
+    of the same generator and settings that are there are kept, and new seeds join them. Returns
+    what samples.json says. Raises ConfigError, CheckpointError, WorkspaceError when `out` holds
+    anything else, Interrupted.
+    """
+    network, description = load_generator(generator)
+    network.to(pick_device(settings.device))
+    sampler = Sampler(network, settings.psi, settings.label, description.get("labels"))
+    files = SampleFiles(out, description, sampler, flat=True)
+    content = {name: description.get(name) for name in FACTS} | {
+        "channels": files.channels.to_json(),
+        "generator": file_sha256(generator / AVERAGE),
+        "settings": {"psi": settings.psi, "label": settings.label},
+    }
+    with explained(out):
+        whole = sorted({*_seeds_there(out, content), *seeds})
+        content |= {"seeds": shorten_seeds(whole)}
+        out.mkdir(parents=True, exist_ok=True)
+        # First of all, so that images are never without what they were drawn with.
+        write_json(out / DESCRIPTION, content)
+        files.write_missing(whole, settings.batch, progress)
+        if grid:
+            columns = math.ceil(math.sqrt(min(len(seeds), MOST_SHOWN) * 16 / 9))  # as a screen
+            write_png(out / GRID, files.sheet(seeds[:MOST_SHOWN], columns))
+        fov = copy_fov(generator, description.get("fov"), out)
+        write_index(out, "drawn", [replace(files.record(seed), fov=fov) for seed in whole])
+    return content
+
+
+def _seeds_there(out: Path, content: dict[str, Any]) -> list[int]:
+    """Return the seeds whose images are in a folder; WorkspaceError when these are of another
+    generator or other settings, and for a folder with anything that was not drawn here."""
+    if not out.exists() or not any(out.iterdir()):
+        return []
+    album = out / DESCRIPTION
+    earlier = read_object(album, "what `generator draw` wrote") if album.is_file() else {}
+    if "seeds" not in earlier:
+        raise WorkspaceError(
+            f"{out}: holds files that `generator draw` did not make; choose another folder"
+        )
+    for name in ("generator", "settings"):
+        if earlier.get(name) != content[name]:
+            raise WorkspaceError(
+                f"{out}: holds images drawn with another {name} ({earlier.get(name)}, now "
+                f"{content[name]}); choose another folder"
+            )
+    return parse_seeds(str(earlier["seeds"]))
+
+
 class SampleFiles:
     """The files of drawn images in one folder: their names, which are missing, their contents.
 
@@ -81,7 +148,7 @@ class SampleFiles:
         self, out: Path, description: dict[str, Any], sampler: Sampler, flat: bool = False
     ) -> None:
         self.out = out
-        self.channels = Channels(**description["channels"])
+        self.channels = replace(Channels(**description["channels"]), bits=8)
         self._native = description["native_size"]
         self._size = picture_size(description)
         self._sampler = sampler
@@ -96,7 +163,7 @@ class SampleFiles:
         return replace(record, image=Path(record.image).name) if self._flat else record
 
     def write_missing(self, seeds: Sequence[int], batch: int, progress: Progress) -> None:
-        """Draw and write the images that are not there; at most two batches are in memory.
+        """Draw and write the images that are not there; one batch is in memory.
 
         Raises Interrupted, with whole files only, when asked to stop.
         """
@@ -104,23 +171,18 @@ class SampleFiles:
         missing = [seed for seed in seeds if not (self.out / self.record(seed).image).is_file()]
         done = len(seeds) - len(missing)
         with ThreadPoolExecutor(min(WRITERS, os.cpu_count() or 1)) as pool:
-            pending: list[Future[None]] = []
             for start in range(0, len(missing), batch):
                 if progress.stop_requested:
                     raise Interrupted(f"sampling stopped after {done} of {len(seeds)} images")
                 part = missing[start : start + batch]
-                images = self._sampler.draw(part)
-                _wait(pending)
-                pending = [
-                    pool.submit(self._write, seed, image)
-                    for seed, image in zip(part, images, strict=True)
-                ]
+                list(
+                    pool.map(self._write, part, self._sampler.draw(part))
+                )  # raises what one raised
                 done += len(part)
                 progress.update(done, len(seeds), "images")
-            _wait(pending)
 
     def _write(self, seed: int, image: Tensor) -> None:
-        pixels = to_pixels(image, self.channels.bits).permute(1, 2, 0).numpy()
+        pixels = to_uint8(image).permute(1, 2, 0).numpy()
         write_sample(self.out, self.record(seed), restore(pixels, self._native))
 
     def sheet(self, seeds: Sequence[int], columns: int | None = None) -> NDArray[np.uint8]:
@@ -130,17 +192,11 @@ class SampleFiles:
 
     def _picture(self, seed: int) -> NDArray[np.uint8]:
         record = self.record(seed)
-        pixels = load_picture(self.out, record).pixels
+        pixels = eight_bit(load_picture(self.out, record).pixels)
         if record.mask is not None:
-            mask = load_mask(self.out, record)[..., None] * np.iinfo(pixels.dtype).max
-            pixels = np.concatenate([pixels, mask.astype(pixels.dtype)], axis=2)
+            mask = load_mask(self.out, record)[..., None].astype(np.uint8) * 255
+            pixels = np.concatenate([pixels, mask], axis=2)
         return pictures(pixels.transpose(2, 0, 1)[None], self._size)
-
-
-def _wait(pending: list[Future[None]]) -> None:
-    """Let every writer finish; an exception of one is raised here."""
-    for future in pending:
-        future.result()
 
 
 def copy_fov(folder: Path, name: str | None, out: Path) -> str | None:

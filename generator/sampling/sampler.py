@@ -1,8 +1,13 @@
-"""From seeds to images: truncation, noise and labels, each image by its own seed."""
+"""From seeds to images: truncation, noise and labels, each image by its own seed. Sheets of them.
+
+Pixels follow the truncation rule of samples everywhere. The published code rounds in its grids
+alone, so that a sheet and the single files of the same seeds differ there by one level.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,10 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from vesselforge.configs.errors import ConfigError
+from vesselforge.data.formats.sheets import SHEET_PIXELS, columns_of, grid_of
 from vesselforge.generator.networks import Generator
+from vesselforge.generator.values import Pixels, resized, to_uint8
 
-NOISE, LABEL = 0, 1
-"""Purposes of a seed's random stream beside the latent: layer noise; which training label."""
+LABEL = 1
+"""Purpose of a seed's random stream beside the latent: which training label."""
+GRID_IMAGES = 32
 
 
 def latents_of(seeds: Sequence[int], z_dim: int) -> Tensor:
@@ -27,8 +35,7 @@ class Sampler:
 
     psi: truncation. label: class number or vector of all images. labels: `[n, c_dim]`, the label
     vectors of the training images, from which each image draws its own where `label` names none.
-    random_noise: layer noise from each image's own stream instead of the layers' constants. Raises
-    ConfigError for what this generator cannot do.
+    Layer noise is the layers' constants. Raises ConfigError for what this generator cannot do.
 
     On a CPU images are made one at a time, which is as fast as a batch there: bit for bit the
     same however they are grouped. On CUDA latents, labels and noise are the same too, but
@@ -42,11 +49,9 @@ class Sampler:
         psi: float = 1.0,
         label: int | Sequence[float] | None = None,
         labels: ArrayLike | None = None,
-        random_noise: bool = False,
     ) -> None:
         self.generator = generator
         self.psi = psi
-        self.random_noise = random_noise
         self.device = next(generator.parameters()).device
         self._label_of = label_chooser(generator.c_dim, label, labels)
 
@@ -55,17 +60,13 @@ class Sampler:
         """Return `[N, C, R, R]` float32 on the CPU, nominally in [-1, 1]."""
         size = 1 if self.device.type == "cpu" else max(1, len(seeds))
         parts = [seeds[i : i + size] for i in range(0, len(seeds), size)]
-        return torch.cat([self.render(self.styles(part), part).cpu() for part in parts])
-
-    def styles(self, seeds: Sequence[int]) -> Tensor:
-        """Return w of every layer, `[N, num_ws, w_dim]`, truncated."""
-        return self.styles_of(latents_of(seeds, self.generator.z_dim), self.labels(seeds))
+        return torch.cat([self.render(self.styles(part)).cpu() for part in parts])
 
     @torch.no_grad()
-    def styles_of(self, z: Tensor, c: Tensor | None) -> Tensor:
-        """Return `styles` of given latents `[N, z_dim]` and label vectors `[N, c_dim]`."""
-        z = z.to(self.device, torch.float32)
-        ws: Tensor = self.generator.mapping(z, c, truncation_psi=self.psi)
+    def styles(self, seeds: Sequence[int]) -> Tensor:
+        """Return w of every layer, `[N, num_ws, w_dim]`, truncated."""
+        z = latents_of(seeds, self.generator.z_dim).to(self.device, torch.float32)
+        ws: Tensor = self.generator.mapping(z, self.labels(seeds), truncation_psi=self.psi)
         return ws
 
     def labels(self, seeds: Sequence[int]) -> Tensor | None:
@@ -76,30 +77,10 @@ class Sampler:
         return torch.from_numpy(rows).to(self.device)
 
     @torch.no_grad()
-    def render(self, ws: Tensor, noise_seeds: Sequence[int] = ()) -> Tensor:
-        """Return images `[N, C, R, R]` float32 of `ws`, on the generator's device.
-
-        noise_seeds: one a sample, for random noise.
-        """
-        randn = noise_of(noise_seeds) if self.random_noise else None
-        mode = "random" if self.random_noise else "const"
-        images: Tensor = self.generator.synthesis(ws, noise_mode=mode, randn=randn)
+    def render(self, ws: Tensor) -> Tensor:
+        """Return images `[N, C, R, R]` float32 of `ws`, on the generator's device."""
+        images: Tensor = self.generator.synthesis(ws, noise_mode="const")
         return images
-
-
-def noise_of(seeds: Sequence[int]) -> Callable[[Sequence[int], torch.device], Tensor]:
-    """Return a source of layer noise in which every sample has its own stream.
-
-    Drawn by NumPy on the CPU, so the noise of a seed is the same on every device.
-    """
-    streams = [np.random.default_rng([seed, NOISE]) for seed in seeds]
-
-    def randn(shape: Sequence[int], device: torch.device) -> Tensor:
-        assert shape[0] == len(streams)
-        rows = [stream.standard_normal(tuple(shape[1:]), dtype=np.float32) for stream in streams]
-        return torch.from_numpy(np.stack(rows)).to(device)
-
-    return randn
 
 
 def label_chooser(
@@ -110,13 +91,11 @@ def label_chooser(
     Raises ConfigError for a label that a generator of this c_dim cannot have, and when a
     conditional one is given neither a label nor training labels to draw from.
     """
-    if c_dim == 0:
-        if label is not None:
-            raise ConfigError(
-                f"label: found {label!r}, but this generator is unconditional (c_dim 0); "
-                "leave the label out"
-            )
-        return lambda seed: np.zeros(0, np.float32)
+    if c_dim == 0 and label is not None:
+        raise ConfigError(
+            f"label: found {label!r}, but this generator is unconditional (c_dim 0); "
+            "leave the label out"
+        )
     if isinstance(label, int):
         if not 0 <= label < c_dim:
             raise ConfigError(
@@ -124,18 +103,58 @@ def label_chooser(
                 f"expected a class from 0 to {c_dim - 1}"
             )
         label = np.eye(c_dim)[label].tolist()
-    if label is not None:
-        chosen = np.asarray(label, dtype=np.float32)
-        return lambda seed: chosen
-    if labels is None:
+    table = np.asarray([label] if label is not None else labels, dtype=np.float32)
+    if c_dim and (table.ndim != 2 or table.shape[1] != c_dim or not len(table)):
         raise ConfigError(
             f"label: none given, and this generator (c_dim {c_dim}) does not say which labels its "
             f"training images had; give a class from 0 to {c_dim - 1}"
         )
-    table = np.asarray(labels, dtype=np.float32)
-    if table.ndim != 2 or table.shape[1] != c_dim or not len(table):
-        raise ConfigError(
-            f"labels of the generator's description: found an array of shape {list(table.shape)}, "
-            f"expected [images, {c_dim}]; give a label instead"
-        )
+    if label is not None:
+        return lambda seed: table[0]
     return lambda seed: table[np.random.default_rng([seed, LABEL]).integers(len(table))]
+
+
+def picture_size(description: Mapping[str, Any]) -> tuple[int, int]:
+    """Return (height, width) at which a generator's images are looked at: as high as the network
+    makes them, and as wide as the shape of whole images asks."""
+    side, native = int(description["resolution"]), description.get("native_size")
+    return side, side if native is None else max(1, round(side * native[1] / native[0]))
+
+
+def sample_grid(
+    generator: Generator,
+    seed: int,
+    labels: ArrayLike | None = None,
+    psi: float = 1.0,
+) -> NDArray[np.uint8]:
+    """Return a contact sheet `[H, W, 3]` of the same fixed latents at every call.
+
+    labels: `[n, c_dim]`, label vectors of the training images; row r of the sheet shows those of
+    image r. A conditional generator without them shows class r in row r.
+    """
+    side = generator.img_resolution
+    count = max(4, min(GRID_IMAGES, (SHEET_PIXELS // side) ** 2))
+    columns = columns_of(count, side)
+    table = np.eye(generator.c_dim) if labels is None else np.asarray(labels)
+    found = []
+    for start in range(0, count, columns):
+        row = range(seed + start, seed + min(start + columns, count))
+        label = table[start // columns % len(table)].tolist() if generator.c_dim else None
+        images = Sampler(generator, psi, label).draw(row)
+        found.append(pictures(to_uint8(images).numpy()))
+    return grid_of(np.concatenate(found), columns)
+
+
+def pictures(images: Pixels, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Return `[N, 3, H, W']` uint8 to look at, of views or samples `[N, C, H, W]`.
+
+    Grey is repeated; a mask stands in grey right of its image (W' = 2·W). size: (height, width) to
+    resize each plane to.
+    """
+    if size is not None and size != images.shape[2:]:
+        fitted = [resized(image.transpose(1, 2, 0), size) for image in images]
+        images = np.stack(fitted).transpose(0, 3, 1, 2)
+    colours = 3 if images.shape[1] >= 3 else 1
+    beside = [images[:, i : i + 1] for i in range(colours, images.shape[1])]
+    planes = (images[:, :colours], *beside)
+    return np.concatenate([np.broadcast_to(p, (len(p), 3, *p.shape[2:])) for p in planes], axis=3)

@@ -1,15 +1,13 @@
-"""Walks through latent space as a GIF or MP4 that closes its loop; the layer noise stands still."""
+"""Walks through latent space as a GIF that closes its loop; the layer noise stands still."""
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from scipy.interpolate import CubicSpline
 from torch import Tensor
@@ -21,13 +19,14 @@ from vesselforge.engine.files import replacing
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.store import explained
 from vesselforge.generator.models import load_generator
-from vesselforge.generator.sampling.grids import picture_size, pictures
-from vesselforge.generator.sampling.sampler import Sampler
+from vesselforge.generator.sampling.sampler import Sampler, picture_size, pictures
 from vesselforge.generator.values import to_uint8
 
-Frame = NDArray[np.uint8]
+FRAME_MS = 30
+"""A GIF counts in hundredths of a second, and browsers slow down what is shorter than two."""
 PALETTE_FRAMES = 8
-"""Frames, evenly spread, from which a GIF's 256 colours are chosen."""
+"""Frames, evenly spread, from which the 256 colours of the whole film are chosen; of each frame its
+own would flicker."""
 
 
 def walk(
@@ -37,15 +36,14 @@ def walk(
     frames: int,
     settings: SampleSettings,
     progress: Progress,
-    fps: float = 30.0,
 ) -> dict[str, Any]:
-    """Write `out` (.gif or .mp4): from each seed's image to the next one's and back to the first.
+    """Write `out` (.gif): from each seed's image to the next one's and back to the first.
 
-    Returns file, frames, fps (a GIF counts in hundredths of a second), width and height. Raises
-    ConfigError for settings or a file name that cannot be, Interrupted when asked to stop; `out`
-    is whole or what it was before.
+    Returns file, frames, width and height. Raises ConfigError for settings or a file name that
+    cannot be, Interrupted when asked to stop; `out` is whole or what it was before.
     """
-    write = _writer(out)
+    if out.suffix.lower() != ".gif":
+        raise ConfigError(f"{out}: found the ending {out.suffix or 'none'}, expected .gif")
     if frames < len(seeds):
         raise ConfigError(f"--frames {frames}: fewer than the {len(seeds)} seeds of the walk")
     network, description = load_generator(generator)
@@ -53,24 +51,26 @@ def walk(
     sampler = Sampler(network, settings.psi, settings.label, description.get("labels"))
     path, size = path_in_w(sampler, seeds, frames), picture_size(description)
 
-    def frame(number: int) -> Frame:
+    def frame(number: int) -> Image.Image:
         image = to_uint8(sampler.render(path[number][None]).cpu()).numpy()
-        return np.ascontiguousarray(pictures(image, size)[0].transpose(1, 2, 0))
+        return Image.fromarray(np.ascontiguousarray(pictures(image, size)[0].transpose(1, 2, 0)))
 
-    height, width = frame(0).shape[:2]
-
-    def shown() -> Iterator[Frame]:
-        for number in range(frames):
-            if progress.stop_requested:
-                raise Interrupted(f"generator walk stopped at frame {number} of {frames}")
-            yield frame(number)
-            progress.update(number + 1, frames, "frames")
-
+    few = np.unique(np.linspace(0, frames - 1, min(frames, PALETTE_FRAMES)).astype(int))
+    montage = Image.fromarray(np.concatenate([np.asarray(frame(int(i))) for i in few]))
+    palette = montage.quantize(256, method=Image.Quantize.MEDIANCUT)
+    film = []
+    for number in range(frames):
+        if progress.stop_requested:
+            raise Interrupted(f"generator walk stopped at frame {number} of {frames}")
+        film.append(frame(number).quantize(palette=palette))
+        progress.update(number + 1, frames, "frames")
     with explained(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out) as aside:
-            played = write(aside, shown(), frame, frames, fps)
-    return {"file": str(out), "frames": frames, "fps": played, "width": width, "height": height}
+            film[0].save(
+                aside, "GIF", save_all=True, append_images=film[1:], duration=FRAME_MS, loop=0
+            )
+    return {"file": str(out), "frames": frames, "width": film[0].width, "height": film[0].height}
 
 
 def path_in_w(sampler: Sampler, seeds: Sequence[int], frames: int) -> Tensor:
@@ -84,55 +84,3 @@ def path_in_w(sampler: Sampler, seeds: Sequence[int], frames: int) -> Tensor:
     spline = CubicSpline(np.arange(len(closed)), closed, bc_type="periodic")
     moments = np.arange(frames) * len(seeds) / frames
     return torch.from_numpy(spline(moments)).to(keys)
-
-
-Write = Callable[[Path, Iterator[Frame], Callable[[int], Frame], int, float], float]
-
-
-def _writer(out: Path) -> Write:
-    kind = out.suffix.lower()
-    if kind == ".gif":
-        return _write_gif
-    if kind != ".mp4":
-        raise ConfigError(f"{out}: found the ending {kind or 'none'}, expected .gif or .mp4")
-    if importlib.util.find_spec("imageio_ffmpeg") is None:
-        raise ConfigError(
-            f"{out}: writing MP4 needs the package imageio-ffmpeg, which is not installed; "
-            "pip install imageio-ffmpeg, or choose a name that ends in .gif"
-        )
-    return _write_mp4
-
-
-def _write_gif(
-    path: Path, shown: Iterator[Frame], frame: Callable[[int], Frame], count: int, fps: float
-) -> float:
-    """256 colours for the whole film, or they would flicker. Returns the frames per second."""
-    few = np.unique(np.linspace(0, count - 1, min(count, PALETTE_FRAMES)).astype(int))
-    montage = Image.fromarray(np.concatenate([frame(int(i)) for i in few]))
-    palette = montage.quantize(256, method=Image.Quantize.MEDIANCUT)
-    first, *rest = [Image.fromarray(pixels).quantize(palette=palette) for pixels in shown]
-    hundredths = max(2, round(100 / fps))  # browsers slow down what is shorter
-    first.save(
-        path, format="GIF", save_all=True, append_images=rest, duration=10 * hundredths, loop=0
-    )
-    return 100 / hundredths
-
-
-def _write_mp4(
-    path: Path, shown: Iterator[Frame], frame: Callable[[int], Frame], count: int, fps: float
-) -> float:
-    """H.264 as every player knows it. Returns the frames per second."""
-    import imageio_ffmpeg
-
-    height, width = frame(0).shape[:2]
-    stream = imageio_ffmpeg.write_frames(
-        str(path), (width, height), fps=fps, quality=8, macro_block_size=2,
-        output_params=["-f", "mp4", "-movflags", "+faststart"],
-    )  # fmt: skip
-    stream.send(None)
-    try:
-        for pixels in shown:
-            stream.send(np.ascontiguousarray(pixels))
-    finally:
-        stream.close()
-    return fps

@@ -1,8 +1,8 @@
-"""What a training says of itself: in generator.json and metrics.json when it is finished, and in
-every checkpoint, so that it goes on without reading again what it started from."""
+"""What a finished training says of itself, in generator.json and metrics.json."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +11,11 @@ import numpy as np
 from vesselforge.data.imageset import write_png
 from vesselforge.engine.artifacts import METRICS
 from vesselforge.engine.files import write_json
-from vesselforge.generator.models import AVERAGE, DESCRIPTION, FOV
-from vesselforge.generator.networks import Discriminator, Generator
-from vesselforge.generator.training.rollback import History, Snapshot
-from vesselforge.generator.training.schedule import Schedule
+from vesselforge.generator.models import DESCRIPTION, FOV
 from vesselforge.generator.training.snapshot_scores import Scorer
+from vesselforge.generator.training.snapshots import Snapshot
 from vesselforge.generator.training.trainer import Trainer
 from vesselforge.generator.transfer.start import Start
-
-
-def facts_of(start: Start) -> dict[str, Any]:
-    """Return all but the weights, as JSON."""
-    return {
-        "generator": start.generator_kwargs,
-        "discriminator": start.discriminator_kwargs,
-        "continued": start.continued,
-        "provenance": start.provenance,
-    }
-
-
-def rebuilt(facts: dict[str, Any]) -> Start:
-    """Return networks as `facts_of` described them, with any weights."""
-    kwargs_g, kwargs_d = facts["generator"], facts["discriminator"]
-    average = Generator(**kwargs_g) if facts["continued"] else None
-    networks = Generator(**kwargs_g), Discriminator(**kwargs_d), average
-    return Start(*networks, kwargs_g, kwargs_d, facts["provenance"])
 
 
 def describe(
@@ -44,7 +24,7 @@ def describe(
     start: Start,
     trainer: Trainer,
     scorer: Scorer,
-    history: History,
+    snapshots: Sequence[Snapshot],
     chosen: Snapshot,
 ) -> None:
     """Write both, and fov.png for whole images.
@@ -55,7 +35,8 @@ def describe(
     full = views.presentation == "full"
     if full:
         write_png(out / FOV, views.fov.astype(np.uint8) * 255)
-    kimg = history.snapshots[-1].kimg
+    kimg = snapshots[-1].kimg
+    listed = [{"step": taken.step, "kimg": taken.kimg, **taken.logged()} for taken in snapshots]
     description = {
         "generator": start.generator_kwargs,
         "discriminator": start.discriminator_kwargs,
@@ -69,23 +50,21 @@ def describe(
         "fov": FOV if full else None,
         "provenance": {"images": images, **start.provenance},
         "training": {
-            "steps": Schedule.of(cfg, continued=False).steps,
+            "steps": trainer.schedule.steps,
             "kimg": kimg,
             "images": len(views),
-            "lr": trainer.settings.lr,
+            "lr": cfg.lr,
             "r1_gamma": trainer.schedule.r1_gamma,
             "p": trainer.p,
             "r_t": trainer.r_t,
-            "rollbacks": history.rollbacks,
         },
-        "delivered": chosen.listed(AVERAGE),
-        "snapshots": [
-            taken.listed(AVERAGE if taken.step == chosen.step else None)
-            for taken in history.snapshots
-        ],
+        "delivered": listed[snapshots.index(chosen)],
+        "snapshots": listed,
         "scored_by": scorer.described(),
     }
-    metrics = {"kimg": kimg, "delivered_kimg": chosen.kimg, "p": trainer.p}
-    metrics |= chosen.scores() | scorer.floor_scores() | {"rollbacks": len(history.rollbacks)}
+    metrics: dict[str, Any] = {"kimg": kimg, "delivered_kimg": chosen.kimg, "p": trainer.p}
+    metrics |= chosen.scores() | scorer.floor_scores()
+    if chosen.structure is not None:
+        metrics["in_range"] = chosen.structure.in_range
     write_json(out / METRICS, metrics)
     write_json(out / DESCRIPTION, description)

@@ -18,7 +18,6 @@ from vesselforge.engine.torchrun.ranks import ProcessGroup
 from vesselforge.generator.augment import AugmentPipe
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.shards import Shard, shard_of
-from vesselforge.generator.training.compiling import compiled
 
 Stats = dict[str, Tensor]
 OBJECTIVE = "objective"
@@ -37,7 +36,6 @@ class AdversarialLoss:
 
     dtype: of the features in the two main losses (bfloat16: faster). The penalties, which square
     small gradients, and all that is stored stay in float32.
-    compile: run the networks of the main losses through torch.compile (see `compiling`).
 
     `d_noise`, `[1, C, 1, 1]`, is the standard deviation of noise on all that the discriminator
     sees, real or generated (instance noise, Sønderby et al. 2017); None: no noise.
@@ -56,7 +54,6 @@ class AdversarialLoss:
         group: int | None = None,
         ranks: ProcessGroup | None = None,
         dtype: torch.dtype | None = None,
-        compile: bool = False,
     ) -> None:
         self.generator = generator
         self.discriminator = discriminator
@@ -69,10 +66,6 @@ class AdversarialLoss:
         self.group = group
         self.ranks = ranks or ProcessGroup()
         self.dtype = dtype
-        # The main losses' own ways to run the networks: PyTorch compiles for one derivative only.
-        compiles = compiled if compile else lambda network: network
-        self._synthesis = compiles(generator.synthesis)
-        self._discriminator = compiles(discriminator)
         self.pl_mean = torch.zeros([], device=next(generator.parameters()).device)
         self.d_noise: Tensor | None = None
 
@@ -187,13 +180,13 @@ class AdversarialLoss:
     def _generate(
         self, z: Tensor, c: Tensor | None, shard: Shard, main: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Return a shard's images and their ws; `main`: fast, to be differentiated once."""
+        """Return a shard's images and their ws; `main`: in `dtype`, for the main losses."""
         ws = shard.cut(self._latents(z, c))
         if shard.empty:
             return ws, ws
-        synthesis = self._synthesis if main else self.generator.synthesis
-        dtype = self.dtype if main else None
-        images: Tensor = synthesis(ws, noise_mode=self.noise_mode, randn=shard.randn, dtype=dtype)
+        images: Tensor = self.generator.synthesis(
+            ws, noise_mode=self.noise_mode, randn=shard.randn, dtype=self.dtype if main else None
+        )
         return images, ws
 
     def _judge(self, images: Tensor, c: Tensor | None, shard: Shard, main: bool = False) -> Tensor:
@@ -202,9 +195,9 @@ class AdversarialLoss:
             images = self.augment(images, shard=shard)
         if self.d_noise is not None:
             images = images + self.d_noise * shard.randn(images.shape, images.device)
-        discriminator = self._discriminator if main else self.discriminator
         dtype = self.dtype if main else None
-        logits: Tensor = discriminator(images, None if c is None else shard.cut(c), dtype=dtype)
+        cut = None if c is None else shard.cut(c)
+        logits: Tensor = self.discriminator(images, cut, dtype=dtype)
         return logits
 
 

@@ -1,4 +1,4 @@
-"""What a training keeps count of: figures to report, signs for ADA, the first loss gone wrong."""
+"""What a training keeps count of: figures to report, signs for ADA, whether a loss went wrong."""
 
 from __future__ import annotations
 
@@ -13,61 +13,39 @@ FIGURES = (
 """What a training reports, as means since the last report."""
 SIGNS = "signs"
 """Σ sign(D(real)), the statistic that steers p."""
-NEVER = -1
 
 
 class RunningSums:
     """Sums on the device of the training: nothing here waits for an accelerator but reading."""
 
     def __init__(self, device: torch.device) -> None:
-        self.signs = torch.zeros(2, dtype=torch.float64, device=device)  # since p was adjusted
-        self.sums = {name: torch.zeros_like(self.signs) for name in FIGURES}  # since the report
-        self.first_bad = torch.full([], NEVER, device=device)  # step whose loss was not finite
+        # Σ and count of every figure since the last report; in the last row of the signs since p
+        # was adjusted.
+        self.table = torch.zeros(len(FIGURES) + 1, 2, dtype=torch.float64, device=device)
+        self.diverged = torch.zeros([], dtype=torch.bool, device=device)  # a loss was not finite
 
-    def collect(self, step: int, names: tuple[str, ...], table: Tensor) -> None:
+    def collect(self, names: tuple[str, ...], table: Tensor) -> None:
         """Take in a phase: `table` `[names, 2]` holds Σ and count of every statistic."""
-        totals = dict(zip(names, table, strict=True))
-        if SIGNS in totals:
-            self.signs += totals.pop(SIGNS)
-        bad = torch.zeros([], dtype=torch.bool, device=table.device)
-        for name, total in totals.items():
+        for name, total in zip(names, table, strict=True):
+            if name == SIGNS:
+                self.table[-1] += total
+                continue
             mean = total[0] / total[1]
-            bad |= ~mean.isfinite()
-            if name in self.sums:
-                self.sums[name] += torch.stack([mean, torch.ones_like(mean)])
-        first = bad & (self.first_bad == NEVER)
-        self.first_bad = torch.where(first, step, self.first_bad)
-
-    def failed_at(self) -> int | None:
-        """Return the first step whose loss was not finite. Waits for the device."""
-        step = int(self.first_bad)
-        return None if step == NEVER else step
+            self.diverged |= ~mean.isfinite()
+            if name in FIGURES:
+                self.table[FIGURES.index(name)] += torch.stack([mean, torch.ones_like(mean)])
 
     def mean_sign(self) -> float | None:
         """Return the mean of sign(D(real)) since the last call, if there was any."""
-        total, count = self.signs.tolist()
-        self.signs.zero_()
+        total, count = self.table[-1].tolist()
+        self.table[-1] = 0
         return total / count if count else None
 
     def report(self) -> dict[str, float]:
         """Return the mean of every figure since the last call."""
-        found = {}
-        for name, total in self.sums.items():
-            value, count = total.tolist()
-            if count:
-                found[name] = value / count
-            total.zero_()
-        return found
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Return what a checkpoint needs."""
-        return {f"sums.{name}": total for name, total in self.sums.items()} | {SIGNS: self.signs}
-
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Become what `tensors()` described."""
-        for name, total in self.sums.items():
-            total.copy_(tensors[f"sums.{name}"])
-        self.signs.copy_(tensors[SIGNS])
+        rows = zip(FIGURES, self.table[:-1].tolist(), strict=True)
+        self.table[:-1] = 0
+        return {name: value / count for name, (value, count) in rows if count}
 
 
 def totals(stats: Mapping[str, Tensor]) -> tuple[tuple[str, ...], Tensor]:

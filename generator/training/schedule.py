@@ -13,6 +13,9 @@ from vesselforge.configs.settings import GeneratorSettings
 
 PATH_EVERY = 4
 """Steps between path-length penalties."""
+LEAKY = 0.8
+"""From this p on augmentations show in samples: images are seldom seen as they are. The ceiling of
+adaptive augmentation."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,24 @@ def noise_at(settings: GeneratorSettings, channels: int, step: int, steps: int) 
     colours = channels - (settings.channels == "rgb+mask")
     noises = [settings.d_noise] * colours + [settings.d_noise_mask] * (channels - colours)
     return [share * noise for noise in noises]
+
+
+def adjust_p(
+    p: float,
+    r_t: float,
+    target: float = 0.6,
+    images: float = 32,
+    ada_kimg: float = 500,
+    p_max: float = LEAKY,
+) -> float:
+    """Return the next p after `images` real images with mean sign(D(real)) = `r_t` (ADA paper,
+    section 3.2).
+
+    r_t above the target means that the discriminator has begun to know its images by heart.
+    Uncapped, p ends above 1 on small sets and the augmentations show in the samples.
+    """
+    direction = int(r_t > target) - int(r_t < target)
+    return min(max(p + direction * images / (ada_kimg * 1000), 0.0), p_max)
 
 
 def ema_beta(batch: int, ema_kimg: float, rampup: float | None, images: float) -> float:

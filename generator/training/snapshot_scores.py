@@ -7,26 +7,22 @@ whether these are vessel trees. A training that is resumed gets the same numbers
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from vesselforge.configs.settings import GeneratorSettings
-from vesselforge.data.formats.channels import eight_bit
 from vesselforge.data.structure import TreeFigures, tree_figures
-from vesselforge.engine.checkpoints import load_tensors, save_tensors
-from vesselforge.generator.mask_channel import masks_of
 from vesselforge.generator.metrics.distances import kid, kid_floor
 from vesselforge.generator.metrics.extractors import RandomFeatures
 from vesselforge.generator.sampling.sampler import Sampler
-from vesselforge.generator.training.mask_structure import RealStructure
-from vesselforge.generator.training.rollback import Interval, Snapshot
+from vesselforge.generator.training.snapshots import Interval, Snapshot, Structure
 from vesselforge.generator.training.trainer import Trainer
-from vesselforge.generator.values import to_network, to_uint8
+from vesselforge.generator.values import masks_of, to_network, to_uint8
 from vesselforge.generator.views import Views
 
 SUBSET_SIZE = 100
@@ -42,14 +38,10 @@ AT_ONCE = 16
 class Scorer:
     """Compares a training's samples with real views; what concerns the reals is computed once."""
 
-    def __init__(
-        self, settings: GeneratorSettings, views: Views, device: torch.device, cache: Path
-    ) -> None:
-        """cache: file for the features of the real views, so that a resumed training has them."""
+    def __init__(self, settings: GeneratorSettings, views: Views, device: torch.device) -> None:
         self.settings = settings
         self.views = views
         self.device = device
-        self.cache = cache
         self.at_once = min(AT_ONCE, settings.batch)
         self.count = settings.snapshot_images
         # Of whole images there are only so many; showing them twice would make KID too small.
@@ -60,10 +52,10 @@ class Scorer:
         """Whether there are enough images to score snapshots at all."""
         return min(self.count, self.reals) >= FEWEST
 
-    def take(self, trainer: Trainer, clock: int) -> Snapshot:
+    def take(self, trainer: Trainer) -> Snapshot:
         """Return the snapshot of a training, scored if there is enough to score it by."""
         step = trainer.step
-        snapshot = Snapshot(step, step * self.settings.batch / 1000, clock)
+        snapshot = Snapshot(step, step * self.settings.batch / 1000)
         if not self.scores:
             return snapshot
         sampler = Sampler(trainer.average, labels=self.views.labels)
@@ -72,37 +64,34 @@ class Scorer:
         for start in range(0, self.count, self.at_once):
             images = sampler.draw(range(start, min(start + self.at_once, self.count)))
             features.append(self._features(to_uint8(images)))
-            if self.real_structure is not None:
+            if self.real_trees:
                 trees += map(tree_figures, masks_of(images))
         fake = torch.cat(features)
-        mean, deviation = kid(self.real, fake, SUBSET_SIZE, self.settings.seed)
+        kid_of = kid(self.real, fake, SUBSET_SIZE, self.settings.seed)
+        diversity = mean_distance(fake) / mean_distance(self.real)
+        if not all(map(math.isfinite, (*kid_of, diversity))):
+            return snapshot
         return replace(
             snapshot,
-            kid=(rounded(mean), rounded(deviation)),
-            diversity=rounded(mean_distance(fake) / mean_distance(self.real)),
-            structure=self.real_structure.beside(trees) if self.real_structure else None,
+            kid=(rounded(kid_of[0]), rounded(kid_of[1])),
+            diversity=rounded(diversity),
+            structure=Structure.of(trees, self.real_trees) if self.real_trees else None,
         )
 
     @cached_property
     def real(self) -> Tensor:
         """Features of the real views, `[N, D]` float64."""
-        if self.cache.is_file():
-            return load_tensors(self.cache)[0]["real"]
-        views = eight_bit(self.views.batch(self.reals, self.settings.seed, 0))
+        views = self.views.batch(self.reals, self.settings.seed, 0)
         parts = torch.from_numpy(views).split(self.at_once)
-        found = torch.cat([self._features(part) for part in parts])
-        self.cache.parent.mkdir(parents=True, exist_ok=True)
-        save_tensors(self.cache, {"real": found})
-        return found
+        return torch.cat([self._features(part) for part in parts])
 
     @cached_property
-    def real_structure(self) -> RealStructure | None:
-        """Figures of the same views' masks; None where views have none."""
+    def real_trees(self) -> list[TreeFigures]:
+        """Figures of the same views' masks; none where views have none."""
         if self.views.channels.kind != "rgb+mask":
-            return None
+            return []
         channel = self.views.batch(self.reals, self.settings.seed, 0)[:, -1:]
-        masks = masks_of(to_network(channel, torch.device("cpu")))
-        return RealStructure([tree_figures(mask) for mask in masks])
+        return [tree_figures(mask) for mask in masks_of(to_network(channel, torch.device("cpu")))]
 
     @cached_property
     def floor(self) -> Interval:

@@ -1,21 +1,25 @@
 """The stage `generator.train`: StyleGAN2-ADA on the training images of a prepared set.
 
 To resume, run the same command again. The stage goes on from its newest whole checkpoint, and the
-finished artifact is the same. A training that collapses goes back to its best snapshot by itself.
+finished artifact is the same. A training that diverges ends with its best snapshot.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch._dynamo  # noqa: F401  torch.optim would, 1.5 s in every process of a stage
+import torch
+import torch._dynamo
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
-from torch import Tensor
 
+from vesselforge.configs.errors import TrainingError
 from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.data.formats.sheets import grid_of
 from vesselforge.data.imageset import write_png
@@ -33,30 +37,24 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.torchrun.ranks import default_group
 from vesselforge.engine.torchrun.workers import among_workers, run_in_workers
 from vesselforge.generator.models import AVERAGE, CURRENT, DISCRIMINATOR
-from vesselforge.generator.sampling.grids import pictures, sample_grid
-from vesselforge.generator.training.delivery import describe, facts_of, rebuilt
-from vesselforge.generator.training.resources import Pace, enough_memory
-from vesselforge.generator.training.rollback import (
-    ROLLBACKS,
-    History,
-    Snapshot,
-    fault_of,
-    given_up,
-    settings_after,
-)
+from vesselforge.generator.sampling.sampler import pictures, sample_grid
+from vesselforge.generator.training.delivery import describe
 from vesselforge.generator.training.schedule import Schedule
 from vesselforge.generator.training.snapshot_scores import Scorer
-from vesselforge.generator.training.trainer import ADA_INTERVAL, Trainer
+from vesselforge.generator.training.snapshots import Snapshot, best_of
+from vesselforge.generator.training.trainer import Trainer
 from vesselforge.generator.transfer.start import Start, begin
 from vesselforge.generator.values import to_network
 from vesselforge.generator.views import load_views
 
 REALS = 32
 """Images in reals.png."""
-REAL_FEATURES = "real-features.safetensors"
 TICKS = 10
 """Lines of the log between two snapshots."""
-_HISTORY, _SNAPSHOT = TypeAdapter(History), TypeAdapter(Snapshot)
+MOST_OF_TIME, FREE_S = 0.02, 0.2
+"""Share of the time that checkpoints may take; one as quick as this is written whenever due."""
+DIVERGED = "the loss is no longer a finite number"
+_SNAPSHOT, _SNAPSHOTS = TypeAdapter(Snapshot), TypeAdapter(list[Snapshot])
 
 
 def train(settings: GeneratorSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -64,10 +62,10 @@ def train(settings: GeneratorSettings, inputs: Inputs, out: Path, progress: Prog
 
     inputs: `images`, a prepared set; optionally `start`, an earlier generator.train.
     Writes generator.safetensors (weight average, to sample from), training.safetensors and
-    discriminator.safetensors (to train on) of the best or last snapshot; snapshot-*.safetensors,
-    the weight averages of the other best ones; generator.json, log.jsonl, reals.png, grid-*.png.
-    Raises UserError for unusable images or weights, TrainingError when memory is too small or the
-    training fails more often than it may go back; Interrupted after saving when asked to stop.
+    discriminator.safetensors (to train on) of the best or last snapshot; generator.json, log.jsonl,
+    reals.png, grid-*.png. Raises UserError for unusable images or weights, TrainingError when
+    memory is too small or the training fails without a snapshot; Interrupted after saving when
+    asked to stop.
     """
     if settings.processes > 1 and not among_workers():
         stage = "vesselforge.generator.training.train:train"
@@ -75,15 +73,33 @@ def train(settings: GeneratorSettings, inputs: Inputs, out: Path, progress: Prog
         return
     with enough_memory(settings):
         run = Run(settings, inputs, out, progress)
-        run.loop()
-    run.finish()
+        ended = run.loop()
+    run.finish(ended)
+
+
+@contextlib.contextmanager
+def enough_memory(settings: GeneratorSettings) -> Iterator[None]:
+    """Say what to lower when a step, or a snapshot, finds no memory."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # The CPU's allocator has no exception class of its own.
+        if isinstance(error, RuntimeError) and not (
+            isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
+        ):
+            raise
+        raise TrainingError(
+            f"generator: out of memory ({str(error).strip().splitlines()[0][:160]}); lower "
+            f"generator.batch (now {settings.batch}) or generator.channel_base (now "
+            f"{settings.channel_base}), or set generator.precision: bfloat16"
+        ) from error
 
 
 class Run:
     """One training in its folder: what happens around the steps.
 
-    Every process of a group goes through it; rank 0 alone scores, and writes files, and the
-    others take from it what it decided.
+    Every process goes through it; rank 0 alone scores and writes files, and the others take from
+    it what it decided.
     """
 
     def __init__(
@@ -91,30 +107,46 @@ class Run:
     ) -> None:
         """Begin, or go on from the newest whole checkpoint."""
         self.settings, self.inputs, self.out, self.progress = settings, inputs, out, progress
-        self.ranks = default_group()
-        self.scratch, self.device = out / SCRATCH, pick_device(settings.device)
+        self.scratch, self.ranks, self.device = (
+            out / SCRATCH,
+            default_group(),
+            pick_device(settings.device),
+        )
         folder, cfg = inputs["images"].path, settings
         shown = cfg.presentation, cfg.resolution, cfg.channels, cfg.labels
         self.views = load_views(folder, *shown)
-        self.scorer = Scorer(settings, self.views, self.device, self.scratch / REAL_FEATURES)
-        self.pace = Pace()
+        self.scorer = Scorer(settings, self.views, self.device)
         self.total = Schedule.of(settings, continued=False).steps
         self.tick_every = self._steps_in(settings.snapshot_kimg / TICKS)
         self.snapshot_every = self._steps_in(settings.snapshot_kimg)
         self.figures: dict[str, float] = {}  # in the line of progress
+        self.saved_at, self.save_took = time.monotonic(), 0.0
         found = newest_checkpoint(self.scratch)
-        with restoring(self.scratch):
-            self.history = _HISTORY.validate_python({} if found is None else found[2]["history"])
-        self.before = self.history.needs  # what the newest checkpoint needs
-        self.start, self.trainer = self._begin() if found is None else self._continue(*found[1:])
-        if found is not None:
-            progress.message(f"generator: going on from step {self.trainer.step}")
+        self.snapshots: list[Snapshot] = []
+        self.logged = 0  # entries of the log
+        if found is None:
+            self.start = begin(cfg, progress.message, inputs.get("start"), self.views.c_dim)
+            self.trainer = self._trainer()
+        else:
+            step, tensors, state = found
+            with restoring(self.scratch):
+                self.snapshots = _SNAPSHOTS.validate_python(state["snapshots"])
+                self.logged = int(state["logged"])
+                # Where it started from is not read again.
+                self.start = Start.rebuilt(state["start"])
+                self.trainer = self._trainer()
+                self.trainer.restore(step, tensors, state["trainer"])
+            progress.message(f"generator: going on from step {step}")
+        self.spare = self._best_step()  # what the newest checkpoint needs
         if self.ranks.is_main:
-            keep_log(out, self.history.logged)
+            keep_log(out, self.logged)
             write_png(out / "reals.png", self._real_grid())
 
-    def loop(self) -> None:
-        """Train to the end. Raises Interrupted after saving when asked to stop."""
+    def loop(self) -> bool:
+        """Train to the end, or until a loss is no finite number; return whether it came to the end.
+
+        Raises Interrupted after saving when asked to stop.
+        """
         while self.trainer.step < self.total:
             self._advance()
             step, stop = self.trainer.step, self.ranks.any(self.progress.stop_requested)
@@ -122,42 +154,27 @@ class Run:
             tick = ended or step % self.tick_every == 0
             snapshot = ended or step % self.snapshot_every == 0
             due = step % self.settings.checkpoint_every == 0
-            look = tick or snapshot or due or stop or step % ADA_INTERVAL == 0
-            failed = self.trainer.failed_at(look)
-            if failed is None and tick:
+            if (tick or snapshot or due or stop) and self.trainer.diverged:
+                self._log({"failed": DIVERGED})
+                return False
+            if tick:
                 self._tick()
-            if failed is not None:
-                self._roll_back(failed, "the loss is no longer a finite number")
-            elif snapshot and (collapse := self._snapshot()):
-                self._roll_back(step, collapse)
-            elif not ended and (snapshot or stop or (due and self.pace.may_save())):
+            if snapshot:
+                self._snapshot()
+            if not ended and (snapshot or stop or (due and self._may_save())):
                 self._save()
-            if stop and self.trainer.step < self.total:
+            if stop and not ended:
                 raise Interrupted(f"generator.train stopped after step {step} of {self.total}")
-            if self.pace.quiet():
-                self._show()
+            done, total = self._kimg(step), self._kimg(self.total)
+            self.progress.update(done, total, "kimg", **self.figures)
+        return True
 
-    def _begin(self) -> tuple[Start, Trainer]:
-        """The training at its first step."""
-        cfg, views = settings_after(self.settings, len(self.history.rollbacks)), self.views
-        start = begin(cfg, self.progress.message, self.inputs.get("start"), views.c_dim)
-        return start, self._trainer(start)
-
-    def _continue(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> tuple[Start, Trainer]:
-        """The training as a checkpoint describes it; where it started from is not read again."""
-        with restoring(self.scratch):
-            start = rebuilt(state["start"])
-            trainer = self._trainer(start)
-            trainer.restore(state["step"], tensors, state["trainer"])
-        return start, trainer
-
-    def _trainer(self, start: Start) -> Trainer:
-        """As calm as the rollbacks so far ask for."""
-        cfg = settings_after(self.settings, len(self.history.rollbacks))
-        schedule = Schedule.of(cfg, continued=start.continued)
-        start.to(self.device)
+    def _trainer(self) -> Trainer:
+        schedule = Schedule.of(self.settings, continued=self.start.continued)
+        start = self.start.to(self.device)
         networks = start.generator, start.discriminator, start.average
-        return Trainer(cfg, schedule, *networks, self.views.labels, self.progress.message)
+        labels, say = self.views.labels, self.progress.message
+        return Trainer(self.settings, schedule, *networks, labels, say)
 
     def _real_grid(self) -> NDArray[np.uint8]:
         shown = REALS if self.views.presentation == "patch" else min(REALS, len(self.views))
@@ -165,110 +182,73 @@ class Run:
         return grid_of(pictures(reals))
 
     def _advance(self) -> None:
-        cfg = self.trainer.settings
-        drawn = cfg.batch, cfg.seed, self.trainer.step
+        drawn = self.settings.batch, self.settings.seed, self.trainer.step
         real = to_network(self.views.batch(*drawn), self.device)
         self.trainer.advance(real, self.views.batch_labels(*drawn))
-        self.history.clock += 1
 
     def _tick(self) -> None:
-        """A line of the log, and one of progress."""
+        """A line of the log."""
         figures = {name: round(value, 6) for name, value in self.trainer.report().items()}
         self._log(figures)
         self.figures |= figures
-        self._show()
 
-    def _show(self) -> None:
-        done, total = self._kimg(self.trainer.step), self._kimg(self.total)
-        self.progress.update(done, total, "kimg", **self.figures)
-
-    def _snapshot(self) -> str:
-        """Grid, scores, and weights while they are among the best; why the training has collapsed,
-        empty while it has not."""
-        history = self.history
+    def _snapshot(self) -> None:
+        """Grid and scores: log them, the first time beside what no sample can be expected below."""
         seen = self.ranks.broadcast(asdict(self._look()) if self.ranks.is_main else None)
         snapshot = _SNAPSHOT.validate_python(seen)
-        history.add(snapshot, self.settings.keep_best)
-        if self.ranks.is_main and snapshot.file in history.files:
-            save_tensors(self.out / snapshot.file, self.trainer.average.state_dict())
-        if snapshot.finite:
-            self._tell(snapshot)
-        return history.collapse()
+        self.snapshots.append(snapshot)
+        if snapshot.kid is None:
+            return
+        first = len(self.snapshots) == 1
+        floor = self.scorer.floor_scores() if first and self.ranks.is_main else {}
+        self._log(snapshot.logged() | floor)
+        if self.ranks.is_main:
+            self.figures["kid"] = snapshot.kid[0]
+            mean, deviation = self.scorer.floor
+            praise = ", the best so far" if snapshot == best_of(self.snapshots) else ""
+            self.progress.message(
+                f"{snapshot} (KID of real against real {mean:.2g} ± {deviation:.2g}){praise}"
+            )
 
     def _look(self) -> Snapshot:
         """Draw the grid, score the samples."""
         views, average = self.views, self.trainer.average
-        grid = sample_grid(average, self.settings.seed, views.channels, views.labels)
+        grid = sample_grid(average, self.settings.seed, views.labels)
         write_png(self.out / f"grid-{self.trainer.step:06d}.png", grid)
-        snapshot = self.scorer.take(self.trainer, self.history.clock)
-        if not self.scorer.scores:
-            return snapshot
-        fault = fault_of(self.history.snapshots, snapshot, self.scorer.floor)
-        return replace(snapshot, fault=fault)
+        return self.scorer.take(self.trainer)
 
-    def _tell(self, snapshot: Snapshot) -> None:
-        """Log the scores; the first time beside what no sample can be expected to fall below."""
-        first, best = len(self.history.snapshots) == 1, self.history.best
-        floor = self.scorer.floor_scores() if first and self.ranks.is_main else {}
-        self._log(snapshot.logged() | floor)
-        if self.ranks.is_main and snapshot.kid is not None:
-            self.figures["kid"] = snapshot.kid[0]
-            floor_kid, deviation = self.scorer.floor
-            praise = ", the best so far" if best is not None and best.step == snapshot.step else ""
-            self.progress.message(
-                f"{snapshot} (KID of real against real {floor_kid:.2g} ± {deviation:.2g}){praise}"
-            )
-
-    def _roll_back(self, failed: int, reason: str) -> None:
-        """Go back to the best snapshot, or to the beginning, and on from there more calmly."""
-        history, best = self.history, self.history.healthy
-        if len(history.rollbacks) >= ROLLBACKS:
-            raise given_up(self.trainer.settings, failed, reason, self._where(best))
-        del self.trainer, self.start  # two of them may not fit into memory
-        to = 0 if best is None else best.step
-        history.snapshots = [taken for taken in history.snapshots if taken.step <= to]
-        history.rollbacks.append({"from_step": failed, "step": to, "reason": reason})
-        if best is None:
-            self.start, self.trainer = self._begin()
-        else:
-            found = read_checkpoint(self.scratch, best.clock)
-            self.start, self.trainer = self._continue(*found)
-        now = {"lr": self.trainer.settings.lr, "r1_gamma": self.trainer.schedule.r1_gamma}
-        self._log({"rollback": len(history.rollbacks)} | history.rollbacks[-1] | now)
-        self.progress.message(
-            f"generator: at step {failed}, {reason}; going back to step {to} and on with lr "
-            f"{now['lr']:g} and r1_gamma {now['r1_gamma']:g} (rollback {len(history.rollbacks)} of "
-            f"at most {ROLLBACKS})"
-        )
-        self._save()
-
-    def _where(self, best: Snapshot | None) -> str:
-        if best is None:
-            return "it had no snapshot yet"
-        return f"its best snapshot, of step {best.step}, is {self.out / best.file}"
+    def _may_save(self) -> bool:
+        """Whether another checkpoint would keep to its share of the time."""
+        since = time.monotonic() - self.saved_at
+        return self.save_took <= max(FREE_S, MOST_OF_TIME * since)
 
     def _save(self) -> None:
-        """Write a checkpoint; then let go of what neither it nor the one before it needs."""
-        history, trainer, before = self.history, self.trainer, self.before
-        self.before = spare, files = history.needs
-        state = {"step": trainer.step, "trainer": trainer.state(), "history": asdict(history)}
-        state["start"] = facts_of(self.start)
-        if self.ranks.is_main:
-            with self.pace.saving():
-                tensors = trainer.tensors()
-                save_checkpoint(self.scratch, history.clock, tensors, state, spare | before[0])
-                self._discard(files | before[1])
+        """Write a checkpoint; of older ones those stay which it or the one before it needs."""
+        before, self.spare = self.spare, self._best_step()
+        if not self.ranks.is_main:
+            return
+        began = time.monotonic()
+        state = {
+            "trainer": self.trainer.state(),
+            "snapshots": [asdict(taken) for taken in self.snapshots],
+            "logged": self.logged,
+            "start": self.start.facts(),
+        }
+        step, tensors = self.trainer.step, self.trainer.tensors()
+        save_checkpoint(self.scratch, step, tensors, state, self.spare | before)
+        self.saved_at = time.monotonic()
+        self.save_took = self.saved_at - began
 
-    def _discard(self, kept: set[str]) -> None:
-        for path in self.out.glob("snapshot-*.safetensors"):
-            if path.name not in kept:
-                path.unlink()
+    def _best_step(self) -> set[int]:
+        """The step of the best snapshot, whose checkpoint may be what is delivered."""
+        best = best_of(self.snapshots)
+        return set() if best is None else {best.step}
 
     def _log(self, entry: dict[str, Any]) -> None:
         step = self.trainer.step
         if self.ranks.is_main:
             append_log(self.out, {"step": step, "kimg": self._kimg(step)} | entry)
-        self.history.logged += 1
+        self.logged += 1
 
     def _kimg(self, steps: int) -> float:
         return steps * self.settings.batch / 1000
@@ -276,19 +256,38 @@ class Run:
     def _steps_in(self, kimg: float) -> int:
         return max(1, round(kimg * 1000 / self.settings.batch))
 
-    def finish(self) -> None:
-        """Write the artifact: the networks of one snapshot, and what is known of all."""
-        history, cfg = self.history, self.settings
-        chosen = history.best if cfg.deliver == "best" else history.snapshots[-1]
-        assert chosen is not None  # there is one at the last step
+    def finish(self, ended: bool) -> None:
+        """Write the artifact: the networks of one snapshot, and what is known of all.
+
+        Where the training did not come to its end, the best one so far is delivered. Raises
+        TrainingError where there is none.
+        """
+        step, best = self.trainer.step, best_of(self.snapshots)
+        if best is None:
+            raise TrainingError(f"generator: at step {step} {DIVERGED}; {self._advice()}")
+        chosen = self.snapshots[-1] if ended and self.settings.deliver == "last" else best
+        if not ended:
+            self.progress.message(
+                f"generator: at step {step} of {self.total} {DIVERGED}; it ends here, with its "
+                f"best snapshot, of step {chosen.step}. For a longer training {self._advice()}"
+            )
         if not self.ranks.is_main:
             return
-        if chosen.clock != history.clock:
-            tensors, state = read_checkpoint(self.scratch, chosen.clock)
+        if chosen.step != step:
+            tensors, state = read_checkpoint(self.scratch, chosen.step)
             self.trainer.restore(chosen.step, tensors, state["trainer"])
-        self._discard(history.files - {chosen.file})  # it is AVERAGE already
         save_tensors(self.out / AVERAGE, self.trainer.average.state_dict())
         save_tensors(self.out / CURRENT, self.trainer.generator.state_dict())
         save_tensors(self.out / DISCRIMINATOR, self.trainer.discriminator.state_dict())
         images = self.inputs["images"].digest
-        describe(self.out, images, self.start, self.trainer, self.scorer, history, chosen)
+        describe(self.out, images, self.start, self.trainer, self.scorer, self.snapshots, chosen)
+
+    def _advice(self) -> str:
+        cfg, gamma = self.settings, self.trainer.schedule.r1_gamma
+        augment = "" if cfg.augment == "ada" else f" (now {cfg.augment})"
+        return (
+            f"lower generator.lr (now {cfg.lr:g}), raise generator.r1_gamma (now {gamma:g}; 2 to "
+            f"10 times is usual) or generator.batch (now {cfg.batch}), use generator.augment: "
+            f"ada{augment}, start from a trained network with generator.freeze_d (10, say), or "
+            "train on more images"
+        )

@@ -19,14 +19,15 @@ from vesselforge.engine.checkpoints import pack_optimizer, unpack_optimizer
 from vesselforge.engine.devices import slow_bfloat16
 from vesselforge.engine.torchrun.ranks import ProcessGroup, default_group
 from vesselforge.generator.augment import AugmentPipe, permitted
-from vesselforge.generator.augment.strength import LEAKY, adjust_p, strong_augmentation
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.shards import shard_of
 from vesselforge.generator.training.losses import AdversarialLoss, Stats
 from vesselforge.generator.training.running_sums import RunningSums, totals
 from vesselforge.generator.training.schedule import (
+    LEAKY,
     PATH_EVERY,
     Schedule,
+    adjust_p,
     ema_beta,
     lazy_adam,
     lr_factor,
@@ -77,7 +78,7 @@ class Trainer:
         self.optimizer_d = lazy_adam(discriminator, lr_d, settings.r1_every)
         self.augment: AugmentPipe | None = None
         if settings.augment != "none":  # stays on the CPU, where reading p and margins is free
-            self.augment = AugmentPipe(**permitted(settings.augment_pipe, settings.mirror))
+            self.augment = AugmentPipe(permitted(settings.augment_pipe, settings.mirror))
             self.augment.p.fill_(settings.augment_p)
         if settings.precision == "bfloat16" and slow_bfloat16(self.device):
             say("this CPU has no bfloat16 arithmetic: `precision: float32` is faster here")
@@ -92,7 +93,6 @@ class Trainer:
             group=settings.mbstd_group,
             ranks=self.ranks,
             dtype=torch.bfloat16 if settings.precision == "bfloat16" else None,
-            compile=settings.compile,
         )
         self.step = 0
         self.r_t = 0.0
@@ -132,9 +132,10 @@ class Trainer:
         if self.step % ADA_INTERVAL == 0:
             self._adjust(n)
 
-    def failed_at(self, wait: bool) -> int | None:
-        """Return the first step whose loss was not finite; without `wait` only if that is free."""
-        return None if self.device.type != "cpu" and not wait else self.figures.failed_at()
+    @property
+    def diverged(self) -> bool:
+        """Whether a loss was no finite number. Waits for the device."""
+        return bool(self.figures.diverged)
 
     def report(self) -> dict[str, float]:
         """Return the mean of every figure since the last call, and start anew."""
@@ -147,7 +148,7 @@ class Trainer:
             found |= {f"{prefix}.{name}": t for name, t in network.state_dict().items()}
         found |= pack_optimizer(self.optimizer_g, "adam_g")
         found |= pack_optimizer(self.optimizer_d, "adam_d")
-        return found | self.figures.tensors() | {"pl_mean": self.loss.pl_mean}
+        return found | {"sums": self.figures.table, "pl_mean": self.loss.pl_mean}
 
     def state(self) -> dict[str, Any]:
         """Return the rest of the state, as JSON."""
@@ -161,7 +162,7 @@ class Trainer:
             network.load_state_dict(part)
         unpack_optimizer(self.optimizer_g, tensors, "adam_g")
         unpack_optimizer(self.optimizer_d, tensors, "adam_d")
-        self.figures.restore(tensors)
+        self.figures.table.copy_(tensors["sums"])
         self.loss.pl_mean = tensors["pl_mean"].to(self.device)
         if self.augment is not None:
             self.augment.p.fill_(state["p"])
@@ -194,7 +195,7 @@ class Trainer:
         """Step on the gradients that a phase left, which also returned `stats`."""
         names, table = totals(stats)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self.figures.collect(self.step, names, self._exchange(parameters, table))
+        self.figures.collect(names, self._exchange(parameters, table))
         for parameter in parameters:
             if parameter.grad is not None:
                 grad = parameter.grad
@@ -236,4 +237,12 @@ class Trainer:
             self.augment.p.fill_(p)
         if not self.warned and self.p > LEAKY - 1e-6:
             self.warned = True
-            self.say(strong_augmentation(cfg, self.schedule.r1_gamma, self.p, self.r_t, self.step))
+            self.say(
+                f"generator: at step {self.step} the augmentation probability p is {self.p:.2f} "
+                f"(r_t {self.r_t:.2f}, target {cfg.ada_target:g}). Above about {LEAKY:g} "
+                "augmentations begin to show in the samples: turned, mirrored or tinted images. "
+                "What helps: more training images, generator.start_from with generator.freeze_d "
+                "(10, say), fewer kimg, another generator.r1_gamma (now "
+                f"{self.schedule.r1_gamma:g}); augment_pipe: bg leaves colours alone, mirror: "
+                "false mirrors nothing"
+            )

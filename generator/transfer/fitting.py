@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -22,28 +21,6 @@ Kwargs = dict[str, Any]
 LOADED, MAPPED, NEW, UNUSED = "loaded", "mapped to other channels", "new", "unused"
 NAMED = 4
 """Tensors named in a line of the table; the others are counted."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """Tensors of one network of which the same became."""
-
-    network: str
-    what: str
-    names: list[str]
-
-    def as_json(self) -> dict[str, Any]:
-        """Every name is listed, save of those that were simply loaded."""
-        names = {} if self.what == LOADED else {"names": self.names}
-        return {"network": self.network, "what": self.what, "count": len(self.names), **names}
-
-    def __str__(self) -> str:
-        """Such as `D: 4 tensors new: b128.fromrgb.weight, …`."""
-        line = f"{self.network}: {len(self.names)} tensors {self.what}"
-        if self.what == LOADED:
-            return line
-        more = ", …" if len(self.names) > NAMED else ""
-        return f"{line}: {', '.join(self.names[:NAMED])}{more}"
 
 
 def fit(
@@ -77,9 +54,22 @@ def fit(
     return found, {what: names[what] for what in (LOADED, MAPPED, NEW)} | {UNUSED: unused}
 
 
-def rows_of(network: str, names: Mapping[str, Iterable[str]]) -> list[Row]:
-    """Return the table's rows of one network; `names` by what became of them."""
-    return [Row(network, what, list(some)) for what, some in names.items() if some]
+def rows_of(network: str, names: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+    """Return the table's rows of one network, as JSON; `names` by what became of them. Every name
+    is listed, save of those that were simply loaded."""
+    return [
+        {"network": network, "what": what, "count": len(some)}
+        | ({} if what == LOADED else {"names": some})
+        for what, some in names.items()
+        if some
+    ]
+
+
+def in_words(row: Mapping[str, Any]) -> str:
+    """Return a row such as `D: 4 tensors new: b128.fromrgb.weight, …`."""
+    line, names = f"{row['network']}: {row['count']} tensors {row['what']}", row.get("names", [])
+    more = ", …" if len(names) > NAMED else ""
+    return f"{line}: {', '.join(names[:NAMED])}{more}" if names else line
 
 
 def channel_matrix(old: int, new: int) -> Tensor:

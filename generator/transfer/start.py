@@ -14,12 +14,18 @@ import torch
 from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.engine.artifacts import Artifact
+from vesselforge.generator.checkpoint import load_official
 from vesselforge.generator.models import CHANNELS, network_kwargs
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.networks.resolutions import block_resolutions, channels_at
 from vesselforge.generator.training.schedule import seed_of
-from vesselforge.generator.transfer.fitting import Kwargs, Row, fit, rows_of
-from vesselforge.generator.transfer.start_weights import Source, kind_of, read_folder, read_source
+from vesselforge.generator.transfer.fitting import Kwargs, fit, in_words, rows_of
+from vesselforge.generator.transfer.start_weights import (
+    Source,
+    from_snapshot,
+    kind_of,
+    read_folder,
+)
 
 Message = Callable[[str], None]
 ADAPTABLE = {"resolution", "channels", "labels"}
@@ -41,6 +47,24 @@ class Start:
     def continued(self) -> bool:
         """Whether the weights are trained ones, whose average must not be forgotten."""
         return self.average is not None
+
+    def facts(self) -> dict[str, Any]:
+        """Return all but the weights, as JSON: for checkpoints, from which a training goes on
+        without reading again what it started from."""
+        return {
+            "generator": self.generator_kwargs,
+            "discriminator": self.discriminator_kwargs,
+            "continued": self.continued,
+            "provenance": self.provenance,
+        }
+
+    @staticmethod
+    def rebuilt(facts: dict[str, Any]) -> Start:
+        """Return networks as `facts` described them, with any weights."""
+        kwargs_g, kwargs_d = facts["generator"], facts["discriminator"]
+        average = Generator(**kwargs_g) if facts["continued"] else None
+        networks = Generator(**kwargs_g), Discriminator(**kwargs_d), average
+        return Start(*networks, kwargs_g, kwargs_d, facts["provenance"])
 
     def to(self, device: torch.device) -> Start:
         """Move the networks."""
@@ -66,14 +90,16 @@ def begin(
     """
     if earlier is not None:
         source = read_folder(earlier.path, earlier.digest)
-    elif settings.start_from is not None:
-        source = read_source(settings.start_from)
+    elif settings.start_from is None:
+        return _fresh(settings, c_dim)
+    elif settings.start_from.is_dir():
+        source = read_folder(settings.start_from)
     else:
-        return start_fresh(settings, c_dim)
-    return start_from(settings, source, message, c_dim)
+        source = from_snapshot(load_official(settings.start_from), settings.start_from)
+    return _fitted(settings, source, message, c_dim)
 
 
-def start_fresh(settings: GeneratorSettings, c_dim: int = 0) -> Start:
+def _fresh(settings: GeneratorSettings, c_dim: int) -> Start:
     """Random weights, the same for the same seed."""
     if settings.freeze_d:
         raise ConfigError(
@@ -87,14 +113,12 @@ def start_fresh(settings: GeneratorSettings, c_dim: int = 0) -> Start:
     return Start(generator, discriminator, None, kwargs_g, kwargs_d, provenance)
 
 
-def start_from(
-    settings: GeneratorSettings, source: Source, message: Message, c_dim: int = 0
-) -> Start:
+def _fitted(settings: GeneratorSettings, source: Source, message: Message, c_dim: int) -> Start:
     """Fit the networks of a source to the settings; see `begin`."""
     aims = _aims(source, *network_kwargs(settings, c_dim))
     _refuse_misfits(settings, source, aims)
     built: dict[str, Any] = {}
-    rows: list[Row] = []
+    rows: list[dict[str, Any]] = []
     for note in source.notes:
         message(f"{source.where.name}: {note}")
     for slot, aim in aims.items():
@@ -107,8 +131,8 @@ def start_from(
         built[slot].load_state_dict(tensors)
         rows += rows_of(slot, names)
     for row in rows:
-        message(str(row))
-    provenance = {**source.provenance, "tensors": [row.as_json() for row in rows]}
+        message(in_words(row))
+    provenance = {**source.provenance, "tensors": rows}
     return Start(built["G"], built["D"], built["G_ema"], aims["G"], aims["D"], provenance)
 
 
@@ -139,7 +163,9 @@ def _refuse_misfits(settings: GeneratorSettings, source: Source, aims: dict[str,
     """Raise CheckpointError for differences that are not allowed, with the settings that fit."""
     advice: dict[str, str] = {}
     for slot, weights in source.networks.items():
-        advice |= _advice(slot, weights.kwargs, aims[slot])
+        shared = block_resolutions(min(kw["img_resolution"] for kw in (weights.kwargs, aims[slot])))
+        theirs, ours = (_settings_of(slot, kw, shared) for kw in (weights.kwargs, aims[slot]))
+        advice |= {name: said for name, (value, said) in theirs.items() if value != ours[name][0]}
     hopeless = advice.keys() - ADAPTABLE
     if not advice or (settings.adapt and not hopeless):
         return
@@ -150,36 +176,24 @@ def _refuse_misfits(settings: GeneratorSettings, source: Source, aims: dict[str,
     )
 
 
-def _advice(slot: str, theirs: Kwargs, ours: Kwargs) -> dict[str, str]:
-    """Return the settings that would fit a network of the source, where they do not."""
-    found: dict[str, str] = {}
-    options, aim = (
-        kw if slot == "D" else kw.get("synthesis_kwargs") or {} for kw in (theirs, ours)
-    )
-    if theirs["img_resolution"] != ours["img_resolution"]:
-        found["resolution"] = str(theirs["img_resolution"])
-    if theirs["img_channels"] != ours["img_channels"]:
-        names = {count: name for name, count in CHANNELS.items()}
-        count = theirs["img_channels"]
-        found["channels"] = names.get(count, f"(none has {count} channels)")
-    if theirs["c_dim"] != ours["c_dim"]:
-        classes = theirs["c_dim"]
-        found["labels"] = f"true (labels of length {classes})" if classes else "false"
-    if aim["conv_clamp"] != options.get("conv_clamp"):
-        found["conv_clamp"] = str(options.get("conv_clamp")).replace("None", "null")
+def _settings_of(slot: str, kwargs: Kwargs, shared: list[int]) -> dict[str, tuple[Any, str]]:
+    """Return the settings behind a network: what counts of each, and how it is said. Of widths,
+    those at the resolutions `shared` count."""
+    options = kwargs if slot == "D" else kwargs.get("synthesis_kwargs") or {}
+    side, count, c_dim = (kwargs[name] for name in ("img_resolution", "img_channels", "c_dim"))
+    names = {number: name for name, number in CHANNELS.items()}
+    clamp = options.get("conv_clamp")
+    base, most = options.get("channel_base", 32768), options.get("channel_max", 512)
+    widths = [channels_at(res, base, most) for res in shared]
+    found: dict[str, tuple[Any, str]] = {
+        "resolution": (side, str(side)),
+        "channels": (count, names.get(count, f"(none has {count} channels)")),
+        "labels": (c_dim, f"true (labels of length {c_dim})" if c_dim else "false"),
+        "conv_clamp": (clamp, "null" if clamp is None else f"{clamp:g}"),
+        "channel_base": (widths, f"{base}, generator.channel_max: {most}"),
+    }
     if slot != "D":
-        depth = (theirs.get("mapping_kwargs") or {}).get("num_layers", 8)
-        if depth != ours["mapping_kwargs"]["num_layers"]:
-            found["mapping_layers"] = str(depth)
-        for name in ("w_dim", "z_dim"):
-            if theirs[name] != ours[name]:
-                found["latent"] = str(theirs[name])
-    common = block_resolutions(min(theirs["img_resolution"], ours["img_resolution"]))
-    if any(_width(options, res) != _width(aim, res) for res in common):
-        found["channel_base"] = str(options.get("channel_base", 32768))
-        found["channel_max"] = str(options.get("channel_max", 512))
+        depth = (kwargs.get("mapping_kwargs") or {}).get("num_layers", 8)
+        latent = kwargs["z_dim"], kwargs["w_dim"]
+        found |= {"mapping_layers": (depth, str(depth)), "latent": (latent, str(latent[0]))}
     return found
-
-
-def _width(options: Kwargs, res: int) -> int:
-    return channels_at(res, options.get("channel_base", 32768), options.get("channel_max", 512))

@@ -43,14 +43,13 @@ class Training(BaseModel):
     r1_gamma: the weight of R1 at its end, be it set or by the rule.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     artifact: str
     trained_on: Seen
     kimg: float
     trained_kimg: float
     r1_gamma: float
-    rollbacks: int
     scores: dict[str, Any]
     scored_by: dict[str, Any] | None
     recipe: dict[str, Any]
@@ -125,7 +124,6 @@ def _training(model: Path, manifest: Mapping[str, Any]) -> Training:
         kimg=delivered["kimg"],
         trained_kimg=trained["kimg"],
         r1_gamma=trained["r1_gamma"],
-        rollbacks=len(trained["rollbacks"]),
         scores={k: v for k, v in delivered.items() if k not in ("step", "kimg", "file")},
         scored_by=description["scored_by"],
         **facts_of(manifest, NOT_RECIPE),

@@ -76,12 +76,10 @@ def _draw_samples(
 ) -> dict[str, Any]:
     """Write a sheet of samples. Only of generators that have seen no photograph: a sample may be
     close to a training image, which is somebody's."""
-    from vesselforge.data.formats.channels import Channels
     from vesselforge.data.imageset import write_png
-    from vesselforge.generator.sampling.grids import sample_grid
+    from vesselforge.generator.sampling.sampler import sample_grid
 
-    channels = Channels(**description["channels"])
-    grid = sample_grid(network, 0, channels, description["labels"], PSI)
+    grid = sample_grid(network, 0, description["labels"], PSI)
     write_png(folder / SAMPLES, grid)
     return {"file": SAMPLES, "psi": PSI, "first_seed": 0}
 

@@ -168,7 +168,6 @@ def training_facts(training: Mapping[str, Any]) -> dict[str, Any]:
         "R1 weight": training["r1_gamma"],
         "batch": recipe["batch"],
         "kimg": f"{whole:g}" if kimg == whole else f"{kimg:g}, of a training of {whole:g}",
-        "rollbacks": training["rollbacks"],
         "seed": training["seed"],
         "time": f"{training['seconds'] / 60:.1f} minutes on {training['device']}",
         "made with": ", ".join(map(" ".join, training["versions"].items())),

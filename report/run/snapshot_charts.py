@@ -1,4 +1,4 @@
-"""How a generator's snapshots scored while it trained, and where it had to go back."""
+"""How a generator's snapshots scored while it trained, and whether it failed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,6 @@ from vesselforge.report.page import Figure
 from vesselforge.report.run.run_reading import mapping
 
 Rows = list[dict[str, Any]]
-
-
-def survivors(log: Rows) -> Rows:
-    """What became of the training: without the entries that a rollback undid."""
-    kept: Rows = []
-    for row in log:
-        if "rollback" in row:
-            to = number(row.get("step")) or 0.0
-            kept = [r for r in kept if (number(r.get("step")) or 0.0) <= to]
-        kept.append(row)
-    return kept
 
 
 def snapshot_charts(log: Rows, unit: str, x_label: str) -> list[Figure | None]:
@@ -39,7 +28,7 @@ def snapshot_charts(log: Rows, unit: str, x_label: str) -> list[Figure | None]:
     diversity = Line("samples", *curve(rows, unit, "diversity"), 2)
     real = Level("real views", 1.0)
     return [
-        lines([score], x_label, "KID", caption + _went_back(log, unit), levels=floor),
+        lines([score], x_label, "KID", caption + _failed(log), levels=floor),
         lines([diversity], x_label, "diversity", _DIVERSITY, levels=[real]),
         _structure(rows, unit, x_label),
     ]
@@ -83,14 +72,7 @@ def _floor(row: dict[str, Any]) -> Level | None:
     return Level("real against real ± 1 sd", mean, mean - sd, mean + sd)
 
 
-def _went_back(log: Rows, unit: str) -> str:
-    """Where the training failed and to where it went back."""
-    events = []
-    for row in log:
-        to = number(row.get(unit))
-        if "rollback" in row and to is not None:
-            reason = str(row.get("reason") or "it failed").rstrip(".")
-            events.append(
-                f" At step {row.get('from_step')} ({reason}) it went back to {to:g} {unit}"
-            )
-    return f"{';'.join(events)}." if events else ""
+def _failed(log: Rows) -> str:
+    """Where the training ended early, and why."""
+    ends = [row for row in log if "failed" in row]
+    return f" At step {ends[-1].get('step')} it ended early: {ends[-1]['failed']}." if ends else ""

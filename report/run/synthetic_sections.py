@@ -21,7 +21,7 @@ from vesselforge.report.page import (
 from vesselforge.report.pictures import labelled_pair, picture
 from vesselforge.report.run.quality import quality_blocks
 from vesselforge.report.run.run_reading import Round, Run, View, mapping
-from vesselforge.report.run.snapshot_charts import snapshot_charts, survivors
+from vesselforge.report.run.snapshot_charts import snapshot_charts
 
 GAN_CHARTS = (
     ("Losses.", "loss", {"loss_g": "generator", "loss_d": "discriminator"}),
@@ -115,7 +115,7 @@ def evenly(items: list[Any], most: int) -> list[Any]:
 def generator_charts(view: View) -> list[Figure | None]:
     """Whatever the log holds: scores of snapshots, losses, penalties, augmentation; over thousands
     of images shown."""
-    log = survivors(view.lines("log.jsonl"))
+    log = view.lines("log.jsonl")
     unit = "kimg" if any("kimg" in row for row in log) else "step"
     x_label = "real images shown (thousands)" if unit == "kimg" else "steps"
     charts = snapshot_charts(log, unit, x_label)

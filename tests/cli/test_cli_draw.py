@@ -33,7 +33,7 @@ def test_draw(trained, tmp_path):
     assert len(list(out.glob("seed*.png"))) == 4 and (out / "grid.png").is_file()
     refused = command("draw", trained, "-o", out, "--class", "1")
     assert refused.exit_code == 2
-    assert "with another settings" in refused.stderr and "--force" in refused.stderr
+    assert "with another settings" in refused.stderr and "another folder" in refused.stderr
 
 
 def test_a_generator_by_the_name_of_its_run(trained, tmp_path):
@@ -50,7 +50,7 @@ def test_a_generator_by_the_name_of_its_run(trained, tmp_path):
         options = ["--seeds", "4,5", "--frames", "2", "--class", "0", "--workspace", workspace]
         done = command("walk", given, "-o", tmp_path / "w.gif", *options)
         assert done.exit_code == 0, done.output
-        assert "2 frames of 16 x 16, 33.33 a second" in done.stdout
+        assert "2 frames of 16 x 16: " in done.stdout
     write_json(workspace / "runs" / "mine" / "run.json", record | {"steps": []})
     done = command("draw", "mine", "-o", tmp_path / "x", "--workspace", workspace)
     assert done.exit_code == 2 and "has no generator yet" in done.stderr

@@ -91,7 +91,6 @@ def test_overrides_win_and_leave_the_rest(file: Path) -> None:
         ("name: ../up", "name: string should match pattern"),
         ("data: {name: dirve}", "data.name: found 'dirve', expected one of phantom, drive"),
         ("data: {validation_share: 0.6, test_share: 0.5}", "must be below 1"),
-        ("score: {path_length_pairs: 9}", "needs `lpips_file`, the official vgg16.pt"),
         ("- a list", "expected `key: value` lines, found a list"),
         ("a: [1", "not readable as YAML"),
         ("a: b: c", "not readable as YAML"),

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vesselforge.generator.augment.bilinear import sample_bilinear
+from vesselforge.generator.augment.pixels import sample_bilinear
 
 
 def case() -> tuple[Tensor, Tensor]:

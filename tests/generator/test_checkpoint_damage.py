@@ -132,12 +132,10 @@ def test_other_formats_are_told_apart(write, tmp_path):
     assert "the file is empty" in refusal(write(b""))
     assert "not a pickle: it starts with b'hell'" in refusal(write(b"hello, world\n" * 5))
     assert "web page" in refusal(write(b"\n<!DOCTYPE html><html></html>"))
-    assert "Git LFS" in refusal(write(b"version https://git-lfs.github.com/spec/v1\n"))
-    assert "gzip" in refusal(write(b"\x1f\x8b\x08\x00 and so on"))
-    assert "three, as in TensorFlow pickles" in refusal(write((1, 2, 3)))
+    assert "without any of the networks" in refusal(write((1, 2, 3)))
     path = tmp_path / "x.safetensors"
     save_file({"a": torch.ones(3)}, path)
-    assert "found a safetensors file" in refusal(path)
+    assert "not a pickle" in refusal(path)
     torch.save({"a": torch.ones(3)}, path)
     assert "zip archive" in refusal(path)
     with zipfile.ZipFile(path, "w") as archive:

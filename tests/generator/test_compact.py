@@ -61,7 +61,6 @@ def test_half_the_bytes_and_the_same_pictures(folder, out):
     levels = (images[0] - images[1]).abs() * 127.5
     assert levels.max() < 1 and levels.max() > 0
     assert found["within_a_level"] > 0.999 and 0 < found["largest_difference"] < 2
-    assert 0 < found["critic_difference"] < 2e-3  # a weight differs by at most 2^-11 of itself
     assert described["provenance"] == {"start": "random weights", "origin": "ours"}
     assert "snapshots" not in described
 

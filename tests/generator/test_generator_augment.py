@@ -10,9 +10,8 @@ import torch
 from generator_helpers import assert_close, parity, tensor
 
 from vesselforge.generator.augment import AUGMENT_PRESETS, AugmentPipe
-from vesselforge.generator.augment.pixels import resample
-from vesselforge.generator.augment.strength import adjust_p
-from vesselforge.generator.augment.wavelets import filter_bank
+from vesselforge.generator.augment.pixels import filter_bank, resample
+from vesselforge.generator.training.schedule import adjust_p
 
 TOLERANCE = {"color": 1e-6, "filter": 1e-6, "noise": 1e-6, "cutout": 1e-6}  # geometry: 2e-5
 
@@ -34,7 +33,7 @@ def test_groups_at_fixed_percentiles(key, preset, image, q, monkeypatch):
         monkeypatch.setattr(
             torch, "randn", lambda s, **k: pixels if list(s) == list(x.shape) else plain(s, **k)
         )
-    y = AugmentPipe(**AUGMENT_PRESETS[preset])(x, debug_percentile=q)
+    y = AugmentPipe(AUGMENT_PRESETS[preset])(x, debug_percentile=q)
     assert_close(y, tensor("augment", key), TOLERANCE.get(preset, 2e-5))
 
 
@@ -42,13 +41,13 @@ def test_groups_at_fixed_percentiles(key, preset, image, q, monkeypatch):
     "name", [k.split("/")[2] for k in parity("augment") if k.startswith("out/single/")]
 )
 def test_single_transforms(name):
-    y = AugmentPipe(**{name: 1})(tensor("augment", "in/32")[:1], debug_percentile=0.9)
+    y = AugmentPipe([name])(tensor("augment", "in/32")[:1], debug_percentile=0.9)
     assert_close(y, tensor("augment", f"out/single/{name}/32/p90"), 2e-5)
 
 
 @pytest.mark.parametrize("band", range(4))
 def test_single_frequency_bands(band):
-    pipe = AugmentPipe(imgfilter=1, imgfilter_bands=tuple(float(i == band) for i in range(4)))
+    pipe = AugmentPipe(["imgfilter"], imgfilter_bands=tuple(float(i == band) for i in range(4)))
     y = pipe(tensor("augment", "in/32")[:1], debug_percentile=0.9)
     assert_close(y, tensor("augment", f"out/filter_band{band}/32/p90"), 1e-6)
 
@@ -63,7 +62,7 @@ def test_buffers():
 
 def test_gradient_through_the_pipe():
     x = tensor("augment", "in/32").requires_grad_(True)
-    y = AugmentPipe(**AUGMENT_PRESETS["bgc"])(x, debug_percentile=0.9)
+    y = AugmentPipe(AUGMENT_PRESETS["bgc"])(x, debug_percentile=0.9)
     (y * tensor("augment", "grad/weight")).sum().backward()
     assert_close(x.grad, tensor("augment", "grad/dx_bgc_p90"), 1e-4)
 
@@ -71,7 +70,7 @@ def test_gradient_through_the_pipe():
 @pytest.mark.parametrize("run", ["bgc_p0.6_seed0", "bgcfnc_p0.8_seed1", "bgc_p0.0_seed0"])
 def test_random_draws_come_in_the_published_order(run):
     preset, p, seed = run.split("_")
-    pipe = AugmentPipe(**AUGMENT_PRESETS[preset])
+    pipe = AugmentPipe(AUGMENT_PRESETS[preset])
     pipe.p.fill_(float(p[1:]))
     torch.manual_seed(int(seed[4:]))
     y = pipe(tensor("augment_random", "in/32"))
@@ -89,7 +88,7 @@ def test_second_derivative_through_geometry():
 
 def test_channels():
     torch.manual_seed(0)
-    pipe = AugmentPipe(**AUGMENT_PRESETS["color"])
+    pipe = AugmentPipe(AUGMENT_PRESETS["color"])
     rgba = torch.randn(2, 4, 8, 8)
     assert torch.equal(pipe(rgba)[:, 3], rgba[:, 3])
     grey = torch.randn(2, 2, 8, 8)

@@ -1,4 +1,4 @@
-"""Generators from and for other programs: import of official files, export to ONNX and one file."""
+"""Generators from and for other programs: import of official files, export to ONNX."""
 
 from __future__ import annotations
 
@@ -17,13 +17,11 @@ from official_networks import (
     official,
 )
 
-import vesselforge.generator.transfer.convert
+import vesselforge.generator.transfer.start_weights
 from vesselforge.configs.errors import CheckpointError, ConfigError, WorkspaceError
-from vesselforge.engine.checkpoints import load_tensors
 from vesselforge.generator.export import Pictures, difference, example, export
 from vesselforge.generator.models import load_discriminator, load_generator
-from vesselforge.generator.transfer.convert import import_official
-from vesselforge.generator.transfer.start_weights import read_source
+from vesselforge.generator.transfer.start_weights import import_official, read_folder
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +44,7 @@ def test_an_imported_folder_is_a_generators_folder(folder):
     network, description = load_generator(folder)
     assert same(network, make_generator(2))
     assert same(load_discriminator(folder), make_discriminator())
-    source = read_source(folder)
+    source = read_folder(folder)
     assert source.notes == []
     assert torch.equal(source.networks["G"].tensors["mapping.fc0.bias"],
                        make_generator(1).mapping.fc0.bias)  # fmt: skip
@@ -62,7 +60,7 @@ def test_what_an_import_says(pkl, tmp_path):
     assert made["networks"][2]["parameters"] == sum(
         p.numel() for p in make_generator().parameters()
     )
-    assert made["left_out"] == made["notes"] == []
+    assert made["notes"] == []
     assert (made["channels"], made["label_length"]) == (3, 3)
     assert "non-commercial" in made["origin"]
     json.dumps(made)
@@ -70,18 +68,17 @@ def test_what_an_import_says(pkl, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("slots", "left_out", "files"),
+    ("slots", "files"),
     [
-        (("G_ema",), ["G", "D"], {"generator"}),
-        (("G",), ["D"], {"generator", "training"}),
-        (("G_ema", "D"), ["G"], {"generator", "discriminator"}),
+        (("G_ema",), {"generator"}),
+        (("G",), {"generator", "training"}),
+        (("G_ema", "D"), {"generator", "discriminator"}),
     ],
 )
-def test_networks_that_the_file_lacks_are_left_out(slots, left_out, files, tmp_path):
+def test_networks_that_the_file_lacks_are_left_out(slots, files, tmp_path):
     whole = make_snapshot()
     path = write_snapshot(tmp_path, {slot: whole[slot] for slot in slots})
     made = import_official(path, tmp_path / "out")
-    assert made["left_out"] == left_out
     assert len(made["notes"]) >= 1
     assert {p.stem for p in (tmp_path / "out").glob("*.safetensors")} == files
     assert same(load_generator(tmp_path / "out")[0], make_generator(2 if "G_ema" in slots else 1))
@@ -110,7 +107,7 @@ def test_force_replaces_an_earlier_import_whole_or_not_at_all(pkl, tmp_path, mon
     out = tmp_path / "out"
     import_official(pkl, out)
     (out / "stale.txt").touch()
-    monkeypatch.setattr(vesselforge.generator.transfer.convert, "write_json", full_disk)
+    monkeypatch.setattr(vesselforge.generator.transfer.start_weights, "write_json", full_disk)
     with pytest.raises(WorkspaceError, match="No space left"):
         import_official(pkl, out, force=True)
     assert (out / "stale.txt").is_file()
@@ -122,18 +119,6 @@ def test_force_replaces_an_earlier_import_whole_or_not_at_all(pkl, tmp_path, mon
 
 def full_disk(path, value):
     raise OSError(28, "No space left on device", str(path))
-
-
-def test_one_file_holds_everything(folder, tmp_path):
-    path = tmp_path / "all.safetensors"
-    assert export(folder, path)["networks"] == ["G", "D", "G_ema"]
-    tensors, meta = load_tensors(path)
-    for slot, weights in read_source(folder).networks.items():
-        assert all(torch.equal(t, tensors[f"{slot}.{n}"]) for n, t in weights.tensors.items())
-    with pytest.raises(ConfigError, match="give --force"):
-        export(folder, path)
-    export(folder, path, force=True)
-    assert json.loads(meta["description"])["resolution"] == 16
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +170,10 @@ def test_a_missing_package_is_one_line_with_the_remedy(folder, tmp_path, monkeyp
 
 
 def test_a_place_that_is_none(folder, tmp_path):
+    (tmp_path / "there.onnx").touch()
+    with pytest.raises(ConfigError, match="give --force"):
+        export(folder, tmp_path / "there.onnx")
     with pytest.raises(ConfigError, match="there is no folder"):
-        export(folder, tmp_path / "no" / "g.safetensors")
-    with pytest.raises(ConfigError, match=r"expected \.onnx or \.safetensors"):
+        export(folder, tmp_path / "no" / "g.onnx")
+    with pytest.raises(ConfigError, match=r"expected \.onnx"):
         export(folder, tmp_path / "g.pt")

@@ -18,7 +18,7 @@ from vesselforge.generator.metrics.distances import (
     mmd,
     subset_of,
 )
-from vesselforge.generator.metrics.feature_cache import extract
+from vesselforge.generator.metrics.extractors import extract
 from vesselforge.generator.metrics.sample_scores import score_features
 
 FILE = "metrics_formulas"
@@ -45,12 +45,6 @@ def pictures(n, seed, level=128):
 
 
 def test_fid_is_the_published_one():
-    found = fid(tensor(FILE, "real_features"), tensor(FILE, "gen_features"))
-    assert found == pytest.approx(float(parity(FILE)["fid"]), rel=1e-6)
-
-
-def test_fid_in_chunks(monkeypatch):
-    monkeypatch.setattr("vesselforge.generator.metrics.distances.CHUNK", 37)
     found = fid(tensor(FILE, "real_features"), tensor(FILE, "gen_features"))
     assert found == pytest.approx(float(parity(FILE)["fid"]), rel=1e-6)
 

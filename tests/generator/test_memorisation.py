@@ -15,11 +15,9 @@ from vesselforge.data.formats.channels import Channels
 from vesselforge.engine.progress import Progress
 from vesselforge.generator.metrics.closest import PAIRS, PICTURE, SHOWN, TABLE
 from vesselforge.generator.metrics.extractors import load_extractor
-from vesselforge.generator.metrics.feature_cache import FeatureCache
 from vesselforge.generator.metrics.memorisation import (
     Matches,
     c_t,
-    c_t_by_image,
     copies,
     matches,
     relative_distance,
@@ -38,11 +36,9 @@ def scored(tmp_path, images, native=None):
         "samples": write_samples(tmp_path / "samples", images, SIDE, native),
     }
     settings = ScoreSettings(features="random", real_views=60)
-    extractor = load_extractor("random")
     out = tmp_path / "out"
     out.mkdir()
-    cache = FeatureCache(tmp_path / "cache")
-    found = score_samples(settings, inputs, extractor, extractor.identity, out, Progress(), cache)
+    found = score_samples(settings, inputs, load_extractor("random"), out, Progress())
     return found, out
 
 
@@ -71,7 +67,7 @@ def test_a_generator_that_copies(tmp_path):
     with Image.open(out / PAIRS / "3.png") as pair:
         third = images[int(rows[2]["sample"].removeprefix("sample"))]
         assert np.array_equal(np.asarray(pair)[4 : 4 + SIDE, 4 : 4 + SIDE], third)
-    assert found["c_t"] < -5 and found["c_t_by_image"] < 0
+    assert found["c_t"] < -2
     assert found["relative_distance"] < 0.5
 
 
@@ -79,7 +75,7 @@ def test_a_generator_that_draws_anew(tmp_path):
     rng = np.random.default_rng(2)
     found, _ = scored(tmp_path, list(crops(range(100, 108), 24, SIDE, rng)))
     assert found["copy_ratio"] <= 0.2
-    assert abs(found["c_t"]) < 4  # crops of one image are alike, and count as independent
+    assert abs(found["c_t"]) < 2
     assert found["relative_distance"] == pytest.approx(1, abs=0.3)
 
 
@@ -118,12 +114,10 @@ def test_c_t_is_the_z_score_of_a_count_of_pairs():
     zeros = np.zeros(1, dtype=int)
     near, far = (Matches(np.array(d), zeros, zeros) for d in ([1.0, 2.0, 3.0], [2.5, 4.0]))
     pairs = sum(a > b for a in near.distances for b in far.distances)
-    assert c_t(near, far) == pytest.approx((pairs - 3) / (6 * 6 / 12) ** 0.5)
+    assert c_t(near, far, [0, 1]) == pytest.approx((pairs - 3) / (6 * 6 / 12) ** 0.5)
     places = [2 / 3, 1]  # of held-out images, here of one view each: smaller than 3, and than all
-    assert c_t_by_image(near, far, [0, 1]) == pytest.approx(c_t(near, far))
-    assert c_t_by_image(near, far, [4, 4]) == pytest.approx(
-        (1 - np.mean(places) - 0.5) / (5 / 36) ** 0.5
-    )
+    expected = (1 - np.mean(places) - 0.5) / (5 / 36) ** 0.5
+    assert c_t(near, far, [4, 4]) == pytest.approx(expected)
     assert relative_distance(near, far) == 2.0 / 3.25
     assert relative_distance(near, Matches(np.zeros(3), zeros, zeros)) is None
 
@@ -173,8 +167,8 @@ def test_views_that_are_alike_are_no_evidence_once_images_count():
         alike = np.repeat(rng.normal(size=5), 30) + 0.1 * rng.normal(size=150)
         held_out = Matches(alike, zeros, zeros)
         samples = Matches(rng.normal(size=100) * 1.01**0.5, zeros, zeros)
-        plain.append(abs(c_t(samples, held_out)) > 1.96)
-        careful.append(abs(c_t_by_image(samples, held_out, images)) > 1.96)
+        plain.append(abs(c_t(samples, held_out, range(150))) > 1.96)
+        careful.append(abs(c_t(samples, held_out, images)) > 1.96)
     assert np.mean(plain) > 0.4
     assert np.mean(careful) < 0.09
 
@@ -198,11 +192,8 @@ def test_without_held_out_images_there_is_no_ratio(tmp_path):
     samples = write_samples(
         tmp_path / "samples", crops(range(5), 4, SIDE, np.random.default_rng(0)), SIDE
     )
-    extractor = load_extractor("random")
     settings = ScoreSettings(features="random", real_views=8)
     inputs = {"images": images, "samples": samples}
-    found = score_samples(
-        settings, inputs, extractor, "random", tmp_path, Progress(), FeatureCache(None)
-    )
+    found = score_samples(settings, inputs, load_extractor("random"), tmp_path, Progress())
     assert not {"copy_ratio", "c_t", "relative_distance"} & found.keys()
     assert rows_of(tmp_path)[0]["suspicious"] == ""

@@ -15,9 +15,8 @@ from vesselforge.data.formats.channels import Channels
 from vesselforge.data.imageset import read_index, write_index
 from vesselforge.engine.files import write_json
 from vesselforge.engine.progress import Progress
-from vesselforge.generator.metrics.described import described, sample_records
 from vesselforge.generator.metrics.extractors import load_extractor
-from vesselforge.generator.metrics.feature_cache import FeatureCache
+from vesselforge.generator.metrics.reals import described, sample_records
 from vesselforge.generator.metrics.sample_scores import score_samples
 from vesselforge.generator.models import DESCRIPTION
 
@@ -27,8 +26,7 @@ SIDE, REAL = 32, 64
 def scores_of(inputs, out):
     cfg = ScoreSettings(features="random", real_views=16)
     out.mkdir()
-    extractor = load_extractor("random")
-    return score_samples(cfg, inputs, extractor, "x", out, Progress(), FeatureCache(None))
+    return score_samples(cfg, inputs, load_extractor("random"), out, Progress())
 
 
 def write_inputs(tmp_path, side=SIDE, native=None, count=12):
@@ -40,20 +38,6 @@ def write_inputs(tmp_path, side=SIDE, native=None, count=12):
     }
 
 
-def test_patches_are_known_by_their_size(tmp_path):
-    """Without samples.json the scores are those with it, and a message says what was assumed."""
-    inputs = write_inputs(tmp_path)
-    known = scores_of(inputs, tmp_path / "known")
-    (inputs["samples"].path / "samples.json").unlink()
-    said = StopAfter(99)
-    facts = described(inputs, said)
-    assert (facts["presentation"], facts["resolution"]) == ("patch", SIDE)
-    assert said.lines == [
-        "samples: no samples.json; real images are shown as patches of 32×32 pixels"
-    ]
-    assert scores_of(inputs, tmp_path / "guessed") == known
-
-
 def test_the_generator_knows_better(tmp_path):
     inputs = write_inputs(tmp_path, 16, [40, 40])
     samples = inputs["samples"].path
@@ -63,7 +47,7 @@ def test_the_generator_knows_better(tmp_path):
     write_json(
         tmp_path / DESCRIPTION, facts | {"native_size": [40, 40], "channels": Channels().to_json()}
     )
-    assert described(inputs, Progress())["presentation"] == "patch", "guessed, and wrong"
+    assert described(inputs, Progress())["resolution"] == 40, "taken for whole images"
     inputs["generator"] = replace(inputs["samples"], path=tmp_path)
     assert scores_of(inputs, tmp_path / "told") == known
 
@@ -71,7 +55,9 @@ def test_the_generator_knows_better(tmp_path):
 def test_whole_images_are_compared_at_their_size(tmp_path):
     inputs = write_inputs(tmp_path, REAL, count=6)
     (inputs["samples"].path / "samples.json").unlink()
-    facts = described(inputs, Progress())
+    said = StopAfter(99)
+    facts = described(inputs, said)
+    assert said.lines == ["samples: no samples.json; real images are shown whole, 64×64 pixels"]
     assert (facts["presentation"], facts["native_size"]) == ("full", [REAL, REAL])
     found = scores_of(inputs, tmp_path / "out")
     assert found["real"] == 5, "every training image, once"

@@ -1,22 +1,19 @@
-"""Scoring sample folders and generators as a whole: what is written, cached, resumed, refused."""
+"""Scoring sample folders and generators as a whole: what is written, repeated, refused."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
-from generator_helpers import StopAfter, as_artifact, write_image_set
+from generator_helpers import StopAfter, write_image_set
 from score_helpers import crops, write_phantom_set, write_samples
-from small_generators import write_generator
 from torch import nn
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import ScoreSettings
 from vesselforge.data.formats.channels import Channels
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.generator.metrics import sample_scores as module
-from vesselforge.generator.metrics.feature_cache import FeatureCache
-from vesselforge.generator.metrics.reals import Reals, samples_of, shown
+from vesselforge.generator.metrics.reals import Reals, sample_of, sample_records, shown
 from vesselforge.generator.metrics.sample_scores import score_samples
 
 SIDE = 16
@@ -25,12 +22,7 @@ SIDE = 16
 class Means(nn.Module):
     """Mean colours of the four quarters of an image: 12 features."""
 
-    def __init__(self):
-        super().__init__()
-        self.images = 0
-
     def forward(self, images):
-        self.images += len(images)
         return nn.functional.adaptive_avg_pool2d(images.float() / 255, 2).flatten(1)
 
 
@@ -47,27 +39,17 @@ def inputs_of(tmp_path, native=None):
         "samples": write_samples(
             tmp_path / "samples", crops(range(50, 55), 12, side, rng), SIDE, native
         ),
-        "generator": as_artifact(write_generator(tmp_path / "generator"), "generator.train"),
     }
 
 
 @pytest.mark.parametrize("native", [None, [40, 40]])
-def test_everything_at_once(tmp_path, native, monkeypatch):
-    monkeypatch.setattr(module, "load_lpips", lambda path, device: lambda x: x.flatten(1))
+def test_everything_at_once(tmp_path, native):
     inputs = inputs_of(tmp_path, native)
-    cfg = setting(path_length_pairs=3, lpips_file="vgg16.pt")
-    cache, means = FeatureCache(tmp_path / "cache"), Means()
-    out = tmp_path / "out"
-    out.mkdir()
-    found = score_samples(cfg, inputs, means, "means", out, Progress(), cache)
+    found = score_samples(setting(), inputs, Means(), tmp_path, Progress())
     assert all(np.isfinite(value) for value in found.values())
     assert found["real"] == (20 if native is None else 5)
     assert found["synthetic"] == 12
-    assert found["perceptual_path_length"] > 0
-    first, means.images = means.images, 0
-    assert score_samples(cfg, inputs, means, "means", out, Progress(), cache) == found
-    assert means.images < first, "features of real images were there already"
-    assert score_samples(cfg, inputs, means, "m", out, Progress(), FeatureCache(None)) == found
+    assert score_samples(setting(), inputs, Means(), tmp_path, Progress()) == found
 
 
 def test_reals_go_the_way_of_the_samples(tmp_path):
@@ -82,7 +64,9 @@ def test_reals_go_the_way_of_the_samples(tmp_path):
     reals = Reals(inputs["images"].path, facts)
     drawn = list(reals.drawn(reals.training, 99, 0))
     assert [image.shape for image in drawn] == [(3, 40, 40)] * 5, "every image once"
-    assert all(image.shape == (3, 40, 40) for image in samples_of(inputs["samples"].path))
+    folder = inputs["samples"].path
+    samples = (sample_of(folder, record) for record in sample_records(folder))
+    assert all(image.shape == (3, 40, 40) for image in samples)
 
 
 def test_drawn_crops_depend_on_the_seed_alone(tmp_path):
@@ -104,15 +88,14 @@ def test_drawn_crops_depend_on_the_seed_alone(tmp_path):
 def test_interrupted_between_the_parts(tmp_path):
     inputs = inputs_of(tmp_path)
     with pytest.raises(Interrupted, match="real images"):
-        score_samples(setting(), inputs, Means(), "m", tmp_path, StopAfter(1), FeatureCache(None))
+        score_samples(setting(), inputs, Means(), tmp_path, StopAfter(1))
 
 
 def test_channels_that_scores_see():
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, [2, 4, 3, 3]).astype(np.uint8)
     assert torch.equal(shown(pixels), torch.from_numpy(pixels[:, :3]))
-    deep = (pixels.astype(np.uint16) * 257)[:, :1]
-    grey = shown(deep)
+    grey = shown(pixels[:, :1])
     assert torch.equal(grey, torch.from_numpy(pixels[:, :1]).expand(-1, 3, -1, -1))
 
 
@@ -124,4 +107,4 @@ def test_too_few_samples(tmp_path):
         ),
     }
     with pytest.raises(DataError, match="20 real and 1 synthetic"):
-        score_samples(setting(), inputs, Means(), "m", tmp_path, Progress(), FeatureCache(None))
+        score_samples(setting(), inputs, Means(), tmp_path, Progress())

@@ -1,4 +1,4 @@
-"""Views and samples: RGB, grey, a mask beside the image, 16 bits, labels."""
+"""Views and samples: RGB, grey, a mask beside the image, 16 bits cut to 8, labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from generator_helpers import write_image_set
 from PIL import Image
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.channels import Channels
+from vesselforge.data.formats.channels import Channels, eight_bit
 from vesselforge.data.imageset import (
     ImageRecord,
     load_image,
@@ -28,10 +28,9 @@ from vesselforge.generator.values import (
     resized,
     restore,
     to_network,
-    to_pixels,
     to_uint8,
 )
-from vesselforge.generator.views import Shown, Views, load_views
+from vesselforge.generator.views import Views, load_views
 
 RNG = np.random.default_rng(0)
 CPU = torch.device("cpu")
@@ -73,39 +72,17 @@ KINDS = [(1, 8), (3, 8), (1, 16), (3, 16)]
 @pytest.mark.parametrize("kind", KINDS)
 def test_rgb_and_grey_convert(tmp_path: Path, kind: tuple[int, int]) -> None:
     (pixels,) = image_set(tmp_path, kind)
-    colour = pixels.astype(float)
+    colour = eight_bit(pixels).astype(float)
     found, seen = whole(load_views(tmp_path, "patch", 4, "rgb"))
     assert np.array_equal(found[seen], np.broadcast_to(colour, (20, 24, 3))[seen])
     grey = load_views(tmp_path, "patch", 4, "grey")
-    assert grey.channels == Channels("grey", 1, 16 if kind[1] == 16 else 8)
+    assert grey.channels == Channels("grey", 1)
     found, seen = whole(grey)
     luma = colour @ [0.299, 0.587, 0.114] if colour.shape[2] == 3 else colour[..., 0]
     assert np.abs(found[..., 0] - luma)[seen].max() <= 1
     full = load_views(tmp_path, "full", 8, "grey").batch(2, 0, 0)
     assert full.shape == (2, 1, 8, 8)
-    assert full.dtype == pixels.dtype
-
-
-def test_mixed_files_are_taken_at_the_greatest_depth(tmp_path: Path) -> None:
-    image_set(tmp_path, (3, 8), (1, 8), (3, 8), (3, 16))
-    views = load_views(tmp_path, "patch", 4, "rgb")
-    assert views.channels == Channels("rgb", 3, 16)
-    assert views.batch(4, 0, 0).dtype == np.uint16
-
-
-def test_mixed_depths_are_the_same_values_to_the_network(tmp_path: Path) -> None:
-    image_set(tmp_path / "flat", (3, 8))
-    (record,) = read_index(tmp_path / "flat")
-    shallow = load_picture(tmp_path / "flat", record).pixels.copy()
-    deep = Shown("deep", np.zeros((20, 24, 3), np.uint16))
-    alone = Views([Shown("a", shallow)], "patch", 4)
-    mixed = Views([Shown("a", shallow), deep], "patch", 4)
-    seed = next(s for s in range(20) if mixed.order(0, 2, s)[0] == 0)  # the same first image
-    found = to_network(mixed.batch(2, seed, 0), CPU)[0]
-    assert mixed.channels.bits == 16
-    assert torch.allclose(found, to_network(alone.batch(1, seed, 0), CPU)[0], atol=2e-7, rtol=0)
-    scaled = to_network(shallow.astype(np.uint16) * 257, CPU)
-    assert (scaled - to_network(shallow, CPU)).abs().max() < 2e-7
+    assert full.dtype == np.uint8
 
 
 def test_the_mask_is_a_fourth_channel(tmp_path: Path) -> None:
@@ -149,38 +126,30 @@ def test_labels_come_in_the_order_of_the_images(tmp_path: Path) -> None:
     assert np.array_equal(unconditional.batch(3, 7, 2), views.batch(3, 7, 2))
 
 
-def test_values_of_8_and_16_bits() -> None:
-    every = np.arange(65536, dtype=np.uint16).reshape(1, 1, 256, 256)
-    values = to_network(every, CPU)
-    assert values.aminmax() == (-1, 1)
-    assert np.array_equal(to_pixels(values, 16).numpy(), every)
+def test_values() -> None:
     flat = np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16)
-    assert torch.equal(to_network(flat, CPU), torch.from_numpy(flat).float() / 127.5 - 1)
-    assert np.array_equal(to_uint8(to_network(flat, CPU)).numpy(), flat)
-    assert to_pixels(torch.tensor([-3.0, 3.0]), 16).tolist() == [0, 65535]
-    assert to_pixels(values, 16).dtype == torch.uint16
-    assert to_pixels(values, 8).dtype == torch.uint8
+    values = to_network(flat, CPU)
+    assert values.aminmax() == (-1, 1)
+    assert torch.equal(values, torch.from_numpy(flat).float() / 127.5 - 1)
+    assert np.array_equal(to_uint8(values).numpy(), flat)
+    assert to_uint8(torch.tensor([-3.0, 3.0])).tolist() == [0, 255]
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("count", [1, 3, 4, 5])
-def test_sizes_change_channel_by_channel_with_antialiasing(dtype: type, count: int) -> None:
-    top = np.iinfo(dtype).max
-    stripes = np.zeros((32, 48, count), dtype)
-    stripes[:, ::2] = top
-    stripes[..., -1] = top // 3
+def test_sizes_change_channel_by_channel_with_antialiasing(count: int) -> None:
+    stripes = np.zeros((32, 48, count), np.uint8)
+    stripes[:, ::2] = 255
+    stripes[..., -1] = 85
     small = resized(stripes, (8, 12))
-    assert small.dtype == dtype
-    middle = small[2:-2, 2:-2].astype(float) / top
+    assert small.dtype == np.uint8
+    middle = small[2:-2, 2:-2].astype(float) / 255
     assert np.abs(middle[..., :-1] - 0.5).max(initial=0) < 0.02  # not 0 or 1, as without
     assert np.abs(middle[..., -1] - 1 / 3).max() < 0.01
     assert restore(small, (32, 48)).shape == stripes.shape
     assert restore(small, None) is small
 
 
-def test_depth_survives_resizing() -> None:
-    ramp = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64, 1)
-    assert len(np.unique(resized(ramp, (32, 32)))) > 1000
+def test_planes_are_resized_as_pictures_are() -> None:
     picture = Image.fromarray(RNG.integers(0, 256, (20, 24, 3), dtype=np.uint8))
     lanczos = np.asarray(picture.resize((9, 8), Image.Resampling.LANCZOS))
     planes = resized(np.dstack([np.asarray(picture)] * 2), (8, 9))

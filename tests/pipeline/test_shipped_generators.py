@@ -22,15 +22,14 @@ from vesselforge.configs.errors import (
     UserError,
     WorkspaceError,
 )
-from vesselforge.configs.settings import PipelineConfig, ScoreSettings
+from vesselforge.configs.settings import PipelineConfig
 from vesselforge.data.phantoms.draw import VERSION
 from vesselforge.data.prepare import content_hash
 from vesselforge.engine.files import file_sha256, write_json
 from vesselforge.generator.models import load_discriminator, load_generator
-from vesselforge.pipeline.input_checks import check_files
 from vesselforge.pipeline.models.history import read_trainings
 from vesselforge.pipeline.models.publish_generator import publish
-from vesselforge.pipeline.outside import hash_of
+from vesselforge.pipeline.outside import found_start, hash_of
 from vesselforge.pipeline.record import generator_folder
 from vesselforge.pipeline.run_works import run_works
 
@@ -96,8 +95,8 @@ def test_a_name_serves_wherever_a_generator_is_taken(shelf: Path, tmp_path: Path
     assert drawn[0] == drawn[1] and len(drawn[0]) >= 2
     done = command("walk", NAME, "-o", "w.gif", "--seeds", "0,1", "--frames", "2")
     assert done.exit_code == 0, done.output
-    done = command("export", NAME, "-o", "g.safetensors", "--json")
-    assert json.loads(done.stdout)["networks"] == ["D", "G_ema"]
+    done = command("export", NAME, "-o", "g.onnx", "--json")
+    assert json.loads(done.stdout)["inputs"].keys() == {"z", "psi"}
 
 
 def test_what_lies_there_and_a_run_come_before_a_name(shelf: Path, tmp_path: Path) -> None:
@@ -181,8 +180,8 @@ def test_an_unknown_name_is_told_the_known_ones(shelf: Path, made: Made) -> None
     known = "no generator that comes with VesselForge (there are: tiny-joint); runs in this"
     assert known in done.stderr and done.stderr.count("\n") == 1
     with pytest.raises(DataError, match=r"start_from: tiny-join: no such .* are: tiny-joint\)"):
-        check_files(config(start_from="tiny-join").generator, ScoreSettings())
-    check_files(config(start_from=NAME).generator, ScoreSettings())
+        found_start(Path("tiny-join"))
+    found_start(Path(NAME))
 
 
 @pytest.mark.parametrize("file", ["generator.safetensors", "discriminator.safetensors"])
@@ -194,7 +193,7 @@ def test_a_damaged_one_is_told(file: str, shelf: Path, made: Made, tmp_path: Pat
     with pytest.raises(CheckpointError, match=message):
         generator_folder(tmp_path, NAME)
     with pytest.raises(CheckpointError, match=message):
-        check_files(config(start_from=NAME).generator, ScoreSettings())
+        found_start(Path(NAME))
     with pytest.raises(CheckpointError, match=message):
         made.train(start_from=NAME)
 
