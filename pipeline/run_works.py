@@ -73,7 +73,7 @@ class RunWorks(Works):
         count = config.sample.count
         samples = supply.samples(count, number * count, name)  # other images in every round
         score = supply.scores(f"sample scores{name}", samples)
-        labelled = supply.labelled(f"{supply.title}{name}", samples, score)
+        labelled = supply.labelled(f"pseudo-labels{name}", samples, score)
         shows = PHASES[config.order]
         phases = phases_of(shows, config.pretrain, config.finetune)
         steps = [f"student{SHOWN[each]}{name}" for each in shows]

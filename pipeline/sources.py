@@ -60,7 +60,7 @@ class Source(ABC, Generic[S]):
     """One source of a run or study. config: that of the whole."""
 
     limited: ClassVar[bool] = False
-    """Whether there are only so many images, which are then all taken."""
+    """Whether its images are real ones, of which there are only so many; all are then taken."""
     trains_generator: ClassVar[bool] = False
     """Whether there is a generator behind the images."""
 
@@ -90,7 +90,7 @@ class Source(ABC, Generic[S]):
 
 
 class StyleGAN2(Source[StyleGAN2Source]):
-    """Samples of a generator that is trained on the real images."""
+    """Samples of a generator that is trained on the real images; a joint one draws their masks."""
 
     trains_generator = True
 
@@ -121,23 +121,12 @@ class StyleGAN2(Source[StyleGAN2Source]):
         return Work(f"samples{request.name}", "generator.sample", settings, inputs)
 
     def check(self) -> None:
-        if self.settings.labels == "teacher" or self.brings_masks:
-            return
-        raise ConfigError(
-            f"source {self.settings.kind}: labels: {self.settings.labels} needs a generator that "
-            f"draws masks; found generator.channels: {self.gan.channels}, set rgb+mask (the preset "
-            "joint-small does), or labels: teacher"
-        )
-
-
-class Joint(StyleGAN2):
-    """The same, whose generator draws image and mask."""
-
-    def check(self) -> None:
-        if not self.brings_masks:
+        joint = isinstance(self.settings, JointSource)
+        if (joint or self.settings.labels != "teacher") and not self.brings_masks:
             raise ConfigError(
-                "source joint: needs generator.channels: rgb+mask (the preset joint-small sets "
-                f"it), found {self.gan.channels}; or choose source: stylegan2"
+                f"source {self.settings.kind}: needs a generator that draws masks; found "
+                f"generator.channels: {self.gan.channels}, set rgb+mask (the preset joint-small "
+                "does), or choose source: stylegan2 with labels: teacher"
             )
 
 
@@ -179,7 +168,7 @@ class Unlabelled(Source[UnlabelledSource]):
 
 KINDS: dict[type[SourceSettings], type[Source[Any]]] = {
     StyleGAN2Source: StyleGAN2,
-    JointSource: Joint,
+    JointSource: StyleGAN2,
     PhantomSource: Phantom,
     UnlabelledSource: Unlabelled,
 }

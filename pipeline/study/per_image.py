@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vesselforge.configs.errors import WorkspaceError
 from vesselforge.pipeline.statistics.families import Runs
-from vesselforge.pipeline.study.schema import PER_IMAGE_COLUMNS, Arm, Endpoint, Place
+from vesselforge.pipeline.study.schema import PER_IMAGE_COLUMNS, Endpoint, Place
 
 Run = dict[tuple[Place, str], dict[str, float]]
 """(place, image id) → metric → value. Where it is undefined it is `math.nan` itself, so that runs
@@ -22,9 +22,9 @@ Values = dict[Place, dict[str, dict[int, dict[str, float]]]]
 EXPECTED = "the table that `vesselforge compare` of this version writes: copy it again, or run it"
 
 
-def parsed(cells: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, float]:
-    """Metric → value, by the name of its column in a line of a table."""
-    return {m: float(cells[name]) if cells[name] else math.nan for m, name in columns.items()}
+def parsed(cells: Mapping[str, str], metrics: Sequence[str]) -> dict[str, float]:
+    """Metric → value, of a line of a table."""
+    return {metric: float(cells[metric]) if cells[metric] else math.nan for metric in metrics}
 
 
 def by_place(measured: Measured, metric: str) -> Values:
@@ -66,34 +66,25 @@ def with_endpoints(values: Values, endpoints: Iterable[Endpoint]) -> Values:
     return found | {place: runs for place, runs in values.items() if place not in found}
 
 
-def as_csv(arms: Sequence[Arm], measured: Measured, metrics: Sequence[str]) -> str:
-    """One line for each run, place and image. metrics: the main one, then those with a column."""
+def as_csv(measured: Measured, metrics: Sequence[str]) -> str:
+    """One line for each run, place and image; a metric that is undefined there is an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    main, *further = metrics
-    writer.writerow([*PER_IMAGE_COLUMNS, *further])
-    baselines = {arm.id: arm.baseline or "" for arm in arms}
-    runs = sorted(measured.items(), key=lambda item: [*baselines].index(item[0][0]))
-    for place in dict.fromkeys(place for run in measured.values() for place, _ in run):
-        for (arm, seed), run in runs:
-            base = measured.get((baselines[arm], seed), {})
-            for image in sorted(image for where, image in run if where == place):
-                own = run[place, image]
-                value, other = own[main], base.get((place, image), {}).get(main, math.nan)
-                numbers = [value, other, value - other, *(own[name] for name in further)]
-                cells = [f"{number:.6f}" if math.isfinite(number) else "" for number in numbers]
-                writer.writerow([arm, seed, place.set, place.observer, image, *cells])
+    writer.writerow([*PER_IMAGE_COLUMNS, *metrics])
+    for (arm, seed), run in measured.items():
+        for (place, image), own in run.items():
+            numbers = (own[metric] for metric in metrics)
+            cells = [f"{number:.6f}" if math.isfinite(number) else "" for number in numbers]
+            writer.writerow([arm, seed, place.set, place.observer, image, *cells])
     return text.getvalue()
 
 
 def from_csv(path: Path, metrics: Sequence[str]) -> Measured:
     """What `as_csv` wrote. Raises WorkspaceError for anything else."""
-    main, *further = metrics
-    columns = {main: "value"} | {name: name for name in further}
     found: Measured = {}
     try:
         rows = csv.DictReader(io.StringIO(path.read_text(), newline=""))
-        missing = [c for c in (*PER_IMAGE_COLUMNS, *further) if c not in (rows.fieldnames or ())]
+        missing = [c for c in (*PER_IMAGE_COLUMNS, *metrics) if c not in (rows.fieldnames or ())]
         if missing:
             raise ValueError(f"no column {', '.join(missing)}")
         for row in rows:
@@ -101,7 +92,7 @@ def from_csv(path: Path, metrics: Sequence[str]) -> Measured:
                 raise ValueError(f"line {rows.line_num} cut off")
             place = Place(set=row["set"], observer=row["observer"])
             run = found.setdefault((row["arm"], int(row["seed"])), {})
-            run[place, row["image"]] = parsed(row, columns)
+            run[place, row["image"]] = parsed(row, metrics)
     except OSError as error:
         raise WorkspaceError(
             f"{path}: cannot be read ({error.strerror}); expected {EXPECTED}"

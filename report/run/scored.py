@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from vesselforge.pipeline.models.score_rows import NOT_BETTER, is_not_better, titled
+from vesselforge.pipeline.models.score_rows import is_not_better, place_of, titled
 from vesselforge.report.formatting import number
 from vesselforge.report.run.run_reading import Run, View, mapping
 
@@ -59,11 +58,6 @@ class Scores:
         """Models that mark vessels no better than marking every pixel does."""
         return [name for name, scores in self.models.items() if is_not_better(scores)]
 
-    def marked(self, name: str) -> str:
-        """The title, with what has to be said of such a model."""
-        mark = f" ({NOT_BETTER})" if name in self.not_better else ""
-        return f"{self.title(name)}{mark}"
-
     def slot(self, name: str) -> int:
         """The colour and dash of a model, the same in every chart; −1, grey, for an observer."""
         return list(self.models).index(name) if name in self.models else -1
@@ -76,8 +70,9 @@ def read_scores(run: Run) -> Scores | None:
         return None
     metrics = view.metrics
     models = mapping(metrics, "models")
-    order = sorted(models, key=lambda name: (_place(name), _natural(name)))
-    students = [name for name in order if _place(name) == 1]
+    natural = {name: len(name) if place_of(name) == 1 else 0 for name in models}
+    order = sorted(models, key=lambda name: (place_of(name), natural[name], name))
+    students = [name for name in order if place_of(name) == 1]
     kept = run.kept_round
     return Scores(
         view,
@@ -89,14 +84,6 @@ def read_scores(run: Run) -> Scores | None:
         dict(sorted(mapping(metrics, "observers").items())),
         view.table("per_image.csv"),
     )
-
-
-def _place(name: str) -> int:
-    return 0 if name == "teacher" else 1 if name.startswith("student") else 2
-
-
-def _natural(name: str) -> list[Any]:
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 @dataclass(frozen=True)

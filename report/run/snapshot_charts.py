@@ -7,7 +7,6 @@ from typing import Any
 from vesselforge.report.charts import Level, Line, curve, lines
 from vesselforge.report.formatting import number
 from vesselforge.report.page import Figure
-from vesselforge.report.run.run_reading import mapping
 
 Rows = list[dict[str, Any]]
 
@@ -23,9 +22,8 @@ def survivors(log: Rows) -> Rows:
     return kept
 
 
-def snapshot_charts(log: Rows, unit: str, x_label: str) -> list[Figure | None]:
-    """KID with its standard deviation above the floor, the diversity of the samples, and where they
-    have masks the figures of these."""
+def kid_chart(log: Rows, unit: str, x_label: str) -> Figure | None:
+    """KID with its standard deviation above the floor; None where no snapshot was scored."""
     rows = [row for row in log if number(row.get("kid_mean")) is not None]
     x, kid = curve(rows, unit, "kid_mean")
     deviation = curve(rows, unit, "kid_std")[1]
@@ -36,44 +34,7 @@ def snapshot_charts(log: Rows, unit: str, x_label: str) -> list[Figure | None]:
         caption += " Samples cannot be expected below the band, which is real against real."
     known = len(deviation) == len(kid)
     score = Line("samples against real", x, kid, 0, low if known else (), high if known else ())
-    diversity = Line("samples", *curve(rows, unit, "diversity"), 2)
-    real = Level("real views", 1.0)
-    return [
-        lines([score], x_label, "KID", caption + _went_back(log, unit), levels=floor),
-        lines([diversity], x_label, "diversity", _DIVERSITY, levels=[real]),
-        _structure(rows, unit, x_label),
-    ]
-
-
-def _structure(rows: Rows, unit: str, x_label: str) -> Figure | None:
-    """Figures of the samples' masks relative to real windows; the fraction of samples in range."""
-    relative: Rows = []
-    for row in rows:
-        found = mapping(row.get("structure"))
-        ratios = {unit: row.get(unit), "in_range": found.get("in_range")}
-        for name, real in mapping(found, "reals").items():
-            value, below = number(mapping(found, "samples").get(name)), number(real)
-            ratios[name] = value / below if value is not None and below else None
-        relative.append(ratios)
-    curves = [
-        Line(label, *curve(relative, unit, name), slot)
-        for slot, (name, label) in enumerate(_STRUCTURE.items())
-    ]
-    caption = (
-        "Means over the samples' masks relative to real windows, and the fraction of samples whose "
-        "density, calibre and pieces lie in the real windows' central 98 %. KID does not see this."
-    )
-    level = Level("real windows", 1.0)
-    return lines(curves, x_label, "relative to real", caption, levels=[level])
-
-
-_STRUCTURE = {
-    "components": "pieces",
-    "ends": "ends",
-    "branchings": "branchings",
-    "in_range": "in range",
-}
-_DIVERSITY = "Mean distance between two samples' features, relative to that between two real views."
+    return lines([score], x_label, "KID", caption + _went_back(log, unit), levels=floor)
 
 
 def _floor(row: dict[str, Any]) -> Level | None:

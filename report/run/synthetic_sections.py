@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from vesselforge.report.charts import Level, Line, curve, lines
-from vesselforge.report.forest import histogram
 from vesselforge.report.formatting import fixed, number, plain, spoken
 from vesselforge.report.page import (
     Block,
@@ -21,16 +20,10 @@ from vesselforge.report.page import (
 from vesselforge.report.pictures import labelled_pair, picture
 from vesselforge.report.run.quality import quality_blocks
 from vesselforge.report.run.run_reading import Round, Run, View, mapping
-from vesselforge.report.run.snapshot_charts import snapshot_charts, survivors
+from vesselforge.report.run.snapshot_charts import kid_chart, survivors
 
 GAN_CHARTS = (
     ("Losses.", "loss", {"loss_g": "generator", "loss_d": "discriminator"}),
-    (
-        "Discriminator output.",
-        "mean logit",
-        {"scores_real": "real images", "scores_fake": "generated images"},
-    ),
-    ("Penalties.", "penalty", {"r1_penalty": "R1", "path_penalty": "path length"}),
     (
         "Adaptive augmentation.",
         "p, sign of D(real)",
@@ -40,13 +33,12 @@ GAN_CHARTS = (
 """Caption, name of the axis, and what is drawn: key of the log → name."""
 HOW_TO_READ = (
     "FID and KID compare the statistics of features of real and of synthetic images; 0 would mean "
-    "the same. FID against few images is only a ranking aid: it is biased, by an amount that "
-    "depends on the number of images and on the generator, so compare it only between runs with "
-    "the same images and features. KID has no such bias; read it against its floor, which is what "
-    "random parts of the real images score against each other. Neither sees whether a generator "
-    "copies its training images: for that, each sample is compared with all training views, "
-    "mirrored and turned ones too, and held-out images say how near is suspicious. Precision and "
-    "density fall when samples look wrong, recall and coverage when there is too little variety."
+    "the same. FID against few images is biased: compare it only between runs with the same images "
+    "and features. The floor of KID is what random parts of the real images score against each "
+    "other. Neither sees whether a generator copies its training images: for that, each sample is "
+    "compared with all training views, mirrored and turned ones too, and held-out images say how "
+    "near is suspicious. Precision and density fall when samples look wrong, recall and coverage "
+    "when there is too little variety."
 )
 WHOSE_LABELS = {
     "teacher": "what the teacher sees in them; they are no better than the teacher.",
@@ -118,15 +110,14 @@ def generator_charts(view: View) -> list[Figure | None]:
     log = survivors(view.lines("log.jsonl"))
     unit = "kimg" if any("kimg" in row for row in log) else "step"
     x_label = "real images shown (thousands)" if unit == "kimg" else "steps"
-    charts = snapshot_charts(log, unit, x_label)
+    charts = [kid_chart(log, unit, x_label)]
     target = number(view.settings.get("ada_target"))
     for caption, y_label, names in GAN_CHARTS:
         curves = [
             Line(label, *curve(log, unit, n), i) for i, (n, label) in enumerate(names.items())
         ]
         levels = [Level(f"target {target:g}", target)] if "p" in names and target else []
-        log_y = caption == "Penalties."
-        charts.append(lines(curves, x_label, y_label, caption, levels=levels, log_y=log_y))
+        charts.append(lines(curves, x_label, y_label, caption, levels=levels))
     return charts
 
 
@@ -140,7 +131,6 @@ def label_blocks(view: View) -> list[Block | None]:
         *_examples(view, rows, "Kept", "train"),
         *_examples(view, rows, "Rejected", "rejected"),
         Table("Why images were rejected", ["Reason", "Images"], reasons),
-        Figures([confidence_chart(view, rows)]),
         folded(Table("All figures of the labels", ["Fact", "Value"], facts)),
     ]
 
@@ -149,18 +139,6 @@ def whose_labels(settings: dict[str, Any]) -> str:
     kind = WHOSE_LABELS.get(str(settings.get("labels")), WHOSE_LABELS["teacher"])
     turned = f" {TURNED}" if settings.get("turned_masks") else ""
     return f"Labels of the synthetic images are {kind}{turned}"
-
-
-def confidence_chart(view: View, rows: list[dict[str, str]]) -> Figure | None:
-    """How sure the teacher is, of kept and of rejected images; None where nobody asked it."""
-    groups: dict[str, list[float]] = {"kept": [], "rejected": []}
-    for row in rows:
-        value = number(row["confidence"])
-        if value is not None:
-            groups["kept" if row["kept"] == "1" else "rejected"].append(value)
-    limit = number(view.settings.get("min_confidence")) or None  # 0 limits nothing
-    caption = "The teacher's confidence in its own labels; images left of the limit are rejected."
-    return histogram(groups, "confidence", "images", caption, limit)
 
 
 def _examples(view: View, rows: list[dict[str, str]], title: str, split: str) -> list[Block]:

@@ -303,8 +303,6 @@ class FakeRun:
             grey[mask & real], grey[mask & ~real] = (0, 158, 115), (213, 94, 0)
             grey[~mask & real] = (86, 180, 233)
             files[f"overlays/{name}/{file_name(id_)}.png"] = png(grey)
-            if name.startswith("ensemble-"):
-                files[f"spread/{name}/{file_name(id_)}.png"] = png(truth * 60)
             files[f"prob/{name}/{file_name(id_)}.png"] = png(mask.astype(np.uint8) * 200)
         return files
 

@@ -76,15 +76,12 @@ def test_students_of_the_same_images_have_one_address(tiny_study: Build, order: 
         "x", {"model": first.student}, run.test(), run.development(), study.evaluate
     )
     assert scores.digest == again.digest
-    method = works.seeds_as_one(arm, "mean", {0: mine, 1: mine}, works.development())
-    members = {"seed-0": first.student, "seed-1": first.student}
-    assert method.digest == run.ensemble("x", "mean", members, run.development()).digest
 
 
 def test_the_real_only_arm_of_one_phase_has_the_steps_of_both(tiny_study: Build) -> None:
     works = study_works(tiny_study())
-    one = works.student_of(real_only(4, True), 0, None)
-    two = works.student_of(real_only(4, True, two_phases=True), 0, None)
+    one = works.student_of(real_only(4), 0, None)
+    two = works.student_of(real_only(4, two_phases=True), 0, None)
     assert one.settings.steps == 4 and "start" not in one.inputs  # type: ignore[attr-defined]
     assert two.settings.steps == 2 and "start" in two.inputs  # type: ignore[attr-defined]
 
@@ -128,7 +125,7 @@ def test_named_arms_are_compared_with_their_real_only_arm_and_with_controls(
     assert ids == [
         "2-real-R0",
         "2-real-R1",
-        "2-real-only-two-phases-both-strong",  # the partner of P-first, unasked
+        "2-real-only-two-phases-strong",  # the partner of P-first, unasked
         "2-real-R2",
         "2-real-P",
         "2-real-P-first",
@@ -137,7 +134,7 @@ def test_named_arms_are_compared_with_their_real_only_arm_and_with_controls(
     assert works.compared["2-real-P"] == ["2-real-R1", "2-real-R0"]
     assert works.compared["2-real-N"] == ["2-real-R1", "2-real-P"]
     assert works.compared["2-real-P-first"] == [
-        "2-real-only-two-phases-both-strong",
+        "2-real-only-two-phases-strong",
         "2-real-R1",
     ]
     assert works.compared["2-real-R0"] == works.compared["2-real-R1"] == []
@@ -166,14 +163,15 @@ def test_fitted_phantoms_see_the_labelled_images_alone_and_generic_ones_none(
     assert fitted.inputs["samples"].inputs["images"].digest == works.real(2, 0).digest
     generic = works.label(Origin("phantom", 2, 0, 0), 0).inputs["samples"]
     assert generic.inputs == {}
-    assert works.taught() == [(2, 0), (4, 0)]  # for the scores, whose features are the teacher's
+    kinds = [w.kind for w in closure(works.everything()).values()]
+    assert kinds.count("segmenter.train") == 6  # two teachers: for the features of the scores
     plain = named(
         tiny_study,
         {"named": {"P": {"source": "fitted", "count": 3}}},
         score={"features": "random", "real_views": 4},
     )
     kinds = [w.kind for w in closure(plain.everything()).values()]
-    assert kinds.count("segmenter.train") == 4 and plain.taught() == []
+    assert kinds.count("segmenter.train") == 4
 
 
 @pytest.mark.parametrize(
