@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class RunRecord:
             "status": "running",
             "message": "",
             "steps": [],
-            "artifacts": {"rounds": []},
+            "artifacts": {},
         }
         with explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -95,12 +95,6 @@ class RunRecord:
     def note(self, key: str, value: Any) -> None:
         """Any further fact, as JSON."""
         self.content[key] = value
-        self._save()
-
-    def round(self, artifacts: Mapping[str, Artifact], **facts: Any) -> None:
-        """A round of the loop is done. facts: `kept` and its validation figures."""
-        entry = {role: reference(artifact) for role, artifact in artifacts.items()} | facts
-        self.content["artifacts"]["rounds"].append(entry)
         self._save()
 
     def finish(self, status: str, message: str = "") -> None:

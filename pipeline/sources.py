@@ -44,7 +44,7 @@ class Request:
     real: the real images whose labels may be seen; shown: those that something may be trained on
     without labels; rest: the training images that are not in `real`, None when there is none.
     seed: added to the seeds of what is trained. draw: of the images themselves. name: of all this,
-    for people. start: an earlier round's generator to go on from.
+    for people.
     """
 
     real: Work
@@ -53,7 +53,6 @@ class Request:
     seed: int = 0
     draw: int = 0
     name: str = ""
-    start: Work | None = None
 
 
 class Source(ABC, Generic[S]):
@@ -104,13 +103,9 @@ class StyleGAN2(Source[StyleGAN2Source]):
         return self.gan.channels == "rgb+mask"
 
     def generator(self, request: Request) -> Work:
-        own, inputs = self.gan, {"images": request.shown}
-        settings, outside = with_start(own)
-        if request.start is not None:
-            kimg = self.config.iterate.generator_kimg  # type: ignore[union-attr]
-            settings = settings.model_copy(update={"kimg": kimg, "start_from": None})
-            inputs["start"], outside = request.start, {}
-        settings = settings.model_copy(update={"seed": own.seed + request.seed})
+        settings, outside = with_start(self.gan)
+        settings = settings.model_copy(update={"seed": settings.seed + request.seed})
+        inputs = {"images": request.shown}
         return Work(f"generator{request.name}", "generator.train", settings, inputs, outside)
 
     def images(self, request: Request, count: int, first: int) -> Work:

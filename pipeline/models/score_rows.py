@@ -41,7 +41,7 @@ def figure_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def scored(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Name → scores of every model, students between teacher and ensembles, which are named with
+    """Name → scores of every model, the student between teacher and ensembles, which are named with
     their method, each followed by itself against further observers; then of those observers
     against the first."""
     models = metrics.get("models", {})
@@ -55,7 +55,7 @@ def scored(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def place_of(name: str) -> int:
-    """Where a model stands: 0 the teacher, 1 a student, 2 an ensemble."""
+    """Where a model stands: 0 the teacher, 1 the student, 2 an ensemble."""
     return 2 if name.startswith("ensemble") else int(name != "teacher")
 
 

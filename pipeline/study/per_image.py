@@ -9,16 +9,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vesselforge.configs.errors import WorkspaceError
-from vesselforge.pipeline.statistics.families import Runs
 from vesselforge.pipeline.study.schema import PER_IMAGE_COLUMNS, Endpoint, Place
 
+Runs = dict[int, list[float]]
+"""Seed → the metric of each image."""
 Run = dict[tuple[Place, str], dict[str, float]]
 """(place, image id) → metric → value. Where it is undefined it is `math.nan` itself, so that runs
 with the same values are equal."""
 Measured = dict[tuple[str, int], Run]
 """(arm id, seed) → what that run measured."""
-Values = dict[Place, dict[str, dict[int, dict[str, float]]]]
-"""Of one metric: place → arm id → seed → image id → value."""
 EXPECTED = "the table that `vesselforge compare` of this version writes: copy it again, or run it"
 
 
@@ -27,43 +26,31 @@ def parsed(cells: Mapping[str, str], metrics: Sequence[str]) -> dict[str, float]
     return {metric: float(cells[metric]) if cells[metric] else math.nan for metric in metrics}
 
 
-def by_place(measured: Measured, metric: str) -> Values:
-    """The values of one metric."""
-    found: Values = {}
-    for (arm, seed), run in measured.items():
-        for (place, image), metrics in run.items():
-            runs = found.setdefault(place, {}).setdefault(arm, {})
-            runs.setdefault(seed, {})[image] = metrics[metric]
-    return found
+def values_of(
+    measured: Measured, metric: str, endpoints: Iterable[Endpoint]
+) -> dict[Place, dict[str, Runs]]:
+    """Place → arm id → seed → the metric of each image [I] in one order, NaN where a run lacks it.
 
-
-def table(of_arms: dict[str, dict[int, dict[str, float]]]) -> dict[str, Runs]:
-    """Arm → seed → values in one order of images, NaN for an image that a run lacks."""
-    images = sorted({i for runs in of_arms.values() for each in runs.values() for i in each})
-    return {
-        arm: {seed: [each.get(i, math.nan) for i in images] for seed, each in runs.items()}
-        for arm, runs in of_arms.items()
+    The places of endpoints come first, those of several sets made of these sets' images; none of an
+    endpoint that lacks one of its sets.
+    """
+    there = dict.fromkeys(key for run in measured.values() for key in run)
+    own = dict.fromkeys(place for place, _ in there)
+    parts = {
+        endpoint.place: [Place(set=s, observer=endpoint.place.observer) for s in endpoint.sets]
+        for endpoint in endpoints
     }
-
-
-def with_endpoints(values: Values, endpoints: Iterable[Endpoint]) -> Values:
-    """The places of endpoints first, those of several sets made of these sets' images; none of an
-    endpoint that lacks one of its sets."""
-    found: Values = {}
-    for endpoint in endpoints:
-        parts = {s: Place(set=s, observer=endpoint.place.observer) for s in endpoint.sets}
-        if endpoint.place in values:
-            found[endpoint.place] = values[endpoint.place]
+    found: dict[Place, dict[str, Runs]] = {}
+    for place in dict.fromkeys([*parts, *own]):
+        members = [place] if place in own else parts[place]
+        if not all(member in own for member in members):
             continue
-        if not all(part in values for part in parts.values()):
-            continue
-        of_arms = found.setdefault(endpoint.place, {})
-        for name, part in parts.items():
-            for arm, runs in values[part].items():
-                for seed, images in runs.items():
-                    run = of_arms.setdefault(arm, {}).setdefault(seed, {})
-                    run |= {f"{name}/{image}": value for image, value in images.items()}
-    return found | {place: runs for place, runs in values.items() if place not in found}
+        images = sorted((key for key in there if key[0] in members), key=lambda k: (k[0].set, k[1]))
+        for (arm, seed), run in measured.items():
+            row = [run.get(image, {}).get(metric, math.nan) for image in images]
+            runs = found.setdefault(place, {}).setdefault(arm, {})
+            runs[seed] = row
+    return found
 
 
 def as_csv(measured: Measured, metrics: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vesselforge.configs.statistics import BEST, REFERENCE, StatisticsSettings
@@ -11,7 +11,7 @@ from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.pipeline.statistics.answer import answer
 from vesselforge.pipeline.statistics.families import Comparison, Scored, judged
 from vesselforge.pipeline.study.findings import Findings, metrics_of
-from vesselforge.pipeline.study.per_image import Values, as_csv, by_place, table, with_endpoints
+from vesselforge.pipeline.study.per_image import Measured, Runs, as_csv, values_of
 from vesselforge.pipeline.study.schema import (
     PER_IMAGE,
     RESULTS,
@@ -37,10 +37,9 @@ def write_results(config: StudyConfig, found: Findings, folder: Path) -> Results
 def results_of(config: StudyConfig, found: Findings) -> Results:
     """Every comparison that the config asks for, and what it says. Reads no file."""
     statistics = config.statistics
-    measured = by_place(found.measured, statistics.metric)
-    endpoints = _endpoints(config, measured)
+    endpoints = _endpoints(config, found.measured)
     deciding = [arm.id for arm in found.arms if _is_primary(arm, statistics)]
-    values = with_endpoints(measured, endpoints)
+    values = values_of(found.measured, statistics.metric, endpoints)
     arms = _compared(found.arms, values, statistics, endpoints, deciding)
     synthetic = sorted(found.synthetic, key=lambda one: (one.source, one.real_images, one.seed))
     results = Results(
@@ -71,7 +70,7 @@ def results_of(config: StudyConfig, found: Findings) -> Results:
     return results.model_copy(update={"headline": answer(results)})
 
 
-def _endpoints(config: StudyConfig, values: Values) -> list[Endpoint]:
+def _endpoints(config: StudyConfig, measured: Measured) -> list[Endpoint]:
     """As the config says; else the dataset's own test set, by the observer that it was trained on.
 
     An endpoint of one set has that set's own place.
@@ -83,7 +82,8 @@ def _endpoints(config: StudyConfig, values: Values) -> list[Endpoint]:
         found.append(Endpoint(name=given.name, place=place, sets=given.sets))
     if not found:
         own = Place(set=config.data.name, observer=REFERENCE)
-        place = own if own in values or not values else next(iter(values))
+        there = [place for run in measured.values() for place, _ in run]
+        place = own if own in there or not there else there[0]
         found.append(Endpoint(name=place.set, place=place, sets=[place.set]))
     return found
 
@@ -96,13 +96,13 @@ def _is_primary(arm: Arm, statistics: StatisticsSettings) -> bool:
 
 def _compared(
     arms: Sequence[Arm],
-    values: Values,
+    values: Mapping[Place, Mapping[str, Runs]],
     statistics: StatisticsSettings,
     endpoints: Sequence[Endpoint],
     deciding: Sequence[str],
 ) -> list[Arm]:
     """The arms with their effects at every place, against real images alone and other arms."""
-    scored = [Scored(table(runs), place, statistics) for place, runs in values.items()]
+    scored = [Scored(runs, place, statistics) for place, runs in values.items()]
     primary = {(arm, endpoint.place) for arm in deciding for endpoint in endpoints}
     main = _by_arm(_against_baselines(scored, arms), statistics, primary)
     controls: dict[str, list[Effect]] = {}
@@ -145,9 +145,9 @@ def _secondary(
     decided = {endpoint.place for endpoint in endpoints}
     lines = []
     for metric in statistics.secondary:
-        values = with_endpoints(by_place(found.measured, metric), endpoints)
+        values = values_of(found.measured, metric, endpoints)
         shown = [place for place in values if place in decided or metric == BEST]
-        scored = [Scored(table(values[place]), place, statistics) for place in shown]
+        scored = [Scored(values[place], place, statistics) for place in shown]
         comparisons = _against_baselines(scored, found.arms)
         for arm, effects in _by_arm(comparisons, statistics).items():
             lines += [Secondary(metric=metric, arm=arm, **dict(effect)) for effect in effects]

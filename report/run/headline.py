@@ -30,7 +30,7 @@ class Headline(NamedTuple):
 
 def headline(run: Run, scores: Scores | None) -> Headline:
     """What the numbers say; before it, what makes them worthless."""
-    answer, evidence = _headline(run, scores), evidence_of(run.last_round)
+    answer, evidence = _headline(run, scores), evidence_of(run)
     if evidence is None or not evidence.verdict:
         return answer
     return answer._replace(line=f"{evidence.verdict}. {answer.line}")

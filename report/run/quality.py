@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from vesselforge.generator.metrics.kid_verdict import EXTRACTORS, kid_verdict
@@ -10,7 +10,7 @@ from vesselforge.pipeline.evidence import Evidence, untrained
 from vesselforge.report.formatting import fixed, number, significant
 from vesselforge.report.page import Block, Figures, Table, Text
 from vesselforge.report.pictures import picture
-from vesselforge.report.run.run_reading import Round
+from vesselforge.report.run.run_reading import Run
 
 _C_T = (
     "z of the samples' distances to training views against held-out views'; far below 0: copying, "
@@ -32,38 +32,34 @@ MEASURED = (
 """Figure of the score, its title, its floor, and how to read it."""
 
 
-def evidence_of(round_: Round) -> Evidence | None:
-    """Whether the images of a round show vessels; None where that is not known, or not asked."""
-    samples, labelled = round_.get("samples"), round_.get("labelled")
+def evidence_of(run: Run) -> Evidence | None:
+    """Whether the images show vessels; None where that is not known, or not asked."""
+    samples, labelled = run.artifacts.get("samples"), run.artifacts.get("labelled")
     if samples is None or labelled is None:
         return None
     return Evidence.of(labelled.metrics, samples.kind)
 
 
-def warnings_of(rounds: Sequence[Round]) -> list[str]:
-    """Sentences without which no score of the rounds' images should be read."""
-    found = []
-    for place, round_ in enumerate(rounds, 1):
-        evidence, generator = evidence_of(round_), round_.get("generator")
-        where = f"Round {place}: " if len(rounds) > 1 else ""
-        if evidence and evidence.verdict:
-            found.append(f"{where}{evidence.sentence}")
-        if generator and (why := untrained(generator.metrics, generator.manifest["inputs"])):
-            found.append(f"{where}The generator is {why}.")
+def warnings_of(run: Run) -> list[str]:
+    """Sentences without which no score of the images should be read."""
+    evidence, generator = evidence_of(run), run.artifacts.get("generator")
+    found = [evidence.sentence] if evidence and evidence.verdict else []
+    if generator and (why := untrained(generator.metrics, generator.manifest["inputs"])):
+        found.append(f"The generator is {why}.")
     return found
 
 
-def quality_blocks(round_: Round) -> list[Block | None]:
-    """Whatever was measured of a round's images."""
-    view = round_.get("score")
+def quality_blocks(run: Run) -> list[Block | None]:
+    """Whatever was measured of the images."""
+    view = run.artifacts.get("score")
     if view is None:
         return [Text("The samples have not been scored.")]
     figures = view.metrics
-    features = EXTRACTORS.get(figures.get("features"), figures.get("features"))
+    features = figures.get("features", "")
     caption = "Samples (left) and the training view nearest to each (right), nearest first"
     return [
         measured(figures),
-        Text(f"By features of: {features}." if features else "", "quiet"),
+        Text(f"By features of: {EXTRACTORS.get(features, features)}." if features else "", "quiet"),
         Text(kid_verdict(figures)),
         Text(copied(figures)),
         Figures([picture(view.picture("closest.png"), caption, caption, 900)], "strips"),

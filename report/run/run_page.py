@@ -31,7 +31,7 @@ def run_page(record: dict[str, Any], store: Store) -> Page:
         dataset_section(run),
         *record_sections(record, PipelineConfig),
     ]
-    notes = [Note("Read no score of these images without this", warnings_of(run.rounds))]
+    notes = [Note("Read no score of these images without this", warnings_of(run))]
     tiles = [*(score_tiles(scores) if scores and scores.reference else []), *image_tiles(run)]
     return Page("run", record, *first[:2], tiles, first.caveats, sections, run.problems, notes)
 
@@ -50,7 +50,7 @@ def score_tiles(scores: Scores) -> list[Tile]:
 
 def image_tiles(run: Run) -> list[Tile]:
     """What became of the synthetic images."""
-    if (labels := run.last_round.get("labelled")) is None:
+    if (labels := run.artifacts.get("labelled")) is None:
         return []
     kept, rejected = (labels.metrics[key] for key in ("kept", "rejected"))
     return [("Synthetic images kept", f"{kept:,}", f"of {kept + rejected:,} labelled")]

@@ -16,7 +16,7 @@ from vesselforge.report.run.run_reading import Run, View, mapping
 @dataclass(frozen=True)
 class Scores:
     """What the evaluation wrote. reference: the observer that counts, None without any labels;
-    models: teacher, students, ensembles; student: that of the kept round."""
+    models: teacher, student, ensembles; teacher, student: their names, if they are there."""
 
     view: View
     reference: str | None
@@ -70,17 +70,12 @@ def read_scores(run: Run) -> Scores | None:
         return None
     metrics = view.metrics
     models = mapping(metrics, "models")
-    natural = {name: len(name) if place_of(name) == 1 else 0 for name in models}
-    order = sorted(models, key=lambda name: (place_of(name), natural[name], name))
-    students = [name for name in order if place_of(name) == 1]
-    kept = run.kept_round
     return Scores(
         view,
         metrics.get("reference"),
         "teacher" if "teacher" in models else None,
-        # never chosen by test scores
-        students[kept if kept is not None and kept < len(students) else -1] if students else None,
-        {name: models[name] for name in order},
+        "student" if "student" in models else None,
+        {name: models[name] for name in sorted(models, key=lambda name: (place_of(name), name))},
         dict(sorted(mapping(metrics, "observers").items())),
         view.table("per_image.csv"),
     )

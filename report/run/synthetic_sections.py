@@ -19,9 +19,9 @@ from vesselforge.report.page import (
 )
 from vesselforge.report.pictures import labelled_pair, picture
 from vesselforge.report.run.quality import quality_blocks
-from vesselforge.report.run.run_reading import Round, Run, View, mapping
-from vesselforge.report.run.snapshot_charts import kid_chart, survivors
+from vesselforge.report.run.run_reading import Run, View, mapping
 
+Rows = list[dict[str, Any]]
 GAN_CHARTS = (
     ("Losses.", "loss", {"loss_g": "generator", "loss_d": "discriminator"}),
     (
@@ -50,29 +50,20 @@ MOST_SHEETS, MOST_EXAMPLES = 4, 6
 
 
 def synthetic_sections(run: Run) -> list[Section]:
-    """Generator and labels, round by round."""
-    generators = [generator_blocks(round_) for round_ in run.rounds]
-    images = [*_rounds(generators), Text(HOW_TO_READ if run.rounds else "", "quiet")]
-    labels = [label_blocks(r["labelled"]) if "labelled" in r else [] for r in run.rounds]
+    """What the images look like, and their labels."""
+    images = generator_blocks(run)
+    labels = label_blocks(run.artifacts["labelled"]) if "labelled" in run.artifacts else []
     return [
         Section("generator", "Synthetic images", images, "No generator has been trained yet."),
-        Section("labels", "Labels", _rounds(labels), "No synthetic image has a label yet."),
+        Section("labels", "Labels", labels, "No synthetic image has a label yet."),
     ]
 
 
-def _rounds(blocks: list[list[Block | None]]) -> list[Block | None]:
-    """Each round's blocks, under a heading where there are several."""
-    if len(blocks) == 1:
-        return blocks[0]
-    found: list[Block | None] = []
-    for place, each in enumerate(blocks, 1):
-        found += [Text(f"Round {place}", "heading"), *(each or [Text("Nothing yet.")])]
-    return found
-
-
-def generator_blocks(round_: Round) -> list[Block | None]:
+def generator_blocks(run: Run) -> list[Block | None]:
     """Real and synthetic images, scores, and how the training went."""
-    generator, samples = round_.get("generator"), round_.get("samples")
+    generator, samples = run.artifacts.get("generator"), run.artifacts.get("samples")
+    if generator is None and samples is None:
+        return []
     real = generator.picture("reals.png") if generator else None
     drawn = samples.picture("grid.png") if samples else None
     sheets = [
@@ -81,9 +72,10 @@ def generator_blocks(round_: Round) -> list[Block | None]:
     ]
     return [
         Figures(sheets, "pairs"),
-        *quality_blocks(round_),
+        *quality_blocks(run),
         Figures(generator_charts(generator) if generator else []),
         Fold("Samples during training", [_progress(generator)] if generator else []),
+        Text(HOW_TO_READ, "quiet"),
     ]
 
 
@@ -119,6 +111,52 @@ def generator_charts(view: View) -> list[Figure | None]:
         levels = [Level(f"target {target:g}", target)] if "p" in names and target else []
         charts.append(lines(curves, x_label, y_label, caption, levels=levels))
     return charts
+
+
+def survivors(log: Rows) -> Rows:
+    """What became of the training: without the entries that a rollback undid."""
+    kept: Rows = []
+    for row in log:
+        if "rollback" in row:
+            to = number(row.get("step")) or 0.0
+            kept = [r for r in kept if (number(r.get("step")) or 0.0) <= to]
+        kept.append(row)
+    return kept
+
+
+def kid_chart(log: Rows, unit: str, x_label: str) -> Figure | None:
+    """KID with its standard deviation above the floor; None where no snapshot was scored."""
+    rows = [row for row in log if number(row.get("kid_mean")) is not None]
+    x, kid = curve(rows, unit, "kid_mean")
+    deviation = curve(rows, unit, "kid_std")[1]
+    low, high = ([k + sign * d for k, d in zip(kid, deviation, strict=False)] for sign in (-1, 1))
+    floor = [level for row in rows if (level := _floor(row)) is not None][:1]
+    caption = "KID of the weight average against real views, ± 1 standard deviation."
+    if floor:
+        caption += " Samples cannot be expected below the band, which is real against real."
+    known = len(deviation) == len(kid)
+    score = Line("samples against real", x, kid, 0, low if known else (), high if known else ())
+    return lines([score], x_label, "KID", caption + _went_back(log, unit), levels=floor)
+
+
+def _floor(row: dict[str, Any]) -> Level | None:
+    mean, sd = (number(row.get(f"kid_floor_{name}")) for name in ("mean", "std"))
+    if mean is None or sd is None:
+        return None
+    return Level("real against real ± 1 sd", mean, mean - sd, mean + sd)
+
+
+def _went_back(log: Rows, unit: str) -> str:
+    """Where the training failed and to where it went back."""
+    events = []
+    for row in log:
+        to = number(row.get(unit))
+        if "rollback" in row and to is not None:
+            reason = str(row.get("reason") or "it failed").rstrip(".")
+            events.append(
+                f" At step {row.get('from_step')} ({reason}) it went back to {to:g} {unit}"
+            )
+    return f"{';'.join(events)}." if events else ""
 
 
 def label_blocks(view: View) -> list[Block | None]:

@@ -17,16 +17,15 @@ _F1 = "F1 on the validation images, on which the checkpoint and the threshold ar
 
 
 def training_section(run: Run) -> Section:
-    """Rounds, where each training ended, and its curves."""
-    ends = training_table(run)
-    blocks = [rounds_table(run), ends, Figures(training_charts(run))]
+    """Where each training ended, and its curves."""
+    blocks: list[Block | None] = [training_table(run), Figures(training_charts(run))]
     return Section("training", "Training", blocks, "No segmenter has been trained yet.")
 
 
 def training_charts(run: Run) -> list[Any]:
     """Training loss and validation F1 of every segmenter."""
     curves: dict[str, list[Line]] = {"loss": [], "f1": []}
-    trainings = [(n, view) for n, view in run.named() if view.kind == "segmenter.train"]
+    trainings = [(n, view) for n, view in run.artifacts.items() if view.kind == "segmenter.train"]
     for slot, (name, view) in enumerate(trainings):
         log = view.lines("log.jsonl")
         log += [row["validation"] | {"step": row["step"]} for row in log if "validation" in row]
@@ -38,33 +37,12 @@ def training_charts(run: Run) -> list[Any]:
     ]
 
 
-def rounds_table(run: Run) -> Table | None:
-    """Every round in which a student was trained, kept or not; None for a run of one round.
-
-    A round is kept when its student beats the best before it by `iterate.min_gain` on the
-    validation images, as `pipeline.run_works.improve` decides; the first always is.
-    """
-    if len(run.rounds) < 2:
-        return None
-    rows = [
-        [str(place), fixed(entry.get("validation_f1")), "yes" if entry.get("kept") else "no"]
-        for place, entry in enumerate(records(run.record["artifacts"]["rounds"]), 1)
-    ]
-    note = (
-        "A further round is kept when F1 on the validation images rises by more than "
-        f"{plain(mapping(run.record, 'config', 'iterate').get('min_gain'))}; the test images have "
-        "no say."
-    )
-    return Table("Rounds", ["Round", "Validation F1", "Kept"], rows, note)
-
-
 def training_table(run: Run) -> Table:
     """Where each training ended, on validation images."""
-    dropped = {f"student-{i}" for i, kept in enumerate(run.kept, 1) if not kept}
     rows = []
-    for name, view in run.named():
+    for name, view in run.artifacts.items():
         if view.kind == "segmenter.train":
-            rows.append(_training_row(f"{name} (not kept)" if name in dropped else name, view))
+            rows.append(_training_row(name, view))
         elif view.kind == "segmenter.ensemble":
             rows.append(_training_row(titled(name, {"rule": view.metrics}), view))
     return Table.of("Chosen on the validation images", rows)

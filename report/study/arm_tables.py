@@ -41,7 +41,7 @@ def _row(
         "Verdict": _verdict(arm, effect),
         on.metric_name(results.metric): interval(effect.level, 4) if effect else ABSENT,
         "Difference": difference(effect),
-        "p, Holm": p_value(effect and effect.p),
+        "p, Holm": p_value(effect.p if effect else None),
         "Detectable": fixed(effect and effect.detectable),
         "Real": counted(arm.real_images),
         "Images": counted(effect and effect.images),

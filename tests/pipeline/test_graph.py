@@ -44,19 +44,19 @@ def test_a_run_and_a_study_share_every_stage_up_to_the_labels(
     study = tiny_study(pseudo_label={"min_confidence": 0, **filters})
     works, run = study_works(study), run_works(run_like(study))
     origin = Origin("stylegan2", 4, 0, 0)
-    first = run.round(0, run.teacher())
+    first = run.augmentation()
     supply = works.supplied(origin)
 
     pairs: dict[str, tuple[Work | None, Work | None]] = {
         "development": (run.development(), works.development()),
         "test": (run.test(), works.test()),
         "teacher": (run.teacher(), works.teacher(4, 0)),
-        "generator": (first.generator, supply.generator()),
-        "samples": (first.samples, works.label(origin, 0).inputs["samples"]),
-        "labels": (first.labelled, works.label(origin, 0)),
+        "generator": (first["generator"], supply.generator()),
+        "samples": (first["samples"], works.label(origin, 0).inputs["samples"]),
+        "labels": (first["labelled"], works.label(origin, 0)),
     }
     if filters.get("reject_copies"):
-        pairs["scores"] = (first.score, works.pool_scores(origin, 0))
+        pairs["scores"] = (first["score"], works.pool_scores(origin, 0))
     for name, (one, other) in pairs.items():
         assert one is not None and other is not None
         assert one.digest == other.digest, name
@@ -67,13 +67,13 @@ def test_students_of_the_same_images_have_one_address(tiny_study: Build, order: 
     study = tiny_study(arms={"counts": [2], "orders": [order], "seeds": [0]})
     works, run = study_works(study), run_works(run_like(study, order=order))
     (arm,) = (arm for arm in works.arms if arm.order)
-    first = run.round(0, run.teacher())
-    mine = works.student_of(arm, 0, first.labelled)
+    first = run.augmentation()
+    mine = works.student_of(arm, 0, first["labelled"])
 
-    assert mine.digest == first.student.digest
+    assert mine.digest == first["student"].digest
     scores = works.evaluations(mine, works.development(), "x")["phantom"]
     again = run.evaluation(
-        "x", {"model": first.student}, run.test(), run.development(), study.evaluate
+        "x", {"model": first["student"]}, run.test(), run.development(), study.evaluate
     )
     assert scores.digest == again.digest
 
@@ -219,12 +219,7 @@ def test_a_run_has_no_unlabelled_images_without_a_folder() -> None:
     config = PipelineConfig(source=UnlabelledSource())
     works = run_works(config)
     with pytest.raises(ConfigError, match="no training image is left without labels"):
-        works.round(0, works.teacher())
-
-
-def test_own_masks_make_no_better_teacher() -> None:
-    with pytest.raises(ValidationError, match="a further round has a better teacher"):
-        PipelineConfig.model_validate({"source": "phantom", "iterate": {"rounds": 2}})
+        works.augmentation()
 
 
 def test_a_preview_counts_what_is_there_and_estimates_from_earlier_work(tmp_path: Path) -> None:

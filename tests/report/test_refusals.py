@@ -1,5 +1,5 @@
 """What makes scores worthless stands beside them: samples without vessels, a generator or a model
-that learnt nothing, a KID that cannot tell, a round of which nothing was kept."""
+that learnt nothing, a KID that cannot tell, a run of which nothing was kept."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_samples_that_show_vessels_are_not_remarked_upon(tmp_path: Path) -> None
 
 def test_real_images_are_not_judged(tmp_path: Path) -> None:
     run = FakeRun(tmp_path, in_range=(0.0, 0.0)).build()
-    run.record["artifacts"]["rounds"][0]["samples"] = run.record["artifacts"]["development"]
+    run.record["artifacts"]["samples"] = run.record["artifacts"]["development"]
     (run.folder / "run.json").write_text(json.dumps(run.record))
     assert "show no vessels" not in page_of(run).text
 
@@ -73,7 +73,6 @@ def test_a_run_whose_images_were_all_rejected_shows_its_teacher(tmp_path: Path) 
     gone = ("pretrained", "student", "ensemble")
     run = FakeRun(tmp_path, skill={"teacher": 0.8}, status="partly failed", missing=gone).build()
     record: dict[str, Any] = run.record | {"message": "all 24 synthetic images were rejected"}
-    record["artifacts"]["rounds"][0]["kept"] = False
     (run.folder / "run.json").write_text(json.dumps(record))
     page = page_of(run)
     assert page.faults == []
@@ -82,13 +81,3 @@ def test_a_run_whose_images_were_all_rejected_shows_its_teacher(tmp_path: Path) 
     assert "teacher 0." in page.text
     assert page.table("Inside the field of view: all test pixels")[1][0] == "teacher"
     assert page.table("Why images were rejected")
-
-
-def test_where_a_later_round_kept_nothing_the_comparison_stands(tmp_path: Path) -> None:
-    run = FakeRun(tmp_path, rounds=2, status="partly failed").build()
-    for name in ("pretrained", "student"):
-        run.record["artifacts"]["rounds"][1].pop(name)
-    (run.folder / "run.json").write_text(json.dumps(run.record))
-    page = page_of(run)
-    assert page.faults == [] and "Partly failed: generator" in page.text
-    assert verdict_of(page) == "The student scored higher in this one run"

@@ -267,21 +267,6 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert evil in page.text
 
 
-def test_several_rounds_are_told_apart(tmp_path: Path) -> None:
-    page = page_of(FakeRun(tmp_path, rounds=2).build())
-    assert page.faults == []
-    assert page.text.count("Round 2") == 2
-    assert page.table("Rounds")[:3] == [
-        ["Round", "Validation F1", "Kept"],
-        ["1", "0.7900", "yes"],
-        ["2", "0.7800", "no"],
-    ]
-    assert "kept when F1 on the validation images rises by more than 0.001;" in page.text
-    names = [row[0] for row in page.table("Chosen on the validation images")]
-    assert "student-1" in names
-    assert "student-2 (not kept)" in names
-
-
 def test_several_ensembles_are_told_apart_by_their_method(tmp_path: Path) -> None:
     skill = {"teacher": 0.8, "student": 0.82, "ensemble": 0.83, "ensemble-or": 0.84}
     skill["ensemble-majority"] = 0.81

@@ -10,7 +10,7 @@ from fake_findings import CHASE, ELSEWHERE, OWN, STARE, findings_of, study_of
 
 from vesselforge.configs.study import StudyConfig
 from vesselforge.pipeline.statistics.paired import holm
-from vesselforge.pipeline.study.per_image import by_place, table, with_endpoints
+from vesselforge.pipeline.study.per_image import values_of
 from vesselforge.pipeline.study.schema import Arm, Effect, Results
 from vesselforge.pipeline.study.study_results import results_of
 
@@ -60,9 +60,9 @@ def test_each_arm_is_compared_with_its_baseline_and_its_controls(results: Result
 def test_a_control_is_a_paired_difference_corrected_by_itself(
     results: Results, tiny_study: Build
 ) -> None:
-    values = by_place(findings_of(study_of(tiny_study, SEEDS)).measured, "f1")
+    values = values_of(findings_of(study_of(tiny_study, SEEDS)).measured, "f1", [])
     for place in (OWN, CHASE):
-        runs = table(values[place])
+        runs = values[place]
         effect = at(arm(results, "G").controls, place, "4-real-P")
         pairs = [np.subtract(runs["4-real-G"][s], runs["4-real-P"][s]) for s in SEEDS]
         assert effect.mean == pytest.approx(np.mean(pairs))
@@ -99,9 +99,11 @@ def test_an_endpoint_of_several_sets_has_all_their_images(
     assert both.mean is not None and chase.mean is not None and stare.mean is not None
     assert both.mean == pytest.approx((6 * chase.mean + 5 * stare.mean) / 11)
     config = study_of(tiny_study, SEEDS)
-    measured = by_place(findings_of(config).measured, "f1")
-    values = with_endpoints(measured, results.endpoints)
-    assert {i.split("/")[0] for i in values[ELSEWHERE]["4-real-P"][0]} == {"chase-db1", "stare"}
+    runs = [
+        values_of(findings_of(config).measured, "f1", results.endpoints)[p]["4-real-P"][0]
+        for p in (ELSEWHERE, CHASE, STARE)
+    ]
+    assert runs[0] == runs[1] + runs[2] and list(map(len, runs)) == [11, 6, 5]
 
 
 def test_the_primary_family_is_arms_by_endpoints(results: Results) -> None:
@@ -156,11 +158,11 @@ def test_other_metrics_are_there_at_the_endpoints_and_the_best_threshold_everywh
         m: {s.place for s in results.secondary if s.metric == m} for m in ("cldice", "f1_best")
     }
     assert places == {"cldice": {ELSEWHERE, OWN}, "f1_best": set(results.places)}
-    values = by_place(findings_of(study_of(tiny_study, SEEDS)).measured, "cldice")[OWN]
+    values = values_of(findings_of(study_of(tiny_study, SEEDS)).measured, "cldice", [])[OWN]
     (p,) = [
         s for s in results.secondary if (s.metric, s.arm, s.place) == ("cldice", "4-real-P", OWN)
     ]
-    runs = table(values)
+    runs = values
     assert p.level[0] == pytest.approx(np.mean([runs["4-real-P"][s] for s in SEEDS]))
     pairs = [np.subtract(runs["4-real-P"][s], runs["4-real-R1"][s]) for s in SEEDS]
     assert p.mean == pytest.approx(np.mean(pairs)) and p.against == "4-real-R1"
