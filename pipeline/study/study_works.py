@@ -225,8 +225,8 @@ class StudyWorks(Works):
         """The targets of a study whose samples are all kept."""
         targets = [self.development(), self.test(), *self.external().values()]
         for origin, most in self.origins().items():
-            selection = self.selected(origin, most, self.pools_for(origin, most))
-            scores = self.realism(origin, selection)
+            largest = self.selected(origin, most, self.pools_for(origin, most))
+            scores = self.realism(origin, largest)
             targets += [] if scores is None else [scores]
         for arm, seed in product(self.arms, self.seeds):
             selection = None

@@ -18,6 +18,12 @@ from vesselforge.engine.documents import records
 from vesselforge.engine.store import Store
 from vesselforge.report.pictures import opened
 
+ROLES = (
+    *("development", "test", "teacher", "generator", "samples", "score", "labelled"),
+    *("pretrained", "student"),
+)
+"""In the order of the work; ensembles and scores follow."""
+
 
 @dataclass(frozen=True)
 class View(Artifact):
@@ -96,8 +102,10 @@ class Run:
 
 def open_run(record: dict[str, Any], store: Store) -> Run:
     """The artifacts that a run's record names."""
-    run = Run(record, {})
-    for name, address in record["artifacts"].items():
+    run, named = Run(record, {}), record["artifacts"]
+    order = {role: place for place, role in enumerate(ROLES)}
+    for name in sorted(named, key=lambda name: (order.get(name, len(ROLES)), name)):
+        address = named[name]
         if not isinstance(address, list) or len(address) != 2:
             continue
         try:

@@ -105,8 +105,9 @@ def dose_blocks(results: Results) -> list[Block]:
     where, sizes = on.places(results), on.sizes(results)
     dose = Figures([charts.dose_chart(results, place, size) for place in where for size in sizes])
     learning = Figures([charts.learning_chart(results, place) for place in where])
+    about: list[Block] = [Text(words.DOSE), dose, Text(words.intervals(results), "quiet")]
     return [
-        *([Text(words.DOSE), dose, Text(words.intervals(results), "quiet")] if dose else []),
+        *(about if dose else []),
         *group("How many real images", learning, Text(words.LEARNING, "quiet")),
     ]
 

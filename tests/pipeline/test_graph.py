@@ -205,7 +205,7 @@ def test_arms_that_cannot_be_are_refused(
     ("source", "message"),
     [
         (StyleGAN2Source(labels="own"), "needs a generator that draws masks.*rgb\\+mask"),
-        (JointSource(), "source joint: needs generator.channels: rgb\\+mask"),
+        (JointSource(), "source joint: needs a generator that draws masks.*rgb\\+mask"),
     ],
 )
 def test_labels_need_masks(source: Any, message: str) -> None:

@@ -72,7 +72,7 @@ def test_every_picture_and_plot_has_words(page: Page) -> None:
     assert len(pictures) > 20
     assert all(a["alt"] and a["src"].startswith("data:image/jpeg;base64,") for a in pictures)
     plots = [a for tag, a in page.elements if tag == "figure" and a.get("role") == "group"]
-    assert len(plots) == page.html.count("<svg") >= 10
+    assert len(plots) == page.html.count("<svg") == 8
     assert all(a["aria-label"] for a in plots)
 
 

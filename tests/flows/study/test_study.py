@@ -77,12 +77,17 @@ def test_results_are_those_of_the_scored_images(here: Made, quick: Build, tmp_pa
     with (Path(made["run"]) / PER_IMAGE).open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     assert len(rows) == 3 * 2 * 4  # arms, seeds, test images; one observer
+    values = {(row["arm"], row["seed"], row["image"]): float(row["f1"]) for row in rows}
     for arm in results.arms:
         (effect,) = arm.effects
-        own = [float(row["value"]) for row in rows if row["arm"] == arm.id]
+        own = [value for (arm_id, *_), value in values.items() if arm_id == arm.id]
         assert effect.level[0] == pytest.approx(sum(own) / len(own), abs=1e-6)
         if arm.baseline:
-            paired = [float(r["difference"]) for r in rows if r["arm"] == arm.id]
+            paired = [
+                value - values[arm.baseline, *where]
+                for (arm_id, *where), value in values.items()
+                if arm_id == arm.id
+            ]
             assert effect.mean == pytest.approx(sum(paired) / len(paired), abs=1e-6)
             assert effect.p_holm is not None
     best = {s.arm: s.level[0] for s in results.secondary if s.metric == "f1_best"}
