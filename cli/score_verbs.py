@@ -57,12 +57,7 @@ def score(
 
     Maps of a dataset with two observers get three lines: maps against either, human against human.
     """
-    from vesselforge.pipeline.models.score_rows import (
-        REGIONS,
-        detail_rows,
-        pixel_rows,
-        scored_lines,
-    )
+    from vesselforge.pipeline.models.score_rows import REGIONS, pixel_rows, scored_lines
     from vesselforge.pipeline.models.scoring import Scorer
 
     if maps is None and not observer:
@@ -82,7 +77,6 @@ def score(
     lines, about = scored_lines(result), f"{dataset}, {result['images']} images ({split.value})"
     for region, where in REGIONS.items():
         print_table(pixel_rows(lines, region), f"{about}, pooled, {where}")
-    print_table(detail_rows(lines, "fov"), f"{about}, means over images, {REGIONS['fov']}")
 
 
 @verb

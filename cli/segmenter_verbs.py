@@ -62,7 +62,7 @@ def evaluate(
     """Score a model on the test images of known datasets, or on all images of a folder."""
     from vesselforge.configs.load import validate
     from vesselforge.configs.settings import EvaluateSettings
-    from vesselforge.pipeline.models.score_rows import REGIONS, detail_rows, score_rows, scored
+    from vesselforge.pipeline.models.score_rows import REGIONS, score_rows
     from vesselforge.pipeline.models.scoring import evaluate_on
     from vesselforge.pipeline.record import model_folder
 
@@ -79,8 +79,6 @@ def evaluate(
         about = f"{name}, {metrics['images']} images ({split.value})"
         for region, where in REGIONS.items():
             print_table(score_rows(metrics, region), f"{about}, pooled, {where}")
-        details = detail_rows(scored(metrics), "fov")
-        print_table(details, f"{about}, means over images, {REGIONS['fov']}")
 
 
 app.command()(predict)

@@ -73,25 +73,23 @@ def merge(
     from vesselforge.report.writing import report_on
 
     def page(run: Path) -> Path:
-        return report_on(run, Store(workspace), force=True)
+        return report_on(run, Store(workspace))
 
     _show(merge_runs(name, runs, workspace, page), json_)
 
 
 def _show(made: dict[str, Any], json_: bool) -> None:
     """made: `run`, its folder; `report`; and `failed`, the arms that did."""
-    from vesselforge.pipeline.study.arm_rows import arm_rows, control_rows
     from vesselforge.pipeline.study.schema import RESULTS, read_results
+    from vesselforge.report.study.arm_tables import arm_table
 
     results = read_results(Path(made["run"]) / RESULTS)
     if json_:
         print_json(made | {"results": results.model_dump(mode="json")})
         return
-    places = (f"{e.place.set}, {e.place.observer} observer" for e in results.endpoints)
-    where = f"{results.metric} per image on {'; '.join(places)}"
-    print_table(arm_rows(results), f"{where}: arm - real only")
-    if controls := control_rows(results):
-        print_table(controls, f"{where}: arm - other arm")
+    for endpoint in results.endpoints:
+        table = arm_table(results, endpoint.place)
+        print_table(table.records, f"{endpoint.name}: {table.caption}")
     for failed in made["failed"]:
         typer.echo(f"failed: {failed}", err=True)
     for note in results.notes:

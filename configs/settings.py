@@ -86,18 +86,6 @@ class DataSettings(Settings):
         return self
 
 
-class IterateSettings(Settings):
-    """Optional rounds in which the student becomes the next teacher."""
-
-    rounds: int = Field(1, ge=1, le=20, description="1: no iteration")
-    min_gain: float = Field(
-        0.001, ge=0, le=1, description="stop when validation F1 rises by less than this"
-    )
-    generator_kimg: float = Field(
-        2.0, ge=0, description="fine-tuning of the generator in each further round; 0: keep it"
-    )
-
-
 class PrepareSettings(Settings):
     """Which part of a dataset becomes an image set; test pixels are an artifact of their own.
 
@@ -144,7 +132,6 @@ class PipelineConfig(Settings):
     )
     pretrain: FitSettings = Field(FitSettings(), description="student, first phase")
     finetune: FitSettings = Field(FitSettings(lr=5e-4), description="student, second phase")
-    iterate: IterateSettings = Field(IterateSettings(), description="optional rounds")
     ensembles: EnsembleMethods = Field(
         ["mean"], min_length=1, description="ways to combine teacher and students, all scored"
     )
@@ -164,13 +151,4 @@ class PipelineConfig(Settings):
     def _mixed_needs_crops(self) -> Self:
         if self.order == "mixed" and self.pretrain.source == "pool":
             raise ValueError("order: mixed needs pretrain.source: crops")
-        return self
-
-    @model_validator(mode="after")
-    def _further_rounds_have_a_teacher(self) -> Self:
-        if self.iterate.rounds > 1 and self.source.labels == "own":
-            raise ValueError(
-                "iterate.rounds: a further round has a better teacher, whom source.labels: own "
-                "does not ask; set rounds: 1, or labels: teacher or agreement"
-            )
         return self

@@ -12,10 +12,9 @@ from vesselforge.configs.sources import Source, SourceName, StyleGAN2Source, use
 from vesselforge.configs.stages.augmentation import AugmentSettings
 from vesselforge.configs.stages.generator import GeneratorSettings, SampleSettings, ScoreSettings
 from vesselforge.configs.stages.labels import PseudoLabelSettings
-from vesselforge.configs.stages.segmenter import EnsembleMethods, EvaluateSettings, FitSettings
+from vesselforge.configs.stages.segmenter import EvaluateSettings, FitSettings
 from vesselforge.configs.statistics import StatisticsSettings
 
-Augmented = Literal["off", "real", "synthetic", "both"]
 Strength = Literal["standard", "strong"]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 Seed = Annotated[int, Field(ge=0, lt=4000)]
@@ -31,7 +30,6 @@ class NamedArm(Settings):
         None, description="synthetic images; default: all that the source has (unlabelled)"
     )
     order: Order = Field("mixed", description="what is seen when")
-    augment: Augmented = Field("both", description="which images are augmented in training")
     strength: Strength = Field("standard", description="of the real images' augmentation")
     longer: float = Field(
         1.0,
@@ -46,25 +44,17 @@ class NamedArm(Settings):
 
 
 class ArmSettings(Settings):
-    """The arms: every combination of these, or `named` ones. The real-only arm that an arm is
-    compared with, trained in as many phases and augmented alike, is always among them."""
+    """The arms: every combination of these and the sources, or `named` ones. The real-only arm that
+    an arm is compared with, trained in as many phases and augmented alike, is always among them."""
 
     named: dict[SourceName, NamedArm] = Field(
         {},
-        description="arms one by one, in place of the combinations of counts, orders, augment, "
-        "sources and strengths",
+        description="arms one by one, in place of the combinations of counts, orders and sources",
     )
     controls: Each[str] = Field(
         [],
         description="named arms that every other arm is compared with, beside its real-only arm",
     )
-    sources: Each[SourceName] = Field([], description="of `sources`, by name; empty: all of them")
-    strengths: Each[Strength] = Field(
-        ["standard"],
-        min_length=1,
-        description="augmentation of the real images: as in `first`, or `strong_augment`",
-    )
-
     counts: Each[Count] = Field(
         [0, 50, 200, 500, 1000], min_length=1, description="synthetic images an arm trains on"
     )
@@ -73,9 +63,6 @@ class ArmSettings(Settings):
         min_length=1,
         description="what is seen in the first and in the second phase of training; mixed: both "
         "kinds in every batch of a single phase, as long as both",
-    )
-    augment: Each[Augmented] = Field(
-        ["both"], min_length=1, description="which images are augmented in training"
     )
     real_images: Each[Annotated[int, Field(ge=1)]] = Field(
         [],
@@ -204,9 +191,6 @@ class StudyConfig(Settings):
     )
     first: FitSettings = Field(FitSettings(), description="students, first phase")
     second: FitSettings = Field(FitSettings(lr=5e-4), description="students, second phase")
-    ensembles: EnsembleMethods = Field(
-        [], description="of each arm's students of all seeds; scored beside them"
-    )
     evaluate: EvaluateSettings = Field(EvaluateSettings(), description="test-split scoring")
     external_fov_width: int | None = Field(
         None, ge=32, le=8192, description="as evaluate.fov_width, for the external sets"
@@ -224,7 +208,7 @@ class StudyConfig(Settings):
     @model_validator(mode="after")
     def _arms_have_sources(self) -> Self:
         arms = self.arms
-        wanted = {*arms.sources, *(arm.source for arm in arms.named.values() if arm.source)}
+        wanted = {arm.source for arm in arms.named.values() if arm.source}
         if unknown := sorted(wanted - self.sources.keys()):
             raise ValueError(
                 f"arms: found the source {', '.join(unknown)}, expected one of `sources`: "

@@ -20,11 +20,11 @@ from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.input_checks import check_study
 from vesselforge.pipeline.record import STUDY, RunRecord, workspace_folder
-from vesselforge.pipeline.study.arm_rows import arm_rows
 from vesselforge.pipeline.study.conduct import Study
 from vesselforge.pipeline.study.findings import findings_of
 from vesselforge.pipeline.study.study_results import write_results
 from vesselforge.pipeline.study.study_works import study_works
+from vesselforge.report.study.arm_tables import arm_table
 
 PARTLY = "PartlyFailed"
 
@@ -76,7 +76,8 @@ def run_study(config: StudyConfig, workspace: Path) -> dict[str, Any]:
             study = Study(plan, executor, record)
             study.run()
         results = write_results(config, findings_of(study, record.folder), record.folder)
-        publish_table(f"{config.name}-arms", arm_rows(results), results.headline)
+        rows = [row for end in results.endpoints for row in arm_table(results, end.place).records]
+        publish_table(f"{config.name}-arms", rows, results.headline)
         if reused:
             current().say(f"{reused} stages were there already and were reused")
         record.finish("completed")

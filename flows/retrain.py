@@ -32,8 +32,7 @@ from vesselforge.flows.tasks import ByTask
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Given, Work
 from vesselforge.pipeline.models.model_rows import version_rows
-from vesselforge.pipeline.models.promotion import Comparison, judge
-from vesselforge.pipeline.models.registry import Registry, Verdict, Version, now
+from vesselforge.pipeline.models.registry import Comparison, Registry, Verdict, Version, judge, now
 from vesselforge.pipeline.models.retention import prune, references_in
 from vesselforge.pipeline.record import read_run, workspace_folder
 from vesselforge.pipeline.run_works import validation_f1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class RunRecord:
             "status": "running",
             "message": "",
             "steps": [],
-            "artifacts": {"rounds": []},
+            "artifacts": {},
         }
         with explained(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -95,12 +95,6 @@ class RunRecord:
     def note(self, key: str, value: Any) -> None:
         """Any further fact, as JSON."""
         self.content[key] = value
-        self._save()
-
-    def round(self, artifacts: Mapping[str, Artifact], **facts: Any) -> None:
-        """A round of the loop is done. facts: `kept` and its validation figures."""
-        entry = {role: reference(artifact) for role, artifact in artifacts.items()} | facts
-        self.content["artifacts"]["rounds"].append(entry)
         self._save()
 
     def finish(self, status: str, message: str = "") -> None:
@@ -196,18 +190,14 @@ def generator_folder(workspace: Path, given: str) -> Path:
     if (path / "generator.json").is_file():
         return path
     is_name = not path.exists() and len(path.parts) == 1
-    if not is_name and not (path / RECORD).is_file():
+    is_run = any((each / RECORD).is_file() for each in (path, run_folder(workspace, given)))
+    if is_name and not is_run and given in pretrained.names("generator"):
+        return shipped_folder(given, "generator")
+    if not is_run:
         raise WorkspaceError(
-            f"{path}: found neither generator.json nor {RECORD} in it, expected the folder of a "
-            "generator or of a run, or a name; `vesselforge generator import` makes such a folder "
-            "from an official .pkl"
-        )
-    if is_name and not (run_folder(workspace, given) / RECORD).is_file():
-        if given in pretrained.names("generator"):
-            return shipped_folder(given, "generator")
-        raise WorkspaceError(
-            f"{given}: no folder of a generator, no run, and no generator that comes with "
-            f"VesselForge (there are: {shipped_names('generator')}); {_runs_in(workspace)}"
+            f"{given}: no folder of a generator (`vesselforge generator import` makes one from an "
+            "official .pkl), no run, and no generator that comes with VesselForge (there are: "
+            f"{shipped_names('generator')}); {_runs_in(workspace)}"
         )
     folder, record = read_run(workspace, given)
     digests = [s["digest"] for s in record["steps"] if s["kind"] == "generator.train"]

@@ -23,7 +23,7 @@ NOT_KNOWN = (
 
 
 def run_until(last: str, config: PipelineConfig, workspace: Path, display: Display) -> Artifact:
-    """The artifact of one of LAST_STEPS (of the first round), and all that it needs."""
+    """The artifact of one of LAST_STEPS, and all that it needs."""
     check_inputs(config, workspace, last)
     with shown(display), display.listening():
         executor = Executor(workspace, Here(workspace, display, config.stage_timeout))
@@ -36,15 +36,15 @@ def remarks_on(last: str, config: PipelineConfig, workspace: Path, made: Artifac
     if last not in ("samples", "scores", "pseudo-labels"):
         return []
     works, store = run_works(config), Store(workspace)
-    planned = works.round(0, works.teacher())
+    planned = works.augmentation()
     there = {
         role: finished(store, work.kind, work.digest)
-        for role, work in planned.roles.items()
+        for role, work in planned.items()
         if work.is_done(store)
     }
     found = [kid_verdict(made.metrics)] if last == "scores" else []
     found += of_images(planned, there)
-    labelled = "labelled" in there or planned.samples.kind in REAL
+    labelled = "labelled" in there or planned["samples"].kind in REAL
     if not labelled and config.data.name != "images":
         found.append(NOT_KNOWN)
     return [sentence for sentence in found if sentence]

@@ -44,7 +44,7 @@ class Request:
     real: the real images whose labels may be seen; shown: those that something may be trained on
     without labels; rest: the training images that are not in `real`, None when there is none.
     seed: added to the seeds of what is trained. draw: of the images themselves. name: of all this,
-    for people. start: an earlier round's generator to go on from.
+    for people.
     """
 
     real: Work
@@ -53,14 +53,13 @@ class Request:
     seed: int = 0
     draw: int = 0
     name: str = ""
-    start: Work | None = None
 
 
 class Source(ABC, Generic[S]):
     """One source of a run or study. config: that of the whole."""
 
     limited: ClassVar[bool] = False
-    """Whether there are only so many images, which are then all taken."""
+    """Whether its images are real ones, of which there are only so many; all are then taken."""
 
     def __init__(self, settings: S, config: Config) -> None:
         self.settings, self.config = settings, config
@@ -88,7 +87,7 @@ class Source(ABC, Generic[S]):
 
 
 class StyleGAN2(Source[StyleGAN2Source]):
-    """Samples of a generator that is trained on the real images."""
+    """Samples of a generator that is trained on the real images; a joint one draws their masks."""
 
     @property
     def gan(self) -> GeneratorSettings:
@@ -100,13 +99,9 @@ class StyleGAN2(Source[StyleGAN2Source]):
         return self.gan.channels == "rgb+mask"
 
     def generator(self, request: Request) -> Work:
-        own, inputs = self.gan, {"images": request.shown}
-        settings, outside = with_start(own)
-        if request.start is not None:
-            kimg = self.config.iterate.generator_kimg  # type: ignore[union-attr]
-            settings = settings.model_copy(update={"kimg": kimg, "start_from": None})
-            inputs["start"], outside = request.start, {}
-        settings = settings.model_copy(update={"seed": own.seed + request.seed})
+        settings, outside = with_start(self.gan)
+        settings = settings.model_copy(update={"seed": settings.seed + request.seed})
+        inputs = {"images": request.shown}
         return Work(f"generator{request.name}", "generator.train", settings, inputs, outside)
 
     def images(self, request: Request, count: int, first: int) -> Work:
@@ -117,23 +112,12 @@ class StyleGAN2(Source[StyleGAN2Source]):
         return Work(f"samples{request.name}", "generator.sample", settings, inputs)
 
     def check(self) -> None:
-        if self.settings.labels == "teacher" or self.brings_masks:
-            return
-        raise ConfigError(
-            f"source {self.settings.kind}: labels: {self.settings.labels} needs a generator that "
-            f"draws masks; found generator.channels: {self.gan.channels}, set rgb+mask (the preset "
-            "joint-small does), or labels: teacher"
-        )
-
-
-class Joint(StyleGAN2):
-    """The same, whose generator draws image and mask."""
-
-    def check(self) -> None:
-        if not self.brings_masks:
+        joint = isinstance(self.settings, JointSource)
+        if (joint or self.settings.labels != "teacher") and not self.brings_masks:
             raise ConfigError(
-                "source joint: needs generator.channels: rgb+mask (the preset joint-small sets "
-                f"it), found {self.gan.channels}; or choose source: stylegan2"
+                f"source {self.settings.kind}: needs a generator that draws masks; found "
+                f"generator.channels: {self.gan.channels}, set rgb+mask (the preset joint-small "
+                "does), or choose source: stylegan2 with labels: teacher"
             )
 
 
@@ -175,7 +159,7 @@ class Unlabelled(Source[UnlabelledSource]):
 
 KINDS: dict[type[SourceSettings], type[Source[Any]]] = {
     StyleGAN2Source: StyleGAN2,
-    JointSource: Joint,
+    JointSource: StyleGAN2,
     PhantomSource: Phantom,
     UnlabelledSource: Unlabelled,
 }

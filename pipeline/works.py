@@ -119,11 +119,6 @@ class Supply:
         """Which images are good enough."""
         return self.source.settings.filters or self.config.pseudo_label
 
-    @property
-    def title(self) -> str:
-        """What the step of the labels is called."""
-        return "pseudo-labels" if self.source.settings.labels == "teacher" else "labels"
-
     def generator(self) -> Work | None:
         """The training behind the images; None where nothing is trained."""
         return self.source.generator(self.request)

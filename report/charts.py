@@ -41,8 +41,8 @@ _THEME = {
 @dataclass(frozen=True)
 class Line:
     """One curve; `slot` picks its colour and dash, and means the same model everywhere; −1 is grey.
-    low, high: an interval around each y. names: of its points, which are then not joined. A y that
-    is NaN breaks the line: nothing is known there."""
+    low, high: an interval around each y. A y that is NaN breaks the line: nothing is known
+    there."""
 
     label: str
     x: Sequence[float]
@@ -50,7 +50,6 @@ class Line:
     slot: int = 0
     low: Sequence[float] = ()
     high: Sequence[float] = ()
-    names: Sequence[str] = ()
 
     @property
     def spoken(self) -> str:
@@ -77,16 +76,14 @@ def lines(
     caption: str,
     *,
     levels: Sequence[Level] = (),
-    box: tuple[float, float, float, float] | None = None,
-    log_y: bool = False,
     marks: Sequence[tuple[float, float, str]] = (),
     ticks: Sequence[str] = (),
     least: float = 0.0,
 ) -> Figure | None:
     """Curves over a shared axis.
 
-    box: left, right, bottom and top of the view. marks: lone points. ticks: what stands at x = 0,
-    1, … in place of numbers. least: how high the view is at least, so that equals are no cliff.
+    marks: lone points. ticks: what stands at x = 0, 1, … in place of numbers. least: how high the
+    view is at least, so that equals are no cliff.
     """
     curves = [c for c in curves if not all(map(isnan, c.y))]
     if not curves and not (levels and ticks):
@@ -103,18 +100,13 @@ def lines(
         for x, y, label in marks:
             style = {"color": INK, "marker": "D", "linestyle": "none", "markersize": 5}
             axes.plot([x], [y], label=label, zorder=5, **style)
-        if log_y and min(y for line in curves for y in line.y) > 0:
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter("{x:g}")
         low, high = axes.get_ylim()
         if high - low < least:
             axes.set_ylim((low + high - least) / 2, (low + high + least) / 2)
         if ticks:
             axes.set_xticks(range(len(ticks)), ticks)
             axes.set_xlim(-0.4, len(ticks) - 0.6)
-        elif box is not None:
-            axes.set(xlim=box[:2], ylim=box[2:])
-        elif not any(line.names for line in curves):
+        else:
             axes.set_xlim(left=0)
         if len(curves) > 1 or levels or marks:
             legend(axes)
@@ -125,21 +117,14 @@ def lines(
 
 def _draw_line(axes: Any, line: Line) -> None:
     colour = SERIES[line.slot % 8] if line.slot >= 0 else MUTED
-    few = len(line.x) <= FEW or bool(line.names)
+    few = len(line.x) <= FEW
     if len(line.low) and few:
         axes.vlines(line.x, line.low, line.high, color=colour, linewidth=1.4, alpha=0.75)
     elif len(line.low):
         axes.fill_between(line.x, line.low, line.high, color=colour, alpha=0.2, linewidth=0)
-    dash = "none" if line.names else DASHES[line.slot % 6] if line.slot >= 0 else "-"
+    dash = DASHES[line.slot % 6] if line.slot >= 0 else "-"
     style = {"color": colour, "linestyle": dash, "linewidth": 1.7, "markersize": 4.5}
-    label = (
-        None if {*line.names} == {line.label} else clipped(line.label)
-    )  # its points have it already
-    axes.plot(line.x, line.y, label=label, marker="o" if few else None, **style)
-    for x, y, name in zip(line.x, line.y, line.names, strict=False):
-        style = {"fontsize": SMALL, "color": MUTED, "va": "center"}
-        axes.annotate(clipped(name, 12), (x, y), (6, 0), textcoords="offset points", **style)
-        axes.margins(x=0.16)
+    axes.plot(line.x, line.y, label=clipped(line.label), marker="o" if few else None, **style)
 
 
 def clipped(text: str, most: int = 36) -> str:

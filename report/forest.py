@@ -1,66 +1,16 @@
-"""Charts of dots and bars: forest plots, sorted differences, histograms."""
+"""Forest plots."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from vesselforge.report.charts import INK, MUTED, PAGE, SERIES, SMALL, clipped, drawn, legend
+from vesselforge.report.charts import INK, MUTED, PAGE, SERIES, SMALL, clipped, drawn
 from vesselforge.report.formatting import fixed, signed
 from vesselforge.report.page import Figure
 
 ROW_PX = 38
-
-
-def histogram(
-    groups: Mapping[str, Sequence[float]],
-    x_label: str,
-    y_label: str,
-    caption: str,
-    limit: float | None,
-) -> Figure | None:
-    """Stacked counts of several groups over [0, 1], and a limit as a vertical line."""
-    groups = {name: values for name, values in groups.items() if len(values)}
-    if not groups:
-        return None
-    lowest = min(1.0 if limit is None else limit, *(min(values) for values in groups.values()), 1.0)
-    low = max(0.0, np.floor(lowest * 20) / 20)
-    edges = np.linspace(low, 1.0, 25)
-
-    def draw(axes: Any) -> None:
-        base = np.zeros(24)
-        for slot, (name, group) in enumerate(groups.items()):
-            counts = np.histogram(np.clip(group, low, 1.0), edges)[0]
-            style = {"color": SERIES[slot], "label": name, "alpha": 0.9 if slot == 0 else 0.75}
-            axes.bar(edges[:-1], counts, np.diff(edges) * 0.92, bottom=base, align="edge", **style)
-            base = base + counts
-        if limit is not None:
-            axes.axvline(limit, color=INK, linewidth=1.2, linestyle="--", label=f"limit {limit:g}")
-        axes.yaxis.get_major_locator().set_params(integer=True)
-        legend(axes)
-
-    counts = ", ".join(f"{len(v)} {name}" for name, v in groups.items())
-    return drawn(draw, x_label, y_label, caption, f"Histogram of {x_label}: {counts}")
-
-
-def differences(values: Sequence[float], x_label: str, y_label: str, caption: str) -> Figure | None:
-    """One bar an image, sorted, above or below zero."""
-    if not len(values):
-        return None
-    ordered = sorted(values)
-
-    def draw(axes: Any) -> None:
-        colours = [SERIES[1] if v < 0 else SERIES[0] for v in ordered]
-        axes.bar(range(1, len(ordered) + 1), ordered, 0.7, color=colours)
-        axes.axhline(0, color=INK, linewidth=1)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-
-    better = sum(v > 0 for v in ordered)
-    alt = f"Bars of {y_label}: above zero on {better} of {len(ordered)} images"
-    return drawn(draw, x_label, y_label, caption, alt)
 
 
 @dataclass(frozen=True)

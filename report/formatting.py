@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 ABSENT = "–"
@@ -84,15 +83,6 @@ def plain(value: Any) -> str:
 def spoken(name: str) -> str:
     """`vessel_share` as `vessel share`."""
     return name.replace("_", " ")
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    """Nested settings as (dotted name, value)."""
-    for name, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def plural(count: int, noun: str) -> str:

@@ -95,6 +95,11 @@ class Table:
         return bool(self.rows)
 
     @property
+    def records(self) -> list[dict[str, str]]:
+        """Each row with the names of its columns."""
+        return [dict(zip(self.head, row, strict=True)) for row in self.rows]
+
+    @property
     def title(self) -> str:
         """The caption, as the title of a fold, within which it is not said again."""
         return self.caption.rstrip(".")
@@ -150,8 +155,8 @@ class Page:
     problems: Sequence[str]
     notes: Sequence[Note] = field(default_factory=list)
 
-    def render(self, version: int) -> str:
-        """The page as one HTML file that needs nothing but itself. version: of the pages."""
+    def render(self) -> str:
+        """The page as one HTML file that needs nothing but itself."""
         environment = Environment(
             loader=FileSystemLoader(_HERE),
             autoescape=True,
@@ -163,9 +168,7 @@ class Page:
         style, script = (_own(_HERE / f"page.{kind}") for kind in ("css", "js"))
         notes = [*self.notes, Note(f"While reading this {self.what}", self.problems)]
         facts = _facts(self.record)
-        return template.render(
-            page=self, notes=notes, facts=facts, version=version, style=style, script=script
-        )
+        return template.render(page=self, notes=notes, facts=facts, style=style, script=script)
 
 
 def _facts(record: Mapping[str, Any]) -> str:

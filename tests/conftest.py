@@ -37,7 +37,6 @@ def tiny_study() -> Callable[..., StudyConfig]:
             "score": {"real_views": 4, "kid_subset_size": 2},
             "first": fit,
             "second": fit,
-            "ensembles": [],
             "evaluate": {"bootstrap": 100},
             "statistics": {"bootstrap": 300},
             "execution": {"workers": 1},

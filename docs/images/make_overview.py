@@ -49,15 +49,12 @@ def labelled(folder: Path) -> np.ndarray:
 def main(run: Path) -> None:
     record = json.loads((run / "run.json").read_text())["artifacts"]
     store = run.parents[1] / "store"
-    last = {role: store.joinpath(*where) for role, where in record.items() if role != "rounds"}
-    round_ = {k: store.joinpath(*v) for k, v in record["rounds"][0].items() if isinstance(v, list)}
-    patch = json.loads((round_["generator"] / "generator.json").read_text())["resolution"]
+    last = {role: store.joinpath(*where) for role, where in record.items()}
+    patch = json.loads((last["generator"] / "generator.json").read_text())["resolution"]
     test = sorted((last["test"] / "images").glob("*.png"))[0]
     panels = {
-        "real patches, and their vessels": corner(
-            picture(round_["generator"] / "reals.png"), patch
-        ),
-        "generated, each with its mask": labelled(round_["labelled"]),
+        "real patches, and their vessels": corner(picture(last["generator"] / "reals.png"), patch),
+        "generated, each with its mask": labelled(last["labelled"]),
         "test image": picture(test),
         "ensemble: hit, false, missed": picture(
             last["evaluation"] / "overlays/ensemble" / test.name

@@ -24,9 +24,8 @@ SHOWN = 12
 def collect(run: Path, target: Path) -> None:
     record = json.loads((run / "run.json").read_text())
     store = run.parents[1] / "store"
-    roles = record["artifacts"]
-    round_ = {k: store.joinpath(*v) for k, v in roles["rounds"][0].items() if isinstance(v, list)}
-    evaluation = store.joinpath(*roles["evaluation"])
+    made = {role: store.joinpath(*where) for role, where in record["artifacts"].items()}
+    evaluation = made["evaluation"]
     target.mkdir(parents=True, exist_ok=True)
     for name in ("metrics.json", "per_image.csv", "curves.json"):
         shutil.copyfile(evaluation / name, target / name)
@@ -37,10 +36,10 @@ def collect(run: Path, target: Path) -> None:
         if manifest["kind"] != "segmenter.evaluate"
     ]
     (target / "stages.json").write_text(json.dumps(stages, indent=1) + "\n")
-    grid = Image.open(round_["samples"] / "grid.png")
+    grid = Image.open(made["samples"] / "grid.png")
     grid.crop((0, 0, min(grid.width, 512), min(grid.height, 256))).save(target / "samples.png")
-    labelled(round_["labelled"], "train").save(target / "labels-kept.png")
-    rejected = labelled(round_["labelled"], "rejected")
+    labelled(made["labelled"], "train").save(target / "labels-kept.png")
+    rejected = labelled(made["labelled"], "rejected")
     if rejected.width:
         rejected.save(target / "labels-rejected.png")
     for rank, name in ranked(evaluation / "per_image.csv").items():

@@ -16,13 +16,8 @@ from vesselforge.report.charts import GRID, INK, MUTED, PAGE, SERIES
 from vesselforge.report.page import Figure
 from vesselforge.report.study import arm_names as on
 from vesselforge.report.study.arm_tables import arm_table
-from vesselforge.report.study.source_tables import filter_table, source_table
-from vesselforge.report.study.study_charts import (
-    dose_charts,
-    learning_chart,
-    real_forest,
-    realism_chart,
-)
+from vesselforge.report.study.source_tables import memory_table, source_table
+from vesselforge.report.study.study_charts import differences, dose_chart, learning_chart
 
 COLOURS = {"ink": INK, "muted": MUTED, "line": GRID, "page": PAGE}
 COLOURS |= {f"c{slot}": colour for slot, colour in enumerate(SERIES)}
@@ -34,7 +29,7 @@ def collect(run: Path, target: Path) -> None:
     and the figures as SVG."""
     results = Results.model_validate_json((run / RESULTS).read_text())
     target.mkdir(parents=True, exist_ok=True)
-    public = results.model_dump(mode="json") | {"copies": len(results.copies)}
+    public = results.model_dump(mode="json")
     (target / RESULTS).write_text(json.dumps(public, indent=1, sort_keys=True) + "\n")
     shutil.copyfile(run / PER_IMAGE, target / PER_IMAGE)
     for samples in results.samples:
@@ -50,26 +45,22 @@ def collect(run: Path, target: Path) -> None:
 
 
 def figures(results: Results) -> dict[str, Figure | None]:
-    """File name → chart of the page; differences on the primary place, and what realism says."""
+    """File name → chart of the page; the curves over counts on the primary place alone."""
     found: dict[str, Figure | None] = {}
     for place in on.places(results):
         name = f"{place.set}-{place.observer}"
         found[f"learning-{name}"] = learning_chart(results, place)
         for real in on.sizes(results):
-            found[f"forest-{name}-{real}"] = real_forest(results, place, real)
+            found[f"forest-{name}-{real}"] = differences(results, place, real)
             if place == results.primary:
-                for kind, figure in zip(
-                    ("level", "difference"), dose_charts(results, place, real), strict=False
-                ):
-                    found[f"{kind}-{name}-{real}"] = figure
-    found["kid"] = realism_chart(results, "kid", "KID")
+                found[f"difference-{name}-{real}"] = dose_chart(results, place, real)
     return found
 
 
 def tables(results: Results) -> str:
     """Every place's table of arms, and those of the sources, as Markdown."""
     named = {on.place_name(place): arm_table(results, place) for place in on.places(results)}
-    named |= {"Sources": source_table(results), "Labels": filter_table(results)}
+    named |= {"Sources": source_table(results), "Memorisation": memory_table(results)}
     parts = []
     for name, table in named.items():
         lines = [table.head, ["---"] * len(table.head), *table.rows]

@@ -153,29 +153,17 @@ def columns(figures: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 
 def training_facts(training: Mapping[str, Any]) -> dict[str, Any]:
-    """What is to be known of a generator's training before its settings one by one."""
-    recipe, seen = training["recipe"], training["trained_on"]
-    kimg, whole = training["kimg"], training["trained_kimg"]
-    drawn, end = seen["phantom"], recipe["d_noise_end"]
+    """What is to be known of a generator's training beside its settings."""
+    seen, kimg, whole = training["trained_on"], training["kimg"], training["trained_kimg"]
+    drawn = seen["phantom"]
     size = " of {size} px, seed {seed}, version {version}".format(**drawn) if drawn else ""
     return {
         "data": seen["dataset"],
         "images": f"{seen['train']}{size}",
-        "preset": recipe["preset"],
-        "learning rate": _falling(recipe["lr"], recipe["lr_end"]),
-        "noise on colours": _falling(recipe["d_noise"], end),
-        "noise on masks": _falling(recipe["d_noise_mask"], end),
         "R1 weight": training["r1_gamma"],
-        "batch": recipe["batch"],
         "kimg": f"{whole:g}" if kimg == whole else f"{kimg:g}, of a training of {whole:g}",
         "seed": training["seed"],
         "time": f"{training['seconds'] / 60:.1f} minutes on {training['device']}",
         "made with": ", ".join(map(" ".join, training["versions"].items())),
         "artifact": f"`{training['artifact']}`",
     }
-
-
-def _falling(value: float, share: float) -> str:
-    """A setting from its first to its last step."""
-    falls = value > 0 and share < 1
-    return f"{value:.4g} → {value * share:.4g}" if falls else f"{value:.4g}"

@@ -1,4 +1,5 @@
-"""The registry of a line of models: which version serves, which ones there were, and why.
+"""The registry of a line of models: which version serves, which ones there were, and why; and
+whether a challenger takes the champion's place, a paired test over validation images.
 
 `<workspace>/models/<name>/registry.json` is replaced as a whole, so a promotion has happened or it
 has not. Models themselves stay in the store; the registry names them.
@@ -7,26 +8,46 @@ has not. Models themselves stay in the store; the registry names them.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from pydantic import BaseModel
+from scipy.stats import ttest_1samp
 
 from vesselforge.configs.errors import ConfigError, WorkspaceError
+from vesselforge.configs.retrain import RetrainSettings
 from vesselforge.engine.documents import read_valid
 from vesselforge.engine.files import write_atomic
 from vesselforge.engine.locks import locked
 from vesselforge.engine.progress import Progress
 from vesselforge.engine.store import Store, explained
-from vesselforge.pipeline.models.promotion import Comparison
 from vesselforge.pipeline.record import REGISTRY, Reference
 
 LOCK = ".lock"
 AT_WORK = ".at-work"
+LEAST = 2
+"""Images below which differences have no spread that could be estimated."""
 Verdict = Literal["first", "promoted", "held back"]
 Decision = Literal["promoted", "held back", "rolled back"]
+
+
+class Comparison(BaseModel):
+    """Champion against challenger. f1: means over `images`; difference: challenger − champion;
+    low: lower end of its one-sided interval at 1 − alpha, None for too few images."""
+
+    champion: int
+    images: int
+    f1_champion: float | None
+    f1_challenger: float | None
+    difference: float | None
+    low: float | None
+    p: float | None
+    margin: float
+    promoted: bool
+    why: str
 
 
 class Version(BaseModel):
@@ -191,3 +212,42 @@ def champion_folder(folder: Path) -> Path:
 def now() -> str:
     """UTC, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def judge(
+    number: int, champion: Sequence[float], challenger: Sequence[float], settings: RetrainSettings
+) -> Comparison:
+    """Non-inferiority by a one-sided paired t-test of H0: mean difference ≤ −margin.
+
+    number: of the champion's version. champion, challenger: F1 of each on the same images.
+    Promoted when H0 is rejected at `alpha`, which is when `low` lies above −margin: a challenger
+    about which too little is known stays where it is.
+    """
+    found = {"champion": number, "images": len(champion), "margin": settings.margin}
+    if len(champion) < LEAST:
+        return Comparison(
+            **found, f1_champion=_mean(champion), f1_challenger=_mean(challenger),
+            difference=None, low=None, p=None, promoted=False,
+            why=f"{len(champion)} validation images that neither model was trained on, at least "
+            f"{LEAST} are needed: add some, or raise data.validation_share",
+        )  # fmt: skip
+    differences = np.subtract(challenger, champion)
+    mean = float(differences.mean())
+    if np.ptp(differences) == 0:  # the same model twice: there is no doubt, and no t
+        low, p = mean, float(mean <= -settings.margin)
+    else:
+        test = ttest_1samp(differences, -settings.margin, alternative="greater")
+        low, p = float(test.confidence_interval(1 - settings.alpha).low), float(test.pvalue)
+    promoted = low > -settings.margin
+    relation = "above" if promoted else "not above"
+    return Comparison(
+        **found, f1_champion=_mean(champion), f1_challenger=_mean(challenger),
+        difference=mean, low=low, p=p, promoted=promoted,
+        why=f"F1 {mean:+.4f} against version {number} on {len(differences)} validation images; "
+        f"at {1 - settings.alpha:.0%} certainty at least {low:+.4f}, {relation} the margin of "
+        f"{-settings.margin:+g}",
+    )  # fmt: skip
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if len(values) else None

@@ -41,12 +41,12 @@ def figure_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def scored(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Name → scores of every model, students between teacher and ensembles, which are named with
+    """Name → scores of every model, the student between teacher and ensembles, which are named with
     their method, each followed by itself against further observers; then of those observers
     against the first."""
     models = metrics.get("models", {})
     found: dict[str, Mapping[str, Any]] = {}
-    for name in sorted(models, key=_place):
+    for name in sorted(models, key=place_of):
         shown = titled(name, models[name])
         found[shown] = models[name]
         for observer, scores in models[name].get("against", {}).items():
@@ -54,7 +54,8 @@ def scored(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return found | {f"observer {name}": v for name, v in metrics.get("observers", {}).items()}
 
 
-def _place(name: str) -> int:
+def place_of(name: str) -> int:
+    """Where a model stands: 0 the teacher, 1 the student, 2 an ensemble."""
     return 2 if name.startswith("ensemble") else int(name != "teacher")
 
 
@@ -117,33 +118,10 @@ def pixel_rows(lines: Mapping[str, Mapping[str, Any]], region: str) -> list[dict
         pooled, mean = scores[region]["pooled"], scores[region]["mean"]
         row: dict[str, Any] = {"model": f"{name} ({NOT_BETTER})" if is_not_better(scores) else name}
         row |= {label: _four(pooled.get(key)) for key, label in COLUMNS.items() if key in pooled}
-        row["clDice, mean"] = _mean(mean, "cldice")
+        row["clDice, mean"] = _four((mean.get("cldice") or [None])[0])
         row["F1 per image, mean [95 %]"] = _interval(mean.get("f1"))
         rows.append(row)
     return rows
-
-
-def detail_rows(lines: Mapping[str, Mapping[str, Any]], region: str) -> list[dict[str, Any]]:
-    """One row for each of the named scores: what pixels alone do not show. Means over images,
-    calibration pooled."""
-    rows = []
-    for name, scores in lines.items():
-        pooled, mean = scores[region]["pooled"], scores[region]["mean"]
-        row: dict[str, Any] = {"model": name}
-        row |= {
-            label: _mean(mean, key, 1 if "betti" in key else 4) for key, label in DETAILS.items()
-        }
-        for key in ("components", "loops"):
-            counts = [_mean(mean, key + suffix, 1) for suffix in ("", "_reference")]
-            row[f"{key} (true)"] = f"{counts[0]} ({counts[1]})"
-        row |= {"ECE": _four(pooled.get("ece")), "Brier": _four(pooled.get("brier"))}
-        rows.append(row)
-    return rows
-
-
-def _mean(means: Mapping[str, Any], key: str, digits: int = 4) -> str:
-    value = (means.get(key) or [None])[0]
-    return f"{value:.{digits}f}" if isinstance(value, int | float) else "–"
 
 
 def _four(value: Any) -> str:

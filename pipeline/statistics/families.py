@@ -24,20 +24,13 @@ Runs = Mapping[int, Sequence[float] | NDArray[np.floating]]
 Level = tuple[float, float, float]
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Differences [S, I] of an arm and another, on the seeds and images that both have."""
-
-    table: Floats
-    seeds: tuple[int, ...]
-
-
 @dataclass(frozen=True, eq=False)
 class Comparison:
     """One arm at one place, and its differences to another, before any correction.
 
-    measured: seeds and images behind the level. pair: None where there is nothing to compare
-    with. noise: of a training run, pooled over all arms compared with that other one.
+    measured: seeds and images behind the level. pair: differences [S, I] on the seeds and images
+    that both have, None where there is nothing to compare with. noise: of a training run, pooled
+    over all arms compared with that other one.
     """
 
     arm: str
@@ -45,13 +38,13 @@ class Comparison:
     place: Place
     level: Level
     measured: tuple[int, int]
-    pair: Pair | None = None
+    pair: Floats | None = None
     noise: RunNoise | None = None
 
     @property
     def tested(self) -> bool:
         """Two seeds and two images, at least."""
-        return self.pair is not None and min(self.pair.table.shape) > 1
+        return self.pair is not None and min(self.pair.shape) > 1
 
     def effect(self, settings: StatisticsSettings, family: int) -> Effect:
         """Its figures but for corrected p values. family: comparisons corrected together."""
@@ -59,11 +52,11 @@ class Comparison:
         if self.pair is None:
             seeds, images = self.measured
             return Effect(**facts, seeds=seeds, images=images)
-        if not self.pair.table.size:
-            return Effect(**facts, seeds=len(self.pair.seeds), images=0)
-        seeds, images = self.pair.table.shape
-        by_seed = [float(mean) for mean in self.pair.table.mean(1)]
-        figures = paired_effect(self.pair.table, self.noise, settings, family)
+        seeds, images = self.pair.shape
+        if not self.pair.size:
+            return Effect(**facts, seeds=seeds, images=0)
+        by_seed = [float(mean) for mean in self.pair.mean(1)]
+        figures = paired_effect(self.pair, self.noise, settings, family)
         return Effect(**facts, seeds=seeds, images=images, by_seed=by_seed, **figures)
 
 
@@ -168,13 +161,12 @@ def _tables(values: Mapping[str, Runs]) -> dict[str, dict[int, Floats]]:
     return tables
 
 
-def _pair(arm: Mapping[int, Floats], base: Mapping[int, Floats]) -> Pair:
-    seeds = tuple(seed for seed in arm if seed in base)
+def _pair(arm: Mapping[int, Floats], base: Mapping[int, Floats]) -> Floats:
+    seeds = [seed for seed in arm if seed in base]
     if not seeds:
-        return Pair(np.empty((0, 0)), ())
+        return np.empty((0, 0))
     table = np.array([arm[seed] - base[seed] for seed in seeds])
-    whole = np.isfinite(table).all(0)
-    return Pair(table[:, whole], seeds)
+    return table[:, np.isfinite(table).all(0)]
 
 
 def _family_noise(family: Sequence[Mapping[int, Floats]]) -> RunNoise | None:

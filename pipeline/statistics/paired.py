@@ -37,16 +37,14 @@ def paired_effect(
 
     noise: of one training run, pooled over arms; None with fewer than 2 seeds.
     Keys are those of `Effect`: mean, low, high (alpha is not corrected for other arms here),
-    sd_images (of differences averaged over seeds), sd_seeds (of one seed's mean difference,
-    as `noise` has it), p_images, p_seeds, and detectable: at the level alpha/family, which is where
-    Holm starts among so many, so that it holds for one effect among others that are none. It is
-    None where so few images can never reach that level in Wilcoxon's test. Keys may be absent, with
-    fewer than 2 seeds or images.
+    sd_seeds (of one seed's mean difference, as `noise` has it), p_images, p_seeds, and detectable:
+    at the level alpha/family, which is where Holm starts among so many, so that it holds for one
+    effect among others that are none. It is None where so few images can never reach that level in
+    Wilcoxon's test. Keys may be absent, with fewer than 2 seeds or images.
     """
     seeds, images = table.shape
     figures: dict[str, float | None] = {"mean": float(table.mean())}
     if images > 1:
-        figures["sd_images"] = float(table.mean(0).std(ddof=1))
         figures["p_images"] = float(image_p(table.mean(0)))
     if noise is None or seeds < 2 or images < 2:
         return figures

@@ -8,19 +8,13 @@ from itertools import product
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import AugmentSettings, FitSettings
-from vesselforge.configs.study import ArmSettings, Augmented, NamedArm, Order, Strength
+from vesselforge.configs.study import ArmSettings, NamedArm, Order, Strength
 from vesselforge.pipeline.works import PHASES, Shows
 
 WORDS: dict[Order, str] = {
     "synthetic-first": "{what} → real",
     "real-first": "real → {what}",
     "mixed": "real + {what}, mixed",
-}
-AUGMENTED: dict[Augmented, str] = {
-    "off": "no augmentation",
-    "real": "only real images augmented",
-    "synthetic": "only synthetic images augmented",
-    "both": "",
 }
 
 
@@ -36,7 +30,6 @@ class ArmSpec:
     real_images: int
     count: int = 0
     order: Order | None = None
-    augment: Augmented = "both"
     source: str | None = None
     strength: Strength = "standard"
     two_phases: bool = False
@@ -46,42 +39,31 @@ class ArmSpec:
 
     @property
     def id(self) -> str:
-        """Unique in the study and readable, such as `16-real-200-phantom-mixed-both`."""
+        """Unique in the study and readable, such as `16-real-200-phantom-mixed`."""
         if self.name:
             return f"{self.real_images}-real-{self.name}"
         how = f"{self.count}-{self.source}-{self.order}" if self.order else "only"
         how += "-two-phases" if self.order is None and self.two_phases else ""
-        strong = "-strong" if self.strength == "strong" else ""
-        return f"{self.real_images}-real-{how}-{self.augment}{strong}"
+        how += "-strong" if self.strength == "strong" else ""
+        return f"{self.real_images}-real-{how}"
 
     @property
     def label(self) -> str:
         """What a reader calls it, without the number of real images."""
         what = f"{self.count} {self.source}"
         words = WORDS[self.order].format(what=what) if self.order else "real only"
-        notes = [AUGMENTED[self.augment]]
-        notes += ["strong augmentation"] if self.strength == "strong" else []
+        notes = ["strong augmentation"] if self.strength == "strong" else []
         notes += ["two phases"] if self.order is None and self.two_phases else []
         notes += [] if self.longer == 1 else [f"{self.longer:g} × the steps"]
-        note = ", ".join(filter(None, notes))
-        whole = f"{words} ({note})" if note else words
+        whole = f"{words} ({', '.join(notes)})" if notes else words
         return f"{self.name}: {whole}" if self.name else whole
-
-    @property
-    def augments_real(self) -> bool:
-        return self.augment in ("real", "both")
-
-    @property
-    def augments_synthetic(self) -> bool:
-        return self.augment in ("synthetic", "both")
 
     @property
     def baseline(self) -> ArmSpec | None:
         """The real-only arm it is compared with; None for such an arm itself."""
         if self.order is None:
             return None
-        phased = len(self.phases) == 2
-        return real_only(self.real_images, self.augments_real, self.strength, phased)
+        return real_only(self.real_images, self.strength, len(self.phases) == 2)
 
     @property
     def phases(self) -> tuple[Shows, ...]:
@@ -92,11 +74,10 @@ class ArmSpec:
 
 
 def real_only(
-    real_images: int, augmented: bool, strength: Strength = "standard", two_phases: bool = False
+    real_images: int, strength: Strength = "standard", two_phases: bool = False
 ) -> ArmSpec:
     """The arm without synthetic images."""
-    augment: Augmented = "both" if augmented else "off"
-    return ArmSpec(real_images, augment=augment, strength=strength, two_phases=two_phases)
+    return ArmSpec(real_images, strength=strength, two_phases=two_phases)
 
 
 def phase_settings(
@@ -106,10 +87,8 @@ def phase_settings(
 
     Phases that show the same images in the same way are equal, whatever arm they belong to.
     """
-    own = strong if arm.strength == "strong" else settings.augment
-    real = own if arm.augments_real else AugmentSettings.off()
+    real = strong if arm.strength == "strong" else settings.augment
     synthetic = settings.synthetic_augment or settings.augment
-    synthetic = synthetic if arm.augments_synthetic else AugmentSettings.off()
     return settings.model_copy(
         update={
             "seed": settings.seed + seed,
@@ -143,9 +122,9 @@ def arms_of(
         arms = list(
             _named(settings, real, available, limited)
             if settings.named
-            else _combined(settings, real, available, settings.sources or sources, limited)
+            else _combined(settings, real, available, sources, limited)
         )
-        baselines = [a.baseline for a in arms if a.baseline] or [real_only(real, augmented=True)]
+        baselines = [a.baseline for a in arms if a.baseline] or [real_only(real)]
         _refuse_twins([arm for arm in arms if arm.name])
         named = {arm: arm for arm in arms}
         first = [arm for arm in arms if arm.order is None]
@@ -180,10 +159,9 @@ def _combined(
 ) -> Iterator[ArmSpec]:
     counts = sorted(count for count in settings.counts if count)
     whats = [(s, n) for s in sources for n in ([available - real] if s in limited else counts)]
-    each = product(settings.strengths, settings.augment, settings.orders, whats)
-    for strength, augment, order, (source, count) in each:
+    for order, (source, count) in product(settings.orders, whats):
         if count:
-            yield ArmSpec(real, count, order, augment, source, strength)
+            yield ArmSpec(real, count, order, source)
 
 
 def _named(
@@ -205,8 +183,8 @@ def _named(
 
 
 def _spec(name: str, arm: NamedArm, real: int, count: int) -> ArmSpec:
-    bare = ArmSpec(real, strength=arm.strength, augment=arm.augment, name=name)
-    bare = replace(bare, against=tuple(arm.against), longer=arm.longer)
+    bare = ArmSpec(real, strength=arm.strength, name=name, longer=arm.longer)
+    bare = replace(bare, against=tuple(arm.against))
     if arm.source is None:
         return replace(bare, two_phases=arm.order != "mixed")
     return replace(bare, source=arm.source, count=count, order=arm.order)

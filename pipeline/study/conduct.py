@@ -6,10 +6,9 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import chain, product
-from typing import Any, NamedTuple
+from typing import Any
 
 from vesselforge.configs.errors import DataError
-from vesselforge.configs.stages.segmenter import EnsembleMethod
 from vesselforge.engine.sinks.display import current
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Work
@@ -20,8 +19,7 @@ from vesselforge.pipeline.study.study_works import Origin, StudyWorks
 
 @dataclass
 class TrainedArm:
-    """One arm with one seed. evaluations: by name of the test set; why: of its failure; short:
-    whether because too few synthetic images were kept."""
+    """One arm with one seed. evaluations: by name of the test set; why: of its failure."""
 
     spec: ArmSpec
     seed: int
@@ -29,14 +27,6 @@ class TrainedArm:
     selection: Work | None = None
     evaluations: dict[str, Work] = field(default_factory=dict)
     why: str = ""
-    short: bool = False
-
-
-class Shortage(NamedTuple):
-    """Why there is no selection; short: too few images were kept, else a stage failed."""
-
-    why: str
-    short: bool
 
 
 @dataclass
@@ -48,7 +38,6 @@ class Study:
     record: RunRecord
     trained: list[TrainedArm] = field(default_factory=list)
     selections: dict[tuple[Origin, int], Work] = field(default_factory=dict)
-    shortage: dict[tuple[Origin, int], Shortage] = field(default_factory=dict)
     used: dict[Origin, list[Work]] = field(default_factory=dict)
     """The labelled pools of each origin, as many as its arms needed."""
     unsettled: dict[Origin, int] = field(default_factory=dict)
@@ -71,8 +60,7 @@ class Study:
         for trained in self.trained:
             if trained.spec.order is None:
                 targets += self._student(trained, None)
-        teachers = (each.values() for each in plan.teachers().values())
-        self.executor.run([*targets, *chain.from_iterable(teachers)], self._further)
+        self.executor.run(targets, self._further)
         self._settle()
 
     def _further(self) -> list[Work]:
@@ -110,38 +98,35 @@ class Study:
         return [None if made is None else int(made.metrics["kept"]) for made in found]
 
     def _students(self, origin: Origin) -> list[Work]:
-        """The arms that take images of an origin, and the scores of these."""
+        """The arms that take images of an origin, and the scores of the most that one takes."""
         found: list[Work] = []
         for trained in self.trained:
             arm = trained.spec
             if arm.order is None or self.plan.origin(arm, trained.seed) != origin:
                 continue
             selection = self._select(origin, arm.count)
-            if isinstance(selection, Shortage):
-                self.shortage[origin, arm.count] = selection
-                trained.why, trained.short = selection
+            if isinstance(selection, str):
+                trained.why = selection
                 continue
             self.selections[origin, arm.count] = trained.selection = selection
-            scores = self.plan.realism(origin, selection)
-            found += [*self._student(trained, selection), *([scores] if scores else [])]
-        return found
+            found += self._student(trained, selection)
+        scores = self.realism(origin)
+        return found if scores is None else [*found, scores]
 
-    def _select(self, origin: Origin, count: int) -> Work | Shortage:
-        """The fewest pools that hold the count; or why there are too few."""
+    def _select(self, origin: Origin, count: int) -> Work | str:
+        """The images of the fewest pools that hold the count; or why there are too few."""
         kept, held = self._kept(origin), 0
         for number, of_pool in enumerate(kept, 1):
             if of_pool is None:
-                why = self.executor.why(self.used[origin][number - 1])
-                return Shortage(why, short=False)
+                return self.executor.why(self.used[origin][number - 1])
             held += of_pool
             if held >= count:
                 return self.plan.selected(origin, count, number)
         drawn = count if self.plan.limited(origin) else len(kept) * self.plan.config.synthetic.pool
-        why = (
+        return (
             f"only {held} of {drawn} synthetic images were kept, {count} are needed; loosen "
             "pseudo_label's filters, train the generator longer, or raise synthetic.most_pools"
         )
-        return Shortage(why, short=True)
 
     def _student(self, trained: TrainedArm, selection: Work | None) -> Collection[Work]:
         """Plan the student of an arm with one seed; its evaluations."""
@@ -149,35 +134,15 @@ class Study:
         trained.student, trained.evaluations = student, scores
         return scores.values()
 
-    def realism(self) -> dict[tuple[Origin, int], Work]:
-        """Scores of every selection of synthetic images."""
-        found = {}
-        for (origin, count), selection in self.selections.items():
-            if (work := self.plan.realism(origin, selection)) is not None:
-                found[origin, count] = work
-        return found
-
-    def ensembles(self) -> dict[tuple[ArmSpec, EnsembleMethod], dict[str, Work]]:
-        """Evaluations of each arm's students as one, by every method, where two or more are."""
-        found = {}
-        for arm in self.plan.arms:
-            students = {
-                t.seed: t.student
-                for t in self.trained
-                if t.spec == arm and t.student and self.executor.artifact(t.student)
-            }
-            if len(students) < 2:
-                continue
-            real = self.plan.real(arm.real_images, 0)
-            for method in self.plan.config.ensembles:
-                work = self.plan.seeds_as_one(arm, method, students, real)
-                name = f"{method}, {arm.label}, {arm.real_images} real"
-                found[arm, method] = self.plan.evaluations(work, real, name)
-        return found
+    def realism(self, origin: Origin) -> Work | None:
+        """Scores of the largest selection of an origin's images."""
+        counts = [count for chosen, count in self.selections if chosen == origin]
+        if not counts:
+            return None
+        return self.plan.realism(origin, self.selections[origin, max(counts)])
 
     def _settle(self) -> None:
-        """Ensembles of what was trained; then what came of every arm goes into the record."""
-        self.executor.run([w for each in self.ensembles().values() for w in each.values()])
+        """What came of every arm goes into the record."""
         for trained in self.trained:
             missing = [w for w in trained.evaluations.values() if not self.executor.artifact(w)]
             if missing:

@@ -7,32 +7,50 @@ what describes the synthetic images is taken over. Nothing is trained, and no ar
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from vesselforge.configs.errors import WorkspaceError
 from vesselforge.configs.load import read_yaml, validate
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.artifacts import identity_of
-from vesselforge.engine.confined import plain_name
+from vesselforge.engine.documents import flat
 from vesselforge.engine.store import explained
 from vesselforge.pipeline.record import RECORD, RunRecord, record_of, run_folder
-from vesselforge.pipeline.study.findings import metrics_of
-from vesselforge.pipeline.study.per_image import from_csv
-from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS, Copy, Samples, read_results
-from vesselforge.pipeline.study.study_pictures import PICTURES, SHEETS
+from vesselforge.pipeline.study.findings import Findings, metrics_of
+from vesselforge.pipeline.study.per_image import Measured, from_csv
+from vesselforge.pipeline.study.schema import (
+    PER_IMAGE,
+    RESULTS,
+    ArmRun,
+    Results,
+    Samples,
+    SyntheticImages,
+    read_results,
+)
+from vesselforge.pipeline.study.study_pictures import remove_sheets
 from vesselforge.pipeline.study.study_results import write_results
-from vesselforge.pipeline.study.uniting import Chosen, PartialStudy, chosen, united
 
 CONFIG = "config.yaml"
 MERGED = "merged"
 """Of run.json: names of the runs that it was merged from."""
-EXTRA = "extra_forbidden"
-"""What Pydantic calls a setting that it does not know."""
+
+
+@dataclass(frozen=True)
+class PartialStudy:
+    """One of the runs. measured: what per_image.csv holds."""
+
+    name: str
+    folder: Path
+    config: StudyConfig
+    results: Results
+    measured: Measured
+
+
+Chosen = dict[tuple[str, int], tuple[PartialStudy, ArmRun]]
+"""(arm id, seed) → where the run is taken from."""
 
 
 def merge_runs(
@@ -43,8 +61,7 @@ def merge_runs(
 
     Returns `run` (its folder), `report`, `headline` and `failed`, as `compare` does. Raises
     ConfigError for what is no name of a run, WorkspaceError for a folder without a finished study,
-    for runs that differ in more than their seeds, and for a seed that two of them have with
-    different values.
+    for runs that differ in more than their seeds, and for a seed that two of them completed.
     """
     if len(given) < 2:
         raise WorkspaceError(f"merge {name}: found one run, expected two or more to unite")
@@ -54,18 +71,15 @@ def merge_runs(
     config = _config(name, parts)
     target = run_folder(workspace, name)
     _require_free(target, parts)
-    runs = chosen(parts)
-    found = united(parts, runs)
+    runs = _chosen(parts)
+    measured = _measured(runs)
     record = RunRecord(workspace, config)
     with record.watch(), explained(target):
-        found = replace(found, samples=_samples(parts, target), copies=_copies(parts, target))
-        results = write_results(config, found, target)
-        lines = _lines(parts, runs)
-        record.note("arms", lines)
+        results = write_results(config, _united(parts, runs, measured, target), target)
         record.note(MERGED, [part.name for part in parts])
         record.finish("completed")
         report = page(target)
-    failed = [f"{line['arm']}, seed {line['seed']}" for line in lines if line["message"]]
+    failed = [f"{arm}, seed {seed}" for (arm, seed), (_, run) in runs.items() if run.message]
     found_at = {"run": str(target), "report": str(report)}
     return found_at | {"headline": results.headline, "failed": failed}
 
@@ -78,36 +92,20 @@ def _part(workspace: Path, given: str) -> PartialStudy:
             "on"
         )
     results = read_results(folder / RESULTS)
-    config, gone = _config_of(folder / CONFIG)
+    config = validate(StudyConfig, read_yaml(folder / CONFIG), str(folder / CONFIG))
     measured = from_csv(folder / PER_IMAGE, metrics_of(config.statistics))
-    return PartialStudy(folder.absolute().name, folder, config, gone, results, measured)
-
-
-def _config_of(path: Path) -> tuple[StudyConfig, dict[str, Any]]:
-    """The config of a run, and what an earlier version set besides: settings that are no more."""
-    values, gone = read_yaml(path), {}
-    try:
-        StudyConfig.model_validate(values)
-    except ValidationError as error:
-        for loc in (fault["loc"] for fault in error.errors() if fault["type"] == EXTRA):
-            group: Any = values
-            for key in loc[:-1]:  # kinds of sources are in `loc`, too, and no keys
-                known = key in group if isinstance(group, dict) else isinstance(key, int)
-                group = group[key] if known else group
-            gone[".".join(map(str, loc))] = group.pop(loc[-1])
-    return validate(StudyConfig, values, str(path)), gone
+    return PartialStudy(folder.absolute().name, folder, config, results, measured)
 
 
 def _require_one_study(first: PartialStudy, part: PartialStudy) -> None:
     """All settings equal but seeds, name and those that do not change results; and the images."""
-    one, other = _identity(first), _identity(part)
-    where = next(_differences(one, other), None)
-    if where is not None:
-        name, expected, found = where
-        raise WorkspaceError(
-            f"{part.folder}: {name}: found {found!r}, expected {expected!r} as in {first.folder}; "
-            "runs of one study differ in arms.seeds alone"
-        )
+    one, other = (dict(flat(_identity(each), lists=True)) for each in (first, part))
+    for name in dict.fromkeys([*one, *other]):
+        if one.get(name) != other.get(name):
+            raise WorkspaceError(
+                f"{part.folder}: {name}: found {other.get(name)!r}, expected {one.get(name)!r} as "
+                f"in {first.folder}; runs of one study differ in arms.seeds alone"
+            )
     for name, content in first.results.content.items():
         if part.results.content.get(name) != content:
             raise WorkspaceError(
@@ -119,19 +117,7 @@ def _require_one_study(first: PartialStudy, part: PartialStudy) -> None:
 def _identity(part: PartialStudy) -> dict[str, Any]:
     found = identity_of(part.config)
     del found["name"], found["arms"]["seeds"]
-    return found | part.gone
-
-
-def _differences(one: Any, other: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(dotted name, value, other value) of every setting that differs."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in dict.fromkeys([*one, *other]):
-            yield from _differences(one.get(key), other.get(key), f"{name}.{key}".strip("."))
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        for at, pair in enumerate(zip(one, other, strict=True)):
-            yield from _differences(*pair, f"{name}.{at}")
-    elif one != other:
-        yield name, one, other
+    return found
 
 
 def _config(name: str, parts: Sequence[PartialStudy]) -> StudyConfig:
@@ -152,52 +138,96 @@ def _require_free(target: Path, parts: Sequence[PartialStudy]) -> None:
         )
 
 
+def _chosen(parts: Sequence[PartialStudy]) -> Chosen:
+    """Each arm with each seed once; one that failed in one place counts where it was completed.
+
+    Raises WorkspaceError where two runs completed it.
+    """
+    found: Chosen = {}
+    for part in parts:
+        for arm in part.results.arms:
+            for run in arm.runs:
+                first, earlier = found.get((arm.id, run.seed), (part, None))
+                if earlier is None or earlier.status == "failed":
+                    found[arm.id, run.seed] = part, run
+                elif run.status == "completed":
+                    raise WorkspaceError(
+                        f"{part.folder}: found seed {run.seed} of arm {arm.label}, which "
+                        f"{first.folder} has, too; expected each seed in one run alone; leave one "
+                        "out"
+                    )
+    order = {arm.id: at for at, arm in enumerate(parts[0].results.arms)}
+    return dict(sorted(found.items(), key=lambda item: (order[item[0][0]], item[0][1])))
+
+
+def _measured(runs: Chosen) -> Measured:
+    """Raises WorkspaceError where runs do not have the same images."""
+    found: Measured = {}
+    first = ""
+    for (arm, seed), (part, run) in runs.items():
+        if run.status != "completed":
+            continue
+        who, own = f"{part.folder}: arm {arm}, seed {seed}", part.measured.get((arm, seed), {})
+        found[arm, seed], first = own, first or who
+        there = next(iter(found.values()))
+        if list(own) != list(there):
+            raise WorkspaceError(
+                f"{who}: found {len(own)} values of images, expected the {len(there)} of {first}, "
+                "of the same images; copy the run's folder again"
+            )
+    return found
+
+
+def _united(
+    parts: Sequence[PartialStudy], runs: Chosen, measured: Measured, target: Path
+) -> Findings:
+    """Runs, values, descriptions and pictures of all parts.
+
+    What seeds share (a generator, say) may have been made anew in each place, with other results;
+    then each is kept under the name of its run, and a note says so.
+    """
+    seeds = (f"{p.name} (seeds {', '.join(map(str, p.results.seeds))})" for p in parts)
+    notes = [f"Merged from {', '.join(seeds)}."]
+    synthetic: dict[str, SyntheticImages] = {}
+    for part in parts:
+        anew = [
+            one for one in part.results.synthetic if synthetic.setdefault(one.origin, one) != one
+        ]
+        for one in anew:
+            name = f"{one.origin} ({part.name})"
+            synthetic[name] = one.model_copy(update={"origin": name})
+        if anew:
+            notes.append(
+                f"Made anew by run {part.name}, with another result: "
+                f"{'; '.join(one.origin for one in anew)}. Differences between seeds hold that, "
+                "too."
+            )
+    return Findings(
+        arms=[
+            arm.model_copy(
+                update={"runs": [run for (id_, _), (_, run) in runs.items() if id_ == arm.id]}
+            )
+            for arm in parts[0].results.arms
+        ],
+        measured=measured,
+        content=parts[0].results.content,
+        synthetic=list(synthetic.values()),
+        samples=_samples(parts, target),
+        notes=notes,
+    )
+
+
 def _samples(parts: Sequence[PartialStudy], target: Path) -> list[Samples]:
     """Those of each source once, of the first part that has its picture, with the pictures."""
-    for old in target.glob(SHEETS):
-        old.unlink()
+    remove_sheets(target)
     found: dict[str, Samples] = {}
     for part in parts:
         for samples in part.results.samples:
-            file = part.folder / (samples.picture or ".")
-            if file.is_file() and not (target / samples.picture).exists():
-                shutil.copyfile(file, target / samples.picture)
+            names = [name for name in (samples.picture, samples.nearest) if name]
+            there = bool(names) and all((part.folder / name).is_file() for name in names)
+            if there and not (target / names[0]).exists():
+                for name in names:
+                    shutil.copyfile(part.folder / name, target / name)
                 found[samples.source] = samples
             found.setdefault(samples.source, samples)
     return list(found.values())
-
-
-def _copies(parts: Sequence[PartialStudy], target: Path) -> list[Copy]:
-    """All that differ in more than their picture, with the pictures; these are named with the
-    number of the part."""
-    folder = target / PICTURES
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    found: dict[Copy, Copy] = {}
-    for number, part in enumerate(parts):
-        for copy in part.results.copies:
-            key, name = copy.model_copy(update={"picture": ""}), ""
-            if copy.picture and key not in found:
-                own = plain_name(copy.picture, f"{part.folder / RESULTS}: copies")
-                name = f"{number}-{own}"
-                if (source := part.folder / PICTURES / own).is_file():
-                    shutil.copyfile(source, folder / name)
-            found.setdefault(key, copy.model_copy(update={"picture": name}))
-    return list(found.values())
-
-
-def _lines(parts: Sequence[PartialStudy], runs: Chosen) -> list[dict[str, Any]]:
-    """Every run for the record; its artifacts stand in the record of the place that made it."""
-    arms = {arm.id: arm for arm in parts[0].results.arms}
-    return [
-        {
-            "arm": arm,
-            "label": arms[arm].label,
-            "real_images": arms[arm].real_images,
-            "seed": seed,
-            "status": run.status,
-            "message": run.message,
-            "artifacts": {},
-        }
-        for (arm, seed), (_, run) in runs.items()
-    ]

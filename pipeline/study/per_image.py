@@ -9,91 +9,69 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vesselforge.configs.errors import WorkspaceError
-from vesselforge.pipeline.statistics.families import Runs
-from vesselforge.pipeline.study.schema import PER_IMAGE_COLUMNS, Arm, Endpoint, Place
+from vesselforge.pipeline.study.schema import PER_IMAGE_COLUMNS, Endpoint, Place
 
+Runs = dict[int, list[float]]
+"""Seed → the metric of each image."""
 Run = dict[tuple[Place, str], dict[str, float]]
 """(place, image id) → metric → value. Where it is undefined it is `math.nan` itself, so that runs
 with the same values are equal."""
 Measured = dict[tuple[str, int], Run]
 """(arm id, seed) → what that run measured."""
-Values = dict[Place, dict[str, dict[int, dict[str, float]]]]
-"""Of one metric: place → arm id → seed → image id → value."""
 EXPECTED = "the table that `vesselforge compare` of this version writes: copy it again, or run it"
 
 
-def parsed(cells: Mapping[str, str], columns: Mapping[str, str]) -> dict[str, float]:
-    """Metric → value, by the name of its column in a line of a table."""
-    return {m: float(cells[name]) if cells[name] else math.nan for m, name in columns.items()}
+def parsed(cells: Mapping[str, str], metrics: Sequence[str]) -> dict[str, float]:
+    """Metric → value, of a line of a table."""
+    return {metric: float(cells[metric]) if cells[metric] else math.nan for metric in metrics}
 
 
-def by_place(measured: Measured, metric: str) -> Values:
-    """The values of one metric."""
-    found: Values = {}
-    for (arm, seed), run in measured.items():
-        for (place, image), metrics in run.items():
+def values_of(
+    measured: Measured, metric: str, endpoints: Iterable[Endpoint]
+) -> dict[Place, dict[str, Runs]]:
+    """Place → arm id → seed → the metric of each image [I] in one order, NaN where a run lacks it.
+
+    The places of endpoints come first, those of several sets made of these sets' images; none of an
+    endpoint that lacks one of its sets.
+    """
+    there = dict.fromkeys(key for run in measured.values() for key in run)
+    own = dict.fromkeys(place for place, _ in there)
+    parts = {
+        endpoint.place: [Place(set=s, observer=endpoint.place.observer) for s in endpoint.sets]
+        for endpoint in endpoints
+    }
+    found: dict[Place, dict[str, Runs]] = {}
+    for place in dict.fromkeys([*parts, *own]):
+        members = [place] if place in own else parts[place]
+        if not all(member in own for member in members):
+            continue
+        images = sorted((key for key in there if key[0] in members), key=lambda k: (k[0].set, k[1]))
+        for (arm, seed), run in measured.items():
+            row = [run.get(image, {}).get(metric, math.nan) for image in images]
             runs = found.setdefault(place, {}).setdefault(arm, {})
-            runs.setdefault(seed, {})[image] = metrics[metric]
+            runs[seed] = row
     return found
 
 
-def table(of_arms: dict[str, dict[int, dict[str, float]]]) -> dict[str, Runs]:
-    """Arm → seed → values in one order of images, NaN for an image that a run lacks."""
-    images = sorted({i for runs in of_arms.values() for each in runs.values() for i in each})
-    return {
-        arm: {seed: [each.get(i, math.nan) for i in images] for seed, each in runs.items()}
-        for arm, runs in of_arms.items()
-    }
-
-
-def with_endpoints(values: Values, endpoints: Iterable[Endpoint]) -> Values:
-    """The places of endpoints first, those of several sets made of these sets' images; none of an
-    endpoint that lacks one of its sets."""
-    found: Values = {}
-    for endpoint in endpoints:
-        parts = {s: Place(set=s, observer=endpoint.place.observer) for s in endpoint.sets}
-        if endpoint.place in values:
-            found[endpoint.place] = values[endpoint.place]
-            continue
-        if not all(part in values for part in parts.values()):
-            continue
-        of_arms = found.setdefault(endpoint.place, {})
-        for name, part in parts.items():
-            for arm, runs in values[part].items():
-                for seed, images in runs.items():
-                    run = of_arms.setdefault(arm, {}).setdefault(seed, {})
-                    run |= {f"{name}/{image}": value for image, value in images.items()}
-    return found | {place: runs for place, runs in values.items() if place not in found}
-
-
-def as_csv(arms: Sequence[Arm], measured: Measured, metrics: Sequence[str]) -> str:
-    """One line for each run, place and image. metrics: the main one, then those with a column."""
+def as_csv(measured: Measured, metrics: Sequence[str]) -> str:
+    """One line for each run, place and image; a metric that is undefined there is an empty cell."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    main, *further = metrics
-    writer.writerow([*PER_IMAGE_COLUMNS, *further])
-    baselines = {arm.id: arm.baseline or "" for arm in arms}
-    runs = sorted(measured.items(), key=lambda item: [*baselines].index(item[0][0]))
-    for place in dict.fromkeys(place for run in measured.values() for place, _ in run):
-        for (arm, seed), run in runs:
-            base = measured.get((baselines[arm], seed), {})
-            for image in sorted(image for where, image in run if where == place):
-                own = run[place, image]
-                value, other = own[main], base.get((place, image), {}).get(main, math.nan)
-                numbers = [value, other, value - other, *(own[name] for name in further)]
-                cells = [f"{number:.6f}" if math.isfinite(number) else "" for number in numbers]
-                writer.writerow([arm, seed, place.set, place.observer, image, *cells])
+    writer.writerow([*PER_IMAGE_COLUMNS, *metrics])
+    for (arm, seed), run in measured.items():
+        for (place, image), own in run.items():
+            numbers = (own[metric] for metric in metrics)
+            cells = [f"{number:.6f}" if math.isfinite(number) else "" for number in numbers]
+            writer.writerow([arm, seed, place.set, place.observer, image, *cells])
     return text.getvalue()
 
 
 def from_csv(path: Path, metrics: Sequence[str]) -> Measured:
     """What `as_csv` wrote. Raises WorkspaceError for anything else."""
-    main, *further = metrics
-    columns = {main: "value"} | {name: name for name in further}
     found: Measured = {}
     try:
         rows = csv.DictReader(io.StringIO(path.read_text(), newline=""))
-        missing = [c for c in (*PER_IMAGE_COLUMNS, *further) if c not in (rows.fieldnames or ())]
+        missing = [c for c in (*PER_IMAGE_COLUMNS, *metrics) if c not in (rows.fieldnames or ())]
         if missing:
             raise ValueError(f"no column {', '.join(missing)}")
         for row in rows:
@@ -101,7 +79,7 @@ def from_csv(path: Path, metrics: Sequence[str]) -> Measured:
                 raise ValueError(f"line {rows.line_num} cut off")
             place = Place(set=row["set"], observer=row["observer"])
             run = found.setdefault((row["arm"], int(row["seed"])), {})
-            run[place, row["image"]] = parsed(row, columns)
+            run[place, row["image"]] = parsed(row, metrics)
     except OSError as error:
         raise WorkspaceError(
             f"{path}: cannot be read ({error.strerror}); expected {EXPECTED}"

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from vesselforge.configs.study import Augmented, Order, Strength
+from vesselforge.configs.study import Order, Strength
 from vesselforge.engine.documents import read_valid
 
 
@@ -57,7 +57,6 @@ class Effect(Record):
     low: float | None = None
     high: float | None = None
     by_seed: list[float] = []
-    sd_images: float | None = None
     sd_seeds: float | None = None
     p_images: float | None = None
     p_seeds: float | None = None
@@ -93,7 +92,6 @@ class Realism(Record):
     kid_std: float | None = None
     kid_floor: float | None = None
     kid_floor_std: float | None = None
-    fid: float | None = None
     distance: float | None = None
     copies: float | None = None
     expected: float | None = None
@@ -101,20 +99,13 @@ class Realism(Record):
 
 
 class ArmRun(Record):
-    """One arm with one seed.
-
-    message: why it failed; short: whether because too few synthetic images were kept. origin:
-    where its synthetic images come from; realism: of those it was trained on.
-    """
+    """One arm with one seed. message: why it failed."""
 
     seed: int
     status: Literal["completed", "failed"]
     message: str = ""
-    short: bool = False
     validation_f1: float | None = None
     threshold: float | None = None
-    origin: str = ""
-    realism: Realism | None = None
 
 
 class Arm(Record):
@@ -123,8 +114,7 @@ class Arm(Record):
     name: of a named one. labels: whose masks its synthetic images have. longer: times the steps of
     the others. baseline: id of the real-only arm it is compared with, None for those themselves;
     effects are against that. against: ids of the further arms it is compared with, which need not
-    be in the study; controls are those effects, arm by arm. realism: mean over its seeds'
-    selections.
+    be in the study; controls are those effects, arm by arm.
     """
 
     id: str
@@ -132,7 +122,6 @@ class Arm(Record):
     name: str = ""
     count: int
     order: Order | None
-    augment: Augmented
     source: str | None = None
     labels: str = ""
     strength: Strength = "standard"
@@ -143,17 +132,6 @@ class Arm(Record):
     runs: list[ArmRun]
     effects: list[Effect] = []
     controls: list[Effect] = []
-    realism: Realism | None = None
-
-
-class EnsembleScore(Record):
-    """The students of all seeds of an arm as one. level: mean of the metric and its interval."""
-
-    arm: str
-    method: str
-    place: Place
-    level: tuple[float, float, float]
-    members: int
 
 
 class SyntheticImages(Record):
@@ -161,9 +139,8 @@ class SyntheticImages(Record):
 
     photographs: whether they are real images. reasons: why how many of `drawn` were not `kept`.
     in_range, kept_in_range: how many of either have vessel maps like real ones, None where that was
-    not asked. structure: a sentence where hardly any have. untrained: what is wrong with a
-    generator that was hardly trained. realism: of the largest selection, of so many images.
-    kid_verdict: what its KID allows to be said, or why there is none.
+    not asked. untrained: what is wrong with a generator that was hardly trained. realism: of the
+    largest selection that an arm was trained on.
     """
 
     origin: str
@@ -176,32 +153,19 @@ class SyntheticImages(Record):
     reasons: dict[str, int]
     in_range: int | None = None
     kept_in_range: int | None = None
-    structure: str = ""
     untrained: str = ""
-    count: int = 0
     realism: Realism | None = None
-    kid_verdict: str = ""
 
 
 class Samples(Record):
     """A few images of one source with their masks. picture: name of a PNG beside results.json,
-    empty where none is shown; caption: which images these are, or why none is shown."""
+    empty where none is shown; caption: which images these are, or why none is shown. nearest: name
+    of a PNG of samples beside the training images nearest to them, which stays in the workspace."""
 
     source: str
     picture: str = Field("", pattern=r"^(samples-[\w.-]+\.png)?$")
     caption: str
-
-
-class Copy(Record):
-    """A suspicious sample beside its nearest training image. picture: name of a PNG in the run
-    folder's `pictures/`."""
-
-    source: str
-    sample: str
-    image: str
-    distance: float
-    rejected: str = ""
-    picture: str = ""
+    nearest: str = Field("", pattern=r"^(nearest-[\w.-]+\.png)?$")
 
 
 class Results(Record):
@@ -212,7 +176,7 @@ class Results(Record):
     hash of each dataset. notes: what readers should know of how it came about.
     """
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     name: str
     headline: str
     metric: str
@@ -228,11 +192,8 @@ class Results(Record):
     places: list[Place]
     arms: list[Arm]
     secondary: list[Secondary] = []
-    references: list[EnsembleScore] = []
-    ensembles: list[EnsembleScore] = []
     synthetic: list[SyntheticImages] = []
     samples: list[Samples] = []
-    copies: list[Copy] = []
     content: dict[str, str] = {}
     notes: list[str] = []
 
@@ -243,9 +204,8 @@ class Results(Record):
 
 
 PER_IMAGE = "per_image.csv"
-"""A line for each run, place and image: the metric, that of the real-only arm of the same seed, and
-secondary metrics, each in a column of its name."""
-PER_IMAGE_COLUMNS = ("arm", "seed", "set", "observer", "image", "value", "baseline", "difference")
+"""A line for each run, place and image; every metric in a column of its name."""
+PER_IMAGE_COLUMNS = ("arm", "seed", "set", "observer", "image")
 RESULTS = "results.json"
 
 

@@ -1,13 +1,11 @@
-"""Pictures beside results.json: a few images of each source with their masks, and samples that are
-suspiciously near to a training image beside it.
+"""Pictures beside results.json: a few images of each source with their masks, and its samples that
+are nearest to a training image beside it.
 
 The first show synthetic images alone, and so may leave the workspace: real ones belong to their
 owners, and of a source that hands those out none is shown. The second stay in the workspace."""
 
 from __future__ import annotations
 
-import csv
-import io
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +19,7 @@ from vesselforge.data.imageset import LoadedImage, load_image, read_index, write
 from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.pipeline.study.conduct import Study
-from vesselforge.pipeline.study.schema import Copy, Samples
+from vesselforge.pipeline.study.schema import Samples
 from vesselforge.pipeline.study.study_works import Origin
 
 Pixels = NDArray[np.uint8]
@@ -29,25 +27,29 @@ SHOWN = 8
 CELL_PX = 192
 """No image of a sheet is larger: three times a patch of 64, a third of DRIVE's width."""
 GAP_PX = 6
-SHEETS = "samples-*.png"
+SHEETS = ("samples-*.png", "nearest-*.png")
 GREY = 128
 PRIVATE = "these are real images, which belong to their owners"
 
 
 def write_samples(study: Study, folder: Path) -> list[Samples]:
-    """Write samples-<source>.png for each source, of one of its origins, if it can be of one with
-    as many real images as the arms that decide; say what it shows."""
-    for old in folder.glob(SHEETS):
-        old.unlink()
-    deciding = study.plan.config.statistics.primary_real_images
+    """Write samples-<source>.png and nearest-<source>.png for each source, of the first of its
+    origins that has images; say what they show."""
+    remove_sheets(folder)
     sources: dict[str, list[Origin]] = {}
-    for origin in sorted(study.used, key=lambda one: one.real_images not in deciding):
+    for origin in study.used:
         sources.setdefault(origin.source, []).append(origin)
     return [_of_source(study, name, origins, folder) for name, origins in sources.items()]
 
 
+def remove_sheets(folder: Path) -> None:
+    """Delete what an earlier run of the study left."""
+    for old in (path for pattern in SHEETS for path in folder.glob(pattern)):
+        old.unlink()
+
+
 def _of_source(study: Study, name: str, origins: Sequence[Origin], folder: Path) -> Samples:
-    if study.plan.photographs(origins[0]):
+    if study.plan.limited(origins[0]):
         return Samples(source=name, caption=PRIVATE)
     for origin in origins:
         pools = [m for m in map(study.executor.artifact, study.used[origin]) if m is not None]
@@ -61,8 +63,20 @@ def _of_source(study: Study, name: str, origins: Sequence[Origin], folder: Path)
             label = _label(study.plan.config.sources[name])
             what = f"the first {len(shown)} of the {which}, above {label}"
             caption = f"{origin.name}: {what}. {scale}"
-            return Samples(source=name, picture=picture, caption=caption)
+            nearest = _nearest(study, origin, folder)
+            return Samples(source=name, picture=picture, caption=caption, nearest=nearest)
     return Samples(source=name, caption="no image of it was made")
+
+
+def _nearest(study: Study, origin: Origin, folder: Path) -> str:
+    """The name of the sheet of pairs that the scores of an origin's images hold; empty for none."""
+    work = study.realism(origin)
+    scores = None if work is None else study.executor.artifact(work)
+    if scores is None or not (scores.path / "closest.png").is_file():
+        return ""
+    name = f"nearest-{origin.source}.png"
+    shutil.copyfile(scores.path / "closest.png", folder / name)
+    return name
 
 
 def _label(source: SourceSettings) -> str:
@@ -106,61 +120,3 @@ def _label_of(image: LoadedImage) -> Pixels:
     """What a student learns from, in grey [H, W]."""
     assert image.target is not None  # a set of labelled images has nothing else
     return image.target
-
-
-MOST = 24
-"""Pairs shown for each source; all of them are in closest.csv of the scores."""
-PICTURES = "pictures"
-
-
-def suspicious(study: Study, folder: Path) -> list[Copy]:
-    """The samples of each source that are called suspicious, nearest first, MOST of each.
-
-    Where a filter looks for copies these are of all samples that were drawn, kept or not; else
-    of the largest selection. Pictures of pairs are copied into `folder/pictures/`; they show
-    training images and stay in the workspace.
-    """
-    shutil.rmtree(folder / PICTURES, ignore_errors=True)
-    found: list[Copy] = []
-    for number, origin in enumerate(study.plan.origins()):
-        pools = study.used.get(origin, [])
-        made = [a for pool in pools if (a := study.executor.artifact(pool)) is not None]
-        labels = {row["id"]: row for artifact in made for row in _table(artifact, "labels.csv")}
-        near = [
-            (float(row["distance"]), f"s{number}-{at}-", row, scores)
-            for at, scores in enumerate(_scores(study, origin))
-            for row in _table(scores, "closest.csv")
-            if row["suspicious"] == "1"
-        ]
-        for distance, prefix, row, scores in sorted(near, key=lambda one: one[0])[:MOST]:
-            label = labels.get(row["sample"], {})
-            file = scores.path / "pairs" / f"{row['rank']}.png"
-            picture = f"{prefix}{file.name}" if file.is_file() else ""
-            if picture:
-                (folder / PICTURES).mkdir(exist_ok=True)
-                shutil.copyfile(file, folder / PICTURES / picture)
-            found.append(
-                Copy(
-                    source=origin.name,
-                    sample=row["sample"],
-                    image=row["image"],
-                    distance=distance,
-                    rejected=label.get("reason", ""),
-                    picture=picture,
-                )
-            )
-    return found
-
-
-def _scores(study: Study, origin: Origin) -> list[Artifact]:
-    """The scores that tell suspicious samples of a source."""
-    works = [study.plan.pool_scores(origin, n) for n in range(len(study.used.get(origin, [])))]
-    if not any(works):
-        works = [study.realism().get((origin, study.plan.origins()[origin]))]
-    made = [study.executor.artifact(work) for work in works if work is not None]
-    return [artifact for artifact in made if artifact is not None]
-
-
-def _table(artifact: Artifact, name: str) -> list[dict[str, str]]:
-    path = artifact.path / name
-    return list(csv.DictReader(io.StringIO(path.read_text()))) if path.is_file() else []

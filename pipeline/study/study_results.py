@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from vesselforge.configs.statistics import BEST, REFERENCE, StatisticsSettings
 from vesselforge.configs.study import StudyConfig
@@ -13,7 +11,7 @@ from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.pipeline.statistics.answer import answer
 from vesselforge.pipeline.statistics.families import Comparison, Scored, judged
 from vesselforge.pipeline.study.findings import Findings, metrics_of
-from vesselforge.pipeline.study.per_image import Values, as_csv, by_place, table, with_endpoints
+from vesselforge.pipeline.study.per_image import Measured, Runs, as_csv, values_of
 from vesselforge.pipeline.study.schema import (
     PER_IMAGE,
     RESULTS,
@@ -21,13 +19,10 @@ from vesselforge.pipeline.study.schema import (
     Effect,
     Endpoint,
     Place,
-    Realism,
     Results,
     Secondary,
 )
-from vesselforge.pipeline.study.study_sources import mean_realism, source_warnings
-
-T = TypeVar("T")
+from vesselforge.pipeline.study.study_sources import source_warnings
 
 
 def write_results(config: StudyConfig, found: Findings, folder: Path) -> Results:
@@ -35,19 +30,18 @@ def write_results(config: StudyConfig, found: Findings, folder: Path) -> Results
     results = results_of(config, found)
     write_json(folder / RESULTS, results.model_dump(mode="json"))
     metrics = metrics_of(config.statistics)
-    write_atomic(folder / PER_IMAGE, as_csv(found.arms, found.measured, metrics))
+    write_atomic(folder / PER_IMAGE, as_csv(found.measured, metrics))
     return results
 
 
 def results_of(config: StudyConfig, found: Findings) -> Results:
     """Every comparison that the config asks for, and what it says. Reads no file."""
     statistics = config.statistics
-    measured = by_place(found.measured, statistics.metric)
-    endpoints = _endpoints(config, measured)
+    endpoints = _endpoints(config, found.measured)
     deciding = [arm.id for arm in found.arms if _is_primary(arm, statistics)]
-    values = with_endpoints(measured, endpoints)
+    values = values_of(found.measured, statistics.metric, endpoints)
     arms = _compared(found.arms, values, statistics, endpoints, deciding)
-    synthetic = _in_order(found.synthetic, lambda one: one.origin)
+    synthetic = sorted(found.synthetic, key=lambda one: (one.source, one.real_images, one.seed))
     results = Results(
         name=config.name,
         headline="",
@@ -64,22 +58,19 @@ def results_of(config: StudyConfig, found: Findings) -> Results:
         places=list(values),
         arms=arms,
         secondary=_secondary(found, statistics, endpoints),
-        references=_in_order(found.references, lambda score: score.arm),
-        ensembles=found.ensembles,
         synthetic=synthetic,
-        samples=_in_order(found.samples, lambda samples: samples.source),
-        copies=_in_order(found.copies, lambda copy: copy.source),
+        samples=sorted(found.samples, key=lambda samples: samples.source),
         content=found.content,
         notes=[
             *found.notes,
             *source_warnings(synthetic),
-            *remarks(arms, endpoints, values),
+            *_missing_arms(arms),
         ],
     )
     return results.model_copy(update={"headline": answer(results)})
 
 
-def _endpoints(config: StudyConfig, values: Values) -> list[Endpoint]:
+def _endpoints(config: StudyConfig, measured: Measured) -> list[Endpoint]:
     """As the config says; else the dataset's own test set, by the observer that it was trained on.
 
     An endpoint of one set has that set's own place.
@@ -91,7 +82,8 @@ def _endpoints(config: StudyConfig, values: Values) -> list[Endpoint]:
         found.append(Endpoint(name=given.name, place=place, sets=given.sets))
     if not found:
         own = Place(set=config.data.name, observer=REFERENCE)
-        place = own if own in values or not values else next(iter(values))
+        there = [place for run in measured.values() for place, _ in run]
+        place = own if own in there or not there else there[0]
         found.append(Endpoint(name=place.set, place=place, sets=[place.set]))
     return found
 
@@ -104,29 +96,25 @@ def _is_primary(arm: Arm, statistics: StatisticsSettings) -> bool:
 
 def _compared(
     arms: Sequence[Arm],
-    values: Values,
+    values: Mapping[Place, Mapping[str, Runs]],
     statistics: StatisticsSettings,
     endpoints: Sequence[Endpoint],
     deciding: Sequence[str],
 ) -> list[Arm]:
     """The arms with their effects at every place, against real images alone and other arms."""
-    scored = [Scored(table(runs), place, statistics) for place, runs in values.items()]
+    scored = [Scored(runs, place, statistics) for place, runs in values.items()]
     primary = {(arm, endpoint.place) for arm in deciding for endpoint in endpoints}
     main = _by_arm(_against_baselines(scored, arms), statistics, primary)
     controls: dict[str, list[Effect]] = {}
     for other in dict.fromkeys(other for arm in arms for other in arm.against):
         held = {arm.id: other for arm in arms if other in arm.against}
         pairs = [c for place in scored for c in place.comparisons(held)]
-        shared = [c for c in pairs if c.pair is not None and c.pair.table.size]
+        shared = [c for c in pairs if c.pair is not None and c.pair.size]
         for arm, effects in _by_arm(shared, statistics).items():
             controls.setdefault(arm, []).extend(effects)
     return [
         arm.model_copy(
-            update={
-                "effects": main.get(arm.id, []),
-                "controls": controls.get(arm.id, []),
-                "realism": _mean_realism(arm),
-            }
+            update={"effects": main.get(arm.id, []), "controls": controls.get(arm.id, [])}
         )
         for arm in arms
     ]
@@ -157,73 +145,31 @@ def _secondary(
     decided = {endpoint.place for endpoint in endpoints}
     lines = []
     for metric in statistics.secondary:
-        values = with_endpoints(by_place(found.measured, metric), endpoints)
+        values = values_of(found.measured, metric, endpoints)
         shown = [place for place in values if place in decided or metric == BEST]
-        scored = [Scored(table(values[place]), place, statistics) for place in shown]
+        scored = [Scored(values[place], place, statistics) for place in shown]
         comparisons = _against_baselines(scored, found.arms)
         for arm, effects in _by_arm(comparisons, statistics).items():
             lines += [Secondary(metric=metric, arm=arm, **dict(effect)) for effect in effects]
     return lines
 
 
-def _mean_realism(arm: Arm) -> Realism | None:
-    """Mean over the selections that its seeds were trained on; a shared one counts once."""
-    different = dict.fromkeys((run.origin, run.realism) for run in arm.runs if run.realism)
-    return mean_realism([realism for _, realism in different if realism])
-
-
-def _in_order(items: Iterable[T], name: Callable[[T], str]) -> list[T]:
-    """By name, numbers in it by size: the same in whichever order the seeds were run."""
-
-    def key(item: T) -> list[tuple[int, str, int]]:
-        parts = re.split(r"(\d+)", name(item))
-        return [(1, "", int(p)) if p.isdecimal() else (0, p, 0) for p in parts]
-
-    return sorted(items, key=key)
-
-
-def remarks(arms: Sequence[Arm], endpoints: Sequence[Endpoint], values: Values) -> list[str]:
-    """Endpoints without images, and arms that something is not compared with, and why."""
-    return [*_missing_sets(endpoints, values), *_missing_arms(arms)]
-
-
-def _missing_sets(endpoints: Sequence[Endpoint], values: Values) -> list[str]:
-    found = []
-    for endpoint in endpoints:
-        observer = endpoint.place.observer
-        lacking = [s for s in endpoint.sets if Place(set=s, observer=observer) not in values]
-        if lacking and values:
-            found.append(
-                f"Endpoint {endpoint.name} is left out: no image of {', '.join(lacking)} has been "
-                f"scored against the drawings of observer {observer}."
-            )
-    return found
-
-
 def _missing_arms(arms: Sequence[Arm]) -> list[str]:
-    """One line for each arm that is not there for others. Arms that failed themselves are told of
-    elsewhere."""
-    known = {arm.id: arm for arm in arms}
+    """One line for each arm that others could not be compared with. Arms that failed themselves are
+    told of elsewhere."""
     several = len({arm.real_images for arm in arms}) > 1
-
-    def name(arm: Arm) -> str:
-        own = arm.name or arm.label
-        return f"{own} ({arm.real_images} real images)" if several else own
-
-    lacking: dict[tuple[str, str], list[str]] = {}
+    names = {
+        arm.id: (arm.name or arm.label) + (f" ({arm.real_images} real images)" if several else "")
+        for arm in arms
+    }
+    lacking: dict[str, list[str]] = {}
     for arm in arms:
         met = {e.against for e in (*arm.effects, *arm.controls) if e.mean is not None}
         for other in [arm.baseline, *arm.against] if arm.effects else ():
-            if other is None or other in met:
-                continue
-            if (found := known.get(other)) is None:
-                why = other, "an arm that this study does not have"
-            elif not found.effects:
-                why = name(found), "which has no result"
-            else:
-                why = name(found), "for they share no seed and image"
-            lacking.setdefault(why, []).append(name(arm))
+            if other is not None and other not in met:
+                lacking.setdefault(other, []).append(names[arm.id])
     return [
-        f"Not compared with {other}, {why}: {', '.join(held)}."
-        for (other, why), held in lacking.items()
+        f"Not compared with {names.get(other, other)}, which has no result with the same seeds: "
+        f"{', '.join(held)}."
+        for other, held in lacking.items()
     ]

@@ -6,13 +6,12 @@ The verdicts are those of a run's page, made by the same functions."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from vesselforge.engine.artifacts import Artifact
-from vesselforge.generator.metrics.kid_verdict import kid_in_short, kid_verdict
+from vesselforge.generator.metrics.kid_verdict import kid_in_short
 from vesselforge.pipeline.evidence import Evidence, untrained
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.study.conduct import Study
@@ -40,20 +39,18 @@ class SourceOfSize:
         )
 
     @property
-    def realism(self) -> list[Realism]:
-        """Of each seed whose images were scored."""
-        return [one.realism for one in self.seeds if one.realism is not None]
+    def realism(self) -> Realism | None:
+        """Figure by figure the mean over the seeds that have it; None without any."""
+        known = [dict(one.realism) for one in self.seeds if one.realism is not None]
+        columns = {key: [one[key] for one in known if one[key] is not None] for key in REALISM}
+        means = {key: float(np.mean(values)) for key, values in columns.items() if values}
+        return Realism(**means) if known else None
 
     @property
     def kid(self) -> str:
-        """What KID allows to be said, in a few words: by the means over the seeds, and how many of
-        them say so by themselves where not all do. Empty without a KID."""
-        realism = mean_realism(self.realism)
-        said = kid_in_short(kid_figures(realism)) if realism else ""
-        alike = sum(kid_in_short(kid_figures(one)) == said for one in self.realism)
-        if not said or alike == len(self.realism):
-            return said
-        return f"{said} ({alike} of {len(self.realism)} seeds)"
+        """What KID allows to be said, in a few words; empty without a KID."""
+        figures = dict(self.realism or {})
+        return kid_in_short({name: figures.get(key) for key, name in REALISM.items()})
 
     @property
     def warnings(self) -> list[str]:
@@ -73,15 +70,6 @@ def by_source(synthetic: Iterable[SyntheticImages]) -> list[SourceOfSize]:
     return [SourceOfSize(*key, seeds) for key, seeds in groups.items()]
 
 
-def mean_realism(figures: Sequence[Realism]) -> Realism | None:
-    """Figure by figure over those that have it; None without any."""
-    if not figures:
-        return None
-    columns = {key: [getattr(one, key) for one in figures] for key in Realism.model_fields}
-    known = {key: [v for v in values if v is not None] for key, values in columns.items()}
-    return Realism(**{key: float(np.mean(values)) for key, values in known.items() if values})
-
-
 def source_warnings(synthetic: Iterable[SyntheticImages]) -> list[str]:
     """What is wrong with whole sources, for the terminal and the top of the page."""
     sources = by_source(synthetic)
@@ -98,7 +86,6 @@ REALISM = {
     "kid_std": "kid_std",
     "kid_floor": "kid_floor_mean",
     "kid_floor_std": "kid_floor_std",
-    "fid": "fid",
     "distance": "relative_distance",
     "copies": "copy_ratio",
     "expected": "copy_expected",
@@ -112,20 +99,14 @@ def synthetic_images(study: Study) -> list[SyntheticImages]:
     return [_of_origin(study, origin, pools) for origin, pools in study.used.items()]
 
 
-def realism_of(study: Study, origin: Origin, count: int) -> Realism | None:
-    """Of the selection of so many images; None where it was not made or not scored."""
-    selection = study.selections.get((origin, count))
-    work = None if selection is None else study.plan.realism(origin, selection)
-    made = study.executor.artifact(work) if work is not None else None
+def _realism(study: Study, origin: Origin) -> Realism | None:
+    """Of the largest selection; None where there is none, or it was not scored."""
+    work = study.realism(origin)
+    made = None if work is None else study.executor.artifact(work)
     if made is None:
         return None
     found = {key: made.metrics.get(name) for key, name in REALISM.items()}
     return Realism(**{k: float(v) for k, v in found.items() if isinstance(v, int | float)})
-
-
-def kid_figures(realism: Realism) -> dict[str, float | None]:
-    """As `generator.score` calls them, and the verdicts on them expect them."""
-    return {REALISM[key]: value for key, value in realism if key.startswith("kid")}
 
 
 def _of_origin(study: Study, origin: Origin, pools: Sequence[Work]) -> SyntheticImages:
@@ -137,42 +118,24 @@ def _of_origin(study: Study, origin: Origin, pools: Sequence[Work]) -> Synthetic
         reasons.update(metrics["reasons"])
     kind = study.plan.samples(origin, 0).kind
     evidence = Evidence.total(Evidence.of(metrics, kind) for metrics in made)
-    count = max((n for chosen, n in study.selections if chosen == origin), default=0)
-    realism = realism_of(study, origin, count)
     return SyntheticImages(
         origin=origin.name,
         source=origin.source,
         real_images=origin.real_images,
         seed=max(origin.seed, origin.draw),
-        photographs=study.plan.photographs(origin),
+        photographs=study.plan.limited(origin),
         drawn=kept + sum(metrics["rejected"] for metrics in made),
         kept=kept,
         reasons=dict(reasons),
         in_range=None if evidence is None else evidence.drawn_in_range,
         kept_in_range=None if evidence is None else evidence.kept_in_range,
-        structure="" if evidence is None else evidence.sentence,
         untrained=_untrained(study.plan.supplied(origin).generator(), study),
-        count=count,
-        realism=realism,
-        kid_verdict=_kid(study, origin, count, realism),
+        realism=_realism(study, origin),
     )
 
 
 def _untrained(generator: Work | None, study: Study) -> str:
-    made: Artifact | None = None if generator is None else study.executor.artifact(generator)
+    made = None if generator is None else study.executor.artifact(generator)
     if generator is None or made is None:
         return ""
-    inputs: Mapping[str, object] = {**generator.inputs, **generator.outside}
-    return untrained(made.metrics, inputs)
-
-
-def _kid(study: Study, origin: Origin, count: int, realism: Realism | None) -> str:
-    """What KID allows to be said, or why there is none."""
-    if study.plan.photographs(origin):
-        return "none: these are real images"
-    if count == 0:
-        short = any(s.short for (chosen, _), s in study.shortage.items() if chosen == origin)
-        return "none: too few images were kept" if short else "none: the images were not made"
-    if realism is None or realism.kid is None:
-        return "none: the images were not scored"
-    return kid_verdict(kid_figures(realism)) or "no verdict: too few real images for a floor"
+    return untrained(made.metrics, {**generator.inputs, **generator.outside})

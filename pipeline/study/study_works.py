@@ -14,10 +14,8 @@ from itertools import product
 
 from vesselforge.configs.settings import DataSettings, SubsetSettings
 from vesselforge.configs.sources import SourceSettings
-from vesselforge.configs.stages.segmenter import EnsembleMethod
 from vesselforge.configs.study import StudyConfig
 from vesselforge.data.layouts.splits import TRAIN
-from vesselforge.pipeline.evidence import REAL
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.sources import Request, source_of
 from vesselforge.pipeline.study.arms import ArmSpec, arms_of, compared, phase_settings
@@ -167,14 +165,10 @@ class StudyWorks(Works):
         step = f"{count} synthetic images, {origin.name}"
         return self.supplied(origin).selection(step, count, labelled)
 
-    def photographs(self, origin: Origin) -> bool:
-        """Whether its images are real ones: nobody asks how like real images these are."""
-        return self.samples(origin, 0).kind in REAL
-
     def realism(self, origin: Origin, selection: Work) -> Work | None:
         """How close to the real images a selection is, and how near to single ones; None for one of
         real images."""
-        if self.photographs(origin):
+        if self.limited(origin):
             return None
         return self.supplied(origin).scores(f"scores of {selection.step}", selection)
 
@@ -187,7 +181,8 @@ class StudyWorks(Works):
         return 1 if self.limited(origin) else self.config.synthetic.most_pools
 
     def limited(self, origin: Origin) -> bool:
-        """Whether its source has only so many images, all in one pool."""
+        """Whether its images are real ones: there are only so many, all in one pool, and nobody
+        asks how like real images they are."""
         return source_of(self.config.sources[origin.source], self.config).limited
 
     # Students.
@@ -202,14 +197,6 @@ class StudyWorks(Works):
         name = f"{arm.label}, {arm.real_images} real, seed {seed}"
         steps = [f"{name}, phase {n}" for n in (1, 2)] if len(phases) > 1 else [name]
         return self.student(phases, steps, self.real_of(arm, seed), selection)[-1]
-
-    def seeds_as_one(
-        self, arm: ArmSpec, method: EnsembleMethod, students: Mapping[int, Work], real: Work
-    ) -> Work:
-        """The students of all seeds of an arm as one."""
-        members = {f"seed-{seed}": student for seed, student in students.items()}
-        step = f"{method} of {len(students)} seeds, {arm.label}, {arm.real_images} real"
-        return self.ensemble(step, method, members, real)
 
     def evaluations(self, model: Work, validation: Work, name: str) -> dict[str, Work]:
         """Name of a test set → scores of the model on it."""
@@ -231,37 +218,20 @@ class StudyWorks(Works):
         name = f"{arm.label}, {arm.real_images} real, seed {seed}"
         return student, self.evaluations(student, self.real_of(arm, seed), name)
 
-    def teachers(self) -> dict[str, dict[str, Work]]:
-        """Evaluations of the teacher of each number of real images and seed, by its name."""
-        found = {}
-        for real_images, seed in self.taught():
-            teacher, real = self.teacher(real_images, seed), self.real(real_images, seed)
-            found[teacher.step] = self.evaluations(teacher, real, teacher.step)
-        return found
-
     def everything(self) -> list[Work]:
-        """The targets of a study whose samples are all kept; ensembles, which are cheap, left
-        out."""
+        """The targets of a study whose samples are all kept."""
         targets = [self.development(), self.test(), *self.external().values()]
+        for origin, most in self.origins().items():
+            largest = self.selected(origin, most, self.pools_for(origin, most))
+            scores = self.realism(origin, largest)
+            targets += [] if scores is None else [scores]
         for arm, seed in product(self.arms, self.seeds):
             selection = None
             if arm.order is not None:
                 origin = self.origin(arm, seed)
                 selection = self.selected(origin, arm.count, self.pools_for(origin, arm.count))
-                scores = self.realism(origin, selection)
-                targets += [] if scores is None else [scores]
             targets += self.scored(arm, seed, selection)[1].values()
-        return [*targets, *(work for each in self.teachers().values() for work in each.values())]
-
-    def taught(self) -> list[tuple[int, int]]:
-        """(real images, seed) of each teacher that labels or judges, or whose encoder scores."""
-        scores = self.config.score.needs_teacher
-        asked = (
-            (origin.real_images, origin.seed)
-            for origin in self.origins()
-            if scores or self.config.sources[origin.source].labels != "own"
-        )
-        return list(dict.fromkeys(asked))
+        return targets
 
 
 def study_arms(config: StudyConfig, available: int) -> list[ArmSpec]:

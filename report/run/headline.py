@@ -12,8 +12,9 @@ from vesselforge.report.run.run_reading import Run
 from vesselforge.report.run.scored import Paired, Scores, paired
 
 CAVEAT = (
-    "One run with one seed is no evidence for or against synthetic data: "
-    "“vesselforge compare” repeats it over seeds and ratios, with paired tests."
+    "One run with one seed is no evidence for or against synthetic data, and a student of two "
+    "phases trains longer than its teacher: “vesselforge compare” repeats it over seeds and "
+    "ratios, with equal steps and paired tests."
 )
 FEWEST = 6
 """Test images below which not even a gain on every one is significant (sign test, 5 %)."""
@@ -29,7 +30,7 @@ class Headline(NamedTuple):
 
 def headline(run: Run, scores: Scores | None) -> Headline:
     """What the numbers say; before it, what makes them worthless."""
-    answer, evidence = _headline(run, scores), evidence_of(run.last_round)
+    answer, evidence = _headline(run, scores), evidence_of(run)
     if evidence is None or not evidence.verdict:
         return answer
     return answer._replace(line=f"{evidence.verdict}. {answer.line}")
@@ -42,14 +43,14 @@ def _headline(run: Run, scores: Scores | None) -> Headline:
     if scores.reference is None:
         note = str(scores.view.metrics.get("note") or "")
         return Headline("Not scored: the test images have no manual labels", note, [])
-    answer = _compared(run, scores)
+    answer = _compared(scores)
     if status != PARTLY_FAILED:
         return answer
     line = answer.line if scores.student else "No student: every synthetic image was rejected"
     return Headline(line, answer.lead, [f"Partly failed: {message}", *answer.caveats])
 
 
-def _compared(run: Run, scores: Scores) -> Headline:
+def _compared(scores: Scores) -> Headline:
     where = f"inside the field of view of {plural(scores.images, 'test image')}"
     f1 = {name: number(scores.pooled(name).get("f1")) for name in scores.models}
     base, other = f1.get(scores.teacher or ""), f1.get(scores.student or "")
@@ -68,7 +69,7 @@ def _compared(run: Run, scores: Scores) -> Headline:
             f" Image by image the student differs by {signed(pair.mean)} on average "
             f"(95 % interval {signed(pair.low)} to {signed(pair.high)})."
         )
-    caveats = [*_no_better(scores), CAVEAT, *_limits(run, pair)]
+    caveats = [*_no_better(scores), CAVEAT, *_limits(pair)]
     return Headline(_verdict(gain, pair), lead, caveats)
 
 
@@ -92,26 +93,10 @@ def _verdict(gain: float, pair: Paired | None) -> str:
     return "The student scored higher in this one run"
 
 
-def _limits(run: Run, pair: Paired | None) -> list[str]:
-    limits = []
-    if pair is not None and pair.detectable > 0:
-        limits.append(
-            f"With {plural(len(pair.values), 'image')} that differ this much, true differences "
-            f"below about {pair.detectable:.4f} are likely to go unseen (80 % power)."
-        )
-    real, student = training_steps(run)
-    if real and student and real != student:
-        limits.append(
-            f"Training length differs: the teacher took {real:,} steps, the student {student:,} "
-            "(pretraining and fine-tuning together), so not only the data differs."
-        )
-    return limits
-
-
-def training_steps(run: Run) -> tuple[int, int]:
-    """Optimiser steps of the teacher, and of the kept student with its pretraining."""
-    last = run.last_round
-    students = [last[name] for name in ("pretrained", "student") if name in last]
-    teacher = [run.artifacts["teacher"]] if "teacher" in run.artifacts else []
-    real, spent = (sum(v.metrics.get("steps") or 0 for v in them) for them in (teacher, students))
-    return real, spent
+def _limits(pair: Paired | None) -> list[str]:
+    if pair is None or pair.detectable <= 0:
+        return []
+    return [
+        f"With {plural(len(pair.values), 'image')} that differ this much, true differences below "
+        f"about {pair.detectable:.4f} are likely to go unseen (80 % power)."
+    ]

@@ -2,105 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from vesselforge.generator.metrics.kid_verdict import EXTRACTORS, cannot_tell, kid_verdict
+from vesselforge.generator.metrics.kid_verdict import EXTRACTORS, kid_verdict
 from vesselforge.pipeline.evidence import Evidence, untrained
-from vesselforge.report.formatting import fixed, flat, number, plain, significant, spoken
-from vesselforge.report.page import Block, Figures, Table, Text, Tile
+from vesselforge.report.formatting import fixed, number, significant
+from vesselforge.report.page import Block, Figures, Table, Text
 from vesselforge.report.pictures import picture
-from vesselforge.report.run.run_reading import Round
+from vesselforge.report.run.run_reading import Run
 
 MEASURED = (
-    ("precision", "Precision", "samples inside the manifold of the real images"),
-    ("recall", "Recall", "real images inside the manifold of the samples"),
-    ("density", "Density", "real neighbourhoods that a sample lies in; 1 is usual"),
-    ("coverage", "Coverage", "real images with a sample in their neighbourhood"),
+    ("fid", "FID", "fid_floor", "distance of the samples from the real images; lower is closer"),
+    ("kid_mean", "KID", "kid_floor_mean", "the same, without bias; read it against its floor"),
+    ("kid_std", "KID, sd", "kid_floor_std", "over resamplings"),
+    ("precision", "Precision", "", "samples inside the manifold of the real images"),
+    ("recall", "Recall", "", "real images inside the manifold of the samples"),
+    ("density", "Density", "", "real neighbourhoods that a sample lies in; 1 is usual"),
+    ("coverage", "Coverage", "", "real images with a sample in their neighbourhood"),
     (
         "c_t",
         "C_T",
+        "",
         "z of the samples' distances to training views against held-out views'; below −1.64 in 1 "
         "of 20 cases with new images, far below 0: copying, or little variety",
     ),
-    ("relative_distance", "Relative distance", "to training views; 1 as new images, 0 for copies"),
+    ("relative_distance", "Relative distance", "", "to training views; 1 as new images, 0 copies"),
 )
-"""Figure of the score, its title, and how to read it."""
-ELSEWHERE = ("fid", "kid", "real", "copy_", "c_t", *(name for name, _, _ in MEASURED))
-"""How the names of figures begin that the note on the distances leaves out."""
+"""Figure of the score, its title, its floor, and how to read it."""
 
 
-def evidence_of(round_: Round) -> Evidence | None:
-    """Whether the images of a round show vessels; None where that is not known, or not asked."""
-    samples, labelled = round_.get("samples"), round_.get("labelled")
+def evidence_of(run: Run) -> Evidence | None:
+    """Whether the images show vessels; None where that is not known, or not asked."""
+    samples, labelled = run.artifacts.get("samples"), run.artifacts.get("labelled")
     if samples is None or labelled is None:
         return None
     return Evidence.of(labelled.metrics, samples.kind)
 
 
-def warnings_of(rounds: Sequence[Round]) -> list[str]:
-    """Sentences without which no score of the rounds' images should be read."""
-    found = []
-    for place, round_ in enumerate(rounds, 1):
-        evidence, generator = evidence_of(round_), round_.get("generator")
-        where = f"Round {place}: " if len(rounds) > 1 else ""
-        if evidence and evidence.verdict:
-            found.append(f"{where}{evidence.sentence}")
-        if generator and (why := untrained(generator.metrics, generator.manifest["inputs"])):
-            found.append(f"{where}The generator is {why}.")
+def warnings_of(run: Run) -> list[str]:
+    """Sentences without which no score of the images should be read."""
+    evidence, generator = evidence_of(run), run.artifacts.get("generator")
+    found = [evidence.sentence] if evidence and evidence.verdict else []
+    if generator and (why := untrained(generator.metrics, generator.manifest["inputs"])):
+        found.append(f"The generator is {why}.")
     return found
 
 
-def kid_tile(round_: Round) -> list[Tile]:
-    """A round's KID with its floor, where it was measured."""
-    figures = round_["score"].metrics if "score" in round_ else {}
-    if number(figures.get("kid_mean")) is None:
-        return []
-    note = f"real against real: {significant(figures.get('kid_floor_mean'))}"
-    note += "; cannot tell" if cannot_tell(figures) else ""
-    return [("KID of the samples", significant(figures["kid_mean"]), note)]
-
-
-def quality_blocks(round_: Round) -> list[Block | None]:
-    """Whatever was measured of a round's images."""
-    view = round_.get("score")
+def quality_blocks(run: Run) -> list[Block | None]:
+    """Whatever was measured of the images."""
+    view = run.artifacts.get("score")
     if view is None:
         return [Text("The samples have not been scored.")]
+    figures = view.metrics
+    features = figures.get("features", "")
     caption = "Samples (left) and the training view nearest to each (right), nearest first"
     return [
-        distances(view.metrics),
-        Text(kid_verdict(view.metrics)),
-        measured(view.metrics),
-        Text(copied(view.metrics)),
+        measured(figures),
+        Text(f"By features of: {EXTRACTORS.get(features, features)}." if features else "", "quiet"),
+        Text(kid_verdict(figures)),
+        Text(copied(figures)),
         Figures([picture(view.picture("closest.png"), caption, caption, 900)], "strips"),
     ]
 
 
-def distances(figures: Mapping[str, Any]) -> Table:
-    """FID and KID beside their floors, and on what they rest."""
-    fid, floor = (significant(figures.get(name), 4) for name in ("fid", "fid_floor"))
-    rows = [["FID (lower is closer)", fid, floor]]
-    for title, name in (("KID, mean", "mean"), ("KID, sd over resamplings", "std")):
-        pair = (figures.get(f"kid_{name}"), figures.get(f"kid_floor_{name}"))
-        rows.append([title, *map(significant, pair)])
-    rest = [
-        f"{spoken(name)}: {plain(EXTRACTORS.get(value, value) if name == 'features' else value)}"
-        for name, value in flat(dict(figures))
-        if not name.startswith(ELSEWHERE) or name in ("real", "neighbours")
-    ]
-    head = ["Score", "Synthetic to real", "Floor: real to real"]
-    return Table("Distance of the samples from the real images.", head, rows, ", ".join(rest))
-
-
 def measured(figures: Mapping[str, Any]) -> Table:
-    """Fidelity and variety, how near samples come to training images, with how to read each."""
+    """Distances beside their floors; fidelity and variety, how near samples come to training
+    images, with how to read each."""
     rows = [
-        [title, significant(figures.get(name)), meaning]
-        for name, title, meaning in MEASURED
+        [
+            title,
+            significant(figures.get(name)),
+            significant(figures.get(floor)) if floor else "",
+            meaning,
+        ]
+        for name, title, floor, meaning in MEASURED
         if number(figures.get(name)) is not None
     ]
-    caption = "Fidelity, diversity and copying."
-    return Table(caption, ["Score", "Value", "What it is"], rows)
+    head = ["Score", "Value", "Floor: real to real", "What it is"]
+    return Table("How good the samples are.", head, rows)
 
 
 def copied(metrics: Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +18,11 @@ from vesselforge.engine.documents import records
 from vesselforge.engine.store import Store
 from vesselforge.report.pictures import opened
 
-_FIRST = ("development", "test", "teacher")
+ROLES = (
+    *("development", "test", "teacher", "generator", "samples", "score", "labelled"),
+    *("pretrained", "student"),
+)
+"""In the order of the work; ensembles and scores follow."""
 
 
 @dataclass(frozen=True)
@@ -88,70 +91,30 @@ class View(Artifact):
             self.problems.append(problem)
 
 
-Round = dict[str, View]
-"""The artifacts of one round by their role in it."""
-
-
 @dataclass(frozen=True)
 class Run:
-    """A run: what run.json says, and the artifacts that exist."""
+    """A run: what run.json says, and the artifacts that exist, by their role in it."""
 
     record: dict[str, Any]
     artifacts: dict[str, View]
-    rounds: list[Round]
-    kept: list[bool]
     problems: list[str] = field(default_factory=list)
-
-    @property
-    def kept_round(self) -> int | None:
-        """Index of the last round whose student was kept."""
-        return max((i for i, kept in enumerate(self.kept) if kept), default=None)
-
-    @property
-    def last_round(self) -> Round:
-        """The last round that was kept, else the last there is, else nothing."""
-        kept = -1 if self.kept_round is None else self.kept_round
-        return self.rounds[kept] if self.rounds else {}
-
-    def named(self) -> Iterator[tuple[str, View]]:
-        """Every artifact once, with the name this run has for it."""
-        several = len(self.rounds) > 1
-        named = [(name, self.artifacts[name]) for name in _FIRST if name in self.artifacts]
-        for i, round_ in enumerate(self.rounds, 1):
-            named += [(f"{name}-{i}" if several else name, view) for name, view in round_.items()]
-        named += self.artifacts.items()
-        seen = set()
-        for name, view in named:
-            if view.digest not in seen:
-                seen.add(view.digest)
-                yield name, view
 
 
 def open_run(record: dict[str, Any], store: Store) -> Run:
     """The artifacts that a run's record names."""
-    problems: list[str] = []
-    rounds = records(record["artifacts"].get("rounds"))
-    return Run(
-        record,
-        _views(record["artifacts"], store, problems),
-        [_views(entry, store, problems) for entry in rounds],
-        [bool(entry.get("kept")) for entry in rounds],
-        problems,
-    )
-
-
-def _views(named: dict[str, Any], store: Store, problems: list[str]) -> Round:
-    found = {}
-    for name, address in named.items():
-        if name == "rounds" or not isinstance(address, list):
+    run, named = Run(record, {}), record["artifacts"]
+    order = {role: place for place, role in enumerate(ROLES)}
+    for name in sorted(named, key=lambda name: (order.get(name, len(ROLES)), name)):
+        address = named[name]
+        if not isinstance(address, list) or len(address) != 2:
             continue
         try:
             artifact = read_artifact(store.folder(*address))
         except WorkspaceError:
-            problems.append(f"{name}: artifact {' '.join(address)} is not in the store")
+            run.problems.append(f"{name}: artifact {' '.join(address)} is not in the store")
             continue
-        found[name] = View(artifact.path, artifact.manifest, problems)
-    return found
+        run.artifacts[name] = View(artifact.path, artifact.manifest, run.problems)
+    return run
 
 
 def mapping(value: Any, *keys: str) -> dict[str, Any]:

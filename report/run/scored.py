@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from vesselforge.pipeline.models.score_rows import NOT_BETTER, is_not_better, titled
+from vesselforge.pipeline.models.score_rows import is_not_better, place_of, titled
 from vesselforge.report.formatting import number
 from vesselforge.report.run.run_reading import Run, View, mapping
 
@@ -17,7 +16,7 @@ from vesselforge.report.run.run_reading import Run, View, mapping
 @dataclass(frozen=True)
 class Scores:
     """What the evaluation wrote. reference: the observer that counts, None without any labels;
-    models: teacher, students, ensembles; student: that of the kept round."""
+    models: teacher, student, ensembles; teacher, student: their names, if they are there."""
 
     view: View
     reference: str | None
@@ -59,11 +58,6 @@ class Scores:
         """Models that mark vessels no better than marking every pixel does."""
         return [name for name, scores in self.models.items() if is_not_better(scores)]
 
-    def marked(self, name: str) -> str:
-        """The title, with what has to be said of such a model."""
-        mark = f" ({NOT_BETTER})" if name in self.not_better else ""
-        return f"{self.title(name)}{mark}"
-
     def slot(self, name: str) -> int:
         """The colour and dash of a model, the same in every chart; −1, grey, for an observer."""
         return list(self.models).index(name) if name in self.models else -1
@@ -76,27 +70,15 @@ def read_scores(run: Run) -> Scores | None:
         return None
     metrics = view.metrics
     models = mapping(metrics, "models")
-    order = sorted(models, key=lambda name: (_place(name), _natural(name)))
-    students = [name for name in order if _place(name) == 1]
-    kept = run.kept_round
     return Scores(
         view,
         metrics.get("reference"),
         "teacher" if "teacher" in models else None,
-        # never chosen by test scores
-        students[kept if kept is not None and kept < len(students) else -1] if students else None,
-        {name: models[name] for name in order},
+        "student" if "student" in models else None,
+        {name: models[name] for name in sorted(models, key=lambda name: (place_of(name), name))},
         dict(sorted(mapping(metrics, "observers").items())),
         view.table("per_image.csv"),
     )
-
-
-def _place(name: str) -> int:
-    return 0 if name == "teacher" else 1 if name.startswith("student") else 2
-
-
-def _natural(name: str) -> list[Any]:
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
 
 
 @dataclass(frozen=True)

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from markupsafe import Markup
 
-from vesselforge.engine.documents import records
 from vesselforge.pipeline.models.score_rows import COLUMNS, DETAILS, REGIONS, score_rows
 from vesselforge.report.charts import Line, lines
-from vesselforge.report.forest import Dot, differences, forest
-from vesselforge.report.formatting import ABSENT, fixed, interval, number, signed
+from vesselforge.report.forest import Dot, forest
+from vesselforge.report.formatting import ABSENT, fixed, interval, number
 from vesselforge.report.page import (
     Block,
     Figure,
     Figures,
     Fold,
-    Note,
     Section,
     Table,
     Text,
-    folded,
     group,
 )
 from vesselforge.report.pictures import beside, opened, picture
 from vesselforge.report.run.run_reading import Run, mapping
-from vesselforge.report.run.scored import Scores, paired
-from vesselforge.segmenter.metrics.consistency import Quoted, check_consistency
+from vesselforge.report.run.scored import Scores
 
 MEANS = COLUMNS | DETAILS | {n: n for n in ("components", "loops")} | {"ece": "ECE"}
 MEANS |= {"brier": "Brier"}
@@ -35,10 +28,6 @@ MOST_ROWS = 2000
 _FOV_FIRST = (
     "Inside the field of view comes first, because the black frame around it makes accuracy, "
     "specificity and AUC look better without changing F1."
-)
-_CONSISTENT = (
-    "In every row F1 is 2PR/(P+R), and accuracy follows from sensitivity and specificity (checked "
-    "for this page)."
 )
 _DOTS = (
     "Mean per-image F1 inside the field of view with 95 % bootstrap intervals over images. "
@@ -62,30 +51,30 @@ def score_sections(run: Run, scores: Scores | None) -> list[Section]:
     if scores.reference is None:
         pictures = [Text(_PREDICTED), *predictions(run, scores)]
         return [Section("overlays", "Predictions", pictures)]
-    fov, whole = (image_table(scores, region) for region in REGIONS)
     return [
         Section("scores", "Test scores", score_blocks(scores)),
         Section("overlays", "Overlays", overlays(scores), "No overlays."),
         Section("curves", "ROC and PR", [curve_charts(scores)], "No curves."),
-        Section("images", "Image by image", [fov, folded(whole)]),
+        Section("images", "Image by image", [image_table(scores)]),
     ]
 
 
 def score_blocks(scores: Scores) -> list[Block]:
     """Charts, then pooled pixels and means over images, first inside the field of view."""
     fov, whole = (region_tables(scores, region) for region in REGIONS)
-    contradictions = consistency(scores)
+    points = ", ".join(
+        f"{scores.title(name)} {fixed(model.get('threshold'), 3)}"
+        for name, model in scores.models.items()
+    )
     return [
         Text(
             f"Reference: the {scores.reference} observer. All scores at the original resolution. "
-            "Thresholds, fixed on validation images before the test images were read: "
-            f"{operating_points(scores)}."
+            f"Thresholds, fixed on validation images before the test images were read: {points}."
         ),
-        Note("Numbers that contradict each other", contradictions),
-        Figures(score_charts(scores)),
+        Figures([score_chart(scores)]),
         *fov,
         Fold("Whole image", whole),
-        Text(_FOV_FIRST if contradictions else f"{_FOV_FIRST} {_CONSISTENT}", "quiet"),
+        Text(_FOV_FIRST, "quiet"),
     ]
 
 
@@ -93,9 +82,6 @@ def region_tables(scores: Scores, region: str) -> list[Table]:
     """Pooled pixels, a row a model, then means over images with intervals, a column a model."""
     where = REGIONS[region].capitalize()
     rows = score_rows(scores.view.metrics, region)
-    if scores.teacher and scores.student:
-        pair = (scores.pooled(name, region) for name in (scores.student, scores.teacher))
-        rows.append({"model": f"{scores.student} − {scores.teacher}"} | _difference(*pair))
     means = [
         [title, *(interval(scores.mean(name, region).get(metric)) for name in scores.everyone)]
         for metric, title in MEANS.items()
@@ -107,77 +93,20 @@ def region_tables(scores: Scores, region: str) -> list[Table]:
     return [Table.of(pixels, rows), Table(caption, head, means)]
 
 
-def _difference(student: Mapping[str, Any], teacher: Mapping[str, Any]) -> dict[str, str]:
-    found = {}
-    for metric, column in COLUMNS.items():
-        pair = number(student.get(metric)), number(teacher.get(metric))
-        if pair[0] is not None and pair[1] is not None:
-            found[column] = signed(pair[0] - pair[1])
-    return found
-
-
-def operating_points(scores: Scores) -> str:
-    """How each model's masks are made, as it was fixed before the test images were read."""
-    return ", ".join(_point(scores.title(name), one) for name, one in scores.models.items())
-
-
-def _point(title: str, model: Mapping[str, Any]) -> str:
-    """Of a vote, the thresholds of its members: its own is always one half. With the calibration
-    and the rule of components of a model that has them."""
-    votes = mapping(model, "rule").get("thresholds")
-    point = f"{title} {fixed(model.get('threshold'), 3)}"
-    if votes:
-        point = f"{title} at its members' {', '.join(fixed(v, 3) for v in votes)}"
-    each = [
-        f"temperature {fixed(one.get('temperature'), 3)}, shift {fixed(one.get('shift'), 3)}"
-        for one in records(model.get("calibration"))
-        if one
-    ]
-    if rule := mapping(model, "components"):
-        least = f"{fixed(rule.get('sure'), 3)} somewhere and {rule.get('smallest')} pixels"
-        each.append(f"pieces of at least {least}")
-    return f"{point} ({'; '.join(each)})" if each else point
-
-
-def consistency(scores: Scores) -> list[str]:
-    """Rows of the tables that contradict themselves."""
-    found = []
-    for region, where in REGIONS.items():
-        for name in scores.everyone:
-            row = {k: number(scores.pooled(name, region).get(k)) for k in _CHECKED}
-            quoted = {k: Quoted(value) for k, value in row.items() if value is not None}
-            problems = check_consistency(quoted, {}).problems if len(quoted) == len(row) else []
-            found += [f"{scores.title(name)}, {where}: {'; '.join(problems)}"] if problems else []
-    return found
-
-
-_CHECKED = ("se", "sp", "acc", "precision", "f1")
-
-
-def score_charts(scores: Scores) -> list[Figure | None]:
-    """Per-image F1 with intervals, and student against teacher image by image."""
+def score_chart(scores: Scores) -> Figure | None:
+    """Per-image F1 of everyone with its interval."""
     dots = []
     for name in scores.everyone:
         values = scores.mean(name).get("f1") or [None]
         if all(number(v) is not None for v in values):
             mean, low, high = values
             dots.append(Dot(scores.title(name), mean, low, high, scores.slot(name), fixed(mean)))
-    found = [forest(dots, "F1, mean over test images", _DOTS, zero=False)]
-    pair = paired(scores)
-    if pair is not None:
-        better = sum(v > 0 for v in pair.values)
-        caption = (
-            f"Each bar is one test image. {scores.student} is above {scores.teacher} on {better} "
-            f"of {len(pair.values)}."
-        )
-        label = f"F1, {scores.student} − {scores.teacher}"
-        found.append(differences(pair.values, "test images, sorted", label, caption))
-    return found
+    return forest(dots, "F1, mean over test images", _DOTS, zero=False)
 
 
-def image_table(scores: Scores, region: str) -> Table:
-    """Every image of every model."""
-    rows = [row for row in scores.per_image if row["region"] == region]
+def image_table(scores: Scores) -> Table:
+    """Every image of every model, inside the field of view."""
+    rows = [row for row in scores.per_image if row["region"] == "fov"]
     metrics = [m for m in COLUMNS | DETAILS if any(number(row.get(m)) is not None for row in rows)]
     cells = [
         [
@@ -189,7 +118,7 @@ def image_table(scores: Scores, region: str) -> Table:
     ]
     note = f"The first {MOST_ROWS} of {len(rows)} rows." if len(rows) > MOST_ROWS else ""
     head = ["Image", "Model", *(MEANS[m] for m in metrics)]
-    return Table(REGIONS[region].capitalize(), head, cells, note, sortable=True, names=2)
+    return Table(REGIONS["fov"].capitalize(), head, cells, note, sortable=True, names=2)
 
 
 def curve_charts(scores: Scores) -> Figures:
@@ -212,14 +141,11 @@ def curve_charts(scores: Scores) -> Figures:
         if se is not None and precision is not None:
             marks_pr.append((se, precision, scores.title(name)))
     x, y = "false positive rate (1 − specificity)", "true positive rate (sensitivity)"
-    near = [c for c in roc if any(a <= 0.15 and b >= 0.6 for a, b in zip(c.x, c.y, strict=True))]
-    whole, corner = (0.0, 1.0, 0.0, 1.02), (0.0, 0.15, 0.6, 1.0)
     caption = "ROC of all test pixels inside the field of view."
     return Figures(
         [
-            lines(roc, x, y, caption, box=whole, marks=marks_roc),
-            lines(near, x, y, "Its upper left corner.", box=corner, marks=marks_roc),
-            lines(pr, "recall (sensitivity)", "precision", _PR, box=whole, marks=marks_pr),
+            lines(roc, x, y, caption, marks=marks_roc),
+            lines(pr, "recall (sensitivity)", "precision", _PR, marks=marks_pr),
         ]
     )
 

@@ -13,8 +13,8 @@ Rows = list[dict[str, Any]]
 
 
 def snapshot_charts(log: Rows, unit: str, x_label: str) -> list[Figure | None]:
-    """KID with its standard deviation above the floor, the diversity of the samples, and where they
-    have masks the figures of these."""
+    """KID with its standard deviation above the floor, and where samples have masks the figures of
+    these."""
     rows = [row for row in log if number(row.get("kid_mean")) is not None]
     x, kid = curve(rows, unit, "kid_mean")
     deviation = curve(rows, unit, "kid_std")[1]
@@ -25,11 +25,8 @@ def snapshot_charts(log: Rows, unit: str, x_label: str) -> list[Figure | None]:
         caption += " Samples cannot be expected below the band, which is real against real."
     known = len(deviation) == len(kid)
     score = Line("samples against real", x, kid, 0, low if known else (), high if known else ())
-    diversity = Line("samples", *curve(rows, unit, "diversity"), 2)
-    real = Level("real views", 1.0)
     return [
         lines([score], x_label, "KID", caption + _failed(log), levels=floor),
-        lines([diversity], x_label, "diversity", _DIVERSITY, levels=[real]),
         _structure(rows, unit, x_label),
     ]
 
@@ -62,7 +59,6 @@ _STRUCTURE = {
     "branchings": "branchings",
     "in_range": "in range",
 }
-_DIVERSITY = "Mean distance between two samples' features, relative to that between two real views."
 
 
 def _floor(row: dict[str, Any]) -> Level | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from vesselforge.report.charts import Level, Line, curve, lines
-from vesselforge.report.forest import histogram
 from vesselforge.report.formatting import fixed, number, plain, spoken
 from vesselforge.report.page import (
     Block,
@@ -20,17 +19,12 @@ from vesselforge.report.page import (
 )
 from vesselforge.report.pictures import labelled_pair, picture
 from vesselforge.report.run.quality import quality_blocks
-from vesselforge.report.run.run_reading import Round, Run, View, mapping
+from vesselforge.report.run.run_reading import Run, View, mapping
 from vesselforge.report.run.snapshot_charts import snapshot_charts
 
+Rows = list[dict[str, Any]]
 GAN_CHARTS = (
     ("Losses.", "loss", {"loss_g": "generator", "loss_d": "discriminator"}),
-    (
-        "Discriminator output.",
-        "mean logit",
-        {"scores_real": "real images", "scores_fake": "generated images"},
-    ),
-    ("Penalties.", "penalty", {"r1_penalty": "R1", "path_penalty": "path length"}),
     (
         "Adaptive augmentation.",
         "p, sign of D(real)",
@@ -40,13 +34,12 @@ GAN_CHARTS = (
 """Caption, name of the axis, and what is drawn: key of the log → name."""
 HOW_TO_READ = (
     "FID and KID compare the statistics of features of real and of synthetic images; 0 would mean "
-    "the same. FID against few images is only a ranking aid: it is biased, by an amount that "
-    "depends on the number of images and on the generator, so compare it only between runs with "
-    "the same images and features. KID has no such bias; read it against its floor, which is what "
-    "random parts of the real images score against each other. Neither sees whether a generator "
-    "copies its training images: for that, each sample is compared with all training views, "
-    "mirrored and turned ones too, and held-out images say how near is suspicious. Precision and "
-    "density fall when samples look wrong, recall and coverage when there is too little variety."
+    "the same. FID against few images is biased: compare it only between runs with the same images "
+    "and features. The floor of KID is what random parts of the real images score against each "
+    "other. Neither sees whether a generator copies its training images: for that, each sample is "
+    "compared with all training views, mirrored and turned ones too, and held-out images say how "
+    "near is suspicious. Precision and density fall when samples look wrong, recall and coverage "
+    "when there is too little variety."
 )
 WHOSE_LABELS = {
     "teacher": "what the teacher sees in them; they are no better than the teacher.",
@@ -58,29 +51,20 @@ MOST_SHEETS, MOST_EXAMPLES = 4, 6
 
 
 def synthetic_sections(run: Run) -> list[Section]:
-    """Generator and labels, round by round."""
-    generators = [generator_blocks(round_) for round_ in run.rounds]
-    images = [*_rounds(generators), Text(HOW_TO_READ if run.rounds else "", "quiet")]
-    labels = [label_blocks(r["labelled"]) if "labelled" in r else [] for r in run.rounds]
+    """What the images look like, and their labels."""
+    images = generator_blocks(run)
+    labels = label_blocks(run.artifacts["labelled"]) if "labelled" in run.artifacts else []
     return [
         Section("generator", "Synthetic images", images, "No generator has been trained yet."),
-        Section("labels", "Labels", _rounds(labels), "No synthetic image has a label yet."),
+        Section("labels", "Labels", labels, "No synthetic image has a label yet."),
     ]
 
 
-def _rounds(blocks: list[list[Block | None]]) -> list[Block | None]:
-    """Each round's blocks, under a heading where there are several."""
-    if len(blocks) == 1:
-        return blocks[0]
-    found: list[Block | None] = []
-    for place, each in enumerate(blocks, 1):
-        found += [Text(f"Round {place}", "heading"), *(each or [Text("Nothing yet.")])]
-    return found
-
-
-def generator_blocks(round_: Round) -> list[Block | None]:
+def generator_blocks(run: Run) -> list[Block | None]:
     """Real and synthetic images, scores, and how the training went."""
-    generator, samples = round_.get("generator"), round_.get("samples")
+    generator, samples = run.artifacts.get("generator"), run.artifacts.get("samples")
+    if generator is None and samples is None:
+        return []
     real = generator.picture("reals.png") if generator else None
     drawn = samples.picture("grid.png") if samples else None
     sheets = [
@@ -89,9 +73,10 @@ def generator_blocks(round_: Round) -> list[Block | None]:
     ]
     return [
         Figures(sheets, "pairs"),
-        *quality_blocks(round_),
+        *quality_blocks(run),
         Figures(generator_charts(generator) if generator else []),
         Fold("Samples during training", [_progress(generator)] if generator else []),
+        Text(HOW_TO_READ, "quiet"),
     ]
 
 
@@ -125,8 +110,7 @@ def generator_charts(view: View) -> list[Figure | None]:
             Line(label, *curve(log, unit, n), i) for i, (n, label) in enumerate(names.items())
         ]
         levels = [Level(f"target {target:g}", target)] if "p" in names and target else []
-        log_y = caption == "Penalties."
-        charts.append(lines(curves, x_label, y_label, caption, levels=levels, log_y=log_y))
+        charts.append(lines(curves, x_label, y_label, caption, levels=levels))
     return charts
 
 
@@ -140,7 +124,6 @@ def label_blocks(view: View) -> list[Block | None]:
         *_examples(view, rows, "Kept", "train"),
         *_examples(view, rows, "Rejected", "rejected"),
         Table("Why images were rejected", ["Reason", "Images"], reasons),
-        Figures([confidence_chart(view, rows)]),
         folded(Table("All figures of the labels", ["Fact", "Value"], facts)),
     ]
 
@@ -149,18 +132,6 @@ def whose_labels(settings: dict[str, Any]) -> str:
     kind = WHOSE_LABELS.get(str(settings.get("labels")), WHOSE_LABELS["teacher"])
     turned = f" {TURNED}" if settings.get("turned_masks") else ""
     return f"Labels of the synthetic images are {kind}{turned}"
-
-
-def confidence_chart(view: View, rows: list[dict[str, str]]) -> Figure | None:
-    """How sure the teacher is, of kept and of rejected images; None where nobody asked it."""
-    groups: dict[str, list[float]] = {"kept": [], "rejected": []}
-    for row in rows:
-        value = number(row["confidence"])
-        if value is not None:
-            groups["kept" if row["kept"] == "1" else "rejected"].append(value)
-    limit = number(view.settings.get("min_confidence")) or None  # 0 limits nothing
-    caption = "The teacher's confidence in its own labels; images left of the limit are rejected."
-    return histogram(groups, "confidence", "images", caption, limit)
 
 
 def _examples(view: View, rows: list[dict[str, str]], title: str, split: str) -> list[Block]:

@@ -17,12 +17,10 @@ class Family(NamedTuple):
     name: str
     source: str
     order: str
-    strength: str
-    augment: str
 
 
 def family(arm: Arm) -> Family:
-    return Family(arm.name, arm.source or "", arm.order or "", arm.strength, arm.augment)
+    return Family(arm.name, arm.source or "", arm.order or "")
 
 
 def families(results: Results) -> dict[Family, int]:
@@ -32,19 +30,12 @@ def families(results: Results) -> dict[Family, int]:
 
 
 def family_label(own: Family, results: Results) -> str:
-    """Its name; else `synthetic first`, with whatever else differs between arms."""
+    """Its name; else `synthetic first`, with the source where there are several."""
     if own.name:
         return own.name
-    others = families(results)
-    notes = [own.order.replace("-", " ") or "real only"]
-    for value, text in (
-        ("source", own.source),
-        ("strength", f"{own.strength} augmentation"),
-        ("augment", f"augmented: {own.augment}"),
-    ):
-        if len({getattr(other, value) for other in others}) > 1:
-            notes.append(text)
-    return ", ".join(notes)
+    order = own.order.replace("-", " ") or "real only"
+    several = len({other.source for other in families(results)}) > 1
+    return f"{order}, {own.source}" if several else order
 
 
 def compared(results: Results) -> list[Arm]:
@@ -136,11 +127,6 @@ def label(arm: Arm, results: Results) -> str:
     return f"{arm.label}, {arm.real_images:,} real images" if several else arm.label
 
 
-def labels(results: Results) -> dict[str, str]:
-    """Id of every arm → its label."""
-    return {arm.id: label(arm, results) for arm in results.arms}
-
-
 def percent(results: Results) -> str:
     """`95 %`, not to be broken: how much of the resamples an interval holds."""
     return f"{100 * (1 - results.alpha):.4g}\N{NO-BREAK SPACE}%"
@@ -148,10 +134,3 @@ def percent(results: Results) -> str:
 
 def done(arm: Arm) -> int:
     return sum(run.status == "completed" for run in arm.runs)
-
-
-def validation(arms: Iterable[Arm]) -> float | None:
-    """Mean validation F1 of all completed runs; None when none says it."""
-    runs = [run for arm in arms for run in arm.runs if run.status == "completed"]
-    scores = [run.validation_f1 for run in runs if run.validation_f1 is not None]
-    return sum(scores) / len(scores) if scores else None

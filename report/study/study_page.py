@@ -19,7 +19,6 @@ from vesselforge.report.page import (
     Text,
     Tile,
     by_place,
-    folded,
     group,
 )
 from vesselforge.report.record_sections import record_sections
@@ -28,9 +27,9 @@ from vesselforge.report.study import arm_tables as tables
 from vesselforge.report.study import source_tables as sources
 from vesselforge.report.study import study_charts as charts
 from vesselforge.report.study import words
-from vesselforge.report.study.study_reading import Study
+from vesselforge.report.study.source_tables import Study
 
-_UNSCORED = "No ensembles and no references were scored."
+_UNCOMPARED = "The samples have not been compared with the training images."
 _RESEEDED = {"students": "students only", "samples": "samples and students", "all": "everything"}
 
 
@@ -49,9 +48,7 @@ def study_page(folder: Path, record: dict[str, Any]) -> Page:
         Section("sources", "Synthetic images", source_blocks(study), "No source gave any image."),
         Section("dose", "How many synthetic images", dose_blocks(results), "No arm has a result."),
         Section("arms", "Arms", arm_blocks(results), "No arms."),
-        Section("copies", "Memorisation", copy_blocks(study)),
-        Section("ensembles", "Ensembles and references", ensemble_blocks(results), _UNSCORED),
-        Section("trainings", "Trainings", [tables.training_table(results)], "No trainings."),
+        Section("copies", "Memorisation", copy_blocks(study), _UNCOMPARED),
         *record_sections(record, StudyConfig),
     ]
     return Page(
@@ -87,59 +84,30 @@ def tiles(results: Results) -> list[Tile]:
         note = "every arm" if low == high else f"{low} in the surest arm"
         note = f"{100 * results.power:g} % power; {note}"
         found.append(("Smallest detectable effect", high, note))
-    synthetic = [one for one in results.synthetic if not one.photographs]
-    drawn, kept = (sum(getattr(one, name) for one in synthetic) for name in ("drawn", "kept"))
-    if drawn:
-        found.append(("Samples kept", f"{100 * kept / drawn:.0f} %", f"{kept:,} of {drawn:,}"))
     return found
 
 
 def difference_blocks(results: Results) -> list[Block]:
-    """Forest plots: against the real-only arms everywhere, against other arms where it counts."""
+    """Forest plots: against the real-only arms and against other arms, place by place."""
     sizes = on.sizes(results)
-    plots = [charts.real_forest(results, p, size) for p in on.places(results) for size in sizes]
-    others = [charts.control_forest(results, p, size) for p in on.ends(results) for size in sizes]
-    found = [Figures(plots) or Text("No arm could be compared with its real-only arm.")]
-    controls = group("Against other arms", Figures(others))
-    return [*found, *controls, Text(words.decision(results), "quiet")]
+    plots = [charts.differences(results, place, n) for place in on.places(results) for n in sizes]
+    found = Figures(plots) or Text("No arm could be compared with its real-only arm.")
+    return [found, Text(words.decision(results), "quiet")]
 
 
 def source_blocks(study: Study) -> list[Block]:
-    """What the images look like, what each source gave, and whether realism pays."""
-    results = study.results
-    realism = Figures(
-        [
-            charts.realism_chart(results, "kid", "KID"),
-            charts.realism_chart(results, "distance", "distance to the nearest training image"),
-        ]
-    )
-    return [
-        *sources.sample_blocks(study),
-        sources.source_table(results),
-        folded(sources.filter_table(results)),
-        *group("Realism and gain", realism, Text(words.REALISM, "quiet")),
-    ]
+    """What the images look like, and what each source gave."""
+    return [*sources.sample_blocks(study), sources.source_table(study.results)]
 
 
 def dose_blocks(results: Results) -> list[Block]:
     """Curves over the number of synthetic and of real images."""
-    where, sizes, decisive = on.places(results), on.sizes(results), on.ends(results)
-    dose = [
-        Figures(charts.dose_charts(results, place, size))
-        for place in where
-        for size in (sizes if place in decisive else sizes[:1])
-    ]
-    if not any(dose):
-        return []
-    few = ""
-    if len(sizes) > 1 and len(where) > len(decisive):
-        few = f" Beyond the places that decide, only arms with {sizes[0]:,} real images are shown; "
-        few += "the tables hold all."
+    where, sizes = on.places(results), on.sizes(results)
+    dose = Figures([charts.dose_chart(results, place, size) for place in where for size in sizes])
     learning = Figures([charts.learning_chart(results, place) for place in where])
+    about: list[Block] = [Text(words.DOSE), dose, Text(words.intervals(results), "quiet")]
     return [
-        Text(words.DOSE + few),
-        *dose,
-        Text(words.intervals(results), "quiet"),
+        *(about if dose else []),
         *group("How many real images", learning, Text(words.LEARNING, "quiet")),
     ]
 
@@ -149,25 +117,13 @@ def arm_blocks(results: Results) -> list[Block]:
     where = on.places(results)
     if not results.arms:
         return []
-    main, controls, others = (
+    arms, others = (
         by_place(table(results, place) for place in where)
-        for table in (tables.arm_table, tables.control_table, tables.secondary_table)
+        for table in (tables.arm_table, tables.secondary_table)
     )
-    found = [*main, *(group("Against other arms", *controls) if controls else [])]
-    return [*found, *(group("Other metrics", *others) if others else [])]
+    return [*arms, *(group("Other metrics", *others) if others else [])]
 
 
 def copy_blocks(study: Study) -> list[Block]:
     """How near the samples come to training images."""
-    table = sources.realism_table(study.results)
-    missing = Text("The samples have not been compared with the training images.")
-    if not table:
-        return [missing]
-    return [table, *sources.copy_blocks(study)]
-
-
-def ensemble_blocks(results: Results) -> list[Block]:
-    return [
-        tables.score_table(results, results.ensembles, "Ensembles of all seeds."),
-        tables.score_table(results, results.references, "References."),
-    ]
+    return [sources.memory_table(study.results), *sources.nearest_blocks(study)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from vesselforge.configs.catalogue import TITLES
 from vesselforge.pipeline.study.schema import Arm, Place, Results
 from vesselforge.pipeline.study.study_sources import source_warnings
 from vesselforge.report.formatting import plural
@@ -21,34 +20,28 @@ _RESEEDED = {
     "students.",
 }
 DOSE = (
-    "Left: the metric itself, with the real-only arms as lines in their grey bands; intervals are "
-    "wide because images differ, and all arms share those. Right, paired: each arm minus the "
-    "real-only arm on the same image with the same seed, from which it is read whether an arm "
-    "differs. Dots stand slightly apart to stay readable; the counts are equally spaced."
+    "Each arm minus the real-only arm on the same image with the same seed. Dots stand slightly "
+    "apart to stay readable; the counts are equally spaced."
 )
-LEARNING = (
-    "Of each family of arms, the number of synthetic images with the best mean F1 on the "
-    "validation images is shown; the test images had no say."
-)
-REALISM = (
-    "Each dot is an arm, with its name or number of synthetic images. Arms of one generator share "
-    "its realism, up to which of its samples were taken, so a trend across dots is not one across "
-    "generators."
+LEARNING = "Of each family of arms, those with the most synthetic images; levels, not differences."
+SOURCES = (
+    "All seeds together. A sample rejected for several reasons counts for the first. In range: "
+    "images with vessel maps like real ones. KID ± its standard deviation over resamplings, of the "
+    "images that students saw, a mean over seeds; floor: the same of real images against other "
+    "real ones. “Cannot tell” the images from real ones where that error is as large as the "
+    "distance from the floor, “a hint” up to two standard deviations of both together, “can be "
+    "told” beyond."
 )
 COPIES = (
     "Distance: median distance of the samples to their nearest training image, in units of the "
     "held-out images' median; 1 is what new images would have. Suspicious: the fraction of samples "
     "that are conspicuously near to a training image; expected: what new images would have. C_T "
     "(Meehan and others, 2020): far below 0 where samples are nearer to the training images than "
-    "held-out images are. KID is read against its floor, real images against real images."
+    "held-out images are."
 )
 LEAK = (
     "A vessel tree identifies a person. A sample that repeats one is a leak, whatever its colours; "
     "look at the pairs before you share samples."
-)
-LABELS = (
-    "A teacher's labels are what it sees in an image; filters keep the images whose labels can be "
-    "trusted. A sample rejected for several reasons counts for the first."
 )
 
 
@@ -128,37 +121,22 @@ def decision(results: Results) -> str:
             "together, and with one run of each arm that shift looks like an effect of its images. "
             "The differences are shown as they were measured, and called untested."
         )
-    family = (
-        f"{plural(len(on.compared(results)), 'arm')} by Holm's method, so that the chance of any "
-        "false alarm on a place (a set of test images, by one observer)"
-    )
+    family = f"{plural(len(on.compared(results)), 'arm')} on a place (test images, one observer)"
     if results.declared:
+        deciding = [arm for arm in results.arms if arm.id in results.primary_arms]
+        where = "; ".join(endpoint.name for endpoint in results.endpoints)
         family = (
-            f"all comparisons of its family by Holm's method: {_families(results)}, so that the "
-            "chance of any false alarm in a family"
+            f"the primary arms ({_names(deciding)}) on all endpoints ({where}) together, the "
+            "others place by place"
         )
     return (
         "An arm is called a gain or a harm (filled dot) when both of two tests find it: Wilcoxon's "
         "signed-rank test over images, and a test for which seeds are a sample too; of their "
-        f"p-values the larger counts, corrected for {family} is at most {100 * results.alpha:g} %; "
-        "its interval must exclude zero as well. Small dots: each seed. “None shown” means that no "
+        f"p-values the larger counts, corrected by Holm's method over {family}, is at most "
+        f"{100 * results.alpha:g} %; its interval must exclude zero as well. “A − B”: against "
+        "another arm, corrected by themselves. Small dots: each seed. “None shown” means that no "
         "difference was found, not that there is none: those in the grey band would be missed in "
         f"more than {100 * (1 - results.power):.3g} % of such studies."
-    )
-
-
-def _families(results: Results) -> str:
-    """What decides, and what is corrected how."""
-    deciding = [arm for arm in results.arms if arm.id in results.primary_arms]
-    where = "; ".join(
-        e.name if len(e.sets) == 1 else f"{e.name}: {' + '.join(TITLES.get(s, s) for s in e.sets)}"
-        for e in results.endpoints
-    )
-    sizes = {arm.real_images for arm in deciding}
-    size = f" with {next(iter(sizes)):,} real images" if len(sizes) == 1 else ""
-    return (
-        f"those of the primary arms ({_names(deciding)}{size}) on all endpoints ({where}) "
-        "together, the others place by place, and those with another arm by themselves"
     )
 
 
@@ -175,12 +153,8 @@ def failures(results: Results) -> tuple[str, list[str]]:
         for (name, message), seeds in groups.items()
     ]
     if len(lines) > MOST_MESSAGES:
-        left_out = f"and {len(lines) - MOST_MESSAGES:,} more, in the table of trainings below"
+        left_out = f"and {len(lines) - MOST_MESSAGES:,} more, in results.json beside this page"
         lines = [*lines[:MOST_MESSAGES], left_out]
-    without = [on.label(arm, results) for arm in results.arms if arm.runs and not on.done(arm)]
-    if without:
-        more = ", …" if len(without) > MOST_MESSAGES else ""
-        lines.append(f"without any result: {', '.join(without[:MOST_MESSAGES])}{more}")
     runs = sum(len(arm.runs) for arm in results.arms)
     return f"{sum(map(len, groups.values())):,} of {plural(runs, 'training')} gave no result", lines
 

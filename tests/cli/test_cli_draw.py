@@ -43,7 +43,7 @@ def test_a_generator_by_the_name_of_its_run(trained, tmp_path):
     (home / "abc").symlink_to(trained)
     steps = [{"step": "generator", "kind": "generator.train", "digest": "abc"}]
     record = {"name": "mine", "status": "completed", "config": {}, "steps": steps}
-    record |= {"artifacts": {"rounds": []}}
+    record |= {"artifacts": {}}
     (workspace / "runs" / "mine").mkdir(parents=True)
     write_json(workspace / "runs" / "mine" / "run.json", record)
     for given in ("mine", workspace / "runs" / "mine"):
@@ -64,9 +64,9 @@ def test_a_generator_by_the_name_of_its_run(trained, tmp_path):
             "no run, and no generator that comes with VesselForge (there",
         ),
         (["draw", "none", "-o", "x"], "; runs in this workspace: none yet"),
-        (["draw", "no/where", "-o", "x"], "no/where: found neither generator.json"),
-        (["draw", "network.pkl", "-o", "x"], "`vesselforge generator import` makes such a folder"),
-        (["draw", "empty", "-o", "x"], "empty: found neither generator.json nor run.json"),
+        (["draw", "no/where", "-o", "x"], "no/where: no folder of a generator"),
+        (["draw", "network.pkl", "-o", "x"], "`vesselforge generator import` makes one"),
+        (["draw", "empty", "-o", "x"], "empty: no folder of a generator"),
         (["draw", "none", "-o", "x", "--seeds", "3-1"], "--seeds 3-1: the range 3-1 goes down"),
         (["draw", "none", "-o", "x", "--psi", "9"], "psi: input should be less than or equal to 2"),
     ],

@@ -99,7 +99,7 @@ def test_maps_and_observers_get_three_lines(room: Path, tmp_path: Path) -> None:
     assert first["id"] == items[0].id
     assert float(first["f1"]) == pytest.approx(score(probs[0], vk[0], None, 0.55)["f1"], abs=1e-6)
     text = told(*words)
-    for word in ("maps against vk", "observer vk against ah", "whole image", "SE ≤3 px", "loops"):
+    for word in ("maps against vk", "observer vk against ah", "whole image", "clDice, mean"):
         assert word in text
 
 

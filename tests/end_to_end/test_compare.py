@@ -85,7 +85,7 @@ def test_a_study_ends_with_table_headline_page_and_record(
 
     assert last == f"report: {page}"
     assert "not tested" in headline and "one seed cannot tell" in headline
-    for shown in ("real only", "real + 2 stylegan2, mixed", "f1 per image on phantom"):
+    for shown in ("real only", "real + 2 stylegan2, mixed", "Arms on phantom"):
         assert shown in said.stdout
     assert headline in page.read_text() and "</html>" in page.read_text()
     assert "Traceback" not in said.stderr and "failed" not in said.stdout + said.stderr

@@ -20,8 +20,6 @@ from vesselforge.pipeline.study.findings import Findings, bare_arm, metrics_of
 from vesselforge.pipeline.study.per_image import Measured, Run
 from vesselforge.pipeline.study.schema import (
     ArmRun,
-    Copy,
-    EnsembleScore,
     Place,
     Realism,
     Results,
@@ -43,7 +41,6 @@ STUDY: dict[str, Any] = {
     "external": [{"name": "chase-db1"}, {"name": "stare"}],
     "sources": {"fitted": {"kind": "phantom"}, "gan": "stylegan2", "rest": "unlabelled"},
     "synthetic": {"reseed": "all"},
-    "ensembles": [],
     "arms": {
         "counts": [0],
         "real_images": [4, 16],
@@ -96,7 +93,7 @@ def findings_of(config: StudyConfig, failed: dict[str, list[int]] | None = None)
         runs = []
         for seed in config.arms.seeds:
             lost = seed in (failed or {}).get(spec.name, [])
-            runs.append(_run(spec, seed, lost))
+            runs.append(_run(seed, lost))
             if not lost:
                 measured[spec.id, seed] = _measure(spec, seed, metrics_of(config.statistics))
         arms.append(bare_arm(config, spec, others[spec.id], runs))
@@ -104,12 +101,6 @@ def findings_of(config: StudyConfig, failed: dict[str, list[int]] | None = None)
         arms=arms,
         measured=measured,
         content={name: f"content of {name}" for name in IMAGES},
-        references=[
-            EnsembleScore(
-                arm=f"teacher, seed {seed}", method="", place=OWN, level=(0.7, 0.6, 0.8), members=1
-            )
-            for seed in config.arms.seeds
-        ],
         synthetic=[
             SyntheticImages(
                 origin=f"{kind}, seed {s}",
@@ -127,12 +118,10 @@ def findings_of(config: StudyConfig, failed: dict[str, list[int]] | None = None)
             for s in config.arms.seeds
         ],
         samples=[
-            Samples(source="gan", picture="samples-gan.png", caption="gan"),
+            Samples(
+                source="gan", picture="samples-gan.png", caption="gan", nearest="nearest-gan.png"
+            ),
             Samples(source="rest", caption="not shown"),
-        ],
-        copies=[
-            Copy(source=f"gan, seed {s}", sample=f"s{s}", image="21", distance=0.3, picture="p.png")
-            for s in config.arms.seeds
         ],
     )
 
@@ -141,21 +130,17 @@ def write_run(workspace: Path, config: StudyConfig, found: Findings | None = Non
     """The run folder of a study, as `vesselforge compare` leaves it, but for its page."""
     record = RunRecord(workspace, config)
     results = write_results(config, found or findings_of(config), record.folder)
-    (record.folder / "samples-gan.png").write_bytes(config.name.encode())
-    (record.folder / "pictures").mkdir()
-    (record.folder / "pictures" / "p.png").write_bytes(config.name.encode())
+    for name in ("samples-gan.png", "nearest-gan.png"):
+        (record.folder / name).write_bytes(config.name.encode())
     record.note("arms", [{"arm": arm.id, "seed": 0, "artifacts": {}} for arm in results.arms])
     record.finish("completed")
     return results
 
 
-def _run(spec: ArmSpec, seed: int, failed: bool) -> ArmRun:
-    facts: dict[str, Any] = {"seed": seed}
-    if spec.source:
-        facts |= {"origin": f"{spec.source}, seed {seed}", "realism": Realism(kid=0.1 + seed / 7)}
+def _run(seed: int, failed: bool) -> ArmRun:
     if failed:
-        return ArmRun(status="failed", message="only 1 of 9 were kept", short=True, **facts)
-    return ArmRun(status="completed", validation_f1=0.7 + seed / 90, threshold=0.5, **facts)
+        return ArmRun(seed=seed, status="failed", message="only 1 of 9 were kept")
+    return ArmRun(seed=seed, status="completed", validation_f1=0.7 + seed / 90, threshold=0.5)
 
 
 def _measure(spec: ArmSpec, seed: int, metrics: list[str]) -> Run:

@@ -42,7 +42,6 @@ class FakeRun:
         default_factory=lambda: {"teacher": 0.80, "student": 0.84, "ensemble": 0.85}
     )
     reference: bool = True
-    rounds: int = 1
     methods: tuple[str, ...] = ()
     status: str = "completed"
     in_range: tuple[float, float] | None = None
@@ -64,7 +63,7 @@ class FakeRun:
             "test": self._images("test"),
         }
         teacher = artifacts["teacher"] = self._training("teacher", 600, 0.78)
-        artifacts["rounds"] = [self._round(n, teacher) for n in range(1, self.rounds + 1)]
+        artifacts |= self._augmentation(teacher)
         artifacts["ensemble"] = self._put(
             "segmenter.ensemble",
             "ensemble",
@@ -74,7 +73,7 @@ class FakeRun:
                 )
             },
             {"validation": {"f1": 0.803, "auc": 0.968, "threshold": 0.47}, "members": 2},
-            {"teacher": teacher[1], "student": artifacts["rounds"][-1]["student"][1]},
+            {"teacher": teacher[1], "student": artifacts["student"][1]},
         )
         for method in self.methods:
             figures = {"f1": 0.801, "threshold": 0.5}
@@ -89,11 +88,8 @@ class FakeRun:
         return self
 
     def _write_record(self, artifacts: dict[str, Any]) -> None:
-        flat = {**artifacts, **{k: v for r in artifacts["rounds"] for k, v in r.items()}}
         for name in self.missing:
             artifacts.pop(name, None)
-            for round_ in artifacts.get("rounds", []):
-                round_.pop(name, None)
         self.folder = self.workspace / "runs" / "fake"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.record = {
@@ -108,8 +104,7 @@ class FakeRun:
             else "generator: loss is no longer a number",
             "steps": [
                 {"step": n, "kind": v[0], "digest": v[1], "reused": i < 2, "seconds": 7.5 * i}
-                for i, (n, v) in enumerate(flat.items())
-                if isinstance(v, list) and n != "rounds" and n not in self.missing
+                for i, (n, v) in enumerate(artifacts.items())
             ],
             "artifacts": artifacts,
         }
@@ -169,11 +164,11 @@ class FakeRun:
         metrics = {"validation": best, "best_step": steps - 100, "steps": steps}
         return self._put("segmenter.train", name, files, metrics, inputs)
 
-    def _round(self, number: int, teacher: list[str]) -> dict[str, Any]:
-        generator = self._generator(number)
+    def _augmentation(self, teacher: list[str]) -> dict[str, Any]:
+        generator = self._generator()
         samples = self._put(
             "generator.sample",
-            f"samples {number}",
+            "samples",
             {"grid.png": png(sheet(900, 28)), "index.json": as_json({"name": "s", "items": []})},
             {},
             {"generator": generator[1]},
@@ -184,27 +179,25 @@ class FakeRun:
         score |= {"precision": 0.81, "recall": 0.32, "density": 0.93, "coverage": 0.55}
         score |= {"copy_ratio": 0.9, "copy_expected": 0.0467, "copy_held_out_images": 4}
         score |= {"c_t": -6.1, "relative_distance": 0.71}
-        labelled = self._labels(number, samples, teacher)
-        pretrained = self._training(f"pretrained {number}", 500, 0.71, {"images": labelled[1]})
+        labelled = self._labels(samples, teacher)
+        pretrained = self._training("pretrained", 500, 0.71, {"images": labelled[1]})
         return {
             "generator": generator,
             "samples": samples,
             "score": self._put(
                 "generator.score",
-                f"{number}",
+                "score",
                 {"closest.png": png(sheet(450, 7))},
                 score,
                 {"samples": samples[1]},
             ),
             "labelled": labelled,
             "pretrained": pretrained,
-            "student": self._training(f"student {number}", 400, 0.79, {"start": pretrained[1]}),
-            "kept": number == 1,
-            "validation_f1": round(0.79 - 0.01 * (number - 1), 4),
+            "student": self._training("student", 400, 0.79, {"start": pretrained[1]}),
         }
 
-    def _generator(self, number: int) -> list[str]:
-        rng, log = np.random.default_rng(number), []
+    def _generator(self) -> list[str]:
+        rng, log = np.random.default_rng(1), []
         for step in range(16, 1250, 16):
             log.append({"step": step, "kimg": step * 8 / 1000})
             log[-1] |= {"loss_g": 1.1 + 0.3 * rng.random(), "loss_d": 1.0 + 0.2 * rng.random()}
@@ -221,7 +214,7 @@ class FakeRun:
         }
         files = {"log.jsonl": as_lines(log), "reals.png": png(sheet(0, 28)), **grids}
         settings = {"ada_target": 0.6, "device": "cpu"}
-        return self._put("generator.train", f"{number}", files, {"kimg": self.kimg}, {}, settings)
+        return self._put("generator.train", "generator", files, {"kimg": self.kimg}, {}, settings)
 
     @staticmethod
     def _snapshot(step: int, rng: np.random.Generator) -> dict[str, Any]:
@@ -230,8 +223,8 @@ class FakeRun:
         found |= {"kid_std": 0.012, "diversity": 0.9 - 0.6 * np.exp(-step / 200)}
         return found | {"kid_floor_mean": 0.004, "kid_floor_std": 0.006} if step == 128 else found
 
-    def _labels(self, number: int, samples: list[str], teacher: list[str]) -> list[str]:
-        rng, files, items, rows = np.random.default_rng(7 + number), {}, [], []
+    def _labels(self, samples: list[str], teacher: list[str]) -> list[str]:
+        rng, files, items, rows = np.random.default_rng(8), {}, [], []
         for i in range(24):
             confidence, share = float(np.clip(rng.normal(0.8, 0.08), 0, 1)), 0.09
             kept, name = confidence >= 0.7, f"{i:02d}.png"
@@ -255,7 +248,7 @@ class FakeRun:
             metrics["in_range"] = dict(zip(("all", "kept"), self.in_range, strict=True))
         inputs = {"samples": samples[1], "teacher": teacher[1]}
         settings = {"min_confidence": 0.7}
-        return self._put("segmenter.pseudo-label", f"{number}", files, metrics, inputs, settings)
+        return self._put("segmenter.pseudo-label", "labels", files, metrics, inputs, settings)
 
     def _evaluation(self, artifacts: dict[str, Any]) -> list[str]:
         files: dict[str, bytes] = {}

@@ -20,10 +20,8 @@ from vesselforge.pipeline.study.schema import (
     RESULTS,
     Arm,
     ArmRun,
-    Copy,
     Effect,
     Endpoint,
-    EnsembleScore,
     Place,
     Realism,
     Results,
@@ -48,13 +46,12 @@ class FakeStudy:
     folder: Path
     counts: tuple[int, ...] = (50, 200, 500)
     orders: tuple[str, ...] = ("synthetic-first", "mixed")
-    augments: tuple[str, ...] = ("both",)
     sizes: tuple[int, ...] = (20,)
     seeds: tuple[int, ...] = (0, 1, 2)
     places: tuple[Place, ...] = (PRIMARY, OTHER)
     images: int = 20
     gains: dict[int, float] = field(default_factory=lambda: {50: 0.002, 200: 0.009, 500: -0.011})
-    broken: str = "mixed-500-20-both"
+    broken: str = "mixed-500-20"
     declared: bool = False
     changes: dict[str, Any] = field(default_factory=dict)
     random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(5))
@@ -64,21 +61,17 @@ class FakeStudy:
         self.folder.mkdir(parents=True, exist_ok=True)
         results = self.results()
         (self.folder / RESULTS).write_text(results.model_dump_json(indent=1))
-        for copy in results.copies:
-            if copy.picture:
-                self._picture(f"pictures/{copy.picture}")
         for samples in results.samples:
-            if samples.picture:
-                self._picture(samples.picture)
+            for name in filter(None, (samples.picture, samples.nearest)):
+                self._picture(name)
         (self.folder / "run.json").write_text(json.dumps(self.record()))
         return self
 
     def results(self) -> Results:
-        arms = [self._real_only(n, a) for n in self.sizes for a in self.augments]
+        arms = [self._real_only(size) for size in self.sizes]
         for size in self.sizes:
             for order in self.orders:
-                for augment in self.augments:
-                    arms += [self._arm(order, n, size, augment) for n in self.counts]
+                arms += [self._arm(order, count, size) for count in self.counts]
         arms = self._named(arms) if self.declared else arms
         compared = [arm for arm in arms if arm.baseline]
         values: dict[str, Any] = {
@@ -104,25 +97,6 @@ class FakeStudy:
             ],
             "places": list(self.places),
             "arms": arms,
-            "ensembles": [
-                EnsembleScore(
-                    arm=arm.id, method=method, place=p, level=(0.822, 0.813, 0.831), members=3
-                )
-                for arm in arms[:3]
-                for method in ("mean", "vote")
-                for p in self.places
-            ],
-            "references": [
-                EnsembleScore(
-                    arm=name,
-                    method="",
-                    place=p,
-                    level=(level, level - 0.01, level + 0.01),
-                    members=1,
-                )
-                for name, level in (("teacher", 0.812), ("second observer", 0.788))
-                for p in self.places
-            ],
             "synthetic": [
                 *(self._synthetic("gan", seed, 540) for seed in self.seeds),
                 *(self._synthetic("fog", seed, 3 * seed) for seed in self.seeds),
@@ -135,24 +109,16 @@ class FakeStudy:
                     drawn=7,
                     kept=7,
                     reasons={},
-                    count=7,
-                    kid_verdict="none: these are real images",
                 ),
             ],
             "samples": [
-                Samples(source="gan", picture="samples-gan.png", caption="the first 8 of 600"),
+                Samples(
+                    source="gan",
+                    picture="samples-gan.png",
+                    caption="the first 8 of 600",
+                    nearest="nearest-gan.png",
+                ),
                 Samples(source="rest", caption="these are real images"),
-            ],
-            "copies": [
-                Copy(
-                    source="seed 0",
-                    sample=f"s{i:04d}",
-                    image=f"{21 + i}_training",
-                    distance=0.41 + 0.02 * i,
-                    rejected="near_copy" if i % 2 else "",
-                    picture=f"pair-{i}.png",
-                )
-                for i in range(4)
             ],
         }
         return Results(**{**values, **self.changes})
@@ -204,67 +170,49 @@ class FakeStudy:
             "artifacts": {"test": ["data.prepare", "ef" * 12]},
             "arms": [
                 {
-                    "arm": "real-20-both",
+                    "arm": "real-20",
                     "seed": 0,
                     "artifacts": {"student": ["segmenter.train", "cd" * 12]},
                 }
             ],
         }
 
-    def _real_only(self, size: int, augment: str) -> Arm:
+    def _real_only(self, size: int) -> Arm:
         effects = [
             Effect(
                 place=p, level=self._level(p, size, 0), seeds=len(self.seeds), images=self.images
             )
             for p in self.places
         ]
-        several = f", augment {augment}" if len(self.augments) > 1 else ""
         return Arm(
-            id=f"real-{size}-{augment}",
-            label=f"real only{several}",
+            id=f"real-{size}",
+            label="real only",
             count=0,
             order=None,
-            augment=augment,
             real_images=size,
             baseline=None,
             runs=[self._run(seed, 0.80) for seed in self.seeds],
             effects=effects,
         )
 
-    def _arm(self, order: str, count: int, size: int, augment: str) -> Arm:
-        id_ = f"{order}-{count}-{size}-{augment}"
+    def _arm(self, order: str, count: int, size: int) -> Arm:
+        id_ = f"{order}-{count}-{size}"
         broken = id_ == self.broken
         runs = [
-            ArmRun(
-                seed=s, status="failed", message="out of memory; lower batch", short=self.declared
-            )
+            ArmRun(seed=s, status="failed", message="out of memory; lower batch")
             if broken
             else self._run(s, 0.80 + self.gains.get(count, 0.0))
             for s in self.seeds
         ]
-        realism = Realism(
-            kid=0.0021 + count * 1e-7,
-            kid_std=0.0003,
-            kid_floor=0.0004,
-            kid_floor_std=0.00012,
-            fid=41.2,
-            distance=0.93 + count * 1e-4,
-            copies=0.012,
-            expected=0.01,
-            c_t=-1.3,
-        )
-        several = f", augment {augment}" if len(self.augments) > 1 else ""
         return Arm(
             id=id_,
-            label=f"{count} synthetic, {order}{several}",
+            label=f"{count} synthetic, {order}",
             count=count,
             order=order,
-            augment=augment,
             real_images=size,
-            baseline=f"real-{size}-{augment}",
+            baseline=f"real-{size}",
             runs=runs,
             effects=[] if broken else [self._effect(p, count, size) for p in self.places],
-            realism=realism,
         )
 
     def _synthetic(self, source: str, seed: int, in_range: int) -> SyntheticImages:
@@ -280,9 +228,16 @@ class FakeStudy:
             reasons={"low_confidence": 60 + 20 * seed, "near_copy": 8, "no_vessels": 20},
             in_range=in_range,
             kept_in_range=in_range // 2,
-            count=500,
-            realism=Realism(kid=kid, kid_std=0.0005, kid_floor=0.0004, kid_floor_std=0.0002),
-            kid_verdict=f"a sentence on seed {seed}",
+            realism=Realism(
+                kid=kid,
+                kid_std=0.0005,
+                kid_floor=0.0004,
+                kid_floor_std=0.0002,
+                distance=0.93,
+                copies=0.012,
+                expected=0.01,
+                c_t=-1.3,
+            ),
         )
 
     def _run(self, seed: int, score: float) -> ArmRun:
@@ -304,7 +259,7 @@ class FakeStudy:
         verdict = "untested" if not tested else "none shown" if abs(mean) < half else "gain"
         return Effect(
             place=place,
-            against=f"real-{size}-both",
+            against=f"real-{size}",
             level=level,
             seeds=seeds,
             images=self.images,

@@ -9,7 +9,6 @@ import pytest
 from pydantic import ValidationError
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.configs.settings import AugmentSettings
 from vesselforge.configs.study import ArmSettings, StudyConfig
 from vesselforge.pipeline.graph import Work, closure
 from vesselforge.pipeline.study.arms import ArmSpec, arms_of, real_only
@@ -25,28 +24,23 @@ def chain_of(work: Work) -> list[Work]:
 
 
 def test_every_combination_is_an_arm_and_the_real_only_arms_are_always_there() -> None:
-    settings = ArmSettings(
-        counts=[50, 200], orders=["synthetic-first", "mixed"], augment=["off", "both", "synthetic"]
-    )
+    settings = ArmSettings(counts=[50, 200], orders=["synthetic-first", "mixed"])
 
-    arms = arms_of(settings, available=16)
+    arms = arms_of(settings, 16, ["gan", "drawn"])
 
-    assert len(arms) == len(set(arms)) == 2 * 2 + 2 * 2 * 3  # real only: in one phase and in two
+    assert len(arms) == len(set(arms)) == 2 + 2 * 2 * 2  # real only: in one phase and in two
     assert len({arm.id for arm in arms}) == len({arm.label for arm in arms}) == len(arms)
     assert {arm for arm in arms if arm.order is None} == {
-        real_only(16, augmented, two_phases=phased)
-        for augmented in (False, True)
-        for phased in (False, True)
+        real_only(16, two_phases=phased) for phased in (False, True)
     }
     for arm in arms:
         if arm.order is not None:
             assert arm.baseline in arms
-            assert arm.baseline.augments_real == arm.augments_real
             assert len(arm.baseline.phases) == len(arm.phases)
 
 
 def test_without_synthetic_counts_the_real_only_arm_is_left() -> None:
-    assert arms_of(ArmSettings(counts=[0]), 16) == [real_only(16, True)]
+    assert arms_of(ArmSettings(counts=[0]), 16) == [real_only(16)]
 
 
 def test_the_learning_curve_has_the_arms_for_each_number_of_real_images() -> None:
@@ -70,15 +64,13 @@ def test_more_real_images_than_there_are_is_an_error() -> None:
     ],
 )
 def test_an_order_says_what_each_phase_shows(order: Any, phases: tuple[str, str]) -> None:
-    assert ArmSpec(16, 50 if order else 0, order, "both").phases == phases
-    assert real_only(16, True, two_phases=True).phases == ("real", "real")
+    assert ArmSpec(16, 50 if order else 0, order).phases == phases
+    assert real_only(16, two_phases=True).phases == ("real", "real")
 
 
 def test_every_arm_has_the_same_number_of_optimiser_steps(tiny_study: Build) -> None:
     orders = ["synthetic-first", "real-first", "mixed"]
-    plan = study_works(
-        tiny_study(arms={"counts": [2], "orders": orders, "augment": ["off", "both"]})
-    )
+    plan = study_works(tiny_study(arms={"counts": [2], "orders": orders}))
 
     for arm in plan.arms:
         selection = plan.selected(plan.origin(arm, 0), 2, 1) if arm.order else None
@@ -91,24 +83,18 @@ def test_every_arm_has_the_same_number_of_optimiser_steps(tiny_study: Build) -> 
 
 def test_a_phase_is_augmented_as_the_arm_says(tiny_study: Build) -> None:
     plan = study_works(tiny_study())
-    off, on = AugmentSettings.off(), plan.config.first.augment
+    on, strong = plan.config.first.augment, plan.config.strong_augment
     selection = plan.selected(Origin("stylegan2", 4, 0, 0), 2, 1)
 
-    def augments(order: Any, augment: Any, strength: Any = "standard") -> list[tuple[Any, Any]]:
-        arm = ArmSpec(4, 2, order, augment, "stylegan2", strength)
+    def augments(order: Any, strength: Any) -> list[tuple[Any, Any]]:
+        arm = ArmSpec(4, 2, order, "stylegan2", strength)
         phases = chain_of(plan.student_of(arm, 0, selection))
         return [(w.settings.augment, w.settings.synthetic_augment) for w in phases]  # type: ignore[attr-defined]
 
-    assert augments("synthetic-first", "real") == [(off, None), (on, None)]
-    assert augments("synthetic-first", "synthetic") == [(on, None), (off, None)]
-    assert augments("real-first", "real") == [(on, None), (off, None)]
-    assert augments("mixed", "real") == [(on, off)]
-    assert augments("mixed", "synthetic") == [(off, on)]
-    assert augments("mixed", "off") == [(off, None)]
-    strong = plan.config.strong_augment
-    assert augments("mixed", "both", "strong") == [(strong, on)]
-    assert augments("synthetic-first", "both", "strong") == [(on, None), (strong, None)]
-    assert augments("synthetic-first", "synthetic", "strong") == [(on, None), (off, None)]
+    assert augments("mixed", "standard") == [(on, None)]
+    assert augments("mixed", "strong") == [(strong, on)]
+    assert augments("synthetic-first", "strong") == [(on, None), (strong, None)]
+    assert augments("real-first", "strong") == [(strong, None), (on, None)]
 
 
 def test_arms_share_every_stage_that_does_not_differ(tiny_study: Build) -> None:
@@ -127,7 +113,9 @@ def test_arms_share_every_stage_that_does_not_differ(tiny_study: Build) -> None:
 
 
 def digests(plan: StudyWorks) -> set[str]:
-    return set(closure(plan.everything()))
+    """Addresses of all but scores: these are of the most images that an arm takes."""
+    works = closure(plan.everything()).items()
+    return {digest for digest, work in works if work.kind != "generator.score"}
 
 
 def test_another_count_or_seed_changes_no_address_that_was_there(tiny_study: Build) -> None:
@@ -207,7 +195,6 @@ def test_the_generator_sees_the_few_or_all(tiny_study: Build) -> None:
         ({"first": {"source": "pool"}, "arms": {"orders": ["mixed"]}}, "need `source: crops`"),
         ({"first": {"network": "unet-v2"}}, "must be the same network"),
         ({"first": {"early_stop": 3}}, "equal steps in all arms"),
-        ({"ensembles": ["or", "or"]}, "found a value twice"),
         ({"execution": {"gpus": [0], "workers": 2}}, "a card of its own"),
         (
             {"execution": {"runner": "dask", "address": "tcp://x", "workers": None}},

@@ -1,4 +1,4 @@
-"""The order of steps, what each of them sees, and the loop in which students become teachers."""
+"""The order of steps, and what each of them sees."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ class Pretence(AtOnce):
     def __init__(self, student_f1: list[float]) -> None:
         self.student_f1 = iter(student_f1)
         self.labelled: dict[str, Any] = {"kept": 9, "rejected": 0, "reasons": {}}
-        self.pools: list[dict[str, Any]] = []
         self.kimg = 3.0
         self.asked: dict[str, Work] = {}
 
@@ -44,7 +43,7 @@ class Pretence(AtOnce):
         if "real images" in work.step:
             metrics = {"validation": {"f1": next(self.student_f1)}}
         if work.kind == "segmenter.pseudo-label":
-            metrics = self.pools.pop(0) if self.pools else self.labelled
+            metrics = self.labelled
         if work.kind == "generator.train":
             metrics = {"kimg": 4.0, "delivered_kimg": self.kimg}
         content = {"kind": work.kind, "digest": work.digest, "metrics": metrics}
@@ -69,7 +68,7 @@ def run(
     return pretence, read_run(tmp_path, "loop")[1]["artifacts"], made.evaluation
 
 
-def test_one_round_does_every_step_once_and_shows_the_test_to_the_scores_alone(
+def test_a_run_does_every_step_once_and_shows_the_test_to_the_scores_alone(
     tmp_path: Path,
 ) -> None:
     pretence, noted, evaluation = run(tmp_path, [0.5])
@@ -82,28 +81,8 @@ def test_one_round_does_every_step_once_and_shows_the_test_to_the_scores_alone(
     asked = set(pretence.inputs("test scores"))
     assert asked == {"test", "validation", "teacher", "student", "ensemble"}
     assert noted["evaluation"] == ["segmenter.evaluate", evaluation.digest]
-    [round_] = noted["rounds"]
-    assert round_["kept"] is True and round_["student"][0] == "segmenter.train"
-    assert {"generator", "samples", "score", "labelled", "pretrained"} <= set(round_)
-
-
-def test_students_teach_until_validation_no_longer_rises(tmp_path: Path) -> None:
-    iterate = {"rounds": 4, "min_gain": 0.01, "generator_kimg": 1.0}
-    pretence, noted, _ = run(tmp_path, [0.50, 0.60, 0.605], iterate=iterate)
-    assert [r["kept"] for r in noted["rounds"]] == [True, True, False]
-    names = set(pretence.inputs("test scores"))
-    assert names == {"test", "validation", "teacher", "student-1", "student-2", "ensemble"}
-    first, second, third = noted["rounds"]
-    labels = {n: pretence.inputs(f"pseudo-labels{n}") for n in ("", ", round 2", ", round 3")}
-    assert labels[""]["teacher"].digest == noted["teacher"][1]
-    assert labels[", round 2"]["teacher"].digest == first["student"][1]
-    assert labels[", round 3"]["teacher"].digest == second["student"][1]
-    tuned = pretence.asked["generator, round 2"]
-    assert tuned.inputs["start"].digest == first["generator"][1]
-    assert tuned.settings.kimg == 1.0  # type: ignore[attr-defined]
-    assert pretence.inputs("generator, round 3")["start"].digest == second["generator"][1]
-    assert len({r["samples"][1] for r in noted["rounds"]}) == 3
-    assert third["student"][1] not in {a.digest for a in pretence.inputs("ensemble").values()}
+    assert noted["student"][0] == "segmenter.train"
+    assert {"generator", "samples", "score", "labelled", "pretrained"} <= set(noted)
 
 
 NOTHING = {"kept": 0, "rejected": 8, "reasons": {"copies": 3, "confidence": 5}}
@@ -111,7 +90,7 @@ MESSAGE = r"all 8 synthetic images were rejected \(mostly: confidence\).*min_con
 
 
 def test_where_nothing_is_kept_the_teacher_alone_is_scored(tmp_path: Path) -> None:
-    config = validate(PipelineConfig, {"name": "none", "iterate": {"rounds": 3}}, "test")
+    config = validate(PipelineConfig, {"name": "none"}, "test")
     pretence = Pretence([])
     pretence.labelled = NOTHING
     made = done(config, pretence, tmp_path)
@@ -120,9 +99,8 @@ def test_where_nothing_is_kept_the_teacher_alone_is_scored(tmp_path: Path) -> No
     assert set(pretence.inputs("test scores")) == {"test", "validation", "teacher"}
     noted = read_run(tmp_path, "none")[1]["artifacts"]
     assert noted["evaluation"] == ["segmenter.evaluate", made.evaluation.digest]
-    [round_] = noted["rounds"]
-    assert set(round_) == {"generator", "samples", "score", "labelled", "kept"}
-    assert round_["kept"] is False
+    assert {"generator", "samples", "score", "labelled"} <= set(noted)
+    assert not {"pretrained", "student", "ensemble"} & set(noted)
     with pytest.raises(WorkspaceError, match="no ensemble yet"):
         model_folder(tmp_path / "runs" / "none")
     record = RunRecord(tmp_path, config)
@@ -132,17 +110,6 @@ def test_where_nothing_is_kept_the_teacher_alone_is_scored(tmp_path: Path) -> No
         WorkspaceError, match=r"has no student.*its teacher is .*segmenter.evaluate"
     ):
         model_folder(tmp_path / "runs" / "none")
-
-
-def test_where_a_later_round_keeps_nothing_the_students_so_far_are_scored(tmp_path: Path) -> None:
-    config = validate(PipelineConfig, {"name": "later", "iterate": {"rounds": 3}}, "test")
-    pretence = Pretence([0.5])
-    pretence.pools = [pretence.labelled, NOTHING]
-    made = done(config, pretence, tmp_path)
-    assert re.search(MESSAGE, made.failure) and "samples, round 3" not in pretence.asked
-    assert set(pretence.inputs("ensemble")) == {"teacher", "student", "validation"}
-    rounds = read_run(tmp_path, "later")[1]["artifacts"]["rounds"]
-    assert [(r["kept"], "student" in r) for r in rounds] == [(True, True), (False, False)]
 
 
 @pytest.mark.parametrize(
@@ -183,16 +150,7 @@ def test_filters_are_shown_what_they_ask_for_and_nothing_else(tmp_path: Path) ->
     pretence, noted, _ = run(tmp_path / "scores", [0.5], pseudo_label={"reject_copies": True})
     inputs = pretence.inputs("pseudo-labels")
     assert set(inputs) == {"samples", "teacher", "images", "scores"}
-    assert inputs["scores"].digest == noted["rounds"][0]["score"][1]
-
-
-def test_generator_is_kept_when_it_is_not_to_be_tuned(tmp_path: Path) -> None:
-    iterate = {"rounds": 2, "generator_kimg": 0}
-    pretence, noted, _ = run(tmp_path, [0.5, 0.6], iterate=iterate)
-    first, second = noted["rounds"]
-    assert first["generator"] == second["generator"]
-    assert "generator, round 2" not in pretence.asked
-    assert first["samples"] != second["samples"]  # other images all the same
+    assert inputs["scores"].digest == noted["score"][1]
 
 
 def test_every_method_is_an_ensemble_of_the_same_members_and_all_are_scored(
@@ -207,11 +165,6 @@ def test_every_method_is_an_ensemble_of_the_same_members_and_all_are_scored(
         assert set(work.inputs) == {"teacher", "student", "validation"}
         assert noted[name][1] == pretence.inputs("test scores")[name].digest
     assert len({noted[name][1] for name in names}) == 3
-
-
-def test_a_first_student_is_kept_however_bad(tmp_path: Path) -> None:
-    _, noted, _ = run(tmp_path, [0.0])
-    assert noted["rounds"][0]["kept"] is True
 
 
 def test_device_and_paths_are_no_part_of_the_work(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import ttest_1samp
 
 from vesselforge.configs.retrain import RetrainSettings
-from vesselforge.pipeline.models.promotion import judge
+from vesselforge.pipeline.models.registry import judge
 
 SETTINGS = RetrainSettings(margin=0.01, alpha=0.05)
 CHAMPION = [0.80, 0.82, 0.78, 0.84, 0.81]

@@ -16,7 +16,7 @@ from vesselforge.engine.artifacts import MANIFEST, Artifact, read_artifact
 from vesselforge.engine.files import write_json
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.graph import Work
-from vesselforge.pipeline.run_works import Round, run_works
+from vesselforge.pipeline.run_works import run_works
 from vesselforge.pipeline.single import NOT_KNOWN, remarks_on
 
 FOG = {"drawn": 500, "kept": 500, "in_range": {"all": 0.006, "kept": 0.006}}
@@ -33,9 +33,8 @@ def put(workspace: Path, work: Work, metrics: dict[str, Any]) -> Artifact:
     return read_artifact(folder)
 
 
-def planned(config: PipelineConfig) -> Round:
-    works = run_works(config)
-    return works.round(0, works.teacher())
+def planned(config: PipelineConfig) -> dict[str, Work]:
+    return run_works(config).augmentation()
 
 
 def config(**changes: Any) -> PipelineConfig:
@@ -44,16 +43,15 @@ def config(**changes: Any) -> PipelineConfig:
 
 def test_labels_tell_whether_samples_show_vessels(tmp_path: Path) -> None:
     settings = config()
-    round_ = planned(settings)
-    samples = put(tmp_path, round_.samples, {})
+    made = planned(settings)
+    samples = put(tmp_path, made["samples"], {})
     assert remarks_on("samples", settings, tmp_path, samples) == [NOT_KNOWN]
     assert remarks_on("generator", settings, tmp_path, samples) == []
-    put(tmp_path, round_.labelled, FOG)
+    put(tmp_path, made["labelled"], FOG)
     [said] = remarks_on("samples", settings, tmp_path, samples)
     assert said.startswith(NO_VESSELS)
-    score = put(tmp_path, round_.score, TOLD)
-    assert round_.generator is not None
-    put(tmp_path, round_.generator, {"kimg": 0.5})
+    score = put(tmp_path, made["score"], TOLD)
+    put(tmp_path, made["generator"], {"kimg": 0.5})
     kid, said, untrained = remarks_on("scores", settings, tmp_path, score)
     assert kid.startswith("KID cannot tell") and said.startswith(NO_VESSELS)
     assert untrained == "The generator is untrained: its weights saw 0.5 kimg."
@@ -61,9 +59,9 @@ def test_labels_tell_whether_samples_show_vessels(tmp_path: Path) -> None:
 
 def test_good_samples_and_real_images_get_no_remark(tmp_path: Path) -> None:
     settings = config()
-    round_ = planned(settings)
-    put(tmp_path, round_.labelled, FOG | {"in_range": {"all": 0.9, "kept": 0.9}})
-    assert remarks_on("samples", settings, tmp_path, put(tmp_path, round_.samples, {})) == []
+    made = planned(settings)
+    put(tmp_path, made["labelled"], FOG | {"in_range": {"all": 0.9, "kept": 0.9}})
+    assert remarks_on("samples", settings, tmp_path, put(tmp_path, made["samples"], {})) == []
     (tmp_path / "eyes").mkdir()
     Image.new("RGB", (64, 64)).save(tmp_path / "eyes" / "a.png")
     real = config(source={"kind": "unlabelled", "root": tmp_path / "eyes"})
@@ -72,7 +70,7 @@ def test_good_samples_and_real_images_get_no_remark(tmp_path: Path) -> None:
 
 def test_the_command_ends_with_the_remarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = config()
-    work = planned(settings).score
+    work = planned(settings)["score"]
     metrics = {"images": 0, "models": {}, "observers": {}, "note": "pretended"}
     made = put(tmp_path, work, metrics)
     found = {"run": "r", "report": "r/report.html", "evaluation": [made.kind, made.digest]}

@@ -17,8 +17,8 @@ from vesselforge.report.writing import report_on
 EVIL = """'"><x-evil onevil=1></script></style></svg><!--$x_{&"""
 RECORD_KEEPS = ("kind", "digest", "status", "flow", "artifacts", "started", "finished")
 RESULTS_KEEP = (
-    "id", "arm", "baseline", "against", "primary_arms", "verdict", "picture", "metric", "region",
-    "reseed", "order", "augment", "strength", "labels", "status",
+    "id", "arm", "baseline", "against", "primary_arms", "verdict", "picture", "nearest", "metric",
+    "region", "reseed", "order", "strength", "labels", "status",
 )  # fmt: skip
 
 

@@ -96,19 +96,19 @@ def test_a_new_source_goes_through_a_run(toy: None, here: Made, tmp_path: Path) 
     made: Any = augmentation_pipeline(config, workspace=str(tmp_path))
 
     record = json.loads((Path(made["run"]) / "run.json").read_text())
-    (round_,) = record["artifacts"]["rounds"]
-    assert round_["samples"][0] == "toy" and "generator" not in round_
+    roles = record["artifacts"]
+    assert roles["samples"][0] == "toy" and "generator" not in roles
     kinds = [kind for kind, _ in here]
     assert kinds.count("segmenter.train") == 2 and "generator.train" not in kinds
-    labelled = Store(tmp_path).find(*round_["labelled"])
+    labelled = Store(tmp_path).find(*roles["labelled"])
     assert labelled is not None
     assert (labelled.metrics["kept"], labelled.metrics["rejected"]) == (4, 0)
     for seed in range(4):  # the masks of the source are the labels
         name = f"masks/toy{seed}.png"
-        samples = Store(tmp_path).folder(*round_["samples"])
+        samples = Store(tmp_path).folder(*roles["samples"])
         assert (labelled.path / name).read_bytes() == (samples / name).read_bytes()
     # Two phases as one: the settings of the first, the steps of both.
-    student = Store(tmp_path).find(*round_["student"])
+    student = Store(tmp_path).find(*roles["student"])
     assert student is not None and student.manifest["settings"]["steps"] == 4
     assert student.manifest["inputs"].keys() == {"images", "synthetic"}
 
@@ -126,9 +126,9 @@ def test_a_new_source_goes_through_a_study_beside_others(
     assert made["failed"] == []
     results = json.loads((Path(made["run"]) / "results.json").read_text())
     assert [arm["id"] for arm in results["arms"]] == [
-        "4-real-only-both",
-        "4-real-3-wide-mixed-both",
-        "4-real-3-narrow-mixed-both",
+        "4-real-only",
+        "4-real-3-wide-mixed",
+        "4-real-3-narrow-mixed",
     ]
     assert [arm["source"] for arm in results["arms"]] == [None, "wide", "narrow"]
     kinds = [kind for kind, _ in here]

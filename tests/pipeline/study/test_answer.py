@@ -21,13 +21,13 @@ def effect(mean: float, verdict: str = "none shown", **other: Any) -> Effect:
 
 def arm(label: str, *effects: Effect, real_images: int = 16) -> Arm:
     return Arm(
-        id=label, label=label, count=200, order="mixed", augment="both", real_images=real_images,
+        id=label, label=label, count=200, order="mixed", real_images=real_images,
         baseline="real", runs=[], effects=list(effects),
     )  # fmt: skip
 
 
 REAL = Arm(
-    id="real", label="real only", count=0, order=None, augment="both", real_images=16,
+    id="real", label="real only", count=0, order=None, real_images=16,
     baseline=None, runs=[],
 )  # fmt: skip
 

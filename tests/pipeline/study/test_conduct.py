@@ -75,7 +75,8 @@ def test_a_student_does_not_wait_for_the_real_only_arms(tiny_study: Build, tmp_p
 
     there = {work.digest for work in hand.begun}
     works = [work for trained in study.trained for work in trained.evaluations.values()]
-    assert there >= set(closure([*works, *study.realism().values()]))
+    scores = [work for origin in study.used if (work := study.realism(origin))]
+    assert there >= set(closure([*works, *scores])) and scores
 
 
 def test_what_is_there_is_not_begun_again(tiny_study: Build, tmp_path: Path) -> None:
