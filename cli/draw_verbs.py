@@ -36,7 +36,6 @@ ClassOption = Annotated[
         help="Class of a conditional generator; drawn from its training labels when not given.",
     ),
 ]
-DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
 @verb
@@ -56,7 +55,6 @@ def draw(
         typer.Option("--force", help="Replace images in the folder drawn with other settings."),
     ] = False,
     batch: Annotated[int, typer.Option(help="Images per forward pass on a GPU.")] = 16,
-    device: DeviceOption = "auto",
     workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
@@ -68,7 +66,7 @@ def draw(
     from vesselforge.configs.ranges import parse_seeds
 
     chosen = parse_seeds(seeds)
-    settings = _settings(psi=psi, label=class_, batch=batch, device=device)
+    settings = _settings(psi=psi, label=class_, batch=batch)
     folder = _folder(generator, workspace)
     from vesselforge.generator.sampling.album import draw_album
 
@@ -91,7 +89,6 @@ def walk(
     psi: PsiOption = 0.7,
     fps: Annotated[float, typer.Option(min=1, max=120, help="Frames per second.")] = 30,
     class_: ClassOption = None,
-    device: DeviceOption = "auto",
     workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
@@ -102,7 +99,7 @@ def walk(
     from vesselforge.configs.ranges import parse_seeds
 
     chosen = parse_seeds(seeds)
-    settings = _settings(psi=psi, label=class_, device=device)
+    settings = _settings(psi=psi, label=class_)
     folder = _folder(generator, workspace)
     from vesselforge.generator.sampling.walk import walk as film
 

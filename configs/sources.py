@@ -13,8 +13,7 @@ from pydantic import AfterValidator, Field, GetCoreSchemaHandler, model_validato
 from pydantic_core import core_schema
 
 from vesselforge.configs.base import Settings, operational
-from vesselforge.configs.stages.generator import GeneratorSettings
-from vesselforge.configs.stages.labels import Labels, PseudoLabelSettings
+from vesselforge.configs.stages.labels import Labels
 from vesselforge.configs.stages.phantoms import PhantomLook
 
 S = TypeVar("S", bound="type[SourceSettings]")
@@ -33,9 +32,6 @@ class SourceSettings(Settings):
 
     kind: str
     labels: Labels = Field("teacher", description="vessel labels of the images: by the teacher")
-    filters: PseudoLabelSettings | None = Field(
-        None, description="which of its images are good enough; default: the config's pseudo_label"
-    )
     turned_masks: bool = Field(
         False,
         description="negative control: every label is turned by 180°, right in kind and wrong in "
@@ -102,9 +98,6 @@ class StyleGAN2Source(SourceSettings):
         description="teacher: the teacher's vessel maps; own: the mask that was drawn with the "
         "image (generator.channels: rgb+mask); agreement: the own mask where the teacher agrees",
     )
-    generator: GeneratorSettings | None = Field(
-        None, description="the GAN; default: the config's `generator`"
-    )
 
 
 @register
@@ -135,7 +128,7 @@ class UnlabelledSource(SourceSettings):
     """Real images without labels, labelled by the teacher: more eyes without a generator."""
 
     kind: Literal["unlabelled"] = "unlabelled"
-    labels: Literal["teacher"] = "teacher"
+    labels: Literal["teacher"] = Field("teacher", description="the teacher's vessel maps")
     root: Path | None = operational(
         None,
         description="folder of images; default, in a study with `arms.real_images`: the training "

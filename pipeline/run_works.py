@@ -19,6 +19,8 @@ from vesselforge.pipeline.works import PHASES, Shows, Supply, Works, contents_of
 
 LAST_STEPS = ("development", "teacher", "generator", "samples", "scores", "pseudo-labels")
 """What the single steps of the command line end with."""
+LEAST_GAIN = 0.001
+"""Validation F1 by which a student has to be better to teach another round."""
 SHOWN: dict[Shows, str] = {
     "synthetic": ", synthetic images",
     "real": ", real images",
@@ -58,7 +60,7 @@ class RunWorks(Works):
     config: PipelineConfig
 
     def teacher(self) -> Work:
-        return self.trained("teacher", self.config.teacher, {"images": self.development()})
+        return self.on_real("teacher", self.config.teacher, self.development())
 
     def round(self, number: int, teacher: Work, start: Work | None = None) -> Round:
         """Round `number`, from 0. teacher: of this round; start: the generator of the one before,
@@ -75,7 +77,7 @@ class RunWorks(Works):
         score = supply.scores(f"sample scores{name}", samples)
         labelled = supply.labelled(f"{supply.title}{name}", samples, score)
         shows = PHASES[config.order]
-        phases = phases_of(shows, config.pretrain, config.finetune)
+        phases = phases_of(config, shows)
         steps = [f"student{SHOWN[each]}{name}" for each in shows]
         trainings = self.student(phases, steps, development, labelled)
         return Round(supply.generator(), samples, score, labelled, trainings)
@@ -166,9 +168,9 @@ def improve(works: RunWorks, executor: Executor, record: RunRecord) -> Augmented
     The first student is always kept; the loop ends with the first that is no better on the
     validation images than the best before it, and where every synthetic image was rejected.
     """
-    settings, found = works.config.iterate, Augmented()
+    found = Augmented()
     best, teacher, generator = 0.0, works.teacher(), None
-    for number in range(settings.rounds):
+    for number in range(works.config.iterate.rounds):
         planned = works.round(number, teacher, generator)
         images = synthetic_images(planned, executor)
         remarks = remarks_on(planned, images)
@@ -180,7 +182,7 @@ def improve(works: RunWorks, executor: Executor, record: RunRecord) -> Augmented
             break
         made = {role: executor.make(work) for role, work in planned.roles.items()}
         f1 = validation_f1(made["student"])
-        kept = not found.students or f1 > best + settings.min_gain
+        kept = not found.students or f1 > best + LEAST_GAIN
         record.round(made, kept=kept, validation_f1=f1)
         if not kept:
             break

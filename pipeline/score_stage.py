@@ -36,7 +36,7 @@ def score(settings: ScoreSettings, inputs: Inputs, out: Path, progress: Progress
 
 
 def _extractor(settings: ScoreSettings, inputs: Inputs) -> tuple[nn.Module, str]:
-    device = pick_device(settings.device)
+    device = pick_device()
     if settings.features == "teacher":
         teacher = inputs["teacher"]
         return EncoderFeatures(Model.load(teacher.path)).to(device), f"teacher-{teacher.digest}"

@@ -13,7 +13,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import (
     DataSettings,
-    GeneratorSettings,
     PipelineConfig,
     PrepareSettings,
 )
@@ -24,7 +23,7 @@ from vesselforge.configs.sources import (
     StyleGAN2Source,
     UnlabelledSource,
 )
-from vesselforge.configs.stages.labels import unfit
+from vesselforge.configs.stages.labels import PseudoLabelSettings, unfit
 from vesselforge.configs.stages.phantoms import PhantomDrawSettings
 from vesselforge.configs.study import StudyConfig
 from vesselforge.data.prepare import content_hash
@@ -57,15 +56,16 @@ class Request:
 
 
 class Source(ABC, Generic[S]):
-    """One source of a run or study. config: that of the whole."""
+    """One source of a run or study. config: that of the whole; filters: which of its images are
+    good enough."""
 
     limited: ClassVar[bool] = False
     """Whether there are only so many images, which are then all taken."""
     trains_generator: ClassVar[bool] = False
     """Whether there is a generator behind the images."""
 
-    def __init__(self, settings: S, config: Config) -> None:
-        self.settings, self.config = settings, config
+    def __init__(self, settings: S, config: Config, filters: PseudoLabelSettings) -> None:
+        self.settings, self.config, self.filters = settings, config, filters
 
     @property
     def brings_masks(self) -> bool:
@@ -95,16 +95,11 @@ class StyleGAN2(Source[StyleGAN2Source]):
     trains_generator = True
 
     @property
-    def gan(self) -> GeneratorSettings:
-        """How its generator is trained."""
-        return self.settings.generator or self.config.generator
-
-    @property
     def brings_masks(self) -> bool:
-        return self.gan.channels == "rgb+mask"
+        return self.config.generator.channels == "rgb+mask"
 
     def generator(self, request: Request) -> Work:
-        own, inputs = self.gan, {"images": request.shown}
+        own, inputs = self.config.generator, {"images": request.shown}
         settings, outside = with_start(own)
         if request.start is not None:
             kimg = self.config.iterate.generator_kimg  # type: ignore[union-attr]
@@ -125,8 +120,8 @@ class StyleGAN2(Source[StyleGAN2Source]):
             return
         raise ConfigError(
             f"source {self.settings.kind}: labels: {self.settings.labels} needs a generator that "
-            f"draws masks; found generator.channels: {self.gan.channels}, set rgb+mask (the preset "
-            "joint-small does), or labels: teacher"
+            f"draws masks; found generator.channels: {self.config.generator.channels}, set "
+            "rgb+mask (the preset joint-small does), or labels: teacher"
         )
 
 
@@ -137,7 +132,7 @@ class Joint(StyleGAN2):
         if not self.brings_masks:
             raise ConfigError(
                 "source joint: needs generator.channels: rgb+mask (the preset joint-small sets "
-                f"it), found {self.gan.channels}; or choose source: stylegan2"
+                f"it), found {self.config.generator.channels}; or choose source: stylegan2"
             )
 
 
@@ -186,11 +181,15 @@ KINDS: dict[type[SourceSettings], type[Source[Any]]] = {
 """The source of each kind of settings; a test or a plug-in may add its own."""
 
 
-def source_of(settings: SourceSettings, config: Config) -> Source[Any]:
-    """The source that the settings describe, checked. Raises ConfigError as its `check`, and for
-    filters that its labels give nothing to judge by."""
-    found = KINDS[type(settings)](settings, config)
+def source_of(
+    settings: SourceSettings, config: Config, filters: PseudoLabelSettings | None = None
+) -> Source[Any]:
+    """The source that the settings describe, checked. filters: default: the config's pseudo_label.
+
+    Raises ConfigError as its `check`, and for filters that its labels give nothing to judge by.
+    """
+    found = KINDS[type(settings)](settings, config, filters or config.pseudo_label)
     found.check()
-    if fault := unfit(settings.filters or config.pseudo_label, settings.labels):
+    if fault := unfit(found.filters, settings.labels):
         raise ConfigError(f"source {settings.kind}: {fault}")
     return found

@@ -159,7 +159,7 @@ class Scoreboard:
         return [Prediction(prob, image.fov, mask=mask) for prob, image, mask in each]
 
     def _score(self, predictions: list[Prediction], truths: list[Regions]) -> SetScores:
-        found = score_set(predictions, truths, self.settings.bootstrap, self.settings.seed)
+        found = score_set(predictions, truths, self.settings.bootstrap)
         masks, fovs = [t.whole.mask for t in truths], [image.fov for image in self.images]
         threshold, _ = best_threshold([p.prob for p in predictions], masks, fovs)
         for region in REGIONS:
@@ -170,7 +170,7 @@ class Scoreboard:
                 counts = confusion((p.prob >= threshold)[inside], mask[inside])
                 values[BEST] = from_counts(*counts)["f1"]
             each = [values[BEST] for values in found.per_image[region]]
-            interval = mean_interval(each, self.settings.bootstrap, self.settings.seed)
+            interval = mean_interval(each, self.settings.bootstrap)
             found.summary[region]["mean"][BEST] = interval
             found.summary[region]["best_threshold"] = rounded(threshold)
         return found

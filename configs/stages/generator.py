@@ -194,7 +194,6 @@ class SampleSettings(Settings):
     )
     seed: int = Field(1000, ge=0, lt=2**32, description="image i is made from seed + i")
     batch: int = operational(4, ge=1, le=256, description="images per forward pass")
-    device: Device = operational("auto", description="auto: CUDA when there is one")
 
     @model_validator(mode="after")
     def _seeds_are_possible(self) -> Self:
@@ -224,7 +223,6 @@ class ScoreSettings(Settings):
         None,
         description="the official vgg16.pt, which the perceptual path length needs",
     )
-    device: Device = operational("auto", description="auto: CUDA when there is one")
 
     @model_validator(mode="after")
     def _path_length_has_its_file(self) -> Self:

@@ -50,7 +50,7 @@ def draw_album(
     WorkspaceError when `out` holds images of other settings, Interrupted.
     """
     network, description = load_generator(generator)
-    network.to(pick_device(settings.device))
+    network.to(pick_device())
     sampler = Sampler(network, settings.psi, settings.label, description.get("labels"))
     files = SampleFiles(out, description, sampler, flat=True)
     content = {name: description.get(name) for name in FACTS} | {

@@ -59,7 +59,7 @@ def sample(settings: SampleSettings, inputs: Inputs, out: Path, progress: Progre
     """
     folder = inputs["generator"].path
     generator, description = load_generator(folder)
-    generator.to(pick_device(settings.device))
+    generator.to(pick_device())
     sampler = Sampler(generator, settings.psi, settings.label, description.get("labels"))
     files = SampleFiles(out, description, sampler)
     seeds = range(settings.seed, settings.seed + settings.count)

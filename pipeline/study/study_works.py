@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 from vesselforge.configs.settings import DataSettings, SubsetSettings
-from vesselforge.configs.sources import SourceSettings
 from vesselforge.configs.stages.segmenter import EnsembleMethod
 from vesselforge.configs.study import StudyConfig
 from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.pipeline.evidence import REAL
 from vesselforge.pipeline.graph import Work
-from vesselforge.pipeline.sources import Request, source_of
+from vesselforge.pipeline.sources import Request, Source, source_of
 from vesselforge.pipeline.study.arms import ArmSpec, arms_of, compared, phase_settings
 from vesselforge.pipeline.works import Supply, Works, contents_of, phases_of
 
@@ -124,7 +124,7 @@ class StudyWorks(Works):
         settings = own.model_copy(update={"seed": own.seed + seed + 4000 * number})
         which = f" {number + 1}" if number else ""
         step = f"teacher{which}, {real_images} real images, seed {seed}"
-        return self.trained(step, settings, {"images": self.real(real_images, seed)})
+        return self.on_real(step, settings, self.real(real_images, seed))
 
     def supplied(self, origin: Origin) -> Supply:
         """The synthetic images of an origin."""
@@ -142,8 +142,7 @@ class StudyWorks(Works):
         )
         count = self.config.synthetic.teachers
         teachers = [self.teacher(origin.real_images, origin.seed, n) for n in range(count)]
-        source = source_of(self.config.sources[origin.source], self.config)
-        return Supply(source, request, teachers)
+        return Supply(source_by_name(self.config, origin.source), request, teachers)
 
     def label(self, origin: Origin, pool: int) -> Work:
         """The labelled and filtered images of one pool."""
@@ -159,7 +158,7 @@ class StudyWorks(Works):
     def pool_scores(self, origin: Origin, pool: int) -> Work | None:
         """Scores of all samples of a pool, where a filter needs them."""
         supply = self.supplied(origin)
-        if not supply.filters.needs_scores:
+        if not supply.source.filters.needs_scores:
             return None
         step = f"sample scores, pool {pool + 1}, {origin.name}"
         return supply.scores(step, self.samples(origin, pool))
@@ -191,7 +190,7 @@ class StudyWorks(Works):
 
     def limited(self, origin: Origin) -> bool:
         """Whether its source has only so many images, all in one pool."""
-        return source_of(self.config.sources[origin.source], self.config).limited
+        return source_by_name(self.config, origin.source).limited
 
     # Students.
 
@@ -200,7 +199,7 @@ class StudyWorks(Works):
         strong = self.config.strong_augment
         phases = [
             (phase_settings(settings, arm, shows, seed, strong), shows)
-            for settings, shows in phases_of(arm.phases, self.config.first, self.config.second)
+            for settings, shows in phases_of(self.config, arm.phases)
         ]
         name = f"{arm.label}, {arm.real_images} real, seed {seed}"
         steps = [f"{name}, phase {n}" for n in (1, 2)] if len(phases) > 1 else [name]
@@ -269,9 +268,13 @@ class StudyWorks(Works):
 
 def study_arms(config: StudyConfig, available: int) -> list[ArmSpec]:
     """The arms of a study. Raises ConfigError as `arms_of`, and for sources that cannot be."""
-    sources: dict[str, SourceSettings] = config.sources
-    limited = {name for name, own in sources.items() if source_of(own, config).limited}
-    return arms_of(config.arms, available, list(sources), limited)
+    limited = {name for name in config.sources if source_by_name(config, name).limited}
+    return arms_of(config.arms, available, list(config.sources), limited)
+
+
+def source_by_name(config: StudyConfig, name: str) -> Source[Any]:
+    """A source of the study, with its filters. Raises ConfigError as `source_of`."""
+    return source_of(config.sources[name], config, config.filters.get(name))
 
 
 def training_images(data: DataSettings) -> int:

@@ -6,6 +6,7 @@ from typing import Any
 
 from vesselforge.engine.documents import records
 from vesselforge.pipeline.models.score_rows import titled
+from vesselforge.pipeline.run_works import LEAST_GAIN
 from vesselforge.report.charts import Line, curve, lines
 from vesselforge.report.formatting import (
     ABSENT,
@@ -51,8 +52,8 @@ def training_charts(run: Run) -> list[Any]:
 def rounds_table(run: Run) -> Table | None:
     """Every round in which a student was trained, kept or not; None for a run of one round.
 
-    A round is kept when its student beats the best before it by `iterate.min_gain` on the
-    validation images, as `pipeline.augmentation.improve` decides; the first always is.
+    A round is kept when its student beats the best before it by LEAST_GAIN on the validation
+    images, as `pipeline.run_works.improve` decides; the first always is.
     """
     if len(run.rounds) < 2:
         return None
@@ -71,9 +72,10 @@ def rounds_table(run: Run) -> Table | None:
         rows.append([str(i), teacher, generator, fixed(f1), signed(gain), verdict])
         if kept:
             best, teacher = f1, f"student of round {i}"
-    wanted = number(mapping(run.record, "config", "iterate").get("min_gain"))
-    rule = f" A further round is kept when F1 rises by more than {wanted:g}." if wanted else ""
-    note = f"Decided on the validation images; the test images have no say.{rule}"
+    note = (
+        "Decided on the validation images; the test images have no say. A further round is kept "
+        f"when F1 rises by more than {LEAST_GAIN:g}."
+    )
     head = ["Round", "Labels by", "Generator", "Validation F1", "Above the best before", "Kept"]
     return Table("Rounds", head, rows, note)
 

@@ -51,8 +51,7 @@ class Teachers:
             )
         self.models = [Model.load(inputs[name].path) for name in names]
         self.flips = settings.disagreement == "flips"
-        own = float(np.mean([model.threshold for model in self.models]))
-        self.threshold = settings.threshold or own
+        self.threshold = float(np.mean([model.threshold for model in self.models]))
         self.components = mean_of([model.components for model in self.models])
 
     def mask(self, prob: Map) -> NDArray[np.bool_]:

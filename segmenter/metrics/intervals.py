@@ -16,7 +16,7 @@ def resamples(images: int, bootstrap: int, seed: int) -> NDArray[np.int64]:
     return np.random.default_rng(seed).integers(images, size=(bootstrap, images))
 
 
-def mean_interval(values: Sequence[float], bootstrap: int, seed: int) -> list[float | None]:
+def mean_interval(values: Sequence[float], bootstrap: int, seed: int = 0) -> list[float | None]:
     """[mean, low, high]: the percentile bootstrap's 95 % interval of the mean over images.
 
     NaN is left out; [None, None, None] when nothing else is there. With 20 images it covers a

@@ -91,7 +91,7 @@ def test_every_arm_has_the_same_number_of_optimiser_steps(tiny_study: Build) -> 
 
 def test_a_phase_is_augmented_as_the_arm_says(tiny_study: Build) -> None:
     plan = study_works(tiny_study())
-    off, on = AugmentSettings.off(), plan.config.first.augment
+    off, on = AugmentSettings.off(), plan.config.student.augment
     selection = plan.selected(Origin("stylegan2", 4, 0, 0), 2, 1)
 
     def augments(order: Any, augment: Any, strength: Any = "standard") -> list[tuple[Any, Any]]:
@@ -204,14 +204,14 @@ def test_the_generator_sees_the_few_or_all(tiny_study: Build) -> None:
     ("change", "message"),
     [
         ({"arms": {"seeds": [1, 1]}}, "found a value twice"),
-        ({"first": {"source": "pool"}, "arms": {"orders": ["mixed"]}}, "need `source: crops`"),
-        ({"first": {"network": "unet-v2"}}, "must be the same network"),
+        ({"student": {"source": "pool"}, "arms": {"orders": ["mixed"]}}, "student.source: crops"),
+        ({"filters": {"fog": {}}}, "found the source fog, expected one of `sources`: stylegan2"),
         (
             {"pseudo_label": {"disagreement": "teachers", "worst_disagreement": 0.1}},
             "goes with synthetic.teachers",
         ),
         ({"synthetic": {"teachers": 2}}, "goes with synthetic.teachers"),
-        ({"first": {"early_stop": 3}}, "equal steps in all arms"),
+        ({"student": {"early_stop": 3}}, "equal steps in all arms"),
         ({"ensembles": ["or", "or"]}, "found a value twice"),
         ({"execution": {"gpus": [0], "workers": 2}}, "a card of its own"),
         (

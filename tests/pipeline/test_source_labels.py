@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import PipelineConfig
+from vesselforge.configs.study import StudyConfig
 from vesselforge.pipeline.sources import source_of
+from vesselforge.pipeline.study.study_works import source_by_name
 
 FLIPS = {"disagreement": "flips", "worst_disagreement": 0.1}
 
@@ -24,7 +27,6 @@ FLIPS = {"disagreement": "flips", "worst_disagreement": 0.1}
         ),
         ({"kind": "phantom", "labels": "agreement"}, FLIPS, None),
         ({"kind": "phantom", "labels": "teacher"}, FLIPS, None),
-        ({"kind": "phantom", "filters": {"min_vessel_share": 0.02}}, FLIPS, None),
         ({"kind": "phantom"}, {"min_confidence": 0.7, "real_range": 0.98}, None),
     ],
 )
@@ -37,3 +39,14 @@ def test_filters_that_ask_a_teacher_need_one(
         return
     with pytest.raises(ConfigError, match=message):
         source_of(config.source, config)
+
+
+def test_filters_of_a_source_go_before_the_studys(tiny_study: Callable[..., StudyConfig]) -> None:
+    config = tiny_study(
+        sources={"a": "phantom", "b": "phantom"},
+        pseudo_label=FLIPS | {"min_confidence": 0.7},
+        filters={"a": {"min_vessel_share": 0.02}},
+    )
+    assert source_by_name(config, "a").filters.min_vessel_share == 0.02
+    with pytest.raises(ConfigError, match="labels: own asks no teacher, found disagreement: flips"):
+        source_by_name(config, "b")

@@ -54,7 +54,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
 
 def test_every_setting_of_a_filter_belongs_to_one() -> None:
     ours = [name for each in FILTERS for name in each.settings] + ["worst_disagreement"]
-    how_labels_are_made = {"threshold", "pixel_weights", "disagreement"}
+    how_labels_are_made = {"pixel_weights", "disagreement"}
     assert sorted(ours) == sorted(PseudoLabelSettings.model_fields.keys() - how_labels_are_made)
 
 

@@ -86,8 +86,6 @@ def test_a_new_source_goes_through_a_run(toy: None, here: Made, tmp_path: Path) 
         "sample": {"count": 4},
         "order": "mixed",
         "teacher": fit,
-        "pretrain": fit,
-        "finetune": fit,
         "score": {"real_views": 4, "kid_subset_size": 2},
         "evaluate": {"bootstrap": 100},
     }
