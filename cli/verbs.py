@@ -38,6 +38,8 @@ WorkspaceOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+NOTHING_WRITTEN = "stopping: nothing is written …"
 DryRunOption = Annotated[
     bool,
     typer.Option(

@@ -10,14 +10,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from vesselforge.configs.base import Settings, operational, time_limit
+from vesselforge.configs.base import Settings, operational
 from vesselforge.configs.catalogue import DatasetName
-from vesselforge.configs.sources import Source, StyleGAN2Source, uses_sources
+from vesselforge.configs.sources import Source, StyleGAN2Source
 from vesselforge.configs.stages.augmentation import AugmentSettings as AugmentSettings
-from vesselforge.configs.stages.comparison import CompareSettings as CompareSettings
 from vesselforge.configs.stages.generator import GeneratorSettings, SampleSettings, ScoreSettings
 from vesselforge.configs.stages.labels import LabelSettings as LabelSettings
 from vesselforge.configs.stages.labels import PseudoLabelSettings
+from vesselforge.configs.stages.segmenter import CompareSettings as CompareSettings
 from vesselforge.configs.stages.segmenter import (
     EnsembleMethods,
     EvaluateSettings,
@@ -184,7 +184,13 @@ class ExperimentConfig(Settings):
         PseudoLabelSettings(), description="labels and filters"
     )
     evaluate: EvaluateSettings = Field(EvaluateSettings(), description="test-split scoring")
-    stage_timeout: float | None = time_limit()
+    stage_timeout: float | None = operational(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds that a stage may take, then it saves its checkpoint and has failed; "
+        "the same command goes on from there; default: no limit",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -220,7 +226,6 @@ class ExperimentConfig(Settings):
         return self
 
 
-@uses_sources
 class PipelineConfig(ExperimentConfig):
     """Everything `vesselforge run` does, stage by stage."""
 

@@ -1,37 +1,24 @@
 """Where synthetic images come from: one settings class a kind of source, told apart by `kind`.
 
-A kind is one class here and one in `pipeline.sources`; `register` makes it known to both configs,
-their messages and forms.
+A kind is one class here, in the union `Source`, and one in `pipeline.sources`.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler, model_validator
-from pydantic_core import core_schema
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from vesselforge.configs.base import Settings, operational
 from vesselforge.configs.stages.labels import Labels
-from vesselforge.configs.stages.phantoms import PhantomLook
-
-S = TypeVar("S", bound="type[SourceSettings]")
-
-SOURCES: dict[str, type[SourceSettings]] = {}
-"""Every kind of source by its name."""
-USERS: list[type[Settings]] = []
-"""Configs with sources in them, which learn of a kind that is registered later."""
 
 
 class SourceSettings(Settings):
     """What every source of synthetic images has; a kind adds its own settings."""
 
-    brings_masks: ClassVar[bool] = False
-    """Whether its images come with vessel masks, whatever its settings."""
-
     kind: str
-    labels: Labels = Field("teacher", description="vessel labels of the images: by the teacher")
+    labels: Labels = Field("teacher", description="whose vessel masks the images get")
     turned_masks: bool = Field(
         False,
         description="negative control: every label is turned by 180°, right in kind and wrong in "
@@ -45,40 +32,6 @@ class SourceSettings(Settings):
         return self
 
 
-class AnySource:
-    """The type of a field that holds one of the registered kinds: `Annotated[…, AnySource()]`."""
-
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> core_schema.CoreSchema:
-        kinds = {kind: handler.generate_schema(settings) for kind, settings in SOURCES.items()}
-        union = core_schema.tagged_union_schema(kinds, discriminator="kind")
-        # `--set source=phantom` is enough where the other settings are to be the defaults.
-        return core_schema.no_info_before_validator_function(_spelled_out, union)
-
-
-def _spelled_out(value: Any) -> Any:
-    return {"kind": value} if isinstance(value, str) else value
-
-
-Source = Annotated[SourceSettings, AnySource()]
-
-
-def register(settings: S) -> S:
-    """Make a kind of source known, under the default of its field `kind`."""
-    kind: str = settings.__pydantic_fields__["kind"].default
-    SOURCES[kind] = settings
-    for user in USERS:
-        user.model_rebuild(force=True)
-    return settings
-
-
-def uses_sources(config: type[Settings]) -> Any:
-    """A decorator of configs that have a source among their settings."""
-    USERS.append(config)
-    return config
-
-
 def _named_like_a_file(name: str) -> str:
     if not name or not all(c.isalnum() or c in "._-" for c in name):
         raise ValueError(f"found the name {name!r}; use letters, digits, `.`, `_` and `-`")
@@ -88,7 +41,6 @@ def _named_like_a_file(name: str) -> str:
 SourceName = Annotated[str, AfterValidator(_named_like_a_file)]
 
 
-@register
 class StyleGAN2Source(SourceSettings):
     """Samples of a StyleGAN2-ADA that is trained on the real images."""
 
@@ -100,30 +52,44 @@ class StyleGAN2Source(SourceSettings):
     )
 
 
-@register
-class JointSource(StyleGAN2Source):
-    """Samples of a StyleGAN2-ADA that draws image and mask together."""
+class PhantomLook(Settings):
+    """What phantoms look like: of the stage and of the source."""
 
-    kind: Literal["joint"] = "joint"  # type: ignore[assignment]
-    labels: Labels = Field(
-        "own",
-        description="own: the mask that was drawn with the image; agreement: the same where the "
-        "teacher agrees; teacher: the teacher's vessel maps of the same images",
+    size: int | None = Field(
+        None,
+        ge=64,
+        le=4096,
+        description="height and width in pixels; default: of the real images, 540 for generic",
+    )
+    appearance: Literal["generic", "fitted"] = Field(
+        "fitted",
+        description="fitted: colours, noise, vessels and their widths as in the real training "
+        "images; generic: as in fundus photographs in general",
+    )
+    randomise: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="domain randomisation: colour, contrast, blur, zoom, lesions, beyond any one "
+        "camera, for models that meet others; 0: none",
     )
 
 
-@register
+class PhantomDrawSettings(PhantomLook):
+    """Procedural fundus images with exact vessel masks, to train on."""
+
+    count: int = Field(100, ge=1, le=1_000_000, description="images")
+    seed: int = Field(0, ge=0, lt=2**32, description="image i is made from seed + i alone")
+
+
 class PhantomSource(PhantomLook, SourceSettings):
     """Procedural fundus images with exact masks; nothing is trained."""
-
-    brings_masks: ClassVar[bool] = True
 
     kind: Literal["phantom"] = "phantom"
     labels: Labels = Field("own", description="own: exact masks; teacher, agreement: as elsewhere")
     seed: int = Field(0, ge=0, lt=2**31, description="same seed, same images")
 
 
-@register
 class UnlabelledSource(SourceSettings):
     """Real images without labels, labelled by the teacher: more eyes without a generator."""
 
@@ -134,3 +100,16 @@ class UnlabelledSource(SourceSettings):
         description="folder of images; default, in a study with `arms.real_images`: the training "
         "images that an arm has no labels of (its content, not its path, is identity)",
     )
+
+
+def _spelled_out(value: Any) -> Any:
+    """`--set source=phantom` is enough where the other settings are to be the defaults."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+Source = Annotated[
+    StyleGAN2Source | PhantomSource | UnlabelledSource,
+    Field(discriminator="kind"),
+    BeforeValidator(_spelled_out),
+]
+"""A field that holds one of the kinds."""

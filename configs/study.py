@@ -14,7 +14,7 @@ from vesselforge.configs.settings import (
     Order,
     RunName,
 )
-from vesselforge.configs.sources import Source, SourceName, StyleGAN2Source, uses_sources
+from vesselforge.configs.sources import Source, SourceName, StyleGAN2Source
 from vesselforge.configs.stages.augmentation import AugmentSettings
 from vesselforge.configs.stages.labels import PseudoLabelSettings
 from vesselforge.configs.stages.segmenter import EnsembleMethods
@@ -37,7 +37,10 @@ class NamedArm(Settings):
     )
     order: Order = Field("mixed", description="what is seen when")
     augment: Augmented = Field("both", description="which images are augmented in training")
-    strength: Strength = Field("standard", description="of the real images' augmentation")
+    strength: Strength = Field(
+        "standard",
+        description="augmentation of the real images: as in `student`, or `strong_augment`",
+    )
     longer: float = Field(
         1.0,
         gt=0,
@@ -56,20 +59,13 @@ class ArmSettings(Settings):
 
     named: dict[SourceName, NamedArm] = Field(
         {},
-        description="arms one by one, in place of the combinations of counts, orders, augment, "
-        "sources and strengths",
+        description="arms one by one, in place of the combinations of counts, orders, augment and "
+        "sources",
     )
     controls: Each[str] = Field(
         [],
         description="named arms that every other arm is compared with, beside its real-only arm",
     )
-    sources: Each[SourceName] = Field([], description="of `sources`, by name; empty: all of them")
-    strengths: Each[Strength] = Field(
-        ["standard"],
-        min_length=1,
-        description="augmentation of the real images: as in `student`, or `strong_augment`",
-    )
-
     counts: Each[Count] = Field(
         [0, 50, 200, 500, 1000], min_length=1, description="synthetic images an arm trains on"
     )
@@ -173,7 +169,6 @@ class ExecutionSettings(Settings):
         return self
 
 
-@uses_sources
 class StudyConfig(ExperimentConfig):
     """Everything `vesselforge compare` does.
 
@@ -212,8 +207,7 @@ class StudyConfig(ExperimentConfig):
 
     @model_validator(mode="after")
     def _arms_have_sources(self) -> Self:
-        arms = self.arms
-        wanted = {*arms.sources, *(arm.source for arm in arms.named.values() if arm.source)}
+        wanted = {arm.source for arm in self.arms.named.values() if arm.source}
         if unknown := sorted({*wanted, *self.filters} - self.sources.keys()):
             raise ValueError(
                 f"arms, filters: found the source {', '.join(unknown)}, expected one of `sources`: "

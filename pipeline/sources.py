@@ -17,14 +17,13 @@ from vesselforge.configs.settings import (
     PrepareSettings,
 )
 from vesselforge.configs.sources import (
-    JointSource,
+    PhantomDrawSettings,
     PhantomSource,
     SourceSettings,
     StyleGAN2Source,
     UnlabelledSource,
 )
 from vesselforge.configs.stages.labels import PseudoLabelSettings, unfit
-from vesselforge.configs.stages.phantoms import PhantomDrawSettings
 from vesselforge.configs.study import StudyConfig
 from vesselforge.data.prepare import content_hash
 from vesselforge.pipeline.graph import Work
@@ -70,7 +69,7 @@ class Source(ABC, Generic[S]):
     @property
     def brings_masks(self) -> bool:
         """Whether its images have vessel masks of their own."""
-        return self.settings.brings_masks
+        return False
 
     @abstractmethod
     def images(self, request: Request, count: int, first: int) -> Work:
@@ -125,19 +124,12 @@ class StyleGAN2(Source[StyleGAN2Source]):
         )
 
 
-class Joint(StyleGAN2):
-    """The same, whose generator draws image and mask."""
-
-    def check(self) -> None:
-        if not self.brings_masks:
-            raise ConfigError(
-                "source joint: needs generator.channels: rgb+mask (the preset joint-small sets "
-                f"it), found {self.config.generator.channels}; or choose source: stylegan2"
-            )
-
-
 class Phantom(Source[PhantomSource]):
     """Procedural images; nothing is trained."""
+
+    @property
+    def brings_masks(self) -> bool:
+        return True
 
     def images(self, request: Request, count: int, first: int) -> Work:
         own = self.settings
@@ -174,11 +166,10 @@ class Unlabelled(Source[UnlabelledSource]):
 
 KINDS: dict[type[SourceSettings], type[Source[Any]]] = {
     StyleGAN2Source: StyleGAN2,
-    JointSource: Joint,
     PhantomSource: Phantom,
     UnlabelledSource: Unlabelled,
 }
-"""The source of each kind of settings; a test or a plug-in may add its own."""
+"""The source of each kind of settings."""
 
 
 def source_of(

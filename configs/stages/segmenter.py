@@ -185,6 +185,15 @@ class EnsembleSettings(Settings):
     )
 
 
+class CompareSettings(Settings):
+    """Champion and challenger on the same validation images."""
+
+    leave_out: list[str] = Field(
+        [], description="validation images that one of the two was trained on"
+    )
+    runtime: Runtime = Field("torch", description="what predicts")
+
+
 class EvaluateSettings(Settings):
     """Scoring on the test split."""
 

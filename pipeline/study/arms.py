@@ -143,7 +143,7 @@ def arms_of(
         arms = list(
             _named(settings, real, available, limited)
             if settings.named
-            else _combined(settings, real, available, settings.sources or sources, limited)
+            else _combined(settings, real, available, sources, limited)
         )
         baselines = [a.baseline for a in arms if a.baseline] or [real_only(real, augmented=True)]
         _refuse_twins([arm for arm in arms if arm.name])
@@ -180,10 +180,9 @@ def _combined(
 ) -> Iterator[ArmSpec]:
     counts = sorted(count for count in settings.counts if count)
     whats = [(s, n) for s in sources for n in ([available - real] if s in limited else counts)]
-    each = product(settings.strengths, settings.augment, settings.orders, whats)
-    for strength, augment, order, (source, count) in each:
+    for augment, order, (source, count) in product(settings.augment, settings.orders, whats):
         if count:
-            yield ArmSpec(real, count, order, augment, source, strength)
+            yield ArmSpec(real, count, order, augment, source)
 
 
 def _named(

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, get_args, get_origin
 
 import pytest
 import yaml
 
 from vesselforge.configs.base import Settings
 from vesselforge.configs.errors import ConfigError
-from vesselforge.configs.load import SHIPPED, load, override
+from vesselforge.configs.load import SHIPPED, _groups, load, override
 from vesselforge.configs.settings import (
     PipelineConfig,
 )
-from vesselforge.configs.sources import SOURCES, SourceSettings
 from vesselforge.configs.study import StudyConfig
 
 
@@ -76,7 +73,7 @@ def test_overrides_win_and_leave_the_rest(file: Path) -> None:
         ),
         (
             "source: {kind: toy}",
-            "source.kind: found 'toy', expected one of stylegan2, joint, phantom",
+            "source.kind: found 'toy', expected one of stylegan2, phantom",
         ),
         ("source: {size: 64}", "source.kind: missing"),
         ("source: toy", "source.kind: found 'toy'"),
@@ -148,22 +145,11 @@ def test_settings_survive_yaml(tmp_path: Path) -> None:
     assert load(PipelineConfig, path) == config
 
 
-def groups(type_: Any) -> list[type[Settings]]:
-    """The settings models that a field's value may be, or hold."""
-    if isinstance(type_, type):
-        if issubclass(type_, SourceSettings):
-            return list(SOURCES.values())
-        return [type_] if issubclass(type_, Settings) else []
-    if get_origin(type_) in (Annotated, UnionType, list, dict):
-        return [group for part in get_args(type_) for group in groups(part)]
-    return []
-
-
 def leaves(model: type[Settings], prefix: str = "") -> dict[str, str | None]:
     """Path of every single setting → its description; those of several kinds count once a path."""
     found: dict[str, str | None] = {}
     for name, field in model.model_fields.items():
-        inner = groups(field.annotation)
+        inner = _groups(field.annotation)
         for group in inner:
             found |= leaves(group, f"{prefix}{name}.")
         if not inner:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import PipelineConfig
-from vesselforge.configs.sources import JointSource, StyleGAN2Source, UnlabelledSource
+from vesselforge.configs.sources import StyleGAN2Source, UnlabelledSource
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.artifacts import MANIFEST
 from vesselforge.engine.store import Store
@@ -205,15 +205,9 @@ def test_arms_that_cannot_be_are_refused(
         print(named(tiny_study, arms).arms)
 
 
-@pytest.mark.parametrize(
-    ("source", "message"),
-    [
-        (StyleGAN2Source(labels="own"), "needs a generator that draws masks.*rgb\\+mask"),
-        (JointSource(), "source joint: needs generator.channels: rgb\\+mask"),
-    ],
-)
-def test_labels_need_masks(source: Any, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+def test_labels_need_masks() -> None:
+    source = StyleGAN2Source(labels="own")
+    with pytest.raises(ConfigError, match=r"needs a generator that draws masks.*rgb\+mask"):
         source_of(source, PipelineConfig())
     joint = PipelineConfig.model_validate({"generator": {"preset": "joint-small"}})
     assert source_of(source, joint).brings_masks
