@@ -6,7 +6,6 @@ import contextlib
 import os
 import platform
 import shutil
-import socket
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -189,48 +188,14 @@ def models() -> Iterator[Finding]:
 
 
 def prefect() -> Iterator[Finding]:
-    """What a run would find: a database and a server where they are configured."""
+    """What a run would find: a server where one is configured."""
     try:
         from prefect.settings import get_current_settings
     except Exception as error:  # an import may fail in any way when versions do not fit
         hint = "see the packages above; `pip install -c constraints.txt -e .` in the repository"
         yield Finding("Prefect", f"cannot be imported: {error}", "broken", hint)
         return
-    settings = get_current_settings()
-    url = settings.server.database.connection_url
-    if url is not None:
-        yield database(url.get_secret_value(), needed=not settings.api.url)
-    yield from server(settings.api.url)
-
-
-def database(url: str, needed: bool = True) -> Finding:
-    """The configured database of servers that are started here, its password left out.
-
-    needed: runs embed a server, which would use it.
-    """
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    name, where = "Prefect database", "PREFECT_SERVER_DATABASE_CONNECTION_URL"
-    form = f"give {where} as postgresql+asyncpg://USER:PASSWORD@HOST:PORT/NAME, or unset it"
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        return Finding(name, "its URL cannot be read", "broken", form)
-    shown = parsed.render_as_string(hide_password=True)
-    if parsed.get_backend_name() != "postgresql":
-        return Finding(name, shown)
-    if parsed.get_driver_name() != "asyncpg":
-        return Finding(name, f"{shown}: Prefect needs the driver asyncpg", "broken", form)
-    host = str(parsed.query.get("host") or parsed.host or "localhost")
-    if host.startswith("/"):  # a socket's folder
-        return Finding(name, shown)
-    try:
-        socket.create_connection((host, parsed.port or 5432), timeout=ANSWER_S).close()
-    except OSError as error:
-        told = f"{shown}: no answer ({error.strerror or error})"
-        return Finding(name, told, "broken" if needed else "warning", f"start it, or unset {where}")
-    return Finding(name, f"{shown}: answers")
+    yield from server(get_current_settings().api.url)
 
 
 def server(url: str | None) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from vesselforge.cli.verbs import (
     ForceOption,
     FovWidthOption,
     JsonOption,
+    ModelArgument,
     print_json,
     print_table,
     verb,
@@ -26,19 +27,9 @@ if TYPE_CHECKING:
     from vesselforge.pretrained import Kind
 
 
-MapsOf = Annotated[
-    Path,
-    typer.Argument(
-        metavar="MODEL",
-        help="Folder of a model (an artifact of `segmenter train`) or of a whole run, or an "
-        "exported .onnx or .xml file.",
-    ),
-]
-
-
 @verb
 def predict(
-    model: MapsOf,
+    model: ModelArgument,
     images: Annotated[
         list[Path],
         typer.Argument(
@@ -135,12 +126,7 @@ def _print(rows: list[dict[str, Any]], out: Path) -> None:
 
 @verb
 def export(
-    model: Annotated[
-        Path,
-        typer.Argument(
-            metavar="MODEL", help="Folder of a model or an ensemble, or of a whole run."
-        ),
-    ],
+    model: ModelArgument,
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write, *.onnx.")],
     force: ForceOption = False,
     json_: JsonOption = False,
@@ -206,10 +192,7 @@ def import_(
 
 @verb
 def calibrate(
-    model: Annotated[
-        Path,
-        typer.Argument(help="Folder of a model, of a run, or the name of one that comes along."),
-    ],
+    model: ModelArgument,
     dataset: Annotated[
         str,
         typer.Argument(help=f"Dataset by name ({KNOWN_NAMES}) or folder (images/, masks/)."),

@@ -14,6 +14,7 @@ from vesselforge.cli.verbs import (
     FlipsOption,
     FovWidthOption,
     JsonOption,
+    ModelArgument,
     add_step,
     new_app,
     new_display,
@@ -26,14 +27,6 @@ from vesselforge.configs.catalogue import KNOWN_NAMES, SECOND_OBSERVERS
 from vesselforge.configs.errors import DataError
 
 app = new_app("The segmenters alone. Training and labelling share their artifacts with `run`.")
-
-ModelArgument = Annotated[
-    Path,
-    typer.Argument(
-        help="Folder of a model (an artifact of `segmenter train`) or of a whole run, or the name "
-        "of a model that comes with VesselForge (see `segmenter models`)."
-    ),
-]
 
 
 class Split(StrEnum):

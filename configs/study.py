@@ -102,15 +102,10 @@ class SyntheticSettings(MixSettings):
     pool: int = Field(
         100,
         ge=1,
-        le=100_000,
+        le=25_000,
         description="images drawn, labelled and filtered at a time; an arm takes the first ones "
-        "that were kept, so smaller counts are inside larger ones",
-    )
-    most_pools: int = Field(
-        40,
-        ge=1,
-        le=9999,
-        description="give up an arm that needs more pools, for hardly any image is kept",
+        "that were kept, so smaller counts are inside larger ones; one that 40 pools do not fill "
+        "is given up",
     )
     generator_sees: Literal["same", "all"] = Field(
         "same",
@@ -123,15 +118,6 @@ class SyntheticSettings(MixSettings):
         "or everything, from the choice of real images to teacher and generator",
     )
     teachers: int = Field(1, ge=1, le=20, description="trained with different seeds")
-
-    @model_validator(mode="after")
-    def _seeds_suffice(self) -> Self:
-        if self.pool * self.most_pools > 1_000_000:
-            raise ValueError(
-                f"pool × most_pools must be at most 1,000,000 images a seed, not "
-                f"{self.pool * self.most_pools:,}"
-            )
-        return self
 
 
 class ExecutionSettings(Settings):

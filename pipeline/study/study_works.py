@@ -23,6 +23,9 @@ from vesselforge.pipeline.sources import Request, Source, source_of
 from vesselforge.pipeline.study.arms import ArmSpec, arms_of, compared, phase_settings
 from vesselforge.pipeline.works import Supply, Works, contents_of, phases_of
 
+MOST_POOLS = 40
+"""Where so many do not hold an arm's images, hardly any image is kept."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -186,7 +189,7 @@ class StudyWorks(Works):
 
     def most_pools(self, origin: Origin) -> int:
         """Pools that there may be."""
-        return 1 if self.limited(origin) else self.config.synthetic.most_pools
+        return 1 if self.limited(origin) else MOST_POOLS
 
     def limited(self, origin: Origin) -> bool:
         """Whether its source has only so many images, all in one pool."""

@@ -80,7 +80,6 @@ def test_what_would_stop_a_run_is_status_2_and_no_password_is_shown(tmp_path: Pa
         workspace=tmp_path / "file",
         cwd=tmp_path,
         PREFECT_API_URL=f"http://me:secret@127.0.0.1:{port}/api",
-        PREFECT_SERVER_DATABASE_CONNECTION_URL=f"postgresql+asyncpg://me:secret@127.0.0.1:{port}/p",
         **{SWITCH: "perhaps"},
     )
     assert done.returncode == 2
@@ -88,11 +87,9 @@ def test_what_would_stop_a_run_is_status_2_and_no_password_is_shown(tmp_path: Pa
     assert lines == [
         ["broken", "workspace"],
         ["broken", "TensorBoard"],
-        ["warning", "Prefect database"],
         ["broken", "Prefect server"],
     ]
     assert f"http://127.0.0.1:{port}/api: no answer" in done.stderr
-    assert "me:***@" in done.stderr
     assert "secret" not in done.stdout + done.stderr
 
 
@@ -169,22 +166,6 @@ def test_a_card_that_does_not_compute_is_found_out(monkeypatch: pytest.MonkeyPat
     found = examination.device()
     assert found.state == "broken"
     assert found.found == "Old Card: CUDA error: no kernel image is available"
-
-
-@pytest.mark.parametrize(
-    ("url", "state", "shown"),
-    [
-        ("sqlite+aiosqlite:////home/me/prefect.db", "ok", "/home/me/prefect.db"),
-        ("postgresql://me:secret@nowhere/p", "broken", "driver asyncpg"),
-        ("no url", "broken", "cannot be read"),
-        ("postgresql+asyncpg://me:secret@/p?host=/run/postgresql", "ok", "me:***@"),
-    ],
-)
-def test_databases(url: str, state: str, shown: str) -> None:
-    found = examination.database(url)
-    assert found.state == state
-    assert shown in found.found
-    assert "secret" not in found.found + found.hint
 
 
 @pytest.fixture

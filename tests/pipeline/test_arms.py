@@ -220,7 +220,7 @@ def test_the_generator_sees_the_few_or_all(tiny_study: Build) -> None:
         ),
         ({"execution": {"address": "x"}}, "set runner: dask or ray"),
         ({"external": [{"name": "phantom"}]}, "not `data` itself"),
-        ({"synthetic": {"pool": 100000, "most_pools": 40}}, "at most 1,000,000"),
+        ({"synthetic": {"pool": 100000}}, "less than or equal to 25000"),
         (
             {"statistics": {"endpoints": [{"name": "x", "sets": ["stare"]}]}},
             "x: found the set stare, expected one of phantom",
