@@ -19,6 +19,8 @@ from vesselforge.pipeline.works import PHASES, Shows, Supply, Works, contents_of
 
 LAST_STEPS = ("development", "teacher", "generator", "samples", "scores", "pseudo-labels")
 """What the single steps of the command line end with."""
+LEAST_GAIN = 0.001
+"""Validation F1 by which a student has to be better to teach another round."""
 SHOWN: dict[Shows, str] = {
     "synthetic": ", synthetic images",
     "real": ", real images",
@@ -37,7 +39,7 @@ class RunWorks(Works):
     config: PipelineConfig
 
     def teacher(self) -> Work:
-        return self.trained("teacher", self.config.teacher, {"images": self.development()})
+        return self.on_real("teacher", self.config.teacher, self.development())
 
     def augmentation(self) -> dict[str, Work]:
         """Role in the run's record → work: LABELLED, `generator` only where one is trained, then
@@ -49,7 +51,7 @@ class RunWorks(Works):
         score = supply.scores("sample scores", samples)
         labelled = supply.labelled("pseudo-labels", samples, score)
         shows = PHASES[config.order]
-        phases = phases_of(shows, config.pretrain, config.finetune)
+        phases = phases_of(config, shows)
         steps = [f"student{SHOWN[each]}" for each in shows]
         trainings = self.student(phases, steps, real, labelled)
         generator = supply.generator()

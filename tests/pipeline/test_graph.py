@@ -24,7 +24,10 @@ from vesselforge.pipeline.study.arms import real_only
 from vesselforge.pipeline.study.study_works import Origin, StudyWorks, study_works
 
 Build = Callable[..., StudyConfig]
-SHARED = ("data", "teacher", "generator", "sample", "score", "evaluate")
+SHARED = (
+    "data", "teacher", "student", "pretrain", "finetune", "generator", "sample", "score",
+    "evaluate",
+)  # fmt: skip
 
 
 def run_like(study: StudyConfig, **changes: Any) -> PipelineConfig:
@@ -32,7 +35,6 @@ def run_like(study: StudyConfig, **changes: Any) -> PipelineConfig:
     values = study.model_dump(mode="json")
     shared = {name: values[name] for name in SHARED}
     shared["sample"]["count"] = study.synthetic.pool
-    shared |= {"pretrain": values["first"], "finetune": values["second"]}
     shared["pseudo_label"] = values["pseudo_label"]
     return PipelineConfig.model_validate(shared | {"name": "like"} | changes)
 

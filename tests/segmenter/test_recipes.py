@@ -15,11 +15,13 @@ from vesselforge.configs.settings import FitSettings, PipelineConfig
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.engine.log import read_log
 from vesselforge.engine.progress import Progress
+from vesselforge.pipeline.works import fit_settings
 from vesselforge.segmenter.networks import NETWORKS
 from vesselforge.segmenter.networks.sa2_net import SA2Net
 from vesselforge.segmenter.training.batch_sources import source_of
 from vesselforge.segmenter.training.fit import train
 from vesselforge.segmenter.training.schedule import Plateau, learning_rate
+from vesselforge.segmenter.training.state import WEIGHT_DECAY
 
 PUBLISHED = ("sa-unet", "sa-unet-v2", "sa2-net", "unet-v2")
 STEPS = 3
@@ -28,7 +30,7 @@ MINIATURE = [f"steps={STEPS}", "batch=2", "crop=96", "pad=null", f"validate_ever
 
 
 def recipe(name: str) -> FitSettings:
-    return load(PipelineConfig, name).teacher
+    return fit_settings(load(PipelineConfig, name).teacher)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +108,7 @@ def test_unet_v2_sees_256_352_and_448_pixels_at_a_constant_rate() -> None:
     source = source_of(small, [plain(400, 400)], 32)
     assert [source.batch_at(step).image.shape[-1] for step in range(3)] == [256, 352, 448]
     assert learning_rate(settings, 0) == learning_rate(settings, settings.steps - 1) == 1e-4
-    assert (settings.optimizer, settings.weight_decay, settings.clip_value) == ("adamw", 1e-4, 0.5)
+    assert (settings.optimizer, WEIGHT_DECAY, settings.clip_value) == ("adamw", 1e-4, 0.5)
     assert (settings.loss, settings.head_weights) == ("structure", [1.0, 1.0])
 
 
