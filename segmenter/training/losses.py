@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vesselforge.configs.choices import LOSSES
+
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 DICE_SMOOTH = 1.0
 """One pixel: keeps the ratio defined on crops without a vessel."""
@@ -110,16 +112,6 @@ def _mean_around(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 31, stride=1, padding=15)
 
 
-LOSSES: dict[str, Loss] = {
-    "bce": bce,
-    "bce-dice": bce_dice,
-    "bce-mcc": bce_mcc,
-    "structure": structure,
-    "balanced-bce-dice": balanced_bce_dice,
-}
-"""Name → loss; `configs.choices.LOSSES` has a line of help for each."""
-
-
 def training_loss(
     outputs: list[Tensor],
     target: Tensor,
@@ -132,7 +124,8 @@ def training_loss(
     heads: the weight of each head's loss; heads beyond them do not count. weight [N, 1, H, W]
     of the pixels, in [0, 1]; None: all 1.
     """
+    loss: Loss = LOSSES[name].load()
     target, total = target.float(), torch.zeros((), device=target.device)
     for logits, share in zip(outputs, heads, strict=False):
-        total = total + share * LOSSES[name](logits.float(), target, weight)
+        total = total + share * loss(logits.float(), target, weight)
     return total

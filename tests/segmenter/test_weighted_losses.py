@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from vesselforge.configs.choices import LOSSES
 from vesselforge.segmenter.training.losses import (
-    LOSSES,
     balanced_bce_dice,
     bce,
     bce_mcc,
@@ -19,7 +19,7 @@ from vesselforge.segmenter.training.losses import (
     training_loss,
 )
 
-ALL = {**LOSSES, "dice": dice_loss}
+ALL = {name: loss.load() for name, loss in LOSSES.items()} | {"dice": dice_loss}
 SHAPE = (2, 1, 12, 9)
 
 
