@@ -95,6 +95,17 @@ class DataSettings(Settings):
         return self
 
 
+class IterateSettings(Settings):
+    """Optional rounds in which the student becomes the next teacher."""
+
+    rounds: int = Field(
+        1, ge=1, le=20, description="at most; they end when validation F1 no longer rises"
+    )
+    generator_kimg: float = Field(
+        2.0, ge=0, description="fine-tuning of the generator in each further round; 0: keep it"
+    )
+
+
 class PrepareSettings(Settings):
     """Which part of a dataset becomes an image set; test pixels are an artifact of their own.
 
@@ -228,6 +239,7 @@ class PipelineConfig(ExperimentConfig):
         description="what the student sees when; mixed: both kinds in every batch of a single "
         "training, with the settings of pretrain and the steps of both",
     )
+    iterate: IterateSettings = Field(IterateSettings(), description="optional rounds")
     ensembles: EnsembleMethods = Field(
         ["mean"], min_length=1, description="ways to combine teacher and students, all scored"
     )
@@ -239,4 +251,13 @@ class PipelineConfig(ExperimentConfig):
     def _mixed_needs_crops(self) -> Self:
         if self.order == "mixed" and self.student.source == "pool":
             raise ValueError("order: mixed needs student.source: crops")
+        return self
+
+    @model_validator(mode="after")
+    def _further_rounds_ask_their_teacher(self) -> Self:
+        if self.iterate.rounds > 1 and self.source.labels == "own":
+            raise ValueError(
+                "iterate.rounds: a further round has a better teacher, whom source.labels: own "
+                "does not ask; set rounds: 1, or labels: teacher or agreement"
+            )
         return self

@@ -43,7 +43,7 @@ class Request:
     real: the real images whose labels may be seen; shown: those that something may be trained on
     without labels; rest: the training images that are not in `real`, None when there is none.
     seed: added to the seeds of what is trained. draw: of the images themselves. name: of all this,
-    for people.
+    for people. start: an earlier generator, to be fine-tuned for `kimg`.
     """
 
     real: Work
@@ -52,6 +52,8 @@ class Request:
     seed: int = 0
     draw: int = 0
     name: str = ""
+    start: Work | None = None
+    kimg: float = 0.0
 
 
 class Source(ABC, Generic[S]):
@@ -97,6 +99,9 @@ class StyleGAN2(Source[StyleGAN2Source]):
         settings, outside = with_start(self.config.generator)
         settings = settings.model_copy(update={"seed": settings.seed + request.seed})
         inputs = {"images": request.shown}
+        if request.start is not None:
+            settings = settings.model_copy(update={"kimg": request.kimg, "start_from": None})
+            inputs, outside = inputs | {"start": request.start}, {}
         return Work(f"generator{request.name}", "generator.train", settings, inputs, outside)
 
     def images(self, request: Request, count: int, first: int) -> Work:

@@ -224,6 +224,11 @@ def test_a_run_has_no_unlabelled_images_without_a_folder() -> None:
         works.augmentation()
 
 
+def test_own_masks_make_no_better_teacher() -> None:
+    with pytest.raises(ValidationError, match="a further round has a better teacher"):
+        PipelineConfig.model_validate({"source": "phantom", "iterate": {"rounds": 2}})
+
+
 def test_a_preview_counts_what_is_there_and_estimates_from_earlier_work(tmp_path: Path) -> None:
     store, works = Store(tmp_path).open(), run_works(PipelineConfig())
     rows = {row["stage"]: row for row in preview(works.everything(), store)}
