@@ -77,7 +77,7 @@ def test_shuffled_synthetic_labels_are_a_significant_harm(
     """Of a phase with wrong labels alone, which ten steps with right ones do not mend; among the
     real images of one phase they do much less, and in some seeds none."""
     planted("shuffled")
-    arms = question.arms.model_copy(update={"orders": ["synthetic-first"]})
+    arms = question.arms.model_copy(update={"orders": ["synthetic-first"], "seeds": [0, 1, 2, 3]})
 
     effect = answer(question.model_copy(update={"arms": arms}), workspace)
 
