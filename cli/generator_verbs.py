@@ -2,11 +2,48 @@
 
 from __future__ import annotations
 
-from vesselforge.cli.draw_verbs import draw, walk
-from vesselforge.cli.exchange_verbs import export, import_, models, publish
-from vesselforge.cli.verbs import add_step, new_app
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vesselforge.cli.model_verbs import list_shipped
+from vesselforge.cli.verbs import (
+    NOTHING_WRITTEN,
+    WORKSPACE,
+    ForceOption,
+    JsonOption,
+    WorkspaceOption,
+    add_step,
+    new_app,
+    print_json,
+    print_table,
+    verb,
+    working,
+)
 
 app = new_app("StyleGAN2-ADA alone: train, sample, score. Shares its artifacts with `run`.")
+GeneratorArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="GENERATOR",
+        help="Folder of a trained or imported generator (generator.json is in it), the name of a "
+        "run, or of a generator that `vesselforge generator models` lists.",
+    ),
+]
+PsiOption = Annotated[
+    float, typer.Option(help="Truncation: 1 none, less is more typical, 0 the mean image.")
+]
+ClassOption = Annotated[
+    int | None,
+    typer.Option(
+        "--class",
+        metavar="NUMBER",
+        help="Class of a conditional generator; drawn from its training labels when not given.",
+    ),
+]
+
+
 add_step(app, "train", "generator", "Train the generator of a config.")
 add_step(
     app,
@@ -23,9 +60,190 @@ add_step(
     Does what comes before if need be. --set score.features=random or inception needs no teacher.
     """,
 )
-app.command()(draw)
-app.command()(walk)
-app.command("import")(import_)
-app.command()(export)
-app.command()(models)
-app.command()(publish)
+
+
+@app.command()
+@verb
+def draw(
+    generator: GeneratorArgument,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the images.")],
+    seeds: Annotated[
+        str, typer.Option(metavar="0-31,100", help="One image a seed; ranges and single ones.")
+    ] = "0-31",
+    psi: PsiOption = 0.7,
+    class_: ClassOption = None,
+    grid: Annotated[bool, typer.Option("--grid", help="Also write grid.png, all on a sheet.")] = (
+        False
+    ),
+    batch: Annotated[int, typer.Option(help="Images per forward pass on a GPU.")] = 16,
+    workspace: WorkspaceOption = WORKSPACE,
+    json_: JsonOption = False,
+) -> None:
+    """Draw images of chosen seeds from a trained generator; no config needed.
+
+    The same seed and settings give the same image, whatever is drawn beside it. With more seeds
+    later, the folder keeps the images it has. `sample` does the same step for a whole config.
+    """
+    from vesselforge.configs.ranges import parse_seeds
+
+    chosen = parse_seeds(seeds)
+    settings = _settings(psi=psi, label=class_, batch=batch)
+    folder = _folder(generator, workspace)
+    from vesselforge.generator.sampling.sample_set import draw_album
+
+    with working("drawing", "stopping: what is drawn stays …") as progress:
+        content = draw_album(folder, out, chosen, settings, progress, grid)
+    if json_:
+        print_json({"folder": str(out), "images": len(chosen)} | content)
+    else:
+        typer.echo(f"{len(chosen)} images in {out}; the folder holds the seeds {content['seeds']}")
+
+
+@app.command()
+@verb
+def walk(
+    generator: GeneratorArgument,
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write, .gif.")],
+    seeds: Annotated[
+        str, typer.Option(metavar="0-3", help="Images on the way, in this order and back.")
+    ] = "0-3",
+    frames: Annotated[int, typer.Option(min=2, max=100_000, help="Of the whole loop.")] = 60,
+    psi: PsiOption = 0.7,
+    class_: ClassOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
+    json_: JsonOption = False,
+) -> None:
+    """Film a walk through latent space, from seed to seed and back to the first.
+
+    The layer noise stands still.
+    """
+    from vesselforge.configs.ranges import parse_seeds
+
+    chosen = parse_seeds(seeds)
+    settings = _settings(psi=psi, label=class_)
+    folder = _folder(generator, workspace)
+    from vesselforge.generator.sampling.walk import walk as film
+
+    with working("walking", NOTHING_WRITTEN) as progress:
+        made = film(folder, out, chosen, frames, settings, progress)
+    if json_:
+        print_json(made)
+    else:
+        size = f"{made['width']} x {made['height']}"
+        typer.echo(f"{made['frames']} frames of {size}: {made['file']}")
+
+
+@app.command("import")
+@verb
+def import_(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.pkl", help="Official StyleGAN2-ADA snapshot.")
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write.")],
+    force: ForceOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Convert an official .pkl to a generator's folder, running nothing from the file.
+
+    The folder serves as GENERATOR of `draw`, `walk` and `export`, and as `generator.start_from`.
+    """
+    from vesselforge.generator.transfer.start_weights import import_official
+
+    made = import_official(file, out, force)
+    if json_:
+        print_json(made)
+        return
+    side, channels, labels = made["resolution"], made["channels"], made["label_length"]
+    condition = f"labels of length {labels}" if labels else "unconditional"
+    typer.echo(f"{out}: {side} x {side}, {channels} channels, {condition}")
+    print_table(made["networks"])
+    for note in made["notes"]:
+        typer.echo(note)
+    typer.echo(f"origin: {made['origin']}")
+
+
+@app.command()
+@verb
+def export(
+    generator: GeneratorArgument,
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write, .onnx.")],
+    force: ForceOption = False,
+    workspace: WorkspaceOption = WORKSPACE,
+    json_: JsonOption = False,
+) -> None:
+    """Write a generator for other programs.
+
+    ONNX: z and psi (and c, a label) to images, the layer noise fixed; checked against ONNX
+    Runtime before it is written.
+    """
+    from vesselforge.pipeline.record import generator_folder
+
+    folder = generator_folder(workspace, generator)
+    from vesselforge.generator.export import export as write
+
+    made = write(folder, out, force)
+    if json_:
+        print_json(made)
+        return
+    inputs = ", ".join(f"{name} {shape}" for name, shape in made["inputs"].items())
+    typer.echo(f"{out}: {inputs} → image {made['output']}, {made['difference']:.0e} off ours")
+
+
+@app.command()
+@verb
+def models(json_: JsonOption = False) -> None:
+    """The trained generators that come with VesselForge.
+
+    A name serves as GENERATOR of `draw`, `walk` and `export`, and as `generator.start_from`.
+    """
+    list_shipped(
+        "generator", "KID against real windows, by the features that the card names", json_
+    )
+
+
+@app.command()
+@verb
+def publish(
+    generator: Annotated[
+        str,
+        typer.Argument(
+            metavar="ARTIFACT",
+            help="Finished artifact of `generator train` in its workspace, or the name of a run.",
+        ),
+    ],
+    name: Annotated[str, typer.Option(help="To give it, as in phantom-joint-64.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of such generators.")],
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON file of further figures for the card: {heading: {figure: value}}, such as "
+            "F1 of students trained on real images, on synthetic ones, on both."
+        ),
+    ] = None,
+    force: ForceOption = False,
+    workspace: WorkspaceOption = WORKSPACE,
+) -> None:
+    """Turn a trained generator into a folder to ship: G_ema and D in float16, card, checksums.
+
+    Of a generator that was trained on phantoms alone, a sheet of samples, too.
+    """
+    from vesselforge.pipeline.models.publish_generator import publish as write
+    from vesselforge.pipeline.record import generator_folder
+
+    folder = generator_folder(workspace, generator)
+    made = write(folder, name, out, figures, force)
+    typer.echo(f"{made}: weights, README.md, checksums")
+
+
+def _settings(**values: Any) -> Any:
+    """SampleSettings of what was typed; ConfigError names the option that is wrong."""
+    from vesselforge.configs.load import validate
+    from vesselforge.configs.settings import SampleSettings
+
+    return validate(SampleSettings, values, "options")
+
+
+def _folder(given: str, workspace: Path) -> Path:
+    from vesselforge.pipeline.record import generator_folder
+
+    return generator_folder(workspace, given)

@@ -134,7 +134,7 @@ def doctor(workspace: WorkspaceOption = WORKSPACE, json_: JsonOption = False) ->
     """What this machine has, and what would stop a run on it; then the exit status is 2."""
     from vesselforge.cli.doctor import examine
 
-    findings = examine(workspace)
+    findings = list(examine(workspace))
     if json_:
         print_json({f.name: {"found": f.found, "state": f.state, "hint": f.hint} for f in findings})
     else:

@@ -38,6 +38,16 @@ WorkspaceOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+ModelArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        help="Folder of a model (an artifact of `segmenter train`) or of a whole run, or the name "
+        "of a model that comes along (see `segmenter models`).",
+    ),
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+NOTHING_WRITTEN = "stopping: nothing is written …"
 DryRunOption = Annotated[
     bool,
     typer.Option(

@@ -30,14 +30,3 @@ Each = Annotated[list[T], AfterValidator(each_once)]
 def operational(default: Any, **kwargs: Any) -> Any:
     """A field that changes how the work is done, not its result: left out of artifact digests."""
     return Field(default, json_schema_extra={"operational": True}, **kwargs)
-
-
-def time_limit() -> Any:
-    """Of a run or study: seconds that each of its stages may take."""
-    return operational(
-        None,
-        gt=0,
-        allow_inf_nan=False,
-        description="seconds that a stage may take, then it saves its checkpoint and has failed; "
-        "the same command goes on from there; default: no limit",
-    )

@@ -1,12 +1,37 @@
-"""What settings offer by name, each with a line of help. The code has a table of the same names,
-and a test holds the two together."""
+"""What settings offer by name: each once, with a line of help and where its code is. That is
+loaded when it is first used, so that settings can be read without torch."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-NETWORKS = {
+
+@dataclass(frozen=True)
+class Choice:
+    """help: a line for people. code: `module:name` below `vesselforge`. options: given to it in any
+    case."""
+
+    help: str
+    code: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Callable[..., Any]:
+        """The class or function behind the name."""
+        module, _, name = self.code.partition(":")
+        loaded: Callable[..., Any] = getattr(importlib.import_module(f"vesselforge.{module}"), name)
+        return loaded
+
+
+def _sa_unet(name: str, help_: str) -> Choice:
+    """One of the family that is one class and a table of variants."""
+    return Choice(help_, "segmenter.networks.sa_unet:SAUNet", {"variant": name})
+
+
+_FAMILY = {
     "sa-unet": "U-Net with DropBlock, BatchNorm and spatial attention (Guo et al. 2020)",
     "sa-unet-v2": "half its size, with GroupNorm and gated skips (Guo et al. 2025)",
     "unet-18": "plain U-Net of four levels",
@@ -16,31 +41,51 @@ NETWORKS = {
     "backbone": "sa-unet without attention",
     "sa-unet-gn": "sa-unet with GroupNorm",
     "unet-23-gn": "unet-23 with DropBlock and GroupNorm",
-    "sa2-net": "attention across scales, 19 million parameters (Fiaz et al. 2023)",
-    "unet-v2": "a pyramid vision transformer's features, multiplied (Peng et al. 2023)",
 }
+NETWORKS = {
+    **{name: _sa_unet(name, help_) for name, help_ in _FAMILY.items()},
+    "sa2-net": Choice(
+        "attention across scales, 19 million parameters (Fiaz et al. 2023)",
+        "segmenter.networks.sa2_net:SA2Net",
+    ),
+    "unet-v2": Choice(
+        "a pyramid vision transformer's features, multiplied (Peng et al. 2023)",
+        "segmenter.networks.unet_v2:UNetV2",
+    ),
+}
+"""Segmenters: called with options, each gives a `segmenter.networks.base.Segmenter`."""
 LOSSES = {
-    "bce": "binary cross-entropy",
-    "bce-dice": "the average of cross-entropy and Dice loss",
-    "bce-mcc": "the average of cross-entropy and 1 − MCC, SA-UNetv2",
-    "structure": "weighted cross-entropy + weighted IoU, U-Net v2",
-    "balanced-bce-dice": "Dice + cross-entropy of each class, SA2-Net",
+    "bce": Choice("binary cross-entropy", "segmenter.training.losses:bce"),
+    "bce-dice": Choice(
+        "the average of cross-entropy and Dice loss", "segmenter.training.losses:bce_dice"
+    ),
+    "bce-mcc": Choice(
+        "the average of cross-entropy and 1 − MCC, SA-UNetv2", "segmenter.training.losses:bce_mcc"
+    ),
+    "structure": Choice(
+        "weighted cross-entropy + weighted IoU, U-Net v2", "segmenter.training.losses:structure"
+    ),
+    "balanced-bce-dice": Choice(
+        "Dice + cross-entropy of each class, SA2-Net",
+        "segmenter.training.losses:balanced_bce_dice",
+    ),
 }
+"""Losses: (logits, target, weight or None), all [N, 1, H, W], to a number."""
 
 
-def described(choices: Mapping[str, str]) -> str:
+def described(choices: Mapping[str, Choice]) -> str:
     """The choices as a field's description."""
-    return "; ".join(f"{name}: {what}" for name, what in choices.items())
+    return "; ".join(f"{name}: {choice.help}" for name, choice in choices.items())
 
 
-def unknown(name: str, choices: Mapping[str, str]) -> str:
+def unknown(name: str, choices: Collection[str]) -> str:
     """What to say of a name that is none of these: all of them, and the nearest."""
     close = difflib.get_close_matches(name, choices, n=1)
     hint = f"; did you mean `{close[0]}`?" if close else ""
     return f"found {name!r}, expected one of {', '.join(choices)}{hint}"
 
 
-def known(choices: Mapping[str, str]) -> Callable[[str], str]:
+def known(choices: Collection[str]) -> Callable[[str], str]:
     """A validator that takes one of these names."""
 
     def check(name: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -144,29 +144,27 @@ def _explain(error: Any, model: type[Settings]) -> str:
 
 
 def _nearest(loc: tuple[Any, ...], model: type[Settings]) -> str:
-    import difflib
-
-    here: Any = model
+    """What an unknown key may mean: a setting of the group in which it stands."""
+    groups = [model]
     for part in loc[:-1]:
-        here = _bare(_inside(here, part))
-    names = list(here.model_fields)
+        fields = (group.model_fields[part] for group in groups if part in group.model_fields)
+        if inside := [found for field in fields for found in _groups(field.annotation)]:
+            groups = inside
+        else:  # the kind of a source, the key of a dict or the place in a list
+            groups = [g for g in groups if _kind(g) == part] or groups
+    names = [name for group in groups for name in group.model_fields]
     close = difflib.get_close_matches(str(loc[-1]), names, n=1)
     return f"; did you mean `{close[0]}`?" if close else f"; allowed: {', '.join(names)}"
 
 
-def _inside(here: Any, part: Any) -> Any:
-    """The type at one part of an error's place: of a field, of an item, or the kind of a source."""
-    if not isinstance(here, type) or not issubclass(here, Settings):
-        return get_args(here)[-1]  # a list or dict
-    if issubclass(here, SourceSettings) and part in SOURCES:
-        return SOURCES[part]
-    return here.model_fields[part].annotation
+def _groups(type_: Any) -> list[type[Settings]]:
+    """The settings models that a value of this type may be, or hold."""
+    if type_ is SourceSettings:
+        return [*SOURCES.values()]
+    if isinstance(type_, type) and issubclass(type_, Settings):
+        return [type_]
+    return [group for part in get_args(type_) for group in _groups(part)]
 
 
-def _bare(type_: Any) -> Any:
-    """A type without what pydantic is told beside it, and without `| None`."""
-    if get_origin(type_) is Annotated:
-        return _bare(get_args(type_)[0])
-    if isinstance(type_, UnionType):
-        return _bare(next(one for one in get_args(type_) if one is not type(None)))
-    return type_
+def _kind(group: type[Settings]) -> Any:
+    return group.model_fields["kind"].default if "kind" in group.model_fields else None

@@ -6,24 +6,33 @@ Field descriptions are shown by Prefect's parameter form.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from vesselforge.configs.base import Settings, operational, time_limit
+from vesselforge.configs.base import Settings, operational
 from vesselforge.configs.catalogue import DatasetName
-from vesselforge.configs.retrain import RetrainSettings
 from vesselforge.configs.sources import Source, StyleGAN2Source, uses_sources
 from vesselforge.configs.stages.augmentation import AugmentSettings as AugmentSettings
-from vesselforge.configs.stages.comparison import CompareSettings as CompareSettings
 from vesselforge.configs.stages.generator import GeneratorSettings, SampleSettings, ScoreSettings
 from vesselforge.configs.stages.labels import LabelSettings as LabelSettings
 from vesselforge.configs.stages.labels import PseudoLabelSettings
-from vesselforge.configs.stages.segmenter import EnsembleMethods, EvaluateSettings, FitSettings
+from vesselforge.configs.stages.segmenter import CompareSettings as CompareSettings
+from vesselforge.configs.stages.segmenter import (
+    EnsembleMethods,
+    EvaluateSettings,
+    PhaseSettings,
+    SegmenterSettings,
+)
 from vesselforge.configs.stages.segmenter import EnsembleSettings as EnsembleSettings
+from vesselforge.configs.stages.segmenter import FitSettings as FitSettings
 
 Order = Literal["synthetic-first", "real-first", "mixed"]
-"""What a student sees in its two phases; mixed: both kinds in every batch of one phase."""
+"""What a student sees in its two trainings; mixed: both kinds in every batch of a single one."""
+RunName = Annotated[
+    str,
+    Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="folder under workspace/runs"),
+]
 
 
 class PhantomSettings(Settings):
@@ -86,6 +95,17 @@ class DataSettings(Settings):
         return self
 
 
+class IterateSettings(Settings):
+    """Optional rounds in which the student becomes the next teacher."""
+
+    rounds: int = Field(
+        1, ge=1, le=20, description="at most; they end when validation F1 no longer rises"
+    )
+    generator_kimg: float = Field(
+        2.0, ge=0, description="fine-tuning of the generator in each further round; 0: keep it"
+    )
+
+
 class PrepareSettings(Settings):
     """Which part of a dataset becomes an image set; test pixels are an artifact of their own.
 
@@ -109,46 +129,135 @@ class SubsetSettings(Settings):
     seed: int = Field(0, ge=0, description="of drawn")
 
 
-@uses_sources
-class PipelineConfig(Settings):
-    """Everything `vesselforge run` does, stage by stage."""
+class RetrainSettings(Settings):
+    """A challenger is promoted only when it is shown not to be worse by more than the margin."""
 
-    name: str = Field(
-        "run", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="folder under workspace/runs"
+    margin: float = Field(
+        0.01,
+        gt=0,
+        lt=1,
+        description="F1 per validation image by which a new model may be worse than the champion",
     )
-    data: DataSettings = Field(DataSettings(), description="the real images")
-    teacher: FitSettings = Field(FitSettings(), description="segmenter trained on real images")
-    source: Source = Field(
-        StyleGAN2Source(), description="where synthetic images come from; `sample.count` of them"
+    keep: int = Field(
+        5,
+        ge=2,
+        le=1000,
+        description="newest versions whose models, runs and stages are kept; the champion and the "
+        "one before it always are",
+    )
+
+
+class MixSettings(Settings):
+    """How synthetic images enter the training of a student."""
+
+    share: float = Field(0.5, gt=0, lt=1, description="mixed: part of every batch")
+    augment: Literal["same", "standard"] = Field(
+        "same",
+        description="same: as the real images, by `student.augment`; standard: by its defaults",
+    )
+
+
+class ExperimentConfig(Settings):
+    """What runs and studies share: images, teacher, student, generator, labels, scores."""
+
+    name: RunName = "run"
+    data: DataSettings = Field(DataSettings(), description="the real images, and the test")
+    teacher: SegmenterSettings = Field(
+        SegmenterSettings(), description="segmenter trained on real images; it labels the samples"
+    )
+    student: SegmenterSettings = Field(
+        SegmenterSettings(),
+        description="segmenter that sees synthetic images, too; what is not set is as in `teacher`",
+    )
+    pretrain: PhaseSettings = Field(
+        PhaseSettings(),
+        description="the student's first training; what is not set is as in `student`",
+    )
+    finetune: PhaseSettings = Field(
+        PhaseSettings(lr=5e-4),
+        description="its second training, likewise; default: lr 0.0005",
     )
     generator: GeneratorSettings = Field(GeneratorSettings(), description="StyleGAN2-ADA")
     sample: SampleSettings = Field(SampleSettings(), description="synthetic images")
-    score: ScoreSettings = Field(ScoreSettings(), description="FID and KID")
-    pseudo_label: PseudoLabelSettings = Field(PseudoLabelSettings(), description="labels")
+    score: ScoreSettings = Field(ScoreSettings(), description="FID, KID, memorisation")
+    pseudo_label: PseudoLabelSettings = Field(
+        PseudoLabelSettings(), description="labels and filters"
+    )
+    evaluate: EvaluateSettings = Field(EvaluateSettings(), description="test-split scoring")
+    stage_timeout: float | None = operational(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="seconds that a stage may take, then it saves its checkpoint and has failed; "
+        "the same command goes on from there; default: no limit",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _the_student_begins_as_the_teacher(cls, values: Any) -> Any:
+        """A faulty teacher is reported once, so nothing is taken over from it."""
+        if not isinstance(values, dict) or "teacher" not in values:
+            return values
+        own = values.get("student", {})
+        try:
+            teacher = SegmenterSettings.model_validate(values["teacher"])
+        except ValidationError:
+            return values
+        if not isinstance(own, dict):
+            return values
+        student = teacher.model_dump(exclude_unset=True) | own
+        if isinstance(own.get("augment"), dict) and "augment" in teacher.model_fields_set:
+            student["augment"] = teacher.augment.model_dump(exclude_unset=True) | own["augment"]
+        return values | {"student": student}
+
+    @property
+    def phases(self) -> tuple[SegmenterSettings, SegmenterSettings]:
+        """The recipes of both trainings of a student."""
+        return self.pretrain.of(self.student), self.finetune.of(self.student)
+
+    @model_validator(mode="after")
+    def _phases_are_possible(self) -> Self:
+        for name, phase in (("pretrain", self.pretrain), ("finetune", self.finetune)):
+            try:
+                phase.of(self.student)
+            except ValidationError as error:
+                why = error.errors()[0]["msg"].removeprefix("Value error, ")
+                raise ValueError(f"{name}, with the settings of `student`: {why}") from None
+        return self
+
+
+@uses_sources
+class PipelineConfig(ExperimentConfig):
+    """Everything `vesselforge run` does, stage by stage."""
+
+    source: Source = Field(
+        StyleGAN2Source(), description="where synthetic images come from; `sample.count` of them"
+    )
+    synthetic: MixSettings = Field(MixSettings(), description="synthetic images in training")
     order: Order = Field(
         "synthetic-first",
-        description="what the student sees when; mixed: both kinds in every batch, settings of "
-        "pretrain, steps of both",
+        description="what the student sees when; mixed: both kinds in every batch of a single "
+        "training, with the settings of pretrain and the steps of both",
     )
-    pretrain: FitSettings = Field(FitSettings(), description="student, first phase")
-    finetune: FitSettings = Field(FitSettings(lr=5e-4), description="student, second phase")
+    iterate: IterateSettings = Field(IterateSettings(), description="optional rounds")
     ensembles: EnsembleMethods = Field(
         ["mean"], min_length=1, description="ways to combine teacher and students, all scored"
     )
-    evaluate: EvaluateSettings = Field(EvaluateSettings(), description="test-split scoring")
     retrain: RetrainSettings = Field(
         RetrainSettings(), description="`vesselforge retrain`: when a new model is promoted"
     )
-    stage_timeout: float | None = time_limit()
-
-    @model_validator(mode="after")
-    def _one_student(self) -> Self:
-        if self.pretrain.network != self.finetune.network:
-            raise ValueError("pretrain.network and finetune.network must be the same network")
-        return self
 
     @model_validator(mode="after")
     def _mixed_needs_crops(self) -> Self:
-        if self.order == "mixed" and self.pretrain.source == "pool":
-            raise ValueError("order: mixed needs pretrain.source: crops")
+        if self.order == "mixed" and self.student.source == "pool":
+            raise ValueError("order: mixed needs student.source: crops")
+        return self
+
+    @model_validator(mode="after")
+    def _further_rounds_ask_their_teacher(self) -> Self:
+        if self.iterate.rounds > 1 and self.source.labels == "own":
+            raise ValueError(
+                "iterate.rounds: a further round has a better teacher, whom source.labels: own "
+                "does not ask; set rounds: 1, or labels: teacher or agreement"
+            )
         return self

@@ -7,15 +7,13 @@ their messages and forms.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import core_schema
 
 from vesselforge.configs.base import Settings, operational
-from vesselforge.configs.stages.generator import GeneratorSettings
-from vesselforge.configs.stages.labels import Labels, PseudoLabelSettings
-from vesselforge.configs.stages.phantoms import PhantomLook
+from vesselforge.configs.stages.labels import Labels
 
 S = TypeVar("S", bound="type[SourceSettings]")
 
@@ -28,14 +26,8 @@ USERS: list[type[Settings]] = []
 class SourceSettings(Settings):
     """What every source of synthetic images has; a kind adds its own settings."""
 
-    brings_masks: ClassVar[bool] = False
-    """Whether its images come with vessel masks, whatever its settings."""
-
     kind: str
-    labels: Labels = Field("teacher", description="vessel labels of the images: by the teacher")
-    filters: PseudoLabelSettings | None = Field(
-        None, description="which of its images are good enough; default: the config's pseudo_label"
-    )
+    labels: Labels = Field("teacher", description="whose vessel masks the images get")
     turned_masks: bool = Field(
         False,
         description="negative control: every label is turned by 180°, right in kind and wrong in "
@@ -102,9 +94,6 @@ class StyleGAN2Source(SourceSettings):
         description="teacher: the teacher's vessel maps; own: the mask that was drawn with the "
         "image (generator.channels: rgb+mask); agreement: the own mask where the teacher agrees",
     )
-    generator: GeneratorSettings | None = Field(
-        None, description="the GAN; default: the config's `generator`"
-    )
 
 
 @register
@@ -119,11 +108,39 @@ class JointSource(StyleGAN2Source):
     )
 
 
+class PhantomLook(Settings):
+    """What phantoms look like: of the stage and of the source."""
+
+    size: int | None = Field(
+        None,
+        ge=64,
+        le=4096,
+        description="height and width in pixels; default: of the real images, 540 for generic",
+    )
+    appearance: Literal["generic", "fitted"] = Field(
+        "fitted",
+        description="fitted: colours, noise, vessels and their widths as in the real training "
+        "images; generic: as in fundus photographs in general",
+    )
+    randomise: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="domain randomisation: colour, contrast, blur, zoom, lesions, beyond any one "
+        "camera, for models that meet others; 0: none",
+    )
+
+
+class PhantomDrawSettings(PhantomLook):
+    """Procedural fundus images with exact vessel masks, to train on."""
+
+    count: int = Field(100, ge=1, le=1_000_000, description="images")
+    seed: int = Field(0, ge=0, lt=2**32, description="image i is made from seed + i alone")
+
+
 @register
 class PhantomSource(PhantomLook, SourceSettings):
     """Procedural fundus images with exact masks; nothing is trained."""
-
-    brings_masks: ClassVar[bool] = True
 
     kind: Literal["phantom"] = "phantom"
     labels: Labels = Field("own", description="own: exact masks; teacher, agreement: as elsewhere")
@@ -135,7 +152,7 @@ class UnlabelledSource(SourceSettings):
     """Real images without labels, labelled by the teacher: more eyes without a generator."""
 
     kind: Literal["unlabelled"] = "unlabelled"
-    labels: Literal["teacher"] = "teacher"
+    labels: Literal["teacher"] = Field("teacher", description="the teacher's vessel maps")
     root: Path | None = operational(
         None,
         description="folder of images; default, in a study with `arms.real_images`: the training "

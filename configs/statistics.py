@@ -69,7 +69,6 @@ class StatisticsSettings(Settings):
     alpha: float = Field(0.05, gt=0, lt=0.5, description="chance of any false alarm in the study")
     power: float = Field(0.8, gt=0.5, lt=1, description="of the smallest effect worth reporting")
     bootstrap: int = Field(5000, ge=200, description="resamples of seeds and images")
-    seed: int = Field(0, ge=0, description="of the bootstrap")
 
     @property
     def secondary(self) -> list[Metric]:

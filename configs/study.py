@@ -6,13 +6,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from vesselforge.configs.base import Each, Settings, operational, time_limit
-from vesselforge.configs.settings import DataSettings, Order
+from vesselforge.configs.base import Each, Settings, operational
+from vesselforge.configs.settings import (
+    DataSettings,
+    ExperimentConfig,
+    MixSettings,
+    Order,
+    RunName,
+)
 from vesselforge.configs.sources import Source, SourceName, StyleGAN2Source, uses_sources
 from vesselforge.configs.stages.augmentation import AugmentSettings
-from vesselforge.configs.stages.generator import GeneratorSettings, SampleSettings, ScoreSettings
 from vesselforge.configs.stages.labels import PseudoLabelSettings
-from vesselforge.configs.stages.segmenter import EvaluateSettings, FitSettings
 from vesselforge.configs.statistics import StatisticsSettings
 
 Strength = Literal["standard", "strong"]
@@ -30,7 +34,10 @@ class NamedArm(Settings):
         None, description="synthetic images; default: all that the source has (unlabelled)"
     )
     order: Order = Field("mixed", description="what is seen when")
-    strength: Strength = Field("standard", description="of the real images' augmentation")
+    strength: Strength = Field(
+        "standard",
+        description="augmentation of the real images: as in `student`, or `strong_augment`",
+    )
     longer: float = Field(
         1.0,
         gt=0,
@@ -61,8 +68,8 @@ class ArmSettings(Settings):
     orders: Each[Order] = Field(
         ["synthetic-first", "real-first", "mixed"],
         min_length=1,
-        description="what is seen in the first and in the second phase of training; mixed: both "
-        "kinds in every batch of a single phase, as long as both",
+        description="what is seen in the first and in the second training; mixed: both kinds in "
+        "every batch of a single one, with the settings of pretrain and the steps of both",
     )
     real_images: Each[Annotated[int, Field(ge=1)]] = Field(
         [],
@@ -82,21 +89,16 @@ class ArmSettings(Settings):
         return self
 
 
-class SyntheticSettings(Settings):
-    """Where the synthetic images come from."""
+class SyntheticSettings(MixSettings):
+    """Where the synthetic images come from, and how they enter training."""
 
     pool: int = Field(
         100,
         ge=1,
-        le=100_000,
+        le=25_000,
         description="images drawn, labelled and filtered at a time; an arm takes the first ones "
-        "that were kept, so smaller counts are inside larger ones",
-    )
-    most_pools: int = Field(
-        40,
-        ge=1,
-        le=9999,
-        description="give up an arm that needs more pools, for hardly any image is kept",
+        "that were kept, so smaller counts are inside larger ones; one that 40 pools do not fill "
+        "is given up",
     )
     generator_sees: Literal["same", "all"] = Field(
         "same",
@@ -108,15 +110,6 @@ class SyntheticSettings(Settings):
         description="what a seed changes: the students' training; also which samples are drawn; "
         "or everything, from the choice of real images to teacher and generator",
     )
-
-    @model_validator(mode="after")
-    def _seeds_suffice(self) -> Self:
-        if self.pool * self.most_pools > 1_000_000:
-            raise ValueError(
-                f"pool × most_pools must be at most 1,000,000 images a seed, not "
-                f"{self.pool * self.most_pools:,}"
-            )
-        return self
 
 
 class ExecutionSettings(Settings):
@@ -155,18 +148,15 @@ class ExecutionSettings(Settings):
 
 
 @uses_sources
-class StudyConfig(Settings):
+class StudyConfig(ExperimentConfig):
     """Everything `vesselforge compare` does.
 
     Every arm trains one student with the same settings and so the same number of optimiser steps,
-    in two phases or, mixed, in one as long as both; only the images differ. A real-only arm sees
-    real images alone, in as many phases as the arms that are compared with it.
+    in two trainings or, mixed, in one as long as both; only the images differ. A real-only arm sees
+    real images alone, in as many trainings as the arms that are compared with it.
     """
 
-    name: str = Field(
-        "study", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="folder under workspace/runs"
-    )
-    data: DataSettings = Field(DataSettings(), description="the real images, and the test")
+    name: RunName = "study"
     external: list[DataSettings] = Field(
         [], description="further datasets: their test images are scored, nothing is trained there"
     )
@@ -179,39 +169,24 @@ class StudyConfig(Settings):
         AugmentSettings.strong(),
         description="augmentation of real images in arms of strength: strong",
     )
-    teacher: FitSettings = Field(FitSettings(), description="segmenter that labels the samples")
-    generator: GeneratorSettings = Field(GeneratorSettings(), description="StyleGAN2-ADA")
-    sample: SampleSettings = Field(
-        SampleSettings(), description="synthetic images; `count` is not used, see synthetic.pool"
+    synthetic: SyntheticSettings = Field(
+        SyntheticSettings(), description="pools of samples; sample.count does not count here"
     )
-    synthetic: SyntheticSettings = Field(SyntheticSettings(), description="pools of samples")
-    score: ScoreSettings = Field(ScoreSettings(), description="KID, memorisation")
-    pseudo_label: PseudoLabelSettings = Field(
-        PseudoLabelSettings(), description="labels and filters"
+    filters: dict[SourceName, PseudoLabelSettings] = Field(
+        {}, description="by the name of a source: in the place of `pseudo_label` for its images"
     )
-    first: FitSettings = Field(FitSettings(), description="students, first phase")
-    second: FitSettings = Field(FitSettings(lr=5e-4), description="students, second phase")
-    evaluate: EvaluateSettings = Field(EvaluateSettings(), description="test-split scoring")
     external_fov_width: int | None = Field(
         None, ge=32, le=8192, description="as evaluate.fov_width, for the external sets"
     )
     statistics: StatisticsSettings = Field(StatisticsSettings(), description="intervals and tests")
     execution: ExecutionSettings = operational(ExecutionSettings(), description="where it runs")
-    stage_timeout: float | None = time_limit()
-
-    @model_validator(mode="after")
-    def _one_student(self) -> Self:
-        if self.first.network != self.second.network:
-            raise ValueError("first.network and second.network must be the same network")
-        return self
 
     @model_validator(mode="after")
     def _arms_have_sources(self) -> Self:
-        arms = self.arms
-        wanted = {arm.source for arm in arms.named.values() if arm.source}
-        if unknown := sorted(wanted - self.sources.keys()):
+        wanted = {arm.source for arm in self.arms.named.values() if arm.source}
+        if unknown := sorted({*wanted, *self.filters} - self.sources.keys()):
             raise ValueError(
-                f"arms: found the source {', '.join(unknown)}, expected one of `sources`: "
+                f"arms, filters: found the source {', '.join(unknown)}, expected one of `sources`: "
                 f"{', '.join(self.sources) or 'none'}"
             )
         return self
@@ -219,16 +194,14 @@ class StudyConfig(Settings):
     @model_validator(mode="after")
     def _mixed_needs_crops(self) -> Self:
         orders = {arm.order for arm in self.arms.named.values()} or {*self.arms.orders}
-        if "mixed" in orders and "pool" in (self.first.source, self.second.source):
-            raise ValueError("arms: mixed batches need `source: crops` in both phases")
+        if "mixed" in orders and self.student.source == "pool":
+            raise ValueError("arms: mixed batches need student.source: crops")
         return self
 
     @model_validator(mode="after")
     def _equal_steps(self) -> Self:
-        if self.first.early_stop or self.second.early_stop:
-            raise ValueError(
-                "first and second must have early_stop: 0, for equal steps in all arms"
-            )
+        if self.student.early_stop:
+            raise ValueError("student.early_stop must be 0, for equal steps in all arms")
         return self
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ import torch
 from vesselforge.configs.errors import ConfigError
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(name: str = "auto") -> torch.device:
     """`auto` is CUDA when there is one, else the CPU. Raises ConfigError for an absent CUDA."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -102,7 +102,7 @@ def inspect(config: PipelineConfig, registry: Registry) -> Intake:
     """The sound images; the bad ones go into quarantine.json, their files stay where they are."""
     display = current()
     step = "images, one by one"
-    intake = sort_out(config.data, config.retrain.max_quarantined, display.begin(step))
+    intake = sort_out(config.data, display.begin(step))
     display.drop(step)
     registry.folder.mkdir(parents=True, exist_ok=True)
     write_json(registry.folder / QUARANTINE, intake.quarantined)
@@ -155,7 +155,7 @@ def contest(
     new.artifacts.append([made.kind, made.digest])
     scores = made.metrics["per_image"].values()
     pairs = ([s["champion"] for s in scores], [s["challenger"] for s in scores])
-    return judge(champion.number, *pairs, config.retrain)
+    return judge(champion.number, *pairs, config.retrain.margin)
 
 
 def settle(

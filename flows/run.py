@@ -108,7 +108,7 @@ def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
     """The body of the flow: every step, the record, the report. Returns where things are, and the
     remarks that go with the scores.
 
-    Raises NoSamples, after all this, when every synthetic image was rejected."""
+    Raises NoSamples, after all this, when every synthetic image of a round was rejected."""
     check_inputs(config, workspace)
     record = RunRecord(workspace, config)
     with record.watch():

@@ -1,10 +1,11 @@
-"""A run: its work (teacher, synthetic images, student, ensembles, scores), and the order in which
-it is asked for. What does the work is the caller's business."""
+"""A run: its work (teacher, rounds of synthetic images and a student, ensembles, scores), and the
+order in which it is asked for. What does the work is the caller's business."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise, takewhile
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import PipelineConfig
@@ -19,6 +20,10 @@ from vesselforge.pipeline.works import PHASES, Shows, Supply, Works, contents_of
 
 LAST_STEPS = ("development", "teacher", "generator", "samples", "scores", "pseudo-labels")
 """What the single steps of the command line end with."""
+LEAST_GAIN = 0.001
+"""Validation F1 by which a further student has to be better than the one that taught it."""
+LEAST_GAIN = 0.001
+"""Validation F1 by which a student has to be better to teach another round."""
 SHOWN: dict[Shows, str] = {
     "synthetic": ", synthetic images",
     "real": ", real images",
@@ -37,20 +42,28 @@ class RunWorks(Works):
     config: PipelineConfig
 
     def teacher(self) -> Work:
-        return self.trained("teacher", self.config.teacher, {"images": self.development()})
+        return self.on_real("teacher", self.config.teacher, self.development())
 
-    def augmentation(self) -> dict[str, Work]:
-        """Role in the run's record → work: LABELLED, `generator` only where one is trained, then
-        `pretrained` if there are two phases, and `student`."""
+    def augmentation(
+        self, number: int = 1, teacher: Work | None = None, start: Work | None = None
+    ) -> dict[str, Work]:
+        """Role → work of round `number`: LABELLED, `generator` only where one is trained, then
+        `pretrained` if there are two phases, and `student`. teacher: of this round, by default the
+        run's; start: the generator of the round before."""
         config, real = self.config, self.development()
+        name = f", round {number}" if number > 1 else ""
         request = Request(real=real, shown=real)
-        supply = Supply(source_of(config.source, config), request, self.teacher())
-        samples = supply.samples(config.sample.count, 0, "")
-        score = supply.scores("sample scores", samples)
-        labelled = supply.labelled("pseudo-labels", samples, score)
+        if start is not None and config.iterate.generator_kimg:
+            kimg = config.iterate.generator_kimg
+            request = replace(request, name=name, start=start, kimg=kimg)
+        supply = Supply(source_of(config.source, config), request, teacher or self.teacher())
+        count = config.sample.count
+        samples = supply.samples(count, (number - 1) * count, name)  # others in every round
+        score = supply.scores(f"sample scores{name}", samples)
+        labelled = supply.labelled(f"pseudo-labels{name}", samples, score)
         shows = PHASES[config.order]
-        phases = phases_of(shows, config.pretrain, config.finetune)
-        steps = [f"student{SHOWN[each]}" for each in shows]
+        phases = phases_of(config, shows)
+        steps = [f"student{SHOWN[each]}{name}" for each in shows]
         trainings = self.student(phases, steps, real, labelled)
         generator = supply.generator()
         found = {} if generator is None else {"generator": generator}
@@ -74,7 +87,7 @@ class RunWorks(Works):
         return self.evaluation("test scores", models, self.test(), self.development())
 
     def until(self, last: str) -> Work:
-        """The work of one of LAST_STEPS."""
+        """The work of one of LAST_STEPS, of the first round."""
         if last == "development":
             return self.development()
         if last == "teacher":
@@ -86,7 +99,7 @@ class RunWorks(Works):
         return made[role]
 
     def everything(self) -> list[Work]:
-        """All that a run does, in its order."""
+        """All that a run of a single round does, in its order; further ones depend on it."""
         made = self.augmentation()
         members = {"teacher": self.teacher(), "student": made["student"]}
         ensembles = self.ensembles(members)
@@ -113,35 +126,68 @@ def augment(works: RunWorks, executor: Executor, record: RunRecord) -> Augmented
     """Teacher, synthetic images, student, ensembles, and their scores on the test split.
 
     Every artifact is noted in the record under its role. Where all synthetic images were rejected,
-    the teacher is scored all the same; alone it makes no ensemble.
+    the models that there are are scored all the same; the teacher alone makes no ensemble.
     """
     # Damaged files show before hours of training: the test images are made early, and seen late.
     first = {"development": works.development(), "test": works.test(), "teacher": works.teacher()}
     for role, work in first.items():
         record.artifact(role, executor.make(work))
-    planned = works.augmentation()
-    executor.run([planned["score"]])  # before the labels: they tell of bad samples before their use
-    executor.run([planned["labelled"]])
-    images = {
-        role: record.artifact(role, executor.make(work))
-        for role, work in planned.items()
-        if role in LABELLED
-    }
-    remarks = remarks_on(planned, images)
-    for remark in remarks:  # now, before hours of training on them
-        current().say(f"  {remark}")
-    failure = all_rejected(images["labelled"])
-    members = {"teacher": first["teacher"]}
-    ensembles: dict[str, Work] = {}
-    if not failure:
-        for role in (role for role in planned if role not in LABELLED):
-            record.artifact(role, executor.make(planned[role]))
-        members["student"] = planned["student"]
-        ensembles = works.ensembles(members)
+    students, remarks, failure = improve(works, executor, record)
+    members = {"teacher": first["teacher"]} | students
+    ensembles = works.ensembles(members) if students else {}
     for name, work in ensembles.items():
         record.artifact(name, executor.make(work))
     scores = executor.make(works.scored(members | ensembles))
     return Augmented(record.artifact("evaluation", scores), remarks, failure)
+
+
+def improve(
+    works: RunWorks, executor: Executor, record: RunRecord
+) -> tuple[dict[str, Work], list[str], str]:
+    """Rounds in which the last student teaches the next one, while that makes it better.
+
+    Returns role → student of those that are kept, the remarks on the images of the last of them,
+    and why there was none in a round of which every image was rejected, else an empty string.
+    """
+
+    def made(number: int, planned: Mapping[str, Work]) -> dict[str, Artifact]:
+        return {
+            role: record.artifact(in_round(role, number), executor.make(work))
+            for role, work in planned.items()
+        }
+
+    students: dict[str, Work] = {}
+    f1: list[float] = []
+    remarks: list[str] = []
+    teacher, generator = works.teacher(), None
+    for number in range(1, works.config.iterate.rounds + 1):
+        planned = works.augmentation(number, teacher, generator)
+        executor.run([planned["score"]])  # before the labels: they tell of bad samples
+        executor.run([planned["labelled"]])
+        images = made(number, {role: planned[role] for role in LABELLED if role in planned})
+        said = remarks_on(planned, images)
+        for remark in said:  # now, before hours of training on them
+            current().say(f"  {remark}")
+        if failure := all_rejected(images["labelled"]):
+            return students, remarks or said, failure
+        f1.append(validation_f1(made(number, planned)["student"]))
+        if kept_rounds(f1) < number:
+            break
+        students[in_round("student", number)] = teacher = planned["student"]
+        generator, remarks = planned.get("generator"), said
+    return students, remarks, ""
+
+
+def in_round(role: str, number: int) -> str:
+    """A role in the run's record; those of further rounds have the round's number: `student-2`."""
+    return f"{role}-{number}" if number > 1 else role
+
+
+def kept_rounds(f1: Sequence[float]) -> int:
+    """How many rounds are kept, by the validation F1 of their students: the first, and all before
+    one that is no better than the round before by LEAST_GAIN."""
+    better = (new > old + LEAST_GAIN for old, new in pairwise(f1))
+    return len(f1[:1]) + len(list(takewhile(bool, better)))
 
 
 def remarks_on(planned: Mapping[str, Work], there: Mapping[str, Artifact]) -> list[str]:

@@ -28,7 +28,7 @@ def score(settings: ScoreSettings, inputs: Inputs, out: Path, progress: Progress
     (prepared, development); `teacher` for features teacher; `generator` (of the samples) where
     these do not say how they were made.
     """
-    device = pick_device(settings.device)
+    device = pick_device()
     extractor: nn.Module
     if settings.features == "teacher":
         extractor = EncoderFeatures(Model.load(inputs["teacher"].path)).to(device)

@@ -13,19 +13,18 @@ from typing import Any, ClassVar, Generic, TypeVar
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import (
     DataSettings,
-    GeneratorSettings,
     PipelineConfig,
     PrepareSettings,
 )
 from vesselforge.configs.sources import (
     JointSource,
+    PhantomDrawSettings,
     PhantomSource,
     SourceSettings,
     StyleGAN2Source,
     UnlabelledSource,
 )
-from vesselforge.configs.stages.labels import unfit
-from vesselforge.configs.stages.phantoms import PhantomDrawSettings
+from vesselforge.configs.stages.labels import PseudoLabelSettings, unfit
 from vesselforge.configs.study import StudyConfig
 from vesselforge.data.prepare import content_hash
 from vesselforge.pipeline.graph import Work
@@ -44,7 +43,7 @@ class Request:
     real: the real images whose labels may be seen; shown: those that something may be trained on
     without labels; rest: the training images that are not in `real`, None when there is none.
     seed: added to the seeds of what is trained. draw: of the images themselves. name: of all this,
-    for people.
+    for people. start: an earlier generator, to be fine-tuned for `kimg`.
     """
 
     real: Work
@@ -53,21 +52,24 @@ class Request:
     seed: int = 0
     draw: int = 0
     name: str = ""
+    start: Work | None = None
+    kimg: float = 0.0
 
 
 class Source(ABC, Generic[S]):
-    """One source of a run or study. config: that of the whole."""
+    """One source of a run or study. config: that of the whole; filters: which of its images are
+    good enough."""
 
     limited: ClassVar[bool] = False
     """Whether its images are real ones, of which there are only so many; all are then taken."""
 
-    def __init__(self, settings: S, config: Config) -> None:
-        self.settings, self.config = settings, config
+    def __init__(self, settings: S, config: Config, filters: PseudoLabelSettings) -> None:
+        self.settings, self.config, self.filters = settings, config, filters
 
     @property
     def brings_masks(self) -> bool:
         """Whether its images have vessel masks of their own."""
-        return self.settings.brings_masks
+        return False
 
     @abstractmethod
     def images(self, request: Request, count: int, first: int) -> Work:
@@ -90,18 +92,16 @@ class StyleGAN2(Source[StyleGAN2Source]):
     """Samples of a generator that is trained on the real images; a joint one draws their masks."""
 
     @property
-    def gan(self) -> GeneratorSettings:
-        """How its generator is trained."""
-        return self.settings.generator or self.config.generator
-
-    @property
     def brings_masks(self) -> bool:
-        return self.gan.channels == "rgb+mask"
+        return self.config.generator.channels == "rgb+mask"
 
     def generator(self, request: Request) -> Work:
-        settings, outside = with_start(self.gan)
+        settings, outside = with_start(self.config.generator)
         settings = settings.model_copy(update={"seed": settings.seed + request.seed})
         inputs = {"images": request.shown}
+        if request.start is not None:
+            settings = settings.model_copy(update={"kimg": request.kimg, "start_from": None})
+            inputs, outside = inputs | {"start": request.start}, {}
         return Work(f"generator{request.name}", "generator.train", settings, inputs, outside)
 
     def images(self, request: Request, count: int, first: int) -> Work:
@@ -116,13 +116,17 @@ class StyleGAN2(Source[StyleGAN2Source]):
         if (joint or self.settings.labels != "teacher") and not self.brings_masks:
             raise ConfigError(
                 f"source {self.settings.kind}: needs a generator that draws masks; found "
-                f"generator.channels: {self.gan.channels}, set rgb+mask (the preset joint-small "
-                "does), or choose source: stylegan2 with labels: teacher"
+                f"generator.channels: {self.config.generator.channels}, set rgb+mask (the preset "
+                "joint-small does), or choose source: stylegan2 with labels: teacher"
             )
 
 
 class Phantom(Source[PhantomSource]):
     """Procedural images; nothing is trained."""
+
+    @property
+    def brings_masks(self) -> bool:
+        return True
 
     def images(self, request: Request, count: int, first: int) -> Work:
         own = self.settings
@@ -163,14 +167,18 @@ KINDS: dict[type[SourceSettings], type[Source[Any]]] = {
     PhantomSource: Phantom,
     UnlabelledSource: Unlabelled,
 }
-"""The source of each kind of settings; a test or a plug-in may add its own."""
+"""The source of each kind of settings."""
 
 
-def source_of(settings: SourceSettings, config: Config) -> Source[Any]:
-    """The source that the settings describe, checked. Raises ConfigError as its `check`, and for
-    filters that its labels give nothing to judge by."""
-    found = KINDS[type(settings)](settings, config)
+def source_of(
+    settings: SourceSettings, config: Config, filters: PseudoLabelSettings | None = None
+) -> Source[Any]:
+    """The source that the settings describe, checked. filters: default: the config's pseudo_label.
+
+    Raises ConfigError as its `check`, and for filters that its labels give nothing to judge by.
+    """
+    found = KINDS[type(settings)](settings, config, filters or config.pseudo_label)
     found.check()
-    if fault := unfit(settings.filters or config.pseudo_label, settings.labels):
+    if fault := unfit(found.filters, settings.labels):
         raise ConfigError(f"source {settings.kind}: {fault}")
     return found

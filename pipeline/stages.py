@@ -21,7 +21,7 @@ from vesselforge.configs.settings import (
     ScoreSettings,
     SubsetSettings,
 )
-from vesselforge.configs.stages.phantoms import PhantomDrawSettings
+from vesselforge.configs.sources import PhantomDrawSettings
 from vesselforge.engine.artifacts import (
     Artifact,
     Inputs,

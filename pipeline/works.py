@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Literal
 
 from vesselforge.configs.settings import (
+    AugmentSettings,
     DataSettings,
     EnsembleSettings,
     EvaluateSettings,
     FitSettings,
     LabelSettings,
     PrepareSettings,
-    PseudoLabelSettings,
     SubsetSettings,
 )
-from vesselforge.configs.stages.segmenter import EnsembleMethod
+from vesselforge.configs.stages.segmenter import EnsembleMethod, SegmenterSettings
 from vesselforge.configs.study import Order
 from vesselforge.data.prepare import content_hash
 from vesselforge.pipeline.graph import Work
@@ -56,15 +55,9 @@ class Works:
 
     # Segmenters.
 
-    def trained(
-        self,
-        step: str,
-        settings: FitSettings,
-        images: Mapping[str, Work],
-        start: Work | None = None,
-    ) -> Work:
-        inputs = dict(images) if start is None else {**images, "start": start}
-        return Work(step, "segmenter.train", settings, inputs)
+    def on_real(self, step: str, recipe: SegmenterSettings, images: Work) -> Work:
+        """The training of a teacher: real images alone."""
+        return Work(step, "segmenter.train", fit_settings(recipe), {"images": images})
 
     def student(
         self,
@@ -77,9 +70,8 @@ class Works:
         images, None for none."""
         found: list[Work] = []
         for (settings, shows), step in zip(phases, steps, strict=True):
-            start = found[-1] if found else None
-            images = shown(shows, real, labelled)
-            found.append(self.trained(step, settled(settings, shows), images, start))
+            inputs = shown(shows, real, labelled) | ({"start": found[-1]} if found else {})
+            found.append(Work(step, "segmenter.train", settled(settings, shows), inputs))
         return found
 
     def ensemble(
@@ -114,11 +106,6 @@ class Supply:
     def config(self) -> Config:
         return self.source.config
 
-    @cached_property
-    def filters(self) -> PseudoLabelSettings:
-        """Which images are good enough."""
-        return self.source.settings.filters or self.config.pseudo_label
-
     def generator(self) -> Work | None:
         """The training behind the images; None where nothing is trained."""
         return self.source.generator(self.request)
@@ -149,7 +136,7 @@ class Supply:
         that look like none of theirs are noise, and that is to be said."""
         own = self.source.settings
         settings = LabelSettings(
-            **self.filters.model_dump(), labels=own.labels, turned_masks=own.turned_masks
+            **self.source.filters.model_dump(), labels=own.labels, turned_masks=own.turned_masks
         )
         inputs = {"samples": samples, "images": self.request.real}
         if own.labels != "own":
@@ -183,14 +170,21 @@ PHASES: dict[Order, tuple[Shows, ...]] = {
 """What each training of a student shows, by the order; mixed is one, with one cosine."""
 
 
-def phases_of(
-    shows: tuple[Shows, ...], first: FitSettings, second: FitSettings
-) -> list[tuple[FitSettings, Shows]]:
+def phases_of(config: Config, shows: tuple[Shows, ...]) -> list[tuple[FitSettings, Shows]]:
     """The settings of each training of a student; a single one has the first's, and the steps of
     both."""
-    if len(shows) == 2:
-        return list(zip((first, second), shows, strict=True))
-    return [(first.model_copy(update={"steps": first.steps + second.steps}), shows[0])]
+    first, second = config.phases
+    if len(shows) == 1:
+        first = first.model_copy(update={"steps": first.steps + second.steps})
+    mix = config.synthetic
+    augment = AugmentSettings() if mix.augment == "standard" else None
+    entering = {"synthetic_share": mix.share, "synthetic_augment": augment}
+    return [(fit_settings(r, **entering), s) for r, s in zip((first, second), shows, strict=False)]
+
+
+def fit_settings(recipe: SegmenterSettings, **entering: Any) -> FitSettings:
+    """A recipe as the stage's settings. entering: how synthetic images do."""
+    return FitSettings.model_validate(recipe.model_dump() | entering)
 
 
 def settled(settings: FitSettings, shows: Shows) -> FitSettings:

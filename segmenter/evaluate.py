@@ -154,8 +154,7 @@ class Scoreboard:
         rows: list[list[Any]],
     ) -> dict[str, Any]:
         """The summary of the scores, BEST with it; a row for each image and region goes to rows."""
-        bootstrap, seed = self.settings.bootstrap, self.settings.seed
-        found = score_set(predictions, truths, bootstrap, seed)
+        found = score_set(predictions, truths, self.settings.bootstrap)
         masks, fovs = [t.whole.mask for t in truths], [image.fov for image in self.images]
         threshold, _ = best_threshold([p.prob for p in predictions], masks, fovs)
         for region in REGIONS:
@@ -165,7 +164,8 @@ class Scoreboard:
                 counts = confusion((p.prob >= threshold)[inside], mask[inside])
                 values[BEST] = from_counts(*counts)["f1"]
             summary = found.summary[region]
-            summary["mean"][BEST] = mean_interval([v[BEST] for v in each], bootstrap, seed)
+            best = [values[BEST] for values in each]
+            summary["mean"][BEST] = mean_interval(best, self.settings.bootstrap)
             summary["best_threshold"] = rounded(threshold)
             rows += [
                 [*names, image.id, region, *(rounded(values[m]) for m in (*METRICS, BEST))]

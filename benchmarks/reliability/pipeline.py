@@ -11,9 +11,11 @@ from vesselforge.engine.store import Store
 
 SEGMENTER = {"steps": 4, "batch": 2, "crop": 32, "warmup": 1}
 SEGMENTER |= {"validate_every": 2, "checkpoint_every": 1}
+SHORT = {"steps": 4, "validate_every": 2}
 TINY: dict[str, dict[str, Any]] = {
     "data.phantom": {"train": 3, "validation": 2, "test": 2, "size": 64},
     "teacher": SEGMENTER,
+    "student": SEGMENTER,
     "source": {"kind": "stylegan2", "labels": "teacher"},
     "generator": {
         "preset": None,
@@ -43,8 +45,8 @@ TINY: dict[str, dict[str, Any]] = {
     "sample": {"count": 24, "batch": 4},
     "score": {"real_views": 8, "kid_subset_size": 4},
     "pseudo_label": {"min_confidence": 0, "min_vessel_share": 0, "max_vessel_share": 1},
-    "pretrain": SEGMENTER | {"crop": 16},
-    "finetune": SEGMENTER,
+    "pretrain": SHORT | {"batch": 2, "crop": 16},
+    "finetune": SHORT,
     "evaluate": {"bootstrap": 100},
 }
 """Changes that make the quickstart as small as it gets; nothing learns anything from it."""

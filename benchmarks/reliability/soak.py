@@ -42,8 +42,7 @@ CONFIG: dict[str, Any] = {
     "sample": {"count": 16, "batch": 4},
     "score": {"real_views": 8, "kid_subset_size": 4},
     "pseudo_label": {"min_confidence": 0, "min_vessel_share": 0, "max_vessel_share": 1},
-    "pretrain": {**FIT, "crop": 16},
-    "finetune": FIT,
+    "pretrain": {"crop": 16},
     "evaluate": {"bootstrap": 100},
     "retrain": {"keep": 3, "margin": 0.2},
 }  # fmt: skip

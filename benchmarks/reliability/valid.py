@@ -46,13 +46,13 @@ CONFIG: dict[str, Any] = {
     "teacher": FIT | {"network": "sa-unet"},
     "generator": {"resolution": 16, "kimg": 0.064, "batch": 4},
     "sample": {"count": 24}, "pseudo_label": {"min_confidence": 0.5},
-    "pretrain": FIT, "finetune": FIT, "evaluate": {"bootstrap": 100},
+    "evaluate": {"bootstrap": 100},
 }  # fmt: skip
 STUDY: dict[str, Any] = {
     "name": "tiny", "data": CONFIG["data"], "teacher": FIT,
     "arms": {"counts": [0, 2], "orders": ["mixed"], "seeds": [0, 1]},
     "generator": {"presentation": "patch", "resolution": 32, "kimg": 0.016, "batch": 8},
-    "synthetic": {"pool": 3}, "first": FIT, "second": FIT,
+    "synthetic": {"pool": 3},
     "statistics": {"bootstrap": 300}, "execution": {"workers": 2},
 }  # fmt: skip
 TABLE = "name,se,sp,acc,f1\nSA-UNet,0.8212,0.9840,0.9698,0.8263\nhuman,0.7760,0.9725,0.9473,\n"

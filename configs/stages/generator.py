@@ -190,7 +190,6 @@ class SampleSettings(Settings):
     )
     seed: int = Field(1000, ge=0, lt=2**32, description="image i is made from seed + i")
     batch: int = operational(4, ge=1, le=256, description="images per forward pass")
-    device: Device = operational("auto", description="auto: CUDA when there is one")
 
     @model_validator(mode="after")
     def _seeds_are_possible(self) -> Self:
@@ -209,7 +208,6 @@ class ScoreSettings(Settings):
     )
     real_views: int = Field(256, ge=2, description="patch presentation: real crops to compare with")
     kid_subset_size: int = Field(32, ge=2, description="images per resampling, at most the counts")
-    device: Device = operational("auto", description="auto: CUDA when there is one")
 
     @property
     def needs_teacher(self) -> bool:

@@ -10,7 +10,7 @@ from vesselforge.configs.base import Settings
 
 Labels = Literal["teacher", "own", "agreement"]
 """Whose vessel masks synthetic images get: the teacher's, their own, or these where both agree."""
-OF_A_TEACHER = ("threshold", "pixel_weights")
+OF_A_TEACHER = ("pixel_weights",)
 """Filter settings that say how a teacher is asked."""
 
 
@@ -21,9 +21,6 @@ class PseudoLabelSettings(Settings):
     judge no image whose label is made without one.
     """
 
-    threshold: float | None = Field(
-        None, gt=0, lt=1, description="hard-mask threshold; default: the teacher's own"
-    )
     pixel_weights: Literal["none", "certainty"] = Field(
         "none",
         description="maps of confidence for the loss; certainty: 1 − entropy of the teacher's "
@@ -93,8 +90,8 @@ def unfit(filters: PseudoLabelSettings, labels: Labels) -> str:
     if labels == "own" and asked:
         found = ", ".join(f"{name}: {getattr(filters, name)}" for name in asked)
         return (
-            f"labels: own asks no teacher, found {found} among the filters; leave it out (filters "
-            "of a source's own, `filters`, go before `pseudo_label`), or choose labels: agreement"
+            f"labels: own asks no teacher, found {found} among the filters; leave it out, or "
+            "choose labels: agreement"
         )
     if labels == "agreement" and filters.pixel_weights != "none":
         return (

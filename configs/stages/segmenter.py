@@ -18,10 +18,20 @@ LossName = Annotated[
 ]
 Runtime = Literal["torch", "auto", "fast", "fast-bfloat16"]
 Schedule = Literal["constant", "cosine", "step", "restarts", "plateau"]
+ThresholdOn = Literal["validation", "development", "none"]
 
 
-class FitSettings(Settings):
-    """One training of a segmenter: teacher, pretraining and fine-tuning are the same loop."""
+def _multiple_of_8(crop: int) -> int:
+    if crop % 8:
+        raise ValueError(f"must be a multiple of 8, not {crop}")
+    return crop
+
+
+Crop = Annotated[int, Field(ge=16, le=4096), AfterValidator(_multiple_of_8)]
+
+
+class SegmenterSettings(Settings):
+    """A recipe: what a training of a segmenter is, whatever images it is shown."""
 
     network: NetworkName = Field("sa-unet", description=described(NETWORKS))
     drop: float | None = Field(
@@ -37,7 +47,7 @@ class FitSettings(Settings):
         description="crops: random crops, changed anew each step; pool: whole images in 13 fixed "
         "variants each, as SA-UNet's authors trained",
     )
-    crop: int = Field(160, ge=16, le=4096, description="crops: side in pixels, a multiple of 8")
+    crop: Crop = Field(160, description="crops: side in pixels, a multiple of 8")
     pad: int | None = Field(
         None,
         ge=16,
@@ -52,9 +62,6 @@ class FitSettings(Settings):
         [1.0], min_length=1, description="each batch is trained on at each of these sizes in turn"
     )
     loss: LossName = Field("bce-dice", description=described(LOSSES))
-    cldice: float = Field(
-        0.0, ge=0, lt=1, description="share of soft clDice in the loss; 0: none (Shit et al. 2021)"
-    )
     head_weights: list[Annotated[float, Field(ge=0)]] = Field(
         [1.0],
         min_length=1,
@@ -65,39 +72,24 @@ class FitSettings(Settings):
     optimizer: Literal["adam", "adamw"] = Field("adamw", description="optimiser")
     lr: float = Field(2e-3, gt=0, le=1, description="highest learning rate")
     min_lr: float = Field(0.0, ge=0, le=1, description="lowest: of plateau, restarts and cosine")
-    weight_decay: float = Field(1e-4, ge=0, le=1, description="AdamW only")
     clip_value: float = Field(0.0, ge=0, description="clamp gradients to ± this; 0: do not")
     schedule: Schedule = Field(
         "cosine",
         description="learning rate over the steps; step: ×0.1 after two thirds; "
         "restarts: cosine anew every `period` steps; plateau: ×0.5 when the validation loss has "
-        "not fallen for `patience` validations",
+        "not fallen for 10 validations",
     )
     period: int = Field(1000, ge=1, description="restarts: steps of one cosine")
-    patience: int = Field(10, ge=1, description="plateau: validations without a lower loss")
     early_stop: int = Field(
         0, ge=0, description="end after so many validations without a lower loss; 0: never"
     )
     warmup: int = Field(50, ge=0, description="steps of linear warm-up")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the weight average; 0: none")
-    soft_labels: bool = Field(True, description="train on probabilities where the set has them")
-    label_weights: bool = Field(
-        True, description="weight pixels of the loss where the set has maps of confidence"
-    )
-    synthetic_share: float = Field(
-        0.5,
-        gt=0,
-        lt=1,
-        description="crops, with a second, synthetic set of images: its share of every batch",
-    )
-    synthetic_augment: AugmentSettings | None = Field(
-        None, description="crops: augmentation of the second set; default: as `augment`"
-    )
     validate_every: int = Field(250, ge=1, description="steps between validations")
     keep: Literal["best", "last"] = Field(
         "best", description="weights of the highest validation F1, or the last"
     )
-    threshold_on: Literal["validation", "development", "none"] = Field(
+    threshold_on: ThresholdOn = Field(
         "validation",
         description="images on which the threshold of the kept weights is chosen; development: "
         "training and validation images, steadier where the validation images are few; none: it "
@@ -122,12 +114,6 @@ class FitSettings(Settings):
     checkpoint_every: int = operational(50, ge=1, description="steps between checkpoints")
 
     @model_validator(mode="after")
-    def _crop_fits_the_network(self) -> Self:
-        if self.crop % 8:
-            raise ValueError(f"crop must be a multiple of 8, not {self.crop}")
-        return self
-
-    @model_validator(mode="after")
     def _what_is_chosen_has_images(self) -> Self:
         if self.threshold_on == "none" and (self.calibrate or self.components):
             raise ValueError(
@@ -149,6 +135,42 @@ class FitSettings(Settings):
         return self
 
 
+class PhaseSettings(Settings):
+    """What one of a student's two trainings has otherwise than the student's recipe."""
+
+    steps: int | None = Field(None, ge=1, description="optimiser steps")
+    batch: int | None = Field(None, ge=1, le=1024, description="crops (or whole images) per step")
+    crop: Crop | None = Field(None, description="crops: side in pixels, a multiple of 8")
+    lr: float | None = Field(None, gt=0, le=1, description="highest learning rate")
+    schedule: Schedule | None = Field(None, description="learning rate over the steps")
+    validate_every: int | None = Field(None, ge=1, description="steps between validations")
+    threshold_on: ThresholdOn | None = Field(
+        None, description="images on which the threshold is chosen; none: 0.5"
+    )
+
+    def of(self, student: SegmenterSettings) -> SegmenterSettings:
+        """The recipe of this training: the student's, but for what is set here.
+
+        Raises ValidationError for values that do not go together.
+        """
+        changes = self.model_dump(exclude_none=True)
+        return SegmenterSettings.model_validate(student.model_dump() | changes)
+
+
+class FitSettings(SegmenterSettings):
+    """The stage's settings: a recipe, and how a second set of images enters."""
+
+    synthetic_share: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="crops, with a second, synthetic set of images: its share of every batch",
+    )
+    synthetic_augment: AugmentSettings | None = Field(
+        None, description="crops: augmentation of the second set; default: as `augment`"
+    )
+
+
 EnsembleMethod = Literal["mean", "or", "and", "majority"]
 EnsembleMethods = Annotated[list[EnsembleMethod], AfterValidator(each_once)]
 
@@ -160,6 +182,15 @@ class EnsembleSettings(Settings):
         "mean",
         description="mean of the probabilities; or, and, majority: of the members' own decisions",
     )
+
+
+class CompareSettings(Settings):
+    """Champion and challenger on the same validation images."""
+
+    leave_out: list[str] = Field(
+        [], description="validation images that one of the two was trained on"
+    )
+    runtime: Runtime = Field("torch", description="what predicts")
 
 
 class EvaluateSettings(Settings):
@@ -181,4 +212,3 @@ class EvaluateSettings(Settings):
         "torch", description="what predicts; fast: the same to 1e-5, several times faster on a CPU"
     )
     bootstrap: int = Field(2000, ge=100, description="resamples of images behind 95 % intervals")
-    seed: int = Field(0, ge=0, description="of the bootstrap")

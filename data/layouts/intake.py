@@ -10,6 +10,8 @@ from vesselforge.data.datasets import load_settings
 from vesselforge.data.layouts.check import check
 from vesselforge.engine.progress import Progress
 
+MOST_BAD = 0.2
+"""Share of bad images from which a folder is rather not mounted than badly annotated."""
 SHOWN = 3
 """Bad images that a sentence names."""
 
@@ -22,11 +24,10 @@ class Intake:
     quarantined: dict[str, str]
 
 
-def sort_out(settings: DataSettings, most: float, progress: Progress) -> Intake:
+def sort_out(settings: DataSettings, progress: Progress) -> Intake:
     """Read every file and tell sound images from bad ones, which are to be left out.
 
-    most: share of bad images from which there is rather something wrong with the whole folder.
-    Raises DataError then, and for errors that belong to no image.
+    Raises DataError where more than MOST_BAD are bad, and for errors that belong to no image.
     """
     dataset = load_settings(settings, lenient=True)
     bad = {problem.id: str(problem) for problem in dataset.problems if problem.id is not None}
@@ -37,11 +38,11 @@ def sort_out(settings: DataSettings, most: float, progress: Progress) -> Intake:
         if problem.id is not None:
             bad.setdefault(problem.id, str(problem))
     total = len({item.id for item in dataset} | bad.keys())
-    if len(bad) > most * total:
+    if len(bad) > MOST_BAD * total:
         shown = "; ".join(list(bad.values())[:SHOWN])
         raise DataError(
             f"{dataset.root}: {len(bad)} of {total} images are bad, more than "
-            f"retrain.max_quarantined: {most:g} allows; check that the folder is mounted and "
+            f"{MOST_BAD:.0%}; check that the folder is mounted and "
             f"whole. The first: {shown}"
         )
     for problem in report.errors:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from vesselforge.configs.errors import ConfigError, DataError
 from vesselforge.configs.settings import PhantomSettings
-from vesselforge.configs.stages.phantoms import PhantomDrawSettings
+from vesselforge.configs.sources import PhantomDrawSettings
 from vesselforge.data.formats.images import read_rgb
 from vesselforge.data.formats.sheets import grid_of
 from vesselforge.data.imageset import (

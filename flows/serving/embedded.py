@@ -34,7 +34,7 @@ QUIET = {
     "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the page of the run shows the log
     "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL",  # a dump of every event that a lost server misses
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "data,flows,generator,segmenter",
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "vesselforge",
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # as in prefect.toml: automations/ relies on it
 }
 """Defaults of the environment in which the command line imports Prefect."""

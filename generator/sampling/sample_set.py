@@ -66,7 +66,7 @@ def sample(settings: SampleSettings, inputs: Inputs, out: Path, progress: Progre
     """
     folder = inputs["generator"].path
     generator, description = load_generator(folder)
-    generator.to(pick_device(settings.device))
+    generator.to(pick_device())
     sampler = Sampler(generator, settings.psi, settings.label, description.get("labels"))
     files = SampleFiles(out, description, sampler)
     seeds = range(settings.seed, settings.seed + settings.count)
@@ -95,7 +95,7 @@ def draw_album(
     anything else, Interrupted.
     """
     network, description = load_generator(generator)
-    network.to(pick_device(settings.device))
+    network.to(pick_device())
     sampler = Sampler(network, settings.psi, settings.label, description.get("labels"))
     files = SampleFiles(out, description, sampler, flat=True)
     content = {name: description.get(name) for name in FACTS} | {

@@ -47,7 +47,7 @@ def walk(
     if frames < len(seeds):
         raise ConfigError(f"--frames {frames}: fewer than the {len(seeds)} seeds of the walk")
     network, description = load_generator(generator)
-    network.to(pick_device(settings.device))
+    network.to(pick_device())
     sampler = Sampler(network, settings.psi, settings.label, description.get("labels"))
     path, size = path_in_w(sampler, seeds, frames), picture_size(description)
 

@@ -18,7 +18,6 @@ from pydantic import BaseModel
 from scipy.stats import ttest_1samp
 
 from vesselforge.configs.errors import ConfigError, WorkspaceError
-from vesselforge.configs.retrain import RetrainSettings
 from vesselforge.engine.documents import read_valid
 from vesselforge.engine.files import write_atomic
 from vesselforge.engine.locks import locked
@@ -28,6 +27,8 @@ from vesselforge.pipeline.record import REGISTRY, Reference
 
 LOCK = ".lock"
 AT_WORK = ".at-work"
+ALPHA = 0.05
+"""Chance of promoting a model that is worse by the margin."""
 LEAST = 2
 """Images below which differences have no spread that could be estimated."""
 Verdict = Literal["first", "promoted", "held back"]
@@ -36,7 +37,7 @@ Decision = Literal["promoted", "held back", "rolled back"]
 
 class Comparison(BaseModel):
     """Champion against challenger. f1: means over `images`; difference: challenger − champion;
-    low: lower end of its one-sided interval at 1 − alpha, None for too few images."""
+    low: lower end of its one-sided interval at 1 − ALPHA, None for too few images."""
 
     champion: int
     images: int
@@ -215,15 +216,15 @@ def now() -> str:
 
 
 def judge(
-    number: int, champion: Sequence[float], challenger: Sequence[float], settings: RetrainSettings
+    number: int, champion: Sequence[float], challenger: Sequence[float], margin: float
 ) -> Comparison:
     """Non-inferiority by a one-sided paired t-test of H0: mean difference ≤ −margin.
 
     number: of the champion's version. champion, challenger: F1 of each on the same images.
-    Promoted when H0 is rejected at `alpha`, which is when `low` lies above −margin: a challenger
+    Promoted when H0 is rejected at ALPHA, which is when `low` lies above −margin: a challenger
     about which too little is known stays where it is.
     """
-    found = {"champion": number, "images": len(champion), "margin": settings.margin}
+    found = {"champion": number, "images": len(champion), "margin": margin}
     if len(champion) < LEAST:
         return Comparison(
             **found, f1_champion=_mean(champion), f1_challenger=_mean(challenger),
@@ -234,18 +235,18 @@ def judge(
     differences = np.subtract(challenger, champion)
     mean = float(differences.mean())
     if np.ptp(differences) == 0:  # the same model twice: there is no doubt, and no t
-        low, p = mean, float(mean <= -settings.margin)
+        low, p = mean, float(mean <= -margin)
     else:
-        test = ttest_1samp(differences, -settings.margin, alternative="greater")
-        low, p = float(test.confidence_interval(1 - settings.alpha).low), float(test.pvalue)
-    promoted = low > -settings.margin
+        test = ttest_1samp(differences, -margin, alternative="greater")
+        low, p = float(test.confidence_interval(1 - ALPHA).low), float(test.pvalue)
+    promoted = low > -margin
     relation = "above" if promoted else "not above"
     return Comparison(
         **found, f1_champion=_mean(champion), f1_challenger=_mean(challenger),
         difference=mean, low=low, p=p, promoted=promoted,
         why=f"F1 {mean:+.4f} against version {number} on {len(differences)} validation images; "
-        f"at {1 - settings.alpha:.0%} certainty at least {low:+.4f}, {relation} the margin of "
-        f"{-settings.margin:+g}",
+        f"at {1 - ALPHA:.0%} certainty at least {low:+.4f}, {relation} the margin of "
+        f"{-margin:+g}",
     )  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def figure_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def scored(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Name → scores of every model, the student between teacher and ensembles, which are named with
+    """Name → scores of every model, students between teacher and ensembles, which are named with
     their method, each followed by itself against further observers; then of those observers
     against the first."""
     models = metrics.get("models", {})
@@ -54,9 +54,9 @@ def scored(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return found | {f"observer {name}": v for name, v in metrics.get("observers", {}).items()}
 
 
-def place_of(name: str) -> int:
-    """Where a model stands: 0 the teacher, 1 the student, 2 an ensemble."""
-    return 2 if name.startswith("ensemble") else int(name != "teacher")
+def place_of(name: str) -> tuple[int, int]:
+    """Where a model stands: the teacher, students (`student-9` before `student-10`), ensembles."""
+    return (2, 0) if name.startswith("ensemble") else (int(name != "teacher"), len(name))
 
 
 def titled(name: str, scores: Mapping[str, Any]) -> str:

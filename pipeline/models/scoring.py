@@ -30,7 +30,7 @@ from vesselforge.data.formats.images import (
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.layouts.check import check
 from vesselforge.data.layouts.items import Item
-from vesselforge.data.layouts.splits import SPLITS, TEST
+from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN, VALIDATION
 from vesselforge.data.prepare import write_set
 from vesselforge.engine.artifacts import METRICS as METRICS_FILE
 from vesselforge.engine.artifacts import Artifact
@@ -225,10 +225,10 @@ def evaluate_on(
     return found
 
 
-def development_images(name: str, splits: Sequence[str]) -> list[LoadedImage]:
-    """The images of these splits of a dataset, with their masks. Raises DataError where there are
-    none, or none without masks."""
-    dataset = named_dataset(name)
+def development_images(name: str) -> list[LoadedImage]:
+    """The training and validation images of a dataset, with their masks. Raises DataError where
+    there are none, or none with masks."""
+    dataset, splits = named_dataset(name), (TRAIN, VALIDATION)
     items = [item for item in dataset if item.split in splits]
     if dataset.whole or not items:
         raise DataError(

@@ -143,7 +143,7 @@ def p_value(found: CrossedMean) -> float:
 
 
 def interval(
-    found: CrossedMean, deviations: Floats, seeds: int, alpha: float, resamples: int, seed: int
+    found: CrossedMean, deviations: Floats, seeds: int, alpha: float, resamples: int, seed: int = 0
 ) -> tuple[float, float]:
     """Two-level bootstrap interval of `found.mean` with confidence 1 − alpha.
 

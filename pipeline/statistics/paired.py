@@ -54,7 +54,7 @@ def paired_effect(
     figures["low"], figures["high"] = found.mean, found.mean
     if np.any(table):  # equal students are equal, however noisy the training of others is
         figures["low"], figures["high"] = interval(
-            found, noise.deviations, seeds, settings.alpha, settings.bootstrap, settings.seed
+            found, noise.deviations, seeds, settings.alpha, settings.bootstrap
         )
     share = settings.alpha / family
     if 2.0 ** (1 - images) < share:
@@ -111,7 +111,5 @@ def level_interval(
     else:
         return mean, mean, mean
     deviations = np.zeros(1) if noise is None else noise.deviations
-    low, high = interval(
-        found, deviations, seeds, settings.alpha, settings.bootstrap, settings.seed
-    )
+    low, high = interval(found, deviations, seeds, settings.alpha, settings.bootstrap)
     return mean, low, high

@@ -125,7 +125,7 @@ class Study:
         drawn = count if self.plan.limited(origin) else len(kept) * self.plan.config.synthetic.pool
         return (
             f"only {held} of {drawn} synthetic images were kept, {count} are needed; loosen "
-            "pseudo_label's filters, train the generator longer, or raise synthetic.most_pools"
+            "pseudo_label's filters, train the generator longer, or raise synthetic.pool"
         )
 
     def _student(self, trained: TrainedArm, selection: Work | None) -> Collection[Work]:

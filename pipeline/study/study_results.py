@@ -49,7 +49,7 @@ def results_of(config: StudyConfig, found: Findings) -> Results:
         region=statistics.region,
         alpha=statistics.alpha,
         power=statistics.power,
-        steps=config.first.steps + config.second.steps,
+        steps=sum(phase.steps for phase in config.phases),
         seeds=config.arms.seeds,
         reseed=config.synthetic.reseed,
         declared=statistics.declared,

@@ -11,15 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 from vesselforge.configs.settings import DataSettings, SubsetSettings
-from vesselforge.configs.sources import SourceSettings
 from vesselforge.configs.study import StudyConfig
 from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.pipeline.graph import Work
-from vesselforge.pipeline.sources import Request, source_of
+from vesselforge.pipeline.sources import Request, Source, source_of
 from vesselforge.pipeline.study.arms import ArmSpec, arms_of, compared, phase_settings
 from vesselforge.pipeline.works import Supply, Works, contents_of, phases_of
+
+MOST_POOLS = 40
+"""Where so many do not hold an arm's images, hardly any image is kept."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ class StudyWorks(Works):
         own = self.config.teacher
         settings = own.model_copy(update={"seed": own.seed + seed})
         step = f"teacher, {real_images} real images, seed {seed}"
-        return self.trained(step, settings, {"images": self.real(real_images, seed)})
+        return self.on_real(step, settings, self.real(real_images, seed))
 
     def supplied(self, origin: Origin) -> Supply:
         """The synthetic images of an origin."""
@@ -137,7 +140,7 @@ class StudyWorks(Works):
             draw=origin.draw,
             name=f" of {origin.source}, {seen} images, seed {origin.seed}",
         )
-        source = source_of(self.config.sources[origin.source], self.config)
+        source = source_by_name(self.config, origin.source)
         return Supply(source, request, self.teacher(origin.real_images, origin.seed))
 
     def label(self, origin: Origin, pool: int) -> Work:
@@ -154,7 +157,7 @@ class StudyWorks(Works):
     def pool_scores(self, origin: Origin, pool: int) -> Work | None:
         """Scores of all samples of a pool, where a filter needs them."""
         supply = self.supplied(origin)
-        if not supply.filters.reject_copies:
+        if not supply.source.filters.reject_copies:
             return None
         step = f"sample scores, pool {pool + 1}, {origin.name}"
         return supply.scores(step, self.samples(origin, pool))
@@ -178,12 +181,12 @@ class StudyWorks(Works):
 
     def most_pools(self, origin: Origin) -> int:
         """Pools that there may be."""
-        return 1 if self.limited(origin) else self.config.synthetic.most_pools
+        return 1 if self.limited(origin) else MOST_POOLS
 
     def limited(self, origin: Origin) -> bool:
         """Whether its images are real ones: there are only so many, all in one pool, and nobody
         asks how like real images they are."""
-        return source_of(self.config.sources[origin.source], self.config).limited
+        return source_by_name(self.config, origin.source).limited
 
     # Students.
 
@@ -192,7 +195,7 @@ class StudyWorks(Works):
         strong = self.config.strong_augment
         phases = [
             (phase_settings(settings, arm, shows, seed, strong), shows)
-            for settings, shows in phases_of(arm.phases, self.config.first, self.config.second)
+            for settings, shows in phases_of(self.config, arm.phases)
         ]
         name = f"{arm.label}, {arm.real_images} real, seed {seed}"
         steps = [f"{name}, phase {n}" for n in (1, 2)] if len(phases) > 1 else [name]
@@ -236,9 +239,13 @@ class StudyWorks(Works):
 
 def study_arms(config: StudyConfig, available: int) -> list[ArmSpec]:
     """The arms of a study. Raises ConfigError as `arms_of`, and for sources that cannot be."""
-    sources: dict[str, SourceSettings] = config.sources
-    limited = {name for name, own in sources.items() if source_of(own, config).limited}
-    return arms_of(config.arms, available, list(sources), limited)
+    limited = {name for name in config.sources if source_by_name(config, name).limited}
+    return arms_of(config.arms, available, list(config.sources), limited)
+
+
+def source_by_name(config: StudyConfig, name: str) -> Source[Any]:
+    """A source of the study, with its filters. Raises ConfigError as `source_of`."""
+    return source_of(config.sources[name], config, config.filters.get(name))
 
 
 def training_images(data: DataSettings) -> int:

@@ -34,7 +34,7 @@ MEASURED = (
 
 def evidence_of(run: Run) -> Evidence | None:
     """Whether the images show vessels; None where that is not known, or not asked."""
-    samples, labelled = run.artifacts.get("samples"), run.artifacts.get("labelled")
+    samples, labelled = run.synthetic("samples"), run.synthetic("labelled")
     if samples is None or labelled is None:
         return None
     return Evidence.of(labelled.metrics, samples.kind)
@@ -42,7 +42,7 @@ def evidence_of(run: Run) -> Evidence | None:
 
 def warnings_of(run: Run) -> list[str]:
     """Sentences without which no score of the images should be read."""
-    evidence, generator = evidence_of(run), run.artifacts.get("generator")
+    evidence, generator = evidence_of(run), run.synthetic("generator")
     found = [evidence.sentence] if evidence and evidence.verdict else []
     if generator and (why := untrained(generator.metrics, generator.manifest["inputs"])):
         found.append(f"The generator is {why}.")
@@ -51,7 +51,7 @@ def warnings_of(run: Run) -> list[str]:
 
 def quality_blocks(run: Run) -> list[Block | None]:
     """Whatever was measured of the images."""
-    view = run.artifacts.get("score")
+    view = run.synthetic("score")
     if view is None:
         return [Text("The samples have not been scored.")]
     figures = view.metrics

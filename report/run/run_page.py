@@ -50,7 +50,7 @@ def score_tiles(scores: Scores) -> list[Tile]:
 
 def image_tiles(run: Run) -> list[Tile]:
     """What became of the synthetic images."""
-    if (labels := run.artifacts.get("labelled")) is None:
+    if (labels := run.synthetic("labelled")) is None:
         return []
     kept, rejected = (labels.metrics[key] for key in ("kept", "rejected"))
     return [("Synthetic images kept", f"{kept:,}", f"of {kept + rejected:,} labelled")]

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 from dataclasses import dataclass, field
+from itertools import count, takewhile
 from typing import Any
 
 from PIL import Image
@@ -16,13 +17,15 @@ from vesselforge.engine.artifacts import MANIFEST, Artifact, read_artifact
 from vesselforge.engine.confined import inside
 from vesselforge.engine.documents import records
 from vesselforge.engine.store import Store
+from vesselforge.pipeline.run_works import in_round, kept_rounds
+from vesselforge.report.formatting import number
 from vesselforge.report.pictures import opened
 
 ROLES = (
     *("development", "test", "teacher", "generator", "samples", "score", "labelled"),
     *("pretrained", "student"),
 )
-"""In the order of the work; ensembles and scores follow."""
+"""In the order of the work; the same of further rounds, ensembles and scores follow."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,27 @@ class Run:
     artifacts: dict[str, View]
     problems: list[str] = field(default_factory=list)
 
+    @property
+    def f1(self) -> list[float]:
+        """Of the students of all rounds, kept or not, on the validation images."""
+        names = takewhile(self.artifacts.__contains__, (in_round("student", n) for n in count(1)))
+        found = (mapping(self.artifacts[name].metrics, "validation").get("f1") for name in names)
+        return [number(value) or 0.0 for value in found]
+
+    @property
+    def kept(self) -> int:
+        """The last round that is kept; 1 before there is one."""
+        return max(1, kept_rounds(self.f1))
+
+    def synthetic(self, role: str) -> View | None:
+        """What that round has in a role, if anything."""
+        return self.artifacts.get(in_round(role, self.kept))
+
 
 def open_run(record: dict[str, Any], store: Store) -> Run:
     """The artifacts that a run's record names."""
     run, named = Run(record, {}), record["artifacts"]
-    order = {role: place for place, role in enumerate(ROLES)}
-    for name in sorted(named, key=lambda name: (order.get(name, len(ROLES)), name)):
+    for name in sorted(named, key=_place):
         address = named[name]
         if not isinstance(address, list) or len(address) != 2:
             continue
@@ -115,6 +133,11 @@ def open_run(record: dict[str, Any], store: Store) -> Run:
             continue
         run.artifacts[name] = View(artifact.path, artifact.manifest, run.problems)
     return run
+
+
+def _place(name: str) -> tuple[Any, ...]:
+    role, _, round_ = name.partition("-")
+    return (0, len(round_), round_, ROLES.index(role)) if role in ROLES else (1, name)
 
 
 def mapping(value: Any, *keys: str) -> dict[str, Any]:

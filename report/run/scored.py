@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vesselforge.pipeline.models.score_rows import is_not_better, place_of, titled
+from vesselforge.pipeline.run_works import in_round
 from vesselforge.report.formatting import number
 from vesselforge.report.run.run_reading import Run, View, mapping
 
@@ -16,7 +17,8 @@ from vesselforge.report.run.run_reading import Run, View, mapping
 @dataclass(frozen=True)
 class Scores:
     """What the evaluation wrote. reference: the observer that counts, None without any labels;
-    models: teacher, student, ensembles; teacher, student: their names, if they are there."""
+    models: teacher, students, ensembles; teacher, student: the names, if they are there, of the
+    first and of that of the last round kept, which no test score chose."""
 
     view: View
     reference: str | None
@@ -70,11 +72,12 @@ def read_scores(run: Run) -> Scores | None:
         return None
     metrics = view.metrics
     models = mapping(metrics, "models")
+    student = in_round("student", run.kept)
     return Scores(
         view,
         metrics.get("reference"),
         "teacher" if "teacher" in models else None,
-        "student" if "student" in models else None,
+        student if student in models else None,
         {name: models[name] for name in sorted(models, key=lambda name: (place_of(name), name))},
         dict(sorted(mapping(metrics, "observers").items())),
         view.table("per_image.csv"),

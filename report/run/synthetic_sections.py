@@ -53,7 +53,8 @@ MOST_SHEETS, MOST_EXAMPLES = 4, 6
 def synthetic_sections(run: Run) -> list[Section]:
     """What the images look like, and their labels."""
     images = generator_blocks(run)
-    labels = label_blocks(run.artifacts["labelled"]) if "labelled" in run.artifacts else []
+    labelled = run.synthetic("labelled")
+    labels = label_blocks(labelled) if labelled else []
     return [
         Section("generator", "Synthetic images", images, "No generator has been trained yet."),
         Section("labels", "Labels", labels, "No synthetic image has a label yet."),
@@ -62,7 +63,7 @@ def synthetic_sections(run: Run) -> list[Section]:
 
 def generator_blocks(run: Run) -> list[Block | None]:
     """Real and synthetic images, scores, and how the training went."""
-    generator, samples = run.artifacts.get("generator"), run.artifacts.get("samples")
+    generator, samples = run.synthetic("generator"), run.synthetic("samples")
     if generator is None and samples is None:
         return []
     real = generator.picture("reals.png") if generator else None

@@ -6,6 +6,7 @@ from typing import Any
 
 from vesselforge.engine.documents import records
 from vesselforge.pipeline.models.score_rows import titled
+from vesselforge.pipeline.run_works import LEAST_GAIN, in_round
 from vesselforge.report.charts import Line, curve, lines
 from vesselforge.report.formatting import ABSENT, counted, fixed, plain, spoken
 from vesselforge.report.page import Block, Figures, Note, Section, Table, Text, group
@@ -17,9 +18,26 @@ _F1 = "F1 on the validation images, on which the checkpoint and the threshold ar
 
 
 def training_section(run: Run) -> Section:
-    """Where each training ended, and its curves."""
-    blocks: list[Block | None] = [training_table(run), Figures(training_charts(run))]
+    """Rounds, where each training ended, and its curves."""
+    ends = training_table(run)
+    blocks: list[Block | None] = [rounds_table(run), ends, Figures(training_charts(run))]
     return Section("training", "Training", blocks, "No segmenter has been trained yet.")
+
+
+def rounds_table(run: Run) -> Table | None:
+    """Every round in which a student was trained, kept or not; None for a run of one round."""
+    if len(run.f1) < 2:
+        return None
+    rows = []
+    for place, f1 in enumerate(run.f1, 1):
+        teacher = in_round("student", place - 1) if place > 1 else "teacher"
+        kept = "yes" if place <= run.kept else "no"
+        rows.append([str(place), spoken(teacher), fixed(f1), kept])
+    note = (
+        f"A further round is kept when F1 on the validation images rises by more than {LEAST_GAIN}"
+        "; the test images have no say. Images and labels shown are those of the last one kept."
+    )
+    return Table("Rounds", ["Round", "Labels by", "Validation F1", "Kept"], rows, note)
 
 
 def training_charts(run: Run) -> list[Any]:

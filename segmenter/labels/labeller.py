@@ -72,7 +72,7 @@ class Labeller:
             assert own is not None  # without a teacher there is nothing else
             return Label(own, Figures(loaded.id, _share(own, fov)))
         prob = self.teacher.predict(loaded.image) * fov
-        seen = self.teacher.mask(prob, settings.threshold)
+        seen = self.teacher.mask(prob)
         mask = seen if own is None else own
         figures = Figures(
             loaded.id,

@@ -180,7 +180,7 @@ def score_set(
     return SetScores(per_image, summary)
 
 
-def mean_interval(values: Sequence[float], bootstrap: int, seed: int) -> list[float | None]:
+def mean_interval(values: Sequence[float], bootstrap: int, seed: int = 0) -> list[float | None]:
     """[mean, low, high]: the percentile bootstrap's 95 % interval of the mean over images.
 
     NaN is left out; [None, None, None] when nothing else is there. With 20 images it covers a

@@ -93,15 +93,16 @@ def train(settings: FitSettings, inputs: Inputs, out: Path, progress: Progress) 
 def _source(settings: FitSettings, inputs: Inputs, multiple: int) -> Source:
     """Batches of the training images of `images` and, where given, `synthetic`."""
     sets = [
-        _load(inputs[name].path, TRAIN, settings.soft_labels, settings.label_weights)
+        _load(inputs[name].path, TRAIN, labels=True)
         for name in ("images", "synthetic")
         if name in inputs
     ]
     return source_of(settings, sets[0], multiple, *sets[1:])
 
 
-def _load(folder: Path, split: str, soft: bool = False, weights: bool = False) -> list[LoadedImage]:
-    images = [load_image(folder, record, soft, weights) for record in read_index(folder, split)]
+def _load(folder: Path, split: str, labels: bool = False) -> list[LoadedImage]:
+    """labels: those of a teacher, with probabilities and weights where the set has them."""
+    images = [load_image(folder, record, labels, labels) for record in read_index(folder, split)]
     if not images:
         raise DataError(f"{folder}: no {split} images in this set; nothing to train on")
     for image in images:
@@ -125,7 +126,6 @@ def _descend(state: FitState, job: Job) -> float:
         batch.target,
         settings.loss,
         settings.head_weights,
-        settings.cldice,
         weight=batch.weight,
     )
     value = loss.item()

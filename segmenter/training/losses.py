@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vesselforge.configs.choices import LOSSES
+
 Loss = Callable[[Tensor, Tensor, Tensor | None], Tensor]
 DICE_SMOOTH = 1.0
 """One pixel: keeps the ratio defined on crops without a vessel."""
-SKELETON_STEPS = 6
-"""Erosions of the soft skeleton: enough for vessels of 12 pixels, DRIVE's widest."""
 TINY = 1e-12
 """Keeps ratios and roots of sums defined where no pixel has a weight."""
 
@@ -103,33 +103,6 @@ def balanced_bce_dice(logits: Tensor, target: Tensor, weight: Tensor | None = No
     return 0.5 * (1 - overlap / squares).mean() + 0.5 * (0.5 * vessel + 0.5 * other)
 
 
-def soft_skeleton(x: Tensor) -> Tensor:
-    """What openings of growing size remove from a map in [0, 1] (Shit et al. 2021, algorithm 1)."""
-    skeleton = F.relu(x - _opened(x))
-    for _ in range(SKELETON_STEPS):
-        x = _eroded(x)
-        rest = F.relu(x - _opened(x))
-        skeleton = skeleton + F.relu(rest - skeleton * rest)
-    return skeleton
-
-
-def cldice_loss(logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """1 − soft clDice: each skeleton must lie in the other map; in [0, 1], over the whole batch.
-
-    A skeleton cannot be taken of single pixels: where a label is not trusted, the prediction
-    itself (without a gradient) stands in for it, w·y + (1 − w)·p, so that neither a wrong label
-    nor a gap in its place bends the skeleton beside it. Then all sums are weighted.
-    """
-    prob = torch.sigmoid(logits)
-    if weight is not None:
-        target = weight * target + (1 - weight) * prob.detach()
-    ours, theirs = soft_skeleton(prob), soft_skeleton(target)
-    inside, found = _weighed(ours * target, weight).sum(), _weighed(theirs * prob, weight).sum()
-    precision = (inside + 1) / (_weighed(ours, weight).sum() + 1)
-    sensitivity = (found + 1) / (_weighed(theirs, weight).sum() + 1)
-    return 1 - 2 * precision * sensitivity / (precision + sensitivity)
-
-
 def _weighed(x: Tensor, weight: Tensor | None) -> Tensor:
     return x if weight is None else x * weight
 
@@ -139,44 +112,20 @@ def _mean_around(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 31, stride=1, padding=15)
 
 
-def _eroded(x: Tensor) -> Tensor:
-    """The least of each pixel's cross of five."""
-    rows = -F.max_pool2d(-x, (3, 1), stride=1, padding=(1, 0))
-    columns = -F.max_pool2d(-x, (1, 3), stride=1, padding=(0, 1))
-    return torch.minimum(rows, columns)
-
-
-def _opened(x: Tensor) -> Tensor:
-    return F.max_pool2d(_eroded(x), 3, stride=1, padding=1)
-
-
-LOSSES: dict[str, Loss] = {
-    "bce": bce,
-    "bce-dice": bce_dice,
-    "bce-mcc": bce_mcc,
-    "structure": structure,
-    "balanced-bce-dice": balanced_bce_dice,
-}
-"""Name → loss; `configs.choices.LOSSES` has a line of help for each."""
-
-
 def training_loss(
     outputs: list[Tensor],
     target: Tensor,
     name: str,
     heads: list[float],
-    cldice: float,
     weight: Tensor | None = None,
 ) -> Tensor:
     """Σ headᵢ·loss(outputᵢ): deep supervision over the heads, finest first.
 
-    heads: the weight of each head's loss; heads beyond them do not count. cldice: share of
-    clDice's loss in each. weight [N, 1, H, W] of the pixels, in [0, 1]; None: all 1.
+    heads: the weight of each head's loss; heads beyond them do not count. weight [N, 1, H, W]
+    of the pixels, in [0, 1]; None: all 1.
     """
+    loss: Loss = LOSSES[name].load()
     target, total = target.float(), torch.zeros((), device=target.device)
     for logits, share in zip(outputs, heads, strict=False):
-        loss = LOSSES[name](logits.float(), target, weight)
-        if cldice:
-            loss = (1 - cldice) * loss + cldice * cldice_loss(logits.float(), target, weight)
-        total = total + share * loss
+        total = total + share * loss(logits.float(), target, weight)
     return total

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from vesselforge.configs.settings import FitSettings
 
+PATIENCE = 10
+"""Of `plateau`: validations without a lower loss until the rate is halved, as in SA-UNetv2."""
+
 
 def learning_rate(settings: FitSettings, step: int, factor: float = 1.0) -> float:
     """Learning rate of a step (from 0): linear warm-up, then the schedule over all steps.
@@ -54,6 +57,6 @@ class Plateau:
             self.lowest, self.since = loss, 0
             return
         self.since += 1
-        if settings.schedule == "plateau" and self.since % settings.patience == 0:
+        if settings.schedule == "plateau" and self.since % PATIENCE == 0:
             self.factor *= 0.5
         self.over = bool(settings.early_stop) and self.since >= settings.early_stop

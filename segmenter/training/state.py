@@ -27,6 +27,9 @@ from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.base import Segmenter
 from vesselforge.segmenter.training.schedule import Plateau
 
+WEIGHT_DECAY = 1e-4
+"""Of AdamW, in all recipes, U-Net v2's too."""
+
 
 @dataclass
 class FitState:
@@ -80,9 +83,7 @@ def new_state(settings: FitSettings, start: Path | None, device: torch.device) -
         place(average, device).eval().requires_grad_(False)
     optimizer: torch.optim.Optimizer
     if settings.optimizer == "adamw":
-        optimizer = torch.optim.AdamW(
-            network.parameters(), settings.lr, weight_decay=settings.weight_decay
-        )
+        optimizer = torch.optim.AdamW(network.parameters(), settings.lr, weight_decay=WEIGHT_DECAY)
     else:
         optimizer = torch.optim.Adam(network.parameters(), settings.lr, eps=1e-7)  # as Keras
     return FitState(network, optimizer, average)

@@ -66,11 +66,9 @@ def test_a_copy_is_calibrated_on_development_images_alone(
         Image.fromarray(np.zeros((72, 72, 3), np.uint8)).save(path)
     again = command("calibrate", model, images, "-o", tmp_path / "again", "--json")
     assert json.loads(again.stdout) == made | {"folder": str(tmp_path / "again")}
-    fewer = command(
-        "calibrate", model, images, "-o", tmp_path / "few", "--on", "validation", "--no-components"
-    )
+    fewer = command("calibrate", model, images, "-o", tmp_path / "few", "--no-components")
     assert fewer.exit_code == 0, fewer.output
-    assert "on the 2 images" in fewer.stdout and "people" in fewer.stdout
+    assert "on the 6 images" in fewer.stdout and "people" in fewer.stdout
     assert "temperature" in fewer.stdout and "pixels" not in fewer.stdout
     assert "components" not in json.loads((tmp_path / "few" / "model.json").read_text())
 

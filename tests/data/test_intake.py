@@ -11,6 +11,7 @@ from dataset_writers import phantom, save, write_drive, write_paired
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings
 from vesselforge.data.datasets import load_settings
+from vesselforge.data.layouts import intake
 from vesselforge.data.layouts.intake import Intake, sort_out
 from vesselforge.data.prepare import content_hash
 from vesselforge.engine.progress import Progress
@@ -30,8 +31,11 @@ def fingerprint(data: DataSettings) -> str:
     return content_hash(data, lenient=True)
 
 
-def sorted_out(root: Path, most: float = 0.9, **more: object) -> Intake:
-    return sort_out(settings(root, **more), most, Progress())
+def sorted_out(root: Path, **more: object) -> Intake:
+    """However many are bad."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intake, "MOST_BAD", 0.9)
+        return sort_out(settings(root, **more), Progress())
 
 
 def test_a_fingerprint_changes_with_every_file_and_only_then(root: Path) -> None:
@@ -109,8 +113,8 @@ def test_names_without_the_patterns_identifier(root: Path) -> None:
 def test_a_folder_that_is_all_bad_is_not_sorted_out(root: Path) -> None:
     for file in list((root / "images").iterdir())[:4]:
         file.write_bytes(b"")
-    with pytest.raises(DataError, match=r"4 of 8 images are bad, more than .*mounted"):
-        sorted_out(root, most=0.2)
+    with pytest.raises(DataError, match=r"4 of 8 images are bad, more than 20%.*mounted"):
+        sort_out(settings(root), Progress())
 
 
 def test_a_missing_file_of_a_public_set(tmp_path: Path) -> None:
@@ -119,7 +123,7 @@ def test_a_missing_file_of_a_public_set(tmp_path: Path) -> None:
     before = fingerprint(drive)
     (root / "training" / "images" / "25_training.tif").unlink()
     assert fingerprint(drive) != before
-    found = sort_out(drive, 0.2, Progress())
+    found = sort_out(drive, Progress())
     assert list(found.quarantined) == ["25"] and found.images == 39
 
 

@@ -41,7 +41,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc"),
 ]
 ZOMBIES = "crash-zombie-runs"
-LONG = ["finetune.steps=240", "finetune.validate_every=240", "finetune.checkpoint_every=240"]
+LONG = ["finetune.steps=240", "finetune.validate_every=240", "student.checkpoint_every=240"]
 """One stage that can be caught at work; it saves no checkpoint by itself before its end."""
 
 

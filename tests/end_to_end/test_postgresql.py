@@ -103,7 +103,7 @@ def test_two_runs_at_once_are_recorded_in_postgresql(database: str, tmp_path: Pa
         env = environment(
             home,
             PREFECT_API_URL=api,
-            PREFECT_LOGGING_EXTRA_LOGGERS="flows",
+            PREFECT_LOGGING_EXTRA_LOGGERS="vesselforge",
             PYTHONPATH=str(REPOSITORY),  # what is installed has no benchmarks
         )
         commands = [[sys.executable, FLOW, tmp_path / "w", name] for name in names]

@@ -21,7 +21,7 @@ def test_the_form_has_every_setting_with_its_description() -> None:
     schema = augmentation_pipeline.parameters.model_dump()
     assert schema["required"] == ["config"]
     assert set(schema["properties"]) == {"config", "overrides", "workspace"}
-    steps = schema["definitions"]["FitSettings"]["properties"]["steps"]
+    steps = schema["definitions"]["SegmenterSettings"]["properties"]["steps"]
     assert steps["description"] == "optimiser steps"
     assert "sample.count=200" in schema["properties"]["overrides"]["description"]
 

@@ -48,7 +48,7 @@ def drawn(tmp_path: Path, images: Artifact, **changes: Any) -> tuple[Path, list[
     train(settings, {"images": images}, tmp_path / "generator", Progress())
     generator = as_artifact(tmp_path / "generator", "generator.train")
     sample(
-        SampleSettings(count=3, device="cpu"), {"generator": generator}, tmp_path / "samples",
+        SampleSettings(count=3), {"generator": generator}, tmp_path / "samples",
         Progress(),
     )  # fmt: skip
     return tmp_path / "samples", read_index(tmp_path / "samples")

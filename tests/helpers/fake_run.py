@@ -35,6 +35,7 @@ from vesselforge.engine.store import Store
 class FakeRun:
     """skill: share of vessel pixels that each model gets right, a little noise aside. in_range:
     shares of drawn and of kept images whose vessel maps look real. kid_std: of the samples' KID.
+    f1: of the students on validation images, round by round.
     """
 
     workspace: Path
@@ -42,6 +43,7 @@ class FakeRun:
         default_factory=lambda: {"teacher": 0.80, "student": 0.84, "ensemble": 0.85}
     )
     reference: bool = True
+    f1: tuple[float, ...] = (0.79,)
     methods: tuple[str, ...] = ()
     status: str = "completed"
     in_range: tuple[float, float] | None = None
@@ -63,7 +65,10 @@ class FakeRun:
             "test": self._images("test"),
         }
         teacher = artifacts["teacher"] = self._training("teacher", 600, 0.78)
-        artifacts |= self._augmentation(teacher)
+        for number, f1 in enumerate(self.f1, 1):
+            mark = f"-{number}" if number > 1 else ""
+            made = self._augmentation(teacher, mark, f1)
+            artifacts |= {f"{role}{mark}": address for role, address in made.items()}
         artifacts["ensemble"] = self._put(
             "segmenter.ensemble",
             "ensemble",
@@ -164,11 +169,11 @@ class FakeRun:
         metrics = {"validation": best, "best_step": steps - 100, "steps": steps}
         return self._put("segmenter.train", name, files, metrics, inputs)
 
-    def _augmentation(self, teacher: list[str]) -> dict[str, Any]:
+    def _augmentation(self, teacher: list[str], mark: str, f1: float) -> dict[str, Any]:
         generator = self._generator()
         samples = self._put(
             "generator.sample",
-            "samples",
+            f"samples{mark}",
             {"grid.png": png(sheet(900, 28)), "index.json": as_json({"name": "s", "items": []})},
             {},
             {"generator": generator[1]},
@@ -179,21 +184,21 @@ class FakeRun:
         score |= {"precision": 0.81, "recall": 0.32, "density": 0.93, "coverage": 0.55}
         score |= {"copy_ratio": 0.9, "copy_expected": 0.0467, "copy_held_out_images": 4}
         score |= {"c_t": -6.1, "relative_distance": 0.71}
-        labelled = self._labels(samples, teacher)
-        pretrained = self._training("pretrained", 500, 0.71, {"images": labelled[1]})
+        labelled = self._labels(samples, teacher, mark)
+        pretrained = self._training(f"pretrained{mark}", 500, 0.71, {"images": labelled[1]})
         return {
             "generator": generator,
             "samples": samples,
             "score": self._put(
                 "generator.score",
-                "score",
+                f"score{mark}",
                 {"closest.png": png(sheet(450, 7))},
                 score,
                 {"samples": samples[1]},
             ),
             "labelled": labelled,
             "pretrained": pretrained,
-            "student": self._training("student", 400, 0.79, {"start": pretrained[1]}),
+            "student": self._training(f"student{mark}", 400, f1, {"start": pretrained[1]}),
         }
 
     def _generator(self) -> list[str]:
@@ -223,7 +228,7 @@ class FakeRun:
         found |= {"kid_std": 0.012, "diversity": 0.9 - 0.6 * np.exp(-step / 200)}
         return found | {"kid_floor_mean": 0.004, "kid_floor_std": 0.006} if step == 128 else found
 
-    def _labels(self, samples: list[str], teacher: list[str]) -> list[str]:
+    def _labels(self, samples: list[str], teacher: list[str], mark: str) -> list[str]:
         rng, files, items, rows = np.random.default_rng(8), {}, [], []
         for i in range(24):
             confidence, share = float(np.clip(rng.normal(0.8, 0.08), 0, 1)), 0.09
@@ -248,7 +253,8 @@ class FakeRun:
             metrics["in_range"] = dict(zip(("all", "kept"), self.in_range, strict=True))
         inputs = {"samples": samples[1], "teacher": teacher[1]}
         settings = {"min_confidence": 0.7}
-        return self._put("segmenter.pseudo-label", "labels", files, metrics, inputs, settings)
+        name = f"labels{mark}"
+        return self._put("segmenter.pseudo-label", name, files, metrics, inputs, settings)
 
     def _evaluation(self, artifacts: dict[str, Any]) -> list[str]:
         files: dict[str, bytes] = {}

@@ -20,7 +20,7 @@ from vesselforge.engine.sinks.display import Display, shown
 from vesselforge.pipeline.executor import AtOnce, Executor
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.record import PARTLY_FAILED, RunRecord, model_folder, read_run
-from vesselforge.pipeline.run_works import Augmented, augment, run_works
+from vesselforge.pipeline.run_works import Augmented, augment, kept_rounds, run_works
 from vesselforge.pipeline.stages import STAGES
 
 
@@ -30,6 +30,7 @@ class Pretence(AtOnce):
     def __init__(self, student_f1: list[float]) -> None:
         self.student_f1 = iter(student_f1)
         self.labelled: dict[str, Any] = {"kept": 9, "rejected": 0, "reasons": {}}
+        self.later: dict[str, Any] | None = None
         self.kimg = 3.0
         self.asked: dict[str, Work] = {}
 
@@ -43,7 +44,8 @@ class Pretence(AtOnce):
         if "real images" in work.step:
             metrics = {"validation": {"f1": next(self.student_f1)}}
         if work.kind == "segmenter.pseudo-label":
-            metrics = self.labelled
+            first = self.later is None or work.step == "pseudo-labels"
+            metrics = self.labelled if first else self.later or {}
         if work.kind == "generator.train":
             metrics = {"kimg": 4.0, "delivered_kimg": self.kimg}
         content = {"kind": work.kind, "digest": work.digest, "metrics": metrics}
@@ -85,12 +87,56 @@ def test_a_run_does_every_step_once_and_shows_the_test_to_the_scores_alone(
     assert {"generator", "samples", "score", "labelled", "pretrained"} <= set(noted)
 
 
+def test_students_teach_until_validation_no_longer_rises(tmp_path: Path) -> None:
+    iterate = {"rounds": 4, "generator_kimg": 1.0}
+    pretence, noted, _ = run(tmp_path, [0.50, 0.60, 0.6005], iterate=iterate)
+    names = set(pretence.inputs("test scores"))
+    assert names == {"test", "validation", "teacher", "student", "student-2", "ensemble"}
+    labels = {n: pretence.inputs(f"pseudo-labels{n}") for n in ("", ", round 2", ", round 3")}
+    assert labels[""]["teacher"].digest == noted["teacher"][1]
+    assert labels[", round 2"]["teacher"].digest == noted["student"][1]
+    assert labels[", round 3"]["teacher"].digest == noted["student-2"][1]
+    tuned = pretence.asked["generator, round 2"]
+    assert tuned.inputs["start"].digest == noted["generator"][1]
+    assert tuned.settings.kimg == 1.0  # type: ignore[attr-defined]
+    assert pretence.inputs("generator, round 3")["start"].digest == noted["generator-2"][1]
+    assert len({noted[f"samples{n}"][1] for n in ("", "-2", "-3")}) == 3
+    assert noted["student-3"][1] not in {a.digest for a in pretence.inputs("ensemble").values()}
+    assert "samples, round 4" not in pretence.asked and "student-4" not in noted
+
+
+def test_a_fine_tuned_generator_starts_from_the_one_before_alone(tmp_path: Path) -> None:
+    path = tmp_path / "ffhq.pkl"
+    path.write_bytes(b"\x80weights")
+    changes: dict[str, Any] = {"generator": {"start_from": str(path)}, "iterate": {"rounds": 2}}
+    pretence, _, _ = run(tmp_path, [0.5, 0.6], **changes)
+    tuned = pretence.asked["generator, round 2"]
+    assert tuned.outside == {} and set(tuned.inputs) == {"images", "start"}
+    assert tuned.settings.start_from is None  # type: ignore[attr-defined]
+
+
+def test_generator_is_kept_when_it_is_not_to_be_tuned(tmp_path: Path) -> None:
+    iterate = {"rounds": 2, "generator_kimg": 0}
+    pretence, noted, _ = run(tmp_path, [0.5, 0.6], iterate=iterate)
+    assert noted["generator"] == noted["generator-2"]
+    assert "generator, round 2" not in pretence.asked
+    assert noted["samples"] != noted["samples-2"]  # other images all the same
+
+
+@pytest.mark.parametrize(
+    ("f1", "kept"),
+    [([], 0), ([0.0], 1), ([0.5, 0.501], 1), ([0.5, 0.5011], 2), ([0.5, 0.4, 0.9], 1)],
+)
+def test_a_round_is_kept_when_its_student_beats_its_teacher(f1: list[float], kept: int) -> None:
+    assert kept_rounds(f1) == kept
+
+
 NOTHING = {"kept": 0, "rejected": 8, "reasons": {"copies": 3, "confidence": 5}}
 MESSAGE = r"all 8 synthetic images were rejected \(mostly: confidence\).*min_confidence"
 
 
 def test_where_nothing_is_kept_the_teacher_alone_is_scored(tmp_path: Path) -> None:
-    config = validate(PipelineConfig, {"name": "none"}, "test")
+    config = validate(PipelineConfig, {"name": "none", "iterate": {"rounds": 3}}, "test")
     pretence = Pretence([])
     pretence.labelled = NOTHING
     made = done(config, pretence, tmp_path)
@@ -110,6 +156,17 @@ def test_where_nothing_is_kept_the_teacher_alone_is_scored(tmp_path: Path) -> No
         WorkspaceError, match=r"has no student.*its teacher is .*segmenter.evaluate"
     ):
         model_folder(tmp_path / "runs" / "none")
+
+
+def test_where_a_later_round_keeps_nothing_the_students_so_far_are_scored(tmp_path: Path) -> None:
+    config = validate(PipelineConfig, {"name": "later", "iterate": {"rounds": 3}}, "test")
+    pretence = Pretence([0.5])
+    pretence.later = NOTHING
+    made = done(config, pretence, tmp_path)
+    assert re.search(MESSAGE, made.failure) and "samples, round 3" not in pretence.asked
+    assert set(pretence.inputs("ensemble")) == {"teacher", "student", "validation"}
+    noted = read_run(tmp_path, "later")[1]["artifacts"]
+    assert "labelled-2" in noted and "student-2" not in noted
 
 
 @pytest.mark.parametrize(

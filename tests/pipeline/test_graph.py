@@ -24,7 +24,10 @@ from vesselforge.pipeline.study.arms import real_only
 from vesselforge.pipeline.study.study_works import Origin, StudyWorks, study_works
 
 Build = Callable[..., StudyConfig]
-SHARED = ("data", "teacher", "generator", "sample", "score", "evaluate")
+SHARED = (
+    "data", "teacher", "student", "pretrain", "finetune", "generator", "sample", "score",
+    "evaluate",
+)  # fmt: skip
 
 
 def run_like(study: StudyConfig, **changes: Any) -> PipelineConfig:
@@ -32,7 +35,6 @@ def run_like(study: StudyConfig, **changes: Any) -> PipelineConfig:
     values = study.model_dump(mode="json")
     shared = {name: values[name] for name in SHARED}
     shared["sample"]["count"] = study.synthetic.pool
-    shared |= {"pretrain": values["first"], "finetune": values["second"]}
     shared["pseudo_label"] = values["pseudo_label"]
     return PipelineConfig.model_validate(shared | {"name": "like"} | changes)
 
@@ -220,6 +222,11 @@ def test_a_run_has_no_unlabelled_images_without_a_folder() -> None:
     works = run_works(config)
     with pytest.raises(ConfigError, match="no training image is left without labels"):
         works.augmentation()
+
+
+def test_own_masks_make_no_better_teacher() -> None:
+    with pytest.raises(ValidationError, match="a further round has a better teacher"):
+        PipelineConfig.model_validate({"source": "phantom", "iterate": {"rounds": 2}})
 
 
 def test_a_preview_counts_what_is_there_and_estimates_from_earlier_work(tmp_path: Path) -> None:

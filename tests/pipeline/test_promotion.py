@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from vesselforge.configs.retrain import RetrainSettings
 from vesselforge.pipeline.models.registry import judge
 
-SETTINGS = RetrainSettings(margin=0.01, alpha=0.05)
+MARGIN = 0.01
 CHAMPION = [0.80, 0.82, 0.78, 0.84, 0.81]
 
 
 def test_the_test_is_scipys_one_sided_paired_t() -> None:
     challenger = [0.805, 0.818, 0.783, 0.838, 0.812]
-    found = judge(3, CHAMPION, challenger, SETTINGS)
+    found = judge(3, CHAMPION, challenger, MARGIN)
     differences = np.subtract(challenger, CHAMPION)
     reference = ttest_1samp(differences, -0.01, alternative="greater")
     assert found.p == pytest.approx(float(reference.pvalue), rel=1e-9)
@@ -39,23 +38,23 @@ def test_the_test_is_scipys_one_sided_paired_t() -> None:
 )
 def test_not_worse_by_more_than_the_margin(differences: list[float], promoted: bool) -> None:
     challenger = [c + d for c, d in zip(CHAMPION, differences, strict=True)]
-    found = judge(1, CHAMPION, challenger, SETTINGS)
+    found = judge(1, CHAMPION, challenger, MARGIN)
     assert found.promoted is promoted, found
     assert found.p is not None and (found.p < 0.05) is promoted
 
 
 @pytest.mark.parametrize("images", [0, 1])
 def test_too_few_images_say_nothing(images: int) -> None:
-    found = judge(1, CHAMPION[:images], CHAMPION[:images], SETTINGS)
+    found = judge(1, CHAMPION[:images], CHAMPION[:images], MARGIN)
     assert not found.promoted and found.p is None
     assert "at least 2 are needed" in found.why
 
 
 def test_a_model_worse_by_the_margin_is_rarely_promoted() -> None:
-    """H0 at its border, 2000 simulated contests of 4 images: alpha holds."""
+    """H0 at its border, 2000 simulated contests of 4 images: ALPHA holds."""
     rng = np.random.default_rng(0)
     champion = rng.normal(0.8, 0.03, (2000, 4))
     challenger = champion - 0.01 + rng.normal(0, 0.008, (2000, 4))
     pairs = zip(champion.tolist(), challenger.tolist(), strict=True)
-    share = np.mean([judge(1, old, new, SETTINGS).promoted for old, new in pairs])
+    share = np.mean([judge(1, old, new, MARGIN).promoted for old, new in pairs])
     assert 0.035 < share < 0.065

@@ -22,7 +22,6 @@ from vesselforge.configs.errors import (
     UserError,
     WorkspaceError,
 )
-from vesselforge.configs.settings import PipelineConfig
 from vesselforge.data.phantoms.draw import VERSION
 from vesselforge.data.prepare import content_hash
 from vesselforge.engine.files import file_sha256, write_json
@@ -141,16 +140,12 @@ def test_a_training_starts_by_name(made: Made, shelf: Path, tmp_path: Path) -> N
     assert made.train(start_from="other", **changes).digest != begun.digest  # another origin
 
 
-def test_every_source_finds_it_by_name(shelf: Path) -> None:
-    own = config(channels="rgb").model_dump(mode="json")
-    own["source"] = {"kind": "joint", "generator": TINY | {"start_from": NAME}}
-    for found in (config(start_from=NAME), PipelineConfig.model_validate(own)):
-        work = run_works(found).until("generator")
-        assert work.settings.start_from == shelf / NAME  # type: ignore[attr-defined]
-        assert work.outside == {"start_from": hash_of("start", shelf / NAME)}
-    own["source"]["generator"]["start_from"] = "tiny-join"
+def test_a_source_finds_it_by_name(shelf: Path) -> None:
+    work = run_works(config(start_from=NAME)).until("generator")
+    assert work.settings.start_from == shelf / NAME  # type: ignore[attr-defined]
+    assert work.outside == {"start_from": hash_of("start", shelf / NAME)}
     with pytest.raises(DataError, match=r"start_from: tiny-join: no such .* are: tiny-joint\)"):
-        run_works(PipelineConfig.model_validate(own)).until("generator")
+        run_works(config(start_from="tiny-join")).until("generator")
 
 
 def test_the_rgb_part_of_a_joint_generator(made: Made, shelf: Path) -> None:

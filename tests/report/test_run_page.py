@@ -139,7 +139,6 @@ def test_the_quality_of_the_samples(page: Page) -> None:
         "Recall": "0.32",
         "Density": "0.93",
         "Coverage": "0.55",
-        "Path length": "12.5",
         "C_T": "−6.1",
         "Relative distance": "0.71",
     }
@@ -265,6 +264,30 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert [tag for tag, _ in page.elements].count("script") == 1
     assert not [a for tag, a in page.elements if tag == "b" or "onerror" in a]
     assert evil in page.text
+
+
+@pytest.mark.parametrize(("second", "kept"), [(0.78, 1), (0.80, 2)])
+def test_several_rounds_are_told_apart(tmp_path: Path, second: float, kept: int) -> None:
+    skill = {"teacher": 0.8, "student": 0.84, "student-2": 0.9, "ensemble": 0.85}
+    if kept == 1:
+        del skill["student-2"]
+    run = FakeRun(tmp_path, skill, f1=(0.79, second)).build()
+    page = page_of(run)
+    assert page.faults == []
+    assert page.table("Rounds")[:3] == [
+        ["Round", "Labels by", "Validation F1", "Kept"],
+        ["1", "teacher", "0.7900", "yes"],
+        ["2", "student", f"{second:.4f}", "yes" if kept == 2 else "no"],
+    ]
+    assert "rises by more than 0.001;" in page.text
+    names = [row[0] for row in page.table("Chosen on the validation images")]
+    assert names[1:6] == ["teacher", "pretrained", "student", "pretrained-2", "student-2"]
+    opened = open_run(run.record, run.store)
+    labelled = opened.synthetic("labelled")
+    assert labelled is not None
+    assert labelled.digest == run.record["artifacts"][["labelled", "labelled-2"][kept - 1]][1]
+    scores = read_scores(opened)
+    assert scores is not None and scores.student == ["student", "student-2"][kept - 1]
 
 
 def test_several_ensembles_are_told_apart_by_their_method(tmp_path: Path) -> None:

@@ -7,13 +7,16 @@ import pytest
 from vesselforge.configs import choices
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import FitSettings
-from vesselforge.segmenter.networks import NETWORKS, build
-from vesselforge.segmenter.training.losses import LOSSES
+from vesselforge.segmenter.networks import build
+from vesselforge.segmenter.networks.base import Segmenter
 
 
-def test_everything_offered_is_registered_and_nothing_else() -> None:
-    assert NETWORKS.keys() == choices.NETWORKS.keys()
-    assert LOSSES.keys() == choices.LOSSES.keys()
+@pytest.mark.parametrize("choice", [*choices.NETWORKS.values(), *choices.LOSSES.values()])
+def test_everything_offered_has_its_code(choice: choices.Choice) -> None:
+    loaded = choice.load()
+    assert loaded.__doc__
+    if choice in choices.NETWORKS.values():
+        assert isinstance(loaded, type) and issubclass(loaded, Segmenter)
 
 
 def test_a_name_that_is_none_is_answered_with_the_nearest() -> None:

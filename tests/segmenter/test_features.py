@@ -10,10 +10,11 @@ import torch
 from golden_weights import golden_network
 from torch import Tensor, nn
 
+from vesselforge.configs.choices import NETWORKS
 from vesselforge.segmenter.features import EncoderFeatures
 from vesselforge.segmenter.model_files import Member, save_model
 from vesselforge.segmenter.models import Model
-from vesselforge.segmenter.networks import NETWORKS, build
+from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.base import Segmenter
 
 FINEST = {"unet-v2": 4}

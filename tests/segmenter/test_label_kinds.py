@@ -101,7 +101,7 @@ def test_own_masks_become_hard_labels_and_no_teacher_is_asked(room: Path, run: R
         assert (record.split, record.soft, record.weight, record.confidence) == (
             "train", None, None, None,
         )  # fmt: skip
-        for soft in (True, False):  # a training with soft_labels has nothing else to take
+        for soft in (True, False):  # there is nothing else to take
             target = load_image(out, record, soft=soft).target
             np.testing.assert_array_equal(target > 127, own_masks(room)[record.id])
     assert {(row["confidence"], row["agreement"]) for row in rows} == {("", "")}
@@ -244,7 +244,6 @@ def test_turned_masks_lie_upside_down_and_nothing_else_changes(
             {"labels": "own", "pixel_weights": "certainty"},
             "own asks no teacher, found pixel_weights: certainty among the filters; leave it",
         ),
-        ({"labels": "own", "threshold": 0.4}, "found threshold: 0.4"),
         (
             {"labels": "agreement", "pixel_weights": "certainty"},
             "labels: agreement has weights of its own.*set pixel_weights: none",
@@ -308,8 +307,4 @@ def test_a_student_learns_from_own_masks(room: Path, run: Run, tmp_path: Path, k
     inputs = {"images": artifact(out), "validation": artifact(room / "real")}
     (tmp_path / "student").mkdir()
     train(TINY, inputs, tmp_path / "student", Progress())
-    hard = tmp_path / "hard"
-    hard.mkdir()
-    train(TINY.model_copy(update={"soft_labels": False}), inputs, hard, Progress())
-    name = "model.safetensors"  # soft_labels has nothing to choose from
-    assert hashes(tmp_path / "student")[name] == hashes(hard)[name]
+    assert Model.load(tmp_path / "student").networks

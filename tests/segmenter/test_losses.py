@@ -12,10 +12,8 @@ from vesselforge.segmenter.training.losses import (
     bce,
     bce_dice,
     bce_mcc,
-    cldice_loss,
     dice_loss,
     soft_mcc,
-    soft_skeleton,
     structure,
     training_loss,
 )
@@ -85,27 +83,5 @@ def test_structure_loss_is_its_formula() -> None:
 
 def test_deep_supervision_is_the_weighted_sum() -> None:
     other = torch.full_like(LOGITS, 0.3)
-    total = training_loss([LOGITS, other, other], Y, "bce", [1.0, 0.5], cldice=0.0)
+    total = training_loss([LOGITS, other, other], Y, "bce", [1.0, 0.5])
     assert total.item() == pytest.approx(bce(LOGITS, Y).item() + 0.5 * bce(other, Y).item())
-
-
-def test_soft_skeleton_of_a_hard_bar_is_its_centre_line() -> None:
-    bar = torch.zeros(1, 1, 30, 40)
-    bar[..., 10:15, 5:35] = 1  # five pixels wide
-    skeleton = soft_skeleton(bar)[0, 0]
-    assert skeleton[12, 10:30].min() == 1
-    assert skeleton[10:12, 12:28].max() == 0 == skeleton[13:15, 12:28].max()
-
-
-def test_cldice_loss_tells_a_broken_vessel_from_a_thinner_one() -> None:
-    whole = torch.zeros(1, 1, 32, 64)
-    whole[..., 14:19, :] = 1
-    thin, broken = whole.clone(), whole.clone()
-    thin[..., 14, :] = thin[..., 18, :] = 0  # 40 % of the pixels
-    broken[..., 20:45] = 0  # 39 % of the pixels, and of the centre line
-    certain = 20 * (2 * torch.stack([whole, thin, broken]) - 1)
-    losses = [cldice_loss(logits, whole).item() for logits in certain]
-    assert losses[0] == pytest.approx(0, abs=1e-4)
-    assert losses[1] < 0.05 < 0.2 < losses[2]
-    blended = training_loss([certain[2]], whole, "bce", [1.0], cldice=0.25).item()
-    assert blended == pytest.approx(0.75 * bce(certain[2], whole).item() + 0.25 * losses[2])

@@ -131,9 +131,7 @@ def test_a_batch_of_one_and_the_pool_are_refused() -> None:
 
 
 def test_a_mixed_training_resumes_bit_for_bit(tmp_path: Path, real: Path, made: Path) -> None:
-    settings = TINY.model_copy(
-        update={"synthetic_augment": OFF, "threshold_on": "development", "cldice": 0.2}
-    )
+    settings = TINY.model_copy(update={"synthetic_augment": OFF, "threshold_on": "development"})
     whole = run(tmp_path / "whole", settings, images=real, synthetic=made)
     with pytest.raises(Interrupted):
         run(tmp_path / "parts", settings, stop=3, images=real, synthetic=made)
@@ -211,22 +209,21 @@ def test_wrong_labels_of_weight_zero_teach_nothing(tmp_path: Path, loss: str) ->
     assert logs[0] == logs[1]
 
 
-def test_weights_are_left_aside_on_request(tmp_path: Path) -> None:
-    folder = doubtful(tmp_path / "set", wrong=True, trust=0)
+def test_weights_count_in_the_loss(tmp_path: Path) -> None:
     losses = []
-    for heeded in (True, False):
-        settings = TINY.model_copy(update={"label_weights": heeded} | BRIEF)
-        losses.append(next(read_log(run(tmp_path / str(heeded), settings, images=folder))))
+    for trust in (0, 255):
+        folder = doubtful(tmp_path / f"set-{trust}", wrong=True, trust=trust)
+        settings = TINY.model_copy(update=BRIEF)
+        losses.append(next(read_log(run(tmp_path / str(trust), settings, images=folder))))
     assert losses[0]["step"] == losses[1]["step"] == 2
     assert losses[0]["loss"] != losses[1]["loss"]
 
 
 def test_full_weights_are_no_weights(tmp_path: Path) -> None:
     folder = doubtful(tmp_path / "set", wrong=False, trust=255)
-    models = []
-    for heeded in (True, False):
-        settings = TINY.model_copy(update={"label_weights": heeded} | BRIEF)
-        models.append(Model.load(run(tmp_path / str(heeded), settings, images=folder)))
+    models = [Model.load(run(tmp_path / "weighed", TINY.model_copy(update=BRIEF), images=folder))]
+    write_index(folder, "sure", [replace(record, weight=None) for record in read_index(folder)])
+    models.append(Model.load(run(tmp_path / "plain", TINY.model_copy(update=BRIEF), images=folder)))
     weights = [dict(model.networks[0].named_parameters()) for model in models]
     for name, value in weights[0].items():
         torch.testing.assert_close(value, weights[1][name], atol=1e-6, rtol=1e-4)

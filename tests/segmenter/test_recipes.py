@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import json
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from segmenter_helpers import artifact, phantom_set
 
+from vesselforge.configs.choices import NETWORKS
 from vesselforge.configs.load import SHIPPED, load, override
 from vesselforge.configs.settings import FitSettings, PipelineConfig
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.engine.log import read_log
 from vesselforge.engine.progress import Progress
-from vesselforge.segmenter.networks import NETWORKS
-from vesselforge.segmenter.networks.sa2_net import SA2Net
+from vesselforge.pipeline.works import fit_settings
 from vesselforge.segmenter.training.batch_sources import source_of
 from vesselforge.segmenter.training.fit import train
 from vesselforge.segmenter.training.schedule import Plateau, learning_rate
+from vesselforge.segmenter.training.state import WEIGHT_DECAY
 
 PUBLISHED = ("sa-unet", "sa-unet-v2", "sa2-net", "unet-v2")
 STEPS = 3
@@ -28,7 +29,7 @@ MINIATURE = [f"steps={STEPS}", "batch=2", "crop=96", "pad=null", f"validate_ever
 
 
 def recipe(name: str) -> FitSettings:
-    return load(PipelineConfig, name).teacher
+    return fit_settings(load(PipelineConfig, name).teacher)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,8 @@ def test_a_miniature_trains(
 ) -> None:
     if name == "unet-v2":
         pytest.importorskip("transformers")
-    monkeypatch.setitem(NETWORKS, "sa2-net", partial(SA2Net, width=8))  # 19 million are slow
+    thin = replace(NETWORKS["sa2-net"], options={"width": 8})  # 19 million parameters are slow
+    monkeypatch.setitem(NETWORKS, "sa2-net", thin)
     small = override(FitSettings, recipe(name), MINIATURE)
     train(small, {"images": artifact(images)}, tmp_path, Progress())
     model = json.loads((tmp_path / "model.json").read_text())
@@ -106,7 +108,7 @@ def test_unet_v2_sees_256_352_and_448_pixels_at_a_constant_rate() -> None:
     source = source_of(small, [plain(400, 400)], 32)
     assert [source.batch_at(step).image.shape[-1] for step in range(3)] == [256, 352, 448]
     assert learning_rate(settings, 0) == learning_rate(settings, settings.steps - 1) == 1e-4
-    assert (settings.optimizer, settings.weight_decay, settings.clip_value) == ("adamw", 1e-4, 0.5)
+    assert (settings.optimizer, WEIGHT_DECAY, settings.clip_value) == ("adamw", 1e-4, 0.5)
     assert (settings.loss, settings.head_weights) == ("structure", [1.0, 1.0])
 
 

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-from itertools import product
 
 import pytest
 import torch
 from torch import Tensor
 
+from vesselforge.configs.choices import LOSSES
 from vesselforge.segmenter.training.losses import (
-    LOSSES,
     balanced_bce_dice,
     bce,
     bce_mcc,
-    cldice_loss,
     dice_loss,
     soft_mcc,
     structure,
     training_loss,
 )
 
-ALL = {**LOSSES, "dice": dice_loss, "cldice": cldice_loss}
+ALL = {name: loss.load() for name, loss in LOSSES.items()} | {"dice": dice_loss}
 SHAPE = (2, 1, 12, 9)
 
 
@@ -156,56 +154,9 @@ def test_balanced_loss_is_of_weighted_sums(made: tuple[Tensor, Tensor, Tensor]) 
     assert found == pytest.approx(expected, rel=1e-5)
 
 
-def skeleton(image: list[list[float]]) -> list[list[float]]:
-    """Soft skeleton with loops; outside the image nothing limits a minimum or a maximum."""
-    height, width = len(image), len(image[0])
-    cross = [(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)]
-    square = list(product((-1, 0, 1), repeat=2))
-
-    def of(x: list[list[float]], offsets: list[tuple[int, int]], pick: object) -> list[list[float]]:
-        return [
-            [
-                pick(  # type: ignore[operator]
-                    x[i + a][j + b]
-                    for a, b in offsets
-                    if 0 <= i + a < height and 0 <= j + b < width
-                )
-                for j in range(width)
-            ]
-            for i in range(height)
-        ]
-
-    found = [[0.0] * width for _ in range(height)]
-    for _ in range(7):
-        opened = of(of(image, cross, min), square, max)
-        for i, j in product(range(height), range(width)):
-            rest = max(image[i][j] - opened[i][j], 0)
-            found[i][j] += max(rest - found[i][j] * rest, 0)
-        image = of(image, cross, min)
-    return found
-
-
-def test_cldice_takes_its_own_prediction_where_a_label_is_not_trusted(
-    made: tuple[Tensor, Tensor, Tensor],
-) -> None:
-    logits, target, weight = made
-    prob = logits.sigmoid()
-    blend = weight * target + (1 - weight) * prob
-    ours, theirs = (torch.tensor([skeleton(x[0].tolist()) for x in m]) for m in (prob, blend))
-    rows = pixels(prob, blend, ours, theirs, weight)
-    precision = (sum(w * s * y for _, y, s, _, w in rows) + 1) / (
-        sum(w * s for _, _, s, _, w in rows) + 1
-    )
-    found = (sum(w * t * p for p, _, _, t, w in rows) + 1) / (
-        sum(w * t for _, _, _, t, w in rows) + 1
-    )
-    expected = 1 - 2 * precision * found / (precision + found)
-    assert cldice_loss(logits, target, weight).item() == pytest.approx(expected, rel=1e-4)
-
-
-def test_every_head_and_cldice_are_weighted(made: tuple[Tensor, Tensor, Tensor]) -> None:
+def test_every_head_is_weighted(made: tuple[Tensor, Tensor, Tensor]) -> None:
     logits, target, weight = made
     heads = [logits, logits * 0.5]
-    found = training_loss(heads, target, "bce", [1.0, 0.5], 0.25, weight)
-    each = [0.75 * bce(x, target, weight) + 0.25 * cldice_loss(x, target, weight) for x in heads]
+    found = training_loss(heads, target, "bce", [1.0, 0.5], weight)
+    each = [bce(x, target, weight) for x in heads]
     assert found.item() == pytest.approx((each[0] + 0.5 * each[1]).item())

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from vesselforge.configs.errors import ConfigError, DataError
-from vesselforge.configs.stages.phantoms import PhantomDrawSettings
+from vesselforge.configs.sources import PhantomDrawSettings
 from vesselforge.data.imageset import ImageRecord, load_image, load_mask, read_index, write_index
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
 from vesselforge.data.phantoms.appearance import GENERIC, Appearance

@@ -57,8 +57,8 @@ def study(tiny_study: Build, monkeypatch: pytest.MonkeyPatch) -> Callable[..., S
     return lambda **execution: tiny_study(
         arms={"counts": [2], "orders": ["mixed"], "seeds": [0]},
         teacher=fit,
-        first=fit,
-        second=fit,
+        pretrain={"steps": 1},
+        finetune={"steps": 1},
         execution={"workers": 2} | execution,
     )
 

@@ -31,8 +31,9 @@ def question(tiny_study: Callable[..., StudyConfig]) -> StudyConfig:
             "seeds": [0, 1, 2, 3, 4, 5],
         },
         synthetic={"pool": 48},
-        first=FIT,
-        second=FIT | {"steps": 10, "validate_every": 10, "lr": 0.001},
+        student=FIT,
+        pretrain={"steps": FIT["steps"]},
+        finetune={"steps": 10, "validate_every": 10, "lr": 0.001},
     )
 
 
@@ -76,7 +77,7 @@ def test_shuffled_synthetic_labels_are_a_significant_harm(
     """Of a phase with wrong labels alone, which ten steps with right ones do not mend; among the
     real images of one phase they do much less, and in some seeds none."""
     planted("shuffled")
-    arms = question.arms.model_copy(update={"orders": ["synthetic-first"]})
+    arms = question.arms.model_copy(update={"orders": ["synthetic-first"], "seeds": [0, 1, 2, 3]})
 
     effect = answer(question.model_copy(update={"arms": arms}), workspace)
 
@@ -115,8 +116,8 @@ def test_exact_phantoms_gain_at_few_images_and_turned_masks_do_not(
     values = question.model_dump(mode="json")
     values["sources"] = {"exact": phantom, "turned": phantom | {"turned_masks": True}}
     values["arms"] |= {"named": named, "seeds": [0, 1]}
-    values["first"] |= {"synthetic_share": 0.75, "batch": 4}
-    values["second"] |= {"batch": 4}
+    values["synthetic"] |= {"share": 0.75}
+    values["student"] |= {"batch": 4}
     values["score"] |= {"features": "random"}  # nobody needs a teacher
 
     made = results_of(StudyConfig.model_validate(values), workspace)

@@ -18,6 +18,7 @@ from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.engine.artifacts import Stage
 from vesselforge.flows.compare import compare_ratios
 from vesselforge.pipeline.stages import STAGES
+from vesselforge.pipeline.study import study_works
 from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS, Results
 
 Build = Callable[..., StudyConfig]
@@ -100,9 +101,10 @@ def test_results_are_those_of_the_scored_images(here: Made, quick: Build, tmp_pa
 
 
 def test_too_few_kept_images_fail_their_arms_alone(
-    here: Made, quick: Build, tmp_path: Path
+    here: Made, quick: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = quick(synthetic={"pool": 3, "most_pools": 1})  # 3 images, and arms of 2 and of 4
+    monkeypatch.setattr(study_works, "MOST_POOLS", 1)
+    config = quick(synthetic={"pool": 3})  # 3 images, and arms of 2 and of 4
 
     state = compare_ratios(config, workspace=str(tmp_path), return_state=True)
 

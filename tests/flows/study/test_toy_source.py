@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -33,7 +33,6 @@ SIDE = 48
 class ToySource(SourceSettings):
     """Dark stripes on a light ground."""
 
-    brings_masks: ClassVar[bool] = True
     kind: Literal["toy"] = "toy"
     labels: Literal["own"] = "own"
     period: int = 12
@@ -46,6 +45,8 @@ class Drawing(BaseModel):
 
 
 class Toy(Source[ToySource]):
+    brings_masks = True
+
     def images(self, request: Request, count: int, first: int) -> Work:
         settings = Drawing(count=count, seed=first, period=self.settings.period)
         return Work("stripes", "toy", settings)
@@ -86,8 +87,7 @@ def test_a_new_source_goes_through_a_run(toy: None, here: Made, tmp_path: Path) 
         "sample": {"count": 4},
         "order": "mixed",
         "teacher": fit,
-        "pretrain": fit,
-        "finetune": fit,
+        "finetune": {"steps": 2, "validate_every": 2},
         "score": {"real_views": 4, "kid_subset_size": 2},
         "evaluate": {"bootstrap": 100},
     }

@@ -140,7 +140,7 @@ def test_a_run_that_failed_counts_where_it_was_completed(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"first": {"steps": 3}}, r"first\.steps: found 3, expected 2 as in"),
+        ({"student": {"steps": 3}}, r"student\.steps: found 3, expected 2 as in"),
         ({"statistics": {"alpha": 0.01}}, r"statistics\.alpha: found 0\.01, expected 0\.05"),
         ({"external": [{"name": "stare", "fold": 1}, {"name": "chase-db1"}]}, r"external: found"),
         ({"arms": {"controls": []}}, r"arms\.controls: found \[\], expected \['R1'\]"),
