@@ -21,9 +21,9 @@ from torch.utils.flop_counter import flop_registry
 from benchmarks.reference import plain_definitions
 from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.engine.checkpoints import newest_checkpoint, save_checkpoint
-from vesselforge.generator.models import network_kwargs
 from vesselforge.generator.networks import Discriminator, Generator
-from vesselforge.generator.training.schedule import PATH_EVERY, Schedule
+from vesselforge.generator.trained import network_kwargs
+from vesselforge.generator.training.step_counts import PATH_EVERY, Schedule
 from vesselforge.generator.training.train import TICKS
 from vesselforge.generator.training.trainer import Trainer
 

@@ -26,8 +26,8 @@ from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.engine.devices import slow_bfloat16
 from vesselforge.engine.processes.children import ENVIRONMENT
-from vesselforge.segmenter.inference.export import Combined, onnx_runner, to_onnx
 from vesselforge.segmenter.inference.fast import fast
+from vesselforge.segmenter.inference.onnx_segmenter import Combined, onnx_runner, to_onnx
 from vesselforge.segmenter.inference.runtimes import (
     TorchRuntime,
     start,
@@ -36,7 +36,7 @@ from vesselforge.segmenter.inference.tiles import as_input
 from vesselforge.segmenter.metrics.confusion import pooled_f1
 from vesselforge.segmenter.models import Model, place
 from vesselforge.segmenter.networks import build
-from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.contract import Segmenter
 from vesselforge.segmenter.training.losses import bce
 
 Way = Callable[[Tensor], Tensor]

@@ -130,7 +130,7 @@ def phantom(
     from vesselforge.data.datasets import named_dataset
     from vesselforge.data.layouts.splits import TRAIN
     from vesselforge.data.phantoms.appearance import GENERIC
-    from vesselforge.data.phantoms.fit import fit_appearance
+    from vesselforge.data.phantoms.fitted import fit_appearance
     from vesselforge.data.phantoms.sets import write_phantoms
     from vesselforge.engine.store import explained
 

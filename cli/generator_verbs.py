@@ -179,7 +179,7 @@ def export(
     from vesselforge.pipeline.record import generator_folder
 
     folder = generator_folder(workspace, generator)
-    from vesselforge.generator.export import export as write
+    from vesselforge.generator.onnx_export import export as write
 
     made = write(folder, out, force)
     if json_:

@@ -126,7 +126,7 @@ def export(
     before it is written.
     """
     from vesselforge.pipeline.record import model_folder
-    from vesselforge.segmenter.inference.export import export as write
+    from vesselforge.segmenter.inference.onnx_segmenter import export as write
 
     made = write(model_folder(model), out, force)
     if json_:
@@ -196,7 +196,7 @@ def calibrate(
     Temperature and shift, threshold and rule of components are chosen on development images;
     nothing is trained, and test images are not looked at.
     """
-    from vesselforge.engine.folders import whole_folder
+    from vesselforge.engine.whole_folders import whole_folder
     from vesselforge.pipeline.models.scoring import development_images
     from vesselforge.pipeline.record import model_folder
     from vesselforge.segmenter.calibration import recalibrate

@@ -53,7 +53,7 @@ NETWORKS = {
         "segmenter.networks.unet_v2:UNetV2",
     ),
 }
-"""Segmenters: called with options, each gives a `segmenter.networks.base.Segmenter`."""
+"""Segmenters: called with options, each gives a `segmenter.networks.contract.Segmenter`."""
 LOSSES = {
     "bce": Choice("binary cross-entropy", "segmenter.training.losses:bce"),
     "bce-dice": Choice(

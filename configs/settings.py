@@ -14,7 +14,7 @@ from vesselforge.configs.base import Settings, operational
 from vesselforge.configs.catalogue import DatasetName
 from vesselforge.configs.sources import Source, StyleGAN2Source, uses_sources
 from vesselforge.configs.stages.augmentation import AugmentSettings as AugmentSettings
-from vesselforge.configs.stages.generator import GeneratorSettings, SampleSettings, ScoreSettings
+from vesselforge.configs.stages.gan import GeneratorSettings, SampleSettings, ScoreSettings
 from vesselforge.configs.stages.labels import LabelSettings as LabelSettings
 from vesselforge.configs.stages.labels import PseudoLabelSettings
 from vesselforge.configs.stages.segmenter import CompareSettings as CompareSettings

@@ -38,9 +38,9 @@ from vesselforge.engine.artifacts import (
 )
 from vesselforge.engine.confined import inside, plain_name
 from vesselforge.engine.files import file_sha256, write_atomic, write_json
-from vesselforge.engine.folders import renamed, sync
 from vesselforge.engine.locks import locked, taken
 from vesselforge.engine.progress import Progress
+from vesselforge.engine.whole_folders import renamed, sync
 
 LOCKS = ".locks"
 PACKAGES = ("vesselforge", "torch", "numpy")

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from vesselforge.configs.errors import CheckpointError
 from vesselforge.engine.checkpoints import save_tensors
 from vesselforge.engine.files import write_json
-from vesselforge.generator.models import (
+from vesselforge.generator.sampling.sampler import Sampler
+from vesselforge.generator.trained import (
     AVERAGE,
     DESCRIPTION,
     DISCRIMINATOR,
@@ -25,7 +26,6 @@ from vesselforge.generator.models import (
     load_generator,
     read_description,
 )
-from vesselforge.generator.sampling.sampler import Sampler
 
 IMAGES = 64
 """Drawn from both to compare them, of seeds 0, 1, …"""

@@ -39,7 +39,7 @@ from vesselforge.segmenter.model_files import (
     save_model,
 )
 from vesselforge.segmenter.models import Model, place
-from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.contract import Segmenter
 from vesselforge.segmenter.operating_point import choose_pieces, maps_of, rechoose, truths
 
 TEMPERATURES = (0.05, 20.0)

@@ -23,7 +23,7 @@ from vesselforge.engine.files import write_json
 from vesselforge.segmenter.combine import MEAN, Rule
 from vesselforge.segmenter.components import ALL, Components
 from vesselforge.segmenter.networks import build
-from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.contract import Segmenter
 
 DESCRIPTIONS = ("model.json", "ensemble.json")
 

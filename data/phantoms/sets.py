@@ -32,7 +32,7 @@ from vesselforge.data.layouts.items import PhantomItem
 from vesselforge.data.layouts.splits import SPLITS, TRAIN
 from vesselforge.data.phantoms.appearance import GENERIC, Appearance
 from vesselforge.data.phantoms.draw import Phantom, make_phantom
-from vesselforge.data.phantoms.fit import fit_appearance
+from vesselforge.data.phantoms.fitted import fit_appearance
 from vesselforge.engine.artifacts import METRICS, Inputs
 from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress

@@ -25,8 +25,8 @@ from vesselforge.engine.documents import read_object
 from vesselforge.engine.progress import Progress
 from vesselforge.generator.metrics.extractors import three_channels
 from vesselforge.generator.metrics.memorisation import turned, turns
-from vesselforge.generator.models import read_description
 from vesselforge.generator.sampling.sample_set import DESCRIPTION
+from vesselforge.generator.trained import read_description
 from vesselforge.generator.values import Pixels, restore
 from vesselforge.generator.views import Views, load_views
 

@@ -41,9 +41,9 @@ from vesselforge.engine.documents import read_object
 from vesselforge.engine.files import file_sha256, write_json
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.store import explained
-from vesselforge.generator.models import AVERAGE, FOV, load_generator
-from vesselforge.generator.models import DESCRIPTION as MODEL
 from vesselforge.generator.sampling.sampler import GRID_IMAGES, Sampler, picture_size, pictures
+from vesselforge.generator.trained import AVERAGE, FOV, load_generator
+from vesselforge.generator.trained import DESCRIPTION as MODEL
 from vesselforge.generator.values import restore, to_uint8
 
 DESCRIPTION = "samples.json"

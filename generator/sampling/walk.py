@@ -18,8 +18,8 @@ from vesselforge.engine.devices import pick_device
 from vesselforge.engine.files import replacing
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.store import explained
-from vesselforge.generator.models import load_generator
 from vesselforge.generator.sampling.sampler import Sampler, picture_size, pictures
+from vesselforge.generator.trained import load_generator
 from vesselforge.generator.values import to_uint8
 
 FRAME_MS = 30

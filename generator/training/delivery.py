@@ -11,7 +11,7 @@ import numpy as np
 from vesselforge.data.imageset import write_png
 from vesselforge.engine.artifacts import METRICS
 from vesselforge.engine.files import write_json
-from vesselforge.generator.models import DESCRIPTION, FOV
+from vesselforge.generator.trained import DESCRIPTION, FOV
 from vesselforge.generator.training.snapshot_scores import Scorer
 from vesselforge.generator.training.snapshots import Snapshot
 from vesselforge.generator.training.trainer import Trainer

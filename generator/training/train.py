@@ -36,12 +36,12 @@ from vesselforge.engine.log import append_log, keep_log
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.torchrun.ranks import default_group
 from vesselforge.engine.torchrun.workers import among_workers, run_in_workers
-from vesselforge.generator.models import AVERAGE, CURRENT, DISCRIMINATOR
 from vesselforge.generator.sampling.sampler import pictures, sample_grid
+from vesselforge.generator.trained import AVERAGE, CURRENT, DISCRIMINATOR
 from vesselforge.generator.training.delivery import describe
-from vesselforge.generator.training.schedule import Schedule
 from vesselforge.generator.training.snapshot_scores import Scorer
 from vesselforge.generator.training.snapshots import Snapshot, best_of
+from vesselforge.generator.training.step_counts import Schedule
 from vesselforge.generator.training.trainer import Trainer
 from vesselforge.generator.transfer.start import Start, begin
 from vesselforge.generator.values import to_network
@@ -254,7 +254,7 @@ class Run:
         return steps * self.settings.batch / 1000
 
     def _steps_in(self, kimg: float) -> int:
-        return max(1, round(kimg * 1000 / self.settings.batch))
+        return max(1, int(kimg * 1000 / self.settings.batch + 0.5))
 
     def finish(self, ended: bool) -> None:
         """Write the artifact: the networks of one snapshot, and what is known of all.

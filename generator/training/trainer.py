@@ -21,9 +21,9 @@ from vesselforge.engine.torchrun.ranks import ProcessGroup, default_group
 from vesselforge.generator.augment import AugmentPipe, permitted
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.shards import shard_of
-from vesselforge.generator.training.losses import AdversarialLoss, Stats
+from vesselforge.generator.training.adversarial import AdversarialLoss, Stats
 from vesselforge.generator.training.running_sums import RunningSums, totals
-from vesselforge.generator.training.schedule import (
+from vesselforge.generator.training.step_counts import (
     LEAKY,
     PATH_EVERY,
     Schedule,

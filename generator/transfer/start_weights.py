@@ -19,9 +19,10 @@ from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.data.formats.channels import Channels
 from vesselforge.engine.checkpoints import check_shapes, load_tensors, save_tensors
 from vesselforge.engine.files import file_sha256, write_json
-from vesselforge.engine.folders import whole_folder
+from vesselforge.engine.whole_folders import whole_folder
 from vesselforge.generator.checkpoint import OfficialSnapshot, load_official
-from vesselforge.generator.models import (
+from vesselforge.generator.networks import Discriminator, Generator, count_parameters
+from vesselforge.generator.trained import (
     AVERAGE,
     CURRENT,
     DESCRIPTION,
@@ -30,7 +31,6 @@ from vesselforge.generator.models import (
     network_without_memory,
     read_description,
 )
-from vesselforge.generator.networks import Discriminator, Generator, count_parameters
 
 SLOTS = {"G": CURRENT, "D": DISCRIMINATOR, "G_ema": AVERAGE}
 """The file of each network in a generator's folder."""

@@ -44,8 +44,8 @@ def make_card(generator: Path, name: str, folder: Path, figures: Figures) -> dic
     """Fill `folder` with networks, description and samples; return the facts of the card."""
     trainings = history(generator)
     from vesselforge.generator.compact import compact
-    from vesselforge.generator.models import load_discriminator, load_generator
     from vesselforge.generator.networks import count_parameters
+    from vesselforge.generator.trained import load_discriminator, load_generator
 
     seen = datasets(trainings)
     drawn, named = list(seen) == ["phantom"], "; ".join(map(source, seen))

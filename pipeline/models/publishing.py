@@ -15,8 +15,8 @@ from vesselforge.engine.artifacts import MANIFEST, read_artifact
 from vesselforge.engine.confined import plain_name
 from vesselforge.engine.documents import flat, read_object
 from vesselforge.engine.files import file_sha256, write_atomic, write_json
-from vesselforge.engine.folders import whole_folder
 from vesselforge.engine.store import Store
+from vesselforge.engine.whole_folders import whole_folder
 from vesselforge.pipeline.evidence import untrained
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

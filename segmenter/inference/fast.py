@@ -24,7 +24,7 @@ from vesselforge.segmenter.inference.packed import (
     PackedConv,
     Scale,
 )
-from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.contract import Segmenter
 from vesselforge.segmenter.networks.dropblock import DropBlock
 from vesselforge.segmenter.networks.sa2_net import SA2Net
 from vesselforge.segmenter.networks.sa_unet import SAUNet

@@ -17,7 +17,7 @@ from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.stages.segmenter import Runtime as RuntimeName
 from vesselforge.engine.processes.lifetimes import keep_freed_memory
 from vesselforge.segmenter.inference.fast import fast
-from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.contract import Segmenter
 
 RUNTIMES: tuple[str, ...] = get_args(RuntimeName)
 FAST = {"fast": torch.float32, "fast-bfloat16": torch.bfloat16}

@@ -6,7 +6,7 @@ from typing import Any
 
 from vesselforge.configs.choices import NETWORKS, unknown
 from vesselforge.configs.errors import ConfigError
-from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.contract import Segmenter
 
 
 def build(name: str, **options: Any) -> Segmenter:

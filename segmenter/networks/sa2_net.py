@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.contract import Segmenter
 
 SCALES = (4, 2, 1, 0.5)
 """From a quarter of the resolution to the four skips (full, half, quarter, eighth)."""

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.contract import Segmenter
 from vesselforge.segmenter.networks.pvt import CHANNELS, PyramidEncoder
 from vesselforge.segmenter.networks.units import SpatialAttention
 

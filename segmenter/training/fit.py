@@ -29,11 +29,11 @@ from vesselforge.segmenter.components import ALL, Components
 from vesselforge.segmenter.model_files import Member, save_model
 from vesselforge.segmenter.models import place
 from vesselforge.segmenter.networks import build
-from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.contract import Segmenter
 from vesselforge.segmenter.operating_point import choose_pieces, choose_threshold
 from vesselforge.segmenter.training.batch_sources import Source, source_of
+from vesselforge.segmenter.training.learning_rate import learning_rate
 from vesselforge.segmenter.training.losses import training_loss
-from vesselforge.segmenter.training.schedule import learning_rate
 from vesselforge.segmenter.training.state import FitState, network_options, new_state, resume, save
 from vesselforge.segmenter.training.validation import (
     precise_batch_norm,

@@ -24,8 +24,8 @@ from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.model_files import read_members
 from vesselforge.segmenter.models import place
 from vesselforge.segmenter.networks import build
-from vesselforge.segmenter.networks.base import Segmenter
-from vesselforge.segmenter.training.schedule import Plateau
+from vesselforge.segmenter.networks.contract import Segmenter
+from vesselforge.segmenter.training.learning_rate import Plateau
 
 WEIGHT_DECAY = 1e-4
 """Of AdamW, in all recipes, U-Net v2's too."""

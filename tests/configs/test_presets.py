@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from vesselforge.configs.stages.batching import misfit
-from vesselforge.configs.stages.generator import GeneratorSettings
+from vesselforge.configs.stages.gan import GeneratorSettings
 
 GPUS = (1, 2, 4, 8)
 AUTO = {

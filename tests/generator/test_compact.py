@@ -14,14 +14,14 @@ from vesselforge.configs.errors import CheckpointError
 from vesselforge.data.formats.channels import Channels
 from vesselforge.engine.checkpoints import save_tensors
 from vesselforge.generator.compact import compact
-from vesselforge.generator.models import (
+from vesselforge.generator.networks import Discriminator
+from vesselforge.generator.trained import (
     AVERAGE,
     DESCRIPTION,
     DISCRIMINATOR,
     load_discriminator,
     load_generator,
 )
-from vesselforge.generator.networks import Discriminator
 from vesselforge.generator.transfer.start import begin
 
 D = {"c_dim": 0, "img_resolution": 16, "img_channels": 4, "channel_base": 128, "channel_max": 8}

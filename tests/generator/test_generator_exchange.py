@@ -19,8 +19,8 @@ from official_networks import (
 
 import vesselforge.generator.transfer.start_weights
 from vesselforge.configs.errors import CheckpointError, ConfigError, WorkspaceError
-from vesselforge.generator.export import Pictures, difference, example, export
-from vesselforge.generator.models import load_discriminator, load_generator
+from vesselforge.generator.onnx_export import Pictures, difference, example, export
+from vesselforge.generator.trained import load_discriminator, load_generator
 from vesselforge.generator.transfer.start_weights import import_official, read_folder
 
 

@@ -10,7 +10,7 @@ import torch
 from generator_helpers import assert_close, load_pair, parity, tensor
 
 from vesselforge.generator.shards import Shard
-from vesselforge.generator.training.losses import AdversarialLoss
+from vesselforge.generator.training.adversarial import AdversarialLoss
 
 FILE = "losses"
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from generator_helpers import tiny
 
-from vesselforge.generator.models import network_kwargs
 from vesselforge.generator.networks import Discriminator, Generator
+from vesselforge.generator.trained import network_kwargs
 
 
 def build(c_dim=0, style=None, **changes):

@@ -9,8 +9,8 @@ from generator_helpers import load_pair, tensor, tiny
 
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.networks.resolutions import reduced_resolutions
-from vesselforge.generator.training.losses import AdversarialLoss
-from vesselforge.generator.training.schedule import Schedule
+from vesselforge.generator.training.adversarial import AdversarialLoss
+from vesselforge.generator.training.step_counts import Schedule
 from vesselforge.generator.training.trainer import Trainer
 
 NET = "net_a_uncond32"

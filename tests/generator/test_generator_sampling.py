@@ -20,9 +20,9 @@ from vesselforge.configs.settings import SampleSettings
 from vesselforge.data.formats.channels import Channels
 from vesselforge.data.imageset import load_image, load_mask, load_picture, read_index
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.generator.models import load_generator
 from vesselforge.generator.sampling.sample_set import sample
 from vesselforge.generator.sampling.sampler import Sampler, latents_of
+from vesselforge.generator.trained import load_generator
 from vesselforge.generator.values import to_network, to_uint8
 
 ROOT = Path(__file__).parents[2]

@@ -21,7 +21,7 @@ from official_networks import (
 from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.engine.checkpoints import save_tensors
 from vesselforge.engine.progress import Interrupted
-from vesselforge.generator.models import (
+from vesselforge.generator.trained import (
     AVERAGE,
     CURRENT,
     DESCRIPTION,

@@ -13,11 +13,11 @@ from vesselforge.engine.checkpoints import load_tensors
 from vesselforge.engine.progress import Progress
 from vesselforge.engine.torchrun.ranks import ProcessGroup
 from vesselforge.generator.augment import AugmentPipe, permitted
-from vesselforge.generator.models import network_kwargs
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.networks.ops import minibatch_std
 from vesselforge.generator.shards import Shard, shard_of
-from vesselforge.generator.training.schedule import Schedule
+from vesselforge.generator.trained import network_kwargs
+from vesselforge.generator.training.step_counts import Schedule
 from vesselforge.generator.training.train import train
 from vesselforge.generator.training.trainer import Trainer
 

@@ -22,9 +22,9 @@ from vesselforge.engine.artifacts import SCRATCH
 from vesselforge.engine.checkpoints import load_tensors
 from vesselforge.engine.log import read_log
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.generator.models import load_discriminator, load_generator
 from vesselforge.generator.networks import Discriminator, Generator
-from vesselforge.generator.training.schedule import Schedule, ema_beta, lazy_adam
+from vesselforge.generator.trained import load_discriminator, load_generator
+from vesselforge.generator.training.step_counts import Schedule, ema_beta, lazy_adam
 from vesselforge.generator.training.train import train
 from vesselforge.generator.training.trainer import Trainer
 

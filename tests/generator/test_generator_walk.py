@@ -16,10 +16,10 @@ from vesselforge.configs.settings import SampleSettings
 from vesselforge.data.formats.channels import Channels
 from vesselforge.data.imageset import read_index
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.generator.models import load_generator
 from vesselforge.generator.sampling.sample_set import draw_album, sample
 from vesselforge.generator.sampling.sampler import Sampler, pictures, sample_grid
 from vesselforge.generator.sampling.walk import path_in_w, walk
+from vesselforge.generator.trained import load_generator
 
 # Sheets.
 

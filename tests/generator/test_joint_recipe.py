@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from vesselforge.configs.settings import GeneratorSettings
-from vesselforge.generator.models import network_kwargs
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.shards import Shard
-from vesselforge.generator.training.losses import AdversarialLoss
-from vesselforge.generator.training.schedule import Schedule, lr_factor, noise_at
+from vesselforge.generator.trained import network_kwargs
+from vesselforge.generator.training.adversarial import AdversarialLoss
+from vesselforge.generator.training.step_counts import Schedule, lr_factor, noise_at
 from vesselforge.generator.training.trainer import Trainer
 from vesselforge.generator.values import as_channel, encoded, masks_of
 

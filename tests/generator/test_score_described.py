@@ -18,7 +18,7 @@ from vesselforge.engine.progress import Progress
 from vesselforge.generator.metrics.extractors import load_extractor
 from vesselforge.generator.metrics.reals import described, sample_records
 from vesselforge.generator.metrics.sample_scores import score_samples
-from vesselforge.generator.models import DESCRIPTION
+from vesselforge.generator.trained import DESCRIPTION
 
 SIDE, REAL = 32, 64
 

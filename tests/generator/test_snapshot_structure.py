@@ -18,8 +18,8 @@ from vesselforge.data.structure import FIGURES, TreeFigures, tree_figures
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.log import read_log
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.generator.models import load_generator
 from vesselforge.generator.sampling.sampler import Sampler
+from vesselforge.generator.trained import load_generator
 from vesselforge.generator.training.snapshots import CENTRAL, Snapshot, Structure
 from vesselforge.generator.training.train import train
 from vesselforge.generator.values import as_channel, masks_of, to_network, to_uint8

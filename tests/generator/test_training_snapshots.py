@@ -17,7 +17,7 @@ from vesselforge.configs.errors import TrainingError
 from vesselforge.engine.checkpoints import load_tensors
 from vesselforge.engine.log import read_log
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.generator.models import load_generator
+from vesselforge.generator.trained import load_generator
 from vesselforge.generator.training.snapshot_scores import Scorer
 from vesselforge.generator.training.snapshots import (
     Snapshot,

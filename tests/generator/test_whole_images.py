@@ -22,8 +22,8 @@ from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.data.prepare import prepare
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.progress import Progress
-from vesselforge.generator.models import read_description
 from vesselforge.generator.sampling.sample_set import sample
+from vesselforge.generator.trained import read_description
 from vesselforge.generator.training.train import train
 
 RNG = np.random.default_rng(0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselforge.segmenter.inference.export import onnx_runner
+from vesselforge.segmenter.inference.onnx_segmenter import onnx_runner
 from vesselforge.segmenter.inference.tiles import as_input
 
 

@@ -12,8 +12,8 @@ from vesselforge.data.formats.channels import Channels
 from vesselforge.data.imageset import write_png
 from vesselforge.engine.checkpoints import save_tensors
 from vesselforge.engine.files import write_json
-from vesselforge.generator.models import AVERAGE, DESCRIPTION, FOV
 from vesselforge.generator.networks import Generator
+from vesselforge.generator.trained import AVERAGE, DESCRIPTION, FOV
 
 RGB = Channels("rgb", 3)
 

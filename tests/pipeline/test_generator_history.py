@@ -18,7 +18,7 @@ from vesselforge.data.phantoms.draw import VERSION
 from vesselforge.data.prepare import content_hash, phantom_version
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.files import write_json
-from vesselforge.generator.models import load_discriminator
+from vesselforge.generator.trained import load_discriminator
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.models.history import history
 from vesselforge.pipeline.models.model_rows import model_rows

@@ -25,7 +25,7 @@ from vesselforge.configs.errors import (
 from vesselforge.data.phantoms.draw import VERSION
 from vesselforge.data.prepare import content_hash
 from vesselforge.engine.files import file_sha256, write_json
-from vesselforge.generator.models import load_discriminator, load_generator
+from vesselforge.generator.trained import load_discriminator, load_generator
 from vesselforge.pipeline.models.history import read_trainings
 from vesselforge.pipeline.models.publish_generator import publish
 from vesselforge.pipeline.outside import found_start, hash_of

@@ -20,12 +20,12 @@ from vesselforge.data.imageset import LoadedImage, load_image, read_index
 from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.calibration import TEMPERATURES, calibrate, fitted
 from vesselforge.segmenter.components import choose_components
-from vesselforge.segmenter.inference.export import export
+from vesselforge.segmenter.inference.onnx_segmenter import export
 from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.model_files import Member, read_description, save_model
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
-from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.contract import Segmenter
 from vesselforge.segmenter.training.fit import train
 from vesselforge.segmenter.training.state import new_state
 

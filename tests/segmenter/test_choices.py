@@ -8,7 +8,7 @@ from vesselforge.configs import choices
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import FitSettings
 from vesselforge.segmenter.networks import build
-from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.contract import Segmenter
 
 
 @pytest.mark.parametrize("choice", [*choices.NETWORKS.values(), *choices.LOSSES.values()])

@@ -20,8 +20,8 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.combine import MEAN, Rule, combine
 from vesselforge.segmenter.ensemble import ensemble
 from vesselforge.segmenter.evaluate import evaluate
-from vesselforge.segmenter.inference import export as exporting
-from vesselforge.segmenter.inference.export import export
+from vesselforge.segmenter.inference import onnx_segmenter as exporting
+from vesselforge.segmenter.inference.onnx_segmenter import export
 from vesselforge.segmenter.inference.tiles import Tiling
 from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.model_files import Member, read_description, read_members, save_model

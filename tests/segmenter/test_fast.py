@@ -14,7 +14,7 @@ from vesselforge.segmenter.inference import packed, runtimes
 from vesselforge.segmenter.inference.fast import Fast, FastUp, fast, halved, normalised
 from vesselforge.segmenter.inference.packed import BlockwiseGate, GroupNormSiLU, PackedConv, Scale
 from vesselforge.segmenter.networks import build
-from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.contract import Segmenter
 from vesselforge.segmenter.networks.group_norm import GroupNorm
 from vesselforge.segmenter.networks.sa_unet import VARIANTS
 from vesselforge.segmenter.networks.units import UpConv

@@ -15,7 +15,7 @@ from vesselforge.segmenter.features import EncoderFeatures
 from vesselforge.segmenter.model_files import Member, save_model
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
-from vesselforge.segmenter.networks.base import Segmenter
+from vesselforge.segmenter.networks.contract import Segmenter
 
 FINEST = {"unet-v2": 4}
 """Pixels of the image that one of the finest level stands for, where it is not one."""

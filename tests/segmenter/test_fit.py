@@ -27,7 +27,7 @@ from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.training.batch_sources import source_of
 from vesselforge.segmenter.training.fit import train
-from vesselforge.segmenter.training.schedule import Plateau, learning_rate
+from vesselforge.segmenter.training.learning_rate import Plateau, learning_rate
 from vesselforge.segmenter.training.validation import validate
 
 

@@ -24,7 +24,6 @@ from vesselforge.configs.settings import (
 from vesselforge.data.imageset import LoadedImage, load_image, read_index
 from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.calibration import recalibrate
-from vesselforge.segmenter.compare import compare
 from vesselforge.segmenter.components import ALL, Components, choose_components, masked, pieces_in
 from vesselforge.segmenter.ensemble import ensemble
 from vesselforge.segmenter.evaluate import GREEN, RED, evaluate
@@ -32,6 +31,7 @@ from vesselforge.segmenter.inference.predict import PredictOptions, predict_file
 from vesselforge.segmenter.labels.pseudo_labels import label
 from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.model_files import read_description, read_members, save_model
+from vesselforge.segmenter.model_pair import compare
 from vesselforge.segmenter.models import Model
 
 CPU = torch.device("cpu")

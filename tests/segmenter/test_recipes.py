@@ -19,7 +19,7 @@ from vesselforge.engine.progress import Progress
 from vesselforge.pipeline.works import fit_settings
 from vesselforge.segmenter.training.batch_sources import source_of
 from vesselforge.segmenter.training.fit import train
-from vesselforge.segmenter.training.schedule import Plateau, learning_rate
+from vesselforge.segmenter.training.learning_rate import Plateau, learning_rate
 from vesselforge.segmenter.training.state import WEIGHT_DECAY
 
 PUBLISHED = ("sa-unet", "sa-unet-v2", "sa2-net", "unet-v2")

@@ -14,9 +14,9 @@ from onnx_maps import onnx_map
 from segmenter_helpers import hashes, phantom_image, settled
 
 from vesselforge.configs.errors import CheckpointError, ConfigError
-from vesselforge.segmenter.inference import export as exporting
+from vesselforge.segmenter.inference import onnx_segmenter as exporting
 from vesselforge.segmenter.inference import runtimes
-from vesselforge.segmenter.inference.export import Combined, export, onnx_runner
+from vesselforge.segmenter.inference.onnx_segmenter import Combined, export, onnx_runner
 from vesselforge.segmenter.inference.tiles import Tiling
 from vesselforge.segmenter.model_files import Member, save_model
 from vesselforge.segmenter.models import Model

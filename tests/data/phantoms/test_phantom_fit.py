@@ -10,7 +10,7 @@ from vesselforge.configs.errors import DataError
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.phantoms.appearance import GENERIC, Appearance, Look
 from vesselforge.data.phantoms.draw import Phantom, draw, make_phantom
-from vesselforge.data.phantoms.fit import fit_appearance
+from vesselforge.data.phantoms.fitted import fit_appearance
 from vesselforge.data.phantoms.photo import blocks_of, find_disc, photo_of, view_of
 from vesselforge.data.phantoms.shape import shape_of
 
@@ -135,7 +135,7 @@ def test_one_image_gives_many_looks() -> None:
 
 
 def test_of_many_images_some_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vesselforge.data.phantoms.fit.MOST_IMAGES", 2)
+    monkeypatch.setattr("vesselforge.data.phantoms.fitted.MOST_IMAGES", 2)
     made = [loaded(make_phantom(seed, 64), target=None) for seed in range(5)]
     some = fit_appearance(made)
     assert len(some.looks) == 2

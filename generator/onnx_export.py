@@ -14,8 +14,8 @@ from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.data.formats.exporting import quiet_exporter
 from vesselforge.engine.files import replacing
 from vesselforge.engine.store import explained
-from vesselforge.generator.models import load_generator
 from vesselforge.generator.networks import Generator
+from vesselforge.generator.trained import load_generator
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4
