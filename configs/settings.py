@@ -237,7 +237,7 @@ class PipelineConfig(ExperimentConfig):
     order: Order = Field(
         "synthetic-first",
         description="what the student sees when; mixed: both kinds in every batch of a single "
-        "training, with the settings of pretrain and the steps of both",
+        "training, with the settings of pretrain, the steps of both, and finetune's threshold",
     )
     iterate: IterateSettings = Field(IterateSettings(), description="optional rounds")
     ensembles: EnsembleMethods = Field(

@@ -171,11 +171,12 @@ PHASES: dict[Order, tuple[Shows, ...]] = {
 
 
 def phases_of(config: Config, shows: tuple[Shows, ...]) -> list[tuple[FitSettings, Shows]]:
-    """The settings of each training of a student; a single one has the first's, and the steps of
-    both."""
+    """The settings of each training of a student; a single one has the first's, the steps of both,
+    and the threshold chosen as the last would have."""
     first, second = config.phases
     if len(shows) == 1:
-        first = first.model_copy(update={"steps": first.steps + second.steps})
+        whole = {"steps": first.steps + second.steps, "threshold_on": second.threshold_on}
+        first = first.model_copy(update=whole)
     mix = config.synthetic
     augment = AugmentSettings() if mix.augment == "standard" else None
     entering = {"synthetic_share": mix.share, "synthetic_augment": augment}

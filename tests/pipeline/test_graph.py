@@ -80,11 +80,14 @@ def test_students_of_the_same_images_have_one_address(tiny_study: Build, order: 
     assert scores.digest == again.digest
 
 
-def test_the_real_only_arm_of_one_phase_has_the_steps_of_both(tiny_study: Build) -> None:
-    works = study_works(tiny_study())
+def test_the_real_only_arm_of_one_phase_has_the_steps_of_both_and_its_threshold_of_the_last(
+    tiny_study: Build,
+) -> None:
+    works = study_works(tiny_study(pretrain={"threshold_on": "none"}))
     one = works.student_of(real_only(4), 0, None)
     two = works.student_of(real_only(4, two_phases=True), 0, None)
     assert one.settings.steps == 4 and "start" not in one.inputs  # type: ignore[attr-defined]
+    assert one.settings.threshold_on == two.settings.threshold_on != "none"  # type: ignore[attr-defined]
     assert two.settings.steps == 2 and "start" in two.inputs  # type: ignore[attr-defined]
 
 
