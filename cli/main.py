@@ -112,7 +112,7 @@ def report(
             f"{folder}: this run is {record['status']}, not completed; the command that started "
             "it (`vesselforge run` or `compare`) goes on"
         )
-    page = report_on(folder, Store(folder.parent.parent))
+    page = report_on(folder, Store(folder.parent.parent), force=True)
     print_json({"report": str(page)}) if json_ else typer.echo(f"report: {page}")
 
 

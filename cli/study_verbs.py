@@ -73,7 +73,7 @@ def merge(
     from vesselforge.report.writing import report_on
 
     def page(run: Path) -> Path:
-        return report_on(run, Store(workspace))
+        return report_on(run, Store(workspace), force=True)
 
     _show(merge_runs(name, runs, workspace, page), json_)
 

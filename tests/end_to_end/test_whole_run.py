@@ -39,6 +39,8 @@ def test_a_second_run_reuses_everything_and_loads_no_torch(
     used_again: Path, home: Path, tmp_path: Path
 ) -> None:
     before = contents(used_again)
+    page = used_again / "runs" / "quickstart" / "report.html"
+    written = page.stat().st_mtime_ns
     code = (
         "import sys\nfrom vesselforge.cli.main import main\n"
         "try:\n    main()\nfinally:\n"
@@ -53,6 +55,7 @@ def test_a_second_run_reuses_everything_and_loads_no_torch(
     assert all(step["reused"] for step in told["steps"])
     assert sum(step["seconds"] for step in told["steps"]) < 5
     assert contents(used_again) == before
+    assert page.stat().st_mtime_ns == written
     assert said.stderr.splitlines()[-1] == "loaded:"
 
 

@@ -30,7 +30,7 @@ WORSE = {"teacher": 0.85, "student": 0.82, "ensemble": 0.84}
 
 
 def page_of(run: FakeRun) -> Page:
-    return Page(report_on(run.folder, run.store).read_text())
+    return Page(report_on(run.folder, run.store, force=True).read_text())
 
 
 @pytest.fixture(scope="module")
@@ -317,7 +317,13 @@ def test_a_damaged_file_and_a_lost_artifact_are_named_and_not_shown(tmp_path: Pa
 
 def test_the_same_files_give_the_same_bytes(run: FakeRun, page: Page) -> None:
     first = page.html.encode()
-    assert report_on(run.folder, run.store).read_bytes() == first
+    assert report_on(run.folder, run.store, force=True).read_bytes() == first
+    written = (run.folder / "report.html").stat().st_mtime_ns
+    assert report_on(run.folder, run.store).stat().st_mtime_ns == written
+    record = json.loads((run.folder / "run.json").read_text())
+    record["config"]["name"] = "other"
+    (run.folder / "run.json").write_text(json.dumps(record))
+    assert report_on(run.folder, run.store).stat().st_mtime_ns != written
     assert not list(run.folder.glob(".*tmp"))
 
 

@@ -22,7 +22,7 @@ REAL, FIRST = "real only", "200 synthetic, synthetic-first"
 
 
 def page_of(study: FakeStudy) -> Page:
-    return Page(report_on(study.folder, Store(study.folder)).read_text())
+    return Page(report_on(study.folder, Store(study.folder), force=True).read_text())
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,9 @@ def test_the_page_needs_nothing_from_outside(page: Page) -> None:
 
 
 def test_the_same_files_give_the_same_bytes(study: FakeStudy) -> None:
-    first, again = (report_on(study.folder, Store(study.folder)).read_bytes() for _ in range(2))
+    first, again = (
+        report_on(study.folder, Store(study.folder), force=True).read_bytes() for _ in range(2)
+    )
     assert first == again
 
 
