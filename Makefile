@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test lint serve
+.PHONY: quickstart test check lint serve
 
 quickstart: $(READY)
 	$(BIN)/vesselforge run configs/quickstart.yaml
@@ -13,6 +13,10 @@ quickstart: $(READY)
 # on few cores make tests ten times slower.
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# The inner loop, a minute and a half: what is fast to find out.
+check: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 HEAVY = ("torch", "prefect", "matplotlib", "numpy", "scipy", "sklearn")
 
 

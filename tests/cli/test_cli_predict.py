@@ -21,6 +21,8 @@ from vesselforge.cli.main import main
 from vesselforge.segmenter.model_files import Member, save_model
 from vesselforge.segmenter.networks import build
 
+pytestmark = pytest.mark.slow
+
 PICTURE = np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
 
 

@@ -21,6 +21,8 @@ from vesselforge.cli.doctor import GIB, Finding
 from vesselforge.engine.files import file_sha256
 from vesselforge.engine.sinks.board import SWITCH
 
+pytestmark = pytest.mark.slow
+
 
 def doctor(
     *arguments: str, workspace: Path, cwd: Path, **environment: str

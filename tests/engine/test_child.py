@@ -23,6 +23,8 @@ from vesselforge.engine.processes.reporting import StageCrashed, endings
 from vesselforge.engine.progress import Interrupted
 from vesselforge.pipeline.stages import produce
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def make(tmp_path: Path, fake_kind: str, heard: Heard) -> Callable[..., Outcome]:

@@ -19,6 +19,8 @@ from vesselforge.engine.processes.stopping import StageTimedOut, timed
 from vesselforge.engine.progress import Interrupted
 from vesselforge.pipeline.stages import produce
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_stage_whose_time_is_over_saves_and_goes_on_later(
     tmp_path: Path, fake_kind: str, heard: Heard

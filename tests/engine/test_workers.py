@@ -19,6 +19,8 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.torchrun.ranks import ProcessGroup
 from vesselforge.engine.torchrun.workers import run_in_workers
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parents[1] / "helpers"
 IMAGES = {"images": Artifact(HERE, {"kind": "test", "digest": "abc"})}
 

@@ -25,6 +25,8 @@ from vesselforge.engine.sinks.display import Display
 from vesselforge.flows import launch
 from vesselforge.flows.serving import embedded
 
+pytestmark = pytest.mark.slow
+
 PRETENDED = """
 import os, socket, sys
 from http.server import BaseHTTPRequestHandler, HTTPServer

@@ -27,6 +27,8 @@ from vesselforge.flows.states import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT, 
 from vesselforge.pipeline.record import read_run
 from vesselforge.pipeline.stages import STAGES
 
+pytestmark = pytest.mark.slow
+
 METRICS = {
     "segmenter.train": {"validation": {"f1": 0.5}},
     "segmenter.pseudo-label": {"kept": 1},

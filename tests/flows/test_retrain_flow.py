@@ -19,6 +19,8 @@ from vesselforge.engine.files import write_json
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.models.registry import Registry, Version
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def eyes(tmp_path: Path) -> Path:

@@ -23,6 +23,8 @@ from vesselforge.generator.onnx_export import Pictures, difference, example, exp
 from vesselforge.generator.trained import load_discriminator, load_generator
 from vesselforge.generator.transfer.start_weights import import_official, read_folder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def pkl(tmp_path_factory):

@@ -25,6 +25,8 @@ from vesselforge.generator.sampling.sampler import Sampler, latents_of
 from vesselforge.generator.trained import load_generator
 from vesselforge.generator.values import to_network, to_uint8
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

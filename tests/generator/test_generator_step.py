@@ -21,6 +21,8 @@ from vesselforge.generator.training.step_counts import Schedule
 from vesselforge.generator.training.train import train
 from vesselforge.generator.training.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 CLASSES = torch.eye(3)
 
 

@@ -28,6 +28,8 @@ from vesselforge.generator.training.step_counts import Schedule, ema_beta, lazy_
 from vesselforge.generator.training.train import train
 from vesselforge.generator.training.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

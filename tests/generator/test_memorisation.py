@@ -27,6 +27,8 @@ from vesselforge.generator.metrics.memorisation import (
 from vesselforge.generator.metrics.reals import Reals
 from vesselforge.generator.metrics.sample_scores import score_samples
 
+pytestmark = pytest.mark.slow
+
 SIDE = 32
 
 

@@ -26,6 +26,8 @@ from vesselforge.generator.training.snapshots import (
 from vesselforge.generator.training.train import train
 from vesselforge.generator.training.trainer import Trainer
 
+pytestmark = pytest.mark.slow
+
 HEALTHY = Snapshot(10, 0.1, kid=(0.02, 0.002), diversity=0.8)
 
 

@@ -25,6 +25,8 @@ from vesselforge.pipeline.models.model_rows import model_rows
 from vesselforge.pipeline.models.publish_generator import publish
 from vesselforge.pipeline.run_works import run_works
 
+pytestmark = pytest.mark.slow
+
 UNKNOWN = "which is no training of its workspace and no published generator with these weights"
 
 

@@ -32,6 +32,8 @@ from vesselforge.pipeline.outside import found_start, hash_of
 from vesselforge.pipeline.record import generator_folder
 from vesselforge.pipeline.run_works import run_works
 
+pytestmark = pytest.mark.slow
+
 
 def command(*arguments: str | Path) -> Result:
     return CliRunner().invoke(main, ["generator", *map(str, arguments)])

@@ -7,11 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fake_run import FakeRun
 from page_reader import Page
 
 from vesselforge.pipeline.models.score_rows import NOT_BETTER
 from vesselforge.report.writing import report_on
+
+pytestmark = pytest.mark.slow
 
 
 def page_of(run: FakeRun) -> Page:

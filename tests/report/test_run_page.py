@@ -22,6 +22,8 @@ from vesselforge.report.run.scored import read_scores
 from vesselforge.report.run.synthetic_sections import label_blocks
 from vesselforge.report.writing import report_on
 
+pytestmark = pytest.mark.slow
+
 SECTIONS = (
     "scores", "overlays", "curves", "images", "generator", "labels", "training", "dataset",
     "provenance", "settings",

@@ -29,6 +29,8 @@ from vesselforge.segmenter.networks.contract import Segmenter
 from vesselforge.segmenter.training.fit import train
 from vesselforge.segmenter.training.state import new_state
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 CPU = torch.device("cpu")
 

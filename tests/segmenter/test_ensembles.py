@@ -28,6 +28,8 @@ from vesselforge.segmenter.model_files import Member, read_description, read_mem
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(5)
 

@@ -30,6 +30,8 @@ from vesselforge.segmenter.training.fit import train
 from vesselforge.segmenter.training.learning_rate import Plateau, learning_rate
 from vesselforge.segmenter.training.validation import validate
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -26,6 +26,8 @@ from vesselforge.segmenter.labels.pseudo_labels import label
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.training.fit import train
 
+pytestmark = pytest.mark.slow
+
 OPEN: dict[str, Any] = {"min_confidence": 0, "min_vessel_share": 0, "max_vessel_share": 1}
 """Settings that reject nothing but for agreement."""
 AGREE: dict[str, Any] = {"labels": "agreement", "min_agreement": 0}

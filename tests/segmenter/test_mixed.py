@@ -25,6 +25,8 @@ from vesselforge.segmenter.training import fit
 from vesselforge.segmenter.training.batch_sources import source_of, synthetic_crops
 from vesselforge.segmenter.training.fit import train
 
+pytestmark = pytest.mark.slow
+
 OFF = AugmentSettings.off()
 BRIEF = {"steps": 2, "validate_every": 2, "checkpoint_every": 2}
 REAL, MADE = 1.0, 0.5

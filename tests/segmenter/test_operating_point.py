@@ -34,6 +34,8 @@ from vesselforge.segmenter.model_files import read_description, read_members, sa
 from vesselforge.segmenter.model_pair import compare
 from vesselforge.segmenter.models import Model
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

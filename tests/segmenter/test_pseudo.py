@@ -21,6 +21,8 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.labels.pseudo_labels import COLUMNS, label
 from vesselforge.segmenter.models import Model
 
+pytestmark = pytest.mark.slow
+
 OPEN: dict[str, Any] = {"min_confidence": 0, "min_vessel_share": 0, "max_vessel_share": 1}
 """Settings that reject nothing."""
 Labelled = tuple[Path, list[dict[str, str]], dict[str, Any]]

@@ -22,6 +22,8 @@ from vesselforge.segmenter.training.fit import train
 from vesselforge.segmenter.training.learning_rate import Plateau, learning_rate
 from vesselforge.segmenter.training.state import WEIGHT_DECAY
 
+pytestmark = pytest.mark.slow
+
 PUBLISHED = ("sa-unet", "sa-unet-v2", "sa2-net", "unet-v2")
 STEPS = 3
 MINIATURE = [f"steps={STEPS}", "batch=2", "crop=96", "pad=null", f"validate_every={STEPS}",

@@ -22,6 +22,8 @@ from vesselforge.segmenter.model_files import Member, save_model
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 
+pytestmark = pytest.mark.slow
+
 NETWORKS = {"sa-unet": {"width": 4}, "sa-unet-v2": {"width": 8}, "unet-18": {"width": 4}}
 ENSEMBLE = ["sa-unet-v2", "unet-18"]
 SIZES = [(64, 80), (37, 53), (5, 120), (1, 1)]

@@ -25,6 +25,8 @@ from vesselforge.segmenter.networks import build, pvt
 from vesselforge.segmenter.networks.pvt import PyramidEncoder
 from vesselforge.segmenter.networks.unet_v2 import Infusion, UNetV2
 
+pytestmark = pytest.mark.slow
+
 DIMS, DEPTHS, HEADS, RATIOS = (64, 128, 320, 512), (3, 4, 6, 3), (1, 2, 5, 8), (8, 4, 2, 1)
 MLP = (8, 8, 4, 4)
 

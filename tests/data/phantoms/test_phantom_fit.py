@@ -14,6 +14,8 @@ from vesselforge.data.phantoms.fitted import fit_appearance
 from vesselforge.data.phantoms.photo import blocks_of, find_disc, photo_of, view_of
 from vesselforge.data.phantoms.shape import shape_of
 
+pytestmark = pytest.mark.slow
+
 SIZE = 224
 CAMERA = GENERIC.looks[0].with_figures(
     {

@@ -13,6 +13,8 @@ from vesselforge.configs.settings import AugmentSettings
 from vesselforge.configs.study import StudyConfig
 from vesselforge.pipeline.study.schema import RESULTS, Effect, Results
 
+pytestmark = pytest.mark.slow
+
 FIT = {"steps": 110, "batch": 2, "crop": 64, "validate_every": 110, "keep": "last"}
 FIT |= {"lr": 0.004, "ema": 0.97, "warmup": 5}
 FIT |= {"augment": AugmentSettings.off().model_dump()}

@@ -16,6 +16,8 @@ from vesselforge.engine.store import Store
 from vesselforge.flows.run import augmentation_pipeline
 from vesselforge.pipeline import run_works
 
+pytestmark = pytest.mark.slow
+
 Made = list[tuple[str, str]]
 VALUES: dict[str, Any] = {
     "name": "rounds",

@@ -26,6 +26,8 @@ from vesselforge.flows.runners import ended, environment_of, task_runner, worker
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Work
 
+pytestmark = pytest.mark.slow
+
 IMAGES = PrepareSettings.model_validate({"data": {}, "part": "development"})
 
 

@@ -16,6 +16,8 @@ from vesselforge.flows.compare import compare_ratios
 from vesselforge.pipeline.study.schema import RESULTS, read_results
 from vesselforge.pipeline.study.study_pictures import CELL_PX, GAP_PX, GREY, sheet
 
+pytestmark = pytest.mark.slow
+
 Build = Callable[..., StudyConfig]
 
 

@@ -21,6 +21,8 @@ from vesselforge.pipeline.stages import STAGES
 from vesselforge.pipeline.study import study_works
 from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS, Results
 
+pytestmark = pytest.mark.slow
+
 Build = Callable[..., StudyConfig]
 Made = list[tuple[str, str]]
 

@@ -26,6 +26,8 @@ from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.sources import KINDS, Request, Source
 from vesselforge.pipeline.stages import STAGES
 
+pytestmark = pytest.mark.slow
+
 Made = list[tuple[str, str]]
 SIDE = 48
 

@@ -20,6 +20,8 @@ from vesselforge.pipeline.study.merge import merge_runs
 from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS, Results, read_results
 from vesselforge.pipeline.study.study_sources import by_source
 
+pytestmark = pytest.mark.slow
+
 Build = Callable[..., StudyConfig]
 
 

@@ -15,6 +15,8 @@ from vesselforge.pipeline.statistics.families import Scored, judged
 from vesselforge.pipeline.statistics.paired import level_interval
 from vesselforge.pipeline.study.schema import Place
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = StatisticsSettings(bootstrap=400)
 NOISE = [0.0, 0.5, 2.0]  # of a training run, in units of the noise of one image
 
