@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test check lint serve
+.PHONY: quickstart test check fast lint serve
 
 quickstart: $(READY)
 	$(BIN)/vesselforge run configs/quickstart.yaml
@@ -15,7 +15,10 @@ test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The inner loop, a minute and a half: what is fast to find out.
-check: lint
+check: $(READY)
+	$(MAKE) --jobs 2 --output-sync lint fast
+
+fast: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 lint: $(READY)

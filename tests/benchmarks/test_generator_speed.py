@@ -11,6 +11,8 @@ from benchmarks import cases, generator
 from benchmarks.reference import plain_definitions
 from vesselforge.generator.networks import Discriminator, Generator
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("architectures", [("skip", "resnet"), ("resnet", "skip")])
 @pytest.mark.parametrize("learning", [True, False])

@@ -17,6 +17,8 @@ from vesselforge.segmenter.model_files import Member, save_model
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks import dropblock as ours
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_the_yardstick_computes_the_same(name: str) -> None:

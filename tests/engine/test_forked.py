@@ -20,7 +20,10 @@ from vesselforge.engine.processes import forked
 from vesselforge.engine.processes.children import environment_of
 from vesselforge.engine.processes.forked import Forked, usable
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux alone")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="forks on Linux alone"),
+]
 
 PRELOAD = ["forked_acts", "torch", "scipy.ndimage"]
 Start = Callable[..., Forked]

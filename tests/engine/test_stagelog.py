@@ -15,6 +15,8 @@ from vesselforge.engine.sinks import stagelog
 from vesselforge.engine.sinks.stagelog import StageLog, log_file
 from vesselforge.pipeline.stages import digest_of, produce
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:

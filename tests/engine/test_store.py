@@ -24,6 +24,8 @@ from vesselforge.engine.files import file_sha256, write_atomic, write_json
 from vesselforge.engine.progress import Progress
 from vesselforge.engine.store import DamagedArtifact, Store
 
+pytestmark = pytest.mark.slow
+
 
 def start(workspace: Path, log: Path, pause_before: int = -1) -> subprocess.Popen[bytes]:
     arguments = [str(workspace), str(log), "3", str(pause_before)]

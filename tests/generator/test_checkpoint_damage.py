@@ -31,6 +31,8 @@ from vesselforge import generator
 from vesselforge.configs.errors import CheckpointError
 from vesselforge.generator.checkpoint import load_official
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def write(tmp_path):

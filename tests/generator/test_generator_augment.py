@@ -13,6 +13,8 @@ from vesselforge.generator.augment import AUGMENT_PRESETS, AugmentPipe
 from vesselforge.generator.augment.pixels import filter_bank, resample
 from vesselforge.generator.training.step_counts import adjust_p
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = {"color": 1e-6, "filter": 1e-6, "noise": 1e-6, "cutout": 1e-6}  # geometry: 2e-5
 
 

@@ -11,6 +11,8 @@ from generator_helpers import assert_close, described, parity, tensor
 from vesselforge.generator.networks import fir, ops
 from vesselforge.generator.networks.layers import FullyConnectedLayer
 
+pytestmark = pytest.mark.slow
+
 FIR = {
     "upfirdn2d": fir.upfirdn2d,
     "filter2d": fir.filter2d,

@@ -32,6 +32,8 @@ from vesselforge.generator.trained import (
 from vesselforge.generator.training.train import train
 from vesselforge.generator.transfer.start import begin
 
+pytestmark = pytest.mark.slow
+
 FITTING = {
     "channel_base": 64, "channel_max": 8, "latent": 8, "mapping_layers": 2, "labels": True,
 }  # fmt: skip

@@ -20,6 +20,8 @@ from vesselforge.generator.metrics.reals import described, sample_records
 from vesselforge.generator.metrics.sample_scores import score_samples
 from vesselforge.generator.trained import DESCRIPTION
 
+pytestmark = pytest.mark.slow
+
 SIDE, REAL = 32, 64
 
 

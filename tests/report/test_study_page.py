@@ -15,6 +15,8 @@ from vesselforge.engine.store import Store
 from vesselforge.pipeline.study.schema import SyntheticImages
 from vesselforge.report.writing import report_on
 
+pytestmark = pytest.mark.slow
+
 SECTIONS = (
     "differences", "sources", "dose", "arms", "copies", "provenance", "settings",
 )  # fmt: skip

@@ -15,6 +15,8 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.model_pair import compare
 from vesselforge.segmenter.models import Model
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:

@@ -19,6 +19,8 @@ from vesselforge.segmenter.networks.group_norm import GroupNorm
 from vesselforge.segmenter.networks.sa_unet import VARIANTS
 from vesselforge.segmenter.networks.units import UpConv
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 LAST = torch.channels_last
 SIZES = [(1, 3, 64, 80), (2, 3, 37, 53), (1, 3, 1, 1), (1, 3, 5, 120)]

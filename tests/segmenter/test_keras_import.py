@@ -25,6 +25,8 @@ from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.sa_unet import VARIANTS
 
+pytestmark = pytest.mark.slow
+
 
 def logits_of(folder: Path) -> list[float]:
     ((member, tensors),), _ = read_members(folder)

@@ -24,6 +24,8 @@ from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.metrics.scores import METRICS, mean_interval
 from vesselforge.segmenter.models import Model
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 
 

@@ -22,6 +22,8 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.stages import STAGES
 
+pytestmark = pytest.mark.slow
+
 SMALL = PhantomDrawSettings(appearance="generic", count=3, size=64, seed=5)
 STAGE = STAGES["data.phantom"]
 
