@@ -21,8 +21,6 @@ from vesselforge.pipeline.works import PHASES, Shows, Supply, Works, contents_of
 LAST_STEPS = ("development", "teacher", "generator", "samples", "scores", "pseudo-labels")
 """What the single steps of the command line end with."""
 LEAST_GAIN = 0.001
-"""Validation F1 by which a further student has to be better than the one that taught it."""
-LEAST_GAIN = 0.001
 """Validation F1 by which a student has to be better to teach another round."""
 SHOWN: dict[Shows, str] = {
     "synthetic": ", synthetic images",

@@ -60,8 +60,3 @@ def as_grey(pixels: Pixels) -> Pixels:
 def eight_bit(pixels: Pixels) -> NDArray[np.uint8]:
     """Return 8 bits per channel: 65535 becomes 255."""
     return (pixels // 257).astype(np.uint8) if pixels.dtype == np.uint16 else pixels
-
-
-def sixteen_bit(pixels: Pixels) -> NDArray[np.uint16]:
-    """Return 16 bits per channel: 255 becomes 65535, the same value to a network."""
-    return pixels if pixels.dtype == np.uint16 else pixels.astype(np.uint16) * np.uint16(257)
