@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,6 @@ MOST_PIXELS = 100_000_000
 claim any size, and would be given the memory for it."""
 MOST_BYTES = 8 * MOST_PIXELS
 """That a gzip file may unpack to: four channels of 16 bits."""
-Image.MAX_IMAGE_PIXELS = None  # Pillow's own bound; `open_picture` has ours
 
 
 @dataclass(frozen=True)
@@ -172,15 +172,24 @@ def open_picture(source: IO[bytes]) -> Image.Image:
     Raises DataError, without a name, for one of more than MOST_PIXELS, what Pillow raises for what
     it does not know.
     """
-    picture = Image.open(source, formats=FORMATS)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ours is an error
+            picture = Image.open(source, formats=FORMATS)
+    except Image.DecompressionBombError as error:  # Pillow's bound is higher, and is met first
+        claimed = re.search(r"\((\d+) pixels\)", str(error))
+        raise _too_large(f"{int(claimed[1]):,} pixels" if claimed else "more pixels") from None
     height, width = picture.height, picture.width
     if height * width > MOST_PIXELS:
-        raise DataError(
-            f"found {height * width:,} pixels ({height}×{width}), expected at most "
-            f"{MOST_PIXELS:,}; cut the image into smaller ones, or copy it again if it is none of "
-            "that size"
-        )
+        raise _too_large(f"{height * width:,} pixels ({height}×{width})")
     return picture
+
+
+def _too_large(found: str) -> DataError:
+    return DataError(
+        f"found {found}, expected at most {MOST_PIXELS:,}; cut the image into smaller ones, or "
+        "copy it again if it is none of that size"
+    )
 
 
 def _decoded(stream: IO[bytes], upright: bool) -> Pixels:
