@@ -137,7 +137,7 @@ def datasets() -> Iterator[Finding]:
 
 
 def packages() -> Iterator[Finding]:
-    """The packages that matter most, others that do not fit, and which extras are whole."""
+    """The packages that matter most, others that do not fit, and what is missing of the extras."""
     try:
         wanted = [Requirement(text) for text in requires("vesselforge") or []]
     except PackageNotFoundError:
@@ -149,7 +149,7 @@ def packages() -> Iterator[Finding]:
         finding = fitting(name, needed.get(name))
         if name in SHOWN or finding.state != "ok":
             yield finding
-    optional = [r for r in wanted if r.marker is not None and r.name != "vesselforge"]
+    optional = [r for r in wanted if r.marker is not None and "dev" not in str(r.marker)]
     missing = sorted(r.name for r in optional if installed(r.name) is None)
     yield Finding("optional packages", f"not installed: {', '.join(missing) or 'none'}")
 
