@@ -11,9 +11,14 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 class Settings(BaseModel):
-    """Base of every settings model: unknown keys are errors, values are frozen."""
+    """Base of every settings model: unknown keys are errors, values are frozen.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    What a field is stands in its own line or, as a docstring, below it; people read it in forms.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+    )
 
 
 def each_once(values: list[T]) -> list[T]:

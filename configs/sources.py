@@ -28,11 +28,8 @@ class SourceSettings(Settings):
 
     kind: str
     labels: Labels = Field("teacher", description="whose vessel masks the images get")
-    turned_masks: bool = Field(
-        False,
-        description="negative control: every label is turned by 180°, right in kind and wrong in "
-        "place",
-    )
+    turned_masks: bool = False
+    """negative control: every label is turned by 180°, right in kind and wrong in place"""
 
     @model_validator(mode="after")
     def _turned_masks_are_not_judged_by_the_teacher(self) -> Self:
@@ -89,11 +86,9 @@ class StyleGAN2Source(SourceSettings):
     """Samples of a StyleGAN2-ADA that is trained on the real images."""
 
     kind: Literal["stylegan2"] = "stylegan2"
-    labels: Labels = Field(
-        "teacher",
-        description="teacher: the teacher's vessel maps; own: the mask that was drawn with the "
-        "image (generator.channels: rgb+mask); agreement: the own mask where the teacher agrees",
-    )
+    labels: Labels = "teacher"
+    """teacher: the teacher's vessel maps; own: the mask that was drawn with the image
+    (generator.channels: rgb+mask); agreement: the own mask where the teacher agrees"""
 
 
 @register
@@ -101,34 +96,22 @@ class JointSource(StyleGAN2Source):
     """Samples of a StyleGAN2-ADA that draws image and mask together."""
 
     kind: Literal["joint"] = "joint"  # type: ignore[assignment]
-    labels: Labels = Field(
-        "own",
-        description="own: the mask that was drawn with the image; agreement: the same where the "
-        "teacher agrees; teacher: the teacher's vessel maps of the same images",
-    )
+    labels: Labels = "own"
+    """own: the mask that was drawn with the image; agreement: the same where the teacher agrees;
+    teacher: the teacher's vessel maps of the same images"""
 
 
 class PhantomLook(Settings):
     """What phantoms look like: of the stage and of the source."""
 
-    size: int | None = Field(
-        None,
-        ge=64,
-        le=4096,
-        description="height and width in pixels; default: of the real images, 540 for generic",
-    )
-    appearance: Literal["generic", "fitted"] = Field(
-        "fitted",
-        description="fitted: colours, noise, vessels and their widths as in the real training "
-        "images; generic: as in fundus photographs in general",
-    )
-    randomise: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="domain randomisation: colour, contrast, blur, zoom, lesions, beyond any one "
-        "camera, for models that meet others; 0: none",
-    )
+    size: int | None = Field(None, ge=64, le=4096)
+    """height and width in pixels; default: of the real images, 540 for generic"""
+    appearance: Literal["generic", "fitted"] = "fitted"
+    """fitted: colours, noise, vessels and their widths as in the real training images; generic: as
+    in fundus photographs in general"""
+    randomise: float = Field(0.0, ge=0, le=1)
+    """domain randomisation: colour, contrast, blur, zoom, lesions, beyond any one camera, for
+    models that meet others; 0: none"""
 
 
 class PhantomDrawSettings(PhantomLook):
@@ -153,8 +136,6 @@ class UnlabelledSource(SourceSettings):
 
     kind: Literal["unlabelled"] = "unlabelled"
     labels: Literal["teacher"] = Field("teacher", description="the teacher's vessel maps")
-    root: Path | None = operational(
-        None,
-        description="folder of images; default, in a study with `arms.real_images`: the training "
-        "images that an arm has no labels of (its content, not its path, is identity)",
-    )
+    root: Path | None = operational(None)
+    """folder of images; default, in a study with `arms.real_images`: the training images that an
+    arm has no labels of (its content, not its path, is identity)"""

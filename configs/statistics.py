@@ -32,39 +32,27 @@ class EndpointSettings(Settings):
     """Where the question is decided: one set of test images, or several together as one."""
 
     name: str = Field(min_length=1, max_length=60, description="what readers call it")
-    sets: Each[str] = Field(
-        min_length=1,
-        description="names of datasets, `data`'s or of `external`; the images of several count "
-        "as one set",
-    )
-    observer: str = Field(
-        REFERENCE, description="whose drawings count; 1st: those of a set's usual reference"
-    )
+    sets: Each[str] = Field(min_length=1)
+    """names of datasets, `data`'s or of `external`; the images of several count as one set"""
+    observer: str = REFERENCE
+    """whose drawings count; 1st: those of a set's usual reference"""
 
 
 class StatisticsSettings(Settings):
     """What is compared, and how sure one has to be."""
 
-    metric: Metric = Field(
-        "f1",
-        description="per image, at a threshold chosen on validation images; f1_best: at the one "
-        "that is best on the test set itself; se_thin: of vessels up to 3 px",
-    )
-    metrics: Each[Metric] = Field(
-        [BEST],
-        description="secondary: levels and differences at the endpoints, f1_best at every place",
-    )
-    endpoints: list[EndpointSettings] = Field(
-        [],
-        description="where the question is decided; default: the dataset's own test. Holm's "
-        "correction is over all primary arms on all endpoints",
-    )
-    primary_arms: Each[str] = Field(
-        [], description="names of the arms that decide; empty: all with synthetic images"
-    )
-    primary_real_images: Each[int] = Field(
-        [], description="of `arms.real_images`: those that decide; empty: all"
-    )
+    metric: Metric = "f1"
+    """per image, at a threshold chosen on validation images; f1_best: at the one that is best on
+    the test set itself; se_thin: of vessels up to 3 px"""
+    metrics: Each[Metric] = Field([BEST])
+    """secondary: levels and differences at the endpoints, f1_best at every place"""
+    endpoints: list[EndpointSettings] = Field([])
+    """where the question is decided; default: the dataset's own test. Holm's correction is over all
+    primary arms on all endpoints"""
+    primary_arms: Each[str] = Field([])
+    """names of the arms that decide; empty: all with synthetic images"""
+    primary_real_images: Each[int] = Field([])
+    """of `arms.real_images`: those that decide; empty: all"""
     region: Literal["fov", "whole"] = Field("fov", description="pixels that count")
     alpha: float = Field(0.05, gt=0, lt=0.5, description="chance of any false alarm in the study")
     power: float = Field(0.8, gt=0.5, lt=1, description="of the smallest effect worth reporting")

@@ -21,37 +21,22 @@ class PseudoLabelSettings(Settings):
     judge no image whose label is made without one.
     """
 
-    pixel_weights: Literal["none", "certainty"] = Field(
-        "none",
-        description="maps of confidence for the loss; certainty: 1 − entropy of the teacher's "
-        "probability in bits",
-    )
-    min_confidence: float = Field(
-        0.6,
-        ge=0,
-        le=1,
-        description="reject below; the Dice that the teacher itself expects of its hard mask (not "
-        "with labels: own)",
-    )
-    min_agreement: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="labels: agreement: reject below; Dice of the image's own mask and the "
-        "teacher's, with a slack of one pixel",
-    )
+    pixel_weights: Literal["none", "certainty"] = "none"
+    """maps of confidence for the loss; certainty: 1 − entropy of the teacher's probability in
+    bits"""
+    min_confidence: float = Field(0.6, ge=0, le=1)
+    """reject below; the Dice that the teacher itself expects of its hard mask (not with labels:
+    own)"""
+    min_agreement: float = Field(0.5, ge=0, le=1)
+    """labels: agreement: reject below; Dice of the image's own mask and the teacher's, with a slack
+    of one pixel"""
     min_vessel_share: float = Field(0.01, ge=0, le=1, description="reject below (share of the FOV)")
     max_vessel_share: float = Field(0.45, ge=0, le=1, description="reject above (share of the FOV)")
-    real_range: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="reject vessel maps whose density, mean calibre or number of components lies "
-        "outside this central share of equally large windows of the real ones, such as 0.98",
-    )
-    reject_copies: bool = Field(
-        False, description="reject images nearer to a training image than `score` calls suspicious"
-    )
+    real_range: float | None = Field(None, gt=0, le=1)
+    """reject vessel maps whose density, mean calibre or number of components lies outside this
+    central share of equally large windows of the real ones, such as 0.98"""
+    reject_copies: bool = False
+    """reject images nearer to a training image than `score` calls suspicious"""
 
     @model_validator(mode="after")
     def _range_is_not_empty(self) -> Self:
@@ -63,16 +48,12 @@ class PseudoLabelSettings(Settings):
 class LabelSettings(PseudoLabelSettings):
     """The stage's settings: the filters, and what a pipeline takes from the images' source."""
 
-    labels: Labels = Field(
-        "teacher",
-        description="teacher: the teacher's vessel maps; own: the mask that comes with the image; "
-        "agreement: the own mask, each pixel weighted 1 − |mask − teacher's probability|",
-    )
-    turned_masks: bool = Field(
-        False,
-        description="negative control: every mask is turned by 180°, so that labels are right in "
-        "kind and wrong in place",
-    )
+    labels: Labels = "teacher"
+    """teacher: the teacher's vessel maps; own: the mask that comes with the image; agreement: the
+    own mask, each pixel weighted 1 − |mask − teacher's probability|"""
+    turned_masks: bool = False
+    """negative control: every mask is turned by 180°, so that labels are right in kind and wrong in
+    place"""
 
     @model_validator(mode="after")
     def _what_is_asked_for_can_be_had(self) -> Self:
