@@ -21,14 +21,13 @@ class Settings(BaseModel):
     )
 
 
-def each_once(values: list[T]) -> list[T]:
-    """A list without repetitions, as it is; for `Annotated[list[…], AfterValidator(each_once)]`."""
+def _each_once(values: list[T]) -> list[T]:
     if len(set(values)) < len(values):
         raise ValueError(f"found a value twice in {values}; give each once")
     return values
 
 
-Each = Annotated[list[T], AfterValidator(each_once)]
+Each = Annotated[list[T], AfterValidator(_each_once)]
 """A list of different values."""
 
 

@@ -10,16 +10,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from vesselforge.configs.base import Settings, operational
+from vesselforge.configs.base import Each, Settings, operational
 from vesselforge.configs.catalogue import DatasetName
-from vesselforge.configs.sources import Source, StyleGAN2Source, uses_sources
+from vesselforge.configs.sources import Source, StyleGAN2Source
 from vesselforge.configs.stages.augmentation import AugmentSettings as AugmentSettings
 from vesselforge.configs.stages.gan import GeneratorSettings, SampleSettings, ScoreSettings
 from vesselforge.configs.stages.labels import LabelSettings as LabelSettings
 from vesselforge.configs.stages.labels import PseudoLabelSettings
 from vesselforge.configs.stages.segmenter import CompareSettings as CompareSettings
 from vesselforge.configs.stages.segmenter import (
-    EnsembleMethods,
+    EnsembleMethod,
     EvaluateSettings,
     PhaseSettings,
     SegmenterSettings,
@@ -30,8 +30,7 @@ from vesselforge.configs.stages.segmenter import FitSettings as FitSettings
 Order = Literal["synthetic-first", "real-first", "mixed"]
 """What a student sees in its two trainings; mixed: both kinds in every batch of a single one."""
 RunName = Annotated[
-    str,
-    Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="folder under workspace/runs"),
+    str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="folder under workspace/runs")
 ]
 
 
@@ -68,15 +67,11 @@ class DataSettings(Settings):
     phantom: PhantomSettings = Field(PhantomSettings(), description="phantom only")
 
     @model_validator(mode="after")
-    def _shares_leave_training_images(self) -> Self:
+    def _there_are_images_of_each_kind(self) -> Self:
         if self.validation_share + self.test_share >= 1:
             raise ValueError("validation_share + test_share must be below 1")
         if self.validation_share == 0 and self.name != "images":
             raise ValueError("validation_share must be above 0: thresholds are chosen there")
-        return self
-
-    @model_validator(mode="after")
-    def _own_images_have_a_place(self) -> Self:
         if self.name == "images" and self.root is None:
             raise ValueError("images needs `root`, the folder of the images")
         return self
@@ -187,7 +182,6 @@ class ExperimentConfig(Settings):
         return self
 
 
-@uses_sources
 class PipelineConfig(ExperimentConfig):
     """Everything `vesselforge run` does, stage by stage."""
 
@@ -198,19 +192,15 @@ class PipelineConfig(ExperimentConfig):
     """what the student sees when; mixed: both kinds in every batch of a single training, with the
     settings of pretrain, the steps of both, and finetune's threshold"""
     iterate: IterateSettings = Field(IterateSettings(), description="optional rounds")
-    ensembles: EnsembleMethods = Field(["mean"], min_length=1)
+    ensembles: Each[EnsembleMethod] = Field(["mean"], min_length=1)
     """ways to combine teacher and students, all scored"""
     retrain: RetrainSettings = RetrainSettings()
     """`vesselforge retrain`: when a new model is promoted"""
 
     @model_validator(mode="after")
-    def _mixed_needs_crops(self) -> Self:
+    def _all_of_it_goes_together(self) -> Self:
         if self.order == "mixed" and self.student.source == "pool":
             raise ValueError("order: mixed needs student.source: crops")
-        return self
-
-    @model_validator(mode="after")
-    def _further_rounds_ask_their_teacher(self) -> Self:
         if self.iterate.rounds > 1 and self.source.labels == "own":
             raise ValueError(
                 "iterate.rounds: a further round has a better teacher, whom source.labels: own "

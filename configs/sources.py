@@ -1,45 +1,36 @@
 """Where synthetic images come from: one settings class a kind of source, told apart by `kind`.
 
-A kind is one class here and one in `pipeline.sources`; `register` makes it known to both configs,
-their messages and forms.
+A kind is one class here and one in `pipeline.sources`; configs, their messages and forms know it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler, model_validator
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler
 from pydantic_core import core_schema
 
 from vesselforge.configs.base import Settings, operational
-from vesselforge.configs.stages.labels import Labels
-
-S = TypeVar("S", bound="type[SourceSettings]")
+from vesselforge.configs.stages.labels import LabelChoice, Labels
 
 SOURCES: dict[str, type[SourceSettings]] = {}
 """Every kind of source by its name."""
-USERS: list[type[Settings]] = []
-"""Configs with sources in them, which learn of a kind that is registered later."""
 
 
-class SourceSettings(Settings):
-    """What every source of synthetic images has; a kind adds its own settings."""
+class SourceSettings(LabelChoice):
+    """What every source of synthetic images has; a kind adds its own settings, and is known by the
+    default of its field `kind`."""
 
     kind: str
-    labels: Labels = Field("teacher", description="whose vessel masks the images get")
-    turned_masks: bool = False
-    """negative control: every label is turned by 180°, right in kind and wrong in place"""
 
-    @model_validator(mode="after")
-    def _turned_masks_are_not_judged_by_the_teacher(self) -> Self:
-        if self.turned_masks and self.labels == "agreement":
-            raise ValueError("turned_masks: true goes with labels: own or teacher, not agreement")
-        return self
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        SOURCES[cls.model_fields["kind"].default] = cls
 
 
 class AnySource:
-    """The type of a field that holds one of the registered kinds: `Annotated[…, AnySource()]`."""
+    """The type of a field that holds one of SOURCES: `Annotated[…, AnySource()]`."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -57,21 +48,6 @@ def _spelled_out(value: Any) -> Any:
 Source = Annotated[SourceSettings, AnySource()]
 
 
-def register(settings: S) -> S:
-    """Make a kind of source known, under the default of its field `kind`."""
-    kind: str = settings.__pydantic_fields__["kind"].default
-    SOURCES[kind] = settings
-    for user in USERS:
-        user.model_rebuild(force=True)
-    return settings
-
-
-def uses_sources(config: type[Settings]) -> Any:
-    """A decorator of configs that have a source among their settings."""
-    USERS.append(config)
-    return config
-
-
 def _named_like_a_file(name: str) -> str:
     if not name or not all(c.isalnum() or c in "._-" for c in name):
         raise ValueError(f"found the name {name!r}; use letters, digits, `.`, `_` and `-`")
@@ -81,7 +57,6 @@ def _named_like_a_file(name: str) -> str:
 SourceName = Annotated[str, AfterValidator(_named_like_a_file)]
 
 
-@register
 class StyleGAN2Source(SourceSettings):
     """Samples of a StyleGAN2-ADA that is trained on the real images."""
 
@@ -91,7 +66,6 @@ class StyleGAN2Source(SourceSettings):
     (generator.channels: rgb+mask); agreement: the own mask where the teacher agrees"""
 
 
-@register
 class JointSource(StyleGAN2Source):
     """Samples of a StyleGAN2-ADA that draws image and mask together."""
 
@@ -121,7 +95,6 @@ class PhantomDrawSettings(PhantomLook):
     seed: int = Field(0, ge=0, lt=2**32, description="image i is made from seed + i alone")
 
 
-@register
 class PhantomSource(PhantomLook, SourceSettings):
     """Procedural fundus images with exact masks; nothing is trained."""
 
@@ -130,7 +103,6 @@ class PhantomSource(PhantomLook, SourceSettings):
     seed: int = Field(0, ge=0, lt=2**31, description="same seed, same images")
 
 
-@register
 class UnlabelledSource(SourceSettings):
     """Real images without labels, labelled by the teacher: more eyes without a generator."""
 

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from vesselforge.configs.base import Each, Settings
 
 Metric = Literal[
-    "f1",
-    "f1_best",
-    "auc",
-    "ap",
-    "mcc",
-    "iou",
-    "se",
-    "se_thin",
-    "sp",
-    "acc",
-    "precision",
-    "cldice",
+    "f1", "f1_best", "auc", "ap", "mcc", "iou", "se", "se_thin", "sp", "acc", "precision", "cldice"
 ]
 BEST: Metric = "f1_best"
 REFERENCE = "1st"
@@ -68,19 +57,15 @@ class StatisticsSettings(Settings):
         """Whether it was said in advance what decides, and where."""
         return bool(self.endpoints or self.primary_arms or self.primary_real_images)
 
-    @model_validator(mode="after")
-    def _endpoints_have_names_of_their_own(self) -> Self:
-        names = [endpoint.name for endpoint in self.endpoints]
-        if len(set(names)) < len(names):
-            raise ValueError(f"endpoints: each name once, found {names}")
-        return self
-
     def check(self, sets: Collection[str], arms: Collection[str], sizes: Collection[int]) -> None:
         """Raises ValueError where endpoints and arms are not those of the study.
 
         sets: names of its datasets; arms: names of arms with synthetic images; sizes: numbers of
         real images.
         """
+        names = [endpoint.name for endpoint in self.endpoints]
+        if len(set(names)) < len(names):
+            raise ValueError(f"statistics.endpoints: each name once, found {names}")
         for endpoint in self.endpoints:
             if unknown := sorted(set(endpoint.sets) - set(sets)):
                 raise ValueError(
@@ -92,18 +77,12 @@ class StatisticsSettings(Settings):
                     f"statistics.endpoints: {endpoint.name} is the name of a dataset; give "
                     f"{' + '.join(endpoint.sets)} another"
                 )
-        for what, found, known in (
-            ("primary_arms", self.primary_arms, arms),
-            ("primary_real_images", self.primary_real_images, sizes),
+        for what, found, known, none in (
+            ("primary_arms", self.primary_arms, arms, "named ones with a source"),
+            ("primary_real_images", self.primary_real_images, sizes, "real_images"),
         ):
             if strange := [str(each) for each in found if each not in known]:
                 raise ValueError(
                     f"statistics.{what}: found {', '.join(strange)}, expected "
-                    f"{', '.join(map(str, known)) or f'none: arms has no {_KNOWN_BY[what]}'}"
+                    f"{', '.join(map(str, known)) or f'none: arms has no {none}'}"
                 )
-
-
-_KNOWN_BY = {
-    "primary_arms": "named ones with a source",
-    "primary_real_images": "real_images",
-}

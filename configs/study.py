@@ -7,14 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from vesselforge.configs.base import Each, Settings, operational
-from vesselforge.configs.settings import (
-    DataSettings,
-    ExperimentConfig,
-    MixSettings,
-    Order,
-    RunName,
-)
-from vesselforge.configs.sources import Source, SourceName, StyleGAN2Source, uses_sources
+from vesselforge.configs.settings import DataSettings, ExperimentConfig, MixSettings, Order, RunName
+from vesselforge.configs.sources import Source, SourceName, StyleGAN2Source
 from vesselforge.configs.stages.augmentation import AugmentSettings
 from vesselforge.configs.stages.labels import PseudoLabelSettings
 from vesselforge.configs.statistics import StatisticsSettings
@@ -97,15 +91,11 @@ class ExecutionSettings(Settings):
     """dask: of a running cluster (give `workers`, too); default: one here"""
 
     @model_validator(mode="after")
-    def _a_cluster_elsewhere_has_a_size(self) -> Self:
+    def _workers_can_be_had(self) -> Self:
         if self.address is not None and self.runner == "processes":
             raise ValueError("address is that of a cluster: set runner: dask")
         if self.address is not None and self.workers is None:
             raise ValueError("workers: give the number of stages at once for a cluster elsewhere")
-        return self
-
-    @model_validator(mode="after")
-    def _one_stage_a_card(self) -> Self:
         if self.gpus and self.workers is not None and self.workers > len(self.gpus):
             raise ValueError(
                 f"workers must not exceed the {len(self.gpus)} gpus, found {self.workers}: each "
@@ -114,7 +104,6 @@ class ExecutionSettings(Settings):
         return self
 
 
-@uses_sources
 class StudyConfig(ExperimentConfig):
     """Everything `vesselforge compare` does.
 
@@ -141,44 +130,23 @@ class StudyConfig(ExperimentConfig):
     execution: ExecutionSettings = operational(ExecutionSettings(), description="where it runs")
 
     @model_validator(mode="after")
-    def _arms_have_sources(self) -> Self:
-        wanted = {arm.source for arm in self.arms.named.values() if arm.source}
-        if unknown := sorted({*wanted, *self.filters} - self.sources.keys()):
+    def _all_of_it_goes_together(self) -> Self:
+        named = self.arms.named
+        with_source = {name: arm.source for name, arm in named.items() if arm.source}
+        if unknown := sorted({*with_source.values(), *self.filters} - self.sources.keys()):
             raise ValueError(
                 f"arms, filters: found the source {', '.join(unknown)}, expected one of `sources`: "
                 f"{', '.join(self.sources) or 'none'}"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _mixed_needs_crops(self) -> Self:
-        orders = {arm.order for arm in self.arms.named.values()} or {*self.arms.orders}
+        orders = {arm.order for arm in named.values()} or {*self.arms.orders}
         if "mixed" in orders and self.student.source == "pool":
             raise ValueError("arms: mixed batches need student.source: crops")
-        return self
-
-    @model_validator(mode="after")
-    def _equal_steps(self) -> Self:
         if self.student.early_stop:
             raise ValueError("student.early_stop must be 0, for equal steps in all arms")
-        return self
-
-    @model_validator(mode="after")
-    def _samples_have_seeds(self) -> Self:
         if self.sample.seed > 100_000_000:
             raise ValueError(f"sample.seed must be at most 100,000,000, not {self.sample.seed:,}")
-        return self
-
-    @model_validator(mode="after")
-    def _external_sets_are_others(self) -> Self:
-        names = [self.data.name, *(data.name for data in self.external)]
-        if len(set(names)) < len(names):
-            raise ValueError(f"external: each set once, and not `data` itself; found {names}")
-        return self
-
-    @model_validator(mode="after")
-    def _endpoints_and_primary_arms_are_known(self) -> Self:
         sets = [self.data.name, *(data.name for data in self.external)]
-        with_source = [name for name, arm in self.arms.named.items() if arm.source]
-        self.statistics.check(sets, with_source, self.arms.real_images)
+        if len(set(sets)) < len(sets):
+            raise ValueError(f"external: each set once, and not `data` itself; found {sets}")
+        self.statistics.check(sets, [*with_source], self.arms.real_images)
         return self

@@ -48,15 +48,6 @@ class AugmentSettings(Settings):
     """largest sd of a Gaussian blur, pixels, uniform from 0"""
 
     @classmethod
-    def off(cls) -> AugmentSettings:
-        """No change at all: crops as they are."""
-        nothing = dict.fromkeys(
-            ("warp_share", "rotate_deg", "brightness", "contrast", "saturation", "gamma", "noise"),
-            0.0,
-        )
-        return cls(flip=False, zoom=(1.0, 1.0), **nothing)
-
-    @classmethod
     def strong(cls) -> AugmentSettings:
         """What else a camera could have made of the same retina.
 

@@ -8,7 +8,6 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from vesselforge.configs.base import Device, Settings, operational
-from vesselforge.configs.stages.batching import misfit
 from vesselforge.configs.stages.presets import Preset, preset_values
 
 Precision = Literal["float32", "bfloat16"]
@@ -109,14 +108,8 @@ class GeneratorSettings(Settings):
         """Preset values stand where nothing was set; a wrong preset name is reported as such."""
         if not isinstance(values, dict) or values.get("preset") is None:
             return values
-        resolution, processes = values.get("resolution", 64), values.get("processes", 1)
         try:
-            return (
-                preset_values(
-                    values["preset"], int(resolution), int(processes), values.get("channels")
-                )
-                | values
-            )
+            return preset_values(values) | values
         except (KeyError, TypeError, ValueError, ZeroDivisionError):
             return values  # the fields' own checks name what is wrong
 
@@ -124,8 +117,7 @@ class GeneratorSettings(Settings):
     def _shapes_are_possible(self) -> Self:
         if self.resolution & (self.resolution - 1):
             raise ValueError(f"resolution must be a power of two, not {self.resolution}")
-        trouble = misfit(self.batch, self.processes, self.mbstd_group)
-        if trouble:
+        if trouble := misfit(self.batch, self.processes, self.mbstd_group):
             raise ValueError(trouble)
         if self.d_noise_mask > 0 and self.channels != "rgb+mask":
             raise ValueError(
@@ -165,3 +157,23 @@ class ScoreSettings(Settings):
     def needs_teacher(self) -> bool:
         """Whether the teacher's encoder is the extractor."""
         return self.features == "teacher"
+
+
+def misfit(batch: int, processes: int, group: int) -> str | None:
+    """Return what does not fit and values that do, or None when all fits.
+
+    A minibatch-std group (at most the batch) is never torn apart: it lies in one process.
+    """
+    group = min(group, batch)
+    if batch % group:
+        return (
+            f"mbstd_group {group} must divide batch {batch}: "
+            f"set batch to {-(-batch // group) * group}, or mbstd_group to 1"
+        )
+    if processes > batch // group:
+        return (
+            f"batch {batch} has {batch // group} minibatch-std groups of mbstd_group {group}, too "
+            f"few for processes {processes}: set batch to {processes * group}, or processes to "
+            f"{batch // group}"
+        )
+    return None

@@ -9,9 +9,6 @@ from pydantic import Field, model_validator
 from vesselforge.configs.base import Settings
 
 Labels = Literal["teacher", "own", "agreement"]
-"""Whose vessel masks synthetic images get: the teacher's, their own, or these where both agree."""
-OF_A_TEACHER = ("pixel_weights",)
-"""Filter settings that say how a teacher is asked."""
 
 
 class PseudoLabelSettings(Settings):
@@ -45,8 +42,8 @@ class PseudoLabelSettings(Settings):
         return self
 
 
-class LabelSettings(PseudoLabelSettings):
-    """The stage's settings: the filters, and what a pipeline takes from the images' source."""
+class LabelChoice(Settings):
+    """Whose vessel masks synthetic images get: of the stage, and of every source."""
 
     labels: Labels = "teacher"
     """teacher: the teacher's vessel maps; own: the mask that comes with the image; agreement: the
@@ -56,27 +53,27 @@ class LabelSettings(PseudoLabelSettings):
     place"""
 
     @model_validator(mode="after")
-    def _what_is_asked_for_can_be_had(self) -> Self:
-        if fault := unfit(self, self.labels):
-            raise ValueError(fault)
+    def _turned_masks_are_not_judged_by_the_teacher(self) -> Self:
         if self.turned_masks and self.labels == "agreement":
             raise ValueError("turned_masks: true goes with labels: own or teacher, not agreement")
         return self
 
 
+class LabelSettings(PseudoLabelSettings, LabelChoice):
+    """The stage's settings: the filters, and what a pipeline takes from the images' source."""
+
+
 def unfit(filters: PseudoLabelSettings, labels: Labels) -> str:
     """What these labels cannot have, and what to do; empty where all is well."""
-    fields = PseudoLabelSettings.model_fields
-    asked = [n for n in OF_A_TEACHER if getattr(filters, n) != fields[n].default]
-    if labels == "own" and asked:
-        found = ", ".join(f"{name}: {getattr(filters, name)}" for name in asked)
+    found = f"found pixel_weights: {filters.pixel_weights}"
+    if labels == "teacher" or filters.pixel_weights == "none":
+        return ""
+    if labels == "own":
         return (
-            f"labels: own asks no teacher, found {found} among the filters; leave it out, or "
-            "choose labels: agreement"
+            f"labels: own asks no teacher, {found} among the filters; leave it out, or choose "
+            "labels: agreement"
         )
-    if labels == "agreement" and filters.pixel_weights != "none":
-        return (
-            "labels: agreement has weights of its own, 1 − |own mask − teacher's probability|, "
-            f"found pixel_weights: {filters.pixel_weights}; set pixel_weights: none"
-        )
-    return ""
+    return (
+        "labels: agreement has weights of its own, 1 − |own mask − teacher's probability|, "
+        f"{found}; set pixel_weights: none"
+    )

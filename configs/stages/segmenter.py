@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from vesselforge.configs.base import Device, Settings, each_once, operational
+from vesselforge.configs.base import Device, Settings, operational
 from vesselforge.configs.choices import LOSSES, NETWORKS, described, known
 from vesselforge.configs.stages.augmentation import AugmentSettings
 
@@ -19,15 +19,7 @@ LossName = Annotated[
 Runtime = Literal["torch", "auto", "fast", "fast-bfloat16"]
 Schedule = Literal["constant", "cosine", "step", "restarts", "plateau"]
 ThresholdOn = Literal["validation", "development", "none"]
-
-
-def _multiple_of_8(crop: int) -> int:
-    if crop % 8:
-        raise ValueError(f"must be a multiple of 8, not {crop}")
-    return crop
-
-
-Crop = Annotated[int, Field(ge=16, le=4096), AfterValidator(_multiple_of_8)]
+Crop = Annotated[int, Field(ge=16, le=4096, multiple_of=8)]
 
 
 class SegmenterSettings(Settings):
@@ -88,22 +80,14 @@ class SegmenterSettings(Settings):
     checkpoint_every: int = operational(50, ge=1, description="steps between checkpoints")
 
     @model_validator(mode="after")
-    def _what_is_chosen_has_images(self) -> Self:
+    def _all_of_it_goes_together(self) -> Self:
         if self.threshold_on == "none" and (self.calibrate or self.components):
             raise ValueError(
                 "calibrate and components are chosen on the images of threshold_on, found none; "
                 "set threshold_on: validation or development"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _rates_in_order(self) -> Self:
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr ({self.min_lr:g}) must not exceed lr ({self.lr:g})")
-        return self
-
-    @model_validator(mode="after")
-    def _only_unet_v2_is_pretrained(self) -> Self:
         if self.pretrained != "none" and self.network != "unet-v2":
             raise ValueError(f"pretrained: {self.network} has no ImageNet weights, only unet-v2")
         return self
@@ -140,7 +124,6 @@ class FitSettings(SegmenterSettings):
 
 
 EnsembleMethod = Literal["mean", "or", "and", "majority"]
-EnsembleMethods = Annotated[list[EnsembleMethod], AfterValidator(each_once)]
 
 
 class EnsembleSettings(Settings):
