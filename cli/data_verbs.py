@@ -130,7 +130,7 @@ def phantom(
     changes = list(set_ or [])
     if look.side is not None and not any(one.startswith("size=") for one in changes):
         changes.append(f"size={look.side}")
-    settings = override(PhantomSettings, PhantomSettings(), changes)
+    settings = override(PhantomSettings(), changes)
     with explained(out):
         written = write_phantoms(out, settings, look, randomise)
     result = {"folder": str(out), "images": written}

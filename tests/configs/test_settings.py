@@ -54,9 +54,9 @@ def test_overrides_win_and_leave_the_rest(file: Path) -> None:
     assert config.teacher.augment.flip is False
     assert config.student.augment.flip is False  # as the teacher, where nothing else is said
     assert config.finetune == PipelineConfig.model_validate({}).finetune
-    again = override(PipelineConfig, config, ["sample.count=11"])
+    again = override(config, ["sample.count=11"])
     assert (again.sample.count, again.sample.psi) == (11, 0.5)
-    assert override(PipelineConfig, config, []) is config
+    assert override(config, []) is config
 
 
 @pytest.mark.parametrize(
