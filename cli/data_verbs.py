@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vesselforge.cli.verbs import (
     JsonOption,
     add_step,
+    as_table,
     new_app,
-    print_json,
-    print_table,
+    print_result,
     verb,
     working,
 )
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 app = new_app("Datasets: unpack them, check them, prepare them, make phantom ones.")
 
 
-@app.command()
-@verb
+@verb(app)
 def check(
     dataset: Annotated[
         str,
@@ -57,20 +56,16 @@ def _check(dataset: Dataset, json_: bool) -> None:
         report = check_all(
             dataset, progress=lambda done, total: progress.update(done, total, "image")
         )
-    if json_:
-        print_json(report.to_dict())
-    else:
-        print_table(report.splits(), f"{report.name} {report.root or ''}".strip())
-        for problem in report.problems:
-            typer.echo(f"{problem.severity}: {problem}")
+    splits = as_table(report.splits(), f"{report.name} {report.root or ''}".strip())
+    told = [f"{problem.severity}: {problem}" for problem in report.problems]
+    if not report.errors:
+        told.append("sound" if not report.warnings else "sound, with warnings")
+    print_result(json_, report.to_dict(), splits, *told)
     if report.errors:
         raise DataError(f"{report.name}: {len(report.errors)} errors in this dataset")
-    if not json_:
-        typer.echo("sound" if not report.warnings else "sound, with warnings")
 
 
-@app.command()
-@verb
+@verb(app)
 def unpack(
     dataset: Annotated[
         str, typer.Argument(help=f"{KNOWN_NAMES}, or the folder to make for another one.")
@@ -95,16 +90,11 @@ def unpack(
     _check(named_dataset(dataset, lenient=True), json_)
 
 
-add_step(
-    app,
-    "prepare",
-    "development",
-    "Check and decode the training and validation images of a config.",
-)
+PREPARE = "Check and decode the training and validation images of a config."
+add_step(app, "prepare", "development", PREPARE)
 
 
-@app.command()
-@verb
+@verb(app)
 def phantom(
     out: Annotated[Path, typer.Argument(help="Folder to write images/, masks/ and fov/ into.")],
     set_: Annotated[
@@ -140,8 +130,8 @@ def phantom(
     changes = list(set_ or [])
     if look.side is not None and not any(one.startswith("size=") for one in changes):
         changes.append(f"size={look.side}")
-    settings = override(PhantomSettings, PhantomSettings(), changes)
+    settings = override(PhantomSettings(), changes)
     with explained(out):
         written = write_phantoms(out, settings, look, randomise)
-    result: dict[str, Any] = {"folder": str(out), "images": written}
-    print_json(result) if json_ else typer.echo(f"{len(written)} phantom images in {out}")
+    result = {"folder": str(out), "images": written}
+    print_result(json_, result, f"{len(written)} phantom images in {out}")

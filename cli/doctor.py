@@ -22,7 +22,6 @@ GIB = 2**30
 LITTLE_SPACE, NO_SPACE = 5 * GIB, GIB // 2
 """The quickstart takes 50 MB, a training of 512² images with its checkpoints some GB."""
 DRIVER = Path("/proc/driver/nvidia/version")
-SHOWN = ("vesselforge", "torch", "prefect", "fastapi", "numpy", "torchmetrics", "pydantic")
 REASONS = {
     "fastapi": "newer ones break the server of Prefect 3.8, and with it every run",
     "sqlalchemy": "with newer ones the scheduler of Prefect 3.8 starts no run",
@@ -137,33 +136,27 @@ def datasets() -> Iterator[Finding]:
 
 
 def packages() -> Iterator[Finding]:
-    """The packages that matter most, others that do not fit, and what is missing of the extras."""
+    """Those that are needed, whether their versions fit, and what is missing of the extras."""
     try:
         wanted = [Requirement(text) for text in requires("vesselforge") or []]
     except PackageNotFoundError:
         hint = "`pip install -e .` in the repository's folder"
         yield Finding("package vesselforge", "not installed", "broken", hint)
         return
-    needed = {r.name: r for r in wanted if r.marker is None}
-    for name in (*SHOWN, *sorted(needed.keys() - set(SHOWN))):
-        finding = fitting(name, needed.get(name))
-        if name in SHOWN or finding.state != "ok":
-            yield finding
+    yield from (fitting(needed) for needed in wanted if needed.marker is None)
     optional = [r for r in wanted if r.marker is not None and "dev" not in str(r.marker)]
     missing = sorted(r.name for r in optional if installed(r.name) is None)
     yield Finding("optional packages", f"not installed: {', '.join(missing) or 'none'}")
 
 
-def fitting(name: str, needed: Requirement | None) -> Finding:
+def fitting(needed: Requirement) -> Finding:
     """The installed version of a package, and whether it is one that is asked for."""
-    what, found = f"package {name}", installed(name)
-    if needed is None:
-        return Finding(what, found or "not installed")
+    what, found = f"package {needed.name}", installed(needed.name)
     hint = f"`pip install '{needed.name}{needed.specifier}'`"
     if found is None:
         return Finding(what, "not installed", "broken", hint)
     if not needed.specifier.contains(found, prereleases=True):
-        why = f" ({REASONS[name]})" if name in REASONS else ""
+        why = f" ({REASONS[needed.name]})" if needed.name in REASONS else ""
         return Finding(what, f"{found}, expected {needed.specifier}{why}", "broken", hint)
     return Finding(what, found)
 

@@ -15,9 +15,9 @@ from vesselforge.cli.verbs import (
     JsonOption,
     WorkspaceOption,
     add_step,
+    as_table,
     new_app,
-    print_json,
-    print_table,
+    print_result,
     verb,
     working,
 )
@@ -44,26 +44,17 @@ ClassOption = Annotated[
 ]
 
 
+SAMPLE = "Draw the synthetic images of a config; trains the generator first if need be."
+SCORE = """FID, KID, precision, recall, density, coverage and copies of a config's samples.
+
+Does what comes before if need be. --set score.features=random or inception needs no teacher.
+"""
 add_step(app, "train", "generator", "Train the generator of a config.")
-add_step(
-    app,
-    "sample",
-    "samples",
-    "Draw the synthetic images of a config; trains the generator first if need be.",
-)
-add_step(
-    app,
-    "score",
-    "scores",
-    """FID, KID, precision, recall, density, coverage and copies of a config's samples.
-
-    Does what comes before if need be. --set score.features=random or inception needs no teacher.
-    """,
-)
+add_step(app, "sample", "samples", SAMPLE)
+add_step(app, "score", "scores", SCORE)
 
 
-@app.command()
-@verb
+@verb(app)
 def draw(
     generator: GeneratorArgument,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the images.")],
@@ -85,22 +76,20 @@ def draw(
     later, the folder keeps the images it has. `sample` does the same step for a whole config.
     """
     from vesselforge.configs.ranges import parse_seeds
+    from vesselforge.pipeline.record import generator_folder
 
     chosen = parse_seeds(seeds)
     settings = _settings(psi=psi, label=class_, batch=batch)
-    folder = _folder(generator, workspace)
+    folder = generator_folder(workspace, generator)
     from vesselforge.generator.sampling.sample_set import draw_album
 
     with working("drawing", "stopping: what is drawn stays …") as progress:
         content = draw_album(folder, out, chosen, settings, progress, grid)
-    if json_:
-        print_json({"folder": str(out), "images": len(chosen)} | content)
-    else:
-        typer.echo(f"{len(chosen)} images in {out}; the folder holds the seeds {content['seeds']}")
+    told = f"{len(chosen)} images in {out}; the folder holds the seeds {content['seeds']}"
+    print_result(json_, {"folder": str(out), "images": len(chosen)} | content, told)
 
 
-@app.command()
-@verb
+@verb(app)
 def walk(
     generator: GeneratorArgument,
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write, .gif.")],
@@ -118,23 +107,20 @@ def walk(
     The layer noise stands still.
     """
     from vesselforge.configs.ranges import parse_seeds
+    from vesselforge.pipeline.record import generator_folder
 
     chosen = parse_seeds(seeds)
     settings = _settings(psi=psi, label=class_)
-    folder = _folder(generator, workspace)
+    folder = generator_folder(workspace, generator)
     from vesselforge.generator.sampling.walk import walk as film
 
     with working("walking", NOTHING_WRITTEN) as progress:
         made = film(folder, out, chosen, frames, settings, progress)
-    if json_:
-        print_json(made)
-    else:
-        size = f"{made['width']} x {made['height']}"
-        typer.echo(f"{made['frames']} frames of {size}: {made['file']}")
+    size = f"{made['width']} x {made['height']}"
+    print_result(json_, made, f"{made['frames']} frames of {size}: {made['file']}")
 
 
-@app.command("import")
-@verb
+@verb(app, "import")
 def import_(
     file: Annotated[
         Path, typer.Argument(metavar="FILE.pkl", help="Official StyleGAN2-ADA snapshot.")
@@ -150,20 +136,14 @@ def import_(
     from vesselforge.generator.transfer.start_weights import import_official
 
     made = import_official(file, out, force)
-    if json_:
-        print_json(made)
-        return
     side, channels, labels = made["resolution"], made["channels"], made["label_length"]
     condition = f"labels of length {labels}" if labels else "unconditional"
-    typer.echo(f"{out}: {side} x {side}, {channels} channels, {condition}")
-    print_table(made["networks"])
-    for note in made["notes"]:
-        typer.echo(note)
-    typer.echo(f"origin: {made['origin']}")
+    about = f"{out}: {side} x {side}, {channels} channels, {condition}"
+    networks, origin = as_table(made["networks"]), f"origin: {made['origin']}"
+    print_result(json_, made, about, networks, *made["notes"], origin)
 
 
-@app.command()
-@verb
+@verb(app)
 def export(
     generator: GeneratorArgument,
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write, .onnx.")],
@@ -182,27 +162,22 @@ def export(
     from vesselforge.generator.onnx_export import export as write
 
     made = write(folder, out, force)
-    if json_:
-        print_json(made)
-        return
     inputs = ", ".join(f"{name} {shape}" for name, shape in made["inputs"].items())
-    typer.echo(f"{out}: {inputs} → image {made['output']}, {made['difference']:.0e} off ours")
+    told = f"{out}: {inputs} → image {made['output']}, {made['difference']:.0e} off ours"
+    print_result(json_, made, told)
 
 
-@app.command()
-@verb
+@verb(app)
 def models(json_: JsonOption = False) -> None:
     """The trained generators that come with VesselForge.
 
     A name serves as GENERATOR of `draw`, `walk` and `export`, and as `generator.start_from`.
     """
-    list_shipped(
-        "generator", "KID against real windows, by the features that the card names", json_
-    )
+    about = "KID against real windows, by the features that the card names"
+    list_shipped("generator", about, json_)
 
 
-@app.command()
-@verb
+@verb(app)
 def publish(
     generator: Annotated[
         str,
@@ -241,9 +216,3 @@ def _settings(**values: Any) -> Any:
     from vesselforge.configs.settings import SampleSettings
 
     return validate(SampleSettings, values, "options")
-
-
-def _folder(given: str, workspace: Path) -> Path:
-    from vesselforge.pipeline.record import generator_folder
-
-    return generator_folder(workspace, given)

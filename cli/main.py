@@ -5,15 +5,12 @@ Nothing heavy is imported before a verb needs it: help and a wrong setting answe
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from vesselforge.cli import data_verbs as cli_data
-from vesselforge.cli import generator_verbs as cli_generator
-from vesselforge.cli import retrain_verbs as cli_retrain
-from vesselforge.cli import segmenter_verbs as cli_segmenter
-from vesselforge.cli import study_verbs as cli_compare
+from vesselforge.cli import data_verbs, generator_verbs, line_verbs, model_verbs
 from vesselforge.cli.verbs import (
     WORKSPACE,
     ConfigArgument,
@@ -21,25 +18,24 @@ from vesselforge.cli.verbs import (
     JsonOption,
     SetOption,
     WorkspaceOption,
+    as_table,
     new_app,
     new_display,
-    print_json,
     print_preview,
-    print_table,
+    print_result,
     verb,
 )
 
 main = new_app(
     "Augment a small segmentation set with GAN images and teacher labels, and prove what it gives."
 )
-main.add_typer(cli_data.app, name="data")
-main.add_typer(cli_generator.app, name="generator")
-main.add_typer(cli_segmenter.app, name="segmenter")
-main.add_typer(cli_retrain.app, name="models")
+main.add_typer(data_verbs.app, name="data")
+main.add_typer(generator_verbs.app, name="generator")
+main.add_typer(model_verbs.app, name="segmenter")
+main.add_typer(line_verbs.app, name="models")
 
 
-@main.command()
-@verb
+@verb(main)
 def run(
     config: ConfigArgument,
     set_: SetOption = None,
@@ -64,37 +60,113 @@ def run(
 
     made = launch(RUN, settings, workspace, new_display())
     from vesselforge.engine.store import Store
+    from vesselforge.pipeline.models.score_rows import score_rows
     from vesselforge.pipeline.stages import finished
 
     metrics = finished(Store(workspace), *made["evaluation"]).metrics
-    if json_:
-        print_json(made | {"metrics": metrics})
-    else:
-        print_scores(metrics)
-        for remark in made["remarks"]:
-            typer.echo(remark)
-        typer.echo(f"report: {made['report']}")
-
-
-def print_scores(metrics: dict[str, object]) -> None:
-    """The test scores of every model and observer."""
-    from vesselforge.pipeline.models.score_rows import score_rows
-
+    title = f"test split, {metrics['images']} images, pooled inside the field of view"
     rows = score_rows(metrics)
-    if rows:
-        count = metrics["images"]
-        print_table(rows, f"test split, {count} images, pooled inside the field of view")
-    else:
-        typer.echo(str(metrics.get("note", "nothing was scored")))
+    scores = as_table(rows, title) if rows else str(metrics.get("note", "nothing was scored"))
+    report = f"report: {made['report']}"
+    print_result(json_, made | {"metrics": metrics}, scores, *made["remarks"], report)
 
 
-main.command()(cli_compare.compare)
-main.command()(cli_compare.merge)
-main.command()(cli_retrain.retrain)
+@verb(main)
+def compare(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
+    dry_run: DryRunOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Does synthetic data help, at which ratio? Train every arm alike, compare in pairs.
+
+    Arms: synthetic count x order x augmentation x seed x number of real images, all in the config
+    under `arms`. Every arm gets the same number of optimiser steps. Finished stages are reused, so
+    the same command goes on where it stopped, and a count or a seed that is added trains only what
+    is new: --set 'arms.counts=[0,50,200]'. A failed arm is reported and the others go on; the exit
+    status is then still 0.
+    """
+    from vesselforge.configs.load import load
+    from vesselforge.configs.study import StudyConfig
+
+    settings = load(StudyConfig, config, set_ or [])
+    from vesselforge.pipeline.input_checks import check_study
+
+    check_study(settings, workspace)
+    if dry_run:
+        from vesselforge.pipeline.study.study_works import study_works
+
+        print_preview(study_works(settings).everything(), workspace, json_)
+        return
+    from vesselforge.flows.launch import STUDY, launch
+
+    _print_study(launch(STUDY, settings, workspace, new_display()), json_)
 
 
-@main.command()
-@verb
+@verb(main)
+def merge(
+    name: Annotated[str, typer.Argument(help="Of the new run, under workspace/runs.")],
+    runs: Annotated[list[str], typer.Argument(help="Runs of one study: names, or folders.")],
+    workspace: WorkspaceOption = WORKSPACE,
+    json_: JsonOption = False,
+) -> None:
+    """Unite the seeds of a study that were run in different places or on different days.
+
+    The runs may differ in their seeds alone. Of each folder results.json, per_image.csv and
+    config.yaml are read; nothing is trained or scored, and the artifacts need not be here.
+    """
+    from vesselforge.engine.store import Store
+    from vesselforge.pipeline.study.merge import merge_runs
+    from vesselforge.report.writing import report_on
+
+    def page(run: Path) -> Path:
+        return report_on(run, Store(workspace), force=True)
+
+    _print_study(merge_runs(name, runs, workspace, page), json_)
+
+
+def _print_study(made: dict[str, Any], json_: bool) -> None:
+    """made: `run`, its folder; `report`; and `failed`, the arms that did."""
+    from vesselforge.pipeline.study.schema import RESULTS, read_results
+    from vesselforge.report.study.arm_tables import arm_table
+
+    results = read_results(Path(made["run"]) / RESULTS)
+    arms = [(end.name, arm_table(results, end.place)) for end in results.endpoints]
+    tables = [as_table(found.records, f"{name}: {found.caption}") for name, found in arms]
+    for line in (
+        *(f"failed: {arm}" for arm in made["failed"]),
+        *map("note: {}".format, results.notes),
+    ):
+        typer.echo(line, err=True)
+    whole = made | {"results": results.model_dump(mode="json")}
+    print_result(json_, whole, *tables, results.headline, f"report: {made['report']}")
+
+
+@verb(main)
+def retrain(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    workspace: WorkspaceOption = WORKSPACE,
+    json_: JsonOption = False,
+) -> None:
+    """Train again if the dataset's folder changed; promote the new model unless it is worse.
+
+    Bad images are left out with their reason. Champion and challenger are compared on the same
+    validation images by a paired test; `retrain.margin` says by how much F1 a new model may be
+    worse. The deployment `retrain/drive` does this on a schedule.
+    """
+    from vesselforge.configs.load import load
+    from vesselforge.configs.settings import PipelineConfig
+
+    settings = load(PipelineConfig, config, set_ or [])
+    from vesselforge.flows.launch import RETRAINING, launch
+
+    made = launch(RETRAINING, settings, workspace, new_display())
+    print_result(json_, made, f"{made['state']}: {made['message']}")
+
+
+@verb(main)
 def report(
     run: Annotated[str, typer.Argument(help="Name of a run, or its folder.")],
     workspace: WorkspaceOption = WORKSPACE,
@@ -113,11 +185,10 @@ def report(
             "it (`vesselforge run` or `compare`) goes on"
         )
     page = report_on(folder, Store(folder.parent.parent), force=True)
-    print_json({"report": str(page)}) if json_ else typer.echo(f"report: {page}")
+    print_result(json_, {"report": str(page)}, f"report: {page}")
 
 
-@main.command()
-@verb
+@verb(main)
 def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of the server and its page.")] = 4200,
     limit: Annotated[int, typer.Option(min=1, help="Runs at once; the others wait.")] = 1,
@@ -128,20 +199,17 @@ def serve(
     serve_here(port, limit)
 
 
-@main.command()
-@verb
+@verb(main)
 def doctor(workspace: WorkspaceOption = WORKSPACE, json_: JsonOption = False) -> None:
     """What this machine has, and what would stop a run on it; then the exit status is 2."""
     from vesselforge.cli.doctor import examine
 
     findings = list(examine(workspace))
-    if json_:
-        print_json({f.name: {"found": f.found, "state": f.state, "hint": f.hint} for f in findings})
-    else:
-        print_table([{"what": f.name, "found": f.found} for f in findings])
-        for f in findings:
-            if f.state != "ok":
-                typer.echo(f"{f.state}: {f.name}: {f.found}; {f.hint}", err=True)
+    whole = {f.name: {"found": f.found, "state": f.state, "hint": f.hint} for f in findings}
+    print_result(json_, whole, as_table([{"what": f.name, "found": f.found} for f in findings]))
+    for f in findings:
+        if f.state != "ok":
+            typer.echo(f"{f.state}: {f.name}: {f.found}; {f.hint}", err=True)
     if any(f.state == "broken" for f in findings):
         raise typer.Exit(2)
 

@@ -8,26 +8,28 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vesselforge.cli.segmenter_verbs import app
 from vesselforge.cli.verbs import (
+    DATASET,
     NOTHING_WRITTEN,
     FlipsOption,
     ForceOption,
     FovWidthOption,
     JsonOption,
     ModelArgument,
-    print_json,
-    print_table,
+    RuntimeOption,
+    as_table,
+    print_result,
     verb,
     working,
 )
-from vesselforge.configs.catalogue import KNOWN_NAMES
 from vesselforge.configs.errors import ConfigError
 
 if TYPE_CHECKING:
     from vesselforge.pretrained import Kind
 
 
-@verb
+@verb(app)
 def predict(
     model: ModelArgument,
     images: Annotated[
@@ -46,10 +48,7 @@ def predict(
     flips: FlipsOption = False,
     fov_width: FovWidthOption = None,
     bits: Annotated[int, typer.Option(help="8 or 16, of the probability map.")] = 8,
-    runtime: Annotated[
-        str,
-        typer.Option(help="torch, fast or fast-bfloat16; auto: the fastest safe one."),
-    ] = "auto",
+    runtime: RuntimeOption = "auto",
     tile: Annotated[
         int,
         typer.Option(help="Longest side of a tile in pixels; an image without longer ones is one."),
@@ -81,39 +80,27 @@ def predict(
         )
         options = PredictOptions(flips, threshold, 8 if bits == 8 else 16, fov_width)
         rows = predict_files(loaded, images, out, progress, options)
-    if json_:
-        print_json(rows)
-    else:
-        _print(rows, out)
-    if any("error" in row for row in rows):
-        raise typer.Exit(2)
-
-
-def _print(rows: list[dict[str, Any]], out: Path) -> None:
-    """The figures of the images that went well, then the faults of the others."""
     done = [row for row in rows if "error" not in row]
-    columns = {
-        "vessel_share": "vessel",
-        "vessel_share_fov": "in the FOV",
-        "seconds": "seconds",
-    }
-    print_table(
-        [
-            {"image": row["name"], "size": f"{row['width']} x {row['height']}"}
-            | {title: row[column] for column, title in columns.items()}
-            for row in done
-        ],
-        f"vessel maps in {out}",
-    )
+    figures = [
+        {
+            "image": row["name"],
+            "size": f"{row['width']} x {row['height']}",
+            "vessel": row["vessel_share"],
+            "in the FOV": row["vessel_share_fov"],
+            "seconds": row["seconds"],
+        }
+        for row in done
+    ]
+    print_result(json_, rows, as_table(figures, f"vessel maps in {out}"))
     for row in done:
         if row["remark"]:
             typer.echo(f"{row['file']}: {row['remark']}", err=True)
-    for row in rows:
-        if "error" in row:
-            typer.echo(f"skipped: {row['error']}", err=True)
+    if faults := [row["error"] for row in rows if "error" in row]:
+        typer.echo("\n".join(f"skipped: {fault}" for fault in faults), err=True)
+        raise typer.Exit(2)
 
 
-@verb
+@verb(app)
 def export(
     model: ModelArgument,
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write, *.onnx.")],
@@ -129,18 +116,15 @@ def export(
     from vesselforge.segmenter.inference.onnx_segmenter import export as write
 
     made = write(model_folder(model), out, force)
-    if json_:
-        print_json(made)
-    else:
-        size = f"{made['bytes'] / 1e6:.1f} MB"
-        typer.echo(
-            f"{out}: {' + '.join(made['networks'])}, threshold {made['threshold']:.3g}, {size}; "
-            f"image [batch, 3, height, width] → vessel_probability, "
-            f"{made['difference']:.0e} off PyTorch's"
-        )
+    told = (
+        f"{out}: {' + '.join(made['networks'])}, threshold {made['threshold']:.3g}, "
+        f"{made['bytes'] / 1e6:.1f} MB; image [batch, 3, height, width] → vessel_probability, "
+        f"{made['difference']:.0e} off PyTorch's"
+    )
+    print_result(json_, made, told)
 
 
-@verb
+@verb(app, "import")
 def import_(
     file: Annotated[
         Path,
@@ -148,8 +132,7 @@ def import_(
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the model to write.")],
     network: Annotated[
-        str,
-        typer.Option(help="sa-unet, sa-unet-v2, … or auto: the one whose tensors these are."),
+        str, typer.Option(help="sa-unet, sa-unet-v2, … or auto: the one whose tensors these are.")
     ] = "auto",
     threshold: Annotated[
         float, typer.Option(help="Probability from which a pixel is vessel; published: 0.5.")
@@ -166,24 +149,19 @@ def import_(
     from vesselforge.segmenter.exchange.keras import import_keras
 
     made = import_keras(file, out, network, threshold, force)
-    if json_:
-        print_json(made)
-        return
     version = f" of Keras {made['keras_version']}" if made["keras_version"] else ""
-    typer.echo(
+    told = (
         f"{out}: {made['network']}, {made['parameters']:,} parameters as Keras counts them, "
-        f"threshold {made['threshold']:g}"
+        f"threshold {made['threshold']:g}\n"
+        f"from {made['source']}{version}, SHA-256 {made['sha256']}"
     )
-    typer.echo(f"from {made['source']}{version}, SHA-256 {made['sha256']}")
+    print_result(json_, made, told)
 
 
-@verb
+@verb(app)
 def calibrate(
     model: ModelArgument,
-    dataset: Annotated[
-        str,
-        typer.Argument(help=f"Dataset by name ({KNOWN_NAMES}) or folder (images/, masks/)."),
-    ],
+    dataset: Annotated[str, typer.Argument(help=DATASET)],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the model to write.")],
     components: Annotated[
         bool, typer.Option(help="Choose a rule of components: which pieces of the mask count.")
@@ -207,15 +185,12 @@ def calibrate(
     images = development_images(dataset)
     with working("calibrating", NOTHING_WRITTEN) as progress, whole_folder(out) as aside:
         made = recalibrate(folder, images, aside, progress, components)
-    made |= {"folder": str(out)}
-    if json_:
-        print_json(made)
-        return
     people = {"f1": None, "ece": None, "components": made["components_reference"]}
     rows = {"before": made["before"], "after": made["after"], "people": people}
     about = f"on the {made['images']} images"
-    print_table([{about: name} | figures for name, figures in rows.items()])
-    typer.echo(f"{out}: threshold {made['threshold']:g}, {_chosen(made)}")
+    figures = as_table([{about: name} | found for name, found in rows.items()])
+    told = f"{out}: threshold {made['threshold']:g}, {_chosen(made)}"
+    print_result(json_, made | {"folder": str(out)}, figures, told)
 
 
 def _chosen(made: dict[str, Any]) -> str:
@@ -230,7 +205,7 @@ def _chosen(made: dict[str, Any]) -> str:
     return "; ".join(said or ["all pieces"])
 
 
-@verb
+@verb(app)
 def models(json_: JsonOption = False) -> None:
     """The trained models that come with VesselForge; each name serves as MODEL."""
     list_shipped("segmenter", "F1 and AUC pooled inside the FOV of the test images", json_)
@@ -241,15 +216,13 @@ def list_shipped(kind: Kind, about: str, json_: bool) -> None:
     from vesselforge import pretrained
     from vesselforge.pipeline.models.model_rows import model_rows
 
-    if json_:
-        print_json({name: pretrained.card(name) for name in pretrained.names(kind)})
-    elif rows := model_rows(kind):
-        print_table(rows, f"trained {kind}s; {about}")
-    else:
-        typer.echo(f"no trained {kind}s come with this installation")
+    rows = model_rows(kind)
+    none = f"no trained {kind}s come with this installation"
+    shown = as_table(rows, f"trained {kind}s; {about}") if rows else none
+    print_result(json_, {name: pretrained.card(name) for name in pretrained.names(kind)}, shown)
 
 
-@verb
+@verb(app)
 def publish(
     model: Annotated[
         Path, typer.Argument(help="Finished artifact of `segmenter train`, in its workspace.")

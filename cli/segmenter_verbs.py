@@ -5,26 +5,30 @@ from __future__ import annotations
 import contextlib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vesselforge.cli import model_verbs
 from vesselforge.cli.verbs import (
+    DATASET,
     FlipsOption,
     FovWidthOption,
     JsonOption,
     ModelArgument,
+    RuntimeOption,
     add_step,
+    as_table,
     new_app,
     new_display,
-    print_json,
-    print_table,
+    print_result,
     verb,
     working,
 )
-from vesselforge.configs.catalogue import KNOWN_NAMES, SECOND_OBSERVERS
+from vesselforge.configs.catalogue import SECOND_OBSERVERS
 from vesselforge.configs.errors import DataError
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 app = new_app("The segmenters alone. Training and labelling share their artifacts with `run`.")
 
@@ -40,35 +44,20 @@ SplitOption = Annotated[
     Split,
     typer.Option(help="Of a known dataset: its test split, or all images (for foreign models)."),
 ]
-DatasetOption = Annotated[
-    str,
-    typer.Option(help=f"Dataset by name ({KNOWN_NAMES}) or folder (images/, masks/)."),
-]
 
-
+LABEL = "Label a config's synthetic images by its teacher; does what comes before if need be."
 add_step(app, "train", "teacher", "Train the teacher of a config on its real images.")
-add_step(
-    app,
-    "pseudo-label",
-    "pseudo-labels",
-    "Label a config's synthetic images by its teacher; does what comes before if need be.",
-)
+add_step(app, "pseudo-label", "pseudo-labels", LABEL)
 
 
-@app.command()
-@verb
+@verb(app)
 def evaluate(
     model: ModelArgument,
-    dataset: Annotated[
-        list[str],
-        typer.Argument(help=f"Datasets by name ({KNOWN_NAMES}) or folder (images/, masks/)."),
-    ],
+    dataset: Annotated[list[str], typer.Argument(help=DATASET)],
     split: SplitOption = Split.test,
     flips: FlipsOption = False,
     fov_width: FovWidthOption = None,
-    runtime: Annotated[
-        str, typer.Option(help="torch, fast or fast-bfloat16; auto: the fastest safe one.")
-    ] = "auto",
+    runtime: RuntimeOption = "auto",
     json_: JsonOption = False,
 ) -> None:
     """Score a model on the test images of known datasets, or on all images of a folder."""
@@ -81,20 +70,18 @@ def evaluate(
     given = {"flips": flips, "fov_width": fov_width, "runtime": runtime}
     settings = validate(EvaluateSettings, given, "segmenter evaluate")
     found = evaluate_on(model_folder(model), dataset, new_display(), split.value, settings)
-    if json_:
-        print_json(found)
-        return
+    told: list[str | Table] = []
     for name, metrics in found.items():
         if not metrics["models"]:
-            typer.echo(f"{name}: {metrics['note']}")
+            told.append(f"{name}: {metrics['note']}")
             continue
         about = f"{name}, {metrics['images']} images ({split.value})"
         for region, where in REGIONS.items():
-            print_table(score_rows(metrics, region), f"{about}, pooled, {where}")
+            told.append(as_table(score_rows(metrics, region), f"{about}, pooled, {where}"))
+    print_result(json_, found, *told)
 
 
-@app.command()
-@verb
+@verb(app)
 def score(
     maps: Annotated[
         Path | None,
@@ -102,10 +89,9 @@ def score(
             help="Folder of probability maps or masks, one an image, named by its identifier."
         ),
     ] = None,
-    dataset: DatasetOption = "drive",
+    dataset: Annotated[str, typer.Option(help=DATASET)] = "drive",
     observer: Annotated[
-        list[str] | None,
-        typer.Option(help=f"Score this human ({SECOND_OBSERVERS}); repeatable."),
+        list[str] | None, typer.Option(help=f"Score this human ({SECOND_OBSERVERS}); repeatable.")
     ] = None,
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Maps are vessel from here on.")
@@ -134,16 +120,15 @@ def score(
     if per_image is not None:
         scorer.write_rows(per_image)
     result = scorer.result()
-    if json_:
-        print_json(result)
-        return
     lines, about = scored_lines(result), f"{dataset}, {result['images']} images ({split.value})"
-    for region, where in REGIONS.items():
-        print_table(pixel_rows(lines, region), f"{about}, pooled, {where}")
+    tables = [
+        as_table(pixel_rows(lines, region), f"{about}, pooled, {where}")
+        for region, where in REGIONS.items()
+    ]
+    print_result(json_, result, *tables)
 
 
-@app.command("check-table")
-@verb
+@verb(app, "check-table")
 def check_table(
     table: Annotated[
         Path, typer.Argument(help="CSV with columns name, se, sp, acc[, precision, f1, mcc].")
@@ -173,11 +158,9 @@ def check_table(
         with working(f"reading {dataset}") as progress:
             shares |= Scorer(dataset, split.value, progress).shares()
     rows = check_table(table, shares)
-    if json_:
-        print_json({"shares": shares, "rows": rows})
-        return
     known = ", ".join(f"{name} {value:.4f}" for name, value in shares.items()) or "none given"
-    print_table([_readable(row) for row in rows], f"vessel shares: {known}")
+    readable = as_table([_readable(row) for row in rows], f"vessel shares: {known}")
+    print_result(json_, {"shares": shares, "rows": rows}, readable)
 
 
 def _named_share(text: str) -> tuple[str, float]:
@@ -198,11 +181,3 @@ def _readable(row: dict[str, Any]) -> dict[str, Any]:
         "fits": fits,
         "problems": "; ".join(row["problems"]),
     }
-
-
-app.command()(model_verbs.predict)
-app.command()(model_verbs.export)
-app.command("import")(model_verbs.import_)
-app.command()(model_verbs.calibrate)
-app.command()(model_verbs.models)
-app.command()(model_verbs.publish)

@@ -8,15 +8,18 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+from vesselforge.configs.catalogue import KNOWN_NAMES
 from vesselforge.configs.errors import UserError
 from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.progress import Bus, Interrupted
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from vesselforge.engine.sinks.display import Display
     from vesselforge.pipeline.graph import Work
 
@@ -46,6 +49,7 @@ ModelArgument = Annotated[
         "of a model that comes along (see `segmenter models`).",
     ),
 ]
+DATASET = f"Dataset by name ({KNOWN_NAMES}) or folder (images/, masks/)."
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 NOTHING_WRITTEN = "stopping: nothing is written …"
 DryRunOption = Annotated[
@@ -68,35 +72,42 @@ FovWidthOption = Annotated[
         "and the maps back; 540 for a model of DRIVE.  [default: no resizing]",
     ),
 ]
+RuntimeOption = Annotated[
+    str, typer.Option(help="torch, fast or fast-bfloat16; auto: the fastest safe one.")
+]
 
 
-def verb(function: F) -> F:
-    """A command whose expected failures are one line on standard error and an exit status."""
+def verb(app: typer.Typer, name: str | None = None, **options: Any) -> Callable[[F], F]:
+    """A command of `app`; expected failures are one line on standard error and an exit status."""
 
-    @functools.wraps(function)
-    def told(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except UserError as error:
-            _fail(str(error), EXIT_USER_ERROR)
-        except StageCrashed as error:
-            _fail(f"{error}; the same command goes on from its last checkpoint", EXIT_CRASH)
-        except Interrupted as error:
-            _stopped(str(error))
-        except KeyboardInterrupt:
-            _stopped("interrupted; the same command goes on where this one stopped")
+    def registered(function: F) -> F:
+        @functools.wraps(function)
+        def told(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(*args, **kwargs)
+            except UserError as error:
+                end(f"error: {error}", EXIT_USER_ERROR)
+            except StageCrashed as error:
+                end(
+                    f"error: {error}; the same command goes on from its last checkpoint", EXIT_CRASH
+                )
+            except Interrupted as error:
+                end(str(error), EXIT_INTERRUPTED)
+            except KeyboardInterrupt:
+                end(
+                    "interrupted; the same command goes on where this one stopped", EXIT_INTERRUPTED
+                )
 
-    return told  # type: ignore[return-value]
+        app.command(name, **options)(told)
+        return function
+
+    return registered
 
 
-def _fail(message: str, status: int) -> None:
-    typer.echo(f"error: {' '.join(message.split())}", err=True)
-    raise typer.Exit(status)
-
-
-def _stopped(message: str) -> None:
+def end(message: str, status: int) -> NoReturn:
+    """One line on standard error, and the exit status."""
     typer.echo(" ".join(message.split()), err=True)
-    raise typer.Exit(EXIT_INTERRUPTED)
+    raise typer.Exit(status)
 
 
 def new_app(help_: str) -> typer.Typer:
@@ -133,43 +144,33 @@ def working(what: str, stopping: str = "") -> Iterator[Bus]:
         yield display.begin(what)
 
 
-def print_json(value: Any) -> None:
-    """The result for machines, on standard output."""
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
-
-
-def print_table(rows: list[dict[str, Any]], title: str = "") -> None:
-    """Rows of equal keys as a table on standard output."""
-    from rich import box
+def print_result(json_: bool, result: Any, *told: str | Table) -> None:
+    """What came of a verb on standard output: for machines as JSON, for people line by line."""
     from rich.console import Console
+
+    if json_:
+        typer.echo(json.dumps(result, indent=1, ensure_ascii=False, default=str))
+        return
+    for part in told:
+        if isinstance(part, str):
+            typer.echo(part)
+        else:
+            # In a file or a pipe there is no width to fit: 200 columns break no line of ours.
+            # No markup: what is in brackets is part of a name.
+            Console(width=None if sys.stdout.isatty() else 200, markup=False).print(part)
+
+
+def as_table(rows: list[dict[str, Any]], title: str = "") -> Table:
+    """Rows of equal keys for `print_result`."""
+    from rich import box
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
+    found = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD)
     for name in rows[0] if rows else ():
-        table.add_column(name, overflow="fold")
+        found.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(plain(value) for value in row.values()))
-    # In a file or a pipe there is no width to fit: 200 columns break no line of ours.
-    # No markup: what is in brackets is part of a name.
-    Console(width=None if sys.stdout.isatty() else 200, markup=False).print(table)
-
-
-def print_preview(targets: list[Work], workspace: Path, json_: bool) -> None:
-    """What is there, what is to do, and how long that took before."""
-    from vesselforge.engine.store import Store
-    from vesselforge.pipeline.preview import preview, whole
-
-    rows = preview(targets, Store(workspace))
-    minutes = whole(rows)
-    if json_:
-        print_json({"stages": rows, "minutes": minutes})
-        return
-    print_table(rows, "if no synthetic image is rejected")
-    left = sum(row["to do"] for row in rows)
-    if minutes is None:
-        typer.echo(f"{left} stages to do; how long is known once each kind was made before")
-    else:
-        typer.echo(f"{left} stages to do, about {minutes:g} minutes one after the other")
+        found.add_row(*(plain(value) for value in row.values()))
+    return found
 
 
 def plain(value: Any) -> str:
@@ -183,9 +184,26 @@ def plain(value: Any) -> str:
     return str(value)
 
 
+def print_preview(targets: list[Work], workspace: Path, json_: bool) -> None:
+    """What is there, what is to do, and how long that took before."""
+    from vesselforge.engine.store import Store
+    from vesselforge.pipeline.preview import preview, whole
+
+    rows = preview(targets, Store(workspace))
+    minutes = whole(rows)
+    left = f"{sum(row['to do'] for row in rows)} stages to do"
+    if minutes is None:
+        left += "; how long is known once each kind was made before"
+    else:
+        left += f", about {minutes:g} minutes one after the other"
+    shown = as_table(rows, "if no synthetic image is rejected")
+    print_result(json_, {"stages": rows, "minutes": minutes}, shown, left)
+
+
 def add_step(app: typer.Typer, name: str, last: str, help_: str) -> None:
     """A verb that does the pipeline's steps up to `last` without Prefect, and prints what came."""
 
+    @verb(app, name, help=help_)
     def step(
         config: ConfigArgument,
         set_: SetOption = None,
@@ -199,15 +217,9 @@ def add_step(app: typer.Typer, name: str, last: str, help_: str) -> None:
         from vesselforge.pipeline.models.score_rows import figure_rows
         from vesselforge.pipeline.single import remarks_on, run_until
 
-        artifact = run_until(last, settings, workspace, new_display())
-        remarks = remarks_on(last, settings, workspace, artifact)
-        if json_:
-            content = {"kind": artifact.kind, "digest": artifact.digest, "path": artifact.path}
-            print_json(content | {"metrics": artifact.metrics, "remarks": remarks})
-            return
-        print_table(figure_rows(artifact.metrics))
-        for remark in remarks:
-            typer.echo(remark)
-        typer.echo(f"artifact: {artifact.path}")
-
-    app.command(name, help=help_)(verb(step))
+        made = run_until(last, settings, workspace, new_display())
+        remarks = remarks_on(last, settings, workspace, made)
+        result = {"kind": made.kind, "digest": made.digest, "path": made.path}
+        result |= {"metrics": made.metrics, "remarks": remarks}
+        figures = as_table(figure_rows(made.metrics))
+        print_result(json_, result, figures, *remarks, f"artifact: {made.path}")

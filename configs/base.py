@@ -11,19 +11,23 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 class Settings(BaseModel):
-    """Base of every settings model: unknown keys are errors, values are frozen."""
+    """Base of every settings model: unknown keys are errors, values are frozen.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    What a field is stands in its own line or, as a docstring, below it; people read it in forms.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+    )
 
 
-def each_once(values: list[T]) -> list[T]:
-    """A list without repetitions, as it is; for `Annotated[list[…], AfterValidator(each_once)]`."""
+def _each_once(values: list[T]) -> list[T]:
     if len(set(values)) < len(values):
         raise ValueError(f"found a value twice in {values}; give each once")
     return values
 
 
-Each = Annotated[list[T], AfterValidator(each_once)]
+Each = Annotated[list[T], AfterValidator(_each_once)]
 """A list of different values."""
 
 

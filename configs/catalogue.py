@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from pydantic import AfterValidator, WithJsonSchema
+from pydantic import AfterValidator, Field
+
+from vesselforge.configs.choices import known
 
 Splits = Mapping[str, tuple[str, ...]]
 """train, validation and test → identifiers of images."""
@@ -118,19 +120,13 @@ NAMES = ("phantom", *DATASETS, *OWN)
 """Every value of the setting `data.name`."""
 KNOWN_NAMES = ", ".join(DATASETS)
 SECOND_OBSERVERS = ", ".join(
-    f"{name}: {observer}" for name, known in DATASETS.items() for observer in list(known.masks)[1:]
+    f"{name}: {observer}" for name, each in DATASETS.items() for observer in list(each.masks)[1:]
 )
 """Both for help texts and messages."""
-TITLES = {"phantom": "phantoms"} | {name: known.title for name, known in DATASETS.items()}
+TITLES = {"phantom": "phantoms"} | {name: each.title for name, each in DATASETS.items()}
 """What readers call a dataset."""
 
 
-def _is_known(name: str) -> str:
-    if name not in NAMES:
-        raise ValueError(f"found {name!r}, expected one of {', '.join(NAMES)}")
-    return name
-
-
 DatasetName = Annotated[
-    str, AfterValidator(_is_known), WithJsonSchema({"type": "string", "enum": list(NAMES)})
+    str, AfterValidator(known(NAMES)), Field(json_schema_extra={"enum": list(NAMES)})
 ]

@@ -26,12 +26,7 @@ class Choice:
         return loaded
 
 
-def _sa_unet(name: str, help_: str) -> Choice:
-    """One of the family that is one class and a table of variants."""
-    return Choice(help_, "segmenter.networks.sa_unet:SAUNet", {"variant": name})
-
-
-_FAMILY = {
+_FAMILY = {  # one class and a table of variants
     "sa-unet": "U-Net with DropBlock, BatchNorm and spatial attention (Guo et al. 2020)",
     "sa-unet-v2": "half its size, with GroupNorm and gated skips (Guo et al. 2025)",
     "unet-18": "plain U-Net of four levels",
@@ -43,7 +38,10 @@ _FAMILY = {
     "unet-23-gn": "unet-23 with DropBlock and GroupNorm",
 }
 NETWORKS = {
-    **{name: _sa_unet(name, help_) for name, help_ in _FAMILY.items()},
+    **{
+        name: Choice(help_, "segmenter.networks.sa_unet:SAUNet", {"variant": name})
+        for name, help_ in _FAMILY.items()
+    },
     "sa2-net": Choice(
         "attention across scales, 19 million parameters (Fiaz et al. 2023)",
         "segmenter.networks.sa2_net:SA2Net",
@@ -66,8 +64,7 @@ LOSSES = {
         "weighted cross-entropy + weighted IoU, U-Net v2", "segmenter.training.losses:structure"
     ),
     "balanced-bce-dice": Choice(
-        "Dice + cross-entropy of each class, SA2-Net",
-        "segmenter.training.losses:balanced_bce_dice",
+        "Dice + cross-entropy of each class, SA2-Net", "segmenter.training.losses:balanced_bce_dice"
     ),
 }
 """Losses: (logits, target, weight or None), all [N, 1, H, W], to a number."""

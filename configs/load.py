@@ -34,14 +34,14 @@ def load(model: type[S], path: Path | str, overrides: Sequence[str] = ()) -> S:
     return validate(model, values, str(file))
 
 
-def override(model: type[S], settings: S, overrides: Sequence[str]) -> S:
+def override(settings: S, overrides: Sequence[str] | None) -> S:
     """The settings with some of them changed, `a.b=value` each, validated anew."""
     if not overrides:
         return settings
     values = settings.model_dump(mode="json")
     for item in overrides:
         _apply(values, item)
-    return validate(model, values, "overrides")
+    return validate(type(settings), values, "overrides")
 
 
 def find(path: Path | str) -> Path:

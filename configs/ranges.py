@@ -12,7 +12,7 @@ SEEDS_END = 2**32
 """Seeds have 32 bits."""
 
 
-def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
+def parse_seeds(text: str) -> list[int]:
     """`0-31,100` → [0, 1, …, 31, 100], in the order given, repeated ones once.
 
     Raises ConfigError naming the part that is wrong.
@@ -22,16 +22,16 @@ def parse_seeds(text: str, option: str = "--seeds") -> list[int]:
         match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part, re.ASCII)
         if match is None:
             raise ConfigError(
-                f"{option} {text}: {part.strip()!r} is neither a seed nor a range; "
+                f"--seeds {text}: {part.strip()!r} is neither a seed nor a range; "
                 "expected for example 0-31,100"
             )
         first, last = int(match[1]), int(match[2] or match[1])
         if last < first:
-            raise ConfigError(f"{option} {text}: the range {first}-{last} goes down; expected up")
+            raise ConfigError(f"--seeds {text}: the range {first}-{last} goes down; expected up")
         if last >= SEEDS_END:
-            raise ConfigError(f"{option} {text}: {last} is too large; seeds are below 2^32")
+            raise ConfigError(f"--seeds {text}: {last} is too large; seeds are below 2^32")
         if len(found) + last - first >= MOST_SEEDS:
-            raise ConfigError(f"{option} {text}: more than {MOST_SEEDS} seeds; draw them in parts")
+            raise ConfigError(f"--seeds {text}: more than {MOST_SEEDS} seeds; draw them in parts")
         found |= dict.fromkeys(range(first, last + 1))
     return list(found)
 

@@ -10,16 +10,16 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from vesselforge.configs.base import Settings, operational
+from vesselforge.configs.base import Each, Settings, operational
 from vesselforge.configs.catalogue import DatasetName
-from vesselforge.configs.sources import Source, StyleGAN2Source, uses_sources
+from vesselforge.configs.sources import Source, StyleGAN2Source
 from vesselforge.configs.stages.augmentation import AugmentSettings as AugmentSettings
 from vesselforge.configs.stages.gan import GeneratorSettings, SampleSettings, ScoreSettings
 from vesselforge.configs.stages.labels import LabelSettings as LabelSettings
 from vesselforge.configs.stages.labels import PseudoLabelSettings
 from vesselforge.configs.stages.segmenter import CompareSettings as CompareSettings
 from vesselforge.configs.stages.segmenter import (
-    EnsembleMethods,
+    EnsembleMethod,
     EvaluateSettings,
     PhaseSettings,
     SegmenterSettings,
@@ -30,8 +30,7 @@ from vesselforge.configs.stages.segmenter import FitSettings as FitSettings
 Order = Literal["synthetic-first", "real-first", "mixed"]
 """What a student sees in its two trainings; mixed: both kinds in every batch of a single one."""
 RunName = Annotated[
-    str,
-    Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="folder under workspace/runs"),
+    str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="folder under workspace/runs")
 ]
 
 
@@ -48,48 +47,31 @@ class PhantomSettings(Settings):
 class DataSettings(Settings):
     """Which dataset, where, and how its files are matched."""
 
-    name: DatasetName = Field(
-        "phantom",
-        description="dataset layout; paired: own images/ and masks/; images: any folder of images, "
-        "for the generator alone",
-    )
-    root: Path | None = operational(
-        None,
-        description="dataset folder; default: its usual name under VESSELFORGE_DATA or ./datasets",
-    )
-    fold: int = Field(
-        0, ge=0, le=4, description="STARE only: which 4 of the 20 images are the test"
-    )
-    pattern: str | None = Field(
-        None,
-        description="paired only: regular expression with a group `id`, searched in file stems "
-        "to match images, masks and FOVs; default: equal stems",
-    )
-    validation_share: float = Field(
-        0.2,
-        ge=0,
-        lt=1,
-        description="paired and images: share of training images held back, for validation or to "
-        "tell copies from chance likeness; 0 (images only): none",
-    )
-    test_share: float = Field(
-        0.2, ge=0, lt=1, description="paired only: share of all images kept for the test"
-    )
-    exclude: list[str] = operational(
-        [], description="identifiers of images to leave out (the others are what is hashed)"
-    )
+    name: DatasetName = "phantom"
+    """dataset layout; paired: own images/ and masks/; images: any folder of images, for the
+    generator alone"""
+    root: Path | None = operational(None)
+    """dataset folder; default: its usual name under VESSELFORGE_DATA or ./datasets"""
+    fold: int = Field(0, ge=0, le=4)
+    """STARE only: which 4 of the 20 images are the test"""
+    pattern: str | None = None
+    """paired only: regular expression with a group `id`, searched in file stems to match images,
+    masks and FOVs; default: equal stems"""
+    validation_share: float = Field(0.2, ge=0, lt=1)
+    """paired and images: share of training images held back, for validation or to tell copies from
+    chance likeness; 0 (images only): none"""
+    test_share: float = Field(0.2, ge=0, lt=1)
+    """paired only: share of all images kept for the test"""
+    exclude: list[str] = operational([])
+    """identifiers of images to leave out (the others are what is hashed)"""
     phantom: PhantomSettings = Field(PhantomSettings(), description="phantom only")
 
     @model_validator(mode="after")
-    def _shares_leave_training_images(self) -> Self:
+    def _there_are_images_of_each_kind(self) -> Self:
         if self.validation_share + self.test_share >= 1:
             raise ValueError("validation_share + test_share must be below 1")
         if self.validation_share == 0 and self.name != "images":
             raise ValueError("validation_share must be above 0: thresholds are chosen there")
-        return self
-
-    @model_validator(mode="after")
-    def _own_images_have_a_place(self) -> Self:
         if self.name == "images" and self.root is None:
             raise ValueError("images needs `root`, the folder of the images")
         return self
@@ -98,12 +80,10 @@ class DataSettings(Settings):
 class IterateSettings(Settings):
     """Optional rounds in which the student becomes the next teacher."""
 
-    rounds: int = Field(
-        1, ge=1, le=20, description="at most; they end when validation F1 no longer rises"
-    )
-    generator_kimg: float = Field(
-        2.0, ge=0, description="fine-tuning of the generator in each further round; 0: keep it"
-    )
+    rounds: int = Field(1, ge=1, le=20)
+    """at most; they end when validation F1 no longer rises"""
+    generator_kimg: float = Field(2.0, ge=0)
+    """fine-tuning of the generator in each further round; 0: keep it"""
 
 
 class PrepareSettings(Settings):
@@ -120,11 +100,9 @@ class SubsetSettings(Settings):
     """So many training images of one or several sets; the other splits stay whole."""
 
     count: int = Field(ge=1, description="training images")
-    order: Literal["listed", "drawn"] = Field(
-        "listed",
-        description="listed: the first ones, as numbered; drawn: by a hash of seed and id, so "
-        "that smaller subsets lie inside larger ones",
-    )
+    order: Literal["listed", "drawn"] = "listed"
+    """listed: the first ones, as numbered; drawn: by a hash of seed and id, so that smaller subsets
+    lie inside larger ones"""
     rest: bool = Field(False, description="drawn: those that are not drawn, without labels")
     seed: int = Field(0, ge=0, description="of drawn")
 
@@ -132,29 +110,19 @@ class SubsetSettings(Settings):
 class RetrainSettings(Settings):
     """A challenger is promoted only when it is shown not to be worse by more than the margin."""
 
-    margin: float = Field(
-        0.01,
-        gt=0,
-        lt=1,
-        description="F1 per validation image by which a new model may be worse than the champion",
-    )
-    keep: int = Field(
-        5,
-        ge=2,
-        le=1000,
-        description="newest versions whose models, runs and stages are kept; the champion and the "
-        "one before it always are",
-    )
+    margin: float = Field(0.01, gt=0, lt=1)
+    """F1 per validation image by which a new model may be worse than the champion"""
+    keep: int = Field(5, ge=2, le=1000)
+    """newest versions whose models, runs and stages are kept; the champion and the one before it
+    always are"""
 
 
 class MixSettings(Settings):
     """How synthetic images enter the training of a student."""
 
     share: float = Field(0.5, gt=0, lt=1, description="mixed: part of every batch")
-    augment: Literal["same", "standard"] = Field(
-        "same",
-        description="same: as the real images, by `student.augment`; standard: by its defaults",
-    )
+    augment: Literal["same", "standard"] = "same"
+    """same: as the real images, by `student.augment`; standard: by its defaults"""
 
 
 class ExperimentConfig(Settings):
@@ -162,35 +130,23 @@ class ExperimentConfig(Settings):
 
     name: RunName = "run"
     data: DataSettings = Field(DataSettings(), description="the real images, and the test")
-    teacher: SegmenterSettings = Field(
-        SegmenterSettings(), description="segmenter trained on real images; it labels the samples"
-    )
-    student: SegmenterSettings = Field(
-        SegmenterSettings(),
-        description="segmenter that sees synthetic images, too; what is not set is as in `teacher`",
-    )
-    pretrain: PhaseSettings = Field(
-        PhaseSettings(),
-        description="the student's first training; what is not set is as in `student`",
-    )
-    finetune: PhaseSettings = Field(
-        PhaseSettings(lr=5e-4),
-        description="its second training, likewise; default: lr 0.0005",
-    )
+    teacher: SegmenterSettings = SegmenterSettings()
+    """segmenter trained on real images; it labels the samples"""
+    student: SegmenterSettings = SegmenterSettings()
+    """segmenter that sees synthetic images, too; what is not set is as in `teacher`"""
+    pretrain: PhaseSettings = PhaseSettings()
+    """the student's first training; what is not set is as in `student`"""
+    finetune: PhaseSettings = PhaseSettings(lr=5e-4)
+    """its second training, likewise; default: lr 0.0005"""
     generator: GeneratorSettings = Field(GeneratorSettings(), description="StyleGAN2-ADA")
     sample: SampleSettings = Field(SampleSettings(), description="synthetic images")
     score: ScoreSettings = Field(ScoreSettings(), description="FID, KID, memorisation")
-    pseudo_label: PseudoLabelSettings = Field(
-        PseudoLabelSettings(), description="labels and filters"
-    )
+    pseudo_label: PseudoLabelSettings = PseudoLabelSettings()
+    """labels and filters"""
     evaluate: EvaluateSettings = Field(EvaluateSettings(), description="test-split scoring")
-    stage_timeout: float | None = operational(
-        None,
-        gt=0,
-        allow_inf_nan=False,
-        description="seconds that a stage may take, then it saves its checkpoint and has failed; "
-        "the same command goes on from there; default: no limit",
-    )
+    stage_timeout: float | None = operational(None, gt=0, allow_inf_nan=False)
+    """seconds that a stage may take, then it saves its checkpoint and has failed; the same command
+    goes on from there; default: no limit"""
 
     @model_validator(mode="before")
     @classmethod
@@ -226,35 +182,25 @@ class ExperimentConfig(Settings):
         return self
 
 
-@uses_sources
 class PipelineConfig(ExperimentConfig):
     """Everything `vesselforge run` does, stage by stage."""
 
-    source: Source = Field(
-        StyleGAN2Source(), description="where synthetic images come from; `sample.count` of them"
-    )
+    source: Source = StyleGAN2Source()
+    """where synthetic images come from; `sample.count` of them"""
     synthetic: MixSettings = Field(MixSettings(), description="synthetic images in training")
-    order: Order = Field(
-        "synthetic-first",
-        description="what the student sees when; mixed: both kinds in every batch of a single "
-        "training, with the settings of pretrain, the steps of both, and finetune's threshold",
-    )
+    order: Order = "synthetic-first"
+    """what the student sees when; mixed: both kinds in every batch of a single training, with the
+    settings of pretrain, the steps of both, and finetune's threshold"""
     iterate: IterateSettings = Field(IterateSettings(), description="optional rounds")
-    ensembles: EnsembleMethods = Field(
-        ["mean"], min_length=1, description="ways to combine teacher and students, all scored"
-    )
-    retrain: RetrainSettings = Field(
-        RetrainSettings(), description="`vesselforge retrain`: when a new model is promoted"
-    )
+    ensembles: Each[EnsembleMethod] = Field(["mean"], min_length=1)
+    """ways to combine teacher and students, all scored"""
+    retrain: RetrainSettings = RetrainSettings()
+    """`vesselforge retrain`: when a new model is promoted"""
 
     @model_validator(mode="after")
-    def _mixed_needs_crops(self) -> Self:
+    def _all_of_it_goes_together(self) -> Self:
         if self.order == "mixed" and self.student.source == "pool":
             raise ValueError("order: mixed needs student.source: crops")
-        return self
-
-    @model_validator(mode="after")
-    def _further_rounds_ask_their_teacher(self) -> Self:
         if self.iterate.rounds > 1 and self.source.labels == "own":
             raise ValueError(
                 "iterate.rounds: a further round has a better teacher, whom source.labels: own "

@@ -1,48 +1,36 @@
 """Where synthetic images come from: one settings class a kind of source, told apart by `kind`.
 
-A kind is one class here and one in `pipeline.sources`; `register` makes it known to both configs,
-their messages and forms.
+A kind is one class here and one in `pipeline.sources`; configs, their messages and forms know it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler, model_validator
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler
 from pydantic_core import core_schema
 
 from vesselforge.configs.base import Settings, operational
-from vesselforge.configs.stages.labels import Labels
-
-S = TypeVar("S", bound="type[SourceSettings]")
+from vesselforge.configs.stages.labels import LabelChoice, Labels
 
 SOURCES: dict[str, type[SourceSettings]] = {}
 """Every kind of source by its name."""
-USERS: list[type[Settings]] = []
-"""Configs with sources in them, which learn of a kind that is registered later."""
 
 
-class SourceSettings(Settings):
-    """What every source of synthetic images has; a kind adds its own settings."""
+class SourceSettings(LabelChoice):
+    """What every source of synthetic images has; a kind adds its own settings, and is known by the
+    default of its field `kind`."""
 
     kind: str
-    labels: Labels = Field("teacher", description="whose vessel masks the images get")
-    turned_masks: bool = Field(
-        False,
-        description="negative control: every label is turned by 180°, right in kind and wrong in "
-        "place",
-    )
 
-    @model_validator(mode="after")
-    def _turned_masks_are_not_judged_by_the_teacher(self) -> Self:
-        if self.turned_masks and self.labels == "agreement":
-            raise ValueError("turned_masks: true goes with labels: own or teacher, not agreement")
-        return self
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        SOURCES[cls.model_fields["kind"].default] = cls
 
 
 class AnySource:
-    """The type of a field that holds one of the registered kinds: `Annotated[…, AnySource()]`."""
+    """The type of a field that holds one of SOURCES: `Annotated[…, AnySource()]`."""
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -60,21 +48,6 @@ def _spelled_out(value: Any) -> Any:
 Source = Annotated[SourceSettings, AnySource()]
 
 
-def register(settings: S) -> S:
-    """Make a kind of source known, under the default of its field `kind`."""
-    kind: str = settings.__pydantic_fields__["kind"].default
-    SOURCES[kind] = settings
-    for user in USERS:
-        user.model_rebuild(force=True)
-    return settings
-
-
-def uses_sources(config: type[Settings]) -> Any:
-    """A decorator of configs that have a source among their settings."""
-    USERS.append(config)
-    return config
-
-
 def _named_like_a_file(name: str) -> str:
     if not name or not all(c.isalnum() or c in "._-" for c in name):
         raise ValueError(f"found the name {name!r}; use letters, digits, `.`, `_` and `-`")
@@ -84,51 +57,35 @@ def _named_like_a_file(name: str) -> str:
 SourceName = Annotated[str, AfterValidator(_named_like_a_file)]
 
 
-@register
 class StyleGAN2Source(SourceSettings):
     """Samples of a StyleGAN2-ADA that is trained on the real images."""
 
     kind: Literal["stylegan2"] = "stylegan2"
-    labels: Labels = Field(
-        "teacher",
-        description="teacher: the teacher's vessel maps; own: the mask that was drawn with the "
-        "image (generator.channels: rgb+mask); agreement: the own mask where the teacher agrees",
-    )
+    labels: Labels = "teacher"
+    """teacher: the teacher's vessel maps; own: the mask that was drawn with the image
+    (generator.channels: rgb+mask); agreement: the own mask where the teacher agrees"""
 
 
-@register
 class JointSource(StyleGAN2Source):
     """Samples of a StyleGAN2-ADA that draws image and mask together."""
 
     kind: Literal["joint"] = "joint"  # type: ignore[assignment]
-    labels: Labels = Field(
-        "own",
-        description="own: the mask that was drawn with the image; agreement: the same where the "
-        "teacher agrees; teacher: the teacher's vessel maps of the same images",
-    )
+    labels: Labels = "own"
+    """own: the mask that was drawn with the image; agreement: the same where the teacher agrees;
+    teacher: the teacher's vessel maps of the same images"""
 
 
 class PhantomLook(Settings):
     """What phantoms look like: of the stage and of the source."""
 
-    size: int | None = Field(
-        None,
-        ge=64,
-        le=4096,
-        description="height and width in pixels; default: of the real images, 540 for generic",
-    )
-    appearance: Literal["generic", "fitted"] = Field(
-        "fitted",
-        description="fitted: colours, noise, vessels and their widths as in the real training "
-        "images; generic: as in fundus photographs in general",
-    )
-    randomise: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="domain randomisation: colour, contrast, blur, zoom, lesions, beyond any one "
-        "camera, for models that meet others; 0: none",
-    )
+    size: int | None = Field(None, ge=64, le=4096)
+    """height and width in pixels; default: of the real images, 540 for generic"""
+    appearance: Literal["generic", "fitted"] = "fitted"
+    """fitted: colours, noise, vessels and their widths as in the real training images; generic: as
+    in fundus photographs in general"""
+    randomise: float = Field(0.0, ge=0, le=1)
+    """domain randomisation: colour, contrast, blur, zoom, lesions, beyond any one camera, for
+    models that meet others; 0: none"""
 
 
 class PhantomDrawSettings(PhantomLook):
@@ -138,7 +95,6 @@ class PhantomDrawSettings(PhantomLook):
     seed: int = Field(0, ge=0, lt=2**32, description="image i is made from seed + i alone")
 
 
-@register
 class PhantomSource(PhantomLook, SourceSettings):
     """Procedural fundus images with exact masks; nothing is trained."""
 
@@ -147,14 +103,11 @@ class PhantomSource(PhantomLook, SourceSettings):
     seed: int = Field(0, ge=0, lt=2**31, description="same seed, same images")
 
 
-@register
 class UnlabelledSource(SourceSettings):
     """Real images without labels, labelled by the teacher: more eyes without a generator."""
 
     kind: Literal["unlabelled"] = "unlabelled"
     labels: Literal["teacher"] = Field("teacher", description="the teacher's vessel maps")
-    root: Path | None = operational(
-        None,
-        description="folder of images; default, in a study with `arms.real_images`: the training "
-        "images that an arm has no labels of (its content, not its path, is identity)",
-    )
+    root: Path | None = operational(None)
+    """folder of images; default, in a study with `arms.real_images`: the training images that an
+    arm has no labels of (its content, not its path, is identity)"""

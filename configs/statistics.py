@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from vesselforge.configs.base import Each, Settings
 
 Metric = Literal[
-    "f1",
-    "f1_best",
-    "auc",
-    "ap",
-    "mcc",
-    "iou",
-    "se",
-    "se_thin",
-    "sp",
-    "acc",
-    "precision",
-    "cldice",
+    "f1", "f1_best", "auc", "ap", "mcc", "iou", "se", "se_thin", "sp", "acc", "precision", "cldice"
 ]
 BEST: Metric = "f1_best"
 REFERENCE = "1st"
@@ -32,39 +21,27 @@ class EndpointSettings(Settings):
     """Where the question is decided: one set of test images, or several together as one."""
 
     name: str = Field(min_length=1, max_length=60, description="what readers call it")
-    sets: Each[str] = Field(
-        min_length=1,
-        description="names of datasets, `data`'s or of `external`; the images of several count "
-        "as one set",
-    )
-    observer: str = Field(
-        REFERENCE, description="whose drawings count; 1st: those of a set's usual reference"
-    )
+    sets: Each[str] = Field(min_length=1)
+    """names of datasets, `data`'s or of `external`; the images of several count as one set"""
+    observer: str = REFERENCE
+    """whose drawings count; 1st: those of a set's usual reference"""
 
 
 class StatisticsSettings(Settings):
     """What is compared, and how sure one has to be."""
 
-    metric: Metric = Field(
-        "f1",
-        description="per image, at a threshold chosen on validation images; f1_best: at the one "
-        "that is best on the test set itself; se_thin: of vessels up to 3 px",
-    )
-    metrics: Each[Metric] = Field(
-        [BEST],
-        description="secondary: levels and differences at the endpoints, f1_best at every place",
-    )
-    endpoints: list[EndpointSettings] = Field(
-        [],
-        description="where the question is decided; default: the dataset's own test. Holm's "
-        "correction is over all primary arms on all endpoints",
-    )
-    primary_arms: Each[str] = Field(
-        [], description="names of the arms that decide; empty: all with synthetic images"
-    )
-    primary_real_images: Each[int] = Field(
-        [], description="of `arms.real_images`: those that decide; empty: all"
-    )
+    metric: Metric = "f1"
+    """per image, at a threshold chosen on validation images; f1_best: at the one that is best on
+    the test set itself; se_thin: of vessels up to 3 px"""
+    metrics: Each[Metric] = Field([BEST])
+    """secondary: levels and differences at the endpoints, f1_best at every place"""
+    endpoints: list[EndpointSettings] = Field([])
+    """where the question is decided; default: the dataset's own test. Holm's correction is over all
+    primary arms on all endpoints"""
+    primary_arms: Each[str] = Field([])
+    """names of the arms that decide; empty: all with synthetic images"""
+    primary_real_images: Each[int] = Field([])
+    """of `arms.real_images`: those that decide; empty: all"""
     region: Literal["fov", "whole"] = Field("fov", description="pixels that count")
     alpha: float = Field(0.05, gt=0, lt=0.5, description="chance of any false alarm in the study")
     power: float = Field(0.8, gt=0.5, lt=1, description="of the smallest effect worth reporting")
@@ -80,19 +57,15 @@ class StatisticsSettings(Settings):
         """Whether it was said in advance what decides, and where."""
         return bool(self.endpoints or self.primary_arms or self.primary_real_images)
 
-    @model_validator(mode="after")
-    def _endpoints_have_names_of_their_own(self) -> Self:
-        names = [endpoint.name for endpoint in self.endpoints]
-        if len(set(names)) < len(names):
-            raise ValueError(f"endpoints: each name once, found {names}")
-        return self
-
     def check(self, sets: Collection[str], arms: Collection[str], sizes: Collection[int]) -> None:
         """Raises ValueError where endpoints and arms are not those of the study.
 
         sets: names of its datasets; arms: names of arms with synthetic images; sizes: numbers of
         real images.
         """
+        names = [endpoint.name for endpoint in self.endpoints]
+        if len(set(names)) < len(names):
+            raise ValueError(f"statistics.endpoints: each name once, found {names}")
         for endpoint in self.endpoints:
             if unknown := sorted(set(endpoint.sets) - set(sets)):
                 raise ValueError(
@@ -104,18 +77,12 @@ class StatisticsSettings(Settings):
                     f"statistics.endpoints: {endpoint.name} is the name of a dataset; give "
                     f"{' + '.join(endpoint.sets)} another"
                 )
-        for what, found, known in (
-            ("primary_arms", self.primary_arms, arms),
-            ("primary_real_images", self.primary_real_images, sizes),
+        for what, found, known, none in (
+            ("primary_arms", self.primary_arms, arms, "named ones with a source"),
+            ("primary_real_images", self.primary_real_images, sizes, "real_images"),
         ):
             if strange := [str(each) for each in found if each not in known]:
                 raise ValueError(
                     f"statistics.{what}: found {', '.join(strange)}, expected "
-                    f"{', '.join(map(str, known)) or f'none: arms has no {_KNOWN_BY[what]}'}"
+                    f"{', '.join(map(str, known)) or f'none: arms has no {none}'}"
                 )
-
-
-_KNOWN_BY = {
-    "primary_arms": "named ones with a source",
-    "primary_real_images": "real_images",
-}

@@ -8,18 +8,16 @@ from typing import Any
 from prefect import flow
 from prefect.states import Completed
 
-from vesselforge.configs.load import override
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.artifacts import Outcome
 from vesselforge.engine.sinks.display import current
-from vesselforge.flows.fanout import ByRunner
 from vesselforge.flows.notes import publish_table
 from vesselforge.flows.run import stated, write_report
-from vesselforge.flows.runners import task_runner
+from vesselforge.flows.runners import ByRunner, task_runner
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.input_checks import check_study
-from vesselforge.pipeline.record import STUDY, RunRecord, workspace_folder
+from vesselforge.pipeline.record import STUDY, RunRecord
 from vesselforge.pipeline.study.conduct import Study
 from vesselforge.pipeline.study.findings import findings_of
 from vesselforge.pipeline.study.study_results import write_results
@@ -42,17 +40,10 @@ def compare_ratios(
         workspace: Folder of artifacts and runs; default $VESSELFORGE_WORKSPACE or ./workspace.
     """
 
-    def body() -> Any:
-        changed = override(StudyConfig, config, overrides or [])
-        found = run_study(changed, workspace_folder(workspace))
-        if found["failed"]:
-            return Completed(name=PARTLY, message=found["headline"], data=found)
-        return found
-
-    return stated(body)
+    return stated(run_study, config, overrides, workspace)
 
 
-def run_study(config: StudyConfig, workspace: Path) -> dict[str, Any]:
+def run_study(config: StudyConfig, workspace: Path) -> Any:
     """The body of the flow. Returns where things are, the headline, and the arms that failed."""
     check_study(config, workspace)
     record = RunRecord(workspace, config)
@@ -81,11 +72,8 @@ def run_study(config: StudyConfig, workspace: Path) -> dict[str, Any]:
         if reused:
             current().say(f"{reused} stages were there already and were reused")
         record.finish("completed")
-        page = write_report(str(record.folder), str(workspace))
+        page = write_report(record.folder, workspace)
     failed = [f"{t.spec.id}, seed {t.seed}" for t in study.trained if t.why]
-    return {
-        "run": str(record.folder),
-        "report": page,
-        "headline": results.headline,
-        "failed": failed,
-    }
+    found = {"run": str(record.folder), "report": page, "headline": results.headline}
+    found |= {"failed": failed}
+    return Completed(name=PARTLY, message=results.headline, data=found) if failed else found

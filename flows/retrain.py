@@ -11,12 +11,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 from prefect.states import Completed
 
 from vesselforge.configs.errors import WorkspaceError
-from vesselforge.configs.load import override
 from vesselforge.configs.settings import CompareSettings, PipelineConfig
 from vesselforge.data.imageset import read_index
 from vesselforge.data.layouts.intake import Intake, sort_out
@@ -34,7 +32,7 @@ from vesselforge.pipeline.graph import Given, Work
 from vesselforge.pipeline.models.model_rows import version_rows
 from vesselforge.pipeline.models.registry import Comparison, Registry, Verdict, Version, judge, now
 from vesselforge.pipeline.models.retention import prune, references_in
-from vesselforge.pipeline.record import read_run, workspace_folder
+from vesselforge.pipeline.record import read_run
 from vesselforge.pipeline.run_works import validation_f1
 from vesselforge.pipeline.stages import finished
 
@@ -57,20 +55,16 @@ def retrain(
         workspace: Folder of artifacts and runs; default $VESSELFORGE_WORKSPACE or ./workspace.
     """
 
-    def body() -> Any:
-        changed = override(PipelineConfig, config, overrides or [])
-        found = run_retraining(changed, workspace_folder(workspace))
-        return Completed(name=found["state"], message=found["message"], data=found)
-
-    return stated(body)
+    return stated(run_retraining, config, overrides, workspace)
 
 
-def run_retraining(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
-    """The body of the flow. Returns the state's name, a sentence, and what there is to look at."""
+def run_retraining(config: PipelineConfig, workspace: Path) -> Any:
+    """The body of the flow. Returns its state: a name, a sentence, what there is to look at."""
     Store(workspace).open()
     registry = Registry(workspace, config.name)
     with registry.alone(current().begin(NAME)):
-        return _retrain(config, workspace, registry)
+        found = _retrain(config, workspace, registry)
+    return Completed(name=found["state"], message=found["message"], data=found)
 
 
 def _retrain(config: PipelineConfig, workspace: Path, registry: Registry) -> dict[str, Any]:
@@ -90,7 +84,6 @@ def _retrain(config: PipelineConfig, workspace: Path, registry: Registry) -> dic
     return settle(config, registry, challenger, comparison, basis)
 
 
-@task(task_run_name="look at the images", cache_policy=NO_CACHE, persist_result=False)
 def look(config: PipelineConfig) -> str:
     """Hash of the dataset's files and of the settings that shape results: nothing is decoded."""
     settings = {**identity_of(config), "name": None, "retrain": None}

@@ -8,17 +8,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-from uuid import UUID
+from typing import Any, TypeVar
 
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 
 from vesselforge.configs.errors import NoSamples
 from vesselforge.configs.load import override
-from vesselforge.configs.settings import PipelineConfig
+from vesselforge.configs.settings import ExperimentConfig, PipelineConfig
 from vesselforge.engine.sinks.display import current
 from vesselforge.engine.store import Store
 from vesselforge.flows import notes
@@ -37,6 +35,7 @@ from vesselforge.pipeline.record import (
 from vesselforge.pipeline.run_works import augment, run_works
 from vesselforge.report.writing import report_on
 
+C = TypeVar("C", bound=ExperimentConfig)
 LOOK_EVERY_S = 3.0
 """Between two looks at whether the run was cancelled on its server."""
 
@@ -54,21 +53,20 @@ def augmentation_pipeline(
         workspace: Folder of artifacts and runs; default $VESSELFORGE_WORKSPACE or ./workspace.
     """
 
-    def body() -> dict[str, Any]:
-        changed = override(PipelineConfig, config, overrides or [])
-        return run_pipeline(changed, workspace_folder(workspace))
-
-    return stated(body)
+    return stated(run_pipeline, config, overrides, workspace)
 
 
-def stated(body: Callable[[], Any]) -> Any:
-    """What the body of a flow returns; of its expected failures, the state that tells of them.
+def stated(
+    body: Callable[[C, Path], Any], config: C, overrides: list[str] | None, workspace: str | None
+) -> Any:
+    """What the body of a flow makes of the changed config in the workspace; of its expected
+    failures, the state that tells of them.
 
     A request to stop is heard meanwhile.
     """
     try:
         with current().listening(), _watching_for_cancellation():
-            return body()
+            return body(override(config, overrides), workspace_folder(workspace))
     except EXPECTED as error:
         return state_of(error)
 
@@ -85,23 +83,22 @@ def _watching_for_cancellation() -> Iterator[None]:
     if context is None or context.flow_run is None or embedded.private():
         yield
         return
-    over = threading.Event()
-    look = (_look, context.flow_run.id, over)
-    threading.Thread(target=contextvars.copy_context().run, args=look, daemon=True).start()
+    run, over = context.flow_run.id, threading.Event()
+
+    def look() -> None:
+        with get_client(sync_client=True) as client:
+            while not over.wait(LOOK_EVERY_S):
+                with suppress(Exception):  # a server that is away has cancelled nothing
+                    state = client.read_flow_run(run).state
+                    if state is not None and state.is_cancelling():
+                        current().stop()
+                        return
+
+    threading.Thread(target=contextvars.copy_context().run, args=(look,), daemon=True).start()
     try:
         yield
     finally:
         over.set()
-
-
-def _look(run: UUID, over: threading.Event) -> None:
-    with get_client(sync_client=True) as client:
-        while not over.wait(LOOK_EVERY_S):
-            with suppress(Exception):  # a server that is away has cancelled nothing
-                state = client.read_flow_run(run).state
-                if state is not None and state.is_cancelling():
-                    current().stop()
-                    return
 
 
 def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
@@ -116,7 +113,7 @@ def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
         executor = Executor(workspace, hand, record.made)
         made = augment(run_works(config), executor, record)
         record.finish(PARTLY_FAILED if made.failure else "completed", made.failure)
-        page = write_report(str(record.folder), str(workspace))
+        page = write_report(record.folder, workspace)
     if made.failure:
         raise NoSamples(f"{made.failure}; what there is was scored all the same, report: {page}")
     return {
@@ -127,15 +124,8 @@ def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
     }
 
 
-@task(
-    name="report",
-    task_run_name="report",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    result_serializer="json",
-)
-def write_report(folder: str, workspace: str) -> str:
+def write_report(folder: Path, workspace: Path) -> str:
     """The run's HTML page; returns its path."""
-    page = str(report_on(Path(folder), Store(Path(workspace))))
+    page = str(report_on(folder, Store(workspace)))
     notes.publish_report(page)
     return page

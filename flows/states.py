@@ -12,12 +12,16 @@ from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.processes.stopping import StageTimedOut
 from vesselforge.engine.progress import Interrupted
 
-BAD_INPUT, CRASHED, BROKEN = "BadInput", "StageCrashed", "StageBroken"
-"""Names of failed states: what the user can mend, what may well work when tried again, a bug."""
-NO_SAMPLES = "NoSamples"
-"""And of a run: every synthetic image was rejected; its teacher was scored and reported."""
-TIMED_OUT = "TimedOut"
-"""And, as Prefect calls its own: a stage that took longer than it may."""
+BAD_INPUT, NO_SAMPLES = "BadInput", "NoSamples"
+TIMED_OUT, CRASHED, BROKEN = "TimedOut", "StageCrashed", "StageBroken"
+MEANS: dict[str | None, type[Exception]] = {
+    NO_SAMPLES: NoSamples,  # of a run: all were rejected; the teacher was scored and reported
+    BAD_INPUT: UserError,  # the user can mend it
+    TIMED_OUT: StageTimedOut,  # as Prefect calls its own
+    CRASHED: StageCrashed,  # may well work when tried again
+    BROKEN: StageCrashed,  # a bug
+}
+"""Failed states, and the error that each tells of."""
 EXPECTED = (UserError, StageCrashed, Interrupted)
 """What is returned as a state, not raised: Prefect prints no traceback of it."""
 
@@ -26,14 +30,9 @@ def state_of(error: Exception) -> State[Any]:
     """The state that tells of one of EXPECTED."""
     if isinstance(error, Interrupted):
         return Cancelled(message=str(error))
-    if isinstance(error, NoSamples):
-        name = NO_SAMPLES
-    elif isinstance(error, StageTimedOut):
-        name = TIMED_OUT
-    elif isinstance(error, StageCrashed):
-        name = CRASHED if error.transient else BROKEN
-    else:
-        name = BAD_INPUT
+    name = next(name for name, kind in MEANS.items() if isinstance(error, kind))
+    if name == CRASHED and isinstance(error, StageCrashed) and not error.transient:
+        name = BROKEN
     return Failed(name=name, message=str(error))
 
 
@@ -47,12 +46,8 @@ def result_of(state: State[Any]) -> Any:
 def error_of(state: State[Any]) -> Exception:
     """What the state of a task or a flow means that did not complete."""
     message = state.message or f"it ended {state.name}"
-    if state.name in (BAD_INPUT, NO_SAMPLES):
-        return UserError(message)
-    if state.name in (CRASHED, BROKEN):
-        return StageCrashed(message)
-    if state.name == TIMED_OUT:
-        return StageTimedOut(message)
+    if state.name in MEANS:
+        return MEANS[state.name](message)
     if state.type in (StateType.CANCELLED, StateType.CANCELLING):
         return Interrupted(message)
     error = state.result(raise_on_failure=False)

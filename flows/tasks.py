@@ -5,6 +5,7 @@ A task returns a small dict: Prefect's database can be lost without losing work.
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -117,20 +118,16 @@ def worth_retrying(task: Any, task_run: Any, state: State[Any]) -> bool:
     return state.name == CRASHED
 
 
-TASKS: dict[str, Any] = {}
-
-
+@functools.cache
 def task_of(kind: str) -> Any:
     """The Prefect task of a kind of stage."""
-    if kind not in TASKS:
-        TASKS[kind] = task(
-            name=kind,
-            task_run_name="{step}",
-            retries=2,
-            retry_delay_seconds=1,
-            retry_condition_fn=worth_retrying,
-            cache_policy=NO_CACHE,
-            persist_result=False,
-            result_serializer="json",
-        )(run_stage)
-    return TASKS[kind]
+    return task(
+        name=kind,
+        task_run_name="{step}",
+        retries=2,
+        retry_delay_seconds=1,
+        retry_condition_fn=worth_retrying,
+        cache_policy=NO_CACHE,
+        persist_result=False,
+        result_serializer="json",
+    )(run_stage)

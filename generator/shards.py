@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.configs.stages.batching import misfit
+from vesselforge.configs.stages.gan import misfit
 from vesselforge.engine.torchrun.ranks import ProcessGroup
 
 

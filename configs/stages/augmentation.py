@@ -26,52 +26,26 @@ class AugmentSettings(Settings):
     """
 
     flip: bool = Field(True, description="mirrors and quarter turns, all 8 equally likely")
-    warp_share: float = Field(
-        0.2,
-        ge=0,
-        le=1,
-        description="share of crops that are rotated and zoomed; resampling blurs the thinnest "
-        "vessels and their labels, so the others keep their pixels",
-    )
+    warp_share: float = Field(0.2, ge=0, le=1)
+    """share of crops that are rotated and zoomed; resampling blurs the thinnest vessels and their
+    labels, so the others keep their pixels"""
     rotate_deg: float = Field(180.0, ge=0, le=180, description="rotation, uniform in ± this")
-    zoom: Annotated[tuple[Zoom, Zoom], AfterValidator(_low_high)] = Field(
-        (0.85, 1.15),
-        description="side of the piece that a crop shows, in sides of the crop (2: all is half as "
-        "large), drawn from [low, high]: uniformly, or, where high > 2 · low, log-uniformly",
-    )
+    zoom: Annotated[tuple[Zoom, Zoom], AfterValidator(_low_high)] = (0.85, 1.15)
+    """side of the piece that a crop shows, in sides of the crop (2: all is half as large), drawn
+    from [low, high]: uniformly, or, where high > 2 · low, log-uniformly"""
     brightness: float = Field(0.1, ge=0, le=1, description="added value, uniform in ± this")
     contrast: float = Field(0.2, ge=0, lt=1, description="contrast factor, uniform in 1 ± this")
     saturation: float = Field(0.2, ge=0, le=1, description="saturation factor, uniform in 1 ± this")
     gamma: float = Field(0.2, ge=0, lt=1, description="gamma exponent, uniform in 1 ± this")
     noise: float = Field(0.02, ge=0, le=1, description="largest sd of added Gaussian noise")
-    vessel_contrast: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="factor on how much darker vessels are than their surroundings, uniform in "
-        "1 ± this",
-    )
-    channel_gamma: float = Field(
-        0.0,
-        ge=0,
-        lt=1,
-        description="a further gamma exponent for each channel, uniform in 1 ± this",
-    )
-    hue: float = Field(
-        0.0, ge=0, le=180, description="rotation of colours about grey, degrees, uniform in ± this"
-    )
-    blur: float = Field(
-        0.0, ge=0, le=8, description="largest sd of a Gaussian blur, pixels, uniform from 0"
-    )
-
-    @classmethod
-    def off(cls) -> AugmentSettings:
-        """No change at all: crops as they are."""
-        nothing = dict.fromkeys(
-            ("warp_share", "rotate_deg", "brightness", "contrast", "saturation", "gamma", "noise"),
-            0.0,
-        )
-        return cls(flip=False, zoom=(1.0, 1.0), **nothing)
+    vessel_contrast: float = Field(0.0, ge=0, lt=1)
+    """factor on how much darker vessels are than their surroundings, uniform in 1 ± this"""
+    channel_gamma: float = Field(0.0, ge=0, lt=1)
+    """a further gamma exponent for each channel, uniform in 1 ± this"""
+    hue: float = Field(0.0, ge=0, le=180)
+    """rotation of colours about grey, degrees, uniform in ± this"""
+    blur: float = Field(0.0, ge=0, le=8)
+    """largest sd of a Gaussian blur, pixels, uniform from 0"""
 
     @classmethod
     def strong(cls) -> AugmentSettings:

@@ -9,9 +9,6 @@ from pydantic import Field, model_validator
 from vesselforge.configs.base import Settings
 
 Labels = Literal["teacher", "own", "agreement"]
-"""Whose vessel masks synthetic images get: the teacher's, their own, or these where both agree."""
-OF_A_TEACHER = ("pixel_weights",)
-"""Filter settings that say how a teacher is asked."""
 
 
 class PseudoLabelSettings(Settings):
@@ -21,37 +18,22 @@ class PseudoLabelSettings(Settings):
     judge no image whose label is made without one.
     """
 
-    pixel_weights: Literal["none", "certainty"] = Field(
-        "none",
-        description="maps of confidence for the loss; certainty: 1 − entropy of the teacher's "
-        "probability in bits",
-    )
-    min_confidence: float = Field(
-        0.6,
-        ge=0,
-        le=1,
-        description="reject below; the Dice that the teacher itself expects of its hard mask (not "
-        "with labels: own)",
-    )
-    min_agreement: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="labels: agreement: reject below; Dice of the image's own mask and the "
-        "teacher's, with a slack of one pixel",
-    )
+    pixel_weights: Literal["none", "certainty"] = "none"
+    """maps of confidence for the loss; certainty: 1 − entropy of the teacher's probability in
+    bits"""
+    min_confidence: float = Field(0.6, ge=0, le=1)
+    """reject below; the Dice that the teacher itself expects of its hard mask (not with labels:
+    own)"""
+    min_agreement: float = Field(0.5, ge=0, le=1)
+    """labels: agreement: reject below; Dice of the image's own mask and the teacher's, with a slack
+    of one pixel"""
     min_vessel_share: float = Field(0.01, ge=0, le=1, description="reject below (share of the FOV)")
     max_vessel_share: float = Field(0.45, ge=0, le=1, description="reject above (share of the FOV)")
-    real_range: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="reject vessel maps whose density, mean calibre or number of components lies "
-        "outside this central share of equally large windows of the real ones, such as 0.98",
-    )
-    reject_copies: bool = Field(
-        False, description="reject images nearer to a training image than `score` calls suspicious"
-    )
+    real_range: float | None = Field(None, gt=0, le=1)
+    """reject vessel maps whose density, mean calibre or number of components lies outside this
+    central share of equally large windows of the real ones, such as 0.98"""
+    reject_copies: bool = False
+    """reject images nearer to a training image than `score` calls suspicious"""
 
     @model_validator(mode="after")
     def _range_is_not_empty(self) -> Self:
@@ -60,42 +42,38 @@ class PseudoLabelSettings(Settings):
         return self
 
 
-class LabelSettings(PseudoLabelSettings):
-    """The stage's settings: the filters, and what a pipeline takes from the images' source."""
+class LabelChoice(Settings):
+    """Whose vessel masks synthetic images get: of the stage, and of every source."""
 
-    labels: Labels = Field(
-        "teacher",
-        description="teacher: the teacher's vessel maps; own: the mask that comes with the image; "
-        "agreement: the own mask, each pixel weighted 1 − |mask − teacher's probability|",
-    )
-    turned_masks: bool = Field(
-        False,
-        description="negative control: every mask is turned by 180°, so that labels are right in "
-        "kind and wrong in place",
-    )
+    labels: Labels = "teacher"
+    """teacher: the teacher's vessel maps; own: the mask that comes with the image; agreement: the
+    own mask, each pixel weighted 1 − |mask − teacher's probability|"""
+    turned_masks: bool = False
+    """negative control: every mask is turned by 180°, so that labels are right in kind and wrong in
+    place"""
 
     @model_validator(mode="after")
-    def _what_is_asked_for_can_be_had(self) -> Self:
-        if fault := unfit(self, self.labels):
-            raise ValueError(fault)
+    def _turned_masks_are_not_judged_by_the_teacher(self) -> Self:
         if self.turned_masks and self.labels == "agreement":
             raise ValueError("turned_masks: true goes with labels: own or teacher, not agreement")
         return self
 
 
+class LabelSettings(PseudoLabelSettings, LabelChoice):
+    """The stage's settings: the filters, and what a pipeline takes from the images' source."""
+
+
 def unfit(filters: PseudoLabelSettings, labels: Labels) -> str:
     """What these labels cannot have, and what to do; empty where all is well."""
-    fields = PseudoLabelSettings.model_fields
-    asked = [n for n in OF_A_TEACHER if getattr(filters, n) != fields[n].default]
-    if labels == "own" and asked:
-        found = ", ".join(f"{name}: {getattr(filters, name)}" for name in asked)
+    found = f"found pixel_weights: {filters.pixel_weights}"
+    if labels == "teacher" or filters.pixel_weights == "none":
+        return ""
+    if labels == "own":
         return (
-            f"labels: own asks no teacher, found {found} among the filters; leave it out, or "
-            "choose labels: agreement"
+            f"labels: own asks no teacher, {found} among the filters; leave it out, or choose "
+            "labels: agreement"
         )
-    if labels == "agreement" and filters.pixel_weights != "none":
-        return (
-            "labels: agreement has weights of its own, 1 − |own mask − teacher's probability|, "
-            f"found pixel_weights: {filters.pixel_weights}; set pixel_weights: none"
-        )
-    return ""
+    return (
+        "labels: agreement has weights of its own, 1 − |own mask − teacher's probability|, "
+        f"{found}; set pixel_weights: none"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 Preset = Literal[
@@ -20,29 +21,7 @@ PAPER: dict[str, Any] = {
 }
 """What all recipes of the StyleGAN2-ADA paper share; `auto` changes two of them."""
 
-FIXED: dict[str, dict[str, Any]] = {
-    "stylegan2": {
-        "batch": 32, "mbstd_group": 4, "channel_base": 32768, "lr": 0.002, "r1_gamma": 10.0,
-        "ema_kimg": 10.0,
-    },
-    "paper256": {
-        "batch": 64, "mbstd_group": 8, "channel_base": 16384, "lr": 0.0025, "r1_gamma": 1.0,
-        "ema_kimg": 20.0,
-    },
-    "paper512": {
-        "batch": 64, "mbstd_group": 8, "channel_base": 32768, "lr": 0.0025, "r1_gamma": 0.5,
-        "ema_kimg": 20.0,
-    },
-    "paper1024": {
-        "batch": 32, "mbstd_group": 4, "channel_base": 32768, "lr": 0.002, "r1_gamma": 2.0,
-        "ema_kimg": 10.0,
-    },
-}  # fmt: skip
-
 SMALL_SET: dict[str, Any] = {
-    "batch": 8,
-    "mbstd_group": 4,
-    "mapping_layers": 2,
     "lr": 0.0008,
     "d_lr_ratio": 4.0,
     "path_length_weight": 0.0,
@@ -55,50 +34,40 @@ discriminator learns four times as fast as the generator: with equal rates it st
 from 7 kimg on, chasing tints and grain, and never came to look at vessels. Path length and mixing
 are off, as for CIFAR-10; augmentation leaves colours alone, which 16 fundus images hardly vary."""
 
-JOINT_SMALL: dict[str, Any] = {
+JOINT: dict[str, Any] = {
     "channels": "rgb+mask",
-    "batch": 8,
-    "mbstd_group": 4,
-    "mapping_layers": 2,
     "latent": 64,
     "channel_base": 2048,
+    "r1_gamma": 1.0,
+    "path_length_weight": 0.0,
+    "precision": "bfloat16",
+}
+"""What both recipes of image and mask share, so that one can start from the other."""
+
+JOINT_SMALL = JOINT | {
     "lr": 0.002,
     "lr_end": 0.2,
-    "r1_gamma": 1.0,
     "ema_kimg": 5.0,
-    "path_length_weight": 0.0,
     "augment": "none",
     "d_noise": 0.05,
     "d_noise_mask": 0.2,
     "d_noise_end": 0.5,
-    "precision": "bfloat16",
 }
 """Image and mask, from scratch, of images of which there is no lack (phantoms). Without the noise,
 or with a hard mask, the discriminator's loss was 0.02 by 10 kimg and the samples were fog. With the
 R1 weight of the rule of thumb, 0.1 at 64 pixels, it still won in one training of two (0.05 at 15
 kimg); with 1 its loss was 0.8 at 6 kimg."""
 
-ADAPT_FEW: dict[str, Any] = {
-    "channels": "rgb+mask",
-    "batch": 8,
-    "mbstd_group": 4,
-    "mapping_layers": 2,
-    "latent": 64,
-    "channel_base": 2048,
-    "channel_max": 128,
+ADAPT_FEW = JOINT | {
     "kimg": 20.0,
     "lr": 0.0005,
-    "r1_gamma": 1.0,
     "ema_kimg": 2.0,
-    "path_length_weight": 0.0,
     "style_mixing": 0.0,
     "freeze_d": 4,
-    "augment": "ada",
     "augment_pipe": "bg",
     "ada_kimg": 50.0,
     "d_noise": 0.03,
     "d_noise_mask": 0.15,
-    "precision": "bfloat16",
 }
 """From a generator that `joint-small` made to a few images: the same networks and R1 weight, about
 the noise that it ended with, a quarter of the rate, for the 5 to 40 kimg that few images take (Ojha
@@ -108,28 +77,40 @@ edge or grain looks like is not learnt anew. A few images are soon known by hear
 0.4 within 20 kimg."""
 
 
-def preset_values(
-    name: Preset, resolution: int, processes: int = 1, channels: str | None = None
-) -> dict[str, Any]:
-    """Return the settings that a preset stands for; `auto` scales with resolution and processes
-    (one process a GPU).
+RECIPES: dict[str, dict[str, Any]] = {
+    "stylegan2": PAPER | {
+        "batch": 32, "channel_base": 32768, "lr": 0.002, "r1_gamma": 10.0, "ema_kimg": 10.0,
+    },
+    "paper256": PAPER | {
+        "batch": 64, "mbstd_group": 8, "channel_base": 16384, "r1_gamma": 1.0, "ema_kimg": 20.0,
+    },
+    "paper512": PAPER | {
+        "batch": 64, "mbstd_group": 8, "channel_base": 32768, "r1_gamma": 0.5, "ema_kimg": 20.0,
+    },
+    "paper1024": PAPER | {
+        "batch": 32, "channel_base": 32768, "lr": 0.002, "r1_gamma": 2.0, "ema_kimg": 10.0,
+    },
+    "small-set": SMALL_SET,
+    "joint-small": JOINT_SMALL,
+    "adapt-few": ADAPT_FEW,
+}  # fmt: skip
+"""What is not in a recipe is as by default: batches of 8, groups of 4, a rate of 0.0025, …"""
 
-    channels: of `adapt-few`, if set beside it: without a mask there is no noise on it, either.
+
+def preset_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that `given["preset"]` stands for beside the others that are given.
+
+    Raises KeyError, TypeError or ValueError for settings that are none.
     """
-    if name == "small-set":
-        return dict(SMALL_SET)
-    if name == "joint-small":
-        return dict(JOINT_SMALL)
-    if name == "adapt-few":
-        masked = channels in (None, ADAPT_FEW["channels"])
-        return ADAPT_FEW | ({} if masked else {"d_noise_mask": 0.0})
+    name = given["preset"]
     if name == "auto":
-        return PAPER | _auto(resolution, processes)
-    return PAPER | FIXED[name]
+        return PAPER | _auto(int(given.get("resolution", 64)), int(given.get("processes", 1)))
+    without_mask = given.get("channels", "rgb+mask") != "rgb+mask"
+    return RECIPES[name] | ({"d_noise_mask": 0.0} if without_mask and name == "adapt-few" else {})
 
 
 def _auto(resolution: int, processes: int) -> dict[str, Any]:
-    """The paper authors' rule of thumb for any resolution and number of GPUs."""
+    """The paper authors' rule of thumb for any resolution and number of GPUs, one a process."""
     batch = max(min(processes * min(4096 // resolution, 32), 64), processes)
     return {
         "mapping_layers": 2,

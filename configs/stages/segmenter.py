@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from vesselforge.configs.base import Device, Settings, each_once, operational
+from vesselforge.configs.base import Device, Settings, operational
 from vesselforge.configs.choices import LOSSES, NETWORKS, described, known
 from vesselforge.configs.stages.augmentation import AugmentSettings
 
@@ -19,117 +19,75 @@ LossName = Annotated[
 Runtime = Literal["torch", "auto", "fast", "fast-bfloat16"]
 Schedule = Literal["constant", "cosine", "step", "restarts", "plateau"]
 ThresholdOn = Literal["validation", "development", "none"]
-
-
-def _multiple_of_8(crop: int) -> int:
-    if crop % 8:
-        raise ValueError(f"must be a multiple of 8, not {crop}")
-    return crop
-
-
-Crop = Annotated[int, Field(ge=16, le=4096), AfterValidator(_multiple_of_8)]
+Crop = Annotated[int, Field(ge=16, le=4096, multiple_of=8)]
 
 
 class SegmenterSettings(Settings):
     """A recipe: what a training of a segmenter is, whatever images it is shown."""
 
     network: NetworkName = Field("sa-unet", description=described(NETWORKS))
-    drop: float | None = Field(
-        None, ge=0, lt=1, description="DropBlock drop rate; default: the network's own (0.18, …)"
-    )
-    pretrained: Literal["none", "imagenet"] = Field(
-        "none", description="where the encoder of unet-v2 starts; imagenet is downloaded once"
-    )
+    drop: float | None = Field(None, ge=0, lt=1)
+    """DropBlock drop rate; default: the network's own (0.18, …)"""
+    pretrained: Literal["none", "imagenet"] = "none"
+    """where the encoder of unet-v2 starts; imagenet is downloaded once"""
     steps: int = Field(1000, ge=1, description="optimiser steps")
     batch: int = Field(8, ge=1, le=1024, description="crops (or whole images) per step")
-    source: Literal["crops", "pool"] = Field(
-        "crops",
-        description="crops: random crops, changed anew each step; pool: whole images in 13 fixed "
-        "variants each, as SA-UNet's authors trained",
-    )
+    source: Literal["crops", "pool"] = "crops"
+    """crops: random crops, changed anew each step; pool: whole images in 13 fixed variants each, as
+    SA-UNet's authors trained"""
     crop: Crop = Field(160, description="crops: side in pixels, a multiple of 8")
-    pad: int | None = Field(
-        None,
-        ge=16,
-        le=8192,
-        description="pool: side of the square that images are zero-padded to (592 for DRIVE); "
-        "default: no more than the network needs",
-    )
-    pad_position: Literal["centre", "corner"] = Field(
-        "centre", description="pool: image in the middle (SA-UNet) or at the top left (SA-UNetv2)"
-    )
-    scales: list[Annotated[float, Field(gt=0, le=4)]] = Field(
-        [1.0], min_length=1, description="each batch is trained on at each of these sizes in turn"
-    )
+    pad: int | None = Field(None, ge=16, le=8192)
+    """pool: side of the square that images are zero-padded to (592 for DRIVE); default: no more
+    than the network needs"""
+    pad_position: Literal["centre", "corner"] = "centre"
+    """pool: image in the middle (SA-UNet) or at the top left (SA-UNetv2)"""
+    scales: list[Annotated[float, Field(gt=0, le=4)]] = Field([1.0], min_length=1)
+    """each batch is trained on at each of these sizes in turn"""
     loss: LossName = Field("bce-dice", description=described(LOSSES))
-    head_weights: list[Annotated[float, Field(ge=0)]] = Field(
-        [1.0],
-        min_length=1,
-        max_length=4,
-        description="deep supervision: weight of each head's loss, finest first (sa2-net and "
-        "unet-v2 have 4 heads)",
-    )
+    head_weights: list[Annotated[float, Field(ge=0)]] = Field([1.0], min_length=1, max_length=4)
+    """deep supervision: weight of each head's loss, finest first (sa2-net and unet-v2 have 4
+    heads)"""
     optimizer: Literal["adam", "adamw"] = Field("adamw", description="optimiser")
     lr: float = Field(2e-3, gt=0, le=1, description="highest learning rate")
     min_lr: float = Field(0.0, ge=0, le=1, description="lowest: of plateau, restarts and cosine")
     clip_value: float = Field(0.0, ge=0, description="clamp gradients to ± this; 0: do not")
-    schedule: Schedule = Field(
-        "cosine",
-        description="learning rate over the steps; step: ×0.1 after two thirds; "
-        "restarts: cosine anew every `period` steps; plateau: ×0.5 when the validation loss has "
-        "not fallen for 10 validations",
-    )
+    schedule: Schedule = "cosine"
+    """learning rate over the steps; step: ×0.1 after two thirds; restarts: cosine anew every
+    `period` steps; plateau: ×0.5 when the validation loss has not fallen for 10 validations"""
     period: int = Field(1000, ge=1, description="restarts: steps of one cosine")
-    early_stop: int = Field(
-        0, ge=0, description="end after so many validations without a lower loss; 0: never"
-    )
+    early_stop: int = Field(0, ge=0)
+    """end after so many validations without a lower loss; 0: never"""
     warmup: int = Field(50, ge=0, description="steps of linear warm-up")
     ema: float = Field(0.0, ge=0, lt=1, description="decay of the weight average; 0: none")
     validate_every: int = Field(250, ge=1, description="steps between validations")
-    keep: Literal["best", "last"] = Field(
-        "best", description="weights of the highest validation F1, or the last"
-    )
-    threshold_on: ThresholdOn = Field(
-        "validation",
-        description="images on which the threshold of the kept weights is chosen; development: "
-        "training and validation images, steadier where the validation images are few; none: it "
-        "is 0.5, as in most papers",
-    )
-    calibrate: bool = Field(
-        False,
-        description="probabilities are sigmoid(logit / temperature + shift), both fitted on the "
-        "images of threshold_on, before the threshold is chosen",
-    )
-    components: bool = Field(
-        False,
-        description="masks leave out pieces that are too small or have no sure pixel, by a rule "
-        "chosen on the images of threshold_on: about as many pieces as people draw",
-    )
+    keep: Literal["best", "last"] = "best"
+    """weights of the highest validation F1, or the last"""
+    threshold_on: ThresholdOn = "validation"
+    """images on which the threshold of the kept weights is chosen; development: training and
+    validation images, steadier where the validation images are few; none: it is 0.5, as in most
+    papers"""
+    calibrate: bool = False
+    """probabilities are sigmoid(logit / temperature + shift), both fitted on the images of
+    threshold_on, before the threshold is chosen"""
+    components: bool = False
+    """masks leave out pieces that are too small or have no sure pixel, by a rule chosen on the
+    images of threshold_on: about as many pieces as people draw"""
     augment: AugmentSettings = Field(AugmentSettings(), description="crops: augmentation")
     seed: int = Field(0, ge=0, description="same seed, same network on the same device")
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="bfloat16: autocast, faster where the CPU has AVX512-BF16 or AMX"
-    )
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16: autocast, faster where the CPU has AVX512-BF16 or AMX"""
     device: Device = operational("auto", description="auto: CUDA when there is one")
     checkpoint_every: int = operational(50, ge=1, description="steps between checkpoints")
 
     @model_validator(mode="after")
-    def _what_is_chosen_has_images(self) -> Self:
+    def _all_of_it_goes_together(self) -> Self:
         if self.threshold_on == "none" and (self.calibrate or self.components):
             raise ValueError(
                 "calibrate and components are chosen on the images of threshold_on, found none; "
                 "set threshold_on: validation or development"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _rates_in_order(self) -> Self:
         if self.min_lr > self.lr:
             raise ValueError(f"min_lr ({self.min_lr:g}) must not exceed lr ({self.lr:g})")
-        return self
-
-    @model_validator(mode="after")
-    def _only_unet_v2_is_pretrained(self) -> Self:
         if self.pretrained != "none" and self.network != "unet-v2":
             raise ValueError(f"pretrained: {self.network} has no ImageNet weights, only unet-v2")
         return self
@@ -144,9 +102,8 @@ class PhaseSettings(Settings):
     lr: float | None = Field(None, gt=0, le=1, description="highest learning rate")
     schedule: Schedule | None = Field(None, description="learning rate over the steps")
     validate_every: int | None = Field(None, ge=1, description="steps between validations")
-    threshold_on: ThresholdOn | None = Field(
-        None, description="images on which the threshold is chosen; none: 0.5"
-    )
+    threshold_on: ThresholdOn | None = None
+    """images on which the threshold is chosen; none: 0.5"""
 
     def of(self, student: SegmenterSettings) -> SegmenterSettings:
         """The recipe of this training: the student's, but for what is set here.
@@ -160,55 +117,39 @@ class PhaseSettings(Settings):
 class FitSettings(SegmenterSettings):
     """The stage's settings: a recipe, and how a second set of images enters."""
 
-    synthetic_share: float = Field(
-        0.5,
-        gt=0,
-        lt=1,
-        description="crops, with a second, synthetic set of images: its share of every batch",
-    )
-    synthetic_augment: AugmentSettings | None = Field(
-        None, description="crops: augmentation of the second set; default: as `augment`"
-    )
+    synthetic_share: float = Field(0.5, gt=0, lt=1)
+    """crops, with a second, synthetic set of images: its share of every batch"""
+    synthetic_augment: AugmentSettings | None = None
+    """crops: augmentation of the second set; default: as `augment`"""
 
 
 EnsembleMethod = Literal["mean", "or", "and", "majority"]
-EnsembleMethods = Annotated[list[EnsembleMethod], AfterValidator(each_once)]
 
 
 class EnsembleSettings(Settings):
     """How several segmenters become one."""
 
-    method: EnsembleMethod = Field(
-        "mean",
-        description="mean of the probabilities; or, and, majority: of the members' own decisions",
-    )
+    method: EnsembleMethod = "mean"
+    """mean of the probabilities; or, and, majority: of the members' own decisions"""
 
 
 class CompareSettings(Settings):
     """Champion and challenger on the same validation images."""
 
-    leave_out: list[str] = Field(
-        [], description="validation images that one of the two was trained on"
-    )
+    leave_out: list[str] = Field([])
+    """validation images that one of the two was trained on"""
     runtime: Runtime = Field("torch", description="what predicts")
 
 
 class EvaluateSettings(Settings):
     """Scoring on the test split."""
 
-    flips: bool = Field(
-        False,
-        description="predict the mean over an image and its three mirror images, about 0.002 F1 "
-        "better and four times slower; thresholds are chosen on validation in the same way",
-    )
-    fov_width: int | None = Field(
-        None,
-        ge=32,
-        le=8192,
-        description="show the network every image resized until its field of view is that many "
-        "pixels wide (540 for a model of DRIVE), for sets of another magnification",
-    )
-    runtime: Runtime = Field(
-        "torch", description="what predicts; fast: the same to 1e-5, several times faster on a CPU"
-    )
+    flips: bool = False
+    """predict the mean over an image and its three mirror images, about 0.002 F1 better and four
+    times slower; thresholds are chosen on validation in the same way"""
+    fov_width: int | None = Field(None, ge=32, le=8192)
+    """show the network every image resized until its field of view is that many pixels wide (540
+    for a model of DRIVE), for sets of another magnification"""
+    runtime: Runtime = "torch"
+    """what predicts; fast: the same to 1e-5, several times faster on a CPU"""
     bootstrap: int = Field(2000, ge=100, description="resamples of images behind 95 % intervals")

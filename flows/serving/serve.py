@@ -9,8 +9,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import typer
@@ -23,10 +24,6 @@ from vesselforge.flows.serving.service import Service
 LOCK = "serve.lock"
 PREFECT = [sys.executable, "-m", "vesselforge.flows.serving.attached"]
 """Prefect's command, which ends when its parent does."""
-
-
-class _Stopped(BaseException):
-    """SIGINT, SIGTERM or SIGHUP arrived. No handler of errors on the way takes it for one."""
 
 
 def serve(port: int, limit: int = 1) -> None:
@@ -48,7 +45,7 @@ def serve(port: int, limit: int = 1) -> None:
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"{url},http://localhost:{port}",
         "DO_NOT_TRACK": "1",
     }
-    with suppress(_Stopped), _alone(url), ExitStack() as running:
+    with suppress(KeyboardInterrupt), _alone(url), ExitStack() as running:
         _check_port(port)
         for number in stop_signals():
             signal.signal(number, _stop)
@@ -67,38 +64,28 @@ def _start(running: ExitStack, url: str, limit: int) -> tuple[Service, Service]:
     start = [*PREFECT, "server", "start"]
     server = Service("the server", start, health, typer.echo, stdout=subprocess.DEVNULL)
     running.enter_context(server.running())
+    from vesselforge.flows.serving import automations, unfinished
+
     start = [*PREFECT, "worker", "start", "--pool", POOL, "--type", "process"]
     start += ["--limit", str(limit)]
-    worker = Service("the worker", start, pool, typer.echo, first=_crash_the_dead)
+    # While no worker runs, nothing can be on its way to one; one that is stopped kills its runs.
+    dead = partial(_tried, unfinished.crash_the_dead)
+    worker = Service("the worker", start, pool, typer.echo, first=dead)
     running.enter_context(worker.running())
-    running.callback(_stop_runs)
+    running.callback(_tried, unfinished.stop_all)
     deploy = [*PREFECT, "--no-prompt", "deploy", "--all"]
     if subprocess.run(deploy, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL).returncode:
         raise UserError("`prefect deploy --all` failed; see above")
-    from vesselforge.flows.serving.automations import apply
-
-    apply()
+    automations.apply()
     return server, worker
 
 
-def _crash_the_dead() -> None:
-    """While no worker runs, nothing can be on its way to one."""
-    from vesselforge.flows.serving.unfinished import crash_the_dead
-
+def _tried(settle: Callable[[Callable[[str], None]], None]) -> None:
+    """One of `unfinished`; what it does not get done the automation finds later."""
     try:
-        crash_the_dead(typer.echo)
-    except Exception as error:  # the automation finds them later
-        typer.echo(f"the server was not asked for runs without a process: {error}", err=True)
-
-
-def _stop_runs() -> None:
-    """While server and worker are still there. A worker that is stopped kills its runs."""
-    from vesselforge.flows.serving.unfinished import stop_all
-
-    try:
-        stop_all(typer.echo)
+        settle(typer.echo)
     except Exception as error:
-        typer.echo(f"runs could not be stopped by the server: {error}", err=True)
+        typer.echo(f"the server did not see to its unfinished runs: {error}", err=True)
 
 
 @contextmanager
@@ -134,6 +121,7 @@ def _check_port(port: int) -> None:
 
 
 def _stop(*_: object) -> None:
-    for number in stop_signals():  # once is enough: stopping takes seconds
+    """SIGINT, SIGTERM or SIGHUP arrived; once is enough: stopping takes seconds."""
+    for number in stop_signals():
         signal.signal(number, signal.SIG_IGN)
-    raise _Stopped
+    raise KeyboardInterrupt

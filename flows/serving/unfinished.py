@@ -9,13 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-    WorkPoolFilter,
-    WorkPoolFilterName,
-)
+from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Cancelling, Crashed
 
@@ -67,12 +61,9 @@ def stop_all(say: Callable[[str], None]) -> None:
 
 def _unfinished(client: SyncPrefectClient) -> Sequence[FlowRun]:
     types = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
-    return client.read_flow_runs(
-        flow_run_filter=FlowRunFilter(
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types))
-        ),
-        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[POOL])),
-    )
+    runs = FlowRunFilter.model_validate({"state": {"type": {"any_": types}}})
+    pool = WorkPoolFilter.model_validate({"name": {"any_": [POOL]}})
+    return client.read_flow_runs(flow_run_filter=runs, work_pool_filter=pool)
 
 
 def _alive(given: str | None) -> bool:

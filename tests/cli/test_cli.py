@@ -61,7 +61,7 @@ def test_help_and_bad_configs_answer_at_once_and_load_nothing_heavy(tmp_path: Pa
         ("sample.cuont=3", "sample.cuont: unknown key; did you mean `count`?"),
         ("sample.count=many", "sample.count: input should be a valid integer"),
         ("sample.count=-1", "sample.count: input should be greater than or equal to 1"),
-        ("teacher.crop=33", "teacher.crop: must be a multiple of 8, not 33"),
+        ("teacher.crop=33", "teacher.crop: input should be a multiple of 8 (found 33)"),
     ],
 )
 def test_a_wrong_setting_is_one_line(change: str, message: str, tmp_path: Path) -> None:

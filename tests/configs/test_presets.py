@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from vesselforge.configs.stages.batching import misfit
-from vesselforge.configs.stages.gan import GeneratorSettings
+from vesselforge.configs.stages.gan import GeneratorSettings, misfit
 
 GPUS = (1, 2, 4, 8)
 AUTO = {

@@ -11,9 +11,7 @@ import yaml
 from vesselforge.configs.base import Settings
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.load import SHIPPED, _groups, load, override
-from vesselforge.configs.settings import (
-    PipelineConfig,
-)
+from vesselforge.configs.settings import PipelineConfig
 from vesselforge.configs.study import StudyConfig
 
 
@@ -56,9 +54,9 @@ def test_overrides_win_and_leave_the_rest(file: Path) -> None:
     assert config.teacher.augment.flip is False
     assert config.student.augment.flip is False  # as the teacher, where nothing else is said
     assert config.finetune == PipelineConfig.model_validate({}).finetune
-    again = override(PipelineConfig, config, ["sample.count=11"])
+    again = override(config, ["sample.count=11"])
     assert (again.sample.count, again.sample.psi) == (11, 0.5)
-    assert override(PipelineConfig, config, []) is config
+    assert override(config, []) is config
 
 
 @pytest.mark.parametrize(
@@ -82,9 +80,9 @@ def test_overrides_win_and_leave_the_rest(file: Path) -> None:
         ("sample: {count: 1.5}", "sample.count: input should be a valid integer"),
         ("generator: {resolution: 48}", "resolution must be a power of two, not 48"),
         ("generator: {batch: 6, mbstd_group: 4}", "mbstd_group 4 must divide batch 6"),
-        ("teacher: {crop: 50}", ".yaml: teacher.crop: must be a multiple of 8, not 50"),
+        ("teacher: {crop: 50}", ".yaml: teacher.crop: input should be a multiple of 8 (found 50)"),
         ("student: {stepz: 3}", "student.stepz: unknown key; did you mean `steps`?"),
-        ("pretrain: {crop: 50}", "pretrain.crop: must be a multiple of 8, not 50"),
+        ("pretrain: {crop: 50}", "pretrain.crop: input should be a multiple of 8 (found 50)"),
         ("pretrain: {network: unet-23}", "pretrain.network: unknown key; allowed: steps, batch"),
         (
             "student: {min_lr: 0.001}\nfinetune: {lr: 0.0001}",

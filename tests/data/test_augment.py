@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from batch_parts import augment, rescaled
+from batch_parts import OFF, augment, rescaled
 from dataset_writers import phantom
 from torch import Tensor
 
 from vesselforge.configs.settings import AugmentSettings
 from vesselforge.data.batches.augment import margin, scaled_side
 
-OFF = AugmentSettings.off()
 GEOMETRY = OFF.model_copy(
     update={"warp_share": 1.0, "flip": True, "rotate_deg": 180.0, "zoom": (0.8, 1.2)}
 )

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from batch_parts import augment, recolour
+from batch_parts import OFF, augment, recolour
 from pydantic import ValidationError
 from scipy import stats
 from torch import Tensor
@@ -14,8 +14,6 @@ from torch import Tensor
 from vesselforge.configs.settings import AugmentSettings
 from vesselforge.data.batches.augment import margin
 from vesselforge.data.batches.recolour import blurred, with_hue, with_vessel_contrast
-
-OFF = AugmentSettings.off()
 
 
 def only(**changes: object) -> AugmentSettings:

@@ -7,15 +7,13 @@ import hashlib
 import numpy as np
 import pytest
 import torch
-from batch_parts import parts
+from batch_parts import OFF, parts
 from dataset_writers import phantom
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import AugmentSettings
 from vesselforge.data.batches.crops import CropSource
 from vesselforge.data.imageset import LoadedImage
-
-OFF = AugmentSettings.off()
 
 
 def loaded(number: int, size: int = 96) -> LoadedImage:

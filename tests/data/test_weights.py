@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from batch_parts import parts
+from batch_parts import OFF, parts
 from dataset_writers import phantom
 from scipy.ndimage import gaussian_filter
 
@@ -28,7 +28,6 @@ from vesselforge.data.imageset import (
     write_png,
 )
 
-OFF = AugmentSettings.off()
 FLIPPED = OFF.model_copy(update={"flip": True})
 WARPED = OFF.model_copy(update={"warp_share": 1.0, "rotate_deg": 180.0, "zoom": (0.8, 1.2)})
 

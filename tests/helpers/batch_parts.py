@@ -10,6 +10,11 @@ from vesselforge.data.batches import augment as changes
 from vesselforge.data.batches import recolour as colours
 from vesselforge.data.batches.batch import Batch
 
+OFF = AugmentSettings(
+    flip=False, warp_share=0, rotate_deg=0, zoom=(1, 1), brightness=0, contrast=0, saturation=0,
+    gamma=0, noise=0,
+)  # fmt: skip
+"""No change at all: crops as they are."""
 Parts = tuple[Tensor, Tensor, Tensor]
 
 

@@ -242,14 +242,6 @@ def test_turned_masks_lie_upside_down_and_nothing_else_changes(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (
-            {"labels": "own", "pixel_weights": "certainty"},
-            "own asks no teacher, found pixel_weights: certainty among the filters; leave it",
-        ),
-        (
-            {"labels": "agreement", "pixel_weights": "certainty"},
-            "labels: agreement has weights of its own.*set pixel_weights: none",
-        ),
         ({"labels": "agreement", "turned_masks": True}, "goes with labels: own or teacher"),
         ({"labels": "mine"}, "'teacher', 'own' or 'agreement'"),
         ({"min_agreement": 1.2}, "less than or equal to 1"),

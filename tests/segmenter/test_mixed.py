@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from batch_parts import parts
+from batch_parts import OFF, parts
 from segmenter_helpers import TINY, StopAfter, artifact, hashes, phantom_set, pseudo_labelled
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.configs.settings import AugmentSettings, FitSettings
+from vesselforge.configs.settings import FitSettings
 from vesselforge.data.batches.crops import CropSource
 from vesselforge.data.imageset import LoadedImage, load_image, read_index, write_index, write_png
 from vesselforge.engine.log import LOG, read_log
@@ -27,7 +27,6 @@ from vesselforge.segmenter.training.fit import train
 
 pytestmark = pytest.mark.slow
 
-OFF = AugmentSettings.off()
 BRIEF = {"steps": 2, "validate_every": 2, "checkpoint_every": 2}
 REAL, MADE = 1.0, 0.5
 """Tones of flat images, by which a crop's set is known."""
@@ -82,7 +81,7 @@ def test_every_batch_has_exactly_its_share(batch: int, share: float, expected: i
 
 def test_each_set_has_its_own_augmentation() -> None:
     sets = [flat("a", REAL * 0.8)], [flat("b", MADE)]
-    darker = AugmentSettings.off().model_copy(update={"brightness": 0.1})
+    darker = OFF.model_copy(update={"brightness": 0.1})
 
     def changed(**update: Any) -> list[bool]:
         settings = settings_of(batch=4).model_copy(update=update)

@@ -47,7 +47,7 @@ def test_a_miniature_trains(
         pytest.importorskip("transformers")
     thin = replace(NETWORKS["sa2-net"], options={"width": 8})  # 19 million parameters are slow
     monkeypatch.setitem(NETWORKS, "sa2-net", thin)
-    small = override(FitSettings, recipe(name), MINIATURE)
+    small = override(recipe(name), MINIATURE)
     train(small, {"images": artifact(images)}, tmp_path, Progress())
     model = json.loads((tmp_path / "model.json").read_text())
     assert [member["network"] for member in model["members"]] == [small.network] == [name]

@@ -22,9 +22,8 @@ from vesselforge.configs.study import ExecutionSettings, StudyConfig
 from vesselforge.engine.progress import Interrupted
 from vesselforge.engine.sinks.display import Display, shown
 from vesselforge.flows.compare import compare_ratios
-from vesselforge.flows.fanout import STOP_FILE, ByRunner
-from vesselforge.flows.runners import task_runner
-from vesselforge.flows.tasks import TASKS, worth_retrying
+from vesselforge.flows.runners import STOP_FILE, ByRunner, task_runner
+from vesselforge.flows.tasks import worth_retrying
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.stages import STAGES
@@ -136,7 +135,8 @@ def on_cluster(
     monkeypatch.setitem(STAGES, "fake", cluster_stages.fake_stage())
     options = {"retries": 2, "retry_delay_seconds": 1, "retry_condition_fn": worth_retrying}
     fake = task(task_run_name="{step}", cache_policy=NO_CACHE, persist_result=False, **options)
-    monkeypatch.setitem(TASKS, "fake", fake(cluster_stages.run))
+    found = fake(cluster_stages.run)
+    monkeypatch.setattr("vesselforge.flows.runners.task_of", lambda kind: found)
 
     def call(body: Callable[[Cluster], None], **more: Any) -> None:
         execution = ExecutionSettings.model_validate({"runner": "dask", "workers": 2} | more)

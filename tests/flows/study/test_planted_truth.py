@@ -8,8 +8,8 @@ from typing import Any
 
 import planted as truth
 import pytest
+from batch_parts import OFF
 
-from vesselforge.configs.settings import AugmentSettings
 from vesselforge.configs.study import StudyConfig
 from vesselforge.pipeline.study.schema import RESULTS, Effect, Results
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 FIT = {"steps": 110, "batch": 2, "crop": 64, "validate_every": 110, "keep": "last"}
 FIT |= {"lr": 0.004, "ema": 0.97, "warmup": 5}
-FIT |= {"augment": AugmentSettings.off().model_dump()}
+FIT |= {"augment": OFF.model_dump()}
 """Enough to learn the vessels of phantoms, in a few seconds."""
 
 

@@ -21,8 +21,14 @@ from vesselforge.engine.files import write_json
 from vesselforge.engine.progress import Interrupted
 from vesselforge.engine.sinks.display import Display, current, shown
 from vesselforge.flows import runners
-from vesselforge.flows.fanout import STOP_FILE, ByRunner
-from vesselforge.flows.runners import ended, environment_of, task_runner, workers_of
+from vesselforge.flows.runners import (
+    STOP_FILE,
+    ByRunner,
+    ended,
+    environment_of,
+    task_runner,
+    workers_of,
+)
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Work
 
@@ -267,7 +273,7 @@ def test_a_stop_does_not_wait_for_ever_for_a_cluster_without_workers(
         def submit(self, *_: Any) -> Any:
             return Future(False, None, Running())
 
-    monkeypatch.setattr("vesselforge.flows.fanout.STOP_S", 0.3)
+    monkeypatch.setattr("vesselforge.flows.runners.STOP_S", 0.3)
     execution, runner = ExecutionSettings(workers=1), Silent()
     hand = ByRunner(tmp_path, tmp_path, execution, cast(Any, runner))
     executor = Executor(tmp_path, hand, strict=False, look_first=True)

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from vesselforge.configs.load import validate
 from vesselforge.configs.settings import PipelineConfig
-from vesselforge.configs.sources import SOURCES, USERS, SourceSettings, register
+from vesselforge.configs.sources import SOURCES, SourceSettings
 from vesselforge.configs.study import StudyConfig
 from vesselforge.data.imageset import ImageRecord, write_index, write_png
 from vesselforge.data.layouts.splits import TRAIN
@@ -38,6 +38,9 @@ class ToySource(SourceSettings):
     kind: Literal["toy"] = "toy"
     labels: Literal["own"] = "own"
     period: int = 12
+
+
+del SOURCES["toy"]  # known in the tests below alone
 
 
 class Drawing(BaseModel):
@@ -73,11 +76,17 @@ def stripes(settings: Drawing, inputs: Inputs, out: Path, progress: Progress) ->
 def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setitem(KINDS, ToySource, Toy)
     monkeypatch.setitem(STAGES, "toy", Stage("toy", 1, f"{__name__}:stripes", Drawing))
-    register(ToySource)
-    yield
-    del SOURCES["toy"]
-    for user in USERS:
-        user.model_rebuild(force=True)
+    with monkeypatch.context() as known:
+        known.setitem(SOURCES, "toy", ToySource)
+        rebuild()
+        yield
+    rebuild()
+
+
+def rebuild() -> None:
+    """Configs that were made before the source was known, or are to forget it."""
+    for config in (PipelineConfig, StudyConfig):
+        config.model_rebuild(force=True)
 
 
 def test_a_new_source_goes_through_a_run(toy: None, here: Made, tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+"""`vesselforge models …`: models that serve, and how they come to."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vesselforge.cli.verbs import (
+    WORKSPACE,
+    JsonOption,
+    WorkspaceOption,
+    as_table,
+    new_app,
+    print_result,
+    verb,
+)
+
+app = new_app("Trained models by version: which one serves, and how it came to.")
+NameArgument = Annotated[str, typer.Argument(help="Line of models: the `name` in its config.")]
+WhyOption = Annotated[str, typer.Option("--why", help="Reason, for the record.")]
+
+
+@verb(app, "list")
+def list_(
+    name: Annotated[
+        str | None, typer.Argument(help="Line of models.  [default: all, a row each]")
+    ] = None,
+    workspace: WorkspaceOption = WORKSPACE,
+    json_: JsonOption = False,
+) -> None:
+    """The lines of models; of one line, its versions and what happened to them."""
+    from vesselforge.pipeline.models.model_rows import event_rows, line_rows, version_rows
+    from vesselforge.pipeline.models.registry import known_registry, lines
+
+    if name is not None:
+        line = known_registry(workspace, name).read()
+        versions = as_table(version_rows(line), f"versions of {name}")
+        events = as_table(event_rows(line), "what happened")
+        print_result(json_, line.model_dump(mode="json"), versions, events)
+        return
+    found = lines(workspace)
+    none = "no models yet; `vesselforge retrain CONFIG` begins a line"
+    shown = as_table(line_rows(found), f"models in {workspace}") if found else none
+    print_result(json_, [line.model_dump(mode="json") for line in found], shown)
+
+
+@verb(app)
+def promote(
+    name: NameArgument,
+    version: Annotated[int, typer.Argument(help="Number of the version that shall serve.")],
+    why: WhyOption = "by hand",
+    workspace: WorkspaceOption = WORKSPACE,
+) -> None:
+    """Let a version serve, whatever the comparison said."""
+    from vesselforge.pipeline.models.registry import known_registry
+
+    known_registry(workspace, name).promote(version, why)
+    typer.echo(f"{name}: version {version} serves now")
+
+
+@verb(app)
+def rollback(
+    name: NameArgument, why: WhyOption = "by hand", workspace: WorkspaceOption = WORKSPACE
+) -> None:
+    """Let the champion before the present one serve again."""
+    from vesselforge.pipeline.models.registry import known_registry
+
+    number = known_registry(workspace, name).roll_back(why)
+    typer.echo(f"{name}: version {number} serves again")
