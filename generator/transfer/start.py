@@ -16,7 +16,7 @@ from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.generator.checkpoint import load_official
 from vesselforge.generator.networks import Discriminator, Generator
-from vesselforge.generator.networks.resolutions import block_resolutions, channels_at
+from vesselforge.generator.networks.layers import block_resolutions, channels_at
 from vesselforge.generator.trained import CHANNELS, network_kwargs
 from vesselforge.generator.training.step_counts import seed_of
 from vesselforge.generator.transfer.fitting import Kwargs, fit, in_words, rows_of

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from generator_helpers import load_pair, tensor, tiny
 
 from vesselforge.generator.networks import Discriminator, Generator
-from vesselforge.generator.networks.resolutions import reduced_resolutions
+from vesselforge.generator.networks.layers import reduced_resolutions
 from vesselforge.generator.training.adversarial import AdversarialLoss
 from vesselforge.generator.training.step_counts import Schedule
 from vesselforge.generator.training.trainer import Trainer
