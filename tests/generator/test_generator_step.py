@@ -202,7 +202,7 @@ def test_a_strong_fixed_augmentation_is_said_too():
 
 def maps(pipe):
     torch.manual_seed(0)
-    return pipe._geometry(200, 16, 16, None)[:, :2, :2]
+    return pipe._geometry(200, 16, 16)[:, :2, :2]
 
 
 def test_images_that_must_not_be_mirrored():
