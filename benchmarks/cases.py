@@ -182,10 +182,10 @@ def _phases(trainer: Trainer) -> dict[str, Callable[[], None]]:
     z = torch.randn(cfg.batch, cfg.latent, device=trainer.device)
     g, d, step = trainer.optimizer_g, trainer.optimizer_d, trainer._descend
     return {
-        "generator": lambda: step(g, loss.generator_main(z, seed=1)),
-        "discriminator": lambda: step(d, loss.discriminator_main(real, z, seed=1)),
-        "path": lambda: step(g, loss.generator_regularise(z, gain=4.0, seed=1)),
-        "r1": lambda: step(d, loss.discriminator_regularise(real, gain=16.0, seed=1)),
+        "generator": lambda: step(g, loss.generator_main(z)),
+        "discriminator": lambda: step(d, loss.discriminator_main(real, z)),
+        "path": lambda: step(g, loss.generator_regularise(z, gain=4.0)),
+        "r1": lambda: step(d, loss.discriminator_regularise(real, gain=16.0)),
         "average": lambda: trainer._average(cfg.batch),
     }
 

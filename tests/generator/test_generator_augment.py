@@ -141,9 +141,9 @@ def test_controller(run):
 def test_p_rises_when_the_discriminator_wins_and_stops_at_the_ceiling():
     p = 0.0
     for _ in range(100):
-        rising = adjust_p(p, r_t=0.9, images=1000, ada_kimg=50, p_max=0.8)
+        rising = adjust_p(p, 0.9, 0.6, images=1000, ada_kimg=50, p_max=0.8)
         assert rising > p or rising == 0.8
         p = rising
     assert p == 0.8
-    assert adjust_p(p, r_t=0.2, images=1000, ada_kimg=50) < p
-    assert adjust_p(0.0, r_t=-1.0) == 0.0
+    assert adjust_p(p, 0.2, 0.6, images=1000, ada_kimg=50) < p
+    assert adjust_p(0.0, -1.0, 0.6, images=32, ada_kimg=500) == 0.0

@@ -116,12 +116,6 @@ def test_more_processes_than_images_of_the_path_length():
     assert empty == [False, False, True, True]
 
 
-def test_a_part_of_a_batch_needs_a_seed():
-    trainer = new_trainer(tiny(batch=8, mbstd_group=2), ranks=ProcessGroup(0, 2))
-    with pytest.raises(ValueError, match="needs a seed"):
-        trainer.loss.generator_main(torch.randn(8, 8))
-
-
 def test_a_team_that_does_not_fit_is_refused():
     with pytest.raises(ConfigError, match="too few for processes 3: set batch to 12"):
         new_trainer(tiny(batch=8), ranks=ProcessGroup(0, 3))
@@ -165,8 +159,6 @@ def test_generated_images_get_labels_of_training_images(monkeypatch):
     run(trainer, 2)
     assert all(any(torch.equal(row, one) for one in CLASSES) for c in told for row in c)
     assert len({tuple(c.flatten().tolist()) for c in told}) == len(told)  # phases draw anew
-    with pytest.raises(ValueError, match=r"labels \[images, 3\]"):
-        Trainer(cfg, trainer.schedule, trainer.generator, trainer.discriminator)
 
 
 @pytest.mark.parametrize("setting", ["r1_gamma", "path_length_weight"])
@@ -217,5 +209,5 @@ def test_a_shard_is_augmented_as_in_the_batch(pipe):
     torch.manual_seed(5)
     expected = augment(images)[rows]
     torch.manual_seed(5)
-    found = augment(images[rows], shard=Shard(6, rows, rows))
+    found = augment(images[rows], shard=Shard(6, rows))
     assert torch.allclose(found, expected, atol=2e-5)
