@@ -23,7 +23,7 @@ from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.engine.checkpoints import newest_checkpoint, save_checkpoint
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.trained import network_kwargs
-from vesselforge.generator.training.step_counts import PATH_EVERY, Schedule
+from vesselforge.generator.training.step_counts import PATH_EVERY
 from vesselforge.generator.training.train import TICKS
 from vesselforge.generator.training.trainer import Trainer
 
@@ -139,7 +139,7 @@ def trainer_of(settings: GeneratorSettings, device: torch.device) -> Trainer:
     torch.manual_seed(0)
     kwargs_g, kwargs_d = network_kwargs(settings)
     g, d = Generator(**kwargs_g).to(device), Discriminator(**kwargs_d).to(device)
-    return Trainer(settings, Schedule.of(settings, continued=False), g, d)
+    return Trainer(settings, g, d)
 
 
 def training(clock: Clock, way: str, count: bool = True, **values: Any) -> Result:

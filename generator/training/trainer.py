@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.engine.checkpoints import pack_optimizer, unpack_optimizer
-from vesselforge.engine.devices import slow_bfloat16
+from vesselforge.engine.devices import pick_device, slow_bfloat16
 from vesselforge.engine.torchrun.ranks import ProcessGroup, default_group
 from vesselforge.generator.augment import AugmentPipe, permitted
 from vesselforge.generator.networks import Discriminator, Generator
@@ -47,7 +47,6 @@ class Trainer:
     def __init__(
         self,
         settings: GeneratorSettings,
-        schedule: Schedule,
         generator: Generator,
         discriminator: Discriminator,
         average: Generator | None = None,
@@ -55,20 +54,21 @@ class Trainer:
         say: Callable[[str], None] = lambda text: None,
         ranks: ProcessGroup | None = None,
     ) -> None:
-        """Networks on their device; `average` starts as a copy of the generator.
+        """Networks are moved to the settings' device. average: of trained networks; of new ones it
+        starts as a copy of the generator.
 
         labels: those of the training images, `[images, c_dim]`, of which generated images get
         theirs; needed by conditional networks. say: takes warnings. ranks: default, torchrun's.
         Raises ConfigError when the batch cannot be divided over processes.
         """
         self.settings = settings
-        self.schedule = schedule
+        self.schedule = Schedule.of(settings, continued=average is not None)
         self.say = say
         self.ranks = default_group() if ranks is None else ranks
-        self.device = next(generator.parameters()).device
-        self.generator = generator.train()
-        self.discriminator = discriminator.train()
-        self.average = copy.deepcopy(generator) if average is None else average
+        self.device = pick_device(settings.device)
+        self.generator = generator.to(self.device).train()
+        self.discriminator = discriminator.to(self.device).train()
+        self.average = copy.deepcopy(generator) if average is None else average.to(self.device)
         self.average.eval().requires_grad_(False)
         self.labels = None if labels is None else labels.to(self.device)
         self.optimizer_g = lazy_adam(generator, settings.lr, PATH_EVERY)
@@ -85,7 +85,7 @@ class Trainer:
             generator,
             discriminator,
             self.augment,
-            r1_gamma=schedule.r1_gamma,
+            r1_gamma=self.schedule.r1_gamma,
             style_mixing=settings.style_mixing,
             pl_weight=settings.path_length_weight,
             group=settings.mbstd_group,

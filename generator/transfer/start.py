@@ -34,7 +34,10 @@ ADAPTABLE = {"resolution", "channels", "labels"}
 
 @dataclass
 class Start:
-    """Networks to train, how they were built, and where their weights come from."""
+    """Networks to train, how they were built, and where their weights come from.
+
+    average: only of trained weights.
+    """
 
     generator: Generator
     discriminator: Discriminator
@@ -43,18 +46,13 @@ class Start:
     discriminator_kwargs: Kwargs
     provenance: dict[str, Any]
 
-    @property
-    def continued(self) -> bool:
-        """Whether the weights are trained ones, whose average must not be forgotten."""
-        return self.average is not None
-
     def facts(self) -> dict[str, Any]:
         """Return all but the weights, as JSON: for checkpoints, from which a training goes on
         without reading again what it started from."""
         return {
             "generator": self.generator_kwargs,
             "discriminator": self.discriminator_kwargs,
-            "continued": self.continued,
+            "continued": self.average is not None,
             "provenance": self.provenance,
         }
 
@@ -65,14 +63,6 @@ class Start:
         average = Generator(**kwargs_g) if facts["continued"] else None
         networks = Generator(**kwargs_g), Discriminator(**kwargs_d), average
         return Start(*networks, kwargs_g, kwargs_d, facts["provenance"])
-
-    def to(self, device: torch.device) -> Start:
-        """Move the networks."""
-        self.generator.to(device)
-        self.discriminator.to(device)
-        if self.average is not None:
-            self.average.to(device)
-        return self
 
 
 def begin(

@@ -88,7 +88,7 @@ def refused(source, **changes):
 @pytest.mark.parametrize("kind", ["pkl", "folder"])
 def test_all_three_networks_arrive(kind, request):
     begun, lines = start(request.getfixturevalue(kind), freeze_d=2)
-    assert begun.continued
+    assert begun.average is not None
     assert_holds(begun.generator, make_generator(1))
     assert_holds(begun.average, make_generator(2))
     assert_holds(begun.discriminator, make_discriminator())

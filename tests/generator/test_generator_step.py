@@ -17,7 +17,6 @@ from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.networks.ops import minibatch_std
 from vesselforge.generator.shards import Shard, shard_of
 from vesselforge.generator.trained import network_kwargs
-from vesselforge.generator.training.step_counts import Schedule
 from vesselforge.generator.training.train import train
 from vesselforge.generator.training.trainer import Trainer
 
@@ -35,7 +34,7 @@ def new_trainer(cfg, noise=0.5, **options):
         if name.endswith("noise_strength"):
             parameter.data.fill_(noise)
     labels = CLASSES if cfg.labels else None
-    return Trainer(cfg, Schedule.of(cfg, continued=False), g, d, labels=labels, **options)
+    return Trainer(cfg, g, d, labels=labels, **options)
 
 
 def run(trainer, steps, batch=8):
