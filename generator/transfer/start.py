@@ -14,7 +14,7 @@ import torch
 from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.engine.artifacts import Artifact
-from vesselforge.generator.checkpoint import load_official
+from vesselforge.generator.checkpoint import Weights, load_official
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.networks.layers import block_resolutions, channels_at
 from vesselforge.generator.trained import CHANNELS, network_kwargs
@@ -112,13 +112,10 @@ def _fitted(settings: GeneratorSettings, source: Source, message: Message, c_dim
     for note in source.notes:
         message(f"{source.where.name}: {note}")
     for slot, aim in aims.items():
-        kind, weights = kind_of(slot), source.networks.get(slot)
-        theirs = {} if weights is None else weights.tensors
-        channels = aim["img_channels"] if weights is None else weights.kwargs["img_channels"]
+        weights = source.networks.get(slot, Weights(aim, {}))
+        channels = weights.kwargs["img_channels"]
         seed = seed_of(settings.seed, 0, int(slot == "D"))  # of G and G_ema the same
-        tensors, names = fit(kind, theirs, channels, aim, seed)
-        built[slot] = kind(**aim)
-        built[slot].load_state_dict(tensors)
+        built[slot], names = fit(kind_of(slot), weights.tensors, channels, aim, seed)
         rows += rows_of(slot, names)
     for row in rows:
         message(in_words(row))
