@@ -23,7 +23,7 @@ from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.engine.checkpoints import newest_checkpoint, save_checkpoint
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.trained import network_kwargs
-from vesselforge.generator.training.step_counts import PATH_EVERY, Schedule
+from vesselforge.generator.training.step_counts import PATH_EVERY
 from vesselforge.generator.training.train import TICKS
 from vesselforge.generator.training.trainer import Trainer
 
@@ -139,7 +139,7 @@ def trainer_of(settings: GeneratorSettings, device: torch.device) -> Trainer:
     torch.manual_seed(0)
     kwargs_g, kwargs_d = network_kwargs(settings)
     g, d = Generator(**kwargs_g).to(device), Discriminator(**kwargs_d).to(device)
-    return Trainer(settings, Schedule.of(settings, continued=False), g, d)
+    return Trainer(settings, g, d)
 
 
 def training(clock: Clock, way: str, count: bool = True, **values: Any) -> Result:
@@ -182,10 +182,10 @@ def _phases(trainer: Trainer) -> dict[str, Callable[[], None]]:
     z = torch.randn(cfg.batch, cfg.latent, device=trainer.device)
     g, d, step = trainer.optimizer_g, trainer.optimizer_d, trainer._descend
     return {
-        "generator": lambda: step(g, loss.generator_main(z, seed=1)),
-        "discriminator": lambda: step(d, loss.discriminator_main(real, z, seed=1)),
-        "path": lambda: step(g, loss.generator_regularise(z, gain=4.0, seed=1)),
-        "r1": lambda: step(d, loss.discriminator_regularise(real, gain=16.0, seed=1)),
+        "generator": lambda: step(g, loss.generator_main(z)),
+        "discriminator": lambda: step(d, loss.discriminator_main(real, z)),
+        "path": lambda: step(g, loss.generator_regularise(z, gain=4.0)),
+        "r1": lambda: step(d, loss.discriminator_regularise(real, gain=16.0)),
         "average": lambda: trainer._average(cfg.batch),
     }
 

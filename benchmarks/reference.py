@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vesselforge.generator.networks.fir import setup_filter, upsample2d
-from vesselforge.generator.networks.ops import bias_act, conv2d_resample
+from vesselforge.generator.networks.ops import ACTIVATIONS, conv2d_resample
 
 
 @contextmanager
@@ -125,7 +125,10 @@ def activate(
     x: Tensor, act: str = "linear", gain: float = 1.0, clamp: float | None = None
 ) -> Tensor:
     """`generator.ops.activate`, one pass a step, nothing overwritten."""
-    return bias_act(x, None, act, gain=gain, clamp=clamp)
+    function, alpha, _ = ACTIVATIONS[act]
+    x = function(x, alpha)
+    x = x if gain == 1 else x * gain
+    return x if clamp is None else x.clamp(-clamp, clamp)
 
 
 def split_gain(act: str, gain: float) -> tuple[float, float]:

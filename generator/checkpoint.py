@@ -54,15 +54,11 @@ DAMAGE = (ValueError, TypeError, LookupError, ArithmeticError, MemoryError, Asse
 
 
 @dataclass(frozen=True)
-class OfficialNetwork:
-    """One network of a snapshot.
-
-    `kwargs` is what was passed to the constructor, as plain JSON, and fits our class; `tensors` the
-    parameters and buffers in the order of the official state dict, each contiguous and in memory of
-    its own.
+class Weights:
+    """One network: what was passed to its constructor, as plain JSON, and all its parameters and
+    buffers, in the order of its state dict; of a snapshot each contiguous and in memory of its own.
     """
 
-    class_name: str
     kwargs: dict[str, Any]
     tensors: dict[str, Tensor]
 
@@ -74,12 +70,12 @@ class OfficialSnapshot:
     `origin` names the source file, its SHA-256 and the licence: record it in converted files.
     """
 
-    G: OfficialNetwork | None
-    D: OfficialNetwork | None
-    G_ema: OfficialNetwork | None
     training_set: dict[str, Any] | None
     sha256: str
     origin: str
+    G: Weights | None = None
+    D: Weights | None = None
+    G_ema: Weights | None = None
 
 
 def load_official(path: Path | str) -> OfficialSnapshot:
@@ -93,8 +89,6 @@ def load_official(path: Path | str) -> OfficialSnapshot:
     try:
         with path.open("rb") as stream:
             size = path.stat().st_size
-            _refuse_other_formats(stream.read(16))
-            stream.seek(0)
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
             stream.seek(0)
             top = _read(stream)
@@ -115,19 +109,16 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def _refuse_other_formats(head: bytes) -> None:
+def _read(stream: BinaryIO) -> Any:
+    """Return the top-level value of the pickle; Refused, with the reason, when there is none."""
+    head = stream.read(16)
+    stream.seek(0)
     if not head:
         raise Refused("the file is empty", AGAIN)
     if head.startswith(b"PK\x03\x04"):
         raise Refused("found a zip archive, perhaps written by torch.save", OTHER)
     if head.lstrip().startswith(b"<"):
         raise Refused("found a web page", "the download failed: download it again")
-
-
-def _read(stream: BinaryIO) -> Any:
-    """Return the top-level value of the pickle; Refused, with the reason, when there is none."""
-    head = stream.read(4)
-    stream.seek(0)
     try:
         top = Machine(stream, SNAPSHOT_TABLE).run()
     except UnknownGlobal as error:
@@ -136,7 +127,7 @@ def _read(stream: BinaryIO) -> Any:
         raise
     except DAMAGE as error:
         if not head.startswith(b"\x80"):
-            raise Refused(f"not a pickle: it starts with {head!r}", OTHER) from error
+            raise Refused(f"not a pickle: it starts with {head[:4]!r}", OTHER) from error
         if isinstance(error, Refused):
             raise
         position = stream.tell()
@@ -166,21 +157,15 @@ def _snapshot(top: Any, name: str, digest: str, size: int) -> OfficialSnapshot:
     training_set = _plain(top.get("training_set_kwargs"))
     if training_set is not None and type(training_set) is not dict:
         raise Refused("its training_set_kwargs are not a dict")
-    networks = {slot: _network(modules[slot][""], views[slot]) for slot in modules}
-    return OfficialSnapshot(
-        G=networks.get("G"),
-        D=networks.get("D"),
-        G_ema=networks.get("G_ema"),
-        training_set=training_set,
-        sha256=digest,
-        origin=f"official StyleGAN2-ADA pickle {name}, SHA-256 {digest}; weights released by "
-        "NVIDIA keep NVIDIA's licence terms: non-commercial research or evaluation only",
+    networks = {
+        slot: Weights(_arguments(nodes[""]), {key: v.copy() for key, v in views[slot].items()})
+        for slot, nodes in modules.items()
+    }
+    origin = (
+        f"official StyleGAN2-ADA pickle {name}, SHA-256 {digest}; weights released by NVIDIA keep "
+        "NVIDIA's licence terms: non-commercial research or evaluation only"
     )
-
-
-def _network(root: Node, views: dict[str, TensorView]) -> OfficialNetwork:
-    tensors = {name: view.copy() for name, view in views.items()}
-    return OfficialNetwork(root.class_name, _arguments(root), tensors)
+    return OfficialSnapshot(training_set, digest, origin, **networks)
 
 
 def _arguments(node: Node) -> dict[str, Any]:

@@ -21,14 +21,10 @@ from vesselforge.engine.torchrun.ranks import ProcessGroup
 
 @dataclass(frozen=True)
 class Shard:
-    """Rows of a batch of `total` samples; None: all of them.
-
-    rows: on the device of the images; host: the same on the CPU.
-    """
+    """Rows (on the CPU) of a batch of `total` samples; None: all of them."""
 
     total: int
     rows: Tensor | None = None
-    host: Tensor | None = None
 
     @property
     def empty(self) -> bool:
@@ -37,18 +33,14 @@ class Shard:
 
     def cut(self, whole: Tensor) -> Tensor:
         """Keep the shard's rows of `[total, …]`."""
-        if self.rows is None:
-            return whole
-        return whole[self.host if whole.device.type == "cpu" else self.rows]
+        return whole if self.rows is None else whole[self.rows.to(whole.device, non_blocking=True)]
 
     def randn(self, shape: Sequence[int], device: torch.device) -> Tensor:
         """Draw N(0, 1) for the whole batch, `[total, *shape[1:]]`, and keep the shard's rows."""
         return self.cut(torch.randn([self.total, *shape[1:]], device=device))
 
 
-def shard_of(
-    total: int, group: int | None, ranks: ProcessGroup, device: torch.device | str = "cpu"
-) -> Shard:
+def shard_of(total: int, group: int | None, ranks: ProcessGroup) -> Shard:
     """Return this process's part of a batch, in whole groups of minibatch-std.
 
     group: None: there are no groups, and there may be fewer samples than processes: some have none.
@@ -61,5 +53,4 @@ def shard_of(
         raise ConfigError(f"generator: {trouble}")
     groups = total // size
     mine = np.array_split(np.arange(groups), ranks.world_size)[ranks.rank]
-    rows = torch.from_numpy((np.arange(size)[:, None] * groups + mine).flatten())
-    return Shard(total, rows.to(device), rows)
+    return Shard(total, torch.from_numpy((np.arange(size)[:, None] * groups + mine).flatten()))

@@ -31,6 +31,7 @@ from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.generator.values import Pixels, as_channel, resized
 
 Presentation = Literal["full", "patch"]
+Places = NDArray[np.int32] | range
 MIN_FOV_SHARE = 0.9
 """Least share of a patch that lies inside the field of view."""
 ORDER, PLACES = 0, 1
@@ -72,26 +73,27 @@ class Views:
         self.presentation = presentation
         self.resolution = resolution
         self.classes = list(classes)
-        pixels: list[Pixels] = []
+        self._pixels: list[Pixels] = []
+        self._places: list[Places] = []
+        self.ids: list[str] = []
         sizes: list[tuple[int, int]] = []
         fovs: list[NDArray[np.uint8] | None] = []  # packed: a bit a pixel
-        self._places: list[NDArray[np.int32] | int] = []
         labels: list[Sequence[float]] = []
-        self.ids: list[str] = []
         too_small: list[str] = []
         for image in images:  # one at a time: whole, a set may be larger than the memory
-            height, width, count = image.pixels.shape
+            pixels, fov = image.pixels, image.fov
+            height, width, count = pixels.shape
             self.ids.append(image.id)
             sizes.append((height, width))
             labels += [] if image.label is None else [image.label]
-            fovs.append(None if image.fov is None else np.packbits(image.fov))
+            fovs.append(None if fov is None else np.packbits(fov))
             if presentation == "full":
-                pixels.append(resized(image.pixels, (resolution, resolution)))
+                pixels, fov = resized(pixels, (resolution, resolution)), None
             elif min(height, width) < resolution:
                 too_small.append(f"{image.id} ({height} x {width})")
-            else:
-                pixels.append(image.pixels)
-                self._places.append(_places(image.fov, (height, width), resolution))
+                continue
+            self._pixels.append(pixels)
+            self._places.append(_places(fov, pixels.shape, resolution))
         if not sizes:
             raise DataError("no images to show to the generator; the training split is empty")
         if too_small:
@@ -100,7 +102,6 @@ class Views:
                 "lower generator.resolution or choose presentation: full"
             )
         self.channels = Channels(kind, count)
-        self._pixels = pixels
         self.labels = torch.tensor(labels, dtype=torch.float32) if labels else None
         heights, widths = zip(*sizes, strict=True)
         self.native_size = int(np.median(heights)), int(np.median(widths))
@@ -118,14 +119,12 @@ class Views:
         """Return `[n, C, R, R]` uint8: images step·n, … of the endless shuffled sequence of
         `seed`."""
         rng = np.random.default_rng([seed, PLACES, step])
-        views = [self._view(i, rng) for i in self.order(step * n, n, seed)]
+        views = [self.patch(i, *self.place(i, rng)) for i in self.order(step * n, n, seed)]
         return np.ascontiguousarray(np.stack(views).transpose(0, 3, 1, 2))
 
-    def batch_labels(self, n: int, seed: int, step: int) -> Tensor:
-        """Return `[n, c_dim]` float32: the labels of `batch(n, seed, step)`."""
-        if self.labels is None:
-            return torch.zeros([n, 0])
-        return self.labels[self.order(step * n, n, seed)]
+    def batch_labels(self, n: int, seed: int, step: int) -> Tensor | None:
+        """Return `[n, c_dim]` float32: the labels of `batch(n, seed, step)`, if there are any."""
+        return None if self.labels is None else self.labels[self.order(step * n, n, seed)]
 
     def order(self, start: int, n: int, seed: int) -> list[int]:
         """Return the images at places start, start + 1, … of the endless shuffled sequence."""
@@ -136,35 +135,25 @@ class Views:
         offset = start % size
         return found[offset : offset + n]
 
-    def _view(self, index: int, rng: np.random.Generator) -> Pixels:
-        pixels = self._pixels[index]
-        if self.presentation == "full":
-            return pixels
-        return self.patch(index, *self.place(index, rng))
-
     def patch(self, index: int, y: int, x: int) -> Pixels:
-        """Return the patch `[R, R, C]` of image `index` with this upper left corner."""
+        """Return the view `[R, R, C]` of image `index` with this upper left corner."""
         return self._pixels[index][y : y + self.resolution, x : x + self.resolution]
 
     def corners(self, index: int, stride: int) -> list[tuple[int, int]]:
         """Return the corners (y, x) among those that `place` draws which lie on a grid of `stride`
         pixels; the first of all when none does."""
-        places, columns = self._places[index], self._pixels[index].shape[1] - self.resolution + 1
-        y, x = np.divmod(np.arange(places) if isinstance(places, int) else places, columns)
+        columns = self._pixels[index].shape[1] - self.resolution + 1
+        y, x = np.divmod(np.asarray(self._places[index]), columns)
         chosen = (y % stride == 0) & (x % stride == 0)
         if not chosen.any():
             chosen[0] = True
         return list(zip(y[chosen].tolist(), x[chosen].tolist(), strict=True))
 
     def place(self, index: int, rng: np.random.Generator) -> tuple[int, int]:
-        """Draw the upper left corner (y, x) of a patch of image `index`, in pixels."""
+        """Draw the upper left corner (y, x) of a view of image `index`, in pixels."""
         places = self._places[index]
         columns = self._pixels[index].shape[1] - self.resolution + 1
-        if isinstance(places, int):
-            y, x = divmod(int(rng.integers(places)), columns)
-        else:
-            y, x = divmod(int(places[rng.integers(places.size)]), columns)
-        return y, x
+        return divmod(int(places[rng.integers(len(places))]), columns)
 
 
 def load_views(
@@ -238,14 +227,12 @@ def _usual_fov(
     return votes * 2 > len(fovs)
 
 
-def _places(
-    fov: NDArray[np.bool_] | None, size: tuple[int, int], side: int
-) -> NDArray[np.int32] | int:
+def _places(fov: NDArray[np.bool_] | None, shape: Sequence[int], side: int) -> Places:
     """Return all upper left corners (flattened) whose patch is inside the field of view enough;
-    where no patch is, those that are inside most. A number: all of so many."""
-    height, width = size
+    where no patch is, those that are inside most."""
+    height, width = shape[:2]
     if fov is None:
-        return (height - side + 1) * (width - side + 1)
+        return range((height - side + 1) * (width - side + 1))
     table = np.zeros((height + 1, width + 1), dtype=np.int64)  # summed areas: any sum in 4 look-ups
     table[1:, 1:] = fov.cumsum(0, dtype=np.int64).cumsum(1)
     inside = table[side:, side:] - table[:-side, side:] - table[side:, :-side]

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
-from vesselforge.generator.augment.affine import (
-    rotate2d,
-    rotate_about_gray,
-    scale2d,
-    scale3d,
-    translate2d,
-    translate3d,
-)
 from vesselforge.generator.augment.pixels import (
     SYM6,
     filter_bank,
     filter_rows_and_columns,
+    matrix,
     recolour,
     resample,
+    rotate2d,
+    rotate_about_gray,
+    scale2d,
+    translate2d,
 )
 from vesselforge.generator.networks.fir import setup_filter
 from vesselforge.generator.shards import Shard
@@ -38,22 +36,14 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "noise": ("noise",),
     "cutout": ("cutout",),
 }
-_UNIONS = {name: (name,) for name in GROUPS} | {
-    "bg": ("blit", "geom"),
-    "bgc": ("blit", "geom", "color"),
-    "bgcf": ("blit", "geom", "color", "filter"),
-    "bgcfn": ("blit", "geom", "color", "filter", "noise"),
-    "bgcfnc": ("blit", "geom", "color", "filter", "noise", "cutout"),
+AUGMENT_PRESETS = GROUPS | {
+    "bgcfnc"[:count]: tuple(chain(*list(GROUPS.values())[:count])) for count in range(2, 7)
 }
-AUGMENT_PRESETS = {
-    name: tuple(transform for group in groups for transform in GROUPS[group])
-    for name, groups in _UNIONS.items()
-}
-"""Preset name → transforms of `AugmentPipe`."""
+"""Preset name → transforms of `AugmentPipe`; `bgc` has those of the first three groups."""
 
-# Shares are of the side, angles of any angle, deviations of scales and gains in octaves.
-XINT_MAX, SCALE_STD, ROTATE_MAX, ANISO_STD, XFRAC_STD = 0.125, 0.2, 1.0, 0.2, 0.125
-BRIGHTNESS_STD, CONTRAST_STD, HUE_MAX, SATURATION_STD = 0.2, 0.5, 1.0, 1.0
+# Shares are of the side, deviations of scales and gains in octaves.
+XINT_MAX, SCALE_STD, ANISO_STD, XFRAC_STD = 0.125, 0.2, 0.2, 0.125
+BRIGHTNESS_STD, CONTRAST_STD, SATURATION_STD = 0.2, 0.5, 1.0
 IMGFILTER_STD, NOISE_STD, CUTOUT_SIZE = 1.0, 0.1, 0.5
 
 
@@ -87,28 +77,26 @@ class AugmentPipe(nn.Module):
         self.register_buffer("Hz_geom", setup_filter(SYM6))
         self.register_buffer("Hz_fbank", torch.from_numpy(filter_bank()).float())
 
-    def forward(
-        self, images: Tensor, debug_percentile: float | None = None, shard: Shard | None = None
-    ) -> Tensor:
-        """Return changed images of the same shape; `debug_percentile` fixes every draw.
+    def forward(self, images: Tensor, shard: Shard | None = None) -> Tensor:
+        """Return changed images of the same shape.
 
         Images that are a shard of a batch are changed as they would be in the whole batch.
         """
-        q, shard = debug_percentile, shard or Shard(images.shape[0])
+        shard = shard or Shard(images.shape[0])
+        n, (channels, h, w) = shard.total, images.shape[1:]
         if not self.on.isdisjoint((*GROUPS["blit"], *GROUPS["geom"])):
             # even when every draw is the identity: filtering must not reveal that nothing happened
-            inverse = shard.cut(self._geometry(shard.total, images.shape[2], images.shape[3], q))
+            inverse = shard.cut(self._geometry(n, h, w))
             images = resample(images, inverse, self.Hz_geom.to(images.device))
         if not self.on.isdisjoint(GROUPS["color"]):
-            colour = shard.cut(self._colour(shard.total, images.shape[1], q))
-            images = recolour(images, colour.to(images.device))
+            images = recolour(images, shard.cut(self._colour(n, channels)).to(images.device))
         if "imgfilter" in self.on:
-            taps = shard.cut(self._band_gains(shard.total, q)) @ self.Hz_fbank
+            taps = shard.cut(self._band_gains(n)) @ self.Hz_fbank
             images = filter_rows_and_columns(images, taps.to(images.device))
         if "noise" in self.on:
-            images = self._add_noise(images, shard, q)
+            images = self._add_noise(images, shard)
         if "cutout" in self.on:
-            images = self._cut_out(images, shard, q)
+            images = self._cut_out(images, shard)
         return images
 
     # Draws. The value comes first, then the gate, always in the same order and shape, so that a
@@ -120,131 +108,90 @@ class AugmentPipe(nn.Module):
     def _randn(self, *shape: int) -> Tensor:
         return torch.randn(shape, device=self.p.device)
 
-    def _gate(
-        self, value: Tensor, identity: float, p: float | Tensor, debug: float | None
-    ) -> Tensor:
-        """Keep a draw with probability p, else the identity; a debug value replaces both."""
-        shape = [value.shape[0]] + [1] * (value.ndim - 1)
-        keep = self._rand(*shape) < p
-        if debug is not None:
-            return torch.full_like(value, debug)
-        return torch.where(keep, value, torch.full_like(value, identity))
+    def _gate(self, value: Tensor, p: Tensor, identity: float = 0.0) -> Tensor:
+        """Keep a draw with probability p, else the identity."""
+        keep = self._rand(len(value), *[1] * (value.ndim - 1)) < p
+        return torch.where(keep, value, identity)
 
-    def _choice(self, options: int, n: int, q: float | None) -> Tensor:
-        value = torch.floor(self._rand(n) * options)
-        debug = None if q is None else math.floor(q * options)
-        return self._gate(value, 0, self.p, debug)
+    def _choice(self, options: int, n: int) -> Tensor:
+        return self._gate(torch.floor(self._rand(n) * options), self.p)
 
-    def _octaves(self, std: float, n: int, q: float | None, multiplier: float = 1.0) -> Tensor:
-        value = torch.exp2(self._randn(n) * std)
-        debug = None if q is None else 2 ** (_normal_at(q) * std)
-        return self._gate(value, 1, multiplier * self.p, debug)
+    def _octaves(self, std: float, n: int, multiplier: float = 1.0) -> Tensor:
+        return self._gate(torch.exp2(self._randn(n) * std), multiplier * self.p, 1.0)
 
-    def _angle(
-        self, p: float | Tensor, limit: float, n: int, q: float | None, second: bool = False
-    ) -> Tensor:
-        value = (self._rand(n) * 2 - 1) * math.pi * limit
-        debug = None if q is None else (0.0 if second else (q * 2 - 1) * math.pi * limit)
-        return self._gate(value, 0, p, debug)
+    def _angle(self, p: Tensor, n: int) -> Tensor:
+        return self._gate((self._rand(n) * 2 - 1) * math.pi, p)
 
-    def _geometry(self, n: int, h: int, w: int, q: float | None) -> Tensor:
+    def _geometry(self, n: int, h: int, w: int) -> Tensor:
         """Return `[N, 3, 3]`: where in the input each output pixel comes from (centre origin)."""
         inverse = torch.eye(3, device=self.p.device)
         if "xflip" in self.on:
-            i = self._choice(2, n, q)
-            inverse = inverse @ scale2d(1 - 2 * i, 1)
+            inverse = inverse @ scale2d(1 - 2 * self._choice(2, n), 1)
         if "rotate90" in self.on:
-            i = self._choice(4, n, q)
-            inverse = inverse @ rotate2d(math.pi / 2 * i)
+            inverse = inverse @ rotate2d(math.pi / 2 * self._choice(4, n))
         if "xint" in self.on:
-            t = (self._rand(n, 2) * 2 - 1) * XINT_MAX
-            debug = None if q is None else (q * 2 - 1) * XINT_MAX
-            t = self._gate(t, 0, self.p, debug)
+            t = self._gate((self._rand(n, 2) * 2 - 1) * XINT_MAX, self.p)
             inverse = inverse @ translate2d(-torch.round(t[:, 0] * w), -torch.round(t[:, 1] * h))
         if "scale" in self.on:
-            s = self._octaves(SCALE_STD, n, q)
+            s = self._octaves(SCALE_STD, n)
             inverse = inverse @ scale2d(1 / s, 1 / s)
         # Two chances to rotate, around the anisotropic scaling; together as likely as the others.
         p_rotate = 1 - (1 - self.p).clamp(0, 1).sqrt()
         if "rotate" in self.on:
-            theta = self._angle(p_rotate, ROTATE_MAX, n, q)
-            inverse = inverse @ rotate2d(theta)
+            inverse = inverse @ rotate2d(self._angle(p_rotate, n))
         if "aniso" in self.on:
-            s = self._octaves(ANISO_STD, n, q)
+            s = self._octaves(ANISO_STD, n)
             inverse = inverse @ scale2d(1 / s, s)
         if "rotate" in self.on:
-            theta = self._angle(p_rotate, ROTATE_MAX, n, q, second=True)
-            inverse = inverse @ rotate2d(theta)
+            inverse = inverse @ rotate2d(self._angle(p_rotate, n))
         if "xfrac" in self.on:
-            t = self._randn(n, 2) * XFRAC_STD
-            debug = None if q is None else _normal_at(q) * XFRAC_STD
-            t = self._gate(t, 0, self.p, debug)
+            t = self._gate(self._randn(n, 2) * XFRAC_STD, self.p)
             inverse = inverse @ translate2d(-t[:, 0] * w, -t[:, 1] * h)
         return inverse.expand(n, 3, 3)
 
-    def _colour(self, n: int, channels: int, q: float | None) -> Tensor:
+    def _colour(self, n: int, channels: int) -> Tensor:
         """Return `[N, 4, 4]`, acting on (r, g, b, 1); less than three channels have no colour."""
-        colour = torch.eye(4, device=self.p.device)
+        colour = same = torch.eye(4, device=self.p.device)
         gray = torch.tensor([1.0, 1.0, 1.0, 0.0], device=self.p.device) / math.sqrt(3)
         along = torch.outer(gray, gray)  # projects onto the gray axis
         if "brightness" in self.on:
-            b = self._randn(n) * BRIGHTNESS_STD
-            debug = None if q is None else _normal_at(q) * BRIGHTNESS_STD
-            b = self._gate(b, 0, self.p, debug)
-            colour = translate3d(b, b, b) @ colour
+            b = self._gate(self._randn(n) * BRIGHTNESS_STD, self.p)
+            colour = matrix([1, 0, 0, b], [0, 1, 0, b], [0, 0, 1, b], [0, 0, 0, 1]) @ colour
         if "contrast" in self.on:
-            c = self._octaves(CONTRAST_STD, n, q)
-            colour = scale3d(c, c, c) @ colour
+            c = self._octaves(CONTRAST_STD, n)
+            colour = matrix([c, 0, 0, 0], [0, c, 0, 0], [0, 0, c, 0], [0, 0, 0, 1]) @ colour
         if "lumaflip" in self.on:
-            i = self._choice(2, n, q).reshape(n, 1, 1)
-            colour = (torch.eye(4, device=self.p.device) - 2 * along * i) @ colour
+            colour = (same - 2 * along * self._choice(2, n).reshape(n, 1, 1)) @ colour
         if "hue" in self.on and channels > 2:
-            theta = self._angle(self.p, HUE_MAX, n, q)
-            colour = rotate_about_gray(theta) @ colour
+            colour = rotate_about_gray(self._angle(self.p, n)) @ colour
         if "saturation" in self.on and channels > 2:
-            s = self._octaves(SATURATION_STD, n, q).reshape(n, 1, 1)
-            across = torch.eye(4, device=self.p.device) - along
-            colour = (along + across * s) @ colour
+            s = self._octaves(SATURATION_STD, n).reshape(n, 1, 1)
+            colour = (along + (same - along) * s) @ colour
         return colour.expand(n, 4, 4)
 
-    def _band_gains(self, n: int, q: float | None) -> Tensor:
+    def _band_gains(self, n: int) -> Tensor:
         """Return `[N, 4]` amplifications of the frequency bands, at constant expected power."""
-        bands = self.Hz_fbank.shape[0]
         power = torch.tensor([10.0, 1.0, 1.0, 1.0], device=self.p.device) / 13  # 1/f spectrum
-        gains = torch.ones(n, bands, device=self.p.device)
+        gains = torch.ones(n, len(power), device=self.p.device)
         for i, strength in enumerate(self.imgfilter_bands):
-            one = self._octaves(IMGFILTER_STD, n, q, strength)
-            if q is not None and strength <= 0:
-                one = torch.ones_like(one)
-            t = torch.ones(n, bands, device=self.p.device)
-            t[:, i] = one
+            t = torch.ones_like(gains)
+            t[:, i] = self._octaves(IMGFILTER_STD, n, strength)
             gains = gains * (t / (power * t.square()).sum(dim=1, keepdim=True).sqrt())
         return gains
 
-    def _add_noise(self, images: Tensor, shard: Shard, q: float | None) -> Tensor:
-        sigma = self._randn(shard.total, 1, 1, 1).abs() * NOISE_STD
-        # Half-normal, whose quantile needs erfinv(q) where the others need erfinv(2q - 1).
-        debug = None if q is None else _normal_at((q + 1) / 2) * NOISE_STD
-        sigma = shard.cut(self._gate(sigma, 0, self.p, debug)).to(images.device)
+    def _add_noise(self, images: Tensor, shard: Shard) -> Tensor:
+        sigma = self._gate(self._randn(shard.total, 1, 1, 1).abs() * NOISE_STD, self.p)
+        sigma = shard.cut(sigma).to(images.device)
         return images + shard.randn(images.shape, images.device) * sigma
 
-    def _cut_out(self, images: Tensor, shard: Shard, q: float | None) -> Tensor:
+    def _cut_out(self, images: Tensor, shard: Shard) -> Tensor:
         n, (h, w) = shard.total, images.shape[2:]
-        shape = (n, 1, 1, 1, 1)
-        size = torch.full(shape, CUTOUT_SIZE, device=self.p.device)
-        size = self._gate(size, 0, self.p, None if q is None else CUTOUT_SIZE)
-        centre = self._rand(n, 2, 1, 1, 1)
-        if q is not None:
-            centre = torch.full_like(centre, q)
-        size = shard.cut(size / 2).to(images.device)
-        centre = shard.cut(centre).to(images.device)
-        x = (torch.arange(w, device=images.device).reshape(1, 1, 1, w) + 0.5) / w
-        y = (torch.arange(h, device=images.device).reshape(1, 1, h, 1) + 0.5) / h
-        outside_x = (x - centre[:, 0]).abs() >= size[:, 0]
-        outside_y = (y - centre[:, 1]).abs() >= size[:, 0]
-        return images * (outside_x | outside_y).to(images.dtype)
-
-
-def _normal_at(q: float) -> float:
-    """Return erfinv(2q - 1), the debug value of normal draws (no √2: kept as published)."""
-    return float(torch.erfinv(torch.tensor(q * 2 - 1, dtype=torch.float32)))
+        size = self._gate(torch.full([n, 1], CUTOUT_SIZE, device=self.p.device), self.p)
+        centre = self._rand(n, 2)
+        size, centre = (shard.cut(drawn).to(images.device) for drawn in (size / 2, centre))
+        x = (torch.arange(w, device=images.device) + 0.5) / w
+        y = (torch.arange(h, device=images.device) + 0.5) / h
+        outside_x = (x - centre[:, :1]).abs() >= size  # [N, W]
+        outside_y = (y - centre[:, 1:]).abs() >= size  # [N, H]
+        outside = outside_x[:, None, None, :] | outside_y[:, None, :, None]
+        return images * outside.to(images.dtype)

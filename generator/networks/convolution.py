@@ -84,18 +84,15 @@ def _layout(x: Tensor) -> torch.memory_format:
 
 class _Convolve(torch.autograd.Function):
     @staticmethod
-    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, g: _Geometry) -> Tensor:
-        return _run(x, weight, bias, g)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, weight, _, ctx.geometry = inputs
-        ctx.back = ctx.geometry.transpose(x.shape, output.shape, weight.shape)
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, g: _Geometry) -> Tensor:
+        output = _run(x, weight, bias, g)
+        ctx.geometry, ctx.back = g, g.transpose(x.shape, output.shape, weight.shape)
         # A gradient in another layout than its output would spread through the whole backward
         # pass, where every product of the two is 3 to 10 times slower.
         ctx.layout = _layout(output)
         # Not kept where it is of no use: the input of a filter or of a frozen layer.
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, weight)
+        return output
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -113,7 +110,10 @@ class _Convolve(torch.autograd.Function):
 
 class _WeightGradient(torch.autograd.Function):
     @staticmethod
-    def forward(x: Tensor, grad: Tensor, shape: torch.Size, g: _Geometry) -> Tensor:
+    def forward(ctx: Any, x: Tensor, grad: Tensor, shape: torch.Size, g: _Geometry) -> Tensor:
+        ctx.geometry, ctx.back = g, g.transpose(x.shape, grad.shape, shape)
+        needs_x, needs_grad = ctx.needs_input_grad[:2]
+        ctx.save_for_backward(x if needs_grad else None, grad if needs_x else None)
         layout = _layout(x) if g.groups == 1 else torch.contiguous_format
         weight = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
         result: Tensor = torch.ops.aten.convolution_backward(
@@ -121,13 +121,6 @@ class _WeightGradient(torch.autograd.Function):
             g.groups, [False, True, False],
         )[1]  # fmt: skip
         return result
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, grad, shape, ctx.geometry = inputs
-        ctx.back = ctx.geometry.transpose(x.shape, grad.shape, shape)
-        needs_x, needs_grad = ctx.needs_input_grad[:2]
-        ctx.save_for_backward(x if needs_grad else None, grad if needs_x else None)
 
     @staticmethod
     def backward(ctx: Any, grad_weight: Tensor) -> tuple[Tensor | None, ...]:

@@ -11,17 +11,19 @@ from torch import Tensor, nn
 
 from vesselforge.generator.networks import convolution
 from vesselforge.generator.networks.fir import downsample2d, setup_filter
-from vesselforge.generator.networks.layers import BINOMIAL, Conv2dLayer, FullyConnectedLayer
-from vesselforge.generator.networks.mapping import MappingNetwork
-from vesselforge.generator.networks.ops import minibatch_std
-from vesselforge.generator.networks.resolutions import (
+from vesselforge.generator.networks.layers import (
+    ARCHITECTURES,
+    BINOMIAL,
+    SQRT_HALF,
+    Conv2dLayer,
+    FullyConnectedLayer,
+    MappingNetwork,
     block_resolutions,
     channels_at,
     reduced_resolutions,
 )
-from vesselforge.generator.networks.synthesis import SQRT_HALF
+from vesselforge.generator.networks.ops import minibatch_std
 
-ARCHITECTURES = ("orig", "skip", "resnet")
 LAYERS = ("fromrgb", "conv0", "conv1", "skip")
 """The layers of a block that Freeze-D counts, in its order."""
 
@@ -47,14 +49,12 @@ class DiscriminatorBlock(nn.Module):
         in_channels: int,
         tmp_channels: int,
         out_channels: int,
-        resolution: int,
         img_channels: int,
         first_layer_idx: int = 0,
         architecture: str = "resnet",
         activation: str = "lrelu",
         resample_filter: Sequence[float] = BINOMIAL,
         conv_clamp: float | None = None,
-        use_fp16: bool = False,
         fp16_channels_last: bool = False,
         freeze_layers: int = 0,
     ) -> None:
@@ -98,27 +98,16 @@ class DiscriminatorBlock(nn.Module):
         return self.conv1(self.conv0(x)), img
 
 
-class MinibatchStdLayer(nn.Module):
-    """Lets the discriminator see how varied a group of images is."""
-
-    def __init__(self, group_size: int | None, num_channels: int = 1) -> None:
-        super().__init__()
-        self.group_size = group_size
-        self.num_channels = num_channels
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Append `num_channels` constant maps to `[N, C, H, W]`."""
-        return minibatch_std(x, self.group_size, self.num_channels)
-
-
 class DiscriminatorEpilogue(nn.Module):
-    """From 4 x 4 features to logits (or to `cmap_dim` features, projected on the label)."""
+    """From 4 x 4 features to logits (or to `cmap_dim` features, projected on the label).
+
+    `mbstd_num_channels` maps let it see how varied a group of `mbstd_group_size` images is.
+    """
 
     def __init__(
         self,
         in_channels: int,
         cmap_dim: int,
-        resolution: int,
         img_channels: int,
         architecture: str = "resnet",
         mbstd_group_size: int | None = 4,
@@ -131,25 +120,19 @@ class DiscriminatorEpilogue(nn.Module):
         if architecture == "skip":
             self.fromrgb = Conv2dLayer(img_channels, in_channels, 1, activation=activation)
         self.architecture = architecture
-        self.mbstd = (
-            MinibatchStdLayer(mbstd_group_size, mbstd_num_channels) if mbstd_num_channels else None
-        )
-        self.conv = Conv2dLayer(
-            in_channels + mbstd_num_channels,
-            in_channels,
-            3,
-            activation=activation,
-            conv_clamp=conv_clamp,
-        )
-        self.fc = FullyConnectedLayer(in_channels * resolution**2, in_channels, True, activation)
+        self.mbstd_group_size = mbstd_group_size
+        self.mbstd_num_channels = mbstd_num_channels
+        conv: dict[str, Any] = {"activation": activation, "conv_clamp": conv_clamp}
+        self.conv = Conv2dLayer(in_channels + mbstd_num_channels, in_channels, 3, **conv)
+        self.fc = FullyConnectedLayer(in_channels * 4 * 4, in_channels, activation)
         self.out = FullyConnectedLayer(in_channels, cmap_dim if cmap_dim else 1)
 
     def forward(self, x: Tensor, img: Tensor | None, cmap: Tensor | None) -> Tensor:
         """Return logits `[N, 1]`; positive means real."""
         if self.architecture == "skip":
             x = x + self.fromrgb(img)
-        if self.mbstd is not None:
-            x = self.mbstd(x)
+        if self.mbstd_num_channels:
+            x = minibatch_std(x, self.mbstd_group_size, self.mbstd_num_channels)
         x = self.conv(x)
         x = self.out(self.fc(x.flatten(1)))
         if self.cmap_dim:
@@ -180,12 +163,10 @@ class Discriminator(nn.Module):
         self.c_dim = c_dim
         self.img_resolution = img_resolution
         self.img_channels = img_channels
-        self.block_resolutions = block_resolutions(img_resolution)[:0:-1]  # R, …, 8
-        width = {r: channels_at(r, channel_base, channel_max) for r in block_resolutions(
-            img_resolution
-        )}  # fmt: skip
-        cmap_dim = width[4] if cmap_dim is None else cmap_dim
-        cmap_dim = cmap_dim if c_dim > 0 else 0
+        resolutions = block_resolutions(img_resolution)
+        self.block_resolutions = resolutions[:0:-1]  # R, …, 8
+        width = {r: channels_at(r, channel_base, channel_max) for r in resolutions}
+        cmap_dim = 0 if c_dim == 0 else width[4] if cmap_dim is None else cmap_dim
         common: dict[str, Any] = {
             "img_channels": img_channels, "architecture": architecture, "conv_clamp": conv_clamp
         }  # fmt: skip
@@ -195,7 +176,6 @@ class Discriminator(nn.Module):
                 width[res] if res < img_resolution else 0,
                 width[res],
                 width[res // 2],
-                resolution=res,
                 first_layer_idx=layers,
                 **common,
                 **(block_kwargs or {}),
@@ -206,9 +186,7 @@ class Discriminator(nn.Module):
             self.mapping = MappingNetwork(
                 0, c_dim, cmap_dim, None, w_avg_beta=None, **(mapping_kwargs or {})
             )
-        self.b4 = DiscriminatorEpilogue(
-            width[4], cmap_dim, resolution=4, **common, **(epilogue_kwargs or {})
-        )
+        self.b4 = DiscriminatorEpilogue(width[4], cmap_dim, **common, **(epilogue_kwargs or {}))
 
     def forward(
         self, img: Tensor, c: Tensor | None = None, dtype: torch.dtype | None = None

@@ -1,4 +1,4 @@
-"""FIR resampling of StyleGAN2: filter, enlarge, shrink.
+"""FIR resampling of StyleGAN2: enlarge, filter, shrink.
 
 Images are NCHW. Filters are float32 buffers: 2-D `[h, w]`, or 1-D `[t]` meaning the same taps on
 both axes. Gradients reach the images, not the filters.
@@ -16,92 +16,61 @@ from torch import Tensor
 
 from vesselforge.generator.networks.convolution import convolve
 
+Pair = int | Sequence[int]
 SEPARABLE_FROM = 8  # 1-D filters with this many taps or more stay 1-D: two short passes are cheaper
 
 
-def setup_filter(
-    taps: Sequence[float] | Sequence[Sequence[float]] | np.ndarray | Tensor | None,
-    normalize: bool = True,
-    flip: bool = False,
-    gain: float = 1.0,
-    separable: bool | None = None,
-) -> Tensor:
-    """Prepare an FIR filter: outer product of short 1-D taps, sum 1, optional flip and gain.
-
-    `None` is the identity. `separable=None` keeps 1-D taps one-dimensional from eight taps on.
-    """
-    if isinstance(taps, Tensor):
-        f = taps.detach().to("cpu", torch.float32)
-    else:
-        f = torch.as_tensor(np.asarray(1 if taps is None else taps, dtype=np.float32))
-    if f.ndim == 0:
-        f = f[None]
-    if separable is None:
-        separable = f.ndim == 1 and f.numel() >= SEPARABLE_FROM
-    if f.ndim == 1 and not separable:
+def setup_filter(taps: Sequence[float] | Sequence[Sequence[float]] | Tensor | None) -> Tensor:
+    """Return an FIR filter of sum 1: a short 1-D one as its outer product. None: the identity."""
+    f = torch.from_numpy(np.atleast_1d(np.asarray(1 if taps is None else taps, dtype=np.float32)))
+    if f.ndim == 1 and f.numel() < SEPARABLE_FROM:
         f = torch.outer(f, f)
-    if normalize:
-        f = f / f.sum()
-    if flip:
-        f = f.flip(list(range(f.ndim)))
-    return f * gain ** (f.ndim / 2)
+    return f / f.sum()
 
 
-def _pair(value: int | Sequence[int]) -> tuple[int, int]:
+def _pair(value: Pair) -> tuple[int, int]:
     x, y = (value, value) if isinstance(value, int) else value
-    return int(x), int(y)
+    return x, y
 
 
-def _sides(padding: int | Sequence[int]) -> tuple[int, int, int, int]:
-    """Expand a number, (x, y) or (x0, x1, y0, y1) to (x0, x1, y0, y1)."""
-    values = [padding] * 4 if isinstance(padding, int) else list(padding)
-    if len(values) == 2:
-        values = [values[0], values[0], values[1], values[1]]
-    x0, x1, y0, y1 = values
-    return x0, x1, y0, y1
-
-
-def taps_of(f: Tensor | None) -> tuple[int, int]:
-    """Width and height of a filter."""
-    return (1, 1) if f is None else (f.shape[-1], f.shape[0])
+def sides_of(f: Tensor, up: Pair = 1, down: Pair = 1) -> list[int]:
+    """Return the padding (x0, x1, y0, y1) that keeps a filtered image in its place, be it enlarged
+    by `up` or shrunk by `down`."""
+    axes = zip((f.shape[-1], f.shape[0]), _pair(up), _pair(down), strict=True)
+    return [side for t, u, d in axes for side in ((t + u - d) // 2, (t - u - d + 1) // 2)]
 
 
 def upfirdn2d(
     x: Tensor,
-    f: Tensor | None,
-    up: int | Sequence[int] = 1,
-    down: int | Sequence[int] = 1,
+    f: Tensor,
+    up: Pair = 1,
+    down: Pair = 1,
     padding: int | Sequence[int] = 0,
-    flip_filter: bool = False,
     gain: float = 1.0,
 ) -> Tensor:
-    """Insert zeros, pad or crop, filter every channel, decimate.
+    """Insert zeros, pad or crop, convolve every channel with the filter, decimate.
 
-    The filter is convolved (correlated if `flip_filter`). Output length per axis is
-    floor((in·up + p0 + p1 - taps) / down) + 1. Negative padding crops.
+    padding: a number, or (x0, x1, y0, y1); negative crops. Output length per axis is
+    floor((in·up + p0 + p1 - taps) / down) + 1.
     """
     (up_x, up_y), (down_x, down_y) = _pair(up), _pair(down)
-    x0, x1, y0, y1 = _sides(padding)
-    if f is None:
-        f = x.new_ones([1, 1], dtype=torch.float32)
+    x0, x1, y0, y1 = [padding] * 4 if isinstance(padding, int) else padding
     if f.ndim == 1:  # each axis on its own: shorter filters, and less data in the first pass
         f = f * math.sqrt(gain)
-        x = _filter_columns(x.transpose(2, 3), f, up_x, down_x, (x0, x1), flip_filter)
-        return _filter_columns(x.transpose(2, 3), f, up_y, down_y, (y0, y1), flip_filter)
+        x = _filter_columns(x.transpose(2, 3), f, up_x, down_x, (x0, x1))
+        return _filter_columns(x.transpose(2, 3), f, up_y, down_y, (y0, y1))
     if up_x > 1 or up_y > 1:
-        y = _enlarge(x, f * gain, (up_x, up_y), (x0, x1, y0, y1), flip_filter)
+        y = _enlarge(x, f * gain, (up_x, up_y), (x0, x1, y0, y1))
         return y[:, :, ::down_y, ::down_x] if down_x > 1 or down_y > 1 else y
     inside = x0 == x1 >= 0 and y0 == y1 >= 0  # the convolution can pad by itself: one copy saved
     if not inside:
         x = F.pad(x, [x0, x1, y0, y1])
-    kernel = _depthwise(f * gain if flip_filter else (f * gain).flip([0, 1]), x)
+    kernel = _depthwise((f * gain).flip([0, 1]), x)
     pad = (y0, x0) if inside else (0, 0)
     return convolve(x, kernel, stride=(down_y, down_x), padding=pad, groups=x.shape[1])
 
 
-def _filter_columns(
-    x: Tensor, f: Tensor, up: int, down: int, pad: tuple[int, int], flip: bool
-) -> Tensor:
+def _filter_columns(x: Tensor, f: Tensor, up: int, down: int, pad: tuple[int, int]) -> Tensor:
     """Filter along the third axis of `[N, C, H, W]`.
 
     The W columns pass for channels: a depthwise convolution over few channels is not vectorised,
@@ -109,7 +78,7 @@ def _filter_columns(
     """
     n, c, h, w = x.shape
     columns = x.reshape(n * c, h, w, 1).permute(0, 2, 1, 3)
-    y = upfirdn2d(columns, f[:, None], (1, up), (1, down), (0, 0, *pad), flip)
+    y = upfirdn2d(columns, f[:, None], (1, up), (1, down), (0, 0, *pad))
     return y.permute(0, 2, 1, 3).reshape(n, c, -1, w)
 
 
@@ -117,16 +86,14 @@ def _depthwise(f: Tensor, x: Tensor) -> Tensor:
     return f.to(x.dtype).expand(x.shape[1], 1, *f.shape)
 
 
-def _enlarge(
-    x: Tensor, f: Tensor, up: tuple[int, int], sides: tuple[int, int, int, int], flip: bool
-) -> Tensor:
+def _enlarge(x: Tensor, f: Tensor, up: tuple[int, int], sides: tuple[int, int, int, int]) -> Tensor:
     """Zero insertion, padding and filter in one: a transposed convolution multiplies no zeros."""
-    (ux, uy), (x0, x1, y0, y1), (fw, fh) = up, sides, taps_of(f)
+    (ux, uy), (x0, x1, y0, y1), (fh, fw) = up, sides, f.shape
     # It pads by taps - 1 at the start, and at the end lacks the last sample's up - 1 zeros.
     left, right, top, bottom = fw - 1 - x0, fw - ux - x1, fh - 1 - y0, fh - uy - y1
     cut_x = min(max(min(left, right), 0), fw - 1)
     cut_y = min(max(min(top, bottom), 0), fh - 1)
-    kernel = _depthwise(f.flip([0, 1]) if flip else f, x)  # is a true convolution already
+    kernel = _depthwise(f, x)  # is a true convolution already
     y = convolve(
         x, kernel, stride=(uy, ux), padding=(cut_y, cut_x), groups=x.shape[1], transposed=True
     )
@@ -134,48 +101,15 @@ def _enlarge(
     return F.pad(y, rest) if any(rest) else y
 
 
-def filter2d(
-    x: Tensor,
-    f: Tensor | None,
-    padding: int | Sequence[int] = 0,
-    flip_filter: bool = False,
-    gain: float = 1.0,
-) -> Tensor:
-    """Filter without changing the size; `padding` adds output pixels."""
-    fw, fh = taps_of(f)
-    base = (fw // 2, (fw - 1) // 2, fh // 2, (fh - 1) // 2)
-    pad = [a + b for a, b in zip(base, _sides(padding), strict=True)]
-    return upfirdn2d(x, f, padding=pad, flip_filter=flip_filter, gain=gain)
+def upsample2d(x: Tensor, f: Tensor, up: Pair = 2) -> Tensor:
+    """Enlarge by `up`, keeping the mean."""
+    return upfirdn2d(x, f, up=up, padding=sides_of(f, up), gain=math.prod(_pair(up)))
 
 
-def upsample2d(
-    x: Tensor,
-    f: Tensor | None,
-    up: int | Sequence[int] = 2,
-    padding: int | Sequence[int] = 0,
-    flip_filter: bool = False,
-    gain: float = 1.0,
-) -> Tensor:
-    """Enlarge by `up`, keeping the mean; `padding` adds output pixels."""
-    (ux, uy), (fw, fh) = _pair(up), taps_of(f)
-    base = ((fw + ux - 1) // 2, (fw - ux) // 2, (fh + uy - 1) // 2, (fh - uy) // 2)
-    pad = [a + b for a, b in zip(base, _sides(padding), strict=True)]
-    return upfirdn2d(x, f, up=up, padding=pad, flip_filter=flip_filter, gain=gain * ux * uy)
-
-
-def downsample2d(
-    x: Tensor,
-    f: Tensor | None,
-    down: int | Sequence[int] = 2,
-    padding: int | Sequence[int] = 0,
-    flip_filter: bool = False,
-    gain: float = 1.0,
-) -> Tensor:
-    """Shrink by `down`; `padding` adds input pixels."""
-    (dx, dy), (fw, fh) = _pair(down), taps_of(f)
-    base = ((fw - dx + 1) // 2, (fw - dx) // 2, (fh - dy + 1) // 2, (fh - dy) // 2)
-    pad = [a + b for a, b in zip(base, _sides(padding), strict=True)]
-    return upfirdn2d(x, f, down=down, padding=pad, flip_filter=flip_filter, gain=gain)
+def downsample2d(x: Tensor, f: Tensor, down: Pair = 2, padding: int = 0) -> Tensor:
+    """Shrink by `down`; `padding` adds input pixels on every side."""
+    sides = [padding + side for side in sides_of(f, down=down)]
+    return upfirdn2d(x, f, down=down, padding=sides)
 
 
 def upsample_binomial(x: Tensor) -> Tensor:

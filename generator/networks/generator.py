@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from vesselforge.generator.networks.mapping import MappingNetwork
+from vesselforge.generator.networks.layers import MappingNetwork
 from vesselforge.generator.networks.synthesis import SynthesisNetwork
 
 

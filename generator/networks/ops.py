@@ -1,4 +1,4 @@
-"""Tensor operations of StyleGAN2: biased activations, resampling and modulated convolutions.
+"""Tensor operations of StyleGAN2: activations, resampling and modulated convolutions.
 
 All are differentiable twice. Images are NCHW.
 """
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vesselforge.generator.networks.convolution import convolve
-from vesselforge.generator.networks.fir import taps_of, upfirdn2d
+from vesselforge.generator.networks.fir import sides_of, upfirdn2d
 
 SQRT2 = math.sqrt(2)
 
@@ -36,33 +36,15 @@ def normalize_2nd_moment(x: Tensor, eps: float = 1e-8) -> Tensor:
     return x * (x.square().mean(dim=1, keepdim=True) + eps).rsqrt()
 
 
-def bias_act(
-    x: Tensor,
-    bias: Tensor | None = None,
-    act: str = "linear",
-    alpha: float | None = None,
-    gain: float | None = None,
-    clamp: float | None = None,
-) -> Tensor:
-    """Return clamp(gain · act(x + bias)), bias on axis 1; `clamp` bounds |y| after the gain."""
-    function, default_alpha, default_gain = ACTIVATIONS[act]
-    gain = default_gain if gain is None else gain
-    if bias is not None:
-        x = x + bias.reshape([-1 if axis == 1 else 1 for axis in range(x.ndim)])
-    x = function(x, default_alpha if alpha is None else alpha)
-    if gain != 1:
-        x = x * gain
-    return x if clamp is None else x.clamp(-clamp, clamp)
-
-
 def activate(
     x: Tensor, act: str = "linear", gain: float = 1.0, clamp: float | None = None
 ) -> Tensor:
-    """Return clamp(gain · act(x)); may overwrite `x`, which must not be needed any more."""
-    if act == "lrelu":
-        x = F.leaky_relu_(x, ACTIVATIONS[act][1])
-    elif act != "linear":
-        x = ACTIVATIONS[act][0](x, ACTIVATIONS[act][1])
+    """Return clamp(gain · act(x)), `clamp` bounding |y| after the gain.
+
+    May overwrite `x`, which must not be needed any more.
+    """
+    function, alpha, _ = ACTIVATIONS[act]
+    x = F.leaky_relu_(x, alpha) if act == "lrelu" else function(x, alpha)
     x = x if gain == 1 else x * gain
     return x if clamp is None else x.clamp(-clamp, clamp)
 
@@ -94,19 +76,18 @@ def conv2d_resample(
     `flip_weight=True` is correlation (`conv2d`), False is true convolution.
     """
     kernel = weight.shape[-1]
-    fw, fh = taps_of(f)
-    x0, x1, y0, y1 = [padding] * 4
-    if up > 1:
-        x0, x1 = x0 + (fw + up - 1) // 2, x1 + (fw - up) // 2
-        y0, y1 = y0 + (fh + up - 1) // 2, y1 + (fh - up) // 2
-    if down > 1:
-        x0, x1 = x0 + (fw - down + 1) // 2, x1 + (fw - down) // 2
-        y0, y1 = y0 + (fh - down + 1) // 2, y1 + (fh - down) // 2
-    sides = [x0, x1, y0, y1]
-
+    if up == down == 1:
+        weight = weight if flip_weight else weight.flip([2, 3])
+        return convolve(x, weight, bias, padding=padding, groups=groups)
+    assert f is not None
+    sides = [padding] * 4
+    for factors in ((up, 1), (1, down)):
+        if max(factors) > 1:
+            sides = [a + b for a, b in zip(sides, sides_of(f, *factors), strict=True)]
     if up > 1 and (kernel > 1 or down > 1):
         x = _transposed(x, weight, up, groups, flip_weight)
-        sides = [x0 - kernel + 1, x1 - kernel + up, y0 - kernel + 1, y1 - kernel + up]
+        less = (kernel - 1, kernel - up) * 2
+        sides = [a - b for a, b in zip(sides, less, strict=True)]
         x = upfirdn2d(x, f, padding=sides, gain=up * up)
         x = x if down == 1 else upfirdn2d(x, f, down=down)
         return x if bias is None else x + bias[:, None, None]
@@ -114,13 +95,9 @@ def conv2d_resample(
     if up > 1:  # mix first: fewer pixels
         x = upfirdn2d(convolve(x, weight, groups=groups), f, up=up, padding=sides, gain=up * up)
         return x if bias is None else x + bias[:, None, None]
-    if down == 1:
-        return convolve(x, weight, bias, padding=padding, groups=groups)
-    if kernel == 1:  # decimate first: fewer pixels to mix
-        x = upfirdn2d(x, f, down=down, padding=sides)
-        return convolve(x, weight, bias, groups=groups)
-    x = upfirdn2d(x, f, padding=sides)
-    return convolve(x, weight, bias, stride=down, groups=groups)
+    first, then = (down, 1) if kernel == 1 else (1, down)  # decimate first: fewer pixels to mix
+    x = upfirdn2d(x, f, down=first, padding=sides)
+    return convolve(x, weight, bias, stride=then, groups=groups)
 
 
 def _transposed(x: Tensor, weight: Tensor, up: int, groups: int, flip_weight: bool) -> Tensor:
@@ -160,24 +137,21 @@ def modulated_conv2d(
     demodulation are computed in their own type, float32. `power` is `squares(weight)`, if known.
     Scaling the activations instead of the weights is the same and needs no grouped convolution.
     """
-    scale = None
     if demodulate:
         # Σ(W·s)² over inputs and kernel = s² · ΣW²: a matrix product, not an [N,O,I,k,k] tensor.
         power = squares(weight) if power is None else power
-        scale = (styles.square() @ power.t() + 1e-8).rsqrt()  # [N, O]
-    scale = scale if gain == 1 or scale is None else scale * gain
-    if gain != 1 and scale is None:
+        scale = (styles.square() @ power.t() + 1e-8).rsqrt() * gain  # [N, O]
+    else:
         styles = styles * gain
     shift = None if bias is None else (bias * gain).to(x.dtype)[:, None, None]
     x = x * styles.to(x.dtype)[:, :, None, None]
     weight = weight.to(x.dtype)
     y = conv2d_resample(x, weight, resample_filter, up, down, padding, flip_weight=flip_weight)
-    if scale is None:
-        y = y if shift is None else y + shift
-    elif shift is None:
-        y = y * scale.to(x.dtype)[:, :, None, None]
-    else:  # one pass over the features instead of two
+    if demodulate:  # with the bias in one pass over the features
+        shift = y.new_zeros([]) if shift is None else shift
         y = torch.addcmul(shift, y, scale.to(x.dtype)[:, :, None, None])
+    elif shift is not None:
+        y = y + shift
     return y if noise is None else y + (noise * gain).to(x.dtype)
 
 

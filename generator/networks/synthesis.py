@@ -11,7 +11,16 @@ from torch import Tensor, nn
 
 from vesselforge.generator.networks import convolution
 from vesselforge.generator.networks.fir import setup_filter, upsample2d, upsample_binomial
-from vesselforge.generator.networks.layers import BINOMIAL, Conv2dLayer, FullyConnectedLayer
+from vesselforge.generator.networks.layers import (
+    ARCHITECTURES,
+    BINOMIAL,
+    SQRT_HALF,
+    Conv2dLayer,
+    FullyConnectedLayer,
+    block_resolutions,
+    channels_at,
+    reduced_resolutions,
+)
 from vesselforge.generator.networks.ops import (
     ACTIVATIONS,
     activate,
@@ -19,17 +28,11 @@ from vesselforge.generator.networks.ops import (
     split_gain,
     squares,
 )
-from vesselforge.generator.networks.resolutions import (
-    block_resolutions,
-    channels_at,
-    reduced_resolutions,
-)
 
 NOISE_MODES = ("random", "const", "none")
 Randn = Callable[[Sequence[int], torch.device], Tensor]
 """Draws layer noise N(0, 1) of the shape `[N, 1, r, r]`; in place of torch.randn it decides which
 stream each sample's noise comes from."""
-SQRT_HALF = math.sqrt(0.5)
 
 
 class SynthesisLayer(nn.Module):
@@ -50,7 +53,6 @@ class SynthesisLayer(nn.Module):
         activation: str = "lrelu",
         resample_filter: Sequence[float] = BINOMIAL,
         conv_clamp: float | None = None,
-        channels_last: bool = False,
     ) -> None:
         super().__init__()
         self.resolution = resolution
@@ -133,17 +135,14 @@ class ToRGBLayer(nn.Module):
         in_channels: int,
         out_channels: int,
         w_dim: int,
-        kernel_size: int = 1,
         conv_clamp: float | None = None,
-        channels_last: bool = False,
     ) -> None:
         super().__init__()
         self.conv_clamp = conv_clamp
         self.affine = FullyConnectedLayer(w_dim, in_channels, bias_init=1)
-        shape = [out_channels, in_channels, kernel_size, kernel_size]
-        self.weight = nn.Parameter(torch.randn(shape))
+        self.weight = nn.Parameter(torch.randn([out_channels, in_channels, 1, 1]))
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.weight_gain = 1 / math.sqrt(in_channels * kernel_size**2)
+        self.weight_gain = 1 / math.sqrt(in_channels)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Map features `[N, in, r, r]` to an image contribution `[N, out, r, r]`."""
@@ -168,13 +167,12 @@ class SynthesisBlock(nn.Module):
         architecture: str = "skip",
         resample_filter: Sequence[float] = BINOMIAL,
         conv_clamp: float | None = None,
-        use_fp16: bool = False,
         fp16_channels_last: bool = False,
         **layer_kwargs: Any,
     ) -> None:
         super().__init__()
-        if architecture not in ("orig", "skip", "resnet"):
-            raise ValueError(f"architecture must be orig, skip or resnet, not {architecture!r}")
+        if architecture not in ARCHITECTURES:
+            raise ValueError(f"architecture must be one of {ARCHITECTURES}, not {architecture!r}")
         self.in_channels = in_channels
         self.architecture = architecture
         self.binomial = tuple(resample_filter) == BINOMIAL  # the fast form of upsampling applies
@@ -192,7 +190,6 @@ class SynthesisBlock(nn.Module):
         self.has_torgb = is_last or architecture == "skip"
         if self.has_torgb:
             self.torgb = ToRGBLayer(out_channels, img_channels, **common)
-        self.num_torgb = int(self.has_torgb)
         if in_channels != 0 and architecture == "resnet":
             self.skip = Conv2dLayer(
                 in_channels, out_channels, 1, bias=False, up=2, resample_filter=resample_filter
@@ -207,7 +204,7 @@ class SynthesisBlock(nn.Module):
         randn: Randn | None = None,
         dtype: torch.dtype | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Take features and image of the previous block and its `num_conv + num_torgb` latents.
+        """Take features and image of the previous block and its `num_conv + has_torgb` latents.
 
         `dtype` is that of the features; the image stays in the type of `ws`.
         """
@@ -264,7 +261,7 @@ class SynthesisNetwork(nn.Module):
                 is_last=is_last,
                 **block_kwargs,
             )
-            self.num_ws += block.num_conv + (block.num_torgb if is_last else 0)
+            self.num_ws += block.num_conv + is_last
             setattr(self, f"b{res}", block)
 
     def forward(
@@ -290,7 +287,7 @@ class SynthesisNetwork(nn.Module):
         start, low = 0, reduced_resolutions(self.img_resolution)
         for res in self.block_resolutions:
             block = getattr(self, f"b{res}")
-            part = ws.narrow(1, start, block.num_conv + block.num_torgb)
+            part = ws.narrow(1, start, block.num_conv + block.has_torgb)
             start += block.num_conv  # torgb shares its latent with the next block's first layer
             x, img = block(x, img, part, noise_mode, randn, dtype if res in low else None)
         assert img is not None

@@ -26,13 +26,12 @@ class RunningSums:
 
     def collect(self, names: tuple[str, ...], table: Tensor) -> None:
         """Take in a phase: `table` `[names, 2]` holds Σ and count of every statistic."""
-        for name, total in zip(names, table, strict=True):
+        means = table[:, 0] / table[:, 1]
+        self.diverged |= ~means.isfinite().all()
+        for name, total, mean in zip(names, table, means, strict=True):
             if name == SIGNS:
                 self.table[-1] += total
-                continue
-            mean = total[0] / total[1]
-            self.diverged |= ~mean.isfinite()
-            if name in FIGURES:
+            elif name in FIGURES:
                 self.table[FIGURES.index(name)] += torch.stack([mean, torch.ones_like(mean)])
 
     def mean_sign(self) -> float | None:

@@ -1,20 +1,43 @@
-"""How good a training was at its snapshots, and which of them is the best."""
+"""How good a training is at its snapshots, every few kimg, and which of them is the best.
+
+A snapshot compares samples of the weight average (psi 1, seeds 0, 1, …) with as many real views,
+always the same ones: KID with an error bar, diversity, and with masks (`channels: rgb+mask`)
+whether these are vessel trees. A training that is resumed gets the same numbers.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from vesselforge.data.structure import FIGURES, RealRange, TreeFigures
+from vesselforge.configs.settings import GeneratorSettings
+from vesselforge.data.structure import FIGURES, RealRange, TreeFigures, tree_figures
+from vesselforge.generator.metrics.distances import kid, kid_floor
+from vesselforge.generator.metrics.extractors import RandomFeatures
+from vesselforge.generator.sampling.sampler import Sampler
+from vesselforge.generator.training.trainer import Trainer
+from vesselforge.generator.values import masks_of, to_network, to_uint8
+from vesselforge.generator.views import Views
 
 Interval = tuple[float, float]
 """Mean and standard deviation."""
 CENTRAL = 0.98
 """Of the real windows, the central share that is the range, as `pseudo_label.real_range` has it."""
+SUBSET_SIZE = 100
+"""Images in each resampling behind KID's error bar, at most half of what there is."""
+PAIRED = 1000
+"""Images at most behind the diversity: 500,000 distances."""
+FEWEST = 4
+"""Images on each side below which nothing is scored: KID's floor needs two disjoint pairs."""
+AT_ONCE = 16
+"""Images at a time, unless a training step holds fewer."""
 
 
 @dataclass(frozen=True)
@@ -93,3 +116,99 @@ def best_of(snapshots: Sequence[Snapshot]) -> Snapshot | None:
         return taken.kid is None, taken.kid[0] if taken.kid else -taken.step, taken.step
 
     return min(snapshots, key=key, default=None)
+
+
+class Scorer:
+    """Compares a training's samples with real views; what concerns the reals is computed once."""
+
+    def __init__(self, settings: GeneratorSettings, views: Views, device: torch.device) -> None:
+        self.settings = settings
+        self.views = views
+        self.device = device
+        self.at_once = min(AT_ONCE, settings.batch)
+        self.count = settings.snapshot_images
+        # Of whole images there are only so many; showing them twice would make KID too small.
+        self.reals = self.count if views.presentation == "patch" else min(self.count, len(views))
+
+    @property
+    def scores(self) -> bool:
+        """Whether there are enough images to score snapshots at all."""
+        return min(self.count, self.reals) >= FEWEST
+
+    def take(self, trainer: Trainer) -> Snapshot:
+        """Return the snapshot of a training, scored if there is enough to score it by."""
+        step = trainer.step
+        snapshot = Snapshot(step, step * self.settings.batch / 1000)
+        if not self.scores:
+            return snapshot
+        sampler = Sampler(trainer.average, labels=self.views.labels)
+        features: list[Tensor] = []
+        trees: list[TreeFigures] = []
+        for start in range(0, self.count, self.at_once):
+            images = sampler.draw(range(start, min(start + self.at_once, self.count)))
+            features.append(self._features(to_uint8(images)))
+            if self.real_trees:
+                trees += map(tree_figures, masks_of(images))
+        fake = torch.cat(features)
+        kid_of = kid(self.real, fake, SUBSET_SIZE, self.settings.seed)
+        diversity = mean_distance(fake) / mean_distance(self.real)
+        if not all(map(math.isfinite, (*kid_of, diversity))):
+            return snapshot
+        return replace(
+            snapshot,
+            kid=(rounded(kid_of[0]), rounded(kid_of[1])),
+            diversity=rounded(diversity),
+            structure=Structure.of(trees, self.real_trees) if self.real_trees else None,
+        )
+
+    @cached_property
+    def real(self) -> Tensor:
+        """Features of the real views, `[N, D]` float64."""
+        views = self.views.batch(self.reals, self.settings.seed, 0)
+        parts = torch.from_numpy(views).split(self.at_once)
+        return torch.cat([self._features(part) for part in parts])
+
+    @cached_property
+    def real_trees(self) -> list[TreeFigures]:
+        """Figures of the same views' masks; none where views have none."""
+        if self.views.channels.kind != "rgb+mask":
+            return []
+        channel = self.views.batch(self.reals, self.settings.seed, 0)[:, -1:]
+        return [tree_figures(mask) for mask in masks_of(to_network(channel, torch.device("cpu")))]
+
+    @cached_property
+    def floor(self) -> Interval:
+        """KID of real views against other real views: what samples cannot be expected below."""
+        mean, deviation = kid_floor(self.real, SUBSET_SIZE, self.settings.seed)
+        return rounded(mean), rounded(deviation)
+
+    def floor_scores(self) -> dict[str, float]:
+        """Return the floor as in the log; nothing when snapshots are not scored."""
+        if not self.scores:
+            return {}
+        return {"kid_floor_mean": self.floor[0], "kid_floor_std": self.floor[1]}
+
+    def described(self) -> dict[str, Any] | None:
+        """Return by what snapshots were scored, for the artifact's description."""
+        if not self.scores:
+            return None
+        facts = {"features": self._extractor.identity, "samples": self.count, "reals": self.reals}
+        return facts | self.floor_scores()
+
+    @cached_property
+    def _extractor(self) -> RandomFeatures:
+        return RandomFeatures().to(self.device)
+
+    def _features(self, images: Tensor) -> Tensor:
+        found: Tensor = self._extractor(images.to(self.device))
+        return found.double().cpu()
+
+
+def mean_distance(features: Tensor) -> float:
+    """Return the mean distance between two rows of `[N, D]`."""
+    return float(torch.pdist(features[:PAIRED]).mean())
+
+
+def rounded(value: float) -> float:
+    """Return six digits of a number: what is logged is what is compared."""
+    return float(f"{value:.6g}")

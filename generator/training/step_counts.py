@@ -71,12 +71,7 @@ def noise_at(settings: GeneratorSettings, channels: int, step: int, steps: int) 
 
 
 def adjust_p(
-    p: float,
-    r_t: float,
-    target: float = 0.6,
-    images: float = 32,
-    ada_kimg: float = 500,
-    p_max: float = LEAKY,
+    p: float, r_t: float, target: float, images: float, ada_kimg: float, p_max: float = LEAKY
 ) -> float:
     """Return the next p after `images` real images with mean sign(D(real)) = `r_t` (ADA paper,
     section 3.2).

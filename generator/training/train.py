@@ -6,9 +6,7 @@ finished artifact is the same. A training that diverges ends with its best snaps
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,14 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 import torch._dynamo
-from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from vesselforge.configs.errors import TrainingError
 from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.data.formats.sheets import grid_of
 from vesselforge.data.imageset import write_png
-from vesselforge.engine.artifacts import SCRATCH, Inputs
+from vesselforge.engine.artifacts import METRICS, SCRATCH, Inputs
 from vesselforge.engine.checkpoints import (
     newest_checkpoint,
     read_checkpoint,
@@ -31,17 +28,14 @@ from vesselforge.engine.checkpoints import (
     save_checkpoint,
     save_tensors,
 )
-from vesselforge.engine.devices import pick_device
+from vesselforge.engine.files import write_json
 from vesselforge.engine.log import append_log, keep_log
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.torchrun.ranks import default_group
 from vesselforge.engine.torchrun.workers import among_workers, run_in_workers
 from vesselforge.generator.sampling.sampler import pictures, sample_grid
-from vesselforge.generator.trained import AVERAGE, CURRENT, DISCRIMINATOR
-from vesselforge.generator.training.delivery import describe
-from vesselforge.generator.training.snapshot_scores import Scorer
-from vesselforge.generator.training.snapshots import Snapshot, best_of
-from vesselforge.generator.training.step_counts import Schedule
+from vesselforge.generator.trained import AVERAGE, CURRENT, DESCRIPTION, DISCRIMINATOR, FOV
+from vesselforge.generator.training.snapshots import Scorer, Snapshot, best_of
 from vesselforge.generator.training.trainer import Trainer
 from vesselforge.generator.transfer.start import Start, begin
 from vesselforge.generator.values import to_network
@@ -54,7 +48,7 @@ TICKS = 10
 MOST_OF_TIME, FREE_S = 0.02, 0.2
 """Share of the time that checkpoints may take; one as quick as this is written whenever due."""
 DIVERGED = "the loss is no longer a finite number"
-_SNAPSHOT, _SNAPSHOTS = TypeAdapter(Snapshot), TypeAdapter(list[Snapshot])
+_SNAPSHOT = TypeAdapter(Snapshot)
 
 
 def train(settings: GeneratorSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -71,28 +65,20 @@ def train(settings: GeneratorSettings, inputs: Inputs, out: Path, progress: Prog
         stage = "vesselforge.generator.training.train:train"
         run_in_workers(stage, settings, inputs, out, progress, settings.processes)
         return
-    with enough_memory(settings):
+    try:
         run = Run(settings, inputs, out, progress)
         ended = run.loop()
-    run.finish(ended)
-
-
-@contextlib.contextmanager
-def enough_memory(settings: GeneratorSettings) -> Iterator[None]:
-    """Say what to lower when a step, or a snapshot, finds no memory."""
-    try:
-        yield
     except (MemoryError, RuntimeError) as error:
         # The CPU's allocator has no exception class of its own.
-        if isinstance(error, RuntimeError) and not (
-            isinstance(error, torch.OutOfMemoryError) or "allocate memory" in str(error)
-        ):
+        named = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not named and "allocate memory" not in str(error):
             raise
         raise TrainingError(
             f"generator: out of memory ({str(error).strip().splitlines()[0][:160]}); lower "
             f"generator.batch (now {settings.batch}) or generator.channel_base (now "
             f"{settings.channel_base}), or set generator.precision: bfloat16"
         ) from error
+    run.finish(ended)
 
 
 class Run:
@@ -107,40 +93,37 @@ class Run:
     ) -> None:
         """Begin, or go on from the newest whole checkpoint."""
         self.settings, self.inputs, self.out, self.progress = settings, inputs, out, progress
-        self.scratch, self.ranks, self.device = (
-            out / SCRATCH,
-            default_group(),
-            pick_device(settings.device),
-        )
-        folder, cfg = inputs["images"].path, settings
+        self.scratch, self.ranks, cfg = out / SCRATCH, default_group(), settings
         shown = cfg.presentation, cfg.resolution, cfg.channels, cfg.labels
-        self.views = load_views(folder, *shown)
-        self.scorer = Scorer(settings, self.views, self.device)
-        self.total = Schedule.of(settings, continued=False).steps
-        self.tick_every = self._steps_in(settings.snapshot_kimg / TICKS)
-        self.snapshot_every = self._steps_in(settings.snapshot_kimg)
+        self.views = load_views(inputs["images"].path, *shown)
+        self.tick_every = self._steps_in(cfg.snapshot_kimg / TICKS)
+        self.snapshot_every = self._steps_in(cfg.snapshot_kimg)
         self.figures: dict[str, float] = {}  # in the line of progress
         self.saved_at, self.save_took = time.monotonic(), 0.0
-        found = newest_checkpoint(self.scratch)
         self.snapshots: list[Snapshot] = []
         self.logged = 0  # entries of the log
+        found = newest_checkpoint(self.scratch)
         if found is None:
             self.start = begin(cfg, progress.message, inputs.get("start"), self.views.c_dim)
             self.trainer = self._trainer()
         else:
             step, tensors, state = found
             with restoring(self.scratch):
-                self.snapshots = _SNAPSHOTS.validate_python(state["snapshots"])
+                self.snapshots = [_SNAPSHOT.validate_python(one) for one in state["snapshots"]]
                 self.logged = int(state["logged"])
                 # Where it started from is not read again.
                 self.start = Start.rebuilt(state["start"])
                 self.trainer = self._trainer()
                 self.trainer.restore(step, tensors, state["trainer"])
             progress.message(f"generator: going on from step {step}")
+        self.total = self.trainer.schedule.steps
+        self.scorer = Scorer(cfg, self.views, self.trainer.device)
         self.spare = self._best_step()  # what the newest checkpoint needs
         if self.ranks.is_main:
             keep_log(out, self.logged)
-            write_png(out / "reals.png", self._real_grid())
+            reals = REALS if cfg.presentation == "patch" else min(REALS, len(self.views))
+            sheet = grid_of(pictures(self.views.batch(reals, cfg.seed, 0)))
+            write_png(out / "reals.png", sheet)
 
     def loop(self) -> bool:
         """Train to the end, or until a loss is no finite number; return whether it came to the end.
@@ -148,7 +131,9 @@ class Run:
         Raises Interrupted after saving when asked to stop.
         """
         while self.trainer.step < self.total:
-            self._advance()
+            drawn = self.settings.batch, self.settings.seed, self.trainer.step
+            real = to_network(self.views.batch(*drawn), self.trainer.device)
+            self.trainer.advance(real, self.views.batch_labels(*drawn))
             step, stop = self.trainer.step, self.ranks.any(self.progress.stop_requested)
             ended = step == self.total
             tick = ended or step % self.tick_every == 0
@@ -158,7 +143,9 @@ class Run:
                 self._log({"failed": DIVERGED})
                 return False
             if tick:
-                self._tick()
+                means = {name: round(mean, 6) for name, mean in self.trainer.report().items()}
+                self._log(means)
+                self.figures |= means
             if snapshot:
                 self._snapshot()
             if not ended and (snapshot or stop or (due and self._may_save())):
@@ -170,52 +157,30 @@ class Run:
         return True
 
     def _trainer(self) -> Trainer:
-        schedule = Schedule.of(self.settings, continued=self.start.continued)
-        start = self.start.to(self.device)
-        networks = start.generator, start.discriminator, start.average
-        labels, say = self.views.labels, self.progress.message
-        return Trainer(self.settings, schedule, *networks, labels, say)
-
-    def _real_grid(self) -> NDArray[np.uint8]:
-        shown = REALS if self.views.presentation == "patch" else min(REALS, len(self.views))
-        reals = self.views.batch(shown, self.settings.seed, 0)
-        return grid_of(pictures(reals))
-
-    def _advance(self) -> None:
-        drawn = self.settings.batch, self.settings.seed, self.trainer.step
-        real = to_network(self.views.batch(*drawn), self.device)
-        self.trainer.advance(real, self.views.batch_labels(*drawn))
-
-    def _tick(self) -> None:
-        """A line of the log."""
-        figures = {name: round(value, 6) for name, value in self.trainer.report().items()}
-        self._log(figures)
-        self.figures |= figures
+        networks = self.start.generator, self.start.discriminator, self.start.average
+        return Trainer(self.settings, *networks, self.views.labels, self.progress.message)
 
     def _snapshot(self) -> None:
         """Grid and scores: log them, the first time beside what no sample can be expected below."""
-        seen = self.ranks.broadcast(asdict(self._look()) if self.ranks.is_main else None)
-        snapshot = _SNAPSHOT.validate_python(seen)
+        seen = None
+        if self.ranks.is_main:
+            grid = sample_grid(self.trainer.average, self.settings.seed, self.views.labels)
+            write_png(self.out / f"grid-{self.trainer.step:06d}.png", grid)
+            seen = asdict(self.scorer.take(self.trainer))
+        snapshot = _SNAPSHOT.validate_python(self.ranks.broadcast(seen))
         self.snapshots.append(snapshot)
         if snapshot.kid is None:
             return
-        first = len(self.snapshots) == 1
-        floor = self.scorer.floor_scores() if first and self.ranks.is_main else {}
-        self._log(snapshot.logged() | floor)
+        entry = snapshot.logged()
         if self.ranks.is_main:
+            entry |= self.scorer.floor_scores() if len(self.snapshots) == 1 else {}
             self.figures["kid"] = snapshot.kid[0]
             mean, deviation = self.scorer.floor
             praise = ", the best so far" if snapshot == best_of(self.snapshots) else ""
             self.progress.message(
                 f"{snapshot} (KID of real against real {mean:.2g} ± {deviation:.2g}){praise}"
             )
-
-    def _look(self) -> Snapshot:
-        """Draw the grid, score the samples."""
-        views, average = self.views, self.trainer.average
-        grid = sample_grid(average, self.settings.seed, views.labels)
-        write_png(self.out / f"grid-{self.trainer.step:06d}.png", grid)
-        return self.scorer.take(self.trainer)
+        self._log(entry)
 
     def _may_save(self) -> bool:
         """Whether another checkpoint would keep to its share of the time."""
@@ -276,11 +241,51 @@ class Run:
         if chosen.step != step:
             tensors, state = read_checkpoint(self.scratch, chosen.step)
             self.trainer.restore(chosen.step, tensors, state["trainer"])
-        save_tensors(self.out / AVERAGE, self.trainer.average.state_dict())
-        save_tensors(self.out / CURRENT, self.trainer.generator.state_dict())
-        save_tensors(self.out / DISCRIMINATOR, self.trainer.discriminator.state_dict())
-        images = self.inputs["images"].digest
-        describe(self.out, images, self.start, self.trainer, self.scorer, self.snapshots, chosen)
+        trainer = self.trainer
+        save_tensors(self.out / AVERAGE, trainer.average.state_dict())
+        save_tensors(self.out / CURRENT, trainer.generator.state_dict())
+        save_tensors(self.out / DISCRIMINATOR, trainer.discriminator.state_dict())
+        self._describe(chosen)
+
+    def _describe(self, chosen: Snapshot) -> None:
+        """Write generator.json and metrics.json, and fov.png for whole images."""
+        cfg, views, start, trainer = self.settings, self.views, self.start, self.trainer
+        full = views.presentation == "full"
+        if full:
+            write_png(self.out / FOV, views.fov.astype(np.uint8) * 255)
+        kimg = self.snapshots[-1].kimg
+        listed = [{"step": s.step, "kimg": s.kimg, **s.logged()} for s in self.snapshots]
+        description = {
+            "generator": start.generator_kwargs,
+            "discriminator": start.discriminator_kwargs,
+            "presentation": views.presentation,
+            "resolution": views.resolution,
+            "channels": views.channels.to_json(),
+            "labels": None if views.labels is None else views.labels.tolist(),
+            "classes": views.classes,
+            # Patches have native resolution already; whole images are given their size back.
+            "native_size": list(views.native_size) if full else None,
+            "fov": FOV if full else None,
+            "provenance": {"images": self.inputs["images"].digest, **start.provenance},
+            "training": {
+                "steps": self.total,
+                "kimg": kimg,
+                "images": len(views),
+                "lr": cfg.lr,
+                "r1_gamma": trainer.schedule.r1_gamma,
+                "p": trainer.p,
+                "r_t": trainer.r_t,
+            },
+            "delivered": listed[self.snapshots.index(chosen)],
+            "snapshots": listed,
+            "scored_by": self.scorer.described(),
+        }
+        metrics: dict[str, Any] = {"kimg": kimg, "delivered_kimg": chosen.kimg, "p": trainer.p}
+        metrics |= chosen.scores() | self.scorer.floor_scores()
+        if chosen.structure is not None:
+            metrics["in_range"] = chosen.structure.in_range
+        write_json(self.out / METRICS, metrics)
+        write_json(self.out / DESCRIPTION, description)
 
     def _advice(self) -> str:
         cfg, gamma = self.settings, self.trainer.schedule.r1_gamma

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.engine.checkpoints import pack_optimizer, unpack_optimizer
-from vesselforge.engine.devices import slow_bfloat16
+from vesselforge.engine.devices import pick_device, slow_bfloat16
 from vesselforge.engine.torchrun.ranks import ProcessGroup, default_group
 from vesselforge.generator.augment import AugmentPipe, permitted
 from vesselforge.generator.networks import Discriminator, Generator
@@ -37,8 +37,8 @@ from vesselforge.generator.training.step_counts import (
 
 ADA_INTERVAL = 4
 """Steps between adjustments of p."""
-G_MAIN, G_PATH, D_MAIN, D_R1 = range(1, 5)
-"""The phases of a step, each with a random stream of its own."""
+DRAWS, G_MAIN, G_PATH, D_MAIN, D_R1 = range(5)
+"""What of a step has a random stream of its own: latents and labels, and each phase."""
 
 
 class Trainer:
@@ -47,7 +47,6 @@ class Trainer:
     def __init__(
         self,
         settings: GeneratorSettings,
-        schedule: Schedule,
         generator: Generator,
         discriminator: Discriminator,
         average: Generator | None = None,
@@ -55,24 +54,23 @@ class Trainer:
         say: Callable[[str], None] = lambda text: None,
         ranks: ProcessGroup | None = None,
     ) -> None:
-        """Networks on their device; `average` starts as a copy of the generator.
+        """Networks are moved to the settings' device. average: of trained networks; of new ones it
+        starts as a copy of the generator.
 
         labels: those of the training images, `[images, c_dim]`, of which generated images get
         theirs; needed by conditional networks. say: takes warnings. ranks: default, torchrun's.
         Raises ConfigError when the batch cannot be divided over processes.
         """
         self.settings = settings
-        self.schedule = schedule
+        self.schedule = Schedule.of(settings, continued=average is not None)
         self.say = say
         self.ranks = default_group() if ranks is None else ranks
-        self.device = next(generator.parameters()).device
-        self.generator = generator.train()
-        self.discriminator = discriminator.train()
-        self.average = copy.deepcopy(generator) if average is None else average
+        self.device = pick_device(settings.device)
+        self.generator = generator.to(self.device).train()
+        self.discriminator = discriminator.to(self.device).train()
+        self.average = copy.deepcopy(generator) if average is None else average.to(self.device)
         self.average.eval().requires_grad_(False)
-        if generator.c_dim and (labels is None or labels.shape[1:] != (generator.c_dim,)):
-            raise ValueError(f"a conditional training needs labels [images, {generator.c_dim}]")
-        self.labels = labels.to(self.device) if labels is not None and generator.c_dim else None
+        self.labels = None if labels is None else labels.to(self.device)
         self.optimizer_g = lazy_adam(generator, settings.lr, PATH_EVERY)
         lr_d = settings.lr * settings.d_lr_ratio
         self.optimizer_d = lazy_adam(discriminator, lr_d, settings.r1_every)
@@ -87,7 +85,7 @@ class Trainer:
             generator,
             discriminator,
             self.augment,
-            r1_gamma=schedule.r1_gamma,
+            r1_gamma=self.schedule.r1_gamma,
             style_mixing=settings.style_mixing,
             pl_weight=settings.path_length_weight,
             group=settings.mbstd_group,
@@ -111,21 +109,23 @@ class Trainer:
         conditional networks. Every process gets all of it and does its part.
         """
         cfg, step, loss = self.settings, self.step, self.loss
-        n, seeds = real.shape[0], [seed_of(cfg.seed, step + 1, i) for i in range(5)]
+        n = real.shape[0]
         self._follow_schedule()
-        torch.manual_seed(seeds[0])
+        self._seed(DRAWS)
         z_g, z_path, z_d = torch.randn([3, n, self.generator.z_dim], device=self.device)
         c_g, c_path, c_d = self._draw_labels(n)
-        real_c = None if self.labels is None or labels is None else labels.to(self.device)
-        self._descend(self.optimizer_g, loss.generator_main(z_g, c_g, seed=seeds[G_MAIN]))
+        real_c = None if labels is None else labels.to(self.device)
+        self._seed(G_MAIN)
+        self._descend(self.optimizer_g, loss.generator_main(z_g, c_g))
         if cfg.path_length_weight > 0 and step % PATH_EVERY == 0:
-            stats = loss.generator_regularise(z_path, c_path, gain=PATH_EVERY, seed=seeds[G_PATH])
+            self._seed(G_PATH)
+            stats = loss.generator_regularise(z_path, c_path, gain=PATH_EVERY)
             self._descend(self.optimizer_g, stats)
-        stats = loss.discriminator_main(real, z_d, real_c, c_d, seed=seeds[D_MAIN])
-        self._descend(self.optimizer_d, stats)
+        self._seed(D_MAIN)
+        self._descend(self.optimizer_d, loss.discriminator_main(real, z_d, real_c, c_d))
         if step % cfg.r1_every == 0:
-            gain = float(cfg.r1_every)
-            stats = loss.discriminator_regularise(real, real_c, gain=gain, seed=seeds[D_R1])
+            self._seed(D_R1)
+            stats = loss.discriminator_regularise(real, real_c, gain=cfg.r1_every)
             self._descend(self.optimizer_d, stats)
         self._average(n)
         self.step += 1
@@ -173,6 +173,9 @@ class Trainer:
     def _networks(self) -> dict[str, nn.Module]:
         return {"G": self.generator, "D": self.discriminator, "G_ema": self.average}
 
+    def _seed(self, phase: int) -> None:
+        torch.manual_seed(seed_of(self.settings.seed, self.step + 1, phase))
+
     def _draw_labels(self, n: int) -> tuple[Tensor | None, ...]:
         """Draw labels of generated images for three phases, from those of the training images."""
         if self.labels is None:
@@ -195,24 +198,16 @@ class Trainer:
         """Step on the gradients that a phase left, which also returned `stats`."""
         names, table = totals(stats)
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        self.figures.collect(names, self._exchange(parameters, table))
         for parameter in parameters:
-            if parameter.grad is not None:
-                grad = parameter.grad
-                torch.nan_to_num(grad, nan=0, posinf=1e5, neginf=-1e5, out=grad)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    def _exchange(self, parameters: list[nn.Parameter], table: Tensor) -> Tensor:
-        """Add up gradients and a phase's table over the processes, in one message."""
-        if self.ranks.world_size == 1:
-            return table
-        for parameter in parameters:  # a process without a row in the phase has none
-            if parameter.grad is None:
+            if parameter.grad is None:  # a process without a row in the phase has none
                 parameter.grad = torch.zeros_like(parameter)
         gradients = [p.grad for p in parameters if p.grad is not None]
-        self.ranks.all_reduce_each([*gradients, table])
-        return table
+        self.ranks.all_reduce_each([*gradients, table])  # in one message
+        self.figures.collect(names, table)
+        for grad in gradients:
+            torch.nan_to_num(grad, nan=0, posinf=1e5, neginf=-1e5, out=grad)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
     @torch.no_grad()
     def _average(self, n: int) -> None:

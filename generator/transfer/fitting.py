@@ -8,9 +8,8 @@ through the change; all others start anew. A table says what became of each.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,40 +17,36 @@ from torch import Tensor
 from vesselforge.generator.networks import Discriminator, Generator
 
 Kwargs = dict[str, Any]
+N = TypeVar("N", Generator, Discriminator)
 LOADED, MAPPED, NEW, UNUSED = "loaded", "mapped to other channels", "new", "unused"
 NAMED = 4
 """Tensors named in a line of the table; the others are counted."""
 
 
 def fit(
-    kind: type[Generator] | type[Discriminator],
-    theirs: Mapping[str, Tensor],
-    channels: int,
-    aim: Kwargs,
-    seed: int,
-) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
-    """Return the tensors of a network with the arguments `aim`, and the names by what they are.
+    kind: type[N], theirs: Mapping[str, Tensor], channels: int, aim: Kwargs, seed: int
+) -> tuple[N, dict[str, list[str]]]:
+    """Return a network with the arguments `aim`, and the names of its tensors by what they are.
 
     theirs: of a trained network whose images have so many channels. The same seed gives the same
     new tensors, so that G and its average get equal ones.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        fresh = kind(**aim).state_dict()
-    found: dict[str, Tensor] = {}
-    names: dict[str, list[str]] = defaultdict(list)
-    for name, value in fresh.items():
+        network = kind(**aim)
+    names: dict[str, list[str]] = {LOADED: [], MAPPED: [], NEW: []}
+    for name, value in network.state_dict().items():
         given = theirs.get(name)
         mapped = None if given is None else in_channels(name, given, channels, aim["img_channels"])
-        if mapped is None or mapped.shape != value.shape:
-            # A new resolution adds nothing to the image at first.
-            found[name] = torch.zeros_like(value) if name.endswith("torgb.weight") else value
-            names[NEW].append(name)
-        else:
-            found[name] = mapped
+        if mapped is not None and mapped.shape == value.shape:
+            value.copy_(mapped)
             names[LOADED if mapped is given else MAPPED].append(name)
-    unused = [name for name in theirs if name not in {*names[LOADED], *names[MAPPED]}]
-    return found, {what: names[what] for what in (LOADED, MAPPED, NEW)} | {UNUSED: unused}
+        else:
+            if name.endswith("torgb.weight"):
+                value.zero_()  # a new resolution adds nothing to the image at first
+            names[NEW].append(name)
+    names[UNUSED] = [name for name in theirs if name not in {*names[LOADED], *names[MAPPED]}]
+    return network, names
 
 
 def rows_of(network: str, names: Mapping[str, list[str]]) -> list[dict[str, Any]]:

@@ -14,9 +14,9 @@ import torch
 from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.engine.artifacts import Artifact
-from vesselforge.generator.checkpoint import load_official
+from vesselforge.generator.checkpoint import Weights, load_official
 from vesselforge.generator.networks import Discriminator, Generator
-from vesselforge.generator.networks.resolutions import block_resolutions, channels_at
+from vesselforge.generator.networks.layers import block_resolutions, channels_at
 from vesselforge.generator.trained import CHANNELS, network_kwargs
 from vesselforge.generator.training.step_counts import seed_of
 from vesselforge.generator.transfer.fitting import Kwargs, fit, in_words, rows_of
@@ -34,7 +34,10 @@ ADAPTABLE = {"resolution", "channels", "labels"}
 
 @dataclass
 class Start:
-    """Networks to train, how they were built, and where their weights come from."""
+    """Networks to train, how they were built, and where their weights come from.
+
+    average: only of trained weights.
+    """
 
     generator: Generator
     discriminator: Discriminator
@@ -43,18 +46,13 @@ class Start:
     discriminator_kwargs: Kwargs
     provenance: dict[str, Any]
 
-    @property
-    def continued(self) -> bool:
-        """Whether the weights are trained ones, whose average must not be forgotten."""
-        return self.average is not None
-
     def facts(self) -> dict[str, Any]:
         """Return all but the weights, as JSON: for checkpoints, from which a training goes on
         without reading again what it started from."""
         return {
             "generator": self.generator_kwargs,
             "discriminator": self.discriminator_kwargs,
-            "continued": self.continued,
+            "continued": self.average is not None,
             "provenance": self.provenance,
         }
 
@@ -65,14 +63,6 @@ class Start:
         average = Generator(**kwargs_g) if facts["continued"] else None
         networks = Generator(**kwargs_g), Discriminator(**kwargs_d), average
         return Start(*networks, kwargs_g, kwargs_d, facts["provenance"])
-
-    def to(self, device: torch.device) -> Start:
-        """Move the networks."""
-        self.generator.to(device)
-        self.discriminator.to(device)
-        if self.average is not None:
-            self.average.to(device)
-        return self
 
 
 def begin(
@@ -122,13 +112,10 @@ def _fitted(settings: GeneratorSettings, source: Source, message: Message, c_dim
     for note in source.notes:
         message(f"{source.where.name}: {note}")
     for slot, aim in aims.items():
-        kind, weights = kind_of(slot), source.networks.get(slot)
-        theirs = {} if weights is None else weights.tensors
-        channels = aim["img_channels"] if weights is None else weights.kwargs["img_channels"]
+        weights = source.networks.get(slot, Weights(aim, {}))
+        channels = weights.kwargs["img_channels"]
         seed = seed_of(settings.seed, 0, int(slot == "D"))  # of G and G_ema the same
-        tensors, names = fit(kind, theirs, channels, aim, seed)
-        built[slot] = kind(**aim)
-        built[slot].load_state_dict(tensors)
+        built[slot], names = fit(kind_of(slot), weights.tensors, channels, aim, seed)
         rows += rows_of(slot, names)
     for row in rows:
         message(in_words(row))

@@ -13,35 +13,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.data.formats.channels import Channels
 from vesselforge.engine.checkpoints import check_shapes, load_tensors, save_tensors
 from vesselforge.engine.files import file_sha256, write_json
 from vesselforge.engine.whole_folders import whole_folder
-from vesselforge.generator.checkpoint import OfficialSnapshot, load_official
+from vesselforge.generator.checkpoint import OfficialSnapshot, Weights, load_official
 from vesselforge.generator.networks import Discriminator, Generator, count_parameters
 from vesselforge.generator.trained import (
     AVERAGE,
     CURRENT,
     DESCRIPTION,
     DISCRIMINATOR,
-    Kwargs,
     network_without_memory,
     read_description,
 )
 
 SLOTS = {"G": CURRENT, "D": DISCRIMINATOR, "G_ema": AVERAGE}
 """The file of each network in a generator's folder."""
-
-
-@dataclass(frozen=True)
-class Weights:
-    """One network: its constructor arguments and all its tensors."""
-
-    kwargs: Kwargs
-    tensors: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -59,27 +48,19 @@ class Source:
 
 def from_snapshot(snapshot: OfficialSnapshot, path: Path) -> Source:
     """Take the networks of an official snapshot."""
-    networks = {
-        name: Weights(network.kwargs, network.tensors)
-        for name in SLOTS
-        if (network := getattr(snapshot, name)) is not None
-    }
-    provenance = {
-        "start": f"official snapshot, SHA-256 {snapshot.sha256}",
-        "origin": snapshot.origin,
-    }
-    return _whole(path, networks, provenance)
+    networks = {slot: found for slot in SLOTS if (found := getattr(snapshot, slot)) is not None}
+    start = f"official snapshot, SHA-256 {snapshot.sha256}"
+    return _whole(path, networks, {"start": start, "origin": snapshot.origin})
 
 
 def read_folder(folder: Path, digest: str | None = None) -> Source:
     """Read a generator.train artifact, or an imported folder."""
     description = read_description(folder)
+    arguments = dict.fromkeys(SLOTS, description["generator"])
+    arguments["D"] = description.get("discriminator", {})
     networks = {
-        name: Weights(
-            description["discriminator" if name == "D" else "generator"],
-            load_tensors(folder / file)[0],
-        )
-        for name, file in SLOTS.items()
+        slot: Weights(arguments[slot], load_tensors(folder / file)[0])
+        for slot, file in SLOTS.items()
         if (folder / file).is_file()
     }
     known = digest or f"folder, SHA-256 {file_sha256(folder / DESCRIPTION)}"

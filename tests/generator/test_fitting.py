@@ -44,9 +44,7 @@ def made(kind, **changes):
 def fitted(network, kwargs, **changes):
     """The network fitted to changed arguments, and its tensors by what became of them."""
     kind, aim = type(network), {**kwargs, **changes}
-    tensors, names = fit(kind, network.state_dict(), kwargs["img_channels"], aim, seed=5)
-    new = kind(**aim)
-    new.load_state_dict(tensors, strict=True)
+    new, names = fit(kind, network.state_dict(), kwargs["img_channels"], aim, seed=5)
     return new.eval().requires_grad_(False), names
 
 

@@ -27,6 +27,32 @@ def fixtures():
     return found
 
 
+def normal_at(q):
+    """The published debug value of normal draws (without √2)."""
+    return float(torch.erfinv(torch.tensor(q * 2 - 1)))
+
+
+class AtPercentile(AugmentPipe):
+    """Every draw is its q-th quantile, as in the published code's debug mode."""
+
+    def __init__(self, transforms, q=0.9, **options):
+        super().__init__(transforms, **options)
+        self.q = q
+        self.angles = 0
+
+    def _rand(self, *shape):
+        return torch.full(shape, self.q)
+
+    def _randn(self, *shape):
+        half_normal = len(shape) == 4  # the noise's strength
+        return torch.full(shape, normal_at((self.q + 1) / 2 if half_normal else self.q))
+
+    def _angle(self, p, n):
+        self.angles += 1
+        second_turn = self.angles == 2 and "rotate" in self.on  # is none there
+        return super()._angle(p, n) * (not second_turn)
+
+
 @pytest.mark.parametrize(("key", "preset", "image", "q"), fixtures())
 def test_groups_at_fixed_percentiles(key, preset, image, q, monkeypatch):
     x = tensor("augment", f"in/{image}")
@@ -35,7 +61,7 @@ def test_groups_at_fixed_percentiles(key, preset, image, q, monkeypatch):
         monkeypatch.setattr(
             torch, "randn", lambda s, **k: pixels if list(s) == list(x.shape) else plain(s, **k)
         )
-    y = AugmentPipe(AUGMENT_PRESETS[preset])(x, debug_percentile=q)
+    y = AtPercentile(AUGMENT_PRESETS[preset], q)(x)
     assert_close(y, tensor("augment", key), TOLERANCE.get(preset, 2e-5))
 
 
@@ -43,14 +69,14 @@ def test_groups_at_fixed_percentiles(key, preset, image, q, monkeypatch):
     "name", [k.split("/")[2] for k in parity("augment") if k.startswith("out/single/")]
 )
 def test_single_transforms(name):
-    y = AugmentPipe([name])(tensor("augment", "in/32")[:1], debug_percentile=0.9)
+    y = AtPercentile([name])(tensor("augment", "in/32")[:1])
     assert_close(y, tensor("augment", f"out/single/{name}/32/p90"), 2e-5)
 
 
 @pytest.mark.parametrize("band", range(4))
 def test_single_frequency_bands(band):
-    pipe = AugmentPipe(["imgfilter"], imgfilter_bands=tuple(float(i == band) for i in range(4)))
-    y = pipe(tensor("augment", "in/32")[:1], debug_percentile=0.9)
+    pipe = AtPercentile(["imgfilter"], imgfilter_bands=tuple(float(i == band) for i in range(4)))
+    y = pipe(tensor("augment", "in/32")[:1])
     assert_close(y, tensor("augment", f"out/filter_band{band}/32/p90"), 1e-6)
 
 
@@ -64,7 +90,7 @@ def test_buffers():
 
 def test_gradient_through_the_pipe():
     x = tensor("augment", "in/32").requires_grad_(True)
-    y = AugmentPipe(AUGMENT_PRESETS["bgc"])(x, debug_percentile=0.9)
+    y = AtPercentile(AUGMENT_PRESETS["bgc"])(x)
     (y * tensor("augment", "grad/weight")).sum().backward()
     assert_close(x.grad, tensor("augment", "grad/dx_bgc_p90"), 1e-4)
 
@@ -81,8 +107,8 @@ def test_random_draws_come_in_the_published_order(run):
 
 def test_second_derivative_through_geometry():
     x = torch.randn(2, 1, 8, 8, dtype=torch.float64, requires_grad=True)
-    angle = torch.tensor([0.3, 1.1]).double()
-    c, s, o = angle.cos(), angle.sin(), torch.zeros(2).double()
+    angle = torch.tensor([0.3, 1.1])
+    c, s, o = angle.cos(), angle.sin(), torch.zeros(2)
     turn = torch.stack([c, -s, o, s, c, o, o, o, o + 1], dim=1).reshape(2, 3, 3)
     low_pass = AugmentPipe().Hz_geom.double()
     assert torch.autograd.gradgradcheck(lambda t: resample(t**3, turn, low_pass), (x,))
@@ -115,9 +141,9 @@ def test_controller(run):
 def test_p_rises_when_the_discriminator_wins_and_stops_at_the_ceiling():
     p = 0.0
     for _ in range(100):
-        rising = adjust_p(p, r_t=0.9, images=1000, ada_kimg=50, p_max=0.8)
+        rising = adjust_p(p, 0.9, 0.6, images=1000, ada_kimg=50, p_max=0.8)
         assert rising > p or rising == 0.8
         p = rising
     assert p == 0.8
-    assert adjust_p(p, r_t=0.2, images=1000, ada_kimg=50) < p
-    assert adjust_p(0.0, r_t=-1.0) == 0.0
+    assert adjust_p(p, 0.2, 0.6, images=1000, ada_kimg=50) < p
+    assert adjust_p(0.0, -1.0, 0.6, images=32, ada_kimg=500) == 0.0

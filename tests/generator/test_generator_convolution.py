@@ -65,7 +65,7 @@ def test_gradients_keep_the_layout_of_features():
 def test_bfloat16_filters_of_any_kind():
     """Transposed depthwise convolutions in bfloat16 have no fast kernel on a CPU: another way."""
     x, f = torch.randn(2, 16, 8, 8), setup_filter([1, 3, 3, 1])
-    exact = upfirdn2d(x, f, up=2, padding=(2, 1))
-    near = upfirdn2d(x.bfloat16(), f, up=2, padding=(2, 1))
+    exact = upfirdn2d(x, f, up=2, padding=(2, 2, 1, 1))
+    near = upfirdn2d(x.bfloat16(), f, up=2, padding=(2, 2, 1, 1))
     assert near.dtype == torch.bfloat16
     assert_close(near.float(), exact, 1e-2)

@@ -13,9 +13,16 @@ from vesselforge.generator.networks.layers import FullyConnectedLayer
 
 pytestmark = pytest.mark.slow
 
+
+def filter2d(x, f, padding=(0, 0)):
+    """Filter without changing the size; `padding` (x, y) adds output pixels."""
+    sides = zip(fir.sides_of(f), np.repeat(padding, 2).tolist(), strict=True)
+    return fir.upfirdn2d(x, f, padding=[a + b for a, b in sides])
+
+
 FIR = {
     "upfirdn2d": fir.upfirdn2d,
-    "filter2d": fir.filter2d,
+    "filter2d": filter2d,
     "upsample2d": fir.upsample2d,
     "downsample2d": fir.downsample2d,
 }
@@ -27,29 +34,34 @@ def cases(group: str) -> list[dict]:
 
 @pytest.mark.parametrize(("i", "case"), cases("upfirdn"))
 def test_fir_resampling(i, case):
-    name = case["filter"]
-    f = None if name is None else tensor("ops", f"upfirdn/f_{name}")
-    y = FIR[case["function"]](tensor("ops", "upfirdn/x"), f, **case["kwargs"])
+    name, kwargs = case["filter"], dict(case["kwargs"])
+    f = fir.setup_filter(None) if name is None else tensor("ops", f"upfirdn/f_{name}")
+    if kwargs.pop("flip_filter", False):
+        f = f.flip(list(range(f.ndim)))
+    y = FIR[case["function"]](tensor("ops", "upfirdn/x"), f, **kwargs)
     assert_close(y, tensor("ops", f"upfirdn/y{i:02d}"), 1e-6)
 
 
 def test_filter_setup():
     assert_close(fir.setup_filter([1, 3, 3, 1]), tensor("ops", "upfirdn/f_lin4"), 1e-6)
-    assert_close(
-        fir.setup_filter([1, 3, 3, 1], gain=4), tensor("ops", "upfirdn/f_lin4_gain4"), 1e-6
-    )
-    separable = fir.setup_filter([1, 3, 3, 1], separable=True)
-    assert_close(separable, tensor("ops", "upfirdn/f_sep4"), 1e-6)
-    flipped = fir.setup_filter(tensor("ops", "upfirdn/f_asym2d"), flip=True)
+    assert_close(fir.setup_filter([1, 3, 3, 1]) * 4, tensor("ops", "upfirdn/f_lin4_gain4"), 1e-6)
+    rows = tensor("ops", "upfirdn/f_sep4")
+    assert_close(fir.setup_filter([1, 3, 3, 1]), torch.outer(rows, rows), 1e-6)
+    flipped = fir.setup_filter(tensor("ops", "upfirdn/f_asym2d")).flip([0, 1])
     assert_close(flipped, tensor("ops", "upfirdn/f_asym2d_flip"), 1e-6)
-    assert fir.setup_filter(np.arange(1, 9)).ndim == 1
+    assert fir.setup_filter(range(1, 9)).ndim == 1
     assert fir.setup_filter(None).shape == (1, 1)
 
 
 @pytest.mark.parametrize(("i", "case"), cases("bias_act"))
-def test_bias_act(i, case):
-    bias = tensor("ops", "bias_act/b") if case.pop("bias", True) else None
-    y = ops.bias_act(tensor("ops", "bias_act/x"), bias, **case)
+def test_bias_and_activation(i, case, monkeypatch):
+    act = case["act"]
+    function, alpha, gain = ops.ACTIVATIONS[act]
+    monkeypatch.setitem(ops.ACTIVATIONS, act, (function, case.get("alpha", alpha), gain))
+    x = tensor("ops", "bias_act/x")
+    if case.get("bias", True):
+        x = x + tensor("ops", "bias_act/b").reshape([-1] + [1] * (x.ndim - 2))
+    y = ops.activate(x, act, case.get("gain", gain), case.get("clamp"))
     assert_close(y, tensor("ops", f"bias_act/y{i:02d}"), 1e-6)
 
 
@@ -80,9 +92,11 @@ def test_resampling_convolution_equals_its_definition(taps, kernel, up, down):
     t, p = f.shape[0], kernel // 2
     p0 = p + ((t + up - 1) // 2 if up > 1 else 0) + ((t - down + 1) // 2 if down > 1 else 0)
     p1 = p + ((t - up) // 2 if up > 1 else 0) + ((t - down) // 2 if down > 1 else 0)
-    y = fir.upfirdn2d(x, f if up > 1 else None, up=up, padding=[p0, p1, p0, p1], gain=up * up)
+    y = F.pad(x, [p0, p1, p0, p1])
+    if up > 1:
+        y = fir.upfirdn2d(x, f, up=up, padding=[p0, p1, p0, p1], gain=up * up)
     y = F.conv2d(y, w, groups=2)
-    y = fir.upfirdn2d(y, f if down > 1 else None, down=down)
+    y = fir.upfirdn2d(y, f, down=down) if down > 1 else y
     got = ops.conv2d_resample(x, w, f, up=up, down=down, padding=p, groups=2)
     assert_close(got, y, 1e-12)
 
@@ -146,6 +160,6 @@ def test_second_derivatives(up, down, k):
         y = ops.modulated_conv2d(
             x, w, s, up=up, down=down, padding=k // 2, resample_filter=f, flip_weight=up == 1
         )
-        return ops.bias_act(y, act="lrelu", clamp=5.0)
+        return ops.activate(y, "lrelu", gain=ops.SQRT2, clamp=5.0)
 
     assert torch.autograd.gradgradcheck(layer, (x, w, s))

@@ -8,9 +8,8 @@ import torch.nn.functional as F
 from generator_helpers import load_pair, tensor, tiny
 
 from vesselforge.generator.networks import Discriminator, Generator
-from vesselforge.generator.networks.resolutions import reduced_resolutions
+from vesselforge.generator.networks.layers import reduced_resolutions
 from vesselforge.generator.training.adversarial import AdversarialLoss
-from vesselforge.generator.training.step_counts import Schedule
 from vesselforge.generator.training.trainer import Trainer
 
 NET = "net_a_uncond32"
@@ -95,7 +94,7 @@ def trained(**changes):
     options = {"channel_base": cfg.channel_base, "channel_max": cfg.channel_max}
     g = Generator(8, 0, 8, 16, 3, {"num_layers": 1}, options)
     d = Discriminator(0, 16, 3, **options)
-    trainer = Trainer(cfg, Schedule.of(cfg, False), g, d)
+    trainer = Trainer(cfg, g, d)
     real = torch.rand(4, 3, 16, 16) * 2 - 1
     for _ in range(3):
         trainer.advance(real)

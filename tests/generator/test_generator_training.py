@@ -165,7 +165,7 @@ def test_p_rises_when_the_discriminator_wins_and_falls_when_it_loses(images):
         g = Generator(8, 0, 8, 16, 3, synthesis_kwargs={"channel_base": 128, "channel_max": 8})
         d = Discriminator(0, 16, 3, channel_base=128, channel_max=8)
         d.b4.out.bias.data.fill_(bias)
-        trainer = Trainer(cfg, Schedule.of(cfg, continued=False), g, d)
+        trainer = Trainer(cfg, g, d)
         for _ in range(8):
             trainer.advance(torch.zeros(4, 3, 16, 16))
         assert trainer.p == pytest.approx(0.3 + way * 2 * 4 * 4 / 1000)

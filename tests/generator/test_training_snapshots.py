@@ -18,8 +18,8 @@ from vesselforge.engine.checkpoints import load_tensors
 from vesselforge.engine.log import read_log
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.generator.trained import load_generator
-from vesselforge.generator.training.snapshot_scores import Scorer
 from vesselforge.generator.training.snapshots import (
+    Scorer,
     Snapshot,
     best_of,
 )
@@ -217,7 +217,7 @@ def test_two_processes_fail_together(images, tmp_path):
 
 
 def test_scores_that_are_no_numbers_do_not_count(images, tmp_path, monkeypatch):
-    module = vesselforge.generator.training.snapshot_scores
+    module = vesselforge.generator.training.snapshots
     real, found = module.kid, []
 
     def kid(*arguments):
