@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.engine.devices import slow_bfloat16
-from vesselforge.segmenter.inference import packed, runtimes
+from vesselforge.segmenter.inference import packed
 from vesselforge.segmenter.inference.fast import Fast, FastUp, Halved, fast, normalised
 from vesselforge.segmenter.inference.packed import (
     BlockwiseGate,
@@ -18,6 +18,7 @@ from vesselforge.segmenter.inference.packed import (
     PackedConv,
     PackedPair,
 )
+from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.contract import Segmenter
 from vesselforge.segmenter.networks.group_norm import GroupNorm
@@ -211,17 +212,17 @@ def test_a_convolution_of_two_maps_joined(onednn: str) -> None:
 def test_the_runtime_of_choice_on_a_cpu() -> None:
     networks = [network_of("sa-unet"), network_of("unet-18")]
     x = torch.rand(1, 3, 37, 53)
-    plain, auto = (runtimes.start(name, networks, CPU) for name in ("torch", "auto"))
-    assert (plain.name, auto.name, auto.multiple) == ("torch", "fast", 8)
-    torch.testing.assert_close(auto(x), plain(x), rtol=0, atol=1e-5)
-    with pytest.raises(ConfigError, match="found cuda for the runtime fast,"):
-        runtimes.start("fast", networks, torch.device("cuda"))
+    plain, auto = (Model(networks, 0.5, CPU, name) for name in ("torch", "auto"))
+    made_fast = [[isinstance(n, Fast) for n in model.networks] for model in (plain, auto)]
+    assert made_fast == [[False] * 2, [True] * 2] and auto.each.multiple == 8
+    torch.testing.assert_close(auto.run(x), plain.run(x), rtol=0, atol=1e-5)
+    with pytest.raises(ConfigError, match="found meta for the runtime fast,"):
+        Model([network_of("sa-unet")], 0.5, torch.device("meta"), "fast")
 
 
 @needs_bfloat16
 def test_bfloat16_by_name() -> None:
     networks = [network_of("sa-unet")]
     x = torch.rand(1, 3, 37, 53)
-    found = runtimes.start("fast-bfloat16", networks, CPU)
-    assert found.name == "fast-bfloat16"
-    assert 0 < (found(x) - runtimes.start("torch", networks, CPU)(x)).abs().max() < 0.02
+    found = Model(networks, 0.5, CPU, "fast-bfloat16").run(x)
+    assert 0 < (found - Model(networks, 0.5, CPU).run(x)).abs().max() < 0.02
