@@ -28,10 +28,6 @@ from vesselforge.engine.devices import slow_bfloat16
 from vesselforge.engine.processes.children import ENVIRONMENT
 from vesselforge.segmenter.inference.fast import fast
 from vesselforge.segmenter.inference.onnx_segmenter import Combined, onnx_runner, to_onnx
-from vesselforge.segmenter.inference.runtimes import (
-    TorchRuntime,
-    start,
-)
 from vesselforge.segmenter.inference.tiles import as_input
 from vesselforge.segmenter.metrics.confusion import pooled_f1
 from vesselforge.segmenter.models import Model, place
@@ -85,15 +81,15 @@ def yardstick(name: str, network: nn.Module) -> Way:
 def ours(network: Segmenter) -> dict[str, Way]:
     """The runtimes `fast` and, where the CPU has such arithmetic, `fast-bfloat16`."""
     names = {FAST: "fast"} | ({} if slow_bfloat16(CPU) else {FAST_LOW: "fast-bfloat16"})
-    return {way: start(name, [network], CPU) for way, name in names.items()}
+    return {way: Model([network], 0.5, CPU, name).run for way, name in names.items()}
 
 
 def others(network: Segmenter, exported: bool, compile: bool) -> dict[str, Way]:
     """Steps on the way to `fast`, and other programs; what is not installed is left out."""
     place(network, CPU)
-    ways: dict[str, Way] = {"our network, channels-last": TorchRuntime([network], CPU)}
+    ways: dict[str, Way] = {"our network, channels-last": Model([network], 0.5, CPU).run}
     with patch("vesselforge.segmenter.inference.packed.has_onednn", lambda: False):
-        ways["and folded, nothing concatenated"] = TorchRuntime([fast(network)], CPU)
+        ways["and folded, nothing concatenated"] = Model([fast(network)], 0.5, CPU).run
     if compile:
         import torch._inductor.config as inductor
 

@@ -68,7 +68,6 @@ def predict(
     from vesselforge.engine.devices import pick_device
     from vesselforge.pipeline.record import model_folder
     from vesselforge.segmenter.inference.predict import PredictOptions, predict_files
-    from vesselforge.segmenter.inference.tiles import Tiling
     from vesselforge.segmenter.models import Model
 
     with working("segmenting", "stopping: the current image is left out …") as progress:
@@ -76,7 +75,7 @@ def predict(
             model_folder(model),
             None if device == "auto" else pick_device(device),
             runtime,
-            Tiling(side=tile),
+            tile,
         )
         options = PredictOptions(flips, threshold, 8 if bits == 8 else 16, fov_width)
         rows = predict_files(loaded, images, out, progress, options)

@@ -39,7 +39,8 @@ def read_valid(
     except ValidationError as wrong:
         first = wrong.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        what = f"{where}: {first['msg']}" if where else first["msg"]
+        found = f"{where}: {first['msg']}, found {str(first['input'])[:60]}"
+        what = found if where else first["msg"]
         raise error(f"{path}: {what}; expected {expected}") from None
 
 

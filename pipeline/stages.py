@@ -51,7 +51,7 @@ STAGES = {
         ("segmenter.pseudo-label", 5, "segmenter.labels.pseudo_labels:label", LabelSettings, None),
         ("segmenter.ensemble", 2, "segmenter.ensemble:ensemble", EnsembleSettings, None),
         ("segmenter.evaluate", 3, "segmenter.evaluate:evaluate", EvaluateSettings, None),
-        ("segmenter.compare", 1, "segmenter.model_pair:compare", CompareSettings, None),
+        ("segmenter.compare", 1, "segmenter.evaluate:compare", CompareSettings, None),
     )
 }
 

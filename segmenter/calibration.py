@@ -8,7 +8,6 @@ best temperature 1.00, its error as large with it as without. The shift is for t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,29 +17,21 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
-from torch import Tensor
 
 from vesselforge.configs.errors import DataError
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.engine.devices import pick_device
 from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.combine import combine
-from vesselforge.segmenter.components import ALL, pieces_in
+from vesselforge.segmenter.components import pieces_in
 from vesselforge.segmenter.inference.fast import fast
-from vesselforge.segmenter.inference.tiles import Tiling, tiled
+from vesselforge.segmenter.inference.tiles import tiled
 from vesselforge.segmenter.metrics.confusion import pooled_f1
 from vesselforge.segmenter.metrics.probabilities import calibration, calibration_counts
-from vesselforge.segmenter.model_files import (
-    DESCRIPTIONS,
-    Member,
-    read_description,
-    read_members,
-    restore,
-    save_model,
-)
+from vesselforge.segmenter.model_files import calibration_of, read_description, restore, save_model
 from vesselforge.segmenter.models import Model, place
 from vesselforge.segmenter.networks.contract import Segmenter
-from vesselforge.segmenter.operating_point import choose_pieces, maps_of, rechoose, truths
+from vesselforge.segmenter.operating_point import Images, Maps, inside, maps_of, rechoose, truths
 
 TEMPERATURES = (0.05, 20.0)
 """Lowest and highest that can be fitted; a network beyond has learnt nothing, or has no faults."""
@@ -48,13 +39,24 @@ MOST_PIXELS = 5_000_000
 """That two numbers are fitted on, at most: as many as twenty images of DRIVE have."""
 
 
+@torch.inference_mode()
 def calibrate(network: Segmenter, images: list[LoadedImage]) -> None:
     """Give a network in evaluation the temperature and the shift that fit these images, inside
     their fields of view. Raises DataError where all pixels are of one kind."""
-    share = MOST_PIXELS // len(images)
-    pixels = [_drawn(*pair, share) for pair in zip(_logits(network, images), images, strict=True)]
-    logits, truth = (np.concatenate(column) for column in zip(*pixels, strict=True))
-    network.temperature, network.shift = fitted(logits, truth)
+    device = next(network.parameters()).device
+    quick = fast(network) if device.type == "cpu" else network
+
+    def run(x: torch.Tensor) -> torch.Tensor:  # logits: a probability of float32 that is 1 has none
+        logit: torch.Tensor = quick(x.to(device)).float().cpu()
+        return logit
+
+    logits, truth = [], []
+    for image in images:
+        pixels = np.flatnonzero(image.fov)
+        pixels = pixels[:: -(-pixels.size // (MOST_PIXELS // len(images))) or 1]  # evenly spaced
+        logits.append(tiled(run, image.image, network.multiple)[0].ravel()[pixels])
+        truth.append(image.reference.ravel()[pixels])
+    network.temperature, network.shift = fitted(np.concatenate(logits), np.concatenate(truth))
 
 
 def fitted(logits: NDArray[np.floating], truth: NDArray[np.bool_]) -> tuple[float, float]:
@@ -81,30 +83,6 @@ def fitted(logits: NDArray[np.floating], truth: NDArray[np.bool_]) -> tuple[floa
     return round(float(1 / best[0]), 6), round(float(best[1]), 6)
 
 
-def _drawn(
-    logits: NDArray[np.float32], image: LoadedImage, most: int
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Logits and truth of the pixels in the field of view; evenly spaced ones of more than most."""
-    inside = np.flatnonzero(image.fov)
-    inside = inside[:: -(-inside.size // most) or 1]
-    return logits.ravel()[inside], image.reference.ravel()[inside]
-
-
-@torch.inference_mode()
-def _logits(network: Segmenter, images: Iterable[LoadedImage]) -> Iterator[NDArray[np.float32]]:
-    """[H, W] of every image at its own size, before any calibration: a probability of float32 that
-    is 1 tells no logit."""
-    device = next(network.parameters()).device
-    quick = fast(network) if device.type == "cpu" else network
-
-    def run(x: torch.Tensor) -> torch.Tensor:
-        logit: torch.Tensor = quick(x.to(device)).float().cpu()
-        return logit
-
-    for image in images:
-        yield tiled(run, image.image, network.multiple, Tiling())[0]
-
-
 def recalibrate(
     folder: Path, images: list[LoadedImage], out: Path, progress: Progress, components: bool = True
 ) -> dict[str, Any]:
@@ -115,60 +93,43 @@ def recalibrate(
     members'), then the rule of components, unless not wanted. Raises CheckpointError for a folder
     that is no model.
     """
-    described = read_description(folder)
-    name = next(name for name in DESCRIPTIONS if (folder / name).is_file())
-    members = [_calibrated(folder, *pair, images, progress) for pair in read_members(folder)[0]]
-    save_model(out, members, described.threshold, name, described.rule)
-    before, after = (Model.load(each, runtime="auto") for each in (folder, out))
+    described, device, members, networks = read_description(folder), pick_device(), [], []
+    for member in described.members:
+        progress.message(f"fitting temperature and shift of {member.network}, {member.file}")
+        network = restore(folder, member)
+        place(network, device)
+        calibrate(network, images)
+        changed = replace(member, temperature=network.temperature, shift=network.shift)
+        networks.append(network)
+        members.append((changed, network.state_dict()))
+    before = Model.load(folder, runtime="auto")
+    after = Model(networks, described.threshold, device, "auto", rule=described.rule)
     old, maps = (maps_of(model, images, progress) for model in (before, after))
-    rechoose(after, maps, images)
-    if components:
-        after.components = choose_pieces(after.rule, maps, images, after.threshold)
-    save_model(out, members, after.threshold, name, after.rule, after.components)
+    rechoose(after, maps, images, components)
+    save_model(out, members, after.threshold, after.rule, after.components)
     return {
         "folder": str(out),
         "images": len(images),
         "threshold": after.threshold,
-        "calibration": [member.calibration for member, _ in members],
-        "components": None if after.components == ALL else after.components.as_json(),
+        "calibration": [calibration_of(member) for member, _ in members],
+        "components": after.components.said().get("components"),
         "before": _figures(before, old, images),
         "after": _figures(after, maps, images),
-        "components_reference": _mean(pieces_in(i.reference & i.fov) for i in images),
+        "components_reference": _mean([pieces_in(i.reference & i.fov) for i in images]),
     }
 
 
-def _calibrated(
-    folder: Path,
-    member: Member,
-    tensors: dict[str, Tensor],
-    images: list[LoadedImage],
-    progress: Progress,
-) -> tuple[Member, dict[str, Tensor]]:
-    progress.message(f"fitting temperature and shift of {member.network}, {member.file}")
-    network = restore(folder, member)
-    place(network, pick_device("auto"))
-    calibrate(network, images)
-    return replace(member, temperature=network.temperature, shift=network.shift), tensors
-
-
-def _figures(
-    model: Model, maps: Sequence[NDArray[np.float32]], images: Sequence[LoadedImage]
-) -> dict[str, float]:
+def _figures(model: Model, maps: Maps, images: Images) -> dict[str, float]:
     """Inside the fields of view of all images: pooled F1 and ECE, and the mean number of pieces."""
-    masks, claims, pieces = [], [], []
-    for of_members, image in zip(maps, images, strict=True):
-        prob, truth, fov = combine(model.rule, of_members), image.reference, image.fov
-        mask = model.mask(prob)
-        masks.append(mask)
-        claims.append(calibration_counts(prob[fov], truth[fov]))
-        pieces.append(pieces_in(mask & fov))
-    claimed = {name: sum(one[name] for one in claims) for name in claims[0]}
+    (references, fovs), probs = truths(images), [combine(model.rule, each) for each in maps]
+    masks = [model.mask(prob) for prob in probs]
+    claimed = calibration(calibration_counts(inside(probs, fovs), inside(references, fovs)))
     return {
-        "f1": round(pooled_f1(masks, *truths(images)), 6),
-        "ece": round(float(calibration(claimed)["ece"]), 6),
-        "components": _mean(pieces),
+        "f1": round(pooled_f1(masks, references, fovs), 6),
+        "ece": round(float(claimed["ece"]), 6),
+        "components": _mean([pieces_in(m & fov) for m, fov in zip(masks, fovs, strict=True)]),
     }
 
 
-def _mean(values: Iterable[int]) -> float:
-    return round(float(np.mean(list(values))), 2)
+def _mean(values: list[int]) -> float:
+    return round(float(np.mean(values)), 2)

@@ -8,7 +8,7 @@ exported graphs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
@@ -36,10 +36,6 @@ class Rule:
     def __post_init__(self) -> None:
         if (self.method == "mean") == bool(self.thresholds):
             raise ValueError("a vote needs thresholds, one for each member; a mean has none")
-
-    def as_json(self) -> dict[str, Any]:
-        """What a description says of a vote."""
-        return {"method": self.method, "thresholds": list(self.thresholds)}
 
 
 MEAN = Rule()

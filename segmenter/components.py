@@ -43,9 +43,9 @@ class Components:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    def as_json(self) -> dict[str, Any]:
-        """What a description says of it."""
-        return asdict(self)
+    def said(self) -> dict[str, Any]:
+        """Its entry in files, `components`; none where all pieces count."""
+        return {} if self == ALL else {"components": asdict(self)}
 
 
 ALL = Components()

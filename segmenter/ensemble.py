@@ -6,23 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from vesselforge.configs.errors import CheckpointError
 from vesselforge.configs.settings import EnsembleSettings
 from vesselforge.data.imageset import load_image, read_index
 from vesselforge.data.layouts.splits import VALIDATION
 from vesselforge.engine.artifacts import METRICS, Inputs
+from vesselforge.engine.devices import pick_device
 from vesselforge.engine.files import write_json
 from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.combine import DECIDED, MEAN, Rule
 from vesselforge.segmenter.components import ALL
 from vesselforge.segmenter.metrics.confusion import pooled_f1
-from vesselforge.segmenter.model_files import Member, read_description, read_members, save_model
+from vesselforge.segmenter.model_files import read_description, restore, save_model
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.operating_point import choose_pieces, choose_threshold, maps_of, truths
-
-DESCRIPTION = "ensemble.json"
 
 
 def ensemble(settings: EnsembleSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -36,42 +33,34 @@ def ensemble(settings: EnsembleSettings, inputs: Inputs, out: Path, progress: Pr
     threshold, before any rule of components. Raises CheckpointError for a member that is no single
     network.
     """
-    names = sorted(inputs.keys() - {VALIDATION})
-    members: list[tuple[Member, dict[str, Tensor]]] = []
-    thresholds: list[float] = []
-    for name in names:
-        member, tensors, threshold = _single(inputs[name].path, name)
-        members.append((replace(member, file=f"members/{name}.safetensors"), tensors))
-        thresholds.append(threshold)
-    save_model(out, members, DECIDED, DESCRIPTION)  # the threshold is chosen with this model
+    alone = {
+        name: read_description(inputs[name].path) for name in sorted(inputs.keys() - {VALIDATION})
+    }
+    members, networks = [], []
+    for name, described in alone.items():
+        if len(described.members) != 1:
+            raise CheckpointError(
+                f"{inputs[name].path}: found an ensemble of {len(described.members)} networks as "
+                f"the member {name!r}, expected a single network; give its members instead"
+            )
+        (member,) = described.members
+        networks.append(restore(inputs[name].path, member))
+        member = replace(member, file=f"members/{name}.safetensors")
+        members.append((member, networks[-1].state_dict()))
     folder = inputs[VALIDATION].path
     images = [load_image(folder, record) for record in read_index(folder, VALIDATION)]
-    maps = maps_of(Model.load(out), images, progress)
-    rule = MEAN if settings.method == "mean" else Rule(settings.method, tuple(thresholds))
+    maps = maps_of(Model(networks, DECIDED, pick_device()), images, progress)
+    thresholds = tuple(described.threshold for described in alone.values())
+    rule = MEAN if settings.method == "mean" else Rule(settings.method, thresholds)
     threshold, f1 = choose_threshold(rule, maps, images)
-    ruled = any(read_description(inputs[name].path).components != ALL for name in names)
+    ruled = any(described.components != ALL for described in alone.values())
     components = choose_pieces(rule, maps, images, threshold) if ruled else ALL
-    save_model(out, members, threshold, DESCRIPTION, rule, components)
+    save_model(out, members, threshold, rule, components)
     each = {
         name: {"f1": round(pooled_f1([m[i] >= own for m in maps], *truths(images)), 6)}
         | {"threshold": own}
-        for i, (name, own) in enumerate(zip(names, thresholds, strict=True))
+        for i, (name, own) in enumerate(zip(alone, thresholds, strict=True))
     }
     result: dict[str, Any] = {"method": rule.method, "members": len(members), "each": each}
     result["validation"] = {"f1": round(f1, 6), "threshold": threshold}
-    result |= {} if components == ALL else {"components": components.as_json()}
-    write_json(out / METRICS, result)
-
-
-def _single(folder: Path, name: str) -> tuple[Member, dict[str, Tensor], float]:
-    members, threshold = read_members(folder)
-    if len(members) != 1:
-        raise CheckpointError(
-            f"{folder}: found an ensemble of {len(members)} networks as the member {name!r}, "
-            "expected a single network; give its members instead"
-        )
-    if not 0 < threshold < 1:
-        raise CheckpointError(
-            f"{folder}: found the threshold {threshold:g}, expected it between 0 and 1"
-        )
-    return *members[0], threshold
+    write_json(out / METRICS, result | components.said())

@@ -1,9 +1,9 @@
-"""Scores on the test split: every model once, at the threshold that was fixed on validation."""
+"""Models scored at their own thresholds: each once on the test split; champion and challenger on
+validation images."""
 
 from __future__ import annotations
 
-import csv
-import io
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from vesselforge.configs.settings import EvaluateSettings
+from vesselforge.configs.settings import CompareSettings, EvaluateSettings
 from vesselforge.data.imageset import LoadedImage, load_image, read_index, write_png
+from vesselforge.data.layouts.splits import TEST, VALIDATION
 from vesselforge.engine.artifacts import METRICS as METRICS_FILE
 from vesselforge.engine.artifacts import Inputs
-from vesselforge.engine.files import write_atomic, write_json
+from vesselforge.engine.files import write_csv, write_json
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.components import ALL, Mask
+from vesselforge.segmenter.components import Mask
 from vesselforge.segmenter.inference.predict import as_png, scale_for
-from vesselforge.segmenter.metrics.confusion import confusion, from_counts
+from vesselforge.segmenter.metrics.confusion import confusion, from_counts, pooled_f1
 from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.metrics.scores import (
     METRICS,
@@ -30,11 +31,10 @@ from vesselforge.segmenter.metrics.scores import (
     rounded,
     score_set,
 )
-from vesselforge.segmenter.model_files import read_description
+from vesselforge.segmenter.model_files import calibration_of
 from vesselforge.segmenter.models import Model
-from vesselforge.segmenter.operating_point import rechoose
+from vesselforge.segmenter.operating_point import inside, rechoose, truths
 
-TEST, VALIDATION = "test", "validation"
 CURVE_POINTS = 200
 BEST = "f1_best"
 """F1 at the threshold with the highest pooled F1 in the field of view on the scored images
@@ -57,10 +57,10 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
     curves.json, and pictures.
     """
     folder = inputs[TEST].path
-    images = [load_image(folder, record) for record in read_index(folder, "test")]
+    images = [load_image(folder, record) for record in read_index(folder, TEST)]
     scored = bool(images) and all(image.target is not None for image in images)
     names = sorted(inputs.keys() - {TEST, VALIDATION})
-    board = Scoreboard(images, settings) if scored else None
+    board = Scoreboard(images if scored else [], settings)
     curves: dict[str, Any] = {}
     for number, name in enumerate(names):
         model = Model.load(inputs[name].path, runtime=settings.runtime)
@@ -75,33 +75,58 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
             masks.append(model.mask(probs[-1], scale=scale))
             _pictures(out, name, image, probs[-1], masks[-1])
             progress.update(number * len(images) + done, len(names) * len(images), "image")
-        if board is not None:
-            board.add_model(name, probs, masks, operating_point(inputs[name].path, model))
-            if len(model.networks) > 1:
-                board.models[name]["rule"] = model.rule.as_json()
+        if scored:
+            board.add_model(name, probs, masks, operating_point(model))
             curves[name] = _curves(images, probs)
-    result: dict[str, Any] = {"images": len(images), "reference": "1st" if scored else None}
-    if board is None:
-        result |= {"models": {}, "observers": {}}
+    board.add_observers()
+    result = {"images": len(images), "reference": "1st" if scored else None}
+    result |= {"models": board.models, "observers": board.observers}
+    if not scored:
         result["note"] = NO_REFERENCE if images else "there are no test images"
         progress.message(result["note"])
-    else:
-        board.add_observers()
-        result |= {"models": board.models, "observers": board.observers}
     write_json(out / "curves.json", curves)
-    _write_rows(out / "per_image.csv", ["model"], board.rows if board else [])
-    if board is not None and board.further:
-        _write_rows(out / "per_image_observers.csv", ["model", "observer"], board.further_rows)
+    head = ["id", "region", *METRICS, BEST]
+    write_csv(out / "per_image.csv", [["model", *head], *board.rows])
+    if board.further:
+        rows = [["model", "observer", *head], *board.further_rows]
+        write_csv(out / "per_image_observers.csv", rows)
     write_json(out / METRICS_FILE, result)
 
 
-def operating_point(folder: Path, model: Model) -> dict[str, Any]:
+def compare(settings: CompareSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
+    """Stage `segmenter.compare`. inputs: `images`, a prepared set; all others models by name.
+
+    Each model predicts the validation images as `segmenter predict` would, at its own threshold.
+    Writes per_image.csv and metrics.json: `images`, how many; `f1`, model → mean over images;
+    `per_image`, id → model → F1 inside the field of view, in [0, 1].
+    """
+    folder, names = inputs["images"].path, sorted(inputs.keys() - {"images"})
+    records = [r for r in read_index(folder, VALIDATION) if r.id not in settings.leave_out]
+    images = [load_image(folder, record, soft=False) for record in records]
+    found: dict[str, dict[str, float]] = {image.id: {} for image in images}
+    for number, name in enumerate(names):
+        model = Model.load(inputs[name].path, runtime=settings.runtime)
+        for done, image in enumerate(images, start=1):
+            if progress.stop_requested:
+                raise Interrupted
+            mask = model.mask(model.predict(image.image))
+            found[image.id][name] = round(pooled_f1([mask], [image.reference], [image.fov]), 6)
+            progress.update(number * len(images) + done, len(names) * len(images), "image")
+    rows = [[id_, *scores.values()] for id_, scores in found.items()]
+    write_csv(out / "per_image.csv", [["id", *names], *rows])
+    means = {n: sum(s[n] for s in found.values()) / len(found) for n in names} if found else {}
+    means = {name: round(mean, 6) for name, mean in means.items()}
+    write_json(out / METRICS_FILE, {"images": len(images), "f1": means, "per_image": found})
+
+
+def operating_point(model: Model) -> dict[str, Any]:
     """How a model's mask is made, for readers: its threshold; the calibration of each member where
-    one has any; the rule of components where there is one."""
+    one has any; the rule of an ensemble; the rule of components where there is one."""
     found: dict[str, Any] = {"threshold": model.threshold}
-    each = [member.calibration for member in read_description(folder).members]
+    each = [calibration_of(network) for network in model.networks]
     found |= {"calibration": each} if any(each) else {}
-    return found | ({} if model.components == ALL else {"components": model.components.as_json()})
+    found |= {"rule": asdict(model.rule)} if len(each) > 1 else {}
+    return found | model.components.said()
 
 
 class Scoreboard:
@@ -117,9 +142,11 @@ class Scoreboard:
         self.rows: list[list[Any]] = []
         self.further_rows: list[list[Any]] = []
         self.reference = [Regions(image.reference, image.fov) for image in images]
-        names = sorted(set.intersection(*(set(image.observers) for image in images)))
+        names = sorted({name for image in images for name in image.observers})
         self.further = {
-            name: [Regions(image.observers[name], image.fov) for image in images] for name in names
+            name: [Regions(image.observers[name], image.fov) for image in images]
+            for name in names
+            if all(name in image.observers for image in images)
         }
 
     def add_model(
@@ -176,7 +203,7 @@ class Scoreboard:
 
 def _choose_with_flips(model: Model, folder: Path, settings: EvaluateSettings) -> None:
     """Thresholds with the highest pooled F1 on the validation images, predicted with flips."""
-    images = [load_image(folder, record) for record in read_index(folder, "validation")]
+    images = [load_image(folder, record) for record in read_index(folder, VALIDATION)]
     scales = [scale_for(image.fov, settings.fov_width) for image in images]
     pairs = zip(images, scales, strict=True)
     rechoose(model, [model.members(i.image, True, scale=scale) for i, scale in pairs], images)
@@ -184,12 +211,12 @@ def _choose_with_flips(model: Model, folder: Path, settings: EvaluateSettings) -
 
 def _curves(images: list[LoadedImage], probs: list[NDArray[Any]]) -> dict[str, Any]:
     """Pooled ROC and precision-recall curves inside the FOV, thinned to CURVE_POINTS."""
-    prob = np.concatenate([p[i.fov] for p, i in zip(probs, images, strict=True)])
-    truth = np.concatenate([i.reference[i.fov] for i in images])
+    references, fovs = truths(images)
+    prob, truth = inside(probs, fovs), inside(references, fovs)
     if truth.all() or not truth.any():
         return {}
     fpr, tpr, _ = roc_curve(truth, prob)
-    precision, recall, _ = precision_recall_curve(truth, prob)
+    precision, recall, _ = (each[::-1] for each in precision_recall_curve(truth, prob))
     return {
         "roc": {"fpr": _thin(fpr, fpr), "tpr": _thin(tpr, fpr)},
         "pr": {"recall": _thin(recall, recall), "precision": _thin(precision, recall)},
@@ -197,11 +224,9 @@ def _curves(images: list[LoadedImage], probs: list[NDArray[Any]]) -> dict[str, A
 
 
 def _thin(values: NDArray[Any], along: NDArray[Any]) -> list[float]:
-    """About CURVE_POINTS of the values, evenly spaced in `along` (monotonic)."""
-    ascending = along if along[-1] >= along[0] else along[::-1]
-    at = np.searchsorted(ascending, np.linspace(0, 1, CURVE_POINTS)).clip(0, len(along) - 1)
-    picked = (values if along[-1] >= along[0] else values[::-1])[np.unique(at)]
-    return [round(float(v), 6) for v in picked]
+    """About CURVE_POINTS of the values, evenly spaced in `along` (ascending)."""
+    at = np.searchsorted(along, np.linspace(0, 1, CURVE_POINTS)).clip(0, len(along) - 1)
+    return [round(float(v), 6) for v in values[np.unique(at)]]
 
 
 def _pictures(out: Path, name: str, image: LoadedImage, prob: NDArray[Any], mask: Mask) -> None:
@@ -212,11 +237,3 @@ def _pictures(out: Path, name: str, image: LoadedImage, prob: NDArray[Any], mask
     for where, colour in ((mask & truth, GREEN), (mask & ~truth, RED), (~mask & truth, BLUE)):
         grey[where] = colour
     write_png(out / "overlays" / name / f"{image.id}.png", grey.astype(np.uint8))
-
-
-def _write_rows(path: Path, who: list[str], rows: list[list[Any]]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*who, "id", "region", *METRICS, BEST])
-    writer.writerows(rows)
-    write_atomic(path, text.getvalue())

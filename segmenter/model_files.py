@@ -7,18 +7,18 @@ is in `rule`; without it, they are a mean.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import torch
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field
 from torch import Tensor
 
 from vesselforge.configs.errors import CheckpointError
 from vesselforge.engine.checkpoints import check_shapes, load_strict, load_tensors, save_tensors
 from vesselforge.engine.confined import inside
-from vesselforge.engine.documents import read_object
+from vesselforge.engine.documents import read_valid
 from vesselforge.engine.files import write_json
 from vesselforge.segmenter.combine import MEAN, Rule
 from vesselforge.segmenter.components import ALL, Components
@@ -41,16 +41,10 @@ class Member:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    @property
-    def calibration(self) -> dict[str, float]:
-        """temperature and shift by name; empty where nothing was calibrated."""
-        found = {"temperature": self.temperature, "shift": self.shift}
-        return {} if found == {"temperature": 1, "shift": 0} else found
-
-    def as_json(self) -> dict[str, Any]:
-        """What a description says of it."""
+    def said(self) -> dict[str, Any]:
+        """Its entry in a description."""
         named = {"network": self.network, "options": self.options, "file": self.file}
-        return named | self.calibration
+        return named | calibration_of(self)
 
 
 @dataclass(frozen=True)
@@ -58,7 +52,7 @@ class Description:
     """What model.json or ensemble.json says."""
 
     members: Annotated[list[Member], Field(min_length=1)]
-    threshold: Annotated[float, Field(ge=0, le=1)]
+    threshold: Annotated[float, Field(gt=0, lt=1)]
     rule: Rule = MEAN
     components: Components = ALL
     parameters: int = 0
@@ -72,14 +66,16 @@ class Description:
             )
 
 
-DESCRIPTION = TypeAdapter(Description)
+def calibration_of(one: Any) -> dict[str, float]:
+    """temperature and shift of a member or a network, by name; empty where none was calibrated."""
+    found = {"temperature": one.temperature, "shift": one.shift}
+    return {} if found == {"temperature": 1, "shift": 0} else found
 
 
 def save_model(
     folder: Path,
     members: list[tuple[Member, dict[str, Tensor]]],
     threshold: float,
-    description: str,
     rule: Rule = MEAN,
     components: Components = ALL,
 ) -> None:
@@ -88,25 +84,17 @@ def save_model(
         (folder / member.file).parent.mkdir(parents=True, exist_ok=True)
         save_tensors(folder / member.file, tensors)
     content = {
-        "members": [member.as_json() for member, _ in members],
+        "members": [member.said() for member, _ in members],
         "threshold": threshold,
         "parameters": sum(parameters_of(tensors) for _, tensors in members),
-    }
-    content |= {} if rule == MEAN else {"rule": rule.as_json()}
-    content |= {} if components == ALL else {"components": components.as_json()}
-    write_json(folder / description, content)
+    } | components.said()
+    content |= {} if rule == MEAN else {"rule": asdict(rule)}
+    write_json(folder / DESCRIPTIONS[len(members) > 1], content)
 
 
 def parameters_of(tensors: dict[str, Tensor]) -> int:
     """How many, as Keras counts them: running statistics too, PyTorch's batch counters not."""
     return sum(t.numel() for name, t in tensors.items() if not name.endswith("batches_tracked"))
-
-
-def read_members(folder: Path) -> tuple[list[tuple[Member, dict[str, Tensor]]], float]:
-    """([(member, tensors)], threshold). Raises CheckpointError when it is no model folder."""
-    described = read_description(folder)
-    members = [(m, load_tensors(folder / m.file)[0]) for m in described.members]
-    return members, described.threshold
 
 
 def read_description(folder: Path) -> Description:
@@ -118,21 +106,11 @@ def read_description(folder: Path) -> Description:
             f"{folder}: no model here; expected a folder with {' or '.join(DESCRIPTIONS)}, as "
             "`vesselforge segmenter train` writes it"
         )
-    content = read_object(path, "the description of a model: copy it again", CheckpointError)
-    try:
-        described = DESCRIPTION.validate_python(content)
-    except ValidationError as error:
-        raise CheckpointError(f"{path}: damaged model description ({fault_of(error)})") from error
+    expected = "the description of a model: copy it again"
+    described = read_valid(path, Description, expected, CheckpointError)
     for member in described.members:
         inside(folder, member.file, path)
     return described
-
-
-def fault_of(error: ValidationError) -> str:
-    """The first thing that is wrong, and where."""
-    first = error.errors()[0]
-    where = ".".join(map(str, first["loc"]))
-    return f"{where}: {first['msg']}, found {str(first['input'])[:60]}".removeprefix(": ")
 
 
 def restore(folder: Path, member: Member) -> Segmenter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,17 +49,24 @@ def choose_pieces(rule: Rule, maps: Maps, images: Images, threshold: float) -> C
     )
 
 
-def rechoose(model: Model, maps: Maps, images: Images) -> None:
-    """Choose a model's threshold anew, from maps of its members that were predicted otherwise;
-    of a vote, the thresholds of its members."""
+def rechoose(model: Model, maps: Maps, images: Images, components: bool = False) -> None:
+    """Choose a model's threshold anew, from maps of its members; of a vote, the thresholds of its
+    members. components: then the rule of components, too."""
     if model.rule != MEAN:
         votes = range(len(model.rule.thresholds))
         best = [choose_threshold(MEAN, [m[i : i + 1] for m in maps], images)[0] for i in votes]
         model.rule = replace(model.rule, thresholds=tuple(best))
     else:
         model.threshold = choose_threshold(model.rule, maps, images)[0]
+    if components:
+        model.components = choose_pieces(model.rule, maps, images, model.threshold)
 
 
 def truths(images: Images) -> tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]]:
     """The references and the fields of view."""
     return [image.reference for image in images], [image.fov for image in images]
+
+
+def inside(maps: Sequence[NDArray[Any]], fovs: Sequence[NDArray[np.bool_]]) -> NDArray[Any]:
+    """[pixels] of all maps inside the fields of view."""
+    return np.concatenate([of_image[fov] for of_image, fov in zip(maps, fovs, strict=True)])

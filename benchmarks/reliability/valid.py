@@ -114,7 +114,7 @@ def make_models(root: Path) -> None:
     network = build("sa-unet", **options)
     member = Member("sa-unet", options, "model.safetensors")
     (root / "model/model").mkdir(parents=True)
-    save_model(root / "model/model", [(member, network.state_dict())], 0.5, "model.json")
+    save_model(root / "model/model", [(member, network.state_dict())], 0.5)
     Image.fromarray(make_phantom(0, 64).image).save(root / "model/eye.png")
 
 

@@ -207,9 +207,9 @@ def evaluate_on(
     """Dataset → metrics: of the test images of a known dataset, of every image with split `all`,
     and of every image of a folder in any case. With flips, too, the model's own threshold holds."""
     from vesselforge.segmenter.evaluate import evaluate
-    from vesselforge.segmenter.model_files import read_members
+    from vesselforge.segmenter.model_files import read_description
 
-    read_members(model)  # a folder without a model is an error before any image is read
+    read_description(model)  # a folder without a model is an error before any image is read
     found = {}
     for name in datasets:
         progress = display.begin(name)

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
+from vesselforge.configs.choices import unknown
 from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.engine.files import file_sha256, write_json
 from vesselforge.engine.whole_folders import whole_folder
@@ -32,15 +32,15 @@ KERNEL_AXES = (3, 2, 0, 1)
 """Keras's axes in PyTorch's order, for both kinds: the channel that is third here is the input of
 a convolution, but the output of a transposed one, and so it is second in PyTorch's layouts."""
 ROLES = {
-    "kernel": "weight",
-    "bias": "bias",
-    "gamma": "weight",
-    "beta": "bias",
-    "moving_mean": "running_mean",
-    "moving_variance": "running_var",
+    "kernel": {"kernel": "weight", "bias": "bias"},
+    "norm": {
+        "gamma": "weight",
+        "beta": "bias",
+        "moving_mean": "running_mean",
+        "moving_variance": "running_var",
+    },
 }
-
-
+"""Of a convolution (transposed or not) and of a normalisation: Keras's names of tensors → ours."""
 EXPECTED: dict[str, dict[str, Any]] = {
     "Conv2D": {"strides": 1, "dilation_rate": 1, "groups": 1, "data_format": "channels_last"},
     "Conv2DTranspose": {"strides": 2, "dilation_rate": 1, "padding": "same"},
@@ -52,11 +52,16 @@ EXPECTED: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Slot:
-    """A layer of our network that wants weights. shapes: by Keras's role, in Keras's layout."""
+    """A layer of our network that wants weights. kind: of ROLES. shapes: by Keras's role, in
+    Keras's layout."""
 
     name: str
     kind: str
     shapes: dict[str, tuple[int, ...]]
+
+    def ours(self, role: str) -> str:
+        """The name of a tensor in our network."""
+        return f"{self.name}.{ROLES[self.kind][role]}"
 
 
 def import_keras(
@@ -69,28 +74,27 @@ def import_keras(
     file that is not Keras's or not of that network, ConfigError when `out` is in the way.
     """
     if network not in (AUTO, *VARIANTS):
-        known = ", ".join([AUTO, *VARIANTS])
-        raise ConfigError(f"--network: found {network}; Keras weights exist for {known}")
+        raise ConfigError(f"--network: {unknown(network, [AUTO, *VARIANTS])}")
     if not 0 < threshold < 1:
         raise ConfigError(f"--threshold: found {threshold}, expected a number between 0 and 1")
     refuse_to_overwrite(out, force)
-    content = read_keras(path)
-    _check_arithmetic(path, content.configs)
-    name = _recognise(path, content.layers) if network == AUTO else network
-    pairs = match(path, content.layers, name)
-    tensors = _convert(path, pairs, build(name))
+    version, layers, configs = read_keras(path)
+    _check_arithmetic(path, configs)
+    name = _recognise(path, layers) if network == AUTO else network
+    pairs = match(path, layers, name)
+    tensors = build(name).state_dict()
+    for slot, layer in pairs:
+        tensors |= {slot.ours(role): _converted(path, layer, role) for role in slot.shapes}
     origin = {
         "source": path.name,
         "sha256": file_sha256(path),
         "bytes": path.stat().st_size,
-        "keras_version": content.version,
+        "keras_version": version,
         "network": name,
         "layers": {slot.name: layer.name for slot, layer in pairs},
     }
     with whole_folder(out) as aside:
-        save_model(
-            aside, [(Member(name, {}, "model.safetensors"), tensors)], threshold, "model.json"
-        )
+        save_model(aside, [(Member(name, {}, "model.safetensors"), tensors)], threshold)
         write_json(aside / ORIGIN, origin)
     counted = {"threshold": threshold, "parameters": parameters_of(tensors)}
     return {"folder": str(out)} | counted | origin
@@ -98,13 +102,11 @@ def import_keras(
 
 def refuse_to_overwrite(out: Path, force: bool) -> None:
     """Raise ConfigError where a model's folder cannot be written, or may not be without force."""
-    if not out.exists() and not out.is_symlink():
-        return
-    model = out.is_dir() and any((out / name).is_file() for name in DESCRIPTIONS)
-    if not model and not (out.is_dir() and not any(out.iterdir())):
+    if any((out / name).is_file() for name in DESCRIPTIONS):
+        if not force:
+            raise ConfigError(f"{out}: holds a model already; choose another name, or give --force")
+    elif any(out.iterdir()) if out.is_dir() else out.exists() or out.is_symlink():
         raise ConfigError(f"{out}: exists and is no model's folder; choose another name")
-    if model and not force:
-        raise ConfigError(f"{out}: holds a model already; choose another name, or give --force")
 
 
 @cache
@@ -115,7 +117,11 @@ def slots(name: str) -> tuple[Slot, ...]:
     found: list[Slot] = []
 
     def note(module: nn.Module, *_: Any) -> None:
-        found.append(_slot(names[module], module))
+        own = module.state_dict()
+        kind = "kernel" if own["weight"].ndim == 4 else "norm"
+        sizes = {role: own[ours].shape for role, ours in ROLES[kind].items() if ours in own}
+        shapes = {role: (*size[2:], *size[1::-1]) for role, size in sizes.items()}
+        found.append(Slot(names[module], kind, shapes))
 
     for module in names:
         if next(module.parameters(recurse=False), None) is not None:
@@ -123,20 +129,6 @@ def slots(name: str) -> tuple[Slot, ...]:
     with torch.inference_mode():
         network(torch.zeros(1, 3, network.multiple, network.multiple))
     return tuple(found)
-
-
-def _slot(name: str, module: nn.Module) -> Slot:
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        first, second, *sides = module.weight.shape
-        shapes: dict[str, tuple[int, ...]] = {"kernel": (*sides, second, first)}
-        if module.bias is not None:
-            shapes["bias"] = (module.out_channels,)
-        return Slot(name, "kernel", shapes)
-    assert isinstance(module, nn.BatchNorm2d | nn.GroupNorm)
-    roles = ["gamma", "beta"]
-    if isinstance(module, nn.BatchNorm2d):
-        roles += ["moving_mean", "moving_variance"]
-    return Slot(name, "norm", dict.fromkeys(roles, tuple(module.weight.shape)))
 
 
 def _check_arithmetic(path: Path, configs: list[dict[str, Any]]) -> None:
@@ -193,44 +185,24 @@ def match(path: Path, layers: list[Layer], name: str) -> list[tuple[Slot, Layer]
 
 def _fault(slot: Slot | None, layer: Layer | None) -> str:
     """What keeps a layer of the file from being one of ours; empty where nothing does."""
-    if layer is None:
-        assert slot is not None
-        role, shape = next(iter(slot.shapes.items()))
-        return f"found no {role} of shape {list(shape)} for {slot.name}.{ROLES[role]}"
-    found = {role: tensor.shape for role, tensor in layer.tensors.items()}
-    wanted = {} if slot is None else slot.shapes
+    slot = slot or Slot("any layer", "other", {})
+    found, wanted = {} if layer is None else layer.tensors, slot.shapes
     for role in (*wanted, *found):
+        expected = f"{list(wanted[role])} for {slot.ours(role)}" if role in wanted else ""
         if role not in found:
-            assert slot is not None
+            where = "found" if layer is None else f"layer {layer.name} has"
+            return f"{where} no {role} of shape {expected}"
+        if found[role].shape != wanted.get(role):
+            assert layer is not None
             return (
-                f"layer {layer.name} has no {role}, expected shape {list(wanted[role])} for "
-                f"{slot.name}.{ROLES[role]}"
+                f"tensor {layer.paths[role]} has shape {list(found[role].shape)}, expected "
+                f"{expected or f'no such one for {slot.name}'}"
             )
-        tensor = f"tensor {layer.paths[role]} has shape {list(found[role])}, expected"
-        if slot is None or role not in wanted:
-            return f"{tensor} no such one for {'any layer' if slot is None else slot.name}"
-        if found[role] != wanted[role]:
-            return f"{tensor} {list(wanted[role])} for {slot.name}.{ROLES[role]}"
     return ""
 
 
-def _convert(
-    path: Path, pairs: list[tuple[Slot, Layer]], network: nn.Module
-) -> dict[str, torch.Tensor]:
-    """The network's state with all numbers from the file."""
-    state = network.state_dict()
-    for slot, layer in pairs:
-        for role in slot.shapes:
-            values = _checked(path, layer, role)
-            if role == "kernel":
-                values = values.transpose(KERNEL_AXES)
-            state[f"{slot.name}.{ROLES[role]}"] = torch.from_numpy(np.ascontiguousarray(values))
-    network.load_state_dict(state)
-    return network.state_dict()
-
-
-def _checked(path: Path, layer: Layer, role: str) -> NDArray[np.float32]:
-    """A tensor's numbers; CheckpointError when some are none."""
+def _converted(path: Path, layer: Layer, role: str) -> Tensor:
+    """A tensor in PyTorch's layout; CheckpointError when some of its numbers are none."""
     values, name = layer.tensors[role], layer.paths[role]
     if values.dtype.kind != "f":
         raise CheckpointError(
@@ -244,4 +216,6 @@ def _checked(path: Path, layer: Layer, role: str) -> NDArray[np.float32]:
         )
     if role == "moving_variance" and values.min() < 0:
         raise CheckpointError(f"{path}: tensor {name} is a variance, but below 0; damaged")
-    return values.astype(np.float32)
+    if role == "kernel":
+        values = values.transpose(KERNEL_AXES)
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32))

@@ -7,8 +7,7 @@ Keras writes `model.save("….h5")`. Nothing from a file is executed, links out 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from vesselforge.configs.errors import CheckpointError, ConfigError
 
 MAX_NUMBERS = 2**23
 """Of all tensors read from a file; the family's largest network has 2,161,649."""
+NO_CONFIG = '{"config": {"layers": []}}'
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Layer:
     layout; paths: where each lies."""
 
     name: str
-    tensors: dict[str, NDArray[Any]]
-    paths: dict[str, str]
+    tensors: dict[str, NDArray[Any]] = field(default_factory=dict)
+    paths: dict[str, str] = field(default_factory=dict)
 
     @property
     def kind(self) -> str:
@@ -39,19 +39,12 @@ class Layer:
         return "norm" if "gamma" in self.tensors or "beta" in self.tensors else "other"
 
 
-@dataclass(frozen=True)
-class KerasFile:
-    """What a weight file holds. layers: in the order in which data flows through them. configs:
-    what the file says of its layers' arithmetic, with their names and classes; a file of weights
-    says nothing."""
+def read_keras(path: Path) -> tuple[str | None, list[Layer], list[dict[str, Any]]]:
+    """(version of Keras, layers in the order in which data flows through them, what the file says
+    of their arithmetic with their names and classes) of a file; one of weights alone says nothing.
 
-    version: str | None
-    layers: list[Layer]
-    configs: list[dict[str, Any]]
-
-
-def read_keras(path: Path) -> KerasFile:
-    """Read a file. Raises CheckpointError naming it and what is wrong."""
+    Raises CheckpointError naming the file and what is wrong, ConfigError without h5py.
+    """
     if not path.is_file():
         raise CheckpointError(f"{path}: no such weight file; expected a .h5 of Keras")
     try:
@@ -62,9 +55,7 @@ def read_keras(path: Path) -> KerasFile:
         ) from error
     try:
         with h5py.File(path, "r") as file:
-            config: Any = {"config": {"layers": []}}
-            if "model_config" in file.attrs:
-                config = json.loads(_text(file.attrs["model_config"]))
+            config: Any = json.loads(_text(file.attrs.get("model_config", NO_CONFIG)))
             root = file.get("model_weights", file)
             if "layer_names" not in root.attrs:
                 raise CheckpointError(
@@ -72,8 +63,8 @@ def read_keras(path: Path) -> KerasFile:
                     'Keras in their order; write one with `model.save("model.h5")`'
                 )
             version = root.attrs.get("keras_version")
-            version = None if version is None else _text(version)
-            return KerasFile(version, list(_layers(path, root)), list(config["config"]["layers"]))
+            layers, configs = _layers(path, root), list(config["config"]["layers"])
+            return None if version is None else _text(version), layers, configs
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{path}: not a whole HDF5 file of Keras ({error}); expected a .h5, as "
@@ -81,47 +72,45 @@ def read_keras(path: Path) -> KerasFile:
         ) from error
 
 
-def _layers(path: Path, root: Any) -> Iterator[Layer]:
-    """By `layer_names` and, of each layer, `weight_names`; the latter are paths in its group."""
-    tensors = _Tensors(path, root)
-    found: dict[str, dict[str, str]] = {}
-    for layer in map(_text, root.attrs["layer_names"]):
-        for weight in map(_text, root[layer].attrs["weight_names"]):
-            # A model used as a layer has the weights of many; their own names tell them apart.
-            *parents, last = weight.split("/")
-            owner = parents[-1] if parents else layer
-            found.setdefault(owner, {})[last.split(":")[0]] = f"{layer}/{weight}"
-    for name, paths in found.items():
-        yield Layer(name, {role: tensors.read(place) for role, place in paths.items()}, paths)
+def _layers(path: Path, root: Any) -> list[Layer]:
+    """By `layer_names` and, of each layer, `weight_names`; the latter are paths in its group.
 
-
-class _Tensors:
-    """Tensors of strangers' files: read whole into memory, or refused."""
-
-    def __init__(self, path: Path, root: Any) -> None:
-        self.path, self.root, self.numbers = path, root, 0
-
-    def read(self, name: str) -> NDArray[Any]:
-        """The tensor called `name`. Raises CheckpointError for a link, and beyond MAX_NUMBERS."""
-        import h5py
-
-        parts = name.split("/")
-        for end in range(1, len(parts) + 1):
-            if not isinstance(self.root.get("/".join(parts[:end]), getlink=True), h5py.HardLink):
+    Tensors of strangers' files are read whole into memory, or refused: CheckpointError.
+    """
+    found: dict[str, Layer] = {}
+    numbers = 0
+    for group in map(_text, root.attrs["layer_names"]):
+        for weight in map(_text, root[group].attrs["weight_names"]):
+            name = f"{group}/{weight}"
+            dataset = _stored(path, root, name)
+            numbers += dataset.size or 0
+            if numbers > MAX_NUMBERS:  # before unpacking: a few bytes can claim any size
                 raise CheckpointError(
-                    f"{self.path}: tensor {name} is listed, but is missing or a link to "
-                    "elsewhere; copy the file again"
+                    f"{path}: more than {MAX_NUMBERS:,} numbers up to tensor {name} of shape "
+                    f"{list(dataset.shape)}; no network of this family has as many"
                 )
-        dataset = self.root[name]
-        if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
-            raise CheckpointError(f"{self.path}: {name} is no tensor stored in this file; refused")
-        self.numbers += dataset.size or 0
-        if self.numbers > MAX_NUMBERS:  # before unpacking: a few bytes can claim any size
+            # A model used as a layer has the weights of many; their own names tell them apart.
+            *_, owner, last = name.split("/")
+            layer, role = found.setdefault(owner, Layer(owner)), last.split(":")[0]
+            layer.tensors[role], layer.paths[role] = np.asarray(dataset[()]), name
+    return list(found.values())
+
+
+def _stored(path: Path, root: Any, name: str) -> Any:
+    """The tensor called `name`, unread. Raises CheckpointError for what lies elsewhere."""
+    import h5py
+
+    parts = name.split("/")
+    for end in range(1, len(parts) + 1):
+        if not isinstance(root.get("/".join(parts[:end]), getlink=True), h5py.HardLink):
             raise CheckpointError(
-                f"{self.path}: more than {MAX_NUMBERS:,} numbers up to tensor {name} of shape "
-                f"{list(dataset.shape)}; no network of this family has as many"
+                f"{path}: tensor {name} is listed, but is missing or a link to elsewhere; copy the "
+                "file again"
             )
-        return np.asarray(dataset[()])
+    dataset = root[name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.external or dataset.is_virtual:
+        raise CheckpointError(f"{path}: {name} is no tensor stored in this file; refused")
+    return dataset
 
 
 def _text(value: Any) -> str:

@@ -22,8 +22,8 @@ from vesselforge.engine.documents import read_object
 from vesselforge.engine.files import file_sha256, write_atomic
 from vesselforge.segmenter.combine import MEAN, Rule, combined
 from vesselforge.segmenter.components import ALL
-from vesselforge.segmenter.inference.runtimes import Probabilities
 from vesselforge.segmenter.model_files import Description, read_description, restore
+from vesselforge.segmenter.models import Probabilities
 
 INPUT, OUTPUT = "image", "vessel_probability"
 SIZES = ((2, 40, 56), (1, 64, 64), (1, 37, 53), (1, 1, 9), (1, 131, 118))

@@ -43,15 +43,13 @@ class PackedConv(nn.Module):
         self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, activation: str = "none"
     ) -> None:
         super().__init__()
-        self.weight, self.bias = weight.detach(), None if bias is None else bias.detach()
-        self.dtype, self.activation = dtype, activation
+        self.activation, self.onednn = activation, has_onednn()
         self.padding = [side // 2 for side in weight.shape[2:]]
-        self.onednn = has_onednn()
-        self.packed_bias = None if self.bias is None else self.bias.to(dtype)
-        self.packed = self.weight.to(dtype).contiguous()
+        self.bias = None if bias is None else bias.detach().to(dtype)
+        self.weight = weight.detach().to(dtype).contiguous()
         if self.onednn:
-            self.packed = torch._C._nn.mkldnn_reorder_conv2d_weight(
-                self.packed.to_mkldnn(), self.padding, [1, 1], [1, 1], 1
+            self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
+                self.weight.to_mkldnn(), self.padding, [1, 1], [1, 1], 1
             )
 
     @staticmethod
@@ -65,23 +63,12 @@ class PackedConv(nn.Module):
             and all(side % 2 for side in conv.kernel_size)
         )
 
-    def split(self) -> tuple[PackedConv, PackedConv]:
-        """Two, over the first and the second half of the input channels, whose sum this one is.
-
-        The first has the bias. The second has the activation: call it with `add`.
-        """
-        first, second = self.weight.chunk(2, dim=1)
-        return (
-            PackedConv(first, self.bias, self.dtype),
-            PackedConv(second, None, self.dtype, self.activation),
-        )
-
     def forward(self, x: Tensor, add: Tensor | None = None) -> Tensor:
         """activation(conv(x) + add); `add` is overwritten."""
         if not self.onednn:
-            y = F.conv2d(x, self.packed, self.packed_bias, padding=self.padding)
+            y = F.conv2d(x, self.weight, self.bias, padding=self.padding)
             return PASSES[self.activation](y if add is None else y.add_(add))
-        weight = (self.packed, self.packed_bias, self.padding, [1, 1], [1, 1], 1)
+        weight = (self.weight, self.bias, self.padding, [1, 1], [1, 1], 1)
         if add is None:
             y = torch.ops.mkldnn._convolution_pointwise(x, *weight, self.activation, [], "")
         else:
@@ -90,6 +77,25 @@ class PackedConv(nn.Module):
                 add, x, *weight, "add", 1.0, after, [], None
             )
         assert isinstance(y, Tensor)
+        return y
+
+
+class PackedPair(nn.Module):
+    """PackedConv of two maps as the sum of two, so that nothing need be concatenated.
+
+    weight: [O, 2·C, k, l], the first half of the inputs being the first map's.
+    """
+
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, dtype: torch.dtype, activation: str
+    ) -> None:
+        super().__init__()
+        first, second = weight.chunk(2, dim=1)
+        self.first = PackedConv(first, bias, dtype)
+        self.second = PackedConv(second, None, dtype, activation)
+
+    def forward(self, pair: tuple[Tensor, Tensor]) -> Tensor:
+        y: Tensor = self.second(pair[1], add=self.first(pair[0]))
         return y
 
 
@@ -131,37 +137,6 @@ def block_kernel(weight: Tensor) -> Tensor:
     taps = (tap == BLOCK * (u - 1) + q - a + side // 2).to(weight.dtype)  # [a, q, u, tap]
     kernel = torch.einsum("ckl,apuk,bqvl->abcpquv", weight[0], taps, taps)
     return kernel.reshape(BLOCK**2, channels * BLOCK**2, 3, 3)
-
-
-class MeanOfChannels(nn.Module):
-    """x.mean(1, keepdim=True) as a 1×1 convolution: half the time."""
-
-    def __init__(self, channels: int, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.register_buffer("weight", torch.full((1, channels, 1, 1), 1 / channels, dtype=dtype))
-        self.weight: Tensor
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.weight)
-
-
-class Scale(nn.Module):
-    """x · gate, [N, C, H, W] · [N, 1, H, W].
-
-    PyTorch multiplies bfloat16 maps of different shapes 8 times as slowly as float32 ones: there
-    a 1×1 convolution with weights of one first copies the gate to all channels.
-    """
-
-    def __init__(self, channels: int, dtype: torch.dtype) -> None:
-        super().__init__()
-        ones = torch.ones(channels, 1, 1, 1)
-        self.copied = None if dtype == torch.float32 else PackedConv(ones, None, dtype)
-
-    def forward(self, x: Tensor, gate: Tensor) -> Tensor:
-        if self.copied is None:
-            return x * gate
-        every: Tensor = self.copied(gate.contiguous(memory_format=torch.channels_last))
-        return every.mul_(x)
 
 
 class GroupNormSiLU(nn.Module):

@@ -7,9 +7,10 @@ multiples of the network's `multiple`, so that pooling cuts every tile where it 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,122 +23,81 @@ Run = Callable[[Tensor], Tensor]
 """[N, 3, H, W] float32 in [0, 1] → vessel probabilities [N, C, H, W], both on the CPU."""
 Notify = Callable[[float], None]
 """Told the share in (0, 1] of the tiles that are done; may raise to stop."""
+SIDE = 1344
+"""Longest side of a tile in pixels, unless the user has another; an image with no longer side stays
+whole. SA-UNet takes 0.6 kB a pixel, so this keeps the whole program under 1.5 GB."""
+CONTEXT = 96
+"""Pixels that are predicted and thrown away where a tile ends inside the image; SA-UNet sees at
+most 89 pixels far, so that its tiles agree to rounding."""
+BLEND = 64
+"""Least overlap of what is left, in pixels."""
 
 
-@dataclass(frozen=True)
-class Tiling:
-    """How images are cut. All in pixels.
+def shared_pixels(side: int, multiple: int) -> int:
+    """Pixels that neighbouring tiles share, at least.
 
-    side: longest side of a tile; an image with no longer side stays whole. SA-UNet takes 0.6 kB a
-    pixel, so 1344 keeps the whole program under 1.5 GB. context: predicted and thrown away where
-    a tile ends inside the image; SA-UNet sees at most 89 pixels far, so that its tiles
-    agree to rounding. blend: least overlap of what is left.
+    Raises ConfigError when that is more than half of a tile.
     """
-
-    side: int = 1344
-    context: int = 96
-    blend: int = 64
-
-    def shared(self, multiple: int) -> int:
-        """Pixels that neighbouring tiles share, at least.
-
-        Raises ConfigError when that is more than half of a tile.
-        """
-        shared = 2 * self.context + self.blend + multiple  # `multiple`: starts are rounded to it
-        if self.side // multiple * multiple < 2 * shared:
-            raise ConfigError(
-                f"tile: found {self.side} pixels, expected at least {_up(2 * shared, multiple)}: "
-                f"neighbouring tiles share {shared} of them"
-            )
-        return shared
+    shared = 2 * CONTEXT + BLEND + multiple  # `multiple`: starts are rounded to it
+    if side // multiple * multiple < 2 * shared:
+        raise ConfigError(
+            f"tile: found {side} pixels, expected at least {_up(2 * shared, multiple)}: "
+            f"neighbouring tiles share {shared} of them"
+        )
+    return shared
 
 
-@dataclass(frozen=True)
-class Span:
-    """A tile along one axis: input pixels [start, stop), of which [low, high) count, by weight."""
+def spans(length: int, multiple: int, side: int) -> list[tuple[slice, NDArray[np.float32]]]:
+    """Cut an axis: the pixels of every tile, and their weights, 0 in its context. At every pixel
+    the weights of all tiles add up to one.
 
-    start: int
-    stop: int
-    low: int
-    high: int
-    weight: NDArray[np.float32]  # [high - low]
-
-
-def spans(length: int, multiple: int, tiling: Tiling) -> list[Span]:
-    """Cut an axis. The weights of all spans add up to one at every pixel.
-
-    As few tiles as `side` allows, and these no larger than they must be. Starts are multiples of
-    `multiple`; only the last tile may have another length.
+    As few tiles as their `side` allows, and these no larger than they must be. Starts are multiples
+    of `multiple`; only the last tile may have another length.
     """
     whole = _up(length, multiple)  # the network pads with zeros up to here, in the last tile too
-    side = tiling.side // multiple * multiple
-    if whole <= side:
-        return [Span(0, length, 0, length, np.ones(length, np.float32))]
-    shared = tiling.shared(multiple)
-    count = math.ceil((whole - shared) / (side - shared))
+    most = side // multiple * multiple
+    if whole <= most:
+        return [(slice(0, length), np.ones(length, np.float32))]
+    shared = shared_pixels(side, multiple)
+    count = math.ceil((whole - shared) / (most - shared))
     size = _up(math.ceil((whole + (count - 1) * shared) / count), multiple)
     steps = (whole - size) // multiple
     starts = [i * steps // (count - 1) * multiple for i in range(count)]
-    lows = [s + tiling.context if s else 0 for s in starts]
-    highs = [s + size - tiling.context for s in starts[:-1]] + [length]
-    raw = [
-        _window(low, high, highs[i - 1] if i else None, lows[i + 1] if i + 1 < count else None)
-        for i, (low, high) in enumerate(zip(lows, highs, strict=True))
-    ]
-    total = np.zeros(length)
-    for low, high, weight in zip(lows, highs, raw, strict=True):
-        total[low:high] += weight
-    return [
-        Span(start, min(start + size, length), low, high, (weight / total[low:high]).astype("f4"))
-        for start, low, high, weight in zip(starts, lows, highs, raw, strict=True)
-    ]
+    at, weights = np.arange(length) + 0.5, np.ones((count, length))
+    for i, (before, start) in enumerate(itertools.pairwise(starts)):
+        low, high = start + CONTEXT, before + size - CONTEXT  # sin² and its mirror image make one
+        weights[i] *= np.sin(np.pi / 2 * np.clip((high - at) / (high - low), 0, 1)) ** 2
+        weights[i + 1] *= np.sin(np.pi / 2 * np.clip((at - low) / (high - low), 0, 1)) ** 2
+    weights /= weights.sum(0)  # of three tiles they make less
+    pixels = [slice(start, min(start + size, length)) for start in starts]
+    return [(here, w[here].astype(np.float32)) for here, w in zip(pixels, weights, strict=True)]
 
 
 def _up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def _window(low: int, high: int, before: int | None, after: int | None) -> NDArray[np.float64]:
-    """Weights over [low, high): sin² up to where the tile before ends, down from where the next
-    one begins. sin² and its mirror image add up to one."""
-    at = np.arange(low, high) + 0.5
-    weight = np.ones(high - low)
-    if before is not None:
-        weight *= np.sin(np.pi / 2 * np.clip((at - low) / (before - low), 0, 1)) ** 2
-    if after is not None:
-        weight *= np.sin(np.pi / 2 * np.clip((high - at) / (high - after), 0, 1)) ** 2
-    return weight
-
-
 def tiled(
     run: Run,
     image: NDArray[np.uint8],
     multiple: int,
-    tiling: Tiling,
-    notify: Notify | None = None,
+    side: int = SIDE,
+    notify: Notify = lambda share: None,
 ) -> NDArray[np.float32]:
     """Vessel probabilities [C, H, W] of an RGB image [H, W, 3], whole or tile by tile.
 
     multiple: of the network. Memory beyond the image and its map is that of one tile.
     """
     height, width = image.shape[:2]
-    rows, columns = spans(height, multiple, tiling), spans(width, multiple, tiling)
-    prob: NDArray[np.float32] | None = None
-    for number, (row, column) in enumerate(((r, c) for r in rows for c in columns), start=1):
-        tile = run(as_input(image[row.start : row.stop, column.start : column.stop]))[0]
+    tiles = list(itertools.product(spans(height, multiple, side), spans(width, multiple, side)))
+    prob: Any = None
+    for number, ((rows, by_row), (columns, by_column)) in enumerate(tiles, start=1):
+        tile = run(as_input(image[rows, columns]))[0].numpy()
         if prob is None:
             prob = np.zeros((len(tile), height, width), np.float32)
-        kept = tile.numpy()[
-            :,
-            row.low - row.start : row.high - row.start,
-            column.low - column.start : column.high - column.start,
-        ]
-        weight = row.weight[:, None] * column.weight
-        prob[:, row.low : row.high, column.low : column.high] += weight * kept
-        if notify is not None:
-            notify(number / (len(rows) * len(columns)))
-    assert prob is not None
-    return prob
+        prob[:, rows, columns] += by_row[:, None] * by_column * tile
+        notify(number / len(tiles))
+    return np.asarray(prob)
 
 
 def as_input(image: NDArray[np.uint8]) -> Tensor:

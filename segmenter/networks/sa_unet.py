@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vesselforge.configs.errors import ConfigError
@@ -18,11 +16,12 @@ from vesselforge.segmenter.networks.contract import Segmenter
 from vesselforge.segmenter.networks.units import (
     ConvUnit,
     CrossScaleAttention,
+    Gate,
+    JoinedConv,
     Norm,
     SpatialAttention,
     UpConv,
-    glorot_,
-    he_,
+    he_normal_,
 )
 
 
@@ -84,22 +83,25 @@ class SAUNet(Segmenter):
         self.encoder_channels = tuple(channels)
         self.multiple = 2 ** (len(channels) - 1)
 
-        def unit(i: int, o: int) -> ConvUnit:
-            return ConvUnit(i, o, self.variant.norm, rate, block)
+        def unit(i: int, o: int, conv: type[nn.Conv2d] = nn.Conv2d) -> ConvUnit:
+            return ConvUnit(i, o, self.variant.norm, rate, block, conv)
 
         *shallow, deepest = channels
         self.encoder = nn.ModuleList(
             nn.Sequential(unit(i, o), unit(o, o))
             for i, o in zip([3, *shallow], shallow, strict=False)
         )
+        self.pool = nn.MaxPool2d(2)
         middle = [SpatialAttention()] if self.variant.attention else []
         self.bottleneck = nn.Sequential(unit(shallow[-1], deepest), *middle, unit(deepest, deepest))
-        climbs = list(zip(reversed(channels), reversed(shallow), strict=False))
-        self.up = nn.ModuleList(UpConv(i, o) for i, o in climbs)
-        gates = shallow if self.variant.cross_gates else []
-        self.gate = nn.ModuleList(CrossScaleAttention() for _ in gates)
+        climb = shallow[::-1]
+        self.up = nn.ModuleList(
+            UpConv(i, o) for i, o in zip([deepest, *climb], climb, strict=False)
+        )
+        gates = climb if self.variant.cross_gates else []
+        self.gate = nn.ModuleList(CrossScaleAttention(o) for o in gates)
         self.decoder = nn.ModuleList(
-            nn.Sequential(unit(2 * o, o), unit(o, o)) for o in reversed(shallow)
+            nn.Sequential(unit(2 * o, o, JoinedConv), unit(o, o)) for o in climb
         )
         self.head = nn.Conv2d(width, 1, 1)
         self._initialise()
@@ -110,7 +112,7 @@ class SAUNet(Segmenter):
         for stage in self.encoder:
             x = stage(x)
             levels.append(x)
-            x = F.max_pool2d(x, 2)
+            x = self.pool(x)
         return [*levels, self.bottleneck(x)]
 
     def heads(self, x: Tensor, every: bool) -> list[Tensor]:
@@ -119,15 +121,14 @@ class SAUNet(Segmenter):
             x = self.up[level](x)
             if self.gate:
                 skip = self.gate[level](skip, x)
-            x = self.decoder[level](torch.cat([x, skip], dim=1))  # upsampled first, skip second
+            x = self.decoder[level]((x, skip))
         return [self.head(x)]
 
     def _initialise(self) -> None:
-        he = self.variant.he
+        by_he = {"none": (Gate,), "conv": (nn.Conv2d,), "all": (nn.Conv2d, UpConv)}
         for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                gate = module.bias is None
-                transposed = isinstance(module, nn.ConvTranspose2d)
-                (he_ if gate or he == "all" or (he == "conv" and not transposed) else glorot_)(
-                    module
-                )
+            if isinstance(module, nn.Conv2d | UpConv):
+                he = isinstance(module, by_he[self.variant.he])
+                (he_normal_ if he else nn.init.xavier_uniform_)(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)

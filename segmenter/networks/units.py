@@ -21,16 +21,30 @@ EPSILON = 1e-3
 GROUPS = 8
 
 
+class JoinedConv(nn.Conv2d):
+    """The convolution of two maps [N, C/2, H, W], one after the other in the channels."""
+
+    def forward(self, pair: tuple[Tensor, Tensor]) -> Tensor:  # type: ignore[override]
+        return super().forward(torch.cat(pair, dim=1))
+
+
 class ConvUnit(nn.Sequential):
     """conv 3×3 (with bias) → DropBlock → norm → activation; the middle two where there are any.
 
-    norm: `batch` is followed by ReLU, `group` (8 groups of contiguous channels) by SiLU.
+    norm: `batch` is followed by ReLU, `group` (8 groups of contiguous channels) by SiLU. conv: its
+    kind.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, norm: Norm | None, drop: float | None, block: int
+        self,
+        in_channels: int,
+        out_channels: int,
+        norm: Norm | None,
+        drop: float | None,
+        block: int,
+        conv: type[nn.Conv2d] = nn.Conv2d,
     ) -> None:
-        layers: list[nn.Module] = [nn.Conv2d(in_channels, out_channels, 3, padding=1)]
+        layers: list[nn.Module] = [conv(in_channels, out_channels, 3, padding=1)]
         if drop is not None:
             layers.append(DropBlock(drop, block))
         if norm == "batch":  # Keras's momentum 0.99
@@ -41,6 +55,16 @@ class ConvUnit(nn.Sequential):
         super().__init__(*layers)
 
 
+class Gate(nn.Conv2d):
+    """[N, 1, H, W] in (0, 1) of two maps of that shape: sigmoid(conv 7×7), 98 weights in all."""
+
+    def __init__(self) -> None:
+        super().__init__(2, 1, 7, padding=3, bias=False)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:  # type: ignore[override]
+        return torch.sigmoid(super().forward(torch.cat([first, second], dim=1)))
+
+
 class SpatialAttention(nn.Module):
     """Scale every pixel by a gate in (0, 1) seen from its 7×7 neighbourhood (SA-UNet, eq. 4).
 
@@ -49,11 +73,10 @@ class SpatialAttention(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(2, 1, 7, padding=3, bias=False)  # 98 weights in all
+        self.conv = Gate()
 
     def forward(self, x: Tensor) -> Tensor:  # [N, C, H, W]
-        summary = torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)
-        return x * torch.sigmoid(self.conv(summary))
+        return x * self.conv(x.mean(1, keepdim=True), x.amax(1, keepdim=True))
 
 
 class CrossScaleAttention(nn.Module):
@@ -62,13 +85,12 @@ class CrossScaleAttention(nn.Module):
     Stacks the channel means of both (encoder first, no maxima) and scales the encoder's map only.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(2, 1, 7, padding=3, bias=False)
+        self.channels, self.conv = channels, Gate()
 
     def forward(self, skip: Tensor, up: Tensor) -> Tensor:  # both [N, C, H, W]
-        summary = torch.cat([skip.mean(1, keepdim=True), up.mean(1, keepdim=True)], dim=1)
-        return skip * torch.sigmoid(self.conv(summary))
+        return skip * self.conv(skip.mean(1, keepdim=True), up.mean(1, keepdim=True))
 
 
 class UpConv(nn.ConvTranspose2d):
@@ -101,19 +123,9 @@ class UpConv(nn.ConvTranspose2d):
         return F.pixel_shuffle(F.conv2d(F.pad(x, (1, 0, 1, 0)), self.block_kernel(), bias), 2)
 
 
-def glorot_(module: nn.Conv2d | nn.ConvTranspose2d) -> None:
-    """Glorot uniform weights, zero bias: Keras's default."""
-    nn.init.xavier_uniform_(module.weight)
-    if module.bias is not None:
-        nn.init.zeros_(module.bias)
-
-
-def he_(module: nn.Conv2d | nn.ConvTranspose2d) -> None:
-    """Keras's He normal, zero bias: truncated at 2 sd, √(2/fan_in) the sd after truncation."""
+def he_normal_(weight: Tensor) -> None:
+    """Keras's He normal: truncated at 2 sd, √(2/fan_in) the sd after truncation."""
     # Both layouts have Keras's third kernel axis, its "inputs", here: of a transposed convolution
     # that axis holds the outputs.
-    fan_in = module.weight.shape[1] * module.weight[0, 0].numel()
-    sd = (2 / fan_in) ** 0.5 / 0.8796
-    nn.init.trunc_normal_(module.weight, std=sd, a=-2 * sd, b=2 * sd)
-    if module.bias is not None:
-        nn.init.zeros_(module.bias)
+    sd = (2 / weight[0].numel()) ** 0.5 / 0.8796
+    nn.init.trunc_normal_(weight, std=sd, a=-2 * sd, b=2 * sd)

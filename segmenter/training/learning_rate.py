@@ -17,28 +17,17 @@ def learning_rate(settings: FitSettings, step: int, factor: float = 1.0) -> floa
     factor: what `Plateau` has made of the rate; 1 for every schedule but plateau.
     """
     warm = min(1.0, (step + 1) / settings.warmup) if settings.warmup else 1.0
-    if settings.schedule == "plateau":
-        return warm * max(settings.lr * factor, settings.min_lr)
-    lowest = settings.min_lr if settings.schedule in ("cosine", "restarts") else 0.0
-    return warm * (lowest + (settings.lr - lowest) * _shape(settings, step))
-
-
-def _shape(settings: FitSettings, step: int) -> float:
-    """The schedule as a share of the highest rate, in [0, 1]."""
-    share = step / settings.steps
+    share, shape, lowest = step / settings.steps, 1.0, 0.0
     match settings.schedule:
-        case "cosine":
-            return _cosine(share)
-        case "restarts":
-            return _cosine(step % settings.period / settings.period)
+        case "plateau":
+            return warm * max(settings.lr * factor, settings.min_lr)
+        case "cosine" | "restarts":
+            if settings.schedule == "restarts":
+                share = step % settings.period / settings.period
+            shape, lowest = 0.5 * (1 + math.cos(math.pi * share)), settings.min_lr
         case "step":  # SA-UNet: 1e-3 for 100 epochs, 1e-4 for 50
-            return 0.1 if share >= 2 / 3 else 1.0
-    return 1.0
-
-
-def _cosine(share: float) -> float:
-    """From 1 at 0 to 0 at 1."""
-    return 0.5 * (1 + math.cos(math.pi * share))
+            shape = 0.1 if share >= 2 / 3 else 1.0
+    return warm * (lowest + (settings.lr - lowest) * shape)
 
 
 @dataclass

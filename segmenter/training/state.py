@@ -14,6 +14,7 @@ from vesselforge.configs.settings import FitSettings
 from vesselforge.engine.artifacts import SCRATCH
 from vesselforge.engine.checkpoints import (
     load_strict,
+    load_tensors,
     newest_checkpoint,
     pack_optimizer,
     restoring,
@@ -21,7 +22,7 @@ from vesselforge.engine.checkpoints import (
     unpack_optimizer,
 )
 from vesselforge.engine.progress import Progress
-from vesselforge.segmenter.model_files import read_members
+from vesselforge.segmenter.model_files import read_description
 from vesselforge.segmenter.models import place
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.contract import Segmenter
@@ -71,10 +72,11 @@ def new_state(settings: FitSettings, start: Path | None, device: torch.device) -
     torch.manual_seed(settings.seed)
     network = _fresh(settings, start is None)
     if start is not None:
-        members, _ = read_members(start)
+        members = read_description(start).members
         if len(members) != 1:
             raise CheckpointError(f"{start}: an ensemble cannot be trained on; give one network")
-        load_strict(network, members[0][1], start / members[0][0].file)
+        path = start / members[0].file
+        load_strict(network, load_tensors(path)[0], path)
     place(network, device)
     average = None
     if settings.ema:

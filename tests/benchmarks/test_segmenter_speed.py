@@ -94,8 +94,7 @@ def test_a_quick_run(tmp_path: Path, capsys, monkeypatch) -> None:
     """Everything in this process: starting PyTorch anew takes seconds."""
     folder = tmp_path / "mine"
     network = build("sa-unet")
-    save_model(folder, [(Member("sa-unet", {}, "m.safetensors"), network.state_dict())], 0.5,
-               "model.json")  # fmt: skip
+    save_model(folder, [(Member("sa-unet", {}, "m.safetensors"), network.state_dict())], 0.5)
     measured = []
 
     def measure(case, threads):

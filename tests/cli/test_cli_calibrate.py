@@ -30,7 +30,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     tensors = build("sa-unet", width=4).state_dict()
     member = Member("sa-unet", {"width": 4}, "model.safetensors")
-    save_model(folder, [(member, tensors)], 0.5, "model.json")
+    save_model(folder, [(member, tensors)], 0.5)
     return folder
 
 

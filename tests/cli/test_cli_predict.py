@@ -37,7 +37,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = {"width": 4}
     network = build("sa-unet", **options)
     member = Member("sa-unet", options, "model.safetensors")
-    save_model(folder, [(member, network.state_dict())], 0.5, "model.json")
+    save_model(folder, [(member, network.state_dict())], 0.5)
     return folder
 
 

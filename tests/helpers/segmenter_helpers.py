@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from vesselforge.configs.settings import AugmentSettings, FitSettings
 from vesselforge.data.imageset import ImageRecord, load_image, read_index, write_index, write_png
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.engine.artifacts import Artifact
+from vesselforge.engine.checkpoints import load_tensors
 from vesselforge.engine.files import file_sha256
 from vesselforge.engine.progress import Progress
+from vesselforge.segmenter.model_files import Member, read_description
 from vesselforge.segmenter.training.fit import train
 
 TINY = FitSettings(
@@ -88,6 +90,11 @@ def trained(out: Path, images: Path, settings: FitSettings = TINY) -> Path:
     out.mkdir(parents=True)
     train(settings, {"images": artifact(images)}, out, Progress())
     return out
+
+
+def members_of(folder: Path) -> list[tuple[Member, dict[str, Tensor]]]:
+    """The members of a model folder with their weights."""
+    return [(m, load_tensors(folder / m.file)[0]) for m in read_description(folder).members]
 
 
 def hashes(folder: Path, drop: str = "checkpoint") -> dict[str, str]:

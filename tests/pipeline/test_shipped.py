@@ -60,7 +60,7 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: dict[str, tor
     write_json(images / "manifest.json", {"settings": settings, "inputs": {"dataset": "d1"}})
     model = tmp_path / "store" / "segmenter.train" / "m1"
     model.mkdir(parents=True)
-    save_model(model, [(Member("sa-unet-v2", {}, "model.safetensors"), weights)], 0.4, "model.json")
+    save_model(model, [(Member("sa-unet-v2", {}, "model.safetensors"), weights)], 0.4)
     manifest = {
         "kind": "segmenter.train",
         "digest": "m1",
@@ -141,7 +141,7 @@ def test_calibration_and_components_are_on_the_card_and_in_the_scores(room: Path
     assert "| components | pieces with a pixel of at least 0.75, and of at least 50 pixels" in text
     card = pretrained.card("tiny")
     assert (card["calibration"], card["components"]) == (fitted, rule)
-    assert Model.load(folder).components.as_json() == rule
+    assert Model.load(folder).components.said() == {"components": rule}
 
 
 def test_a_name_serves_wherever_a_model_is_taken(room: Path, monkeypatch: Any) -> None:

@@ -12,7 +12,7 @@ from segmenter_helpers import TINY, StopAfter, artifact, hashes, phantom_set, tr
 from vesselforge.configs.settings import CompareSettings
 from vesselforge.data.imageset import load_image, read_index
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.model_pair import compare
+from vesselforge.segmenter.evaluate import compare
 from vesselforge.segmenter.models import Model
 
 pytestmark = pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import product
 
 import numpy as np
@@ -142,7 +143,7 @@ def test_the_choice_is_that_of_a_search_over_masks() -> None:
 
 def test_a_rule_is_read_as_it_was_written_or_refused() -> None:
     rule = Components(0.7331, 50)
-    assert READ.validate_python(rule.as_json()) == rule
+    assert READ.validate_python(asdict(rule)) == rule
     assert READ.validate_python({}) == ALL
     for bad in (
         3, {"sure": 2, "smallest": 0}, {"sure": float("nan"), "smallest": 0},

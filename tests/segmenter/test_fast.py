@@ -10,9 +10,15 @@ from torch import Tensor, nn
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.engine.devices import slow_bfloat16
-from vesselforge.segmenter.inference import packed, runtimes
-from vesselforge.segmenter.inference.fast import Fast, FastUp, fast, halved, normalised
-from vesselforge.segmenter.inference.packed import BlockwiseGate, GroupNormSiLU, PackedConv, Scale
+from vesselforge.segmenter.inference import packed
+from vesselforge.segmenter.inference.fast import Fast, FastUp, Halved, fast, normalised
+from vesselforge.segmenter.inference.packed import (
+    BlockwiseGate,
+    GroupNormSiLU,
+    PackedConv,
+    PackedPair,
+)
+from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.contract import Segmenter
 from vesselforge.segmenter.networks.group_norm import GroupNorm
@@ -117,8 +123,6 @@ def test_nothing_of_training_is_left() -> None:
 
 
 def test_what_cannot_be_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match="network on meta"):
-        fast(network_of("sa-unet").to("meta"))
     monkeypatch.setattr("vesselforge.segmenter.inference.fast.slow_bfloat16", lambda device: True)
     with pytest.raises(ConfigError, match="expected float32"):
         fast(network_of("sa-unet"), torch.bfloat16)
@@ -158,21 +162,19 @@ def test_group_norm_of_a_large_map_is_exact(offset: float) -> None:
 
 
 @needs_bfloat16
-def test_bfloat16_maps_are_normalised_and_scaled_in_place_of_float32_ones() -> None:
+def test_bfloat16_maps_are_normalised_in_place_of_float32_ones() -> None:
     torch.manual_seed(0)
     x = torch.randn(1, 16, 33, 47).bfloat16().contiguous(memory_format=LAST)
     norm = GroupNorm(8, 16)
     with torch.no_grad():
         exact = F.silu(F.group_norm(x.double(), 8))
         assert (GroupNormSiLU(norm)(x.clone()) - exact).abs().max() < 2**-8 * exact.abs().max()
-    gate = torch.rand(1, 1, 33, 47).bfloat16()
-    assert torch.equal(Scale(16, torch.bfloat16)(x, gate), x * gate)
 
 
 def test_the_other_pieces() -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 3, 10, 14).contiguous(memory_format=LAST)
-    assert torch.equal(halved(x), F.max_pool2d(x, 2))
+    assert torch.equal(Halved()(x), F.max_pool2d(x, 2))
     up = UpConv(3, 5).requires_grad_(False)
     torch.testing.assert_close(FastUp(up)(x), up(x), rtol=1e-5, atol=1e-6)
     conv, norm = nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4)
@@ -196,32 +198,31 @@ def test_other_convolutions_are_left_alone(conv: nn.Conv2d) -> None:
     assert not PackedConv.takes(conv)
 
 
-def test_half_of_a_convolution_added_to_the_other(onednn: str) -> None:
+def test_a_convolution_of_two_maps_joined(onednn: str) -> None:
     torch.manual_seed(0)
     x = torch.randn(1, 8, 9, 11).contiguous(memory_format=LAST)
     weight, bias = torch.randn(5, 8, 3, 3), torch.randn(5)
-    whole = PackedConv(weight, bias, torch.float32, "relu")
-    first, second = whole.split()
-    a, b = (half.contiguous(memory_format=LAST) for half in x.chunk(2, dim=1))
+    both = (half.contiguous(memory_format=LAST) for half in x.chunk(2, dim=1))
     expected = F.relu(F.conv2d(x, weight, bias, padding=1))
-    torch.testing.assert_close(whole(x), expected, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(second(b, add=first(a)), expected, rtol=1e-5, atol=1e-5)
+    given = weight, bias, torch.float32, "relu"
+    torch.testing.assert_close(PackedConv(*given)(x), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(PackedPair(*given)(tuple(both)), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_the_runtime_of_choice_on_a_cpu() -> None:
     networks = [network_of("sa-unet"), network_of("unet-18")]
     x = torch.rand(1, 3, 37, 53)
-    plain, auto = (runtimes.start(name, networks, CPU) for name in ("torch", "auto"))
-    assert (plain.name, auto.name, auto.multiple) == ("torch", "fast", 8)
-    torch.testing.assert_close(auto(x), plain(x), rtol=0, atol=1e-5)
-    with pytest.raises(ConfigError, match="found cuda for the runtime fast,"):
-        runtimes.start("fast", networks, torch.device("cuda"))
+    plain, auto = (Model(networks, 0.5, CPU, name) for name in ("torch", "auto"))
+    made_fast = [[isinstance(n, Fast) for n in model.networks] for model in (plain, auto)]
+    assert made_fast == [[False] * 2, [True] * 2] and auto.each.multiple == 8
+    torch.testing.assert_close(auto.run(x), plain.run(x), rtol=0, atol=1e-5)
+    with pytest.raises(ConfigError, match="found meta for the runtime fast,"):
+        Model([network_of("sa-unet")], 0.5, torch.device("meta"), "fast")
 
 
 @needs_bfloat16
 def test_bfloat16_by_name() -> None:
     networks = [network_of("sa-unet")]
     x = torch.rand(1, 3, 37, 53)
-    found = runtimes.start("fast-bfloat16", networks, CPU)
-    assert found.name == "fast-bfloat16"
-    assert 0 < (found(x) - runtimes.start("torch", networks, CPU)(x)).abs().max() < 0.02
+    found = Model(networks, 0.5, CPU, "fast-bfloat16").run(x)
+    assert 0 < (found - Model(networks, 0.5, CPU).run(x)).abs().max() < 0.02

@@ -42,7 +42,7 @@ def extractor(network: nn.Module) -> EncoderFeatures:
 def test_every_network_gives_features(name: str, tmp_path: Path) -> None:
     network, options = tiny(name)
     tensors = network.state_dict()
-    save_model(tmp_path, [(Member(name, options, "w.safetensors"), tensors)], 0.5, "model.json")
+    save_model(tmp_path, [(Member(name, options, "w.safetensors"), tensors)], 0.5)
     features = EncoderFeatures(Model.load(tmp_path, torch.device("cpu")))
     images = waves(60, 70)  # no multiple of anything that a network needs
     found = features(images)

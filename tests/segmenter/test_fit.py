@@ -25,7 +25,7 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
-from vesselforge.segmenter.training.batch_sources import source_of
+from vesselforge.segmenter.training.batch_sources import Batches
 from vesselforge.segmenter.training.fit import train
 from vesselforge.segmenter.training.learning_rate import Plateau, learning_rate
 from vesselforge.segmenter.training.validation import validate
@@ -246,7 +246,7 @@ def test_the_papers_pool_trains_and_resumes(tmp_path: Path, images: Path) -> Non
 def test_each_batch_is_seen_at_every_scale(images: Path) -> None:
     loaded = [load_image(images, record) for record in read_index(images, "train")]
     settings = TINY.model_copy(update={"scales": [1.0, 2.0], "augment": PLAIN})
-    source = source_of(settings, loaded, multiple=8)
+    source = Batches(settings, 8, loaded)
     plain, double = source.batch_at(4), source.batch_at(5)
     assert [x.shape[-1] for x in (plain.image, double.image)] == [32, 64]
     torch.testing.assert_close(double.target[..., ::2, ::2], plain.target)  # labels: nearest

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from segmenter_helpers import members_of
 from test_networks import GOLDEN
 from typer.testing import CliRunner
 
@@ -20,7 +21,6 @@ from vesselforge.cli.main import main
 from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.engine.files import file_sha256
 from vesselforge.segmenter.exchange.keras import import_keras, slots
-from vesselforge.segmenter.model_files import read_members
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.sa_unet import VARIANTS
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 
 
 def logits_of(folder: Path) -> list[float]:
-    ((member, tensors),), _ = read_members(folder)
+    ((member, tensors),) = members_of(folder)
     network = build(member.network, **member.options).eval()
     network.load_state_dict(tensors)
     index = torch.arange(64, dtype=torch.float64)
@@ -143,8 +143,11 @@ def integer(model: keras.Model) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (without("conv2d_3", "bias"), "conv2d_3 has no bias, expected shape [32] for enc"),
-        (without("batch_normalization_1", "moving_mean"), "has no moving_mean, expected shape"),
+        (without("conv2d_3", "bias"), "layer conv2d_3 has no bias of shape [32] for enc"),
+        (
+            without("batch_normalization_1", "moving_mean"),
+            "has no moving_mean of shape [16] for",
+        ),
         (without("conv2d_3"), "for encoder.1.1.0.weight of sa-unet (layers like this: found 18, e"),
         (without("conv2d_15"), "found no kernel of shape [1, 1, 16, 1] for head.weight of sa-unet"),
         (without("conv2d_7"), "for bottleneck.1.conv.weight of sa-unet (layers like this: found"),
@@ -274,7 +277,7 @@ def test_from_a_published_file_to_a_vessel_map(tmp_path: Path) -> None:
 
 def test_bad_arguments(tmp_path: Path) -> None:
     path = keras.keras2_weights(tmp_path / "w.h5", keras.golden_model("sa-unet-v2"))
-    with pytest.raises(ConfigError, match="--network: found sa2-net; Keras weights exist for auto"):
+    with pytest.raises(ConfigError, match="--network: found 'sa2-net', expected one of auto, "):
         import_keras(path, tmp_path / "m", "sa2-net")
     with pytest.raises(ConfigError, match=r"--threshold: found 1\.5"):
         import_keras(path, tmp_path / "m", threshold=1.5)

@@ -22,7 +22,7 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.training import fit
-from vesselforge.segmenter.training.batch_sources import source_of, synthetic_crops
+from vesselforge.segmenter.training.batch_sources import Batches, synthetic_crops
 from vesselforge.segmenter.training.fit import train
 
 pytestmark = pytest.mark.slow
@@ -69,7 +69,7 @@ def run(out: Path, settings: FitSettings, stop: int | None = None, **inputs: Pat
 def test_every_batch_has_exactly_its_share(batch: int, share: float, expected: int) -> None:
     settings = settings_of(batch=batch, synthetic_share=share)
     assert synthetic_crops(settings) == expected
-    source = source_of(settings, [flat("a", REAL)], 8, [flat("b", MADE), flat("c", MADE)])
+    source = Batches(settings, 8, [flat("a", REAL)], [flat("b", MADE), flat("c", MADE)])
     for step in range(5):
         images, targets, fov = parts(source.batch_at(step))
         assert images.shape == (batch, 3, 16, 16)
@@ -85,7 +85,7 @@ def test_each_set_has_its_own_augmentation() -> None:
 
     def changed(**update: Any) -> list[bool]:
         settings = settings_of(batch=4).model_copy(update=update)
-        images, _, _ = parts(source_of(settings, sets[0], 8, sets[1]).batch_at(0))
+        images, _, _ = parts(Batches(settings, 8, *sets).batch_at(0))
         tones = images.amax(dim=(1, 2, 3))
         return [bool(((x * 255 - (x * 255).round()).abs() > 1e-3).any()) for x in tones]
 
@@ -102,7 +102,7 @@ def test_a_mixed_batch_is_a_batch_of_each(real: Path, made: Path) -> None:
         for folder in (real, made)
     )
     settings = TINY.model_copy(update={"batch": 5, "synthetic_share": 0.4})
-    mixed = source_of(settings, ours, 8, theirs).batch_at(3)
+    mixed = Batches(settings, 8, ours, theirs).batch_at(3)
     first = CropSource(ours, 32, 3, settings.seed, settings.augment).batch_at(3)
     assert torch.equal(mixed.image[:3], first.image)
     assert torch.equal(mixed.target[:3], first.target)
@@ -110,13 +110,13 @@ def test_a_mixed_batch_is_a_batch_of_each(real: Path, made: Path) -> None:
     assert (mixed.weight[3:] < 1).any()
     same_draws = CropSource(theirs, 32, 2, settings.seed, settings.augment).batch_at(3)
     assert not torch.equal(mixed.image[3:], same_draws.image)
-    again = source_of(settings, ours, 8, theirs).batch_at(3)
+    again = Batches(settings, 8, ours, theirs).batch_at(3)
     assert all(map(torch.equal, mixed.tensors(), again.tensors()))
 
 
 def test_mixed_batches_at_several_sizes() -> None:
     settings = settings_of(batch=4, scales=[1.0, 2.0])
-    source = source_of(settings, [flat("a", REAL)], 8, [flat("b", MADE, weight=0.2)])
+    source = Batches(settings, 8, [flat("a", REAL)], [flat("b", MADE, weight=0.2)])
     batch = source.batch_at(1)
     assert batch.image.shape == (4, 3, 32, 32) and batch.weight.shape == (4, 1, 32, 32)
     assert batch.weight.amax(dim=(1, 2, 3)).tolist() == pytest.approx([1, 1, 0.2, 0.2])
@@ -128,7 +128,7 @@ def test_a_batch_of_one_and_the_pool_are_refused() -> None:
         ({"source": "pool"}, "source: found `pool`.*expected `crops`"),
     ):
         with pytest.raises(ConfigError, match=message):
-            source_of(settings_of(**update), [flat("a", REAL)], 8, [flat("b", MADE)])
+            Batches(settings_of(**update), 8, [flat("a", REAL)], [flat("b", MADE)])
 
 
 def test_a_mixed_training_resumes_bit_for_bit(tmp_path: Path, real: Path, made: Path) -> None:
@@ -174,7 +174,7 @@ def test_statistics_are_those_of_mixed_batches(
         [load_image(folder, record) for record in read_index(folder, "train")]
         for folder in (real, made)
     )
-    expected = source_of(settings, ours, 8, theirs).batch_at(TINY.steps).image
+    expected = Batches(settings, 8, ours, theirs).batch_at(TINY.steps).image
     assert len(seen) == 1 and torch.equal(seen[0], expected)
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from metric_helpers import score
 from PIL import Image
-from segmenter_helpers import TINY, artifact, hashes, phantom_set, trained
+from segmenter_helpers import TINY, artifact, hashes, members_of, phantom_set, trained
 
 from vesselforge.configs.errors import CheckpointError
 from vesselforge.configs.settings import (
@@ -26,12 +26,11 @@ from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.calibration import recalibrate
 from vesselforge.segmenter.components import ALL, Components, choose_components, masked, pieces_in
 from vesselforge.segmenter.ensemble import ensemble
-from vesselforge.segmenter.evaluate import GREEN, RED, evaluate
+from vesselforge.segmenter.evaluate import GREEN, RED, compare, evaluate
 from vesselforge.segmenter.inference.predict import PredictOptions, predict_files
 from vesselforge.segmenter.labels.pseudo_labels import label
 from vesselforge.segmenter.metrics.probabilities import best_threshold
-from vesselforge.segmenter.model_files import read_description, read_members, save_model
-from vesselforge.segmenter.model_pair import compare
+from vesselforge.segmenter.model_files import calibration_of, read_description, save_model
 from vesselforge.segmenter.models import Model
 
 pytestmark = pytest.mark.slow
@@ -41,10 +40,10 @@ CPU = torch.device("cpu")
 
 def changed(folder: Path, out: Path, components: Components, **changes: Any) -> Path:
     """A copy of a model of one network with another calibration and rule."""
-    ((member, tensors),), threshold = read_members(folder)
+    ((member, tensors),) = members_of(folder)
     out.mkdir()
     pairs = [(replace(member, **changes), tensors)]
-    save_model(out, pairs, threshold, "model.json", components=components)
+    save_model(out, pairs, read_description(folder).threshold, components=components)
     return out
 
 
@@ -108,7 +107,7 @@ def test_predict_and_evaluate_make_the_same_mask(room: Path, tmp_path: Path) -> 
     assert pooled["auc"] == pytest.approx(found["a"]["fov"]["pooled"]["auc"], abs=1e-5)
     assert pooled["ece"] != found["a"]["fov"]["pooled"]["ece"]
     assert found["ruled"]["calibration"] == [{"temperature": 2.0, "shift": 0.2}]
-    assert found["ruled"]["components"] == model.components.as_json()
+    assert found["ruled"]["components"] == model.components.said()["components"]
     assert not found["a"].keys() & {"calibration", "components"}
 
 
@@ -192,7 +191,7 @@ def test_flips_choose_the_threshold_and_leave_the_rule(room: Path, tmp_path: Pat
     evaluate(EvaluateSettings(flips=True, bootstrap=100), inputs, tmp_path, Progress())
     found = json.loads((tmp_path / "metrics.json").read_text())["models"]["m"]
     model = Model.load(room / "ruled-a")
-    assert found["components"] == model.components.as_json()
+    assert found["components"] == model.components.said()["components"]
     assert found["threshold"] != model.threshold
 
 
@@ -207,7 +206,7 @@ def test_a_trained_model_is_calibrated_without_training(room: Path, tmp_path: Pa
     threshold, f1 = best_threshold(probs, masks, fovs)
     assert model.threshold == pytest.approx(threshold, abs=0.003)  # the fast runtime chose it
     assert made["threshold"] == model.threshold
-    assert made["calibration"] == [m.calibration for m in read_description(tmp_path).members]
+    assert made["calibration"] == [calibration_of(m) for m in read_description(tmp_path).members]
     assert made["after"]["ece"] < 0.5 * made["before"]["ece"]
     assert made["after"]["f1"] > f1 - 0.01
     reference = made["components_reference"]
@@ -231,7 +230,7 @@ def test_the_members_of_a_vote_are_calibrated(room: Path, tmp_path: Path) -> Non
     recalibrate(made, images, out, Progress())
     before, after = read_description(made), read_description(out)
     assert (out / "ensemble.json").is_file() and after.rule.method == "or"
-    assert all(member.calibration for member in after.members)
+    assert all(calibration_of(member) for member in after.members)
     assert after.threshold == 0.5 and after.rule.thresholds != before.rule.thresholds
     with pytest.raises(CheckpointError, match="no model here"):
         recalibrate(tmp_path, images, tmp_path / "no", Progress())

@@ -284,17 +284,14 @@ def test_maps_never_fall_among_the_images(model, tmp_path):
 def test_too_little_memory_is_a_fault_of_one_image(model, tmp_path, monkeypatch):
     Image.fromarray(PICTURE).save(tmp_path / "large.png")
     Image.fromarray(PICTURE[:40]).save(tmp_path / "small.png")
-    runtime = model.runtime
+    run = model.run
 
-    class Poor:
-        name, multiple = "poor", runtime.multiple
+    def poor(images):
+        if images.shape[2] > 40:
+            raise MemoryError
+        return run(images)
 
-        def __call__(self, images):
-            if images.shape[2] > 40:
-                raise MemoryError
-            return runtime(images)
-
-    monkeypatch.setattr(model, "runtime", Poor())
+    monkeypatch.setattr(model, "run", poor)
     rows = predict_files(model, [tmp_path], tmp_path / "out", Progress())
     assert "large.png: not enough memory" in rows[0]["error"] and "--tile" in rows[0]["error"]
     assert rows[1]["name"] == "small"
@@ -308,14 +305,13 @@ def test_the_field_of_view_can_be_brought_to_a_width(model, tmp_path, monkeypatc
     assert scale_for(phantom.fov, None) == 1
     seen = []
 
-    runtime = model.runtime
+    run = model.run
 
     def noted(images):
         seen.append(tuple(images.shape[2:]))
-        return runtime(images)
+        return run(images)
 
-    noted.multiple = runtime.multiple
-    monkeypatch.setattr(model, "runtime", noted)
+    monkeypatch.setattr(model, "run", noted)
     prob = model.predict(phantom.image, scale=scale)
     assert prob.shape == (128, 128) and seen == [(round(128 * scale), round(128 * scale))]
     assert prob.min() >= 0 and prob.max() <= 1

@@ -17,7 +17,7 @@ from vesselforge.data.imageset import LoadedImage
 from vesselforge.engine.log import read_log
 from vesselforge.engine.progress import Progress
 from vesselforge.pipeline.works import fit_settings
-from vesselforge.segmenter.training.batch_sources import source_of
+from vesselforge.segmenter.training.batch_sources import Batches
 from vesselforge.segmenter.training.fit import train
 from vesselforge.segmenter.training.learning_rate import Plateau, learning_rate
 from vesselforge.segmenter.training.state import WEIGHT_DECAY
@@ -107,7 +107,7 @@ def test_sa2_net_restarts_between_its_two_rates() -> None:
 def test_unet_v2_sees_256_352_and_448_pixels_at_a_constant_rate() -> None:
     settings = recipe("unet-v2")
     small = settings.model_copy(update={"batch": 1})
-    source = source_of(small, [plain(400, 400)], 32)
+    source = Batches(small, 32, [plain(400, 400)])
     assert [source.batch_at(step).image.shape[-1] for step in range(3)] == [256, 352, 448]
     assert learning_rate(settings, 0) == learning_rate(settings, settings.steps - 1) == 1e-4
     assert (settings.optimizer, WEIGHT_DECAY, settings.clip_value) == ("adamw", 1e-4, 0.5)
@@ -116,7 +116,7 @@ def test_unet_v2_sees_256_352_and_448_pixels_at_a_constant_rate() -> None:
 
 def epoch_of_drive(settings: FitSettings) -> int:
     """Steps in which the pool of DRIVE's 16 training images is seen once."""
-    source = source_of(settings, [plain(584, 565)] * 16, 8)
+    (source,) = Batches(settings, 8, [plain(584, 565)] * 16).sources
     assert source.size == (592, 592)
     return source.steps_per_epoch
 

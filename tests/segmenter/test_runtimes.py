@@ -15,9 +15,7 @@ from segmenter_helpers import hashes, phantom_image, settled
 
 from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.segmenter.inference import onnx_segmenter as exporting
-from vesselforge.segmenter.inference import runtimes
 from vesselforge.segmenter.inference.onnx_segmenter import Combined, export, onnx_runner
-from vesselforge.segmenter.inference.tiles import Tiling
 from vesselforge.segmenter.model_files import Member, save_model
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
@@ -37,7 +35,7 @@ def saved(folder: Path, *names: str) -> Path:
         network = settled(build(name, **NETWORKS[name]))
         member = Member(name, NETWORKS[name], f"{name}.safetensors")
         members.append((member, network.state_dict()))
-    save_model(folder, members, 0.4, "model.json" if len(names) == 1 else "ensemble.json")
+    save_model(folder, members, 0.4)
     return folder
 
 
@@ -70,7 +68,7 @@ def test_an_exported_ensemble_predicts_as_its_folder(ensemble, exported):
 
 def test_several_images_at_once(ensemble, exported):
     images = torch.rand(3, 3, 41, 50)
-    wanted = runtimes.start("torch", Model.load(ensemble, CPU).networks, CPU)(images)
+    wanted = Model.load(ensemble, CPU).run(images)
     found = onnx_runner((exported / "m.onnx").read_bytes())(images)
     assert found.shape == (3, 1, 41, 50)
     torch.testing.assert_close(found, wanted.mean(1, keepdim=True), atol=1e-4, rtol=0)
@@ -128,7 +126,7 @@ def test_what_cannot_be_exported_or_run_is_said_before_any_work(ensemble, export
         with pytest.raises(CheckpointError, match="no model here; expected a folder"):
             Model.load(file)
     with pytest.raises(ConfigError, match="found 'tf', expected one of torch, auto"):
-        runtimes.start("tf", [], CPU)
+        Model.load(ensemble, CPU, "tf")
 
 
 def test_a_missing_package_names_its_extra(tmp_path, monkeypatch):
@@ -142,7 +140,7 @@ def test_a_model_cuts_large_images_and_says_how_far_it_is(tmp_path):
     model = Model.load(saved(tmp_path, "sa-unet"), CPU)
     image = np.tile(phantom_image(1, 128), (5, 1, 1))[:, :100]
     whole = model.predict(image)
-    model.tiling = Tiling(side=528)
+    model.side = 528
     shares: list[float] = []
     found = model.predict(image, flips=True, notify=shares.append)
     np.testing.assert_allclose(model.predict(image), whole, atol=1e-5)

@@ -14,11 +14,12 @@ from segmenter_helpers import settled
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.engine.progress import Interrupted
-from vesselforge.segmenter.inference.runtimes import TorchRuntime
-from vesselforge.segmenter.inference.tiles import Tiling, as_input, spans, tiled
+from vesselforge.segmenter.inference import tiles
+from vesselforge.segmenter.inference.tiles import BLEND, CONTEXT, as_input, spans, tiled
+from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 
-SMALL = Tiling(side=72, context=9, blend=6)
+SMALL = 72
 IMAGE = np.random.default_rng(0).integers(0, 256, (201, 157, 3), dtype=np.uint8)
 LOCAL = torch.randn(1, 3, 3, 3, generator=torch.Generator().manual_seed(0))
 
@@ -32,30 +33,36 @@ def local(images: torch.Tensor) -> torch.Tensor:
     return torch.sigmoid(F.conv2d(images, LOCAL, padding=1))
 
 
+@pytest.fixture
+def narrow(monkeypatch):
+    """Tiles that small images need many of."""
+    monkeypatch.setattr(tiles, "CONTEXT", 9)
+    monkeypatch.setattr(tiles, "BLEND", 6)
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     length=st.integers(1, 3000),
     multiple=st.sampled_from([1, 2, 8, 16, 32]),
-    context=st.integers(0, 40),
-    blend=st.integers(0, 40),
     room=st.integers(0, 300),
 )
-def test_weights_add_up_to_one_whatever_the_sizes(length, multiple, context, blend, room):
-    tiling = Tiling(2 * (2 * context + blend + multiple) + multiple + room, context, blend)
-    total = np.zeros(length)
-    found = spans(length, multiple, tiling)
-    for span in found:
-        assert span.start % multiple == 0 and span.stop - span.start <= tiling.side
-        assert 0 <= span.start <= span.low < span.high <= span.stop <= length
-        assert span.low == 0 or span.low - span.start >= context  # no rim is kept
-        assert span.high == length or span.stop - span.high >= context
-        assert span.weight.min() >= 0
-        total[span.low : span.high] += span.weight
+def test_weights_add_up_to_one_whatever_the_sizes(length, multiple, room):
+    side = 2 * (2 * CONTEXT + BLEND + multiple) + multiple + room
+    total, kept = np.zeros(length), []
+    for here, weight in spans(length, multiple, side):
+        assert here.start % multiple == 0 and here.stop - here.start <= side
+        assert 0 <= here.start < here.stop <= length and weight.min() >= 0
+        low, *_, high = here.start + np.flatnonzero(weight)
+        assert low == 0 or low - here.start >= CONTEXT  # no rim is kept
+        assert high == length - 1 or here.stop - 1 - high >= CONTEXT
+        total[here] += weight
+        kept.append((low, high + 1))
     np.testing.assert_allclose(total, 1, atol=1e-6)
-    for before, after in itertools.pairwise(found):
-        assert before.high - after.low >= blend
+    for (_, before), (after, _) in itertools.pairwise(kept):
+        assert before - after >= BLEND
 
 
+@pytest.mark.usefixtures("narrow")
 @pytest.mark.parametrize("run", [pointwise, local])
 @pytest.mark.parametrize("multiple", [1, 8])
 def test_a_local_network_does_not_notice_tiles(run, multiple):
@@ -67,46 +74,51 @@ def test_a_local_network_does_not_notice_tiles(run, multiple):
 
     (found,) = tiled(watched, IMAGE, multiple, SMALL)
     np.testing.assert_allclose(found, run(as_input(IMAGE))[0, 0].numpy(), atol=1e-6)
-    assert len(seen) > 6 and max(max(size) for size in seen) <= SMALL.side
+    assert len(seen) > 6 and max(max(size) for size in seen) <= SMALL
 
 
 def test_small_images_stay_whole():
-    (prob,) = tiled(local, IMAGE, 8, Tiling(side=512))
+    (prob,) = tiled(local, IMAGE, 8, 512)
     np.testing.assert_array_equal(prob, local(as_input(IMAGE))[0, 0].numpy())
 
 
-def test_cropping_is_what_keeps_rims_out():
+@pytest.mark.usefixtures("narrow")
+def test_cropping_is_what_keeps_rims_out(monkeypatch):
     """The check above can fail: without context, the zeros beyond a tile's rim come through."""
+    monkeypatch.setattr(tiles, "CONTEXT", 0)
     whole = local(as_input(IMAGE))[0, 0].numpy()
-    assert np.abs(tiled(local, IMAGE, 1, Tiling(72, 0, 6)) - whole).max() > 1e-3
+    assert np.abs(tiled(local, IMAGE, 1, SMALL) - whole).max() > 1e-3
 
 
 def test_sa_unet_in_tiles_equals_sa_unet_whole():
-    run = TorchRuntime([settled(build("sa-unet", width=4))], torch.device("cpu"))
+    model = Model([settled(build("sa-unet", width=4))], 0.5, torch.device("cpu"))
     image = np.tile(IMAGE, (3, 3, 1))[:577, :451]
-    whole = run(as_input(image))[0, 0].numpy()
+    whole = model.run(as_input(image))[0, 0].numpy()
     assert np.ptp(whole) > 0.2
-    (found,) = tiled(run, image, run.multiple, Tiling(side=528))
+    (found,) = tiled(model.run, image, 8, 528)
     assert np.abs(found - whole).max() < 1e-5
 
 
-def test_tiles_that_disagree_fade_into_each_other():
+@pytest.mark.usefixtures("narrow")
+def test_tiles_that_disagree_fade_into_each_other(monkeypatch):
     """The worst that GroupNorm's statistics of a tile could do: 0 in one tile, 1 in the next."""
-    tiling, turn = Tiling(side=200, context=9, blend=32), iter([0.0, 1.0] * 50)
+    monkeypatch.setattr(tiles, "BLEND", 32)
+    turn = iter([0.0, 1.0] * 50)
 
     def moody(images):
         return torch.full_like(images[:, :1], next(turn))
 
-    (prob,) = tiled(moody, IMAGE[:, :60], 8, tiling)
+    (prob,) = tiled(moody, IMAGE[:, :60], 8, 200)
     assert prob.min() == 0 and prob.max() == 1
-    assert np.abs(np.diff(prob, axis=0)).max() < 1.01 * np.pi / 2 / tiling.blend
+    assert np.abs(np.diff(prob, axis=0)).max() < 1.01 * np.pi / 2 / 32
 
 
 def test_tiles_that_are_too_small_are_refused_with_a_way_out():
     with pytest.raises(ConfigError, match="found 500 pixels, expected at least 528"):
-        spans(600, 8, Tiling(500))
+        spans(600, 8, 500)
 
 
+@pytest.mark.usefixtures("narrow")
 def test_the_watcher_hears_every_tile_and_may_stop():
     heard = []
     tiled(pointwise, IMAGE, 8, SMALL, heard.append)
