@@ -74,6 +74,10 @@ def run_study(config: StudyConfig, workspace: Path) -> Any:
         record.finish("completed")
         page = write_report(record.folder, workspace)
     failed = [f"{t.spec.id}, seed {t.seed}" for t in study.trained if t.why]
-    found = {"run": str(record.folder), "report": page, "headline": results.headline}
-    found |= {"failed": failed}
+    found = {
+        "run": str(record.folder),
+        "report": page,
+        "headline": results.headline,
+        "failed": failed,
+    }
     return Completed(name=PARTLY, message=results.headline, data=found) if failed else found
