@@ -12,7 +12,7 @@ from vesselforge.data.layouts.splits import VALIDATION
 from vesselforge.engine.artifacts import METRICS, Inputs
 from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.metrics.confusion import confusion, from_counts
+from vesselforge.segmenter.metrics.confusion import f1_of
 from vesselforge.segmenter.models import Model
 
 IMAGES = "images"
@@ -58,4 +58,4 @@ def compare(settings: CompareSettings, inputs: Inputs, out: Path, progress: Prog
 
 def _f1(model: Model, image: LoadedImage) -> float:
     mask = model.mask(model.predict(image.image))
-    return from_counts(*confusion(mask[image.fov], image.reference[image.fov]))["f1"]
+    return f1_of(mask[image.fov], image.reference[image.fov])
