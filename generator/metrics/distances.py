@@ -16,21 +16,8 @@ from torch import Tensor, nn
 
 SUBSETS = 50
 """Resamplings behind KID's error bar."""
-
-
 ROWS = 512
 """Rows of a block of distances: 32 MiB of float64 beside 8192 others."""
-
-
-class _Given(nn.Module):
-    """Hands finished features to torchmetrics, which would compute them once per metric."""
-
-    def __init__(self, num_features: int) -> None:
-        super().__init__()
-        self.num_features = num_features
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features
 
 
 def fid(real: Tensor, fake: Tensor) -> float:
@@ -42,7 +29,9 @@ def fid(real: Tensor, fake: Tensor) -> float:
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    metric = FrechetInceptionDistance(feature=_Given(real.shape[1]))
+    given = nn.Identity()  # features are at hand; torchmetrics would compute them for each metric
+    given.num_features = real.shape[1]  # type: ignore[assignment]
+    metric = FrechetInceptionDistance(feature=given)
     metric.set_dtype(torch.float64)
     for features, is_real in ((real, True), (fake, False)):
         n, exact = len(features), features.double()
@@ -51,9 +40,7 @@ def fid(real: Tensor, fake: Tensor) -> float:
     return float(metric.compute())
 
 
-def kid(
-    real: Tensor, fake: Tensor, subset_size: int, seed: int = 0, subsets: int = SUBSETS
-) -> tuple[float, float]:
+def kid(real: Tensor, fake: Tensor, subset_size: int, seed: int = 0) -> tuple[float, float]:
     """Return mean and standard deviation of KID over random subsets.
 
     A subset is at most half of the smaller set, or resampling would find no variation at all.
@@ -62,7 +49,7 @@ def kid(
     size = subset_of(subset_size, len(real), len(fake))
     rng = np.random.RandomState(seed)
     values = []
-    for _ in range(subsets):
+    for _ in range(SUBSETS):
         y = fake[torch.from_numpy(rng.choice(len(fake), size, replace=False))]
         x = real[torch.from_numpy(rng.choice(len(real), size, replace=False))]
         values.append(mmd(x, y))
@@ -131,8 +118,6 @@ def radii(features: Tensor, k: int) -> Tensor:
 def nearest(queries: Tensor, among: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
     """Return the distances `[N, k]` float64 of each query's k nearest rows of `among`, in rising
     order, and their indices `[N, k]`."""
-    if not 1 <= k <= len(among):
-        raise ValueError(f"cannot find {k} neighbours among {len(among)} rows")
     whole = among.double()
     found = [
         torch.cdist(rows.double(), whole).topk(k, dim=1, largest=False)

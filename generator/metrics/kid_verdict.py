@@ -13,8 +13,6 @@ EXTRACTORS = {
 }
 """Setting `features` → what it is."""
 HELP = "more images (sample.count, score.real_views) and larger subsets (score.kid_subset_size)"
-
-
 UNSURE = "cannot tell"
 
 
@@ -22,7 +20,8 @@ def kid_verdict(figures: Mapping[str, Any]) -> str:
     """One sentence on the KID of samples beside its floor; empty where either was not measured.
 
     More than two standard deviations above the floor, those of KID and floor together, is clear; up
-    to that it is a hint, and where `cannot_tell` it is nothing.
+    to that it is a hint. It is nothing where KID's own standard deviation is as large as its
+    distance from the floor, or larger; or it lies below the floor, where chance alone takes it.
     """
     short = kid_in_short(figures)
     if not short:
@@ -52,9 +51,3 @@ def kid_in_short(figures: Mapping[str, Any]) -> str:
     if mean - floor <= sd:
         return UNSURE
     return "a hint" if mean - floor <= 2 * math.hypot(sd, floor_sd) else "can be told"
-
-
-def cannot_tell(figures: Mapping[str, Any]) -> bool:
-    """Whether KID's standard deviation is as large as its distance from the floor, or larger; or it
-    lies below the floor, where chance alone takes it."""
-    return kid_in_short(figures) == UNSURE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -21,7 +20,7 @@ from vesselforge.generator.metrics.distances import (
     subset_of,
 )
 from vesselforge.generator.metrics.extractors import extract
-from vesselforge.generator.metrics.kid_verdict import cannot_tell
+from vesselforge.generator.metrics.kid_verdict import UNSURE, kid_in_short
 from vesselforge.generator.metrics.memorisation import (
     c_t,
     copies,
@@ -48,41 +47,35 @@ def score_samples(
     """
     folder = inputs["samples"].path
     records = sample_records(folder)
+    numbers = range(len(records))
     reals = Reals(inputs["images"].path, described(inputs, progress))
-    real = extract(reals.drawn(reals.training, settings.real_views, SEED), extractor)
+
+    def sample(number: int) -> Tensor:
+        return sample_of(folder, records[number])
+
+    real = extract(reals.drawn(reals.training, settings.real_views, SEED)[0], extractor)
     _go_on(progress, "the real images")
-    fake = extract((sample_of(folder, record) for record in records), extractor)
+    fake = extract(map(sample, numbers), extractor)
     found = score_features(real, fake, settings.kid_subset_size)
     progress.message(in_a_line(found))
 
-    training = extract(reals.searched(), extractor)
+    training = extract(map(reals.view, reals.places), extractor)
     _go_on(progress, "the training views")
     found["training_views"] = len(training)
     whole = reals.presentation == "full"  # then the training views are turned, not these
-    drawn = (sample_of(folder, record) for record in records)
-    mine = matches(fake[:, None] if whole else turned_features(drawn, extractor), training)
-    threshold = None
+    turns = fake[:, None] if whole else turned_features(map(sample, numbers), extractor)
+    mine = matches(turns, training)
     if reals.held_out is None:
         progress.message("no validation images: no copy ratio, no C_T")
     else:
-        views = reals.drawn(reals.held_out, settings.real_views, SEED)
+        views, owners = reals.drawn(reals.held_out, settings.real_views, SEED)
         turns = extract(views, extractor)[:, None] if whole else turned_features(views, extractor)
         beside = matches(turns, training)
-        verdict = copies(mine, beside, len(reals.held_out))
-        threshold = verdict.threshold
-        found |= {f"copy_{name}": value for name, value in asdict(verdict).items()}
-        owners = reals.drawn_from(reals.held_out, settings.real_views, SEED)
-        found["c_t"] = c_t(mine, beside, owners)
+        found |= copies(mine, beside, len(reals.held_out)) | {"c_t": c_t(mine, beside, owners)}
         if (distance := relative_distance(mine, beside)) is not None:
             found["relative_distance"] = distance
-    write_closest(
-        out,
-        mine,
-        [record.id for record in records],
-        reals.places,
-        threshold,
-        lambda i, place: (sample_of(folder, records[i]), reals.view(place)),
-    )
+    names = [record.id for record in records]
+    write_closest(out, mine, names, reals, found.get("copy_threshold"), sample)
     return found
 
 
@@ -93,7 +86,7 @@ def in_a_line(found: Figures) -> str:
     if "kid_floor_mean" in found:
         floor, deviation = found["kid_floor_mean"], found["kid_floor_std"]
         line += f" (real against real: {floor:.3g} ± {deviation:.2g})"
-    return f"{line}: KID cannot tell" if cannot_tell(found) else line
+    return f"{line}: KID {UNSURE}" if kid_in_short(found) == UNSURE else line
 
 
 def _go_on(progress: Progress, done: str) -> None:

@@ -107,8 +107,8 @@ def test_expected_share_is_exact():
             copies(Matches(rng.random(20), zeros, zeros), Matches(rng.random(n), zeros, zeros), n)
             for _ in range(1000)
         ]
-        mean, expected = np.mean([f.ratio for f in found]), found[0].expected
-        assert mean == pytest.approx(expected, abs=4 * np.std([f.ratio for f in found]) / 1000**0.5)
+        ratios, expected = [f["copy_ratio"] for f in found], found[0]["copy_expected"]
+        assert np.mean(ratios) == pytest.approx(expected, abs=4 * np.std(ratios) / 1000**0.5)
     assert expected == 12 / 257
 
 
@@ -180,8 +180,8 @@ def test_of_which_image_a_drawn_crop_is(tmp_path):
     images = write_phantom_set(tmp_path / "images")
     facts = {"presentation": "patch", "resolution": SIDE, "native_size": None}
     reals = Reals(images.path, facts | {"channels": Channels().to_json()})
-    owners = reals.drawn_from(reals.training, 70, 3)
-    drawn = list(reals.drawn(reals.training, 70, 3))
+    crops_of, owners = reals.drawn(reals.training, 70, 3)
+    drawn = list(crops_of)
     assert len(owners) == len(drawn) == 70
     for i in (0, 1, 63, 64, 69):
         crop = drawn[i].permute(1, 2, 0).numpy()
