@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import torch
 from torch import Tensor
 
 from vesselforge.configs.errors import CheckpointError
-from vesselforge.generator.official.records import SNAPSHOT_TABLE, TORCH_MAGIC, Node, TensorView
+from vesselforge.generator.official.records import SNAPSHOT_TABLE, TORCH_MAGIC, Node
 from vesselforge.generator.official.safe_pickle import Machine, Refused, UnknownGlobal
 
 EXPECTED = "expected an official StyleGAN2-ADA PyTorch snapshot (network-snapshot-*.pkl)"
@@ -178,8 +179,9 @@ def _snapshot(top: Any, name: str, digest: str, size: int) -> OfficialSnapshot:
     )
 
 
-def _network(root: Node, views: dict[str, TensorView]) -> OfficialNetwork:
-    tensors = {name: view.copy() for name, view in views.items()}
+def _network(root: Node, views: dict[str, Tensor]) -> OfficialNetwork:
+    own = torch.contiguous_format
+    tensors = {name: view.clone(memory_format=own) for name, view in views.items()}
     return OfficialNetwork(root.class_name, _arguments(root), tensors)
 
 
@@ -262,9 +264,9 @@ def _table(node: Node, attribute: str) -> dict[str, Any]:
     return table
 
 
-def _views(slot: str, modules: dict[str, Node]) -> dict[str, TensorView]:
+def _views(slot: str, modules: dict[str, Node]) -> dict[str, Tensor]:
     """Return parameters and persistent buffers by official state dict key, in official order."""
-    views: dict[str, TensorView] = {}
+    views: dict[str, Tensor] = {}
     for path, node in modules.items():
         skipped = node.state.get("_non_persistent_buffers_set", set())  # torch < 1.6 had none
         if type(skipped) is not set:
@@ -275,7 +277,7 @@ def _views(slot: str, modules: dict[str, Node]) -> dict[str, TensorView]:
             key = f"{path}.{name}" if path else name
             if view is None:
                 continue
-            if type(view) is not TensorView or key in views:
+            if type(view) is not Tensor or key in views:
                 raise Refused(f"its {slot} has a tensor {key} twice, or that is none")
             views[key] = view
     return views
