@@ -30,9 +30,6 @@ EXPECTED = "expected an official StyleGAN2-ADA PyTorch snapshot (network-snapsho
 CLASSES = {"G": "Generator", "D": "Discriminator", "G_ema": "Generator"}
 KNOWN = {*CLASSES, "augment_pipe", "training_set_kwargs"}
 FORMAT_VERSION = 6
-TENSORFLOW = (
-    "TensorFlow pickles are not supported yet: convert it with NVIDIA's PyTorch tools first"
-)
 AGAIN = "copy or download it again"
 OTHER = "pass the snapshot that the official PyTorch trainer wrote"
 
@@ -131,9 +128,7 @@ def _read(stream: BinaryIO) -> Any:
     stream.seek(0)
     try:
         top = Machine(stream, SNAPSHOT_TABLE).run()
-    except UnknownGlobal as error:
-        if error.name.startswith("dnnlib.tflib."):
-            error.advice = TENSORFLOW
+    except UnknownGlobal:
         raise
     except DAMAGE as error:
         if not head.startswith(b"\x80"):

@@ -12,7 +12,6 @@ import hashlib
 import warnings
 from collections.abc import Iterable
 from itertools import chain, groupby, islice
-from typing import Literal
 
 import numpy as np
 import torch
@@ -21,7 +20,6 @@ from torch import Tensor, nn
 
 from vesselforge.engine.downloads import cache_folder, fetch
 
-Features = Literal["random", "inception"]
 INCEPTION_URL = (
     "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/"
     "inception-2015-12-05.pt"
@@ -65,14 +63,12 @@ class RandomFeatures(nn.Module):
         edges = slice(round(self.EDGE_SHARE * len(first)))
         first[edges] -= first[edges].mean(dim=(1, 2, 3), keepdim=True)
         first[edges] *= self.EDGE_GAIN
-        *shallow, deep = self.CHANNELS
-        self.num_features = 2 * sum(shallow) + (self.GRID**2 + 1) * deep
         weights = b"".join(p.detach().numpy().tobytes() for p in self.parameters())
         self.identity = f"random-vgg-{hashlib.sha256(weights).hexdigest()[:16]}"
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Map uint8 `[N, C, H, W]` to float32 `[N, num_features]`."""
+        """Map uint8 `[N, C, H, W]` to float32 `[N, 704]`."""
         x = three_channels(images).float() / 127.5 - 1
         found = []
         for depth, block in enumerate(self.blocks):
@@ -123,7 +119,7 @@ class InceptionFeatures(nn.Module):
         return found.flatten(1).float()
 
 
-def load_extractor(features: Features, device: str | torch.device = "cpu") -> nn.Module:
+def load_extractor(features: str, device: str | torch.device = "cpu") -> nn.Module:
     """Return an extractor in eval mode on `device`. Raises as InceptionFeatures."""
     extractor = RandomFeatures() if features == "random" else InceptionFeatures()
     return extractor.eval().requires_grad_(False).to(device)

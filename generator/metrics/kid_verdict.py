@@ -45,9 +45,9 @@ def kid_in_short(figures: Mapping[str, Any]) -> str:
     """`kid_verdict` in a few words, for a table; empty like it."""
     names = ("kid_mean", "kid_std", "kid_floor_mean", "kid_floor_std")
     values = [figures.get(name) for name in names]
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+    if None in values:
         return ""
-    mean, sd, floor, floor_sd = map(float, values)  # type: ignore[arg-type]
+    mean, sd, floor, floor_sd = values
     if mean - floor <= sd:
         return UNSURE
     return "a hint" if mean - floor <= 2 * math.hypot(sd, floor_sd) else "can be told"

@@ -30,6 +30,10 @@ CONSTANTS: dict[str, Callable[[], Any]] = {
     "EMPTY_SET": set,
 }
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+REPORT = "nothing in it was run; if you trust where it comes from, report that name"
+TENSORFLOW = (
+    "TensorFlow pickles are not supported yet: convert it with NVIDIA's PyTorch tools first"
+)
 
 
 class Refused(ValueError):
@@ -47,11 +51,8 @@ class UnknownGlobal(Refused):
     """The stream names a function or class outside the table."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(
-            f"it refers to {name!r}, which no official snapshot uses",
-            "nothing in it was run; if you trust where it comes from, report that name",
-        )
-        self.name = name
+        advice = TENSORFLOW if name.startswith("dnnlib.tflib.") else REPORT
+        super().__init__(f"it refers to {name!r}, which no official snapshot uses", advice)
 
 
 @dataclass(frozen=True, slots=True)
