@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vesselforge.configs.errors import CheckpointError
 from vesselforge.data.formats.exporting import check_place, need_packages, quiet_exporter
-from vesselforge.engine.files import replacing
+from vesselforge.engine.files import write_atomic
 from vesselforge.engine.store import explained
 from vesselforge.generator.networks import Generator
 from vesselforge.generator.trained import load_generator
@@ -63,7 +63,8 @@ def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
             verbose=False,
         )
     assert program is not None
-    provenance = {k: v for k, v in description.get("provenance", {}).items() if k != "tensors"}
+    whole = description.get("provenance") or {}
+    provenance = {name: value for name, value in whole.items() if name != "tensors"}
     facts = {"program": "vesselforge", "values": VALUES, "provenance": json.dumps(provenance)}
     program.model.metadata_props.update(facts)
     model: bytes = program.model_proto.SerializeToString()
@@ -73,8 +74,8 @@ def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
             f"{folder}: the ONNX file draws other images, relative difference {error:.1e}; report "
             "it with the versions of torch and onnxruntime"
         )
-    with explained(out), replacing(out) as aside:
-        aside.write_bytes(model)
+    with explained(out):
+        write_atomic(out, model)
     shapes = {name: ["batch", *t.shape[1:]] if t.dim() else [] for name, t in inputs.items()}
     side = generator.img_resolution
     output = ["batch", generator.img_channels, side, side]

@@ -51,7 +51,7 @@ def write_closest(
         distance, turned = float(found.distances[i]), int(found.turned[i])
         place = reals.places[int(found.views[i])]
         suspicious = "" if threshold is None else int(distance < threshold)
-        image = (reals.training.ids[place.index], place.y, place.x, place.turned or turned)
+        image = (reals.training.ids[place.image], place.y, place.x, place.turned or turned)
         rows.append((rank, names[i], f"{distance:.6g}", suspicious, *image))
         if rank <= SHOWN:
             shown.append(_beside(sample(i), turned_back(reals.view(place), turned)))

@@ -14,10 +14,44 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vesselforge.configs.errors import DataError
+
+Figures = dict[str, float]
+SEED = 0
+"""Of crops and resampling."""
 SUBSETS = 50
 """Resamplings behind KID's error bar."""
 ROWS = 512
 """Rows of a block of distances: 32 MiB of float64 beside 8192 others."""
+
+
+def score_features(real: Tensor, fake: Tensor, kid_subset_size: int) -> Figures:
+    """Return FID, KID and its floor, precision, recall, density and coverage of features `[N, D]`.
+
+    The floor is the KID of real images against other real images: samples cannot be expected
+    below it. FID has none here, for its bias grows as sets shrink and halves are not comparable.
+    Raises DataError with fewer than 2 images on a side; below 4 real images the floor is left out.
+    """
+    if min(len(real), len(fake)) < 2:
+        raise DataError(
+            f"scores need at least 2 images on each side, not {len(real)} real and {len(fake)} "
+            "synthetic; raise sample.count or score.real_views"
+        )
+    mean, deviation = kid(real, fake, kid_subset_size, SEED)
+    found: Figures = {
+        "fid": fid(real, fake),
+        "kid_mean": mean,
+        "kid_std": deviation,
+        "real": len(real),
+        "synthetic": len(fake),
+        "subsets": SUBSETS,
+        "subset_size": subset_of(kid_subset_size, len(real), len(fake)),
+        **manifold(real, fake),
+    }
+    if len(real) >= 4:
+        mean, deviation = kid_floor(real, kid_subset_size, SEED)
+        found |= {"kid_floor_mean": mean, "kid_floor_std": deviation}
+    return found
 
 
 def fid(real: Tensor, fake: Tensor) -> float:

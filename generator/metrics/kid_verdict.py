@@ -44,8 +44,8 @@ def kid_verdict(figures: Mapping[str, Any]) -> str:
 def kid_in_short(figures: Mapping[str, Any]) -> str:
     """`kid_verdict` in a few words, for a table; empty like it."""
     names = ("kid_mean", "kid_std", "kid_floor_mean", "kid_floor_std")
-    values = [figures.get(name) for name in names]
-    if None in values:
+    values = [value for name in names if (value := figures.get(name)) is not None]
+    if len(values) < len(names):
         return ""
     mean, sd, floor, floor_sd = values
     if mean - floor <= sd:

@@ -38,10 +38,10 @@ PART = 64
 
 
 class Place(NamedTuple):
-    """A view of a training image: its index, the upper left corner of a crop (0, 0 of a whole
+    """A view of a training image: which image, the upper left corner of a crop (0, 0 of a whole
     image), and which of its `turns` is meant."""
 
-    index: int
+    image: int
     y: int = 0
     x: int = 0
     turned: int = 0
@@ -96,7 +96,7 @@ class Reals:
 
     def view(self, place: Place) -> Tensor:
         """Return the view at one of the `places`."""
-        return turned(self.at(self.training, place.index, place.y, place.x), place.turned)
+        return turned(self.at(self.training, place.image, place.y, place.x), place.turned)
 
 
 def described(inputs: Inputs, progress: Progress) -> dict[str, Any]:

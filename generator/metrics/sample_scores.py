@@ -6,19 +6,11 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import ScoreSettings
 from vesselforge.engine.artifacts import Inputs
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.generator.metrics.closest import write_closest
-from vesselforge.generator.metrics.distances import (
-    SUBSETS,
-    fid,
-    kid,
-    kid_floor,
-    manifold,
-    subset_of,
-)
+from vesselforge.generator.metrics.distances import SEED, Figures, score_features
 from vesselforge.generator.metrics.extractors import extract
 from vesselforge.generator.metrics.kid_verdict import UNSURE, kid_in_short
 from vesselforge.generator.metrics.memorisation import (
@@ -29,12 +21,6 @@ from vesselforge.generator.metrics.memorisation import (
     turned_features,
 )
 from vesselforge.generator.metrics.reals import Reals, described, sample_of, sample_records
-
-Figures = dict[str, float]
-NEIGHBOURS = 5
-"""k of precision, recall, density and coverage."""
-SEED = 0
-"""Of crops and resampling."""
 
 
 def score_samples(
@@ -92,32 +78,3 @@ def in_a_line(found: Figures) -> str:
 def _go_on(progress: Progress, done: str) -> None:
     if progress.stop_requested:
         raise Interrupted(f"generator.score stopped after {done}")
-
-
-def score_features(real: Tensor, fake: Tensor, kid_subset_size: int = 32) -> Figures:
-    """Return FID, KID and its floor, precision, recall, density and coverage of features `[N, D]`.
-
-    The floor is the KID of real images against other real images: samples cannot be expected
-    below it. FID has none here, for its bias grows as sets shrink and halves are not comparable.
-    Raises DataError with fewer than 2 images on a side; below 4 real images the floor is left out.
-    """
-    if min(len(real), len(fake)) < 2:
-        raise DataError(
-            f"scores need at least 2 images on each side, not {len(real)} real and {len(fake)} "
-            "synthetic; raise sample.count or score.real_views"
-        )
-    mean, deviation = kid(real, fake, kid_subset_size, SEED)
-    found: Figures = {
-        "fid": fid(real, fake),
-        "kid_mean": mean,
-        "kid_std": deviation,
-        "real": len(real),
-        "synthetic": len(fake),
-        "subsets": SUBSETS,
-        "subset_size": subset_of(kid_subset_size, len(real), len(fake)),
-        **manifold(real, fake, NEIGHBOURS),
-    }
-    if len(real) >= 4:
-        mean, deviation = kid_floor(real, kid_subset_size, SEED)
-        found |= {"kid_floor_mean": mean, "kid_floor_std": deviation}
-    return found

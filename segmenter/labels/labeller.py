@@ -68,8 +68,8 @@ class Labeller:
         seen = self.teacher.mask(prob)
         sure = expected_dice(prob, seen)
         if own is not None:
-            weight = 1 - np.abs(own - prob)
-            return Label(own, weight=weight, confidence=sure, agreement=agreed(own, seen))
+            trust = 1 - np.abs(own - prob)
+            return Label(own, weight=trust, confidence=sure, agreement=agreed(own, seen))
         weight = certainty(prob) if settings.pixel_weights == "certainty" else None
         return Label(seen, prob, weight, sure)
 

@@ -6,7 +6,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +23,11 @@ from vesselforge.data.imageset import (
     write_png,
 )
 from vesselforge.data.layouts.splits import TRAIN
-from vesselforge.data.structure import FIGURES, load_real_maps, tree_figures
+from vesselforge.data.structure import FIGURES, TreeFigures, load_real_maps, tree_figures
 from vesselforge.engine.artifacts import METRICS, Inputs
 from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.inference.predict import as_png
-from vesselforge.segmenter.labels.filters import Figures, Nearest, why_rejected
 from vesselforge.segmenter.labels.labeller import Label, Labeller
 from vesselforge.segmenter.labels.real_maps import Comparison
 
@@ -38,6 +37,37 @@ COLUMNS = (
     "suspicious", "kept", "reason",
 )  # fmt: skip
 REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The training image nearest to a sample. suspicious: nearer than comes by chance."""
+
+    image: str
+    distance: float
+    suspicious: bool
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured of one labelled image; None where there is nothing to measure it by, or
+    nobody asked.
+
+    vessel_share: of the field of view. in_range: whether the map looks like a real one, see
+    `real_maps`; it rejects nothing. fault: which figure of the tree is out of the range of
+    `real_range` and by how much, empty when none is. confidence, agreement: see `labeller`. reason:
+    to reject it, empty when it is good enough.
+    """
+
+    id: str
+    vessel_share: float
+    tree: TreeFigures
+    in_range: bool | None = None
+    fault: str = ""
+    confidence: float | None = None
+    agreement: float | None = None
+    nearest: Nearest | None = None
+    reason: str = ""
 
 
 def label(settings: LabelSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -108,6 +138,26 @@ def _nearest(path: Path, row: dict[str, str]) -> Nearest:
             "compare with; add some or set pseudo_label.reject_copies to false"
         )
     return Nearest(row["image"], float(row["distance"]), row["suspicious"] == "1")
+
+
+def why_rejected(one: Figures, settings: LabelSettings) -> str:
+    """The reason to reject an image, or an empty string: a sentence whose first word names the
+    filter, fit for counting, of the first that rejects it. The settings say what each filter does;
+    one whose figure was not measured is off."""
+    share, sure, agreed, near = one.vessel_share, one.confidence, one.agreement, one.nearest
+    if share < settings.min_vessel_share:
+        return f"vessel-share {share:.4f} is below {settings.min_vessel_share:g}"
+    if share > settings.max_vessel_share:
+        return f"vessel-share {share:.4f} is above {settings.max_vessel_share:g}"
+    if sure is not None and sure < settings.min_confidence:
+        return f"confidence {sure:.3f} is below {settings.min_confidence:g}"
+    if agreed is not None and agreed < settings.min_agreement:
+        return f"agreement {agreed:.3f} is below {settings.min_agreement:g}"
+    if one.fault:
+        return f"real-range {one.fault}"
+    if near is not None and near.suspicious:
+        return f"copies {near.image}: distance {near.distance:.4g} is less than comes by chance"
+    return ""
 
 
 def summary(figures: Sequence[Figures]) -> dict[str, object]:

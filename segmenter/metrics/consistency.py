@@ -59,7 +59,7 @@ class Range(NamedTuple):
         return not max(other.low - self.high, self.low - other.high) > slack + 1e-9
 
 
-Row = Mapping[str, Range]
+Row = dict[str, Range]
 """The metrics of a line, each in [0, 1]: se, sp, acc, and those of DERIVED that it has."""
 
 

@@ -16,10 +16,10 @@ from vesselforge.generator.metrics.distances import (
     kid,
     kid_floor,
     mmd,
+    score_features,
     subset_of,
 )
 from vesselforge.generator.metrics.extractors import extract
-from vesselforge.generator.metrics.sample_scores import score_features
 
 FILE = "metrics_formulas"
 SUBSETS = "vesselforge.generator.metrics.distances.SUBSETS"
@@ -34,9 +34,9 @@ class Means(nn.Module):
         return nn.functional.adaptive_avg_pool2d(images.float() / 255, 2)
 
 
-def score(real, fake, **options):
+def score(real, fake, kid_subset_size=32):
     means = Means()
-    return score_features(extract(real, means), extract(fake, means), **options)
+    return score_features(extract(real, means), extract(fake, means), kid_subset_size)
 
 
 def pictures(n, seed, level=128):

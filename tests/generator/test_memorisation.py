@@ -155,7 +155,7 @@ def test_crops_are_searched_densely_within_bounds(tmp_path, monkeypatch):
     reals = Reals(images.path, facts)
     assert len(reals.places) == 5 * 9 * 9, "64 pixels, crops of 32, every 4 pixels"
     place = reals.places[7]
-    expected = picture(place.index)[place.y : place.y + SIDE, place.x : place.x + SIDE]
+    expected = picture(place.image)[place.y : place.y + SIDE, place.x : place.x + SIDE]
     assert np.array_equal(reals.view(place).permute(1, 2, 0).numpy(), expected)
     monkeypatch.setattr("vesselforge.generator.metrics.reals.MOST_CROPS", 60)
     assert len(Reals(images.path, facts).places) == 5 * 3 * 3, "every 16 pixels"

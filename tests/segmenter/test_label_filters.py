@@ -9,12 +9,13 @@ import pytest
 
 from vesselforge.configs.settings import LabelSettings
 from vesselforge.data.structure import TreeFigures
-from vesselforge.segmenter.labels.filters import (
+from vesselforge.segmenter.labels.pseudo_labels import (
     Figures,
     Nearest,
+    as_table,
+    summary,
     why_rejected,
 )
-from vesselforge.segmenter.labels.pseudo_labels import as_table, summary
 
 TREE = TreeFigures(0.1, 3.0, 4.0, 5.0, 6.0)
 GOOD = Figures(
