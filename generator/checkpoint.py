@@ -19,19 +19,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import torch
 from torch import Tensor
 
 from vesselforge.configs.errors import CheckpointError
-from vesselforge.generator.official.records import SNAPSHOT_TABLE, TORCH_MAGIC, Node, TensorView
+from vesselforge.generator.official.records import SNAPSHOT_TABLE, TORCH_MAGIC, Node
 from vesselforge.generator.official.safe_pickle import Machine, Refused, UnknownGlobal
 
 EXPECTED = "expected an official StyleGAN2-ADA PyTorch snapshot (network-snapshot-*.pkl)"
 CLASSES = {"G": "Generator", "D": "Discriminator", "G_ema": "Generator"}
 KNOWN = {*CLASSES, "augment_pipe", "training_set_kwargs"}
 FORMAT_VERSION = 6
-TENSORFLOW = (
-    "TensorFlow pickles are not supported yet: convert it with NVIDIA's PyTorch tools first"
-)
 AGAIN = "copy or download it again"
 OTHER = "pass the snapshot that the official PyTorch trainer wrote"
 
@@ -121,9 +119,7 @@ def _read(stream: BinaryIO) -> Any:
         raise Refused("found a web page", "the download failed: download it again")
     try:
         top = Machine(stream, SNAPSHOT_TABLE).run()
-    except UnknownGlobal as error:
-        if error.name.startswith("dnnlib.tflib."):
-            error.advice = TENSORFLOW
+    except UnknownGlobal:
         raise
     except DAMAGE as error:
         if not head.startswith(b"\x80"):
@@ -158,7 +154,7 @@ def _snapshot(top: Any, name: str, digest: str, size: int) -> OfficialSnapshot:
     if training_set is not None and type(training_set) is not dict:
         raise Refused("its training_set_kwargs are not a dict")
     networks = {
-        slot: Weights(_arguments(nodes[""]), {key: v.copy() for key, v in views[slot].items()})
+        slot: Weights(_arguments(nodes[""]), {key: _own(v) for key, v in views[slot].items()})
         for slot, nodes in modules.items()
     }
     origin = (
@@ -166,6 +162,10 @@ def _snapshot(top: Any, name: str, digest: str, size: int) -> OfficialSnapshot:
         "NVIDIA's licence terms: non-commercial research or evaluation only"
     )
     return OfficialSnapshot(training_set, digest, origin, **networks)
+
+
+def _own(view: Tensor) -> Tensor:
+    return view.clone(memory_format=torch.contiguous_format)
 
 
 def _arguments(node: Node) -> dict[str, Any]:
@@ -247,9 +247,9 @@ def _table(node: Node, attribute: str) -> dict[str, Any]:
     return table
 
 
-def _views(slot: str, modules: dict[str, Node]) -> dict[str, TensorView]:
+def _views(slot: str, modules: dict[str, Node]) -> dict[str, Tensor]:
     """Return parameters and persistent buffers by official state dict key, in official order."""
-    views: dict[str, TensorView] = {}
+    views: dict[str, Tensor] = {}
     for path, node in modules.items():
         skipped = node.state.get("_non_persistent_buffers_set", set())  # torch < 1.6 had none
         if type(skipped) is not set:
@@ -260,7 +260,7 @@ def _views(slot: str, modules: dict[str, Node]) -> dict[str, TensorView]:
             key = f"{path}.{name}" if path else name
             if view is None:
                 continue
-            if type(view) is not TensorView or key in views:
+            if type(view) is not Tensor or key in views:
                 raise Refused(f"its {slot} has a tensor {key} twice, or that is none")
             views[key] = view
     return views

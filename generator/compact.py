@@ -24,7 +24,6 @@ from vesselforge.generator.trained import (
     FOV,
     load_discriminator,
     load_generator,
-    read_description,
 )
 
 IMAGES = 64
@@ -44,19 +43,17 @@ def compact(folder: Path, out: Path, origin: str) -> dict[str, Any]:
     than one (`within_a_level`). Raises CheckpointError when a network is missing, when float16
     cannot hold a weight, and when more than 1 % of the pixels differ by a level.
     """
-    described = read_description(folder)
+    whole, described = load_generator(folder)
     # The snapshots that it lists stay where they are.
     facts = {name: value for name, value in described.items() if name != "snapshots"}
     facts["provenance"] = (facts.get("provenance") or {}) | {"origin": origin}
     write_json(out / DESCRIPTION, facts)
     if described.get("fov"):
         shutil.copyfile(folder / FOV, out / FOV)
-    whole, _ = load_generator(folder)
     networks = {AVERAGE: whole, DISCRIMINATOR: load_discriminator(folder)}
     largest = max(_save_halved(out / name, network, folder) for name, network in networks.items())
-    labels = described.get("labels")
-    halved, _ = load_generator(out)
-    images, others = (Sampler(g, labels=labels).draw(range(IMAGES)) for g in (whole, halved))
+    samplers = (Sampler(g, labels=described.get("labels")) for g in (whole, load_generator(out)[0]))
+    images, others = (sampler.draw(range(IMAGES)) for sampler in samplers)
     difference = (images.clamp(-1, 1) - others.clamp(-1, 1)).abs() / LEVEL
     within = float((difference < 1).double().mean())
     if within < NEARLY_ALL:

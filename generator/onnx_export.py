@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vesselforge.configs.errors import CheckpointError, ConfigError
-from vesselforge.data.formats.exporting import quiet_exporter
-from vesselforge.engine.files import replacing
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.data.formats.exporting import check_place, need_packages, quiet_exporter
+from vesselforge.engine.files import write_atomic
 from vesselforge.engine.store import explained
 from vesselforge.generator.networks import Generator
 from vesselforge.generator.trained import load_generator
 
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4
 """Largest difference between ONNX Runtime's image and ours, relative to the largest value."""
 VALUES = "images [N, channels, height, width] in about [-1, 1]: a byte is x·127.5 + 128, clamped"
@@ -48,17 +46,8 @@ def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
     difference. Raises ConfigError for another ending than .onnx, when a package is missing or a
     file in the way, CheckpointError for unusable weights.
     """
-    if out.suffix != ".onnx":
-        raise ConfigError(f"{out}: found the ending {out.suffix or 'none'}, expected .onnx")
-    if out.exists() and not force:
-        raise ConfigError(f"{out}: exists already; choose another name, or give --force")
-    if not out.parent.is_dir():
-        raise ConfigError(f"{out}: there is no folder {out.parent} to write to")
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ConfigError(
-            f"export to ONNX needs {', '.join(missing)}: pip install vesselforge[onnx]"
-        )
+    check_place(out, force)
+    need_packages()
     generator, description = load_generator(folder)
     pictures = Pictures(generator).eval()
     inputs = example(generator, count=2)
@@ -74,7 +63,8 @@ def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
             verbose=False,
         )
     assert program is not None
-    provenance = {k: v for k, v in description.get("provenance", {}).items() if k != "tensors"}
+    whole = description.get("provenance") or {}
+    provenance = {name: value for name, value in whole.items() if name != "tensors"}
     facts = {"program": "vesselforge", "values": VALUES, "provenance": json.dumps(provenance)}
     program.model.metadata_props.update(facts)
     model: bytes = program.model_proto.SerializeToString()
@@ -84,8 +74,8 @@ def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
             f"{folder}: the ONNX file draws other images, relative difference {error:.1e}; report "
             "it with the versions of torch and onnxruntime"
         )
-    with explained(out), replacing(out) as aside:
-        aside.write_bytes(model)
+    with explained(out):
+        write_atomic(out, model)
     shapes = {name: ["batch", *t.shape[1:]] if t.dim() else [] for name, t in inputs.items()}
     side = generator.img_resolution
     output = ["batch", generator.img_channels, side, side]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import nn
 
 from vesselforge.configs.errors import CheckpointError
 from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.data.formats.channels import Channels
 from vesselforge.engine.checkpoints import check_shapes, load_tensors
-from vesselforge.engine.documents import read_object
+from vesselforge.engine.documents import read_valid
 from vesselforge.generator.networks import Discriminator, Generator
 
 DESCRIPTION = "generator.json"
@@ -26,21 +25,17 @@ CURRENT = "training.safetensors"
 DISCRIMINATOR = "discriminator.safetensors"
 
 Kwargs = dict[str, Any]
-Pair = tuple[Kwargs, Kwargs]
-
+Network = TypeVar("Network", bound=nn.Module)
 
 CHANNELS = {"rgb": 3, "grey": 1, "rgb+mask": 4}
 """Image channels by the setting `channels`."""
 
 
-def network_kwargs(settings: GeneratorSettings, c_dim: int = 0) -> Pair:
+def network_kwargs(settings: GeneratorSettings, c_dim: int = 0) -> tuple[Kwargs, Kwargs]:
     """Return the constructor arguments of generator and discriminator, as plain JSON.
 
-    c_dim: length of the images' labels, taken when the settings ask for labels. ValueError when it
-    is not given then.
+    c_dim: length of the images' labels, taken when the settings ask for labels.
     """
-    if settings.labels and c_dim < 1:
-        raise ValueError("labels: true needs images that have labels")
     shared: Kwargs = {
         "channel_base": settings.channel_base,
         "channel_max": settings.channel_max,
@@ -74,41 +69,23 @@ class Facts(BaseModel):
 
     generator: Kwargs
     discriminator: Kwargs = {}
-    presentation: Literal["patch", "full"] | None = None
-    resolution: int | None = Field(None, ge=4, le=4096)
-    channels: Channels | None = None
+    presentation: Literal["patch", "full"]
+    resolution: int = Field(ge=4, le=4096)
+    channels: Channels
     labels: list[list[float]] | None = None
-    native_size: tuple[PositiveInt, PositiveInt] | None = None
-    fov: str | None = None
+    native_size: tuple[PositiveInt, PositiveInt] | None
+    fov: Literal["fov.png"] | None = None
     provenance: dict[str, Any] | None = None
 
 
-NEEDED = ("presentation", "resolution", "native_size", "channels")
-"""Without these nobody knows how a generator's images are to be looked at."""
-
-
-def read_description(folder: Path, needed: Sequence[str] = ()) -> dict[str, Any]:
-    """Return generator.json of a generator.train artifact; raises CheckpointError.
-
-    needed: further fields that must be there."""
-    path = folder / DESCRIPTION
+def read_description(folder: Path) -> dict[str, Any]:
+    """Return generator.json of a generator.train artifact; raises CheckpointError."""
     expected = "the folder of a generator.train artifact: copy it again"
-    found = read_object(path, expected, CheckpointError)
-    try:
-        Facts.model_validate(found)
-    except ValidationError as error:
-        first = error.errors()[0]
-        fault = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    else:
-        fault = next((f"{name} is not in it" for name in needed if name not in found), "")
-    if fault:
-        raise CheckpointError(
-            f"{path}: {fault}; not the description of a trained generator, expected {expected}"
-        )
-    return found
+    found = read_valid(folder / DESCRIPTION, Facts, expected, CheckpointError)
+    return found.model_dump(mode="json", exclude_unset=True)
 
 
-def load_network(path: Path, kind: type[nn.Module], kwargs: Kwargs) -> nn.Module:
+def load_network(path: Path, kind: type[Network], kwargs: Kwargs) -> Network:
     """Build a network and load its tensors strictly, in eval mode without gradients.
 
     It is first built without memory: arguments of a larger network than the weights are of,
@@ -135,15 +112,11 @@ def network_without_memory(kind: type[nn.Module], kwargs: Kwargs, path: Path) ->
 
 def load_generator(folder: Path) -> tuple[Generator, dict[str, Any]]:
     """Return (G_ema, description) of a generator.train artifact."""
-    description = read_description(folder, NEEDED)
-    generator = load_network(folder / AVERAGE, Generator, description["generator"])
-    assert isinstance(generator, Generator)
-    return generator, description
+    description = read_description(folder)
+    return load_network(folder / AVERAGE, Generator, description["generator"]), description
 
 
 def load_discriminator(folder: Path) -> Discriminator:
     """Return the discriminator of a generator.train artifact."""
     kwargs = read_description(folder).get("discriminator", {})
-    discriminator = load_network(folder / DISCRIMINATOR, Discriminator, kwargs)
-    assert isinstance(discriminator, Discriminator)
-    return discriminator
+    return load_network(folder / DISCRIMINATOR, Discriminator, kwargs)

@@ -20,7 +20,7 @@ from vesselforge.engine.files import write_csv, write_json
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.components import Mask
 from vesselforge.segmenter.inference.predict import as_png, scale_for
-from vesselforge.segmenter.metrics.confusion import confusion, from_counts, pooled_f1
+from vesselforge.segmenter.metrics.confusion import f1_of, pooled_f1
 from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.metrics.scores import (
     METRICS,
@@ -188,8 +188,7 @@ class Scoreboard:
             each = found.per_image[region]
             for values, p, mask, fov in zip(each, predictions, masks, fovs, strict=True):
                 inside = fov if region == "fov" else np.ones_like(fov)
-                counts = confusion((p.prob >= threshold)[inside], mask[inside])
-                values[BEST] = from_counts(*counts)["f1"]
+                values[BEST] = f1_of((p.prob >= threshold)[inside], mask[inside])
             summary = found.summary[region]
             best = [values[BEST] for values in each]
             summary["mean"][BEST] = mean_interval(best, self.settings.bootstrap)

@@ -5,7 +5,6 @@ Pixels here are `[H, W, C]`, uint8 or uint16.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -32,11 +31,6 @@ class Channels:
     def to_json(self) -> dict[str, Any]:
         """Plain values for a description."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Channels:
-        """The inverse of `to_json`; descriptions may say more."""
-        return cls(values["kind"], values["count"], values["bits"])
 
 
 def bits_of(pixels: Pixels) -> Literal[8, 16]:

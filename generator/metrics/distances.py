@@ -14,23 +14,44 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vesselforge.configs.errors import DataError
+
+Figures = dict[str, float]
+SEED = 0
+"""Of crops and resampling."""
 SUBSETS = 50
 """Resamplings behind KID's error bar."""
-
-
 ROWS = 512
 """Rows of a block of distances: 32 MiB of float64 beside 8192 others."""
 
 
-class _Given(nn.Module):
-    """Hands finished features to torchmetrics, which would compute them once per metric."""
+def score_features(real: Tensor, fake: Tensor, kid_subset_size: int) -> Figures:
+    """Return FID, KID and its floor, precision, recall, density and coverage of features `[N, D]`.
 
-    def __init__(self, num_features: int) -> None:
-        super().__init__()
-        self.num_features = num_features
-
-    def forward(self, features: Tensor) -> Tensor:
-        return features
+    The floor is the KID of real images against other real images: samples cannot be expected
+    below it. FID has none here, for its bias grows as sets shrink and halves are not comparable.
+    Raises DataError with fewer than 2 images on a side; below 4 real images the floor is left out.
+    """
+    if min(len(real), len(fake)) < 2:
+        raise DataError(
+            f"scores need at least 2 images on each side, not {len(real)} real and {len(fake)} "
+            "synthetic; raise sample.count or score.real_views"
+        )
+    mean, deviation = kid(real, fake, kid_subset_size, SEED)
+    found: Figures = {
+        "fid": fid(real, fake),
+        "kid_mean": mean,
+        "kid_std": deviation,
+        "real": len(real),
+        "synthetic": len(fake),
+        "subsets": SUBSETS,
+        "subset_size": subset_of(kid_subset_size, len(real), len(fake)),
+        **manifold(real, fake),
+    }
+    if len(real) >= 4:
+        mean, deviation = kid_floor(real, kid_subset_size, SEED)
+        found |= {"kid_floor_mean": mean, "kid_floor_std": deviation}
+    return found
 
 
 def fid(real: Tensor, fake: Tensor) -> float:
@@ -42,7 +63,9 @@ def fid(real: Tensor, fake: Tensor) -> float:
     """
     from torchmetrics.image.fid import FrechetInceptionDistance
 
-    metric = FrechetInceptionDistance(feature=_Given(real.shape[1]))
+    given = nn.Identity()  # features are at hand; torchmetrics would compute them for each metric
+    given.num_features = real.shape[1]  # type: ignore[assignment]
+    metric = FrechetInceptionDistance(feature=given)
     metric.set_dtype(torch.float64)
     for features, is_real in ((real, True), (fake, False)):
         n, exact = len(features), features.double()
@@ -51,9 +74,7 @@ def fid(real: Tensor, fake: Tensor) -> float:
     return float(metric.compute())
 
 
-def kid(
-    real: Tensor, fake: Tensor, subset_size: int, seed: int = 0, subsets: int = SUBSETS
-) -> tuple[float, float]:
+def kid(real: Tensor, fake: Tensor, subset_size: int, seed: int = 0) -> tuple[float, float]:
     """Return mean and standard deviation of KID over random subsets.
 
     A subset is at most half of the smaller set, or resampling would find no variation at all.
@@ -62,7 +83,7 @@ def kid(
     size = subset_of(subset_size, len(real), len(fake))
     rng = np.random.RandomState(seed)
     values = []
-    for _ in range(subsets):
+    for _ in range(SUBSETS):
         y = fake[torch.from_numpy(rng.choice(len(fake), size, replace=False))]
         x = real[torch.from_numpy(rng.choice(len(real), size, replace=False))]
         values.append(mmd(x, y))
@@ -131,8 +152,6 @@ def radii(features: Tensor, k: int) -> Tensor:
 def nearest(queries: Tensor, among: Tensor, k: int = 1) -> tuple[Tensor, Tensor]:
     """Return the distances `[N, k]` float64 of each query's k nearest rows of `among`, in rising
     order, and their indices `[N, k]`."""
-    if not 1 <= k <= len(among):
-        raise ValueError(f"cannot find {k} neighbours among {len(among)} rows")
     whole = among.double()
     found = [
         torch.cdist(rows.double(), whole).topk(k, dim=1, largest=False)

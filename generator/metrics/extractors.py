@@ -11,18 +11,15 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterable
-from itertools import chain
-from typing import Literal
+from itertools import chain, groupby, islice
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vesselforge.configs.errors import DataError
 from vesselforge.engine.downloads import cache_folder, fetch
 
-Features = Literal["random", "inception"]
 INCEPTION_URL = (
     "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/"
     "inception-2015-12-05.pt"
@@ -66,15 +63,12 @@ class RandomFeatures(nn.Module):
         edges = slice(round(self.EDGE_SHARE * len(first)))
         first[edges] -= first[edges].mean(dim=(1, 2, 3), keepdim=True)
         first[edges] *= self.EDGE_GAIN
-        *shallow, deep = self.CHANNELS
-        self.num_features = 2 * sum(shallow) + (self.GRID**2 + 1) * deep
         weights = b"".join(p.detach().numpy().tobytes() for p in self.parameters())
         self.identity = f"random-vgg-{hashlib.sha256(weights).hexdigest()[:16]}"
-        self.eval()
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Map uint8 `[N, C, H, W]` to float32 `[N, num_features]`."""
+        """Map uint8 `[N, C, H, W]` to float32 `[N, 704]`."""
         x = three_channels(images).float() / 127.5 - 1
         found = []
         for depth, block in enumerate(self.blocks):
@@ -125,7 +119,7 @@ class InceptionFeatures(nn.Module):
         return found.flatten(1).float()
 
 
-def load_extractor(features: Features, device: str | torch.device = "cpu") -> nn.Module:
+def load_extractor(features: str, device: str | torch.device = "cpu") -> nn.Module:
     """Return an extractor in eval mode on `device`. Raises as InceptionFeatures."""
     extractor = RandomFeatures() if features == "random" else InceptionFeatures()
     return extractor.eval().requires_grad_(False).to(device)
@@ -141,30 +135,16 @@ def three_channels(images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def extract(images: Iterable[Tensor], extractor: nn.Module, batch: int = 16) -> Tensor:
-    """Return float32 features `[N, D]` on the CPU of uint8 images `[C, H, W]`.
+    """Return float32 features `[N, D]` on the CPU of at least one uint8 image `[C, H, W]`.
 
-    A batch ends where the size of the images changes. Raises DataError when there is no image.
+    A batch ends where the size of the images changes.
     """
     # An extractor without weights computes on the CPU.
     tensors = chain(extractor.parameters(), extractor.buffers())
     device = next((tensor.device for tensor in tensors), torch.device("cpu"))
     found: list[Tensor] = []
-    group: list[Tensor] = []
-
-    def flush() -> None:
-        if group:
+    for _, alike in groupby(map(three_channels, images), key=lambda image: image.shape):
+        while group := list(islice(alike, batch)):
             features = extractor(torch.stack(group).to(device))
             found.append(features.flatten(1).float().cpu())
-            group.clear()
-
-    for image in images:
-        if image.dtype != torch.uint8:
-            raise TypeError(f"feature extractors take uint8 images, not {image.dtype}")
-        shown = three_channels(image)
-        if group and (group[-1].shape != shown.shape or len(group) == batch):
-            flush()
-        group.append(shown)
-    flush()
-    if not found:
-        raise DataError("no images to score")
     return torch.cat(found)

@@ -13,8 +13,6 @@ EXTRACTORS = {
 }
 """Setting `features` → what it is."""
 HELP = "more images (sample.count, score.real_views) and larger subsets (score.kid_subset_size)"
-
-
 UNSURE = "cannot tell"
 
 
@@ -22,7 +20,8 @@ def kid_verdict(figures: Mapping[str, Any]) -> str:
     """One sentence on the KID of samples beside its floor; empty where either was not measured.
 
     More than two standard deviations above the floor, those of KID and floor together, is clear; up
-    to that it is a hint, and where `cannot_tell` it is nothing.
+    to that it is a hint. It is nothing where KID's own standard deviation is as large as its
+    distance from the floor, or larger; or it lies below the floor, where chance alone takes it.
     """
     short = kid_in_short(figures)
     if not short:
@@ -45,16 +44,10 @@ def kid_verdict(figures: Mapping[str, Any]) -> str:
 def kid_in_short(figures: Mapping[str, Any]) -> str:
     """`kid_verdict` in a few words, for a table; empty like it."""
     names = ("kid_mean", "kid_std", "kid_floor_mean", "kid_floor_std")
-    values = [figures.get(name) for name in names]
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+    values = [value for name in names if (value := figures.get(name)) is not None]
+    if len(values) < len(names):
         return ""
-    mean, sd, floor, floor_sd = map(float, values)  # type: ignore[arg-type]
+    mean, sd, floor, floor_sd = values
     if mean - floor <= sd:
         return UNSURE
     return "a hint" if mean - floor <= 2 * math.hypot(sd, floor_sd) else "can be told"
-
-
-def cannot_tell(figures: Mapping[str, Any]) -> bool:
-    """Whether KID's standard deviation is as large as its distance from the floor, or larger; or it
-    lies below the floor, where chance alone takes it."""
-    return kid_in_short(figures) == UNSURE

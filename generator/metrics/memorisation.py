@@ -36,19 +36,6 @@ class Matches:
     turned: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class Copies:
-    """ratio: share of samples nearer to a training view than `threshold`; expected: the share
-    that a generator has which draws new images like the held-out ones. held_out_images: behind the
-    held-out views; crops of few images are alike, and the expected share is then a rough guide."""
-
-    ratio: float
-    expected: float
-    threshold: float
-    held_out: int
-    held_out_images: int
-
-
 def turns(image: Tensor) -> list[Tensor]:
     """Return the mirrored and turned versions of `[C, H, W]`: 8 of a square, 4 of another shape."""
     return [turned(image, version) for version in range(8 if _square(image) else 4)]
@@ -61,14 +48,13 @@ def turned(image: Tensor, version: int) -> Tensor:
     return torch.rot90(image, (1 if _square(image) else 2) * (version // 2), (-2, -1))
 
 
+def turned_back(image: Tensor, version: int) -> Tensor:
+    """Undo a turn: `turned_back(turned(x, v), v)` is x. A mirrored version undoes itself."""
+    return turned(image, version if version % 2 else -version % 8)
+
+
 def _square(image: Tensor) -> bool:
     return image.shape[-1] == image.shape[-2]
-
-
-def turned_back(image: Tensor, version: int) -> Tensor:
-    """Undo a turn: `turned_back(turned(x, v), v)` is x."""
-    image = torch.rot90(image, -(1 if _square(image) else 2) * (version // 2), (-2, -1))
-    return image.flip(-1) if version % 2 else image
 
 
 def turned_features(images: Iterable[Tensor], extractor: nn.Module) -> Tensor:
@@ -86,19 +72,26 @@ def matches(features: Tensor, training: Tensor) -> Matches:
     return Matches(best.numpy(), views.numpy(), version.numpy())
 
 
-def copies(samples: Matches, held_out: Matches, images: int) -> Copies:
+def copies(samples: Matches, held_out: Matches, images: int) -> dict[str, float]:
     """Count the samples that come nearer to the training images than held-out ones do.
 
-    The threshold is the k-th smallest of the n held-out distances, k = ⌊0.05·(n + 1)⌋, at least 1:
+    copy_threshold is the k-th smallest of the n held-out distances, k = ⌊0.05·(n + 1)⌋, at least 1:
     a new image of the same distribution comes below it with probability k/(n + 1) exactly, however
-    few there are. That is 5 % for many held-out views, and 20 % for four. images: how many images
-    those are views of.
+    few there are. That is 5 % for many held-out views, and 20 % for four. copy_ratio: share of
+    samples below it; copy_expected: the share that a generator has which draws new images like the
+    held-out ones. images: how many those are views of; crops of few images are alike, and the
+    expected share is then a rough guide.
     """
     n = len(held_out.distances)
     k = max(1, int(SUSPICIOUS * (n + 1)))
     threshold = float(np.sort(held_out.distances)[k - 1])
-    ratio = float((samples.distances < threshold).mean())
-    return Copies(ratio, k / (n + 1), threshold, n, images)
+    return {
+        "copy_ratio": float((samples.distances < threshold).mean()),
+        "copy_expected": k / (n + 1),
+        "copy_threshold": threshold,
+        "copy_held_out": n,
+        "copy_held_out_images": images,
+    }
 
 
 def c_t(samples: Matches, held_out: Matches, images: Sequence[int]) -> float:

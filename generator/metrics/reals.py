@@ -1,4 +1,4 @@
-"""Real and synthetic images as feature extractors are shown them: uint8 `[3, H, W]`.
+"""Real and synthetic images as feature extractors are shown them: uint8 `[C, H, W]`.
 
 Real images go through what the generator's training images went through: crops at native
 resolution for `patch`; for `full`, the resizing to R by R and back that the samples went through
@@ -8,10 +8,10 @@ too, so that scores compare generators and not resampling filters.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,11 +23,10 @@ from vesselforge.data.layouts.splits import TRAIN, VALIDATION
 from vesselforge.engine.artifacts import Inputs
 from vesselforge.engine.documents import read_object
 from vesselforge.engine.progress import Progress
-from vesselforge.generator.metrics.extractors import three_channels
 from vesselforge.generator.metrics.memorisation import turned, turns
 from vesselforge.generator.sampling.sample_set import DESCRIPTION
 from vesselforge.generator.trained import read_description
-from vesselforge.generator.values import Pixels, restore
+from vesselforge.generator.values import restore
 from vesselforge.generator.views import Views, load_views
 
 MOST_CROPS = 8192
@@ -38,63 +37,46 @@ PART = 64
 """Random crops that are cut at a time."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """A view of a training image: its index and id, the upper left corner of a crop (0, 0 of a
-    whole image), and which of its `turns` is meant."""
+class Place(NamedTuple):
+    """A view of a training image: which image, the upper left corner of a crop (0, 0 of a whole
+    image), and which of its `turns` is meant."""
 
-    index: int
-    image: str
+    image: int
     y: int = 0
     x: int = 0
     turned: int = 0
 
 
 class Reals:
-    """The real images behind the scores of one generator's samples."""
+    """The real images behind the scores of one generator's samples.
+
+    training, held_out: the training and the validation images, None when the set has none of these.
+    """
 
     def __init__(self, folder: Path, description: dict[str, Any]) -> None:
         """folder: a prepared set. description: generator.json or samples.json of the generator."""
-        self.folder = folder
         self.presentation = description["presentation"]
         self.resolution = int(description["resolution"])
         self.native_size = description["native_size"]
-        self.channels = Channels.from_json(description["channels"])
+        shown = folder, self.presentation, self.resolution, description["channels"]["kind"]
+        self.training = load_views(*shown)
+        held_out = read_index(folder, VALIDATION)
+        self.held_out = load_views(*shown, split=VALIDATION) if held_out else None
 
-    @cached_property
-    def training(self) -> Views:
-        """The training images."""
-        return self._load(TRAIN)
-
-    @cached_property
-    def held_out(self) -> Views | None:
-        """The validation images, None when the set has none."""
-        return self._load(VALIDATION) if read_index(self.folder, VALIDATION) else None
-
-    def _load(self, split: str) -> Views:
-        kind = self.channels.kind
-        return load_views(self.folder, self.presentation, self.resolution, kind, split=split)
-
-    def drawn(self, views: Views, count: int, seed: int) -> Iterator[Tensor]:
-        """Yield `count` random crops, the images in turn; of whole images every one, once."""
+    def drawn(self, views: Views, count: int, seed: int) -> tuple[Iterator[Tensor], list[int]]:
+        """Return `count` random crops, the images in turn, and which image each is of; of whole
+        images every one, once."""
         if self.presentation == "full":
-            for i in range(len(views)):
-                yield self.at(views, i)
-            return
-        for step, start in enumerate(range(0, count, PART)):
-            pixels = views.batch(PART, seed, step)[: count - start]
-            yield from shown(pixels).unbind()
-
-    def drawn_from(self, views: Views, count: int, seed: int) -> list[int]:
-        """Return which image each of the `drawn` views is of."""
-        if self.presentation == "full":
-            return list(range(len(views)))
-        return views.order(0, count, seed)
+            every = range(len(views))
+            return (self.at(views, i) for i in every), list(every)
+        parts = (views.batch(PART, seed, step) for step in range(-(-count // PART)))
+        crops = (torch.from_numpy(crop) for part in parts for crop in part)
+        return islice(crops, count), views.order(0, count, seed)
 
     def at(self, views: Views, index: int, y: int = 0, x: int = 0) -> Tensor:
         """Return one view."""
         pixels = restore(views.patch(index, y, x), self.native_size)
-        return shown(pixels.transpose(2, 0, 1)[None])[0]
+        return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
     @cached_property
     def places(self) -> list[Place]:
@@ -104,25 +86,17 @@ class Reals:
         views = self.training
         if self.presentation == "full":
             versions = range(len(turns(self.at(views, 0))))
-            return [Place(i, id_, turned=v) for i, id_ in enumerate(views.ids) for v in versions]
+            return [Place(i, turned=v) for i in range(len(views)) for v in versions]
         stride = max(LEAST_STRIDE, self.resolution // 8)
         while True:
-            found = [
-                Place(i, id_, y, x)
-                for i, id_ in enumerate(views.ids)
-                for y, x in views.corners(i, stride)
-            ]
+            found = [Place(i, *yx) for i in range(len(views)) for yx in views.corners(i, stride)]
             if len(found) <= MOST_CROPS or stride >= self.resolution:
                 return found
             stride *= 2
 
-    def searched(self) -> Iterator[Tensor]:
-        """Yield the views at all `places`."""
-        return map(self.view, self.places)
-
     def view(self, place: Place) -> Tensor:
         """Return the view at one of the `places`."""
-        return turned(self.at(self.training, place.index, place.y, place.x), place.turned)
+        return turned(self.at(self.training, place.image, place.y, place.x), place.turned)
 
 
 def described(inputs: Inputs, progress: Progress) -> dict[str, Any]:
@@ -166,10 +140,4 @@ def sample_records(folder: Path) -> list[ImageRecord]:
 def sample_of(folder: Path, record: ImageRecord) -> Tensor:
     """Return one image of a set of samples."""
     pixels = load_picture(folder, record).pixels
-    return three_channels(torch.from_numpy(eight_bit(pixels).transpose(2, 0, 1).copy()))
-
-
-def shown(pixels: Pixels) -> Tensor:
-    """Map pixels `[N, C, H, W]` as networks see them to uint8 `[N, 3, H, W]`: without a mask,
-    grey repeated."""
-    return three_channels(torch.from_numpy(pixels.copy()))
+    return torch.from_numpy(eight_bit(pixels).transpose(2, 0, 1).copy())

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 from torch import Tensor, nn
 
-from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import ScoreSettings
 from vesselforge.engine.artifacts import Inputs
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.generator.metrics.closest import write_closest
-from vesselforge.generator.metrics.distances import (
-    SUBSETS,
-    fid,
-    kid,
-    kid_floor,
-    manifold,
-    subset_of,
-)
+from vesselforge.generator.metrics.distances import SEED, Figures, score_features
 from vesselforge.generator.metrics.extractors import extract
-from vesselforge.generator.metrics.kid_verdict import cannot_tell
+from vesselforge.generator.metrics.kid_verdict import UNSURE, kid_in_short
 from vesselforge.generator.metrics.memorisation import (
     c_t,
     copies,
@@ -30,12 +21,6 @@ from vesselforge.generator.metrics.memorisation import (
     turned_features,
 )
 from vesselforge.generator.metrics.reals import Reals, described, sample_of, sample_records
-
-Figures = dict[str, float]
-NEIGHBOURS = 5
-"""k of precision, recall, density and coverage."""
-SEED = 0
-"""Of crops and resampling."""
 
 
 def score_samples(
@@ -48,41 +33,35 @@ def score_samples(
     """
     folder = inputs["samples"].path
     records = sample_records(folder)
+    numbers = range(len(records))
     reals = Reals(inputs["images"].path, described(inputs, progress))
-    real = extract(reals.drawn(reals.training, settings.real_views, SEED), extractor)
+
+    def sample(number: int) -> Tensor:
+        return sample_of(folder, records[number])
+
+    real = extract(reals.drawn(reals.training, settings.real_views, SEED)[0], extractor)
     _go_on(progress, "the real images")
-    fake = extract((sample_of(folder, record) for record in records), extractor)
+    fake = extract(map(sample, numbers), extractor)
     found = score_features(real, fake, settings.kid_subset_size)
     progress.message(in_a_line(found))
 
-    training = extract(reals.searched(), extractor)
+    training = extract(map(reals.view, reals.places), extractor)
     _go_on(progress, "the training views")
     found["training_views"] = len(training)
     whole = reals.presentation == "full"  # then the training views are turned, not these
-    drawn = (sample_of(folder, record) for record in records)
-    mine = matches(fake[:, None] if whole else turned_features(drawn, extractor), training)
-    threshold = None
+    turns = fake[:, None] if whole else turned_features(map(sample, numbers), extractor)
+    mine = matches(turns, training)
     if reals.held_out is None:
         progress.message("no validation images: no copy ratio, no C_T")
     else:
-        views = reals.drawn(reals.held_out, settings.real_views, SEED)
+        views, owners = reals.drawn(reals.held_out, settings.real_views, SEED)
         turns = extract(views, extractor)[:, None] if whole else turned_features(views, extractor)
         beside = matches(turns, training)
-        verdict = copies(mine, beside, len(reals.held_out))
-        threshold = verdict.threshold
-        found |= {f"copy_{name}": value for name, value in asdict(verdict).items()}
-        owners = reals.drawn_from(reals.held_out, settings.real_views, SEED)
-        found["c_t"] = c_t(mine, beside, owners)
+        found |= copies(mine, beside, len(reals.held_out)) | {"c_t": c_t(mine, beside, owners)}
         if (distance := relative_distance(mine, beside)) is not None:
             found["relative_distance"] = distance
-    write_closest(
-        out,
-        mine,
-        [record.id for record in records],
-        reals.places,
-        threshold,
-        lambda i, place: (sample_of(folder, records[i]), reals.view(place)),
-    )
+    names = [record.id for record in records]
+    write_closest(out, mine, names, reals, found.get("copy_threshold"), sample)
     return found
 
 
@@ -93,38 +72,9 @@ def in_a_line(found: Figures) -> str:
     if "kid_floor_mean" in found:
         floor, deviation = found["kid_floor_mean"], found["kid_floor_std"]
         line += f" (real against real: {floor:.3g} ± {deviation:.2g})"
-    return f"{line}: KID cannot tell" if cannot_tell(found) else line
+    return f"{line}: KID {UNSURE}" if kid_in_short(found) == UNSURE else line
 
 
 def _go_on(progress: Progress, done: str) -> None:
     if progress.stop_requested:
         raise Interrupted(f"generator.score stopped after {done}")
-
-
-def score_features(real: Tensor, fake: Tensor, kid_subset_size: int = 32) -> Figures:
-    """Return FID, KID and its floor, precision, recall, density and coverage of features `[N, D]`.
-
-    The floor is the KID of real images against other real images: samples cannot be expected
-    below it. FID has none here, for its bias grows as sets shrink and halves are not comparable.
-    Raises DataError with fewer than 2 images on a side; below 4 real images the floor is left out.
-    """
-    if min(len(real), len(fake)) < 2:
-        raise DataError(
-            f"scores need at least 2 images on each side, not {len(real)} real and {len(fake)} "
-            "synthetic; raise sample.count or score.real_views"
-        )
-    mean, deviation = kid(real, fake, kid_subset_size, SEED)
-    found: Figures = {
-        "fid": fid(real, fake),
-        "kid_mean": mean,
-        "kid_std": deviation,
-        "real": len(real),
-        "synthetic": len(fake),
-        "subsets": SUBSETS,
-        "subset_size": subset_of(kid_subset_size, len(real), len(fake)),
-        **manifold(real, fake, NEIGHBOURS),
-    }
-    if len(real) >= 4:
-        mean, deviation = kid_floor(real, kid_subset_size, SEED)
-        found |= {"kid_floor_mean": mean, "kid_floor_std": deviation}
-    return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import struct
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,10 +45,8 @@ STORAGE_TYPES = {
     "torch.BoolStorage": torch.bool,
 }
 
-NUMPY_FORMATS = {
-    "f8": "d", "f4": "f", "f2": "e", "b1": "?",
-    "i8": "q", "i4": "i", "i2": "h", "i1": "b", "u8": "Q", "u4": "I", "u2": "H", "u1": "B",
-}  # fmt: skip
+NUMPY_TYPES = ("f8", "f4", "f2", "b1", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1")
+BYTE_ORDERS = ("<", ">", "|", "=")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,57 +58,6 @@ class Node:
     state: dict[str, Any]
 
 
-@dataclass(slots=True)
-class NumpyType(Built):
-    """Element type of a NumPy scalar; the byte order arrives by BUILD."""
-
-    code: str
-    order: str = "<"
-
-    def build(self, state: Any) -> None:
-        """Take NumPy's state tuple (version, byte order, …)."""
-        if type(state) is not tuple or state[1] not in ("<", ">", "|", "="):
-            raise Refused("a NumPy number in it has no byte order")
-        self.order = state[1]
-
-
-@dataclass(frozen=True, slots=True)
-class Storage:
-    """The raw little-endian elements of one tensor storage."""
-
-    dtype: torch.dtype
-    raw: memoryview
-
-    @property
-    def count(self) -> int:
-        """Number of elements."""
-        return len(self.raw) // self.dtype.itemsize
-
-
-@dataclass(frozen=True, slots=True)
-class TensorView:
-    """A strided window into a storage, checked to lie inside it."""
-
-    storage: Storage
-    offset: int
-    size: tuple[int, ...]
-    stride: tuple[int, ...]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the tensor once copied."""
-        return math.prod(self.size) * self.storage.dtype.itemsize
-
-    def copy(self) -> Tensor:
-        """Return the elements bit for bit, contiguous, in memory of their own."""
-        dtype = self.storage.dtype
-        # As integers of the same width: NumPy knows no bfloat16, and no NaN payload may change.
-        items = np.frombuffer(self.storage.raw, dtype=f"<i{dtype.itemsize}")[self.offset :]
-        steps = [step * dtype.itemsize for step in self.stride]
-        window = np.lib.stride_tricks.as_strided(items, self.size, steps, writeable=False)
-        return torch.from_numpy(np.array(window, order="C")).view(dtype)
-
-
 def _node(meta: Any) -> Node:
     if type(meta) is not dict or set(meta) != META_KEYS or meta["type"] != "class":
         raise Refused(f"an object in it lacks exactly the fields {sorted(META_KEYS)}")
@@ -119,17 +67,18 @@ def _node(meta: Any) -> Node:
     return Node(name, version, state)
 
 
-def _parameter(data: Any, requires_grad: Any, hooks: Any) -> TensorView:
-    if type(data) is not TensorView or type(requires_grad) is not bool or hooks:
+def _parameter(data: Any, requires_grad: Any, hooks: Any) -> Tensor:
+    if type(data) is not Tensor or type(requires_grad) is not bool or hooks:
         raise Refused("a parameter in it is not a plain tensor")
     return data
 
 
 def _tensor(
     storage: Any, offset: Any, size: Any, stride: Any, grad: Any, hooks: Any, meta: Any = None
-) -> TensorView:
+) -> Tensor:
+    """Return a strided window into a storage, checked to lie inside it."""
     numbers = (offset, *size, *stride)
-    if type(storage) is not Storage or any(type(n) is not int or n < 0 for n in numbers):
+    if type(storage) is not Tensor or any(type(n) is not int or n < 0 for n in numbers):
         raise Refused("a tensor in it has no storage, or a negative offset, size or stride")
     if type(grad) is not bool or hooks or meta:
         raise Refused("a tensor in it has hooks or flags")
@@ -140,11 +89,11 @@ def _tensor(
     reach = sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if 0 in size:
         raise Refused("a tensor in it is empty")
-    if max(offset + reach + 1, math.prod(size)) > storage.count:
+    if max(offset + reach + 1, math.prod(size)) > storage.numel():
         raise Refused(
-            f"a tensor of shape {list(size)} in it reaches beyond its storage of {storage.count}"
+            f"a tensor of shape {list(size)} in it reaches beyond its storage of {storage.numel()}"
         )
-    return TensorView(storage, offset, tuple(size), tuple(stride))
+    return storage.as_strided(size, stride, offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +114,9 @@ def _storage_id(pid: Any) -> StorageLabel:
     return StorageLabel(STORAGE_TYPES[kind.name], key, count)
 
 
-def _storage(data: Any) -> Storage:
-    """Parse the legacy torch.save stream of one storage: five pickles, a count, the elements."""
+def _storage(data: Any) -> Tensor:
+    """Return the elements `[count]` of a legacy torch.save stream of one storage, not copied: five
+    pickles, a count, the elements."""
     if type(data) is not bytes or not data.startswith(b"\x80\x02"):
         raise Refused("a storage in it is not in torch's legacy format")
     stream = io.BytesIO(data)
@@ -178,26 +128,27 @@ def _storage(data: Any) -> Storage:
         raise Refused("a storage in it does not hold exactly one storage")
     dtype, count = label.dtype, label.count
     start = stream.tell() + 8
-    raw = memoryview(data)[start:]
     if struct.unpack("<q", data[start - 8 : start]) != (count,):
         raise Refused("a storage in it states two different lengths")
-    if len(raw) != count * dtype.itemsize:
-        raise Refused(f"a storage in it has {len(raw)} bytes for {count} elements of {dtype}")
-    return Storage(dtype, raw)
+    if (size := len(data) - start) != count * dtype.itemsize:
+        raise Refused(f"a storage in it has {size} bytes for {count} elements of {dtype}")
+    with warnings.catch_warnings():  # it cannot be written to, and nobody does
+        warnings.filterwarnings("ignore", "The given buffer is not writable")
+        return torch.frombuffer(data, dtype=dtype, offset=start)
 
 
-def _numpy_type(code: Any, align: Any, copy: Any) -> NumpyType:
-    if type(code) is not str or code not in NUMPY_FORMATS:
+def _numpy_type(code: Any, align: Any, copy: Any) -> Built:
+    if code not in NUMPY_TYPES:
         raise Refused("a NumPy number in it is of a type other than integer, float or bool")
-    return NumpyType(code)
+    return Built(code)
 
 
-def _numpy_scalar(kind: Any, data: Any) -> bool | int | float:
-    if type(kind) is not NumpyType or type(data) is not bytes:
+def _numpy_scalar(kind: Any, data: Any) -> Any:
+    if type(kind) is not Built or type(data) is not bytes:
         raise Refused("a NumPy number in it is malformed")
-    order = "=" if kind.order == "|" else kind.order
-    value: bool | int | float = struct.unpack(order + NUMPY_FORMATS[kind.code], data)[0]
-    return value
+    if type(kind.state) is not tuple or kind.state[1] not in BYTE_ORDERS:
+        raise Refused("a NumPy number in it has no byte order")
+    return np.frombuffer(data, kind.state[1] + kind.name).item()
 
 
 SNAPSHOT_TABLE: dict[str, Any] = {

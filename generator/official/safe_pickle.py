@@ -10,27 +10,14 @@ hold of a Python function, class or attribute.
 from __future__ import annotations
 
 import pickletools
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-VALUES = frozenset(
-    [
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG1",
-        "LONG4",
-        "BINFLOAT",
-        "BINUNICODE",
-        "SHORT_BINUNICODE",
-        "BINUNICODE8",
-        "BINBYTES",
-        "SHORT_BINBYTES",
-        "BINBYTES8",
-    ]
-)
+VALUES = frozenset((
+    "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE",
+    "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
+))  # fmt: skip
 """Opcodes whose decoded argument is the value."""
 
 CONSTANTS: dict[str, Callable[[], Any]] = {
@@ -43,6 +30,10 @@ CONSTANTS: dict[str, Callable[[], Any]] = {
     "EMPTY_SET": set,
 }
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+REPORT = "nothing in it was run; if you trust where it comes from, report that name"
+TENSORFLOW = (
+    "TensorFlow pickles are not supported yet: convert it with NVIDIA's PyTorch tools first"
+)
 
 
 class Refused(ValueError):
@@ -60,11 +51,8 @@ class UnknownGlobal(Refused):
     """The stream names a function or class outside the table."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(
-            f"it refers to {name!r}, which no official snapshot uses",
-            "nothing in it was run; if you trust where it comes from, report that name",
-        )
-        self.name = name
+        advice = TENSORFLOW if name.startswith("dnnlib.tflib.") else REPORT
+        super().__init__(f"it refers to {name!r}, which no official snapshot uses", advice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +62,12 @@ class Global:
     name: str
 
 
-class Built(ABC):
-    """A record that accepts a state by the BUILD opcode."""
+@dataclass(slots=True)
+class Built:
+    """A record that takes a state by the BUILD opcode; whoever uses it judges both."""
 
-    @abstractmethod
-    def build(self, state: Any) -> None:
-        """Take the state; ValueError when it is not what the record expects."""
+    name: str
+    state: Any = None
 
 
 class Machine:
@@ -188,8 +176,8 @@ class Machine:
         return apply(*arguments)
 
     def _build(self, target: Any, state: Any) -> None:
-        if isinstance(target, Built):
-            target.build(state)
+        if type(target) is Built:
+            target.state = state
         elif type(target) is not dict or state:  # an EasyDict may bring an empty __dict__
             kind = target.name if type(target) is Global else type(target).__name__
             raise Refused(f"it tries to change {kind!r} by the pickle opcode BUILD")

@@ -35,7 +35,6 @@ from vesselforge.data.imageset import (
     write_sample,
 )
 from vesselforge.engine.artifacts import Inputs, identity_of
-from vesselforge.engine.confined import inside
 from vesselforge.engine.devices import pick_device
 from vesselforge.engine.documents import read_object
 from vesselforge.engine.files import file_sha256, write_json
@@ -43,7 +42,6 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.store import explained
 from vesselforge.generator.sampling.sampler import GRID_IMAGES, Sampler, picture_size, pictures
 from vesselforge.generator.trained import AVERAGE, FOV, load_generator
-from vesselforge.generator.trained import DESCRIPTION as MODEL
 from vesselforge.generator.values import restore, to_uint8
 
 DESCRIPTION = "samples.json"
@@ -64,18 +62,12 @@ def sample(settings: SampleSettings, inputs: Inputs, out: Path, progress: Progre
     whatever the batch. Raises ConfigError for settings that this generator cannot honour,
     CheckpointError for unusable weights, Interrupted when asked to stop.
     """
-    folder = inputs["generator"].path
-    generator, description = load_generator(folder)
-    generator.to(pick_device())
-    sampler = Sampler(generator, settings.psi, settings.label, description.get("labels"))
-    files = SampleFiles(out, description, sampler)
+    files = SampleFiles(inputs["generator"].path, settings, out)
     seeds = range(settings.seed, settings.seed + settings.count)
-    files.write_missing(seeds, settings.batch, progress)
-    fov = copy_fov(folder, description.get("fov"), out)
+    files.write_missing(seeds, progress)
     write_png(out / GRID, files.sheet(seeds[:GRID_IMAGES]))
-    facts = {name: description.get(name) for name in FACTS} | {"settings": identity_of(settings)}
-    write_json(out / DESCRIPTION, facts | {"channels": files.channels.to_json()})
-    write_index(out, "synthetic", [replace(files.record(seed), fov=fov) for seed in seeds])
+    write_json(out / DESCRIPTION, files.facts | {"settings": identity_of(settings)})
+    files.write_index("synthetic", seeds)
 
 
 def draw_album(
@@ -94,12 +86,8 @@ def draw_album(
     what samples.json says. Raises ConfigError, CheckpointError, WorkspaceError when `out` holds
     anything else, Interrupted.
     """
-    network, description = load_generator(generator)
-    network.to(pick_device())
-    sampler = Sampler(network, settings.psi, settings.label, description.get("labels"))
-    files = SampleFiles(out, description, sampler, flat=True)
-    content = {name: description.get(name) for name in FACTS} | {
-        "channels": files.channels.to_json(),
+    files = SampleFiles(generator, settings, out, flat=True)
+    content = files.facts | {
         "generator": file_sha256(generator / AVERAGE),
         "settings": {"psi": settings.psi, "label": settings.label},
     }
@@ -109,12 +97,11 @@ def draw_album(
         out.mkdir(parents=True, exist_ok=True)
         # First of all, so that images are never without what they were drawn with.
         write_json(out / DESCRIPTION, content)
-        files.write_missing(whole, settings.batch, progress)
+        files.write_missing(whole, progress)
         if grid:
             columns = math.ceil(math.sqrt(min(len(seeds), MOST_SHOWN) * 16 / 9))  # as a screen
             write_png(out / GRID, files.sheet(seeds[:MOST_SHOWN], columns))
-        fov = copy_fov(generator, description.get("fov"), out)
-        write_index(out, "drawn", [replace(files.record(seed), fov=fov) for seed in whole])
+        files.write_index("drawn", whole)
     return content
 
 
@@ -139,30 +126,44 @@ def _seeds_there(out: Path, content: dict[str, Any]) -> list[int]:
 
 
 class SampleFiles:
-    """The files of drawn images in one folder: their names, which are missing, their contents.
+    """The files of a generator's images in one folder: names, which are missing, contents.
 
-    flat: images lie in the folder itself, not in `images/`.
+    generator: its folder. flat: images lie in `out` itself, not in `images/`. facts: what
+    samples.json repeats of the generator's description.
     """
 
     def __init__(
-        self, out: Path, description: dict[str, Any], sampler: Sampler, flat: bool = False
+        self, generator: Path, settings: SampleSettings, out: Path, flat: bool = False
     ) -> None:
-        self.out = out
+        network, description = load_generator(generator)
+        network.to(pick_device())
+        self.sampler = Sampler(network, settings.psi, settings.label, description.get("labels"))
         self.channels = replace(Channels(**description["channels"]), bits=8)
-        self._native = description["native_size"]
-        self._size = picture_size(description)
-        self._sampler = sampler
-        self._flat = flat
+        self.facts = {name: description.get(name) for name in FACTS}
+        self.facts["channels"] = self.channels.to_json()
+        self.size = picture_size(description)
+        self.generator, self.out, self.batch, self.flat = generator, out, settings.batch, flat
+        # Whole images share the field of view that most originals have; patches lie inside it.
+        self.fov: str | None = description.get("fov")
 
     def record(self, seed: int) -> ImageRecord:
         """Return the index entry of a seed's image; what a conditional generator was told too."""
         record = sample_record(f"seed{seed:08d}", self.channels)
-        label = self._sampler.labels([seed])
-        if label is not None:
-            record = replace(record, label=label[0].tolist())
-        return replace(record, image=Path(record.image).name) if self._flat else record
+        told = self.sampler.labels([seed])
+        return replace(
+            record,
+            image=Path(record.image).name if self.flat else record.image,
+            fov=self.fov,
+            label=None if told is None else told[0].tolist(),
+        )
 
-    def write_missing(self, seeds: Sequence[int], batch: int, progress: Progress) -> None:
+    def write_index(self, name: str, seeds: Sequence[int]) -> None:
+        """Write the field of view, if any, and last of all index.json."""
+        if self.fov is not None:
+            write_png(self.out / FOV, read_grey(self.generator / FOV))
+        write_index(self.out, name, [self.record(seed) for seed in seeds])
+
+    def write_missing(self, seeds: Sequence[int], progress: Progress) -> None:
         """Draw and write the images that are not there; one batch is in memory.
 
         Raises Interrupted, with whole files only, when asked to stop.
@@ -171,19 +172,17 @@ class SampleFiles:
         missing = [seed for seed in seeds if not (self.out / self.record(seed).image).is_file()]
         done = len(seeds) - len(missing)
         with ThreadPoolExecutor(min(WRITERS, os.cpu_count() or 1)) as pool:
-            for start in range(0, len(missing), batch):
+            for start in range(0, len(missing), self.batch):
                 if progress.stop_requested:
                     raise Interrupted(f"sampling stopped after {done} of {len(seeds)} images")
-                part = missing[start : start + batch]
-                list(
-                    pool.map(self._write, part, self._sampler.draw(part))
-                )  # raises what one raised
+                part = missing[start : start + self.batch]
+                list(pool.map(self._write, part, self.sampler.draw(part)))  # raises what one raised
                 done += len(part)
                 progress.update(done, len(seeds), "images")
 
     def _write(self, seed: int, image: Tensor) -> None:
         pixels = to_uint8(image).permute(1, 2, 0).numpy()
-        write_sample(self.out, self.record(seed), restore(pixels, self._native))
+        write_sample(self.out, self.record(seed), restore(pixels, self.facts["native_size"]))
 
     def sheet(self, seeds: Sequence[int], columns: int | None = None) -> NDArray[np.uint8]:
         """Return a contact sheet `[H, W, 3]` made from the files, so that it does not depend on
@@ -196,12 +195,4 @@ class SampleFiles:
         if record.mask is not None:
             mask = load_mask(self.out, record)[..., None].astype(np.uint8) * 255
             pixels = np.concatenate([pixels, mask], axis=2)
-        return pictures(pixels.transpose(2, 0, 1)[None], self._size)
-
-
-def copy_fov(folder: Path, name: str | None, out: Path) -> str | None:
-    """Whole images share the field of view that most originals have; patches lie inside it."""
-    if name is None:
-        return None
-    write_png(out / FOV, read_grey(inside(folder, name, folder / MODEL)))
-    return FOV
+        return pictures(pixels.transpose(2, 0, 1)[None], self.size)

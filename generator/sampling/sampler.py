@@ -6,7 +6,7 @@ alone, so that a sheet and the single files of the same seeds differ there by on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,7 @@ class Sampler:
         self.generator = generator
         self.psi = psi
         self.device = next(generator.parameters()).device
-        self._label_of = label_chooser(generator.c_dim, label, labels)
+        self._table = label_table(generator.c_dim, label, labels)
 
     @torch.no_grad()
     def draw(self, seeds: Sequence[int]) -> Tensor:
@@ -73,7 +73,8 @@ class Sampler:
         """Return `[N, c_dim]`, or None for an unconditional generator."""
         if self.generator.c_dim == 0:
             return None
-        rows = np.stack([self._label_of(seed) for seed in seeds]).astype(np.float32)
+        rngs = (np.random.default_rng([seed, LABEL]) for seed in seeds)
+        rows = self._table[[rng.integers(len(self._table)) for rng in rngs]]
         return torch.from_numpy(rows).to(self.device)
 
     @torch.no_grad()
@@ -83,10 +84,10 @@ class Sampler:
         return images
 
 
-def label_chooser(
+def label_table(
     c_dim: int, label: int | Sequence[float] | None, labels: ArrayLike | None
-) -> Callable[[int], NDArray[np.float32]]:
-    """Return the function from an image's seed to its label vector `[c_dim]`.
+) -> NDArray[np.float32]:
+    """Return the label vectors `[n, c_dim]` from which each image draws its own.
 
     Raises ConfigError for a label that a generator of this c_dim cannot have, and when a
     conditional one is given neither a label nor training labels to draw from.
@@ -109,9 +110,7 @@ def label_chooser(
             f"label: none given, and this generator (c_dim {c_dim}) does not say which labels its "
             f"training images had; give a class from 0 to {c_dim - 1}"
         )
-    if label is not None:
-        return lambda seed: table[0]
-    return lambda seed: table[np.random.default_rng([seed, LABEL]).integers(len(table))]
+    return table
 
 
 def picture_size(description: Mapping[str, Any]) -> tuple[int, int]:

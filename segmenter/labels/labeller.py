@@ -3,39 +3,38 @@ far as the teacher agrees."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
-from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import LabelSettings
 from vesselforge.data.imageset import ImageRecord, LoadedImage, load_mask
 from vesselforge.engine.artifacts import Inputs
-from vesselforge.segmenter.labels.filters import Figures
-from vesselforge.segmenter.metrics.topology import slack_f1
+from vesselforge.segmenter.metrics.confusion import harmonic, ratio
+from vesselforge.segmenter.metrics.topology import widened
 from vesselforge.segmenter.models import Model
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-TEACHER = "teacher"
-
 
 @dataclass(frozen=True)
 class Label:
-    """mask [H, W] bool. figures: what the filters judge it by. soft [H, W] in [0, 1]: the teacher's
-    probability where its map is the label, else None. weight [H, W] in [0, 1]: of each pixel in the
-    loss; None: 1 everywhere. Outside the field of view there is no vessel, and no doubt about it.
+    """mask [H, W] bool. soft [H, W] in [0, 1]: the teacher's probability where its map is the
+    label, else None. weight [H, W] in [0, 1]: of each pixel in the loss; None: 1 everywhere.
+    Outside the field of view there is no vessel, and no doubt about it.
+
+    confidence: expected Dice of the teacher's mask, None without a teacher. agreement: of the
+    image's own mask with that one, see `agreed`; None where only one of them was asked.
     """
 
     mask: Mask
-    figures: Figures
     soft: Map | None = None
     weight: Map | None = None
+    confidence: float | None = None
+    agreement: float | None = None
 
     def turned(self, fov: Mask) -> Label:
         """Turned by 180° under the field of view [H, W], which stays."""
@@ -52,59 +51,27 @@ class Labeller:
     """Labels images as the settings say, before any mask is turned."""
 
     def __init__(self, settings: LabelSettings, inputs: Inputs) -> None:
-        """inputs: `samples`; `teacher` unless the labels are the images' own. Raises DataError
-        where a teacher is missing."""
+        """inputs: `samples`; `teacher` unless the labels are the images' own."""
         self.settings, self.folder = settings, inputs["samples"].path
-        self.teacher: Model | None = None
-        if settings.labels != "own":
-            if TEACHER not in inputs:
-                raise DataError(
-                    "pseudo_label: found no input 'teacher', expected a trained segmenter; give "
-                    "it, or choose labels: own, which asks none"
-                )
-            self.teacher = Model.load(inputs[TEACHER].path)
+        own = settings.labels == "own"
+        self.teacher = None if own else Model.load(inputs["teacher"].path)
 
     def label(self, sample: ImageRecord, loaded: LoadedImage) -> Label:
-        """The label of an image. Raises DataError where its own mask is needed and does not fit."""
+        """The label of an image."""
         fov, settings = loaded.fov, self.settings
-        own = None if settings.labels == "teacher" else self._own(sample, loaded)
+        taught = settings.labels == "teacher"
+        own = None if taught else load_mask(self.folder, sample) & fov
         if self.teacher is None:
             assert own is not None  # without a teacher there is nothing else
-            return Label(own, Figures(loaded.id, _share(own, fov)))
+            return Label(own)
         prob = self.teacher.predict(loaded.image) * fov
         seen = self.teacher.mask(prob)
-        mask = seen if own is None else own
-        figures = Figures(
-            loaded.id,
-            _share(mask, fov),
-            confidence=expected_dice(prob, seen),
-            agreement=None if own is None else agreed(own, seen),
-        )
+        sure = expected_dice(prob, seen)
         if own is not None:
-            return Label(own, figures, weight=1 - np.abs(own - prob))
+            trust = 1 - np.abs(own - prob)
+            return Label(own, weight=trust, confidence=sure, agreement=agreed(own, seen))
         weight = certainty(prob) if settings.pixel_weights == "certainty" else None
-        return Label(seen, figures, prob, weight)
-
-    def _own(self, sample: ImageRecord, loaded: LoadedImage) -> Mask:
-        mask = load_mask(self.folder, sample)
-        if mask.shape != loaded.fov.shape:
-            (height, width), (tall, wide) = mask.shape, loaded.fov.shape
-            raise DataError(
-                f"{self.folder}: the mask of image {sample.id!r} has {width}×{height} pixels, "
-                f"expected {wide}×{tall} as the image; make the samples again"
-            )
-        return mask & loaded.fov
-
-
-def check_masks(settings: LabelSettings, folder: Path, samples: Sequence[ImageRecord]) -> None:
-    """Raise DataError when the labels are the images' own and an image has none."""
-    bare = [sample.id for sample in samples if sample.mask is None]
-    if settings.labels != "teacher" and bare:
-        raise DataError(
-            f"{folder}: found no mask with image {bare[0]!r} ({len(bare)} of {len(samples)} images "
-            f"have none), which labels: {settings.labels} needs; draw samples that have masks "
-            "(phantoms, generator.channels: rgb+mask), or choose labels: teacher"
-        )
+        return Label(seen, prob, weight, sure)
 
 
 def expected_dice(prob: NDArray[np.floating], mask: Mask) -> float:
@@ -124,15 +91,18 @@ def certainty(prob: Map) -> Map:
 
 
 def agreed(own: Mask, seen: Mask) -> float:
-    """How far two masks of the same image [H, W] agree, in [0, 1]: Dice with a slack of one pixel
-    (see `slack_f1`), 1 where both are empty.
+    """How far two masks of the same image [H, W] agree, in [0, 1]: F1 with 1 px of slack (`f1_1px`
+    of a score), the harmonic mean of how much of each lies within one row and column of the other.
+    0 where one is empty, 1 where both are.
 
     Most vessels are 1 to 3 pixels wide: in windows of 64 pixels of DRIVE's maps a shift by one row
     and column alone takes Dice to 0.66, one pixel more of width to 0.69. With slack both are 1.0,
     and maps that have nothing to do with each other have 0.22 (95 % of them below 0.42).
     """
-    return slack_f1(own, seen) if own.any() or seen.any() else 1.0
-
-
-def _share(mask: Mask, fov: Mask) -> float:
-    return float(mask[fov].mean())
+    if not (own.any() or seen.any()):
+        return 1.0
+    shares = [
+        ratio(np.count_nonzero(each & widened(other)), np.count_nonzero(each))
+        for each, other in ((own, seen), (seen, own))
+    ]
+    return float(harmonic(*shares))

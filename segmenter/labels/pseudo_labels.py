@@ -6,7 +6,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +23,12 @@ from vesselforge.data.imageset import (
     write_png,
 )
 from vesselforge.data.layouts.splits import TRAIN
-from vesselforge.data.structure import FIGURES
+from vesselforge.data.structure import FIGURES, TreeFigures, load_real_maps, tree_figures
 from vesselforge.engine.artifacts import METRICS, Inputs
 from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.inference.predict import as_png
-from vesselforge.segmenter.labels.filters import Figures, Nearest, why_rejected
-from vesselforge.segmenter.labels.labeller import Label, Labeller, check_masks
+from vesselforge.segmenter.labels.labeller import Label, Labeller
 from vesselforge.segmenter.labels.real_maps import Comparison
 
 CLOSEST, TABLE = "closest.csv", "labels.csv"
@@ -38,92 +37,95 @@ COLUMNS = (
     "suspicious", "kept", "reason",
 )  # fmt: skip
 REJECTED = "rejected"
-WHO = {
-    "images": "the real prepared set, needed by real_range",
-    "scores": "scores of the samples, needed by reject_copies",
-}
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The training image nearest to a sample. suspicious: nearer than comes by chance."""
+
+    image: str
+    distance: float
+    suspicious: bool
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What was measured of one labelled image; None where there is nothing to measure it by, or
+    nobody asked.
+
+    vessel_share: of the field of view. in_range: whether the map looks like a real one, see
+    `real_maps`; it rejects nothing. fault: which figure of the tree is out of the range of
+    `real_range` and by how much, empty when none is. confidence, agreement: see `labeller`. reason:
+    to reject it, empty when it is good enough.
+    """
+
+    id: str
+    vessel_share: float
+    tree: TreeFigures
+    in_range: bool | None = None
+    fault: str = ""
+    confidence: float | None = None
+    agreement: float | None = None
+    nearest: Nearest | None = None
+    reason: str = ""
 
 
 def label(settings: LabelSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """Stage `segmenter.pseudo-label`. inputs: `samples` (an image set; with a mask for every image
-    unless the labels are the teacher's) and `teacher` (a model; not with `labels: own`); `images`
-    (the real prepared set: no map is compared without, nor can `real_range` be met); `scores` (of
-    generator.score) with `reject_copies`.
+    unless the labels are the teacher's), `images` (the real prepared set), `teacher` (a model; not
+    with `labels: own`), `scores` (of generator.score; with `reject_copies`).
 
     Writes an image set with hard labels, soft ones where they are the teacher's, and weights if
     there are any; split `train` for kept images and `rejected` for the others, be they all.
     labels.csv has the figures of each image and the reason, empty where a figure was not needed;
-    they are of the labels before these are turned, if they are. metrics.json: see `summary`. Raises
-    DataError for missing or unfit inputs, Interrupted when asked to stop (what is written by then
-    is written again).
+    they are of the labels before these are turned, if they are. metrics.json: see `summary`, and
+    with `real_range` under that name, `width×height` of the samples → figure → [lowest, highest].
+    Raises DataError for unfit inputs, Interrupted when asked to stop (what is written by then is
+    written again).
     """
     folder = inputs["samples"].path
     samples = read_index(folder)
-    check_masks(settings, folder, samples)
     labeller = Labeller(settings, inputs)
-    scores = needed(inputs, "scores", settings.reject_copies)
-    nearest = None if scores is None else read_nearest(scores)
-    compared = settings.real_range is not None or "images" in inputs
-    reals = Comparison.read(settings, needed(inputs, "images", compared))
+    reals = Comparison(load_real_maps(inputs["images"].path, TRAIN), settings.real_range)
+    copies = settings.reject_copies
+    nearest = read_nearest(inputs["scores"].path) if copies else {}
     records: list[ImageRecord] = []
     figures: list[Figures] = []
     for done, sample in enumerate(samples, start=1):
         if progress.stop_requested:
             raise Interrupted(f"pseudo-labels: stopped after {done - 1} of {len(samples)} images")
         loaded = load_image(folder, sample)
-        made = labeller.label(sample, loaded)
-        measured = reals.add(made.figures, made.mask, loaded.fov)
-        if nearest is not None:
-            if sample.id not in nearest:
-                raise DataError(
-                    f"{scores}: found no scores of sample {sample.id!r}, expected those of every "
-                    "sample; score the set of samples that is to be labelled"
-                )
-            measured = replace(measured, nearest=nearest[sample.id])
-        figures.append(measured)
-        if settings.turned_masks:
-            made = made.turned(loaded.fov)
-        record = _write(out, sample, made, loaded.fov)
-        link_file(folder / sample.image, out / record.image)
-        records.append(record)
+        made, fov = labeller.label(sample, loaded), loaded.fov
+        share, tree = float(made.mask[fov].mean()), tree_figures(made.mask)
+        one = Figures(
+            sample.id,
+            share,
+            tree,
+            reals.like_real(tree, share, fov),
+            reals.fault(tree, (fov.shape[0], fov.shape[1])),
+            made.confidence,
+            made.agreement,
+            nearest[sample.id] if copies else None,
+        )
+        one = replace(one, reason=why_rejected(one, settings))
+        figures.append(one)
+        made = made.turned(fov) if settings.turned_masks else made
+        image = f"images/{sample.id}{Path(sample.image).suffix}"
+        records.append(_write(out, one, made, fov, image))
+        link_file(folder / sample.image, out / image)
         progress.update(done, len(samples), "image")
     if reals.why:
         progress.message(f"vessel maps were not compared with real ones: {reals.why}")
-    reasons = [why_rejected(figure, settings) for figure in figures]
-    records = [
-        replace(
-            record,
-            split=REJECTED if reason else TRAIN,
-            confidence=None if figure.confidence is None else round(figure.confidence, 4),
-        )
-        for record, figure, reason in zip(records, figures, reasons, strict=True)
-    ]
-    write_atomic(out / TABLE, as_table(figures, reasons))
-    write_json(out / METRICS, summary(figures, reasons) | reals.facts())
+    ranges = {f"{w}×{h}": each.as_json() for (h, w), each in reals.ranges.items()}
+    write_atomic(out / TABLE, as_table(figures))
+    write_json(out / METRICS, summary(figures) | ({"real_range": ranges} if ranges else {}))
     write_index(out, "pseudo-labelled", records)
 
 
-def needed(inputs: Inputs, name: str, wanted: bool) -> Path | None:
-    """The folder of an input, None when it is not wanted. Raises DataError when it is missing."""
-    if not wanted:
-        return None
-    if name not in inputs:
-        raise DataError(
-            f"pseudo_label: found no input {name!r}, expected {WHO[name]}; give it, or switch "
-            "those filters off"
-        )
-    return inputs[name].path
-
-
 def read_nearest(folder: Path) -> dict[str, Nearest]:
-    """Sample → its nearest training image. Raises DataError for a missing table, and where the
-    scores could not say what is suspicious."""
+    """Sample → its nearest training image. Raises DataError where the scores could not say what is
+    suspicious."""
     path = folder / CLOSEST
-    if not path.is_file():
-        raise DataError(
-            f"{path}: no such file, needed by pseudo_label.reject_copies; score the samples so "
-            "that it is written, or switch the filter off"
-        )
     with path.open(newline="") as stream:
         return {row["sample"]: _nearest(path, row) for row in csv.DictReader(stream)}
 
@@ -138,42 +140,59 @@ def _nearest(path: Path, row: dict[str, str]) -> Nearest:
     return Nearest(row["image"], float(row["distance"]), row["suspicious"] == "1")
 
 
-def summary(figures: Sequence[Figures], reasons: Sequence[str]) -> dict[str, object]:
+def why_rejected(one: Figures, settings: LabelSettings) -> str:
+    """The reason to reject an image, or an empty string: a sentence whose first word names the
+    filter, fit for counting, of the first that rejects it. The settings say what each filter does;
+    one whose figure was not measured is off."""
+    share, sure, agreed, near = one.vessel_share, one.confidence, one.agreement, one.nearest
+    if share < settings.min_vessel_share:
+        return f"vessel-share {share:.4f} is below {settings.min_vessel_share:g}"
+    if share > settings.max_vessel_share:
+        return f"vessel-share {share:.4f} is above {settings.max_vessel_share:g}"
+    if sure is not None and sure < settings.min_confidence:
+        return f"confidence {sure:.3f} is below {settings.min_confidence:g}"
+    if agreed is not None and agreed < settings.min_agreement:
+        return f"agreement {agreed:.3f} is below {settings.min_agreement:g}"
+    if one.fault:
+        return f"real-range {one.fault}"
+    if near is not None and near.suspicious:
+        return f"copies {near.image}: distance {near.distance:.4g} is less than comes by chance"
+    return ""
+
+
+def summary(figures: Sequence[Figures]) -> dict[str, object]:
     """Counts of drawn, kept and rejected images, these by the first word of the reason; means of
     the kept: mean_confidence (None when none is kept or no teacher was asked), and where measured
     mean_agreement. vessel_share: means over `all` images and over the `kept`; in_range: the share
     of either whose map is like a real one, None unless every image was compared."""
-    kept = [one for one, reason in zip(figures, reasons, strict=True) if not reason]
-    words = Counter(reason.split(" ")[0] for reason in reasons if reason)
+    kept = [one for one in figures if not one.reason]
+    both = {"all": figures, "kept": kept}
+    judged = all(one.in_range is not None for one in figures)
     facts: dict[str, object] = {
         "drawn": len(figures),
         "kept": len(kept),
         "rejected": len(figures) - len(kept),
-        "reasons": dict(words),
+        "reasons": dict(Counter(one.reason.split(" ")[0] for one in figures if one.reason)),
+        "mean_confidence": _mean([one.confidence for one in kept]),
+        "vessel_share": {w: _mean([o.vessel_share for o in of], 6) for w, of in both.items()},
+        "in_range": {w: _mean([o.in_range for o in of if judged], 6) for w, of in both.items()},
     }
-    for name in ("confidence", "agreement"):
-        if name == "confidence" or any(getattr(one, name) is not None for one in figures):
-            facts[f"mean_{name}"] = _mean([getattr(one, name) for one in kept])
-    both = {"all": figures, "kept": kept}
-    facts["vessel_share"] = {w: _mean([o.vessel_share for o in of], 6) for w, of in both.items()}
-    judged = all(one.in_range is not None for one in figures)
-    ranges = {w: [o.in_range for o in of] if judged else [] for w, of in both.items()}
-    facts["in_range"] = {which: _mean(values, 6) for which, values in ranges.items()}
+    if any(one.agreement is not None for one in figures):
+        facts["mean_agreement"] = _mean([one.agreement for one in kept])
     return facts
 
 
-def as_table(figures: Sequence[Figures], reasons: Sequence[str]) -> str:
+def as_table(figures: Sequence[Figures]) -> str:
     """labels.csv: a row for each image with COLUMNS, in the order of the samples; cells of what was
     not measured are empty. in_range, kept and suspicious are 0 or 1."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for one, reason in zip(figures, reasons, strict=True):
-        row: dict[str, object] = {"id": one.id, "kept": int(not reason), "reason": reason}
+    for one in figures:
+        row: dict[str, object] = {"id": one.id, "kept": int(not one.reason), "reason": one.reason}
         known = {n: getattr(one, n) for n in ("confidence", "agreement", "vessel_share")}
         row |= {name: f"{value:.4f}" for name, value in known.items() if value is not None}
-        if one.tree is not None:
-            row |= {name: f"{getattr(one.tree, name):.6g}" for name in FIGURES}
+        row |= {name: f"{getattr(one.tree, name):.6g}" for name in FIGURES}
         if one.in_range is not None:
             row["in_range"] = int(one.in_range)
         if (near := one.nearest) is not None:
@@ -188,20 +207,21 @@ def _mean(values: Sequence[float | None], digits: int = 4) -> float | None:
     return round(float(np.mean(known)), digits) if known else None
 
 
-def _write(out: Path, sample: ImageRecord, made: Label, fov: NDArray[np.bool_]) -> ImageRecord:
+def _write(out: Path, one: Figures, made: Label, fov: NDArray[np.bool_], image: str) -> ImageRecord:
     """Write an image's labels and weights; its record names them, and where the image belongs."""
-    name = f"{sample.id}.png"
     layers = {"masks": made.mask.astype(np.uint8) * 255, "fov": fov.astype(np.uint8) * 255}
-    layers |= {} if made.soft is None else {"soft": as_png(made.soft)}
-    layers |= {} if made.weight is None else {"weights": as_png(made.weight)}
-    for folder, pixels in layers.items():
-        write_png(out / folder / name, pixels)
+    maps = {"soft": made.soft, "weights": made.weight}
+    layers |= {name: as_png(each) for name, each in maps.items() if each is not None}
+    names = {layer: f"{layer}/{one.id}.png" for layer in layers}
+    for layer, pixels in layers.items():
+        write_png(out / names[layer], pixels)
     return ImageRecord(
-        id=sample.id,
-        split=REJECTED,
-        image=f"images/{sample.id}{Path(sample.image).suffix}",
-        mask=f"masks/{name}",
-        soft=f"soft/{name}" if "soft" in layers else None,
-        fov=f"fov/{name}",
-        weight=f"weights/{name}" if "weights" in layers else None,
+        id=one.id,
+        split=REJECTED if one.reason else TRAIN,
+        image=image,
+        mask=names["masks"],
+        soft=names.get("soft"),
+        fov=names["fov"],
+        confidence=None if one.confidence is None else round(one.confidence, 4),
+        weight=names.get("weights"),
     )

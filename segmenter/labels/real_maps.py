@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from functools import cached_property
-from pathlib import Path
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vesselforge.configs.errors import DataError
-from vesselforge.configs.settings import PseudoLabelSettings
-from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.data.structure import (
     LEAST_FOV,
     WINDOWS,
@@ -20,12 +16,10 @@ from vesselforge.data.structure import (
     RealRange,
     TreeFigures,
     equally_large,
-    load_real_maps,
     real_range,
     tree_figures,
     windows,
 )
-from vesselforge.segmenter.labels.filters import Figures
 
 CENTRAL = 0.98
 """Of real windows: 96 to 98 % of DRIVE's own windows of 32 to 256 pixels are in range."""
@@ -39,48 +33,28 @@ Ends = tuple[float, float]
 
 
 class Comparison:
-    """The real maps of a set. Without any, nothing is compared; with them, every image is.
+    """The real maps of a set, beside which every map of a sample is held.
 
-    training: manual vessel maps of the training images. why: what kept images from being compared,
-    empty if nothing did.
+    training: manual vessel maps of the training images. share: the setting `real_range`. why: what
+    kept maps from being judged, empty if nothing did. ranges: size of samples → that of the real
+    maps, where it was asked for.
     """
 
-    def __init__(self, settings: PseudoLabelSettings, training: Sequence[RealMap] = ()) -> None:
-        self.settings, self.training = settings, training
-        self.why = "" if training else "no real vessel maps were given"
+    def __init__(self, training: Sequence[RealMap], share: float | None = None) -> None:
+        self.training, self.share, self.why = training, share, ""
+        self.ranges: dict[Size, RealRange] = {}
         self._with_vessels = [real for real in training if real.mask.any()]
-        self._ranges: dict[Size, RealRange] = {}
-        self._likely: dict[Size, RealRange | None] = {}
-        self._calibres: dict[Size, Ends] = {}
+        self._likely = cache(self._likely_range)
+        self._calibres = cache(self._calibre_ends)
 
-    @classmethod
-    def read(cls, settings: PseudoLabelSettings, folder: Path | None) -> Comparison:
-        """folder: of a prepared set; None: there is none. Raises DataError where a filter needs its
-        masks and it has none."""
-        if folder is None:
-            return cls(settings)
-        training = load_real_maps(folder, TRAIN)
-        if not training and settings.real_range is not None:
-            raise DataError(
-                f"{folder}: found no training image with a vessel mask, expected some; real_range "
-                "compares with them: give another set or leave it off"
-            )
-        return cls(settings, training)
-
-    def add(self, figures: Figures, mask: Mask, fov: Mask) -> Figures:
-        """The figures with those of the vessel map [H, W] beside the real ones. fov: field of view
-        [H, W]."""
-        if not self.training:
-            return figures
-        size = (mask.shape[0], mask.shape[1])
-        tree = tree_figures(mask)
-        in_range = self.like_real(tree, figures.vessel_share, fov)
-        figures = replace(figures, tree=tree, in_range=in_range)
-        if self.settings.real_range is not None:
-            if size not in self._ranges:
-                self._ranges[size] = real_range(self.training, size, self.settings.real_range)
-            figures = replace(figures, fault=self._ranges[size].outside(tree))
-        return figures
+    def fault(self, tree: TreeFigures, size: Size) -> str:
+        """Which figure of a map of this size is out of `real_range` and by how much; empty when
+        none is, or nobody asked. Raises DataError as `windows`."""
+        if self.share is None:
+            return ""
+        if size not in self.ranges:
+            self.ranges[size] = real_range(self.training, size, self.share)
+        return self.ranges[size].outside(tree)
 
     def like_real(self, tree: TreeFigures, vessel_share: float, fov: Mask) -> bool | None:
         """Whether a map looks like a real one; None where there is none to compare it with. It
@@ -95,26 +69,22 @@ class Comparison:
         without any vessel are left out: in DRIVE 5 % of the windows of 32 pixels are empty, and
         with them in the range an empty map would be, too, whatever the image shows.
         """
-        reals, size = self._with_vessels, (fov.shape[0], fov.shape[1])
-        alike = [real for real in reals if equally_large(real.mask.shape, size)]
-        if reals and (alike or fov.mean() < LEAST_FOV):
-            if not _within(vessel_share, self._densities):
-                return False
-            return not alike or _within(tree.calibre, self._calibre(size, alike))
-        if size not in self._likely:
-            self._likely[size] = self._likely_range(size)
-        real = self._likely[size]
+        size = (fov.shape[0], fov.shape[1])
+        calibres = self._calibres(size)
+        if self._with_vessels and (calibres or fov.mean() < LEAST_FOV):
+            dense = _within(vessel_share, self._densities)
+            return dense and (calibres is None or _within(tree.calibre, calibres))
+        real = self._likely(size)
         return None if real is None else not real.outside(tree)
 
     def _likely_range(self, size: Size) -> RealRange | None:
-        if not self._with_vessels:
-            self.why = "no real map has any vessel"
-            return None
-        try:
-            pieces = windows(self._with_vessels, size, WINDOWS)
-            found = [tree_figures(window) for window in pieces if window.any()]
-        except DataError:  # here nobody asked for it; the filters that do raise it
-            found = []
+        found = []
+        if self._with_vessels:
+            try:
+                pieces = windows(self._with_vessels, size, WINDOWS)
+                found = [tree_figures(window) for window in pieces if window.any()]
+            except DataError:  # here nobody asked for it; the filter `real_range` does raise it
+                pass
         if not found:
             self.why = f"no real map has a window of {size[1]}×{size[0]} pixels with vessels in it"
         return RealRange.of(found, CENTRAL) if found else None
@@ -123,21 +93,10 @@ class Comparison:
     def _densities(self) -> Ends:
         return _wide([float(real.mask[real.fov].mean()) for real in self._with_vessels])
 
-    def _calibre(self, size: Size, alike: Sequence[RealMap]) -> Ends:
-        if size not in self._calibres:
-            found = [tree_figures(real.mask).calibre for real in alike[:WINDOWS]]
-            self._calibres[size] = _wide(found)
-        return self._calibres[size]
-
-    def facts(self) -> dict[str, object]:
-        """For metrics.json: `real_range`, `width×height` of the samples → figure → [lowest,
-        highest]; empty without this filter."""
-        found = {_name(size): each.as_json() for size, each in sorted(self._ranges.items())}
-        return {"real_range": found} if found else {}
-
-
-def _name(size: Size) -> str:
-    return f"{size[1]}×{size[0]}"
+    def _calibre_ends(self, size: Size) -> Ends | None:
+        """Of the real maps as large as this; None where there are none."""
+        alike = [real.mask for real in self._with_vessels if equally_large(real.mask.shape, size)]
+        return _wide([tree_figures(mask).calibre for mask in alike[:WINDOWS]]) if alike else None
 
 
 def _wide(found: Sequence[float]) -> Ends:

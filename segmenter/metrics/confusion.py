@@ -15,35 +15,32 @@ COUNTS = ("tp", "fp", "fn", "tn")
 RATES = ("f1", "se", "sp", "acc", "precision", "iou", "mcc")
 
 
-def confusion(predicted: Mask, reference: Mask) -> tuple[int, int, int, int]:
-    """(TP, FP, FN, TN) of two boolean arrays."""
+def confusion(predicted: Mask, reference: Mask) -> dict[str, int]:
+    """COUNTS of two boolean arrays."""
     tp = int(np.count_nonzero(predicted & reference))
     fp = int(np.count_nonzero(predicted)) - tp
     fn = int(np.count_nonzero(reference)) - tp
-    return tp, fp, fn, reference.size - tp - fp - fn
+    return {"tp": tp, "fp": fp, "fn": fn, "tn": reference.size - tp - fp - fn}
 
 
-def from_counts(tp: int, fp: int, fn: int, tn: int) -> dict[str, float]:
-    """All metrics that follow from a confusion matrix, and the counts themselves.
-
-    F1 = 2·TP/(2·TP + FP + FN), SE = TP/(TP + FN), SP = TN/(TN + FP). What divides by zero is NaN.
-    """
-    counts = {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
-    found = {name: float(value) for name, value in rates(counts).items()}
-    return found | {name: float(value) for name, value in counts.items()}
+def f1_of(predicted: Mask, reference: Mask) -> float:
+    """F1 = 2·TP/(2·TP + FP + FN) of two boolean arrays; NaN where both are empty."""
+    return float(rates(confusion(predicted, reference))["f1"])
 
 
 def pooled_f1(masks: Sequence[Mask], references: Sequence[Mask], fovs: Sequence[Mask]) -> float:
     """F1 of all pixels of several images inside their fields of view; 0 where there is nothing to
     find."""
-    each = zip(masks, references, fovs, strict=True)
-    counts = [confusion(mask[fov], reference[fov]) for mask, reference, fov in each]
-    f1 = from_counts(*(sum(column) for column in zip(*counts, strict=True)))["f1"]
-    return 0.0 if np.isnan(f1) else f1
+    inside = (
+        np.concatenate([each[fov] for each, fov in zip(drawn, fovs, strict=True)])
+        for drawn in (masks, references)
+    )
+    return float(np.nan_to_num(f1_of(*inside)))
 
 
 def rates(counts: Mapping[str, Any]) -> dict[str, Values]:
-    """RATES of counts that may be arrays: one entry a resample of the bootstrap."""
+    """RATES of COUNTS, which may be arrays: SE = TP/(TP + FN), SP = TN/(TN + FP), … What divides by
+    zero is NaN."""
     tp, fp, fn, tn = (np.asarray(counts[name], dtype=np.float64) for name in COUNTS)
     # The root of each factor by itself: their product passes 2⁵³ on two images of DRIVE.
     below = np.sqrt(tp + fp) * np.sqrt(tp + fn) * np.sqrt(tn + fp) * np.sqrt(tn + fn)

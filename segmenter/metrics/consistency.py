@@ -13,9 +13,8 @@ import csv
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,33 +26,23 @@ SLACK = 0.005
 """By how much a number may miss the true one when metrics are means over images: then the identity
 holds in every image, but not for the means. SA-UNetv2's notebook is 0.0014 and 0.0022 off."""
 DERIVED = {"precision": "PR", "f1": "F1", "mcc": "MCC"}
-FITS, NEAR, NEITHER = "fits", "near", "no"
 REQUIRED = ("name", "se", "sp", "acc")
 NUMBER = re.compile(r"(\d*)(?:\.(\d*))?(%?)")
 EXPECTED = "expected columns name, se, sp, acc and, if at hand, precision, f1, mcc"
 
 
-@dataclass(frozen=True)
-class Quoted:
-    """A metric in [0, 1] as it was printed, rounded to so many digits."""
-
-    value: float
-    digits: int = 4
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """The lowest and highest number that is printed like this."""
-        half = 0.5 * 10.0**-self.digits
-        return self.value - half, self.value + half
-
-
-@dataclass(frozen=True)
-class Range:
+class Range(NamedTuple):
     """low ≤ value ≤ high; all NaN when nothing is known."""
 
     value: float
     low: float
     high: float
+
+    @classmethod
+    def printed(cls, value: float, digits: int = 4) -> Range:
+        """Of the numbers that are printed like this, rounded to so many digits."""
+        half = 0.5 * 10.0**-digits
+        return cls(value, value - half, value + half)
 
     @classmethod
     def of(cls, found: Values) -> Range:
@@ -64,22 +53,25 @@ class Range:
             return cls(math.nan, math.nan, math.nan)
         return cls(float(found[0]), float(found.min()), float(found.max()))
 
-    def meets(self, ends: tuple[float, float], slack: float = 0.0) -> bool:
-        """Whether the two ranges have a number in common, give or take a rounding error; True of an
+    def meets(self, other: Range, slack: float = 0.0) -> bool:
+        """Whether the two have a number in common, give or take a rounding error; True of an
         unknown one."""
-        gap = max(ends[0] - self.high, self.low - ends[1])
-        return not gap > slack + 1e-9
+        return not max(other.low - self.high, self.low - other.high) > slack + 1e-9
 
 
-def implied_share(se: Quoted, sp: Quoted, acc: Quoted) -> Range:
+Row = dict[str, Range]
+"""The metrics of a line, each in [0, 1]: se, sp, acc, and those of DERIVED that it has."""
+
+
+def implied_share(se: Range, sp: Range, acc: Range) -> Range:
     """The share of vessel pixels p that solves ACC = SE·p + SP·(1 − p), within rounding.
 
     Unknown when SE and SP may be equal: any p would do. Values outside [0, 1] mean that no
     confusion matrix has such numbers.
     """
-    if se.ends[1] >= sp.ends[0] and sp.ends[1] >= se.ends[0]:
+    if se.high >= sp.low and sp.high >= se.low:
         return Range(math.nan, math.nan, math.nan)
-    a, b, c = _corners(*((q.value, *q.ends) for q in (se, sp, acc)))
+    a, b, c = _corners(se, sp, acc)
     return Range.of(ratio(b - c, b - a))
 
 
@@ -94,80 +86,61 @@ def derived_from(se: ArrayLike, sp: ArrayLike, share: ArrayLike) -> dict[str, Va
     return rates({"tp": tp, "fp": fp, "fn": p - tp, "tn": 1 - p - fp})
 
 
-@dataclass
-class Verdict:
-    """What a row of a table says about itself.
-
-    share: implied share of vessel pixels. fits: protocol → FITS (within rounding), NEAR (within
-    the slack, as means over images may be) or NEITHER. problems: sentences, none when all numbers
+def check_row(row: Row, shares: Mapping[str, float], slack: float = SLACK) -> dict[str, Any]:
+    """What a row says about itself: `share`, the implied share of vessel pixels, with `share_low`
+    and `share_high`, None when unknown; the protocols that it `fits` (within rounding) or is `near`
+    (within the slack, as means over images may be); `problems`, sentences, none when all numbers
     can be right.
+
+    shares: protocol → share of vessel pixels of the set that was scored (`{"whole": 0.0876, "fov":
+    0.1273}`).
     """
-
-    share: Range
-    fits: dict[str, str]
-    problems: list[str] = field(default_factory=list)
-
-
-def check_consistency(
-    quoted: Mapping[str, Quoted], shares: Mapping[str, float], slack: float = SLACK
-) -> Verdict:
-    """Check one row. quoted: se, sp, acc, and where given precision, f1, mcc. shares: protocol →
-    share of vessel pixels of the set that was scored (`{"whole": 0.0876, "fov": 0.1273}`)."""
-    share = implied_share(quoted["se"], quoted["sp"], quoted["acc"])
-    verdict = Verdict(share, {name: _fit(share, true, slack) for name, true in shares.items()})
+    share = implied_share(row["se"], row["sp"], row["acc"])
+    known = not math.isnan(share.value)
+    fits = [name for name, true in shares.items() if known and share.meets(Range(true, true, true))]
+    off = {name: abs(share.value - true) for name, true in shares.items() if name not in fits}
+    near = [name for name in off if off[name] <= slack]
+    problems = []
     if share.high < 0 or share.low > 1:
-        verdict.problems.append("no vessel share gives this accuracy with this SE and SP")
-    elif not math.isnan(share.value) and set(verdict.fits.values()) == {NEITHER}:
-        known = ", ".join(f"{name} {true:.4f}" for name, true in shares.items())
-        verdict.problems.append(f"a vessel share of {share.value:.4f} is none of {known}")
+        problems.append("no vessel share gives this accuracy with this SE and SP")
+    elif known and shares and not fits and not near:
+        listed = ", ".join(f"{name} {true:.4f}" for name, true in shares.items())
+        problems.append(f"a vessel share of {share.value:.4f} is none of {listed}")
     # A share that fits is exact; the implied one is blurred by rounding.
-    agreed = [shares[name] for name, word in verdict.fits.items() if word == FITS]
-    possible = agreed or [share.value, share.low, share.high]
+    possible = [shares[name] for name in fits] or share
     for name in DERIVED:
-        if name in quoted:
-            expected = _expected(name, quoted, possible)
-            if not expected.meets(quoted[name].ends, slack):
-                verdict.problems.append(_problem(name, quoted, expected, possible))
-    return verdict
+        if name in row:
+            expected = _expected(name, row, possible)
+            if not expected.meets(row[name], slack):
+                problems.append(_problem(name, row, expected, possible))
+    ends = zip(("share", "share_low", "share_high"), share, strict=True)
+    told = {key: round(value, 4) if known else None for key, value in ends}
+    return {**told, "fits": fits, "near": near, "problems": problems}
 
 
-def _fit(share: Range, true: float, slack: float) -> str:
-    if math.isnan(share.value):
-        return NEITHER
-    if share.meets((true, true)):
-        return FITS
-    return NEAR if abs(share.value - true) <= slack else NEITHER
-
-
-def _expected(name: str, quoted: Mapping[str, Quoted], shares: Sequence[float]) -> Range:
+def _expected(name: str, row: Row, shares: Sequence[float]) -> Range:
     """What a metric must be: F1 from the row's own precision where it has one, else from SE, SP and
     the possible shares, over their roundings."""
-    if name == "f1" and "precision" in quoted:
-        return _f1_of(quoted["precision"], quoted["se"])
-    se, sp = quoted["se"], quoted["sp"]
-    corners = _corners((se.value, *se.ends), (sp.value, *sp.ends), shares)
-    return Range.of(derived_from(*corners)[name])
+    if name == "f1" and "precision" in row:
+        return _f1_of(row["precision"], row["se"])
+    return Range.of(derived_from(*_corners(row["se"], row["sp"], shares))[name])
 
 
-def _f1_of(precision: Quoted | Range, other: Quoted) -> Range:
-    ends = precision.ends if isinstance(precision, Quoted) else (precision.low, precision.high)
-    corners = _corners((precision.value, *ends), (other.value, *other.ends))
-    return Range.of(harmonic(*(corner.clip(0, 1) for corner in corners)))
+def _f1_of(precision: Range, other: Range) -> Range:
+    return Range.of(harmonic(*(corner.clip(0, 1) for corner in _corners(precision, other))))
 
 
-def _problem(
-    name: str, quoted: Mapping[str, Quoted], expected: Range, shares: Sequence[float]
-) -> str:
+def _problem(name: str, row: Row, expected: Range, shares: Sequence[float]) -> str:
     """The sentence; it says so where a wrong F1 is exactly what specificity in place of sensitivity
     gives."""
-    own = name == "f1" and "precision" in quoted
+    own = name == "f1" and "precision" in row
     text = (
-        f"{DERIVED[name]} {quoted[name].value:g}, but "
+        f"{DERIVED[name]} {row[name].value:g}, but "
         f"{'its own PR and SE' if own else 'SE, SP and the vessel share'} give "
         f"{expected.value:.4f} ({expected.low:.4f} to {expected.high:.4f})"
     )
-    precision = quoted["precision"] if own else _expected("precision", quoted, shares)
-    if name == "f1" and _f1_of(precision, quoted["sp"]).meets(quoted["f1"].ends):
+    precision = row["precision"] if own else _expected("precision", row, shares)
+    if name == "f1" and _f1_of(precision, row["sp"]).meets(row["f1"]):
         text += "; it is 2·PR·SP/(PR + SP), specificity in place of sensitivity"
     return text
 
@@ -178,12 +151,11 @@ def _corners(*values: Sequence[float]) -> list[Values]:
 
 
 def check_table(path: Path, shares: Mapping[str, float]) -> list[dict[str, Any]]:
-    """One row a line of the CSV file: name, implied vessel share with its rounding interval, the
-    protocols it fits or is near, problems. Raises DataError for a bad file."""
-    return [_told(name, check_consistency(quoted, shares)) for name, quoted in read_table(path)]
+    """`name` and `check_row` of every line of a CSV file. Raises DataError for a bad file."""
+    return [{"name": name} | check_row(row, shares) for name, row in read_table(path)]
 
 
-def read_table(path: Path) -> list[tuple[str, dict[str, Quoted]]]:
+def read_table(path: Path) -> list[tuple[str, Row]]:
     """(name, metrics) of every line. Columns in any order and case; others are left out.
 
     Raises DataError naming the line and column of what is no number in [0, 1] or percentage.
@@ -202,18 +174,18 @@ def read_table(path: Path) -> list[tuple[str, dict[str, Quoted]]]:
         cells = {name: cell.strip() for name, cell in zip(head, line, strict=False)}
         if not any(cells.values()):
             continue
-        quoted = {
+        row = {
             name: read_cell(cells.get(name, ""), f"{path}, line {number}, column {name}")
             for name in (*REQUIRED[1:], *DERIVED)
             if name in REQUIRED or cells.get(name)
         }
-        found.append((cells["name"] or f"line {number}", quoted))
+        found.append((cells["name"] or f"line {number}", row))
     if not found:
         raise DataError(f"{path}: no rows below the first line; {EXPECTED}")
     return found
 
 
-def read_cell(text: str, where: str) -> Quoted:
+def read_cell(text: str, where: str) -> Range:
     """A printed metric. 0.8212 has four digits, so do 82.12 and 82.12%: above 1 is a percentage."""
     match = NUMBER.fullmatch(text)
     if match is None or not (match[1] or match[2]):
@@ -223,16 +195,4 @@ def read_cell(text: str, where: str) -> Quoted:
         value, digits = value / 100, digits + 2
     if value > 1:
         raise DataError(f"{where}: found {text!r}, expected at most 1, or 100 as a percentage")
-    return Quoted(value, digits)
-
-
-def _told(name: str, verdict: Verdict) -> dict[str, Any]:
-    share = verdict.share
-    ends = {"share": share.value, "share_low": share.low, "share_high": share.high}
-    return {
-        "name": name,
-        **{key: None if math.isnan(value) else round(value, 4) for key, value in ends.items()},
-        "fits": [protocol for protocol, word in verdict.fits.items() if word == FITS],
-        "near": [protocol for protocol, word in verdict.fits.items() if word == NEAR],
-        "problems": verdict.problems,
-    }
+    return Range.printed(value, digits)

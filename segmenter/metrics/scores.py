@@ -8,7 +8,7 @@ all probabilities at once, and Betti numbers, which belong to one image.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,16 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vesselforge.configs.errors import DataError
-from vesselforge.segmenter.metrics.confusion import (
-    COUNTS,
-    RATES,
-    Mask,
-    Prob,
-    confusion,
-    harmonic,
-    rates,
-    ratio,
-)
+from vesselforge.segmenter.metrics.confusion import RATES, Mask, Prob, confusion, rates
 from vesselforge.segmenter.metrics.probabilities import (
     CALIBRATION,
     RANKING,
@@ -34,24 +25,15 @@ from vesselforge.segmenter.metrics.probabilities import (
     ranking,
 )
 from vesselforge.segmenter.metrics.topology import (
-    BANDS,
-    THIN,
+    BETTI,
+    SHAPES,
     Shape,
     betti_errors,
-    calibre_counts,
-    topology_counts,
+    shape_counts,
+    shape_rates,
 )
 
 REGIONS = ("fov", "whole")
-BETTI = (
-    "betti0_error",
-    "betti1_error",
-    "components",
-    "loops",
-    "components_reference",
-    "loops_reference",
-)
-SHAPES = ("cldice", "f1_1px", "se_thin", *(f"se_{band}" for band in BANDS))
 METRICS = (*RATES, *RANKING, *SHAPES, *BETTI, *CALIBRATION)
 Pixels = tuple[Prob, Mask]
 """Probability and reference of every pixel of a region."""
@@ -94,16 +76,17 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Tally:
-    """What an image, or a set of them, contributes in one region. counts: add up over images, see
-    `derived`. once: the metrics that do not."""
+    """What an image, or a set of them, contributes in one region. counts: add up over images. once:
+    the metrics that do not follow from them."""
 
     counts: dict[str, Any]
     once: dict[str, float]
 
     def metrics(self) -> dict[str, float]:
         """Every one of METRICS."""
-        found = {name: float(value) for name, value in derived(self.counts).items()} | self.once
-        return {name: found.get(name, float("nan")) for name in METRICS}
+        counts = self.counts
+        found = rates(counts) | shape_rates(counts) | calibration(counts) | self.once
+        return {name: float(found.get(name, math.nan)) for name in METRICS}
 
 
 def tally_of(prediction: Prediction, truth: Regions, region: str) -> tuple[Tally, Pixels]:
@@ -119,9 +102,8 @@ def tally_of(prediction: Prediction, truth: Regions, region: str) -> tuple[Tally
     else:
         ours, theirs, where = prediction.regions.inside, truth.inside, truth.fov
     pixels = prob[where], reference[where]
-    counts: dict[str, Any] = dict(zip(COUNTS, confusion(ours.mask[where], pixels[1]), strict=True))
-    counts |= calibration_counts(*pixels) | topology_counts(ours, theirs)
-    counts |= calibre_counts(ours.mask[theirs.mask], theirs.diameters)
+    counts = confusion(ours.mask[where], pixels[1]) | shape_counts(ours, theirs)
+    counts |= calibration_counts(*pixels)
     return Tally(counts, ranking(*pixels) | betti_errors(ours, theirs)), pixels
 
 
@@ -132,22 +114,6 @@ def pool(tallies: Sequence[Tally], pixels: Sequence[Pixels]) -> Tally:
     counts = {name: sum(tally.counts[name] for tally in tallies) for name in names}
     probs, truths = zip(*pixels, strict=True)
     return Tally(counts, ranking(np.concatenate(probs), np.concatenate(truths)))
-
-
-def derived(counts: Mapping[str, Any]) -> dict[str, Any]:
-    """The metrics of counts: all of METRICS but AUC, AP and the Betti numbers.
-
-    clDice and F1 with 1 px of slack (pixels within one row and column of the other mask count as
-    right) are harmonic means of a precision and a sensitivity; se_thin is that of up to 3 px.
-    """
-    c = {name: np.asarray(value, dtype=np.float64) for name, value in counts.items()}
-    lines = harmonic(ratio(c["line_p_hit"], c["line_p"]), ratio(c["line_r_hit"], c["line_r"]))
-    slack = harmonic(ratio(c["near_p"], c["tp"] + c["fp"]), ratio(c["near_r"], c["tp"] + c["fn"]))
-    hits = sum(c[f"width_{band}_hit"] for band in THIN)
-    bands = {f"se_{b}": ratio(c[f"width_{b}_hit"], c[f"width_{b}"]) for b in BANDS}
-    thin = ratio(hits, sum(c[f"width_{band}"] for band in THIN))
-    found = {"cldice": lines, "f1_1px": slack, "se_thin": thin}
-    return rates(c) | found | bands | calibration(c)
 
 
 @dataclass(frozen=True)

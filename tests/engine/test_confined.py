@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_generators import write_generator
 from store_stages import run
 
 from vesselforge.configs.errors import CheckpointError, UserError, WorkspaceError
@@ -15,7 +16,7 @@ from vesselforge.engine.artifacts import MANIFEST
 from vesselforge.engine.confined import inside, plain_name
 from vesselforge.engine.files import file_sha256
 from vesselforge.engine.store import Store
-from vesselforge.generator.sampling.sample_set import copy_fov
+from vesselforge.generator.trained import load_generator
 from vesselforge.segmenter.model_files import read_description
 
 NAMES = ["../secret.png", "/etc/passwd", "a/../../secret.png", "a//b.png", "./a.png", "..", "",
@@ -97,9 +98,6 @@ def test_options_of_a_larger_network_than_its_weights(tmp_path: Path) -> None:
 
 
 def test_the_field_of_view_of_a_generator(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    write_png(tmp_path / "secret.png", np.zeros((4, 4), np.uint8))
-    with pytest.raises(
-        WorkspaceError, match=r"generator.json: found the file name '../secret.png'"
-    ):
-        copy_fov(tmp_path / "model", "../secret.png", tmp_path)
+    write_generator(tmp_path, fov="../secret.png")
+    with pytest.raises(CheckpointError, match=r"generator.json: fov: Input should be 'fov.png'"):
+        load_generator(tmp_path)

@@ -166,7 +166,7 @@ def test_a_missing_package_is_one_line_with_the_remedy(folder, tmp_path, monkeyp
         "find_spec",
         lambda name, *a: None if name == "onnxscript" else find(name, *a),
     )
-    with pytest.raises(ConfigError, match=r"needs onnxscript: pip install vesselforge\[onnx\]$"):
+    with pytest.raises(ConfigError, match=r"needs onnxscript: pip install 'vesselforge\[onnx\]'$"):
         export(folder, tmp_path / "g.onnx")
     assert not list(tmp_path.iterdir())
 

@@ -16,12 +16,13 @@ from vesselforge.generator.metrics.distances import (
     kid,
     kid_floor,
     mmd,
+    score_features,
     subset_of,
 )
 from vesselforge.generator.metrics.extractors import extract
-from vesselforge.generator.metrics.sample_scores import score_features
 
 FILE = "metrics_formulas"
+SUBSETS = "vesselforge.generator.metrics.distances.SUBSETS"
 
 
 class Means(nn.Module):
@@ -33,9 +34,9 @@ class Means(nn.Module):
         return nn.functional.adaptive_avg_pool2d(images.float() / 255, 2)
 
 
-def score(real, fake, **options):
+def score(real, fake, kid_subset_size=32):
     means = Means()
-    return score_features(extract(real, means), extract(fake, means), **options)
+    return score_features(extract(real, means), extract(fake, means), kid_subset_size)
 
 
 def pictures(n, seed, level=128):
@@ -49,12 +50,14 @@ def test_fid_is_the_published_one():
     assert found == pytest.approx(float(parity(FILE)["fid"]), rel=1e-6)
 
 
-def test_kid_is_the_published_one():
+def test_kid_is_the_published_one(monkeypatch):
     """Subsets included: the same legacy draws, the generated one first."""
     real, fake = tensor(FILE, "real_features"), tensor(FILE, "gen_features")
     reference = float(parity(FILE)["kid_seed0_subsets5_size100"])
-    assert kid(real, fake, 100, seed=0, subsets=5)[0] == pytest.approx(reference, rel=1e-6)
-    mean, deviation = kid(real, fake, 100, seed=3, subsets=100)
+    monkeypatch.setattr(SUBSETS, 5)
+    assert kid(real, fake, 100, seed=0)[0] == pytest.approx(reference, rel=1e-6)
+    monkeypatch.setattr(SUBSETS, 100)
+    mean, deviation = kid(real, fake, 100, seed=3)
     assert abs(mean - reference) < 4 * deviation / np.sqrt(5)
 
 
@@ -74,7 +77,7 @@ def test_kid_against_the_sum_over_pairs():
 
 
 def test_kid_floor_splits_one_set_in_two(monkeypatch):
-    monkeypatch.setattr("vesselforge.generator.metrics.distances.SUBSETS", 1)
+    monkeypatch.setattr(SUBSETS, 1)
     real = torch.randn(6, 2, generator=torch.Generator().manual_seed(0)).double()
     values = {round(mmd(real[list(h)], real[list(o)]), 9) for h, o in halves(6)}
     mean, deviation = kid_floor(real, 3, seed=0)
@@ -123,13 +126,9 @@ def test_small_sets():
     assert "kid_floor_mean" not in found
     with pytest.raises(DataError, match="not 1 real and 5"):
         score(pictures(1, 0), pictures(5, 1))
-    with pytest.raises(DataError, match="no images"):
-        score([], pictures(5, 1))
 
 
 def test_features_do_not_depend_on_the_batch():
     mixed = [*pictures(5, 0), torch.zeros(1, 9, 9, dtype=torch.uint8), *pictures(2, 1)]
     assert extract(mixed, Means(), 3).shape == (8, 12)
     assert torch.allclose(extract(mixed, Means(), 3), extract(mixed, Means(), 1))
-    with pytest.raises(TypeError, match="uint8"):
-        extract(torch.rand(2, 3, 8, 8), Means())

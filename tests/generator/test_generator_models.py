@@ -39,8 +39,6 @@ def test_image_channels(setting, count):
 
 def test_labels_are_used_only_when_asked_for():
     assert [kwargs["c_dim"] for kwargs in network_kwargs(tiny(), 4)] == [0, 0]
-    with pytest.raises(ValueError, match="labels: true"):
-        network_kwargs(tiny(labels=True))
 
 
 RESNET = [

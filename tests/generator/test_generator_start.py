@@ -59,6 +59,10 @@ def folder(tmp_path):
     description = {
         "generator": G_KWARGS,
         "discriminator": D_KWARGS,
+        "presentation": "full",
+        "resolution": 16,
+        "channels": {"kind": "rgb", "count": 3, "bits": 8},
+        "native_size": None,
         "provenance": {"origin": "somebody else's weights"},
     }
     (path / DESCRIPTION).write_text(json.dumps(description))

@@ -107,8 +107,8 @@ def test_expected_share_is_exact():
             copies(Matches(rng.random(20), zeros, zeros), Matches(rng.random(n), zeros, zeros), n)
             for _ in range(1000)
         ]
-        mean, expected = np.mean([f.ratio for f in found]), found[0].expected
-        assert mean == pytest.approx(expected, abs=4 * np.std([f.ratio for f in found]) / 1000**0.5)
+        ratios, expected = [f["copy_ratio"] for f in found], found[0]["copy_expected"]
+        assert np.mean(ratios) == pytest.approx(expected, abs=4 * np.std(ratios) / 1000**0.5)
     assert expected == 12 / 257
 
 
@@ -155,7 +155,7 @@ def test_crops_are_searched_densely_within_bounds(tmp_path, monkeypatch):
     reals = Reals(images.path, facts)
     assert len(reals.places) == 5 * 9 * 9, "64 pixels, crops of 32, every 4 pixels"
     place = reals.places[7]
-    expected = picture(place.index)[place.y : place.y + SIDE, place.x : place.x + SIDE]
+    expected = picture(place.image)[place.y : place.y + SIDE, place.x : place.x + SIDE]
     assert np.array_equal(reals.view(place).permute(1, 2, 0).numpy(), expected)
     monkeypatch.setattr("vesselforge.generator.metrics.reals.MOST_CROPS", 60)
     assert len(Reals(images.path, facts).places) == 5 * 3 * 3, "every 16 pixels"
@@ -180,8 +180,8 @@ def test_of_which_image_a_drawn_crop_is(tmp_path):
     images = write_phantom_set(tmp_path / "images")
     facts = {"presentation": "patch", "resolution": SIDE, "native_size": None}
     reals = Reals(images.path, facts | {"channels": Channels().to_json()})
-    owners = reals.drawn_from(reals.training, 70, 3)
-    drawn = list(reals.drawn(reals.training, 70, 3))
+    crops_of, owners = reals.drawn(reals.training, 70, 3)
+    drawn = list(crops_of)
     assert len(owners) == len(drawn) == 70
     for i in (0, 1, 63, 64, 69):
         crop = drawn[i].permute(1, 2, 0).numpy()

@@ -177,4 +177,4 @@ def test_samples_are_written_and_read(tmp_path: Path, channels: Channels) -> Non
         target = load_image(tmp_path, record).target
         assert target is not None
         assert np.array_equal(target, (pixels[..., 3] > 127).astype(np.uint8) * 255)
-    assert Channels.from_json(channels.to_json()) == channels
+    assert Channels(**channels.to_json()) == channels

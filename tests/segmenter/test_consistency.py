@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vesselforge.configs.errors import DataError
-from vesselforge.segmenter.metrics.confusion import from_counts
+from vesselforge.segmenter.metrics.confusion import rates
 from vesselforge.segmenter.metrics.consistency import (
-    Quoted,
-    check_consistency,
+    Range,
+    check_row,
     check_table,
     derived_from,
     implied_share,
@@ -25,8 +25,8 @@ CHASE = {"all 28": 0.0693, "last 8": 0.06302}
 COUNT = st.integers(1, 5000)
 
 
-def quoted(digits: int = 4, **values: float) -> dict[str, Quoted]:
-    return {name: Quoted(round(value, digits), digits) for name, value in values.items()}
+def quoted(digits: int = 4, **values: float) -> dict[str, Range]:
+    return {name: Range.printed(round(value, digits), digits) for name, value in values.items()}
 
 
 @settings(max_examples=150, deadline=None)
@@ -34,18 +34,19 @@ def quoted(digits: int = 4, **values: float) -> dict[str, Quoted]:
 def test_numbers_of_one_confusion_matrix_are_never_accused(
     tp: int, fp: int, fn: int, tn: int, digits: int
 ) -> None:
-    found = from_counts(tp, fp, fn, tn)
+    found = rates({"tp": tp, "fp": fp, "fn": fn, "tn": tn})
     share = (tp + fn) / (tp + fp + fn + tn)
     derived = derived_from(found["se"], found["sp"], share)
     for name, value in derived.items():
         assert value == pytest.approx(found[name], abs=1e-9), name
     names = ("se", "sp", "acc", "precision", "f1", "mcc")
-    row = quoted(digits, **{name: found[name] for name in names})
-    verdict = check_consistency(row, {"mine": share}, slack=0.0)
-    if np.isfinite(verdict.share.value):
-        assert verdict.fits == {"mine": "fits"}
-        assert verdict.share.low <= share <= verdict.share.high
-    assert verdict.problems == []
+    row = quoted(digits, **{name: float(found[name]) for name in names})
+    verdict = check_row(row, {"mine": share}, slack=0.0)
+    implied = implied_share(row["se"], row["sp"], row["acc"])
+    if np.isfinite(implied.value):
+        assert verdict["fits"] == ["mine"]
+        assert implied.low <= share <= implied.high
+    assert verdict["problems"] == []
 
 
 def test_published_rows_tell_which_pixels_were_counted() -> None:
@@ -56,32 +57,32 @@ def test_published_rows_tell_which_pixels_were_counted() -> None:
         (0.8246, 0.9832, 0.9694, 0.8254, 0.8087),
         (0.8212, 0.9840, 0.9698, 0.8263, 0.8097),
     ):  # SA-UNet's own table on DRIVE
-        verdict = check_consistency(quoted(se=se, sp=sp, acc=acc, f1=f1, mcc=mcc), DRIVE)
-        assert verdict.fits == {"whole": "fits", "fov": "no"}
-        assert verdict.problems == []
-        assert 0.0870 <= round(verdict.share.value, 4) <= 0.0877
+        verdict = check_row(quoted(se=se, sp=sp, acc=acc, f1=f1, mcc=mcc), DRIVE)
+        assert (verdict["fits"], verdict["near"]) == (["whole"], [])
+        assert verdict["problems"] == []
+        assert 0.0870 <= verdict["share"] <= 0.0877
     for se, sp, acc, f1, mcc in (
         (0.7842, 0.9861, 0.9733, 0.7875, 0.7733),
         (0.8573, 0.9835, 0.9755, 0.8153, 0.8033),
     ):  # and on CHASE_DB1: the last eight images
-        verdict = check_consistency(quoted(se=se, sp=sp, acc=acc, f1=f1, mcc=mcc), CHASE, 0.002)
-        assert verdict.fits == {"all 28": "no", "last 8": "fits"}
-        assert verdict.problems == []
+        verdict = check_row(quoted(se=se, sp=sp, acc=acc, f1=f1, mcc=mcc), CHASE, 0.002)
+        assert (verdict["fits"], verdict["near"]) == (["last 8"], [])
+        assert verdict["problems"] == []
     for se, sp, acc in ((0.7653, 0.9818, 0.9542), (0.7844, 0.9819, 0.9567)):  # Yan, MS-NFN
-        verdict = check_consistency(quoted(se=se, sp=sp, acc=acc), DRIVE)
-        assert verdict.fits == {"whole": "no", "fov": "fits"}
+        verdict = check_row(quoted(se=se, sp=sp, acc=acc), DRIVE)
+        assert (verdict["fits"], verdict["near"]) == (["fov"], [])
 
 
 def test_means_over_images_are_near_and_not_accused() -> None:
     whole = quoted(5, se=0.83639, sp=0.98280, acc=0.96977, f1=0.82818, mcc=0.81273)
     inside = quoted(5, se=0.83671, sp=0.97387, acc=0.95611, f1=0.82837, mcc=0.80441)
     for row, name, gap in ((whole, "whole", 0.0014), (inside, "fov", 0.0022)):  # SA-UNetv2
-        verdict = check_consistency(row, DRIVE)
-        assert verdict.fits[name] == "near"
-        assert verdict.share.value - DRIVE[name] == pytest.approx(gap, abs=1e-4)
-        assert verdict.problems == []
-        strict = check_consistency(row, DRIVE, slack=0)
-        assert any(problem.startswith("F1") for problem in strict.problems)
+        verdict = check_row(row, DRIVE)
+        assert (verdict["fits"], verdict["near"]) == ([], [name])
+        assert verdict["share"] - DRIVE[name] == pytest.approx(gap, abs=1e-4)
+        assert verdict["problems"] == []
+        strict = check_row(row, DRIVE, slack=0)
+        assert any(problem.startswith("F1") for problem in strict["problems"])
 
 
 SEED = {  # SE, SP, ACC, stated F1, PR; true F1; whether it is 2·PR·SP/(PR + SP)
@@ -98,7 +99,7 @@ SEED = {  # SE, SP, ACC, stated F1, PR; true F1; whether it is 2·PR·SP/(PR + S
 def test_an_f1_with_specificity_for_sensitivity_is_named(name: str) -> None:
     se, sp, acc, f1, precision, true, swapped = SEED[name]
     row = quoted(3, se=se, sp=sp, acc=acc, f1=f1, precision=precision)
-    wrong = [p for p in check_consistency(row, DRIVE).problems if p.startswith("F1")]
+    wrong = [p for p in check_row(row, DRIVE)["problems"] if p.startswith("F1")]
     assert len(wrong) == 1
     assert f"give {true:.3f}"[:-1] in wrong[0]
     assert ("2·PR·SP/(PR + SP)" in wrong[0]) == swapped
@@ -106,12 +107,12 @@ def test_an_f1_with_specificity_for_sensitivity_is_named(name: str) -> None:
 
 def test_the_same_mistake_is_found_without_a_precision() -> None:
     row = quoted(3, se=0.504, sp=0.998, acc=0.955, f1=0.983)
-    (problem,) = check_consistency(row, DRIVE).problems
+    (problem,) = check_row(row, DRIVE)["problems"]
     assert "F1 0.983, but SE, SP and the vessel share give 0.661" in problem
     assert "specificity in place of sensitivity" in problem
-    impossible = check_consistency(quoted(se=0.8, sp=0.97, acc=0.99), DRIVE)
-    assert impossible.problems == ["no vessel share gives this accuracy with this SE and SP"]
-    anything = implied_share(Quoted(0.9), Quoted(0.9), Quoted(0.9))
+    impossible = check_row(quoted(se=0.8, sp=0.97, acc=0.99), DRIVE)
+    assert impossible["problems"] == ["no vessel share gives this accuracy with this SE and SP"]
+    anything = implied_share(*[Range.printed(0.9)] * 3)
     assert np.isnan(anything.value)
 
 
@@ -124,8 +125,8 @@ def test_a_table_is_read_with_its_digits_and_told_row_by_row(tmp_path: Path) -> 
     sa_unet, yan = check_table(path, DRIVE)
     assert (sa_unet["name"], sa_unet["fits"], sa_unet["problems"]) == ("SA-UNet", ["whole"], [])
     assert (yan["fits"], yan["near"], yan["share"]) == (["fov"], [], 0.1275)
-    assert read_cell("98.18%", "") == Quoted(pytest.approx(0.9818), 4)
-    assert read_cell("1.000", "") == Quoted(1.0, 3)
+    assert read_cell("98.18%", "") == pytest.approx(Range.printed(0.9818, 4))
+    assert read_cell("1.000", "") == Range.printed(1.0, 3)
 
 
 @pytest.mark.parametrize(

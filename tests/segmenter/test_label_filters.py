@@ -9,18 +9,20 @@ import pytest
 
 from vesselforge.configs.settings import LabelSettings
 from vesselforge.data.structure import TreeFigures
-from vesselforge.segmenter.labels.filters import (
+from vesselforge.segmenter.labels.pseudo_labels import (
     Figures,
     Nearest,
+    as_table,
+    summary,
     why_rejected,
 )
-from vesselforge.segmenter.labels.pseudo_labels import as_table, summary
 
+TREE = TreeFigures(0.1, 3.0, 4.0, 5.0, 6.0)
 GOOD = Figures(
     "good",
     confidence=0.8,
     vessel_share=0.1,
-    tree=TreeFigures(0.1, 3.0, 4.0, 5.0, 6.0),
+    tree=TREE,
     in_range=True,
     fault="",
     nearest=Nearest("21", 0.5, False),
@@ -52,32 +54,14 @@ def test_the_first_filter_names_the_reason() -> None:
         assert why_rejected(replace(GOOD, **later | change), ALL) == reason
 
 
-def test_filters_that_are_off_ask_for_nothing() -> None:
-    bare = Figures("bare", 0.1, 0.8)
-    assert why_rejected(bare, LabelSettings()) == ""
-    for settings in (
-        {"real_range": 0.9},
-        {"reject_copies": True},
-    ):
-        with pytest.raises(ValueError, match="not measured"):
-            why_rejected(bare, LabelSettings(**settings))
-
-
-def test_what_the_teacher_is_asked_for_depends_on_whose_labels_they_are() -> None:
-    bare = Figures("bare", 0.1)
-    assert why_rejected(bare, LabelSettings(labels="own")) == ""
-    for settings, judged in (
-        (LabelSettings(), bare),
-        (LabelSettings(labels="agreement"), replace(bare, confidence=0.9)),
-    ):
-        with pytest.raises(ValueError, match="not measured"):
-            why_rejected(judged, settings)
+def test_what_was_not_measured_rejects_nothing() -> None:
+    bare = Figures("bare", 0.1, TREE)
+    assert why_rejected(bare, ALL) == ""
     settings = LabelSettings(labels="agreement", min_agreement=0.7)
     seen = replace(bare, confidence=0.9, agreement=0.7)
     assert why_rejected(seen, settings) == ""
     low = replace(seen, agreement=0.69)
     assert why_rejected(low, settings) == "agreement 0.690 is below 0.7"
-    assert why_rejected(low, LabelSettings()) == ""
     unsure = replace(low, confidence=0.2)
     assert why_rejected(unsure, settings) == "confidence 0.200 is below 0.6"
 
@@ -90,17 +74,15 @@ def test_limits_themselves_are_allowed() -> None:
 
 def test_reasons_are_counted_by_filter() -> None:
     images = [replace(GOOD, id=str(i), confidence=0.5 + 0.1 * i) for i in range(4)]
-    reasons = [why_rejected(image, ALL) for image in images]
-    facts = summary(images, reasons)
+    facts = summary([replace(image, reason=why_rejected(image, ALL)) for image in images])
     assert (facts["drawn"], facts["kept"], facts["rejected"]) == (4, 3, 1)
     assert facts["reasons"] == {"confidence": 1}
     assert facts["mean_confidence"] == pytest.approx(0.7)
 
 
 def test_the_table_has_every_figure_and_blanks_for_none() -> None:
-    head, full, bare = as_table([GOOD, Figures("bare", 0.25, 0.5)], ["", "confidence, low"])[
-        :-1
-    ].split("\n")
+    bare_one = Figures("bare", 0.25, TREE, confidence=0.5, reason="confidence, low")
+    head, full, bare = as_table([GOOD, bare_one])[:-1].split("\n")
     cells = dict(zip(head.split(","), full.split(","), strict=True))
     assert cells == {
         "id": "good", "confidence": "0.8000", "agreement": "", "vessel_share": "0.1000",
@@ -109,4 +91,4 @@ def test_the_table_has_every_figure_and_blanks_for_none() -> None:
         "nearest": "21",
         "distance": "0.5", "suspicious": "0", "kept": "1", "reason": "",
     }  # fmt: skip
-    assert bare == 'bare,0.5000,,0.2500,,,,,,,,,,0,"confidence, low"'
+    assert bare == 'bare,0.5000,,0.2500,0.1,3,4,5,6,,,,,0,"confidence, low"'

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vesselforge.configs.settings import LabelSettings
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.data.structure import RealMap, TreeFigures, tree_figures, windows
 from vesselforge.segmenter.labels.real_maps import Comparison
@@ -30,7 +29,7 @@ def judge(compared: Comparison, mask: Mask, fov: Mask | None = None) -> bool | N
 
 
 def test_windows_of_other_eyes_pass_and_noise_does_not(reals: list[RealMap]) -> None:
-    compared = Comparison(LabelSettings(), reals)
+    compared = Comparison(reals)
     others = windows([real(7), real(8)], (64, 64), 40)
     assert np.mean([judge(compared, window) is True for window in others]) > 0.8
     rng = np.random.default_rng(0)
@@ -44,7 +43,7 @@ def test_windows_of_other_eyes_pass_and_noise_does_not(reals: list[RealMap]) -> 
 def test_an_empty_map_is_out_of_range_even_where_real_windows_are_empty() -> None:
     mask = np.zeros((128, 128), bool)
     mask[60:63] = True  # most windows of 16 pixels have no vessel
-    compared = Comparison(LabelSettings(), [RealMap("a", mask, np.ones_like(mask))])
+    compared = Comparison([RealMap("a", mask, np.ones_like(mask))])
     assert np.mean([not w.any() for w in windows(compared.training, (16, 16), 99)]) > 0.5
     assert judge(compared, np.zeros((16, 16), bool)) is False
     assert judge(compared, mask[54:70, :16]) is True
@@ -55,7 +54,7 @@ def test_an_empty_map_is_out_of_range_even_where_real_windows_are_empty() -> Non
 def test_exact_whole_images_pass_whatever_their_size(
     reals: list[RealMap], size: int, count: int
 ) -> None:
-    compared = Comparison(LabelSettings(), reals[:count])
+    compared = Comparison(reals[:count])
     for seed in (11, 12):
         other = real(seed, size)
         assert judge(compared, other.mask, other.fov) is True
@@ -67,7 +66,7 @@ def test_exact_whole_images_pass_whatever_their_size(
 def test_whole_images_are_judged_by_density_and_calibre_but_not_by_pieces(
     reals: list[RealMap],
 ) -> None:
-    compared, fov = Comparison(LabelSettings(), reals), reals[0].fov
+    compared, fov = Comparison(reals), reals[0].fov
     found = tree_figures(reals[0].mask)
     share = float(reals[0].mask[fov].mean())
     many = TreeFigures(found.density, found.calibre, 500.0, 500.0, found.branchings)
@@ -80,11 +79,9 @@ def test_whole_images_are_judged_by_density_and_calibre_but_not_by_pieces(
 
 
 def test_what_cannot_be_compared_is_not_judged(reals: list[RealMap]) -> None:
-    compared = Comparison(LabelSettings(), reals)
+    compared = Comparison(reals)
     assert judge(compared, np.ones((900, 900), bool)) is None
     assert "900×900" in compared.why
-    blank = Comparison(
-        LabelSettings(), [RealMap("a", np.zeros((64, 64), bool), np.ones((64, 64), bool))]
-    )
+    blank = Comparison([RealMap("a", np.zeros((64, 64), bool), np.ones((64, 64), bool))])
     assert judge(blank, np.ones((32, 32), bool)) is None
-    assert blank.why == "no real map has any vessel"
+    assert blank.why == "no real map has a window of 32×32 pixels with vessels in it"

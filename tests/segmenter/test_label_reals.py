@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 from segmenter_helpers import phantom_set
 
-from vesselforge.configs.settings import PseudoLabelSettings
 from vesselforge.data.imageset import read_index, write_index
 from vesselforge.data.phantoms.draw import make_phantom
-from vesselforge.data.structure import RealMap, load_real_maps
-from vesselforge.segmenter.labels.filters import Figures
+from vesselforge.data.structure import RealMap, load_real_maps, tree_figures
 from vesselforge.segmenter.labels.real_maps import Comparison
 
 
@@ -33,17 +31,15 @@ def test_images_without_a_mask_are_left_out(tmp_path: Path) -> None:
 
 
 def test_a_comparison_finds_crumbs() -> None:
-    settings = PseudoLabelSettings(real_range=1.0)
     reals = [real(seed) for seed in (3, 1, 4)]
-    comparison, fov = Comparison(settings, reals), reals[1].fov.T
-    blank = Figures("x", 0.1)
-    turned = comparison.add(blank, reals[1].mask.T, fov)
-    assert turned.in_range is True and turned.fault == ""
+    comparison, fov = Comparison(reals, 1.0), reals[1].fov.T
+    turned = tree_figures(reals[1].mask.T)
+    assert comparison.like_real(turned, 0.1, fov) is True
+    assert comparison.fault(turned, (96, 96)) == ""
     crumbs = np.zeros((96, 96), bool)
     crumbs[::4, ::4] = True
-    found = comparison.add(blank, crumbs, fov)
-    assert found.fault is not None and found.fault.startswith(("density", "calibre", "components"))
-    assert found.tree is not None and found.tree.components == 24 * 24
-    assert set(comparison.facts()) == {"real_range"}
-    assert set(comparison.facts()["real_range"]) == {"96×96"}
-    assert Comparison(PseudoLabelSettings(), reals).facts() == {}
+    found = tree_figures(crumbs)
+    assert comparison.fault(found, (96, 96)).startswith(("density", "calibre", "components"))
+    assert found.components == 24 * 24
+    assert set(comparison.ranges) == {(96, 96)}
+    assert Comparison(reals).fault(found, (96, 96)) == ""

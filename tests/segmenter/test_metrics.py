@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from metric_helpers import pooled, score
 
 from vesselforge.configs.errors import DataError
-from vesselforge.segmenter.metrics.confusion import from_counts
+from vesselforge.segmenter.metrics.confusion import COUNTS, rates
 from vesselforge.segmenter.metrics.probabilities import best_threshold, ranking
 from vesselforge.segmenter.metrics.scores import METRICS
 
@@ -56,7 +56,7 @@ def test_counts_and_ratios_equal_loops() -> None:
 @settings(max_examples=60, deadline=None)
 @given(tp=st.integers(0, 9), fp=st.integers(0, 9), fn=st.integers(0, 9), tn=st.integers(0, 9))
 def test_every_rate_is_its_definition_or_nan(tp: int, fp: int, fn: int, tn: int) -> None:
-    found = from_counts(tp, fp, fn, tn)
+    found = rates({"tp": tp, "fp": fp, "fn": fn, "tn": tn})
     below = math.sqrt((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn))
     for name, above, under in (
         ("f1", 2 * tp, 2 * tp + fp + fn),
@@ -75,8 +75,8 @@ def test_every_rate_is_its_definition_or_nan(tp: int, fp: int, fn: int, tn: int)
 
 def test_counts_of_many_large_images_do_not_overflow() -> None:
     n = 10**10
-    assert from_counts(n, n, n, n)["mcc"] == 0.0
-    assert from_counts(n, 0, 0, n)["mcc"] == pytest.approx(1.0)
+    assert rates(dict.fromkeys(COUNTS, n))["mcc"] == 0.0
+    assert rates({"tp": n, "fp": 0, "fn": 0, "tn": n})["mcc"] == pytest.approx(1.0)
 
 
 COARSE = arrays(np.float64, 14, elements=st.sampled_from([0.0, 0.2, 0.25, 0.7, 0.9, 1.0]))
@@ -141,7 +141,7 @@ def test_pooled_is_the_score_of_all_pixels() -> None:
     other = np.flip(REFERENCE)
     found = pooled([PROB, PROB], [REFERENCE, other], [FOV, ~FOV], 0.4)
     a, b = score(PROB, REFERENCE, FOV, 0.4), score(PROB, other, ~FOV, 0.4)
-    expected = from_counts(*(int(a[n] + b[n]) for n in ("tp", "fp", "fn", "tn")))
+    expected = rates({name: a[name] + b[name] for name in COUNTS})
     assert found["f1"] == pytest.approx(expected["f1"])
     assert found["mcc"] == pytest.approx(expected["mcc"])
 

@@ -135,6 +135,7 @@ def test_labels_and_the_champion_are_judged_by_the_rule(room: Path, tmp_path: Pa
     out.mkdir()
     open_ = {"min_confidence": 0, "min_vessel_share": 0, "max_vessel_share": 1}
     inputs = {"samples": artifact(samples), "teacher": artifact(room / "ruled-a")}
+    inputs["images"] = artifact(room / "set")
     label(LabelSettings(**open_), inputs, out, Progress())
     removed = 0
     for record in read_index(out):

@@ -19,7 +19,7 @@ from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.ensemble import ensemble
 from vesselforge.segmenter.evaluate import evaluate
 from vesselforge.segmenter.inference.predict import as_png, predict_files, scale_for
-from vesselforge.segmenter.metrics.confusion import confusion, from_counts
+from vesselforge.segmenter.metrics.confusion import f1_of
 from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.metrics.scores import METRICS, mean_interval
 from vesselforge.segmenter.models import Model
@@ -91,9 +91,9 @@ def test_evaluation_equals_the_scores_of_its_predictions(room: Path, tmp_path: P
     pairs = [(model.predict(i.image)[i.fov], i.target[i.fov] > 127) for i in images]
     prob, truth = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     thresholds = [k / 500 for k in range(1, 500)]
-    best = max(thresholds, key=lambda t: from_counts(*confusion(prob >= t, truth))["f1"])
+    best = max(thresholds, key=lambda t: f1_of(prob >= t, truth))
     assert found["models"]["a"]["fov"]["best_threshold"] == pytest.approx(best)
-    again = [from_counts(*confusion(p >= best, t))["f1"] for p, t in pairs]
+    again = [f1_of(p >= best, t) for p, t in pairs]
     mine = [r for r in rows if (r["model"], r["region"]) == ("a", "fov")]
     assert [float(r["f1_best"]) for r in mine] == pytest.approx(again, abs=1e-6)
     mean = found["models"]["a"]["fov"]["mean"]["f1_best"][0]
