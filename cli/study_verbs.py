@@ -72,10 +72,9 @@ def merge(
     from vesselforge.pipeline.study.merge import merge_runs
     from vesselforge.report.writing import report_on
 
-    def page(run: Path) -> Path:
-        return report_on(run, Store(workspace), force=True)
-
-    _show(merge_runs(name, runs, workspace, page), json_)
+    made = merge_runs(name, runs, workspace)
+    page = report_on(Path(made["run"]), Store(workspace), force=True)
+    _show(made | {"report": str(page)}, json_)
 
 
 def _show(made: dict[str, Any], json_: bool) -> None:
@@ -89,7 +88,7 @@ def _show(made: dict[str, Any], json_: bool) -> None:
         return
     for endpoint in results.endpoints:
         table = arm_table(results, endpoint.place)
-        print_table(table.records, f"{endpoint.name}: {table.caption}")
+        print_table(table.content, f"{endpoint.name}: {table.caption}")
     for failed in made["failed"]:
         typer.echo(f"failed: {failed}", err=True)
     for note in results.notes:

@@ -7,7 +7,6 @@ what is compared with another arm within that arm's comparisons at the place.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,12 +48,9 @@ class Comparison:
     def effect(self, settings: StatisticsSettings, family: int) -> Effect:
         """Its figures but for corrected p values. family: comparisons corrected together."""
         facts = {"place": self.place, "against": self.against, "level": self.level}
-        if self.pair is None:
-            seeds, images = self.measured
+        seeds, images = self.measured if self.pair is None else self.pair.shape
+        if self.pair is None or not self.pair.size:
             return Effect(**facts, seeds=seeds, images=images)
-        seeds, images = self.pair.shape
-        if not self.pair.size:
-            return Effect(**facts, seeds=seeds, images=0)
         by_seed = [float(mean) for mean in self.pair.mean(1)]
         figures = paired_effect(self.pair, self.noise, settings, family)
         return Effect(**facts, seeds=seeds, images=images, by_seed=by_seed, **figures)
@@ -75,15 +71,17 @@ class Scored:
     @cached_property
     def levels(self) -> dict[str, tuple[Level, tuple[int, int]]]:
         """Each arm's mean with its interval, and the seeds and images behind it."""
-        noise = level_noise([_run_means(runs) for runs in self.tables.values()])
-        found = {}
+        complete = {}
         for arm, runs in self.tables.items():
             own = np.array(list(runs.values()))
-            whole = own[:, np.isfinite(own).all(0)]
-            if not whole.size:  # no image that all runs have: their means are what is left
-                whole = np.nanmean(own, axis=1)[:, None]
-            seeds, images = whole.shape
-            found[arm] = level_interval(whole, self.settings, noise), (seeds, images)
+            complete[arm] = own[:, np.isfinite(own).all(0)]
+        noise = level_noise([table.mean(1) for table in complete.values() if table.size])
+        found = {}
+        for arm, table in complete.items():
+            if not table.size:  # no image that all runs have: their means are what is left
+                table = np.nanmean(list(self.tables[arm].values()), axis=1)[:, None]
+            seeds, images = table.shape
+            found[arm] = level_interval(table, self.settings, noise), (seeds, images)
         return found
 
     def comparisons(self, against: Mapping[str, str]) -> list[Comparison]:
@@ -93,12 +91,11 @@ class Scored:
         (`run_noise`). Against an arm without a result the pair is empty.
         """
         against = {arm: other for arm, other in against.items() if arm in self.tables}
-        families: dict[str, list[str]] = defaultdict(list)
-        for arm, other in against.items():
-            families[other].append(arm)
         noises = {
-            other: _family_noise([self.tables[name] for name in (other, *arms)])
-            for other, arms in families.items()
+            other: _family_noise(
+                [self.tables[other], *(self.tables[a] for a, o in against.items() if o == other)]
+            )
+            for other in dict.fromkeys(against.values())
             if other in self.tables
         }
         return [
@@ -126,27 +123,17 @@ def judged(
     `p_images` describe these very runs, and no interval is given; it does not count for Holm.
     """
     tested = [c for c in comparisons if c.tested]
-    deciding = [c for c in tested if (c.arm, c.place) in primary]
-    places: dict[Place, list[Comparison]] = defaultdict(list)
-    for comparison in tested:
-        places[comparison.place].append(comparison)
-    sizes = {c: len(group) for group in places.values() for c in group}
-    sizes |= dict.fromkeys(deciding, len(deciding))
+    places = dict.fromkeys(c.place for c in tested)
+    families = [("p_holm", [c for c in tested if c.place == place]) for place in places]
+    families.append(("p_primary", [c for c in tested if (c.arm, c.place) in primary]))
+    sizes = {c: len(family) for _, family in families for c in family}
     effects = {c: c.effect(settings, sizes.get(c, 1)) for c in comparisons}
-    by_place = [pair for group in places.values() for pair in _corrected(group, effects)]
-    for found, name in ((by_place, "p_holm"), (_corrected(deciding, effects), "p_primary")):
-        for comparison, p in found:
-            effect = effects[comparison]
-            said = verdict(p, effect.low, effect.high, settings.alpha)
-            effects[comparison] = effect.model_copy(update={name: p, "verdict": said})
+    for name, family in families:
+        worst = [max(effects[c].p_images or 0.0, effects[c].p_seeds or 0.0) for c in family]
+        for c, p in zip(family, map(float, holm(worst)), strict=True):
+            said = verdict(p, effects[c].low, effects[c].high, settings.alpha)
+            effects[c] = effects[c].model_copy(update={name: p, "verdict": said})
     return list(effects.values())
-
-
-def _corrected(
-    family: Sequence[Comparison], effects: Mapping[Comparison, Effect]
-) -> list[tuple[Comparison, float]]:
-    worst = [max(effects[c].p_images or 0.0, effects[c].p_seeds or 0.0) for c in family]
-    return [(c, float(p)) for c, p in zip(family, holm(worst), strict=True)]
 
 
 def _tables(values: Mapping[str, Runs]) -> dict[str, dict[int, Floats]]:
@@ -181,9 +168,3 @@ def _family_noise(family: Sequence[Mapping[int, Floats]]) -> RunNoise | None:
     for (a, s), mean in zip(rows, means, strict=True):
         runs[a, seeds.index(s)] = mean
     return run_noise(runs)
-
-
-def _run_means(runs: Mapping[int, Floats]) -> Floats:
-    """[S] mean of each run over the images that all of them have."""
-    own = np.array(list(runs.values()))
-    return own[:, np.isfinite(own).all(0)].mean(1) if np.isfinite(own).all(0).any() else own[:0, 0]

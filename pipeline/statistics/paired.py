@@ -23,7 +23,6 @@ from vesselforge.pipeline.statistics.crossed import (
     crossed_mean,
     detectable,
     interval,
-    own_noise,
     p_value,
 )
 
@@ -91,25 +90,24 @@ def verdict(p: float | None, low: float | None, high: float | None, alpha: float
 
 
 def level_interval(
-    table: Floats, settings: StatisticsSettings, noise: RunNoise | None = None
+    table: Floats, settings: StatisticsSettings, noise: RunNoise | None
 ) -> tuple[float, float, float]:
     """Mean of the metric itself [S, I], low, high; seeds and images resampled, if 2 or more.
 
     Of one run the interval is that of images alone, of one image that of seeds alone; of a single
-    number it is that number. noise: of a run, pooled over arms (`level_noise`); None: this arm's
-    own, which with 2 seeds reaches far beyond the range of a metric.
+    number it is that number. noise: of a run, pooled over arms (`level_noise`); needed where both
+    are several.
     """
     seeds, images = table.shape
-    mean = float(table.mean())
-    noise = (noise or own_noise(table.mean(1))) if seeds > 1 else None
-    if noise is not None and images > 1:
-        found = crossed_mean(table, noise.variance, noise.df)
+    mean, deviations = float(table.mean()), np.zeros(1)
+    if min(seeds, images) > 1:
+        assert noise is not None
+        found, deviations = crossed_mean(table, noise.variance, noise.df), noise.deviations
     elif max(seeds, images) > 1:  # one level, in the place of the images
         single = np.sort(table.ravel() - mean) * np.sqrt(table.size / (table.size - 1))
         variance = float((single**2).mean()) / table.size
         found = CrossedMean(mean, variance, float(table.size - 1), 0.0, variance, single)
     else:
         return mean, mean, mean
-    deviations = np.zeros(1) if noise is None else noise.deviations
     low, high = interval(found, deviations, seeds, settings.alpha, settings.bootstrap)
     return mean, low, high
