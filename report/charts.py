@@ -234,24 +234,21 @@ def drawn(
     import matplotlib
     from matplotlib.figure import Figure as Canvas
 
-    style: Any = _STYLE
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(style)
+        matplotlib.rcParams.update(_STYLE)
         canvas = Canvas(figsize=(WIDTH_PX / 72, height_px / 72), layout="constrained")
         axes = canvas.subplots()
         draw(axes)
-        axes.set_xlabel(x_label)
-        axes.set_ylabel(y_label)
+        axes.set(xlabel=x_label, ylabel=y_label, axisbelow=True)
         axes.grid(True, color=GRID, linewidth=0.8)
-        axes.set_axisbelow(True)
         stream = StringIO()
         nothing: Any = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         canvas.savefig(stream, format="svg", transparent=True, metadata=nothing)
     return Figure(alt, caption, _themed(stream.getvalue()))
 
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "vesselforge",
     "text.parse_math": False,  # a `$` in somebody's file name is a dollar

@@ -7,16 +7,7 @@ from markupsafe import Markup
 from vesselforge.pipeline.models.score_rows import COLUMNS, DETAILS, REGIONS, score_rows
 from vesselforge.report.charts import Dot, Line, forest, lines
 from vesselforge.report.formatting import ABSENT, fixed, interval, number
-from vesselforge.report.page import (
-    Block,
-    Figure,
-    Figures,
-    Fold,
-    Section,
-    Table,
-    Text,
-    group,
-)
+from vesselforge.report.page import Block, Figure, Figures, Fold, Section, Table, Text, group
 from vesselforge.report.pictures import beside, opened, picture
 from vesselforge.report.run.run_reading import Run, Scores, mapping
 

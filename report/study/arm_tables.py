@@ -83,7 +83,7 @@ def secondary_table(results: Results, place: Place) -> Table:
 def difference(effect: Effect | None) -> str:
     """`+0.0081 (+0.0012 to +0.0149)`."""
     if effect is None or effect.low is None or effect.high is None:
-        return signed(effect and effect.mean)
+        return signed(effect.mean if effect else None)
     return f"{signed(effect.mean)} ({signed(effect.low)} to {signed(effect.high)})"
 
 

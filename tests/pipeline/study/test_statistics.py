@@ -15,10 +15,11 @@ from vesselforge.pipeline.statistics.crossed import (
     p_value,
     run_noise,
 )
-from vesselforge.pipeline.statistics.families import Scored, judged
-from vesselforge.pipeline.statistics.paired import (
+from vesselforge.pipeline.statistics.families import (
+    Scored,
     holm,
     image_p,
+    judged,
     level_interval,
     verdict,
 )

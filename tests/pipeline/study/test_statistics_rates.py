@@ -11,8 +11,7 @@ from simulated_studies import corrected, draw, median_detectable
 
 from vesselforge.configs.statistics import StatisticsSettings
 from vesselforge.pipeline.statistics.crossed import crossed_mean, interval, level_noise, run_noise
-from vesselforge.pipeline.statistics.families import Scored, judged
-from vesselforge.pipeline.statistics.paired import level_interval
+from vesselforge.pipeline.statistics.families import Scored, judged, level_interval
 from vesselforge.pipeline.study.schema import Place
 
 pytestmark = pytest.mark.slow
