@@ -120,10 +120,9 @@ def merge(
     from vesselforge.pipeline.study.merge import merge_runs
     from vesselforge.report.writing import report_on
 
-    def page(run: Path) -> Path:
-        return report_on(run, Store(workspace), force=True)
-
-    _print_study(merge_runs(name, runs, workspace, page), json_)
+    made = merge_runs(name, runs, workspace)
+    page = report_on(Path(made["run"]), Store(workspace), force=True)
+    _print_study(made | {"report": str(page)}, json_)
 
 
 def _print_study(made: dict[str, Any], json_: bool) -> None:
@@ -133,7 +132,7 @@ def _print_study(made: dict[str, Any], json_: bool) -> None:
 
     results = read_results(Path(made["run"]) / RESULTS)
     arms = [(end.name, arm_table(results, end.place)) for end in results.endpoints]
-    tables = [as_table(found.records, f"{name}: {found.caption}") for name, found in arms]
+    tables = [as_table(found.content, f"{name}: {found.caption}") for name, found in arms]
     for line in (
         *(f"failed: {arm}" for arm in made["failed"]),
         *map("note: {}".format, results.notes),

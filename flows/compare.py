@@ -67,7 +67,7 @@ def run_study(config: StudyConfig, workspace: Path) -> Any:
             study = Study(plan, executor, record)
             study.run()
         results = write_results(config, findings_of(study, record.folder), record.folder)
-        rows = [row for end in results.endpoints for row in arm_table(results, end.place).records]
+        rows = [row for end in results.endpoints for row in arm_table(results, end.place).content]
         publish_table(f"{config.name}-arms", rows, results.headline)
         if reused:
             current().say(f"{reused} stages were there already and were reused")

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from vesselforge.pipeline.statistics.answer import signed
 from vesselforge.report.formatting import fixed, number
 from vesselforge.report.page import Figure
 
@@ -26,7 +27,7 @@ INK, MUTED, GRID, PAGE = "#1c2024", "#5b6470", "#dde1e6", "#fbfbf9"
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)))
 FEW = 12
 """Points up to which each of them is marked, read out, and has whiskers in place of a band."""
-WIDTH_PX, HEIGHT_PX = 360, 256
+WIDTH_PX, HEIGHT_PX, ROW_PX = 360, 256, 38
 SMALL = 11
 """Size of text; WIDTH_PX: page.css has the same as --least."""
 _THEME = {
@@ -57,6 +58,22 @@ class Line:
             return self.label
         values = ("no result" if isnan(y) else fixed(y) for y in self.y)
         return f"{self.label}: {', '.join(values)}"
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A mean with its interval in a line of its own. text: what stands at its right; sure: whether
+    it differs from zero; single: further small dots; detectable: half the width of a grey band."""
+
+    label: str
+    mean: float
+    low: float
+    high: float
+    slot: int
+    text: str
+    sure: bool = True
+    single: Sequence[float] = ()
+    detectable: float | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +144,57 @@ def _draw_line(axes: Any, line: Line) -> None:
     axes.plot(line.x, line.y, label=clipped(line.label), marker="o" if few else None, **style)
 
 
+def forest(dots: Sequence[Dot], x_label: str, caption: str, zero: bool = True) -> Figure | None:
+    """A dot with its interval a row. zero: whether the values are differences."""
+    if not dots:
+        return None
+
+    def draw(axes: Any) -> None:
+        if zero:
+            axes.axvline(0, color=INK, linewidth=1, zorder=1)
+        for at, dot in enumerate(dots):
+            _draw_dot(axes, at, dot)
+        axes.set_yticks([])
+        axes.set_ylim(len(dots) - 0.55, -0.85)
+        axes.spines["left"].set_visible(False)
+        axes.locator_params(axis="x", nbins=5)
+        low, high = axes.get_xlim()
+        edge = max(0.02 * (high - low), 0.001)
+        axes.set_xlim(low - edge, high + edge)
+
+    written = signed if zero else fixed
+    rows = (f"{d.label} {d.text}, {written(d.low)} to {written(d.high)}" for d in dots)
+    alt = f"Forest plot of {x_label}. {'; '.join(rows)}"
+    return drawn(draw, x_label, "", caption, alt, 58 + ROW_PX * len(dots))
+
+
+def _draw_dot(axes: Any, at: int, dot: Dot) -> None:
+    colour = SERIES[dot.slot % 8] if dot.slot >= 0 else MUTED
+    if dot.detectable is not None:
+        edges = {"color": MUTED, "alpha": 0.16, "linewidth": 0, "zorder": 0}
+        axes.fill_between([-dot.detectable, dot.detectable], at - 0.17, at + 0.19, **edges)
+    style = {"color": colour, "linewidth": 2.2, "solid_capstyle": "butt", "zorder": 2}
+    axes.plot([dot.low, dot.high], [at, at], **style)
+    if len(dot.single) > 1:
+        style = {"linestyle": "none", "marker": "o", "markersize": 2.6, "color": INK}
+        axes.plot(dot.single, [at + 0.13] * len(dot.single), zorder=4, **style)
+    face = colour if dot.sure else PAGE
+    style = {"marker": "o", "markersize": 7, "markeredgecolor": colour, "markeredgewidth": 1.6}
+    axes.plot([dot.mean], [at], markerfacecolor=face, zorder=3, **style)
+    text = {
+        "xycoords": axes.get_yaxis_transform(),
+        "textcoords": "offset points",
+        "fontsize": SMALL,
+        "va": "bottom",
+        "color": INK if dot.sure else MUTED,
+        "fontweight": "bold" if dot.sure else "normal",
+        "bbox": {"facecolor": PAGE, "edgecolor": "none", "pad": 0.5},  # no line through words
+        "zorder": 1.5,
+    }
+    axes.annotate(clipped(dot.label), (0, at), (0, 8), ha="left", **text)
+    axes.annotate(dot.text, (1, at), (0, 8), ha="right", **text)
+
+
 def clipped(text: str, most: int = 36) -> str:
     """A name short enough for a chart; tables have it whole."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
@@ -166,29 +234,25 @@ def drawn(
     import matplotlib
     from matplotlib.figure import Figure as Canvas
 
-    style: Any = _STYLE
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(style)
+        matplotlib.rcParams.update(_STYLE)
         canvas = Canvas(figsize=(WIDTH_PX / 72, height_px / 72), layout="constrained")
         axes = canvas.subplots()
         draw(axes)
-        axes.set_xlabel(x_label)
-        axes.set_ylabel(y_label)
+        axes.set(xlabel=x_label, ylabel=y_label, axisbelow=True)
         axes.grid(True, color=GRID, linewidth=0.8)
-        axes.set_axisbelow(True)
         stream = StringIO()
         nothing: Any = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         canvas.savefig(stream, format="svg", transparent=True, metadata=nothing)
     return Figure(alt, caption, _themed(stream.getvalue()))
 
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "vesselforge",
     "text.parse_math": False,  # a `$` in somebody's file name is a dollar
     "font.size": SMALL,
-    "axes.labelsize": SMALL,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.edgecolor": MUTED,
@@ -196,9 +260,6 @@ _STYLE = {
     "text.color": INK,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
-    "xtick.labelsize": SMALL,
-    "ytick.labelsize": SMALL,
-    "legend.fontsize": SMALL,
     "legend.frameon": False,
     "legend.handlelength": 2.4,
     "legend.columnspacing": 1.4,
@@ -209,10 +270,8 @@ _STYLE = {
 def _themed(svg: str) -> Markup:
     """The bare <svg> element: page colours and font, ids that cannot meet another chart's."""
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'(<svg [^>]*?)\swidth="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg [^>]*?)\sheight="[^"]*"', r"\1", svg, count=1)
+    svg = re.sub(r'\s(?:width|height)="[^"]*"', "", svg, count=2)  # those of the element itself
     svg = re.sub(r"font: ([\d.]+px) '[^;\"]*", r"font-size: \1", svg)
     svg = re.sub(r"font-family: '[^;\"]*;?", "", svg)
     for colour, variable in _THEME.items():

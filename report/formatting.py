@@ -21,28 +21,22 @@ def number(value: Any) -> float | None:
 
 def fixed(value: Any, digits: int = 4) -> str:
     """A number with so many decimals."""
-    found = number(value)
-    return ABSENT if found is None else f"{found:.{digits}f}".replace("-", "−")
+    return _written(value, f".{digits}f")
 
 
 def significant(value: Any, digits: int = 3) -> str:
     """A number of unknown size with so many digits that matter."""
-    found = number(value)
-    return ABSENT if found is None else f"{found:.{digits}g}".replace("-", "−")
+    return _written(value, f".{digits}g")
 
 
 def counted(value: Any) -> str:
     """A count with thousands separated."""
-    found = number(value)
-    return ABSENT if found is None else f"{int(found):,}"
+    return _written(value, ",.0f")
 
 
-def signed(value: Any, digits: int = 4) -> str:
-    """A difference: its sign is always written."""
+def _written(value: Any, form: str) -> str:
     found = number(value)
-    if found is None:
-        return ABSENT
-    return f"{round(found, digits) + 0.0:+.{digits}f}".replace("-", "−")
+    return ABSENT if found is None else format(found, form).replace("-", "−")
 
 
 def interval(value: Any, digits: int = 3) -> str:
@@ -83,7 +77,3 @@ def plain(value: Any) -> str:
 def spoken(name: str) -> str:
     """`vessel_share` as `vessel share`."""
     return name.replace("_", " ")
-
-
-def plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -1,50 +1,53 @@
 """One engine for every page: a header, and sections that are lists of blocks.
 
-A block is something to show: text, a note, a table, figures, a fold with blocks in it. It is false
-when there is nothing in it, and is then left out. All text is escaped by the template.
+All text is escaped by the template.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from vesselforge.report.formatting import ABSENT, duration, plain
 
-_NUMBER = re.compile(r"^[−+-]?[\d,]*\.?\d+([ ±(%s].*)?$")
-_HERE = Path(__file__).parent
+_NUMBER = re.compile(rf"({ABSENT}|[−+-]?[\d,]*\.?\d+([ ±(%s].*)?)?")
 Tile = tuple[str, str, str]
 """Name, value, and what limits it."""
 
 
+class Block:
+    """Something to show. It is false when there is nothing in it, and is then left out."""
+
+    content: Any
+
+    def __bool__(self) -> bool:
+        return any(self.content)
+
+    @property
+    def kind(self) -> str:
+        """How the template shows it."""
+        return type(self).__name__.lower()
+
+
 @dataclass(frozen=True)
-class Text:
+class Text(Block):
     """A paragraph. style: `plain`, `quiet` for those who want to know more, or `heading`."""
 
-    kind: ClassVar[str] = "text"
-    text: str
+    content: str
     style: str = "plain"
-
-    def __bool__(self) -> bool:
-        return bool(self.text)
 
 
 @dataclass(frozen=True)
-class Note:
-    """What has to be known before numbers are read."""
+class Note(Block):
+    """What has to be known before numbers are read, line by line."""
 
-    kind: ClassVar[str] = "note"
     title: str
-    lines: Sequence[str]
-
-    def __bool__(self) -> bool:
-        return bool(self.lines)
+    content: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -60,73 +63,48 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Figures:
+class Figures(Block):
     """Side by side. layout: `charts`, `pictures`, `pairs` for those twice as wide as high, `strips`
     for very wide ones, each in a line of its own."""
 
-    kind: ClassVar[str] = "figures"
-    items: Sequence[Figure | None]
+    content: Sequence[Figure | None]
     layout: str = "charts"
-
-    def __bool__(self) -> bool:
-        return any(self.items)
 
 
 @dataclass(frozen=True)
-class Table:
-    """Rows of text under a head. names: columns from the left that are never numbers, though they
-    may begin with one; all other columns of numbers are set to the right."""
+class Table(Block):
+    """Rows that name their columns; a cell that a row lacks is absent. names: columns from the left
+    that are never numbers, though they may begin with one; all other columns of numbers are set to
+    the right."""
 
-    kind: ClassVar[str] = "table"
     caption: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    content: list[dict[str, Any]]
     note: str = ""
     sortable: bool = False
     names: int = 1
 
-    @classmethod
-    def of(cls, caption: str, rows: Sequence[Mapping[str, str]], **options: Any) -> Table:
-        """A table whose rows name their columns; a cell that a row lacks is absent."""
-        head = list(dict.fromkeys(name for row in rows for name in row))
-        return cls(caption, head, [[r.get(n, ABSENT) for n in head] for r in rows], **options)
-
-    def __bool__(self) -> bool:
-        return bool(self.rows)
+    @property
+    def head(self) -> list[str]:
+        return list(dict.fromkeys(name for row in self.content for name in row))
 
     @property
-    def records(self) -> list[dict[str, str]]:
-        """Each row with the names of its columns."""
-        return [dict(zip(self.head, row, strict=True)) for row in self.rows]
-
-    @property
-    def title(self) -> str:
-        """The caption, as the title of a fold, within which it is not said again."""
-        return self.caption.rstrip(".")
+    def rows(self) -> list[list[str]]:
+        head = self.head
+        return [[row.get(name, ABSENT) for name in head] for row in self.content]
 
     @property
     def numeric(self) -> list[bool]:
+        """Whether a column is one of numbers."""
         columns = enumerate(zip(*self.rows, strict=True))
-        return [i >= self.names and all(map(_numeric, column)) for i, column in columns]
-
-
-def _numeric(cell: str) -> bool:
-    return cell in (ABSENT, "") or bool(_NUMBER.match(cell))
+        return [i >= self.names and all(map(_NUMBER.fullmatch, column)) for i, column in columns]
 
 
 @dataclass(frozen=True)
-class Fold:
+class Fold(Block):
     """Blocks that are shown on demand."""
 
-    kind: ClassVar[str] = "fold"
     title: str
-    blocks: Sequence[Block | None]
-
-    def __bool__(self) -> bool:
-        return any(self.blocks)
-
-
-Block = Text | Note | Figures | Table | Fold
+    content: Sequence[Block | None]
 
 
 @dataclass(frozen=True)
@@ -158,40 +136,23 @@ class Page:
     def render(self) -> str:
         """The page as one HTML file that needs nothing but itself."""
         environment = Environment(
-            loader=FileSystemLoader(_HERE),
+            loader=FileSystemLoader(Path(__file__).parent),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        template = environment.get_template("page.html.j2")
-        style, script = (_own(_HERE / f"page.{kind}") for kind in ("css", "js"))
-        notes = [*self.notes, Note(f"While reading this {self.what}", self.problems)]
-        facts = _facts(self.record)
-        return template.render(page=self, notes=notes, facts=facts, style=style, script=script)
+        environment.filters |= {"plain": plain, "duration": duration}
+        problems = list(dict.fromkeys(self.problems))  # a file may be asked for twice
+        notes = [*self.notes, Note(f"While reading this {self.what}", problems)]
+        return environment.get_template("page.html.j2").render(page=self, notes=notes)
 
 
-def _facts(record: Mapping[str, Any]) -> str:
-    """When and how it ended."""
-    message = f": {record['message']}" if record.get("message") else ""
-    times = " · ".join(f"{key} {plain(record.get(key))}" for key in ("started", "finished"))
-    return f"Status {record['status']}{message} · {times} · {duration(record.get('seconds'))}"
-
-
-def group(title: str, first: Block | None, *others: Block) -> list[Block]:
+def group(title: str, *blocks: Block) -> list[Block]:
     """Blocks under a heading within a section; none where there is nothing in the first."""
-    return [Text(title, "heading"), first, *others] if first else []
+    return [Text(title, "heading"), *blocks] if any(blocks[:1]) else []
 
 
 def folded(table: Table) -> Fold:
-    return Fold(table.title, [table])
-
-
-def by_place(tables: Iterable[Table | None]) -> list[Block]:
-    """The first table open, each further one in a fold."""
-    found = [table for table in tables if table]
-    return [*found[:1], *map(folded, found[1:])]
-
-
-def _own(path: Path) -> Markup:
-    return Markup(path.read_text())  # noqa: S704 (our own file, not a reader's: no need to escape)
+    """A table that is shown on demand; its caption is the title."""
+    return Fold(table.caption.rstrip("."), [table])

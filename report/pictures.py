@@ -5,15 +5,13 @@ from __future__ import annotations
 import base64
 import io
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from vesselforge.configs.errors import DataError
 from vesselforge.data.formats.images import open_picture
 from vesselforge.report.page import Figure
 
-_BLUE = np.array([0x56, 0xB4, 0xE9], np.float32)
+_BLUE = (0x56, 0xB4, 0xE9)
 """Label tint (Okabe-Ito sky blue): seen on red-orange tissue by every kind of colour vision."""
 
 
@@ -35,42 +33,31 @@ def picture(
     if image is None:
         return None
     longest = max(image.size)
-    if longest > side:
-        image = image.resize(_scaled(image, side / longest), Image.Resampling.LANCZOS)
-    elif longest * 2 <= side and longest < 160:
+    if longest * 2 <= side and longest < 160:
         factor = min(160 // longest + 1, side // longest)
-        image = image.resize(_scaled(image, factor), Image.Resampling.NEAREST)
+        image = ImageOps.scale(image, factor, Image.Resampling.NEAREST)
+    image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=None)
     stream = io.BytesIO()
     image.save(stream, format="JPEG", quality=86, subsampling=0, optimize=True)
     encoded = base64.b64encode(stream.getvalue()).decode()
     return Figure(alt, caption, "", f"data:image/jpeg;base64,{encoded}", *image.size)
 
 
-def _scaled(image: Image.Image, factor: float) -> tuple[int, int]:
-    return max(1, round(image.width * factor)), max(1, round(image.height * factor))
-
-
 def beside(left: Image.Image, right: Image.Image) -> Image.Image:
     """Two pictures of one size on one grey sheet."""
     gap = max(1, left.width // 60)
-    sheet = Image.new("RGB", (left.width + gap + right.width, left.height), "grey")
-    sheet.paste(left, (0, 0))
+    sheet = ImageOps.expand(left, (0, 0, gap + right.width, 0), "grey")
     sheet.paste(right, (left.width + gap, 0))
     return sheet
-
-
-def tinted(image: Image.Image, label: Image.Image) -> Image.Image:
-    """The image with its label (white = vessel, grey = unsure) laid over it in blue."""
-    pixels = np.asarray(image, np.float32)
-    weight = np.asarray(label.convert("L").resize(image.size), np.float32)[..., None] / 255
-    mixed: NDArray[np.float32] = pixels + 0.85 * weight * (_BLUE - pixels)
-    return Image.fromarray(mixed.round().astype(np.uint8))
 
 
 def labelled_pair(
     image: Image.Image | None, label: Image.Image | None, alt: str, caption: str = ""
 ) -> Figure | None:
-    """An image, and beside it the same with its label; the image alone when there is no label."""
+    """An image, and beside it the same with its label (white = vessel, grey = unsure) laid over it
+    in blue; the image alone when there is no label."""
     if image is None or label is None:
         return picture(image, alt, caption)
-    return picture(beside(image, tinted(image, label)), alt, caption, side=640)
+    weight = label.convert("L").resize(image.size).point(lambda level: 0.85 * level)
+    tinted = Image.composite(Image.new("RGB", image.size, _BLUE), image, weight)
+    return picture(beside(image, tinted), alt, caption, side=640)

@@ -8,23 +8,7 @@ from typing import Any
 from vesselforge.configs.base import Settings
 from vesselforge.engine.documents import flat
 from vesselforge.report.formatting import duration, plain, spoken
-from vesselforge.report.page import Block, Section, Table, Text, folded
-
-
-def record_sections(record: Mapping[str, Any], kind: type[Settings]) -> list[Section]:
-    """Provenance, then settings. kind: whose defaults the settings are held against."""
-    steps = steps_table(record)
-    made: list[Block] = [Text(_DIGEST, "quiet"), folded(steps)] if steps else []
-    return [
-        Section("provenance", "Provenance", made, "run.json lists no steps."),
-        Section(
-            "settings",
-            "Settings",
-            [folded(settings_table(record, kind))],
-            "run.json holds no settings.",
-        ),
-    ]
-
+from vesselforge.report.page import Section, Table, Text, folded
 
 _DIGEST = (
     "A digest is the hash of a stage, its settings and its inputs: the same work has the same "
@@ -32,19 +16,10 @@ _DIGEST = (
 )
 
 
-def settings_table(record: Mapping[str, Any], kind: type[Settings]) -> Table:
-    """Every setting, and its default where that differs."""
-    defaults = dict(flat(kind.model_validate({}).model_dump(mode="json"), lists=True))
-    rows = [
-        [name, plain(value), plain(usual) if (usual := defaults.get(name, value)) != value else ""]
-        for name, value in flat(record["config"], lists=True)
-    ]
-    return Table("All settings", ["Setting", "Value", "Default, if another"], rows, names=3)
-
-
-def steps_table(record: Mapping[str, Any]) -> Table:
-    """Every step in the order it ran."""
-    rows = [
+def record_sections(record: Mapping[str, Any], kind: type[Settings]) -> list[Section]:
+    """Provenance: every step in the order it ran; then every setting, and its default where that
+    differs. kind: whose defaults the settings are held against."""
+    steps = [
         {
             "Step": spoken(str(step["step"])),
             "Stage": step["kind"],
@@ -54,4 +29,22 @@ def steps_table(record: Mapping[str, Any]) -> Table:
         }
         for step in record["steps"]
     ]
-    return Table.of("Steps of this run", rows, names=3)
+    made = [
+        Text(_DIGEST if steps else "", "quiet"),
+        folded(Table("Steps of this run", steps, names=3)),
+    ]
+    defaults = dict(flat(kind.model_validate({}).model_dump(mode="json"), lists=True))
+    settings = [
+        {
+            "Setting": name,
+            "Value": plain(value),
+            "Default, if another": plain(usual) if usual != value else "",
+        }
+        for name, value in flat(record["config"], lists=True)
+        for usual in [defaults.get(name, value)]
+    ]
+    all_settings = [folded(Table("All settings", settings, names=3))]
+    return [
+        Section("provenance", "Provenance", made, "run.json lists no steps."),
+        Section("settings", "Settings", all_settings, "run.json holds no settings."),
+    ]

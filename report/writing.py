@@ -5,28 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 from vesselforge.engine.files import file_sha256, write_atomic
 from vesselforge.engine.store import Store, explained
 from vesselforge.pipeline.record import REPORT, STUDY, record_of
 from vesselforge.pipeline.study.schema import RESULTS
 
-VERSION = 7
+VERSION = 8
 """Raise it whenever a page changes for the same files."""
 MARK = ".report"
 """Beside the page: the hash of what it was made from."""
 
 
 def report_on(folder: Path, store: Store, force: bool = False) -> Path:
-    """The page of a run or a study, written now unless the one there is of the same content: charts
-    take three of the ten seconds of a run that finds everything done.
+    """The page of a run or a study, written now unless the one there is of the same content
+    (artifacts, settings, a study's results; not times): charts take three of the ten seconds of a
+    run that finds everything done.
 
     Of a failed or running run it shows what exists and says what does not. Raises WorkspaceError
     when the folder holds no run.
     """
     record = record_of(folder)
-    page, mark, basis = folder / REPORT, folder / MARK, _basis(folder, record)
+    page, mark, results = folder / REPORT, folder / MARK, folder / RESULTS
+    content = file_sha256(results) if results.is_file() else None
+    parts = [VERSION, record["artifacts"], record["config"], record.get("arms"), content]
+    basis = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     if not force and page.is_file() and mark.is_file() and mark.read_text() == basis:
         return page
     if record.get("flow") == STUDY:  # pictures and charts load only where a page is written
@@ -41,12 +44,3 @@ def report_on(folder: Path, store: Store, force: bool = False) -> Path:
         write_atomic(page, made.render())
         write_atomic(mark, basis)
     return page
-
-
-def _basis(folder: Path, record: dict[str, Any]) -> str:
-    """Hash of the artifacts, the settings, a study's results and the page's version, but not of
-    times."""
-    results = folder / RESULTS
-    content = file_sha256(results) if results.is_file() else None
-    parts = [VERSION, record["artifacts"], record["config"], record.get("arms"), content]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -34,9 +34,9 @@ def answer(results: Results) -> str:
         return f"Nothing was compared: no {which}."
     sentences = [_of_endpoint(results, deciding, endpoint) for endpoint in results.endpoints]
     tested = sum(e.p_primary is not None for arm in deciding for e in arm.effects)
-    last = f"{METRICS.get(results.metric, results.metric)} per image"
+    last = f"{METRICS[results.metric]} per image"
     if tested:
-        last += f"; p after Holm over {counted(tested, 'comparison')}, detectable with "
+        last += f"; p after Holm over {plural(tested, 'comparison')}, detectable with "
         last += f"{100 * results.power:.0f} % power"
     elif len(results.seeds) == 1:
         last += "; one seed cannot tell a gain from the luck of a training run"
@@ -54,7 +54,7 @@ def _of_endpoint(results: Results, deciding: Sequence[Arm], endpoint: Endpoint) 
     groups: dict[str, list[str]] = {}
     for arm, effect in shown:
         control = f"against “{labels.get(effect.against, effect.against)}”"
-        control += f" with {counted(arm.real_images, 'real image')}" if several else ""
+        control += f" with {plural(arm.real_images, 'real image')}" if several else ""
         alone = len(shown) == 1 and not results.declared  # the first words say its verdict
         verdict = "" if alone else f"{effect.verdict} of "
         groups.setdefault(control, []).append(verdict + _clause(arm, effect))
@@ -62,7 +62,7 @@ def _of_endpoint(results: Results, deciding: Sequence[Arm], endpoint: Endpoint) 
     if len(shown) < len(tested):
         parts.append(f"picked from {len(tested)} arms")
     there = {arm.id for arm, _ in tested}
-    if left := [arm.name or arm.label for arm in deciding if arm.id not in there]:
+    if left := [arm.short for arm in deciding if arm.id not in there]:
         names = ", ".join(left) if len(left) <= LISTED else f"{len(left)} arms"
         parts.append(f"not tested: {names}")
     first = f"{VERDICTS[shown[0][1].verdict]}: " if shown and not results.declared else ""
@@ -80,11 +80,11 @@ def _clause(arm: Arm, effect: Effect) -> str:
     """What one arm did; beside every null, what would have been found."""
     interval = f"[{signed(effect.low)}, {signed(effect.high)}]"
     p = f"p = {effect.p:.2g}" if effect.p and effect.p >= 0.001 else "p < 0.001"
-    text = f"{arm.name or arm.label}, {signed(effect.mean)} {interval}, {p}"
+    text = f"{arm.short}, {signed(effect.mean)} {interval}, {p}"
     if effect.verdict != "none shown":
         return text
     if effect.detectable is None:
-        return f"{text}, with {counted(effect.images, 'image')} nothing could be found"
+        return f"{text}, with {plural(effect.images, 'image')} nothing could be found"
     return f"{text}, detectable {effect.detectable:.4f}"
 
 
@@ -97,7 +97,7 @@ def _size(rows: Sequence[Row]) -> str:
 
 def _range(counts: Iterable[int], noun: str) -> str:
     low, high = min(found := list(counts)), max(found)
-    return counted(high, noun) if low == high else f"{low} to {counted(high, noun)}"
+    return plural(high, noun) if low == high else f"{low} to {plural(high, noun)}"
 
 
 def signed(value: float | None) -> str:
@@ -105,6 +105,6 @@ def signed(value: float | None) -> str:
     return "–" if value is None else f"{round(value, 4) + 0.0:+.4f}".replace("-", "−")
 
 
-def counted(number: int, noun: str) -> str:
+def plural(number: int, noun: str) -> str:
     """`1 seed`, `3 seeds`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -74,11 +74,6 @@ def run_noise(runs: Floats) -> RunNoise | None:
     return _noise(runs[there] - design @ solution, df)
 
 
-def own_noise(runs: Floats) -> RunNoise | None:
-    """Noise of a training run from one arm's own runs [S] alone. None with fewer than 2."""
-    return _noise(runs - runs.mean(), len(runs) - 1) if len(runs) > 1 else None
-
-
 def level_noise(arms: Sequence[Floats]) -> RunNoise | None:
     """Noise of a training run from the runs [S] of several arms, each around its own arm's mean.
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.configs.settings import AugmentSettings, FitSettings
 from vesselforge.configs.study import ArmSettings, NamedArm, Order, Strength
 from vesselforge.pipeline.works import PHASES, Shows
 
@@ -40,12 +38,10 @@ class ArmSpec:
     @property
     def id(self) -> str:
         """Unique in the study and readable, such as `16-real-200-phantom-mixed`."""
-        if self.name:
-            return f"{self.real_images}-real-{self.name}"
         how = f"{self.count}-{self.source}-{self.order}" if self.order else "only"
-        how += "-two-phases" if self.order is None and self.two_phases else ""
+        how += "-two-phases" if self.two_phases else ""
         how += "-strong" if self.strength == "strong" else ""
-        return f"{self.real_images}-real-{how}"
+        return f"{self.real_images}-real-{self.name or how}"
 
     @property
     def label(self) -> str:
@@ -53,7 +49,7 @@ class ArmSpec:
         what = f"{self.count} {self.source}"
         words = WORDS[self.order].format(what=what) if self.order else "real only"
         notes = ["strong augmentation"] if self.strength == "strong" else []
-        notes += ["two phases"] if self.order is None and self.two_phases else []
+        notes += ["two phases"] if self.two_phases else []
         notes += [] if self.longer == 1 else [f"{self.longer:g} × the steps"]
         whole = f"{words} ({', '.join(notes)})" if notes else words
         return f"{self.name}: {whole}" if self.name else whole
@@ -63,7 +59,8 @@ class ArmSpec:
         """The real-only arm it is compared with; None for such an arm itself."""
         if self.order is None:
             return None
-        return real_only(self.real_images, self.strength, len(self.phases) == 2)
+        two = len(self.phases) == 2
+        return ArmSpec(self.real_images, strength=self.strength, two_phases=two)
 
     @property
     def phases(self) -> tuple[Shows, ...]:
@@ -71,32 +68,6 @@ class ArmSpec:
         if self.order is not None:
             return PHASES[self.order]
         return ("real", "real") if self.two_phases else ("real",)
-
-
-def real_only(
-    real_images: int, strength: Strength = "standard", two_phases: bool = False
-) -> ArmSpec:
-    """The arm without synthetic images."""
-    return ArmSpec(real_images, strength=strength, two_phases=two_phases)
-
-
-def phase_settings(
-    settings: FitSettings, arm: ArmSpec, shows: Shows, seed: int, strong: AugmentSettings
-) -> FitSettings:
-    """The settings of one phase: the seed, and augmentation of what it shows.
-
-    Phases that show the same images in the same way are equal, whatever arm they belong to.
-    """
-    real = strong if arm.strength == "strong" else settings.augment
-    synthetic = settings.synthetic_augment or settings.augment
-    return settings.model_copy(
-        update={
-            "seed": settings.seed + seed,
-            "steps": max(1, round(settings.steps * arm.longer)),
-            "augment": synthetic if shows == "synthetic" else real,
-            "synthetic_augment": synthetic,
-        }
-    )
 
 
 def arms_of(
@@ -111,26 +82,23 @@ def arms_of(
     are taken, the training images beyond an arm's own. Raises ConfigError when more real images
     are asked for than there are, for an arm without a count, and for one that is there twice.
     """
-    for wanted in settings.real_images:
-        if wanted > available:
-            raise ConfigError(
-                f"arms.real_images: found {wanted}, but the dataset has {available} training "
-                "images; give at most that"
-            )
-    found: dict[ArmSpec, ArmSpec] = {}
-    for real in settings.real_images or [available]:
-        arms = list(
-            _named(settings, real, available, limited)
-            if settings.named
-            else _combined(settings, real, available, sources, limited)
+    most = max(settings.real_images, default=0)
+    if most > available:
+        raise ConfigError(
+            f"arms.real_images: found {most}, but the dataset has {available} training images; "
+            "give at most that"
         )
-        baselines = [a.baseline for a in arms if a.baseline] or [real_only(real)]
-        _refuse_twins([arm for arm in arms if arm.name])
-        named = {arm: arm for arm in arms}
-        first = [arm for arm in arms if arm.order is None]
-        for arm in [*first, *(named.get(b, b) for b in baselines), *arms]:
-            found.setdefault(arm, arm)
-    return list(found.values())
+    found: dict[ArmSpec, None] = {}
+    for real in settings.real_images or [available]:
+        left = dict.fromkeys(limited, available - real)
+        if settings.named:
+            arms = _named(settings.named, real, left)
+        else:
+            arms = _combined(settings, real, sources, left)
+        bare = [arm for arm in arms if arm.order is None]
+        baselines = [a.baseline for a in arms if a.baseline] or [ArmSpec(real)]
+        found |= dict.fromkeys([*bare, *baselines, *arms])  # of equal ones the first stays
+    return list(found)
 
 
 def compared(arms: Sequence[ArmSpec], controls: Sequence[str]) -> dict[str, list[str]]:
@@ -151,47 +119,36 @@ def compared(arms: Sequence[ArmSpec], controls: Sequence[str]) -> dict[str, list
 
 
 def _combined(
-    settings: ArmSettings,
-    real: int,
-    available: int,
-    sources: Sequence[str],
-    limited: Collection[str],
-) -> Iterator[ArmSpec]:
-    counts = sorted(count for count in settings.counts if count)
-    whats = [(s, n) for s in sources for n in ([available - real] if s in limited else counts)]
-    for order, (source, count) in product(settings.orders, whats):
-        if count:
-            yield ArmSpec(real, count, order, source)
+    settings: ArmSettings, real: int, sources: Sequence[str], left: Mapping[str, int]
+) -> list[ArmSpec]:
+    """left: how many images a limited source has; where it has none, there is no such arm."""
+    counts = sorted(settings.counts)
+    takes = [(s, n) for s in sources for n in ([left[s]] if s in left else counts) if n]
+    return [ArmSpec(real, n, order, source) for order in settings.orders for source, n in takes]
 
 
-def _named(
-    settings: ArmSettings, real: int, available: int, limited: Collection[str]
-) -> Iterator[ArmSpec]:
-    for name, arm in settings.named.items():
-        count = arm.count
-        if arm.source in limited:
-            count = available - real
+def _named(named: Mapping[str, NamedArm], real: int, left: Mapping[str, int]) -> list[ArmSpec]:
+    """left: as for `_combined`."""
+    found: dict[ArmSpec, str] = {}
+    for name, arm in named.items():
+        spec = ArmSpec(
+            real,
+            strength=arm.strength,
+            two_phases=arm.source is None and arm.order != "mixed",
+            longer=arm.longer,
+            name=name,
+            against=tuple(arm.against),
+        )
+        if arm.source is not None:
+            count = left.get(arm.source, arm.count)
+            if count is None:
+                raise ConfigError(
+                    f"arms.named.{name}.count: found none, expected the number of images of "
+                    f"{arm.source}"
+                )
             if count == 0:
                 continue  # every image has labels: there is no such arm
-        spec = _spec(name, arm, real, count or 0)
-        if arm.source is not None and not count:
-            raise ConfigError(
-                f"arms.named.{name}.count: found none, expected the number of images of "
-                f"{arm.source}"
-            )
-        yield spec
-
-
-def _spec(name: str, arm: NamedArm, real: int, count: int) -> ArmSpec:
-    bare = ArmSpec(real, strength=arm.strength, name=name, longer=arm.longer)
-    bare = replace(bare, against=tuple(arm.against))
-    if arm.source is None:
-        return replace(bare, two_phases=arm.order != "mixed")
-    return replace(bare, source=arm.source, count=count, order=arm.order)
-
-
-def _refuse_twins(arms: Sequence[ArmSpec]) -> None:
-    owners: dict[ArmSpec, str] = {}
-    for arm in arms:
-        if (other := owners.setdefault(arm, arm.name)) != arm.name:
-            raise ConfigError(f"arms.named: {other} and {arm.name} are the same arm; keep one")
+            spec = replace(spec, count=count, order=arm.order, source=arm.source)
+        if (other := found.setdefault(spec, name)) != name:
+            raise ConfigError(f"arms.named: {other} and {name} are the same arm; keep one")
+    return list(found)

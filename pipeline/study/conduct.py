@@ -23,23 +23,24 @@ class TrainedArm:
 
     spec: ArmSpec
     seed: int
-    student: Work | None = None
     selection: Work | None = None
+    student: Work | None = None
     evaluations: dict[str, Work] = field(default_factory=dict)
     why: str = ""
 
 
 @dataclass
 class Study:
-    """Runs a plan. trained: every arm with every seed, in the order of the plan."""
+    """Runs a plan. trained: every arm with every seed, in the order of the plan. used: the labelled
+    pools of each origin, as many as its arms needed; scores: of the most of its images that an arm
+    takes, where it has any that are to be scored."""
 
     plan: StudyWorks
     executor: Executor
     record: RunRecord
     trained: list[TrainedArm] = field(default_factory=list)
-    selections: dict[tuple[Origin, int], Work] = field(default_factory=dict)
     used: dict[Origin, list[Work]] = field(default_factory=dict)
-    """The labelled pools of each origin, as many as its arms needed."""
+    scores: dict[Origin, Work] = field(default_factory=dict)
     unsettled: dict[Origin, int] = field(default_factory=dict)
     """Origins that may need further pools, with the most images that an arm takes."""
 
@@ -51,15 +52,14 @@ class Study:
         for work in images:
             if self.executor.artifact(work) is None:
                 raise DataError(self.executor.why(work))
-        self.trained = [TrainedArm(*each) for each in product(plan.arms, plan.seeds)]
+        self.trained = [TrainedArm(*each) for each in product(plan.arms, plan.config.arms.seeds)]
         self.unsettled = plan.origins()
         for origin, most in self.unsettled.items():
-            number = min(plan.pools_for(origin, most), plan.most_pools(origin))
-            self.used[origin] = [plan.label(origin, i) for i in range(number)]
+            self.used[origin] = [plan.label(origin, i) for i in range(plan.pools_for(origin, most))]
         targets = list(chain.from_iterable(self.used.values()))  # generators take longest
         for trained in self.trained:
             if trained.spec.order is None:
-                targets += self._student(trained, None)
+                targets += self._student(trained)
         self.executor.run(targets, self._further)
         self._settle()
 
@@ -100,6 +100,7 @@ class Study:
     def _students(self, origin: Origin) -> list[Work]:
         """The arms that take images of an origin, and the scores of the most that one takes."""
         found: list[Work] = []
+        selections: dict[int, Work] = {}
         for trained in self.trained:
             arm = trained.spec
             if arm.order is None or self.plan.origin(arm, trained.seed) != origin:
@@ -108,10 +109,13 @@ class Study:
             if isinstance(selection, str):
                 trained.why = selection
                 continue
-            self.selections[origin, arm.count] = trained.selection = selection
-            found += self._student(trained, selection)
-        scores = self.realism(origin)
-        return found if scores is None else [*found, scores]
+            selections[arm.count] = trained.selection = selection
+            found += self._student(trained)
+        if selections and not self.plan.limited(origin):
+            largest = selections[max(selections)]
+            self.scores[origin] = self.plan.realism(origin, largest)
+            found.append(self.scores[origin])
+        return found
 
     def _select(self, origin: Origin, count: int) -> Work | str:
         """The images of the fewest pools that hold the count; or why there are too few."""
@@ -128,38 +132,28 @@ class Study:
             "pseudo_label's filters, train the generator longer, or raise synthetic.pool"
         )
 
-    def _student(self, trained: TrainedArm, selection: Work | None) -> Collection[Work]:
+    def _student(self, trained: TrainedArm) -> Collection[Work]:
         """Plan the student of an arm with one seed; its evaluations."""
-        student, scores = self.plan.scored(trained.spec, trained.seed, selection)
-        trained.student, trained.evaluations = student, scores
-        return scores.values()
-
-    def realism(self, origin: Origin) -> Work | None:
-        """Scores of the largest selection of an origin's images."""
-        counts = [count for chosen, count in self.selections if chosen == origin]
-        if not counts:
-            return None
-        return self.plan.realism(origin, self.selections[origin, max(counts)])
+        scored = self.plan.scored(trained.spec, trained.seed, trained.selection)
+        trained.student, trained.evaluations = scored
+        return trained.evaluations.values()
 
     def _settle(self) -> None:
-        """What came of every arm goes into the record."""
-        for trained in self.trained:
-            missing = [w for w in trained.evaluations.values() if not self.executor.artifact(w)]
-            if missing:
-                trained.why = self.executor.why(missing[0])
+        """What came of every arm goes into the record, and failures are told."""
         lines = [self._line(trained) for trained in self.trained]
         self.record.note("arms", lines)
-        failed = [line for line in lines if line["status"] == "failed"]
-        for line in failed:
-            current().say(f"  failed arm: {line['label']}, seed {line['seed']}: {line['message']}")
+        for line in lines:
+            if line["message"]:
+                who = f"{line['label']}, seed {line['seed']}"
+                current().say(f"  failed arm: {who}: {line['message']}")
 
     def _line(self, trained: TrainedArm) -> dict[str, Any]:
-        works = {
-            "selection": trained.selection,
-            "student": trained.student,
-            **{f"scores on {name}": work for name, work in trained.evaluations.items()},
-        }
+        scores = trained.evaluations
+        works = {"selection": trained.selection, "student": trained.student}
+        works |= {f"scores on {name}": work for name, work in scores.items()}
         made = {role: self.executor.artifact(work) for role, work in works.items() if work}
+        if missing := [work for work in scores.values() if not self.executor.artifact(work)]:
+            trained.why = self.executor.why(missing[0])
         return {
             "arm": trained.spec.id,
             "label": trained.spec.label,

@@ -7,7 +7,7 @@ what describes the synthetic images is taken over. Nothing is trained, and no ar
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,39 +36,43 @@ from vesselforge.pipeline.study.study_results import write_results
 CONFIG = "config.yaml"
 MERGED = "merged"
 """Of run.json: names of the runs that it was merged from."""
+MAY_DIFFER = ("name", "arms.seeds")
 
 
 @dataclass(frozen=True)
 class PartialStudy:
     """One of the runs. measured: what per_image.csv holds."""
 
-    name: str
     folder: Path
     config: StudyConfig
     results: Results
     measured: Measured
+
+    @property
+    def name(self) -> str:
+        return self.folder.absolute().name
 
 
 Chosen = dict[tuple[str, int], tuple[PartialStudy, ArmRun]]
 """(arm id, seed) → where the run is taken from."""
 
 
-def merge_runs(
-    name: str, given: Sequence[str], workspace: Path, page: Callable[[Path], Path]
-) -> dict[str, Any]:
-    """Write workspace/runs/`name` from the folders of runs, given by name or path; `page`
-    makes the page of a run's folder.
+def merge_runs(name: str, given: Sequence[str], workspace: Path) -> dict[str, Any]:
+    """Write workspace/runs/`name`, but for its page, from the folders of runs, given by name or
+    path.
 
-    Returns `run` (its folder), `report`, `headline` and `failed`, as `compare` does. Raises
-    ConfigError for what is no name of a run, WorkspaceError for a folder without a finished study,
-    for runs that differ in more than their seeds, and for a seed that two of them completed.
+    Returns `run` (its folder), `headline` and `failed`, as `compare` does. Raises ConfigError for
+    what is no name of a run, WorkspaceError for a folder without a finished study, for runs that
+    differ in more than their seeds, and for a seed that two of them completed.
     """
     if len(given) < 2:
         raise WorkspaceError(f"merge {name}: found one run, expected two or more to unite")
     parts = [_part(workspace, each) for each in given]
     for part in parts[1:]:
         _require_one_study(parts[0], part)
-    config = _config(name, parts)
+    values = parts[0].config.model_dump(mode="json") | {"name": name}
+    values["arms"]["seeds"] = sorted({seed for p in parts for seed in p.config.arms.seeds})
+    config = validate(StudyConfig, values, f"merge {name}")
     target = run_folder(workspace, name)
     _require_free(target, parts)
     runs = _chosen(parts)
@@ -78,10 +82,8 @@ def merge_runs(
         results = write_results(config, _united(parts, runs, measured, target), target)
         record.note(MERGED, [part.name for part in parts])
         record.finish("completed")
-        report = page(target)
     failed = [f"{arm}, seed {seed}" for (arm, seed), (_, run) in runs.items() if run.message]
-    found_at = {"run": str(target), "report": str(report)}
-    return found_at | {"headline": results.headline, "failed": failed}
+    return {"run": str(target), "headline": results.headline, "failed": failed}
 
 
 def _part(workspace: Path, given: str) -> PartialStudy:
@@ -94,14 +96,14 @@ def _part(workspace: Path, given: str) -> PartialStudy:
     results = read_results(folder / RESULTS)
     config = validate(StudyConfig, read_yaml(folder / CONFIG), str(folder / CONFIG))
     measured = from_csv(folder / PER_IMAGE, metrics_of(config.statistics))
-    return PartialStudy(folder.absolute().name, folder, config, results, measured)
+    return PartialStudy(folder, config, results, measured)
 
 
 def _require_one_study(first: PartialStudy, part: PartialStudy) -> None:
-    """All settings equal but seeds, name and those that do not change results; and the images."""
-    one, other = (dict(flat(_identity(each), lists=True)) for each in (first, part))
+    """All settings equal but those that MAY_DIFFER or do not change results; and the images."""
+    one, other = (dict(flat(identity_of(each.config), lists=True)) for each in (first, part))
     for name in dict.fromkeys([*one, *other]):
-        if one.get(name) != other.get(name):
+        if name not in MAY_DIFFER and one.get(name) != other.get(name):
             raise WorkspaceError(
                 f"{part.folder}: {name}: found {other.get(name)!r}, expected {one.get(name)!r} as "
                 f"in {first.folder}; runs of one study differ in arms.seeds alone"
@@ -112,19 +114,6 @@ def _require_one_study(first: PartialStudy, part: PartialStudy) -> None:
                 f"{part.folder}: the files of {name} are not those of {first.folder}; expected the "
                 "same images in all runs of one study"
             )
-
-
-def _identity(part: PartialStudy) -> dict[str, Any]:
-    found = identity_of(part.config)
-    del found["name"], found["arms"]["seeds"]
-    return found
-
-
-def _config(name: str, parts: Sequence[PartialStudy]) -> StudyConfig:
-    values = parts[0].config.model_dump(mode="json")
-    values["name"] = name
-    values["arms"]["seeds"] = sorted({seed for p in parts for seed in p.config.arms.seeds})
-    return validate(StudyConfig, values, f"merge {name}")
 
 
 def _require_free(target: Path, parts: Sequence[PartialStudy]) -> None:
@@ -163,18 +152,16 @@ def _chosen(parts: Sequence[PartialStudy]) -> Chosen:
 def _measured(runs: Chosen) -> Measured:
     """Raises WorkspaceError where runs do not have the same images."""
     found: Measured = {}
-    first = ""
     for (arm, seed), (part, run) in runs.items():
-        if run.status != "completed":
-            continue
-        who, own = f"{part.folder}: arm {arm}, seed {seed}", part.measured.get((arm, seed), {})
-        found[arm, seed], first = own, first or who
-        there = next(iter(found.values()))
-        if list(own) != list(there):
-            raise WorkspaceError(
-                f"{who}: found {len(own)} values of images, expected the {len(there)} of {first}, "
-                "of the same images; copy the run's folder again"
-            )
+        if run.status == "completed":
+            own = found[arm, seed] = part.measured.get((arm, seed), {})
+            first, there = next(iter(found.items()))
+            if list(own) != list(there):
+                raise WorkspaceError(
+                    f"{part.folder}: arm {arm}, seed {seed}: found {len(own)} values of images, "
+                    f"expected the {len(there)} of {runs[first][0].folder}: arm {first[0]}, seed "
+                    f"{first[1]}, of the same images; copy the run's folder again"
+                )
     return found
 
 
@@ -190,25 +177,21 @@ def _united(
     notes = [f"Merged from {', '.join(seeds)}."]
     synthetic: dict[str, SyntheticImages] = {}
     for part in parts:
-        anew = [
-            one for one in part.results.synthetic if synthetic.setdefault(one.origin, one) != one
-        ]
+        anew = [s for s in part.results.synthetic if synthetic.setdefault(s.origin, s) != s]
         for one in anew:
             name = f"{one.origin} ({part.name})"
             synthetic[name] = one.model_copy(update={"origin": name})
         if anew:
+            origins = "; ".join(one.origin for one in anew)
             notes.append(
-                f"Made anew by run {part.name}, with another result: "
-                f"{'; '.join(one.origin for one in anew)}. Differences between seeds hold that, "
-                "too."
+                f"Made anew by run {part.name}, with another result: {origins}. Differences "
+                "between seeds hold that, too."
             )
+    by_arm: dict[str, list[ArmRun]] = {arm.id: [] for arm in parts[0].results.arms}
+    for (arm_id, _), (_, run) in runs.items():
+        by_arm[arm_id].append(run)
     return Findings(
-        arms=[
-            arm.model_copy(
-                update={"runs": [run for (id_, _), (_, run) in runs.items() if id_ == arm.id]}
-            )
-            for arm in parts[0].results.arms
-        ],
+        arms=[arm.model_copy(update={"runs": by_arm[arm.id]}) for arm in parts[0].results.arms],
         measured=measured,
         content=parts[0].results.content,
         synthetic=list(synthetic.values()),

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vesselforge.configs.statistics import Metric
 from vesselforge.configs.study import Order, Strength
 from vesselforge.engine.documents import read_valid
 
@@ -74,12 +75,12 @@ class Effect(Record):
 class Secondary(Effect):
     """What an arm did by another metric, against its real-only arm."""
 
-    metric: str
+    metric: Metric
     arm: str
 
 
 class Realism(Record):
-    """Synthetic images against the real ones.
+    """Synthetic images against the real ones, also by the names that `generator.score` has.
 
     kid, kid_floor: of synthetic and of other real images; kid_std, kid_floor_std: their standard
     deviations over resamplings. distance: median distance to the nearest training image, in units
@@ -88,13 +89,15 @@ class Realism(Record):
     are.
     """
 
-    kid: float | None = None
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+    kid: float | None = Field(None, alias="kid_mean")
     kid_std: float | None = None
-    kid_floor: float | None = None
+    kid_floor: float | None = Field(None, alias="kid_floor_mean")
     kid_floor_std: float | None = None
-    distance: float | None = None
-    copies: float | None = None
-    expected: float | None = None
+    distance: float | None = Field(None, alias="relative_distance")
+    copies: float | None = Field(None, alias="copy_ratio")
+    expected: float | None = Field(None, alias="copy_expected")
     c_t: float | None = None
 
 
@@ -132,6 +135,11 @@ class Arm(Record):
     runs: list[ArmRun]
     effects: list[Effect] = []
     controls: list[Effect] = []
+
+    @property
+    def short(self) -> str:
+        """Its name, or what it is."""
+        return self.name or self.label
 
 
 class SyntheticImages(Record):
@@ -179,13 +187,13 @@ class Results(Record):
     schema_version: Literal[4] = 4
     name: str
     headline: str
-    metric: str
-    region: str
+    metric: Metric
+    region: Literal["fov", "whole"]
     alpha: float
     power: float
     steps: int
     seeds: list[int]
-    reseed: str
+    reseed: Literal["students", "samples", "all"]
     declared: bool = False
     endpoints: list[Endpoint] = Field(min_length=1)
     primary_arms: list[str] = []

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from vesselforge.configs.statistics import BEST, REFERENCE, StatisticsSettings
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.pipeline.statistics.answer import answer
-from vesselforge.pipeline.statistics.families import Comparison, Scored, judged
+from vesselforge.pipeline.statistics.families import Scored, judged
 from vesselforge.pipeline.study.findings import Findings, metrics_of
 from vesselforge.pipeline.study.per_image import Measured, Runs, as_csv, values_of
 from vesselforge.pipeline.study.schema import (
@@ -38,7 +38,14 @@ def results_of(config: StudyConfig, found: Findings) -> Results:
     """Every comparison that the config asks for, and what it says. Reads no file."""
     statistics = config.statistics
     endpoints = _endpoints(config, found.measured)
-    deciding = [arm.id for arm in found.arms if _is_primary(arm, statistics)]
+    named, sizes = statistics.primary_arms, statistics.primary_real_images
+    deciding = [
+        arm.id
+        for arm in found.arms
+        if arm.baseline is not None
+        and (not named or arm.name in named)
+        and (not sizes or arm.real_images in sizes)
+    ]
     values = values_of(found.measured, statistics.metric, endpoints)
     arms = _compared(found.arms, values, statistics, endpoints, deciding)
     synthetic = sorted(found.synthetic, key=lambda one: (one.source, one.real_images, one.seed))
@@ -88,12 +95,6 @@ def _endpoints(config: StudyConfig, measured: Measured) -> list[Endpoint]:
     return found
 
 
-def _is_primary(arm: Arm, statistics: StatisticsSettings) -> bool:
-    names, sizes = statistics.primary_arms, statistics.primary_real_images
-    named = not names or arm.name in names
-    return arm.baseline is not None and named and (not sizes or arm.real_images in sizes)
-
-
 def _compared(
     arms: Sequence[Arm],
     values: Mapping[Place, Mapping[str, Runs]],
@@ -104,34 +105,32 @@ def _compared(
     """The arms with their effects at every place, against real images alone and other arms."""
     scored = [Scored(runs, place, statistics) for place, runs in values.items()]
     primary = {(arm, endpoint.place) for arm in deciding for endpoint in endpoints}
-    main = _by_arm(_against_baselines(scored, arms), statistics, primary)
-    controls: dict[str, list[Effect]] = {}
+    main = _effects(scored, _baselines(arms), statistics, primary)
+    controls: dict[str, list[Effect]] = {arm.id: [] for arm in arms}
     for other in dict.fromkeys(other for arm in arms for other in arm.against):
         held = {arm.id: other for arm in arms if other in arm.against}
-        pairs = [c for place in scored for c in place.comparisons(held)]
-        shared = [c for c in pairs if c.pair is not None and c.pair.size]
-        for arm, effects in _by_arm(shared, statistics).items():
-            controls.setdefault(arm, []).extend(effects)
+        for id_, effects in _effects(scored, held, statistics).items():
+            controls[id_] += [effect for effect in effects if effect.mean is not None]
     return [
-        arm.model_copy(
-            update={"effects": main.get(arm.id, []), "controls": controls.get(arm.id, [])}
-        )
+        arm.model_copy(update={"effects": main.get(arm.id, []), "controls": controls[arm.id]})
         for arm in arms
     ]
 
 
-def _against_baselines(scored: Iterable[Scored], arms: Iterable[Arm]) -> list[Comparison]:
-    baselines = {arm.id: arm.baseline or "" for arm in arms}
-    return [c for place in scored for c in place.comparisons(baselines)]
+def _baselines(arms: Iterable[Arm]) -> dict[str, str]:
+    return {arm.id: arm.baseline or "" for arm in arms}
 
 
-def _by_arm(
-    comparisons: Sequence[Comparison],
+def _effects(
+    scored: Iterable[Scored],
+    against: Mapping[str, str],
     statistics: StatisticsSettings,
-    primary: Iterable[tuple[str, Place]] = (),
+    primary: Collection[tuple[str, Place]] = (),
 ) -> dict[str, list[Effect]]:
+    """Arm → its effects against another, place by place, corrected together."""
+    comparisons = [c for place in scored for c in place.comparisons(against)]
+    effects = judged(comparisons, statistics, primary)
     found: dict[str, list[Effect]] = {}
-    effects = judged(comparisons, statistics, set(primary))
     for comparison, effect in zip(comparisons, effects, strict=True):
         found.setdefault(comparison.arm, []).append(effect)
     return found
@@ -148,8 +147,7 @@ def _secondary(
         values = values_of(found.measured, metric, endpoints)
         shown = [place for place in values if place in decided or metric == BEST]
         scored = [Scored(values[place], place, statistics) for place in shown]
-        comparisons = _against_baselines(scored, found.arms)
-        for arm, effects in _by_arm(comparisons, statistics).items():
+        for arm, effects in _effects(scored, _baselines(found.arms), statistics).items():
             lines += [Secondary(metric=metric, arm=arm, **dict(effect)) for effect in effects]
     return lines
 
@@ -159,8 +157,7 @@ def _missing_arms(arms: Sequence[Arm]) -> list[str]:
     told of elsewhere."""
     several = len({arm.real_images for arm in arms}) > 1
     names = {
-        arm.id: (arm.name or arm.label) + (f" ({arm.real_images} real images)" if several else "")
-        for arm in arms
+        arm.id: arm.short + (f" ({arm.real_images} real images)" if several else "") for arm in arms
     }
     lacking: dict[str, list[str]] = {}
     for arm in arms:

@@ -13,7 +13,6 @@ import numpy as np
 
 from vesselforge.generator.metrics.kid_verdict import kid_in_short
 from vesselforge.pipeline.evidence import Evidence, untrained
-from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.study.conduct import Study
 from vesselforge.pipeline.study.schema import Realism, SyntheticImages
 from vesselforge.pipeline.study.study_works import Origin
@@ -41,16 +40,17 @@ class SourceOfSize:
     @property
     def realism(self) -> Realism | None:
         """Figure by figure the mean over the seeds that have it; None without any."""
-        known = [dict(one.realism) for one in self.seeds if one.realism is not None]
-        columns = {key: [one[key] for one in known if one[key] is not None] for key in REALISM}
-        means = {key: float(np.mean(values)) for key, values in columns.items() if values}
+        known = [one.realism for one in self.seeds if one.realism is not None]
+        means = {}
+        for name in Realism.model_fields:
+            values = [figure for one in known if (figure := getattr(one, name)) is not None]
+            means[name] = float(np.mean(values)) if values else None
         return Realism(**means) if known else None
 
     @property
     def kid(self) -> str:
         """What KID allows to be said, in a few words; empty without a KID."""
-        figures = dict(self.realism or {})
-        return kid_in_short({name: figures.get(key) for key, name in REALISM.items()})
+        return kid_in_short(self.realism.model_dump(by_alias=True)) if self.realism else ""
 
     @property
     def warnings(self) -> list[str]:
@@ -81,61 +81,28 @@ def source_warnings(synthetic: Iterable[SyntheticImages]) -> list[str]:
     return [f"Source {name(s)}: {warning}" for s in sources for warning in s.warnings]
 
 
-REALISM = {
-    "kid": "kid_mean",
-    "kid_std": "kid_std",
-    "kid_floor": "kid_floor_mean",
-    "kid_floor_std": "kid_floor_std",
-    "distance": "relative_distance",
-    "copies": "copy_ratio",
-    "expected": "copy_expected",
-    "c_t": "c_t",
-}
-"""Fields of Realism → figures of `generator.score`."""
-
-
-def synthetic_images(study: Study) -> list[SyntheticImages]:
-    """One record for each origin of the study."""
-    return [_of_origin(study, origin, pools) for origin, pools in study.used.items()]
-
-
-def _realism(study: Study, origin: Origin) -> Realism | None:
-    """Of the largest selection; None where there is none, or it was not scored."""
-    work = study.realism(origin)
-    made = None if work is None else study.executor.artifact(work)
-    if made is None:
-        return None
-    found = {key: made.metrics.get(name) for key, name in REALISM.items()}
-    return Realism(**{k: float(v) for k, v in found.items() if isinstance(v, int | float)})
-
-
-def _of_origin(study: Study, origin: Origin, pools: Sequence[Work]) -> SyntheticImages:
+def synthetic_images(study: Study, origin: Origin) -> SyntheticImages:
     """What became of an origin's images, all its pools together."""
-    made = [m.metrics for m in map(study.executor.artifact, pools) if m is not None]
-    kept = sum(metrics["kept"] for metrics in made)
-    reasons: Counter[str] = Counter()
-    for metrics in made:
-        reasons.update(metrics["reasons"])
+    done = study.executor.artifact
+    made = [pool.metrics for pool in map(done, study.used[origin]) if pool is not None]
+    kept, rejected = (sum(metrics[key] for metrics in made) for key in ("kept", "rejected"))
+    reasons = sum((Counter(metrics["reasons"]) for metrics in made), Counter[str]())
     kind = study.plan.samples(origin, 0).kind
     evidence = Evidence.total(Evidence.of(metrics, kind) for metrics in made)
+    work, scoring = study.plan.supplied(origin).generator(), study.scores.get(origin)
+    generator, scores = work and done(work), scoring and done(scoring)
+    inputs = {**work.inputs, **work.outside} if work else {}
     return SyntheticImages(
         origin=origin.name,
         source=origin.source,
         real_images=origin.real_images,
         seed=max(origin.seed, origin.draw),
         photographs=study.plan.limited(origin),
-        drawn=kept + sum(metrics["rejected"] for metrics in made),
+        drawn=kept + rejected,
         kept=kept,
         reasons=dict(reasons),
         in_range=None if evidence is None else evidence.drawn_in_range,
         kept_in_range=None if evidence is None else evidence.kept_in_range,
-        untrained=_untrained(study.plan.supplied(origin).generator(), study),
-        realism=_realism(study, origin),
+        untrained=untrained(generator.metrics, inputs) if generator else "",
+        realism=Realism.model_validate(scores.metrics) if scores else None,
     )
-
-
-def _untrained(generator: Work | None, study: Study) -> str:
-    made = None if generator is None else study.executor.artifact(generator)
-    if generator is None or made is None:
-        return ""
-    return untrained(made.metrics, {**generator.inputs, **generator.outside})

@@ -13,12 +13,12 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
-from vesselforge.configs.settings import DataSettings, SubsetSettings
+from vesselforge.configs.settings import DataSettings, FitSettings, SubsetSettings
 from vesselforge.configs.study import StudyConfig
 from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.sources import Request, Source, source_of
-from vesselforge.pipeline.study.arms import ArmSpec, arms_of, compared, phase_settings
+from vesselforge.pipeline.study.arms import ArmSpec, arms_of, compared
 from vesselforge.pipeline.works import Supply, Works, contents_of, phases_of
 
 MOST_POOLS = 40
@@ -61,10 +61,6 @@ class StudyWorks(Works):
         """Arm id → the arms that it is compared with, its real-only arm first."""
         return compared(self.arms, self.config.arms.controls)
 
-    @property
-    def seeds(self) -> list[int]:
-        return self.config.arms.seeds
-
     def origin(self, arm: ArmSpec, seed: int) -> Origin:
         """Where the synthetic images of an arm with this seed come from."""
         assert arm.source is not None
@@ -79,23 +75,13 @@ class StudyWorks(Works):
     def origins(self) -> dict[Origin, int]:
         """Each origin, and the largest count that an arm takes of it."""
         most: dict[Origin, int] = {}
-        for arm, seed in product(self.arms, self.seeds):
+        for arm, seed in product(self.arms, self.config.arms.seeds):
             if arm.order:
                 origin = self.origin(arm, seed)
                 most[origin] = max(most.get(origin, 0), arm.count)
         return most
 
     # Images.
-
-    def development(self) -> Work:
-        return self.prepared(self.config.data, "development", f"{self._own}, development images")
-
-    def test(self) -> Work:
-        return self.prepared(self.config.data, "test", f"{self._own}, test images")
-
-    @property
-    def _own(self) -> str:
-        return self.config.data.name
 
     def external(self) -> dict[str, Work]:
         """Every image of each further dataset, as a test."""
@@ -112,10 +98,6 @@ class StudyWorks(Works):
         step = f"{real_images} real images, seed {seed}"
         step = f"all but {step}" if rest else step
         return Work(step, "data.subset", settings, {"images": self.development()})
-
-    def real_of(self, arm: ArmSpec, seed: int) -> Work:
-        """The real images of an arm with this seed."""
-        return self.real(arm.real_images, self.real_seed(seed))
 
     # Synthetic images.
 
@@ -143,24 +125,18 @@ class StudyWorks(Works):
         source = source_by_name(self.config, origin.source)
         return Supply(source, request, self.teacher(origin.real_images, origin.seed))
 
-    def label(self, origin: Origin, pool: int) -> Work:
-        """The labelled and filtered images of one pool."""
-        supply, samples = self.supplied(origin), self.samples(origin, pool)
-        name = f"pool {pool + 1}, {origin.name}"
-        return supply.labelled(f"labels, {name}", samples, self.pool_scores(origin, pool))
-
     def samples(self, origin: Origin, pool: int) -> Work:
+        """The images of one pool, as they are drawn."""
         size = self.config.synthetic.pool
         name = f", pool {pool + 1}, {origin.name}"
         return self.supplied(origin).samples(size, pool * size, name)
 
-    def pool_scores(self, origin: Origin, pool: int) -> Work | None:
-        """Scores of all samples of a pool, where a filter needs them."""
-        supply = self.supplied(origin)
-        if not supply.source.filters.reject_copies:
-            return None
-        step = f"sample scores, pool {pool + 1}, {origin.name}"
-        return supply.scores(step, self.samples(origin, pool))
+    def label(self, origin: Origin, pool: int) -> Work:
+        """The labelled and filtered images of one pool."""
+        supply, samples = self.supplied(origin), self.samples(origin, pool)
+        name = f"pool {pool + 1}, {origin.name}"
+        scores = supply.scores(f"sample scores, {name}", samples)  # done where a filter needs them
+        return supply.labelled(f"labels, {name}", samples, scores)
 
     def selected(self, origin: Origin, count: int, pools: int) -> Work:
         """The first `count` kept images of so many pools."""
@@ -168,16 +144,13 @@ class StudyWorks(Works):
         step = f"{count} synthetic images, {origin.name}"
         return self.supplied(origin).selection(step, count, labelled)
 
-    def realism(self, origin: Origin, selection: Work) -> Work | None:
-        """How close to the real images a selection is, and how near to single ones; None for one of
-        real images."""
-        if self.limited(origin):
-            return None
+    def realism(self, origin: Origin, selection: Work) -> Work:
+        """How close to the real images a selection is, and how near to single ones."""
         return self.supplied(origin).scores(f"scores of {selection.step}", selection)
 
     def pools_for(self, origin: Origin, count: int) -> int:
         """Pools that hold so many images if none is rejected."""
-        return 1 if self.limited(origin) else math.ceil(count / self.config.synthetic.pool)
+        return min(math.ceil(count / self.config.synthetic.pool), self.most_pools(origin))
 
     def most_pools(self, origin: Origin) -> int:
         """Pools that there may be."""
@@ -190,45 +163,47 @@ class StudyWorks(Works):
 
     # Students.
 
-    def student_of(self, arm: ArmSpec, seed: int, selection: Work | None) -> Work:
-        """The last training of an arm, which needs those before. selection: None for count 0."""
-        strong = self.config.strong_augment
-        phases = [
-            (phase_settings(settings, arm, shows, seed, strong), shows)
-            for settings, shows in phases_of(self.config, arm.phases)
-        ]
-        name = f"{arm.label}, {arm.real_images} real, seed {seed}"
-        steps = [f"{name}, phase {n}" for n in (1, 2)] if len(phases) > 1 else [name]
-        return self.student(phases, steps, self.real_of(arm, seed), selection)[-1]
-
-    def evaluations(self, model: Work, validation: Work, name: str) -> dict[str, Work]:
-        """Name of a test set → scores of the model on it."""
-        settings = self.config.evaluate
-        width = self.config.external_fov_width or settings.fov_width
-        abroad = settings.model_copy(update={"fov_width": width})
-        found = {}
-        for place, images in ({self.config.data.name: self.test()} | self.external()).items():
-            own = settings if place == self.config.data.name else abroad
-            step = f"{place} scores, {name}"
-            found[place] = self.evaluation(step, {"model": model}, images, validation, own)
-        return found
-
     def scored(
         self, arm: ArmSpec, seed: int, selection: Work | None
     ) -> tuple[Work, dict[str, Work]]:
-        """The student of an arm, and its evaluations."""
-        student = self.student_of(arm, seed, selection)
+        """The last training of an arm's student, which needs those before, and by the name of a
+        test set its scores there. selection: None for count 0."""
+        config, real = self.config, self.real(arm.real_images, self.real_seed(seed))
         name = f"{arm.label}, {arm.real_images} real, seed {seed}"
-        return student, self.evaluations(student, self.real_of(arm, seed), name)
+        phases = [
+            (self._of_arm(settings, arm, seed), shows)
+            for settings, shows in phases_of(config, arm.phases)
+        ]
+        steps = [f"{name}, phase {n}" for n in (1, 2)] if len(phases) > 1 else [name]
+        student = self.student(phases, steps, real, selection)[-1]
+        width = config.external_fov_width or config.evaluate.fov_width
+        abroad = config.evaluate.model_copy(update={"fov_width": width})
+        sets = {config.data.name: (self.test(), config.evaluate)}
+        sets |= {place: (images, abroad) for place, images in self.external().items()}
+        return student, {
+            place: self.evaluation(
+                f"{place} scores, {name}", {"model": student}, images, real, settings
+            )
+            for place, (images, settings) in sets.items()
+        }
+
+    def _of_arm(self, settings: FitSettings, arm: ArmSpec, seed: int) -> FitSettings:
+        """A training as an arm has it: seed, steps, augmentation of real and synthetic images."""
+        update: dict[str, Any] = {"seed": settings.seed + seed}
+        update["steps"] = max(1, round(settings.steps * arm.longer))
+        update["synthetic_augment"] = settings.synthetic_augment or settings.augment
+        if arm.strength == "strong":
+            update["augment"] = self.config.strong_augment
+        return settings.model_copy(update=update)
 
     def everything(self) -> list[Work]:
         """The targets of a study whose samples are all kept."""
         targets = [self.development(), self.test(), *self.external().values()]
         for origin, most in self.origins().items():
-            largest = self.selected(origin, most, self.pools_for(origin, most))
-            scores = self.realism(origin, largest)
-            targets += [] if scores is None else [scores]
-        for arm, seed in product(self.arms, self.seeds):
+            if not self.limited(origin):
+                largest = self.selected(origin, most, self.pools_for(origin, most))
+                targets.append(self.realism(origin, largest))
+        for arm, seed in product(self.arms, self.config.arms.seeds):
             selection = None
             if arm.order is not None:
                 origin = self.origin(arm, seed)

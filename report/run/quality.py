@@ -70,17 +70,16 @@ def measured(figures: Mapping[str, Any]) -> Table:
     """Distances beside their floors; fidelity and variety, how near samples come to training
     images, with how to read each."""
     rows = [
-        [
-            title,
-            significant(figures.get(name)),
-            significant(figures.get(floor)) if floor else "",
-            meaning,
-        ]
+        {
+            "Score": title,
+            "Value": significant(figures.get(name)),
+            "Floor: real to real": significant(figures.get(floor)) if floor else "",
+            "What it is": meaning,
+        }
         for name, title, floor, meaning in MEASURED
         if number(figures.get(name)) is not None
     ]
-    head = ["Score", "Value", "Floor: real to real", "What it is"]
-    return Table("How good the samples are.", head, rows)
+    return Table("How good the samples are.", rows)
 
 
 def copied(metrics: Mapping[str, Any]) -> str:

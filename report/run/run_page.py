@@ -1,29 +1,42 @@
-"""The page of a run."""
+"""The page of a run: a headline, the statistics behind it and what limits them; then sections."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.engine.store import Store
-from vesselforge.pipeline.models.score_rows import NOT_BETTER
-from vesselforge.report.formatting import fixed
+from vesselforge.pipeline.models.score_rows import NOT_BETTER, constant_f1
+from vesselforge.pipeline.record import PARTLY_FAILED
+from vesselforge.pipeline.statistics.answer import plural, signed
+from vesselforge.report.formatting import fixed, number
 from vesselforge.report.page import Note, Page, Tile
 from vesselforge.report.record_sections import record_sections
-from vesselforge.report.run.headline import headline
-from vesselforge.report.run.quality import warnings_of
-from vesselforge.report.run.run_reading import Run, open_run
-from vesselforge.report.run.scored import Scores, read_scores
+from vesselforge.report.run.quality import evidence_of, warnings_of
+from vesselforge.report.run.run_reading import Run, Scores, open_run, read_scores
 from vesselforge.report.run.scores_section import score_sections
 from vesselforge.report.run.synthetic_sections import synthetic_sections
 from vesselforge.report.run.training_sections import dataset_section, training_section
+
+CAVEAT = (
+    "One run with one seed is no evidence for or against synthetic data, and a student of two "
+    "phases trains longer than its teacher: “vesselforge compare” repeats it over seeds and "
+    "ratios, with equal steps and paired tests."
+)
+FEWEST = 6
+"""Test images below which not even a gain on every one is significant (sign test, 5 %)."""
+RESAMPLES = 2000
+Headline = tuple[str, str, list[str]]
+"""In one line; the numbers behind it; and what limits them."""
 
 
 def run_page(record: dict[str, Any], store: Store) -> Page:
     """Scores and pictures first, settings last."""
     run = open_run(record, store)
     scores = read_scores(run)
-    first = headline(run, scores)
+    line, lead, caveats = headline(run, scores)
     sections = [
         *score_sections(run, scores),
         *synthetic_sections(run),
@@ -32,8 +45,11 @@ def run_page(record: dict[str, Any], store: Store) -> Page:
         *record_sections(record, PipelineConfig),
     ]
     notes = [Note("Read no score of these images without this", warnings_of(run))]
-    tiles = [*(score_tiles(scores) if scores and scores.reference else []), *image_tiles(run)]
-    return Page("run", record, *first[:2], tiles, first.caveats, sections, run.problems, notes)
+    tiles = score_tiles(scores) if scores and scores.reference else []
+    if labels := run.synthetic("labelled"):
+        kept, rejected = (labels.metrics[key] for key in ("kept", "rejected"))
+        tiles.append(("Synthetic images kept", f"{kept:,}", f"of {kept + rejected:,} labelled"))
+    return Page("run", record, line, lead, tiles, caveats, sections, run.problems, notes)
 
 
 def score_tiles(scores: Scores) -> list[Tile]:
@@ -48,9 +64,68 @@ def score_tiles(scores: Scores) -> list[Tile]:
     return found
 
 
-def image_tiles(run: Run) -> list[Tile]:
-    """What became of the synthetic images."""
-    if (labels := run.synthetic("labelled")) is None:
-        return []
-    kept, rejected = (labels.metrics[key] for key in ("kept", "rejected"))
-    return [("Synthetic images kept", f"{kept:,}", f"of {kept + rejected:,} labelled")]
+def headline(run: Run, scores: Scores | None) -> Headline:
+    """What the numbers say; before it, what makes them worthless."""
+    line, lead, caveats = _headline(run, scores)
+    evidence = evidence_of(run)
+    line = f"{evidence.verdict}. {line}" if evidence and evidence.verdict else line
+    return line, lead, caveats
+
+
+def _headline(run: Run, scores: Scores | None) -> Headline:
+    status, message = run.record["status"], run.record.get("message")
+    if scores is None:
+        return "No test scores", f"This run is {status}. Below is what exists.", []
+    if scores.reference is None:
+        note = str(scores.view.metrics.get("note") or "")
+        return "Not scored: the test images have no manual labels", note, []
+    line, lead, caveats = _compared(scores)
+    if status == PARTLY_FAILED:
+        line = line if scores.student else "No student: every synthetic image was rejected"
+        caveats = [f"Partly failed: {message}", *caveats]
+    return line, lead, caveats
+
+
+def _compared(scores: Scores) -> Headline:
+    """The student beside its teacher: pooled, and image by image with a bootstrap's interval."""
+    caveats = [CAVEAT]
+    if worthless := scores.not_better:  # whose scores a constant answer has, too
+        level = constant_f1(scores.pooled(worthless[0]))
+        known = f", which has an F1 of {fixed(level)}" if level is not None else ""
+        names = ", ".join(map(scores.title, worthless))
+        caveats.insert(0, f"{names}: {NOT_BETTER} as vessel{known}.")
+    where = f"inside the field of view of {plural(scores.images, 'test image')}"
+    f1 = {name: number(scores.pooled(name).get("f1")) for name in scores.models}
+    base, other, student = f1.get("teacher"), f1.get(scores.student or ""), scores.student
+    if base is None or other is None or student is None:
+        each = ", ".join(f"{scores.title(name)} {fixed(value)}" for name, value in f1.items())
+        lead = f"Pooled F1 {where}: {each or 'no model was scored'}."
+        return "No comparison", lead, caveats
+    gain = round(other, 4) - round(base, 4)
+    lead = (
+        f"Pooled F1 {where}: {student} {fixed(other)}, teacher {fixed(base)}, a difference of "
+        f"{signed(gain)}."
+    )
+    before, after = scores.f1_by_image("teacher"), scores.f1_by_image(student)
+    values = np.array([after[i] - before[i] for i in sorted(before.keys() & after.keys())])
+    low, count = 0.0, len(values)
+    if count > 1:
+        picks = np.random.default_rng(0).integers(0, count, (RESAMPLES, count))
+        low, high = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
+        lead += (
+            f" Image by image the student differs by {signed(values.mean())} on average "
+            f"(95 % interval {signed(low)} to {signed(high)})."
+        )
+        detectable = 2.80 * values.std(ddof=1) / np.sqrt(count)  # 1.96 + 0.84 standard errors
+        if detectable > 0:
+            caveats.append(
+                f"With {plural(count, 'image')} that differ this much, true differences below "
+                f"about {detectable:.4f} are likely to go unseen (80 % power)."
+            )
+    if gain <= 0:
+        return "No gain shown", lead, caveats
+    if count < FEWEST:
+        return "Too few test images to show a gain", lead, caveats
+    if low <= 0:
+        return "No gain shown beyond chance", lead, caveats
+    return "The student scored higher in this one run", lead, caveats

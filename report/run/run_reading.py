@@ -6,7 +6,9 @@ import csv
 import hashlib
 import io
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import count, takewhile
 from typing import Any
 
@@ -17,15 +19,10 @@ from vesselforge.engine.artifacts import MANIFEST, Artifact, read_artifact
 from vesselforge.engine.confined import inside
 from vesselforge.engine.documents import records
 from vesselforge.engine.store import Store
+from vesselforge.pipeline.models.score_rows import is_not_better, place_of, titled
 from vesselforge.pipeline.run_works import in_round, kept_rounds
 from vesselforge.report.formatting import number
 from vesselforge.report.pictures import opened
-
-ROLES = (
-    *("development", "test", "teacher", "generator", "samples", "score", "labelled"),
-    *("pretrained", "student"),
-)
-"""In the order of the work; the same of further rounds, ensembles and scores follow."""
 
 
 @dataclass(frozen=True)
@@ -51,23 +48,26 @@ class View(Artifact):
         try:
             content = inside(self.path, name, self.path / MANIFEST).read_bytes()
         except (OSError, WorkspaceError):
-            self._note(f"{name} is missing from {self.kind} {self.digest}")
+            self.problems.append(f"{name} is missing from {self.kind} {self.digest}")
             return None
         if hashlib.sha256(content).hexdigest() != expected:
-            self._note(
+            self.problems.append(
                 f"{name} of {self.kind} {self.digest} differs from the SHA-256 in its manifest; "
                 "it is not shown"
             )
             return None
         return content
 
+    def text(self, name: str) -> str:
+        """A file's text; empty where there is none."""
+        return (self.read(name) or b"").decode("utf-8", "replace")
+
     def picture(self, name: Any) -> Image.Image | None:
         return opened(self.read(str(name))) if name else None
 
     def json(self, name: str) -> dict[str, Any]:
         """A JSON object; {} where there is none."""
-        content = self.read(name)
-        return {} if content is None else mapping(json.loads(content))
+        return mapping(json.loads(self.text(name) or "{}"))
 
     def items(self, split: str | None = None) -> list[dict[str, Any]]:
         """The images of an image set, all or those of a split."""
@@ -75,32 +75,22 @@ class View(Artifact):
         return [item for item in found if split is None or item.get("split") == split]
 
     def lines(self, name: str) -> list[dict[str, Any]]:
-        """A .jsonl file; a line cut off by a kill is left out."""
-        found = []
-        for line in (self.read(name) or b"").decode("utf-8", "replace").splitlines():
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                continue
-        return records(found)
+        """A .jsonl file."""
+        return records([json.loads(line) for line in self.text(name).splitlines()])
 
     def table(self, name: str) -> list[dict[str, str]]:
         """A .csv file as rows by column name."""
-        text = (self.read(name) or b"").decode("utf-8", "replace")
-        return list(csv.DictReader(io.StringIO(text, newline="")))
-
-    def _note(self, problem: str) -> None:
-        if problem not in self.problems:
-            self.problems.append(problem)
+        return list(csv.DictReader(io.StringIO(self.text(name), newline="")))
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run: what run.json says, and the artifacts that exist, by their role in it."""
+    """A run: what run.json says, and the artifacts that exist, by their role in it, in the order in
+    which they were made."""
 
     record: dict[str, Any]
     artifacts: dict[str, View]
-    problems: list[str] = field(default_factory=list)
+    problems: list[str]
 
     @property
     def f1(self) -> list[float]:
@@ -121,23 +111,87 @@ class Run:
 
 def open_run(record: dict[str, Any], store: Store) -> Run:
     """The artifacts that a run's record names."""
-    run, named = Run(record, {}), record["artifacts"]
-    for name in sorted(named, key=_place):
-        address = named[name]
+    found: dict[str, View] = {}
+    problems: list[str] = []
+    for name, address in record["artifacts"].items():
         if not isinstance(address, list) or len(address) != 2:
             continue
         try:
             artifact = read_artifact(store.folder(*address))
         except WorkspaceError:
-            run.problems.append(f"{name}: artifact {' '.join(address)} is not in the store")
+            problems.append(f"{name}: artifact {' '.join(address)} is not in the store")
             continue
-        run.artifacts[name] = View(artifact.path, artifact.manifest, run.problems)
-    return run
+        found[name] = View(artifact.path, artifact.manifest, problems)
+    made = {step["digest"]: place for place, step in enumerate(record["steps"])}
+    ordered = sorted(found.items(), key=lambda pair: made.get(pair[1].digest, -1))
+    return Run(record, dict(ordered), problems)
 
 
-def _place(name: str) -> tuple[Any, ...]:
-    role, _, round_ = name.partition("-")
-    return (0, len(round_), round_, ROLES.index(role)) if role in ROLES else (1, name)
+@dataclass(frozen=True)
+class Scores:
+    """What the evaluation wrote. models: teacher, students, ensembles; student: the name of that of
+    the last round kept, which no test score chose; None without any."""
+
+    view: View
+    models: Mapping[str, Mapping[str, Any]]
+    observers: Mapping[str, Mapping[str, Any]]
+    student: str | None
+
+    @property
+    def reference(self) -> str | None:
+        """The observer that counts; None without any labels."""
+        return self.view.metrics.get("reference")
+
+    @property
+    def images(self) -> int:
+        return int(self.view.metrics["images"])
+
+    @property
+    def everyone(self) -> dict[str, Mapping[str, Any]]:
+        return {**self.models, **self.observers}
+
+    def pooled(self, name: str, region: str = "fov") -> dict[str, Any]:
+        return mapping(self.everyone, name, region, "pooled")
+
+    def mean(self, name: str, region: str = "fov") -> dict[str, Any]:
+        return mapping(self.everyone, name, region, "mean")
+
+    @cached_property
+    def per_image(self) -> list[dict[str, str]]:
+        """Lines of images inside the field of view."""
+        return [row for row in self.view.table("per_image.csv") if row["region"] == "fov"]
+
+    def f1_by_image(self, model: str) -> dict[str, float]:
+        """Per-image F1 inside the field of view, by image id."""
+        pairs = ((r["id"], number(r["f1"])) for r in self.per_image if r["model"] == model)
+        return {id_: f1 for id_, f1 in pairs if f1 is not None}
+
+    def title(self, name: str) -> str:
+        """Who it is, for readers: `2nd observer`, `ensemble (or)`."""
+        return f"{name} observer" if name in self.observers else titled(name, self.models[name])
+
+    @property
+    def not_better(self) -> list[str]:
+        """Models that mark vessels no better than marking every pixel does."""
+        return [name for name, scores in self.models.items() if is_not_better(scores)]
+
+    def slot(self, name: str) -> int:
+        """The colour and dash of a model, the same in every chart; −1, grey, for an observer."""
+        return list(self.models).index(name) if name in self.models else -1
+
+
+def read_scores(run: Run) -> Scores | None:
+    """The scores of a run, or None before its evaluation."""
+    view = run.artifacts.get("evaluation")
+    if view is None:
+        return None
+    models, student = mapping(view.metrics, "models"), in_round("student", run.kept)
+    return Scores(
+        view,
+        {name: models[name] for name in sorted(models, key=lambda name: (place_of(name), name))},
+        dict(sorted(mapping(view.metrics, "observers").items())),
+        student if student in models else None,
+    )
 
 
 def mapping(value: Any, *keys: str) -> dict[str, Any]:

@@ -5,25 +5,14 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from vesselforge.pipeline.models.score_rows import COLUMNS, DETAILS, REGIONS, score_rows
-from vesselforge.report.charts import Line, lines
-from vesselforge.report.forest import Dot, forest
+from vesselforge.report.charts import Dot, Line, forest, lines
 from vesselforge.report.formatting import ABSENT, fixed, interval, number
-from vesselforge.report.page import (
-    Block,
-    Figure,
-    Figures,
-    Fold,
-    Section,
-    Table,
-    Text,
-    group,
-)
+from vesselforge.report.page import Block, Figure, Figures, Fold, Section, Table, Text, group
 from vesselforge.report.pictures import beside, opened, picture
-from vesselforge.report.run.run_reading import Run, mapping
-from vesselforge.report.run.scored import Scores
+from vesselforge.report.run.run_reading import Run, Scores, mapping
 
-MEANS = COLUMNS | DETAILS | {n: n for n in ("components", "loops")} | {"ece": "ECE"}
-MEANS |= {"brier": "Brier"}
+MEANS = COLUMNS | DETAILS
+MEANS |= {"components": "components", "loops": "loops", "ece": "ECE", "brier": "Brier"}
 MOST_ROWS = 2000
 _FOV_FIRST = (
     "Inside the field of view comes first, because the black frame around it makes accuracy, "
@@ -81,16 +70,17 @@ def score_blocks(scores: Scores) -> list[Block]:
 def region_tables(scores: Scores, region: str) -> list[Table]:
     """Pooled pixels, a row a model, then means over images with intervals, a column a model."""
     where = REGIONS[region].capitalize()
-    rows = score_rows(scores.view.metrics, region)
-    means = [
-        [title, *(interval(scores.mean(name, region).get(metric)) for name in scores.everyone)]
-        for metric, title in MEANS.items()
-    ]
-    means = [row for row in means if any(cell != ABSENT for cell in row[1:])]
+    means = []
+    for metric, title in MEANS.items():
+        cells = {
+            scores.title(name): interval(scores.mean(name, region).get(metric))
+            for name in scores.everyone
+        }
+        if set(cells.values()) != {ABSENT}:
+            means.append({"Mean": title} | cells)
     pixels = f"{where}: all test pixels as one set, {scores.images} images"
     caption = f"{where}: mean over {scores.images} images (95 % interval)"
-    head = ["Mean", *map(scores.title, scores.everyone)]
-    return [Table.of(pixels, rows), Table(caption, head, means)]
+    return [Table(pixels, score_rows(scores.view.metrics, region)), Table(caption, means)]
 
 
 def score_chart(scores: Scores) -> Figure | None:
@@ -106,19 +96,18 @@ def score_chart(scores: Scores) -> Figure | None:
 
 def image_table(scores: Scores) -> Table:
     """Every image of every model, inside the field of view."""
-    rows = [row for row in scores.per_image if row["region"] == "fov"]
-    metrics = [m for m in COLUMNS | DETAILS if any(number(row.get(m)) is not None for row in rows)]
-    cells = [
-        [
-            row["id"],
-            scores.title(row["model"]) if row["model"] in scores.models else row["model"],
-            *(fixed(row[m]) for m in metrics),
-        ]
+    rows, known = scores.per_image, COLUMNS | DETAILS
+    metrics = [m for m in known if any(number(row.get(m)) is not None for row in rows)]
+    shown = [
+        {
+            "Image": row["id"],
+            "Model": scores.title(row["model"]) if row["model"] in scores.models else row["model"],
+        }
+        | {known[m]: fixed(row[m]) for m in metrics}
         for row in rows[:MOST_ROWS]
     ]
     note = f"The first {MOST_ROWS} of {len(rows)} rows." if len(rows) > MOST_ROWS else ""
-    head = ["Image", "Model", *(MEANS[m] for m in metrics)]
-    return Table(REGIONS["fov"].capitalize(), head, cells, note, sortable=True, names=2)
+    return Table(REGIONS["fov"].capitalize(), shown, note, sortable=True, names=2)
 
 
 def curve_charts(scores: Scores) -> Figures:

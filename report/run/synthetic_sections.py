@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from vesselforge.report.charts import Level, Line, curve, lines
 from vesselforge.report.formatting import fixed, number, plain, spoken
@@ -20,7 +23,6 @@ from vesselforge.report.page import (
 from vesselforge.report.pictures import labelled_pair, picture
 from vesselforge.report.run.quality import quality_blocks
 from vesselforge.report.run.run_reading import Run, View, mapping
-from vesselforge.report.run.snapshot_charts import snapshot_charts
 
 Rows = list[dict[str, Any]]
 GAN_CHARTS = (
@@ -32,6 +34,13 @@ GAN_CHARTS = (
     ),
 )
 """Caption, name of the axis, and what is drawn: key of the log → name."""
+STRUCTURE = {
+    "components": "pieces",
+    "ends": "ends",
+    "branchings": "branchings",
+    "in_range": "in range",
+}
+"""Figures of the masks of samples → how the chart calls them."""
 HOW_TO_READ = (
     "FID and KID compare the statistics of features of real and of synthetic images; 0 would mean "
     "the same. FID against few images is biased: compare it only between runs with the same images "
@@ -91,11 +100,10 @@ def _progress(view: View) -> Figures:
     return Figures(shown, "pictures")
 
 
-def evenly(items: list[Any], most: int) -> list[Any]:
+def evenly(items: Sequence[Any], most: int) -> list[Any]:
     """So many of them at even distances, first and last among them."""
-    if len(items) <= most:
-        return items
-    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+    places = np.linspace(0, len(items) - 1, min(most, len(items)))
+    return [items[round(place)] for place in places]
 
 
 def generator_charts(view: View) -> list[Figure | None]:
@@ -115,35 +123,83 @@ def generator_charts(view: View) -> list[Figure | None]:
     return charts
 
 
-def label_blocks(view: View) -> list[Block | None]:
-    """Whose labels, how many images were kept and why not the others, and examples of both."""
-    figures, rows = view.metrics, view.table("labels.csv")
-    facts = [[spoken(k), plain(v)] for k, v in figures.items() if k != "reasons"]
-    reasons = [[spoken(str(k)), plain(v)] for k, v in mapping(figures, "reasons").items()]
+def snapshot_charts(log: Rows, unit: str, x_label: str) -> list[Figure | None]:
+    """KID with its standard deviation above the floor, and where samples have masks the figures of
+    these."""
+    rows = [row for row in log if number(row.get("kid_mean")) is not None]
+    x, kid = curve(rows, unit, "kid_mean")
+    deviation = curve(rows, unit, "kid_std")[1]
+    low, high = ([k + sign * d for k, d in zip(kid, deviation, strict=True)] for sign in (-1, 1))
+    caption = "KID of the weight average against real views, ± 1 standard deviation."
+    floor = []
+    for row in [row for row in rows if "kid_floor_mean" in row][:1]:  # it is measured once
+        mean, sd = row["kid_floor_mean"], row["kid_floor_std"]
+        floor.append(Level("real against real ± 1 sd", mean, mean - sd, mean + sd))
+        caption += " Samples cannot be expected below the band, which is real against real."
+    for row in [row for row in log if "failed" in row][-1:]:
+        caption += f" At step {row.get('step')} it ended early: {row['failed']}."
+    score = Line("samples against real", x, kid, 0, low, high)
     return [
-        Text(whose_labels(view.settings)),
-        *_examples(view, rows, "Kept", "train"),
-        *_examples(view, rows, "Rejected", "rejected"),
-        Table("Why images were rejected", ["Reason", "Images"], reasons),
-        folded(Table("All figures of the labels", ["Fact", "Value"], facts)),
+        lines([score], x_label, "KID", caption, levels=floor),
+        _structure(rows, unit, x_label),
     ]
 
 
-def whose_labels(settings: dict[str, Any]) -> str:
-    kind = WHOSE_LABELS.get(str(settings.get("labels")), WHOSE_LABELS["teacher"])
+def _structure(rows: Rows, unit: str, x_label: str) -> Figure | None:
+    """Figures of the samples' masks relative to real windows; the fraction of samples in range."""
+    relative: Rows = []
+    for row in rows:
+        found = mapping(row.get("structure"))
+        ratios = {unit: row.get(unit), "in_range": found.get("in_range")}
+        for name, real in mapping(found, "reals").items():
+            value, below = number(mapping(found, "samples").get(name)), number(real)
+            ratios[name] = value / below if value is not None and below else None
+        relative.append(ratios)
+    curves = [
+        Line(label, *curve(relative, unit, name), slot)
+        for slot, (name, label) in enumerate(STRUCTURE.items())
+    ]
+    caption = (
+        "Means over the samples' masks relative to real windows, and the fraction of samples whose "
+        "density, calibre and pieces lie in the real windows' central 98 %. KID does not see this."
+    )
+    level = Level("real windows", 1.0)
+    return lines(curves, x_label, "relative to real", caption, levels=[level])
+
+
+def label_blocks(view: View) -> list[Block | None]:
+    """Whose labels, how many images were kept and why not the others, and examples of both."""
+    settings, figures = view.settings, view.metrics
+    whose = WHOSE_LABELS.get(str(settings.get("labels")), WHOSE_LABELS["teacher"])
     turned = f" {TURNED}" if settings.get("turned_masks") else ""
-    return f"Labels of the synthetic images are {kind}{turned}"
+    why = {row["id"]: row["reason"] for row in view.table("labels.csv")}
+    facts = [
+        {"Fact": spoken(name), "Value": plain(value)}
+        for name, value in figures.items()
+        if name != "reasons"
+    ]
+    reasons = [
+        {"Reason": spoken(str(reason)), "Images": plain(count)}
+        for reason, count in mapping(figures, "reasons").items()
+    ]
+    return [
+        Text(f"Labels of the synthetic images are {whose}{turned}"),
+        *_examples(view, why, "Kept", "train"),
+        *_examples(view, why, "Rejected", "rejected"),
+        Table("Why images were rejected", reasons),
+        folded(Table("All figures of the labels", facts)),
+    ]
 
 
-def _examples(view: View, rows: list[dict[str, str]], title: str, split: str) -> list[Block]:
-    """Examples evenly spaced from the most to the least confident: none is hand-picked."""
-    reasons = {row["id"]: row["reason"] for row in rows}
+def _examples(view: View, why: Mapping[str, str], title: str, split: str) -> list[Block]:
+    """Examples evenly spaced from the most to the least confident: none is hand-picked. why: id →
+    the reason of its rejection."""
     items = sorted(view.items(split), key=lambda i: (-(i.get("confidence") or 0), str(i["id"])))
     shown = []
     for item in evenly(items, MOST_EXAMPLES):
         id_, confidence = str(item["id"]), item.get("confidence")
         caption = id_ if confidence is None else f"{id_}, confidence {fixed(confidence, 3)}"
-        if reason := reasons.get(id_):
+        if reason := why.get(id_):
             caption = f"{id_}: {reason}"
         label = view.picture(item.get("soft") or item.get("mask"))
         alt = f"Synthetic image {id_} and its label"

@@ -11,9 +11,11 @@ from vesselforge.report.charts import Line, curve, lines
 from vesselforge.report.formatting import ABSENT, counted, fixed, plain, spoken
 from vesselforge.report.page import Block, Figures, Note, Section, Table, Text, group
 from vesselforge.report.pictures import labelled_pair
-from vesselforge.report.run.run_reading import Run, View, mapping
+from vesselforge.report.run.run_reading import Run, mapping
 
 _LOSS = "Training loss. The losses of different data are not comparable with each other."
+_PICTURES = "First training images, and the same with their vessel mask"
+MOST_PICTURES = 3
 _F1 = "F1 on the validation images, on which the checkpoint and the threshold are chosen."
 
 
@@ -28,16 +30,20 @@ def rounds_table(run: Run) -> Table | None:
     """Every round in which a student was trained, kept or not; None for a run of one round."""
     if len(run.f1) < 2:
         return None
-    rows = []
-    for place, f1 in enumerate(run.f1, 1):
-        teacher = in_round("student", place - 1) if place > 1 else "teacher"
-        kept = "yes" if place <= run.kept else "no"
-        rows.append([str(place), spoken(teacher), fixed(f1), kept])
+    rows = [
+        {
+            "Round": str(place),
+            "Labels by": spoken(in_round("student", place - 1)) if place > 1 else "teacher",
+            "Validation F1": fixed(f1),
+            "Kept": "yes" if place <= run.kept else "no",
+        }
+        for place, f1 in enumerate(run.f1, 1)
+    ]
     note = (
         f"A further round is kept when F1 on the validation images rises by more than {LEAST_GAIN}"
         "; the test images have no say. Images and labels shown are those of the last one kept."
     )
-    return Table("Rounds", ["Round", "Labels by", "Validation F1", "Kept"], rows, note)
+    return Table("Rounds", rows, note)
 
 
 def training_charts(run: Run) -> list[Any]:
@@ -56,72 +62,54 @@ def training_charts(run: Run) -> list[Any]:
 
 
 def training_table(run: Run) -> Table:
-    """Where each training ended, on validation images."""
+    """Where each training ended, and each ensemble, on validation images."""
     rows = []
-    for name, view in run.artifacts.items():
-        if view.kind == "segmenter.train":
-            rows.append(_training_row(name, view))
-        elif view.kind == "segmenter.ensemble":
-            rows.append(_training_row(titled(name, {"rule": view.metrics}), view))
-    return Table.of("Chosen on the validation images", rows)
-
-
-def _training_row(name: str, view: View) -> dict[str, str]:
-    found = mapping(view.metrics, "validation")
-    model = view.json("model.json") or view.json("ensemble.json")
-    return {
-        "Model": spoken(name),
-        "Network": _networks(model) or ABSENT,
-        "Best step": counted(view.metrics.get("best_step")),
-        "Steps": counted(view.metrics.get("steps")),
-        "Parameters": counted(model.get("parameters")),
-        "F1": fixed(found.get("f1")),
-        "AUC": fixed(found.get("auc")),
-        "Threshold": fixed(found.get("threshold"), 3),
-    }
-
-
-def _networks(model: dict[str, Any]) -> str:
-    """`sa-unet`, or `3 × sa-unet` for an ensemble."""
-    members = [str(m["network"]) for m in records(model.get("members")) if m.get("network")]
-    several = f"{len(members)} × " if len(members) > 1 else ""
-    return several + ", ".join(dict.fromkeys(members))
+    for role, view in run.artifacts.items():
+        if view.kind not in ("segmenter.train", "segmenter.ensemble"):
+            continue
+        found = mapping(view.metrics, "validation")
+        model = view.json("model.json") or view.json("ensemble.json")
+        members = [str(m["network"]) for m in records(model.get("members")) if m.get("network")]
+        several = f"{len(members)} × " if len(members) > 1 else ""
+        rows.append(
+            {
+                "Model": spoken(titled(role, {"rule": view.metrics})),
+                "Network": several + ", ".join(dict.fromkeys(members)) or ABSENT,
+                "Best step": counted(view.metrics.get("best_step")),
+                "Steps": counted(view.metrics.get("steps")),
+                "Parameters": counted(model.get("parameters")),
+                "F1": fixed(found.get("f1")),
+                "AUC": fixed(found.get("auc")),
+                "Threshold": fixed(found.get("threshold"), 3),
+            }
+        )
+    return Table("Chosen on the validation images", rows)
 
 
 def dataset_section(run: Run) -> Section:
     """What the check counted and noted, and a few training images with their masks."""
     views = [run.artifacts[name] for name in ("development", "test") if name in run.artifacts]
     checks = [view.json("check.json") for view in views]
-    problems = [
-        f"{plain(problem.get('file'))}: {plain(problem.get('sentence'))}"
-        for check in checks
-        for problem in records(check.get("problems"))
-    ]
-    splits = [
-        {spoken(k): plain(v) for k, v in row.items()}
-        for check in checks
-        for row in records(check.get("splits"))
+    problems, splits = (
+        [row for check in checks for row in records(check.get(what))]
+        for what in ("problems", "splits")
+    )
+    lines = [f"{plain(row.get('file'))}: {plain(row.get('sentence'))}" for row in problems]
+    shown = [
+        {spoken(name): plain(value) for name, value in row.items()}
+        for row in splits
         if row.get("images")
     ]
     none = "" if problems else "The check found no problem in the files."
+    pictures = []
+    for item in views[0].items("train")[:MOST_PICTURES] if views else []:
+        image, mask = views[0].picture(item["image"]), views[0].picture(item.get("mask"))
+        alt = f"Training image {item['id']} and its vessel mask"
+        pictures.append(labelled_pair(image, mask, alt, str(item["id"])))
     blocks = [
-        *dataset_pictures(run),
-        Note("The check noted", list(dict.fromkeys(problems))),
-        Table.of("Splits", splits),
+        *group(_PICTURES, Figures(pictures, "pairs")),
+        Note("The check noted", list(dict.fromkeys(lines))),
+        Table("Splits", shown),
         Text(none, "quiet"),
     ]
     return Section("dataset", "Dataset", blocks if views else [], "No prepared images yet.")
-
-
-def dataset_pictures(run: Run, most: int = 3) -> list[Block]:
-    """A few training images with their vessel masks."""
-    shown = []
-    view = run.artifacts.get("development")
-    if view is None:
-        return []
-    for item in view.items("train")[:most]:
-        image, mask = view.picture(item["image"]), view.picture(item.get("mask"))
-        alt = f"Training image {item['id']} and its vessel mask"
-        shown.append(labelled_pair(image, mask, alt, str(item["id"])))
-    title = "First training images, and the same with their vessel mask"
-    return group(title, Figures(shown, "pairs"))

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
-
 from vesselforge.configs.catalogue import TITLES
-from vesselforge.pipeline.statistics.answer import METRICS
 from vesselforge.pipeline.study.schema import Arm, Effect, Place, Results
 
-
-class Family(NamedTuple):
-    """Arms that differ in nothing but the number of images: one line, one colour. A named arm is
-    one by itself, whatever the number of real images."""
-
-    name: str
-    source: str
-    order: str
+Family = tuple[str, str, str]
+"""Name, source and order of arms that differ in nothing but the number of images: one line, one
+colour. A named arm is one by itself, whatever the number of real images."""
 
 
 def family(arm: Arm) -> Family:
-    return Family(arm.name, arm.source or "", arm.order or "")
+    return arm.name, arm.source or "", arm.order or ""
 
 
 def families(results: Results) -> dict[Family, int]:
@@ -31,11 +22,9 @@ def families(results: Results) -> dict[Family, int]:
 
 def family_label(own: Family, results: Results) -> str:
     """Its name; else `synthetic first`, with the source where there are several."""
-    if own.name:
-        return own.name
-    order = own.order.replace("-", " ") or "real only"
-    several = len({other.source for other in families(results)}) > 1
-    return f"{order}, {own.source}" if several else order
+    name, source, order = own
+    several = len({source for _, source, _ in families(results)}) > 1
+    return name or order.replace("-", " ") + (f", {source}" if several else "")
 
 
 def compared(results: Results) -> list[Arm]:
@@ -43,13 +32,10 @@ def compared(results: Results) -> list[Arm]:
     return [arm for arm in results.arms if arm.baseline is not None]
 
 
-def real_only(results: Results) -> list[Arm]:
-    return [arm for arm in results.arms if arm.baseline is None]
-
-
 def is_primary(arm: Arm, effect: Effect | None, results: Results) -> bool:
     """Whether this comparison with its real-only arm is one of those that decide."""
-    return effect is not None and arm.id in results.primary_arms and effect.place in ends(results)
+    ends = [endpoint.place for endpoint in results.endpoints]
+    return effect is not None and arm.id in results.primary_arms and effect.place in ends
 
 
 def effect_at(arm: Arm, place: Place) -> Effect | None:
@@ -67,19 +53,14 @@ def difference(effect: Effect | None) -> tuple[float, float, float] | None:
 
 def places(results: Results) -> list[Place]:
     """Those of endpoints first, then the others in the order of the study."""
-    return list(dict.fromkeys([*ends(results), *results.places]))
-
-
-def ends(results: Results) -> list[Place]:
-    """Where the question is decided."""
-    return [endpoint.place for endpoint in results.endpoints]
+    ends = (endpoint.place for endpoint in results.endpoints)
+    return list(dict.fromkeys([*ends, *results.places]))
 
 
 def place_name(place: Place, results: Results | None = None, real_images: int = 0) -> str:
     """`DRIVE, 1st observer`; `STARE, observer ah`; given results, with the number of real images
     where that differs between arms."""
-    observer = observer_name(place)
-    name = f"{set_name(place)}, {observer}" if observer else set_name(place)
+    name = ", ".join(filter(None, (set_name(place), observer_name(place))))
     several = results is not None and len(sizes(results)) > 1
     return f"{name}, {real_images:,} real images" if several else name
 
@@ -100,25 +81,6 @@ def sizes(results: Results) -> list[int]:
     primary = {arm.real_images for arm in results.arms if arm.id in results.primary_arms}
     found = {arm.real_images for arm in results.arms}
     return sorted(found, key=lambda size: (size not in primary, -size))
-
-
-def of_size(arms: Iterable[Arm], real_images: int) -> list[Arm]:
-    return [arm for arm in arms if arm.real_images == real_images]
-
-
-def metric_name(metric: str) -> str:
-    """`F1`, as in a sentence."""
-    return METRICS.get(metric, metric)
-
-
-def short(arm: Arm) -> str:
-    """Its name, or what it is."""
-    return arm.name or arm.label
-
-
-def shorts(results: Results) -> dict[str, str]:
-    """Id of every arm → its name, or what it is."""
-    return {arm.id: short(arm) for arm in results.arms}
 
 
 def label(arm: Arm, results: Results) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from vesselforge.pipeline.statistics.answer import METRICS, signed
 from vesselforge.pipeline.study.schema import Arm, Effect, Place, Results, Secondary
-from vesselforge.report.formatting import ABSENT, counted, fixed, interval, signed
+from vesselforge.report.formatting import ABSENT, counted, fixed, interval
 from vesselforge.report.page import Table
 from vesselforge.report.study import arm_names as on
 
@@ -29,17 +30,19 @@ def arm_table(results: Results, place: Place) -> Table:
     )
     note += "; primary: over all primary arms on all endpoints." if results.declared else "."
     caption = f"Arms on {on.place_name(place)}."
-    return Table.of(caption, rows, note=note, sortable=True)
+    return Table(caption, rows, note, sortable=True)
 
 
 def _row(
     results: Results, arm: Arm, effect: Effect | None, against: str, seeds: int
 ) -> dict[str, str]:
+    names = {arm.id: arm.short for arm in results.arms}
+    verdict = "no result" if effect is None else effect.verdict if effect.against else "real only"
     row = {
         "Arm": arm.label,
-        "Compared with": on.shorts(results).get(against, against) or ABSENT,
-        "Verdict": _verdict(arm, effect),
-        on.metric_name(results.metric): interval(effect.level, 4) if effect else ABSENT,
+        "Compared with": names.get(against, against) or ABSENT,
+        "Verdict": verdict,
+        METRICS[results.metric]: interval(effect.level, 4) if effect else ABSENT,
         "Difference": difference(effect),
         "p, Holm": p_value(effect.p if effect else None),
         "Detectable": fixed(effect and effect.detectable),
@@ -53,25 +56,17 @@ def _row(
     return row
 
 
-def _verdict(arm: Arm, effect: Effect | None) -> str:
-    if effect is None:
-        return "no result"
-    return effect.verdict if effect.against else "real only"
-
-
-def secondary_table(results: Results, place: Place) -> Table | None:
+def secondary_table(results: Results, place: Place) -> Table:
     """Other metrics on one place: levels, and differences to real images alone."""
     found: dict[str, dict[str, Secondary]] = {}
     for line in results.secondary:
         if line.place == place:
             found.setdefault(line.metric, {})[line.arm] = line
-    if not found:
-        return None
     rows = []
-    for arm in results.arms:
+    for arm in results.arms if found else ():
         row = {"Arm": on.label(arm, results)}
         for metric, by_arm in found.items():
-            name, own = on.metric_name(metric), by_arm.get(arm.id)
+            name, own = METRICS[metric], by_arm.get(arm.id)
             row[name] = fixed(own.level[0]) if own else ABSENT
             row[f"{name}, difference"] = difference(own)
             row[f"{name}, p"] = p_value(own.p if own else None)
@@ -82,13 +77,13 @@ def secondary_table(results: Results, place: Place) -> Table | None:
         "difference is not the threshold's."
     )
     caption = f"Other metrics on {on.place_name(place)}."
-    return Table.of(caption, rows, note=note, sortable=True)
+    return Table(caption, rows, note, sortable=True)
 
 
 def difference(effect: Effect | None) -> str:
     """`+0.0081 (+0.0012 to +0.0149)`."""
     if effect is None or effect.low is None or effect.high is None:
-        return signed(effect and effect.mean)
+        return signed(effect.mean if effect else None)
     return f"{signed(effect.mean)} ({signed(effect.low)} to {signed(effect.high)})"
 
 

@@ -6,14 +6,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vesselforge.pipeline.study.schema import Results
+from vesselforge.configs.errors import WorkspaceError
+from vesselforge.engine.confined import inside
+from vesselforge.pipeline.study.schema import RESULTS, Realism, Results
 from vesselforge.pipeline.study.study_sources import SourceOfSize, by_source
 from vesselforge.report.formatting import ABSENT, counted, significant, spoken
 from vesselforge.report.page import Block, Figure, Figures, Table, Text
 from vesselforge.report.pictures import opened, picture
 from vesselforge.report.study import words
 
-_LARGEST_PICTURE = 20_000_000  # bytes; pairs of fundus images have a tenth of it
 _SHEET_PX = 2400
 """Wider sheets of samples are shown smaller; ours are 1578 px at most."""
 
@@ -26,17 +27,14 @@ class Study:
     results: Results
     problems: list[str] = field(default_factory=list)
 
-    def picture(self, name: str, alt: str, caption: str, side: int) -> Figure | None:
+    def picture(self, name: str, alt: str, caption: str) -> Figure | None:
         """A picture of the run folder; what cannot be read, or leads elsewhere, is noted."""
-        path = self.folder / name
         try:
-            if not path.resolve().is_relative_to(self.folder.resolve()):
-                raise OSError
-            content = path.read_bytes() if path.stat().st_size <= _LARGEST_PICTURE else b""
-        except (OSError, ValueError):
+            content = inside(self.folder, name, self.folder / RESULTS).read_bytes()
+        except (OSError, WorkspaceError):
             self.problems.append(f"{name} cannot be read, and is not shown")
             return None
-        shown = picture(opened(content), alt, caption, side)
+        shown = picture(opened(content), alt, caption, _SHEET_PX)
         if shown is None:
             self.problems.append(f"{name} is no readable picture; it is not shown")
         return shown
@@ -45,7 +43,7 @@ class Study:
 def source_table(results: Results) -> Table:
     """Every source with every number of real images: how many images, vessels, KID."""
     rows = [_source_row(source) for source in by_source(results.synthetic)]
-    return Table.of("What each source gave.", rows, note=words.SOURCES)
+    return Table("What each source gave.", rows, words.SOURCES)
 
 
 def _source_row(source: SourceOfSize) -> dict[str, str]:
@@ -55,7 +53,7 @@ def _source_row(source: SourceOfSize) -> dict[str, str]:
     photographs = any(one.photographs for one in source.seeds)
     seen = source.evidence
     vessels = "real images" if photographs else seen.in_short if seen else "not compared"
-    figures = dict(source.realism or {})
+    found = source.realism or Realism()
     return {
         "Source": source.name,
         "Real": counted(source.real_images),
@@ -65,8 +63,8 @@ def _source_row(source: SourceOfSize) -> dict[str, str]:
         "Rejected": ", ".join(reasons) or ABSENT,
         "In range": counted(seen and seen.drawn_in_range),
         "Show vessels": vessels,
-        "KID": with_error(figures.get("kid"), figures.get("kid_std")),
-        "Floor": with_error(figures.get("kid_floor"), figures.get("kid_floor_std")),
+        "KID": with_error(found.kid, found.kid_std),
+        "Floor": with_error(found.kid_floor, found.kid_floor_std),
         "KID says": source.kid or ABSENT,
     }
 
@@ -85,7 +83,7 @@ def memory_table(results: Results) -> Table:
         for source in by_source(results.synthetic)
         if (found := source.realism) is not None
     ]
-    return Table.of("Synthetic images beside training images.", rows, note=words.COPIES)
+    return Table("Synthetic images beside training images.", rows, words.COPIES)
 
 
 def _percent(value: float | None) -> str:
@@ -99,32 +97,24 @@ def with_error(value: float | None, error: float | None) -> str:
 
 def sample_blocks(study: Study) -> list[Block]:
     """A sheet for each source that has one, and why the others have none."""
-    shown = [
-        study.picture(
-            samples.picture,
-            f"Images of source {samples.source} in a row, their vessel labels below them",
-            samples.caption,
-            _SHEET_PX,
-        )
-        for samples in study.results.samples
-        if samples.picture
-    ]
-    others = [s for s in study.results.samples if not s.picture]
-    why = [Text(f"{s.source} is not shown: {s.caption}.", "quiet") for s in others]
+    alt = "Images of source {} in a row, their vessel labels below them"
+    shown, why = [], []
+    for samples in study.results.samples:
+        if samples.picture:
+            said = alt.format(samples.source)
+            shown.append(study.picture(samples.picture, said, samples.caption))
+        else:
+            why.append(Text(f"{samples.source} is not shown: {samples.caption}.", "quiet"))
     return [Figures(shown, "strips"), *why]
 
 
 def nearest_blocks(study: Study) -> list[Block]:
     """For each source the samples nearest to a training image, beside it."""
+    alt = "Samples of source {} beside the training views nearest to them"
     caption = "source {}: samples (left) and the training view nearest to each (right)"
     shown = [
-        study.picture(
-            samples.nearest,
-            f"Samples of source {samples.source} beside the training views nearest to them",
-            caption.format(samples.source),
-            _SHEET_PX,
-        )
-        for samples in study.results.samples
-        if samples.nearest
+        study.picture(s.nearest, alt.format(s.source), caption.format(s.source))
+        for s in study.results.samples
+        if s.nearest
     ]
     return [Figures(shown, "strips"), Text(words.LEAK, "quiet")] if shown else []

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import nan
 
-from vesselforge.pipeline.study.schema import Arm, Place, Results
-from vesselforge.report.charts import Level, Line, lines
-from vesselforge.report.forest import Dot, forest
-from vesselforge.report.formatting import signed
+from vesselforge.pipeline.statistics.answer import METRICS, signed
+from vesselforge.pipeline.study.schema import Place, Results
+from vesselforge.report.charts import Dot, Level, Line, forest, lines
 from vesselforge.report.page import Figure
 from vesselforge.report.study import arm_names as on
 
@@ -24,11 +23,11 @@ Values = tuple[float, float, float] | None
 def differences(results: Results, place: Place, real_images: int) -> Figure | None:
     """A forest plot of that place: one row an arm against real images alone, then one for each
     comparison with another arm. None when nothing was compared."""
-    names, slots = on.shorts(results), on.families(results)
-    arms = on.of_size(results.arms, real_images)
-    rows = [(on.short(arm), arm, on.effect_at(arm, place)) for arm in arms if arm.baseline]
+    names, slots = {arm.id: arm.short for arm in results.arms}, on.families(results)
+    arms = [arm for arm in results.arms if arm.real_images == real_images]
+    rows = [(arm.short, arm, on.effect_at(arm, place)) for arm in arms if arm.baseline]
     rows += [
-        (f"{on.short(arm)} − {names.get(effect.against, effect.against)}", arm, effect)
+        (f"{arm.short} − {names.get(effect.against, effect.against)}", arm, effect)
         for arm in arms
         for effect in arm.controls
         if effect.place == place
@@ -46,13 +45,13 @@ def differences(results: Results, place: Place, real_images: int) -> Figure | No
         for name, arm, effect in rows
         if effect is not None and (values := on.difference(effect)) is not None
     ]
-    x_label = f"{on.metric_name(results.metric)}, difference"
+    x_label = f"{METRICS[results.metric]}, difference"
     return forest(dots, x_label, f"{on.place_name(place, results, real_images)}.")
 
 
 def dose_chart(results: Results, place: Place, real_images: int) -> Figure | None:
     """Paired difference against the number of synthetic images, on one place."""
-    arms = on.of_size(on.compared(results), real_images)
+    arms = [arm for arm in on.compared(results) if arm.real_images == real_images]
     counts = sorted({0, *(arm.count for arm in arms)})
     slots = on.families(results)
     curves = []
@@ -66,7 +65,7 @@ def dose_chart(results: Results, place: Place, real_images: int) -> Figure | Non
     return lines(
         curves,
         "synthetic images",
-        f"{on.metric_name(results.metric)} − real only",
+        f"{METRICS[results.metric]} − real only",
         f"{on.place_name(place, results, real_images)}.",
         levels=[Level("real only", 0.0)] if arms else [],
         ticks=[f"{count:,}" for count in counts],
@@ -80,11 +79,11 @@ def learning_chart(results: Results, place: Place) -> Figure | None:
     sizes = sorted(on.sizes(results))
     if len(sizes) < 2:
         return None
-    ground = on.real_only(results)
+    ground = [arm for arm in results.arms if arm.baseline is None]
     groups = [("real only", -1, [arm for arm in ground if arm.label == ground[0].label])]
     for own, slot in on.families(results).items():
-        arms = sorted((a for a in on.compared(results) if on.family(a) == own), key=_count)
-        most = {arm.real_images: arm for arm in arms}
+        arms = [arm for arm in on.compared(results) if on.family(arm) == own]
+        most = {arm.real_images: arm for arm in sorted(arms, key=lambda arm: arm.count)}
         groups.append((on.family_label(own, results), slot, list(most.values())))
     curves = []
     for label, slot, arms in groups:
@@ -92,12 +91,8 @@ def learning_chart(results: Results, place: Place) -> Figure | None:
         points = [(at, None if effect is None else effect.level) for at, effect in effects]
         curves.append(_line(label, points, slot, len(groups)))
     ticks = [f"{size:,}" for size in sizes]
-    name, where = on.metric_name(results.metric), f"{on.place_name(place)}."
+    name, where = METRICS[results.metric], f"{on.place_name(place)}."
     return lines(curves, "real training images", name, where, ticks=ticks, least=LEAST)
-
-
-def _count(arm: Arm) -> int:
-    return arm.count
 
 
 def _line(label: str, points: Sequence[tuple[int, Values]], slot: int, of: int) -> Line:

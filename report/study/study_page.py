@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from vesselforge.configs.study import StudyConfig
 from vesselforge.pipeline.models.score_rows import REGIONS
-from vesselforge.pipeline.study.schema import RESULTS, Results, read_results
+from vesselforge.pipeline.study.schema import RESULTS, Place, Results, read_results
 from vesselforge.pipeline.study.study_sources import source_warnings
 from vesselforge.report.formatting import counted, fixed
 from vesselforge.report.page import (
@@ -16,9 +17,10 @@ from vesselforge.report.page import (
     Note,
     Page,
     Section,
+    Table,
     Text,
     Tile,
-    by_place,
+    folded,
     group,
 )
 from vesselforge.report.record_sections import record_sections
@@ -34,21 +36,22 @@ _RESEEDED = {"students": "students only", "samples": "samples and students", "al
 
 
 def study_page(folder: Path, record: dict[str, Any]) -> Page:
-    """Scores and pictures first, settings last; of results.json, samples-*.png and pictures/ in the
-    run folder."""
+    """Scores and pictures first, settings last; of results.json, samples-*.png and nearest-*.png in
+    the run folder."""
     study = Study(folder, read_results(folder / RESULTS))
     results = study.results
-    warnings = source_warnings(results.synthetic)
     notes = [
-        Note("Read no score of these sources without this", warnings),
+        Note("Read no score of these sources without this", source_warnings(results.synthetic)),
         Note(*words.failures(results)),
     ]
+    given = [*sources.sample_blocks(study), sources.source_table(results)]
+    copies = [sources.memory_table(results), *sources.nearest_blocks(study)]
     sections = [
         Section("differences", "Differences", difference_blocks(results)),
-        Section("sources", "Synthetic images", source_blocks(study), "No source gave any image."),
+        Section("sources", "Synthetic images", given, "No source gave any image."),
         Section("dose", "How many synthetic images", dose_blocks(results), "No arm has a result."),
         Section("arms", "Arms", arm_blocks(results), "No arms."),
-        Section("copies", "Memorisation", copy_blocks(study), _UNCOMPARED),
+        Section("copies", "Memorisation", copies, _UNCOMPARED),
         *record_sections(record, StudyConfig),
     ]
     return Page(
@@ -70,8 +73,7 @@ def tiles(results: Results) -> list[Tile]:
     seeds = ", ".join(map(str, results.seeds[:6])) + (", …" if len(results.seeds) > 6 else "")
     runs, completed = (sum(map(count, results.arms)) for count in (lambda a: len(a.runs), on.done))
     where = "; ".join(names) if len(names) > 1 else on.set_name(primary)
-    region = REGIONS.get(results.region, results.region)
-    reseeded = _RESEEDED.get(results.reseed, results.reseed)
+    region, reseeded = REGIONS[results.region], _RESEEDED[results.reseed]
     arms = counted(len(on.compared(results)))
     found = [
         ("Decided on", where, f"{on.observer_name(primary)}, {region}"),
@@ -95,11 +97,6 @@ def difference_blocks(results: Results) -> list[Block]:
     return [found, Text(words.decision(results), "quiet")]
 
 
-def source_blocks(study: Study) -> list[Block]:
-    """What the images look like, and what each source gave."""
-    return [*sources.sample_blocks(study), sources.source_table(study.results)]
-
-
 def dose_blocks(results: Results) -> list[Block]:
     """Curves over the number of synthetic and of real images."""
     where, sizes = on.places(results), on.sizes(results)
@@ -113,17 +110,10 @@ def dose_blocks(results: Results) -> list[Block]:
 
 
 def arm_blocks(results: Results) -> list[Block]:
-    """Tables of the arms, place by place."""
-    where = on.places(results)
-    if not results.arms:
-        return []
-    arms, others = (
-        by_place(table(results, place) for place in where)
-        for table in (tables.arm_table, tables.secondary_table)
-    )
-    return [*arms, *(group("Other metrics", *others) if others else [])]
+    """Tables of the arms: of the first place open, of each further one in a fold."""
 
+    def shown(table: Callable[[Results, Place], Table]) -> list[Block]:
+        found = [made for place in on.places(results) if (made := table(results, place))]
+        return [*found[:1], *map(folded, found[1:])]
 
-def copy_blocks(study: Study) -> list[Block]:
-    """How near the samples come to training images."""
-    return [sources.memory_table(study.results), *sources.nearest_blocks(study)]
+    return [*shown(tables.arm_table), *group("Other metrics", *shown(tables.secondary_table))]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
+from vesselforge.pipeline.statistics.answer import plural
 from vesselforge.pipeline.study.schema import Arm, Place, Results
 from vesselforge.pipeline.study.study_sources import source_warnings
-from vesselforge.report.formatting import plural
 from vesselforge.report.study import arm_names as on
 
 MOST_MESSAGES = 12
@@ -47,22 +45,20 @@ LEAK = (
 
 def headline(results: Results) -> str:
     """The answer in one line, of the comparisons that decide."""
-    deciding = [
+    found = [
         effect.verdict
         for arm in results.arms
         for effect in arm.effects
-        if arm.baseline is not None and on.is_primary(arm, effect, results)
+        if on.is_primary(arm, effect, results)
     ]
-    counts = Counter(verdict for verdict in deciding if verdict != "untested")
-    if not deciding:
-        return "Nothing was compared"
-    if not counts:
-        return "No verdict"
-    found = [f"{word} in {counts[word]}" for word in ("gain", "harm") if counts[word]]
-    if not found:
-        return f"No gain shown in {plural(counts.total(), 'comparison')}"
-    line = " and ".join(found)
-    return f"{line[0].upper()}{line[1:]} of {plural(counts.total(), 'comparison')}"
+    tested = [verdict for verdict in found if verdict != "untested"]
+    if not tested:
+        return "No verdict" if found else "Nothing was compared"
+    comparisons = plural(len(tested), "comparison")
+    told = [f"{word} in {tested.count(word)}" for word in ("gain", "harm") if word in tested]
+    if not told:
+        return f"No gain shown in {comparisons}"
+    return f"{' and '.join(told).capitalize()} of {comparisons}"
 
 
 def intervals(results: Results) -> str:
@@ -90,7 +86,7 @@ def caveats(results: Results) -> list[str]:
             "Only one seed: how much training runs differ by chance is unknown, so no difference "
             "here can be told from that of two runs of the same arm."
         )
-    found.append(_RESEEDED.get(results.reseed, f"Seeds change: {results.reseed}."))
+    found.append(_RESEEDED[results.reseed])
     longer = _names([arm for arm in results.arms if arm.longer != 1])
     found.append(
         f"Every arm {f'but {longer} ' if longer else ''}trains for the same {results.steps:,} "
@@ -110,7 +106,7 @@ def caveats(results: Results) -> list[str]:
 
 
 def _names(arms: list[Arm]) -> str:
-    return ", ".join(dict.fromkeys(map(on.short, arms)))
+    return ", ".join(dict.fromkeys(arm.short for arm in arms))
 
 
 def decision(results: Results) -> str:
@@ -162,8 +158,8 @@ def failures(results: Results) -> tuple[str, list[str]]:
 def detectable(results: Results, place: Place) -> tuple[float, float] | None:
     """Smallest and largest of the arms' smallest detectable effects; at an endpoint, of those that
     decide."""
-    pairs = [(arm, on.effect_at(arm, place)) for arm in on.compared(results)]
-    deciding = [e for arm, e in pairs if e is not None and on.is_primary(arm, e, results)]
-    effects = deciding or [e for _, e in pairs if e is not None]
+    there = [(arm, e) for arm in on.compared(results) if (e := on.effect_at(arm, place))]
+    deciding = [e for arm, e in there if on.is_primary(arm, e, results)]
+    effects = deciding or [e for _, e in there]
     values = [effect.detectable for effect in effects if effect.detectable is not None]
     return (min(values), max(values)) if values else None

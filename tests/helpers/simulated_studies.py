@@ -11,7 +11,7 @@ from vesselforge.pipeline.statistics.crossed import (
     p_value,
     run_noise,
 )
-from vesselforge.pipeline.statistics.paired import holm, image_p
+from vesselforge.pipeline.statistics.families import holm, image_p
 
 IMAGES = 20
 

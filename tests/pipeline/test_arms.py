@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.study import ArmSettings, StudyConfig
 from vesselforge.pipeline.graph import Work, closure
-from vesselforge.pipeline.study.arms import ArmSpec, arms_of, real_only
+from vesselforge.pipeline.study.arms import ArmSpec, arms_of
 from vesselforge.pipeline.study.study_works import Origin, StudyWorks, study_works
 
 Build = Callable[..., StudyConfig]
@@ -31,7 +31,7 @@ def test_every_combination_is_an_arm_and_the_real_only_arms_are_always_there() -
     assert len(arms) == len(set(arms)) == 2 + 2 * 2 * 2  # real only: in one phase and in two
     assert len({arm.id for arm in arms}) == len({arm.label for arm in arms}) == len(arms)
     assert {arm for arm in arms if arm.order is None} == {
-        real_only(16, two_phases=phased) for phased in (False, True)
+        ArmSpec(16, two_phases=phased) for phased in (False, True)
     }
     for arm in arms:
         if arm.order is not None:
@@ -40,7 +40,7 @@ def test_every_combination_is_an_arm_and_the_real_only_arms_are_always_there() -
 
 
 def test_without_synthetic_counts_the_real_only_arm_is_left() -> None:
-    assert arms_of(ArmSettings(counts=[0]), 16) == [real_only(16)]
+    assert arms_of(ArmSettings(counts=[0]), 16) == [ArmSpec(16)]
 
 
 def test_the_learning_curve_has_the_arms_for_each_number_of_real_images() -> None:
@@ -65,7 +65,7 @@ def test_more_real_images_than_there_are_is_an_error() -> None:
 )
 def test_an_order_says_what_each_phase_shows(order: Any, phases: tuple[str, str]) -> None:
     assert ArmSpec(16, 50 if order else 0, order).phases == phases
-    assert real_only(16, two_phases=True).phases == ("real", "real")
+    assert ArmSpec(16, two_phases=True).phases == ("real", "real")
 
 
 def test_every_arm_has_the_same_number_of_optimiser_steps(tiny_study: Build) -> None:
@@ -74,7 +74,7 @@ def test_every_arm_has_the_same_number_of_optimiser_steps(tiny_study: Build) -> 
 
     for arm in plan.arms:
         selection = plan.selected(plan.origin(arm, 0), 2, 1) if arm.order else None
-        phases = chain_of(plan.student_of(arm, 0, selection))
+        phases = chain_of(plan.scored(arm, 0, selection)[0])
         settings: list[Any] = [work.settings for work in phases]
         assert [s.steps for s in settings] == ([4] if len(arm.phases) == 1 else [2, 2])
         same = {(s.batch, s.crop, s.lr, s.schedule, s.network, s.seed) for s in settings}
@@ -88,7 +88,7 @@ def test_a_phase_is_augmented_as_the_arm_says(tiny_study: Build) -> None:
 
     def augments(order: Any, strength: Any) -> list[tuple[Any, Any]]:
         arm = ArmSpec(4, 2, order, "stylegan2", strength)
-        phases = chain_of(plan.student_of(arm, 0, selection))
+        phases = chain_of(plan.scored(arm, 0, selection)[0])
         return [(w.settings.augment, w.settings.synthetic_augment) for w in phases]  # type: ignore[attr-defined]
 
     assert augments("mixed", "standard") == [(on, None)]

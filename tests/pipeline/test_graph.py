@@ -20,7 +20,7 @@ from vesselforge.pipeline.graph import Work, closure
 from vesselforge.pipeline.preview import preview, whole
 from vesselforge.pipeline.run_works import run_works
 from vesselforge.pipeline.sources import source_of
-from vesselforge.pipeline.study.arms import real_only
+from vesselforge.pipeline.study.arms import ArmSpec
 from vesselforge.pipeline.study.study_works import Origin, StudyWorks, study_works
 
 Build = Callable[..., StudyConfig]
@@ -58,7 +58,7 @@ def test_a_run_and_a_study_share_every_stage_up_to_the_labels(
         "labels": (first["labelled"], works.label(origin, 0)),
     }
     if filters.get("reject_copies"):
-        pairs["scores"] = (first["score"], works.pool_scores(origin, 0))
+        pairs["scores"] = (first["score"], works.label(origin, 0).inputs["scores"])
     for name, (one, other) in pairs.items():
         assert one is not None and other is not None
         assert one.digest == other.digest, name
@@ -70,22 +70,21 @@ def test_students_of_the_same_images_have_one_address(tiny_study: Build, order: 
     works, run = study_works(study), run_works(run_like(study, order=order))
     (arm,) = (arm for arm in works.arms if arm.order)
     first = run.augmentation()
-    mine = works.student_of(arm, 0, first["labelled"])
+    mine, scores = works.scored(arm, 0, first["labelled"])
 
     assert mine.digest == first["student"].digest
-    scores = works.evaluations(mine, works.development(), "x")["phantom"]
     again = run.evaluation(
         "x", {"model": first["student"]}, run.test(), run.development(), study.evaluate
     )
-    assert scores.digest == again.digest
+    assert scores["phantom"].digest == again.digest
 
 
 def test_the_real_only_arm_of_one_phase_has_the_steps_of_both_and_its_threshold_of_the_last(
     tiny_study: Build,
 ) -> None:
     works = study_works(tiny_study(pretrain={"threshold_on": "none"}))
-    one = works.student_of(real_only(4), 0, None)
-    two = works.student_of(real_only(4, two_phases=True), 0, None)
+    one = works.scored(ArmSpec(4), 0, None)[0]
+    two = works.scored(ArmSpec(4, two_phases=True), 0, None)[0]
     assert one.settings.steps == 4 and "start" not in one.inputs  # type: ignore[attr-defined]
     assert one.settings.threshold_on == two.settings.threshold_on != "none"  # type: ignore[attr-defined]
     assert two.settings.steps == 2 and "start" in two.inputs  # type: ignore[attr-defined]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vesselforge.engine.sinks.board import scalars
-from vesselforge.report.run.snapshot_charts import snapshot_charts
+from vesselforge.report.run.synthetic_sections import snapshot_charts
 
 LOG = [
     {"step": 2, "kimg": 0.2, "loss_g": 1.0},

@@ -25,11 +25,6 @@ pytestmark = pytest.mark.slow
 Build = Callable[..., StudyConfig]
 
 
-def no_page(folder: Path) -> Path:
-    """The page has tests of its own, and takes seconds."""
-    return folder / "report.html"
-
-
 def small(build: Build, seeds: list[int], **changes: Any) -> StudyConfig:
     """With one number of real images."""
     changes["arms"] = {"real_images": [4]} | changes.get("arms", {})
@@ -53,7 +48,7 @@ def part(tiny_study: Build, tmp_path: Path) -> Callable[..., Results]:
 
 
 def merged(tmp_path: Path, *given: str, name: str = "all") -> Results:
-    made = merge_runs(name, given, tmp_path / "workspace", no_page)
+    made = merge_runs(name, given, tmp_path / "workspace")
     return read_results(Path(made["run"]) / RESULTS)
 
 
@@ -261,17 +256,17 @@ def test_names_and_folders_that_cannot_be_are_refused(part: Any, tmp_path: Path)
     part("b", [1])
     workspace = tmp_path / "workspace"
     with pytest.raises(WorkspaceError, match="found one run, expected two or more"):
-        merge_runs("all", ["a"], workspace, no_page)
+        merge_runs("all", ["a"], workspace)
     with pytest.raises(WorkspaceError, match=r"nowhere/results\.json: cannot be read"):
-        merge_runs("all", ["a", "nowhere"], workspace, no_page)
+        merge_runs("all", ["a", "nowhere"], workspace)
     with pytest.raises(ConfigError, match=r"merge \.\./x: name"):
-        merge_runs("../x", ["a", "b"], workspace, no_page)
+        merge_runs("../x", ["a", "b"], workspace)
     with pytest.raises(WorkspaceError, match="runs/b: found a run of that name"):
-        merge_runs("b", ["a", "b"], workspace, no_page)
+        merge_runs("b", ["a", "b"], workspace)
     record = json.loads((workspace / "runs/a/run.json").read_text())
     (workspace / "runs/a/run.json").write_text(json.dumps(record | {"status": "interrupted"}))
     with pytest.raises(WorkspaceError, match="runs/a: this run is interrupted"):
-        merge_runs("all", ["a", "b"], workspace, no_page)
+        merge_runs("all", ["a", "b"], workspace)
     assert sorted(p.name for p in (workspace / "runs").iterdir()) == ["a", "b"]
 
 

@@ -11,14 +11,15 @@ from vesselforge.pipeline.statistics.crossed import (
     crossed_mean,
     detectable,
     interval,
-    own_noise,
+    level_noise,
     p_value,
     run_noise,
 )
-from vesselforge.pipeline.statistics.families import Scored, judged
-from vesselforge.pipeline.statistics.paired import (
+from vesselforge.pipeline.statistics.families import (
+    Scored,
     holm,
     image_p,
+    judged,
     level_interval,
     verdict,
 )
@@ -92,7 +93,7 @@ def test_residual_that_both_levels_contain_counts_once() -> None:
 
 def test_interval_is_about_as_wide_as_the_t_interval() -> None:
     random = np.random.default_rng(0)
-    noise = own_noise(random.normal(size=15))
+    noise = level_noise([random.normal(size=15)])
     assert noise is not None
     found = crossed_mean(random.normal(size=(3, 20)), run=2 / 20, df=12)
     low, high = interval(found, noise.deviations, 3, alpha=0.05, resamples=4000, seed=0)
@@ -113,7 +114,7 @@ def test_pooled_noise_is_that_of_a_two_way_layout() -> None:
 
 def test_pooled_noise_of_two_arms_is_half_that_of_their_difference() -> None:
     runs = np.random.default_rng(0).normal(size=(2, 3))
-    found, own = run_noise(runs), own_noise(runs[1] - runs[0])
+    found, own = run_noise(runs), level_noise([runs[1] - runs[0]])
     assert found is not None and own is not None
     assert (found.df, 2 * found.variance) == (own.df, pytest.approx(own.variance))
 
@@ -276,12 +277,12 @@ def test_detectable_of_many_degrees_of_freedom_is_the_textbook_sum() -> None:
 
 def test_level_of_one_run_is_over_images_of_one_image_over_seeds() -> None:
     images = 0.8 + 0.02 * np.random.default_rng(0).normal(size=(1, 20))
-    mean, low, high = level_interval(images, SETTINGS)
+    mean, low, high = level_interval(images, SETTINGS, None)
     half = stats.t.isf(0.025, 19) * images.std(ddof=1) / np.sqrt(20)
     assert mean == pytest.approx(images.mean())
     assert (high - low) / 2 == pytest.approx(half, rel=0.15)
-    assert level_interval(images.T, SETTINGS) == pytest.approx((mean, low, high))
-    assert level_interval(images[:, :1], SETTINGS) == (images[0, 0],) * 3
+    assert level_interval(images.T, SETTINGS, None) == pytest.approx((mean, low, high))
+    assert level_interval(images[:, :1], SETTINGS, None) == (images[0, 0],) * 3
 
 
 def test_an_arm_whose_partner_has_no_result_has_its_level_alone() -> None:

@@ -9,7 +9,7 @@ import pytest
 from fake_findings import CHASE, ELSEWHERE, OWN, STARE, findings_of, study_of
 
 from vesselforge.configs.study import StudyConfig
-from vesselforge.pipeline.statistics.paired import holm
+from vesselforge.pipeline.statistics.families import holm
 from vesselforge.pipeline.study.per_image import values_of
 from vesselforge.pipeline.study.schema import Arm, Effect, Results
 from vesselforge.pipeline.study.study_results import results_of
