@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vesselforge.configs.errors import CheckpointError, ConfigError, WorkspaceError
-from vesselforge.data.formats.exporting import quiet_exporter
+from vesselforge.configs.errors import CheckpointError
+from vesselforge.data.formats.exporting import check_place, need_packages, quiet_exporter
 from vesselforge.engine.artifacts import MANIFEST
 from vesselforge.engine.documents import read_object
 from vesselforge.engine.files import file_sha256, write_atomic
+from vesselforge.engine.store import explained
 from vesselforge.segmenter.combine import MEAN, Rule, combined
-from vesselforge.segmenter.components import ALL
-from vesselforge.segmenter.model_files import Description, read_description, restore
+from vesselforge.segmenter.model_files import Description, calibration_of, read_description, restore
 from vesselforge.segmenter.models import Probabilities
 
 INPUT, OUTPUT = "image", "vessel_probability"
@@ -66,17 +66,12 @@ def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
     1e-4. Raises ConfigError when a package is missing or a file in the way, CheckpointError for
     unusable weights or a graph that differs.
     """
-    _check_place(out, force)
+    check_place(out, force)
     described = read_description(folder)
     networks = [restore(folder, member) for member in described.members]
     model, difference = to_onnx(Combined(networks, described.rule), _facts(folder, described))
-    try:
+    with explained(out):
         write_atomic(out, model)
-    except OSError as error:
-        raise WorkspaceError(
-            f"{error.filename or out}: cannot be written ({error.strerror or error}); free some "
-            "space or choose another place with -o"
-        ) from error
     return {
         "file": str(out),
         "networks": [member.network for member in described.members],
@@ -88,37 +83,21 @@ def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
     }
 
 
-def _check_place(out: Path, force: bool) -> None:
-    if out.suffix != ".onnx":
-        raise ConfigError(f"{out}: an exported model is called *.onnx")
-    if not out.parent.is_dir():
-        raise ConfigError(f"{out}: there is no folder {out.parent} to write to")
-    if out.is_dir():
-        raise ConfigError(f"{out}: found a folder, expected a file; choose another name")
-    if out.exists() and not force:
-        raise ConfigError(f"{out}: exists already; choose another name, or give --force")
-
-
 def _facts(folder: Path, model: Description) -> dict[str, str]:
     """The metadata: what computes it, how a mask is made of it, and from which training."""
     described = [
-        {
-            "network": member.network,
-            "options": member.options,
-            "sha256": file_sha256(folder / member.file),
-        }
-        | member.calibration
+        {"network": member.network, "options": member.options}
+        | {"sha256": file_sha256(folder / member.file)}
+        | calibration_of(member)
         for member in model.members
     ]
-    facts = {
+    facts = {name: json.dumps(rule) for name, rule in model.components.said().items()}
+    facts |= {
         "networks": json.dumps(described, sort_keys=True),
         "threshold": repr(model.threshold),
-        "values": VALUES,
+        "values": VALUES + (PIECES if facts else ""),
         "torch": torch.__version__,
     }
-    if model.components != ALL:
-        facts["components"] = json.dumps(model.components.as_json())
-        facts["values"] += PIECES
     if (folder / MANIFEST).is_file():  # else made by no pipeline; its weights' sums are there
         expected = "the manifest of a training: copy the model's folder again"
         made = read_object(folder / MANIFEST, expected, CheckpointError)
@@ -133,13 +112,7 @@ def to_onnx(module: Combined, facts: Mapping[str, str]) -> tuple[bytes, float]:
     facts: metadata to put in, beside those that every file has. Raises ConfigError when a package
     is missing, CheckpointError when the graph computes something else.
     """
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise ConfigError(
-                f"{package} is not installed; pip install 'vesselforge[onnx]'"
-            ) from error
+    need_packages()
     module = module.eval()
     model = _graph(module)
     for name, value in ({"program": "vesselforge"} | dict(facts)).items():

@@ -91,7 +91,7 @@ def test_an_option_that_cannot_be(model, images, tmp_path, options, fault):
 
 def test_an_export_that_cannot_be(model, tmp_path):
     for options, fault in (
-        (["-o", tmp_path / "m.pt"], "an exported model is called *.onnx"),
+        (["-o", tmp_path / "m.pt"], "found the ending .pt, expected .onnx"),
         (["-o", tmp_path / "no" / "m.onnx"], "there is no folder"),
     ):
         done = command("export", model, *options)

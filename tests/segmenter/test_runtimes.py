@@ -115,7 +115,7 @@ def test_what_cannot_be_exported_or_run_is_said_before_any_work(ensemble, export
     before = hashes(exported)
     for place, fault in (
         (out, "exists already; choose another name, or give --force"),
-        (tmp_path / "m.pt", r"is called \*.onnx"),
+        (tmp_path / "m.pt", r"expected \.onnx"),
         (tmp_path / "no" / "m.onnx", "there is no folder"),
         (tmp_path / "m.onnx", "no model here"),
     ):
