@@ -22,8 +22,7 @@ from vesselforge.engine.documents import read_object
 from vesselforge.engine.files import file_sha256, write_atomic
 from vesselforge.engine.store import explained
 from vesselforge.segmenter.combine import MEAN, Rule, combined
-from vesselforge.segmenter.components import ALL
-from vesselforge.segmenter.model_files import Description, read_description, restore
+from vesselforge.segmenter.model_files import Description, calibration_of, read_description, restore
 from vesselforge.segmenter.models import Probabilities
 
 INPUT, OUTPUT = "image", "vessel_probability"
@@ -87,23 +86,18 @@ def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
 def _facts(folder: Path, model: Description) -> dict[str, str]:
     """The metadata: what computes it, how a mask is made of it, and from which training."""
     described = [
-        {
-            "network": member.network,
-            "options": member.options,
-            "sha256": file_sha256(folder / member.file),
-        }
-        | member.calibration
+        {"network": member.network, "options": member.options}
+        | {"sha256": file_sha256(folder / member.file)}
+        | calibration_of(member)
         for member in model.members
     ]
-    facts = {
+    facts = {name: json.dumps(rule) for name, rule in model.components.said().items()}
+    facts |= {
         "networks": json.dumps(described, sort_keys=True),
         "threshold": repr(model.threshold),
-        "values": VALUES,
+        "values": VALUES + (PIECES if facts else ""),
         "torch": torch.__version__,
     }
-    if model.components != ALL:
-        facts["components"] = json.dumps(model.components.as_json())
-        facts["values"] += PIECES
     if (folder / MANIFEST).is_file():  # else made by no pipeline; its weights' sums are there
         expected = "the manifest of a training: copy the model's folder again"
         made = read_object(folder / MANIFEST, expected, CheckpointError)
