@@ -64,9 +64,8 @@ def run(
 
     made = launch(RUN, settings, workspace, new_display())
     from vesselforge.engine.store import Store
-    from vesselforge.pipeline.stages import finished
 
-    metrics = finished(Store(workspace), *made["evaluation"]).metrics
+    metrics = Store(workspace).read(*made["evaluation"]).metrics
     if json_:
         print_json(made | {"metrics": metrics})
     else:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import pydantic.dataclasses
 from pydantic import BaseModel, BeforeValidator, PlainSerializer
 
-from vesselforge.configs.errors import DataError, WorkspaceError
+from vesselforge.configs.errors import DataError
 from vesselforge.engine.documents import read_object
 from vesselforge.engine.progress import Progress
 
@@ -21,10 +21,6 @@ SCHEMA = 1
 SCRATCH = "checkpoint"
 """Sub-folder of a stage's output that is dropped when the stage finishes."""
 MANIFEST = "manifest.json"
-MANIFEST_FIELDS = {
-    "kind": str, "digest": str, "settings": dict, "inputs": dict, "files": dict, "metrics": dict
-}  # fmt: skip
-"""What every reader of a manifest counts on."""
 METRICS = "metrics.json"
 
 Inputs = Mapping[str, "Artifact"]
@@ -86,9 +82,7 @@ class Stage:
 
     def check_outside(self, settings: BaseModel, digests: Mapping[str, str]) -> None:
         """Raise DataError when what was read outside the store is not what `digests` says."""
-        if self.outside is None:
-            return
-        now: Mapping[str, str] = imported(self.outside)(settings)
+        now: Mapping[str, str] = imported(self.outside)(settings) if self.outside else {}
         for name, digest in now.items():
             if digests.get(name) != digest:
                 raise DataError(
@@ -102,43 +96,31 @@ def address(kind: str, version: int, settings: BaseModel, inputs: Mapping[str, s
 
     inputs: name → digest of each input artifact (or content hash of an outside folder).
     """
-    work = {
-        "schema": SCHEMA,
-        "kind": kind,
-        "version": version,
-        "settings": identity_of(settings),
-        "inputs": dict(inputs),
-    }
+    work: dict[str, Any] = {"schema": SCHEMA, "kind": kind, "version": version}
+    work |= {"settings": identity_of(settings), "inputs": dict(inputs)}
     text = json.dumps(work, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def input_digests(inputs: Inputs, outside: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Name → digest of every input artifact, and of inputs from outside the store."""
-    return {name: artifact.digest for name, artifact in inputs.items()} | dict(outside or {})
 
 
 def identity_of(settings: BaseModel) -> dict[str, Any]:
     """The settings as JSON, without the fields marked `operational` (device, paths whose content
     is hashed apart, checkpoint intervals): those change how the work is done, not its result."""
     whole = settings.model_dump(mode="json")
-    for name, field in type(settings).model_fields.items():
-        extra = field.json_schema_extra
-        if isinstance(extra, dict) and extra.get("operational"):
-            del whole[name]
-        else:
-            whole[name] = _identity_within(getattr(settings, name), whole[name])
-    return whole
+    return {
+        name: _identity(getattr(settings, name), whole[name])
+        for name, field in type(settings).model_fields.items()
+        if field.json_schema_extra != {"operational": True}
+    }
 
 
-def _identity_within(value: Any, dumped: Any) -> Any:
+def _identity(value: Any, dumped: Any) -> Any:
     """The identity of settings inside lists and dicts; everything else as it was dumped."""
     if isinstance(value, BaseModel):
         return identity_of(value)
-    if isinstance(value, list) and any(isinstance(each, BaseModel) for each in value):
-        return [_identity_within(*each) for each in zip(value, dumped, strict=True)]
-    if isinstance(value, dict) and any(isinstance(each, BaseModel) for each in value.values()):
-        return {key: _identity_within(each, dumped[key]) for key, each in value.items()}
+    if isinstance(value, list):
+        return list(map(_identity, value, dumped))
+    if isinstance(value, dict):
+        return dict(zip(dumped, map(_identity, value.values(), dumped.values()), strict=True))
     return dumped
 
 
@@ -155,12 +137,7 @@ def read_artifact(folder: Path) -> Artifact:
     """The artifact in a folder, its files not looked at.
 
     Raises WorkspaceError for a manifest that is not there, not readable or of another form."""
-    path = folder / MANIFEST
-    found = read_object(path, "the manifest of a finished stage: run the same command again")
-    for name, kind in MANIFEST_FIELDS.items():
-        if not isinstance(found.get(name), kind):
-            raise WorkspaceError(
-                f"{path}: found no {name} in it, expected a {kind.__name__}; not a readable "
-                "manifest: run the same command again"
-            )
-    return Artifact(folder, found)
+    expected = "the manifest of a finished stage: run the same command again"
+    fields = {"kind": str, "digest": str}
+    fields |= dict.fromkeys(("settings", "inputs", "files", "metrics"), dict)
+    return Artifact(folder, read_object(folder / MANIFEST, expected, fields=fields))

@@ -1,4 +1,5 @@
-"""JSON files of ours, read as if a stranger had written them."""
+"""JSON files of ours, read as if a stranger had written them; and the names that they give of
+other files, which lead no further than the folder they speak of."""
 
 from __future__ import annotations
 
@@ -16,10 +17,17 @@ MOST_BYTES = 200_000_000
 
 
 def read_object(
-    path: Path, expected: str, error: type[UserError] = WorkspaceError
+    path: Path,
+    expected: str,
+    error: type[UserError] = WorkspaceError,
+    fields: Mapping[str, type] | None = None,
 ) -> dict[str, Any]:
-    """The JSON object in a file; see `read_valid`."""
-    return read_valid(path, dict[str, Any], expected, error)
+    """The JSON object in a file, see `read_valid`. fields: name → type of what has to be in it."""
+    found = read_valid(path, dict[str, Any], expected, error)
+    for name, kind in (fields or {}).items():
+        if not isinstance(found.get(name), kind):
+            raise error(f"{path}: {name}: found no {kind.__name__}; expected {expected}")
+    return found
 
 
 def read_valid(
@@ -57,3 +65,41 @@ def flat(
 def records(value: Any) -> list[dict[str, Any]]:
     """The objects of a JSON list; [] when it is no list."""
     return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
+
+
+def inside(folder: Path, name: object, named_in: Path) -> Path:
+    """The path of a file that another file names, relative to `folder`.
+
+    named_in: the file that does, for the message. Raises WorkspaceError for what is no relative
+    path with `/`, has a part `..`, or leads out of the folder through a symbolic link. Nothing has
+    to be there.
+    """
+    parts = name.split("/") if isinstance(name, str) else [""]
+    path = folder.joinpath(*parts) if all(map(_is_plain, parts)) else None
+    if path is None or not path.resolve().is_relative_to(folder.resolve()):
+        raise WorkspaceError(
+            f"{named_in}: found the file name {_shown(name)}, expected a path that stays inside "
+            f"{folder}; copy the folder again from where it was made"
+        )
+    return path
+
+
+def plain_name(name: object, what: str) -> str:
+    """The name of one file or folder, as it is. what: how the message begins.
+
+    Raises WorkspaceError for anything with a `/` in it, for `.`, `..` and what is no text."""
+    if isinstance(name, str) and _is_plain(name) and "/" not in name:
+        return name
+    raise WorkspaceError(
+        f"{what}: found {_shown(name)}, expected the name of a folder; the file was changed by "
+        "hand or is damaged: run the command that wrote it again"
+    )
+
+
+def _is_plain(part: str) -> bool:
+    return part not in ("", ".", "..") and part.isprintable()
+
+
+def _shown(name: object) -> str:
+    text = repr(name)
+    return text if len(text) <= 80 else f"{text[:77]}…"

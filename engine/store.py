@@ -33,14 +33,12 @@ from vesselforge.engine.artifacts import (
     Inputs,
     Stage,
     address,
-    input_digests,
     read_artifact,
 )
-from vesselforge.engine.confined import inside, plain_name
-from vesselforge.engine.files import file_sha256, write_atomic, write_json
+from vesselforge.engine.documents import inside, plain_name
+from vesselforge.engine.files import file_sha256, sync, write_atomic, write_json
 from vesselforge.engine.locks import locked, taken
 from vesselforge.engine.progress import Progress
-from vesselforge.engine.whole_folders import renamed, sync
 
 LOCKS = ".locks"
 PACKAGES = ("vesselforge", "torch", "numpy")
@@ -81,27 +79,19 @@ class Store:
         final = self.folder(kind, digest)
         if not (final / MANIFEST).is_file():
             return None
-        damage = self.damage(final)
-        if damage is None:
-            return read_artifact(final)
-        aside = final.with_name(f"{digest}.damaged")
-        shutil.rmtree(aside, ignore_errors=True)
-        final.rename(aside)
-        raise DamagedArtifact(f"{damage}; moved to {aside}: run the same command to make it again")
-
-    @staticmethod
-    def damage(final: Path) -> str | None:
-        """What is wrong with a finished artifact, or None."""
         try:
-            for name, expected in read_artifact(final).manifest["files"].items():
-                path = inside(final, name, final / MANIFEST)
-                if not path.is_file():
-                    return f"{path}: file is missing from a finished artifact"
-                if file_sha256(path) != expected:
-                    return f"{path}: content differs from the SHA-256 in its manifest"
-        except WorkspaceError as error:
-            return str(error)
-        return None
+            return whole_artifact(final)
+        except WorkspaceError as damage:
+            aside = final.with_name(f"{digest}.damaged")
+            shutil.rmtree(aside, ignore_errors=True)
+            final.rename(aside)
+            raise DamagedArtifact(
+                f"{damage}; moved to {aside}: run the same command to make it again"
+            ) from None
+
+    def read(self, kind: str, digest: str) -> Artifact:
+        """An artifact that was found or made a moment ago, its files not checked again."""
+        return read_artifact(self.folder(kind, digest))
 
     def produce(
         self,
@@ -117,7 +107,7 @@ class Store:
 
         Raises Interrupted when asked to stop, be it while it waits for another process.
         """
-        digests = input_digests(inputs, outside)
+        digests = {name: artifact.digest for name, artifact in inputs.items()} | dict(outside or {})
         digest = address(stage.kind, stage.version, settings, digests)
         with explained(self.root), self.lock(digest, progress):
             found = self.find(stage.kind, digest)
@@ -161,10 +151,14 @@ class Store:
             sync(path)
         write_json(partial / MANIFEST, manifest)
         sync(partial)
-        if not renamed(partial, final):
-            if (final / MANIFEST).is_file():  # made by a machine whose rename we did not see yet
+        try:  # rather than to look: a client of NFS may not see for a minute what others renamed
+            partial.rename(final)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            if (final / MANIFEST).is_file():  # another machine's
                 shutil.rmtree(partial)
-                return Artifact(final, json.loads((final / MANIFEST).read_text()))
+                return read_artifact(final)
             shutil.rmtree(final)  # a folder without a manifest: nothing of value
             partial.rename(final)
         sync(final.parent)
@@ -189,6 +183,18 @@ class Store:
         waiting = "waiting for another process that makes this artifact"
         with locked(folder / digest, progress, waiting):
             yield
+
+
+def whole_artifact(folder: Path) -> Artifact:
+    """The artifact in a folder. Raises WorkspaceError where it is not what its manifest says."""
+    found = read_artifact(folder)
+    for name, expected in found.manifest["files"].items():
+        path = inside(folder, name, folder / MANIFEST)
+        if not path.is_file():
+            raise WorkspaceError(f"{path}: file is missing from a finished artifact")
+        if file_sha256(path) != expected:
+            raise WorkspaceError(f"{path}: content differs from the SHA-256 in its manifest")
+    return found
 
 
 class DamagedArtifact(WorkspaceError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,10 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import TaskRunner
 
 from vesselforge.configs.study import ExecutionSettings
-from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.sinks.display import current
 from vesselforge.flows.runners import ended, environment_of, workers_of
 from vesselforge.flows.tasks import outcome_of, parameters_of, task_of
-from vesselforge.pipeline.executor import POLL_S, Ended
+from vesselforge.pipeline.executor import POLL_S, Ended, Hand
 from vesselforge.pipeline.graph import Work
 
 STOP_S = 60.0
@@ -35,7 +34,7 @@ class Running:
 
 
 @dataclass
-class ByRunner:
+class ByRunner(Hand):
     """Work by a started task runner.
 
     folder: of the run. timeout: seconds that a stage may take.
@@ -53,11 +52,10 @@ class ByRunner:
     def room(self) -> int:
         return workers_of(self.settings)
 
-    def start(self, work: Work, inputs: Mapping[str, Artifact]) -> Running:
+    def start(self, work: Work) -> Running:
         card = next((card for card in self.settings.gpus if card not in self.taken), None)
         parameters = parameters_of(
             work,
-            inputs,
             self.workspace,
             environment=environment_of(self.settings, card),
             stop_file=str(self.folder / STOP_FILE),

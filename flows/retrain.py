@@ -36,7 +36,6 @@ from vesselforge.pipeline.models.registry import Comparison, Registry, Verdict, 
 from vesselforge.pipeline.models.retention import prune, references_in
 from vesselforge.pipeline.record import read_run, workspace_folder
 from vesselforge.pipeline.run_works import validation_f1
-from vesselforge.pipeline.stages import finished
 
 NAME = "retrain"
 NOTHING = "NothingToDo"
@@ -123,7 +122,7 @@ def train_challenger(
     run_pipeline(config.model_copy(update={"name": name, "data": data}), workspace)
     _, record = read_run(workspace, name)
     store, artifacts = Store(workspace), record["artifacts"]
-    development = finished(store, *artifacts["development"])
+    development = store.read(*artifacts["development"])
     return Version(
         number=number,
         made=now(),
@@ -133,7 +132,7 @@ def train_challenger(
         trained_on=sorted(r.id for r in read_index(development.path, TRAIN)),
         images=intake.images,
         quarantined=len(intake.quarantined),
-        f1=validation_f1(finished(store, *artifacts["ensemble"])),
+        f1=validation_f1(store.read(*artifacts["ensemble"])),
         verdict="held back",
     )
 

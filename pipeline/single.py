@@ -14,7 +14,6 @@ from vesselforge.pipeline.executor import Executor, Here
 from vesselforge.pipeline.input_checks import check_inputs
 from vesselforge.pipeline.run_works import remarks_on as of_images
 from vesselforge.pipeline.run_works import run_works
-from vesselforge.pipeline.stages import finished
 
 NOT_KNOWN = (
     "Whether these images show vessels is not known yet: `vesselforge segmenter pseudo-label` with "
@@ -26,7 +25,7 @@ def run_until(last: str, config: PipelineConfig, workspace: Path, display: Displ
     """The artifact of one of LAST_STEPS, and all that it needs."""
     check_inputs(config, workspace, last)
     with shown(display), display.listening():
-        executor = Executor(workspace, Here(workspace, display, config.stage_timeout))
+        executor = Executor(workspace, Here(workspace, config.stage_timeout))
         return executor.make(run_works(config).until(last))
 
 
@@ -38,7 +37,7 @@ def remarks_on(last: str, config: PipelineConfig, workspace: Path, made: Artifac
     works, store = run_works(config), Store(workspace)
     planned = works.augmentation()
     there = {
-        role: finished(store, work.kind, work.digest)
+        role: store.read(work.kind, work.digest)
         for role, work in planned.items()
         if work.is_done(store)
     }

@@ -35,9 +35,8 @@ from vesselforge.data.imageset import (
     write_sample,
 )
 from vesselforge.engine.artifacts import Inputs, identity_of
-from vesselforge.engine.confined import inside
 from vesselforge.engine.devices import pick_device
-from vesselforge.engine.documents import read_object
+from vesselforge.engine.documents import inside, read_object
 from vesselforge.engine.files import file_sha256, write_json
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.store import explained

@@ -13,8 +13,7 @@ from vesselforge.configs.errors import CheckpointError, WorkspaceError
 from vesselforge.configs.settings import PhantomSettings
 from vesselforge.data.prepare import phantom_version
 from vesselforge.engine.artifacts import MANIFEST
-from vesselforge.engine.confined import plain_name
-from vesselforge.engine.documents import read_object, read_valid
+from vesselforge.engine.documents import plain_name, read_object, read_valid
 from vesselforge.pipeline.evidence import STARTS
 from vesselforge.pipeline.models.publishing import facts_of, images_of, manifest_of
 from vesselforge.pipeline.outside import hash_of

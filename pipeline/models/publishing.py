@@ -11,12 +11,10 @@ from typing import Any
 from vesselforge import pretrained
 from vesselforge.configs.catalogue import DATASETS
 from vesselforge.configs.errors import CheckpointError, ConfigError, WorkspaceError
-from vesselforge.engine.artifacts import MANIFEST, read_artifact
-from vesselforge.engine.confined import plain_name
-from vesselforge.engine.documents import flat, read_object
-from vesselforge.engine.files import file_sha256, write_atomic, write_json
-from vesselforge.engine.store import Store
-from vesselforge.engine.whole_folders import whole_folder
+from vesselforge.engine.artifacts import MANIFEST
+from vesselforge.engine.documents import flat, plain_name, read_object
+from vesselforge.engine.files import file_sha256, whole_folder, write_atomic, write_json
+from vesselforge.engine.store import whole_artifact
 from vesselforge.pipeline.evidence import untrained
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -65,10 +63,10 @@ def manifest_of(model: Path, kind: pretrained.Kind) -> dict[str, Any]:
             f"{model}: no {MANIFEST} here; expected the finished artifact of `{kind} train`, "
             "whose card can say how it was made"
         )
-    damage = Store.damage(model)
-    if damage is not None:
-        raise WorkspaceError(f"{damage}; train it again")
-    manifest = read_artifact(model).manifest
+    try:
+        manifest = whole_artifact(model).manifest
+    except WorkspaceError as damage:
+        raise WorkspaceError(f"{damage}; train it again") from None
     if manifest["kind"] != stage:
         raise WorkspaceError(f"{model}: is a {manifest['kind']}, expected a {stage}")
     return manifest

@@ -13,9 +13,8 @@ from typing import Any
 from PIL import Image
 
 from vesselforge.configs.errors import WorkspaceError
-from vesselforge.engine.artifacts import MANIFEST, Artifact, read_artifact
-from vesselforge.engine.confined import inside
-from vesselforge.engine.documents import records
+from vesselforge.engine.artifacts import MANIFEST, Artifact
+from vesselforge.engine.documents import inside, records
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.run_works import in_round, kept_rounds
 from vesselforge.report.formatting import number
@@ -127,7 +126,7 @@ def open_run(record: dict[str, Any], store: Store) -> Run:
         if not isinstance(address, list) or len(address) != 2:
             continue
         try:
-            artifact = read_artifact(store.folder(*address))
+            artifact = store.read(*address)
         except WorkspaceError:
             run.problems.append(f"{name}: artifact {' '.join(address)} is not in the store")
             continue
