@@ -191,10 +191,13 @@ def perform(
     environment: Mapping[str, str] | None = None,
 ) -> Outcome:
     """`produce`, and how it ends is said. progress: what the display has begun for this work."""
-    display = current()
-    with display.telling(work.step), timed(progress, timeout, work.step) as watched:
-        outcome = produce(workspace, work, watched, environment)
-    display.end(work.step, outcome)
+    try:
+        with timed(progress, timeout, work.step) as watched:
+            outcome = produce(workspace, work, watched, environment)
+    except BaseException as error:
+        current().failed(work.step, error)
+        raise
+    current().end(work.step, outcome)
     return outcome
 
 

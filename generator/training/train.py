@@ -32,7 +32,7 @@ from vesselforge.engine.checkpoints import (
     save_tensors,
 )
 from vesselforge.engine.devices import pick_device
-from vesselforge.engine.log import append_log, keep_log
+from vesselforge.engine.log import append_log, cut_log
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.torchrun.ranks import default_group
 from vesselforge.engine.torchrun.workers import among_workers, run_in_workers
@@ -123,7 +123,6 @@ class Run:
         self.saved_at, self.save_took = time.monotonic(), 0.0
         found = newest_checkpoint(self.scratch)
         self.snapshots: list[Snapshot] = []
-        self.logged = 0  # entries of the log
         if found is None:
             self.start = begin(cfg, progress.message, inputs.get("start"), self.views.c_dim)
             self.trainer = self._trainer()
@@ -131,7 +130,6 @@ class Run:
             step, tensors, state = found
             with restoring(self.scratch):
                 self.snapshots = _SNAPSHOTS.validate_python(state["snapshots"])
-                self.logged = int(state["logged"])
                 # Where it started from is not read again.
                 self.start = Start.rebuilt(state["start"])
                 self.trainer = self._trainer()
@@ -139,7 +137,7 @@ class Run:
             progress.message(f"generator: going on from step {step}")
         self.spare = self._best_step()  # what the newest checkpoint needs
         if self.ranks.is_main:
-            keep_log(out, self.logged)
+            cut_log(out, self.trainer.step)
             write_png(out / "reals.png", self._real_grid())
 
     def loop(self) -> bool:
@@ -231,7 +229,6 @@ class Run:
         state = {
             "trainer": self.trainer.state(),
             "snapshots": [asdict(taken) for taken in self.snapshots],
-            "logged": self.logged,
             "start": self.start.facts(),
         }
         step, tensors = self.trainer.step, self.trainer.tensors()
@@ -248,7 +245,6 @@ class Run:
         step = self.trainer.step
         if self.ranks.is_main:
             append_log(self.out, {"step": step, "kimg": self._kimg(step)} | entry)
-        self.logged += 1
 
     def _kimg(self, steps: int) -> float:
         return steps * self.settings.batch / 1000
