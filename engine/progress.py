@@ -123,6 +123,11 @@ def ending_of(error: BaseException | None) -> str:
     return "stopped" if asked else "failed"
 
 
+def clock(seconds: float | None = None) -> str:
+    """UTC to the second, `2026-01-31T23:59:59Z`; default: now."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
 def duration(seconds: float) -> str:
     """`0.8 s`, `4:12` or `1:04:12`."""
     if seconds < 10:

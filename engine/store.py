@@ -135,7 +135,7 @@ class Store:
                 "settings": settings.model_dump(mode="json"),
                 "inputs": digests,
                 "seconds": round(time.time() - started, 2),
-                "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "finished": clock(),
                 "versions": {package: version(package) for package in PACKAGES},
                 "device": _device_of(settings),
             }

@@ -22,7 +22,7 @@ from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.artifacts import Artifact, Outcome
 from vesselforge.engine.documents import read_object
 from vesselforge.engine.files import write_atomic, write_json
-from vesselforge.engine.progress import Interrupted
+from vesselforge.engine.progress import Interrupted, clock
 from vesselforge.engine.store import Store, explained
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.outside import shipped_folder, shipped_names
@@ -64,7 +64,7 @@ class RunRecord:
             "name": config.name,
             "flow": STUDY if isinstance(config, StudyConfig) else PIPELINE,
             "config": config.model_dump(mode="json"),
-            "started": _clock(self.started),
+            "started": clock(self.started),
             "finished": None,
             "seconds": None,
             "status": "running",
@@ -100,7 +100,7 @@ class RunRecord:
     def finish(self, status: str, message: str = "") -> None:
         """status: completed, PARTLY_FAILED, failed or interrupted."""
         now = time.time()
-        self.content |= {"finished": _clock(now), "seconds": round(now - self.started, 2)}
+        self.content |= {"finished": clock(now), "seconds": round(now - self.started, 2)}
         self.content |= {"status": status, "message": message}
         self._save()
 
@@ -204,7 +204,3 @@ def generator_folder(workspace: Path, given: str) -> Path:
     if not digests:
         raise WorkspaceError(f"{folder}: this run has no generator yet; `vesselforge run` goes on")
     return artifact_folder(folder, ["generator.train", digests[-1]])
-
-
-def _clock(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
