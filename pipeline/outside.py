@@ -9,7 +9,6 @@ from pathlib import Path
 
 from vesselforge import pretrained
 from vesselforge.configs.errors import CheckpointError, DataError
-from vesselforge.configs.settings import GeneratorSettings
 from vesselforge.engine.files import file_sha256
 
 PICKLE = b"\x80"
@@ -45,15 +44,13 @@ def found_start(start: Path) -> Path:
     """
     if not start.exists() and str(start) in pretrained.names("generator"):
         return shipped_folder(str(start), "generator")
-    fault = ""
-    if start.is_dir():
-        fault = "" if (start / "generator.json").is_file() else "no generator.json in it"
-    elif not start.is_file():
+    if not start.exists():
         fault = "no such file or folder"
+    elif start.is_dir():
+        fault = "" if (start / "generator.json").is_file() else "no generator.json in it"
     else:
         with start.open("rb") as stream:
-            if stream.read(1) != PICKLE:
-                fault = "no pickle"
+            fault = "" if stream.read(1) == PICKLE else "no pickle"
     if fault:
         raise DataError(
             f"generator.start_from: {start}: {fault}; expected an official .pkl, the folder of a "
@@ -61,16 +58,6 @@ def found_start(start: Path) -> Path:
             f"{shipped_names('generator')})"
         )
     return start
-
-
-def with_start(settings: GeneratorSettings) -> tuple[GeneratorSettings, dict[str, str]]:
-    """Settings of a generator's training in which `start_from` is a path, where it may have been a
-    name; and content hashes of what the training reads besides images. Raises as `found_start`."""
-    if settings.start_from is None:
-        return settings, {}
-    start = found_start(settings.start_from)
-    outside = {"start_from": hash_of("generator.start_from", start)}
-    return settings.model_copy(update={"start_from": start}), outside
 
 
 def hash_of(setting: str, path: Path) -> str:

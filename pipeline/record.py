@@ -29,8 +29,6 @@ from vesselforge.pipeline.outside import shipped_folder, shipped_names
 
 RECORD = "run.json"
 REGISTRY = "registry.json"
-RECORD_FIELDS = {"status": str, "config": dict, "artifacts": dict, "steps": list}
-"""What every reader of a record counts on."""
 EXPECTED = "the record of a run: `vesselforge run` or `compare` writes it anew"
 REPORT = "report.html"
 PARTLY_FAILED = "partly failed"
@@ -138,10 +136,8 @@ def _runs_in(workspace: Path) -> str:
 def record_of(folder: Path) -> dict[str, Any]:
     """run.json of the folder. Raises WorkspaceError for a damaged one."""
     path = folder / RECORD
-    found = read_object(path, EXPECTED)
-    for name, kind in RECORD_FIELDS.items():
-        if not isinstance(found.get(name), kind):
-            raise WorkspaceError(f"{path}: found no {name} in it; expected {EXPECTED}")
+    fields = {"status": str, "config": dict, "artifacts": dict, "steps": list}
+    found = read_object(path, EXPECTED, fields=fields)
     for entry in found["steps"]:
         if not isinstance(entry, dict) or not {"kind", "digest"} <= entry.keys():
             raise WorkspaceError(f"{path}: steps: found {str(entry)[:60]!r}; expected {EXPECTED}")
@@ -189,11 +185,9 @@ def generator_folder(workspace: Path, given: str) -> Path:
     path = Path(given)
     if (path / "generator.json").is_file():
         return path
-    is_name = not path.exists() and len(path.parts) == 1
-    is_run = any((each / RECORD).is_file() for each in (path, run_folder(workspace, given)))
-    if is_name and not is_run and given in pretrained.names("generator"):
-        return shipped_folder(given, "generator")
-    if not is_run:
+    if not any((each / RECORD).is_file() for each in (path, run_folder(workspace, given))):
+        if not path.exists() and given in pretrained.names("generator"):
+            return shipped_folder(given, "generator")
         raise WorkspaceError(
             f"{given}: no folder of a generator (`vesselforge generator import` makes one from an "
             "official .pkl), no run, and no generator that comes with VesselForge (there are: "

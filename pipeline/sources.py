@@ -28,7 +28,7 @@ from vesselforge.configs.stages.labels import PseudoLabelSettings, unfit
 from vesselforge.configs.study import StudyConfig
 from vesselforge.data.prepare import content_hash
 from vesselforge.pipeline.graph import Work
-from vesselforge.pipeline.outside import with_start
+from vesselforge.pipeline.outside import found_start, hash_of
 
 S = TypeVar("S", bound=SourceSettings)
 Config = PipelineConfig | StudyConfig
@@ -96,12 +96,16 @@ class StyleGAN2(Source[StyleGAN2Source]):
         return self.config.generator.channels == "rgb+mask"
 
     def generator(self, request: Request) -> Work:
-        settings, outside = with_start(self.config.generator)
-        settings = settings.model_copy(update={"seed": settings.seed + request.seed})
-        inputs = {"images": request.shown}
+        own = self.config.generator
+        changes: dict[str, Any] = {"seed": own.seed + request.seed}
+        inputs, outside = {"images": request.shown}, {}
         if request.start is not None:
-            settings = settings.model_copy(update={"kimg": request.kimg, "start_from": None})
-            inputs, outside = inputs | {"start": request.start}, {}
+            changes |= {"kimg": request.kimg, "start_from": None}
+            inputs |= {"start": request.start}
+        elif own.start_from is not None:
+            changes["start_from"] = found_start(own.start_from)
+            outside = {"start_from": hash_of("generator.start_from", changes["start_from"])}
+        settings = own.model_copy(update=changes)
         return Work(f"generator{request.name}", "generator.train", settings, inputs, outside)
 
     def images(self, request: Request, count: int, first: int) -> Work:
