@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,14 +35,14 @@ def publish(
     ConfigError, CheckpointError, DataError or WorkspaceError naming what does not fit.
     """
 
-    def fill(folder: Path) -> dict[str, Any]:
-        return make_card(generator, name, folder, _read_figures(figures))
-
+    fill = partial(make_card, generator, name, figures)
     return write_published("generator", generator, name, out, force, fill)
 
 
-def make_card(generator: Path, name: str, folder: Path, figures: Figures) -> dict[str, Any]:
+def make_card(generator: Path, name: str, figures: Path | None, folder: Path) -> dict[str, Any]:
     """Fill `folder` with networks, description and samples; return the facts of the card."""
+    expected = 'an object of objects, {"F1 on DRIVE": {"real": 0.79, "both": 0.8}}'
+    further = {} if figures is None else read_valid(figures, Figures, expected, DataError)
     trainings = history(generator)
     from vesselforge.generator.compact import compact
     from vesselforge.generator.networks import count_parameters
@@ -64,7 +65,7 @@ def make_card(generator: Path, name: str, folder: Path, figures: Figures) -> dic
         "trained_on": seen,
         "kimg": round(sum(training.kimg for training in trainings), 6),
         "trainings": [training.model_dump(mode="json") for training in trainings],
-        "figures": figures,
+        "figures": further,
         "float16": half,
         "samples": _draw_samples(folder, network, description) if drawn else None,
         "licence": OF_PHANTOMS if drawn else f"{OF_DATA}: {named}",
@@ -82,10 +83,3 @@ def _draw_samples(
     grid = sample_grid(network, 0, description["labels"], PSI)
     write_png(folder / SAMPLES, grid)
     return {"file": SAMPLES, "psi": PSI, "first_seed": 0}
-
-
-def _read_figures(path: Path | None) -> Figures:
-    if path is None:
-        return {}
-    expected = 'an object of objects, {"F1 on DRIVE": {"real": 0.79, "both": 0.8}}'
-    return read_valid(path, Figures, expected, DataError)

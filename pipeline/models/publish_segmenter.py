@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,12 @@ def publish(model: Path, name: str, scores: list[Path], out: Path, force: bool =
     ConfigError, CheckpointError, DataError or WorkspaceError naming what does not fit.
     """
 
-    def fill(folder: Path) -> dict[str, Any]:
-        card = make_card(model, scores)
-        for file in FILES:
-            shutil.copyfile(model / file, folder / file)
-        return card
-
+    fill = partial(make_card, model, scores)
     return write_published("segmenter", model, name, out, force, fill)
 
 
-def make_card(model: Path, scores: list[Path]) -> dict[str, Any]:
-    """The facts of the model card, all from the artifacts themselves."""
+def make_card(model: Path, scores: list[Path], folder: Path) -> dict[str, Any]:
+    """Fill `folder` with the model; return the facts of its card, all from the artifacts."""
     manifest = manifest_of(model, "segmenter")
     if "start" in manifest["inputs"]:
         raise WorkspaceError(
@@ -53,6 +49,8 @@ def make_card(model: Path, scores: list[Path]) -> dict[str, Any]:
             f"--scores: {data['dataset']} was scored on all images, those that the model was "
             "trained on too; expected `segmenter evaluate` of the test images alone"
         )
+    for file in FILES:
+        shutil.copyfile(model / file, folder / file)
     return {
         "network": member["network"],
         "options": member["options"],

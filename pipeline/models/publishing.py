@@ -11,8 +11,8 @@ from typing import Any
 from vesselforge import pretrained
 from vesselforge.configs.catalogue import DATASETS
 from vesselforge.configs.errors import CheckpointError, ConfigError, WorkspaceError
-from vesselforge.engine.artifacts import MANIFEST
-from vesselforge.engine.documents import flat, plain_name, read_object
+from vesselforge.engine.artifacts import MANIFEST, read_artifact
+from vesselforge.engine.documents import flat, plain_name
 from vesselforge.engine.files import file_sha256, whole_folder, write_atomic, write_json
 from vesselforge.engine.store import whole_artifact
 from vesselforge.pipeline.evidence import untrained
@@ -100,7 +100,7 @@ def images_of(model: Path, inputs: Mapping[str, str]) -> tuple[dict[str, Any], d
             f"{path}: the images that {model} was trained on are not in its store; expected a "
             "prepared dataset there (publish from the workspace in which the model was trained)"
         )
-    manifest = read_object(path / MANIFEST, "the manifest of a prepared dataset")
+    manifest = read_artifact(path).manifest
     splits = {
         split: sorted(record.id for record in read_index(path, split))
         for split in ("train", "validation")
@@ -135,10 +135,6 @@ def render(card: Mapping[str, Any]) -> str:
     )
     environment.filters["untrained"] = lambda kimg: untrained({"kimg": kimg}, {})
     environment.filters["source"] = source
-    environment.filters["facts"] = training_facts
-    environment.filters["scored"] = lambda training: (
-        training["scores"] | (training["scored_by"] or {})
-    )
     environment.filters["columns"] = columns
     return environment.get_template(f"{card['kind']}_card.md.j2").render(card)
 
@@ -148,20 +144,3 @@ def columns(figures: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
     each = [dict(flat(values)) for values in figures]
     names = dict.fromkeys(name for values in each for name in values)
     return {name: [values.get(name, "–") for values in each] for name in names}
-
-
-def training_facts(training: Mapping[str, Any]) -> dict[str, Any]:
-    """What is to be known of a generator's training beside its settings."""
-    seen, kimg, whole = training["trained_on"], training["kimg"], training["trained_kimg"]
-    drawn = seen["phantom"]
-    size = " of {size} px, seed {seed}, version {version}".format(**drawn) if drawn else ""
-    return {
-        "data": seen["dataset"],
-        "images": f"{seen['train']}{size}",
-        "R1 weight": training["r1_gamma"],
-        "kimg": f"{whole:g}" if kimg == whole else f"{kimg:g}, of a training of {whole:g}",
-        "seed": training["seed"],
-        "time": f"{training['seconds'] / 60:.1f} minutes on {training['device']}",
-        "made with": ", ".join(map(" ".join, training["versions"].items())),
-        "artifact": f"`{training['artifact']}`",
-    }
