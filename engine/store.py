@@ -119,14 +119,14 @@ class Store:
             partial.mkdir(parents=True, exist_ok=True)
             for stray in partial.rglob(".*.tmp"):
                 stray.unlink()
-            clock = partial / SCRATCH / "seconds"  # of all attempts
-            started = time.time() - (float(clock.read_text()) if clock.is_file() else 0.0)
+            spent = partial / SCRATCH / "seconds"  # in all attempts
+            started = time.time() - (float(spent.read_text()) if spent.is_file() else 0.0)
             try:
                 stage.run(settings, inputs, partial, progress)
                 stage.check_outside(settings, digests)
             finally:
-                if clock.parent.is_dir():
-                    write_atomic(clock, f"{time.time() - started:.2f}")
+                if spent.parent.is_dir():
+                    write_atomic(spent, f"{time.time() - started:.2f}")
             manifest = {
                 "schema": SCHEMA,
                 "kind": stage.kind,

@@ -11,8 +11,8 @@ from typing import Any
 from vesselforge import pretrained
 from vesselforge.configs.catalogue import DATASETS
 from vesselforge.configs.errors import CheckpointError, ConfigError, WorkspaceError
-from vesselforge.engine.artifacts import MANIFEST, read_artifact
-from vesselforge.engine.documents import flat, plain_name
+from vesselforge.engine.artifacts import MANIFEST
+from vesselforge.engine.documents import flat, plain_name, read_object
 from vesselforge.engine.files import file_sha256, whole_folder, write_atomic, write_json
 from vesselforge.engine.store import whole_artifact
 from vesselforge.pipeline.evidence import untrained
@@ -100,7 +100,7 @@ def images_of(model: Path, inputs: Mapping[str, str]) -> tuple[dict[str, Any], d
             f"{path}: the images that {model} was trained on are not in its store; expected a "
             "prepared dataset there (publish from the workspace in which the model was trained)"
         )
-    manifest = read_artifact(path).manifest
+    manifest = read_object(path / MANIFEST, "the manifest of a prepared dataset")
     splits = {
         split: sorted(record.id for record in read_index(path, split))
         for split in ("train", "validation")
