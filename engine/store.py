@@ -38,7 +38,7 @@ from vesselforge.engine.artifacts import (
 from vesselforge.engine.documents import inside, plain_name
 from vesselforge.engine.files import file_sha256, sync, write_atomic, write_json
 from vesselforge.engine.locks import locked, taken
-from vesselforge.engine.progress import Progress
+from vesselforge.engine.progress import Progress, clock
 
 LOCKS = ".locks"
 PACKAGES = ("vesselforge", "torch", "numpy")
