@@ -12,6 +12,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -35,7 +36,7 @@ from vesselforge.engine.artifacts import (
     address,
     read_artifact,
 )
-from vesselforge.engine.documents import inside, plain_name
+from vesselforge.engine.documents import inside
 from vesselforge.engine.files import file_sha256, sync, write_atomic, write_json
 from vesselforge.engine.locks import locked, taken
 from vesselforge.engine.progress import Progress, clock
@@ -68,8 +69,13 @@ class Store:
 
     def folder(self, kind: str, digest: str) -> Path:
         """Raises WorkspaceError for a kind or a digest that is no single folder's name."""
-        where = f"{self.root}: an artifact's address"
-        return self.root / plain_name(kind, where) / plain_name(digest, where)
+        for name in (kind, digest):
+            if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+                raise WorkspaceError(
+                    f"{self.root}: an artifact's address: found {name!r:.80}, expected the name of "
+                    "a folder; the file that names it is damaged: run what wrote it again"
+                )
+        return self.root / kind / digest
 
     def find(self, kind: str, digest: str) -> Artifact | None:
         """The finished artifact, every file checked against its manifest, or None.

@@ -25,8 +25,17 @@ def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> 
 
     last: of LAST_STEPS in `pipeline.run_works`, or `run` for the whole pipeline.
     """
-    if config.data.name == "images":
-        check_images_suffice(config, last)
+    if config.data.name == "images" and last not in WITHOUT_MASKS:
+        raise DataError(
+            "data.name: images has no vessel masks, so there is nothing to teach a segmenter; use "
+            "`vesselforge generator train`, `sample` or `score`, or a dataset with masks "
+            "(data.name: paired)"
+        )
+    if config.data.name == "images" and last == "scores" and config.score.needs_teacher:
+        raise DataError(
+            "score.features: teacher needs a segmenter, and data.name: images has no vessel masks "
+            "to teach one; set score.features: random or inception"
+        )
     _check(config, workspace, [config.data])
 
 
@@ -48,18 +57,3 @@ def _check(config: Config, workspace: Path, sets: Iterable[DataSettings]) -> Non
         load_settings(data)
     if config.generator.start_from is not None:
         found_start(config.generator.start_from)
-
-
-def check_images_suffice(config: PipelineConfig, last: str) -> None:
-    """Raises DataError when a step needs vessel masks, which the dataset `images` has none of."""
-    if last not in WITHOUT_MASKS:
-        raise DataError(
-            "data.name: images has no vessel masks, so there is nothing to teach a segmenter; use "
-            "`vesselforge generator train`, `sample` or `score`, or a dataset with masks "
-            "(data.name: paired)"
-        )
-    if last == "scores" and config.score.needs_teacher:
-        raise DataError(
-            "score.features: teacher needs a segmenter, and data.name: images has no vessel masks "
-            "to teach one; set score.features: random or inception"
-        )

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.configs.settings import PipelineConfig
+from vesselforge.configs.settings import EnsembleSettings, PipelineConfig
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.sinks.display import current
 from vesselforge.pipeline.evidence import Evidence, untrained
@@ -70,15 +70,15 @@ class RunWorks(Works):
         return found | dict(zip(names, trainings, strict=True))
 
     def ensembles(self, members: Mapping[str, Work]) -> dict[str, Work]:
-        """`ensemble`, the run's model, then `ensemble-<method>` for the further methods."""
-        names = {
-            f"ensemble-{method}" if i else "ensemble": method
-            for i, method in enumerate(self.config.ensembles)
-        }
-        return {
-            name: self.ensemble(name, method, members, self.development())
-            for name, method in names.items()
-        }
+        """`ensemble`, the run's model, then `ensemble-<method>` for the further methods. What a
+        combination needs is chosen on validation images."""
+        inputs = {**members, "validation": self.development()}
+        found: dict[str, Work] = {}
+        for method in self.config.ensembles:
+            name = f"ensemble-{method}" if found else "ensemble"
+            settings = EnsembleSettings(method=method)
+            found[name] = Work(name, "segmenter.ensemble", settings, inputs)
+        return found
 
     def scored(self, models: Mapping[str, Work]) -> Work:
         """Scores of every model on the test split."""

@@ -21,9 +21,6 @@ from vesselforge.engine.progress import Bus, Interrupted
 class StageTimedOut(StageCrashed):
     """A stage reached `stage_timeout`. Its checkpoint is saved; it is not tried again."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, transient=False)
-
 
 def under_worker() -> bool:
     """Whether a Prefect worker has started this process."""
@@ -84,6 +81,5 @@ def timed(progress: Bus, seconds: float | None, what: str) -> Iterator[Bus]:
     except Interrupted:
         if progress.stop_requested or time.monotonic() < end:
             raise
-        raise StageTimedOut(
-            f"{what} was stopped after {seconds:g} s, its limit (stage_timeout)"
-        ) from None
+        message = f"{what} was stopped after {seconds:g} s, its limit (stage_timeout)"
+        raise StageTimedOut(message, transient=False) from None

@@ -13,9 +13,9 @@ from vesselforge.configs.errors import CheckpointError, WorkspaceError
 from vesselforge.configs.settings import PhantomSettings
 from vesselforge.data.prepare import phantom_version
 from vesselforge.engine.artifacts import MANIFEST
-from vesselforge.engine.documents import plain_name, read_object, read_valid
+from vesselforge.engine.documents import read_object, read_valid
 from vesselforge.pipeline.evidence import STARTS
-from vesselforge.pipeline.models.publishing import facts_of, images_of, manifest_of
+from vesselforge.pipeline.models.publishing import facts_of, images_of, manifest_of, store_of
 from vesselforge.pipeline.outside import hash_of
 
 DESCRIPTION = "generator.json"
@@ -91,12 +91,16 @@ def read_trainings(folder: Path) -> list[Training]:
 
 def _before(model: Path, manifest: Mapping[str, Any]) -> list[Training]:
     """The history of the weights that a training began with."""
-    store, inputs = model.absolute().parent, manifest["inputs"]
+    store, inputs = store_of(model), manifest["inputs"]
     if "start" in inputs:
-        return history(store / plain_name(inputs["start"], f"{model / MANIFEST}: inputs.start"))
+        return history(store.folder("generator.train", inputs["start"]))
     start = Path(manifest["settings"].get("start_from") or "other weights")
     box = [pretrained.folder(name) for name in pretrained.names("generator")]
-    for place in (start, store / start.name, *box):  # a workspace, or the box, may have moved
+    for place in (
+        start,
+        model.with_name(start.name),
+        *box,
+    ):  # a workspace, or the box, may have moved
         described = (place / DESCRIPTION).is_file()
         if described and hash_of("start_from", place) == inputs["start_from"]:
             if (place / pretrained.CARD).is_file():

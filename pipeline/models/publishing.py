@@ -12,9 +12,9 @@ from vesselforge import pretrained
 from vesselforge.configs.catalogue import DATASETS
 from vesselforge.configs.errors import CheckpointError, ConfigError, WorkspaceError
 from vesselforge.engine.artifacts import MANIFEST
-from vesselforge.engine.documents import flat, plain_name, read_object
+from vesselforge.engine.documents import flat, read_object
 from vesselforge.engine.files import file_sha256, whole_folder, write_atomic, write_json
-from vesselforge.engine.store import whole_artifact
+from vesselforge.engine.store import Store, whole_artifact
 from vesselforge.pipeline.evidence import untrained
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -55,6 +55,11 @@ def write_published(
     return folder
 
 
+def store_of(artifact: Path) -> Store:
+    """The store that a finished artifact lies in."""
+    return Store(artifact.absolute().parent.parent.parent)
+
+
 def manifest_of(model: Path, kind: pretrained.Kind) -> dict[str, Any]:
     """The manifest of a finished training. Raises WorkspaceError."""
     stage = f"{kind}.train"
@@ -93,8 +98,7 @@ def images_of(model: Path, inputs: Mapping[str, str]) -> tuple[dict[str, Any], d
     """
     from vesselforge.data.imageset import read_index
 
-    images = plain_name(inputs.get("images"), f"{model / MANIFEST}: inputs.images")
-    path = model.absolute().parent.parent / "data.prepare" / images
+    path = store_of(model).folder("data.prepare", inputs.get("images", ""))
     if not (path / MANIFEST).is_file():
         raise WorkspaceError(
             f"{path}: the images that {model} was trained on are not in its store; expected a "

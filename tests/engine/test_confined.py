@@ -12,7 +12,7 @@ from store_stages import run
 from vesselforge.configs.errors import CheckpointError, UserError, WorkspaceError
 from vesselforge.data.imageset import ImageRecord, link_file, read_index, write_index, write_png
 from vesselforge.engine.artifacts import MANIFEST
-from vesselforge.engine.documents import inside, plain_name
+from vesselforge.engine.documents import inside
 from vesselforge.engine.files import file_sha256
 from vesselforge.engine.store import Store, whole_artifact
 from vesselforge.generator.sampling.sample_set import copy_fov
@@ -28,7 +28,7 @@ def test_only_plain_paths_below(name: object, tmp_path: Path) -> None:
         inside(tmp_path, name, tmp_path / "index.json")
     assert str(caught.value).startswith(f"{tmp_path}/index.json: found the file name ")
     with pytest.raises(WorkspaceError):
-        plain_name(name, "a digest")
+        Store(tmp_path).folder("kind", name)  # type: ignore[arg-type]
 
 
 def test_links_may_lead_about_inside_only(tmp_path: Path) -> None:
