@@ -22,7 +22,7 @@ from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.artifacts import Artifact, Outcome
 from vesselforge.engine.documents import read_object
 from vesselforge.engine.files import write_atomic, write_json
-from vesselforge.engine.progress import Interrupted, clock
+from vesselforge.engine.progress import clock, ending_of
 from vesselforge.engine.store import Store, explained
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.outside import shipped_folder, shipped_names
@@ -78,10 +78,9 @@ class RunRecord:
 
     def made(self, work: Work, outcome: Outcome) -> None:
         """A piece of work is done."""
-        kind, digest = reference(outcome.artifact)
-        entry: dict[str, Any] = {"step": work.step, "kind": kind, "digest": digest}
-        entry |= {"reused": outcome.reused, "seconds": round(outcome.seconds, 2)}
-        self.content["steps"].append(entry)
+        entry = {"step": work.step, "kind": work.kind, "digest": work.digest}
+        seconds = round(outcome.seconds, 2)
+        self.content["steps"].append(entry | {"reused": outcome.reused, "seconds": seconds})
         self._save()
 
     def artifact(self, role: str, artifact: Artifact) -> Artifact:
@@ -107,12 +106,9 @@ class RunRecord:
         """Note how the run ended when it did not end well; the exception goes on."""
         try:
             yield
-        except Exception as error:
-            status = "interrupted" if isinstance(error, Interrupted) else "failed"
+        except BaseException as error:
+            status = "interrupted" if ending_of(error) == "stopped" else "failed"
             self.finish(status, str(error) or type(error).__name__)
-            raise
-        except BaseException as error:  # a second Ctrl-C, an exit
-            self.finish("interrupted", f"{type(error).__name__} in the middle of the work")
             raise
 
     def _save(self) -> None:

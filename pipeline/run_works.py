@@ -30,7 +30,7 @@ SHOWN: dict[Shows, str] = {
 
 
 LABELLED = ("generator", "samples", "score", "labelled")
-"""Roles of what comes before the student."""
+"""Roles of what comes before the student; scores before labels, for they tell of bad samples."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +160,6 @@ def improve(
     teacher, generator = works.teacher(), None
     for number in range(1, works.config.iterate.rounds + 1):
         planned = works.augmentation(number, teacher, generator)
-        executor.run([planned["score"]])  # before the labels: they tell of bad samples
-        executor.run([planned["labelled"]])
         images = made(number, {role: planned[role] for role in LABELLED if role in planned})
         said = remarks_on(planned, images)
         for remark in said:  # now, before hours of training on them

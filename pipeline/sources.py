@@ -11,11 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.configs.settings import (
-    DataSettings,
-    PipelineConfig,
-    PrepareSettings,
-)
+from vesselforge.configs.settings import DataSettings, PipelineConfig, PrepareSettings
 from vesselforge.configs.sources import (
     JointSource,
     PhantomDrawSettings,
@@ -134,13 +130,9 @@ class Phantom(Source[PhantomSource]):
 
     def images(self, request: Request, count: int, first: int) -> Work:
         own = self.settings
-        settings = PhantomDrawSettings(
-            count=count,
-            seed=own.seed + request.draw * SEEDS_APART + first,
-            size=own.size,
-            appearance=own.appearance,
-            randomise=own.randomise,
-        )
+        seed = own.seed + request.draw * SEEDS_APART + first
+        look = own.model_dump(include={"size", "appearance", "randomise"})
+        settings = PhantomDrawSettings(count=count, seed=seed, **look)
         inputs = {"images": request.real} if own.appearance == "fitted" else {}
         return Work(f"phantoms{request.name}", "data.phantom", settings, inputs)
 

@@ -86,15 +86,13 @@ def converse(child: Child, what: str, progress: Progress) -> None:
 
 def _stop(child: Child) -> None:
     """Ask it to save and end; kill it when it does not, or when somebody insists."""
-    if child.poll() is None:
-        child.terminate()
-        try:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(GRACE_S)
-        finally:
-            if child.poll() is None:
-                child.kill()
-                child.wait()
+    child.terminate()
+    try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(GRACE_S)
+    finally:
+        child.kill()
+        child.wait()
 
 
 class _Listener:

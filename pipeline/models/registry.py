@@ -149,10 +149,9 @@ class Registry:
         """Let a version serve. Raises ConfigError for one that there is not, that serves already
         or that was pruned, WorkspaceError when its files are damaged."""
         with self.change() as line:
-            version = line.version(number)
-            if line.champion is version:
+            if line.champions[-1:] == [number]:
                 raise ConfigError(f"{self.name}: version {number} is the champion already")
-            self.model_of(version)
+            self.model_of(line.version(number))
             line.note("promoted", number, why)
             line.champions.append(number)
 
