@@ -78,9 +78,9 @@ class RunRecord:
 
     def made(self, work: Work, outcome: Outcome) -> None:
         """A piece of work is done."""
-        entry = {"step": work.step, "kind": work.kind, "digest": work.digest}
-        seconds = round(outcome.seconds, 2)
-        self.content["steps"].append(entry | {"reused": outcome.reused, "seconds": seconds})
+        kind, digest = reference(outcome.artifact)
+        entry = {"step": work.step, "kind": kind, "digest": digest, "reused": outcome.reused}
+        self.content["steps"].append(entry | {"seconds": round(outcome.seconds, 2)})
         self._save()
 
     def artifact(self, role: str, artifact: Artifact) -> Artifact:
