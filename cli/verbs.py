@@ -197,10 +197,10 @@ def add_step(app: typer.Typer, name: str, last: str, help_: str) -> None:
 
         settings = load(PipelineConfig, config, set_ or [])
         from vesselforge.pipeline.models.score_rows import figure_rows
-        from vesselforge.pipeline.single import remarks_on, run_until
+        from vesselforge.pipeline.run_works import remarks_on_step, run_until
 
         artifact = run_until(last, settings, workspace, new_display())
-        remarks = remarks_on(last, settings, workspace, artifact)
+        remarks = remarks_on_step(last, settings, workspace, artifact)
         if json_:
             content = {"kind": artifact.kind, "digest": artifact.digest, "path": artifact.path}
             print_json(content | {"metrics": artifact.metrics, "remarks": remarks})

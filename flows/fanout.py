@@ -19,7 +19,7 @@ from vesselforge.pipeline.executor import POLL_S, Ended, Hand
 from vesselforge.pipeline.graph import Work
 
 STOP_S = 60.0
-"""For all running stages to end when asked to; `children.GRACE_S` is for each to save."""
+"""For all running stages to end when asked to; `child.GRACE_S` is for each to save."""
 STOP_FILE = ".stop"
 """In the run's folder while the run is being stopped: workers elsewhere look for it."""
 

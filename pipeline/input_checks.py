@@ -23,7 +23,7 @@ def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> 
     WorkspaceError when the workspace cannot be written, ConfigError for TensorBoard asked for in
     vain.
 
-    last: of LAST_STEPS in `pipeline.run_works`, or `run` for the whole pipeline.
+    last: of LAST_STEPS in `run_works`, or `run` for the whole pipeline.
     """
     if config.data.name == "images" and last not in WITHOUT_MASKS:
         raise DataError(

@@ -1,6 +1,6 @@
 """How a child process tells its parent how far it is and how it ends: JSON lines.
 
-Read by `children.converse`. A stage's process does so, and so does each one that trains with it.
+Read by `child.converse`. A stage's process does so, and so does each one that trains with it.
 """
 
 from __future__ import annotations
@@ -104,16 +104,12 @@ def endings(interrupted: int = EXIT_INTERRUPTED) -> Iterator[None]:
         sys.exit(EXIT_CRASH)
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
-        if _out_of_memory(error):
+        # PyTorch has a type of its own for GPUs, and for the CPU none.
+        starved = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
+        if starved or any(word in str(error) for word in STARVED):
             text = f"out of memory; close other programs, or make batch or crop smaller ({text})"
             emit("crash", transient=True, text=text)
             sys.exit(EXIT_CRASH)
         # A full disk is a UserError by now; other trouble with files may pass.
         emit("crash", transient=isinstance(error, OSError), text=text)
         raise
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """PyTorch has a type of its own for GPUs, and for the CPU none."""
-    named = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
-    return named or any(word in str(error) for word in STARVED)

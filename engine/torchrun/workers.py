@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.engine.artifacts import Artifact, Inputs, imported, name_of
-from vesselforge.engine.processes.children import (
+from vesselforge.engine.processes.child import (
     converse,
     environment_of,
     signal_name,

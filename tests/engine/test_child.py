@@ -18,7 +18,7 @@ from progress_heard import HELPERS, Heard
 
 from vesselforge.configs.errors import DataError
 from vesselforge.engine.artifacts import Outcome
-from vesselforge.engine.processes import children
+from vesselforge.engine.processes import child
 from vesselforge.engine.processes.reporting import StageCrashed, endings
 from vesselforge.engine.progress import Interrupted
 from vesselforge.pipeline.executor import produce
@@ -131,7 +131,7 @@ def test_sigterm_to_the_stage_alone_saves_too(
 def test_a_stage_that_does_not_stop_is_killed(
     make: Callable[..., Outcome], heard: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(children, "GRACE_S", 0.2)
+    monkeypatch.setattr(child, "GRACE_S", 0.2)
 
     def stop() -> None:
         _pid(tmp_path)
