@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from pkgutil import resolve_name
+from typing import Any
 
 import pydantic.dataclasses
-from pydantic import BaseModel, BeforeValidator, PlainSerializer
+from pydantic import BaseModel, ImportString
 
 from vesselforge.configs.errors import DataError
 from vesselforge.engine.documents import read_object
@@ -24,20 +24,6 @@ MANIFEST = "manifest.json"
 METRICS = "metrics.json"
 
 Inputs = Mapping[str, "Artifact"]
-StageFunction = Callable[[Any, Inputs, Path, Progress], None]
-
-
-def name_of(kind: type) -> str:
-    """What `imported` makes the class of."""
-    return f"{kind.__module__}:{kind.__qualname__}"
-
-
-def imported(name: Any) -> Any:
-    """What "module:name" means; anything but text as it is."""
-    if not isinstance(name, str):
-        return name
-    module, _, attribute = name.partition(":")
-    return getattr(importlib.import_module(module), attribute)
 
 
 @dataclass(frozen=True)
@@ -64,7 +50,7 @@ class Artifact:
 class Stage:
     """One kind of work. Raise `version` whenever its results for the same settings change.
 
-    function: "module:name" of a StageFunction, imported only when it runs (torch is slow to load).
+    function: "module:name" of what `run` calls, imported only then (torch is slow to load).
     settings: the model that the function takes.
     outside: "module:name" of what gives, for settings, the hashes of the inputs from outside the
     store; for a stage whose inputs may change while it reads them.
@@ -73,16 +59,15 @@ class Stage:
     kind: str
     version: int
     function: str
-    settings: Annotated[type[BaseModel], BeforeValidator(imported), PlainSerializer(name_of)]
+    settings: ImportString[type[BaseModel]]
     outside: str | None = None
 
     def run(self, settings: BaseModel, inputs: Inputs, out: Path, progress: Progress) -> None:
-        function: StageFunction = imported(self.function)
-        function(settings, inputs, out, progress)
+        resolve_name(self.function)(settings, inputs, out, progress)
 
     def check_outside(self, settings: BaseModel, digests: Mapping[str, str]) -> None:
         """Raise DataError when what was read outside the store is not what `digests` says."""
-        now: Mapping[str, str] = imported(self.outside)(settings) if self.outside else {}
+        now: Mapping[str, str] = resolve_name(self.outside)(settings) if self.outside else {}
         for name, digest in now.items():
             if digests.get(name) != digest:
                 raise DataError(
@@ -138,6 +123,6 @@ def read_artifact(folder: Path) -> Artifact:
 
     Raises WorkspaceError for a manifest that is not there, not readable or of another form."""
     expected = "the manifest of a finished stage: run the same command again"
-    fields = {"kind": str, "digest": str}
-    fields |= dict.fromkeys(("settings", "inputs", "files", "metrics"), dict)
+    fields: dict[str, type] = dict.fromkeys(("settings", "inputs", "files", "metrics"), dict)
+    fields |= {"kind": str, "digest": str}
     return Artifact(folder, read_object(folder / MANIFEST, expected, fields=fields))

@@ -24,7 +24,7 @@ from typing import Any
 from benchmarks.reliability.pipeline import contents, manifests, record
 from benchmarks.reliability.processes import environment, family, kill, stoppable
 from benchmarks.reliability.tables import facts, markdown, write
-from vesselforge.engine.processes.children import ENVIRONMENT
+from vesselforge.engine.processes.child import ENVIRONMENT
 
 Row = dict[str, Any]
 

@@ -56,11 +56,7 @@ class ProcessGroup:
 
     def any(self, flag: bool) -> bool:
         """Whether any process says so. On the host: no accelerator is waited for."""
-        return (
-            flag
-            if self.world_size == 1
-            else bool(self.all_reduce(torch.tensor([int(flag)])).item())
-        )
+        return flag if self.world_size == 1 else bool(self.all_reduce(torch.tensor([int(flag)])))
 
     def broadcast(self, value: Any) -> Any:
         """What rank 0 passed, JSON; what the others pass is ignored."""
