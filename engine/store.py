@@ -95,6 +95,14 @@ class Store:
                 f"{damage}; moved to {aside}: run the same command to make it again"
             ) from None
 
+    def need(self, kind: str, digest: str) -> Artifact:
+        """The same. Raises WorkspaceError where there is none."""
+        found = self.find(kind, digest)
+        if found is None:
+            where = self.folder(kind, digest)
+            raise WorkspaceError(f"{where}: this artifact is gone; run what made it again")
+        return found
+
     def read(self, kind: str, digest: str) -> Artifact:
         """An artifact that was found or made a moment ago, its files not checked again."""
         return read_artifact(self.folder(kind, digest))

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vesselforge.configs.errors import WorkspaceError
 from vesselforge.engine.artifacts import Artifact, Outcome
 from vesselforge.engine.processes.child import Job, run_in_child
 from vesselforge.engine.processes.stopping import timed
@@ -126,22 +125,17 @@ class Executor:
 
     def _found(self, work: Work) -> bool:
         """Whether it need not be handed out, because it is in the store and that was looked at."""
-        given = isinstance(work, Given)
-        if not given and not self.look_first:
-            return False
         store = Store(self.workspace)
+        if isinstance(work, Given):
+            self.done[work.digest] = store.need(work.kind, work.digest)
+            return True
         try:
-            found = store.find(work.kind, work.digest)
+            found = store.find(work.kind, work.digest) if self.look_first else None
         except DamagedArtifact as damage:  # it is out of the way now, and is made again
             current().say(f"  {damage}")
-            found = None
-        if found is not None and not given:
+            return False
+        if found is not None:
             self._keep(work, Outcome(found, True, 0.0))
-        elif found is not None:
-            self.done[work.digest] = found
-        elif given:
-            where = store.folder(work.kind, work.digest)
-            raise WorkspaceError(f"{where}: this artifact is gone; run what made it again")
         return found is not None
 
     def _start(self, waiting: list[Work], running: list[tuple[Work, Any]]) -> None:
@@ -231,6 +225,5 @@ def produce(
         bus.ended(error)
         raise
     bus.ended(None)
-    made = store.find(work.kind, work.digest)
-    assert made is not None
+    made = store.need(work.kind, work.digest)
     return Outcome(made, False, time.monotonic() - started)

@@ -10,7 +10,7 @@ from vesselforge.configs.settings import DataSettings, PipelineConfig
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.sinks.board import switched_on
 from vesselforge.engine.store import Store
-from vesselforge.pipeline.outside import found_start
+from vesselforge.pipeline.record import found_start
 from vesselforge.pipeline.sources import Config
 from vesselforge.pipeline.study.study_works import study_arms, training_images
 

@@ -24,7 +24,7 @@ from vesselforge.configs.stages.labels import PseudoLabelSettings, unfit
 from vesselforge.configs.study import StudyConfig
 from vesselforge.data.prepare import content_hash
 from vesselforge.pipeline.graph import Work
-from vesselforge.pipeline.outside import found_start, hash_of
+from vesselforge.pipeline.record import found_start, hash_of
 
 S = TypeVar("S", bound=SourceSettings)
 Config = PipelineConfig | StudyConfig

@@ -69,12 +69,8 @@ class Job:
     def run(self, progress: Progress) -> None:
         """Run the stage in this process, and publish its artifact."""
         settings = self.stage.settings.model_validate(self.settings)
-        store, found = Store(self.workspace), {}
-        for name, where in self.inputs.items():
-            artifact = store.find(*where)
-            if artifact is None:
-                raise UserError(f"{store.folder(*where)}: input artifact is gone; run again")
-            found[name] = artifact
+        store = Store(self.workspace)
+        found = {name: store.need(*where) for name, where in self.inputs.items()}
         store.produce(self.stage, settings, found, progress, self.outside)
 
 

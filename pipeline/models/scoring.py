@@ -158,9 +158,8 @@ def find_maps(folder: Path, items: Sequence[Item]) -> list[Path]:
     found = []
     for item in items:
         word = re.compile(rf"(?<![0-9a-z]){re.escape(item.id)}(?![0-9a-z])", re.IGNORECASE)
-        matching = [path for path in files if word.search(stem_of(path))]
-        exact = [path for path in matching if stem_of(path) == item.id]
-        matching = exact if len(exact) == 1 else matching
+        exact = [path for path in files if stem_of(path) == item.id]
+        matching = exact or [path for path in files if word.search(stem_of(path))]
         if len(matching) != 1:
             names = ", ".join(path.name for path in matching) or "none"
             raise DataError(
