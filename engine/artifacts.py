@@ -77,10 +77,8 @@ class Stage:
 
 
 def address(kind: str, version: int, settings: BaseModel, inputs: Mapping[str, str]) -> str:
-    """The digest (24 hex digits) of a piece of work.
-
-    inputs: name → digest of each input artifact (or content hash of an outside folder).
-    """
+    """The digest (24 hex digits) of a piece of work. inputs: name → digest of each input artifact,
+    or content hash of an outside folder."""
     work: dict[str, Any] = {"schema": SCHEMA, "kind": kind, "version": version}
     work |= {"settings": identity_of(settings), "inputs": dict(inputs)}
     text = json.dumps(work, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -25,10 +25,8 @@ def file_sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A hidden name beside `path` to write to; it replaces `path` when the block succeeds.
-
-    The name is drawn anew each time, so that writers of the same file do not meet in it.
-    """
+    """A hidden name beside `path` to write to; it replaces `path` when the block succeeds. It is
+    drawn anew each time, so that writers of the same file do not meet in it."""
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield aside
@@ -60,10 +58,8 @@ def write_json(path: Path, value: Any) -> None:
 
 @contextlib.contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
-    """A new folder beside `out` to write to, which takes its place when the block succeeds.
-
-    Raises WorkspaceError when it cannot be written; what was there before then stays.
-    """
+    """A new folder beside `out` to write to, which takes its place when the block succeeds. Raises
+    WorkspaceError when it cannot be written; what was there before then stays."""
     out = out.absolute()
     mark = secrets.token_hex(4)
     aside, old = (out.with_name(f".{out.name}.{mark}.{end}") for end in ("tmp", "old"))

@@ -73,10 +73,8 @@ class Sink:
 
 
 class Bus(Progress):
-    """Hands on what a stage reports to every sink, with one estimate of pace and time left.
-
-    stop: whether the stage is to stop.
-    """
+    """Hands on what a stage reports to every sink, with one estimate of pace and time left. stop:
+    whether the stage is to stop."""
 
     def __init__(self, *sinks: Sink, stop: Callable[[], bool] = lambda: False) -> None:
         self._sinks, self._stop = sinks, stop

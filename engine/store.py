@@ -78,10 +78,8 @@ class Store:
         return self.root / kind / digest
 
     def find(self, kind: str, digest: str) -> Artifact | None:
-        """The finished artifact, every file checked against its manifest, or None.
-
-        A damaged one is moved aside to `<digest>.damaged` (its work is then done again).
-        """
+        """The finished artifact, every file checked against its manifest, or None. A damaged one is
+        moved aside to `<digest>.damaged` (its work is then done again)."""
         final = self.folder(kind, digest)
         if not (final / MANIFEST).is_file():
             return None
@@ -115,11 +113,10 @@ class Store:
         progress: Progress,
         outside: Mapping[str, str] | None = None,
     ) -> Artifact:
-        """The artifact of this work: found, or made now (one process at a time, resumable).
+        """The artifact of this work: found, or made now, by one process at a time, resumable.
 
-        outside: name → content hash of inputs that are not artifacts (a dataset folder).
-
-        Raises Interrupted when asked to stop, be it while it waits for another process.
+        outside: name → content hash of inputs that are not artifacts (a dataset folder). Raises
+        Interrupted when asked to stop, be it while it waits for another process.
         """
         digests = {name: artifact.digest for name, artifact in inputs.items()} | dict(outside or {})
         digest = address(stage.kind, stage.version, settings, digests)

@@ -97,9 +97,8 @@ def amount(in_range: int, images: int) -> str:
 
 def untrained(metrics: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     """What is wrong with a generator that was hardly trained, such as `untrained: its weights saw
-    0.1 kimg`; empty otherwise, and for one that started from the weights of another.
-
-    metrics, inputs: of its `generator.train`, with what it read from outside the store."""
+    0.1 kimg`; empty otherwise, and for one that started from the weights of another. metrics,
+    inputs: of its `generator.train`, with what it read from outside the store."""
     kimg = metrics.get("delivered_kimg", metrics.get("kimg"))
     if inputs.keys() & set(STARTS) or not isinstance(kimg, int | float) or kimg >= TRAINED:
         return ""

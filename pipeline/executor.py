@@ -199,7 +199,6 @@ def produce(
     workspace: Path, work: Work, progress: Bus, environment: Mapping[str, str] | None = None
 ) -> Outcome:
     """The artifact of this work: found, or made in a child process that dies with this one.
-
     environment: goes over this process's own, for the child.
 
     Raises UserError for bad input, StageCrashed when the child was killed, Interrupted when it

@@ -21,10 +21,7 @@ WITHOUT_MASKS = ("development", "generator", "samples", "scores")
 def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> None:
     """Raises DataError for a dataset or file that is not there or that cannot teach a segmenter,
     WorkspaceError when the workspace cannot be written, ConfigError for TensorBoard asked for in
-    vain.
-
-    last: of LAST_STEPS in `run_works`, or `run` for the whole pipeline.
-    """
+    vain. last: of LAST_STEPS in `run_works`, or `run` for the whole pipeline."""
     if config.data.name == "images" and last not in WITHOUT_MASKS:
         raise DataError(
             "data.name: images has no vessel masks, so there is nothing to teach a segmenter; use "

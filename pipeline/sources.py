@@ -170,9 +170,7 @@ def source_of(
     settings: SourceSettings, config: Config, filters: PseudoLabelSettings | None = None
 ) -> Source[Any]:
     """The source that the settings describe, checked. filters: default: the config's pseudo_label.
-
-    Raises ConfigError as its `check`, and for filters that its labels give nothing to judge by.
-    """
+    Raises ConfigError as its `check`, and for filters that its labels give nothing to judge by."""
     found = KINDS[type(settings)](settings, config, filters or config.pseudo_label)
     found.check()
     if fault := unfit(found.filters, settings.labels):

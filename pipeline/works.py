@@ -104,10 +104,8 @@ class Supply:
         return replace(found, step=f"{found.step.partition(',')[0]}{name}")
 
     def scores(self, step: str, samples: Work) -> Work:
-        """How close images are to the real ones, and how near to single ones.
-
-        The teacher is an input where the scores depend on it: other extractors ignore it.
-        """
+        """How close images are to the real ones, and how near to single ones. The teacher is an
+        input where the scores depend on it: other extractors ignore it."""
         settings = self.source.config.score
         inputs = {"samples": samples, "images": self.request.shown}
         if settings.needs_teacher:

@@ -36,7 +36,7 @@ from vesselforge.engine.store import Store
 COMMAND = [sys.executable, "-m", "vesselforge.engine.processes.child"]
 GRACE_S = 20.0
 """Between SIGTERM, upon which a stage saves its checkpoint, and SIGKILL."""
-POLL_S = 0.2
+POLL_S, DRAIN_S = 0.2, 5.0
 
 # With glibc's defaults every large temporary goes back to the system at once and is paged in anew:
 # keeping freed memory made sampling and training 1.3 to 2 times faster on two cores. OpenMP threads
@@ -55,10 +55,8 @@ Child = subprocess.Popen[str] | Forked
 
 @dataclass(frozen=True)
 class Job:
-    """A stage and what it works on, as it travels to the child.
-
-    settings: as JSON. inputs: name → kind and digest. outside: hashes of other inputs.
-    """
+    """A stage and what it works on, as it travels to the child. settings: as JSON. inputs: name →
+    kind and digest. outside: hashes of other inputs."""
 
     workspace: Path
     stage: Stage
@@ -83,12 +81,11 @@ def run_in_child(
     environment: Mapping[str, str] | None = None,
     preload: Sequence[str] = (),
 ) -> None:
-    """Run a job in another process, until it has published its artifact.
+    """Run a job in another process, until it has published its artifact. Raises what the stage
+    raised: UserError, Interrupted, or StageCrashed.
 
     environment: goes over this process's own. preload: modules that stages need, which are loaded
     once for all when the first stage that is in one of them runs.
-
-    Raises what the stage raised: UserError, Interrupted, or StageCrashed.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:  # every process of it would want the same artifact
         raise ConfigError(
@@ -135,12 +132,9 @@ def environment_of(changes: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def converse(child: Child, what: str, progress: Progress) -> None:
-    """Hear a child that reports by `Reporter` and `endings` until it is done.
-
-    `what` names the work in errors. `progress` is called in this thread alone. Raises what the
-    child raised: UserError, Interrupted (asked to stop, checkpoint saved), or StageCrashed. The
-    child has ended when this returns or raises.
-    """
+    """Hear a child that reports by `Reporter` and `endings`, until it has ended. what: the work, in
+    errors. progress: called in this thread alone. Raises what the child raised: UserError,
+    Interrupted (asked to stop, checkpoint saved), or StageCrashed."""
     listener = _Listener(child, progress)
     try:
         while child.poll() is None and not progress.stop_requested:
@@ -174,27 +168,27 @@ class _Listener:
         """The last line that is no event: of a traceback, the exception."""
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._open = True
-        threading.Thread(target=self._collect, args=(child.stdout,), daemon=True).start()
 
-    def _collect(self, stream: IO[str]) -> None:
-        for line in stream:
-            self._lines.put(line.rstrip())
-        self._lines.put(None)
+        def collect(stream: IO[str]) -> None:
+            for line in stream:
+                self._lines.put(line.rstrip())
+            self._lines.put(None)
+
+        threading.Thread(target=collect, args=(child.stdout,), daemon=True).start()
 
     def hear(self, timeout: float) -> None:
         """Handle one line, waiting for it at most `timeout` seconds."""
         with contextlib.suppress(queue.Empty):
             line = self._lines.get(timeout=timeout)
-            if line is None:
-                self._open = False
-            elif line:
+            self._open = line is not None
+            if line:
                 self._handle(line)
 
-    def drain(self, seconds: float = 5.0) -> None:
+    def drain(self) -> None:
         """What was said before the end; a grandchild may hold the stream open for longer."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + DRAIN_S
         while self._open and time.monotonic() < deadline:
-            self.hear(POLL_S / 2)
+            self.hear(POLL_S)
 
     def _handle(self, line: str) -> None:
         try:

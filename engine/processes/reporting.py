@@ -26,10 +26,8 @@ then another attempt costs less than giving up costs here."""
 
 
 class StageCrashed(Exception):
-    """The child ended without a result: killed (out of memory?) or a programming error.
-
-    transient: another attempt may go well.
-    """
+    """The child ended without a result: killed (out of memory?) or a programming error. transient:
+    another attempt may go well."""
 
     def __init__(self, message: str, transient: bool = True) -> None:
         super().__init__(message)
@@ -69,9 +67,7 @@ class Reporter(Progress):
 
 def peak_memory() -> dict[str, float]:
     """The most so far in GiB: of this process in memory, of its tensors on the GPU if it has one.
-
-    Loads no PyTorch and starts no CUDA.
-    """
+    Loads no PyTorch and starts no CUDA."""
     unit = 1 if sys.platform == "darwin" else 1024
     found = {"rss_peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB}
     torch = sys.modules.get("torch")

@@ -68,10 +68,8 @@ def heard(asked: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def timed(progress: Bus, seconds: float | None, what: str) -> Iterator[Bus]:
-    """Yields a bus that asks to stop after so many seconds; without a number, the given one.
-
-    Raises StageTimedOut in place of the Interrupted that this leads to.
-    """
+    """Yields a bus that asks to stop after so many seconds; without a number, the given one. Raises
+    StageTimedOut in place of the Interrupted that this leads to."""
     if seconds is None:
         yield progress
         return

@@ -43,10 +43,8 @@ def board_folder(workspace: Path, kind: str, digest: str) -> Path:
 
 
 def switched_on() -> bool:
-    """Whether VESSELFORGE_TENSORBOARD says so.
-
-    Raises ConfigError for a value that is neither 0 nor 1, or when TensorBoard is not installed.
-    """
+    """Whether VESSELFORGE_TENSORBOARD says so. Raises ConfigError for a value that is neither 0 nor
+    1, or when TensorBoard is not installed."""
     value = os.environ.get(SWITCH, "")
     if value not in ("", "0", "1"):
         raise ConfigError(f"{SWITCH}: found {value!r}, expected 1 or 0")
@@ -72,10 +70,8 @@ def draw(workspace: Path, kind: str, digest: str, step: str) -> None:
 
 
 class Board(Sink):
-    """The event files of one attempt. A board that cannot be written never stops the work.
-
-    Begun by the first report of the work: a process that waits for another one's hears of none.
-    """
+    """The event files of one attempt. A board that cannot be written never stops the work. Begun by
+    the first report of the work: a process that waits for another one's hears of none."""
 
     def __init__(self, workspace: Path, kind: str, digest: str, step: str) -> None:
         self._made = Store(workspace).folder(kind, digest)

@@ -44,14 +44,13 @@ class Display:
         self._lines: dict[str, _StepLine] = {}
 
     def begin(self, step: str, attempt: int = 1) -> Bus:
-        """A step is looked at; its stage, if it has to run, reports to what is returned.
-
-        attempt: Prefect's, from 1."""
+        """A step is looked at; its stage, if it has to run, reports to what is returned. attempt:
+        Prefect's, from 1."""
         line = self._lines[step] = _StepLine(self, step, attempt)
         return Bus(line, stop=lambda: self.stop_requested)
 
     def failed(self, step: str, error: BaseException) -> None:
-        """A step has ended with this, which only matters where it does not end the run."""
+        """A step has ended with this: said where it does not end the run, which then says it."""
         self.drop(step)
         ends_run = isinstance(error, UserError) or ending_of(error) == "stopped"
         why = "" if ends_run else str(error) or type(error).__name__
@@ -97,10 +96,8 @@ class Display:
 
     @contextmanager
     def listening(self, notice: str = STOPPING) -> Iterator[None]:
-        """The first signal to stop asks the stage to save and end, the second one insists.
-
-        A worker has means of its own to insist, and its first one may not be the first request.
-        """
+        """The first signal to stop asks the stage to save and end, the second one insists. A worker
+        has means of its own to insist, and its first one may not be the first request."""
 
         def asked() -> None:
             if not self.stop_requested:

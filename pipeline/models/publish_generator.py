@@ -115,10 +115,8 @@ class Seen(BaseModel):
 
 
 class Training(BaseModel):
-    """One training. kimg: what the delivered weights saw in it; trained_kimg: how long it was.
-
-    r1_gamma: the weight of R1 at its end, be it set or by the rule.
-    """
+    """One training. kimg: what the delivered weights saw in it; trained_kimg: how long it was;
+    r1_gamma: the weight of R1 at its end, be it set or by the rule."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -143,10 +141,8 @@ class Card(BaseModel):
 
 
 def history(model: Path) -> list[Training]:
-    """The trainings behind a finished `generator.train`, oldest first.
-
-    Raises WorkspaceError, for weights whose beginning is not known too, and CheckpointError.
-    """
+    """The trainings behind a finished `generator.train`, oldest first. Raises WorkspaceError, for
+    weights whose beginning is not known too, and CheckpointError."""
     found, manifest = [], manifest_of(model, "generator")
     if manifest["inputs"].keys() & set(STARTS):
         found = _before(model, manifest)

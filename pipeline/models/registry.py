@@ -97,9 +97,8 @@ class Line(BaseModel):
 
     def version(self, number: int) -> Version:
         """Raises ConfigError for a number that there is not."""
-        for version in self.versions:
-            if version.number == number:
-                return version
+        if found := [version for version in self.versions if version.number == number]:
+            return found[0]
         known = ", ".join(str(v.number) for v in self.versions) or "none yet"
         raise ConfigError(f"{self.name}: no version {number}; there are: {known}")
 

@@ -204,7 +204,8 @@ def evaluate_on(
         with tempfile.TemporaryDirectory() as folder:
             images, scores = Path(folder) / "images", Path(folder) / "scores"
             scores.mkdir()
-            _write_images(name, split, images, display)
+            items = [replace(item, split=TEST) for item in items_of(name, split)]
+            write_set(name, items, images, display.begin(name))
             inputs = {"test": Artifact(images, {}), "model": Artifact(model, {})}
             evaluate(settings, inputs, scores, progress)
             how = {"split": split, "flips": settings.flips, "fov_width": settings.fov_width}
@@ -225,8 +226,3 @@ def development_images(name: str) -> list[LoadedImage]:
         )
     check(dataset, splits).raise_first()
     return [item.loaded() for item in items]
-
-
-def _write_images(name: str, split: str, out: Path, display: Display) -> None:
-    items = [replace(item, split=TEST) for item in items_of(name, split)]
-    write_set(name, items, out, display.begin(name))
