@@ -22,7 +22,7 @@ import torch
 
 from benchmarks.cases import BFLOAT16, FLOAT32, REFERENCE
 from vesselforge.engine.files import write_atomic
-from vesselforge.engine.processes.children import ENVIRONMENT
+from vesselforge.engine.processes.child import ENVIRONMENT
 
 
 class Case(NamedTuple):

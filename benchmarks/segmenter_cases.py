@@ -25,7 +25,7 @@ from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.engine.devices import slow_bfloat16
-from vesselforge.engine.processes.children import ENVIRONMENT
+from vesselforge.engine.processes.child import ENVIRONMENT
 from vesselforge.segmenter.inference.fast import fast
 from vesselforge.segmenter.inference.onnx_segmenter import Combined, onnx_runner, to_onnx
 from vesselforge.segmenter.inference.tiles import as_input

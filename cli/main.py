@@ -61,9 +61,8 @@ def run(
     made = launch(RUN, settings, workspace, new_display())
     from vesselforge.engine.store import Store
     from vesselforge.pipeline.models.score_rows import score_rows
-    from vesselforge.pipeline.stages import finished
 
-    metrics = finished(Store(workspace), *made["evaluation"]).metrics
+    metrics = Store(workspace).read(*made["evaluation"]).metrics
     title = f"test split, {metrics['images']} images, pooled inside the field of view"
     rows = score_rows(metrics)
     scores = as_table(rows, title) if rows else str(metrics.get("note", "nothing was scored"))

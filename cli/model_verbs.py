@@ -173,7 +173,7 @@ def calibrate(
     Temperature and shift, threshold and rule of components are chosen on development images;
     nothing is trained, and test images are not looked at.
     """
-    from vesselforge.engine.whole_folders import whole_folder
+    from vesselforge.engine.files import whole_folder
     from vesselforge.pipeline.models.scoring import development_images
     from vesselforge.pipeline.record import model_folder
     from vesselforge.segmenter.calibration import recalibrate

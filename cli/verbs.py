@@ -215,10 +215,10 @@ def add_step(app: typer.Typer, name: str, last: str, help_: str) -> None:
 
         settings = load(PipelineConfig, config, set_ or [])
         from vesselforge.pipeline.models.score_rows import figure_rows
-        from vesselforge.pipeline.single import remarks_on, run_until
+        from vesselforge.pipeline.run_works import remarks_on_step, run_until
 
         made = run_until(last, settings, workspace, new_display())
-        remarks = remarks_on(last, settings, workspace, made)
+        remarks = remarks_on_step(last, settings, workspace, made)
         result = {"kind": made.kind, "digest": made.digest, "path": made.path}
         result |= {"metrics": made.metrics, "remarks": remarks}
         figures = as_table(figure_rows(made.metrics))

@@ -20,8 +20,7 @@ from vesselforge.configs.errors import DataError
 from vesselforge.data.formats.channels import Channels, Pixels
 from vesselforge.data.formats.images import Picture, encode_png, read_grey, read_picture
 from vesselforge.data.layouts.splits import TRAIN
-from vesselforge.engine.confined import inside
-from vesselforge.engine.documents import read_valid
+from vesselforge.engine.documents import inside, read_valid
 from vesselforge.engine.files import replacing, write_json
 
 INDEX = "index.json"

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from pkgutil import resolve_name
+from typing import Any
 
 import pydantic.dataclasses
-from pydantic import BaseModel, BeforeValidator, PlainSerializer
+from pydantic import BaseModel, ImportString
 
-from vesselforge.configs.errors import DataError, WorkspaceError
+from vesselforge.configs.errors import DataError
 from vesselforge.engine.documents import read_object
 from vesselforge.engine.progress import Progress
 
@@ -21,27 +21,9 @@ SCHEMA = 1
 SCRATCH = "checkpoint"
 """Sub-folder of a stage's output that is dropped when the stage finishes."""
 MANIFEST = "manifest.json"
-MANIFEST_FIELDS = {
-    "kind": str, "digest": str, "settings": dict, "inputs": dict, "files": dict, "metrics": dict
-}  # fmt: skip
-"""What every reader of a manifest counts on."""
 METRICS = "metrics.json"
 
 Inputs = Mapping[str, "Artifact"]
-StageFunction = Callable[[Any, Inputs, Path, Progress], None]
-
-
-def name_of(kind: type) -> str:
-    """What `imported` makes the class of."""
-    return f"{kind.__module__}:{kind.__qualname__}"
-
-
-def imported(name: Any) -> Any:
-    """What "module:name" means; anything but text as it is."""
-    if not isinstance(name, str):
-        return name
-    module, _, attribute = name.partition(":")
-    return getattr(importlib.import_module(module), attribute)
 
 
 @dataclass(frozen=True)
@@ -68,7 +50,7 @@ class Artifact:
 class Stage:
     """One kind of work. Raise `version` whenever its results for the same settings change.
 
-    function: "module:name" of a StageFunction, imported only when it runs (torch is slow to load).
+    function: "module:name" of what `run` calls, imported only then (torch is slow to load).
     settings: the model that the function takes.
     outside: "module:name" of what gives, for settings, the hashes of the inputs from outside the
     store; for a stage whose inputs may change while it reads them.
@@ -77,18 +59,15 @@ class Stage:
     kind: str
     version: int
     function: str
-    settings: Annotated[type[BaseModel], BeforeValidator(imported), PlainSerializer(name_of)]
+    settings: ImportString[type[BaseModel]]
     outside: str | None = None
 
     def run(self, settings: BaseModel, inputs: Inputs, out: Path, progress: Progress) -> None:
-        function: StageFunction = imported(self.function)
-        function(settings, inputs, out, progress)
+        resolve_name(self.function)(settings, inputs, out, progress)
 
     def check_outside(self, settings: BaseModel, digests: Mapping[str, str]) -> None:
         """Raise DataError when what was read outside the store is not what `digests` says."""
-        if self.outside is None:
-            return
-        now: Mapping[str, str] = imported(self.outside)(settings)
+        now: Mapping[str, str] = resolve_name(self.outside)(settings) if self.outside else {}
         for name, digest in now.items():
             if digests.get(name) != digest:
                 raise DataError(
@@ -98,47 +77,33 @@ class Stage:
 
 
 def address(kind: str, version: int, settings: BaseModel, inputs: Mapping[str, str]) -> str:
-    """The digest (24 hex digits) of a piece of work.
-
-    inputs: name → digest of each input artifact (or content hash of an outside folder).
-    """
-    work = {
-        "schema": SCHEMA,
-        "kind": kind,
-        "version": version,
-        "settings": identity_of(settings),
-        "inputs": dict(inputs),
-    }
+    """The digest (24 hex digits) of a piece of work. inputs: name → digest of each input artifact,
+    or content hash of an outside folder."""
+    work: dict[str, Any] = {"schema": SCHEMA, "kind": kind, "version": version}
+    work |= {"settings": identity_of(settings), "inputs": dict(inputs)}
     text = json.dumps(work, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def input_digests(inputs: Inputs, outside: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Name → digest of every input artifact, and of inputs from outside the store."""
-    return {name: artifact.digest for name, artifact in inputs.items()} | dict(outside or {})
 
 
 def identity_of(settings: BaseModel) -> dict[str, Any]:
     """The settings as JSON, without the fields marked `operational` (device, paths whose content
     is hashed apart, checkpoint intervals): those change how the work is done, not its result."""
     whole = settings.model_dump(mode="json")
-    for name, field in type(settings).model_fields.items():
-        extra = field.json_schema_extra
-        if isinstance(extra, dict) and extra.get("operational"):
-            del whole[name]
-        else:
-            whole[name] = _identity_within(getattr(settings, name), whole[name])
-    return whole
+    return {
+        name: _identity(getattr(settings, name), whole[name])
+        for name, field in type(settings).model_fields.items()
+        if field.json_schema_extra != {"operational": True}
+    }
 
 
-def _identity_within(value: Any, dumped: Any) -> Any:
+def _identity(value: Any, dumped: Any) -> Any:
     """The identity of settings inside lists and dicts; everything else as it was dumped."""
     if isinstance(value, BaseModel):
         return identity_of(value)
-    if isinstance(value, list) and any(isinstance(each, BaseModel) for each in value):
-        return [_identity_within(*each) for each in zip(value, dumped, strict=True)]
-    if isinstance(value, dict) and any(isinstance(each, BaseModel) for each in value.values()):
-        return {key: _identity_within(each, dumped[key]) for key, each in value.items()}
+    if isinstance(value, list):
+        return list(map(_identity, value, dumped))
+    if isinstance(value, dict):
+        return dict(zip(dumped, map(_identity, value.values(), dumped.values()), strict=True))
     return dumped
 
 
@@ -155,12 +120,7 @@ def read_artifact(folder: Path) -> Artifact:
     """The artifact in a folder, its files not looked at.
 
     Raises WorkspaceError for a manifest that is not there, not readable or of another form."""
-    path = folder / MANIFEST
-    found = read_object(path, "the manifest of a finished stage: run the same command again")
-    for name, kind in MANIFEST_FIELDS.items():
-        if not isinstance(found.get(name), kind):
-            raise WorkspaceError(
-                f"{path}: found no {name} in it, expected a {kind.__name__}; not a readable "
-                "manifest: run the same command again"
-            )
-    return Artifact(folder, found)
+    expected = "the manifest of a finished stage: run the same command again"
+    fields: dict[str, type] = dict.fromkeys(("settings", "inputs", "files", "metrics"), dict)
+    fields |= {"kind": str, "digest": str}
+    return Artifact(folder, read_object(folder / MANIFEST, expected, fields=fields))

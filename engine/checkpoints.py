@@ -10,19 +10,19 @@ import contextlib
 import hashlib
 import json
 import logging
-import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from vesselforge.configs.errors import CheckpointError
 from vesselforge.engine.files import file_sha256, write_atomic
 
+SEAL = ".sha256"
 KEEP = 2
 """Whole checkpoints kept: the newest, and the one before it should the newest prove damaged."""
 
@@ -40,11 +40,10 @@ def save_checkpoint(
     path = _path(folder, step)
     content = _pack(tensors, {"state": json.dumps(state)})
     write_atomic(path, content)
-    write_atomic(path.with_suffix(".sha256"), hashlib.sha256(content).hexdigest())
-    for old in _steps(folder)[:-KEEP]:
-        if old not in spare:
-            for suffix in (".sha256", ".safetensors"):
-                _path(folder, old).with_suffix(suffix).unlink(missing_ok=True)
+    write_atomic(path.with_suffix(SEAL), hashlib.sha256(content).hexdigest())
+    for old in set(_steps(folder)[:-KEEP]) - set(spare):
+        for suffix in (SEAL, ".safetensors"):
+            _path(folder, old).with_suffix(suffix).unlink(missing_ok=True)
 
 
 def newest_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor], Any] | None:
@@ -54,50 +53,37 @@ def newest_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor], Any] | None
     Raises CheckpointError when checkpoints exist and every one of them is damaged.
     """
     steps = _steps(folder)
-    damaged: list[Path] = []
-    for step in reversed(steps):
-        path = _path(folder, step)
-        found = _read_whole(path)
-        if found is not None:
-            for other in damaged:
-                logging.getLogger(__name__).warning(
-                    "%s: damaged (SHA-256 differs); going on from the one before it", other
-                )
-            return step, *found
-        if path.with_suffix(".sha256").is_file():
-            damaged.append(path)
-    if steps and (folder / f"step-{steps[-1]:08d}.sha256").is_file():
+    newest = next((step for step in reversed(steps) if _is_whole(_path(folder, step))), None)
+    if steps and newest is None:
         raise CheckpointError(
             f"{folder}: all {len(steps)} training checkpoints are damaged (SHA-256 differs); "
             "delete this folder to start the stage over"
         )
-    return None
+    if newest is None:
+        return None
+    for damaged in steps[steps.index(newest) + 1 :]:
+        logging.getLogger(__name__).warning(
+            "%s: damaged (SHA-256 differs); going on from the one before it", _path(folder, damaged)
+        )
+    return newest, *read_checkpoint(folder, newest)
 
 
 def read_checkpoint(folder: Path, step: int) -> tuple[dict[str, Tensor], Any]:
     """(tensors, state) of one checkpoint, which has to be there and whole, else CheckpointError."""
     path = _path(folder, step)
-    found = _read_whole(path)
-    if found is None:
+    if not _is_whole(path):
         raise CheckpointError(
             f"{path}: this training checkpoint is missing or damaged (SHA-256 differs); "
             f"delete {folder} to start the stage over"
         )
-    return found
-
-
-def _read_whole(path: Path) -> tuple[dict[str, Tensor], Any] | None:
-    seal = path.with_suffix(".sha256")
-    if not (path.is_file() and seal.is_file() and seal.read_text() == file_sha256(path)):
-        return None
     tensors, meta = load_tensors(path)
-    try:
+    with restoring(folder):
         return tensors, json.loads(meta["state"])
-    except (KeyError, ValueError, RecursionError) as error:
-        raise CheckpointError(
-            f"{path}: found no state of a training in it ({error}); delete {path.parent} to start "
-            "the stage over"
-        ) from error
+
+
+def _is_whole(path: Path) -> bool:
+    seal = path.with_suffix(SEAL)
+    return path.is_file() and seal.is_file() and seal.read_text() == file_sha256(path)
 
 
 @contextlib.contextmanager
@@ -120,8 +106,7 @@ def _path(folder: Path, step: int) -> Path:
 
 
 def _steps(folder: Path) -> list[int]:
-    found = (re.fullmatch(r"step-(\d{8})\.safetensors", p.name) for p in folder.glob("step-*"))
-    return sorted(int(match[1]) for match in found if match)
+    return sorted(int(path.stem.removeprefix("step-")) for path in folder.glob(f"step-*{SEAL}"))
 
 
 def save_tensors(
@@ -143,8 +128,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointError(f"{path}: no such weight file")
     try:
         with safe_open(path, framework="pt") as stream:
-            meta = dict(stream.metadata() or {})
-        return load_file(path), meta
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+            return tensors, dict(stream.metadata() or {})
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(
             f"{path}: not a whole safetensors file ({error}); copy it again or train anew"

@@ -1,4 +1,5 @@
-"""JSON files of ours, read as if a stranger had written them."""
+"""JSON files of ours, read as if a stranger had written them; and the names that they give of
+other files, which lead no further than the folder they speak of."""
 
 from __future__ import annotations
 
@@ -16,10 +17,17 @@ MOST_BYTES = 200_000_000
 
 
 def read_object(
-    path: Path, expected: str, error: type[UserError] = WorkspaceError
+    path: Path,
+    expected: str,
+    error: type[UserError] = WorkspaceError,
+    fields: Mapping[str, type] | None = None,
 ) -> dict[str, Any]:
-    """The JSON object in a file; see `read_valid`."""
-    return read_valid(path, dict[str, Any], expected, error)
+    """The JSON object in a file, see `read_valid`. fields: name → type of what has to be in it."""
+    found = read_valid(path, dict[str, Any], expected, error)
+    for name, kind in (fields or {}).items():
+        if not isinstance(found.get(name), kind):
+            raise error(f"{path}: {name}: found no {kind.__name__}; expected {expected}")
+    return found
 
 
 def read_valid(
@@ -58,3 +66,20 @@ def flat(
 def records(value: Any) -> list[dict[str, Any]]:
     """The objects of a JSON list; [] when it is no list."""
     return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
+
+
+def inside(folder: Path, name: object, named_in: Path) -> Path:
+    """The path of a file that another file names, relative to `folder`; nothing has to be there.
+
+    named_in: the file that does, for the message. Raises WorkspaceError for what is no relative
+    path with `/`, has a part `..`, or leads out of the folder through a symbolic link.
+    """
+    parts = name.split("/") if isinstance(name, str) else [""]
+    plain = all(part not in ("", ".", "..") and part.isprintable() for part in parts)
+    path = folder.joinpath(*parts) if plain else None
+    if path is None or not path.resolve().is_relative_to(folder.resolve()):
+        raise WorkspaceError(
+            f"{named_in}: found the file name {name!r:.80}, expected a path that stays inside "
+            f"{folder}; copy the folder again from where it was made"
+        )
+    return path

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and what they hold as a hash."""
+"""Files and folders that are whole or not there, on disk and for other machines too; hashes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import io
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+from vesselforge.configs.errors import WorkspaceError
 
 
 def file_sha256(path: Path) -> str:
@@ -22,10 +25,8 @@ def file_sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A hidden name beside `path` to write to; it replaces `path` when the block succeeds.
-
-    The name is drawn anew each time, so that writers of the same file do not meet in it.
-    """
+    """A hidden name beside `path` to write to; it replaces `path` when the block succeeds. It is
+    drawn anew each time, so that writers of the same file do not meet in it."""
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield aside
@@ -53,3 +54,36 @@ def write_csv(path: Path, rows: Iterable[Iterable[Any]]) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Atomic, sorted, NaN-free JSON."""
     write_atomic(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+@contextlib.contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A new folder beside `out` to write to, which takes its place when the block succeeds. Raises
+    WorkspaceError when it cannot be written; what was there before then stays."""
+    out = out.absolute()
+    mark = secrets.token_hex(4)
+    aside, old = (out.with_name(f".{out.name}.{mark}.{end}") for end in ("tmp", "old"))
+    try:
+        aside.mkdir(parents=True)
+        yield aside
+        if out.exists():
+            out.rename(old)
+        aside.rename(out)
+    except OSError as error:
+        if old.exists() and not out.exists():
+            old.rename(out)
+        raise WorkspaceError(
+            f"{error.filename or out}: cannot be written ({error.strerror or error})"
+        ) from error
+    finally:
+        for folder in (aside, old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """A file's bytes, or a folder's names, are on disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

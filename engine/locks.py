@@ -22,12 +22,9 @@ UNSUPPORTED = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 @contextmanager
 def locked(path: Path, progress: Progress, waiting: str) -> Iterator[None]:
-    """Hold the lock of this file; the kernel frees it when its holder dies.
-
-    waiting: said once when another process has it.
-
-    Raises Interrupted when asked to stop while waiting, WorkspaceError where files have no locks.
-    """
+    """Hold the lock of this file; the kernel frees it when its holder dies. waiting: said once when
+    another process has it. Raises Interrupted when asked to stop while waiting, WorkspaceError
+    where files have no locks."""
     said = False
     while True:
         with path.open("w") as stream:

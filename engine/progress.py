@@ -73,10 +73,8 @@ class Sink:
 
 
 class Bus(Progress):
-    """Hands on what a stage reports to every sink, with one estimate of pace and time left.
-
-    stop: whether the stage is to stop.
-    """
+    """Hands on what a stage reports to every sink, with one estimate of pace and time left. stop:
+    whether the stage is to stop."""
 
     def __init__(self, *sinks: Sink, stop: Callable[[], bool] = lambda: False) -> None:
         self._sinks, self._stop = sinks, stop
@@ -121,6 +119,11 @@ def ending_of(error: BaseException | None) -> str:
         return "done"
     asked = isinstance(error, Interrupted) or not isinstance(error, Exception)  # Ctrl-C, an exit
     return "stopped" if asked else "failed"
+
+
+def clock(seconds: float | None = None) -> str:
+    """UTC to the second, `2026-01-31T23:59:59Z`; default: now."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def duration(seconds: float) -> str:

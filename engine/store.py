@@ -12,6 +12,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -33,14 +34,12 @@ from vesselforge.engine.artifacts import (
     Inputs,
     Stage,
     address,
-    input_digests,
     read_artifact,
 )
-from vesselforge.engine.confined import inside, plain_name
-from vesselforge.engine.files import file_sha256, write_atomic, write_json
+from vesselforge.engine.documents import inside
+from vesselforge.engine.files import file_sha256, sync, write_atomic, write_json
 from vesselforge.engine.locks import locked, taken
-from vesselforge.engine.progress import Progress
-from vesselforge.engine.whole_folders import renamed, sync
+from vesselforge.engine.progress import Progress, clock
 
 LOCKS = ".locks"
 PACKAGES = ("vesselforge", "torch", "numpy")
@@ -70,38 +69,41 @@ class Store:
 
     def folder(self, kind: str, digest: str) -> Path:
         """Raises WorkspaceError for a kind or a digest that is no single folder's name."""
-        where = f"{self.root}: an artifact's address"
-        return self.root / plain_name(kind, where) / plain_name(digest, where)
+        for name in (kind, digest):
+            if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]*", name):
+                raise WorkspaceError(
+                    f"{self.root}: an artifact's address: found {name!r:.80}, expected the name of "
+                    "a folder; the file that names it is damaged: run what wrote it again"
+                )
+        return self.root / kind / digest
 
     def find(self, kind: str, digest: str) -> Artifact | None:
-        """The finished artifact, every file checked against its manifest, or None.
-
-        A damaged one is moved aside to `<digest>.damaged` (its work is then done again).
-        """
+        """The finished artifact, every file checked against its manifest, or None. A damaged one is
+        moved aside to `<digest>.damaged` (its work is then done again)."""
         final = self.folder(kind, digest)
         if not (final / MANIFEST).is_file():
             return None
-        damage = self.damage(final)
-        if damage is None:
-            return read_artifact(final)
-        aside = final.with_name(f"{digest}.damaged")
-        shutil.rmtree(aside, ignore_errors=True)
-        final.rename(aside)
-        raise DamagedArtifact(f"{damage}; moved to {aside}: run the same command to make it again")
-
-    @staticmethod
-    def damage(final: Path) -> str | None:
-        """What is wrong with a finished artifact, or None."""
         try:
-            for name, expected in read_artifact(final).manifest["files"].items():
-                path = inside(final, name, final / MANIFEST)
-                if not path.is_file():
-                    return f"{path}: file is missing from a finished artifact"
-                if file_sha256(path) != expected:
-                    return f"{path}: content differs from the SHA-256 in its manifest"
-        except WorkspaceError as error:
-            return str(error)
-        return None
+            return whole_artifact(final)
+        except WorkspaceError as damage:
+            aside = final.with_name(f"{digest}.damaged")
+            shutil.rmtree(aside, ignore_errors=True)
+            final.rename(aside)
+            raise DamagedArtifact(
+                f"{damage}; moved to {aside}: run the same command to make it again"
+            ) from None
+
+    def need(self, kind: str, digest: str) -> Artifact:
+        """The same. Raises WorkspaceError where there is none."""
+        found = self.find(kind, digest)
+        if found is None:
+            where = self.folder(kind, digest)
+            raise WorkspaceError(f"{where}: this artifact is gone; run what made it again")
+        return found
+
+    def read(self, kind: str, digest: str) -> Artifact:
+        """An artifact that was found or made a moment ago, its files not checked again."""
+        return read_artifact(self.folder(kind, digest))
 
     def produce(
         self,
@@ -111,13 +113,12 @@ class Store:
         progress: Progress,
         outside: Mapping[str, str] | None = None,
     ) -> Artifact:
-        """The artifact of this work: found, or made now (one process at a time, resumable).
+        """The artifact of this work: found, or made now, by one process at a time, resumable.
 
-        outside: name → content hash of inputs that are not artifacts (a dataset folder).
-
-        Raises Interrupted when asked to stop, be it while it waits for another process.
+        outside: name → content hash of inputs that are not artifacts (a dataset folder). Raises
+        Interrupted when asked to stop, be it while it waits for another process.
         """
-        digests = input_digests(inputs, outside)
+        digests = {name: artifact.digest for name, artifact in inputs.items()} | dict(outside or {})
         digest = address(stage.kind, stage.version, settings, digests)
         with explained(self.root), self.lock(digest, progress):
             found = self.find(stage.kind, digest)
@@ -129,14 +130,14 @@ class Store:
             partial.mkdir(parents=True, exist_ok=True)
             for stray in partial.rglob(".*.tmp"):
                 stray.unlink()
-            clock = partial / SCRATCH / "seconds"  # of all attempts
-            started = time.time() - (float(clock.read_text()) if clock.is_file() else 0.0)
+            spent = partial / SCRATCH / "seconds"  # in all attempts
+            started = time.time() - (float(spent.read_text()) if spent.is_file() else 0.0)
             try:
                 stage.run(settings, inputs, partial, progress)
                 stage.check_outside(settings, digests)
             finally:
-                if clock.parent.is_dir():
-                    write_atomic(clock, f"{time.time() - started:.2f}")
+                if spent.parent.is_dir():
+                    write_atomic(spent, f"{time.time() - started:.2f}")
             manifest = {
                 "schema": SCHEMA,
                 "kind": stage.kind,
@@ -145,7 +146,7 @@ class Store:
                 "settings": settings.model_dump(mode="json"),
                 "inputs": digests,
                 "seconds": round(time.time() - started, 2),
-                "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "finished": clock(),
                 "versions": {package: version(package) for package in PACKAGES},
                 "device": _device_of(settings),
             }
@@ -161,10 +162,14 @@ class Store:
             sync(path)
         write_json(partial / MANIFEST, manifest)
         sync(partial)
-        if not renamed(partial, final):
-            if (final / MANIFEST).is_file():  # made by a machine whose rename we did not see yet
+        try:  # rather than to look: a client of NFS may not see for a minute what others renamed
+            partial.rename(final)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            if (final / MANIFEST).is_file():  # another machine's
                 shutil.rmtree(partial)
-                return Artifact(final, json.loads((final / MANIFEST).read_text()))
+                return read_artifact(final)
             shutil.rmtree(final)  # a folder without a manifest: nothing of value
             partial.rename(final)
         sync(final.parent)
@@ -189,6 +194,18 @@ class Store:
         waiting = "waiting for another process that makes this artifact"
         with locked(folder / digest, progress, waiting):
             yield
+
+
+def whole_artifact(folder: Path) -> Artifact:
+    """The artifact in a folder. Raises WorkspaceError where it is not what its manifest says."""
+    found = read_artifact(folder)
+    for name, expected in found.manifest["files"].items():
+        path = inside(folder, name, folder / MANIFEST)
+        if not path.is_file():
+            raise WorkspaceError(f"{path}: file is missing from a finished artifact")
+        if file_sha256(path) != expected:
+            raise WorkspaceError(f"{path}: content differs from the SHA-256 in its manifest")
+    return found
 
 
 class DamagedArtifact(WorkspaceError):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.configs.study import StudyConfig
-from vesselforge.engine.artifacts import imported
 from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.sinks.display import Display, shown
 from vesselforge.flows.serving.embedded import api, forget_what_is_left
@@ -33,7 +33,7 @@ def launch(
 
         display.say(f"run {config.name} in {workspace} (Prefect at {url.removesuffix('/api')})")
         try:
-            state = imported(flow)(config, workspace=str(workspace), return_state=True)
+            state = resolve_name(flow)(config, workspace=str(workspace), return_state=True)
         except httpx.TransportError as error:
             forget_what_is_left()
             raise StageCrashed(

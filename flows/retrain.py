@@ -22,6 +22,7 @@ from vesselforge.data.layouts.splits import TRAIN, VALIDATION
 from vesselforge.data.prepare import content_hash
 from vesselforge.engine.artifacts import identity_of
 from vesselforge.engine.files import write_json
+from vesselforge.engine.progress import clock
 from vesselforge.engine.sinks.display import current
 from vesselforge.engine.store import Store
 from vesselforge.flows import notes
@@ -30,11 +31,10 @@ from vesselforge.flows.tasks import ByTask
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Given, Work
 from vesselforge.pipeline.models.model_rows import version_rows
-from vesselforge.pipeline.models.registry import Comparison, Registry, Verdict, Version, judge, now
-from vesselforge.pipeline.models.retention import prune, references_in
+from vesselforge.pipeline.models.registry import Comparison, Registry, Verdict, Version, judge
+from vesselforge.pipeline.models.retention import named_by, prune
 from vesselforge.pipeline.record import read_run
 from vesselforge.pipeline.run_works import validation_f1
-from vesselforge.pipeline.stages import finished
 
 NAME = "retrain"
 NOTHING = "NothingToDo"
@@ -116,17 +116,17 @@ def train_challenger(
     run_pipeline(config.model_copy(update={"name": name, "data": data}), workspace)
     _, record = read_run(workspace, name)
     store, artifacts = Store(workspace), record["artifacts"]
-    development = finished(store, *artifacts["development"])
+    development = store.read(*artifacts["development"])
     return Version(
         number=number,
-        made=now(),
+        made=clock(),
         run=name,
         model=artifacts["ensemble"],
-        artifacts=list(map(list, dict.fromkeys(map(tuple, references_in(record))))),
+        artifacts=[list(named) for named in dict.fromkeys(named_by(record))],
         trained_on=sorted(r.id for r in read_index(development.path, TRAIN)),
         images=intake.images,
         quarantined=len(intake.quarantined),
-        f1=validation_f1(finished(store, *artifacts["ensemble"])),
+        f1=validation_f1(store.read(*artifacts["ensemble"])),
         verdict="held back",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,14 +17,13 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.study import ExecutionSettings
-from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.sinks.display import current
 from vesselforge.flows.tasks import outcome_of, parameters_of, task_of
-from vesselforge.pipeline.executor import POLL_S, Ended
+from vesselforge.pipeline.executor import POLL_S, Ended, Hand
 from vesselforge.pipeline.graph import Work
 
 STOP_S = 60.0
-"""For all running stages to end when asked to; `children.GRACE_S` is for each to save."""
+"""For all running stages to end when asked to; `child.GRACE_S` is for each to save."""
 STOP_FILE = ".stop"
 """In the run's folder while the run is being stopped: workers elsewhere look for it."""
 FETCH_S = 60.0
@@ -44,7 +43,7 @@ class Running:
 
 
 @dataclass
-class ByRunner:
+class ByRunner(Hand):
     """Work by a started task runner.
 
     folder: of the run. timeout: seconds that a stage may take.
@@ -62,11 +61,10 @@ class ByRunner:
     def room(self) -> int:
         return workers_of(self.settings)
 
-    def start(self, work: Work, inputs: Mapping[str, Artifact]) -> Running:
+    def start(self, work: Work) -> Running:
         card = next((card for card in self.settings.gpus if card not in self.taken), None)
         parameters = parameters_of(
             work,
-            inputs,
             self.workspace,
             environment=environment_of(self.settings, card),
             stop_file=str(self.folder / STOP_FILE),

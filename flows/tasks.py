@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,43 +16,40 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.runtime import task_run
 
-from vesselforge.engine.artifacts import Artifact, Outcome
+from vesselforge.engine.artifacts import Outcome
 from vesselforge.engine.processes.reporting import StageCrashed
-from vesselforge.engine.processes.stopping import timed
 from vesselforge.engine.sinks.display import current
 from vesselforge.engine.store import Store
 from vesselforge.flows import notes
 from vesselforge.flows.states import CRASHED, EXPECTED, error_of, state_of
-from vesselforge.pipeline.executor import AtOnce, Ended
-from vesselforge.pipeline.graph import Work
-from vesselforge.pipeline.record import Reference, reference
-from vesselforge.pipeline.stages import STAGES, finished, produce
+from vesselforge.pipeline.executor import Ended, Hand, perform
+from vesselforge.pipeline.graph import Given, Work
+from vesselforge.pipeline.record import Reference
+from vesselforge.pipeline.stages import STAGES
 
 logging.getLogger("vesselforge").setLevel(logging.INFO)  # Prefect's handlers take what arrives
 
 
 @dataclass
-class ByTask(AtOnce):
+class ByTask(Hand):
     """Work by Prefect tasks, one after the other. timeout: seconds a stage may take."""
 
     workspace: Path
     timeout: float | None = None
 
-    def start(self, work: Work, inputs: Mapping[str, Artifact]) -> Ended:
-        parameters = parameters_of(work, inputs, self.workspace, timeout=self.timeout)
+    def start(self, work: Work) -> Ended:
+        parameters = parameters_of(work, self.workspace, timeout=self.timeout)
         state = task_of(work.kind)(**parameters, return_state=True)
         return outcome_of(state, self.workspace, work.kind)
 
 
-def parameters_of(
-    work: Work, inputs: Mapping[str, Artifact], workspace: Path, **options: Any
-) -> dict[str, Any]:
+def parameters_of(work: Work, workspace: Path, **options: Any) -> dict[str, Any]:
     """The arguments of `run_stage`, as JSON."""
     return {
         "step": work.step,
         "kind": work.kind,
         "settings": work.settings.model_dump(mode="json"),
-        "inputs": {name: reference(artifact) for name, artifact in inputs.items()},
+        "inputs": {name: [needed.kind, needed.digest] for name, needed in work.inputs.items()},
         "outside": dict(work.outside),
         "workspace": str(workspace),
         **options,
@@ -65,7 +61,7 @@ def outcome_of(state: State[Any], workspace: Path, kind: str) -> Ended:
     if not state.is_completed():
         return error_of(state)
     made = state.result()
-    artifact = finished(Store(workspace), kind, made["digest"])
+    artifact = Store(workspace).read(kind, made["digest"])
     return Outcome(artifact, made["reused"], made["seconds"])
 
 
@@ -86,28 +82,17 @@ def run_stage(
     checkpoint and ends, on any machine. timeout: seconds after which it does the same and has
     failed. Prefect's own time-out would raise an exception wherever the code happens to be.
     """
-    display = current()
-    store = Store(Path(workspace))
-    progress = display.begin(step, task_run.run_count or 1).also(notes.ProgressPage(step))
+    given = {name: Given(*where) for name, where in inputs.items()}
+    work = Work(step, kind, STAGES[kind].settings.model_validate(settings), given, outside)
+    progress = current().begin(step, task_run.run_count or 1).also(notes.ProgressPage(step))
     if stop_file is not None:
         progress = progress.also(stop=Path(stop_file).exists)
     try:
-        with display.telling(step), timed(progress, timeout, step) as watched:
-            outcome = produce(
-                Path(workspace),
-                kind,
-                STAGES[kind].settings.model_validate(settings),
-                {name: finished(store, *where) for name, where in inputs.items()},
-                watched,
-                outside,
-                environment,
-                step,
-            )
+        outcome = perform(Path(workspace), work, progress, timeout, environment)
     except EXPECTED as error:
         return state_of(error)
     except OSError as error:  # a hiccup of the file system
         return state_of(StageCrashed(str(error)))
-    display.end(step, outcome)
     notes.publish(step, outcome.artifact)
     digest, seconds = outcome.artifact.digest, round(outcome.seconds, 2)
     return {"digest": digest, "reused": outcome.reused, "seconds": seconds}

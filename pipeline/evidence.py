@@ -7,7 +7,7 @@ and a teacher finds a few specks in it. What tells is whether the vessel maps ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 FEWEST = 20
@@ -22,8 +22,10 @@ REAL = ("data.prepare", "data.subset")
 TRAINED = 1.0
 """Thousands of images below which a generator has hardly left its random weights."""
 
-NONE_SHOWN = "The synthetic images show no vessels"
-FEW_SHOWN = "Hardly any of the synthetic images show vessels"
+VERDICTS = {
+    "none": "The synthetic images show no vessels",
+    "hardly any": "Hardly any of the synthetic images show vessels",
+}
 STARTS = ("start", "start_from")
 """Inputs of a training that began with other weights."""
 
@@ -51,58 +53,52 @@ class Evidence:
     @staticmethod
     def total(sets: Iterable[Evidence | None]) -> Evidence | None:
         """Sets that were made alike, as one; None where there is none, or one is not known."""
-        known = list(sets)
-        found = [one for one in known if one is not None]
-        if not found or len(found) < len(known):
+        counts = [None if one is None else astuple(one) for one in sets]
+        if not counts or None in counts:
             return None
-        drawn, drawn_in_range = sum(e.drawn for e in found), sum(e.drawn_in_range for e in found)
-        kept, kept_in_range = sum(e.kept for e in found), sum(e.kept_in_range for e in found)
-        return Evidence(drawn, drawn_in_range, kept, kept_in_range)
-
-    @property
-    def verdict(self) -> str:
-        """In a few words; empty where enough images show vessels, or fewer than FEWEST say so."""
-        if self.drawn < FEWEST:
-            return ""
-        if self.drawn_in_range < NO_VESSELS * self.drawn:
-            return NONE_SHOWN
-        if self.drawn_in_range < HARDLY_ANY * self.drawn:
-            return FEW_SHOWN
-        return ""
+        return Evidence(*map(sum, zip(*counts, strict=True)))
 
     @property
     def in_short(self) -> str:
         """Whether they show vessels, in a word or two, for a table."""
-        if self.drawn < FEWEST:
-            return "too few to say"
-        return {NONE_SHOWN: "none", FEW_SHOWN: "hardly any"}.get(self.verdict, "enough")
+        return "too few to say" if self.drawn < FEWEST else amount(self.drawn_in_range, self.drawn)
+
+    @property
+    def verdict(self) -> str:
+        """In a few words; empty where enough images show vessels, or fewer than FEWEST say so."""
+        return VERDICTS.get(self.in_short, "")
 
     @property
     def sentence(self) -> str:
         """The verdict, the counts, and what follows; empty like the verdict."""
         if not self.verdict:
             return ""
+        learnt = {
+            "none": "what a student learns from them is noise",
+            "hardly any": "most of what a student learns from them is noise",
+        }.get(
+            amount(self.kept_in_range, self.kept),
+            f"of the {self.kept:,} that were kept, {self.kept_in_range:,} pass",
+        )
+        if self.kept == 0:
+            learnt = "none was kept, so there is nothing to train a student on"
         return (
             f"{self.verdict}: {self.drawn_in_range:,} of {self.drawn:,} pass (their vessel maps "
-            f"are in the range of real ones){self._learnt}."
+            f"are in the range of real ones); {learnt}."
         )
 
-    @property
-    def _learnt(self) -> str:
-        if self.kept == 0:
-            return "; none was kept, so there is nothing to train a student on"
-        if self.kept_in_range < NO_VESSELS * self.kept:
-            return "; what a student learns from them is noise"
-        if self.kept_in_range < HARDLY_ANY * self.kept:
-            return "; most of what a student learns from them is noise"
-        return f"; of the {self.kept:,} that were kept, {self.kept_in_range:,} pass"
+
+def amount(in_range: int, images: int) -> str:
+    """How many of the images show vessels: `none`, `hardly any` or `enough`."""
+    if in_range < NO_VESSELS * images:
+        return "none"
+    return "hardly any" if in_range < HARDLY_ANY * images else "enough"
 
 
 def untrained(metrics: Mapping[str, Any], inputs: Mapping[str, Any]) -> str:
     """What is wrong with a generator that was hardly trained, such as `untrained: its weights saw
-    0.1 kimg`; empty otherwise, and for one that started from the weights of another.
-
-    metrics, inputs: of its `generator.train`, with what it read from outside the store."""
+    0.1 kimg`; empty otherwise, and for one that started from the weights of another. metrics,
+    inputs: of its `generator.train`, with what it read from outside the store."""
     kimg = metrics.get("delivered_kimg", metrics.get("kimg"))
     if inputs.keys() & set(STARTS) or not isinstance(kimg, int | float) or kimg >= TRAINED:
         return ""

@@ -7,46 +7,46 @@ fails takes along only what needs it, unless the executor is strict.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from vesselforge.configs.errors import WorkspaceError
 from vesselforge.engine.artifacts import Artifact, Outcome
+from vesselforge.engine.processes.child import Job, run_in_child
 from vesselforge.engine.processes.stopping import timed
-from vesselforge.engine.progress import Interrupted
-from vesselforge.engine.sinks.display import Display, current
+from vesselforge.engine.progress import Bus, Interrupted
+from vesselforge.engine.sinks.board import boards, draw
+from vesselforge.engine.sinks.display import current
+from vesselforge.engine.sinks.stagelog import StageLog, log_file
 from vesselforge.engine.store import DamagedArtifact, Store
 from vesselforge.pipeline.graph import Given, Work, closure
-from vesselforge.pipeline.stages import produce
+from vesselforge.pipeline.stages import PRELOADED, STAGES
 
 POLL_S = 0.2
 Ended = Outcome | Exception
-Report = Callable[[Work, Outcome], None]
 
 
-class Hand(Protocol):
-    """Does pieces of work. room: how many at once."""
+class Hand(ABC):
+    """Does pieces of work: this one when they are started, one after the other."""
 
     @property
-    def room(self) -> int: ...
+    def room(self) -> int:
+        """How many at once."""
+        return 1
 
-    def start(self, work: Work, inputs: Mapping[str, Artifact]) -> Any:
-        """Begin; what is returned stands for the work while it is done."""
-        ...
+    @abstractmethod
+    def start(self, work: Work) -> Any:
+        """Begin, its inputs being there; what is returned stands for the work while it is done."""
 
     def ended(self, running: Any) -> Ended | None:
         """What came of it; None while it is being done."""
-        ...
+        found: Ended = running
+        return found
 
-    def stop(self, running: Iterable[Any]) -> None:
+    def stop(self, running: Iterable[Any]) -> None:  # noqa: B027
         """Have everything save its checkpoint and end; returns when it has."""
-        ...
-
-
-def ignored(work: Work, outcome: Outcome) -> None:
-    """Nobody wants to be told."""
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Executor:
 
     workspace: Path
     hand: Hand
-    report: Report = ignored
+    report: Callable[[Work, Outcome], None] = lambda work, outcome: None
     strict: bool = True
     look_first: bool = False
     done: dict[str, Artifact] = field(default_factory=dict)
@@ -125,38 +125,30 @@ class Executor:
 
     def _found(self, work: Work) -> bool:
         """Whether it need not be handed out, because it is in the store and that was looked at."""
-        given = isinstance(work, Given)
-        if not given and not self.look_first:
-            return False
         store = Store(self.workspace)
+        if isinstance(work, Given):
+            self.done[work.digest] = store.need(work.kind, work.digest)
+            return True
         try:
-            found = store.find(work.kind, work.digest)
+            found = store.find(work.kind, work.digest) if self.look_first else None
         except DamagedArtifact as damage:  # it is out of the way now, and is made again
             current().say(f"  {damage}")
             return False
-        if given and found is None:
-            where = store.folder(work.kind, work.digest)
-            raise WorkspaceError(f"{where}: this artifact is gone; run what made it again")
-        if given and found is not None:
-            self.done[work.digest] = found
-        elif found is not None:
+        if found is not None:
             self._keep(work, Outcome(found, True, 0.0))
         return found is not None
 
     def _start(self, waiting: list[Work], running: list[tuple[Work, Any]]) -> None:
         """Hand out what is ready, no more than there is room for."""
         for work in list(waiting):
-            broken = [w for w in work.inputs.values() if w.digest in self.failed]
+            needed = [each.digest for each in work.inputs.values()]
+            broken = [digest for digest in needed if digest in self.failed]
             if broken:
                 waiting.remove(work)
-                self.failed[work.digest] = self.failed[broken[0].digest]
-            elif len(running) < self.hand.room and self._is_ready(work):
+                self.failed[work.digest] = self.failed[broken[0]]
+            elif len(running) < self.hand.room and all(digest in self.done for digest in needed):
                 waiting.remove(work)
-                inputs = {name: self.done[w.digest] for name, w in work.inputs.items()}
-                running.append((work, self.hand.start(work, inputs)))
-
-    def _is_ready(self, work: Work) -> bool:
-        return all(needed.digest in self.done for needed in work.inputs.values())
+                running.append((work, self.hand.start(work)))
 
     def _settle(self, work: Work, ended: Ended) -> None:
         """Note how a piece of work ended."""
@@ -174,37 +166,63 @@ class Executor:
         self.report(work, outcome)
 
 
-class AtOnce:
-    """A hand that does its work when it is started: one piece after the other."""
-
-    room = 1
-
-    def ended(self, running: Ended) -> Ended:
-        return running
-
-    def stop(self, running: Iterable[Any]) -> None:
-        """Nothing is being done that could be stopped."""
-
-
 @dataclass
-class Here(AtOnce):
+class Here(Hand):
     """Work without Prefect: single steps of the command line. timeout: seconds a stage may take."""
 
     workspace: Path
-    display: Display
     timeout: float | None = None
 
-    def start(self, work: Work, inputs: Mapping[str, Artifact]) -> Outcome:
-        display, step = self.display, work.step
-        with display.telling(step), timed(display.begin(step), self.timeout, step) as progress:
-            outcome = produce(
-                self.workspace,
-                work.kind,
-                work.settings,
-                inputs,
-                progress,
-                work.outside,
-                step=step,
-            )
-        display.end(step, outcome)
-        return outcome
+    def start(self, work: Work) -> Outcome:
+        return perform(self.workspace, work, current().begin(work.step), self.timeout)
+
+
+def perform(
+    workspace: Path,
+    work: Work,
+    progress: Bus,
+    timeout: float | None,
+    environment: Mapping[str, str] | None = None,
+) -> Outcome:
+    """`produce`, and how it ends is said. progress: what the display has begun for this work."""
+    try:
+        with timed(progress, timeout, work.step) as watched:
+            outcome = produce(workspace, work, watched, environment)
+    except BaseException as error:
+        current().failed(work.step, error)
+        raise
+    current().end(work.step, outcome)
+    return outcome
+
+
+def produce(
+    workspace: Path, work: Work, progress: Bus, environment: Mapping[str, str] | None = None
+) -> Outcome:
+    """The artifact of this work: found, or made in a child process that dies with this one.
+    environment: goes over this process's own, for the child.
+
+    Raises UserError for bad input, StageCrashed when the child was killed, Interrupted when it
+    was asked to stop (its checkpoint is saved: the same call later goes on from there).
+    """
+    started = time.monotonic()
+    store = Store(workspace).open()
+    place = (workspace, work.kind, work.digest)
+    found = store.find(work.kind, work.digest)
+    if found is not None:
+        draw(*place, work.step)
+        return Outcome(found, True, time.monotonic() - started)
+    if progress.stop_requested:
+        raise Interrupted(f"stopped before {work.kind}; the same command goes on from there")
+    inputs = {name: (needed.kind, needed.digest) for name, needed in work.inputs.items()}
+    settings = work.settings.model_dump(mode="json")
+    job = Job(workspace, STAGES[work.kind], settings, inputs, dict(work.outside))
+    bus = progress.also(StageLog(log_file(*place), work.step), *boards(*place, work.step))
+    bus.started()
+    try:
+        run_in_child(job, bus, environment, PRELOADED)
+    except BaseException as error:
+        bus.ended(error)
+        raise
+    bus.ended(None)
+    made = store.need(work.kind, work.digest)
+    return Outcome(made, False, time.monotonic() - started)

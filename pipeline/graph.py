@@ -12,6 +12,7 @@ from functools import cached_property
 
 from pydantic import BaseModel
 
+from vesselforge.configs.base import Settings
 from vesselforge.engine.artifacts import MANIFEST, address
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.stages import STAGES
@@ -38,15 +39,11 @@ class Work:
         return (store.folder(self.kind, self.digest) / MANIFEST).is_file()
 
 
-class Unknown(BaseModel):
-    """Settings of work that only its result is known of."""
-
-
 class Given(Work):
     """An artifact of the store by its address, made by whatever work: an input of further work."""
 
     def __init__(self, kind: str, digest: str) -> None:
-        super().__init__(f"{kind} {digest}", kind, Unknown())
+        super().__init__(f"{kind} {digest}", kind, Settings())  # which are not known
         self.__dict__["digest"] = digest
 
 

@@ -10,7 +10,7 @@ from vesselforge.configs.settings import DataSettings, PipelineConfig
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.sinks.board import switched_on
 from vesselforge.engine.store import Store
-from vesselforge.pipeline.outside import found_start
+from vesselforge.pipeline.record import found_start
 from vesselforge.pipeline.sources import Config
 from vesselforge.pipeline.study.study_works import study_arms, training_images
 
@@ -21,12 +21,18 @@ WITHOUT_MASKS = ("development", "generator", "samples", "scores")
 def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> None:
     """Raises DataError for a dataset or file that is not there or that cannot teach a segmenter,
     WorkspaceError when the workspace cannot be written, ConfigError for TensorBoard asked for in
-    vain.
-
-    last: of LAST_STEPS in `pipeline.run_works`, or `run` for the whole pipeline.
-    """
-    if config.data.name == "images":
-        check_images_suffice(config, last)
+    vain. last: of LAST_STEPS in `run_works`, or `run` for the whole pipeline."""
+    if config.data.name == "images" and last not in WITHOUT_MASKS:
+        raise DataError(
+            "data.name: images has no vessel masks, so there is nothing to teach a segmenter; use "
+            "`vesselforge generator train`, `sample` or `score`, or a dataset with masks "
+            "(data.name: paired)"
+        )
+    if config.data.name == "images" and last == "scores" and config.score.needs_teacher:
+        raise DataError(
+            "score.features: teacher needs a segmenter, and data.name: images has no vessel masks "
+            "to teach one; set score.features: random or inception"
+        )
     _check(config, workspace, [config.data])
 
 
@@ -48,18 +54,3 @@ def _check(config: Config, workspace: Path, sets: Iterable[DataSettings]) -> Non
         load_settings(data)
     if config.generator.start_from is not None:
         found_start(config.generator.start_from)
-
-
-def check_images_suffice(config: PipelineConfig, last: str) -> None:
-    """Raises DataError when a step needs vessel masks, which the dataset `images` has none of."""
-    if last not in WITHOUT_MASKS:
-        raise DataError(
-            "data.name: images has no vessel masks, so there is nothing to teach a segmenter; use "
-            "`vesselforge generator train`, `sample` or `score`, or a dataset with masks "
-            "(data.name: paired)"
-        )
-    if last == "scores" and config.score.needs_teacher:
-        raise DataError(
-            "score.features: teacher needs a segmenter, and data.name: images has no vessel masks "
-            "to teach one; set score.features: random or inception"
-        )

@@ -25,8 +25,12 @@ def preview(targets: Iterable[Work], store: Store) -> list[dict[str, Any]]:
     for kind in dict.fromkeys(work.kind for work in works):
         own = [work for work in works if work.kind == kind]
         to_do = [work for work in own if not work.is_done(store)]
-        row = {"stage": kind, "in all": len(own), "to do": len(to_do)}
-        rows.append(row | {"minutes, about": _minutes(to_do, store, kind)})
+        paces, units = list(_paces(store, kind)), sum(amount(work.settings) for work in to_do)
+        row: dict[str, Any] = {"stage": kind, "in all": len(own), "to do": len(to_do)}
+        row["minutes, about"] = round(median(paces or [0.0]) * units / 60, 1)
+        if to_do and not paces:
+            row["minutes, about"] = None
+        rows.append(row)
     return rows
 
 
@@ -34,16 +38,6 @@ def whole(rows: list[dict[str, Any]]) -> float | None:
     """Minutes of all rows; None where one of them is not known."""
     minutes = [row["minutes, about"] for row in rows]
     return None if None in minutes else round(sum(minutes), 1)
-
-
-def _minutes(works: list[Work], store: Store, kind: str) -> float | None:
-    if not works:
-        return 0.0
-    paces = list(_paces(store, kind))
-    if not paces:
-        return None
-    seconds = median(paces) * sum(amount(work.settings) for work in works)
-    return round(seconds / 60, 1)
 
 
 def _paces(store: Store, kind: str) -> Iterable[float]:

@@ -1,4 +1,5 @@
-"""The record of a run: which artifacts a config led to, `workspace/runs/<name>/run.json`.
+"""The record of a run: which artifacts a config led to, `workspace/runs/<name>/run.json`; and the
+folders of networks that a path, or the name of a run or of one in the box, stands for.
 
 It is rewritten by every run of that name. Nothing depends on it but the report: the artifacts
 themselves are found by their content.
@@ -6,6 +7,8 @@ themselves are found by their content.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -16,27 +19,26 @@ from typing import Any
 import yaml
 
 from vesselforge import pretrained
-from vesselforge.configs.errors import WorkspaceError
+from vesselforge.configs.errors import CheckpointError, DataError, WorkspaceError
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.artifacts import Artifact, Outcome
 from vesselforge.engine.documents import read_object
-from vesselforge.engine.files import write_atomic, write_json
-from vesselforge.engine.progress import Interrupted
+from vesselforge.engine.files import file_sha256, write_atomic, write_json
+from vesselforge.engine.progress import clock, ending_of
 from vesselforge.engine.store import Store, explained
 from vesselforge.pipeline.graph import Work
-from vesselforge.pipeline.outside import shipped_folder, shipped_names
 
 RECORD = "run.json"
 REGISTRY = "registry.json"
-RECORD_FIELDS = {"status": str, "config": dict, "artifacts": dict, "steps": list}
-"""What every reader of a record counts on."""
 EXPECTED = "the record of a run: `vesselforge run` or `compare` writes it anew"
 REPORT = "report.html"
 PARTLY_FAILED = "partly failed"
 """Status of a run that was scored and reported, though a part of it could not be done."""
 PIPELINE, STUDY = "augmentation-pipeline", "compare-ratios"
 """Which flow a record is of."""
+PICKLE = b"\x80"
+"""First byte of a pickle of protocol 2 or later."""
 Reference = list[str]
 """[kind, digest] of an artifact."""
 
@@ -64,7 +66,7 @@ class RunRecord:
             "name": config.name,
             "flow": STUDY if isinstance(config, StudyConfig) else PIPELINE,
             "config": config.model_dump(mode="json"),
-            "started": _clock(self.started),
+            "started": clock(self.started),
             "finished": None,
             "seconds": None,
             "status": "running",
@@ -81,9 +83,8 @@ class RunRecord:
     def made(self, work: Work, outcome: Outcome) -> None:
         """A piece of work is done."""
         kind, digest = reference(outcome.artifact)
-        entry: dict[str, Any] = {"step": work.step, "kind": kind, "digest": digest}
-        entry |= {"reused": outcome.reused, "seconds": round(outcome.seconds, 2)}
-        self.content["steps"].append(entry)
+        entry = {"step": work.step, "kind": kind, "digest": digest, "reused": outcome.reused}
+        self.content["steps"].append(entry | {"seconds": round(outcome.seconds, 2)})
         self._save()
 
     def artifact(self, role: str, artifact: Artifact) -> Artifact:
@@ -100,7 +101,7 @@ class RunRecord:
     def finish(self, status: str, message: str = "") -> None:
         """status: completed, PARTLY_FAILED, failed or interrupted."""
         now = time.time()
-        self.content |= {"finished": _clock(now), "seconds": round(now - self.started, 2)}
+        self.content |= {"finished": clock(now), "seconds": round(now - self.started, 2)}
         self.content |= {"status": status, "message": message}
         self._save()
 
@@ -109,12 +110,9 @@ class RunRecord:
         """Note how the run ended when it did not end well; the exception goes on."""
         try:
             yield
-        except Exception as error:
-            status = "interrupted" if isinstance(error, Interrupted) else "failed"
+        except BaseException as error:
+            status = "interrupted" if ending_of(error) == "stopped" else "failed"
             self.finish(status, str(error) or type(error).__name__)
-            raise
-        except BaseException as error:  # a second Ctrl-C, an exit
-            self.finish("interrupted", f"{type(error).__name__} in the middle of the work")
             raise
 
     def _save(self) -> None:
@@ -138,10 +136,8 @@ def _runs_in(workspace: Path) -> str:
 def record_of(folder: Path) -> dict[str, Any]:
     """run.json of the folder. Raises WorkspaceError for a damaged one."""
     path = folder / RECORD
-    found = read_object(path, EXPECTED)
-    for name, kind in RECORD_FIELDS.items():
-        if not isinstance(found.get(name), kind):
-            raise WorkspaceError(f"{path}: found no {name} in it; expected {EXPECTED}")
+    fields = {"status": str, "config": dict, "artifacts": dict, "steps": list}
+    found = read_object(path, EXPECTED, fields=fields)
     for entry in found["steps"]:
         if not isinstance(entry, dict) or not {"kind", "digest"} <= entry.keys():
             raise WorkspaceError(f"{path}: steps: found {str(entry)[:60]!r}; expected {EXPECTED}")
@@ -189,11 +185,9 @@ def generator_folder(workspace: Path, given: str) -> Path:
     path = Path(given)
     if (path / "generator.json").is_file():
         return path
-    is_name = not path.exists() and len(path.parts) == 1
-    is_run = any((each / RECORD).is_file() for each in (path, run_folder(workspace, given)))
-    if is_name and not is_run and given in pretrained.names("generator"):
-        return shipped_folder(given, "generator")
-    if not is_run:
+    if not any((each / RECORD).is_file() for each in (path, run_folder(workspace, given))):
+        if not path.exists() and given in pretrained.names("generator"):
+            return shipped_folder(given, "generator")
         raise WorkspaceError(
             f"{given}: no folder of a generator (`vesselforge generator import` makes one from an "
             "official .pkl), no run, and no generator that comes with VesselForge (there are: "
@@ -206,5 +200,59 @@ def generator_folder(workspace: Path, given: str) -> Path:
     return artifact_folder(folder, ["generator.train", digests[-1]])
 
 
-def _clock(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+def shipped_folder(name: str, kind: pretrained.Kind) -> Path:
+    """The folder of a network that comes with the package, each file checked. Raises
+    CheckpointError for a damaged one, and for a name that none of the kind has."""
+    damage = pretrained.damage(name) if name in pretrained.names() else None
+    if damage is not None:
+        raise CheckpointError(f"{damage}; the installation is damaged: install vesselforge again")
+    if name not in pretrained.names(kind):
+        raise CheckpointError(
+            f"{name}: neither a folder nor a {kind} that comes with VesselForge (there are: "
+            f"{shipped_names(kind)}); expected one of those, or a folder as "
+            f"`vesselforge {kind} train` writes it"
+        )
+    return pretrained.folder(name)
+
+
+def shipped_names(kind: pretrained.Kind) -> str:
+    """For messages: `sa-unet-drive, sa-unet-v2-drive`."""
+    return ", ".join(pretrained.names(kind)) or "none"
+
+
+def found_start(start: Path) -> Path:
+    """What `generator.start_from` stands for: what lies at that path, or where nothing does, the
+    folder of the generator in the box that has this name.
+
+    Raises DataError when that cannot be a generator, CheckpointError when the one in the box is
+    damaged. Only the beginning of files is looked at: generator.train reads the whole, safely.
+    """
+    if not start.exists() and str(start) in pretrained.names("generator"):
+        return shipped_folder(str(start), "generator")
+    if not start.exists():
+        fault = "no such file or folder"
+    elif start.is_dir():
+        fault = "" if (start / "generator.json").is_file() else "no generator.json in it"
+    else:
+        with start.open("rb") as stream:
+            fault = "" if stream.read(1) == PICKLE else "no pickle"
+    if fault:
+        raise DataError(
+            f"generator.start_from: {start}: {fault}; expected an official .pkl, the folder of a "
+            "generator, or the name of a generator that comes with VesselForge (there are: "
+            f"{shipped_names('generator')})"
+        )
+    return start
+
+
+def hash_of(setting: str, path: Path) -> str:
+    """Content hash of a file that a setting names; or of a generator's folder, that of its
+    description and weights alone, whatever else lies beside them. Raises DataError."""
+    try:
+        if not path.is_dir():
+            return file_sha256(path)
+        files = [path / "generator.json", *sorted(path.glob("*.safetensors"))]
+        content = {file.name: file_sha256(file) for file in files}
+    except OSError as error:
+        raise DataError(f"{setting}: {path} cannot be read ({error.strerror})") from error
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()

@@ -1,19 +1,23 @@
 """A run: its work (teacher, rounds of synthetic images and a student, ensembles, scores), and the
-order in which it is asked for. What does the work is the caller's business."""
+order in which it is asked for, by whatever does it; and single steps of it, without Prefect."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, takewhile
+from pathlib import Path
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.configs.settings import PipelineConfig
+from vesselforge.configs.settings import EnsembleSettings, PipelineConfig
 from vesselforge.engine.artifacts import Artifact
-from vesselforge.engine.sinks.display import current
-from vesselforge.pipeline.evidence import Evidence, untrained
-from vesselforge.pipeline.executor import Executor
+from vesselforge.engine.sinks.display import Display, current, shown
+from vesselforge.engine.store import Store
+from vesselforge.generator.metrics.kid_verdict import kid_verdict
+from vesselforge.pipeline.evidence import REAL, Evidence, untrained
+from vesselforge.pipeline.executor import Executor, Here
 from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.input_checks import check_inputs
 from vesselforge.pipeline.record import RunRecord
 from vesselforge.pipeline.sources import Request, source_of
 from vesselforge.pipeline.works import PHASES, Shows, Supply, Works, contents_of, phases_of
@@ -22,15 +26,17 @@ LAST_STEPS = ("development", "teacher", "generator", "samples", "scores", "pseud
 """What the single steps of the command line end with."""
 LEAST_GAIN = 0.001
 """Validation F1 by which a student has to be better to teach another round."""
+NOT_KNOWN = (
+    "Whether these images show vessels is not known yet: `vesselforge segmenter pseudo-label` with "
+    "the same config looks."
+)
 SHOWN: dict[Shows, str] = {
     "synthetic": ", synthetic images",
     "real": ", real images",
     "mixed": ", real and synthetic images",
 }
-
-
 LABELLED = ("generator", "samples", "score", "labelled")
-"""Roles of what comes before the student."""
+"""Roles of what comes before the student; scores before labels, for they tell of bad samples."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +76,15 @@ class RunWorks(Works):
         return found | dict(zip(names, trainings, strict=True))
 
     def ensembles(self, members: Mapping[str, Work]) -> dict[str, Work]:
-        """`ensemble`, the run's model, then `ensemble-<method>` for the further methods."""
-        names = {
-            f"ensemble-{method}" if i else "ensemble": method
-            for i, method in enumerate(self.config.ensembles)
-        }
-        return {
-            name: self.ensemble(name, method, members, self.development())
-            for name, method in names.items()
-        }
+        """`ensemble`, the run's model, then `ensemble-<method>` for the further methods. What a
+        combination needs is chosen on validation images."""
+        inputs = {**members, "validation": self.development()}
+        found: dict[str, Work] = {}
+        for method in self.config.ensembles:
+            name = f"ensemble-{method}" if found else "ensemble"
+            settings = EnsembleSettings(method=method)
+            found[name] = Work(name, "segmenter.ensemble", settings, inputs)
+        return found
 
     def scored(self, models: Mapping[str, Work]) -> Work:
         """Scores of every model on the test split."""
@@ -160,8 +166,6 @@ def improve(
     teacher, generator = works.teacher(), None
     for number in range(1, works.config.iterate.rounds + 1):
         planned = works.augmentation(number, teacher, generator)
-        executor.run([planned["score"]])  # before the labels: they tell of bad samples
-        executor.run([planned["labelled"]])
         images = made(number, {role: planned[role] for role in LABELLED if role in planned})
         said = remarks_on(planned, images)
         for remark in said:  # now, before hours of training on them
@@ -219,3 +223,33 @@ def all_rejected(labelled: Artifact) -> str:
 def validation_f1(model: Artifact) -> float:
     """Pooled F1 inside the field of view on the validation images."""
     return float(model.metrics["validation"]["f1"])
+
+
+def run_until(last: str, config: PipelineConfig, workspace: Path, display: Display) -> Artifact:
+    """The artifact of one of LAST_STEPS, and all that it needs, at the addresses of a run."""
+    check_inputs(config, workspace, last)
+    with shown(display), display.listening():
+        executor = Executor(workspace, Here(workspace, config.stage_timeout))
+        return executor.make(run_works(config).until(last))
+
+
+def remarks_on_step(
+    last: str, config: PipelineConfig, workspace: Path, made: Artifact
+) -> list[str]:
+    """Sentences that belong beside the figures of a step's artifact; of others than samples, scores
+    and labels there is nothing to say. Looks into the store, and does no work."""
+    if last not in ("samples", "scores", "pseudo-labels"):
+        return []
+    store, planned = Store(workspace), run_works(config).augmentation()
+    there = {
+        role: store.read(work.kind, work.digest)
+        for role, work in planned.items()
+        if work.is_done(store)
+    }
+    found = [kid_verdict(made.metrics)] if last == "scores" else []
+    found += remarks_on(planned, there)
+    if config.data.name != "images" and not (
+        "labelled" in there or planned["samples"].kind in REAL
+    ):
+        found.append(NOT_KNOWN)
+    return [sentence for sentence in found if sentence]

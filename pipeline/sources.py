@@ -11,11 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.configs.settings import (
-    DataSettings,
-    PipelineConfig,
-    PrepareSettings,
-)
+from vesselforge.configs.settings import DataSettings, PipelineConfig, PrepareSettings
 from vesselforge.configs.sources import (
     JointSource,
     PhantomDrawSettings,
@@ -28,7 +24,7 @@ from vesselforge.configs.stages.labels import PseudoLabelSettings, unfit
 from vesselforge.configs.study import StudyConfig
 from vesselforge.data.prepare import content_hash
 from vesselforge.pipeline.graph import Work
-from vesselforge.pipeline.outside import with_start
+from vesselforge.pipeline.record import found_start, hash_of
 
 S = TypeVar("S", bound=SourceSettings)
 Config = PipelineConfig | StudyConfig
@@ -96,12 +92,16 @@ class StyleGAN2(Source[StyleGAN2Source]):
         return self.config.generator.channels == "rgb+mask"
 
     def generator(self, request: Request) -> Work:
-        settings, outside = with_start(self.config.generator)
-        settings = settings.model_copy(update={"seed": settings.seed + request.seed})
-        inputs = {"images": request.shown}
+        own = self.config.generator
+        changes: dict[str, Any] = {"seed": own.seed + request.seed}
+        inputs, outside = {"images": request.shown}, {}
         if request.start is not None:
-            settings = settings.model_copy(update={"kimg": request.kimg, "start_from": None})
-            inputs, outside = inputs | {"start": request.start}, {}
+            changes |= {"kimg": request.kimg, "start_from": None}
+            inputs |= {"start": request.start}
+        elif own.start_from is not None:
+            changes["start_from"] = found_start(own.start_from)
+            outside = {"start_from": hash_of("generator.start_from", changes["start_from"])}
+        settings = own.model_copy(update=changes)
         return Work(f"generator{request.name}", "generator.train", settings, inputs, outside)
 
     def images(self, request: Request, count: int, first: int) -> Work:
@@ -130,13 +130,9 @@ class Phantom(Source[PhantomSource]):
 
     def images(self, request: Request, count: int, first: int) -> Work:
         own = self.settings
-        settings = PhantomDrawSettings(
-            count=count,
-            seed=own.seed + request.draw * SEEDS_APART + first,
-            size=own.size,
-            appearance=own.appearance,
-            randomise=own.randomise,
-        )
+        seed = own.seed + request.draw * SEEDS_APART + first
+        look = own.model_dump(include={"size", "appearance", "randomise"})
+        settings = PhantomDrawSettings(count=count, seed=seed, **look)
         inputs = {"images": request.real} if own.appearance == "fitted" else {}
         return Work(f"phantoms{request.name}", "data.phantom", settings, inputs)
 
@@ -174,9 +170,7 @@ def source_of(
     settings: SourceSettings, config: Config, filters: PseudoLabelSettings | None = None
 ) -> Source[Any]:
     """The source that the settings describe, checked. filters: default: the config's pseudo_label.
-
-    Raises ConfigError as its `check`, and for filters that its labels give nothing to judge by.
-    """
+    Raises ConfigError as its `check`, and for filters that its labels give nothing to judge by."""
     found = KINDS[type(settings)](settings, config, filters or config.pseudo_label)
     found.check()
     if fault := unfit(found.filters, settings.labels):

@@ -13,14 +13,13 @@ from typing import Any, Literal
 from vesselforge.configs.settings import (
     AugmentSettings,
     DataSettings,
-    EnsembleSettings,
     EvaluateSettings,
     FitSettings,
     LabelSettings,
     PrepareSettings,
     SubsetSettings,
 )
-from vesselforge.configs.stages.segmenter import EnsembleMethod, SegmenterSettings
+from vesselforge.configs.stages.segmenter import SegmenterSettings
 from vesselforge.configs.study import Order
 from vesselforge.data.prepare import content_hash
 from vesselforge.pipeline.graph import Work
@@ -74,13 +73,6 @@ class Works:
             found.append(Work(step, "segmenter.train", settled(settings, shows), inputs))
         return found
 
-    def ensemble(
-        self, step: str, method: EnsembleMethod, members: Mapping[str, Work], validation: Work
-    ) -> Work:
-        """The members as one; what their combination needs is chosen on validation images."""
-        inputs = {**members, "validation": validation}
-        return Work(step, "segmenter.ensemble", EnsembleSettings(method=method), inputs)
-
     def evaluation(
         self,
         step: str,
@@ -102,10 +94,6 @@ class Supply:
     request: Request
     teacher: Work
 
-    @property
-    def config(self) -> Config:
-        return self.source.config
-
     def generator(self) -> Work | None:
         """The training behind the images; None where nothing is trained."""
         return self.source.generator(self.request)
@@ -116,11 +104,9 @@ class Supply:
         return replace(found, step=f"{found.step.partition(',')[0]}{name}")
 
     def scores(self, step: str, samples: Work) -> Work:
-        """How close images are to the real ones, and how near to single ones.
-
-        The teacher is an input where the scores depend on it: other extractors ignore it.
-        """
-        settings = self.config.score
+        """How close images are to the real ones, and how near to single ones. The teacher is an
+        input where the scores depend on it: other extractors ignore it."""
+        settings = self.source.config.score
         inputs = {"samples": samples, "images": self.request.shown}
         if settings.needs_teacher:
             inputs["teacher"] = self.teacher

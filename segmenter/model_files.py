@@ -17,8 +17,7 @@ from torch import Tensor
 
 from vesselforge.configs.errors import CheckpointError
 from vesselforge.engine.checkpoints import check_shapes, load_strict, load_tensors, save_tensors
-from vesselforge.engine.confined import inside
-from vesselforge.engine.documents import read_valid
+from vesselforge.engine.documents import inside, read_valid
 from vesselforge.engine.files import write_json
 from vesselforge.segmenter.combine import MEAN, Rule
 from vesselforge.segmenter.components import ALL, Components

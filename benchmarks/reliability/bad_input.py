@@ -157,10 +157,10 @@ def run_here(arguments: list[str]) -> int:
     """The command line in this process, the child processes of stages too; its exit status."""
     import typer
 
-    import vesselforge.pipeline.stages
+    import vesselforge.pipeline.executor
     from vesselforge.cli.main import main
 
-    vesselforge.pipeline.stages.run_in_child = _stage_here
+    vesselforge.pipeline.executor.run_in_child = _stage_here
     try:
         typer.main.get_command(main).main(arguments, "vesselforge")
     except SystemExit as end:
@@ -206,7 +206,7 @@ MODULES = (
         f"vesselforge.{name}"
         for name in (
             "cli.main", "generator.sampling.sample_set", "generator.transfer.start_weights",
-            "pipeline.preview", "pipeline.single",
+            "pipeline.preview", "pipeline.run_works",
             "report.charts", "report.run.run_page", "report.study.study_page",
             "segmenter.exchange.keras", "segmenter.inference.predict", "segmenter.training.fit",
         )

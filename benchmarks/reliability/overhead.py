@@ -24,8 +24,7 @@ from typing import Any
 from benchmarks.reliability.pipeline import contents, manifests, record
 from benchmarks.reliability.processes import environment, family, kill, stoppable
 from benchmarks.reliability.tables import facts, markdown, write
-from vesselforge.engine.artifacts import Inputs
-from vesselforge.engine.processes.children import ENVIRONMENT
+from vesselforge.engine.processes.child import ENVIRONMENT
 
 Row = dict[str, Any]
 
@@ -70,13 +69,14 @@ def _bare_hand(workspace: Path) -> Any:
     from vesselforge.engine.artifacts import Outcome
     from vesselforge.engine.progress import Progress
     from vesselforge.engine.store import Store
-    from vesselforge.pipeline.executor import AtOnce
+    from vesselforge.pipeline.executor import Hand
     from vesselforge.pipeline.graph import Work
     from vesselforge.pipeline.stages import STAGES
 
-    class Bare(AtOnce):
-        def start(self, work: Work, inputs: Inputs) -> Outcome:
+    class Bare(Hand):
+        def start(self, work: Work) -> Outcome:
             started, store = time.monotonic(), Store(workspace).open()
+            inputs = {name: store.read(w.kind, w.digest) for name, w in work.inputs.items()}
             stage = STAGES[work.kind]
             made = store.produce(stage, work.settings, inputs, Progress(), work.outside)
             return Outcome(made, False, time.monotonic() - started)

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vesselforge.engine.store import Store
+from vesselforge.configs.errors import WorkspaceError
+from vesselforge.engine.store import whole_artifact
 
 SEGMENTER = {"steps": 4, "batch": 2, "crop": 32, "warmup": 1}
 SEGMENTER |= {"validate_every": 2, "checkpoint_every": 1}
@@ -96,8 +97,11 @@ def half_written(workspace: Path) -> list[str]:
         if not re.fullmatch(r"[0-9a-f]{24}", folder.name):
             if folder.suffix != ".partial":
                 found.append(f"{folder}: neither an artifact nor a partial one")
-        elif (damage := Store.damage(folder)) is not None:
-            found.append(damage)
+        else:
+            try:
+                whole_artifact(folder)
+            except WorkspaceError as damage:
+                found.append(str(damage))
     for stray in (workspace / "store").rglob("*.tmp"):
         if not any(part.endswith(".partial") for part in stray.parts):
             found.append(f"{stray}: a temporary file outside partial folders")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vesselforge.configs.errors import DataError
-from vesselforge.engine.whole_folders import whole_folder
+from vesselforge.engine.files import whole_folder
 
 MOST_FILES = 100_000
 MOST_UNPACKED = 20_000_000_000

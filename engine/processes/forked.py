@@ -9,14 +9,13 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import queue
 import signal
 import subprocess
 import sys
 import threading
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -43,6 +42,7 @@ class Forked:
                 target=_begin, args=(end, dict(environment), work, argument)
             )
             _server.start(self._process)
+        self.terminate, self.kill = self._process.terminate, self._process.kill
 
     def poll(self) -> int | None:
         """The exit status, once it has ended; −9, too, when the server died and its children."""
@@ -57,14 +57,6 @@ class Forked:
         if code is None:
             raise subprocess.TimeoutExpired("a forked process", cast(float, timeout))
         return code
-
-    def terminate(self) -> None:
-        """SIGTERM, if it lives."""
-        self._process.terminate()
-
-    def kill(self) -> None:
-        """SIGKILL, if it lives."""
-        self._process.kill()
 
 
 def usable(module: str, environment: Mapping[str, str], preload: Sequence[str]) -> bool:
@@ -90,41 +82,33 @@ def _begin(out: Connection, environment: dict[str, str], work: Any, argument: An
 
 
 class _Server:
-    """The fork server of this process, which lives as long. Its one thread starts all children:
-    Linux tells a process that its parent is gone when the thread that started it ends."""
+    """The fork server of this process, which lives as long. The one thread of `_starter` starts
+    all children: Linux tells a process that its parent is gone when the thread that started it
+    ends."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._environment: dict[str, str] | None = None
-        self._requests: queue.SimpleQueue[tuple[Any, Future[None]]] = queue.SimpleQueue()
+        self._early: dict[str, str] | None = None
+        self._starter = ThreadPoolExecutor(1, "fork server")
 
     def prepared(self, environment: Mapping[str, str], preload: Sequence[str]) -> bool:
         """Whether there is a server, now if `preload` names modules, that has this environment."""
         early = {name: value for name, value in environment.items() if name.startswith(EARLY)}
         with self._lock:
-            if self._environment is None and preload:
-                self._environment = early
+            if self._early is None and preload:
+                self._early = early
                 multiprocessing.set_forkserver_preload([CHILD_SERVER, *preload])
-                threading.Thread(target=self._serve, name="fork server", daemon=True).start()
-            return self._environment == early
+            return self._early == early
 
     def start(self, process: Any) -> None:
         """Start a process of multiprocessing."""
-        done: Future[None] = Future()
-        self._requests.put((process, done))
-        done.result()
+        self._starter.submit(self._start, process).result()
 
-    def _serve(self) -> None:
-        while True:
-            process, done = self._requests.get()
-            try:
-                with _nameless_main():
-                    with _environment(self._environment or {}):
-                        forkserver.ensure_running()
-                    process.start()
-                done.set_result(None)
-            except BaseException as error:
-                done.set_exception(error)
+    def _start(self, process: Any) -> None:
+        with _nameless_main():
+            with _environment(self._early or {}):
+                forkserver.ensure_running()
+            process.start()
 
 
 _server = _Server()

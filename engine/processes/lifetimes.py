@@ -38,7 +38,7 @@ def keep_freed_memory() -> bool:
 
     By default it goes back to the system and is paged in anew, zeroed: 30,000 page faults, a
     quarter of the time, for a SA-UNet and an image of 592². Stages get the same by
-    `children.ENVIRONMENT`. A user's own MALLOC_… settings come first.
+    `child.ENVIRONMENT`. A user's own MALLOC_… settings come first.
     """
     if any(name.startswith("MALLOC_") for name in os.environ):
         return False

@@ -1,6 +1,6 @@
 """How a child process tells its parent how far it is and how it ends: JSON lines.
 
-Read by `children.converse`. A stage's process does so, and so does each one that trains with it.
+Read by `child.converse`. A stage's process does so, and so does each one that trains with it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,8 @@ then another attempt costs less than giving up costs here."""
 
 
 class StageCrashed(Exception):
-    """The child ended without a result: killed (out of memory?) or a programming error.
-
-    transient: another attempt may go well.
-    """
+    """The child ended without a result: killed (out of memory?) or a programming error. transient:
+    another attempt may go well."""
 
     def __init__(self, message: str, transient: bool = True) -> None:
         super().__init__(message)
@@ -69,9 +67,7 @@ class Reporter(Progress):
 
 def peak_memory() -> dict[str, float]:
     """The most so far in GiB: of this process in memory, of its tensors on the GPU if it has one.
-
-    Loads no PyTorch and starts no CUDA.
-    """
+    Loads no PyTorch and starts no CUDA."""
     unit = 1 if sys.platform == "darwin" else 1024
     found = {"rss_peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB}
     torch = sys.modules.get("torch")
@@ -104,16 +100,12 @@ def endings(interrupted: int = EXIT_INTERRUPTED) -> Iterator[None]:
         sys.exit(EXIT_CRASH)
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
-        if _out_of_memory(error):
+        # PyTorch has a type of its own for GPUs, and for the CPU none.
+        starved = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
+        if starved or any(word in str(error) for word in STARVED):
             text = f"out of memory; close other programs, or make batch or crop smaller ({text})"
             emit("crash", transient=True, text=text)
             sys.exit(EXIT_CRASH)
         # A full disk is a UserError by now; other trouble with files may pass.
         emit("crash", transient=isinstance(error, OSError), text=text)
         raise
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """PyTorch has a type of its own for GPUs, and for the CPU none."""
-    named = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
-    return named or any(word in str(error) for word in STARVED)

@@ -21,9 +21,6 @@ from vesselforge.engine.progress import Bus, Interrupted
 class StageTimedOut(StageCrashed):
     """A stage reached `stage_timeout`. Its checkpoint is saved; it is not tried again."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, transient=False)
-
 
 def under_worker() -> bool:
     """Whether a Prefect worker has started this process."""
@@ -71,10 +68,8 @@ def heard(asked: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def timed(progress: Bus, seconds: float | None, what: str) -> Iterator[Bus]:
-    """Yields a bus that asks to stop after so many seconds; without a number, the given one.
-
-    Raises StageTimedOut in place of the Interrupted that this leads to.
-    """
+    """Yields a bus that asks to stop after so many seconds; without a number, the given one. Raises
+    StageTimedOut in place of the Interrupted that this leads to."""
     if seconds is None:
         yield progress
         return
@@ -84,6 +79,5 @@ def timed(progress: Bus, seconds: float | None, what: str) -> Iterator[Bus]:
     except Interrupted:
         if progress.stop_requested or time.monotonic() < end:
             raise
-        raise StageTimedOut(
-            f"{what} was stopped after {seconds:g} s, its limit (stage_timeout)"
-        ) from None
+        message = f"{what} was stopped after {seconds:g} s, its limit (stage_timeout)"
+        raise StageTimedOut(message, transient=False) from None

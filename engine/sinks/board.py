@@ -3,7 +3,7 @@
 Switched on by the environment variable VESSELFORGE_TENSORBOARD=1, which a worker hands on to its
 runs. Event files carry times, so they lie outside artifacts, in
 `<workspace>/tensorboard/<kind>/<digest>/`. They show what the training's folder says: every attempt
-writes them anew, and takes back what a training undoes when it goes back to a snapshot.
+writes them anew.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.engine.documents import flat
@@ -30,11 +33,8 @@ FOLLOW_EVERY_S = 30.0
 KINDS = ("segmenter.train", "generator.train")
 PICTURES = "grid-*.png"
 """By step. Those hold generated images alone: patients' are shown nowhere."""
-NO_CURVES = ("step", "kimg", "from_step")
+NO_CURVES = ("step", "kimg")
 """Where a line of the log stands."""
-
-Point = tuple[int, dict[str, float]]
-"""The step of a line of a log, and tag → value."""
 
 
 def board_folder(workspace: Path, kind: str, digest: str) -> Path:
@@ -43,10 +43,8 @@ def board_folder(workspace: Path, kind: str, digest: str) -> Path:
 
 
 def switched_on() -> bool:
-    """Whether VESSELFORGE_TENSORBOARD says so.
-
-    Raises ConfigError for a value that is neither 0 nor 1, or when TensorBoard is not installed.
-    """
+    """Whether VESSELFORGE_TENSORBOARD says so. Raises ConfigError for a value that is neither 0 nor
+    1, or when TensorBoard is not installed."""
     value = os.environ.get(SWITCH, "")
     if value not in ("", "0", "1"):
         raise ConfigError(f"{SWITCH}: found {value!r}, expected 1 or 0")
@@ -71,31 +69,9 @@ def draw(workspace: Path, kind: str, digest: str, step: str) -> None:
             board.ended(None)
 
 
-def points_of(entries: Iterable[dict[str, Any]]) -> list[Point]:
-    """The log as curves: without what a collapsed training has gone back behind."""
-    path: list[Point] = []
-    for entry in entries:
-        while path and path[-1][0] > entry["step"]:
-            path.pop()
-        if values := scalars(entry):
-            path.append((entry["step"], values))
-    return path
-
-
-def scalars(entry: Mapping[str, Any]) -> dict[str, float]:
-    """Tag → value of every finite number of a line."""
-    return {
-        name.replace(".", "/"): value
-        for name, value in flat({k: v for k, v in entry.items() if k not in NO_CURVES})
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    }
-
-
 class Board(Sink):
-    """The event files of one piece of work. A board that cannot be written never stops it.
-
-    Begun by the first report of the work: a process that waits for another one's hears of none.
-    """
+    """The event files of one attempt. A board that cannot be written never stops the work. Begun by
+    the first report of the work: a process that waits for another one's hears of none."""
 
     def __init__(self, workspace: Path, kind: str, digest: str, step: str) -> None:
         self._made = Store(workspace).folder(kind, digest)
@@ -103,8 +79,7 @@ class Board(Sink):
         self._step = step
         self._due = 0.0
         self._writer: Any = None
-        self._points: list[Point] = []
-        self._pictures: set[int] = set()
+        self._lines, self._pictures = 0, set[str]()  # that are in them
         self._broken = False
 
     def show(self, standing: Standing) -> None:
@@ -126,47 +101,36 @@ class Board(Sink):
         if self._broken:
             return
         try:
-            self._follow(whole)
+            self._follow(self._made if whole else self._made.with_suffix(".partial"))
             self._writer.flush()
         except Exception as error:  # whatever is wrong with a picture of the work, the work goes on
             logging.getLogger("vesselforge").warning("TensorBoard's files: not written: %s", error)
             self._broken = True
 
-    def _follow(self, whole: bool) -> None:
-        made = self._made if whole else self._made.with_name(f"{self._made.name}.partial")
-        points = points_of(read_log(made))
-        if self._writer is None or points[: len(self._points)] != self._points:
-            self._begin()
-        for step, values in points[len(self._points) :]:
-            for tag, value in values.items():
-                self._writer.add_scalar(tag, value, step)
-        self._points = points
-        reached = math.inf if whole else points[-1][0] if points else 0
-        for picture in sorted(made.glob(PICTURES)):
-            step = int(picture.stem.rpartition("-")[2])
-            # While the training has not gone past it, it may be one that is drawn once more.
-            if step < reached and step not in self._pictures:
-                self._add_picture(step, picture)
+    def _follow(self, made: Path) -> None:
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter
 
-    def _begin(self) -> None:
-        """Nothing written so far counts any more, nor for a TensorBoard that shows it now."""
-        from torch.utils.tensorboard import SummaryWriter
+            for old in self._folder.glob("events.out.tfevents.*"):  # of earlier attempts
+                old.unlink()
+            self._writer = SummaryWriter(self._folder, purge_step=0)
+            self._writer.add_text("step", self._step)
+        entries = list(read_log(made))
+        for entry in entries[self._lines :]:
+            for tag, value in scalars(entry).items():
+                self._writer.add_scalar(tag, value, entry["step"])
+        self._lines = len(entries)
+        for name in sorted({path.name for path in made.glob(PICTURES)} - self._pictures):
+            pixels = np.asarray(Image.open(made / name).convert("RGB"))
+            step = int(name.removesuffix(".png").rpartition("-")[2])
+            self._writer.add_image("generated", pixels, step, dataformats="HWC")
+            self._pictures.add(name)
 
-        if self._writer is not None:
-            self._writer.close()
-        for old in self._folder.glob("events.out.tfevents.*"):
-            old.unlink()
-        self._writer = SummaryWriter(self._folder, purge_step=0)
-        self._writer.add_text("step", self._step)
-        self._points, self._pictures = [], set()
 
-    def _add_picture(self, step: int, file: Path) -> None:
-        """A PNG file of 8 bits a channel, as it is."""
-        from tensorboard.compat.proto.summary_pb2 import Summary
-
-        content = file.read_bytes()
-        width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))  # IHDR
-        image = Summary.Image(width=width, height=height, encoded_image_string=content)
-        value = Summary.Value(tag="generated", image=image)
-        self._writer.file_writer.add_summary(Summary(value=[value]), step)
-        self._pictures.add(step)
+def scalars(entry: Mapping[str, Any]) -> dict[str, float]:
+    """Tag → value of every finite number of a line."""
+    return {
+        name.replace(".", "/"): value
+        for name, value in flat({k: v for k, v in entry.items() if k not in NO_CURVES})
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    }

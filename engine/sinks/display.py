@@ -39,46 +39,35 @@ class Display:
 
     def __init__(self, console: Console | None = None) -> None:
         self.stop_requested = False
-        self._console = console
-        self._spoke: dict[str, float] = {}
-        self._bars = _new_bars(console) if console is not None and console.is_terminal else None
-        self._bar: dict[str, Any] = {}
+        self.console = console
+        self.bars = _new_bars(console) if console is not None and console.is_terminal else None
+        self._lines: dict[str, _StepLine] = {}
 
     def begin(self, step: str, attempt: int = 1) -> Bus:
-        """A step is looked at; its stage, if it has to run, reports to what is returned.
+        """A step is looked at; its stage, if it has to run, reports to what is returned. attempt:
+        Prefect's, from 1."""
+        line = self._lines[step] = _StepLine(self, step, attempt)
+        return Bus(line, stop=lambda: self.stop_requested)
 
-        attempt: Prefect's, from 1."""
-        self._spoke[step] = time.monotonic()
-        if self._bars is not None:
-            self._bars.start()
-            self._bar[step] = self._bars.add_task(step, total=1.0, text="")
-        return Bus(_StepLine(self, step, attempt), stop=lambda: self.stop_requested)
-
-    @contextmanager
-    def telling(self, step: str) -> Iterator[None]:
-        """Inside, a step is done. How it ends badly is said; the exception goes on."""
-        try:
-            yield
-        except BaseException as error:
-            self.drop(step)
-            # Bad input and a request to stop end the run, which says why.
-            ends_run = isinstance(error, UserError) or ending_of(error) == "stopped"
-            why = "" if ends_run else str(error) or type(error).__name__
-            self.say(_line(step, ending_of(error), why))
-            raise
+    def failed(self, step: str, error: BaseException) -> None:
+        """A step has ended with this: said where it does not end the run, which then says it."""
+        self.drop(step)
+        ends_run = isinstance(error, UserError) or ending_of(error) == "stopped"
+        why = "" if ends_run else str(error) or type(error).__name__
+        self.say(_line(step, ending_of(error), why))
 
     def close(self) -> None:
         """Take away what stands for steps that are not done."""
-        for step in list(self._bar):
+        for step in list(self._lines):
             self.drop(step)
 
     def drop(self, step: str) -> None:
         """A step is over: take away what stands for it."""
-        self._spoke.pop(step, None)
-        if self._bars is not None and step in self._bar:
-            self._bars.remove_task(self._bar.pop(step))
-            if not self._bar:
-                self._bars.stop()
+        line = self._lines.pop(step, None)
+        if self.bars is not None and line is not None:
+            self.bars.remove_task(line.bar)
+            if not self._lines:
+                self.bars.stop()
 
     def started(self, step: str, attempt: int = 1) -> None:
         """A step was not found finished: its stage starts."""
@@ -90,26 +79,13 @@ class Display:
         how = "reused" if outcome.reused else f"done in {duration(outcome.seconds)}"
         self.say(_line(step, how, headline(outcome.artifact.metrics)))
 
-    def advance(self, step: str, standing: Standing) -> None:
-        """The step is as far as this. Called as often as the stage likes."""
-        if self._bars is not None:
-            if step in self._bar:
-                done, text = standing.share, standing.words()
-                self._bars.update(self._bar[step], completed=done, text=text)
-            return
-        now = time.monotonic()
-        every = LOG_EVERY_S if self._console is None else FILE_EVERY_S
-        if now - self._spoke.setdefault(step, now) >= every:
-            self._spoke[step] = now
-            self.say(f"  {step} {standing.share:4.0%}  {standing.words()}")
-
     def say(self, text: str) -> None:
         """One line."""
-        if self._console is None:
+        if self.console is None:
             logging.getLogger("vesselforge").info(text)
             return
         with contextlib.suppress(OSError):  # a terminal that was closed ends no training
-            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def stop(self, notice: str = STOPPING) -> None:
         """Ask the stages that run to save and end. Also from a signal's handler."""
@@ -120,10 +96,8 @@ class Display:
 
     @contextmanager
     def listening(self, notice: str = STOPPING) -> Iterator[None]:
-        """The first signal to stop asks the stage to save and end, the second one insists.
-
-        A worker has means of its own to insist, and its first one may not be the first request.
-        """
+        """The first signal to stop asks the stage to save and end, the second one insists. A worker
+        has means of its own to insist, and its first one may not be the first request."""
 
         def asked() -> None:
             if not self.stop_requested:
@@ -143,12 +117,22 @@ class _StepLine(Sink):
 
     def __init__(self, display: Display, step: str, attempt: int) -> None:
         self._display, self._step, self._attempt = display, step, attempt
+        self._spoke = time.monotonic()
+        if display.bars is not None:
+            display.bars.start()
+            self.bar = display.bars.add_task(step, total=1.0, text="")
 
     def started(self) -> None:
         self._display.started(self._step, self._attempt)
 
     def show(self, standing: Standing) -> None:
-        self._display.advance(self._step, standing)
+        bars, now = self._display.bars, time.monotonic()
+        if bars is not None:
+            if self.bar in bars.task_ids:
+                bars.update(self.bar, completed=standing.share, text=standing.words())
+        elif now - self._spoke >= (LOG_EVERY_S if self._display.console is None else FILE_EVERY_S):
+            self._spoke = now
+            self._display.say(f"  {self._step} {standing.share:4.0%}  {standing.words()}")
 
     def message(self, text: str) -> None:
         self._display.say(f"  {self._step}: {text}")

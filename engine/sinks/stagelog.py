@@ -26,10 +26,8 @@ def log_file(workspace: Path, kind: str, digest: str) -> Path:
 
 
 class StageLog(Sink):
-    """Writes down what a stage reports; of its progress one line in PROGRESS_EVERY_S.
-
-    A log that cannot be written never stops the work.
-    """
+    """Writes down what a stage reports; of its progress one line in PROGRESS_EVERY_S. A log that
+    cannot be written never stops the work."""
 
     def __init__(self, file: Path, step: str) -> None:
         self._file, self._step = file, step

@@ -24,10 +24,8 @@ TIMEOUT_S = 1800.0
 
 
 class ProcessGroup:
-    """One process among `world_size`, of which rank 0 writes files, the others do not.
-
-    All processes must call the same methods in the same order.
-    """
+    """One process among `world_size`, of which rank 0 alone writes files. All processes must call
+    the same methods in the same order."""
 
     def __init__(self, rank: int = 0, world_size: int = 1) -> None:
         self.rank, self.world_size = rank, world_size
@@ -56,11 +54,7 @@ class ProcessGroup:
 
     def any(self, flag: bool) -> bool:
         """Whether any process says so. On the host: no accelerator is waited for."""
-        return (
-            flag
-            if self.world_size == 1
-            else bool(self.all_reduce(torch.tensor([int(flag)])).item())
-        )
+        return flag if self.world_size == 1 else bool(self.all_reduce(torch.tensor([int(flag)])))
 
     def broadcast(self, value: Any) -> Any:
         """What rank 0 passed, JSON; what the others pass is ignored."""

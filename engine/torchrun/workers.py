@@ -17,12 +17,13 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from pkgutil import resolve_name
 
 from pydantic import BaseModel
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.engine.artifacts import Artifact, Inputs, imported, name_of
-from vesselforge.engine.processes.children import (
+from vesselforge.engine.artifacts import Artifact, Inputs
+from vesselforge.engine.processes.child import (
     converse,
     environment_of,
     signal_name,
@@ -61,7 +62,7 @@ def run_in_workers(
     environment = {name: value for name, value in defaults.items() if name not in os.environ}
     told = {
         "function": function,
-        "model": name_of(type(settings)),
+        "model": f"{type(settings).__module__}:{type(settings).__qualname__}",
         "settings": settings.model_dump(mode="json"),
         "inputs": {name: [str(a.path), a.manifest] for name, a in inputs.items()},
         "out": str(out),
@@ -124,9 +125,9 @@ def work(spec: str) -> None:
     with endings(interrupted=0):
         default_group()
         told = json.loads(Path(spec).read_text())
-        settings = imported(told["model"]).model_validate(told["settings"])
+        settings = resolve_name(told["model"]).model_validate(told["settings"])
         inputs = {name: Artifact(Path(path), m) for name, (path, m) in told["inputs"].items()}
-        imported(told["function"])(settings, inputs, Path(told["out"]), reporter)
+        resolve_name(told["function"])(settings, inputs, Path(told["out"]), reporter)
     default_group().any(False)  # nobody leaves while another still talks
     sys.stdout.flush()
     sys.stderr.flush()

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from vesselforge.configs.errors import UserError
-from vesselforge.engine.processes.children import signal_name
+from vesselforge.engine.processes.child import signal_name
 from vesselforge.engine.processes.lifetimes import stop_group
 
 START_S = 120.0

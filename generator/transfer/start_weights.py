@@ -16,8 +16,7 @@ from typing import Any
 from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.data.formats.channels import Channels
 from vesselforge.engine.checkpoints import check_shapes, load_tensors, save_tensors
-from vesselforge.engine.files import file_sha256, write_json
-from vesselforge.engine.whole_folders import whole_folder
+from vesselforge.engine.files import file_sha256, whole_folder, write_json
 from vesselforge.generator.checkpoint import OfficialSnapshot, Weights, load_official
 from vesselforge.generator.networks import Discriminator, Generator, count_parameters
 from vesselforge.generator.trained import (

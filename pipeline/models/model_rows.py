@@ -3,7 +3,7 @@ with the package."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vesselforge import pretrained
@@ -58,10 +58,9 @@ def event_rows(line: Line) -> list[dict[str, Any]]:
 
 def model_rows(kind: pretrained.Kind) -> list[dict[str, Any]]:
     """One row for each of a kind, as its card says."""
+    row = _segmenter_row if kind == "segmenter" else _generator_row
     return [
-        {"name": name}
-        | ROWS[kind](pretrained.card(name))
-        | {"MB": round(pretrained.size(name) / 1e6, 2)}
+        {"name": name, **row(pretrained.card(name)), "MB": round(pretrained.size(name) / 1e6, 2)}
         for name in pretrained.names(kind)
     ]
 
@@ -91,9 +90,3 @@ def _generator_row(card: Mapping[str, Any]) -> dict[str, Any]:
         "kimg": f"{card['kimg']:g}, untrained" if untrained(card, {}) else card["kimg"],
         "KID": card["trainings"][-1]["scores"].get("kid_mean"),
     }
-
-
-ROWS: dict[pretrained.Kind, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
-    "segmenter": _segmenter_row,
-    "generator": _generator_row,
-}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from vesselforge.configs.errors import CheckpointError, DataError, WorkspaceErro
 from vesselforge.engine.documents import read_object
 from vesselforge.pipeline.models.publishing import facts_of, images_of, manifest_of, write_published
 
+EVALUATED = (
+    "what `vesselforge segmenter evaluate MODEL DATASET --json` prints, with scores of one model"
+)
 FILES = ("model.json", "model.safetensors")
 NOT_RECIPE = ("device", "checkpoint_every", "network", "seed")
 
@@ -23,17 +26,12 @@ def publish(model: Path, name: str, scores: list[Path], out: Path, force: bool =
     ConfigError, CheckpointError, DataError or WorkspaceError naming what does not fit.
     """
 
-    def fill(folder: Path) -> dict[str, Any]:
-        card = make_card(model, scores)
-        for file in FILES:
-            shutil.copyfile(model / file, folder / file)
-        return card
-
+    fill = partial(make_card, model, scores)
     return write_published("segmenter", model, name, out, force, fill)
 
 
-def make_card(model: Path, scores: list[Path]) -> dict[str, Any]:
-    """The facts of the model card, all from the artifacts themselves."""
+def make_card(model: Path, scores: list[Path], folder: Path) -> dict[str, Any]:
+    """Fill `folder` with the model; return the facts of its card, all from the artifacts."""
     manifest = manifest_of(model, "segmenter")
     if "start" in manifest["inputs"]:
         raise WorkspaceError(
@@ -53,6 +51,8 @@ def make_card(model: Path, scores: list[Path]) -> dict[str, Any]:
             f"--scores: {data['dataset']} was scored on all images, those that the model was "
             "trained on too; expected `segmenter evaluate` of the test images alone"
         )
+    for file in FILES:
+        shutil.copyfile(model / file, folder / file)
     return {
         "network": member["network"],
         "options": member["options"],
@@ -68,45 +68,38 @@ def make_card(model: Path, scores: list[Path]) -> dict[str, Any]:
 
 def _scores(paths: list[Path], point: Mapping[str, Any]) -> dict[str, Any]:
     """Dataset → number of images and figures by region, of this very model, whose masks are made
-    as `point` says."""
+    as `point` says, see `segmenter.evaluate.operating_point`."""
     found: dict[str, Any] = {}
     for path in paths:
-        try:
-            content = json.loads(path.read_text())
-            for dataset, metrics in content.items():
+        for dataset, metrics in read_object(path, EVALUATED, DataError).items():
+            if dataset in found:
+                raise DataError(f"{path}: scores on {dataset} were given twice")
+            try:
                 ((_, scores),) = metrics["models"].items()
-                regions = {region: _plain(scores[region]) for region in ("fov", "whole")}
-                if dataset in found:
-                    raise DataError(f"{path}: scores on {dataset} were given twice")
-                if (seen := _point(scores)) != point:
-                    raise DataError(
-                        f"{path}: {dataset} was scored at {_words(seen)}, the model has "
-                        f"{_words(point)}; these are the scores of another model"
-                    )
-                facts = {
+                (calibration,) = scores.get("calibration", [{}])
+                seen = {
+                    "threshold": scores["threshold"],
+                    "calibration": calibration,
+                    "components": scores.get("components", {}),
+                }
+                found[dataset] = {
                     "images": metrics["images"],
                     "split": metrics["split"],
                     "flips": metrics.get("flips", False),
                     "fov_width": metrics.get("fov_width"),
+                    "fov": _plain(scores["fov"]),
+                    "whole": _plain(scores["whole"]),
                 }
-                found[dataset] = facts | regions
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise DataError(
-                f"{path}: expected what `vesselforge segmenter evaluate MODEL DATASET --json` "
-                f"prints, with scores of one model ({error})"
-            ) from error
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise DataError(f"{path}: {dataset}: expected {EVALUATED} ({error})") from error
+            if seen != point:
+                raise DataError(
+                    f"{path}: {dataset} was scored at {_words(seen)}, the model has "
+                    f"{_words(point)}; these are the scores of another model"
+                )
     if not found:
         raise DataError("--scores: no scores in these files; a card without scores says nothing")
     return found
-
-
-def _point(scores: Mapping[str, Any]) -> dict[str, Any]:
-    """How the masks were made that were scored; see `segmenter.evaluate.operating_point`."""
-    (calibration,) = scores.get("calibration", [{}])
-    components = scores.get("components", {})
-    return {"threshold": scores["threshold"], "calibration": calibration, "components": components}
 
 
 def _words(point: Mapping[str, Any]) -> str:

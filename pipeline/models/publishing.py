@@ -11,12 +11,10 @@ from typing import Any
 from vesselforge import pretrained
 from vesselforge.configs.catalogue import DATASETS
 from vesselforge.configs.errors import CheckpointError, ConfigError, WorkspaceError
-from vesselforge.engine.artifacts import MANIFEST, read_artifact
-from vesselforge.engine.confined import plain_name
+from vesselforge.engine.artifacts import MANIFEST
 from vesselforge.engine.documents import flat, read_object
-from vesselforge.engine.files import file_sha256, write_atomic, write_json
-from vesselforge.engine.store import Store
-from vesselforge.engine.whole_folders import whole_folder
+from vesselforge.engine.files import file_sha256, whole_folder, write_atomic, write_json
+from vesselforge.engine.store import Store, whole_artifact
 from vesselforge.pipeline.evidence import untrained
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -57,6 +55,11 @@ def write_published(
     return folder
 
 
+def store_of(artifact: Path) -> Store:
+    """The store that a finished artifact lies in."""
+    return Store(artifact.absolute().parent.parent.parent)
+
+
 def manifest_of(model: Path, kind: pretrained.Kind) -> dict[str, Any]:
     """The manifest of a finished training. Raises WorkspaceError."""
     stage = f"{kind}.train"
@@ -65,10 +68,10 @@ def manifest_of(model: Path, kind: pretrained.Kind) -> dict[str, Any]:
             f"{model}: no {MANIFEST} here; expected the finished artifact of `{kind} train`, "
             "whose card can say how it was made"
         )
-    damage = Store.damage(model)
-    if damage is not None:
-        raise WorkspaceError(f"{damage}; train it again")
-    manifest = read_artifact(model).manifest
+    try:
+        manifest = whole_artifact(model).manifest
+    except WorkspaceError as damage:
+        raise WorkspaceError(f"{damage}; train it again") from None
     if manifest["kind"] != stage:
         raise WorkspaceError(f"{model}: is a {manifest['kind']}, expected a {stage}")
     return manifest
@@ -95,8 +98,7 @@ def images_of(model: Path, inputs: Mapping[str, str]) -> tuple[dict[str, Any], d
     """
     from vesselforge.data.imageset import read_index
 
-    images = plain_name(inputs.get("images"), f"{model / MANIFEST}: inputs.images")
-    path = model.absolute().parent.parent / "data.prepare" / images
+    path = store_of(model).folder("data.prepare", inputs.get("images", ""))
     if not (path / MANIFEST).is_file():
         raise WorkspaceError(
             f"{path}: the images that {model} was trained on are not in its store; expected a "
@@ -137,10 +139,6 @@ def render(card: Mapping[str, Any]) -> str:
     )
     environment.filters["untrained"] = lambda kimg: untrained({"kimg": kimg}, {})
     environment.filters["source"] = source
-    environment.filters["facts"] = training_facts
-    environment.filters["scored"] = lambda training: (
-        training["scores"] | (training["scored_by"] or {})
-    )
     environment.filters["columns"] = columns
     return environment.get_template(f"{card['kind']}_card.md.j2").render(card)
 
@@ -150,20 +148,3 @@ def columns(figures: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
     each = [dict(flat(values)) for values in figures]
     names = dict.fromkeys(name for values in each for name in values)
     return {name: [values.get(name, "–") for values in each] for name in names}
-
-
-def training_facts(training: Mapping[str, Any]) -> dict[str, Any]:
-    """What is to be known of a generator's training beside its settings."""
-    seen, kimg, whole = training["trained_on"], training["kimg"], training["trained_kimg"]
-    drawn = seen["phantom"]
-    size = " of {size} px, seed {seed}, version {version}".format(**drawn) if drawn else ""
-    return {
-        "data": seen["dataset"],
-        "images": f"{seen['train']}{size}",
-        "R1 weight": training["r1_gamma"],
-        "kimg": f"{whole:g}" if kimg == whole else f"{kimg:g}, of a training of {whole:g}",
-        "seed": training["seed"],
-        "time": f"{training['seconds'] / 60:.1f} minutes on {training['device']}",
-        "made with": ", ".join(map(" ".join, training["versions"].items())),
-        "artifact": f"`{training['artifact']}`",
-    }

@@ -7,7 +7,6 @@ has not. Models themselves stay in the store; the registry names them.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +20,7 @@ from vesselforge.configs.errors import ConfigError, WorkspaceError
 from vesselforge.engine.documents import read_valid
 from vesselforge.engine.files import write_atomic
 from vesselforge.engine.locks import locked
-from vesselforge.engine.progress import Progress
+from vesselforge.engine.progress import Progress, clock
 from vesselforge.engine.store import Store, explained
 from vesselforge.pipeline.record import REGISTRY, Reference
 
@@ -98,16 +97,15 @@ class Line(BaseModel):
 
     def version(self, number: int) -> Version:
         """Raises ConfigError for a number that there is not."""
-        for version in self.versions:
-            if version.number == number:
-                return version
+        if found := [version for version in self.versions if version.number == number]:
+            return found[0]
         known = ", ".join(str(v.number) for v in self.versions) or "none yet"
         raise ConfigError(f"{self.name}: no version {number}; there are: {known}")
 
     def note(self, what: Decision, number: int, why: str) -> None:
         """An event; call it before `champions` changes."""
         was = self.champions[-1] if self.champions else None
-        self.events.append(Event(at=now(), what=what, version=number, was=was, why=why))
+        self.events.append(Event(at=clock(), what=what, version=number, was=was, why=why))
 
 
 class Registry:
@@ -150,10 +148,9 @@ class Registry:
         """Let a version serve. Raises ConfigError for one that there is not, that serves already
         or that was pruned, WorkspaceError when its files are damaged."""
         with self.change() as line:
-            version = line.version(number)
-            if line.champion is version:
+            if line.champions[-1:] == [number]:
                 raise ConfigError(f"{self.name}: version {number} is the champion already")
-            self.model_of(version)
+            self.model_of(line.version(number))
             line.note("promoted", number, why)
             line.champions.append(number)
 
@@ -210,11 +207,6 @@ def champion_folder(folder: Path) -> Path:
     return registry.model_of(champion)
 
 
-def now() -> str:
-    """UTC, to the second."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
 def judge(
     number: int, champion: Sequence[float], challenger: Sequence[float], margin: float
 ) -> Comparison:
@@ -224,31 +216,35 @@ def judge(
     Promoted when H0 is rejected at ALPHA, which is when `low` lies above −margin: a challenger
     about which too little is known stays where it is.
     """
-    found = {"champion": number, "images": len(champion), "margin": margin}
-    if len(champion) < LEAST:
-        return Comparison(
-            **found, f1_champion=_mean(champion), f1_challenger=_mean(challenger),
-            difference=None, low=None, p=None, promoted=False,
-            why=f"{len(champion)} validation images that neither model was trained on, at least "
-            f"{LEAST} are needed: add some, or raise data.validation_share",
-        )  # fmt: skip
-    differences = np.subtract(challenger, champion)
-    mean = float(differences.mean())
-    if np.ptp(differences) == 0:  # the same model twice: there is no doubt, and no t
-        low, p = mean, float(mean <= -margin)
+    images = len(champion)
+    mean = low = p = None
+    if images < LEAST:
+        why = (
+            f"{images} validation images that neither model was trained on, at least {LEAST} are "
+            "needed: add some, or raise data.validation_share"
+        )
     else:
-        test = ttest_1samp(differences, -margin, alternative="greater")
-        low, p = float(test.confidence_interval(1 - ALPHA).low), float(test.pvalue)
-    promoted = low > -margin
-    relation = "above" if promoted else "not above"
+        differences = np.subtract(challenger, champion)
+        mean = float(differences.mean())
+        if np.ptp(differences) == 0:  # the same model twice: there is no doubt, and no t
+            low, p = mean, float(mean <= -margin)
+        else:
+            test = ttest_1samp(differences, -margin, alternative="greater")
+            low, p = float(test.confidence_interval(1 - ALPHA).low), float(test.pvalue)
+        why = (
+            f"F1 {mean:+.4f} against version {number} on {images} validation images; at "
+            f"{1 - ALPHA:.0%} certainty at least {low:+.4f}, "
+            f"{'above' if low > -margin else 'not above'} the margin of {-margin:+g}"
+        )
     return Comparison(
-        **found, f1_champion=_mean(champion), f1_challenger=_mean(challenger),
-        difference=mean, low=low, p=p, promoted=promoted,
-        why=f"F1 {mean:+.4f} against version {number} on {len(differences)} validation images; "
-        f"at {1 - ALPHA:.0%} certainty at least {low:+.4f}, {relation} the margin of "
-        f"{-margin:+g}",
-    )  # fmt: skip
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if len(values) else None
+        champion=number,
+        images=images,
+        f1_champion=float(np.mean(champion)) if images else None,
+        f1_challenger=float(np.mean(challenger)) if images else None,
+        difference=mean,
+        low=low,
+        p=p,
+        margin=margin,
+        promoted=low is not None and low > -margin,
+        why=why,
+    )

@@ -3,13 +3,12 @@ a model, of whatever origin, on the images of any datasets."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN, VALIDATION
 from vesselforge.data.prepare import write_set
 from vesselforge.engine.artifacts import METRICS as METRICS_FILE
 from vesselforge.engine.artifacts import Artifact
-from vesselforge.engine.files import write_atomic
+from vesselforge.engine.files import write_csv
 from vesselforge.engine.progress import Progress
 from vesselforge.engine.sinks.display import Display
 from vesselforge.segmenter.metrics.scores import (
@@ -63,28 +62,19 @@ class Scorer:
         self.observers = [o for o in first.masks if all(o in item.masks for item in others)]
         self.lines: list[tuple[dict[str, Any], SetScores]] = []
         self.fovs: list[Mask] = []
-        self.masks: dict[str, list[Mask]] = {name: [] for name in self.observers}
+        self.truths: dict[str, list[Regions]] = {name: [] for name in self.observers}
         for done, item in enumerate(self.items, start=1):
             self.fovs.append(item.read_fov())
-            for name in self.observers:
-                self.masks[name].append(item.read_mask(name))
+            for name, truths in self.truths.items():
+                truths.append(Regions(item.read_mask(name), self.fovs[-1]))
             progress.update(done, len(self.items), "images")
-        self.truths = {
-            name: [Regions(mask, fov) for mask, fov in zip(masks, self.fovs, strict=True)]
-            for name, masks in self.masks.items()
-        }
-
-    @property
-    def reference(self) -> str:
-        """The observer that everybody is compared with."""
-        return self.observers[0]
 
     def shares(self) -> dict[str, float]:
         """Region → share of pixels that the reference calls vessel."""
-        masks = self.masks[self.reference]
-        inside = sum(int((m & fov).sum()) for m, fov in zip(masks, self.fovs, strict=True))
+        masks, fovs = self._masks(self.observers[0]), self.fovs
+        vessels = sum(int((mask & fov).sum()) for mask, fov in zip(masks, fovs, strict=True))
         whole = sum(int(mask.sum()) for mask in masks) / sum(mask.size for mask in masks)
-        return {"whole": whole, "fov": inside / sum(int(fov.sum()) for fov in self.fovs)}
+        return {"whole": whole, "fov": vessels / sum(int(fov.sum()) for fov in fovs)}
 
     def score_maps(self, folder: Path, threshold: float) -> None:
         """Add a line for the maps against every observer. Raises DataError when maps are missing,
@@ -96,15 +86,17 @@ class Scorer:
 
     def score_observer(self, name: str) -> None:
         """Add the line of a human against the reference. Raises DataError for an unknown one."""
-        if name not in self.observers[1:]:
-            others = ", ".join(self.observers[1:]) or "none"
+        reference, *others = self.observers
+        if name not in others:
             raise DataError(
-                f"{self.dataset}: no observer {name!r} beside the reference {self.reference!r} "
-                f"segmented every image; expected one of: {others}"
+                f"{self.dataset}: no observer {name!r} beside the reference {reference!r} "
+                f"segmented every image; expected one of: {', '.join(others) or 'none'}"
             )
-        drawn = zip(self.masks[name], self.fovs, strict=True)
-        predictions = [Prediction(mask, fov) for mask, fov in drawn]
-        self._add(f"observer {name}", self.reference, None, predictions)
+        drawn = zip(self._masks(name), self.fovs, strict=True)
+        self._add(f"observer {name}", reference, None, [Prediction(m, fov) for m, fov in drawn])
+
+    def _masks(self, observer: str) -> list[Mask]:
+        return [truth.whole.mask for truth in self.truths[observer]]
 
     def _add(
         self, who: str, against: str, threshold: float | None, predictions: list[Prediction]
@@ -120,16 +112,13 @@ class Scorer:
 
     def write_rows(self, path: Path) -> None:
         """Every image, region and line as CSV."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["who", "against", "id", "region", *METRICS])
-        for line, found in self.lines:
-            for region in REGIONS:
-                for item, values in zip(self.items, found.per_image[region], strict=True):
-                    row = (rounded(values[metric]) for metric in METRICS)
-                    writer.writerow([line["who"], line["against"], item.id, region, *row])
+        rows: list[list[Any]] = [["who", "against", "id", "region", *METRICS]]
+        for (line, found), region in product(self.lines, REGIONS):
+            for item, values in zip(self.items, found.per_image[region], strict=True):
+                figures = (rounded(values[metric]) for metric in METRICS)
+                rows.append([line["who"], line["against"], item.id, region, *figures])
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, text.getvalue())
+        write_csv(path, rows)
 
 
 def items_of(dataset: str, split: str) -> list[Item]:
@@ -169,9 +158,8 @@ def find_maps(folder: Path, items: Sequence[Item]) -> list[Path]:
     found = []
     for item in items:
         word = re.compile(rf"(?<![0-9a-z]){re.escape(item.id)}(?![0-9a-z])", re.IGNORECASE)
-        matching = [path for path in files if word.search(stem_of(path))]
-        exact = [path for path in matching if stem_of(path) == item.id]
-        matching = exact if len(exact) == 1 else matching
+        exact = [path for path in files if stem_of(path) == item.id]
+        matching = exact or [path for path in files if word.search(stem_of(path))]
         if len(matching) != 1:
             names = ", ".join(path.name for path in matching) or "none"
             raise DataError(
@@ -216,7 +204,8 @@ def evaluate_on(
         with tempfile.TemporaryDirectory() as folder:
             images, scores = Path(folder) / "images", Path(folder) / "scores"
             scores.mkdir()
-            _write_images(name, split, images, display)
+            items = [replace(item, split=TEST) for item in items_of(name, split)]
+            write_set(name, items, images, display.begin(name))
             inputs = {"test": Artifact(images, {}), "model": Artifact(model, {})}
             evaluate(settings, inputs, scores, progress)
             how = {"split": split, "flips": settings.flips, "fov_width": settings.fov_width}
@@ -237,8 +226,3 @@ def development_images(name: str) -> list[LoadedImage]:
         )
     check(dataset, splits).raise_first()
     return [item.loaded() for item in items]
-
-
-def _write_images(name: str, split: str, out: Path, display: Display) -> None:
-    items = [replace(item, split=TEST) for item in items_of(name, split)]
-    write_set(name, items, out, display.begin(name))

@@ -15,9 +15,8 @@ from typing import Any
 from PIL import Image
 
 from vesselforge.configs.errors import WorkspaceError
-from vesselforge.engine.artifacts import MANIFEST, Artifact, read_artifact
-from vesselforge.engine.confined import inside
-from vesselforge.engine.documents import records
+from vesselforge.engine.artifacts import MANIFEST, Artifact
+from vesselforge.engine.documents import inside, records
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.models.score_rows import is_not_better, place_of, titled
 from vesselforge.pipeline.run_works import in_round, kept_rounds
@@ -117,7 +116,7 @@ def open_run(record: dict[str, Any], store: Store) -> Run:
         if not isinstance(address, list) or len(address) != 2:
             continue
         try:
-            artifact = read_artifact(store.folder(*address))
+            artifact = store.read(*address)
         except WorkspaceError:
             problems.append(f"{name}: artifact {' '.join(address)} is not in the store")
             continue

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vesselforge.configs.errors import WorkspaceError
-from vesselforge.engine.confined import inside
+from vesselforge.engine.documents import inside
 from vesselforge.pipeline.study.schema import RESULTS, Realism, Results
 from vesselforge.pipeline.study.study_sources import SourceOfSize, by_source
 from vesselforge.report.formatting import ABSENT, counted, significant, spoken

@@ -13,12 +13,16 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from vesselforge.cli.main import main
-from vesselforge.cli.verbs import new_display
 from vesselforge.configs.catalogue import STARE
 from vesselforge.data.datasets import named_dataset
-from vesselforge.data.imageset import read_index
 from vesselforge.engine.progress import Progress
-from vesselforge.pipeline.models.scoring import Scorer, find_maps, labelled_items, read_map
+from vesselforge.pipeline.models.scoring import (
+    Scorer,
+    find_maps,
+    items_of,
+    labelled_items,
+    read_map,
+)
 
 SIDE = 40
 TEST_IDS = STARE[0]
@@ -117,12 +121,9 @@ def test_a_human_alone_and_all_images(room: Path) -> None:
     assert found["vessel_share"]["fov"] == pytest.approx(np.mean(np.concatenate(inside)))
 
 
-def test_evaluate_can_take_every_image(room: Path, tmp_path: Path) -> None:
-    from vesselforge.pipeline.models.scoring import _write_images
-
+def test_evaluate_can_take_every_image(room: Path) -> None:
     for split, count in (("test", 4), ("all", 20)):
-        _write_images("stare", split, tmp_path / split, new_display())
-        assert len(read_index(tmp_path / split, "test")) == count
+        assert len(items_of("stare", split)) == count
     assert "--split" in told("evaluate", "--help")
 
 

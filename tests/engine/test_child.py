@@ -18,10 +18,11 @@ from progress_heard import HELPERS, Heard
 
 from vesselforge.configs.errors import DataError
 from vesselforge.engine.artifacts import Outcome
-from vesselforge.engine.processes import children
+from vesselforge.engine.processes import child
 from vesselforge.engine.processes.reporting import StageCrashed, endings
 from vesselforge.engine.progress import Interrupted
-from vesselforge.pipeline.stages import produce
+from vesselforge.pipeline.executor import produce
+from vesselforge.pipeline.graph import Work
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.slow
 def make(tmp_path: Path, fake_kind: str, heard: Heard) -> Callable[..., Outcome]:
     from fake_stages import FakeSettings
 
-    return lambda **s: produce(tmp_path, fake_kind, FakeSettings(**s), {}, heard)
+    return lambda **s: produce(tmp_path, Work("fake", fake_kind, FakeSettings(**s)), heard)
 
 
 def test_a_stage_reports_finishes_and_is_then_reused(
@@ -47,7 +48,7 @@ def test_a_stage_reports_finishes_and_is_then_reused(
     assert stats == {"loss": 0.5}  # no bad numbers
     assert threads == {threading.current_thread()}
     monkeypatch.setattr(
-        "vesselforge.pipeline.stages.run_in_child", None
+        "vesselforge.pipeline.executor.run_in_child", None
     )  # nothing to run a second time
     again = make(steps=3)
     assert again.reused and again.artifact == made.artifact
@@ -130,7 +131,7 @@ def test_sigterm_to_the_stage_alone_saves_too(
 def test_a_stage_that_does_not_stop_is_killed(
     make: Callable[..., Outcome], heard: Heard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(children, "GRACE_S", 0.2)
+    monkeypatch.setattr(child, "GRACE_S", 0.2)
 
     def stop() -> None:
         _pid(tmp_path)
@@ -152,13 +153,13 @@ def test_a_stage_that_waits_for_another_process_says_so_and_stops_when_asked(
             super().message(text)
             self.stop_requested = True
 
-    settings = FakeSettings(steps=100_000, pause=0.01)
+    work = Work("fake", fake_kind, FakeSettings(steps=100_000, pause=0.01))
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(produce, tmp_path, fake_kind, settings, {}, heard)
+        first = pool.submit(produce, tmp_path, work, heard)
         _pid(tmp_path)  # it has the lock
         second = Impatient()
         with pytest.raises(Interrupted):
-            produce(tmp_path, fake_kind, settings, {}, second)
+            produce(tmp_path, work, second)
         assert second.messages == ["waiting for another process that makes this artifact"]
         assert not second.updates
         assert not first.done()
@@ -173,11 +174,13 @@ def test_a_stage_dies_with_its_parent(tmp_path: Path, fake_kind: str) -> None:
         "from fake_stages import FakeSettings\n"
         "from vesselforge.engine.progress import Bus\n"
         "from vesselforge.engine.artifacts import Stage\n"
-        "from vesselforge.pipeline.stages import produce\n"
+        "from vesselforge.pipeline.executor import produce\n"
+        "from vesselforge.pipeline.graph import Work\n"
         "from vesselforge.pipeline.stages import STAGES\n"
         "from pathlib import Path\n"
         "STAGES['fake'] = Stage('fake', 1, 'fake_stages:fake', FakeSettings)\n"
-        f"produce(Path({str(tmp_path)!r}), 'fake', FakeSettings(do='refuse'), {{}}, Bus())\n"
+        "work = Work('fake', 'fake', FakeSettings(do='refuse'))\n"
+        f"produce(Path({str(tmp_path)!r}), work, Bus())\n"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=HELPERS)
     stage = _pid(tmp_path)

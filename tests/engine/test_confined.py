@@ -13,9 +13,9 @@ from store_stages import run
 from vesselforge.configs.errors import CheckpointError, UserError, WorkspaceError
 from vesselforge.data.imageset import ImageRecord, link_file, read_index, write_index, write_png
 from vesselforge.engine.artifacts import MANIFEST
-from vesselforge.engine.confined import inside, plain_name
+from vesselforge.engine.documents import inside
 from vesselforge.engine.files import file_sha256
-from vesselforge.engine.store import Store
+from vesselforge.engine.store import Store, whole_artifact
 from vesselforge.generator.trained import load_generator
 from vesselforge.segmenter.model_files import read_description
 
@@ -29,7 +29,7 @@ def test_only_plain_paths_below(name: object, tmp_path: Path) -> None:
         inside(tmp_path, name, tmp_path / "index.json")
     assert str(caught.value).startswith(f"{tmp_path}/index.json: found the file name ")
     with pytest.raises(WorkspaceError):
-        plain_name(name, "a digest")
+        Store(tmp_path).folder("kind", name)  # type: ignore[arg-type]
 
 
 def test_links_may_lead_about_inside_only(tmp_path: Path) -> None:
@@ -66,7 +66,9 @@ def test_a_manifest(tmp_path: Path) -> None:
     name = "../../../../secret.txt"
     manifest["files"][name] = file_sha256(tmp_path / "secret.txt")
     (made.path / MANIFEST).write_text(json.dumps(manifest))
-    assert f"manifest.json: found the file name '{name}'" in str(Store.damage(made.path))
+    with pytest.raises(WorkspaceError) as damage:
+        whole_artifact(made.path)
+    assert f"manifest.json: found the file name '{name}'" in str(damage.value)
     with pytest.raises(WorkspaceError, match="moved to"):
         store.find(made.kind, made.digest)
 

@@ -17,7 +17,7 @@ import pytest
 from forked_acts import act
 
 from vesselforge.engine.processes import forked
-from vesselforge.engine.processes.children import environment_of
+from vesselforge.engine.processes.child import environment_of
 from vesselforge.engine.processes.forked import Forked, usable
 
 pytestmark = [
@@ -114,7 +114,7 @@ def test_a_killed_server_takes_its_children_along_and_is_replaced(start: Start) 
 SCRIPT = """
 import sys
 from forked_acts import act
-from vesselforge.engine.processes.children import environment_of
+from vesselforge.engine.processes.child import environment_of
 from vesselforge.engine.processes.forked import Forked, usable
 
 assert usable("forked_acts", environment_of(), ["forked_acts"])

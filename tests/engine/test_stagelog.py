@@ -13,7 +13,8 @@ from vesselforge.configs.errors import DataError
 from vesselforge.engine.progress import Bus, Interrupted
 from vesselforge.engine.sinks import stagelog
 from vesselforge.engine.sinks.stagelog import StageLog, log_file
-from vesselforge.pipeline.stages import digest_of, produce
+from vesselforge.pipeline.executor import produce
+from vesselforge.pipeline.graph import Work
 
 pytestmark = pytest.mark.slow
 
@@ -37,10 +38,10 @@ def test_a_stage_is_logged_from_start_to_end_and_reuse_adds_nothing(
 ) -> None:
     from fake_stages import FakeSettings
 
-    settings = FakeSettings(steps=3)
-    made = produce(tmp_path, fake_kind, settings, {}, heard, step="counting")
+    work = Work("counting", fake_kind, FakeSettings(steps=3))
+    made = produce(tmp_path, work, heard)
     file = log_file(tmp_path, fake_kind, made.artifact.digest)
-    assert made.artifact.digest == digest_of(fake_kind, settings, {})
+    assert made.artifact.digest == work.digest
     entries = read_events(file)
     assert [e["event"] for e in entries] == ["started", *["progress"] * 3, "message", "done"]
     assert {e["step"] for e in entries} == {"counting"}
@@ -52,7 +53,7 @@ def test_a_stage_is_logged_from_start_to_end_and_reuse_adds_nothing(
     assert second["pace_s"] is not None and second["left_s"] is not None
     assert second["stats"].keys() == {"loss", "rss_peak_gib"} and second["stats"]["loss"] == 0.5
     assert entries[-1]["done"] == 3 and entries[-1]["seconds"] > 0
-    produce(tmp_path, fake_kind, settings, {}, heard, step="counting")
+    produce(tmp_path, work, heard)
     assert read_events(file) == entries
     assert not list((tmp_path / "store").rglob("logs"))
 
@@ -62,16 +63,16 @@ def test_a_stop_and_the_next_attempt_are_in_one_log(
 ) -> None:
     from fake_stages import FakeSettings
 
-    settings = FakeSettings(steps=30, pause=0.05)
-    file = log_file(tmp_path, fake_kind, digest_of(fake_kind, settings, {}))
+    work = Work("counting", fake_kind, FakeSettings(steps=30, pause=0.05))
+    file = log_file(tmp_path, fake_kind, work.digest)
     heard.stop_after = 2
     with pytest.raises(Interrupted):
-        produce(tmp_path, fake_kind, settings, {}, heard)
+        produce(tmp_path, work, heard)
     with pytest.raises(Interrupted):  # asked to stop before it began: no attempt
-        produce(tmp_path, fake_kind, settings, {}, heard)
+        produce(tmp_path, work, heard)
     assert names(file) == ["started", "progress", "stopped"]
     heard.stop_requested, heard.stop_after = False, 10**9
-    produce(tmp_path, fake_kind, settings, {}, heard)
+    produce(tmp_path, work, heard)
     assert names(file) == [
         "started",
         "progress",

@@ -17,7 +17,8 @@ from vesselforge.configs.settings import PipelineConfig
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.processes.stopping import StageTimedOut, timed
 from vesselforge.engine.progress import Interrupted
-from vesselforge.pipeline.stages import produce
+from vesselforge.pipeline.executor import produce
+from vesselforge.pipeline.graph import Work
 
 pytestmark = pytest.mark.slow
 
@@ -27,16 +28,16 @@ def test_a_stage_whose_time_is_over_saves_and_goes_on_later(
 ) -> None:
     from fake_stages import FakeSettings
 
-    settings = FakeSettings(steps=400, pause=0.05)
+    work = Work("teacher", fake_kind, FakeSettings(steps=400, pause=0.05))
     with (
         pytest.raises(StageTimedOut, match=r"teacher was stopped after 1\.5 s") as stopped,
         timed(heard, 1.5, "teacher") as progress,
     ):
-        produce(tmp_path, fake_kind, settings, {}, progress)
+        produce(tmp_path, work, progress)
     assert not stopped.value.transient
     reached = len(heard.updates)  # none, where the time was over before the child had begun
     with timed(heard, None, "teacher") as progress:
-        made = produce(tmp_path, fake_kind, settings, {}, progress)
+        made = produce(tmp_path, work, progress)
     assert made.artifact.metrics["counted"] == 400
     assert heard.updates[reached][0] == reached + 1 or reached == 0
 

@@ -24,6 +24,8 @@ from vesselforge.flows import notes
 from vesselforge.flows.compare import PARTLY
 from vesselforge.flows.retrain import NOTHING, STATES
 from vesselforge.flows.states import BAD_INPUT, CRASHED, NO_SAMPLES, TIMED_OUT, result_of
+from vesselforge.pipeline import executor
+from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.record import read_run
 from vesselforge.pipeline.stages import STAGES
 
@@ -42,9 +44,8 @@ def pretend(monkeypatch: pytest.MonkeyPatch, prefect_api: None) -> list[str]:
     """Stages that only leave a manifest; the kinds that were asked for, in order."""
     asked: list[str] = []
 
-    def produce(
-        workspace: Path, kind: str, settings: Any, inputs: Any, progress: Any, outside: Any, *_: Any
-    ) -> Outcome:
+    def produce(workspace: Path, work: Work, progress: Any, *_: Any) -> Outcome:
+        kind = work.kind
         asked.append(kind)
         progress.started()
         progress.update(1, 1, "step")
@@ -55,7 +56,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, prefect_api: None) -> list[str]:
         write_json(folder / MANIFEST, content)
         return Outcome(Artifact(folder, content), False, 0.5)
 
-    monkeypatch.setattr("vesselforge.flows.tasks.produce", produce)
+    monkeypatch.setattr("vesselforge.pipeline.executor.produce", produce)
     monkeypatch.setattr(
         "vesselforge.flows.run.report_on", lambda folder, store: folder / "report.html"
     )
@@ -68,16 +69,16 @@ def fail(
     """Let the stage raise these, one an attempt, before it goes well."""
     import vesselforge.flows.tasks
 
-    well = vesselforge.flows.tasks.produce
+    well = executor.produce
 
-    def produce(workspace: Path, asked_kind: str, *rest: Any) -> Outcome:
-        if asked_kind == kind and errors:
+    def produce(workspace: Path, work: Work, progress: Any, *rest: Any) -> Outcome:
+        if work.kind == kind and errors:
             asked.append(kind)
-            rest[2].started()
+            progress.started()
             raise errors.pop(0)
-        return well(workspace, asked_kind, *rest)
+        return well(workspace, work, progress, *rest)
 
-    monkeypatch.setattr(vesselforge.flows.tasks, "produce", produce)
+    monkeypatch.setattr(executor, "produce", produce)
     monkeypatch.setattr(vesselforge.flows.tasks.task_of(kind), "retry_delay_seconds", 0)
 
 
@@ -193,18 +194,16 @@ def test_a_full_disk_is_not_tried_again(
 def test_a_stage_whose_time_is_over_has_failed_and_is_not_tried_again(
     tmp_path: Path, pretend: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import vesselforge.flows.tasks
+    well = executor.produce
 
-    well = vesselforge.flows.tasks.produce
-
-    def produce(workspace: Path, kind: str, settings: Any, inputs: Any, p: Any, *rest: Any) -> Any:
-        while kind == "generator.train" and not p.stop_requested:
+    def produce(workspace: Path, work: Work, p: Any, *rest: Any) -> Any:
+        while work.kind == "generator.train" and not p.stop_requested:
             pretend.append("waited")
         if p.stop_requested:
             raise Interrupted("saved")
-        return well(workspace, kind, settings, inputs, p, *rest)
+        return well(workspace, work, p, *rest)
 
-    monkeypatch.setattr(vesselforge.flows.tasks, "produce", produce)
+    monkeypatch.setattr(executor, "produce", produce)
     state = run(tmp_path, overrides=["stage_timeout=0.2"])
     assert state.name == "TimedOut" and state.is_failed()
     assert state.message == "generator was stopped after 0.2 s, its limit (stage_timeout)"
@@ -219,7 +218,7 @@ def test_a_run_of_ones_own_that_is_cancelled_on_the_server_stops(
     import vesselforge.engine.sinks.display
     import vesselforge.flows.run
 
-    def produce(workspace: Path, kind: str, settings: Any, inputs: Any, p: Any, *_: Any) -> Any:
+    def produce(workspace: Path, work: Work, p: Any, *_: Any) -> Any:
         with get_client(sync_client=True) as client:
             client.set_flow_run_state(runtime.flow_run.id, Cancelling())
         deadline = time.monotonic() + 60
@@ -227,7 +226,7 @@ def test_a_run_of_ones_own_that_is_cancelled_on_the_server_stops(
             time.sleep(0.02)
         raise Interrupted("saved" if p.stop_requested else "was not asked")
 
-    monkeypatch.setattr(vesselforge.flows.tasks, "produce", produce)
+    monkeypatch.setattr(executor, "produce", produce)
     monkeypatch.setattr(vesselforge.flows.run, "LOOK_EVERY_S", 0.1)
     state = run(tmp_path)
     assert state.is_cancelled() and state.message == "saved"

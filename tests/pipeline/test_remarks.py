@@ -16,8 +16,7 @@ from vesselforge.engine.artifacts import MANIFEST, Artifact, read_artifact
 from vesselforge.engine.files import write_json
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.graph import Work
-from vesselforge.pipeline.run_works import run_works
-from vesselforge.pipeline.single import NOT_KNOWN, remarks_on
+from vesselforge.pipeline.run_works import NOT_KNOWN, remarks_on_step, run_works
 
 FOG = {"drawn": 500, "kept": 500, "in_range": {"all": 0.006, "kept": 0.006}}
 NO_VESSELS = "The synthetic images show no vessels: 3 of 500 pass"
@@ -45,14 +44,14 @@ def test_labels_tell_whether_samples_show_vessels(tmp_path: Path) -> None:
     settings = config()
     made = planned(settings)
     samples = put(tmp_path, made["samples"], {})
-    assert remarks_on("samples", settings, tmp_path, samples) == [NOT_KNOWN]
-    assert remarks_on("generator", settings, tmp_path, samples) == []
+    assert remarks_on_step("samples", settings, tmp_path, samples) == [NOT_KNOWN]
+    assert remarks_on_step("generator", settings, tmp_path, samples) == []
     put(tmp_path, made["labelled"], FOG)
-    [said] = remarks_on("samples", settings, tmp_path, samples)
+    [said] = remarks_on_step("samples", settings, tmp_path, samples)
     assert said.startswith(NO_VESSELS)
     score = put(tmp_path, made["score"], TOLD)
     put(tmp_path, made["generator"], {"kimg": 0.5})
-    kid, said, untrained = remarks_on("scores", settings, tmp_path, score)
+    kid, said, untrained = remarks_on_step("scores", settings, tmp_path, score)
     assert kid.startswith("KID cannot tell") and said.startswith(NO_VESSELS)
     assert untrained == "The generator is untrained: its weights saw 0.5 kimg."
 
@@ -61,11 +60,11 @@ def test_good_samples_and_real_images_get_no_remark(tmp_path: Path) -> None:
     settings = config()
     made = planned(settings)
     put(tmp_path, made["labelled"], FOG | {"in_range": {"all": 0.9, "kept": 0.9}})
-    assert remarks_on("samples", settings, tmp_path, put(tmp_path, made["samples"], {})) == []
+    assert remarks_on_step("samples", settings, tmp_path, put(tmp_path, made["samples"], {})) == []
     (tmp_path / "eyes").mkdir()
     Image.new("RGB", (64, 64)).save(tmp_path / "eyes" / "a.png")
     real = config(source={"kind": "unlabelled", "root": tmp_path / "eyes"})
-    assert remarks_on("samples", real, tmp_path, Artifact(tmp_path, {"metrics": {}})) == []
+    assert remarks_on_step("samples", real, tmp_path, Artifact(tmp_path, {"metrics": {}})) == []
 
 
 def test_the_command_ends_with_the_remarks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,8 +80,10 @@ def test_the_command_ends_with_the_remarks(tmp_path: Path, monkeypatch: pytest.M
     assert said == f"pretended\n{NO_VESSELS}.\nreport: r/report.html\n"
     told = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
     assert told["remarks"] == [f"{NO_VESSELS}."]
-    monkeypatch.setattr("vesselforge.pipeline.single.run_until", lambda *_: made)
-    monkeypatch.setattr("vesselforge.pipeline.single.remarks_on", lambda *_: [f"{NO_VESSELS}."])
+    monkeypatch.setattr("vesselforge.pipeline.run_works.run_until", lambda *_: made)
+    monkeypatch.setattr(
+        "vesselforge.pipeline.run_works.remarks_on_step", lambda *_: [f"{NO_VESSELS}."]
+    )
     step = ["generator", "score", *command[1:]]
     said = CliRunner().invoke(main, step).stdout
     assert said.splitlines()[-2:] == [f"{NO_VESSELS}.", f"artifact: {made.path}"]

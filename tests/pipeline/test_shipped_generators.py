@@ -26,10 +26,8 @@ from vesselforge.data.phantoms.draw import VERSION
 from vesselforge.data.prepare import content_hash
 from vesselforge.engine.files import file_sha256, write_json
 from vesselforge.generator.trained import load_discriminator, load_generator
-from vesselforge.pipeline.models.history import read_trainings
-from vesselforge.pipeline.models.publish_generator import publish
-from vesselforge.pipeline.outside import found_start, hash_of
-from vesselforge.pipeline.record import generator_folder
+from vesselforge.pipeline.models.publish_generator import publish, read_trainings
+from vesselforge.pipeline.record import found_start, generator_folder, hash_of
 from vesselforge.pipeline.run_works import run_works
 
 pytestmark = pytest.mark.slow

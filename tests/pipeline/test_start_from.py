@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vesselforge.configs.errors import DataError
-from vesselforge.pipeline.outside import found_start, hash_of
+from vesselforge.pipeline.record import found_start, hash_of
 
 SETTING = "generator.start_from"
 

@@ -2,15 +2,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from progress_heard import HELPERS
 
-from vesselforge.engine.artifacts import Inputs, Outcome, Stage
+from vesselforge.engine.artifacts import Outcome, Stage
 from vesselforge.engine.progress import Progress
 from vesselforge.engine.store import Store
-from vesselforge.pipeline.stages import STAGES, digest_of
+from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.stages import STAGES
 
 Made = list[tuple[str, str]]
 VERSIONS = {"exact": 101, "shuffled": 102, "stingy": 103}
@@ -44,22 +44,21 @@ def here(monkeypatch: pytest.MonkeyPatch, prefect_api: None) -> Made:
 
     def produce(
         workspace: Path,
-        kind: str,
-        settings: Any,
-        inputs: Inputs,
+        work: Work,
         progress: Progress,
-        outside: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
-        step: str | None = None,
     ) -> Outcome:
-        found = Store(workspace).find(kind, digest_of(kind, settings, inputs, outside))
+        store = Store(workspace)
+        found = store.find(work.kind, work.digest)
         if found is not None:
             return Outcome(found, True, 0.0)
-        artifact = Store(workspace).produce(STAGES[kind], settings, inputs, progress, outside)
-        made.append((kind, artifact.digest))
+        inputs = {name: store.read(w.kind, w.digest) for name, w in work.inputs.items()}
+        stage = STAGES[work.kind]
+        artifact = store.produce(stage, work.settings, inputs, progress, work.outside)
+        made.append((work.kind, artifact.digest))
         return Outcome(artifact, False, 0.0)
 
-    monkeypatch.setattr("vesselforge.flows.tasks.produce", produce)
+    monkeypatch.setattr("vesselforge.pipeline.executor.produce", produce)
     monkeypatch.setattr(
         "vesselforge.flows.run.report_on", lambda folder, store: folder / "report.html"
     )

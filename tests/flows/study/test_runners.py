@@ -61,13 +61,9 @@ class Watched:
     def produce(
         self,
         workspace: Path,
-        kind: str,
-        settings: SubsetSettings,
-        inputs: Any,
+        work: Work,
         progress: Any,
-        outside: Any,
         environment: dict[str, str],
-        step: str,
     ) -> Outcome:
         card = environment.get("CUDA_VISIBLE_DEVICES")
         with self._lock:
@@ -81,11 +77,11 @@ class Watched:
         finally:
             with self._lock:
                 self.active.remove(environment)
-        if error := self.fail.get(f"piece {settings.count}"):
+        if error := self.fail.get(work.step):
             raise error
-        folder = workspace / "store" / kind / piece(settings.count).digest
+        folder = workspace / "store" / work.kind / work.digest
         folder.mkdir(parents=True)
-        content: dict[str, Any] = {"kind": kind, "digest": folder.name}
+        content: dict[str, Any] = {"kind": work.kind, "digest": folder.name}
         content |= {key: {} for key in ("settings", "inputs", "files", "metrics")}
         write_json(folder / MANIFEST, content)
         return Outcome(Artifact(folder, content), False, 0.1)
@@ -101,7 +97,7 @@ class Watched:
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
     made = Watched()
-    monkeypatch.setattr("vesselforge.flows.tasks.produce", made.produce)
+    monkeypatch.setattr("vesselforge.pipeline.executor.produce", made.produce)
     return made
 
 
