@@ -28,12 +28,6 @@ def read_log(out: Path) -> Iterator[dict[str, Any]]:
             return
 
 
-def keep_log(out: Path, entries: int) -> None:
-    """Drop all but the first `entries`: what a checkpoint knew of; whole or not at all."""
-    kept = list(read_log(out))[:entries]
-    write_atomic(out / LOG, "".join(json.dumps(entry) + "\n" for entry in kept))
-
-
 def cut_log(out: Path, step: int) -> None:
     """Drop what was logged after `step`, from which a training goes on; whole or not at all."""
     kept = [entry for entry in read_log(out) if entry["step"] <= step]

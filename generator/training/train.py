@@ -29,7 +29,7 @@ from vesselforge.engine.checkpoints import (
     save_tensors,
 )
 from vesselforge.engine.files import write_json
-from vesselforge.engine.log import append_log, keep_log
+from vesselforge.engine.log import append_log, cut_log
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.torchrun.ranks import default_group
 from vesselforge.engine.torchrun.workers import among_workers, run_in_workers
@@ -101,7 +101,6 @@ class Run:
         self.figures: dict[str, float] = {}  # in the line of progress
         self.saved_at, self.save_took = time.monotonic(), 0.0
         self.snapshots: list[Snapshot] = []
-        self.logged = 0  # entries of the log
         found = newest_checkpoint(self.scratch)
         if found is None:
             self.start = begin(cfg, progress.message, inputs.get("start"), self.views.c_dim)
@@ -110,7 +109,6 @@ class Run:
             step, tensors, state = found
             with restoring(self.scratch):
                 self.snapshots = [_SNAPSHOT.validate_python(one) for one in state["snapshots"]]
-                self.logged = int(state["logged"])
                 # Where it started from is not read again.
                 self.start = Start.rebuilt(state["start"])
                 self.trainer = self._trainer()
@@ -120,7 +118,7 @@ class Run:
         self.scorer = Scorer(cfg, self.views, self.trainer.device)
         self.spare = self._best_step()  # what the newest checkpoint needs
         if self.ranks.is_main:
-            keep_log(out, self.logged)
+            cut_log(out, self.trainer.step)
             reals = REALS if cfg.presentation == "patch" else min(REALS, len(self.views))
             sheet = grid_of(pictures(self.views.batch(reals, cfg.seed, 0)))
             write_png(out / "reals.png", sheet)
@@ -173,9 +171,9 @@ class Run:
             return
         entry = snapshot.logged()
         if self.ranks.is_main:
-            entry |= self.scorer.floor_scores() if len(self.snapshots) == 1 else {}
+            entry |= self.scorer.floor if len(self.snapshots) == 1 else {}
             self.figures["kid"] = snapshot.kid[0]
-            mean, deviation = self.scorer.floor
+            mean, deviation = self.scorer.floor.values()
             praise = ", the best so far" if snapshot == best_of(self.snapshots) else ""
             self.progress.message(
                 f"{snapshot} (KID of real against real {mean:.2g} ± {deviation:.2g}){praise}"
@@ -196,7 +194,6 @@ class Run:
         state = {
             "trainer": self.trainer.state(),
             "snapshots": [asdict(taken) for taken in self.snapshots],
-            "logged": self.logged,
             "start": self.start.facts(),
         }
         step, tensors = self.trainer.step, self.trainer.tensors()
@@ -213,7 +210,6 @@ class Run:
         step = self.trainer.step
         if self.ranks.is_main:
             append_log(self.out, {"step": step, "kimg": self._kimg(step)} | entry)
-        self.logged += 1
 
     def _kimg(self, steps: int) -> float:
         return steps * self.settings.batch / 1000
@@ -281,7 +277,7 @@ class Run:
             "scored_by": self.scorer.described(),
         }
         metrics: dict[str, Any] = {"kimg": kimg, "delivered_kimg": chosen.kimg, "p": trainer.p}
-        metrics |= chosen.scores() | self.scorer.floor_scores()
+        metrics |= chosen.scores() | self.scorer.floor
         if chosen.structure is not None:
             metrics["in_range"] = chosen.structure.in_range
         write_json(self.out / METRICS, metrics)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from vesselforge.engine import log
-from vesselforge.engine.log import LOG, append_log, cut_log, keep_log, read_log
+from vesselforge.engine.log import LOG, append_log, cut_log, read_log
 
 
 def test_later_and_torn_entries_go(tmp_path: Path) -> None:
@@ -22,14 +22,6 @@ def test_later_and_torn_entries_go(tmp_path: Path) -> None:
     assert (tmp_path / LOG).read_text() == before  # byte for byte, floats included
     cut_log(tmp_path, 3)
     assert list(read_log(tmp_path)) == entries[:3]
-
-
-def test_a_log_whose_steps_go_back_is_cut_by_count(tmp_path: Path) -> None:
-    entries = [{"step": step} for step in (1, 2, 3, 1, 2)]
-    for entry in entries:
-        append_log(tmp_path, entry)
-    keep_log(tmp_path, 4)
-    assert list(read_log(tmp_path)) == entries[:4]
 
 
 def test_a_new_training_has_an_empty_log(tmp_path: Path) -> None:
