@@ -216,11 +216,9 @@ def _modules(slot: str, root: Any) -> dict[str, Node]:
     if type(root) is not Node or root.class_name != CLASSES[slot]:
         kind = root.class_name if type(root) is Node else type(root).__name__
         raise Refused(f"its {slot} is of class {kind[:MAX_NAME]}, not {CLASSES[slot]}", OTHER)
-    found: dict[str, Node] = {}
-    for path, node in _walk("", root, 0):
-        if len(found) >= MAX_MODULES:
-            raise Refused(f"its {slot} has more than {MAX_MODULES} modules")
-        found[path] = node
+    found = dict(itertools.islice(_walk("", root, 0), MAX_MODULES + 1))
+    if len(found) > MAX_MODULES:
+        raise Refused(f"its {slot} has more than {MAX_MODULES} modules")
     if CLASSES[slot] == "Generator" and "synthesis.b4" not in found:
         raise Refused(f"its {slot} has no synthesis.b4: found another kind of generator", OTHER)
     return found

@@ -191,10 +191,7 @@ def load_views(
 def _read_shown(folder: Path, record: ImageRecord, kind: Kind, labelled: bool) -> Shown:
     """Read one image of a set; see `load_views`, which says beforehand what is missing."""
     pixels = eight_bit(load_picture(folder, record).pixels)
-    fov, label = load_fov(folder, record), record.label if labelled else None
-    if kind == "grey":
-        return Shown(record.id, as_grey(pixels), fov, label)
-    pixels = as_rgb(pixels)
+    pixels = as_grey(pixels) if kind == "grey" else as_rgb(pixels)
     if kind == "rgb+mask":
         mask = load_mask(folder, record)
         if mask.shape != pixels.shape[:2]:
@@ -202,7 +199,8 @@ def _read_shown(folder: Path, record: ImageRecord, kind: Kind, labelled: bool) -
                 f"{folder / record.image}: its vessel mask has another size, {mask.shape}"
             )
         pixels = np.concatenate([pixels, as_channel(mask)], axis=2)
-    return Shown(record.id, pixels, fov, label)
+    label = record.label if labelled else None
+    return Shown(record.id, pixels, load_fov(folder, record), label)
 
 
 def _first(names: Sequence[str]) -> str:

@@ -78,17 +78,16 @@ class DiscriminatorBlock(nn.Module):
             freeze(layer)
 
     def forward(
-        self, x: Tensor | None, img: Tensor | None, dtype: torch.dtype | None = None
+        self, x: Tensor | None, img: Tensor | None, dtype: torch.dtype
     ) -> tuple[Tensor, Tensor | None]:
         """Return features at half resolution, and the smaller image (`skip` only).
 
         `dtype` is that of the features; the image keeps its own.
         """
-        if x is not None and dtype is not None:
-            x = x.to(dtype)
+        x = None if x is None else x.to(dtype)
         if self.has_fromrgb:
             assert img is not None
-            y = self.fromrgb(img if dtype is None else img.to(dtype))
+            y = self.fromrgb(img.to(dtype))
             x = y if x is None else x + y
             img = downsample2d(img, self.resample_filter) if self.architecture == "skip" else None
         assert x is not None

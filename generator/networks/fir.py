@@ -14,9 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vesselforge.generator.networks.convolution import convolve
+from vesselforge.generator.networks.convolution import Pair, convolve, pair
 
-Pair = int | Sequence[int]
 SEPARABLE_FROM = 8  # 1-D filters with this many taps or more stay 1-D: two short passes are cheaper
 
 
@@ -28,15 +27,10 @@ def setup_filter(taps: Sequence[float] | Sequence[Sequence[float]] | Tensor | No
     return f / f.sum()
 
 
-def _pair(value: Pair) -> tuple[int, int]:
-    x, y = (value, value) if isinstance(value, int) else value
-    return x, y
-
-
 def sides_of(f: Tensor, up: Pair = 1, down: Pair = 1) -> list[int]:
     """Return the padding (x0, x1, y0, y1) that keeps a filtered image in its place, be it enlarged
     by `up` or shrunk by `down`."""
-    axes = zip((f.shape[-1], f.shape[0]), _pair(up), _pair(down), strict=True)
+    axes = zip((f.shape[-1], f.shape[0]), pair(up), pair(down), strict=True)
     return [side for t, u, d in axes for side in ((t + u - d) // 2, (t - u - d + 1) // 2)]
 
 
@@ -53,7 +47,7 @@ def upfirdn2d(
     padding: a number, or (x0, x1, y0, y1); negative crops. Output length per axis is
     floor((in·up + p0 + p1 - taps) / down) + 1.
     """
-    (up_x, up_y), (down_x, down_y) = _pair(up), _pair(down)
+    (up_x, up_y), (down_x, down_y) = pair(up), pair(down)
     x0, x1, y0, y1 = [padding] * 4 if isinstance(padding, int) else padding
     if f.ndim == 1:  # each axis on its own: shorter filters, and less data in the first pass
         f = f * math.sqrt(gain)
@@ -103,7 +97,7 @@ def _enlarge(x: Tensor, f: Tensor, up: tuple[int, int], sides: tuple[int, int, i
 
 def upsample2d(x: Tensor, f: Tensor, up: Pair = 2) -> Tensor:
     """Enlarge by `up`, keeping the mean."""
-    return upfirdn2d(x, f, up=up, padding=sides_of(f, up), gain=math.prod(_pair(up)))
+    return upfirdn2d(x, f, up=up, padding=sides_of(f, up), gain=math.prod(pair(up)))
 
 
 def downsample2d(x: Tensor, f: Tensor, down: Pair = 2, padding: int = 0) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ from vesselforge.generator.networks.ops import (
     squares,
 )
 
-NOISE_MODES = ("random", "const", "none")
+NoiseMode = Literal["random", "const", "none"]
 Randn = Callable[[Sequence[int], torch.device], Tensor]
 """Draws layer noise N(0, 1) of the shape `[N, 1, r, r]`; in place of torch.randn it decides which
 stream each sample's noise comes from."""
@@ -90,7 +90,7 @@ class SynthesisLayer(nn.Module):
             self._kept = key, ready, squares(weight)
         return self._kept[1], self._kept[2]
 
-    def _noise(self, x: Tensor, mode: str, randn: Randn | None) -> Tensor | None:
+    def _noise(self, x: Tensor, mode: NoiseMode, randn: Randn | None) -> Tensor | None:
         if not self.use_noise or mode == "none":
             return None
         if mode == "const":
@@ -103,7 +103,7 @@ class SynthesisLayer(nn.Module):
         self,
         x: Tensor,
         w: Tensor,
-        noise_mode: str = "random",
+        noise_mode: NoiseMode = "random",
         gain: float = 1.0,
         randn: Randn | None = None,
     ) -> Tensor:
@@ -200,28 +200,27 @@ class SynthesisBlock(nn.Module):
         x: Tensor | None,
         img: Tensor | None,
         ws: Tensor,
-        noise_mode: str = "random",
-        randn: Randn | None = None,
         dtype: torch.dtype | None = None,
+        **noise: Any,
     ) -> tuple[Tensor, Tensor | None]:
         """Take features and image of the previous block and its `num_conv + has_torgb` latents.
 
-        `dtype` is that of the features; the image stays in the type of `ws`.
+        `dtype` is that of the features; the image stays in the type of `ws`. noise: options of
+        every SynthesisLayer.
         """
         w: Iterator[Tensor] = iter(ws.unbind(dim=1))
-        options: dict[str, Any] = {"noise_mode": noise_mode, "randn": randn}
         x = self.const[None].expand(ws.shape[0], -1, -1, -1) if self.in_channels == 0 else x
         assert x is not None
         layout = convolution.FEATURE_LAYOUT
         x = x.to(ws.dtype if dtype is None else dtype, memory_format=layout)
         if self.in_channels == 0:
-            x = self.conv1(x, next(w), **options)
+            x = self.conv1(x, next(w), **noise)
         elif self.architecture == "resnet":
             shortcut = self.skip(x, gain=SQRT_HALF)
-            x = self.conv0(x, next(w), **options)
-            x = shortcut + self.conv1(x, next(w), gain=SQRT_HALF, **options)
+            x = self.conv0(x, next(w), **noise)
+            x = shortcut + self.conv1(x, next(w), gain=SQRT_HALF, **noise)
         else:
-            x = self.conv1(self.conv0(x, next(w), **options), next(w), **options)
+            x = self.conv1(self.conv0(x, next(w), **noise), next(w), **noise)
         if img is not None:
             img = upsample_binomial(img) if self.binomial else upsample2d(img, self.resample_filter)
         if self.has_torgb:
@@ -244,9 +243,7 @@ class SynthesisNetwork(nn.Module):
         **block_kwargs: Any,
     ) -> None:
         super().__init__()
-        self.w_dim = w_dim
         self.img_resolution = img_resolution
-        self.img_channels = img_channels
         self.block_resolutions = block_resolutions(img_resolution)
         self.num_ws = 0
         for res in self.block_resolutions:
@@ -267,7 +264,7 @@ class SynthesisNetwork(nn.Module):
     def forward(
         self,
         ws: Tensor,
-        noise_mode: str = "random",
+        noise_mode: NoiseMode = "random",
         randn: Randn | None = None,
         dtype: torch.dtype | None = None,
     ) -> Tensor:
@@ -279,16 +276,13 @@ class SynthesisNetwork(nn.Module):
 
         `randn` replaces torch.randn as the source of random noise.
         """
-        if noise_mode not in NOISE_MODES:
-            raise ValueError(f"noise_mode must be one of {NOISE_MODES}, not {noise_mode!r}")
-        if ws.shape[1:] != (self.num_ws, self.w_dim):
-            raise ValueError(f"ws must be [N, {self.num_ws}, {self.w_dim}], not {list(ws.shape)}")
         x = img = None
         start, low = 0, reduced_resolutions(self.img_resolution)
         for res in self.block_resolutions:
             block = getattr(self, f"b{res}")
             part = ws.narrow(1, start, block.num_conv + block.has_torgb)
             start += block.num_conv  # torgb shares its latent with the next block's first layer
-            x, img = block(x, img, part, noise_mode, randn, dtype if res in low else None)
+            block_dtype = dtype if res in low else None
+            x, img = block(x, img, part, block_dtype, noise_mode=noise_mode, randn=randn)
         assert img is not None
         return img

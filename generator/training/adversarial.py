@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from vesselforge.engine.torchrun.ranks import ProcessGroup
 from vesselforge.generator.augment import AugmentPipe
 from vesselforge.generator.networks import Discriminator, Generator
+from vesselforge.generator.networks.synthesis import NoiseMode
 from vesselforge.generator.shards import Shard, shard_of
 
 Stats = dict[str, Tensor]
@@ -48,7 +49,7 @@ class AdversarialLoss:
     r1_gamma: float = 10.0
     style_mixing: float = 0.9
     pl_weight: float = 2.0
-    noise_mode: str = "random"
+    noise_mode: NoiseMode = "random"
     group: int | None = None
     ranks: ProcessGroup = field(default_factory=ProcessGroup)
     dtype: torch.dtype | None = None
@@ -139,8 +140,11 @@ class AdversarialLoss:
         self.discriminator.requires_grad_(network is self.discriminator)
         return shard_of(n, group, self.ranks)
 
-    def _latents(self, z: Tensor, c: Tensor | None) -> Tensor:
-        """Return ws `[N, num_ws, w_dim]`, mixed from two with probability `style_mixing`."""
+    def _generate(
+        self, z: Tensor, c: Tensor | None, shard: Shard, main: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Return a shard's images and their ws `[N, num_ws, w_dim]`, which are mixed from two with
+        probability `style_mixing`; `main`: in `dtype`, for the main losses."""
         mapping = self.generator.mapping
         ws: Tensor = mapping(z, c)
         if self.style_mixing > 0:
@@ -150,13 +154,7 @@ class AdversarialLoss:
             other = mapping(torch.randn_like(z), c, skip_w_avg_update=True)
             # `where` instead of slicing at a drawn index: the host never waits for the device.
             ws = torch.where((mix & (layers >= cutoff))[None, :, None], other, ws)
-        return ws
-
-    def _generate(
-        self, z: Tensor, c: Tensor | None, shard: Shard, main: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """Return a shard's images and their ws; `main`: in `dtype`, for the main losses."""
-        ws = shard.cut(self._latents(z, c))
+        ws = shard.cut(ws)
         if shard.empty:
             return ws, ws
         images: Tensor = self.generator.synthesis(

@@ -34,11 +34,11 @@ class RunningSums:
             elif name in FIGURES:
                 self.table[FIGURES.index(name)] += torch.stack([mean, torch.ones_like(mean)])
 
-    def mean_sign(self) -> float | None:
-        """Return the mean of sign(D(real)) since the last call, if there was any."""
+    def mean_sign(self) -> float:
+        """Return the mean of sign(D(real)) since the last call; a step at least lies between."""
         total, count = self.table[-1].tolist()
         self.table[-1] = 0
-        return total / count if count else None
+        return float(total / count)
 
     def report(self) -> dict[str, float]:
         """Return the mean of every figure since the last call."""

@@ -177,23 +177,20 @@ class Scorer:
         return [tree_figures(mask) for mask in masks_of(to_network(channel, torch.device("cpu")))]
 
     @cached_property
-    def floor(self) -> Interval:
-        """KID of real views against other real views: what samples cannot be expected below."""
-        mean, deviation = kid_floor(self.real, SUBSET_SIZE, self.settings.seed)
-        return rounded(mean), rounded(deviation)
-
-    def floor_scores(self) -> dict[str, float]:
-        """Return the floor as in the log; nothing when snapshots are not scored."""
+    def floor(self) -> dict[str, float]:
+        """KID of real views against other real views, below which samples cannot be expected, as in
+        the log; nothing when snapshots are not scored."""
         if not self.scores:
             return {}
-        return {"kid_floor_mean": self.floor[0], "kid_floor_std": self.floor[1]}
+        mean, deviation = kid_floor(self.real, SUBSET_SIZE, self.settings.seed)
+        return {"kid_floor_mean": rounded(mean), "kid_floor_std": rounded(deviation)}
 
     def described(self) -> dict[str, Any] | None:
         """Return by what snapshots were scored, for the artifact's description."""
         if not self.scores:
             return None
         facts = {"features": self._extractor.identity, "samples": self.count, "reals": self.reals}
-        return facts | self.floor_scores()
+        return facts | self.floor
 
     @cached_property
     def _extractor(self) -> RandomFeatures:

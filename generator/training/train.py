@@ -171,9 +171,9 @@ class Run:
             return
         entry = snapshot.logged()
         if self.ranks.is_main:
-            entry |= self.scorer.floor_scores() if len(self.snapshots) == 1 else {}
+            entry |= self.scorer.floor if len(self.snapshots) == 1 else {}
             self.figures["kid"] = snapshot.kid[0]
-            mean, deviation = self.scorer.floor
+            mean, deviation = self.scorer.floor.values()
             praise = ", the best so far" if snapshot == best_of(self.snapshots) else ""
             self.progress.message(
                 f"{snapshot} (KID of real against real {mean:.2g} ± {deviation:.2g}){praise}"
@@ -277,7 +277,7 @@ class Run:
             "scored_by": self.scorer.described(),
         }
         metrics: dict[str, Any] = {"kimg": kimg, "delivered_kimg": chosen.kimg, "p": trainer.p}
-        metrics |= chosen.scores() | self.scorer.floor_scores()
+        metrics |= chosen.scores() | self.scorer.floor
         if chosen.structure is not None:
             metrics["in_range"] = chosen.structure.in_range
         write_json(self.out / METRICS, metrics)

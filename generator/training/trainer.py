@@ -222,10 +222,7 @@ class Trainer:
 
     def _adjust(self, n: int) -> None:
         """Move p by the sign statistics of real images (ADA paper, section 3.2)."""
-        cfg, r_t = self.settings, self.figures.mean_sign()
-        if r_t is None:
-            return
-        self.r_t = r_t
+        cfg, self.r_t = self.settings, self.figures.mean_sign()
         if self.augment is not None and cfg.augment == "ada":
             images = n * ADA_INTERVAL
             p = adjust_p(self.p, self.r_t, cfg.ada_target, images, cfg.ada_kimg)

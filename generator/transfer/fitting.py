@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from vesselforge.generator.networks import Discriminator, Generator
+from vesselforge.generator.trained import Kwargs
 
-Kwargs = dict[str, Any]
 N = TypeVar("N", Generator, Discriminator)
 LOADED, MAPPED, NEW, UNUSED = "loaded", "mapped to other channels", "new", "unused"
 NAMED = 4

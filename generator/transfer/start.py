@@ -17,9 +17,9 @@ from vesselforge.engine.artifacts import Artifact
 from vesselforge.generator.checkpoint import Weights, load_official
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.networks.layers import block_resolutions, channels_at
-from vesselforge.generator.trained import CHANNELS, network_kwargs
+from vesselforge.generator.trained import CHANNELS, Kwargs, network_kwargs
 from vesselforge.generator.training.step_counts import seed_of
-from vesselforge.generator.transfer.fitting import Kwargs, fit, in_words, rows_of
+from vesselforge.generator.transfer.fitting import fit, in_words, rows_of
 from vesselforge.generator.transfer.start_weights import (
     Source,
     from_snapshot,
