@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,7 @@ class Page:
     caveats: Sequence[str]
     sections: Sequence[Section]
     problems: Sequence[str]
-    notes: Sequence[Note] = field(default_factory=list)
+    notes: Sequence[Note]
 
     def render(self) -> str:
         """The page as one HTML file that needs nothing but itself."""

@@ -52,10 +52,7 @@ def results_of(config: StudyConfig, found: Findings) -> Results:
     results = Results(
         name=config.name,
         headline="",
-        metric=statistics.metric,
-        region=statistics.region,
-        alpha=statistics.alpha,
-        power=statistics.power,
+        **statistics.model_dump(include={"metric", "region", "alpha", "power"}),
         steps=sum(phase.steps for phase in config.phases),
         seeds=config.arms.seeds,
         reseed=config.synthetic.reseed,

@@ -74,11 +74,11 @@ def source_warnings(synthetic: Iterable[SyntheticImages]) -> list[str]:
     """What is wrong with whole sources, for the terminal and the top of the page."""
     sources = by_source(synthetic)
     several = len({source.real_images for source in sources}) > 1
-
-    def name(source: SourceOfSize) -> str:
-        return f"{source.name}, {source.real_images} real images" if several else source.name
-
-    return [f"Source {name(s)}: {warning}" for s in sources for warning in s.warnings]
+    found = []
+    for source in sources:
+        name = source.name + (f", {source.real_images} real images" if several else "")
+        found += [f"Source {name}: {warning}" for warning in source.warnings]
+    return found
 
 
 def synthetic_images(study: Study, origin: Origin) -> SyntheticImages:

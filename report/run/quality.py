@@ -85,10 +85,9 @@ def measured(figures: Mapping[str, Any]) -> Table:
 def copied(metrics: Mapping[str, Any]) -> str:
     """The copy ratio against what new images would have, with its own uncertainty."""
     names = ("copy_ratio", "copy_expected", "copy_held_out_images", "synthetic")
-    values = [number(metrics.get(n)) for n in names]
-    if any(v is None for v in values):
+    if metrics.get("copy_ratio") is None:
         return ""
-    ratio, expected, held_out, samples = (float(v or 0) for v in values)
+    ratio, expected, held_out, samples = (float(metrics[name]) for name in names)
     # Crops of one image are alike: what counts is the number of images they come from.
     error = (expected * (1 - expected) * (1 / max(samples, 1) + 1 / (held_out + 1))) ** 0.5
     facts = (

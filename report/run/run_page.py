@@ -66,23 +66,20 @@ def score_tiles(scores: Scores) -> list[Tile]:
 
 def headline(run: Run, scores: Scores | None) -> Headline:
     """What the numbers say; before it, what makes them worthless."""
-    line, lead, caveats = _headline(run, scores)
+    status, message = run.record["status"], run.record.get("message")
+    caveats: list[str] = []
+    if scores is None:
+        line, lead = "No test scores", f"This run is {status}. Below is what exists."
+    elif scores.reference is None:
+        line = "Not scored: the test images have no manual labels"
+        lead = str(scores.view.metrics.get("note") or "")
+    else:
+        line, lead, caveats = _compared(scores)
+        if status == PARTLY_FAILED:
+            line = line if scores.student else "No student: every synthetic image was rejected"
+            caveats = [f"Partly failed: {message}", *caveats]
     evidence = evidence_of(run)
     line = f"{evidence.verdict}. {line}" if evidence and evidence.verdict else line
-    return line, lead, caveats
-
-
-def _headline(run: Run, scores: Scores | None) -> Headline:
-    status, message = run.record["status"], run.record.get("message")
-    if scores is None:
-        return "No test scores", f"This run is {status}. Below is what exists.", []
-    if scores.reference is None:
-        note = str(scores.view.metrics.get("note") or "")
-        return "Not scored: the test images have no manual labels", note, []
-    line, lead, caveats = _compared(scores)
-    if status == PARTLY_FAILED:
-        line = line if scores.student else "No student: every synthetic image was rejected"
-        caveats = [f"Partly failed: {message}", *caveats]
     return line, lead, caveats
 
 

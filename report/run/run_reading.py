@@ -30,11 +30,7 @@ class View(Artifact):
 
     problems: list[str]
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        return dict(self.manifest["settings"])
-
-    def names(self, prefix: str = "", suffix: str = "") -> list[str]:
+    def names(self, prefix: str, suffix: str) -> list[str]:
         """Files of the artifact in a fixed order."""
         files = self.manifest["files"]
         return sorted(n for n in files if n.startswith(prefix) and n.endswith(suffix))

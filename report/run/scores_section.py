@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby, islice
+
 from markupsafe import Markup
 
 from vesselforge.pipeline.models.score_rows import COLUMNS, DETAILS, REGIONS, score_rows
@@ -160,19 +162,17 @@ def predictions(run: Run, scores: Scores, most: int = 4) -> list[Block]:
     """Vessel probabilities beside the images, where nothing can be scored."""
     test = run.artifacts.get("test")
     images = {str(i["id"]): i["image"] for i in test.items()} if test else {}
-    shown: dict[str, list[Figure | None]] = {}
-    for name in scores.view.names("prob/", ".png"):
-        model, _, file = name.removeprefix("prob/").rpartition("/")
-        pictures = shown.setdefault(model, [])
-        if len(pictures) < most:
-            id_ = file.removesuffix(".png")
+    found: list[Block] = []
+    names = scores.view.names("prob/", ".png")
+    for model, own in groupby(names, lambda name: name.split("/")[1]):
+        shown = []
+        for name in islice(own, most):
+            id_ = name.removeprefix(f"prob/{model}/").removesuffix(".png")
             prob = scores.view.picture(name)
             image = test.picture(images.get(id_)) if test else None
             if prob is not None and image is not None and image.size == prob.size:
                 prob = beside(image, prob)
             alt = f"Vessel probability by {model} on test image {id_}"
-            pictures.append(picture(prob, alt, id_, side=640))
-    found: list[Block] = []
-    for model, pictures in shown.items():
-        found += group(model, Figures(pictures, "pairs"))
+            shown.append(picture(prob, alt, id_, side=640))
+        found += group(model, Figures(shown, "pairs"))
     return found

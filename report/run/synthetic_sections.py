@@ -113,7 +113,7 @@ def generator_charts(view: View) -> list[Figure | None]:
     unit = "kimg" if any("kimg" in row for row in log) else "step"
     x_label = "real images shown (thousands)" if unit == "kimg" else "steps"
     charts = snapshot_charts(log, unit, x_label)
-    target = number(view.settings.get("ada_target"))
+    target = number(view.manifest["settings"].get("ada_target"))
     for caption, y_label, names in GAN_CHARTS:
         curves = [
             Line(label, *curve(log, unit, n), i) for i, (n, label) in enumerate(names.items())
@@ -169,7 +169,7 @@ def _structure(rows: Rows, unit: str, x_label: str) -> Figure | None:
 
 def label_blocks(view: View) -> list[Block | None]:
     """Whose labels, how many images were kept and why not the others, and examples of both."""
-    settings, figures = view.settings, view.metrics
+    settings, figures = view.manifest["settings"], view.metrics
     whose = WHOSE_LABELS.get(str(settings.get("labels")), WHOSE_LABELS["teacher"])
     turned = f" {TURNED}" if settings.get("turned_masks") else ""
     why = {row["id"]: row["reason"] for row in view.table("labels.csv")}
