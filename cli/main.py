@@ -132,10 +132,8 @@ def _print_study(made: dict[str, Any], json_: bool) -> None:
     results = read_results(Path(made["run"]) / RESULTS)
     arms = [(end.name, arm_table(results, end.place)) for end in results.endpoints]
     tables = [as_table(found.content, f"{name}: {found.caption}") for name, found in arms]
-    for line in (
-        *(f"failed: {arm}" for arm in made["failed"]),
-        *map("note: {}".format, results.notes),
-    ):
+    said = [f"failed: {arm}" for arm in made["failed"]]
+    for line in said + [f"note: {note}" for note in results.notes]:
         typer.echo(line, err=True)
     whole = made | {"results": results.model_dump(mode="json")}
     print_result(json_, whole, *tables, results.headline, f"report: {made['report']}")

@@ -146,11 +146,11 @@ def working(what: str, stopping: str = "") -> Iterator[Bus]:
 
 def print_result(json_: bool, result: Any, *told: str | Table) -> None:
     """What came of a verb on standard output: for machines as JSON, for people line by line."""
-    from rich.console import Console
-
     if json_:
         typer.echo(json.dumps(result, indent=1, ensure_ascii=False, default=str))
         return
+    from rich.console import Console
+
     for part in told:
         if isinstance(part, str):
             typer.echo(part)

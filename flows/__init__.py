@@ -1,1 +1,1 @@
-"""Prefect flows and tasks, the report, and the command line. The only room that imports Prefect."""
+"""Prefect: flows, tasks, runners; the server of a run, deployments, `serve`."""

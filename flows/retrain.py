@@ -80,7 +80,7 @@ def _retrain(config: PipelineConfig, workspace: Path, registry: Registry) -> dic
     challenger = train_challenger(config, workspace, line.next_number, intake)
     comparison = None
     if line.champion is not None:
-        comparison = contest(config, workspace, registry, line.champion, challenger)
+        comparison = contest(config, workspace, line.champion, challenger)
     return settle(config, registry, challenger, comparison, basis)
 
 
@@ -131,9 +131,7 @@ def train_challenger(
     )
 
 
-def contest(
-    config: PipelineConfig, workspace: Path, registry: Registry, champion: Version, new: Version
-) -> Comparison:
+def contest(config: PipelineConfig, workspace: Path, champion: Version, new: Version) -> Comparison:
     """Both models on today's validation images, without those that the champion was trained on."""
     _, record = read_run(workspace, new.run)
     images = Given(*record["artifacts"]["development"])
