@@ -239,7 +239,7 @@ def models(json_: JsonOption = False) -> None:
 def list_shipped(kind: Kind, about: str, json_: bool) -> None:
     """Print what there is of a kind. about: what the figures of the table mean."""
     from vesselforge import pretrained
-    from vesselforge.pipeline.models.model_rows import model_rows
+    from vesselforge.pipeline.models.score_rows import model_rows
 
     if json_:
         print_json({name: pretrained.card(name) for name in pretrained.names(kind)})
