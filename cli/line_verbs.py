@@ -30,8 +30,8 @@ def list_(
     json_: JsonOption = False,
 ) -> None:
     """The lines of models; of one line, its versions and what happened to them."""
-    from vesselforge.pipeline.models.model_rows import event_rows, line_rows, version_rows
     from vesselforge.pipeline.models.registry import known_registry, lines
+    from vesselforge.pipeline.models.score_rows import event_rows, line_rows, version_rows
 
     if name is not None:
         line = known_registry(workspace, name).read()

@@ -213,7 +213,7 @@ def models(json_: JsonOption = False) -> None:
 def list_shipped(kind: Kind, about: str, json_: bool) -> None:
     """Print what there is of a kind. about: what the figures of the table mean."""
     from vesselforge import pretrained
-    from vesselforge.pipeline.models.model_rows import model_rows
+    from vesselforge.pipeline.models.score_rows import model_rows
 
     rows = model_rows(kind)
     none = f"no trained {kind}s come with this installation"

@@ -118,8 +118,7 @@ def save_tensors(
 
 def _pack(tensors: dict[str, Tensor], meta: dict[str, str] | None) -> bytes:
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    content: bytes = save(plain, meta)
-    return content
+    return save(plain, meta)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -30,9 +30,9 @@ from vesselforge.flows.run import run_pipeline, stated
 from vesselforge.flows.tasks import ByTask
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Given, Work
-from vesselforge.pipeline.models.model_rows import version_rows
 from vesselforge.pipeline.models.registry import Comparison, Registry, Verdict, Version, judge
 from vesselforge.pipeline.models.retention import named_by, prune
+from vesselforge.pipeline.models.score_rows import version_rows
 from vesselforge.pipeline.record import read_run
 from vesselforge.pipeline.run_works import validation_f1
 

@@ -47,8 +47,8 @@ class Evidence:
         drawn, kept = labelled.get("drawn", 0), labelled.get("kept", 0)
         if samples in REAL or share.get("all") is None:
             return None
-        counts = round(share["all"] * drawn), round((share.get("kept") or 0) * kept)
-        return Evidence(drawn, counts[0], kept, counts[1])
+        kept_in_range = round((share.get("kept") or 0) * kept)
+        return Evidence(drawn, round(share["all"] * drawn), kept, kept_in_range)
 
     @staticmethod
     def total(sets: Iterable[Evidence | None]) -> Evidence | None:

@@ -42,8 +42,7 @@ class Hand(ABC):
 
     def ended(self, running: Any) -> Ended | None:
         """What came of it; None while it is being done."""
-        found: Ended = running
-        return found
+        return running
 
     def stop(self, running: Iterable[Any]) -> None:  # noqa: B027
         """Have everything save its checkpoint and end; returns when it has."""

@@ -21,16 +21,15 @@ def preview(targets: Iterable[Work], store: Store) -> list[dict[str, Any]]:
     """One row for each kind of stage: how many there are, how many are to be done, and the minutes
     that those will take one after the other; None where nothing of the kind was made before."""
     works = list(closure(targets).values())
-    rows = []
+    rows: list[dict[str, Any]] = []
     for kind in dict.fromkeys(work.kind for work in works):
         own = [work for work in works if work.kind == kind]
         to_do = [work for work in own if not work.is_done(store)]
-        paces, units = list(_paces(store, kind)), sum(amount(work.settings) for work in to_do)
-        row: dict[str, Any] = {"stage": kind, "in all": len(own), "to do": len(to_do)}
-        row["minutes, about"] = round(median(paces or [0.0]) * units / 60, 1)
-        if to_do and not paces:
-            row["minutes, about"] = None
-        rows.append(row)
+        paces = list(_paces(store, kind)) if to_do else [0.0]
+        units = sum(amount(work.settings) for work in to_do)
+        minutes = round(median(paces) * units / 60, 1) if paces else None
+        row = {"stage": kind, "in all": len(own), "to do": len(to_do)}
+        rows.append(row | {"minutes, about": minutes})
     return rows
 
 

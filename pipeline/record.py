@@ -222,11 +222,9 @@ def shipped_names(kind: pretrained.Kind) -> str:
 
 def found_start(start: Path) -> Path:
     """What `generator.start_from` stands for: what lies at that path, or where nothing does, the
-    folder of the generator in the box that has this name.
-
-    Raises DataError when that cannot be a generator, CheckpointError when the one in the box is
-    damaged. Only the beginning of files is looked at: generator.train reads the whole, safely.
-    """
+    folder of the generator in the box that has this name. Raises DataError when that cannot be a
+    generator, CheckpointError when the one in the box is damaged. Only the beginning of files is
+    looked at: generator.train reads the whole, safely."""
     if not start.exists() and str(start) in pretrained.names("generator"):
         return shipped_folder(str(start), "generator")
     if not start.exists():

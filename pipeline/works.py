@@ -35,8 +35,6 @@ class Works:
     config: Config
     content: Mapping[str, str]
 
-    # Images.
-
     def development(self) -> Work:
         """Training and validation images."""
         return self.prepared(self.config.data, "development")
@@ -51,8 +49,6 @@ class Works:
         settings = PrepareSettings(data=data, part=part)
         outside = {"dataset": self.content[data.name]}
         return Work(step or f"{part} images", "data.prepare", settings, {}, outside)
-
-    # Segmenters.
 
     def on_real(self, step: str, recipe: SegmenterSettings, images: Work) -> Work:
         """The training of a teacher: real images alone."""

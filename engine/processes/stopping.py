@@ -6,6 +6,7 @@ it is, and ends; the same command goes on from there.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -68,12 +69,9 @@ def heard(asked: Callable[[], None]) -> Iterator[None]:
 
 @contextmanager
 def timed(progress: Bus, seconds: float | None, what: str) -> Iterator[Bus]:
-    """Yields a bus that asks to stop after so many seconds; without a number, the given one. Raises
+    """Yields a bus that asks to stop after so many seconds, if a number is given. Raises
     StageTimedOut in place of the Interrupted that this leads to."""
-    if seconds is None:
-        yield progress
-        return
-    end = time.monotonic() + seconds
+    end = math.inf if seconds is None else time.monotonic() + seconds
     try:
         yield progress.also(stop=lambda: time.monotonic() >= end)
     except Interrupted:

@@ -33,8 +33,6 @@ FOLLOW_EVERY_S = 30.0
 KINDS = ("segmenter.train", "generator.train")
 PICTURES = "grid-*.png"
 """By step. Those hold generated images alone: patients' are shown nowhere."""
-NO_CURVES = ("step", "kimg")
-"""Where a line of the log stands."""
 
 
 def board_folder(workspace: Path, kind: str, digest: str) -> Path:
@@ -128,9 +126,9 @@ class Board(Sink):
 
 
 def scalars(entry: Mapping[str, Any]) -> dict[str, float]:
-    """Tag → value of every finite number of a line."""
+    """Tag → value of every finite number of a line, but for where it stands."""
     return {
         name.replace(".", "/"): value
-        for name, value in flat({k: v for k, v in entry.items() if k not in NO_CURVES})
+        for name, value in flat({k: v for k, v in entry.items() if k not in ("step", "kimg")})
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     }
