@@ -67,7 +67,7 @@ def predict(
         raise ConfigError(f"--device: found {device}, expected auto, cpu or cuda")
     from vesselforge.engine.devices import pick_device
     from vesselforge.pipeline.record import model_folder
-    from vesselforge.segmenter.inference.predict import PredictOptions, predict_files
+    from vesselforge.segmenter.inference.predict import predict_files
     from vesselforge.segmenter.models import Model
 
     with working("segmenting", "stopping: the current image is left out …") as progress:
@@ -77,8 +77,8 @@ def predict(
             runtime,
             tile,
         )
-        options = PredictOptions(flips, threshold, 8 if bits == 8 else 16, fov_width)
-        rows = predict_files(loaded, images, out, progress, options)
+        loaded.threshold = loaded.threshold if threshold is None else threshold
+        rows = predict_files(loaded, images, out, progress, flips, bits, fov_width)
     done = [row for row in rows if "error" not in row]
     figures = [
         {

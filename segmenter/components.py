@@ -57,30 +57,27 @@ def masked(prob: Map, threshold: float, rule: Components = ALL, scale: float = 1
     mask = np.asarray(prob >= threshold)
     if rule == ALL:
         return mask
-    pieces = Pieces.of(prob, mask)
-    return np.asarray(np.concatenate([[False], pieces.kept(rule, scale)])[pieces.labels])
+    labels, pieces = Pieces.of(prob, mask)
+    return np.asarray(np.concatenate([[False], pieces.kept(rule, scale)])[labels])
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """The 8-connected pieces of a mask [H, W]. labels [H, W]: the number of each pixel's piece from
-    1, 0 outside. Of each piece: size in pixels, highest probability, whether the edge cuts it."""
+    """8-connected pieces of masks; of each: size in pixels, highest probability, whether the edge
+    of its image cuts it."""
 
-    labels: NDArray[np.int32]
     size: NDArray[np.int64]
     peak: Map
     cut: Mask
 
     @classmethod
-    def of(cls, prob: Map, mask: Mask) -> Pieces:
+    def of(cls, prob: Map, mask: Mask) -> tuple[NDArray[np.int32], Pieces]:
+        """(the number of each pixel's piece from 1, 0 outside [H, W]; the pieces) of a mask."""
         labels, count = ndimage.label(mask, EIGHT)
         numbers = np.arange(1, count + 1)
         edges = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
         peak = np.asarray(ndimage.maximum(prob, labels, numbers), np.float32)
-        return cls(labels, _counts(labels, count), peak, np.isin(numbers, edges))
-
-    def __len__(self) -> int:
-        return len(self.size)
+        return labels, cls(_counts(labels, count), peak, np.isin(numbers, edges))
 
     def kept(self, rule: Components, scale: float = 1.0) -> Mask:
         """[pieces] bool: which of them count; see `masked`."""
@@ -103,31 +100,28 @@ def choose_components(
     which rules may be had; it hardly sees specks, so that it cannot decide which of them to take.
     Of rules as near as each other, that of the higher F1, then the milder one.
     """
-    images = []
+    each = []
     drawn = vessels = 0
     for prob, reference, fov in zip(probs, references, fovs, strict=True):
-        truth, pieces = reference & fov, Pieces.of(prob, (prob >= threshold) & fov)
-        images.append((pieces, _counts(pieces.labels * truth, len(pieces))))
+        truth = reference & fov
+        labels, own = Pieces.of(prob, (prob >= threshold) & fov)
+        each.append((own.size, own.peak, own.cut, _counts(labels * truth, len(own.size))))
         drawn, vessels = drawn + pieces_in(truth), vessels + int(truth.sum())
+    *columns, right = (np.concatenate(column) for column in zip(*each, strict=True))
+    pieces = Pieces(*columns)
     steps = [round(float(expit(logit(threshold) + step)), 4) if step else 0.0 for step in STEPS]
-    rules = [Components(sure, smallest) for sure, smallest in product(steps, SIZES)]
-    judged = [(rule, *_judged(rule, images, vessels)) for rule in rules]
+    judged = []
+    for sure, smallest in product(steps, SIZES):
+        rule = Components(sure, smallest)
+        kept = pieces.kept(rule)
+        below = int(pieces.size[kept].sum()) + vessels
+        f1 = 2 * int(right[kept].sum()) / below if below else 0.0
+        judged.append((rule, f1, abs(int(kept.sum()) - drawn)))
     least = max(f1 for _, f1, _ in judged) - MARGIN
-    allowed = [(abs(count - drawn), -f1, rule) for rule, f1, count in judged if f1 >= least]
+    allowed = [(distance, -f1, rule) for rule, f1, distance in judged if f1 >= least]
     return min(allowed, key=lambda found: found[:2])[2]
 
 
 def pieces_in(mask: Mask) -> int:
     """How many 8-connected pieces a mask has."""
     return int(ndimage.label(mask, EIGHT)[1])
-
-
-def _judged(
-    rule: Components, images: Sequence[tuple[Pieces, NDArray[np.int64]]], vessels: int
-) -> tuple[float, int]:
-    """(pooled F1, pieces) of what a rule leaves of all images: their pieces, and the pixels of each
-    that are right. vessels: pixels of the references."""
-    kept = [(pieces, right, pieces.kept(rule)) for pieces, right in images]
-    hits = sum(int(right[which].sum()) for _, right, which in kept)
-    below = sum(int(pieces.size[which].sum()) for pieces, _, which in kept) + vessels
-    return 2 * hits / below if below else 0.0, int(sum(which.sum() for *_, which in kept))

@@ -72,7 +72,7 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
                 raise Interrupted
             scale = scale_for(image.fov, settings.fov_width)
             probs.append(model.predict(image.image, settings.flips, scale=scale))
-            masks.append(model.mask(probs[-1], scale=scale))
+            masks.append(model.mask(probs[-1], scale))
             _pictures(out, name, image, probs[-1], masks[-1])
             progress.update(number * len(images) + done, len(names) * len(images), "image")
         if scored:

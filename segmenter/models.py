@@ -119,13 +119,10 @@ class Model:
         """
         return combine(self.rule, self.members(image, flips, notify, scale))
 
-    def mask(
-        self, prob: NDArray[np.float32], threshold: float | None = None, scale: float = 1.0
-    ) -> NDArray[np.bool_]:
-        """Where there are vessels, [H, W] bool, in a map of `predict`. threshold: None: its own.
-        scale: how many times as large as the map the image was that the network saw."""
-        threshold = self.threshold if threshold is None else threshold
-        return masked(prob, threshold, self.components, scale)
+    def mask(self, prob: NDArray[np.float32], scale: float = 1.0) -> NDArray[np.bool_]:
+        """Where there are vessels, [H, W] bool, in a map of `predict`. scale: how many times as
+        large as the map the image was that the network saw."""
+        return masked(prob, self.threshold, self.components, scale)
 
     def members(
         self,

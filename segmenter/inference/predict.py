@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import errno
-import io
+import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from vesselforge.configs.errors import ConfigError, DataError, WorkspaceError
-from vesselforge.data.formats.channels import Pixels
-from vesselforge.data.formats.images import encode_png, read_picture
+from vesselforge.data.formats.images import encode_png, is_image_name, read_picture, stem_of
 from vesselforge.data.fov import derive_fov
-from vesselforge.engine.files import replacing, write_atomic
+from vesselforge.engine.files import replacing, write_csv
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.inference.tiles import Notify
-from vesselforge.segmenter.inference.user_images import find_images, output_names
 from vesselforge.segmenter.models import Model
 
 VESSEL_COLOUR = np.array([0, 255, 140], dtype=np.float32)
@@ -35,23 +31,9 @@ COLUMNS = (
 MAPS = ("probability", "mask", "overlay")
 FEW = 0.02
 """Vessels in a smaller share of the field of view are remarked on; people have 0.08 to 0.15."""
-
 MOST = 8.0
 """Largest enlargement: beyond it, there is no vessel to find."""
-
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """flips: average over mirror images. threshold: of the mask; None: the model's. bits: of the
-    probability map. fov_width: images are resized for the network until their field of view is
-    this many pixels wide, and the maps back; None: the network sees them as they are."""
-
-    flips: bool = False
-    threshold: float | None = None
-    bits: Literal[8, 16] = 8
-    fov_width: int | None = None
 
 
 def predict_files(
@@ -59,15 +41,19 @@ def predict_files(
     images: list[Path],
     out: Path,
     progress: Progress,
-    options: PredictOptions = PredictOptions(),
+    flips: bool = False,
+    bits: int = 8,
+    fov_width: int | None = None,
 ) -> list[Row]:
     """Write `<name>_probability.png`, `_mask.png` and `_overlay.png` for every image, summary.csv.
 
-    images: files or folders. Returns the rows of the summary: shares of all pixels and of the
-    field of view, or the error of a file that could not be read (the others are still done).
-    Raises DataError when there is no image at all, ConfigError when maps would fall among the
-    images, WorkspaceError when they cannot be written, Interrupted when asked to stop; what is
-    finished is kept.
+    images: files or folders. flips: average over mirror images. bits: of the probability map, 8 or
+    16. fov_width: images are resized for the network until their field of view is this many pixels
+    wide, and the maps back; None: the network sees them as they are. Returns the rows of the
+    summary: shares of all pixels and of the field of view, or the error of a file that could not be
+    read (the others are still done). Raises DataError when there is no image at all, ConfigError
+    when maps would fall among the images, WorkspaceError when they cannot be written, Interrupted
+    when asked to stop; what is finished is kept.
     """
     files, faults = find_images(images)
     names = output_names(files)
@@ -77,12 +63,24 @@ def predict_files(
     rows: list[Row] = [{"file": str(path), "error": fault} for path, fault in faults.items()]
     try:
         for number, (file, name) in enumerate(zip(files, names, strict=True)):
-            notify = _notifier(progress, number, len(files))
+
+            def notify(share: float, before: int = number) -> None:
+                if progress.stop_requested:
+                    kept = f"stopped after {before} of {len(files)} images; their maps are kept"
+                    raise Interrupted(kept)
+                if 0 < share < 1:
+                    progress.update(round(before + share, 2), len(files), "image")
+
             notify(0)
             try:
-                rows.append(_predict_one(model, file, out, name, notify, options))
-            except (DataError, MemoryError, torch.OutOfMemoryError) as error:
-                rows.append({"file": str(file), "error": _why(file, error)})
+                made = _predict_one(model, file, out / name, notify, flips, bits, fov_width)
+            except DataError as error:
+                fault = str(error) if str(file) in str(error) else f"{file}: {error}"
+                made = {"error": fault}
+            except (MemoryError, torch.OutOfMemoryError):
+                fault = "not enough memory for one of its tiles; give smaller ones with --tile"
+                made = {"error": f"{file}: {fault}"}
+            rows.append({"file": str(file)} | made)
             progress.update(number + 1, len(files), "image")
     except BaseException:  # Ctrl-C as well: what is finished has its row
         with contextlib.suppress(OSError):
@@ -93,22 +91,64 @@ def predict_files(
     return rows
 
 
-def _notifier(progress: Progress, before: int, total: int) -> Notify:
-    """Passes on how much of an image is done, and raises Interrupted when asked to stop."""
-
-    def notify(share: float) -> None:
-        if progress.stop_requested:
-            raise Interrupted(f"stopped after {before} of {total} images; their maps are kept")
-        if 0 < share < 1:
-            progress.update(round(before + share, 2), total, "image")
-
-    return notify
+def _write_summary(path: Path, rows: list[Row]) -> None:
+    write_csv(path, [COLUMNS, *([row.get(column) for column in COLUMNS] for row in rows)])
 
 
-def _why(file: Path, error: Exception) -> str:
-    if isinstance(error, DataError):
-        return str(error) if str(file) in str(error) else f"{file}: {error}"
-    return f"{file}: not enough memory for one of its tiles; give smaller ones with --tile"
+def find_images(paths: Iterable[Path]) -> tuple[list[Path], dict[Path, str]]:
+    """(image files among the paths and directly inside the folders, faults of the other paths).
+
+    Every file once, in the order given, those of a folder by name. Raises DataError when there is
+    no image at all.
+    """
+    found: dict[Path, Path] = {}  # real path → as it was given
+    faults: dict[Path, str] = {}
+    for path in paths:
+        try:
+            inside = [path] if path.exists() else []
+            if path.is_dir():
+                inside = sorted(p for p in path.iterdir() if is_image_name(p) and not p.is_dir())
+        except OSError as error:
+            faults[path] = f"{path}: cannot be read ({error.strerror})"
+            continue
+        if not inside:
+            faults[path] = (
+                f"{path}: found no image files directly in this folder, expected some; give its "
+                "sub-folders, or the files"
+                if path.is_dir()
+                else f"{path}: no such image or folder"
+            )
+        for file in inside:
+            found.setdefault(file.resolve(), file)
+    if not found:
+        raise DataError("; ".join(faults.values()) or "no images were given")
+    return list(found.values()), faults
+
+
+def output_names(files: list[Path]) -> list[str]:
+    """A name for the maps of every file: its stem; where several files share it, with the folders
+    before it that tell them apart, and with the suffix if they lie in the same one.
+
+    a/eye.png and b/eye.png become a-eye and b-eye. Upper and lower case count as the same, as
+    some file systems have it; what is taken then gets a number.
+    """
+    alike: dict[str, list[Path]] = {}
+    for file in files:
+        alike.setdefault(stem_of(file).casefold(), []).append(file.resolve().parent)
+    taken: set[str] = set()
+    names = []
+    for file in files:
+        name, place = stem_of(file), file.resolve()
+        parents = alike[name.casefold()]
+        if len(parents) > 1:
+            folders = place.parent.relative_to(os.path.commonpath(parents)).parts
+            name = "-".join((*folders, name if parents.count(place.parent) == 1 else place.name))
+        number, free = 2, name
+        while free.casefold() in taken:
+            number, free = number + 1, f"{name}-{number}"
+        taken.add(free.casefold())
+        names.append(free)
+    return names
 
 
 def _keep_apart(images: list[Path], files: list[Path], names: list[str], out: Path) -> None:
@@ -116,20 +156,17 @@ def _keep_apart(images: list[Path], files: list[Path], names: list[str], out: Pa
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out}: found a file, expected a folder for the maps; choose another -o")
     folder = out.resolve()
-    for path in images:  # a folder, even if it may not be looked into
-        if path.resolve() == folder:
-            raise ConfigError(
-                f"{out}: found the folder of the images, expected another one for their maps, "
-                "or the next run would segment the maps; choose another -o"
-            )
+    if folder in {path.resolve() for path in images}:  # even if it may not be looked into
+        raise ConfigError(
+            f"{out}: found the folder of the images, expected another one for their maps, "
+            "or the next run would segment the maps; choose another -o"
+        )
     taken = {file.resolve() for file in files}
-    for name in names:
-        for kind in MAPS:
-            if folder / f"{name}_{kind}.png" in taken:
-                raise ConfigError(
-                    f"{out / f'{name}_{kind}.png'}: this image would be replaced by a map; "
-                    "choose another -o"
-                )
+    for file in (f"{name}_{kind}.png" for name in names for kind in MAPS):
+        if folder / file in taken:
+            raise ConfigError(
+                f"{out / file}: this image would be replaced by a map; choose another -o"
+            )
 
 
 @contextlib.contextmanager
@@ -149,29 +186,28 @@ def _predict_one(
     model: Model,
     file: Path,
     out: Path,
-    name: str,
     notify: Notify,
-    options: PredictOptions,
+    flips: bool,
+    bits: int,
+    fov_width: int | None,
 ) -> Row:
+    """Write the maps of an image, all or none. out: what their names begin with."""
     began = time.perf_counter()
     # As viewers show it (EXIF), grey repeated, alpha laid on black, 16 bits made 8: what the
     # networks saw in training.
     image = read_picture(file).rgb()
     fov = derive_fov(image)
-    scale = scale_for(fov, options.fov_width)
-    prob = model.predict(image, options.flips, notify, scale)
-    threshold = model.threshold if options.threshold is None else options.threshold
-    mask = model.mask(prob, threshold, scale)
-    maps: dict[str, Pixels] = {
-        "probability": as_png(prob, options.bits),
-        "mask": mask.astype(np.uint8) * 255,
-        "overlay": overlay(image, mask),
-    }
-    with _writing(out):
-        _publish({out / f"{name}_{kind}.png": pixels for kind, pixels in maps.items()})
+    scale = scale_for(fov, fov_width)
+    prob = model.predict(image, flips, notify, scale)
+    mask = model.mask(prob, scale)
+    pixels = as_png(prob, bits), mask.astype(np.uint8) * 255, overlay(image, mask)
+    with _writing(out.parent), contextlib.ExitStack() as stack:
+        for kind, drawn in zip(MAPS, pixels, strict=True):
+            aside = stack.enter_context(replacing(out.with_name(f"{out.name}_{kind}.png")))
+            aside.write_bytes(encode_png(drawn))
+    row: Row = {"name": out.name, "width": image.shape[1], "height": image.shape[0]}
+    row |= {"scale": round(float(scale), 6), "threshold": model.threshold}
     shares = {"vessel_share": mask, "fov_share": fov, "vessel_share_fov": mask[fov]}
-    row: Row = {"file": str(file), "name": name, "width": image.shape[1], "height": image.shape[0]}
-    row |= {"scale": round(float(scale), 6), "threshold": threshold}
     row |= {column: round(float(of.mean()), 6) for column, of in shares.items()}
     remark = ""
     if row["vessel_share_fov"] < FEW:
@@ -180,22 +216,6 @@ def _predict_one(
             "training, --fov-width shows them to the network at another size"
         )
     return row | {"seconds": round(time.perf_counter() - began, 3), "remark": remark}
-
-
-def _publish(maps: dict[Path, Pixels]) -> None:
-    """Write all maps of an image aside, then put them in their places: all or none."""
-    with contextlib.ExitStack() as stack:
-        for path, pixels in maps.items():
-            aside = stack.enter_context(replacing(path))
-            aside.write_bytes(encode_png(pixels))
-
-
-def _write_summary(path: Path, rows: list[Row]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomic(path, text.getvalue())
 
 
 def scale_for(fov: NDArray[np.bool_], wanted: int | None) -> float:
@@ -215,7 +235,7 @@ def scale_for(fov: NDArray[np.bool_], wanted: int | None) -> float:
     return wanted / width
 
 
-def as_png(prob: NDArray[np.float32], bits: Literal[8, 16] = 8) -> NDArray[Any]:
+def as_png(prob: NDArray[np.float32], bits: int = 8) -> NDArray[Any]:
     """Probability [H, W] in [0, 1] as whole numbers of so many bits, rounded."""
     dtype = np.uint8 if bits == 8 else np.uint16
     return np.rint(np.clip(prob, 0, 1) * np.iinfo(dtype).max).astype(dtype)

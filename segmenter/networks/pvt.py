@@ -7,7 +7,6 @@ configuration cannot say is set here. Weights come from the authors' page on the
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -68,20 +67,17 @@ class PyramidEncoder(nn.Module):
         Raises DataError when the weights cannot be had, CheckpointError naming the first tensor
         that is missing, left over or of another shape. Nothing is changed then.
         """
-        path = _official_file()
+        path = fetch(
+            os.environ.get(URL_VARIABLE, WEIGHTS_URL),
+            WEIGHTS_SHA256,
+            "pvt_v2_b2.safetensors",
+            purpose="network unet-v2: pretrained",
+            instead=f"name a mirror in {URL_VARIABLE}, or train from random weights (pretrained: "
+            "none)",
+        )
         tensors = {
             name.removeprefix("pvt_v2."): tensor
             for name, tensor in load_tensors(path)[0].items()
             if not name.startswith("classifier.")
         }
         load_strict(self.body, tensors, path)
-
-
-def _official_file() -> Path:
-    return fetch(
-        os.environ.get(URL_VARIABLE, WEIGHTS_URL),
-        WEIGHTS_SHA256,
-        "pvt_v2_b2.safetensors",
-        purpose="network unet-v2: pretrained",
-        instead=f"name a mirror in {URL_VARIABLE}, or train from random weights (pretrained: none)",
-    )

@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vesselforge.configs.errors import ConfigError
 from vesselforge.segmenter.networks.contract import Segmenter
 from vesselforge.segmenter.networks.pvt import CHANNELS, PyramidEncoder
 from vesselforge.segmenter.networks.units import SpatialAttention
@@ -97,18 +96,8 @@ class UNetV2(Segmenter):
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self,
-        channel: int = 32,
-        drop_path: float = 0.1,
-        pretrained: bool = False,
-    ) -> None:
+    def __init__(self, channel: int = 32, drop_path: float = 0.1, pretrained: bool = False) -> None:
         super().__init__()
-        if channel < 1 or not 0 <= drop_path < 1:
-            raise ConfigError(
-                f"network unet-v2: channel {channel} must be at least 1 and drop_path {drop_path} "
-                "in [0, 1)"
-            )
         self.encoder = PyramidEncoder(drop_path)
         self.reduce = nn.ModuleList(Reduce(c, channel) for c in CHANNELS)
         self.infuse = nn.ModuleList(Infusion(level, channel) for level in range(4))

@@ -27,7 +27,7 @@ from vesselforge.segmenter.calibration import recalibrate
 from vesselforge.segmenter.components import ALL, Components, choose_components, masked, pieces_in
 from vesselforge.segmenter.ensemble import ensemble
 from vesselforge.segmenter.evaluate import GREEN, RED, compare, evaluate
-from vesselforge.segmenter.inference.predict import PredictOptions, predict_files
+from vesselforge.segmenter.inference.predict import predict_files
 from vesselforge.segmenter.labels.pseudo_labels import label
 from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.model_files import calibration_of, read_description, save_model
@@ -118,8 +118,8 @@ def test_pixels_of_a_rule_are_those_of_the_image_as_the_network_sees_it(
     model.components = Components(0.0, 40)
     image = loaded(room, "test")[0].image
     Image.fromarray(image).resize((192, 192)).save(tmp_path / "large.png")
-    options = PredictOptions(fov_width=86, bits=16)
-    (row,) = predict_files(model, [tmp_path / "large.png"], tmp_path / "out", Progress(), options)
+    given = [tmp_path / "large.png"], tmp_path / "out", Progress()
+    (row,) = predict_files(model, *given, fov_width=86, bits=16)
     assert row["scale"] < 0.6
     prob = np.asarray(Image.open(tmp_path / "out" / "large_probability.png")) / 65535
     mask = np.asarray(Image.open(tmp_path / "out" / "large_mask.png")) > 0

@@ -19,8 +19,12 @@ from vesselforge.configs.errors import ConfigError, DataError, WorkspaceError
 from vesselforge.data.formats import images
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.engine.progress import Interrupted, Progress
-from vesselforge.segmenter.inference.predict import PredictOptions, predict_files, scale_for
-from vesselforge.segmenter.inference.user_images import find_images, output_names
+from vesselforge.segmenter.inference.predict import (
+    find_images,
+    output_names,
+    predict_files,
+    scale_for,
+)
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 
@@ -89,13 +93,14 @@ def test_grey_and_palette_images(model, tmp_path):
         np.testing.assert_array_equal(found["probability"], np.rint(wanted * 255))
 
 
-def test_the_summary_counts_what_the_maps_show(model, tmp_path):
+def test_the_summary_counts_what_the_maps_show(model, tmp_path, monkeypatch):
     phantom = PHANTOM
     Image.fromarray(phantom.image).save(tmp_path / "eye.png")
     prob = model.predict(phantom.image, flips=True)
     threshold = round(float(np.median(prob[phantom.fov])), 4)  # half of the FOV
-    options = PredictOptions(flips=True, threshold=threshold, bits=16)
-    (row,) = predict_files(model, [tmp_path / "eye.png"], tmp_path / "out", Progress(), options)
+    monkeypatch.setattr(model, "threshold", threshold)
+    given = [tmp_path / "eye.png"]
+    (row,) = predict_files(model, given, tmp_path / "out", Progress(), flips=True, bits=16)
     maps = written(tmp_path / "out", "eye")
     assert maps["probability"].dtype == np.uint16
     np.testing.assert_array_equal(maps["probability"], np.rint(prob * 65535))
@@ -211,12 +216,12 @@ def test_two_folders_with_equal_names_lose_nothing(model, tmp_path):
         np.testing.assert_array_equal(found, np.rint(model.predict(picture) * 255))
 
 
-def test_a_second_run_replaces_the_first(model, tmp_path):
+def test_a_second_run_replaces_the_first(model, tmp_path, monkeypatch):
     Image.fromarray(PICTURE).save(tmp_path / "eye.png")
     predict_files(model, [tmp_path / "eye.png"], tmp_path / "out", Progress())
     first = hashes(tmp_path / "out")
-    options = PredictOptions(threshold=0.9)
-    predict_files(model, [tmp_path / "eye.png"], tmp_path / "out", Progress(), options)
+    monkeypatch.setattr(model, "threshold", 0.9)
+    predict_files(model, [tmp_path / "eye.png"], tmp_path / "out", Progress())
     second = hashes(tmp_path / "out")
     assert set(first) == set(second)
     assert {name for name in first if first[name] != second[name]} == {
@@ -317,11 +322,10 @@ def test_the_field_of_view_can_be_brought_to_a_width(model, tmp_path, monkeypatc
     assert prob.min() >= 0 and prob.max() <= 1
     monkeypatch.undo()
     Image.fromarray(phantom.image).save(tmp_path / "eye.png")
-    options = PredictOptions(fov_width=100)
-    (row,) = predict_files(model, [tmp_path / "eye.png"], tmp_path / "out", Progress(), options)
+    given = [tmp_path / "eye.png"], tmp_path / "out", Progress()
+    (row,) = predict_files(model, *given, fov_width=100)
     assert row["scale"] == pytest.approx(scale, rel=0.03) and row["width"] == 128
-    too_wide = PredictOptions(fov_width=8000)
-    (row,) = predict_files(model, [tmp_path / "eye.png"], tmp_path / "out", Progress(), too_wide)
+    (row,) = predict_files(model, *given, fov_width=8000)
     assert "eye.png: found a field of view of" in row["error"]
 
 
