@@ -17,7 +17,7 @@ from torch import Tensor
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.trained import Kwargs
 
-N = TypeVar("N", Generator, Discriminator)
+N = TypeVar("N", bound=Generator | Discriminator)
 LOADED, MAPPED, NEW, UNUSED = "loaded", "mapped to other channels", "new", "unused"
 NAMED = 4
 """Tensors named in a line of the table; the others are counted."""

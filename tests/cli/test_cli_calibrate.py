@@ -101,5 +101,5 @@ def test_a_temperature_that_cannot_be_is_one_line(
         done = command("predict", folder, images / "images", "-o", tmp_path / "out")
         assert done.exit_code == 2
         (line,) = done.stderr.strip().splitlines()
-        assert f"{folder / 'model.json'}: damaged model description" in line
-        assert "members.0.temperature" in line and f"found {found.lower()}" in line
+        assert f"{folder / 'model.json'}: members.0.temperature: " in line
+        assert "expected the description of a model" in line and f"found {found.lower()}" in line

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.artifacts import Artifact, Outcome
-from vesselforge.pipeline.executor import Executor
+from vesselforge.pipeline.executor import Executor, Hand
 from vesselforge.pipeline.graph import Work, closure
 from vesselforge.pipeline.record import RunRecord
 from vesselforge.pipeline.study.conduct import Study
@@ -23,7 +23,7 @@ METRICS: dict[str, Any] = {
 }
 
 
-class SlowRealOnly:
+class SlowRealOnly(Hand):
     """Pretends all work; students of real images alone end when one of synthetic images began."""
 
     room = 99
@@ -32,7 +32,7 @@ class SlowRealOnly:
         self.begun: list[Work] = []
         self.polls = 0
 
-    def start(self, work: Work, inputs: Mapping[str, Artifact]) -> Work:
+    def start(self, work: Work) -> Work:
         self.begun.append(work)
         return work
 
@@ -44,9 +44,6 @@ class SlowRealOnly:
             return None
         made = {"kind": running.kind, "digest": running.digest, "metrics": METRICS}
         return Outcome(Artifact(Path(), made), False, 0.0)
-
-    def stop(self, running: Iterable[Any]) -> None:
-        """Nothing runs."""
 
 
 def shows_synthetic(work: Work) -> bool:
