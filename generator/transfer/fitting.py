@@ -12,12 +12,11 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.trained import Kwargs
 
-N = TypeVar("N", bound=Generator | Discriminator)
+N = TypeVar("N", bound=nn.Module)
 LOADED, MAPPED, NEW, UNUSED = "loaded", "mapped to other channels", "new", "unused"
 NAMED = 4
 """Tensors named in a line of the table; the others are counted."""
