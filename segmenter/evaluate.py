@@ -79,7 +79,7 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
             board.add_model(name, probs, masks, operating_point(model))
             curves[name] = _curves(images, probs)
     board.add_observers()
-    result = {"images": len(images), "reference": "1st" if scored else None}
+    result: dict[str, Any] = {"images": len(images), "reference": "1st" if scored else None}
     result |= {"models": board.models, "observers": board.observers}
     if not scored:
         result["note"] = NO_REFERENCE if images else "there are no test images"
