@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from vesselforge.engine.checkpoints import (
     save_checkpoint,
     unpack_optimizer,
 )
+from vesselforge.engine.documents import flat
 from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.model_files import read_description
 from vesselforge.segmenter.models import place
@@ -57,20 +59,18 @@ def network_options(settings: FitSettings) -> dict[str, Any]:
     return {} if settings.drop is None else {"drop": settings.drop}
 
 
-def _fresh(settings: FitSettings, from_scratch: bool) -> Segmenter:
-    """A network to train; with ImageNet weights where those were asked for."""
-    download = {"pretrained": True} if from_scratch and settings.pretrained != "none" else {}
+def new_state(settings: FitSettings, start: Path | None, device: torch.device) -> FitState:
+    """The state before the first step. start: a model whose weights to go on from; without, they
+    are random, or ImageNet's where those were asked for. Raises ConfigError for a network without
+    DropBlock where `drop` is set, CheckpointError for a model that does not fit."""
+    torch.manual_seed(settings.seed)
+    download = {"pretrained": True} if start is None and settings.pretrained != "none" else {}
     try:
-        return build(settings.network, **network_options(settings), **download)
+        network = build(settings.network, **network_options(settings), **download)
     except TypeError as error:
         raise ConfigError(
             f"drop: {settings.network} has no DropBlock; leave `drop` out (found {settings.drop})"
         ) from error
-
-
-def new_state(settings: FitSettings, start: Path | None, device: torch.device) -> FitState:
-    torch.manual_seed(settings.seed)
-    network = _fresh(settings, start is None)
     if start is not None:
         members = read_description(start).members
         if len(members) != 1:
@@ -78,11 +78,7 @@ def new_state(settings: FitSettings, start: Path | None, device: torch.device) -
         path = start / members[0].file
         load_strict(network, load_tensors(path)[0], path)
     place(network, device)
-    average = None
-    if settings.ema:
-        average = _fresh(settings, from_scratch=False)
-        average.load_state_dict(network.state_dict())
-        place(average, device).eval().requires_grad_(False)
+    average = copy.deepcopy(network).eval().requires_grad_(False) if settings.ema else None
     optimizer: torch.optim.Optimizer
     if settings.optimizer == "adamw":
         optimizer = torch.optim.AdamW(network.parameters(), settings.lr, weight_decay=WEIGHT_DECAY)
@@ -92,11 +88,10 @@ def new_state(settings: FitSettings, start: Path | None, device: torch.device) -
 
 
 def save(state: FitState, out: Path) -> None:
-    tensors = {f"network.{k}": v for k, v in state.network.state_dict().items()}
-    tensors |= {f"best.{k}": v for k, v in state.best_weights.items()}
+    parts = {"network": state.network.state_dict(), "best": state.best_weights}
     if state.average is not None:
-        tensors |= {f"average.{k}": v for k, v in state.average.state_dict().items()}
-    tensors |= pack_optimizer(state.optimizer, "optimizer")
+        parts["average"] = state.average.state_dict()
+    tensors = dict(flat(parts)) | pack_optimizer(state.optimizer, "optimizer")
     extra = {"best": state.best, "plateau": asdict(state.plateau)}
     save_checkpoint(out / SCRATCH, state.step, tensors, extra)
 
