@@ -8,7 +8,7 @@ from typing import Protocol
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import FitSettings
-from vesselforge.data.batches.augment import rescaled, scaled_side
+from vesselforge.data.batches.augment import rescaled
 from vesselforge.data.batches.batch import Batch, joined
 from vesselforge.data.batches.crops import CropSource
 from vesselforge.data.batches.pool import PoolSource
@@ -105,6 +105,4 @@ class Scaled:
 
     def batch_at(self, step: int) -> Batch:
         which, turn = divmod(step, len(self.scales))
-        batch = self.source.batch_at(which)
-        height, width = (scaled_side(n, self.scales[turn]) for n in batch.image.shape[-2:])
-        return rescaled(batch, (height, width))
+        return rescaled(self.source.batch_at(which), self.scales[turn])
