@@ -28,6 +28,7 @@ from vesselforge.data.imageset import (
     read_index,
 )
 from vesselforge.data.layouts.splits import TRAIN
+from vesselforge.data.structure import window_sums
 from vesselforge.generator.values import Pixels, as_channel, resized
 
 Presentation = Literal["full", "patch"]
@@ -246,9 +247,6 @@ def _places(
     height, width = size
     if fov is None:
         return (height - side + 1) * (width - side + 1)
-    table = np.zeros((height + 1, width + 1), dtype=np.int64)  # summed areas: any sum in 4 look-ups
-    table[1:, 1:] = fov.cumsum(0, dtype=np.int64).cumsum(1)
-    inside = table[side:, side:] - table[:-side, side:] - table[side:, :-side]
-    inside = inside + table[:-side, :-side]
+    inside = window_sums(fov, (side, side))
     enough = min(int(inside.max()), round(MIN_FOV_SHARE * side * side))
     return np.flatnonzero(inside >= enough).astype(np.int32)

@@ -12,16 +12,14 @@ from numpy.typing import NDArray
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import PseudoLabelSettings
+from vesselforge.data.imageset import LoadedImage, load_image, read_index
 from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.data.structure import (
     LEAST_FOV,
     WINDOWS,
-    RealMap,
     RealRange,
     TreeFigures,
     equally_large,
-    load_real_maps,
-    real_range,
     tree_figures,
     windows,
 )
@@ -41,14 +39,14 @@ Ends = tuple[float, float]
 class Comparison:
     """The real maps of a set. Without any, nothing is compared; with them, every image is.
 
-    training: manual vessel maps of the training images. why: what kept images from being compared,
+    training: training images with manual vessel maps. why: what kept images from being compared,
     empty if nothing did.
     """
 
-    def __init__(self, settings: PseudoLabelSettings, training: Sequence[RealMap] = ()) -> None:
+    def __init__(self, settings: PseudoLabelSettings, training: Sequence[LoadedImage] = ()) -> None:
         self.settings, self.training = settings, training
         self.why = "" if training else "no real vessel maps were given"
-        self._with_vessels = [real for real in training if real.mask.any()]
+        self._with_vessels = [real for real in training if real.reference.any()]
         self._ranges: dict[Size, RealRange] = {}
         self._likely: dict[Size, RealRange | None] = {}
         self._calibres: dict[Size, Ends] = {}
@@ -59,7 +57,8 @@ class Comparison:
         masks and it has none."""
         if folder is None:
             return cls(settings)
-        training = load_real_maps(folder, TRAIN)
+        marked = [record for record in read_index(folder, TRAIN) if record.mask is not None]
+        training = [load_image(folder, record, soft=False) for record in marked]
         if not training and settings.real_range is not None:
             raise DataError(
                 f"{folder}: found no training image with a vessel mask, expected some; real_range "
@@ -78,7 +77,8 @@ class Comparison:
         figures = replace(figures, tree=tree, in_range=in_range)
         if self.settings.real_range is not None:
             if size not in self._ranges:
-                self._ranges[size] = real_range(self.training, size, self.settings.real_range)
+                found = map(tree_figures, windows(self.training, size, WINDOWS))
+                self._ranges[size] = RealRange.of(found, self.settings.real_range)
             figures = replace(figures, fault=self._ranges[size].outside(tree))
         return figures
 
@@ -96,7 +96,7 @@ class Comparison:
         with them in the range an empty map would be, too, whatever the image shows.
         """
         reals, size = self._with_vessels, (fov.shape[0], fov.shape[1])
-        alike = [real for real in reals if equally_large(real.mask.shape, size)]
+        alike = [real for real in reals if equally_large(real.fov.shape, size)]
         if reals and (alike or fov.mean() < LEAST_FOV):
             if not _within(vessel_share, self._densities):
                 return False
@@ -121,11 +121,11 @@ class Comparison:
 
     @cached_property
     def _densities(self) -> Ends:
-        return _wide([float(real.mask[real.fov].mean()) for real in self._with_vessels])
+        return _wide([float(real.reference[real.fov].mean()) for real in self._with_vessels])
 
-    def _calibre(self, size: Size, alike: Sequence[RealMap]) -> Ends:
+    def _calibre(self, size: Size, alike: Sequence[LoadedImage]) -> Ends:
         if size not in self._calibres:
-            found = [tree_figures(real.mask).calibre for real in alike[:WINDOWS]]
+            found = [tree_figures(real.reference).calibre for real in alike[:WINDOWS]]
             self._calibres[size] = _wide(found)
         return self._calibres[size]
 

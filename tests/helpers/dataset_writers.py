@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vesselforge.configs.catalogue import DATASETS, STARE
+from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.phantoms.draw import Phantom, make_phantom
 
@@ -38,6 +39,12 @@ def phantom(number: int, size: int = SIZE) -> Phantom:
 @cache
 def _made(number: int, size: int) -> Phantom:
     return make_phantom(number, size)
+
+
+def marked(mask: NDArray[np.bool_], fov: NDArray[np.bool_]) -> LoadedImage:
+    """A black image with this vessel map."""
+    black = np.zeros((*mask.shape, 3), np.uint8)
+    return LoadedImage("eye", black, mask.astype(np.uint8) * 255, fov, {})
 
 
 def save(path: Path, pixels: NDArray[np.uint8] | NDArray[np.bool_]) -> Path:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from dataset_writers import marked
 from segmenter_helpers import phantom_set
 
 from vesselforge.configs.settings import PseudoLabelSettings
-from vesselforge.data.imageset import read_index, write_index
+from vesselforge.data.imageset import LoadedImage, read_index, write_index
 from vesselforge.data.phantoms.draw import make_phantom
-from vesselforge.data.structure import RealMap, load_real_maps
 from vesselforge.segmenter.labels.filters import Figures
 from vesselforge.segmenter.labels.real_maps import Comparison
 
 
-def real(seed: int, size: int = 96) -> RealMap:
+def real(seed: int, size: int = 96) -> LoadedImage:
     phantom = make_phantom(seed, size)
-    return RealMap(str(seed), phantom.mask, phantom.fov)
+    return marked(phantom.mask, phantom.fov)
 
 
 def test_images_without_a_mask_are_left_out(tmp_path: Path) -> None:
@@ -26,10 +26,9 @@ def test_images_without_a_mask_are_left_out(tmp_path: Path) -> None:
     records[1] = type(records[1])(**vars(records[1]) | {"mask": None, "fov": None})
     records[2] = type(records[2])(**vars(records[2]) | {"fov": None})
     write_index(folder, "tiny", records)
-    found = load_real_maps(folder, "train")
+    found = Comparison.read(PseudoLabelSettings(), folder).training
     assert [one.id for one in found] == ["00", "02"]
     assert not found[0].fov.all() and found[1].fov.all()
-    assert [one.id for one in load_real_maps(folder, "validation")] == ["03"]
 
 
 def test_a_comparison_finds_crumbs() -> None:
@@ -37,7 +36,7 @@ def test_a_comparison_finds_crumbs() -> None:
     reals = [real(seed) for seed in (3, 1, 4)]
     comparison, fov = Comparison(settings, reals), reals[1].fov.T
     blank = Figures("x", 0.1)
-    turned = comparison.add(blank, reals[1].mask.T, fov)
+    turned = comparison.add(blank, reals[1].reference.T, fov)
     assert turned.in_range is True and turned.fault == ""
     crumbs = np.zeros((96, 96), bool)
     crumbs[::4, ::4] = True
