@@ -5,8 +5,7 @@ Pixels here are `[H, W, C]`, uint8 or uint16.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -23,25 +22,10 @@ LUMA = np.array([19595, 38470, 7471], dtype=np.uint64)
 @dataclass(frozen=True)
 class Channels:
     """What a generator draws. kind: the setting `generator.channels`; count: channels of the
-    network; bits: 8 or 16, of the files."""
+    network."""
 
     kind: Kind = "rgb"
     count: int = 3
-    bits: Literal[8, 16] = 8
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for a description."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Channels:
-        """The inverse of `to_json`; descriptions may say more."""
-        return cls(values["kind"], values["count"], values["bits"])
-
-
-def bits_of(pixels: Pixels) -> Literal[8, 16]:
-    """Return the bits per channel."""
-    return 16 if pixels.dtype == np.uint16 else 8
 
 
 def as_rgb(pixels: Pixels) -> Pixels:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.channels import Pixels, as_grey, as_rgb, bits_of, eight_bit
+from vesselforge.data.formats.channels import Pixels, as_grey, as_rgb, eight_bit
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".ppm", ".pgm", ".pbm", ".webp"}
@@ -49,7 +49,7 @@ class Picture:
     @property
     def bits(self) -> Literal[8, 16]:
         """Of each channel."""
-        return bits_of(self.pixels)
+        return 16 if self.pixels.dtype == np.uint16 else 8
 
     @property
     def mode(self) -> str:

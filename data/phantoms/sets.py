@@ -137,7 +137,7 @@ def _appearance(
         if not training:
             raise DataError(f"{folder}: found no training image to measure, expected at least one")
         progress.message(f"measuring {len(training)} training images")
-        fitted = fit_appearance([load_image(folder, r, weights=False) for r in training])
+        fitted = fit_appearance([load_image(folder, r, soft=False) for r in training])
         write_atomic(path, fitted.model_dump_json(indent=1) + "\n")
     return Appearance.model_validate_json(path.read_text())
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.channels import Channels, eight_bit
+from vesselforge.data.formats.channels import Channels, Kind, eight_bit
 from vesselforge.data.imageset import ImageRecord, load_picture, read_index
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
 from vesselforge.engine.artifacts import Inputs
@@ -59,7 +59,7 @@ class Reals:
         self.presentation = description["presentation"]
         self.resolution = int(description["resolution"])
         self.native_size = description["native_size"]
-        self.channels = Channels.from_json(description["channels"])
+        self.kind: Kind = description["channels"]["kind"]
 
     @cached_property
     def training(self) -> Views:
@@ -72,8 +72,7 @@ class Reals:
         return self._load(VALIDATION) if read_index(self.folder, VALIDATION) else None
 
     def _load(self, split: str) -> Views:
-        kind = self.channels.kind
-        return load_views(self.folder, self.presentation, self.resolution, kind, split=split)
+        return load_views(self.folder, self.presentation, self.resolution, self.kind, split=split)
 
     def drawn(self, views: Views, count: int, seed: int) -> Iterator[Tensor]:
         """Yield `count` random crops, the images in turn; of whole images every one, once."""
@@ -146,7 +145,7 @@ def described(inputs: Inputs, progress: Progress) -> dict[str, Any]:
         "presentation": "full",
         "resolution": max(height, width),
         "native_size": [height, width],
-        "channels": Channels().to_json(),
+        "channels": vars(Channels()),
     }
 
 

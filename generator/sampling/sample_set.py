@@ -22,18 +22,18 @@ from torch import Tensor
 from vesselforge.configs.errors import WorkspaceError
 from vesselforge.configs.ranges import parse_seeds, shorten_seeds
 from vesselforge.configs.settings import SampleSettings
-from vesselforge.data.formats.channels import Channels, eight_bit
+from vesselforge.data.formats.channels import eight_bit
 from vesselforge.data.formats.images import read_grey
 from vesselforge.data.formats.sheets import grid_of
 from vesselforge.data.imageset import (
     ImageRecord,
     load_mask,
     load_picture,
-    sample_record,
     write_index,
+    write_mask,
     write_png,
-    write_sample,
 )
+from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.engine.artifacts import Inputs, identity_of
 from vesselforge.engine.confined import inside
 from vesselforge.engine.devices import pick_device
@@ -74,7 +74,7 @@ def sample(settings: SampleSettings, inputs: Inputs, out: Path, progress: Progre
     fov = copy_fov(folder, description.get("fov"), out)
     write_png(out / GRID, files.sheet(seeds[:GRID_IMAGES]))
     facts = {name: description.get(name) for name in FACTS} | {"settings": identity_of(settings)}
-    write_json(out / DESCRIPTION, facts | {"channels": files.channels.to_json()})
+    write_json(out / DESCRIPTION, facts | {"channels": description["channels"]})
     write_index(out, "synthetic", [replace(files.record(seed), fov=fov) for seed in seeds])
 
 
@@ -99,7 +99,7 @@ def draw_album(
     sampler = Sampler(network, settings.psi, settings.label, description.get("labels"))
     files = SampleFiles(out, description, sampler, flat=True)
     content = {name: description.get(name) for name in FACTS} | {
-        "channels": files.channels.to_json(),
+        "channels": description["channels"],
         "generator": file_sha256(generator / AVERAGE),
         "settings": {"psi": settings.psi, "label": settings.label},
     }
@@ -148,7 +148,7 @@ class SampleFiles:
         self, out: Path, description: dict[str, Any], sampler: Sampler, flat: bool = False
     ) -> None:
         self.out = out
-        self.channels = replace(Channels(**description["channels"]), bits=8)
+        self.kind = description["channels"]["kind"]
         self._native = description["native_size"]
         self._size = picture_size(description)
         self._sampler = sampler
@@ -156,11 +156,14 @@ class SampleFiles:
 
     def record(self, seed: int) -> ImageRecord:
         """Return the index entry of a seed's image; what a conditional generator was told too."""
-        record = sample_record(f"seed{seed:08d}", self.channels)
-        label = self._sampler.labels([seed])
-        if label is not None:
-            record = replace(record, label=label[0].tolist())
-        return replace(record, image=Path(record.image).name) if self._flat else record
+        name, label = f"seed{seed:08d}.png", self._sampler.labels([seed])
+        return ImageRecord(
+            Path(name).stem,
+            TRAIN,
+            name if self._flat else f"images/{name}",
+            mask=f"masks/{name}" if self.kind == "rgb+mask" else None,
+            label=None if label is None else label[0].tolist(),
+        )
 
     def write_missing(self, seeds: Sequence[int], batch: int, progress: Progress) -> None:
         """Draw and write the images that are not there; one batch is in memory.
@@ -182,8 +185,14 @@ class SampleFiles:
                 progress.update(done, len(seeds), "images")
 
     def _write(self, seed: int, image: Tensor) -> None:
-        pixels = to_uint8(image).permute(1, 2, 0).numpy()
-        write_sample(self.out, self.record(seed), restore(pixels, self._native))
+        pixels = restore(to_uint8(image).permute(1, 2, 0).numpy(), self._native)
+        record = self.record(seed)
+        if (
+            record.mask is not None
+        ):  # of the last channel; the image follows: if it is there, all is
+            write_mask(self.out / record.mask, pixels[..., -1] > 127)
+            pixels = pixels[..., :-1]
+        write_png(self.out / record.image, pixels)
 
     def sheet(self, seeds: Sequence[int], columns: int | None = None) -> NDArray[np.uint8]:
         """Return a contact sheet `[H, W, 3]` made from the files, so that it does not depend on

@@ -164,7 +164,7 @@ def _describe(snapshot: OfficialSnapshot, source: Source, path: Path) -> dict[st
         "discriminator": {} if discriminator is None else discriminator.kwargs,
         "presentation": "full",
         "resolution": kwargs["img_resolution"],
-        "channels": Channels("grey" if count == 1 else "rgb", count).to_json(),
+        "channels": vars(Channels("grey" if count == 1 else "rgb", count)),
         "labels": None,
         "native_size": None,
         "fov": None,

@@ -102,7 +102,7 @@ def _source(settings: FitSettings, inputs: Inputs, multiple: int) -> Source:
 
 def _load(folder: Path, split: str, labels: bool = False) -> list[LoadedImage]:
     """labels: those of a teacher, with probabilities and weights where the set has them."""
-    images = [load_image(folder, record, labels, labels) for record in read_index(folder, split)]
+    images = [load_image(folder, record, labels) for record in read_index(folder, split)]
     if not images:
         raise DataError(f"{folder}: no {split} images in this set; nothing to train on")
     for image in images:

@@ -61,7 +61,7 @@ def test_a_map_is_read_with_its_image(stored: Path) -> None:
     assert first.weight is not None
     assert np.array_equal(first.weight, np.arange(54).reshape(6, 9) * 4)
     assert second.weight is None
-    assert load_image(stored, read_index(stored)[0], weights=False).weight is None
+    assert load_image(stored, read_index(stored)[0], soft=False).weight is None
 
 
 def test_an_index_without_maps_does_not_name_them(stored: Path) -> None:

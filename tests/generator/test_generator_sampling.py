@@ -138,7 +138,7 @@ def test_seeds_that_cannot_be():
     ("channels", "shape", "sheet"),
     [
         (Channels("grey", 1), (20, 20, 1), (16, 16)),
-        (Channels("rgb", 3, bits=16), (20, 20, 3), (16, 16)),
+        (Channels("rgb", 3), (20, 20, 3), (16, 16)),
         (Channels("rgb+mask", 4), (20, 20, 3), (32, 16)),
     ],
 )

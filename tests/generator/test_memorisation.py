@@ -150,7 +150,7 @@ def test_crops_are_searched_densely_within_bounds(tmp_path, monkeypatch):
         "presentation": "patch",
         "resolution": SIDE,
         "native_size": None,
-        "channels": Channels().to_json(),
+        "channels": vars(Channels()),
     }
     reals = Reals(images.path, facts)
     assert len(reals.places) == 5 * 9 * 9, "64 pixels, crops of 32, every 4 pixels"
@@ -179,7 +179,7 @@ def test_of_which_image_a_drawn_crop_is(tmp_path):
     """Its pixels are to be found there and in no other."""
     images = write_phantom_set(tmp_path / "images")
     facts = {"presentation": "patch", "resolution": SIDE, "native_size": None}
-    reals = Reals(images.path, facts | {"channels": Channels().to_json()})
+    reals = Reals(images.path, facts | {"channels": vars(Channels())})
     owners = reals.drawn_from(reals.training, 70, 3)
     drawn = list(reals.drawn(reals.training, 70, 3))
     assert len(owners) == len(drawn) == 70

@@ -47,7 +47,7 @@ def test_the_generator_knows_better(tmp_path):
     (samples / "samples.json").rename(tmp_path / DESCRIPTION)
     facts = {"generator": {"img_channels": 3}, "presentation": "full", "resolution": 16}
     write_json(
-        tmp_path / DESCRIPTION, facts | {"native_size": [40, 40], "channels": Channels().to_json()}
+        tmp_path / DESCRIPTION, facts | {"native_size": [40, 40], "channels": vars(Channels())}
     )
     assert described(inputs, Progress())["resolution"] == 40, "taken for whole images"
     inputs["generator"] = replace(inputs["samples"], path=tmp_path)

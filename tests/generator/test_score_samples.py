@@ -59,7 +59,7 @@ def test_reals_go_the_way_of_the_samples(tmp_path):
         "presentation": "full",
         "resolution": SIDE,
         "native_size": [40, 40],
-        "channels": Channels().to_json(),
+        "channels": vars(Channels()),
     }
     reals = Reals(inputs["images"].path, facts)
     drawn = list(reals.drawn(reals.training, 99, 0))
@@ -75,7 +75,7 @@ def test_drawn_crops_depend_on_the_seed_alone(tmp_path):
         "presentation": "patch",
         "resolution": SIDE,
         "native_size": None,
-        "channels": Channels().to_json(),
+        "channels": vars(Channels()),
     }
     reals = Reals(images.path, facts)
     one = torch.stack(list(reals.drawn(reals.training, 70, 3)))

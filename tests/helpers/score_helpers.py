@@ -44,7 +44,7 @@ def write_samples(folder: Path, images, side: int, native=None) -> Artifact:
         records.append(ImageRecord(f"sample{i}", TRAIN, f"images/{i}.png"))
     write_json(folder / "samples.json", {
         "presentation": "patch" if native is None else "full", "resolution": side,
-        "native_size": native, "provenance": {}, "channels": Channels().to_json(),
+        "native_size": native, "provenance": {}, "channels": vars(Channels()),
     })  # fmt: skip
     write_index(folder, "synthetic", records)
     return as_artifact(folder, "generator.sample")

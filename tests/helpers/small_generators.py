@@ -50,7 +50,7 @@ def write_generator(
         "resolution": resolution,
         "native_size": native_size,
         "fov": None if native_size is None else FOV,
-        "channels": channels.to_json(),
+        "channels": vars(channels),
         "provenance": {"start": "random weights"},
     }
     write_json(folder / DESCRIPTION, description | facts)
