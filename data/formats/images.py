@@ -154,16 +154,15 @@ def open_file(path: Path) -> IO[bytes]:
     kept."""
     if path.suffix.lower() != ".gz":
         return path.open("rb")
-    size = 0
     with gzip.open(path) as stream:
-        while part := stream.read(1 << 20):
-            size += len(part)
-            if size > MOST_BYTES:
+        while stream.read(1 << 20):
+            if stream.tell() > MOST_BYTES:
                 raise DataError(
                     f"found more than {MOST_BYTES:,} bytes in this gzip file, expected an image; "
                     "it is none, or cut it into smaller ones"
                 )
-    return io.BytesIO(gzip.decompress(path.read_bytes()))
+        stream.seek(0)
+        return io.BytesIO(stream.read())
 
 
 def open_picture(source: IO[bytes]) -> Image.Image:
@@ -176,20 +175,15 @@ def open_picture(source: IO[bytes]) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ours is an error
             picture = Image.open(source, formats=FORMATS)
+        pixels, size = picture.height * picture.width, f" ({picture.height}×{picture.width})"
     except Image.DecompressionBombError as error:  # Pillow's bound is higher, and is met first
-        claimed = re.search(r"\((\d+) pixels\)", str(error))
-        raise _too_large(f"{int(claimed[1]):,} pixels" if claimed else "more pixels") from None
-    height, width = picture.height, picture.width
-    if height * width > MOST_PIXELS:
-        raise _too_large(f"{height * width:,} pixels ({height}×{width})")
+        pixels, size = max(map(int, re.findall(r"\d+", str(error)))), ""
+    if pixels > MOST_PIXELS:
+        raise DataError(
+            f"found {pixels:,} pixels{size}, expected at most {MOST_PIXELS:,}; cut the image into "
+            "smaller ones, or copy it again if it is none of that size"
+        )
     return picture
-
-
-def _too_large(found: str) -> DataError:
-    return DataError(
-        f"found {found}, expected at most {MOST_PIXELS:,}; cut the image into smaller ones, or "
-        "copy it again if it is none of that size"
-    )
 
 
 def _decoded(stream: IO[bytes], upright: bool) -> Pixels:

@@ -137,18 +137,21 @@ def read_images(root: Path, settings: DataSettings) -> Dataset:
         if path.is_file() and not any(map(HIDDEN.match, path.relative_to(root).parts))
     }
     images = {name: path for name, path in files.items() if is_image_name(path)}
-    ids = _identifiers(images)
-    labels = read_labels(root, list(images))
+    ids, problems = _identifiers(images), _left_out(root, files.keys() - images.keys())
+    try:
+        labels, classes = read_labels(root, list(images))
+    except DataError as error:
+        labels, classes = {}, ()
+        problems.append(Problem("error", *str(error).split(": ", 1)))
     split_of: dict[str, str] = {}
     if images and settings.validation_share > 0:
         splits = by_hash(ids.values(), settings.validation_share, test_share=0.0)
         split_of = {id_: split for split, members in splits.items() for id_ in members}
-    items = []
-    for name, path in images.items():
-        id_, label = ids[name], labels.vectors.get(name)
-        items.append(Item(id_, split_of.get(id_, TRAIN), path, whole=True, label=label))
-    problems = (*labels.problems, *_left_out(root, files.keys() - images.keys()))
-    return Dataset("images", root, tuple(items), classes=labels.classes, problems=problems)
+    items = tuple(
+        Item(id_, split_of.get(id_, TRAIN), images[name], whole=True, label=labels.get(name))
+        for name, id_ in ids.items()
+    )
+    return Dataset("images", root, items, classes=classes, problems=tuple(problems))
 
 
 def _identifiers(images: Mapping[str, Path]) -> dict[str, str]:

@@ -182,7 +182,7 @@ def test_every_bad_file_is_named_at_once(tmp_path: Path, elsewhere: Path) -> Non
         f"{tmp_path}/empty.png: cannot be read",
         f"{tmp_path}/cut.png: cannot be read",
         f"{tmp_path}/float.tif: found floating-point pixels",
-        f'{tmp_path}/labels.csv, line 2: found label "zero"',
+        f'{tmp_path}/labels.csv: line 2: found label "zero"',
     ):
         assert said in errors
     with pytest.raises(DataError, match=r"and 3 more; `vesselforge data check` lists all"):
