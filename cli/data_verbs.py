@@ -54,9 +54,7 @@ def _check(dataset: Dataset, json_: bool) -> None:
     from vesselforge.data.layouts.check import check as check_all
 
     with working("checking") as progress:
-        report = check_all(
-            dataset, progress=lambda done, total: progress.update(done, total, "image")
-        )
+        report = check_all(dataset, progress=progress)
     if json_:
         print_json(report.to_dict())
     else:
