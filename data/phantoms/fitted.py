@@ -26,7 +26,7 @@ from vesselforge.data.phantoms.appearance import (
     numbers,
 )
 from vesselforge.data.phantoms.canvas import Field, enlarged, network
-from vesselforge.data.phantoms.light import photograph
+from vesselforge.data.phantoms.light import Scene, photograph
 from vesselforge.data.phantoms.measurements import Statistics, Vessels, measure, sigmas
 from vesselforge.data.phantoms.photo import (
     Disc,
@@ -172,8 +172,8 @@ def twin_of(case: Case, look: Look) -> Photo:
     beside = [photo.canvas.noise(12.0, rng)[tuple(lines.where.T)] for _ in range(2)]
     where = lines.where + MISPLACED / np.sqrt(2) * np.stack(beside, axis=1).astype(np.float64)
     vessels = [(network(photo.canvas.shape, where, radius, seen), 1.0, 1.0)]
-    image = photograph(photo.canvas, look, case.anatomy, vessels, photo.fov, rng)
-    return replace(photo, planes=to_planes(image))
+    scene = Scene(photo.canvas, case.anatomy, vessels, photo.fov)
+    return replace(photo, planes=to_planes(photograph(scene, look, rng)))
 
 
 def _corrected(look: Look, case: Case, twin: Statistics) -> Look:

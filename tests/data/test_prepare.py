@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_writers import phantom, save, write_chase, write_drive, write_paired
+from dataset_writers import phantom, save, second, write_chase, write_drive, write_paired
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings, PrepareSettings
@@ -62,7 +62,7 @@ def test_second_observers_are_kept_and_the_first_is_the_reference(tmp_path: Path
     assert loaded.target is not None
     assert np.array_equal(loaded.target > 127, phantom(3).mask)
     assert list(loaded.observers) == ["2nd"]
-    assert np.array_equal(loaded.observers["2nd"], phantom(3).veins)
+    assert np.array_equal(loaded.observers["2nd"], second(phantom(3)))
 
 
 def test_official_drive_download(tmp_path: Path) -> None:
