@@ -12,16 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselforge.data.phantoms.anatomy import (
-    AVASCULAR,
-    STEP,
-    Anatomy,
-    Points,
-    resampled,
-    smooth_noise,
-    trunks,
-    wobbled,
-)
+from vesselforge.data.phantoms.anatomy import AVASCULAR, STEP, Anatomy, Points, smooth_noise, trunks
 from vesselforge.data.phantoms.appearance import Look
 
 SPACING = 0.037
@@ -60,9 +51,8 @@ class Tree:
         self._points, self._headings = np.empty((2, 0, 2))
         self.places = _places(anatomy)
         self.emptiness = np.full(len(self.places), np.inf, np.float32)  # distance to this tree
-        for trunk in trunks(anatomy, rng, height, sparse):
-            curve = resampled(trunk, 1.05 * anatomy.field)
-            self._add(Branch(wobbled(curve, rng, tortuosity)))
+        for trunk in trunks(anatomy, rng, tortuosity, height, sparse):
+            self._add(Branch(trunk))
 
     def grow(self, avoid: Tree) -> None:
         """Add one branch towards an empty place, far from this tree and from `avoid`, if one that

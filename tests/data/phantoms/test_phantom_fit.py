@@ -11,7 +11,7 @@ from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.phantoms.appearance import GENERIC, Appearance, Look
 from vesselforge.data.phantoms.draw import Phantom, compose, draw, make_phantom
 from vesselforge.data.phantoms.fitted import fit_appearance
-from vesselforge.data.phantoms.photo import blocks_of, find_disc, photo_of, view_of
+from vesselforge.data.phantoms.photo import Blocks, photo_of, view_of
 from vesselforge.data.phantoms.shape import shape_of
 
 pytestmark = pytest.mark.slow
@@ -153,7 +153,7 @@ def test_disc_is_found_where_it_is(seed: int) -> None:
     look = GENERIC.draw(np.random.default_rng(seed))
     scene = compose(look, 256, np.random.default_rng(seed))
     made = draw(look, 256, np.random.default_rng(seed), np.random.default_rng(seed))
-    disc = find_disc(blocks_of(photo_of(loaded(made))))
+    disc = Blocks(photo_of(loaded(made))).disc()
     assert disc is not None
     y, x = scene.anatomy.disc / look.field
     assert np.hypot(disc.y - y, disc.x - x) < 0.06
