@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.channels import Pixels
-from vesselforge.data.formats.images import Picture, encode_png, read_grey, read_picture
+from vesselforge.data.formats.images import Picture, Pixels, encode_png, read_picture
 from vesselforge.engine.confined import inside
 from vesselforge.engine.documents import read_valid
 from vesselforge.engine.files import replacing, write_json
@@ -121,11 +120,13 @@ def load_image(folder: Path, record: ImageRecord, soft: bool = True) -> LoadedIm
     """
     image = load_picture(folder, record).rgb()
     label = (record.soft if soft else None) or record.mask
-    target = None if label is None else read_grey(folder / label)
+    target = None if label is None else read_picture(folder / label).grey()
     fov = load_fov(folder, record)
     fov = np.ones(image.shape[:2], dtype=bool) if fov is None else fov
-    observers = {name: read_grey(folder / path) > 127 for name, path in record.observers.items()}
-    weight = read_grey(folder / record.weight) if soft and record.weight else None
+    observers = {
+        name: read_picture(folder / path).grey() > 127 for name, path in record.observers.items()
+    }
+    weight = read_picture(folder / record.weight).grey() if soft and record.weight else None
     if weight is not None and weight.shape != fov.shape:
         found, expected = (f"{shape[1]}×{shape[0]}" for shape in (weight.shape, fov.shape))
         raise DataError(
@@ -144,19 +145,19 @@ def files_of(record: ImageRecord) -> list[str]:
 
 def load_picture(folder: Path, record: ImageRecord) -> Picture:
     """The image of a record at its own depth."""
-    return read_picture(folder / record.image, upright=False)
+    return read_picture(folder / record.image)
 
 
 def load_mask(folder: Path, record: ImageRecord) -> NDArray[np.bool_]:
     """[H, W] bool: vessel. Raises DataError for a record without a mask."""
     if record.mask is None:
         raise DataError(f"{folder}: image {record.id!r} has no vessel mask")
-    return read_grey(folder / record.mask) > 127
+    return read_picture(folder / record.mask).grey() > 127
 
 
 def load_fov(folder: Path, record: ImageRecord) -> NDArray[np.bool_] | None:
     """[H, W] bool, or None: the whole image is the field of view."""
-    return None if record.fov is None else read_grey(folder / record.fov) > 127
+    return None if record.fov is None else read_picture(folder / record.fov).grey() > 127
 
 
 def write_png(path: Path, pixels: Pixels, level: int = 6) -> None:

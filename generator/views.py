@@ -18,7 +18,6 @@ from PIL import Image
 from torch import Tensor
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.channels import Channels, Kind, as_grey, as_rgb, eight_bit
 from vesselforge.data.imageset import (
     ImageRecord,
     load_fov,
@@ -29,7 +28,7 @@ from vesselforge.data.imageset import (
 )
 from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.data.structure import window_sums
-from vesselforge.generator.values import Pixels, as_channel, resized
+from vesselforge.generator.values import Channels, Kind, Pixels, as_channel, resized
 
 Presentation = Literal["full", "patch"]
 MIN_FOV_SHARE = 0.9
@@ -202,11 +201,11 @@ def load_views(
 
 def _read_shown(folder: Path, record: ImageRecord, kind: Kind, labelled: bool) -> Shown:
     """Read one image of a set; see `load_views`, which says beforehand what is missing."""
-    pixels = eight_bit(load_picture(folder, record).pixels)
+    picture = load_picture(folder, record)
     fov, label = load_fov(folder, record), record.label if labelled else None
     if kind == "grey":
-        return Shown(record.id, as_grey(pixels), fov, label)
-    pixels = as_rgb(pixels)
+        return Shown(record.id, picture.grey()[..., None], fov, label)
+    pixels = picture.rgb()
     if kind == "rgb+mask":
         mask = load_mask(folder, record)
         if mask.shape != pixels.shape[:2]:

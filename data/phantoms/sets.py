@@ -17,7 +17,7 @@ from PIL import Image
 
 from vesselforge.configs.settings import PhantomSettings
 from vesselforge.configs.sources import PhantomDrawSettings
-from vesselforge.data.formats.images import read_rgb
+from vesselforge.data.formats.images import read_picture
 from vesselforge.data.formats.sheets import grid_of
 from vesselforge.data.imageset import (
     ImageRecord,
@@ -133,7 +133,7 @@ def _sheet(out: Path, records: Sequence[ImageRecord]) -> NDArray[np.uint8]:
     """[H, W, 3] images, each with its mask on the right, from the files."""
     pairs = []
     for record in records:
-        both = [read_rgb(out / str(name)) for name in (record.image, record.mask)]
+        both = [read_picture(out / str(name)).rgb() for name in (record.image, record.mask)]
         step = max(1, len(both[0]) // SHOWN_PIXELS)
         pair = Image.fromarray(np.concatenate(both, axis=1)).reduce(step)
         pairs.append(np.asarray(pair).transpose(2, 0, 1))

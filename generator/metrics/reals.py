@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.channels import Channels, Kind, eight_bit
 from vesselforge.data.imageset import ImageRecord, load_picture, read_index
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
 from vesselforge.engine.artifacts import Inputs
@@ -27,7 +26,7 @@ from vesselforge.generator.metrics.extractors import three_channels
 from vesselforge.generator.metrics.memorisation import turned, turns
 from vesselforge.generator.sampling.sample_set import DESCRIPTION
 from vesselforge.generator.trained import read_description
-from vesselforge.generator.values import Pixels, restore
+from vesselforge.generator.values import Channels, Kind, Pixels, restore
 from vesselforge.generator.views import Views, load_views
 
 MOST_CROPS = 8192
@@ -164,8 +163,7 @@ def sample_records(folder: Path) -> list[ImageRecord]:
 
 def sample_of(folder: Path, record: ImageRecord) -> Tensor:
     """Return one image of a set of samples."""
-    pixels = load_picture(folder, record).pixels
-    return three_channels(torch.from_numpy(eight_bit(pixels).transpose(2, 0, 1).copy()))
+    return torch.from_numpy(load_picture(folder, record).rgb().transpose(2, 0, 1).copy())
 
 
 def shown(pixels: Pixels) -> Tensor:

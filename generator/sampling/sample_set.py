@@ -22,8 +22,7 @@ from torch import Tensor
 from vesselforge.configs.errors import WorkspaceError
 from vesselforge.configs.ranges import parse_seeds, shorten_seeds
 from vesselforge.configs.settings import SampleSettings
-from vesselforge.data.formats.channels import eight_bit
-from vesselforge.data.formats.images import read_grey
+from vesselforge.data.formats.images import read_picture
 from vesselforge.data.formats.sheets import grid_of
 from vesselforge.data.imageset import (
     ImageRecord,
@@ -201,7 +200,7 @@ class SampleFiles:
 
     def _picture(self, seed: int) -> NDArray[np.uint8]:
         record = self.record(seed)
-        pixels = eight_bit(load_picture(self.out, record).pixels)
+        pixels = load_picture(self.out, record).rgb()
         if record.mask is not None:
             mask = load_mask(self.out, record)[..., None].astype(np.uint8) * 255
             pixels = np.concatenate([pixels, mask], axis=2)
@@ -212,5 +211,5 @@ def copy_fov(folder: Path, name: str | None, out: Path) -> str | None:
     """Whole images share the field of view that most originals have; patches lie inside it."""
     if name is None:
         return None
-    write_png(out / FOV, read_grey(inside(folder, name, folder / MODEL)))
+    write_png(out / FOV, read_picture(inside(folder, name, folder / MODEL)).grey())
     return FOV

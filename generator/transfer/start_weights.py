@@ -16,7 +16,6 @@ from typing import Any
 from torch import Tensor
 
 from vesselforge.configs.errors import CheckpointError, ConfigError
-from vesselforge.data.formats.channels import Channels
 from vesselforge.engine.checkpoints import check_shapes, load_tensors, save_tensors
 from vesselforge.engine.files import file_sha256, write_json
 from vesselforge.engine.whole_folders import whole_folder

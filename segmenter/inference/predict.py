@@ -17,8 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from vesselforge.configs.errors import ConfigError, DataError, WorkspaceError
-from vesselforge.data.formats.channels import Pixels
-from vesselforge.data.formats.images import encode_png, read_picture
+from vesselforge.data.formats.images import Pixels, encode_png, read_picture
 from vesselforge.data.fov import derive_fov
 from vesselforge.engine.files import replacing, write_atomic
 from vesselforge.engine.progress import Interrupted, Progress
@@ -156,7 +155,7 @@ def _predict_one(
     began = time.perf_counter()
     # As viewers show it (EXIF), grey repeated, alpha laid on black, 16 bits made 8: what the
     # networks saw in training.
-    image = read_picture(file).rgb()
+    image = read_picture(file, upright=True).rgb()
     fov = derive_fov(image)
     scale = scale_for(fov, options.fov_width)
     prob = model.predict(image, options.flips, notify, scale)

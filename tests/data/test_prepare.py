@@ -12,7 +12,7 @@ from dataset_writers import phantom, save, second, write_chase, write_drive, wri
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings, PrepareSettings
-from vesselforge.data.formats.images import read_rgb
+from vesselforge.data.formats.images import read_picture
 from vesselforge.data.imageset import load_image, read_index
 from vesselforge.data.prepare import content_hash, prepare
 from vesselforge.engine.files import file_sha256
@@ -37,7 +37,10 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def pixels(folder: Path) -> set[str]:
-    return {hashlib.sha256(read_rgb(p).tobytes()).hexdigest() for p in folder.rglob("images/*.png")}
+    return {
+        hashlib.sha256(read_picture(p).rgb().tobytes()).hexdigest()
+        for p in folder.rglob("images/*.png")
+    }
 
 
 def test_drive_at_native_resolution(tmp_path: Path) -> None:
@@ -97,7 +100,7 @@ def test_no_test_pixel_in_the_development_part(tmp_path: Path, name: str) -> Non
     assert not pixels(development) & pixels(test)
     if name == "drive":
         originals = {
-            hashlib.sha256(read_rgb(p).tobytes()).hexdigest()
+            hashlib.sha256(read_picture(p).rgb().tobytes()).hexdigest()
             for p in (tmp_path / "DRIVE/test/images").iterdir()
         }
         assert not originals & pixels(development)

@@ -15,7 +15,7 @@ from PIL import Image
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings, PrepareSettings
 from vesselforge.data.datasets import load_settings
-from vesselforge.data.formats.images import encode_png, read_rgb
+from vesselforge.data.formats.images import encode_png, read_picture
 from vesselforge.data.imageset import load_image, load_picture, read_classes, read_index
 from vesselforge.data.layouts.check import Report, check
 from vesselforge.data.layouts.items import Dataset
@@ -132,7 +132,7 @@ def test_photos_are_upright_in_the_set(tmp_path: Path, elsewhere: Path) -> None:
     exif[0x0112] = 6
     picture.save(tmp_path / "a.png", exif=exif)
     out = prepared(tmp_path, elsewhere / "out", validation_share=0)
-    assert np.array_equal(read_rgb(out / "images/a.png"), np.rot90(pixels, -1))
+    assert np.array_equal(read_picture(out / "images/a.png").rgb(), np.rot90(pixels, -1))
 
 
 def test_labels_travel_with_the_images(tmp_path: Path, elsewhere: Path) -> None:

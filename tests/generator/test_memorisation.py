@@ -11,7 +11,6 @@ from PIL import Image
 from score_helpers import crops, picture, write_phantom_set, write_samples
 
 from vesselforge.configs.settings import ScoreSettings
-from vesselforge.data.formats.channels import Channels
 from vesselforge.engine.progress import Progress
 from vesselforge.generator.metrics.closest import PAIRS, PICTURE, SHOWN, TABLE
 from vesselforge.generator.metrics.extractors import load_extractor
@@ -26,6 +25,7 @@ from vesselforge.generator.metrics.memorisation import (
 )
 from vesselforge.generator.metrics.reals import Reals
 from vesselforge.generator.metrics.sample_scores import score_samples
+from vesselforge.generator.values import Channels
 
 pytestmark = pytest.mark.slow
 

@@ -11,10 +11,10 @@ from torch import nn
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import ScoreSettings
-from vesselforge.data.formats.channels import Channels
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.generator.metrics.reals import Reals, sample_of, sample_records, shown
 from vesselforge.generator.metrics.sample_scores import score_samples
+from vesselforge.generator.values import Channels
 
 SIDE = 16
 

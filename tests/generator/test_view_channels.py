@@ -12,7 +12,7 @@ from generator_helpers import write_image_set
 from PIL import Image
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.channels import Channels, eight_bit
+from vesselforge.data.formats.images import Picture
 from vesselforge.data.imageset import (
     ImageRecord,
     read_index,
@@ -21,6 +21,7 @@ from vesselforge.data.imageset import (
 )
 from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.generator.values import (
+    Channels,
     resized,
     restore,
     to_network,
@@ -68,7 +69,7 @@ KINDS = [(1, 8), (3, 8), (1, 16), (3, 16)]
 @pytest.mark.parametrize("kind", KINDS)
 def test_rgb_and_grey_convert(tmp_path: Path, kind: tuple[int, int]) -> None:
     (pixels,) = image_set(tmp_path, kind)
-    colour = eight_bit(pixels).astype(float)
+    colour = Picture(pixels).rgb().astype(float)
     found, seen = whole(load_views(tmp_path, "patch", 4, "rgb"))
     assert np.array_equal(found[seen], np.broadcast_to(colour, (20, 24, 3))[seen])
     grey = load_views(tmp_path, "patch", 4, "grey")

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from generator_helpers import as_artifact
 
-from vesselforge.data.formats.channels import Channels
 from vesselforge.data.imageset import ImageRecord, write_index, write_png
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.files import write_json
+from vesselforge.generator.values import Channels
 
 SIZE = 96
 MIDDLE = slice(16, 80)

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from vesselforge.data.formats.channels import Channels
 from vesselforge.data.imageset import write_png
 from vesselforge.engine.checkpoints import save_tensors
 from vesselforge.engine.files import write_json
 from vesselforge.generator.networks import Generator
 from vesselforge.generator.trained import AVERAGE, DESCRIPTION, FOV
+from vesselforge.generator.values import Channels
 
 RGB = Channels("rgb", 3)
 
