@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import AugmentSettings
@@ -31,12 +32,10 @@ class CropSource:
     ) -> None:
         self.crop, self.batch, self.seed, self.augment = crop, batch, seed, augment
         self.stream, self.window = stream, margin(crop, augment)
-        parts = zip(of_images(images), images, strict=True)
-        self._padded = [_padded(batch, image, self.window) for batch, image in parts]
-        self._inside = [
-            torch.from_numpy(np.flatnonzero(image.fov).astype(np.int32)) for image in images
+        self._images = [
+            (_padded(layers, image, self.window), np.flatnonzero(image.fov).astype(np.int32))
+            for layers, image in zip(of_images(images), images, strict=True)
         ]
-        self._widths = [image.fov.shape[1] for image in images]
 
     def batch_at(self, step: int) -> Batch:
         """Squares of `crop` pixels, as floats; weights where an image has some. Before augmentation
@@ -49,13 +48,15 @@ class CropSource:
 
     def _window(self, generator: torch.Generator) -> Batch:
         """A square of `window` pixels, as bytes, round a random pixel of a random image's FOV."""
-        which = int(torch.randint(len(self._padded), (1,), generator=generator))
-        places = self._inside[which]
-        place = int(places[torch.randint(len(places), (1,), generator=generator)])
+        padded, inside = self._images[_drawn(len(self._images), generator)]
         # The padding is half a window, so a pixel's coordinate is its window's first corner.
-        top, left = divmod(place, self._widths[which])
-        side = self.window
-        return self._padded[which].each(lambda x: x[:, top : top + side, left : left + side])
+        place, side = int(inside[_drawn(len(inside), generator)]), self.window
+        top, left = divmod(place, padded.fov.shape[-1] - side)
+        return padded.each(lambda x: x[:, top : top + side, left : left + side])
+
+
+def _drawn(count: int, generator: torch.Generator) -> int:
+    return int(torch.randint(count, (1,), generator=generator))
 
 
 def _padded(layers: Batch, image: LoadedImage, window: int) -> Batch:
@@ -66,10 +67,8 @@ def _padded(layers: Batch, image: LoadedImage, window: int) -> Batch:
     """
     if not image.fov.any():
         raise DataError(f"image {image.id!r} has an empty field of view")
-    half = window // 2
-    borders = ((0, 0), (half, window - half), (half, window - half))
+    sides = (window // 2, window - window // 2)
     if image.fov.all() and min(image.fov.shape) < window:
+        borders = ((0, 0), sides, sides)
         return layers.each(lambda x: torch.from_numpy(np.pad(x.numpy(), borders, mode="reflect")))
-    return layers.framed(
-        lambda x, outside: torch.from_numpy(np.pad(x.numpy(), borders, constant_values=outside))
-    )
+    return layers.framed(lambda x, outside: F.pad(x, sides * 2, value=outside))
