@@ -3,8 +3,9 @@ of a folder that people keep adding to are to be left out."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -96,9 +97,16 @@ class Report:
         id_: str | None = None,
         severity: Literal["error", "warning"] = "error",
     ) -> None:
-        """Add a problem. The readers' messages begin with the file, which has a field here."""
-        sentence = sentence.removeprefix(f"{path}: ")
+        """Add a problem."""
         self.problems.append(Problem(severity, str(path), sentence, id_))
+
+    @contextlib.contextmanager
+    def noting(self, path: Path, id_: str) -> Iterator[None]:
+        """Add what is raised. Readers' messages begin with the file, which has a field here."""
+        try:
+            yield
+        except DataError as error:
+            self.note(path, str(error).removeprefix(f"{path}: "), id_)
 
 
 def check(
@@ -111,10 +119,8 @@ def check(
     for done, item in enumerate(items, start=1):
         row = Row(item.id, item.split)
         report.rows.append(row)
-        try:
+        with report.noting(item.image, item.id):
             _examine(item, row, report)
-        except DataError as error:
-            report.note(item.image, str(error), item.id)
         progress.update(done, len(items), "image")
     if not dataset.whole:
         _note_unlabelled(report, dataset, items)
@@ -138,27 +144,25 @@ def _examine(item: Item, row: Row, report: Report) -> None:
         row.fov, row.mode, row.labelled = "whole", picture.mode, item.label is not None
         return
     row.fov, where = ("derived", item.image) if item.fov is None else ("file", item.fov)
-    fov = _read(lambda: item.read_fov(image), where, shape, item, report)
-    masks = [_mask(item, observer, shape, report) for observer in item.masks]
-    if fov is None:
-        return
-    if not fov.any():
-        report.note(where, "the field of view is empty: draw it white", item.id)
-        return
-    row.fov_share = round(float(fov.mean()), 6)
-    if masks and (reference := masks[0]) is not None:
-        row.vessel_share = round(float(reference[fov].mean()), 6)
-        outside = float((reference & ~fov).sum() / max(1, reference.sum()))
-        if outside > 0.05:
-            sentence = f"{outside:.0%} of its vessels lie outside the field of view"
-            report.note(item.masks[row.observers[0]], sentence, item.id, "warning")
+    fov: Mask | None = None
+    with report.noting(where, item.id):
+        found = _as_large(item.read_fov(image), shape)
+        if not found.any():
+            raise DataError("the field of view is empty: draw it white")
+        fov, row.fov_share = found, round(float(found.mean()), 6)
+    for observer, path in item.masks.items():
+        with report.noting(path, item.id):
+            mask = _mask(_as_large(item.read_grey(observer), shape), path, item, report)
+            if fov is not None and observer == row.observers[0]:
+                row.vessel_share = round(float(mask[fov].mean()), 6)
+                outside = float((mask & ~fov).sum() / mask.sum())
+                if outside > 0.05:
+                    sentence = f"{outside:.0%} of its vessels lie outside the field of view"
+                    report.note(path, sentence, item.id, "warning")
 
 
-def _mask(item: Item, observer: str, shape: tuple[int, ...], report: Report) -> Mask | None:
-    path = item.masks[observer]
-    grey = _read(lambda: item.read_grey(observer), path, shape, item, report)
-    if grey is None:
-        return None
+def _mask(grey: NDArray[np.uint8], path: Path, item: Item, report: Report) -> Mask:
+    """The mask in a file's values. Raises DataError for one that is empty or inverted."""
     mask = binarise(grey)
     if not is_binary(grey):
         drawn = float(((grey > 31) & (grey < 224)).mean()) > GREY_SHARE
@@ -166,28 +170,20 @@ def _mask(item: Item, observer: str, shape: tuple[int, ...], report: Report) -> 
         sentence = f"found {values} grey values in a mask, expected two; it is cut at 127"
         report.note(path, sentence, item.id, "error" if drawn else "warning")
     if not mask.any():
-        report.note(path, "the vessel mask is empty, expected white vessels on black", item.id)
-    elif mask.mean() > 0.5:
-        sentence = f"{mask.mean():.0%} of the mask is vessel, expected white vessels on black"
-        report.note(path, sentence, item.id)
+        raise DataError("the vessel mask is empty, expected white vessels on black")
+    if mask.mean() > 0.5:
+        raise DataError(f"{mask.mean():.0%} of the mask is vessel, expected white vessels on black")
     return mask
 
 
-def _read(
-    read: Callable[[], NDArray[T]], path: Path, shape: tuple[int, ...], item: Item, report: Report
-) -> NDArray[T] | None:
-    """What `read` returns; None, with a note, for an unreadable file and one of another size."""
-    try:
-        found = read()
-    except DataError as error:
-        report.note(path, str(error), item.id)
-        return None
-    if found.shape == shape:
-        return found
-    sizes = [f"{height}×{width}" for height, width in (found.shape, shape)]
-    sentence = f"found {sizes[0]} pixels (height×width), expected {sizes[1]} as its image has"
-    report.note(path, f"{sentence}: replace one of the two", item.id)
-    return None
+def _as_large(found: NDArray[T], shape: tuple[int, ...]) -> NDArray[T]:
+    if found.shape != shape:
+        sizes = [f"{height}×{width}" for height, width in (found.shape, shape)]
+        raise DataError(
+            f"found {sizes[0]} pixels (height×width), expected {sizes[1]} as its image has: "
+            "replace one of the two"
+        )
+    return found
 
 
 def _note_unlabelled(report: Report, dataset: Dataset, items: Sequence[Item]) -> None:
@@ -218,7 +214,8 @@ def _note_repeated(report: Report, items: Sequence[Item]) -> None:
 
 
 def _summary(split: str, rows: Sequence[Row]) -> dict[str, Any]:
-    def mean(values: list[float]) -> float | None:
+    def mean(name: str) -> float | None:
+        values = [value for row in rows if (value := getattr(row, name)) is not None]
         return round(float(np.mean(values)), 6) if values else None
 
     sizes = sorted({f"{r.height}×{r.width}" for r in rows if r.height})
@@ -230,8 +227,8 @@ def _summary(split: str, rows: Sequence[Row]) -> dict[str, Any]:
         "labelled": sum(bool(r.observers) or r.labelled for r in rows),
         "observers": sorted({o for r in rows for o in r.observers}),
         "sizes": sizes[:LISTED] + ([f"and {more} more"] if more > 0 else []),
-        "vessel_share": mean([r.vessel_share for r in rows if r.vessel_share is not None]),
-        "fov_share": mean([r.fov_share for r in rows if r.fov_share is not None]),
+        "vessel_share": mean("vessel_share"),
+        "fov_share": mean("fov_share"),
         "fov": sorted({r.fov for r in rows if r.fov}),
     } | ({"channels": modes} if modes else {})
 

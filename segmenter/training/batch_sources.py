@@ -7,8 +7,7 @@ from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import FitSettings
 from vesselforge.data.batches.augment import rescaled
 from vesselforge.data.batches.batch import Batch, joined
-from vesselforge.data.batches.crops import CropSource
-from vesselforge.data.batches.pool import PoolSource
+from vesselforge.data.batches.sources import CropSource, PoolSource
 from vesselforge.data.imageset import LoadedImage
 
 SYNTHETIC_STREAM = 1

@@ -10,7 +10,7 @@ from dataset_writers import phantom
 from PIL import Image
 
 from vesselforge.configs.errors import ConfigError, DataError
-from vesselforge.data.batches.pool import (
+from vesselforge.data.batches.sources import (
     COLOURS,
     FLIPS,
     NOISES,
@@ -123,7 +123,7 @@ def test_colours_draw_the_papers_grid(monkeypatch: pytest.MonkeyPatch) -> None:
                 order.append(self.name)
                 return self.image
 
-        monkeypatch.setattr(f"vesselforge.data.batches.pool.ImageEnhance.{name}", Enhancer)
+        monkeypatch.setattr(f"vesselforge.data.batches.sources.ImageEnhance.{name}", Enhancer)
     rng = np.random.default_rng(0)
     for _ in range(600):
         recoloured(np.zeros((1, 1, 3), np.uint8), rng)
@@ -176,7 +176,7 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = PoolSource(images, 13, 0)
     whole.batch_at(0), whole.batch_at(1)
     assert len(whole._kept) == 2 * 9  # originals and flips are not stored twice
-    monkeypatch.setattr("vesselforge.data.batches.pool.HELD_BYTES", 4 * 5 * 64 * 64)
+    monkeypatch.setattr("vesselforge.data.batches.sources.HELD_BYTES", 4 * 5 * 64 * 64)
     few = PoolSource(images, 13, 0)
     for step in (0, 1, 0):  # what is not kept is made again
         for a, b in zip(few.batch_at(step).tensors(), whole.batch_at(step).tensors(), strict=True):

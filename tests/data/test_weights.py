@@ -17,8 +17,7 @@ from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import AugmentSettings
 from vesselforge.data.batches.augment import augment
 from vesselforge.data.batches.batch import Batch
-from vesselforge.data.batches.crops import CropSource
-from vesselforge.data.batches.pool import FLIPS, ROTATIONS, VARIANTS, PoolSource
+from vesselforge.data.batches.sources import FLIPS, ROTATIONS, VARIANTS, CropSource, PoolSource
 from vesselforge.data.imageset import (
     ImageRecord,
     LoadedImage,
