@@ -19,7 +19,7 @@ from benchmarks.plain_unet import PlainUNet
 from benchmarks.turns import Rows, Run, Worker, serve, take_turns
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import AugmentSettings
-from vesselforge.data.batches.crops import CropSource
+from vesselforge.data.batches.sources import CropSource
 from vesselforge.data.datasets import named_dataset
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.layouts.splits import TEST

@@ -53,9 +53,7 @@ def _check(dataset: Dataset, json_: bool) -> None:
     from vesselforge.data.layouts.check import check as check_all
 
     with working("checking") as progress:
-        report = check_all(
-            dataset, progress=lambda done, total: progress.update(done, total, "image")
-        )
+        report = check_all(dataset, progress=progress)
     splits = as_table(report.splits(), f"{report.name} {report.root or ''}".strip())
     told = [f"{problem.severity}: {problem}" for problem in report.problems]
     if not report.errors:

@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.channels import Channels, Pixels
-from vesselforge.data.formats.images import Picture, encode_png, read_grey, read_picture
-from vesselforge.data.layouts.splits import TRAIN
+from vesselforge.data.formats.images import Picture, Pixels, encode_png, read_picture
 from vesselforge.engine.documents import inside, read_valid
 from vesselforge.engine.files import replacing, write_json
 
@@ -85,10 +83,7 @@ class LoadedImage:
 def write_index(
     folder: Path, name: str, records: list[ImageRecord], classes: Sequence[str] = ()
 ) -> None:
-    """Write `index.json`, the last file of a set to be written.
-
-    classes: names of the classes, where labels are one-hot.
-    """
+    """Write `index.json`, the last file of a set to be written. classes: see `Index`."""
     items = [asdict(record) for record in records]
     rare = ("label", "weight")  # sets without them are byte for byte what they were
     items = [{k: v for k, v in item.items() if v is not None or k not in rare} for item in items]
@@ -114,26 +109,23 @@ def read_classes(folder: Path) -> list[str]:
 
 
 def _index(folder: Path) -> Index:
-    path = folder / INDEX
-    if not path.is_file():
-        raise DataError(f"{path}: not an image set (no index); expected a prepared folder")
-    return read_valid(path, Index, EXPECTED, DataError)
+    return read_valid(folder / INDEX, Index, EXPECTED, DataError)
 
 
-def load_image(
-    folder: Path, record: ImageRecord, soft: bool = True, weights: bool = True
-) -> LoadedImage:
-    """Read one record. soft=False takes the hard mask even where a soft label exists;
-    weights=False leaves a map of weights unread. Grey and 16 bits become RGB of 8 bits. Raises
-    DataError, also for a map of another size than the image.
+def load_image(folder: Path, record: ImageRecord, soft: bool = True) -> LoadedImage:
+    """Read one record. soft=False takes the hard mask even where a soft label exists, and no map of
+    weights. Grey and 16 bits become RGB of 8 bits. Raises DataError, also for a map of another size
+    than the image.
     """
     image = load_picture(folder, record).rgb()
     label = (record.soft if soft else None) or record.mask
-    target = None if label is None else read_grey(folder / label)
+    target = None if label is None else read_picture(folder / label).grey()
     fov = load_fov(folder, record)
     fov = np.ones(image.shape[:2], dtype=bool) if fov is None else fov
-    observers = {name: read_grey(folder / path) > 127 for name, path in record.observers.items()}
-    weight = read_grey(folder / record.weight) if weights and record.weight else None
+    observers = {
+        name: read_picture(folder / path).grey() > 127 for name, path in record.observers.items()
+    }
+    weight = read_picture(folder / record.weight).grey() if soft and record.weight else None
     if weight is not None and weight.shape != fov.shape:
         found, expected = (f"{shape[1]}×{shape[0]}" for shape in (weight.shape, fov.shape))
         raise DataError(
@@ -152,39 +144,19 @@ def files_of(record: ImageRecord) -> list[str]:
 
 def load_picture(folder: Path, record: ImageRecord) -> Picture:
     """The image of a record at its own depth."""
-    return read_picture(folder / record.image, upright=False)
+    return read_picture(folder / record.image)
 
 
 def load_mask(folder: Path, record: ImageRecord) -> NDArray[np.bool_]:
     """[H, W] bool: vessel. Raises DataError for a record without a mask."""
     if record.mask is None:
         raise DataError(f"{folder}: image {record.id!r} has no vessel mask")
-    return read_grey(folder / record.mask) > 127
+    return read_picture(folder / record.mask).grey() > 127
 
 
 def load_fov(folder: Path, record: ImageRecord) -> NDArray[np.bool_] | None:
     """[H, W] bool, or None: the whole image is the field of view."""
-    return None if record.fov is None else read_grey(folder / record.fov) > 127
-
-
-def sample_record(id_: str, channels: Channels, split: str = TRAIN) -> ImageRecord:
-    """Name the files of one generated image: `images/<id>.png`, and `masks/<id>.png` where its
-    last channel is the vessel mask."""
-    mask = f"masks/{id_}.png" if channels.kind == "rgb+mask" else None
-    return ImageRecord(id_, split, f"images/{id_}.png", mask=mask)
-
-
-def write_sample(folder: Path, record: ImageRecord, pixels: Pixels) -> None:
-    """Write the files that `sample_record` named; the image last, so that one that is there means
-    that all are.
-
-    pixels: `[H, W, C]` uint8 or uint16 as the generator drew them; a mask is cut at the middle.
-    """
-    if record.mask is not None:
-        top = np.iinfo(pixels.dtype).max
-        write_mask(folder / record.mask, pixels[..., -1] > top // 2)
-        pixels = pixels[..., :-1]
-    write_png(folder / record.image, pixels)
+    return None if record.fov is None else read_picture(folder / record.fov).grey() > 127
 
 
 def write_png(path: Path, pixels: Pixels, level: int = 6) -> None:

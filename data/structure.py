@@ -8,10 +8,9 @@ of real maps, since a small window holds fewer of everything than an image.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +18,10 @@ from scipy import ndimage
 from skimage.morphology import skeletonize
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.imageset import load_fov, load_mask, read_index
+from vesselforge.data.imageset import LoadedImage
 
-T = TypeVar("T", bound=np.generic)
 Mask = NDArray[np.bool_]
 EIGHT = np.ones((3, 3), dtype=bool)
-FOUR = ndimage.generate_binary_structure(2, 1)
 RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 """The eight neighbours of a pixel (dy, dx), once around it."""
 
@@ -38,15 +35,6 @@ LEAST_FOV = 0.9
 ABOUT = 0.1
 """Images and samples whose sides differ by no more than this share count as equally large."""
 SEED = 20_023
-
-
-@dataclass(frozen=True)
-class RealMap:
-    """The manual vessel map of a real image, [H, W] bool, and its field of view, [H, W] bool."""
-
-    id: str
-    mask: Mask
-    fov: Mask
 
 
 @dataclass(frozen=True)
@@ -79,9 +67,9 @@ class RealRange:
     high: TreeFigures
 
     @classmethod
-    def of(cls, found: Sequence[TreeFigures], share: float) -> RealRange:
+    def of(cls, found: Iterable[TreeFigures], share: float) -> RealRange:
         """The quantiles (1 − share)/2 and (1 + share)/2 of every figure."""
-        table = np.array([[getattr(one, name) for name in FIGURES] for one in found])
+        table = [astuple(one) for one in found]
         low, high = np.quantile(table, [(1 - share) / 2, (1 + share) / 2], axis=0)
         return cls(TreeFigures(*low.tolist()), TreeFigures(*high.tolist()))
 
@@ -99,16 +87,6 @@ class RealRange:
         """Name of a figure → [lowest, highest], to six digits."""
         low, high = self.low.as_json(), self.high.as_json()
         return {name: [low[name], high[name]] for name in FIGURES}
-
-
-def load_real_maps(folder: Path, split: str) -> list[RealMap]:
-    """The maps of a prepared set's split; images without a mask are left out."""
-    found = []
-    for record in read_index(folder, split):
-        if record.mask is not None:
-            mask, fov = load_mask(folder, record), load_fov(folder, record)
-            found.append(RealMap(record.id, mask, np.ones_like(mask) if fov is None else fov))
-    return found
 
 
 def tree_figures(mask: Mask) -> TreeFigures:
@@ -151,38 +129,30 @@ def betti_numbers(mask: Mask) -> tuple[int, int]:
     """(components, loops): Betti-0 with 8-connected vessels, Betti-1 as the number of holes, which
     are 4-connected background that the outside of the image does not reach."""
     _, components = ndimage.label(mask, EIGHT)
-    _, grounds = ndimage.label(~np.pad(mask, 1), FOUR)  # the frame makes the outside one piece
+    _, grounds = ndimage.label(~np.pad(mask, 1))  # the frame makes the outside one piece
     return int(components), int(grounds) - 1
 
 
-def real_range(reals: Sequence[RealMap], size: tuple[int, int], share: float) -> RealRange:
-    """The central `share` of every figure over windows of the real maps.
+def windows(reals: Sequence[LoadedImage], size: tuple[int, int], count: int) -> list[Mask]:
+    """Windows [h, w] of the masks of real images to compare samples of this size with.
 
-    size: (height, width) of the samples in pixels. Where these are whole images there are no more
-    windows than real images, and the range is about that from the least to the greatest of them: of
-    16, it would reject one in four real ones that it has not seen. Raises DataError as `windows`.
+    size: (height, width) in pixels. Samples as large as the images: every map as a whole, so that
+    a range is about that from the least to the greatest of them: of 16, it would reject one in four
+    real ones that it has not seen. Smaller ones: `count` windows, at least LEAST_FOV of each inside
+    the field of view, from all images in turn. Raises DataError for larger samples, and when no
+    image has such a window.
     """
-    return RealRange.of([tree_figures(one) for one in windows(reals, size, WINDOWS)], share)
-
-
-def windows(reals: Sequence[RealMap], size: tuple[int, int], count: int) -> list[Mask]:
-    """Windows [h, w] of real maps to compare samples of this size with.
-
-    Samples as large as the images: every map as a whole. Smaller ones: `count` windows, at least
-    LEAST_FOV of each inside the field of view, from all images in turn. Raises DataError for larger
-    samples, and when no image has such a window.
-    """
-    if whole := [real.mask for real in reals if equally_large(real.mask.shape, size)]:
+    if whole := [real.reference for real in reals if equally_large(real.fov.shape, size)]:
         return whole
     height, width = size
     fit = []  # maps, and the upper left corners of their windows as y·(W − w + 1) + x
     for real in reals:
-        if real.mask.shape[0] >= height and real.mask.shape[1] >= width:
+        if real.fov.shape[0] >= height and real.fov.shape[1] >= width:
             inside = window_sums(real.fov, size) >= LEAST_FOV * height * width
             if inside.any():
-                fit.append((real.mask, np.flatnonzero(inside)))
+                fit.append((real.reference, np.flatnonzero(inside)))
     if not fit:
-        largest = max((real.mask.shape for real in reals), key=lambda s: s[0] * s[1])
+        largest = max((real.fov.shape for real in reals), key=lambda s: s[0] * s[1])
         raise DataError(
             f"pseudo_label: found samples of {width}×{height} pixels and no real image with a "
             f"window that large inside its field of view (the largest is {largest[1]}×"
@@ -203,7 +173,7 @@ def equally_large(shape: tuple[int, ...], size: tuple[int, int]) -> bool:
     return all(abs(have - want) <= ABOUT * have for have, want in zip(shape, size, strict=True))
 
 
-def window_sums(values: NDArray[T], size: tuple[int, int]) -> NDArray[np.float64]:
+def window_sums(values: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float64]:
     """Sums of [H, W] over every window [h, w] inside it, by its upper left corner:
     [H − h + 1, W − w + 1]. The window must fit."""
     table = np.zeros((values.shape[0] + 1, values.shape[1] + 1))

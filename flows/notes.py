@@ -104,9 +104,9 @@ def _publish_grid(step: str, artifact: Artifact) -> None:
         return
     from PIL import Image
 
-    from vesselforge.data.formats.images import read_rgb
+    from vesselforge.data.formats.images import read_picture
 
-    small = Image.fromarray(read_rgb(grid))
+    small = Image.fromarray(read_picture(grid).rgb())
     small.thumbnail((GRID_SIDE, GRID_SIDE))
     content = io.BytesIO()
     small.save(content, format="JPEG", quality=80)

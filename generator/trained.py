@@ -11,10 +11,10 @@ from torch import nn
 
 from vesselforge.configs.errors import CheckpointError
 from vesselforge.configs.settings import GeneratorSettings
-from vesselforge.data.formats.channels import Channels
 from vesselforge.engine.checkpoints import check_shapes, load_tensors
 from vesselforge.engine.documents import read_valid
 from vesselforge.generator.networks import Discriminator, Generator
+from vesselforge.generator.values import Channels
 
 DESCRIPTION = "generator.json"
 FOV = "fov.png"

@@ -6,6 +6,8 @@ Pixels are uint8; networks see float32 in [-1, 1].
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,10 +17,20 @@ from scipy import ndimage
 from torch import Tensor
 
 Pixels = NDArray[np.uint8]
+Kind = Literal["rgb", "grey", "rgb+mask"]
+"""The setting `generator.channels`."""
 REACH_PX = 4.0
 """Pixels from a vessel's edge at which the channel has done three quarters of its way."""
 HEIGHT = 0.7
 """Greatest distance from 0, in the units of a network, [-1, 1]: the ends of the range are free."""
+
+
+@dataclass(frozen=True)
+class Channels:
+    """What a generator draws; count: channels of the network."""
+
+    kind: Kind = "rgb"
+    count: int = 3
 
 
 def to_network(views: Pixels, device: torch.device) -> Tensor:

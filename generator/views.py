@@ -18,7 +18,6 @@ from PIL import Image
 from torch import Tensor
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.channels import Channels, Kind, as_grey, as_rgb, eight_bit
 from vesselforge.data.imageset import (
     ImageRecord,
     load_fov,
@@ -28,7 +27,8 @@ from vesselforge.data.imageset import (
     read_index,
 )
 from vesselforge.data.layouts.splits import TRAIN
-from vesselforge.generator.values import Pixels, as_channel, resized
+from vesselforge.data.structure import window_sums
+from vesselforge.generator.values import Channels, Kind, Pixels, as_channel, resized
 
 Presentation = Literal["full", "patch"]
 Places = NDArray[np.int32] | range
@@ -190,8 +190,8 @@ def load_views(
 
 def _read_shown(folder: Path, record: ImageRecord, kind: Kind, labelled: bool) -> Shown:
     """Read one image of a set; see `load_views`, which says beforehand what is missing."""
-    pixels = eight_bit(load_picture(folder, record).pixels)
-    pixels = as_grey(pixels) if kind == "grey" else as_rgb(pixels)
+    picture = load_picture(folder, record)
+    pixels = picture.grey()[..., None] if kind == "grey" else picture.rgb()
     if kind == "rgb+mask":
         mask = load_mask(folder, record)
         if mask.shape != pixels.shape[:2]:
@@ -231,9 +231,6 @@ def _places(fov: NDArray[np.bool_] | None, shape: Sequence[int], side: int) -> P
     height, width = shape[:2]
     if fov is None:
         return range((height - side + 1) * (width - side + 1))
-    table = np.zeros((height + 1, width + 1), dtype=np.int64)  # summed areas: any sum in 4 look-ups
-    table[1:, 1:] = fov.cumsum(0, dtype=np.int64).cumsum(1)
-    inside = table[side:, side:] - table[:-side, side:] - table[side:, :-side]
-    inside = inside + table[:-side, :-side]
+    inside = window_sums(fov, (side, side))
     enough = min(int(inside.max()), round(MIN_FOV_SHARE * side * side))
     return np.flatnonzero(inside >= enough).astype(np.int32)

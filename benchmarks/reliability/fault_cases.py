@@ -27,7 +27,7 @@ from benchmarks.reliability.processes import (
 )
 from benchmarks.reliability.reference import PATIENCE_S
 from benchmarks.reliability.scene import Scene, cut, flip, mount
-from vesselforge.data.formats.images import read_rgb
+from vesselforge.data.formats.images import read_picture
 from vesselforge.flows.serving.service import RESTARTS, answers
 
 Said = tuple[int, str]
@@ -140,7 +140,7 @@ def overwrite(path: Path) -> None:
 
 def swap(path: Path) -> None:
     """Another image, as good as this one: itself, upside down."""
-    turned = Image.fromarray(read_rgb(path)[::-1].copy())
+    turned = Image.fromarray(read_picture(path).rgb()[::-1].copy())
     turned.save(path)
 
 

@@ -28,7 +28,7 @@ from scipy.stats import linregress
 
 from benchmarks.reliability.processes import REPOSITORY as ROOT
 from benchmarks.reliability.processes import stoppable
-from vesselforge.data.formats.images import read_rgb
+from vesselforge.data.formats.images import read_picture
 
 FIT = {"steps": 4, "batch": 2, "crop": 32, "warmup": 1, "validate_every": 2}
 CONFIG: dict[str, Any] = {
@@ -106,7 +106,7 @@ def write_eyes(folder: Path) -> None:
 def change(eyes: Path, number: int) -> None:
     """One image a shade darker or brighter, in one rename: no run sees half of it."""
     file = sorted((eyes / "images").glob("*.png"))[number % 10]
-    pixels = read_rgb(file).astype(int)
+    pixels = read_picture(file).rgb().astype(int)
     changed = (pixels + (3 if number % 4 else -3)).clip(0, 255).astype(np.uint8)
     aside = file.with_name(f".{file.name}")
     Image.fromarray(changed).save(aside, format="PNG")

@@ -11,8 +11,11 @@ from torch import Tensor
 
 from vesselforge.configs.settings import AugmentSettings
 from vesselforge.data.batches.batch import Batch
-from vesselforge.data.batches.recolour import recolour, uniform
 
+GREY = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in what the eye takes for brightness."""
+CELL, CELLS = 8, 5
+"""A vessel's surroundings: 5 × 5 cells of 8 px, several times the widest vessel (10 px at 565)."""
 SPARSE = 1.25
 """From this zoom on a pixel of the crop is the mean of 2 × 2 samples, or vessels of one and two
 pixels would fall through between samples."""
@@ -28,49 +31,34 @@ def augment(
     the input. A hard mask stays hard, and so does a weight of 0 or 1; outside the input all are 0.
     Colours change inside the FOV only.
     """
-    n, _, height, width = whole.image.shape
-    turns = None
     if settings.flip:
-        # [N, 3] mirrored left-right, top-bottom, about the diagonal (a square only), each with
-        # probability one half: together the 8 symmetries of the square, quarter turns included.
-        axes = [uniform(n, 0, 1, generator).view(n) < 0.5 for _ in range(2 + (height == width))]
-        turns = torch.stack([*axes, torch.zeros(n).bool()][:3], dim=1)
-    chosen = torch.zeros(n).bool()
+        whole = _mirrored(whole, generator)
+    chosen = torch.zeros(len(whole.image)).bool()
     if warps(settings):
-        chosen = uniform(n, 0, 1, generator).view(n) < settings.warp_share
-    plain = whole if size is None else whole.each(lambda x: _centre(x, size))
-    batch = _mirrored(plain, torch.arange(n), turns)
+        chosen = uniform(len(chosen), 0, 1, generator).flatten() < settings.warp_share
+    batch = (whole if size is None else whole.each(lambda x: _centre(x, size))).floats()
     if chosen.any():
-        batch = batch.each(torch.clone)
-        _warp(batch, whole, chosen.nonzero()[:, 0], turns, settings, generator)
+        batch = _warped(batch, whole, chosen.nonzero()[:, 0], settings, generator)
     return replace(batch, image=recolour(batch, settings, generator))
 
 
-def rescaled(batch: Batch, size: int | tuple[int, int]) -> Batch:
-    """The same batch at another size, a side or (height, width): images bilinear, targets (with
-    their weights) and FOV nearest, so that what was hard stays hard (multi-scale training of
-    U-Net v2). A vessel of one pixel may be lost at a smaller size, as it is there. The same size:
-    the same batch."""
-    height, width = (size, size) if isinstance(size, int) else size
-    if batch.image.shape[-2:] == (height, width):
+def rescaled(batch: Batch, factor: float) -> Batch:
+    """The same batch with sides × factor, to the nearest multiple of 32: 256, 448 of 352 at 0.75,
+    1.25 (multi-scale training of U-Net v2); at 1 the same batch. Images bilinear, targets (with
+    their weights) and FOV nearest, so that what was hard stays hard. A vessel of one pixel may be
+    lost at a smaller size, as it is there."""
+    if factor == 1:
         return batch
-    smooth = F.interpolate(batch.image, (height, width), mode="bilinear", align_corners=False)
+    size = [max(32, round(side * factor / 32) * 32) for side in batch.image.shape[-2:]]
+    smooth = F.interpolate(batch.image, size, mode="bilinear", align_corners=False)
     # "nearest" takes the first of the pixels a new one covers, half a pixel off; this the middle.
-    labels = batch.each(lambda x: F.interpolate(x, (height, width), mode="nearest-exact"))
+    labels = batch.each(lambda x: F.interpolate(x, size, mode="nearest-exact"))
     return replace(labels, image=smooth)
-
-
-def scaled_side(side: int, factor: float, multiple: int = 32) -> int:
-    """side × factor to the nearest multiple: 256, 352, 448 of 352 at 0.75, 1, 1.25 (U-Net v2).
-
-    A side that keeps its size is left alone."""
-    return side if factor == 1 else max(multiple, round(side * factor / multiple) * multiple)
 
 
 def warps(settings: AugmentSettings) -> bool:
     """Whether any crop is resampled."""
-    changes = settings.rotate_deg > 0 or settings.zoom != (1, 1)
-    return settings.warp_share > 0 and changes
+    return settings.warp_share > 0 and (settings.rotate_deg > 0 or settings.zoom != (1, 1))
 
 
 def margin(size: int, settings: AugmentSettings) -> int:
@@ -83,33 +71,27 @@ def margin(size: int, settings: AugmentSettings) -> int:
     return side + (side - size) % 2  # equal borders: the centres of both squares agree
 
 
-def _mirrored(batch: Batch, rows: Tensor, turns: Tensor | None) -> Batch:
-    """The images of those numbers, mirrored as `turns` says, as floats."""
+def _mirrored(batch: Batch, generator: torch.Generator) -> Batch:
+    """Each image mirrored left-right, top-bottom, about the diagonal (a square only), each with
+    probability one half: together the 8 symmetries of the square, quarter turns included."""
+    n, _, height, width = batch.image.shape
+    axes = [uniform(n, 0, 1, generator).flatten() < 0.5 for _ in range(2 + (height == width))]
+    turns = torch.stack(axes, dim=1).tolist()
+    # Columns first in memory, as ever: the mean behind `contrast` rounds by that order.
+    return batch.each(
+        lambda x: torch.stack([_turned(one, *t).mT for one, t in zip(x, turns, strict=True)]).mT
+    )
 
-    def mirrored(x: Tensor) -> Tensor:
-        if turns is None:
-            return x[rows] if len(rows) < len(x) else x
-        each = zip(rows.tolist(), turns[rows].tolist(), strict=True)
-        # Columns first in memory, as ever: the mean behind `contrast` rounds by that order.
-        return torch.stack([_turned(x[row], *turn).mT for row, turn in each]).mT
 
-    return batch.each(mirrored).floats()
-
-
-def _turned(x: Tensor, left_right: bool, top_bottom: bool, diagonal: bool) -> Tensor:
+def _turned(x: Tensor, left_right: bool, top_bottom: bool, diagonal: bool = False) -> Tensor:
     x = x.flip([axis for axis, turned in ((-1, left_right), (-2, top_bottom)) if turned])
-    return x.transpose(-1, -2) if diagonal else x
+    return x.mT if diagonal else x
 
 
-def _warp(
-    batch: Batch,
-    whole: Batch,
-    rows: Tensor,
-    turns: Tensor | None,
-    settings: AugmentSettings,
-    generator: torch.Generator,
-) -> None:
-    """Put rotated and zoomed pieces of `whole` in the place of those rows of the batch.
+def _warped(
+    batch: Batch, whole: Batch, rows: Tensor, settings: AugmentSettings, generator: torch.Generator
+) -> Batch:
+    """The batch with rotated and zoomed pieces of `whole` in the place of those rows.
 
     Only they are cut from their windows: at zoom 2 a window has eight times the pixels of its crop.
     """
@@ -129,10 +111,11 @@ def _warp(
     )  # [N, 2, 3]
     for part, fine in ((zoom <= SPARSE, 1), (zoom > SPARSE, 2)):
         if part.any():
-            windows = _mirrored(whole, rows[part], turns)
+            windows = Batch(*(x[rows[part]] for x in whole.tensors())).floats()
             sampled = _sampled(windows, theta[part], size, fine).tensors()
-            for x, values in zip(batch.tensors(), sampled, strict=True):
-                x[rows[part]] = values
+            pairs = zip(batch.tensors(), sampled, strict=True)
+            batch = Batch(*(x.index_copy(0, rows[part], values) for x, values in pairs))
+    return batch
 
 
 def _sampled(batch: Batch, theta: Tensor, size: torch.Size, fine: int) -> Batch:
@@ -153,11 +136,99 @@ def _sampled(batch: Batch, theta: Tensor, size: torch.Size, fine: int) -> Batch:
     return Batch(
         taken(batch.image, "bicubic").clamp(0, 1),
         label(batch.target),
+        (taken(batch.fov, "nearest") >= 0.5).float(),
         None if batch.weight is None else label(batch.weight),
-        None if batch.fov is None else (taken(batch.fov, "nearest") >= 0.5).float(),
     )
 
 
 def _centre(x: Tensor, size: int) -> Tensor:
     top, left = (x.shape[-2] - size) // 2, (x.shape[-1] - size) // 2
     return x[..., top : top + size, left : left + size]
+
+
+def recolour(batch: Batch, settings: AugmentSettings, generator: torch.Generator) -> Tensor:
+    """The images [N, 3, H, W] in [0, 1], each changed in its own way; outside the FOV as they were.
+
+    In this order: vessel contrast, gamma, saturation, hue, contrast, brightness, blur, noise; then
+    clamped to [0, 1]. What is off draws nothing, so that the others draw what they would without.
+    """
+    x = images = batch.image
+    n, fov = len(images), batch.fov
+    if settings.vessel_contrast:
+        factor = _factor(n, settings.vessel_contrast, generator)
+        x = with_vessel_contrast(x, batch.target, fov, factor)
+    if settings.gamma or settings.channel_gamma:
+        gamma = _factor(n, settings.gamma, generator) if settings.gamma else torch.ones(n, 1, 1, 1)
+        if settings.channel_gamma:
+            own = _factor(3 * n, settings.channel_gamma, generator)
+            gamma = gamma * own.view(n, 3, 1, 1)
+        x = x.clamp(min=1e-4) ** gamma
+    if settings.saturation:
+        grey = (x * torch.tensor(GREY).view(1, 3, 1, 1)).sum(dim=1, keepdim=True)
+        x = grey + (x - grey) * _factor(n, settings.saturation, generator)
+    if settings.hue:
+        x = with_hue(x, uniform(n, -settings.hue, settings.hue, generator))
+    if settings.contrast:
+        covered = fov.sum(dim=(1, 2, 3), keepdim=True).clamp(min=1) * x.shape[1]
+        mean = (x * fov).sum(dim=(1, 2, 3), keepdim=True) / covered
+        x = mean + (x - mean) * _factor(n, settings.contrast, generator)
+    if settings.brightness:
+        x = x + uniform(n, -settings.brightness, settings.brightness, generator)
+    if settings.blur:
+        x = blurred(x, uniform(n, 0, settings.blur, generator), settings.blur)
+    if settings.noise:
+        x = x + uniform(n, 0, settings.noise, generator) * torch.randn(x.shape, generator=generator)
+    if x is images:
+        return images
+    return torch.where(fov > 0, x.clamp(0, 1), images)
+
+
+def uniform(n: int, low: float, high: float, generator: torch.Generator) -> Tensor:
+    """[N, 1, 1, 1] in [low, high)."""
+    return low + (high - low) * torch.rand(n, 1, 1, 1, generator=generator)
+
+
+def _factor(n: int, reach: float, generator: torch.Generator) -> Tensor:
+    """[N, 1, 1, 1] in 1 ± reach."""
+    return uniform(n, 1 - reach, 1 + reach, generator)
+
+
+def with_vessel_contrast(x: Tensor, vessels: Tensor, fov: Tensor, factor: Tensor) -> Tensor:
+    """x with vessels `factor` [N, 1, 1, 1] times as far from their surroundings in each channel.
+
+    vessels [N, 1, H, W] in [0, 1]; a soft value gets its part of the change. The surroundings are
+    the mean of FOV pixels that are no vessel, over about 40 px; a vessel without any stays as it
+    is, and so does what is no vessel.
+    """
+    height, width = x.shape[-2:]
+    ground = (1 - vessels) * fov
+    sums = torch.cat([x * ground, ground], dim=1)
+    # Cells first: a box of 40 px at every pixel would take 60 times as long.
+    sums = F.avg_pool2d(sums, CELL, ceil_mode=True)
+    sums = F.avg_pool2d(sums, CELLS, 1, CELLS // 2, count_include_pad=False)
+    sums = F.interpolate(sums, scale_factor=float(CELL), mode="bilinear", align_corners=False)
+    total, weight = sums[..., :height, :width].split([x.shape[1], 1], dim=1)
+    around = torch.where(weight > 1e-6, total / weight.clamp(min=1e-6), x)
+    return x + vessels * (factor - 1) * (x - around)
+
+
+def with_hue(x: Tensor, degrees: Tensor) -> Tensor:
+    """x [N, 3, H, W] turned about the grey axis by `degrees` [N, 1, 1, 1]; 120 takes red to green.
+
+    The mean of the three channels stays.
+    """
+    angle = degrees.deg2rad()
+    mean = x.mean(dim=1, keepdim=True)
+    across = (x.roll(1, dims=1) - x.roll(-1, dims=1)) / math.sqrt(3)  # (1, 1, 1)/√3 × x
+    return mean + (x - mean) * angle.cos() + across * angle.sin()
+
+
+def blurred(x: Tensor, sd: Tensor, most: float) -> Tensor:
+    """x [N, C, H, W] under a Gaussian of `sd` [N, 1, 1, 1] ≤ `most` pixels, the border repeated."""
+    (n, channels, _, width), reach = x.shape, math.ceil(3 * most)
+    offset = torch.arange(-reach, reach + 1)
+    kernel = torch.exp(-(offset**2) / (2 * sd.view(n, 1).clamp(min=1e-3) ** 2))
+    kernel = (kernel / kernel.sum(dim=1, keepdim=True)).repeat_interleave(channels, dim=0)
+    planes = F.pad(x, (reach,) * 4, mode="replicate").view(1, n * channels, -1, width + 2 * reach)
+    planes = F.conv2d(planes, kernel[:, None, :, None], groups=n * channels)
+    return F.conv2d(planes, kernel[:, None, None, :], groups=n * channels).view_as(x)

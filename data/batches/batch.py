@@ -14,15 +14,15 @@ from vesselforge.data.imageset import LoadedImage
 
 @dataclass(frozen=True)
 class Batch:
-    """image [N, 3, H, W]; target [N, 1, H, W]: vessel probability or mask; weight [N, 1, H, W]: how
-    much each pixel's target is trusted, None: all alike; fov [N, 1, H, W]: 1 in the field of view,
-    None: everywhere. Floats in [0, 1], or all of them bytes, 255 for 1. A single image has no N.
+    """image [N, 3, H, W]; target [N, 1, H, W]: vessel probability or mask; fov [N, 1, H, W]: 1 in
+    the field of view; weight [N, 1, H, W]: how much each pixel's target is trusted, None: all
+    alike. Floats in [0, 1], or all of them bytes, 255 for 1. A single image has no N.
     """
 
     image: Tensor
     target: Tensor
+    fov: Tensor
     weight: Tensor | None = None
-    fov: Tensor | None = None
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same change of every one that is there."""
@@ -31,17 +31,13 @@ class Batch:
     def framed(self, change: Callable[[Tensor, int], Tensor]) -> Batch:
         """The same for a change of bytes that is told what lies outside: zeros, of which nobody
         doubts that they are no vessel (weight 255)."""
-        return Batch(
-            change(self.image, 0),
-            change(self.target, 0),
-            None if self.weight is None else change(self.weight, 255),
-            None if self.fov is None else change(self.fov, 0),
-        )
+        weight = None if self.weight is None else change(self.weight, 255)
+        return Batch(change(self.image, 0), change(self.target, 0), change(self.fov, 0), weight)
 
     def tensors(self) -> list[Tensor]:
         """Those that are there, in the order of the fields."""
-        every = (self.image, self.target, self.weight, self.fov)
-        return [tensor for tensor in every if tensor is not None]
+        weight = [] if self.weight is None else [self.weight]
+        return [self.image, self.target, self.fov, *weight]
 
     def floats(self) -> Batch:
         """Bytes as floats in [0, 1]; floats as they are."""
@@ -55,27 +51,25 @@ class Batch:
         return replace(self, weight=torch.full_like(self.target, full))
 
 
-def joined(batches: Sequence[Batch], join: Callable[[list[Tensor]], Tensor] = torch.cat) -> Batch:
+def joined(
+    batches: Sequence[Batch], join: Callable[[tuple[Tensor, ...]], Tensor] = torch.cat
+) -> Batch:
     """Several as one; where one of them has weights, all have. join: torch.stack for images."""
     if any(batch.weight is not None for batch in batches):
         batches = [batch.weighted() for batch in batches]
-    columns = zip(*(batch.tensors() for batch in batches), strict=True)
-    tensors = iter([join(list(column)) for column in columns])
-    return batches[0].each(lambda _: next(tensors))
+    return Batch(*map(join, zip(*(batch.tensors() for batch in batches), strict=True)))
 
 
 def of_images(images: Sequence[LoadedImage]) -> list[Batch]:
-    """Each image, without N, as bytes; where one of them has weights, all have. Raises DataError
-    for no image, and for one without a target."""
+    """Each image, without N, as bytes. Raises DataError for no image, and for one without a
+    target."""
     if not images:
         raise DataError("found no training image, expected at least one")
     found = []
     for image in images:
         if image.target is None:
             raise DataError(f"image {image.id!r} has no vessel mask, training needs one")
-        layers = (image.target, image.fov.astype("u1") * 255)
-        target, fov = (torch.tensor(layer)[None] for layer in layers)
+        target, fov = (torch.tensor(x)[None] for x in (image.target, image.fov.astype("u1") * 255))
         weight = None if image.weight is None else torch.tensor(image.weight)[None]
-        found.append(Batch(torch.tensor(image.image).permute(2, 0, 1), target, weight, fov))
-    weighted = any(image.weight is not None for image in images)
-    return [one.weighted() for one in found] if weighted else found
+        found.append(Batch(torch.tensor(image.image).permute(2, 0, 1), target, fov, weight))
+    return found

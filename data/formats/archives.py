@@ -6,7 +6,6 @@ import errno
 import shutil
 import stat
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,8 +51,7 @@ def unpack(archives: Sequence[Path], folder: Path) -> int:
 
 def alike(one: str, other: str) -> bool:
     """Whether two names of folders are the same but for capitals, spaces and signs."""
-    first, second = ("".join(c for c in name.lower() if c.isalnum()) for name in (one, other))
-    return first == second
+    return len({"".join(filter(str.isalnum, name.lower())) for name in (one, other)}) == 1
 
 
 def _unwrap(folder: Path, name: str) -> None:
@@ -76,11 +74,8 @@ def _extract(archive: Path, out: Path, named: str) -> None:
                 _write(opened, member, out)
     except DataError as error:
         raise DataError(f"{named}: {error}") from None
-    except (
-        zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError,
-        OSError,
-    ) as error:  # fmt: skip
-        # EINVAL is of a place before the file's beginning; other faults are the disk's.
+    except Exception as error:  # damaged archives raise almost any exception
+        # EINVAL is of a place before the file's beginning; other faults of the disk are its own.
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
         raise DataError(

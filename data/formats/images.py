@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.channels import Pixels, as_grey, as_rgb, bits_of, eight_bit
 
+Pixels = NDArray[Any]
+"""[H, W] or [H, W, C], uint8 or uint16."""
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".ppm", ".pgm", ".pbm", ".webp"}
 )
@@ -30,6 +31,8 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names of what SUFFIXES stand for."""
 GREY, COLOUR = ("1", "L", "LA"), ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr")
 """Pillow's modes of 8 bits."""
+LUMA = np.array([19595, 38470, 7471], dtype=np.uint32)
+"""Rec. 601 weights × 65536, as Pillow's mode L has them."""
 ORIENTATION, BITS, PHOTOMETRIC, EXTRA = 0x0112, 258, 262, 338
 """EXIF and TIFF tags: how the camera was held; bits of each sample; its meaning; of further ones
 (2: alpha; 1: alpha that colour is multiplied with already)."""
@@ -49,7 +52,7 @@ class Picture:
     @property
     def bits(self) -> Literal[8, 16]:
         """Of each channel."""
-        return bits_of(self.pixels)
+        return 16 if self.pixels.dtype == np.uint16 else 8
 
     @property
     def mode(self) -> str:
@@ -57,18 +60,21 @@ class Picture:
         return f"{'grey' if self.pixels.shape[2] == 1 else 'RGB'} {self.bits}-bit"
 
     def rgb(self) -> NDArray[np.uint8]:
-        """[H, W, 3] of 8 bits."""
-        return as_rgb(self._eight_bit())
+        """[H, W, 3] of 8 bits, grey repeated."""
+        pixels = self._eight_bit()
+        return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
 
     def grey(self) -> NDArray[np.uint8]:
-        """[H, W] of 8 bits."""
-        return np.asarray(as_grey(self._eight_bit())[..., 0])
+        """[H, W] of 8 bits, of colours their luma; a single bit becomes 0 and 255."""
+        pixels = self._eight_bit()
+        if pixels.shape[2] == 1:
+            return pixels[..., 0]
+        return ((pixels.astype(np.uint32) @ LUMA + 0x8000) >> np.uint32(16)).astype(np.uint8)
 
     def _eight_bit(self) -> NDArray[np.uint8]:
-        """A file of 16 bits may hold values of 8: a mask of 0 and 255, say."""
-        if self.bits == 16 and self.pixels.max(initial=0) <= 255:
-            return self.pixels.astype(np.uint8)
-        return eight_bit(self.pixels)
+        """65535 becomes 255; but a file of 16 bits may hold values of 8: a mask of 0 and 255."""
+        deep = self.bits == 16 and self.pixels.max(initial=0) > 255
+        return (self.pixels // 257 if deep else self.pixels).astype(np.uint8)
 
 
 def is_image_name(path: Path) -> bool:
@@ -81,16 +87,6 @@ def stem_of(path: Path) -> str:
     """The file name without `.gz` and without the image suffix; other dots stay."""
     name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
     return Path(name).stem if Path(name).suffix.lower() in SUFFIXES else name
-
-
-def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """[H, W, 3] as the file has it, not turned, so that it fits its mask. Raises DataError."""
-    return read_picture(path, upright=False).rgb()
-
-
-def read_grey(path: Path) -> NDArray[np.uint8]:
-    """[H, W], not turned; a single bit becomes 0 and 255. Raises DataError."""
-    return read_picture(path, upright=False).grey()
 
 
 def binarise(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -106,13 +102,13 @@ def is_binary(grey: NDArray[np.uint8]) -> bool:
     return bool(((grey == grey.min(initial=255)) | (grey == grey.max(initial=0))).all())
 
 
-def read_picture(path: Path, upright: bool = True) -> Picture:
+def read_picture(path: Path, upright: bool = False) -> Picture:
     """Read a file at its own depth.
 
     Transparent colours are laid on black; a palette, CMYK and YCbCr become RGB, single bits grey;
     colour profiles are ignored. upright: turn the image as its EXIF tag says, as viewers do (TIFF
-    always, as Pillow does). Raises DataError for missing and damaged files, for floating-point,
-    signed and 32-bit pixels, further channels, several pages and animations.
+    always, as Pillow does); else it fits its mask. Raises DataError for missing and damaged files,
+    for floating-point, signed and 32-bit pixels, further channels, several pages and animations.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected an image, copy the dataset again")
@@ -154,16 +150,15 @@ def open_file(path: Path) -> IO[bytes]:
     kept."""
     if path.suffix.lower() != ".gz":
         return path.open("rb")
-    size = 0
     with gzip.open(path) as stream:
-        while part := stream.read(1 << 20):
-            size += len(part)
-            if size > MOST_BYTES:
+        while stream.read(1 << 20):
+            if stream.tell() > MOST_BYTES:
                 raise DataError(
                     f"found more than {MOST_BYTES:,} bytes in this gzip file, expected an image; "
                     "it is none, or cut it into smaller ones"
                 )
-    return io.BytesIO(gzip.decompress(path.read_bytes()))
+        stream.seek(0)
+        return io.BytesIO(stream.read())
 
 
 def open_picture(source: IO[bytes]) -> Image.Image:
@@ -176,20 +171,15 @@ def open_picture(source: IO[bytes]) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ours is an error
             picture = Image.open(source, formats=FORMATS)
+        pixels, size = picture.height * picture.width, f" ({picture.height}×{picture.width})"
     except Image.DecompressionBombError as error:  # Pillow's bound is higher, and is met first
-        claimed = re.search(r"\((\d+) pixels\)", str(error))
-        raise _too_large(f"{int(claimed[1]):,} pixels" if claimed else "more pixels") from None
-    height, width = picture.height, picture.width
-    if height * width > MOST_PIXELS:
-        raise _too_large(f"{height * width:,} pixels ({height}×{width})")
+        pixels, size = max(map(int, re.findall(r"\d+", str(error)))), ""
+    if pixels > MOST_PIXELS:
+        raise DataError(
+            f"found {pixels:,} pixels{size}, expected at most {MOST_PIXELS:,}; cut the image into "
+            "smaller ones, or copy it again if it is none of that size"
+        )
     return picture
-
-
-def _too_large(found: str) -> DataError:
-    return DataError(
-        f"found {found}, expected at most {MOST_PIXELS:,}; cut the image into smaller ones, or "
-        "copy it again if it is none of that size"
-    )
 
 
 def _decoded(stream: IO[bytes], upright: bool) -> Pixels:

@@ -1,10 +1,12 @@
-"""Proof that a dataset is sound, or a list of what is wrong with it, file by file."""
+"""Proof that a dataset is sound, or a list of what is wrong with it, file by file; and which images
+of a folder that people keep adding to are to be left out."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -12,26 +14,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselforge.configs.errors import DataError
+from vesselforge.configs.settings import DataSettings
+from vesselforge.data.datasets import load_settings
 from vesselforge.data.formats.images import binarise, is_binary
 from vesselforge.data.layouts.items import Dataset, Item, Problem
 from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN
+from vesselforge.engine.progress import Progress
 
 GREY_SHARE = 0.2
 """Share of mid-grey pixels from which a mask is rather a photograph or a drawing than a mask."""
 LISTED = 24
 """Sizes that are listed: a folder from the web may hold as many as images."""
+MOST_BAD = 0.2
+"""Share of bad images from which a folder is rather not mounted than badly annotated."""
+SHOWN = 3
+"""Bad images that a sentence names."""
 
 T = TypeVar("T", bound=np.generic)
+SILENT = Progress()
 Mask = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Row:
     """One image. Sizes in pixels, shares in [0, 1]; None where the file could not be read.
 
-    vessel_share: of the reference, inside the FOV. fov: `file`, `derived` or `whole`.
-    mode, labelled: channels and depth, and whether there is a label, of sets for the generator
-    alone.
+    vessel_share: of the reference, inside the FOV. fov: `file`, `derived` or `whole`. sha256: of
+    the decoded pixels, whatever the format. mode, labelled: channels and depth, and whether there
+    is a label, of sets for the generator alone.
     """
 
     id: str
@@ -49,14 +59,12 @@ class Row:
 
 @dataclass
 class Report:
-    """What `check` found. sha256 of a row is that of the decoded pixels, whatever the format;
-    brightest: the greatest of all 16-bit values."""
+    """What `check` found."""
 
     name: str
     root: str | None
     rows: list[Row] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    brightest: int = 0
 
     @property
     def errors(self) -> list[Problem]:
@@ -79,13 +87,8 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
-        return {
-            "name": self.name,
-            "root": self.root,
-            "splits": self.splits(),
-            "images": [asdict(row) for row in self.rows],
-            "problems": [asdict(p) for p in self.problems],
-        }
+        whole = asdict(self)
+        return whole | {"splits": self.splits(), "images": whole.pop("rows")}
 
     def note(
         self,
@@ -94,79 +97,72 @@ class Report:
         id_: str | None = None,
         severity: Literal["error", "warning"] = "error",
     ) -> None:
-        """Add a problem. The readers' messages begin with the file, which has a field here."""
-        sentence = sentence.removeprefix(f"{path}: ")
+        """Add a problem."""
         self.problems.append(Problem(severity, str(path), sentence, id_))
+
+    @contextlib.contextmanager
+    def noting(self, path: Path, id_: str) -> Iterator[None]:
+        """Add what is raised. Readers' messages begin with the file, which has a field here."""
+        try:
+            yield
+        except DataError as error:
+            self.note(path, str(error).removeprefix(f"{path}: "), id_)
 
 
 def check(
-    dataset: Dataset,
-    splits: Collection[str] = SPLITS,
-    progress: Callable[[int, int], None] | None = None,
+    dataset: Dataset, splits: Collection[str] = SPLITS, progress: Progress = SILENT
 ) -> Report:
-    """Read every file of the named splits and report. progress: called with (done, total)."""
+    """Read every file of the named splits and report."""
     root = None if dataset.root is None else str(dataset.root)
     report = Report(dataset.name, root, problems=list(dataset.problems))
-    where = root or dataset.name
     items = [item for item in dataset if item.split in splits]
     for done, item in enumerate(items, start=1):
-        try:
-            report.rows.append(_examine(item, report))
-        except DataError as error:
-            report.rows.append(Row(item.id, item.split))
-            report.note(item.image, str(error), item.id)
-        if progress:
-            progress(done, len(items))
-    if 0 < report.brightest < 1 << 14:
-        sentence = (
-            f"the brightest of all 16-bit values is {report.brightest}, expected up to 65535: the "
-            "images are dark to the networks; scale them when they are converted"
-        )
-        report.note(where, sentence, severity="warning")
+        row = Row(item.id, item.split)
+        report.rows.append(row)
+        with report.noting(item.image, item.id):
+            _examine(item, row, report)
+        progress.update(done, len(items), "image")
     if not dataset.whole:
         _note_unlabelled(report, dataset, items)
     _note_repeated(report, items)
     for split in (TRAIN,) if dataset.whole else splits:
         if split != TEST and not dataset.split(split):
-            report.note(where, f"found no {split} image, expected one")
+            report.note(root or dataset.name, f"found no {split} image, expected one")
     return report
 
 
-def _examine(item: Item, report: Report) -> Row:
+def _examine(item: Item, row: Row, report: Report) -> None:
     """Raises DataError for an unreadable image; what is wrong with masks and FOV is noted."""
     picture = item.read_picture()
     image = picture.pixels if item.whole else picture.rgb()
-    digest = hashlib.sha256(f"{image.shape}{image.dtype}".encode() + image.tobytes()).hexdigest()
-    height, width = image.shape[:2]
-    row = Row(item.id, item.split, height, width, sha256=digest, observers=tuple(item.masks))
+    row.height, row.width = shape = image.shape[:2]
+    row.sha256 = hashlib.sha256(
+        f"{image.shape}{image.dtype}".encode() + image.tobytes()
+    ).hexdigest()
+    row.observers = tuple(item.masks)
     if item.whole:
-        if picture.bits == 16:
-            report.brightest = max(report.brightest, int(image.max(initial=0)))
-        return replace(row, fov="whole", mode=picture.mode, labelled=item.label is not None)
-    row = replace(row, fov="file" if item.fov else "derived")
-    where = item.fov or item.image
-    fov = _read(lambda: item.read_fov(image), where, (height, width), item, report)
-    masks = [_mask(item, observer, (height, width), report) for observer in item.masks]
-    if fov is None:
-        return row
-    if not fov.any():
-        report.note(where, "the field of view is empty: draw it white", item.id)
-        return row
-    row = replace(row, fov_share=round(float(fov.mean()), 6))
-    if not masks or (reference := masks[0]) is None:
-        return row
-    outside = float((reference & ~fov).sum() / max(1, reference.sum()))
-    if outside > 0.05:
-        sentence = f"{outside:.0%} of its vessels lie outside the field of view"
-        report.note(next(iter(item.masks.values())), sentence, item.id, "warning")
-    return replace(row, vessel_share=round(float(reference[fov].mean()), 6))
+        row.fov, row.mode, row.labelled = "whole", picture.mode, item.label is not None
+        return
+    row.fov, where = ("derived", item.image) if item.fov is None else ("file", item.fov)
+    fov: Mask | None = None
+    with report.noting(where, item.id):
+        found = _as_large(item.read_fov(image), shape)
+        if not found.any():
+            raise DataError("the field of view is empty: draw it white")
+        fov, row.fov_share = found, round(float(found.mean()), 6)
+    for observer, path in item.masks.items():
+        with report.noting(path, item.id):
+            mask = _mask(_as_large(item.read_grey(observer), shape), path, item, report)
+            if fov is not None and observer == row.observers[0]:
+                row.vessel_share = round(float(mask[fov].mean()), 6)
+                outside = float((mask & ~fov).sum() / mask.sum())
+                if outside > 0.05:
+                    sentence = f"{outside:.0%} of its vessels lie outside the field of view"
+                    report.note(path, sentence, item.id, "warning")
 
 
-def _mask(item: Item, observer: str, shape: tuple[int, ...], report: Report) -> Mask | None:
-    path = item.masks[observer]
-    grey = _read(lambda: item.read_grey(observer), path, shape, item, report)
-    if grey is None:
-        return None
+def _mask(grey: NDArray[np.uint8], path: Path, item: Item, report: Report) -> Mask:
+    """The mask in a file's values. Raises DataError for one that is empty or inverted."""
     mask = binarise(grey)
     if not is_binary(grey):
         drawn = float(((grey > 31) & (grey < 224)).mean()) > GREY_SHARE
@@ -174,28 +170,20 @@ def _mask(item: Item, observer: str, shape: tuple[int, ...], report: Report) -> 
         sentence = f"found {values} grey values in a mask, expected two; it is cut at 127"
         report.note(path, sentence, item.id, "error" if drawn else "warning")
     if not mask.any():
-        report.note(path, "the vessel mask is empty, expected white vessels on black", item.id)
-    elif mask.mean() > 0.5:
-        sentence = f"{mask.mean():.0%} of the mask is vessel, expected white vessels on black"
-        report.note(path, sentence, item.id)
+        raise DataError("the vessel mask is empty, expected white vessels on black")
+    if mask.mean() > 0.5:
+        raise DataError(f"{mask.mean():.0%} of the mask is vessel, expected white vessels on black")
     return mask
 
 
-def _read(
-    read: Callable[[], NDArray[T]], path: Path, shape: tuple[int, ...], item: Item, report: Report
-) -> NDArray[T] | None:
-    """What `read` returns; None, with a note, for an unreadable file and one of another size."""
-    try:
-        found = read()
-    except DataError as error:
-        report.note(path, str(error), item.id)
-        return None
-    if found.shape == shape:
-        return found
-    sizes = [f"{height}×{width}" for height, width in (found.shape, shape)]
-    sentence = f"found {sizes[0]} pixels (height×width), expected {sizes[1]} as its image has"
-    report.note(path, f"{sentence}: replace one of the two", item.id)
-    return None
+def _as_large(found: NDArray[T], shape: tuple[int, ...]) -> NDArray[T]:
+    if found.shape != shape:
+        sizes = [f"{height}×{width}" for height, width in (found.shape, shape)]
+        raise DataError(
+            f"found {sizes[0]} pixels (height×width), expected {sizes[1]} as its image has: "
+            "replace one of the two"
+        )
+    return found
 
 
 def _note_unlabelled(report: Report, dataset: Dataset, items: Sequence[Item]) -> None:
@@ -226,7 +214,8 @@ def _note_repeated(report: Report, items: Sequence[Item]) -> None:
 
 
 def _summary(split: str, rows: Sequence[Row]) -> dict[str, Any]:
-    def mean(values: list[float]) -> float | None:
+    def mean(name: str) -> float | None:
+        values = [value for row in rows if (value := getattr(row, name)) is not None]
         return round(float(np.mean(values)), 6) if values else None
 
     sizes = sorted({f"{r.height}×{r.width}" for r in rows if r.height})
@@ -238,7 +227,39 @@ def _summary(split: str, rows: Sequence[Row]) -> dict[str, Any]:
         "labelled": sum(bool(r.observers) or r.labelled for r in rows),
         "observers": sorted({o for r in rows for o in r.observers}),
         "sizes": sizes[:LISTED] + ([f"and {more} more"] if more > 0 else []),
-        "vessel_share": mean([r.vessel_share for r in rows if r.vessel_share is not None]),
-        "fov_share": mean([r.fov_share for r in rows if r.fov_share is not None]),
+        "vessel_share": mean("vessel_share"),
+        "fov_share": mean("fov_share"),
         "fov": sorted({r.fov for r in rows if r.fov}),
     } | ({"channels": modes} if modes else {})
+
+
+@dataclass(frozen=True)
+class Intake:
+    """images: how many are sound; quarantined: identifier → the file and what is wrong with it."""
+
+    images: int
+    quarantined: dict[str, str]
+
+
+def sort_out(settings: DataSettings, progress: Progress) -> Intake:
+    """Read every file and tell sound images from bad ones, which are to be left out.
+
+    Raises DataError where more than MOST_BAD are bad, and for errors that belong to no image.
+    """
+    dataset = load_settings(settings, lenient=True)
+    bad = {problem.id: str(problem) for problem in dataset.problems if problem.id is not None}
+    report = check(dataset.without(bad), progress=progress)
+    for problem in report.errors:
+        if problem.id is not None:
+            bad.setdefault(problem.id, str(problem))
+    total = len({item.id for item in dataset} | bad.keys())
+    if len(bad) > MOST_BAD * total:
+        shown = "; ".join(list(bad.values())[:SHOWN])
+        raise DataError(
+            f"{dataset.root}: {len(bad)} of {total} images are bad, more than {MOST_BAD:.0%}; "
+            f"check that the folder is mounted and whole. The first: {shown}"
+        )
+    for problem in report.errors:
+        if problem.id is None:
+            raise DataError(str(problem))
+    return Intake(total - len(bad), dict(sorted(bad.items())))

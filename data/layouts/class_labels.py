@@ -6,191 +6,136 @@ The first fault of a file is said with its line (or entry, of JSON).
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.layouts.items import Problem
+from vesselforge.engine.documents import read_valid
 
 CSV, JSON = "labels.csv", "dataset.json"
-Value = int | tuple[float, ...]
-"""A class number, or a vector."""
+CSV_FORM = "expected a header `name,label` (class numbers) or `name,l1,l2,…` (values)"
+JSON_FORM = '{"labels": [["name.png", 0], …]} with class numbers or lists of values, or null'
 MOST_CLASSES = 1000
 """Class numbers above this are most likely years or identifiers when half of them are not used."""
-MOST = 1e30
-"""Bound of a label's values; infinity and NaN are not below it either."""
-CSV_FORM = "expected a header `name,label` (class numbers) or `name,l1,l2,…` (values)"
-JSON_FORM = 'expected {"labels": [["name.png", 0], …]} with class numbers or lists of values'
+Value = Annotated[float, Field(gt=-1e30, lt=1e30, allow_inf_nan=False)]
+Label = Annotated[int, Field(ge=0, lt=2**31)] | Annotated[tuple[Value, ...], Field(min_length=1)]
+"""A class number, or a vector."""
+LABEL: TypeAdapter[int | tuple[float, ...]] = TypeAdapter(Label)
+
+Labels = tuple[dict[str, tuple[float, ...]], tuple[str, ...]]
+"""Image's name relative to the root → label, and the classes' names where labels are one-hot; both
+empty when there are none."""
 
 
-@dataclass(frozen=True)
-class Labels:
-    """vectors: image's name relative to the root → label; empty when there are none or they have
-    an error. classes: their names, where labels are one-hot."""
-
-    vectors: dict[str, tuple[float, ...]]
-    classes: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = ()
-
-
-class _FaultyError(Exception):
-    """In which line (empty: the whole file), and what is wrong."""
+class _Json(BaseModel):
+    labels: Annotated[list[tuple[str, Any]], Field(min_length=1)] | None
 
 
 def read_labels(root: Path, names: Sequence[str]) -> Labels:
     """The labels of the images `names` (relative to `root`, with `/`).
 
     From dataset.json or labels.csv, whichever lies in `root`; else from sub-folders, when every
-    image is in one and there are at least two; else there are none. Raises DataError when there
-    are both files.
+    image is in one and there are at least two; else there are none. Raises DataError for a faulty
+    file, and when there are both.
     """
     paths = [root / name for name in (CSV, JSON) if (root / name).is_file()]
     if len(paths) == 2:
         raise DataError(f"{root}: found {CSV} and {JSON}, expected one: remove the other")
     if not paths:
-        return _of_folders(names)
-    path = paths[0]
+        folders = {name: PurePosixPath(name).parts[0] for name in names if "/" in name}
+        classes = sorted(set(folders.values()))
+        if len(folders) < len(names) or len(classes) < 2:
+            return {}, ()
+        return _one_hot({name: classes.index(of) for name, of in folders.items()}, classes)
+    if paths[0].name == CSV:
+        entries = _csv(paths[0])
+    else:
+        labels = read_valid(paths[0], _Json, JSON_FORM, DataError).labels
+        if labels is None:
+            return {}, ()
+        entries = ((f"entry {number}", *entry) for number, entry in enumerate(labels, start=1))
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        values = _matched(_csv(text) if path.name == CSV else _json(text), set(names))
-        return _labels(path, values, names)
-    except UnicodeDecodeError as error:
-        where, sentence = "", f"not UTF-8 text (byte {error.start}): save it as UTF-8"
-    except _FaultyError as error:
-        where, sentence = error.args
-    place = f"{path}, {where}" if where else str(path)
-    return Labels({}, problems=(Problem("error", place, sentence),))
+        return _matched(entries, names)
+    except DataError as error:
+        raise DataError(f"{paths[0]}: {error}") from None
 
 
-def _of_folders(names: Sequence[str]) -> Labels:
-    folders = {name: PurePosixPath(name).parts[0] for name in names if "/" in name}
-    classes = sorted(set(folders.values()))
-    if len(folders) < len(names) or len(classes) < 2:
-        return Labels({})
-    vectors = {name: _one_hot(classes.index(of), len(classes)) for name, of in folders.items()}
-    return Labels(vectors, tuple(classes))
-
-
-def _csv(text: str) -> Iterator[tuple[str, str, Any]]:
-    """(line, name, number or list of numbers) of a labels.csv; what is no number stays text."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _csv(path: Path) -> Iterator[tuple[str, str, Any]]:
+    """(line, name, text of a number or of a list of them) of a labels.csv."""
     header: list[str] = []
-    try:
-        for row in reader:
-            where, cells = f"line {reader.line_num}", [cell.strip() for cell in row]
-            if not any(cells):
-                continue
-            if not header:
-                header = cells
-                if len(header) < 2 or header[0].lower() != "name":
-                    raise _FaultyError(where, f"found {','.join(row)!r}, {CSV_FORM}")
-            elif len(cells) != len(header):
-                expected = f"expected {len(header)} as the header has"
-                raise _FaultyError(where, f"found {len(cells)} cells, {expected}")
-            elif len(header) == 2 and header[1].lower() == "label":
-                yield where, cells[0], _number(cells[1], int)
-            else:
-                yield where, cells[0], [_number(cell, float) for cell in cells[1:]]
-    except csv.Error as error:
-        raise _FaultyError(f"line {reader.line_num}", f"not readable as CSV ({error})") from None
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, strict=True)
+        try:
+            for row in reader:
+                where, cells = f"line {reader.line_num}", [cell.strip() for cell in row]
+                if not any(cells):
+                    continue
+                if not header:
+                    header = [cell.lower() for cell in cells]
+                    if len(header) < 2 or header[0] != "name":
+                        raise DataError(f"{where}: found {','.join(row)!r}, {CSV_FORM}")
+                elif len(cells) != len(header):
+                    expected = f"expected {len(header)} as the header has"
+                    raise DataError(f"{where}: found {len(cells)} cells, {expected}")
+                else:
+                    yield where, cells[0], cells[1] if header[1:] == ["label"] else cells[1:]
+        except (csv.Error, UnicodeDecodeError) as error:
+            where = f"line {reader.line_num + isinstance(error, UnicodeDecodeError)}"
+            raise DataError(f"{where}: not readable as CSV in UTF-8 ({error})") from None
     if not header:
-        raise _FaultyError("", f"found nothing, {CSV_FORM}")
+        raise DataError(f"found nothing, {CSV_FORM}")
 
 
-def _number(cell: str, kind: type[int] | type[float]) -> float | str:
-    try:
-        return kind(cell)
-    except ValueError:
-        return cell
-
-
-def _json(text: str) -> Iterator[tuple[str, str, Any]]:
-    """(entry, name, label) of a dataset.json; none for {"labels": null}."""
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        where = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        reason = getattr(error, "msg", str(error))
-        raise _FaultyError(where, f"not readable as JSON ({reason}); {JSON_FORM}") from None
-    if not isinstance(content, dict) or "labels" not in content:
-        raise _FaultyError("", f"found no `labels`, {JSON_FORM}")
-    labels = content["labels"]
-    if labels is not None and (not isinstance(labels, list) or not labels):
-        raise _FaultyError("", f"`labels` is no list of entries, {JSON_FORM}, or null for none")
-    for number, entry in enumerate(labels or (), start=1):
-        match entry:
-            case [str(name), value]:
-                yield f"entry {number}", name, value
-            case _:
-                shown = f"found {json.dumps(entry)[:60]}"
-                raise _FaultyError(f"entry {number}", f'{shown}, expected ["name.png", label]')
-
-
-def _matched(entries: Iterator[tuple[str, str, Any]], known: set[str]) -> dict[str, Value]:
-    """Image → its label, all of one kind."""
-    values: dict[str, Value] = {}
-    places: dict[str, str] = {}
+def _matched(entries: Iterator[tuple[str, str, Any]], names: Sequence[str]) -> Labels:
+    """All of one kind, class numbers as one-hot vectors, for every image."""
+    values: dict[str, int | tuple[float, ...]] = {}
+    known = set(names)
     for where, name, raw in entries:
-        value = _value(where, raw)
+        try:
+            value = LABEL.validate_python(raw)
+        except ValidationError:
+            raise DataError(
+                f"{where}: found label {json.dumps(raw)[:60]}, expected a class number (0, 1, 2, "
+                "…), or finite numbers (of a CSV, in columns that are not called `label`)"
+            ) from None
         if name not in known:
-            sentence = f"found no image {name!r} in this folder, expected its path from here, "
-            raise _FaultyError(where, sentence + "with `/` and its suffix")
+            raise DataError(
+                f"{where}: found no image {name!r} in this folder, expected its path from here, "
+                "with `/` and its suffix"
+            )
         if name in values:
-            sentence = f"{name!r} occurs again (first in {places[name]}), expected once: remove one"
-            raise _FaultyError(where, sentence)
-        values[name], places[name] = value, where
-        first = next(iter(values))
-        if _form(value) != _form(values[first]):
-            expected = f"expected {_form(values[first])} as in {places[first]}"
-            raise _FaultyError(where, f"found {_form(value)}, {expected}")
-    return values
+            raise DataError(f"{where}: {name!r} occurs again, expected once: remove one")
+        values[name] = value
+        first = next(iter(values.values()))
+        if _form(value) != _form(first):
+            expected = f"expected {_form(first)} as in the first entry"
+            raise DataError(f"{where}: found {_form(value)}, {expected}")
+    if missing := [name for name in names if name not in values]:
+        more = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
+        raise DataError(
+            f"found no label of image {missing[0]!r}{more}, expected one for every image"
+        )
+    numbers = {name: value for name, value in values.items() if isinstance(value, int)}
+    if not numbers:
+        return {name: value for name, value in values.items() if isinstance(value, tuple)}, ()
+    count, used = max(numbers.values()) + 1, len(set(numbers.values()))
+    if count > MOST_CLASSES and count > 2 * used:
+        raise DataError(
+            f"found class number {count - 1} among {used} different ones, expected them to count "
+            "from 0: number the classes 0, 1, 2, …"
+        )
+    return _one_hot(numbers, range(count))
 
 
-def _value(where: str, raw: Any) -> Value:
-    def is_number(x: Any) -> bool:
-        return isinstance(x, int | float) and not isinstance(x, bool) and abs(x) < MOST
-
-    if is_number(raw) and isinstance(raw, int) and raw >= 0:
-        return raw
-    if isinstance(raw, list) and raw and all(is_number(x) for x in raw):
-        return tuple(float(x) for x in raw)
-    shown = f"found label {json.dumps(raw)[:60]}"
-    raise _FaultyError(
-        where,
-        f"{shown}, expected a class number (0, 1, 2, …), or finite numbers (of a CSV, in columns "
-        "that are not called `label`)",
-    )
-
-
-def _form(value: Value) -> str:
+def _form(value: int | tuple[float, ...]) -> str:
     return f"{len(value)} values" if isinstance(value, tuple) else "a class number"
 
 
-def _labels(path: Path, values: dict[str, Value], names: Sequence[str]) -> Labels:
-    """Class numbers as one-hot vectors; vectors as they are."""
-    if not values and path.name == JSON:
-        return Labels({})  # {"labels": null} says that there are none
-    if missing := [name for name in names if name not in values]:
-        more = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
-        sentence = f"found no label of image {missing[0]!r}{more}, expected one for every image"
-        raise _FaultyError("", sentence)
-    numbers = {value for value in values.values() if isinstance(value, int)}
-    if not numbers:
-        return Labels({name: v for name, v in values.items() if isinstance(v, tuple)})
-    count = max(numbers) + 1
-    if count > MOST_CLASSES and count > 2 * len(numbers):
-        sentence = f"found class number {count - 1} among {len(numbers)} different ones, expected "
-        raise _FaultyError("", sentence + "them to count from 0: number the classes 0, 1, 2, …")
-    unused = ", ".join(str(number) for number in range(count) if number not in numbers)
-    sentence = f"no image has class {unused}; classes count from 0 to {count - 1}"
-    problems = (Problem("warning", str(path), sentence),) if unused else ()
-    vectors = {name: _one_hot(v, count) for name, v in values.items() if isinstance(v, int)}
-    return Labels(vectors, tuple(map(str, range(count))), problems)
-
-
-def _one_hot(number: int, count: int) -> tuple[float, ...]:
-    return tuple(float(i == number) for i in range(count))
+def _one_hot(numbers: dict[str, int], classes: Sequence[object]) -> Labels:
+    """numbers: image → place of its class among `classes`."""
+    rows = [tuple(float(i == number) for i in range(len(classes))) for number in numbers.values()]
+    return dict(zip(numbers, rows, strict=True)), tuple(map(str, classes))

@@ -22,6 +22,7 @@ from vesselforge.data.layouts.splits import TRAIN, by_hash
 
 NOTES = frozenset({"", ".txt", ".md", ".pdf", ".html", ".yaml", ".json", ".csv"})
 """Suffixes of files that nobody expects to be images."""
+FOLDERS = ("images", "masks", "fov")
 HIDDEN = re.compile(r"\.|__MACOSX$")
 
 
@@ -44,7 +45,7 @@ def _listed(paths: Mapping[str, Path], problems: list[Problem]) -> dict[str, Pat
     """Identifier → file, of those that a list names; case and suffix do not matter."""
     ids = {stem_of(path).lower(): id_ for id_, path in paths.items()}
     folder = next(iter(paths.values())).parent
-    return _by_id(folder, lambda stem: ids.get(stem.lower()), problems)
+    return _by_id(folder, lambda stem: ids.get(stem.lower(), ""), problems)
 
 
 def _item(id_: str, split: str, files: Mapping[str, Mapping[str, Path]]) -> Item:
@@ -61,10 +62,7 @@ def read_paired(root: Path, settings: DataSettings) -> Dataset:
     DataError for a bad pattern, and when there are no two images."""
     problems: list[Problem] = []
     id_of = _id_of(settings.pattern)
-    images, masks, fovs = (
-        _by_id(root / name, id_of, problems, settings.pattern)
-        for name in ("images", "masks", "fov")
-    )
+    images, masks, fovs = (_by_id(root / name, id_of, problems) for name in FOLDERS)
     if len(images) < 2 and problems:  # too few for a dataset, and this is why
         raise DataError(str(problems[0]))
     if not images:
@@ -78,8 +76,8 @@ def read_paired(root: Path, settings: DataSettings) -> Dataset:
             problems.append(Problem("error", str(path), sentence, id_))
     files = {"image": images, "reference": masks, "fov": fovs}
     splits = by_hash(images, settings.validation_share, settings.test_share)
-    items = [_item(id_, split, files) for split, ids in splits.items() for id_ in ids]
-    return Dataset("paired", root, tuple(items), problems=tuple(problems))
+    items = tuple(_item(id_, split, files) for id_, split in splits.items())
+    return Dataset("paired", root, items, problems=tuple(problems))
 
 
 def _id_of(pattern: str | None) -> Callable[[str], str | None]:
@@ -99,26 +97,22 @@ def _id_of(pattern: str | None) -> Callable[[str], str | None]:
 
 
 def _by_id(
-    folder: Path,
-    id_of: Callable[[str], str | None],
-    problems: list[Problem],
-    pattern: str | None = None,
+    folder: Path, id_of: Callable[[str], str | None], problems: list[Problem]
 ) -> dict[str, Path]:
-    """Identifier → image file of a folder; empty when there is none. A second file of the same
-    identifier is a problem, and with a pattern a file without an identifier."""
+    """Identifier → image file of a folder; empty when there is none. A file without an identifier
+    (None; an empty one: it is not meant) is a problem, and a second one of the same."""
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if not is_image_name(path):
             continue
         id_ = id_of(stem_of(path))
         if id_ is None:
-            if pattern is not None:
-                sentence = f"data.pattern {pattern!r} finds no `id` in this name"
-                problems.append(Problem("error", str(path), sentence, path.name))
-        elif (other := found.setdefault(id_, path)) != path:
+            sentence = "data.pattern finds no `id` in this name"
+            problems.append(Problem("error", str(path), sentence, path.name))
+        elif id_ and (other := found.setdefault(id_, path)) != path:
             sentence = (
                 f"found a second file for identifier {id_!r} beside {other.name}, expected one: "
-                "remove one of the two" + (" or change data.pattern" if pattern else "")
+                "remove one of the two, or change data.pattern if that is what takes them for one"
             )
             problems.append(Problem("error", str(path), sentence, id_))
     return found
@@ -137,18 +131,19 @@ def read_images(root: Path, settings: DataSettings) -> Dataset:
         if path.is_file() and not any(map(HIDDEN.match, path.relative_to(root).parts))
     }
     images = {name: path for name, path in files.items() if is_image_name(path)}
-    ids = _identifiers(images)
-    labels = read_labels(root, list(images))
-    split_of: dict[str, str] = {}
-    if images and settings.validation_share > 0:
-        splits = by_hash(ids.values(), settings.validation_share, test_share=0.0)
-        split_of = {id_: split for split, members in splits.items() for id_ in members}
-    items = []
-    for name, path in images.items():
-        id_, label = ids[name], labels.vectors.get(name)
-        items.append(Item(id_, split_of.get(id_, TRAIN), path, whole=True, label=label))
-    problems = (*labels.problems, *_left_out(root, files.keys() - images.keys()))
-    return Dataset("images", root, tuple(items), classes=labels.classes, problems=problems)
+    ids, problems = _identifiers(images), _left_out(root, files.keys() - images.keys())
+    try:
+        labels, classes = read_labels(root, list(images))
+    except DataError as error:
+        labels, classes = {}, ()
+        problems.append(Problem("error", *str(error).split(": ", 1)))
+    held = settings.validation_share
+    splits = by_hash(ids.values(), held, test_share=0.0) if images and held > 0 else {}
+    items = tuple(
+        Item(id_, splits.get(id_, TRAIN), images[name], whole=True, label=labels.get(name))
+        for name, id_ in ids.items()
+    )
+    return Dataset("images", root, items, classes=classes, problems=tuple(problems))
 
 
 def _identifiers(images: Mapping[str, Path]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselforge.data.formats.images import Picture, binarise, read_grey, read_picture
+from vesselforge.data.formats.images import Picture, binarise, read_picture
 from vesselforge.data.fov import derive_fov
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.phantoms.draw import Phantom, make_phantom
@@ -63,7 +63,7 @@ class Item:
 
     def read_grey(self, observer: str) -> NDArray[np.uint8]:
         """[H, W] the values in a mask's file."""
-        return read_grey(self.masks[observer])
+        return read_picture(self.masks[observer]).grey()
 
     def read_mask(self, observer: str) -> NDArray[np.bool_]:
         """[H, W] bool: vessel."""
@@ -72,7 +72,7 @@ class Item:
     def read_fov(self, image: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
         """[H, W] bool, derived from brightness where the set has no file. image: if at hand."""
         if self.fov is not None:
-            return binarise(read_grey(self.fov))
+            return binarise(read_picture(self.fov).grey())
         image = self.read_image() if image is None else image
         return np.ones(image.shape[:2], dtype=bool) if self.whole else derive_fov(image)
 

@@ -11,11 +11,9 @@ TRAIN, VALIDATION, TEST = "train", "validation", "test"
 SPLITS = (TRAIN, VALIDATION, TEST)
 
 
-def by_hash(
-    ids: Iterable[str], validation_share: float, test_share: float
-) -> dict[str, tuple[str, ...]]:
-    """Splits of a user's own set. Each id falls where its own hash says, so that adding images
-    never moves an old one from the test to the training set.
+def by_hash(ids: Iterable[str], validation_share: float, test_share: float) -> dict[str, str]:
+    """Identifier → split, of a user's own set. Each id falls where its own hash says, so that
+    adding images never moves an old one from the test to the training set.
 
     test_share: of all images; validation_share: of the others; both are met on average only.
     There is always a training and a validation image, and a test image when test_share > 0 and
@@ -31,12 +29,10 @@ def by_hash(
     for place, id_ in ranked:
         split = TEST if place < test_share else VALIDATION if place < cut else TRAIN
         parts[split].append(id_)
-    needed = [TRAIN, VALIDATION] + ([TEST] if test_share > 0 and len(ranked) >= 3 else [])
-    for name in needed:
+    for name in SPLITS if test_share > 0 and len(ranked) >= 3 else (TRAIN, VALIDATION):
         if not parts[name]:
-            richest = max(parts.values(), key=len)
-            parts[name].append(richest.pop(0))
-    return {name: tuple(sorted(members)) for name, members in parts.items()}
+            parts[name].append(max(parts.values(), key=len).pop(0))
+    return {id_: name for name, members in parts.items() for id_ in sorted(members)}
 
 
 def _place(id_: str) -> float:

@@ -55,8 +55,10 @@ def draw_anatomy(rng: np.random.Generator, field: float, disc: tuple[float, floa
     return Anatomy(place, fovea, DISC_RADIUS * rng.uniform(0.885, 1.115), field)
 
 
-def trunks(anatomy: Anatomy, rng: np.random.Generator, height: float, sparse: bool) -> list[Points]:
-    """Way points of the vessels that leave the disc: two arcades, two nasal ones, a few small.
+def trunks(
+    anatomy: Anatomy, rng: np.random.Generator, tortuosity: float, height: float, sparse: bool
+) -> list[Points]:
+    """The vessels that leave the disc, points STEP apart: two arcades, two nasal ones, a few small.
 
     height: of the arcades over the line from disc to fovea; veins and arteries differ.
     sparse: the arcades alone, for images too small for more.
@@ -89,22 +91,19 @@ def trunks(anatomy: Anatomy, rng: np.random.Generator, height: float, sparse: bo
         if rng.random() < 0.6:  # a small one towards the macula
             aim = 0.75 * t + rng.uniform(0.12, 0.25) * up
             out.append(np.array([start, start + 0.12 * t + 0.1 * up, start + 0.6 * aim]))
-    return out
+    return [_curve(ways, 1.05 * anatomy.field, rng, tortuosity) for ways in out]
 
 
-def resampled(way_points: Points, edge: float) -> Points:
-    """A smooth curve through the way points, points STEP apart, ending where it leaves the view."""
+def _curve(way_points: Points, edge: float, rng: np.random.Generator, tortuosity: float) -> Points:
+    """A smooth curve through the way points that ends where it leaves the view, moved sideways by
+    smooth noise that vanishes at the origin."""
     chord = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(way_points, axis=0).T))])
     fine = CubicSpline(chord, way_points)(np.linspace(0, chord[-1], 400))
     length = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(fine, axis=0).T))])
     even = np.arange(0, length[-1], STEP)
     points = np.stack([np.interp(even, length, fine[:, k]) for k in (0, 1)], axis=1)
     outside = np.flatnonzero(np.hypot(*points.T) > edge)
-    return points[: outside[0]] if len(outside) and outside[0] > 4 else points
-
-
-def wobbled(points: Points, rng: np.random.Generator, tortuosity: float) -> Points:
-    """Moved sideways by smooth noise that vanishes at the origin."""
+    points = points[: outside[0]] if len(outside) and outside[0] > 4 else points
     tangent = np.gradient(points, axis=0)
     normal = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1) / STEP
     ramp = np.minimum(1, np.arange(len(points)) * STEP / 0.3)

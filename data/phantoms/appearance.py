@@ -118,6 +118,10 @@ class Look(Settings):
     gamma: Triple = (1.0, 1.0, 1.0)
     surround: Triple = (0.008, 0.008, 0.008)
 
+    def figure(self, name: str) -> NDArray[np.float64]:
+        """A figure as an array: no axis for one number, [n] or [n, 3] for more."""
+        return np.asarray(getattr(self, name), dtype=np.float64)
+
     def with_figures(self, values: Mapping[str, ArrayLike]) -> Look:
         """A look with other figures, each cut to its limits."""
         changed = {}
@@ -148,14 +152,9 @@ class Appearance(Settings):
         changed = {}
         for name, move in zip(Look.model_fields, moves, strict=True):
             if name in self.half_widths:
-                mean = numbers(look, name)
+                mean = look.figure(name)
                 changed[name] = mean + move * np.reshape(self.half_widths[name], mean.shape)
         return look.with_figures(changed)
-
-
-def numbers(look: Look, name: str) -> NDArray[np.float64]:
-    """A figure as an array: no axis for one number, [n] or [n, 3] for more."""
-    return np.asarray(getattr(look, name), dtype=np.float64)
 
 
 def _generic() -> Appearance:
@@ -204,19 +203,19 @@ def randomised(look: Look, strength: float, rng: np.random.Generator) -> Look:
         return look
     low, high = DISC
     changed = {
-        name: numbers(look, name) * np.exp(strength * rng.uniform(*range_))
+        name: look.figure(name) * np.exp(strength * rng.uniform(*range_))
         for name, range_ in FACTORS.items()
     }
     for name, most in ADDED.items():
-        changed[name] = numbers(look, name) + strength * rng.uniform(0, most)
+        changed[name] = look.figure(name) + strength * rng.uniform(0, most)
     hue = rng.uniform(-HUE, HUE, 3) + rng.uniform(*BRIGHTNESS)
-    changed["colour"] = numbers(look, "colour") + strength * hue
+    changed["colour"] = look.figure("colour") + strength * hue
     changed["vessel"] *= np.exp(strength * rng.uniform(-TINT, TINT, 3))
-    changed["gamma"] = numbers(look, "gamma") * np.exp(strength * rng.uniform(-GAMMA, GAMMA, 3))
-    changed["disc"] = numbers(look, "disc") * (1 + strength * (rng.uniform(low, high) - 1))
+    changed["gamma"] = look.figure("gamma") * np.exp(strength * rng.uniform(-GAMMA, GAMMA, 3))
+    changed["disc"] = look.figure("disc") * (1 + strength * (rng.uniform(low, high) - 1))
     changed["radius"] = look.radius * 2 ** (strength * rng.uniform(-1, 1))
     # Larger than the image, the view may lie anywhere behind it.
     slack = max(0.0, float(changed["radius"]) - max(0.5, look.radius))
     for name in ("centre_y", "centre_x"):
-        changed[name] = numbers(look, name) + rng.uniform(-0.6, 0.6) * slack
+        changed[name] = look.figure(name) + rng.uniform(-0.6, 0.6) * slack
     return look.with_figures(changed)

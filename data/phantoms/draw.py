@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselforge.data.phantoms.anatomy import Anatomy, draw_anatomy
+from vesselforge.data.phantoms.anatomy import draw_anatomy
 from vesselforge.data.phantoms.appearance import GENERIC, Appearance, Look, randomised
-from vesselforge.data.phantoms.canvas import LEAST_WIDTH_PX, Canvas, Network
-from vesselforge.data.phantoms.light import ARTERY, VEIN, photograph
+from vesselforge.data.phantoms.canvas import LEAST_WIDTH_PX, Canvas
+from vesselforge.data.phantoms.light import ARTERY, VEIN, Scene, photograph
 from vesselforge.data.phantoms.tree import grow_trees
 
 VERSION = 3
@@ -23,16 +23,11 @@ VERSION = 3
 
 @dataclass(frozen=True)
 class Phantom:
-    """image [H, W, 3] uint8; mask (vessel), fov, arteries and veins [H, W] bool; disc and fovea as
-    (y, x) in pixels, which may lie outside the field of view."""
+    """image [H, W, 3] uint8; mask (vessel) and fov [H, W] bool."""
 
     image: NDArray[np.uint8]
     mask: NDArray[np.bool_]
     fov: NDArray[np.bool_]
-    arteries: NDArray[np.bool_]
-    veins: NDArray[np.bool_]
-    disc: tuple[float, float]
-    fovea: tuple[float, float]
 
 
 def make_phantom(
@@ -48,16 +43,10 @@ def make_phantom(
     return draw(randomised(appearance.draw(looks), randomise, domains), size, *rest)
 
 
-@dataclass(frozen=True)
-class Scene:
-    """What is to be photographed: fov and mask (vessel) [H, W], networks of vessels."""
-
-    canvas: Canvas
-    anatomy: Anatomy
-    fov: NDArray[np.bool_]
-    arteries: Network
-    veins: Network
-    mask: NDArray[np.bool_]
+def draw(look: Look, size: int, shapes: np.random.Generator, light: np.random.Generator) -> Phantom:
+    """The phantom of this look, its masks from the stream `shapes`, the rest from `light`."""
+    scene = compose(look, size, shapes)
+    return Phantom(photograph(scene, look, light), scene.mask, scene.fov)
 
 
 def compose(look: Look, size: int, rng: np.random.Generator) -> Scene:
@@ -70,18 +59,4 @@ def compose(look: Look, size: int, rng: np.random.Generator) -> Scene:
     least = LEAST_WIDTH_PX / 2 / radius * look.field
     arteries, veins = (canvas.vessels(tree, look) for tree in grow_trees(anatomy, rng, look, least))
     fov = (canvas.squared() <= 1) & (np.abs(canvas.y) <= look.cut)
-    return Scene(canvas, anatomy, fov, arteries, veins, (arteries.mask | veins.mask) & fov)
-
-
-def draw(look: Look, size: int, shapes: np.random.Generator, light: np.random.Generator) -> Phantom:
-    """The phantom of this look, its masks from the stream `shapes`, the rest from `light`."""
-    scene = compose(look, size, shapes)
-    canvas, fov = scene.canvas, scene.fov
-    vessels = [(scene.arteries, *ARTERY), (scene.veins, *VEIN)]
-    disc, fovea = (
-        tuple((point / look.field * canvas.radius + canvas.centre).tolist())
-        for point in (scene.anatomy.disc, scene.anatomy.fovea)
-    )
-    image = photograph(canvas, look, scene.anatomy, vessels, fov, light)
-    arteries, veins = (network.mask & fov for network in (scene.arteries, scene.veins))
-    return Phantom(image, scene.mask, fov, arteries, veins, disc, fovea)
+    return Scene(canvas, anatomy, [(arteries, *ARTERY), (veins, *VEIN)], fov)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,28 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from vesselforge.configs.errors import DataError
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.phantoms.anatomy import DISC_RADIUS, Anatomy
-from vesselforge.data.phantoms.appearance import (
-    DARK,
-    GENERIC,
-    GRAIN_PX,
-    ZERO,
-    Appearance,
-    Look,
-    numbers,
-)
+from vesselforge.data.phantoms.appearance import DARK, GENERIC, GRAIN_PX, ZERO, Appearance, Look
 from vesselforge.data.phantoms.canvas import Field, enlarged, network
-from vesselforge.data.phantoms.light import photograph
-from vesselforge.data.phantoms.measurements import Statistics, Vessels, measure, sigmas
-from vesselforge.data.phantoms.photo import (
-    Disc,
-    Ground,
-    Photo,
-    blocks_of,
-    find_disc,
-    fit_ground,
-    photo_of,
-    to_planes,
-)
+from vesselforge.data.phantoms.light import Scene, photograph
+from vesselforge.data.phantoms.measurements import Figures, measure, sigmas
+from vesselforge.data.phantoms.photo import Blocks, Disc, Ground, Photo, photo_of, to_planes
 from vesselforge.data.phantoms.shape import calibrated
 
 MOST_IMAGES = 24
@@ -69,7 +53,7 @@ class Case:
     ground: Ground
     light: Field
     anatomy: Anatomy
-    real: Statistics
+    real: Figures
 
 
 def fit_appearance(images: Sequence[LoadedImage]) -> Appearance:
@@ -92,15 +76,15 @@ def fit_appearance(images: Sequence[LoadedImage]) -> Appearance:
 
 
 def _cases(photos: Sequence[Photo]) -> list[Case]:
-    blocks = [blocks_of(photo) for photo in photos]
-    found = [find_disc(one) for one in blocks]
+    blocks = [Blocks(photo) for photo in photos]
+    found = [one.disc() for one in blocks]
     usual = float(np.median([disc.radius for disc in found if disc] or [DISC_RADIUS]))
     field = GENERIC.looks[0].with_figures({"field": DISC_RADIUS / usual}).field
     cases = []
     for photo, coarse, seen in zip(photos, blocks, found, strict=True):
         # Another radius than most: a lesion or a reflection, taken for the disc.
         disc = seen if seen and 0.6 < seen.radius / usual < 1.6 else None
-        ground = fit_ground(coarse, disc, field)
+        ground = coarse.ground(disc, field)
         step, shape = coarse.canvas.step, photo.canvas.shape
         light = np.stack([enlarged(plane, shape, step) for plane in ground.fitted])
         place = np.array([disc.y, disc.x] if disc else [0.0, 0.0]) * field
@@ -112,24 +96,26 @@ def _cases(photos: Sequence[Photo]) -> list[Case]:
 
 def _looks(cases: Sequence[Case]) -> list[Look]:
     looks = [_first(case) for case in cases]
+    marked = ["contrast" in case.real for case in cases]
     for _ in range(ROUNDS):
         for number, case in enumerate(cases):
             twin = measure(twin_of(case, looks[number]), case.disc, case.light)
             looks[number] = _corrected(looks[number], case, twin)
-        if marked := [look for look, case in zip(looks, cases, strict=True) if case.real.vessels]:
+        if any(marked):
             pooled: dict[str, ArrayLike] = {
-                name: np.quantile([numbers(one, name) for one in marked], share)
+                name: np.quantile([one.figure(name) for one in compress(looks, marked)], share)
                 for name, share in POOLED.items()
             }
             looks = [look.with_figures(pooled) for look in looks]
     looks = _completed(looks, [case.disc is not None for case in cases], OF_DISC)
-    looks = _completed(looks, [case.ground.macula is not None for case in cases], OF_FOVEA)
-    return _completed(looks, [case.real.vessels is not None for case in cases], OF_VESSELS)
+    looks = _completed(looks, [case.ground.dark is not None for case in cases], OF_FOVEA)
+    return _completed(looks, marked, OF_VESSELS)
 
 
 def _first(case: Case) -> Look:
     """What is measured without a twin, and where corrections start."""
     photo, ground, real = case.photo, case.ground, case.real
+    dark = np.zeros((2, 3)) if ground.dark is None else ground.dark
     fine = len(GRAIN_PX)
     # Intensity a little away from the field of view; 0 where there is no outside.
     away = (photo.canvas.squared() > 1.05**2) & ~photo.fov
@@ -145,13 +131,13 @@ def _first(case: Case) -> Look:
         "field": case.anatomy.field,
         "colour": ground.weights[0],
         "light": ground.weights[1:],
-        "macula": ZERO if ground.macula is None else ground.macula,
-        "fovea": ZERO if ground.fovea is None else ground.fovea,
-        "grain": real.bands[:fine],
-        "grain_mix": real.mix[:fine],
-        "texture": real.bands[fine:] * measurable[fine:, None],
-        "texture_mix": real.mix[fine:],
-        "stripes": min(0.03, 0.3 * real.bands[-2, 1]),
+        "macula": dark[0],
+        "fovea": dark[1],
+        "grain": real["bands"][:fine],
+        "grain_mix": real["mix"][:fine],
+        "texture": real["bands"][fine:] * measurable[fine:, None],
+        "texture_mix": real["mix"][fine:],
+        "stripes": min(0.03, 0.3 * real["bands"][-2, 1]),
         "spots": 0.0,
         "surround": outside,
     }
@@ -172,53 +158,53 @@ def twin_of(case: Case, look: Look) -> Photo:
     beside = [photo.canvas.noise(12.0, rng)[tuple(lines.where.T)] for _ in range(2)]
     where = lines.where + MISPLACED / np.sqrt(2) * np.stack(beside, axis=1).astype(np.float64)
     vessels = [(network(photo.canvas.shape, where, radius, seen), 1.0, 1.0)]
-    image = photograph(photo.canvas, look, case.anatomy, vessels, photo.fov, rng)
-    return replace(photo, planes=to_planes(image))
+    scene = Scene(photo.canvas, case.anatomy, vessels, photo.fov)
+    return replace(photo, planes=to_planes(photograph(scene, look, rng)))
 
 
-def _corrected(look: Look, case: Case, twin: Statistics) -> Look:
+def _corrected(look: Look, case: Case, twin: Figures) -> Look:
     """The look that a photograph needs, if this one gave that twin."""
     real, fine = case.real, len(GRAIN_PX)
-    bands = _ratio(real.bands, twin.bands)
-    mix = real.mix - twin.mix
+    bands, mix = _ratio(real["bands"], twin["bands"]), real["mix"] - twin["mix"]
     # A channel near black varies most on this scale, and must not come out bright in spots.
-    texture = np.minimum(numbers(look, "texture") * bands[fine:], MOST_TEXTURE)
+    texture = np.minimum(look.figure("texture") * bands[fine:], MOST_TEXTURE)
     changed: dict[str, ArrayLike] = {
-        "colour": numbers(look, "colour") + real.colour - twin.colour,
-        "grain": numbers(look, "grain") * bands[:fine],
+        "colour": look.figure("colour") + real["colour"] - twin["colour"],
+        "grain": look.figure("grain") * bands[:fine],
         "texture": texture,
-        "grain_mix": np.clip(numbers(look, "grain_mix") + mix[:fine], -0.98, 0.98),
-        "texture_mix": np.clip(numbers(look, "texture_mix") + mix[fine:], -0.98, 0.98),
+        "grain_mix": np.clip(look.figure("grain_mix") + mix[:fine], -0.98, 0.98),
+        "texture_mix": np.clip(look.figure("texture_mix") + mix[fine:], -0.98, 0.98),
     }
-    if real.plate is not None and twin.plate is not None:
-        plate = numbers(look, "disc") + real.plate.mean - twin.plate.mean
+    if "disc" in real and "disc" in twin:
+        plate = look.figure("disc") + real["disc"] - twin["disc"]
         changed["disc"] = np.clip(plate, -1, 1.5)  # where the twin is saturated, it may run away
-        changed["cup"] = np.clip(numbers(look, "cup") + real.plate.cup - twin.plate.cup, -0.2, 1)
-        halo = (real.plate.ring - twin.plate.ring) / max(0.1, look.disc[1])
+        changed["cup"] = np.clip(look.figure("cup") + real["cup"] - twin["cup"], -0.2, 1)
+        halo = (real["ring"] - twin["ring"]) / max(0.1, look.disc[1])
         changed["halo"] = np.clip(look.halo + 0.7 * halo, 0, 0.2)
-    if real.vessels is not None and twin.vessels is not None:
-        changed |= _vessels(look, real.vessels, twin.vessels, case.photo.canvas.radius)
+    if "contrast" in real and "contrast" in twin:
+        changed |= _vessels(look, real, twin, case.photo.canvas.radius)
     return look.with_figures(changed)
 
 
-def _vessels(look: Look, real: Vessels, twin: Vessels, radius: float) -> dict[str, ArrayLike]:
+def _vessels(look: Look, real: Figures, twin: Figures, radius: float) -> dict[str, ArrayLike]:
     """Corrections of the vessels' light. radius: of the view, in pixels."""
-    ratio = _ratio(-real.contrast, -twin.contrast)  # [3 classes, 3]
+    ratio = _ratio(-real["contrast"], -twin["contrast"])  # [3 classes, 3]
     thin, medium, wide = ratio[:, 1]
     bend = np.log(medium**2 / (thin * wide))  # < 0: medium ones are too dark, thin ones too faint
     changed: dict[str, ArrayLike] = {
-        "vessel": numbers(look, "vessel") * np.exp(np.array([0.3, 0.3, 0.4]) @ np.log(ratio)),
+        "vessel": look.figure("vessel") * np.exp(np.array([0.3, 0.3, 0.4]) @ np.log(ratio)),
         "thickness": look.thickness / np.clip(thin / wide, 0.6, 1.7),
         "margin": look.margin - 0.15 * bend / radius,
-        "reflex": np.clip(numbers(look, "reflex") + 2 * (real.crest - twin.crest), 0, 1),
-        "variation": look.variation * np.sqrt(_ratio(real.variation, twin.variation)),
+        "reflex": np.clip(look.figure("reflex") + 2 * (real["crest"] - twin["crest"]), 0, 1),
+        "variation": look.variation * np.sqrt(_ratio(real["variation"], twin["variation"])),
     }
     squared = (look.blur * radius) ** 2
-    if min(real.breadths[0], twin.breadths[0]) > 0:
-        moved = squared + 0.5 * (real.breadths[0] - twin.breadths[0])
+    (thin, wide), (twin_thin, twin_wide) = real["breadths"], twin["breadths"]
+    if min(thin, twin_thin) > 0:
+        moved = squared + 0.5 * (thin - twin_thin)
         changed["blur"] = np.sqrt(np.clip(moved, 0.2, 9)) / radius
-    if min(real.breadths[1], twin.breadths[1]) > 0:
-        grown = np.sqrt(_ratio(real.breadths[1] - squared, twin.breadths[1] - squared))
+    if min(wide, twin_wide) > 0:
+        grown = np.sqrt(_ratio(wide - squared, twin_wide - squared))
         changed["girth"] = np.clip(look.girth * grown, 0.6, 1.5)
     return changed
 
@@ -232,9 +218,8 @@ def _ratio(wanted: ArrayLike, found: ArrayLike) -> NDArray[np.float64]:
 
 def _completed(looks: Sequence[Look], shown: Sequence[bool], names: Sequence[str]) -> list[Look]:
     """What an image does not show is the mean of those that show it, else generic."""
-    sources = [look for look, is_shown in zip(looks, shown, strict=True) if is_shown]
-    sources = sources or [GENERIC.looks[0]]
-    means = {name: np.mean([numbers(one, name) for one in sources], axis=0) for name in names}
+    sources = list(compress(looks, shown)) or [GENERIC.looks[0]]
+    means = {name: np.mean([one.figure(name) for one in sources], axis=0) for name in names}
     return [
         look if is_shown else look.with_figures(means)
         for look, is_shown in zip(looks, shown, strict=True)
@@ -249,9 +234,9 @@ def _half_widths(looks: Sequence[Look]) -> dict[str, tuple[float, ...]]:
     for name, generic in GENERIC.half_widths.items():
         if name in JITTER or name in LIGHTING or name in ("radius", "centre_y", "centre_x"):
             continue
-        values = np.stack([numbers(look, name).ravel() for look in looks])
+        values = np.stack([look.figure(name).ravel() for look in looks])
         if name == "brightness":  # measured images have theirs in the colour
-            values = np.stack([np.full(3, numbers(look, "colour").mean()) for look in looks])
+            values = np.stack([np.full(3, look.figure("colour").mean()) for look in looks])
         own = 0.6 * np.sqrt(3) * values.std(axis=0)
         both = np.sqrt((few * own**2 + 2 * (0.5 * np.asarray(generic)) ** 2) / (few + 2))
         found[name] = tuple(both.tolist())

@@ -7,6 +7,7 @@ quarter of the resolution: five times as fast, and the difference cannot be seen
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,20 +27,26 @@ PIGMENT = np.array([0.5, 1.0, 1.05], dtype=np.float32)
 """How strongly melanin, macular pigment and nerve fibres show in each channel."""
 
 
-Vessels = Sequence[tuple[Network, float, float]]
-"""Of each network: the absorption of its blood, and the light along its middle, relative."""
+@dataclass(frozen=True)
+class Scene:
+    """What is to be photographed, fov [H, W]; vessels: of each network the absorption of its blood,
+    and the light along its middle, relative."""
+
+    canvas: Canvas
+    anatomy: Anatomy
+    vessels: Sequence[tuple[Network, float, float]]
+    fov: NDArray[np.bool_]
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """[H, W] vessels in the field of view."""
+        return np.any([network.mask for network, *_ in self.vessels], axis=0) & self.fov
 
 
-def photograph(
-    canvas: Canvas,
-    look: Look,
-    anatomy: Anatomy,
-    vessels: Vessels,
-    fov: NDArray[np.bool_],
-    rng: np.random.Generator,
-) -> NDArray[np.uint8]:
-    """[H, W, 3] of a view, fov [H, W]."""
-    smooth, whole = (_View(c, look, anatomy, rng) for c in (canvas.coarser(COARSE), canvas))
+def photograph(scene: Scene, look: Look, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """[H, W, 3] of a scene."""
+    canvas = scene.canvas
+    smooth, whole = (_View(c, look, scene.anatomy, rng) for c in (canvas.coarser(COARSE), canvas))
     smooth.draw_ground()
     for plane, small in zip(whole.planes, smooth.planes, strict=True):
         plane[:] = enlarged(small, canvas.shape, COARSE)
@@ -48,10 +55,10 @@ def photograph(
             whole.add_noise(cell, sd, mix)
     whole.draw_spots()
     whole.draw_disc()
-    whole.draw_vessels(vessels)
+    whole.draw_vessels(scene.vessels)
     for cell, sd, mix in zip(GRAIN_PX, look.grain, look.grain_mix, strict=True):
         whole.add_noise(cell, sd, mix)
-    return whole.exposed(fov)
+    return whole.exposed(scene.fov)
 
 
 def light_terms(y: Field, x: Field) -> list[Field]:
@@ -183,7 +190,7 @@ class _View:
         window += plate * left * _column(look.disc) + cup * _column(look.cup)
         np.minimum(window, WHITE, out=window)  # or vessels would not show on an overexposed disc
 
-    def draw_vessels(self, vessels: Vessels) -> None:
+    def draw_vessels(self, vessels: Sequence[tuple[Network, float, float]]) -> None:
         """Blood absorbs by its thickness: light from the tissue in front and around fills the
         widest vessels. Arteries hold less dark blood and shine along the middle."""
         canvas, look = self.canvas, self.look

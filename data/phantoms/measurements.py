@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,43 +19,21 @@ CLASSES = (0.0, 0.4, 0.8, 1.0)
 """Quantiles of the calibre between thin, medium and wide vessels."""
 
 
-@dataclass(frozen=True)
-class Vessels:
-    """contrast [3 classes, 3 channels] with the ground, thin to wide, negative where dark; crest
-    [3]: light along the middle of wide ones, against halfway to the edge; breadths (thin, wide):
-    mean squared distance of darkness from the middle, pixels²; variation: of green contrast within
-    a class, relative."""
+Figures = dict[str, Values]
+"""What was measured, by name; what there is nothing to measure on is left out.
 
-    contrast: Values
-    crest: Values
-    breadths: tuple[float, float]
-    variation: float
-
-
-@dataclass(frozen=True)
-class Plate:
-    """Of the disc: mean [3]; cup [3]: what its brightest quarter has more; ring: brightness round
-    it, against the light, green."""
-
-    mean: Values
-    cup: Values
-    ring: float
+Of the ground: colour [3]: mean; bands [levels, 3]: standard deviation between a cell's size and the
+next; mix [levels, 3]: correlations as in `Look`.
+Of the disc: disc [3]: mean; cup [3]: what its brightest quarter has more; ring: brightness round
+it, against the light, green.
+Of vessels: contrast [3 classes, 3 channels] with the ground, thin to wide, negative where dark;
+crest [3]: light along the middle of wide ones, against halfway to the edge; breadths [2], of thin
+and wide: mean squared distance of darkness from the middle, pixels²; variation: of green contrast
+within a class, relative.
+"""
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """colour [3]: mean of the ground; bands [levels, 3]: standard deviation of the ground between
-    a cell's size and the next; mix [levels, 3]: correlations as in `Look`. None: there is nothing
-    to measure it on."""
-
-    colour: Values
-    bands: Values
-    mix: Values
-    vessels: Vessels | None
-    plate: Plate | None
-
-
-def measure(photo: Photo, disc: Disc | None, light: Field) -> Statistics:
+def measure(photo: Photo, disc: Disc | None, light: Field) -> Figures:
     """All figures of one photograph; disc: where it is; light [3, H, W]: smooth, not texture."""
     ground = photo.ground
     if disc is not None:
@@ -64,20 +41,21 @@ def measure(photo: Photo, disc: Disc | None, light: Field) -> Statistics:
         ground = ground & (off > (1.3 * disc.radius) ** 2)
     bands, mix = _bands(photo, ground, light)
     colour = np.array([plane[ground].mean() if ground.any() else 0.0 for plane in photo.planes])
-    plate = None if disc is None else _plate(photo, disc, light)
-    return Statistics(colour, bands, mix, _vessels(photo, ground), plate)
+    found = {"colour": colour, "bands": bands, "mix": mix} | _vessels(photo, ground)
+    return found if disc is None else found | _plate(photo, disc, light)
 
 
-def _plate(photo: Photo, disc: Disc, light: Field) -> Plate | None:
-    """None where the disc or what is round it is hardly in view."""
+def _plate(photo: Photo, disc: Disc, light: Field) -> Figures:
+    """Nothing where the disc or what is round it is hardly in view."""
     off = np.sqrt(photo.canvas.squared(disc.y, disc.x)) / disc.radius
     inside, ring = (off < 0.85) & photo.ground, (off > 1.2) & (off < 1.5) & photo.ground
     if min(inside.sum(), ring.sum()) < 20:
-        return None
+        return {}
     found = photo.planes[:, inside].astype(np.float64)
     mean = found.mean(axis=1)
     bright = found[:, found[1] >= np.quantile(found[1], 0.75)].mean(axis=1)
-    return Plate(mean, bright - mean, float((photo.planes[1] - light[1])[ring].mean()))
+    green = (photo.planes[1] - light[1])[ring].mean(dtype=np.float32)
+    return {"disc": mean, "cup": bright - mean, "ring": np.float64(green)}
 
 
 def sigmas(radius: float) -> list[float]:
@@ -126,11 +104,11 @@ def _correlations(band: Values) -> Values:
     return np.array([matrix[0, 1], matrix[1, 2], matrix[0, 2]])
 
 
-def _vessels(photo: Photo, ground: NDArray[np.bool_]) -> Vessels | None:
-    """None for fewer than 50 pixels of centre line, or no ground to compare them with."""
+def _vessels(photo: Photo, ground: NDArray[np.bool_]) -> Figures:
+    """Nothing for fewer than 50 pixels of centre line, or no ground to compare them with."""
     rows, columns = photo.lines.where.T
     if len(rows) < 50 or not ground.any():
-        return None
+        return {}
     sigma = photo.canvas.radius / 20
     step = STEP if sigma >= STEP / 2 else 1
     sums = np.stack([shrunk(plane * ground, step) for plane in photo.planes])
@@ -147,17 +125,13 @@ def _vessels(photo: Photo, ground: NDArray[np.bool_]) -> Vessels | None:
     ]
     contrast = np.array([darkest[:, part].mean(axis=1) for part in parts])
     green = [darkest[1, part] for part in parts[1:]]
-    crest, breadths = _across(photo, above)
-    return Vessels(
-        contrast=contrast.astype(np.float64),
-        crest=crest,
-        breadths=breadths,
-        variation=float(np.mean([g.std() / max(1e-3, abs(float(g.mean()))) for g in green])),
-    )
+    variation = np.mean([g.std() / max(1e-3, abs(float(g.mean()))) for g in green])
+    figures = {"contrast": contrast.astype(np.float64), "variation": np.asarray(variation)}
+    return figures | _across(photo, above)
 
 
-def _across(photo: Photo, above: Field) -> tuple[Values, tuple[float, float]]:
-    """The crest and the breadths; 0 where there are no such vessels."""
+def _across(photo: Photo, above: Field) -> Figures:
+    """Crest and breadths; 0 where there are no such vessels."""
     width = np.zeros(photo.mask.shape, np.float32)
     width[tuple(photo.lines.where.T)] = photo.lines.width  # none is 0
     off, nearest = ndimage.distance_transform_edt(width == 0, return_indices=True)
@@ -165,13 +139,13 @@ def _across(photo: Photo, above: Field) -> tuple[Values, tuple[float, float]]:
     near = (off < radius + 2.5) & photo.fov
     thin, wide = np.quantile(photo.lines.width, CLASSES[1:3]) / 2
     broad = near & (radius >= max(2.0, wide))
-    breadths = _breadth(above, off, near & (radius <= thin)), _breadth(above, off, broad)
+    breadths = [_breadth(above, off, one) for one in (near & (radius <= thin), broad)]
     middle, side = broad & (off < 0.25 * radius), broad & (off > 0.35 * radius)
     side &= off < 0.65 * radius
-    if min(middle.sum(), side.sum()) < 20:
-        return np.zeros(3), breadths
-    crest = above[:, middle].mean(axis=1) - above[:, side].mean(axis=1)
-    return crest.astype(np.float64), breadths
+    crest = np.zeros(3)
+    if min(middle.sum(), side.sum()) >= 20:
+        crest = above[:, middle].mean(axis=1) - above[:, side].mean(axis=1)
+    return {"crest": crest.astype(np.float64), "breadths": np.array(breadths)}
 
 
 def _breadth(above: Field, off: Values, used: NDArray[np.bool_]) -> float:

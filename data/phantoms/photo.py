@@ -1,7 +1,5 @@
-"""A real photograph as the fit sees it: planes, field of view, the vessels of its mask, where disc
-and fovea are, and the ground and light without vessels.
-
-Landmarks and ground look at means of blocks of a 64th of the radius.
+"""A real photograph as the fit sees it: planes, field of view, the vessels of its mask; and in
+blocks of a 64th of the radius where disc and fovea are, and the ground and light without vessels.
 """
 
 from __future__ import annotations
@@ -96,36 +94,14 @@ class Disc:
 
 
 @dataclass(frozen=True)
-class Blocks:
-    """Means over blocks: weight [h, w] share of a block that is ground, planes [3, h, w] of the
-    ground's pixels, vessels [h, w] share of vessel."""
-
-    canvas: Canvas
-    weight: Field
-    planes: Field
-    vessels: Field
-
-
-@dataclass(frozen=True)
 class Ground:
-    """weights [13, 3] of 1 and `light_terms`; macula, fovea [3] darkening, None where it is out of
-    view; nasal: 1 if the nose is on the right, else -1; fitted [3, h, w] on the blocks."""
+    """weights [13, 3] of 1 and `light_terms`; dark [2, 3]: of macula and fovea, None where they are
+    out of view; nasal: 1 if the nose is on the right, else -1; fitted [3, h, w] on the blocks."""
 
     weights: NDArray[np.float64]
-    macula: NDArray[np.float64] | None
-    fovea: NDArray[np.float64] | None
+    dark: NDArray[np.float64] | None
     nasal: float
     fitted: Field
-
-
-def blocks_of(photo: Photo) -> Blocks:
-    """The photograph on a grid of about 128 × 128."""
-    step = max(1, round(photo.canvas.radius / CELLS))
-    weight = shrunk(photo.ground.astype(np.float32), step)
-    sums = np.stack([shrunk(plane * photo.ground, step) for plane in photo.planes])
-    vessels = shrunk(photo.mask.astype(np.float32), step)
-    means = (sums / np.maximum(weight, 1e-6)).astype(np.float32)
-    return Blocks(photo.canvas.coarser(step), weight, means, vessels)
 
 
 def shrunk(field: Field, step: int) -> Field:
@@ -133,95 +109,106 @@ def shrunk(field: Field, step: int) -> Field:
     return np.asarray(block_reduce(field, step, np.mean))
 
 
-def find_disc(blocks: Blocks) -> Disc | None:
-    """The bright plate where vessels meet, or None: nothing there stands out."""
-    flat = blocks.planes - fit_ground(blocks, None, 1.0).fitted
-    bright = flat[1] + np.float32(0.5) * flat[0]
-    tried = [_best_place(bright, blocks, float(rho)) for rho in np.geomspace(0.09, 0.28, 9)]
-    score, contrast, disc = max(tried, key=lambda one: one[0])
-    if not np.isfinite(score) or contrast < LEAST_CONTRAST:
-        return None
-    return Disc(disc.y, disc.x, _edge(bright, blocks, disc))
+class Blocks:
+    """The photograph on a grid of about 128 × 128: weight [h, w] share of a block that is ground,
+    planes [3, h, w] means of the ground's pixels, vessels [h, w] share of vessel."""
 
+    def __init__(self, photo: Photo) -> None:
+        step = max(1, round(photo.canvas.radius / CELLS))
+        self.canvas = photo.canvas.coarser(step)
+        self.weight = shrunk(photo.ground.astype(np.float32), step)
+        sums = np.stack([shrunk(plane * photo.ground, step) for plane in photo.planes])
+        self.planes: Field = (sums / np.maximum(self.weight, 1e-6)).astype(np.float32)
+        self.vessels = shrunk(photo.mask.astype(np.float32), step)
 
-def _best_place(bright: Field, blocks: Blocks, rho: float) -> tuple[float, float, Disc]:
-    """Score, contrast and place of the best disc of radius `rho`; -inf where none would fit."""
-    radius = blocks.canvas.radius / blocks.canvas.step
-    reach = int(np.ceil(1.8 * rho * radius))
-    rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1]
-    off = np.hypot(rows, columns) / (rho * radius)
+    def disc(self) -> Disc | None:
+        """The bright plate where vessels meet, or None: nothing there stands out."""
+        flat = self.planes - self.ground(None, 1.0).fitted
+        bright = flat[1] + np.float32(0.5) * flat[0]
+        tried = [self._best_place(bright, float(rho)) for rho in np.geomspace(0.09, 0.28, 9)]
+        score, contrast, disc = max(tried, key=lambda one: one[0])
+        if not np.isfinite(score) or contrast < LEAST_CONTRAST:
+            return None
+        return Disc(disc.y, disc.x, self._edge(bright, disc))
 
-    def mean_over(
-        values: Field, weight: Field, kernel: NDArray[np.bool_], least: float
-    ) -> tuple[Field, NDArray[np.bool_]]:
-        """Weighted means under a kernel round every block, and where weight is enough."""
-        mass = fftconvolve(weight, kernel.astype(np.float32), mode="same")
-        total = fftconvolve(values * weight, kernel.astype(np.float32), mode="same")
-        return total / np.maximum(mass, np.float32(1e-3)), mass > least * kernel.sum()
+    def _best_place(self, bright: Field, rho: float) -> tuple[float, float, Disc]:
+        """Score, contrast and place of the best disc of radius `rho`; -inf where none would fit."""
+        radius = self.canvas.radius / self.canvas.step
+        reach = int(np.ceil(1.8 * rho * radius))
+        rows, columns = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+        off = np.hypot(rows, columns) / (rho * radius)
 
-    inner, enough = mean_over(bright, blocks.weight, off < 0.9, 0.35)
-    ring, enough_round = mean_over(bright, blocks.weight, (off > 1.2) & (off < 1.75), 0.25)
-    density, _ = mean_over(blocks.vessels, np.ones_like(bright), off < 1.75, 0.0)
-    contrast = inner - ring
-    score = contrast * np.sqrt(rho) * (0.3 + np.minimum(density / 0.2, 1.2))
-    score = np.where(enough & enough_round, score, -np.inf)
-    row, column = divmod(int(score.argmax()), score.shape[1])
-    disc = Disc(float(blocks.canvas.y[row, 0]), float(blocks.canvas.x[0, column]), rho)
-    return float(score[row, column]), float(contrast[row, column]), disc
+        def mean_over(
+            values: Field, weight: Field, kernel: Mask, least: float
+        ) -> tuple[Field, Mask]:
+            """Weighted means under a kernel round every block, and where weight is enough."""
+            mass = fftconvolve(weight, kernel.astype(np.float32), mode="same")
+            total = fftconvolve(values * weight, kernel.astype(np.float32), mode="same")
+            return total / np.maximum(mass, np.float32(1e-3)), mass > least * kernel.sum()
 
+        inner, enough = mean_over(bright, self.weight, off < 0.9, 0.35)
+        ring, enough_round = mean_over(bright, self.weight, (off > 1.2) & (off < 1.75), 0.25)
+        density, _ = mean_over(self.vessels, np.ones_like(bright), off < 1.75, 0.0)
+        contrast = inner - ring
+        score = contrast * np.sqrt(rho) * (0.3 + np.minimum(density / 0.2, 1.2))
+        score = np.where(enough & enough_round, score, -np.inf)
+        row, column = divmod(int(score.argmax()), score.shape[1])
+        disc = Disc(float(self.canvas.y[row, 0]), float(self.canvas.x[0, column]), rho)
+        return float(score[row, column]), float(contrast[row, column]), disc
 
-def _edge(bright: Field, blocks: Blocks, disc: Disc) -> float:
-    """The radius at which brightness falls most steeply, near that of `disc`."""
-    used = blocks.weight > 0.2
-    off = np.sqrt(blocks.canvas.squared(disc.y, disc.x))[used]
-    bins = np.linspace(0.5 * disc.radius, 1.7 * disc.radius, 17)
-    which = np.digitize(off, bins)
-    counts = np.bincount(which, minlength=18)[1:17]
-    if (counts == 0).any():
-        return disc.radius
-    profile = np.bincount(which, bright[used], minlength=18)[1:17] / counts
-    slope = np.diff(ndimage.gaussian_filter1d(profile, 1))
-    return float(bins[1 + int(slope.argmin())])
+    def _edge(self, bright: Field, disc: Disc) -> float:
+        """The radius at which brightness falls most steeply, near that of `disc`."""
+        used = self.weight > 0.2
+        off = np.sqrt(self.canvas.squared(disc.y, disc.x))[used]
+        bins = np.linspace(0.5 * disc.radius, 1.7 * disc.radius, 17)
+        which = np.digitize(off, bins)
+        counts = np.bincount(which, minlength=18)[1:17]
+        if (counts == 0).any():
+            return disc.radius
+        profile = np.bincount(which, bright[used], minlength=18)[1:17] / counts
+        slope = np.diff(ndimage.gaussian_filter1d(profile, 1))
+        return float(bins[1 + int(slope.argmin())])
 
+    def ground(self, disc: Disc | None, field: float) -> Ground:
+        """Least squares, robust, of the blocks outside the disc. field: of the view, in eye units;
+        the fovea is looked for where an eye with that disc has it."""
+        weight = self.weight * (self.weight > 0.3)
+        if disc is None:
+            return self._regressed(weight, None, field, 1.0)
+        weight = weight * (self.canvas.squared(disc.y, disc.x) > (1.4 * disc.radius) ** 2)
+        sides = (1.0, -1.0) if abs(disc.x) < 0.3 else (float(np.sign(disc.x)),)
+        best, darkest = self._regressed(weight, None, field, sides[0]), -np.inf
+        for nasal, down, aside in product(sides, (-0.02, 0.07, 0.16), (0.60, 0.68, 0.76)):
+            place = (disc.y + down / field, disc.x - nasal * aside / field)
+            if np.hypot(*place) > 0.93:
+                continue
+            ground = self._regressed(weight, place, field, nasal)
+            assert ground.dark is not None
+            if (dark := float(ground.dark.sum(axis=0)[:2].sum())) > darkest:
+                best, darkest = ground, dark
+        return best
 
-def fit_ground(blocks: Blocks, disc: Disc | None, field: float) -> Ground:
-    """Least squares, robust, of the blocks outside the disc. field: of the view, in eye units;
-    the fovea is looked for where an eye with that disc has it."""
-    weight = blocks.weight * (blocks.weight > 0.3)
-    if disc is None:
-        return _regressed(blocks, weight, None, field, 1.0)
-    weight = weight * (blocks.canvas.squared(disc.y, disc.x) > (1.4 * disc.radius) ** 2)
-    sides = (1.0, -1.0) if abs(disc.x) < 0.3 else (float(np.sign(disc.x)),)
-    best, darkest = _regressed(blocks, weight, None, field, sides[0]), -np.inf
-    for nasal, down, aside in product(sides, (-0.02, 0.07, 0.16), (0.60, 0.68, 0.76)):
-        place = (disc.y + down / field, disc.x - nasal * aside / field)
-        if np.hypot(*place) > 0.93:
-            continue
-        ground = _regressed(blocks, weight, place, field, nasal)
-        assert ground.macula is not None and ground.fovea is not None
-        if (dark := float((ground.macula + ground.fovea)[:2].sum())) > darkest:
-            best, darkest = ground, dark
-    return best
-
-
-def _regressed(
-    blocks: Blocks, weight: Field, fovea: tuple[float, float] | None, field: float, nasal: float
-) -> Ground:
-    canvas = blocks.canvas
-    fields = [np.ones(canvas.shape, np.float32)]
-    fields += [np.broadcast_to(f, canvas.shape) for f in light_terms(canvas.y, canvas.x * nasal)]
-    count = len(fields)
-    if fovea is not None:
-        squared = canvas.squared(*fovea) * field**2
-        fields += [np.exp(-squared / width**2) for width in (MACULA_WIDTH, FOVEA_WIDTH)]
-    design = np.stack([f.ravel() for f in fields], axis=1).astype(np.float64)
-    values = blocks.planes.reshape(3, -1).T.astype(np.float64)
-    used = weight.ravel() > 0
-    trust = weight.ravel()[used].astype(np.float64)
-    solution = np.stack([_robust(design[used], values[used, c], trust) for c in range(3)], axis=1)
-    fitted = (design @ solution).T.reshape(3, *canvas.shape)
-    macula, centre = (None, None) if fovea is None else np.maximum(-solution[count:], 0)
-    return Ground(solution[:count], macula, centre, nasal, fitted.astype(np.float32))
+    def _regressed(
+        self, weight: Field, fovea: tuple[float, float] | None, field: float, nasal: float
+    ) -> Ground:
+        canvas = self.canvas
+        fields = [np.ones(canvas.shape, np.float32)]
+        fields += [
+            np.broadcast_to(f, canvas.shape) for f in light_terms(canvas.y, canvas.x * nasal)
+        ]
+        count = len(fields)
+        if fovea is not None:
+            squared = canvas.squared(*fovea) * field**2
+            fields += [np.exp(-squared / width**2) for width in (MACULA_WIDTH, FOVEA_WIDTH)]
+        design = np.stack([f.ravel() for f in fields], axis=1).astype(np.float64)
+        values = self.planes.reshape(3, -1).T.astype(np.float64)
+        used = weight.ravel() > 0
+        trust = weight.ravel()[used].astype(np.float64)
+        solved = [_robust(design[used], values[used, c], trust) for c in range(3)]
+        solution = np.stack(solved, axis=1)
+        fitted = (design @ solution).T.reshape(3, *canvas.shape)
+        dark = None if fovea is None else np.maximum(-solution[count:], 0)
+        return Ground(solution[:count], dark, nasal, fitted.astype(np.float32))
 
 
 def _robust(

@@ -15,10 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vesselforge.configs.errors import ConfigError, DataError
 from vesselforge.configs.settings import PhantomSettings
 from vesselforge.configs.sources import PhantomDrawSettings
-from vesselforge.data.formats.images import read_rgb
+from vesselforge.data.formats.images import read_picture
 from vesselforge.data.formats.sheets import grid_of
 from vesselforge.data.imageset import (
     ImageRecord,
@@ -38,8 +37,7 @@ from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress
 
 APPEARANCE, GRID = "appearance.json", "grid.png"
-IMAGES = "images"
-"""The input: a prepared set, of which the training images are measured."""
+PARTS = ("images", "masks", "fov")
 GENERIC_SIZE = 540
 """Side in pixels at which the generic field of view is as large as DRIVE's."""
 SHOWN, SHOWN_PIXELS = 12, 256
@@ -53,7 +51,7 @@ def phantom_items(settings: PhantomSettings) -> Iterator[PhantomItem]:
         for number in range(count):
             words = np.random.SeedSequence([settings.seed, place, number]).generate_state(1)
             id_ = f"{split}-{number:04d}"
-            image, mask, fov = (Path(part) / f"{id_}.png" for part in ("images", "masks", "fov"))
+            image, mask, fov = (Path(part, f"{id_}.png") for part in PARTS)
             yield PhantomItem(
                 id_, split, image, {"exact": mask}, fov, seed=int(words[0]), size=settings.size
             )
@@ -86,26 +84,23 @@ def draw(settings: PhantomDrawSettings, inputs: Inputs, out: Path, progress: Pro
     appearance.json where it is fitted.
 
     inputs: `images`, an image set, for `appearance: fitted` alone; only its training images are
-    read. Raises ConfigError when it is missing, DataError when it has no training image, or none
-    that can be measured; Interrupted when asked to stop.
+    read. Raises DataError when none can be measured, Interrupted when asked to stop.
     """
     appearance = _appearance(settings, inputs, out, progress)
     size = settings.size or appearance.side or GENERIC_SIZE
-    first = settings.seed
     records = []
-    for number in range(first, first + settings.count):
-        name = f"phantom{number:010d}.png"
-        mask, fov = f"masks/{name}", f"fov/{name}"
-        records.append(ImageRecord(name[:-4], TRAIN, f"images/{name}", mask=mask, fov=fov))
+    for number in range(settings.seed, settings.seed + settings.count):
+        id_ = f"phantom{number:010d}"
+        image, mask, fov = (f"{part}/{id_}.png" for part in PARTS)
+        records.append(ImageRecord(id_, TRAIN, image, mask=mask, fov=fov))
     # Each file was written aside and renamed, so one that is there is whole.
-    missing = [n for n, r in enumerate(records, first) if not (out / r.image).is_file()]
+    missing = [r.id for r in records if not (out / r.image).is_file()]
     workers = os.cpu_count() or 1
 
-    def make(number: int) -> None:
-        words = np.random.SeedSequence(number).generate_state(2)
+    def make(id_: str) -> None:
+        words = np.random.SeedSequence(int(id_.removeprefix("phantom"))).generate_state(2)
         seed = int(words[0]) << 32 | int(words[1])
-        made = make_phantom(seed, size, appearance, settings.randomise)
-        write_phantom(out, records[number - first].id, made)
+        write_phantom(out, id_, make_phantom(seed, size, appearance, settings.randomise))
 
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(missing), 4 * workers):
@@ -127,18 +122,10 @@ def _appearance(
         return GENERIC
     path = out / APPEARANCE
     if not path.is_file():  # it is there when the work goes on
-        if IMAGES not in inputs:
-            raise ConfigError(
-                f"appearance: fitted needs real images to measure, found no input {IMAGES!r}; give "
-                "a prepared set, or draw generic phantoms"
-            )
-        folder = inputs[IMAGES].path
-        training = read_index(folder, TRAIN)
-        if not training:
-            raise DataError(f"{folder}: found no training image to measure, expected at least one")
+        folder = inputs["images"].path
+        training = [load_image(folder, r, soft=False) for r in read_index(folder, TRAIN)]
         progress.message(f"measuring {len(training)} training images")
-        fitted = fit_appearance([load_image(folder, r, weights=False) for r in training])
-        write_atomic(path, fitted.model_dump_json(indent=1) + "\n")
+        write_atomic(path, fit_appearance(training).model_dump_json(indent=1) + "\n")
     return Appearance.model_validate_json(path.read_text())
 
 
@@ -146,7 +133,7 @@ def _sheet(out: Path, records: Sequence[ImageRecord]) -> NDArray[np.uint8]:
     """[H, W, 3] images, each with its mask on the right, from the files."""
     pairs = []
     for record in records:
-        both = [read_rgb(out / str(name)) for name in (record.image, record.mask)]
+        both = [read_picture(out / str(name)).rgb() for name in (record.image, record.mask)]
         step = max(1, len(both[0]) // SHOWN_PIXELS)
         pair = Image.fromarray(np.concatenate(both, axis=1)).reduce(step)
         pairs.append(np.asarray(pair).transpose(2, 0, 1))

@@ -6,21 +6,13 @@ Lengths are in the eye units of `data.phantoms.anatomy`.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselforge.data.phantoms.anatomy import (
-    AVASCULAR,
-    STEP,
-    Anatomy,
-    Points,
-    resampled,
-    smooth_noise,
-    trunks,
-    wobbled,
-)
+from vesselforge.data.phantoms.anatomy import AVASCULAR, STEP, Anatomy, Points, smooth_noise, trunks
 from vesselforge.data.phantoms.appearance import Look
 
 SPACING = 0.037
@@ -55,16 +47,12 @@ class Tree:
     ) -> None:
         self.anatomy, self.rng, self.tortuosity = anatomy, rng, tortuosity
         self.branches: list[Branch] = []
-        self._points = np.empty((0, 2))  # of all branches, with headings and owners beside
-        self._headings = np.empty((0, 2))
-        self._owners = np.empty((0, 2), dtype=int)
-        self._on_disc = np.empty(0, dtype=bool)
+        self._starts: list[int] = []  # of the branches, among all points
+        self._points, self._headings = np.empty((2, 0, 2))
         self.places = _places(anatomy)
-        self._flat_places = self.places.astype(np.float32)
         self.emptiness = np.full(len(self.places), np.inf, np.float32)  # distance to this tree
-        for trunk in trunks(anatomy, rng, height, sparse):
-            curve = resampled(trunk, 1.05 * anatomy.field)
-            self._add(Branch(wobbled(curve, rng, tortuosity)))
+        for trunk in trunks(anatomy, rng, tortuosity, height, sparse):
+            self._add(Branch(trunk))
 
     def grow(self, avoid: Tree) -> None:
         """Add one branch towards an empty place, far from this tree and from `avoid`, if one that
@@ -76,7 +64,8 @@ class Tree:
         origin = self._origin(target)
         if origin is None:
             return
-        parent, index = self._owners[origin].tolist()
+        parent = bisect_right(self._starts, origin) - 1
+        index = origin - self._starts[parent]
         tip = index >= len(self.branches[parent].points) - 2
         path = self._path(self._points[origin], self._headings[origin], target, tip)
         path = path[: self._free_length(path)]
@@ -92,7 +81,8 @@ class Tree:
         # Branches leave at 20 to 60 degrees: straight on or backwards would look wrong.
         penalty = 1 + 1.5 * np.abs(cosine - 0.75)
         wrong = (distance < 0.035) | (cosine < 0.2)
-        cost = distance * penalty + 0.3 * self._on_disc + 9.0 * wrong
+        on_disc = np.hypot(*(self._points - self.anatomy.disc).T) < self.anatomy.disc_radius
+        cost = distance * penalty + 0.3 * on_disc + 9.0 * wrong
         best = int(cost.argmin())
         return best if cost[best] < 9.0 else None
 
@@ -138,17 +128,13 @@ class Tree:
 
     def _add(self, branch: Branch) -> None:
         points = branch.points
-        number = len(self.branches)
-        self.branches.append(branch)
         headings = np.gradient(points, axis=0)
         headings /= np.maximum(np.hypot(*headings.T)[:, None], 1e-9)
-        owners = np.stack([np.full(len(points), number), np.arange(len(points))], axis=1)
+        self.branches.append(branch)
+        self._starts.append(len(self._points))
         self._points = np.concatenate([self._points, points])
         self._headings = np.concatenate([self._headings, headings])
-        self._owners = np.concatenate([self._owners, owners])
-        from_disc = np.hypot(*(points - self.anatomy.disc).T)
-        self._on_disc = np.concatenate([self._on_disc, from_disc < self.anatomy.disc_radius])
-        gaps = _squared_distances(points[::2].astype(np.float32), self._flat_places)
+        gaps = _squared_distances(points[::2].astype(np.float32), self.places.astype(np.float32))
         self.emptiness = np.minimum(self.emptiness, np.sqrt(gaps.min(axis=0)))
 
     def calibre(self, look: Look, trunk: float, least_radius: float) -> float:

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.channels import Channels, eight_bit
 from vesselforge.data.imageset import ImageRecord, load_picture, read_index
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
 from vesselforge.engine.artifacts import Inputs
@@ -26,7 +25,7 @@ from vesselforge.engine.progress import Progress
 from vesselforge.generator.metrics.memorisation import turned, turns
 from vesselforge.generator.sampling.sample_set import DESCRIPTION
 from vesselforge.generator.trained import read_description
-from vesselforge.generator.values import restore
+from vesselforge.generator.values import Channels, restore
 from vesselforge.generator.views import Views, load_views
 
 MOST_CROPS = 8192
@@ -120,7 +119,7 @@ def described(inputs: Inputs, progress: Progress) -> dict[str, Any]:
         "presentation": "full",
         "resolution": max(height, width),
         "native_size": [height, width],
-        "channels": Channels().to_json(),
+        "channels": vars(Channels()),
     }
 
 
@@ -139,5 +138,4 @@ def sample_records(folder: Path) -> list[ImageRecord]:
 
 def sample_of(folder: Path, record: ImageRecord) -> Tensor:
     """Return one image of a set of samples."""
-    pixels = load_picture(folder, record).pixels
-    return torch.from_numpy(eight_bit(pixels).transpose(2, 0, 1).copy())
+    return torch.from_numpy(load_picture(folder, record).rgb().transpose(2, 0, 1).copy())

@@ -10,7 +10,6 @@ import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +21,17 @@ from torch import Tensor
 from vesselforge.configs.errors import WorkspaceError
 from vesselforge.configs.ranges import parse_seeds, shorten_seeds
 from vesselforge.configs.settings import SampleSettings
-from vesselforge.data.formats.channels import Channels, eight_bit
-from vesselforge.data.formats.images import read_grey
+from vesselforge.data.formats.images import read_picture
 from vesselforge.data.formats.sheets import grid_of
 from vesselforge.data.imageset import (
     ImageRecord,
     load_mask,
     load_picture,
-    sample_record,
     write_index,
+    write_mask,
     write_png,
-    write_sample,
 )
+from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.engine.artifacts import Inputs, identity_of
 from vesselforge.engine.devices import pick_device
 from vesselforge.engine.documents import read_object
@@ -46,7 +44,7 @@ from vesselforge.generator.values import restore, to_uint8
 
 DESCRIPTION = "samples.json"
 GRID = "grid.png"
-FACTS = ("presentation", "resolution", "native_size", "provenance")
+FACTS = ("presentation", "resolution", "native_size", "provenance", "channels")
 """What samples.json repeats of the generator's description."""
 WRITERS = 8
 """Threads that compress PNG files: a GPU draws 512 x 512 pixels ten times as fast as one core
@@ -138,9 +136,7 @@ class SampleFiles:
         network, description = load_generator(generator)
         network.to(pick_device())
         self.sampler = Sampler(network, settings.psi, settings.label, description.get("labels"))
-        self.channels = replace(Channels(**description["channels"]), bits=8)
         self.facts = {name: description.get(name) for name in FACTS}
-        self.facts["channels"] = self.channels.to_json()
         self.size = picture_size(description)
         self.generator, self.out, self.batch, self.flat = generator, out, settings.batch, flat
         # Whole images share the field of view that most originals have; patches lie inside it.
@@ -148,11 +144,12 @@ class SampleFiles:
 
     def record(self, seed: int) -> ImageRecord:
         """Return the index entry of a seed's image; what a conditional generator was told too."""
-        record = sample_record(f"seed{seed:08d}", self.channels)
-        told = self.sampler.labels([seed])
-        return replace(
-            record,
-            image=Path(record.image).name if self.flat else record.image,
+        id_, told = f"seed{seed:08d}", self.sampler.labels([seed])
+        return ImageRecord(
+            id_,
+            TRAIN,
+            f"{id_}.png" if self.flat else f"images/{id_}.png",
+            mask=f"masks/{id_}.png" if self.facts["channels"]["kind"] == "rgb+mask" else None,
             fov=self.fov,
             label=None if told is None else told[0].tolist(),
         )
@@ -160,7 +157,7 @@ class SampleFiles:
     def write_index(self, name: str, seeds: Sequence[int]) -> None:
         """Write the field of view, if any, and last of all index.json."""
         if self.fov is not None:
-            write_png(self.out / FOV, read_grey(self.generator / FOV))
+            write_png(self.out / FOV, read_picture(self.generator / FOV).grey())
         write_index(self.out, name, [self.record(seed) for seed in seeds])
 
     def write_missing(self, seeds: Sequence[int], progress: Progress) -> None:
@@ -181,8 +178,12 @@ class SampleFiles:
                 progress.update(done, len(seeds), "images")
 
     def _write(self, seed: int, image: Tensor) -> None:
-        pixels = to_uint8(image).permute(1, 2, 0).numpy()
-        write_sample(self.out, self.record(seed), restore(pixels, self.facts["native_size"]))
+        pixels = restore(to_uint8(image).permute(1, 2, 0).numpy(), self.facts["native_size"])
+        record = self.record(seed)
+        if record.mask is not None:  # the last channel; an image is there only after its mask
+            write_mask(self.out / record.mask, pixels[..., -1] > 127)
+            pixels = pixels[..., :-1]
+        write_png(self.out / record.image, pixels)
 
     def sheet(self, seeds: Sequence[int], columns: int | None = None) -> NDArray[np.uint8]:
         """Return a contact sheet `[H, W, 3]` made from the files, so that it does not depend on
@@ -191,7 +192,7 @@ class SampleFiles:
 
     def _picture(self, seed: int) -> NDArray[np.uint8]:
         record = self.record(seed)
-        pixels = eight_bit(load_picture(self.out, record).pixels)
+        pixels = load_picture(self.out, record).rgb()
         if record.mask is not None:
             mask = load_mask(self.out, record)[..., None].astype(np.uint8) * 255
             pixels = np.concatenate([pixels, mask], axis=2)

@@ -256,7 +256,7 @@ class Run:
             "discriminator": start.discriminator_kwargs,
             "presentation": views.presentation,
             "resolution": views.resolution,
-            "channels": views.channels.to_json(),
+            "channels": vars(views.channels),
             "labels": None if views.labels is None else views.labels.tolist(),
             "classes": views.classes,
             # Patches have native resolution already; whole images are given their size back.

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from vesselforge.configs.errors import CheckpointError, ConfigError
-from vesselforge.data.formats.channels import Channels
 from vesselforge.engine.checkpoints import check_shapes, load_tensors, save_tensors
 from vesselforge.engine.files import file_sha256, whole_folder, write_json
 from vesselforge.generator.checkpoint import OfficialSnapshot, Weights, load_official
@@ -27,6 +26,7 @@ from vesselforge.generator.trained import (
     network_without_memory,
     read_description,
 )
+from vesselforge.generator.values import Channels
 
 SLOTS = {"G": CURRENT, "D": DISCRIMINATOR, "G_ema": AVERAGE}
 """The file of each network in a generator's folder."""
@@ -144,7 +144,7 @@ def _describe(snapshot: OfficialSnapshot, source: Source, path: Path) -> dict[st
         "discriminator": {} if discriminator is None else discriminator.kwargs,
         "presentation": "full",
         "resolution": kwargs["img_resolution"],
-        "channels": Channels("grey" if count == 1 else "rgb", count).to_json(),
+        "channels": vars(Channels("grey" if count == 1 else "rgb", count)),
         "labels": None,
         "native_size": None,
         "fov": None,

@@ -173,7 +173,7 @@ def find_maps(folder: Path, items: Sequence[Item]) -> list[Path]:
 def read_map(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """[H, W] in [0, 1]: a grey image of 8 or 16 bits; one of two values is a mask, 0 or 1. Raises
     DataError for colour and for another size."""
-    pixels = read_picture(path, upright=False).pixels
+    pixels = read_picture(path).pixels
     if pixels.shape[2] == 3 and not (np.ptp(pixels, axis=2)).any():
         pixels = pixels[..., :1]  # grey that was saved as colour
     if pixels.shape[2] != 1:

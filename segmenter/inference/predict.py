@@ -195,7 +195,7 @@ def _predict_one(
     began = time.perf_counter()
     # As viewers show it (EXIF), grey repeated, alpha laid on black, 16 bits made 8: what the
     # networks saw in training.
-    image = read_picture(file).rgb()
+    image = read_picture(file, upright=True).rgb()
     fov = derive_fov(image)
     scale = scale_for(fov, fov_width)
     prob = model.predict(image, flips, notify, scale)

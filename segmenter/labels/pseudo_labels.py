@@ -23,7 +23,7 @@ from vesselforge.data.imageset import (
     write_png,
 )
 from vesselforge.data.layouts.splits import TRAIN
-from vesselforge.data.structure import FIGURES, TreeFigures, load_real_maps, tree_figures
+from vesselforge.data.structure import FIGURES, TreeFigures, tree_figures
 from vesselforge.engine.artifacts import METRICS, Inputs
 from vesselforge.engine.files import write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress
@@ -86,7 +86,7 @@ def label(settings: LabelSettings, inputs: Inputs, out: Path, progress: Progress
     folder = inputs["samples"].path
     samples = read_index(folder)
     labeller = Labeller(settings, inputs)
-    reals = Comparison(load_real_maps(inputs["images"].path, TRAIN), settings.real_range)
+    reals = Comparison.read(inputs["images"].path, settings.real_range)
     copies = settings.reject_copies
     nearest = read_nearest(inputs["scores"].path) if copies else {}
     records: list[ImageRecord] = []

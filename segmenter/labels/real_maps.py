@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache, cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vesselforge.configs.errors import DataError
+from vesselforge.data.imageset import LoadedImage, load_image, read_index
+from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.data.structure import (
     LEAST_FOV,
     WINDOWS,
-    RealMap,
     RealRange,
     TreeFigures,
     equally_large,
-    real_range,
     tree_figures,
     windows,
 )
@@ -35,17 +36,23 @@ Ends = tuple[float, float]
 class Comparison:
     """The real maps of a set, beside which every map of a sample is held.
 
-    training: manual vessel maps of the training images. share: the setting `real_range`. why: what
+    training: training images with manual vessel maps. share: the setting `real_range`. why: what
     kept maps from being judged, empty if nothing did. ranges: size of samples → that of the real
     maps, where it was asked for.
     """
 
-    def __init__(self, training: Sequence[RealMap], share: float | None = None) -> None:
+    def __init__(self, training: Sequence[LoadedImage], share: float | None = None) -> None:
         self.training, self.share, self.why = training, share, ""
         self.ranges: dict[Size, RealRange] = {}
-        self._with_vessels = [real for real in training if real.mask.any()]
+        self._with_vessels = [real for real in training if real.reference.any()]
         self._likely = cache(self._likely_range)
         self._calibres = cache(self._calibre_ends)
+
+    @classmethod
+    def read(cls, folder: Path, share: float | None = None) -> Comparison:
+        """folder: of a prepared set; images without a mask are left out."""
+        marked = [record for record in read_index(folder, TRAIN) if record.mask is not None]
+        return cls([load_image(folder, record, soft=False) for record in marked], share)
 
     def fault(self, tree: TreeFigures, size: Size) -> str:
         """Which figure of a map of this size is out of `real_range` and by how much; empty when
@@ -53,7 +60,8 @@ class Comparison:
         if self.share is None:
             return ""
         if size not in self.ranges:
-            self.ranges[size] = real_range(self.training, size, self.share)
+            found = map(tree_figures, windows(self.training, size, WINDOWS))
+            self.ranges[size] = RealRange.of(found, self.share)
         return self.ranges[size].outside(tree)
 
     def like_real(self, tree: TreeFigures, vessel_share: float, fov: Mask) -> bool | None:
@@ -91,12 +99,13 @@ class Comparison:
 
     @cached_property
     def _densities(self) -> Ends:
-        return _wide([float(real.mask[real.fov].mean()) for real in self._with_vessels])
+        return _wide([float(real.reference[real.fov].mean()) for real in self._with_vessels])
 
     def _calibre_ends(self, size: Size) -> Ends | None:
         """Of the real maps as large as this; None where there are none."""
-        alike = [real.mask for real in self._with_vessels if equally_large(real.mask.shape, size)]
-        return _wide([tree_figures(mask).calibre for mask in alike[:WINDOWS]]) if alike else None
+        alike = [real for real in self._with_vessels if equally_large(real.fov.shape, size)]
+        found = [tree_figures(real.reference).calibre for real in alike[:WINDOWS]]
+        return _wide(found) if found else None
 
 
 def _wide(found: Sequence[float]) -> Ends:

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import FitSettings
-from vesselforge.data.batches.augment import rescaled, scaled_side
+from vesselforge.data.batches.augment import rescaled
 from vesselforge.data.batches.batch import Batch, joined
-from vesselforge.data.batches.crops import CropSource
-from vesselforge.data.batches.pool import PoolSource
+from vesselforge.data.batches.sources import CropSource, PoolSource
 from vesselforge.data.imageset import LoadedImage
 
 SYNTHETIC_STREAM = 1
@@ -49,8 +48,7 @@ class Batches:
         which, turn = divmod(step, len(self.scales))
         parts = [source.batch_at(which) for source in self.sources]
         batch = joined(parts) if len(parts) > 1 else parts[0]
-        height, width = (scaled_side(n, self.scales[turn]) for n in batch.image.shape[-2:])
-        return rescaled(batch, (height, width))
+        return rescaled(batch, self.scales[turn])
 
 
 def synthetic_crops(settings: FitSettings) -> int:

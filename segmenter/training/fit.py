@@ -174,7 +174,7 @@ class Fit:
 
 def _load(folder: Path, split: str, labels: bool = False) -> list[LoadedImage]:
     """labels: those of a teacher, with probabilities and weights where the set has them."""
-    images = [load_image(folder, record, labels, labels) for record in read_index(folder, split)]
+    images = [load_image(folder, record, labels) for record in read_index(folder, split)]
     if not images:
         raise DataError(f"{folder}: no {split} images in this set; nothing to train on")
     for image in images:

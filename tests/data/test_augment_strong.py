@@ -12,8 +12,7 @@ from scipy import stats
 from torch import Tensor
 
 from vesselforge.configs.settings import AugmentSettings
-from vesselforge.data.batches.augment import margin
-from vesselforge.data.batches.recolour import blurred, with_hue, with_vessel_contrast
+from vesselforge.data.batches.augment import blurred, margin, with_hue, with_vessel_contrast
 
 
 def only(**changes: object) -> AugmentSettings:

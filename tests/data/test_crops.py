@@ -12,7 +12,7 @@ from dataset_writers import phantom
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import AugmentSettings
-from vesselforge.data.batches.crops import CropSource
+from vesselforge.data.batches.sources import CropSource
 from vesselforge.data.imageset import LoadedImage
 
 

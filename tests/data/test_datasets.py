@@ -7,7 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_writers import phantom, save, write_chase, write_drive, write_paired, write_stare
+from dataset_writers import (
+    phantom,
+    save,
+    second,
+    write_chase,
+    write_drive,
+    write_paired,
+    write_stare,
+)
 
 from vesselforge.configs.catalogue import DATASETS, NAMES, KnownDataset
 from vesselforge.configs.errors import DataError
@@ -28,7 +36,7 @@ def test_drive(tmp_path: Path) -> None:
     assert list(item.masks) == ["1st", "2nd"]
     assert np.array_equal(item.read_image(), phantom(7).image)
     assert np.array_equal(item.read_mask("1st"), phantom(7).mask)
-    assert np.array_equal(item.read_mask("2nd"), phantom(7).veins)
+    assert np.array_equal(item.read_mask("2nd"), second(phantom(7)))
     assert np.array_equal(item.read_fov(), phantom(7).fov)
 
 

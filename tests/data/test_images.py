@@ -14,8 +14,7 @@ from vesselforge.configs.errors import DataError
 from vesselforge.data.formats.images import (
     binarise,
     is_image_name,
-    read_grey,
-    read_rgb,
+    read_picture,
     stem_of,
 )
 
@@ -23,29 +22,29 @@ from vesselforge.data.formats.images import (
 @pytest.mark.parametrize("suffix", ["tif", "png", "ppm", "bmp", "ppm.gz"])
 def test_lossless_formats_give_the_same_pixels(tmp_path: Path, suffix: str) -> None:
     image = phantom(0).image
-    assert np.array_equal(read_rgb(save(tmp_path / f"a.{suffix}", image)), image)
+    assert np.array_equal(read_picture(save(tmp_path / f"a.{suffix}", image)).rgb(), image)
 
 
 def test_jpeg_is_close(tmp_path: Path) -> None:
     image = phantom(0).image
-    found = read_rgb(save(tmp_path / "a.jpg", image)).astype(int)
+    found = read_picture(save(tmp_path / "a.jpg", image)).rgb().astype(int)
     assert np.abs(found - image).mean() < 6
 
 
 @pytest.mark.parametrize("suffix", ["gif", "png", "pgm", "tif"])
 def test_masks_of_all_formats(tmp_path: Path, suffix: str) -> None:
     mask = phantom(0).mask
-    assert np.array_equal(binarise(read_grey(save(tmp_path / f"a.{suffix}", mask))), mask)
+    assert np.array_equal(binarise(read_picture(save(tmp_path / f"a.{suffix}", mask)).grey()), mask)
 
 
 def test_mask_of_one_bit_and_of_a_palette(tmp_path: Path) -> None:
     mask = phantom(0).mask
     Image.fromarray(mask).save(tmp_path / "bit.png")
-    assert np.array_equal(binarise(read_grey(tmp_path / "bit.png")), mask)
+    assert np.array_equal(binarise(read_picture(tmp_path / "bit.png").grey()), mask)
     palette = Image.fromarray(mask.astype(np.uint8), mode="P")
     palette.putpalette([3, 3, 3, 253, 253, 253])  # as the second observer of DRIVE
     palette.save(tmp_path / "palette.gif")
-    assert np.array_equal(binarise(read_grey(tmp_path / "palette.gif")), mask)
+    assert np.array_equal(binarise(read_picture(tmp_path / "palette.gif").grey()), mask)
 
 
 @pytest.mark.parametrize("white", [1, 64, 255])
@@ -62,24 +61,26 @@ def test_one_value_is_all_or_nothing() -> None:
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:
     ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
     Image.fromarray(ramp).save(tmp_path / "deep.png")
-    assert np.array_equal(read_grey(tmp_path / "deep.png"), (ramp // 257).astype(np.uint8))
+    assert np.array_equal(
+        read_picture(tmp_path / "deep.png").grey(), (ramp // 257).astype(np.uint8)
+    )
 
 
 def test_text_under_an_image_name(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("not found")
     with pytest.raises(DataError, match=r"a\.png"):
-        read_rgb(tmp_path / "a.png")
+        read_picture(tmp_path / "a.png").rgb()
 
 
 def test_gzip_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "a.ppm.gz").write_bytes(gzip.compress(b"hello"))
     with pytest.raises(DataError, match=r"a\.ppm\.gz"):
-        read_rgb(tmp_path / "a.ppm.gz")
+        read_picture(tmp_path / "a.ppm.gz").rgb()
 
 
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.png: no such file"):
-        read_rgb(tmp_path / "none.png")
+        read_picture(tmp_path / "none.png").rgb()
 
 
 def test_names() -> None:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.channels import as_grey, as_rgb, eight_bit
 from vesselforge.data.formats.images import Picture, encode_png, read_picture
 
 RNG = np.random.default_rng(0)
@@ -147,8 +146,8 @@ def test_images_are_turned_as_their_tag_says(tmp_path: Path, orientation: int, s
     picture.save(path, exif=exif, quality=100)
     with Image.open(path) as opened:
         turned = np.asarray(ImageOps.exif_transpose(opened))
-    assert np.array_equal(read_picture(path).pixels, turned)
-    lying = read_picture(path, upright=False).pixels
+    assert np.array_equal(read_picture(path, upright=True).pixels, turned)
+    lying = read_picture(path).pixels
     assert lying.shape == (turned.shape if suffix == "tif" else blocks.shape)
 
 
@@ -156,7 +155,8 @@ def test_deep_images_are_turned_too(tmp_path: Path) -> None:
     tifffile.imwrite(
         tmp_path / "a.tif", DEEP[..., :3], photometric="rgb", extratags=[(274, "H", 1, 6, True)]
     )
-    assert np.array_equal(read(tmp_path / "a.tif"), np.rot90(DEEP[..., :3], -1))
+    found = read_picture(tmp_path / "a.tif", upright=True).pixels
+    assert np.array_equal(found, np.rot90(DEEP[..., :3], -1))
 
 
 def test_sixteen_bit_pgm(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_truncated_files_are_named(tmp_path: Path, suffix: str, keep: float) -> 
     elif suffix == "deep.tif":
         tifffile.imwrite(path, big, photometric="rgb", compression="zlib")
     else:
-        Image.fromarray(eight_bit(big)).save(path)
+        Image.fromarray(Picture(big).rgb()).save(path)
     content = path.read_bytes()
     path.write_bytes(content[: int(keep * len(content)) if keep < 1 else int(keep)])
     with pytest.raises(DataError, match=r"found \d+ bytes, expected a whole") as caught:
@@ -300,9 +300,10 @@ def test_an_image_without_pixels(tmp_path: Path) -> None:
 
 def test_conversions_agree_with_pillow() -> None:
     picture = Image.fromarray(FLAT[..., :3])
-    assert np.array_equal(as_grey(FLAT[..., :3])[..., 0], picture.convert("L"))
-    assert np.array_equal(as_grey(as_rgb(FLAT[..., :1])), FLAT[..., :1])
-    assert np.array_equal(eight_bit(FLAT.astype(np.uint16) * np.uint16(257)), FLAT)
+    assert np.array_equal(Picture(FLAT[..., :3]).grey(), picture.convert("L"))
+    assert np.array_equal(Picture(Picture(FLAT[..., :1]).rgb()).grey(), FLAT[..., 0])
+    deep = FLAT[..., :3].astype(np.uint16) * np.uint16(257)
+    assert np.array_equal(Picture(deep).rgb(), FLAT[..., :3])
 
 
 def test_pictures_say_what_they_are() -> None:

@@ -10,7 +10,7 @@ from dataset_writers import phantom
 from PIL import Image
 
 from vesselforge.configs.errors import ConfigError, DataError
-from vesselforge.data.batches.pool import (
+from vesselforge.data.batches.sources import (
     COLOURS,
     FLIPS,
     NOISES,
@@ -44,7 +44,7 @@ def entries(numbers: range, image: int = 1) -> list[int]:
 
 
 def layers(pool: PoolSource, entry: int) -> np.ndarray:
-    """[5 or 6, H, W] an entry of the pool: colours, target, weight, field of view."""
+    """[5 or 6, H, W] an entry of the pool: colours, target, field of view, weight."""
     return np.concatenate([tensor.numpy() for tensor in pool.variant(entry).tensors()])
 
 
@@ -123,7 +123,7 @@ def test_colours_draw_the_papers_grid(monkeypatch: pytest.MonkeyPatch) -> None:
                 order.append(self.name)
                 return self.image
 
-        monkeypatch.setattr(f"vesselforge.data.batches.pool.ImageEnhance.{name}", Enhancer)
+        monkeypatch.setattr(f"vesselforge.data.batches.sources.ImageEnhance.{name}", Enhancer)
     rng = np.random.default_rng(0)
     for _ in range(600):
         recoloured(np.zeros((1, 1, 3), np.uint8), rng)
@@ -161,7 +161,7 @@ def test_depends_on_seed_and_step_alone() -> None:
     first = PoolSource(images, 5, 7)
     for step in range(8):
         first.batch_at(step)
-    resumed = PoolSource(images, 5, 7, hold=0)  # nothing kept: every variant is made again
+    resumed = PoolSource(images, 5, 7)
     torch.manual_seed(99)
     for a, b in zip(first.batch_at(8).tensors(), resumed.batch_at(8).tensors(), strict=True):
         assert torch.equal(a, b)
@@ -171,15 +171,17 @@ def test_depends_on_seed_and_step_alone() -> None:
         assert not np.array_equal(layers(first, number), layers(other, number))
 
 
-def test_memory_is_bounded() -> None:
+def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     images = [loaded(n) for n in range(2)]
-    each = 5 * 64 * 64
-    pool = PoolSource(images, 13, 0, hold=4 * each)
-    pool.batch_at(0), pool.batch_at(1)
-    assert len(pool._kept) == 4
     whole = PoolSource(images, 13, 0)
     whole.batch_at(0), whole.batch_at(1)
     assert len(whole._kept) == 2 * 9  # originals and flips are not stored twice
+    monkeypatch.setattr("vesselforge.data.batches.sources.HELD_BYTES", 4 * 5 * 64 * 64)
+    few = PoolSource(images, 13, 0)
+    for step in (0, 1, 0):  # what is not kept is made again
+        for a, b in zip(few.batch_at(step).tensors(), whole.batch_at(step).tensors(), strict=True):
+            assert torch.equal(a, b)
+    assert len(few._kept) == 4
 
 
 @pytest.mark.parametrize(
@@ -200,7 +202,7 @@ def test_padding_of_drive(position, rows, columns) -> None:
 
 def test_padding_of_chase() -> None:
     """24 rows above and below, 4 columns on the left and 5 on the right."""
-    pool = PoolSource([blank(960, 999)], 1, 0, pad=1008, hold=0)
+    pool = PoolSource([blank(960, 999)], 1, 0, pad=1008)
     still = np.flatnonzero(pool.order(0) == 0)[0]
     inside = pool.batch_at(int(still)).fov[0, 0].nonzero()
     assert inside.amin(0).tolist() == [24, 4]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from dataset_writers import phantom, save, write_chase, write_drive, write_paired
+from dataset_writers import phantom, save, second, write_chase, write_drive, write_paired
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings, PrepareSettings
-from vesselforge.data.formats.images import read_rgb
+from vesselforge.data.formats.images import read_picture
 from vesselforge.data.imageset import load_image, read_index
 from vesselforge.data.prepare import content_hash, prepare
 from vesselforge.engine.files import file_sha256
@@ -37,7 +37,10 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 def pixels(folder: Path) -> set[str]:
-    return {hashlib.sha256(read_rgb(p).tobytes()).hexdigest() for p in folder.rglob("images/*.png")}
+    return {
+        hashlib.sha256(read_picture(p).rgb().tobytes()).hexdigest()
+        for p in folder.rglob("images/*.png")
+    }
 
 
 def test_drive_at_native_resolution(tmp_path: Path) -> None:
@@ -62,7 +65,7 @@ def test_second_observers_are_kept_and_the_first_is_the_reference(tmp_path: Path
     assert loaded.target is not None
     assert np.array_equal(loaded.target > 127, phantom(3).mask)
     assert list(loaded.observers) == ["2nd"]
-    assert np.array_equal(loaded.observers["2nd"], phantom(3).veins)
+    assert np.array_equal(loaded.observers["2nd"], second(phantom(3)))
 
 
 def test_official_drive_download(tmp_path: Path) -> None:
@@ -97,7 +100,7 @@ def test_no_test_pixel_in_the_development_part(tmp_path: Path, name: str) -> Non
     assert not pixels(development) & pixels(test)
     if name == "drive":
         originals = {
-            hashlib.sha256(read_rgb(p).tobytes()).hexdigest()
+            hashlib.sha256(read_picture(p).rgb().tobytes()).hexdigest()
             for p in (tmp_path / "DRIVE/test/images").iterdir()
         }
         assert not originals & pixels(development)

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from dataset_writers import marked
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
 from vesselforge.configs.errors import DataError
+from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.data.structure import (
     FIGURES,
     RIM,
-    RealMap,
+    WINDOWS,
     RealRange,
     TreeFigures,
-    real_range,
     tree_figures,
     window_sums,
     windows,
@@ -26,9 +27,13 @@ Mask = NDArray[np.bool_]
 RING = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 
 
-def real(seed: int, size: int = 96) -> RealMap:
+def real(seed: int, size: int = 96) -> LoadedImage:
     phantom = make_phantom(seed, size)
-    return RealMap(str(seed), phantom.mask, phantom.fov)
+    return marked(phantom.mask, phantom.fov)
+
+
+def real_range(reals: list[LoadedImage], size: tuple[int, int], share: float) -> RealRange:
+    return RealRange.of(map(tree_figures, windows(reals, size, WINDOWS)), share)
 
 
 def lines(seed: int, side: int = 96) -> Mask:
@@ -166,7 +171,7 @@ def test_what_is_judged_is_what_it_was() -> None:
         assert found.density * 96**2 == pytest.approx(pixels)
         assert (found.calibre, found.components) == (pytest.approx(calibre), components)
     seen = np.ones((96, 96), bool)
-    allowed = real_range([RealMap(str(i), lines(i), seen) for i in range(3)], (32, 32), 0.8)
+    allowed = real_range([marked(lines(i), seen) for i in range(3)], (32, 32), 0.8)
     listed = allowed.as_json()
     assert listed["density"] == [0.110254, 0.401563]
     assert listed["calibre"] == [1.74848, 4.24688]
@@ -207,13 +212,13 @@ def test_what_is_out_of_range_is_named() -> None:
 def test_windows_lie_in_the_field_of_view_and_come_from_all_images() -> None:
     reals = [real(seed) for seed in range(3)]
     # Every pixel tells where it is, and whether it is seen.
-    marked = [RealMap(one.id, one.fov, one.fov) for one in reals]
-    found = windows(marked, (32, 32), 60)
+    seen = [marked(one.fov, one.fov) for one in reals]
+    found = windows(seen, (32, 32), 60)
     assert len(found) == 60
     assert min(window.mean() for window in found) >= 0.9
     assert any(window.mean() < 1 for window in found)
     # A map without any window of the size is passed over.
-    few = RealMap("few", reals[0].mask, np.zeros_like(reals[0].fov))
+    few = marked(reals[0].reference, np.zeros_like(reals[0].fov))
     assert len(windows([few, *reals], (32, 32), 10)) == 10
 
 
@@ -223,7 +228,7 @@ def test_samples_as_large_as_the_images_are_compared_with_whole_maps() -> None:
         found = windows(reals, size, 50)
         assert len(found) == 3
         for window, one in zip(found, reals, strict=True):
-            np.testing.assert_array_equal(window, one.mask)
+            np.testing.assert_array_equal(window, one.reference)
     with pytest.raises(DataError, match=r"samples of 120×200 pixels.*largest is 96×96"):
         windows(reals, (200, 120), 50)
 

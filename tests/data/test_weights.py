@@ -17,8 +17,7 @@ from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import AugmentSettings
 from vesselforge.data.batches.augment import augment
 from vesselforge.data.batches.batch import Batch
-from vesselforge.data.batches.crops import CropSource
-from vesselforge.data.batches.pool import FLIPS, ROTATIONS, VARIANTS, PoolSource
+from vesselforge.data.batches.sources import FLIPS, ROTATIONS, VARIANTS, CropSource, PoolSource
 from vesselforge.data.imageset import (
     ImageRecord,
     LoadedImage,
@@ -60,7 +59,7 @@ def test_a_map_is_read_with_its_image(stored: Path) -> None:
     assert first.weight is not None
     assert np.array_equal(first.weight, np.arange(54).reshape(6, 9) * 4)
     assert second.weight is None
-    assert load_image(stored, read_index(stored)[0], weights=False).weight is None
+    assert load_image(stored, read_index(stored)[0], soft=False).weight is None
 
 
 def test_an_index_without_maps_does_not_name_them(stored: Path) -> None:
@@ -115,7 +114,7 @@ def test_a_soft_target_does_not_soften_its_weights() -> None:
     hard = (torch.rand(4, 1, 40, 40) < 0.5).float()
     soft = torch.rand(4, 1, 40, 40)
     draw = torch.Generator().manual_seed(1)
-    batch = Batch(torch.rand(4, 3, 40, 40), soft, hard, torch.ones_like(hard))
+    batch = Batch(torch.rand(4, 3, 40, 40), soft, torch.ones_like(hard), hard)
     changed = augment(batch, WARPED, draw)
     assert set(changed.weight.unique().tolist()) == {0.0, 1.0}
     assert len(changed.target.unique()) > 100
@@ -164,10 +163,10 @@ def test_the_pools_variants_carry_weights() -> None:
             np.concatenate([tensor.numpy() for tensor in source.variant(entry).tensors()])
             for source in (pool, plain)
         )
-        assert np.array_equal(np.delete(layers, 4, axis=0), expected)
+        assert np.array_equal(layers[:5], expected)
         if entry == 0 or entry in FLIPS:
-            assert np.array_equal(layers[4], layers[0])
+            assert np.array_equal(layers[5], layers[0])
         if entry in ROTATIONS:
-            corner, middle = layers[4, 0, 0], layers[4, 24:40, 24:40].astype(int)
+            corner, middle = layers[5, 0, 0], layers[5, 24:40, 24:40].astype(int)
             assert corner == 255  # from outside the image
             assert np.abs(middle - layers[0, 24:40, 24:40]).mean() < 4  # nearest against bicubic

@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from small_generators import write_generator
 
 from vesselforge.configs.errors import CheckpointError
-from vesselforge.data.formats.channels import Channels
 from vesselforge.engine.checkpoints import save_tensors
 from vesselforge.generator.compact import compact
 from vesselforge.generator.networks import Discriminator
@@ -23,6 +22,7 @@ from vesselforge.generator.trained import (
     load_generator,
 )
 from vesselforge.generator.transfer.start import begin
+from vesselforge.generator.values import Channels
 
 D = {"c_dim": 0, "img_resolution": 16, "img_channels": 4, "channel_base": 128, "channel_max": 8}
 

@@ -17,13 +17,12 @@ from small_generators import write_generator
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.load import validate
 from vesselforge.configs.settings import SampleSettings
-from vesselforge.data.formats.channels import Channels
 from vesselforge.data.imageset import load_image, load_mask, load_picture, read_index
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.generator.sampling.sample_set import sample
 from vesselforge.generator.sampling.sampler import Sampler, latents_of
 from vesselforge.generator.trained import load_generator
-from vesselforge.generator.values import to_network, to_uint8
+from vesselforge.generator.values import Channels, to_network, to_uint8
 
 pytestmark = pytest.mark.slow
 
@@ -138,7 +137,7 @@ def test_seeds_that_cannot_be():
     ("channels", "shape", "sheet"),
     [
         (Channels("grey", 1), (20, 20, 1), (16, 16)),
-        (Channels("rgb", 3, bits=16), (20, 20, 3), (16, 16)),
+        (Channels("rgb", 3), (20, 20, 3), (16, 16)),
         (Channels("rgb+mask", 4), (20, 20, 3), (32, 16)),
     ],
 )

@@ -13,13 +13,13 @@ from small_generators import write_generator
 
 from vesselforge.configs.errors import ConfigError, WorkspaceError
 from vesselforge.configs.settings import SampleSettings
-from vesselforge.data.formats.channels import Channels
 from vesselforge.data.imageset import read_index
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.generator.sampling.sample_set import draw_album, sample
 from vesselforge.generator.sampling.sampler import Sampler, pictures, sample_grid
 from vesselforge.generator.sampling.walk import path_in_w, walk
 from vesselforge.generator.trained import load_generator
+from vesselforge.generator.values import Channels
 
 # Sheets.
 

@@ -11,7 +11,6 @@ from PIL import Image
 from score_helpers import crops, picture, write_phantom_set, write_samples
 
 from vesselforge.configs.settings import ScoreSettings
-from vesselforge.data.formats.channels import Channels
 from vesselforge.engine.progress import Progress
 from vesselforge.generator.metrics.closest import PAIRS, PICTURE, SHOWN, TABLE
 from vesselforge.generator.metrics.extractors import load_extractor
@@ -26,6 +25,7 @@ from vesselforge.generator.metrics.memorisation import (
 )
 from vesselforge.generator.metrics.reals import Reals
 from vesselforge.generator.metrics.sample_scores import score_samples
+from vesselforge.generator.values import Channels
 
 pytestmark = pytest.mark.slow
 
@@ -150,7 +150,7 @@ def test_crops_are_searched_densely_within_bounds(tmp_path, monkeypatch):
         "presentation": "patch",
         "resolution": SIDE,
         "native_size": None,
-        "channels": Channels().to_json(),
+        "channels": vars(Channels()),
     }
     reals = Reals(images.path, facts)
     assert len(reals.places) == 5 * 9 * 9, "64 pixels, crops of 32, every 4 pixels"
@@ -179,7 +179,7 @@ def test_of_which_image_a_drawn_crop_is(tmp_path):
     """Its pixels are to be found there and in no other."""
     images = write_phantom_set(tmp_path / "images")
     facts = {"presentation": "patch", "resolution": SIDE, "native_size": None}
-    reals = Reals(images.path, facts | {"channels": Channels().to_json()})
+    reals = Reals(images.path, facts | {"channels": vars(Channels())})
     crops_of, owners = reals.drawn(reals.training, 70, 3)
     drawn = list(crops_of)
     assert len(owners) == len(drawn) == 70

@@ -11,7 +11,6 @@ from score_helpers import crops, write_phantom_set, write_samples
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import ScoreSettings
-from vesselforge.data.formats.channels import Channels
 from vesselforge.data.imageset import read_index, write_index
 from vesselforge.engine.files import write_json
 from vesselforge.engine.progress import Progress
@@ -19,6 +18,7 @@ from vesselforge.generator.metrics.extractors import load_extractor
 from vesselforge.generator.metrics.reals import described, sample_records
 from vesselforge.generator.metrics.sample_scores import score_samples
 from vesselforge.generator.trained import DESCRIPTION
+from vesselforge.generator.values import Channels
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +47,7 @@ def test_the_generator_knows_better(tmp_path):
     (samples / "samples.json").rename(tmp_path / DESCRIPTION)
     facts = {"generator": {"img_channels": 3}, "presentation": "full", "resolution": 16}
     write_json(
-        tmp_path / DESCRIPTION, facts | {"native_size": [40, 40], "channels": Channels().to_json()}
+        tmp_path / DESCRIPTION, facts | {"native_size": [40, 40], "channels": vars(Channels())}
     )
     assert described(inputs, Progress())["resolution"] == 40, "taken for whole images"
     inputs["generator"] = replace(inputs["samples"], path=tmp_path)

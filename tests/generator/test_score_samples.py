@@ -11,10 +11,10 @@ from torch import nn
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import ScoreSettings
-from vesselforge.data.formats.channels import Channels
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.generator.metrics.reals import Reals, sample_of, sample_records
 from vesselforge.generator.metrics.sample_scores import score_samples
+from vesselforge.generator.values import Channels
 
 SIDE = 16
 
@@ -59,7 +59,7 @@ def test_reals_go_the_way_of_the_samples(tmp_path):
         "presentation": "full",
         "resolution": SIDE,
         "native_size": [40, 40],
-        "channels": Channels().to_json(),
+        "channels": vars(Channels()),
     }
     reals = Reals(inputs["images"].path, facts)
     drawn = list(reals.drawn(reals.training, 99, 0)[0])
@@ -75,7 +75,7 @@ def test_drawn_crops_depend_on_the_seed_alone(tmp_path):
         "presentation": "patch",
         "resolution": SIDE,
         "native_size": None,
-        "channels": Channels().to_json(),
+        "channels": vars(Channels()),
     }
     reals = Reals(images.path, facts)
 

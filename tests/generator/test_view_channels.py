@@ -12,19 +12,16 @@ from generator_helpers import write_image_set
 from PIL import Image
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.channels import Channels, eight_bit
+from vesselforge.data.formats.images import Picture
 from vesselforge.data.imageset import (
     ImageRecord,
-    load_image,
-    load_picture,
     read_index,
-    sample_record,
     write_index,
     write_png,
-    write_sample,
 )
 from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.generator.values import (
+    Channels,
     resized,
     restore,
     to_network,
@@ -72,7 +69,7 @@ KINDS = [(1, 8), (3, 8), (1, 16), (3, 16)]
 @pytest.mark.parametrize("kind", KINDS)
 def test_rgb_and_grey_convert(tmp_path: Path, kind: tuple[int, int]) -> None:
     (pixels,) = image_set(tmp_path, kind)
-    colour = eight_bit(pixels).astype(float)
+    colour = Picture(pixels).rgb().astype(float)
     found, seen = whole(load_views(tmp_path, "patch", 4, "rgb"))
     assert np.array_equal(found[seen], np.broadcast_to(colour, (20, 24, 3))[seen])
     grey = load_views(tmp_path, "patch", 4, "grey")
@@ -154,27 +151,3 @@ def test_planes_are_resized_as_pictures_are() -> None:
     lanczos = np.asarray(picture.resize((9, 8), Image.Resampling.LANCZOS))
     planes = resized(np.dstack([np.asarray(picture)] * 2), (8, 9))
     assert np.array_equal(planes, np.dstack([lanczos] * 2))
-
-
-@pytest.mark.parametrize(
-    "channels",
-    [
-        Channels(), Channels("grey", 1, 8), Channels("grey", 1, 16), Channels("rgb", 3, 16),
-        Channels("rgb+mask", 4),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_samples_are_written_and_read(tmp_path: Path, channels: Channels) -> None:
-    dtype = np.uint16 if channels.bits == 16 else np.uint8
-    pixels = RNG.integers(0, 2**channels.bits, (8, 8, channels.count), dtype=dtype)
-    record = sample_record("seed0001", channels)
-    write_sample(tmp_path, record, pixels)
-    files = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*"))
-    assert files == sorted(filter(None, [record.image, record.mask]))
-    found = load_picture(tmp_path, record).pixels
-    assert np.array_equal(found, pixels[..., :3])
-    if channels.kind == "rgb+mask":
-        target = load_image(tmp_path, record).target
-        assert target is not None
-        assert np.array_equal(target, (pixels[..., 3] > 127).astype(np.uint8) * 255)
-    assert Channels(**channels.to_json()) == channels

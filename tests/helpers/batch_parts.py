@@ -7,7 +7,6 @@ from torch import Tensor
 
 from vesselforge.configs.settings import AugmentSettings
 from vesselforge.data.batches import augment as changes
-from vesselforge.data.batches import recolour as colours
 from vesselforge.data.batches.batch import Batch
 
 OFF = AugmentSettings(
@@ -20,7 +19,6 @@ Parts = tuple[Tensor, Tensor, Tensor]
 
 def parts(batch: Batch) -> Parts:
     """(images, targets, fields of view)."""
-    assert batch.fov is not None
     return batch.image, batch.target, batch.fov
 
 
@@ -32,7 +30,7 @@ def augment(
     generator: torch.Generator,
     size: int | None = None,
 ) -> Parts:
-    return parts(changes.augment(Batch(images, targets, None, fov), settings, generator, size))
+    return parts(changes.augment(Batch(images, targets, fov), settings, generator, size))
 
 
 def recolour(
@@ -42,8 +40,8 @@ def recolour(
     settings: AugmentSettings,
     generator: torch.Generator,
 ) -> Tensor:
-    return colours.recolour(Batch(images, targets, None, fov), settings, generator)
+    return changes.recolour(Batch(images, targets, fov), settings, generator)
 
 
-def rescaled(images: Tensor, targets: Tensor, fov: Tensor, size: int | tuple[int, int]) -> Parts:
-    return parts(changes.rescaled(Batch(images, targets, None, fov), size))
+def rescaled(images: Tensor, targets: Tensor, fov: Tensor, factor: float) -> Parts:
+    return parts(changes.rescaled(Batch(images, targets, fov), factor))

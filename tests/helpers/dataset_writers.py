@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vesselforge.configs.catalogue import DATASETS, STARE
+from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.phantoms.draw import Phantom, make_phantom
 
@@ -31,13 +31,24 @@ def phantom(number: int, size: int = SIZE) -> Phantom:
         rotated = np.rot90(pixels, turn % 4)
         return np.ascontiguousarray(rotated[:, ::-1] if turn >= 4 else rotated)
 
-    names = ("image", "mask", "fov", "arteries", "veins")
-    return replace(made, **{name: turned(getattr(made, name)) for name in names})
+    return Phantom(*(turned(pixels) for pixels in (made.image, made.mask, made.fov)))
+
+
+def second(made: Phantom) -> NDArray[np.bool_]:
+    """What another observer drew: the vessels with gaps."""
+    gaps = np.arange(made.mask.shape[1]) % 5 == 0
+    return made.mask & ~gaps
 
 
 @cache
 def _made(number: int, size: int) -> Phantom:
     return make_phantom(number, size)
+
+
+def marked(mask: NDArray[np.bool_], fov: NDArray[np.bool_]) -> LoadedImage:
+    """A black image with this vessel map."""
+    black = np.zeros((*mask.shape, 3), np.uint8)
+    return LoadedImage("eye", black, mask.astype(np.uint8) * 255, fov, {})
 
 
 def save(path: Path, pixels: NDArray[np.uint8] | NDArray[np.bool_]) -> Path:
@@ -65,7 +76,7 @@ def write_drive(root: Path, test_manuals: bool = True) -> Path:
             if part == "training" or test_manuals:
                 save(root / part / "1st_manual" / f"{id_}_manual1.gif", made.mask)
             if part == "test" and test_manuals:
-                save(root / part / "2nd_manual" / f"{id_}_manual2.gif", made.veins)
+                save(root / part / "2nd_manual" / f"{id_}_manual2.gif", second(made))
     return root
 
 
@@ -75,7 +86,7 @@ def write_chase(root: Path) -> Path:
         made = phantom(number)
         save(root / f"Image_{id_}.jpg", made.image)
         save(root / f"Image_{id_}_1stHO.png", made.mask)
-        save(root / f"Image_{id_}_2ndHO.png", made.veins)
+        save(root / f"Image_{id_}_2ndHO.png", second(made))
     return root
 
 
@@ -86,7 +97,7 @@ def write_stare(root: Path, gzipped: bool = True) -> Path:
         made = phantom(number)
         save(root / "stare-images" / f"{id_}.ppm{end}", made.image)
         save(root / "labels-ah" / f"{id_}.ah.ppm{end}", made.mask)
-        save(root / "labels-vk" / f"{id_}.vk.ppm{end}", made.veins)
+        save(root / "labels-vk" / f"{id_}.vk.ppm{end}", second(made))
     return root
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from generator_helpers import as_artifact
 
-from vesselforge.data.formats.channels import Channels
 from vesselforge.data.imageset import ImageRecord, write_index, write_png
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.files import write_json
+from vesselforge.generator.values import Channels
 
 SIZE = 96
 MIDDLE = slice(16, 80)
@@ -44,7 +44,7 @@ def write_samples(folder: Path, images, side: int, native=None) -> Artifact:
         records.append(ImageRecord(f"sample{i}", TRAIN, f"images/{i}.png"))
     write_json(folder / "samples.json", {
         "presentation": "patch" if native is None else "full", "resolution": side,
-        "native_size": native, "provenance": {}, "channels": Channels().to_json(),
+        "native_size": native, "provenance": {}, "channels": vars(Channels()),
     })  # fmt: skip
     write_index(folder, "synthetic", records)
     return as_artifact(folder, "generator.sample")

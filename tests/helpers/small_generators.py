@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from vesselforge.data.formats.channels import Channels
 from vesselforge.data.imageset import write_png
 from vesselforge.engine.checkpoints import save_tensors
 from vesselforge.engine.files import write_json
 from vesselforge.generator.networks import Generator
 from vesselforge.generator.trained import AVERAGE, DESCRIPTION, FOV
+from vesselforge.generator.values import Channels
 
 RGB = Channels("rgb", 3)
 
@@ -50,7 +50,7 @@ def write_generator(
         "resolution": resolution,
         "native_size": native_size,
         "fov": None if native_size is None else FOV,
-        "channels": channels.to_json(),
+        "channels": vars(channels),
         "provenance": {"start": "random weights"},
     }
     write_json(folder / DESCRIPTION, description | facts)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from dataset_writers import marked
 from segmenter_helpers import phantom_set
 
-from vesselforge.data.imageset import read_index, write_index
+from vesselforge.data.imageset import LoadedImage, read_index, write_index
 from vesselforge.data.phantoms.draw import make_phantom
-from vesselforge.data.structure import RealMap, load_real_maps, tree_figures
+from vesselforge.data.structure import tree_figures
 from vesselforge.segmenter.labels.real_maps import Comparison
 
 
-def real(seed: int, size: int = 96) -> RealMap:
+def real(seed: int, size: int = 96) -> LoadedImage:
     phantom = make_phantom(seed, size)
-    return RealMap(str(seed), phantom.mask, phantom.fov)
+    return marked(phantom.mask, phantom.fov)
 
 
 def test_images_without_a_mask_are_left_out(tmp_path: Path) -> None:
@@ -24,16 +25,15 @@ def test_images_without_a_mask_are_left_out(tmp_path: Path) -> None:
     records[1] = type(records[1])(**vars(records[1]) | {"mask": None, "fov": None})
     records[2] = type(records[2])(**vars(records[2]) | {"fov": None})
     write_index(folder, "tiny", records)
-    found = load_real_maps(folder, "train")
+    found = Comparison.read(folder).training
     assert [one.id for one in found] == ["00", "02"]
     assert not found[0].fov.all() and found[1].fov.all()
-    assert [one.id for one in load_real_maps(folder, "validation")] == ["03"]
 
 
 def test_a_comparison_finds_crumbs() -> None:
     reals = [real(seed) for seed in (3, 1, 4)]
     comparison, fov = Comparison(reals, 1.0), reals[1].fov.T
-    turned = tree_figures(reals[1].mask.T)
+    turned = tree_figures(reals[1].reference.T)
     assert comparison.like_real(turned, 0.1, fov) is True
     assert comparison.fault(turned, (96, 96)) == ""
     crumbs = np.zeros((96, 96), bool)

@@ -15,7 +15,7 @@ from segmenter_helpers import TINY, StopAfter, artifact, hashes, phantom_set, ps
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import FitSettings
-from vesselforge.data.batches.crops import CropSource
+from vesselforge.data.batches.sources import CropSource
 from vesselforge.data.imageset import LoadedImage, load_image, read_index, write_index, write_png
 from vesselforge.engine.log import LOG, read_log
 from vesselforge.engine.progress import Interrupted, Progress

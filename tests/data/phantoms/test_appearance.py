@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from vesselforge.data.phantoms.appearance import GENERIC, Appearance, Look, numbers, randomised
+from vesselforge.data.phantoms.appearance import GENERIC, Appearance, Look, randomised
 from vesselforge.data.phantoms.draw import Phantom, draw
 
 
@@ -17,8 +17,8 @@ def made(look: Look, size: int = 96) -> Phantom:
 def test_draws_lie_in_the_ranges_and_fill_them() -> None:
     drawn = [GENERIC.draw(np.random.default_rng(seed)) for seed in range(200)]
     for name, half in GENERIC.half_widths.items():
-        values = np.stack([numbers(look, name).ravel() for look in drawn])
-        mean = numbers(GENERIC.looks[0], name).ravel()
+        values = np.stack([look.figure(name).ravel() for look in drawn])
+        mean = GENERIC.looks[0].figure(name).ravel()
         off = np.abs(values - mean).max(axis=0)
         assert (off <= np.asarray(half) + 1e-12).all(), name
         assert (off >= 0.9 * np.asarray(half)).all(), name
@@ -27,7 +27,7 @@ def test_draws_lie_in_the_ranges_and_fill_them() -> None:
 
 def test_numbers_of_one_figure_vary_together() -> None:
     drawn = [GENERIC.draw(np.random.default_rng(seed)) for seed in range(50)]
-    absorption = np.stack([numbers(look, "vessel") for look in drawn])
+    absorption = np.stack([look.figure("vessel") for look in drawn])
     assert np.corrcoef(absorption.T).min() > 0.999
 
 
@@ -70,7 +70,7 @@ def test_randomisation_changes_light_and_zoom_and_nothing_else_of_the_masks() ->
         other = randomised(look, 1.0, np.random.default_rng(seed))
         zoomed = made(other)
         assert not np.array_equal(zoomed.fov, before.fov)
-        place = {name: numbers(look, name) for name in ("radius", "centre_y", "centre_x")}
+        place = {name: look.figure(name) for name in ("radius", "centre_y", "centre_x")}
         after = made(other.with_figures(place))
         assert np.array_equal(after.mask, before.mask)
         assert np.array_equal(after.fov, before.fov)
@@ -92,7 +92,7 @@ def test_zoom_is_half_to_double_and_keeps_the_image_full() -> None:
 def test_stronger_is_further_away() -> None:
     look = GENERIC.draw(np.random.default_rng(5))
     off = [
-        np.abs(numbers(randomised(look, s, np.random.default_rng(0)), "colour") - look.colour).sum()
+        np.abs(randomised(look, s, np.random.default_rng(0)).figure("colour") - look.colour).sum()
         for s in (0.2, 0.5, 1.0)
     ]
     assert 0 < off[0] < off[1] < off[2]

@@ -9,9 +9,9 @@ from scipy import ndimage
 from vesselforge.configs.errors import DataError
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.phantoms.appearance import GENERIC, Appearance, Look
-from vesselforge.data.phantoms.draw import Phantom, draw, make_phantom
+from vesselforge.data.phantoms.draw import Phantom, compose, draw, make_phantom
 from vesselforge.data.phantoms.fitted import fit_appearance
-from vesselforge.data.phantoms.photo import blocks_of, find_disc, photo_of, view_of
+from vesselforge.data.phantoms.photo import Blocks, photo_of, view_of
 from vesselforge.data.phantoms.shape import shape_of
 
 pytestmark = pytest.mark.slow
@@ -148,35 +148,29 @@ def test_fitting_is_repeatable(originals: list[Phantom], fitted: Appearance) -> 
     assert fit_appearance([loaded(one) for one in originals]) == fitted
 
 
-def test_disc_is_found_where_it_is() -> None:
-    for seed in range(4):
-        made = make_phantom(seed, 256)
-        photo = photo_of(loaded(made))
-        disc = find_disc(blocks_of(photo))
-        assert disc is not None
-        place = np.array([disc.y, disc.x]) * photo.canvas.radius + photo.canvas.centre
-        assert np.hypot(*(place - made.disc)) < 0.06 * photo.canvas.radius
+@pytest.mark.parametrize("seed", range(4))
+def test_disc_is_found_where_it_is(seed: int) -> None:
+    look = GENERIC.draw(np.random.default_rng(seed))
+    scene = compose(look, 256, np.random.default_rng(seed))
+    made = draw(look, 256, np.random.default_rng(seed), np.random.default_rng(seed))
+    disc = Blocks(photo_of(loaded(made))).disc()
+    assert disc is not None
+    y, x = scene.anatomy.disc / look.field
+    assert np.hypot(disc.y - y, disc.x - x) < 0.06
 
 
 def test_no_disc_in_view_takes_the_generic_one() -> None:
-    made = make_phantom(0, 256)
-    y, x = (int(v) for v in made.fovea)
+    look = GENERIC.looks[0]
+    scene = compose(look, 256, np.random.default_rng(0))
+    made = draw(look, 256, np.random.default_rng(0), np.random.default_rng(0))
+    y, x = (scene.anatomy.fovea * scene.canvas.radius + scene.canvas.centre).astype(int)
     piece = (slice(y - 40, y + 40), slice(x - 40, x + 40))
-    look = fit_appearance(
-        [
-            LoadedImage(
-                "piece",
-                made.image[piece],
-                made.mask[piece].astype(np.uint8) * 255,
-                made.fov[piece],
-                {},
-            )
-        ]
-    ).looks[0]
-    generic = GENERIC.looks[0]
-    assert (look.disc, look.cup, look.disc_x) == (generic.disc, generic.cup, generic.disc_x)
-    assert look.cut == 1
-    assert look.radius == pytest.approx(np.sqrt(0.5))
+    mask = made.mask[piece].astype(np.uint8) * 255
+    image = LoadedImage("piece", made.image[piece], mask, made.fov[piece], {})
+    found = fit_appearance([image]).looks[0]
+    assert (found.disc, found.cup, found.disc_x) == (look.disc, look.cup, look.disc_x)
+    assert found.cut == 1
+    assert found.radius == pytest.approx(np.sqrt(0.5))
 
 
 @pytest.mark.parametrize("without", ["no mask", "empty mask"])

@@ -1,6 +1,6 @@
-"""Training batches from a pool: every whole image in thirteen variants, shuffled anew each epoch.
-
-The offline augmentation of SA-UNet and its kin, a pure function of (seed, step).
+"""Training batches, each a pure function of (seed, step): random crops inside the field of view, or
+a pool of whole images, the offline augmentation of SA-UNet and its kin: every image in thirteen
+variants, shuffled anew each epoch.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 from torch import Tensor
 
-from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.errors import ConfigError, DataError
+from vesselforge.configs.settings import AugmentSettings
+from vesselforge.data.batches.augment import augment, margin
 from vesselforge.data.batches.batch import Batch, joined, of_images
 from vesselforge.data.imageset import LoadedImage
 
@@ -26,15 +29,76 @@ HELD_BYTES = 2**30
 """Variants kept in memory: 0.24 GB for 16 images of DRIVE, 0.69 GB for 16 of CHASE_DB1."""
 
 
+class CropSource:
+    """Batches of augmented crops from images held in memory as bytes.
+
+    images: each with a target, of any sizes. crop: side in pixels. stream: sources with the same
+    seed and another stream draw independently. A resumed run draws for step k what it would
+    have drawn anyway. Raises DataError for no image, or one without a target or an empty FOV.
+    """
+
+    def __init__(
+        self,
+        images: list[LoadedImage],
+        crop: int,
+        batch: int,
+        seed: int,
+        augment: AugmentSettings,
+        stream: int = 0,
+    ) -> None:
+        self.crop, self.batch, self.seed, self.augment = crop, batch, seed, augment
+        self.stream, self.window = stream, margin(crop, augment)
+        self._images = [
+            (_padded(layers, image, self.window), np.flatnonzero(image.fov).astype(np.int32))
+            for layers, image in zip(of_images(images), images, strict=True)
+        ]
+
+    def batch_at(self, step: int) -> Batch:
+        """Squares of `crop` pixels, as floats; weights where an image has some. Before augmentation
+        every crop's centre lies inside the FOV."""
+        # One 63-bit number for the three; neighbouring steps have unrelated streams.
+        words = np.random.SeedSequence([self.seed, step, self.stream]).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(words[0]) >> 1)
+        windows = [self._window(generator) for _ in range(self.batch)]
+        return augment(joined(windows, torch.stack), self.augment, generator, self.crop)
+
+    def _window(self, generator: torch.Generator) -> Batch:
+        """A square of `window` pixels, as bytes, round a random pixel of a random image's FOV."""
+        padded, inside = self._images[_drawn(len(self._images), generator)]
+        # The padding is half a window, so a pixel's coordinate is its window's first corner.
+        place, side = int(inside[_drawn(len(inside), generator)]), self.window
+        top, left = divmod(place, padded.fov.shape[-1] - side)
+        return padded.each(lambda x: x[:, top : top + side, left : left + side])
+
+
+def _drawn(count: int, generator: torch.Generator) -> int:
+    return int(torch.randint(count, (1,), generator=generator))
+
+
+def _padded(layers: Batch, image: LoadedImage, window: int) -> Batch:
+    """The image, as bytes, and a border of a window's width round it.
+
+    Round a whole photograph there is nothing. An image smaller than the window and without a
+    surround is a piece of retina; it is mirrored, or most of a rotated crop would be black.
+    """
+    if not image.fov.any():
+        raise DataError(f"image {image.id!r} has an empty field of view")
+    sides = (window // 2, window - window // 2)
+    if image.fov.all() and min(image.fov.shape) < window:
+        borders = ((0, 0), sides, sides)
+        return layers.each(lambda x: torch.from_numpy(np.pad(x.numpy(), borders, mode="reflect")))
+    return layers.framed(lambda x, outside: F.pad(x, sides * 2, value=outside))
+
+
 class PoolSource:
     """Batches of whole images out of a pool of `VARIANTS` per image.
 
     images: each with a target. pad: side of the square that all are zero-padded to; None: height
     and width of the largest, each rounded up to `multiple`. position: the image in the middle of
     it (SA-UNet; 592² leaves DRIVE 4 rows above and 13 columns on the left) or in the top left
-    corner (SA-UNetv2). hold: bytes of variants to keep; those beyond are made at every use.
-    An epoch is a permutation of the pool; as in Keras its last batch may be smaller.
-    Raises DataError for no image or one without a target, ConfigError for one larger than `pad`.
+    corner (SA-UNetv2). An epoch is a permutation of the pool; as in Keras its last batch may be
+    smaller. Raises DataError for no image or one without a target, ConfigError for one larger
+    than `pad`.
     """
 
     def __init__(
@@ -45,13 +109,13 @@ class PoolSource:
         pad: int | None = None,
         position: Literal["centre", "corner"] = "centre",
         multiple: int = 8,
-        hold: int = HELD_BYTES,
     ) -> None:
-        self.batch, self.seed, self.position, self.hold = batch, seed, position, hold
+        self.batch, self.seed, self.position = batch, seed, position
         self._originals = of_images(images)
         self.size = _common_size(images, pad, multiple)
+        largest = max(sum(x.nbytes for x in one.tensors()) for one in self._originals)
+        self._most_kept = HELD_BYTES // largest
         self._kept: dict[int, Batch] = {}
-        self._held = 0
 
     def __len__(self) -> int:
         """Entries of the pool."""
@@ -83,25 +147,18 @@ class PoolSource:
             return self._kept[entry]
         rng = np.random.default_rng([self.seed, 1, which, number])
         made = changed(self._originals[which], number, rng)
-        size = sum(tensor.nbytes for tensor in made.tensors())
-        if self._held + size <= self.hold:
+        if len(self._kept) < self._most_kept:
             self._kept[entry] = made
-            self._held += size
         return made
 
     def _placed(self, image: Batch) -> Batch:
         """An image on its canvas."""
-        height, width = image.target.shape[1:]
-        top = left = 0
-        if self.position == "centre":
-            top, left = (self.size[0] - height) // 2, (self.size[1] - width) // 2
-
-        def placed(x: Tensor, outside: int) -> Tensor:
-            canvas = x.new_full((len(x), *self.size), outside)
-            canvas[:, top : top + height, left : left + width] = x
-            return canvas
-
-        return image.framed(placed)
+        below, right = (
+            have - need for have, need in zip(self.size, image.fov.shape[1:], strict=True)
+        )
+        top, left = (below // 2, right // 2) if self.position == "centre" else (0, 0)
+        sides = (left, right - left, top, below - top)
+        return image.framed(lambda x, outside: F.pad(x, sides, value=outside))
 
 
 def changed(image: Batch, number: int, rng: np.random.Generator) -> Batch:
@@ -109,19 +166,19 @@ def changed(image: Batch, number: int, rng: np.random.Generator) -> Batch:
     if number in ROTATIONS:
         return rotated(image, int(rng.integers(1, 360)))
     change = noisy if number in NOISES else recoloured
-    return replace(image, image=_planes(change(_pixels(image.image), rng)))
+    pixels = np.ascontiguousarray(image.image.numpy().transpose(1, 2, 0))  # as Pillow wants it
+    return replace(image, image=torch.tensor(change(pixels, rng)).permute(2, 0, 1))
 
 
 def rotated(image: Batch, degrees: int) -> Batch:
     """Turned about the centre, anticlockwise: colours bicubic, labels nearest, so that what
     was hard stays hard. The canvas keeps its size; what enters from outside is 0, its weight 1."""
 
-    def turned(x: Tensor, outside: int) -> Tensor:
-        if len(x) == 3:
-            colours = Image.fromarray(_pixels(x)).rotate(degrees, Image.Resampling.BICUBIC)
-            return _planes(np.array(colours))
-        label = Image.fromarray(x[0].numpy()).rotate(degrees, fillcolor=outside)
-        return torch.from_numpy(np.array(label))[None]
+    def turned(planes: Tensor, outside: int) -> Tensor:
+        how = Image.Resampling.BICUBIC if len(planes) == 3 else Image.Resampling.NEAREST
+        pictures = [Image.fromarray(plane) for plane in planes.numpy()]
+        turned = [one.rotate(degrees, how, fillcolor=outside) for one in pictures]
+        return torch.from_numpy(np.stack(turned))
 
     return image.framed(turned)
 
@@ -153,19 +210,8 @@ def recoloured(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[
 
 def flipped(image: Batch, number: int) -> Batch:
     """Left-right, top-bottom, or both, in the order of FLIPS; of the original, itself."""
-    horizontal, vertical, both = FLIPS
-    sides = {-1: (horizontal, both), -2: (vertical, both)}
-    axes = [axis for axis, numbers in sides.items() if number in numbers]
+    axes = dict(zip(FLIPS, ((-1,), (-2,), (-1, -2)), strict=True)).get(number)
     return image.each(lambda x: x.flip(axes)) if axes else image
-
-
-def _pixels(planes: Tensor) -> NDArray[np.uint8]:
-    """[3, H, W] → [H, W, 3], as Pillow wants it."""
-    return np.ascontiguousarray(planes.numpy().transpose(1, 2, 0))
-
-
-def _planes(pixels: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)
 
 
 def _common_size(images: list[LoadedImage], pad: int | None, multiple: int) -> tuple[int, int]:
