@@ -177,7 +177,7 @@ def rotated(image: Batch, degrees: int) -> Batch:
     def turned(planes: Tensor, outside: int) -> Tensor:
         how = Image.Resampling.BICUBIC if len(planes) == 3 else Image.Resampling.NEAREST
         pictures = [Image.fromarray(plane) for plane in planes.numpy()]
-        turned = [one.rotate(degrees, how, fillcolor=outside) for one in pictures]
+        turned = [np.asarray(one.rotate(degrees, how, fillcolor=outside)) for one in pictures]
         return torch.from_numpy(np.stack(turned))
 
     return image.framed(turned)

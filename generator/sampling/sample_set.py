@@ -136,7 +136,7 @@ class SampleFiles:
         network, description = load_generator(generator)
         network.to(pick_device())
         self.sampler = Sampler(network, settings.psi, settings.label, description.get("labels"))
-        self.facts = {name: description.get(name) for name in FACTS}
+        self.facts: dict[str, Any] = {name: description.get(name) for name in FACTS}
         self.size = picture_size(description)
         self.generator, self.out, self.batch, self.flat = generator, out, settings.batch, flat
         # Whole images share the field of view that most originals have; patches lie inside it.
