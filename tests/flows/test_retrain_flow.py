@@ -70,10 +70,6 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, float]]:
     monkeypatch.setattr("vesselforge.flows.retrain.Executor", Compares)
     monkeypatch.setattr("vesselforge.flows.retrain.read_run", lambda *_: (Path(), PREPARED))
     monkeypatch.setattr("vesselforge.flows.retrain.read_index", lambda *_: [])
-    monkeypatch.setattr(
-        "vesselforge.flows.retrain.finished",
-        lambda _, kind, digest: Artifact(Path(), {"digest": digest}),
-    )
     return found
 
 
