@@ -105,7 +105,10 @@ def launch(processes: int, spec: str) -> None:
     try:
         run(parse_args([*options, "--module", MODULE, spec]))
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
+        # One that lost contact with a killed one may have been seen to end before it.
+        rank, failure = min(
+            error.failures.items(), key=lambda one: (one[1].exitcode >= 0, one[1].timestamp)
+        )
         if failure.exitcode < 0:
             name = signal_name(-failure.exitcode)
             text = f"process {rank + 1} of {processes} was ended by {name}"
