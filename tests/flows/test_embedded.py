@@ -86,7 +86,7 @@ def test_a_server_that_is_gone_ends_the_run_in_one_line(
         raise httpx.ConnectError("refused")
 
     monkeypatch.setattr(launch, "api", api)
-    monkeypatch.setattr(launch, "imported", lambda name: refused)
+    monkeypatch.setattr(launch, "resolve_name", lambda name: refused)
     monkeypatch.setattr(EventsWorker, "_instances", {1: SimpleNamespace(_queue=events)})
     with (
         pytest.raises(StageCrashed, match=r"http://127.0.0.1:9/api: .* no longer answers"),
