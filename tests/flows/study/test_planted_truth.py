@@ -10,32 +10,41 @@ import planted as truth
 import pytest
 from batch_parts import OFF
 
+from vesselforge.configs.choices import NETWORKS, Choice
 from vesselforge.configs.study import StudyConfig
 from vesselforge.pipeline.study.schema import RESULTS, Effect, Results
 
 pytestmark = pytest.mark.slow
 
-FIT = {"steps": 110, "batch": 2, "crop": 64, "validate_every": 110, "keep": "last"}
-FIT |= {"lr": 0.004, "ema": 0.97, "warmup": 5}
+THIN = Choice(
+    "a quarter of the arithmetic",
+    "segmenter.networks.sa_unet:SAUNet",
+    {"variant": "backbone", "width": 8},
+)
+FIT = {"steps": 50, "batch": 4, "crop": 64, "validate_every": 50, "keep": "last"}
+FIT |= {"network": "thin", "drop": 0.0, "lr": 0.01, "ema": 0.97, "warmup": 5}
 FIT |= {"augment": OFF.model_dump()}
-"""Enough to learn the vessels of phantoms, in a few seconds."""
+"""Enough to learn the vessels of phantoms, in a second: F1 is 0.65 of real images alone."""
 
 
 @pytest.fixture
-def question(tiny_study: Callable[..., StudyConfig]) -> StudyConfig:
+def question(
+    tiny_study: Callable[..., StudyConfig], monkeypatch: pytest.MonkeyPatch
+) -> StudyConfig:
     """One real image, never augmented, so that it is soon known by heart; 48 synthetic ones."""
+    monkeypatch.setitem(NETWORKS, "thin", THIN)
     phantom = {"train": 1, "validation": 2, "test": 10, "size": truth.SIZE, "seed": 10}
     return tiny_study(
         data={"name": "phantom", "phantom": phantom},
         arms={
             "counts": [48],
             "orders": ["mixed"],
-            "seeds": [0, 1, 2, 3, 4, 5],
+            "seeds": [0, 1, 2, 3],
         },
-        synthetic={"pool": 48},
+        synthetic={"pool": 48, "share": 0.75},
         student=FIT,
         pretrain={"steps": FIT["steps"]},
-        finetune={"steps": 10, "validate_every": 10, "lr": 0.001},
+        finetune={"steps": 6, "validate_every": 6},
     )
 
 
@@ -70,21 +79,18 @@ def test_perfect_synthetic_images_are_a_significant_gain(
     effect = answer(question, workspace)
 
     assert effect.verdict == "gain", effect.model_dump()
-    assert effect.mean is not None and effect.mean > 0.02  # 0.030 over these seeds
+    assert effect.mean is not None and effect.mean > 0.02  # 0.11 over these seeds, none below 0.06
 
 
 def test_shuffled_synthetic_labels_are_a_significant_harm(
     here: Any, planted: Callable[[str], None], question: StudyConfig, workspace: Path
 ) -> None:
-    """Of a phase with wrong labels alone, which ten steps with right ones do not mend; among the
-    real images of one phase they do much less, and in some seeds none."""
     planted("shuffled")
-    arms = question.arms.model_copy(update={"orders": ["synthetic-first"], "seeds": [0, 1, 2, 3]})
 
-    effect = answer(question.model_copy(update={"arms": arms}), workspace)
+    effect = answer(question, workspace)
 
     assert effect.verdict == "harm", effect.model_dump()
-    assert effect.mean is not None and effect.mean < -0.03
+    assert effect.mean is not None and effect.mean < -0.1  # -0.30 over these seeds
 
 
 def test_two_identical_arms_show_no_difference() -> None:
@@ -118,8 +124,6 @@ def test_exact_phantoms_gain_at_few_images_and_turned_masks_do_not(
     values = question.model_dump(mode="json")
     values["sources"] = {"exact": phantom, "turned": phantom | {"turned_masks": True}}
     values["arms"] |= {"named": named, "seeds": [0, 1]}
-    values["synthetic"] |= {"share": 0.75}
-    values["student"] |= {"batch": 4}
     values["score"] |= {"features": "random"}  # nobody needs a teacher
 
     made = results_of(StudyConfig.model_validate(values), workspace)
