@@ -47,7 +47,7 @@ def read_valid(
     except ValidationError as wrong:
         first = wrong.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        found = f"{where}: {first['msg']}, found {str(first['input'])[:60]}"
+        found = f"{where}: {first['msg']}, found {repr(first['input'])[:60]}"
         what = found if where else first["msg"]
         raise error(f"{path}: {what}; expected {expected}") from None
 
