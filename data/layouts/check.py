@@ -115,24 +115,33 @@ def check(
     """Read every file of the named splits and report."""
     root = None if dataset.root is None else str(dataset.root)
     report = Report(dataset.name, root, problems=list(dataset.problems))
+    where = root or dataset.name
     items = [item for item in dataset if item.split in splits]
+    brightest = 0  # of all 16-bit values
     for done, item in enumerate(items, start=1):
         row = Row(item.id, item.split)
         report.rows.append(row)
         with report.noting(item.image, item.id):
-            _examine(item, row, report)
+            brightest = max(brightest, _examine(item, row, report))
         progress.update(done, len(items), "image")
+    if 0 < brightest < 1 << 14:
+        sentence = (
+            f"the brightest of all 16-bit values is {brightest}, expected up to 65535: the images "
+            "are dark to the networks; scale them when they are converted"
+        )
+        report.note(where, sentence, severity="warning")
     if not dataset.whole:
         _note_unlabelled(report, dataset, items)
     _note_repeated(report, items)
     for split in (TRAIN,) if dataset.whole else splits:
         if split != TEST and not dataset.split(split):
-            report.note(root or dataset.name, f"found no {split} image, expected one")
+            report.note(where, f"found no {split} image, expected one")
     return report
 
 
-def _examine(item: Item, row: Row, report: Report) -> None:
-    """Raises DataError for an unreadable image; what is wrong with masks and FOV is noted."""
+def _examine(item: Item, row: Row, report: Report) -> int:
+    """The greatest value of an image of 16 bits for the generator alone, 0 of others. Raises
+    DataError for an unreadable image; what is wrong with masks and FOV is noted."""
     picture = item.read_picture()
     image = picture.pixels if item.whole else picture.rgb()
     row.height, row.width = shape = image.shape[:2]
@@ -142,7 +151,7 @@ def _examine(item: Item, row: Row, report: Report) -> None:
     row.observers = tuple(item.masks)
     if item.whole:
         row.fov, row.mode, row.labelled = "whole", picture.mode, item.label is not None
-        return
+        return int(image.max(initial=0)) if picture.bits == 16 else 0
     row.fov, where = ("derived", item.image) if item.fov is None else ("file", item.fov)
     fov: Mask | None = None
     with report.noting(where, item.id):
@@ -159,6 +168,7 @@ def _examine(item: Item, row: Row, report: Report) -> None:
                 if outside > 0.05:
                     sentence = f"{outside:.0%} of its vessels lie outside the field of view"
                     report.note(path, sentence, item.id, "warning")
+    return 0
 
 
 def _mask(grey: NDArray[np.uint8], path: Path, item: Item, report: Report) -> Mask:
