@@ -114,7 +114,8 @@ def _warped(
             windows = Batch(*(x[rows[part]] for x in whole.tensors())).floats()
             sampled = _sampled(windows, theta[part], size, fine).tensors()
             pairs = zip(batch.tensors(), sampled, strict=True)
-            batch = Batch(*(x.index_copy(0, rows[part], values) for x, values in pairs))
+            # Copies have the order in memory that they had: losses round by it.
+            batch = Batch(*(x.clone().index_copy_(0, rows[part], y) for x, y in pairs))
     return batch
 
 

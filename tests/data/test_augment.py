@@ -53,6 +53,15 @@ def test_identity_when_all_is_off(batch: Batch) -> None:
     assert same(augment(*batch, OFF, seeded()), batch)
 
 
+def test_warped_crops_have_the_order_in_memory_of_others(batch: Batch) -> None:
+    """Sums over labels in a loss round by that order, and so do the weights of a training."""
+    strides = [
+        [x.stride() for x in augment(*batch, OFF.model_copy(update=update), seeded())]
+        for update in ({"flip": True}, {"flip": True, "warp_share": 0.5, "rotate_deg": 180.0})
+    ]
+    assert strides[0] == strides[1]
+
+
 def test_the_standard_augmentation_is_what_it_was() -> None:
     """Numbers of the first version: models trained earlier can be trained again."""
     settings = AugmentSettings(warp_share=0.5)

@@ -166,7 +166,7 @@ def test_a_description_is_read_as_it_was_written_and_silent_where_nothing_was_fi
         ({"temperature": -2.0}, r"members.0.temperature: .*, found -2.0"),
         ({"temperature": float("nan")}, r"members.0.temperature: .*, found nan"),
         ({"temperature": float("inf")}, r"members.0.temperature: .*, found inf"),
-        ({"temperature": "warm"}, r"members.0.temperature: .* valid number.*, found warm"),
+        ({"temperature": "warm"}, r"members.0.temperature: .* valid number.*, found 'warm'"),
         ({"shift": float("nan")}, r"members.0.shift: .*, found nan"),
         ({"tempreature": 1.5}, r"members.0.tempreature"),
     ],

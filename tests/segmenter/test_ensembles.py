@@ -239,13 +239,13 @@ def test_evaluation_of_a_vote_with_flips_chooses_its_members_thresholds(
 @pytest.mark.parametrize(
     ("rule", "fault"),
     [
-        ({"method": "vote"}, "rule.method: .*found vote"),
+        ({"method": "vote"}, "rule.method: .*found 'vote'"),
         ({"method": "or"}, "thresholds"),
         ({"method": "or", "thresholds": [0.5, 1.0, 0.5]}, "thresholds.1: .* less than 1"),
         ({"method": "or", "thresholds": [0.5, 0.5]}, "a rule of 2 members for 3"),
         ({"method": "or", "thresholds": [0.5, float("nan"), 0.5]}, "thresholds.1"),
         ({"method": "mean", "thresholds": [0.5, 0.5, 0.5]}, "a mean has none"),
-        ("or", "rule: .*found or"),
+        ("or", "rule: .*found 'or'"),
     ],
 )
 def test_a_damaged_rule_is_named(tmp_path: Path, rule: object, fault: str) -> None:
