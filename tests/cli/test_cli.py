@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.testing import CliRunner, Result
+
+from vesselforge.cli.main import main
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +43,12 @@ def vesselforge(
     )
 
 
+def typed(*arguments: str, workspace: Path | None = None) -> Result:
+    """The command in this process, where nothing but what it does and says matters."""
+    where = {} if workspace is None else {"VESSELFORGE_WORKSPACE": str(workspace)}
+    return CliRunner().invoke(main, arguments, env=where)
+
+
 def test_help_and_bad_configs_answer_at_once_and_load_nothing_heavy(tmp_path: Path) -> None:
     for arguments, status in (
         (["--help"], 0),
@@ -65,9 +74,9 @@ def test_help_and_bad_configs_answer_at_once_and_load_nothing_heavy(tmp_path: Pa
     ],
 )
 def test_a_wrong_setting_is_one_line(change: str, message: str, tmp_path: Path) -> None:
-    done = vesselforge("run", "quickstart", "--set", change, workspace=tmp_path)
-    error, _ = done.stderr.splitlines()
-    assert done.returncode == 2
+    done = typed("run", "quickstart", "--set", change, workspace=tmp_path)
+    (error,) = done.stderr.splitlines()
+    assert done.exit_code == 2
     assert error.startswith("error: ") and message in error
     assert not list(tmp_path.iterdir())  # nothing was begun
 
@@ -77,13 +86,16 @@ def test_an_unwritable_workspace_and_a_missing_dataset_stop_before_prefect(tmp_p
     for arguments, message in (
         (["--workspace", str(tmp_path / "file" / "ws")], "cannot write to the workspace"),
         (["--set", "data.name=drive", "--set", f"data.root={tmp_path / 'no'}"], "no such dataset"),
-        (["--set", f"generator.start_from={tmp_path / 'no.pkl'}"], "no such file"),
     ):
-        done = vesselforge("run", "quickstart", *arguments, workspace=tmp_path / "ws")
-        error, loaded = done.stderr.splitlines()
-        assert (done.returncode, error.startswith("error: ")) == (2, True)
+        done = typed("run", "quickstart", *arguments, workspace=tmp_path / "ws")
+        (error,) = done.stderr.splitlines()
+        assert (done.exit_code, error.startswith("error: ")) == (2, True)
         assert message in error
-        assert not {"prefect", "torch"} & set(loaded.split())
+    start = ["--set", f"generator.start_from={tmp_path / 'no.pkl'}"]  # looked for last
+    real = vesselforge("run", "quickstart", *start, workspace=tmp_path / "ws")
+    error, loaded = real.stderr.splitlines()
+    assert real.returncode == 2 and error.startswith("error: ") and "no such file" in error
+    assert not {"prefect", "torch"} & set(loaded.split())
 
 
 def test_a_server_that_does_not_answer_is_named(
@@ -96,28 +108,28 @@ def test_a_server_that_does_not_answer_is_named(
 
 
 def test_no_such_run(tmp_path: Path) -> None:
-    done = vesselforge("report", "mine", workspace=tmp_path)
-    assert done.returncode == 2 and "no such run; runs in this workspace: none yet" in done.stderr
+    done = typed("report", "mine", workspace=tmp_path)
+    assert done.exit_code == 2 and "no such run; runs in this workspace: none yet" in done.stderr
 
 
 def test_phantoms_are_written_checked_and_prepared(tmp_path: Path) -> None:
     sizes = ["--set", "train=4", "--set", "validation=2", "--set", "test=2", "--set", "size=64"]
     folder = tmp_path / "mine"
-    made = vesselforge("data", "phantom", str(folder), *sizes, "--json")
+    made = typed("data", "phantom", str(folder), *sizes, "--json")
     assert len(json.loads(made.stdout)["images"]) == 8
-    checked = vesselforge("data", "check", str(folder), "--json")
-    assert checked.returncode == 0, checked.stderr
+    checked = typed("data", "check", str(folder), "--json")
+    assert checked.exit_code == 0, checked.stderr
     assert sum(split["images"] for split in json.loads(checked.stdout)["splits"]) == 8
     like = ["--like", str(folder), "--randomise", "0.5"]
-    alike = vesselforge("data", "phantom", str(tmp_path / "alike"), *sizes[:-2], *like)
-    assert alike.returncode == 0, alike.stderr
+    alike = typed("data", "phantom", str(tmp_path / "alike"), *sizes[:-2], *like)
+    assert alike.exit_code == 0, alike.stderr
     with Image.open(tmp_path / "alike" / "images" / "test-0001.png") as image:
         assert image.size == (64, 64)  # as those it is like
     (folder / "masks" / "train-0000.png").unlink()
-    checked = vesselforge("data", "check", str(folder))
-    assert checked.returncode == 2
+    checked = typed("data", "check", str(folder))
+    assert checked.exit_code == 2
     assert "found no vessel mask for identifier 'train-0000'" in checked.stdout
     data = ["--set", "data.name=paired", "--set", f"data.root={folder}"]
-    prepared = vesselforge("data", "prepare", "quickstart", *data, workspace=tmp_path / "ws")
-    assert prepared.returncode == 2
-    assert prepared.stderr.splitlines()[-2].startswith("error: ")
+    prepared = typed("data", "prepare", "quickstart", *data, workspace=tmp_path / "ws")
+    assert prepared.exit_code == 2
+    assert prepared.stderr.splitlines()[-1].startswith("error: ")

@@ -3,12 +3,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
 from commands import environment, run, tiny
+from typer.testing import CliRunner, Result
 
+from vesselforge.cli.main import main
 from vesselforge.engine.locks import locked
 from vesselforge.engine.progress import Progress
 
@@ -63,6 +67,39 @@ def with_database(home: Path, undisturbed: Undisturbed) -> Path:
 def home(undisturbed: Undisturbed, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """HOME of every command, where nothing says otherwise."""
     return with_database(tmp_path_factory.mktemp("home"), undisturbed)
+
+
+@pytest.fixture(scope="session")
+def server(prefect_api: None) -> str:
+    """PREFECT_API_URL of a server for commands whose point is not the one that they would bring
+    along: that takes 8 s of the processor each time."""
+    from prefect.settings import PREFECT_API_URL
+
+    return str(PREFECT_API_URL.value())
+
+
+@pytest.fixture
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Type a command where its process is not the point: it and its stages run in this one."""
+    for name in [n for n in os.environ if n.startswith(("PREFECT_", "VESSELFORGE_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("VESSELFORGE_DATA", str(tmp_path))
+    monkeypatch.setattr(
+        "vesselforge.pipeline.executor.run_in_child", lambda job, progress, *_: job.run(progress)
+    )
+    monkeypatch.chdir(tmp_path)
+    return lambda command: CliRunner().invoke(main, command[1:])
+
+
+def refusal(said: Result | subprocess.CompletedProcess[str]) -> str:
+    """The one line in which a command has refused; checks that it has."""
+    status = said.exit_code if isinstance(said, Result) else said.returncode
+    assert status == 2, said.stderr
+    assert said.stdout == ""
+    assert "Traceback" not in said.stderr
+    errors = [line for line in said.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and said.stderr.splitlines()[-1] == errors[0]
+    return errors[0]
 
 
 @pytest.fixture

@@ -9,13 +9,15 @@ import re
 import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 
 import pytest
-from commands import REPOSITORY, environment, family, free_port, overrides, record, run, until
+from commands import REPOSITORY, environment, free_port, overrides, record, until
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -28,14 +30,6 @@ def env(own_home: Path) -> dict[str, str]:
     return environment(own_home, PREFECT_SERVER_API_PORT=port, PREFECT_API_URL=api)
 
 
-def start(command: list[str], env: dict[str, str], log: Path) -> subprocess.Popen[str]:
-    with log.open("w") as output:
-        return subprocess.Popen(
-            command, env=env, cwd=REPOSITORY, stdout=output, stderr=output, text=True,
-            start_new_session=True,
-        )  # fmt: skip
-
-
 def readme_block() -> str:
     """The commands that the README gives for a server, a worker and a deployment."""
     blocks = re.findall(r"```bash\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
@@ -43,21 +37,23 @@ def readme_block() -> str:
     return str(block)
 
 
-@pytest.fixture
-def stopped() -> Iterator[list[subprocess.Popen[str]]]:
-    """Shells whose background jobs end with the test."""
-    shells: list[subprocess.Popen[str]] = []
-    yield shells
-    for shell in shells:
+@contextlib.contextmanager
+def shell(script: str, env: dict[str, str], log: Path) -> Iterator[subprocess.Popen[str]]:
+    """A shell whose background jobs end with the test."""
+    with log.open("w") as output:
+        started = subprocess.Popen(
+            ["bash", "-ec", script], env=env, cwd=REPOSITORY, stdout=output, stderr=output,
+            text=True, start_new_session=True,
+        )  # fmt: skip
+    try:
+        yield started
+    finally:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(shell.pid, signal.SIGKILL)
+            os.killpg(started.pid, signal.SIGKILL)
 
 
 def test_deployments_run_as_the_readme_writes_it(
-    used_again: Path,
-    env: dict[str, str],
-    stopped: list[subprocess.Popen[str]],
-    tmp_path: Path,
+    used_again: Path, env: dict[str, str], tmp_path: Path
 ) -> None:
     script = readme_block().replace("4200", env["PREFECT_SERVER_API_PORT"]).rstrip()
     assert script.endswith("prefect deployment run 'augmentation-pipeline/quickstart' --watch")
@@ -67,27 +63,35 @@ def test_deployments_run_as_the_readme_writes_it(
     log, server = tmp_path / "log.txt", tmp_path / "server.log"
     assert "> server.log" in script
     script = script.replace("server.log", str(server))
-    shell = start(["bash", "-ec", script], env, log)
-    stopped.append(shell)
-    assert shell.wait(500) == 0, server.read_text()[-3000:] + log.read_text()[-6000:]
-    told = record(used_again)
+    with shell(script, env, log) as started:
+        assert started.wait(500) == 0, server.read_text()[-3000:] + log.read_text()[-6000:]
+        check_what_came_of_it(used_again, log)
+        settings = {PREFECT_API_URL: env["PREFECT_API_URL"]}
+        with temporary_settings(settings), get_client(sync_client=True) as client:
+            check_that_bad_input_is_told(client, used_again)
+            check_what_the_server_has(client)
+        until(lambda: "did you mean `count`?" in log.read_text())  # written in the background
+
+
+def check_what_came_of_it(workspace: Path, log: Path) -> None:
+    told = record(workspace)
     assert told["status"] == "completed"
     assert [s["kind"] for s in told["steps"] if not s["reused"]] == ["segmenter.evaluate"]
     for state in ("started", "done in"):  # what a step says reaches the run's log
         assert re.search(rf"test scores +{state}", log.read_text())
     for kind in ("generator.train", "segmenter.train"):
-        assert list(used_again.glob(f"tensorboard/{kind}/*/*tfevents*"))
+        assert list(workspace.glob(f"tensorboard/{kind}/*/*tfevents*"))
 
-    again = "prefect deployment run 'augmentation-pipeline/quickstart' --watch"
-    again += parameters(["sample.cuont=3"], used_again)
-    said = run(["bash", "-c", again], env, REPOSITORY)
-    assert said.returncode == 1
-    assert "BadInput" in said.stdout, said.stderr
-    assert "did you mean `count`?" in log.read_text()
-    keys, sundays = what_the_server_has(env)
-    assert {"test-scores", "samples-grid", "pseudo-labels", "report"} <= keys
-    assert len(sundays) >= 2  # the schedule of retrain/drive has made runs of its own
-    assert {day.strftime("%a %H:%M") for day in sundays} == {"Sun 03:00"}
+
+def check_that_bad_input_is_told(client: SyncPrefectClient, workspace: Path) -> None:
+    """By the name of the run's last state, and by its message."""
+    deployment = client.read_deployment_by_name("augmentation-pipeline/quickstart")
+    wrong = {"overrides": ["sample.cuont=3"], "workspace": str(workspace)}
+    run = client.create_flow_run_from_deployment(deployment.id, parameters=wrong)
+    until(lambda: client.read_flow_run(run.id).state.is_final(), 300, every=0.5)
+    state = client.read_flow_run(run.id).state
+    assert state.is_failed() and state.name == "BadInput"
+    assert "did you mean `count`?" in state.message
 
 
 def parameters(changes: list[str], workspace: Path) -> str:
@@ -96,41 +100,12 @@ def parameters(changes: list[str], workspace: Path) -> str:
     return "".join(f" --param {shlex.quote(p)}" for p in given)
 
 
-def what_the_server_has(env: dict[str, str]) -> tuple[set[str], list[datetime]]:
-    """Keys of artifacts, and when runs are due. Asked by Prefect's own client: the server refuses
-    what carries no CSRF token."""
-    code = (
-        "import json\n"
-        "from prefect.client.orchestration import get_client\n"
-        "from prefect.client.schemas.filters import FlowRunFilter\n"
-        "due = FlowRunFilter.model_validate({'state': {'type': {'any_': ['SCHEDULED']}}})\n"
-        "with get_client(sync_client=True) as client:\n"
-        "    keys = [artifact.key for artifact in client.read_artifacts()]\n"
-        "    runs = client.read_flow_runs(flow_run_filter=due)\n"
-        "print(json.dumps([keys, [run.expected_start_time.isoformat() for run in runs]]))\n"
-    )
-    keys, due = json.loads(run([sys.executable, "-c", code], env, REPOSITORY).stdout)
-    return set(keys), [datetime.fromisoformat(time).astimezone(UTC) for time in due]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
-def test_serve_is_one_command_and_leaves_nothing_behind(
-    env: dict[str, str], tmp_path: Path
-) -> None:
-    """Even when it is killed. Ctrl-C and SIGTERM: test_endings.py."""
-    port = env["PREFECT_SERVER_API_PORT"]
-    log = tmp_path / "serve.txt"
-    process = start(["vesselforge", "serve", "--port", port], env, log)
-    try:
-        until(lambda: "serving http://127.0.0.1:" in log.read_text(), every=0.2)
-        relatives = family(process.pid)
-        assert len(relatives) >= 3
-        second = run(["vesselforge", "serve", "--port", str(free_port())], env, REPOSITORY)
-        assert second.returncode == 2
-        assert f"another `vesselforge serve` uses this folder, at http://127.0.0.1:{port}" in (
-            second.stderr
-        )
-        process.kill()
-        until(lambda: not any(family(pid) for pid in relatives), 60, every=0.1)
-    finally:
-        process.kill()
+def check_what_the_server_has(client: SyncPrefectClient) -> None:
+    """Artifacts by their keys, and runs that are due."""
+    keys = {artifact.key for artifact in client.read_artifacts()}
+    assert {"test-scores", "samples-grid", "pseudo-labels", "report"} <= keys
+    due = FlowRunFilter.model_validate({"state": {"type": {"any_": ["SCHEDULED"]}}})
+    runs = client.read_flow_runs(flow_run_filter=due)
+    sundays = [run.expected_start_time.astimezone(UTC) for run in runs]
+    assert len(sundays) >= 2  # the schedule of retrain/drive has made runs of its own
+    assert {day.strftime("%a %H:%M") for day in sundays} == {"Sun 03:00"}

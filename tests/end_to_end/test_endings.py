@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 from uuid import UUID
 
 import pytest
@@ -24,16 +25,18 @@ from commands import (
     free_port,
     overrides,
     record,
-    run,
-    tiny,
     until,
 )
 from conftest import Undisturbed
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger
 from prefect.events.schemas.events import Event, RelatedResource, Resource
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.states import Running
+
+from benchmarks.reliability.overhead import direct
+from vesselforge.configs.errors import UserError
+from vesselforge.flows.serving.serve import serve as serve_here
 
 pytestmark = [
     pytest.mark.slow,
@@ -104,8 +107,8 @@ def serve(own_home: Path, tmp_path: Path) -> Callable[[], Any]:
             with temporary_settings(settings), get_client(sync_client=True) as client:
                 yield Served(process, log, client)
         finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(120)
+            process.kill()
+            process.wait()
 
     return serving
 
@@ -127,15 +130,14 @@ def checkpoints(workspace: Path) -> set[str]:
 
 
 def test_stopped_killed_and_without_a_server_it_ends_with_the_same_bytes(
-    serve: Callable[[], Any], undisturbed: Undisturbed, home: Path, tmp_path: Path
+    serve: Callable[[], Any], undisturbed: Undisturbed, own_home: Path, tmp_path: Path
 ) -> None:
     expected = Path(shutil.copytree(undisturbed.workspace, tmp_path / "expected"))
-    sets = [part for change in LONG for part in ("--set", change)]
-    said = run(tiny("run", expected, *sets), environment(home), tmp_path)
-    assert said.returncode == 0, said.stderr
+    direct(expected, overrides() + LONG)  # the stages alone, in this process
     workspace = Path(shutil.copytree(undisturbed.workspace, tmp_path / "workspace"))
 
     with serve() as served:
+        check_that_no_second_one_serves(served, own_home)
         stopped = served.start(workspace)
         until_at_work(workspace)
         relatives = family(served.process.pid)
@@ -175,8 +177,21 @@ def test_stopped_killed_and_without_a_server_it_ends_with_the_same_bytes(
         until(lambda: _final(served, last) == "Completed", 300, every=1)
         assert served.said().count("resumed at step") == 2
         check_that_silent_runs_crash_and_ended_ones_do_not(served, automation, last)
-    assert served.process.returncode == 0, served.said()
+        relatives = family(served.process.pid)
+        assert len(relatives) >= 3
+        served.process.kill()  # Ctrl-C: above; other signals: tests/flows/test_serve.py
+        until(lambda: not any(family(pid) for pid in relatives), 60, every=0.1)
     assert contents(workspace) == contents(expected)
+
+
+def check_that_no_second_one_serves(served: Served, home: Path) -> None:
+    with (
+        patch.dict(os.environ),
+        temporary_settings({PREFECT_HOME: home / "prefect"}),
+        pytest.raises(UserError, match=r"another `vesselforge serve` uses this folder") as refused,
+    ):
+        serve_here(free_port())
+    assert f"at {str(served.client.api_url).removesuffix('/api/')}" in str(refused.value)
 
 
 def check_that_silent_runs_crash_and_ended_ones_do_not(

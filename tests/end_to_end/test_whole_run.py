@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -35,8 +34,8 @@ def test_a_run_ends_with_table_report_and_record(undisturbed: Undisturbed) -> No
     assert "Traceback" not in undisturbed.said.stderr
 
 
-def test_a_second_run_reuses_everything_and_loads_no_torch(
-    used_again: Path, home: Path, tmp_path: Path
+def test_a_second_run_at_a_configured_server_reuses_everything_and_loads_no_torch(
+    used_again: Path, home: Path, server: str, tmp_path: Path
 ) -> None:
     before = contents(used_again)
     page = used_again / "runs" / "quickstart" / "report.html"
@@ -48,8 +47,9 @@ def test_a_second_run_reuses_everything_and_loads_no_torch(
         "    print('loaded:', *heavy, file=sys.stderr)\n"
     )
     command = [sys.executable, "-c", code, *tiny("run", used_again, "--json")[1:]]
-    said = run(command, environment(home), tmp_path)
+    said = run(command, environment(home, PREFECT_API_URL=server), tmp_path)
     assert said.returncode == 0, said.stderr
+    assert f"(Prefect at {server.removesuffix('/api')})" in said.stderr
     assert json.loads(said.stdout)["metrics"]["models"].keys() == {"teacher", "student", "ensemble"}
     told = record(used_again)
     assert all(step["reused"] for step in told["steps"])
@@ -69,12 +69,15 @@ MURDERS = (
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
 @pytest.mark.timeout(600)
 def test_killed_runs_go_on_and_end_with_the_same_bytes(
-    undisturbed: Undisturbed, home: Path, tmp_path: Path
+    undisturbed: Undisturbed, home: Path, server: str, tmp_path: Path
 ) -> None:
-    workspace, env = tmp_path / "workspace", environment(home, VESSELFORGE_TENSORBOARD="1")
+    """The first brings a server along, which must not outlive it either."""
+    workspace, board = tmp_path / "workspace", {"VESSELFORGE_TENSORBOARD": "1"}
+    env = environment(home, PREFECT_API_URL=server, **board)
     finished: dict[str, int] = {}
     for trace, step in MURDERS:
-        with running(tiny("run", workspace), env, tmp_path) as victim:
+        its_own = env if finished else environment(home, **board)
+        with running(tiny("run", workspace), its_own, tmp_path) as victim:
             until(lambda t=trace: list((workspace / "store").glob(t)), 200, every=0.002)
             relatives = family(victim.pid)
             victim.send_signal(signal.SIGKILL)
@@ -120,40 +123,3 @@ def made_at(workspace: Path) -> dict[str, int]:
     found = (workspace / "store").glob("*/*/manifest.json")
     whole = [p for p in found if p.parent.suffix != ".partial"]  # its rename may be a moment away
     return {f"{p.parts[-3]}/{p.parts[-2]}": p.stat().st_mtime_ns for p in whole}
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_request_to_stop_saves_and_says_how_to_go_on(
-    number: signal.Signals, home: Path, tmp_path: Path
-) -> None:
-    workspace = tmp_path / "workspace"
-    command = tiny("run", workspace, "--set", "teacher.steps=5000")
-    with running(command, environment(home), tmp_path) as process:
-        trace = "segmenter.train/*.partial/checkpoint/step-*.safetensors"
-        until(lambda: list((workspace / "store").glob(trace)), 200)
-        relatives = family(process.pid)
-        process.send_signal(number)
-        assert process.wait(60) == 130
-        until(lambda: not any(family(pid) for pid in relatives), 20)
-    last = (tmp_path / "output.txt").read_text().splitlines()[-1]
-    assert "the same command goes on" in last
-    told = record(workspace)
-    assert told["status"] == "interrupted"
-    assert told["steps"][-1]["kind"] == "data.prepare"
-
-
-def test_a_configured_server_is_used(used_again: Path, home: Path, tmp_path: Path) -> None:
-    code = (
-        "import os, subprocess, sys\n"
-        "from vesselforge.flows.serving.embedded import embedded_server\n"
-        "with embedded_server() as url:\n"
-        "    done = subprocess.run(sys.argv[1:], env=os.environ | {'PREFECT_API_URL': url})\n"
-        "    print(url, file=sys.stderr)\nsys.exit(done.returncode)\n"
-    )
-    command = [sys.executable, "-c", code, *tiny("run", used_again)]
-    said = subprocess.run(
-        command, env=environment(home), cwd=tmp_path, capture_output=True, text=True, timeout=200
-    )
-    assert said.returncode == 0, said.stderr
-    url = said.stderr.splitlines()[-1].removesuffix("/api")
-    assert f"(Prefect at {url})" in said.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -50,11 +51,13 @@ def predicted(truth: np.ndarray, skill: float, seed: int) -> np.ndarray:
     return (hit | (disc() & (rng.random(truth.shape) < 0.16 * (1 - skill)))).astype(np.uint8)
 
 
+@cache
 def disc() -> np.ndarray:
     y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2 + 0.5
     return np.hypot(y, x) < SIZE * 0.47
 
 
+@cache
 def fundus(seed: int) -> tuple[np.ndarray, np.ndarray]:
     """A crude fundus [S, S, 3] and its vessel mask [S, S] of zeros and ones."""
     rng = np.random.default_rng(seed)
@@ -76,6 +79,7 @@ def fundus(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return base.clip(0, 255).astype(np.uint8), mask.astype(np.uint8)
 
 
+@cache
 def sheet(seed: int, count: int) -> np.ndarray:
     """A contact sheet of fundi, 7 or fewer a row."""
     images = [fundus(seed + i)[0] for i in range(count)]

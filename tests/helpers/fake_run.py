@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from fake_files import as_csv, as_json, as_lines, file_name, put
+from fake_logs import generator_log, segmenter_log
 from fake_pictures import (
     METRICS,
     SIZE,
@@ -155,16 +156,8 @@ class FakeRun:
     def _training(
         self, name: str, steps: int, f1: float, inputs: dict[str, str] | None = None
     ) -> list[str]:
-        rng, log = np.random.default_rng(steps), []
-        for step in range(10, steps + 1, 10):
-            loss = 0.9 * np.exp(-step / 150) + 0.35 + rng.normal(0, 0.02)
-            log.append({"step": step, "loss": round(loss, 5), "lr": 2e-3 * (1 - step / steps)})
-            if step % 100 == 0:
-                reached = f1 - 0.25 * np.exp(-step / 120)
-                figures = {"f1": round(reached, 4), "auc": 0.96, "threshold": 0.46}
-                log.append({"step": step, "validation": figures})
         model = {"members": [{"network": "sa-unet"}], "threshold": 0.46, "parameters": 538707}
-        files = {"log.jsonl": as_lines(log), "model.json": as_json(model)}
+        files = {"log.jsonl": as_lines(segmenter_log(steps, f1)), "model.json": as_json(model)}
         best = {"f1": f1, "auc": 0.966, "threshold": 0.46}
         metrics = {"validation": best, "best_step": steps - 100, "steps": steps}
         return self._put("segmenter.train", name, files, metrics, inputs)
@@ -202,31 +195,12 @@ class FakeRun:
         }
 
     def _generator(self) -> list[str]:
-        rng, log = np.random.default_rng(1), []
-        for step in range(16, 1250, 16):
-            log.append({"step": step, "kimg": step * 8 / 1000})
-            log[-1] |= {"loss_g": 1.1 + 0.3 * rng.random(), "loss_d": 1.0 + 0.2 * rng.random()}
-            log[-1] |= {
-                "scores_real": 0.4 + 0.2 * rng.random(),
-                "scores_fake": -0.6 + 0.2 * rng.random(),
-            }
-            log[-1] |= {"r1_penalty": 0.02 * rng.random(), "path_penalty": 0.01 * rng.random()}
-            log[-1] |= {"p": step / 12500, "r_t": 0.5 + 0.2 * rng.random()}
-            if step % 128 == 0:
-                log.append(self._snapshot(step, rng))
         grids = {
             f"grid-{step:06d}.png": png(sheet(step, 4)) for step in (250, 500, 750, 1000, 1250)
         }
-        files = {"log.jsonl": as_lines(log), "reals.png": png(sheet(0, 28)), **grids}
+        files = {"log.jsonl": as_lines(generator_log()), "reals.png": png(sheet(0, 28)), **grids}
         settings = {"ada_target": 0.6, "device": "cpu"}
         return self._put("generator.train", "generator", files, {"kimg": self.kimg}, {}, settings)
-
-    @staticmethod
-    def _snapshot(step: int, rng: np.random.Generator) -> dict[str, Any]:
-        kid = 0.03 + 0.3 * np.exp(-step / 300) + rng.normal(0, 0.01)
-        found = {"step": step, "kimg": step * 8 / 1000, "kid_mean": round(kid, 5)}
-        found |= {"kid_std": 0.012, "diversity": 0.9 - 0.6 * np.exp(-step / 200)}
-        return found | {"kid_floor_mean": 0.004, "kid_floor_std": 0.006} if step == 128 else found
 
     def _labels(self, samples: list[str], teacher: list[str], mark: str) -> list[str]:
         rng, files, items, rows = np.random.default_rng(8), {}, [], []
@@ -304,25 +278,18 @@ class FakeRun:
 
     def _scores(self, name: str, skill: float, rows: list[list[Any]]) -> dict[str, Any]:
         found = {}
+        truths = [fundus(number + 100)[1] for number in range(len(self.ids))]
+        guesses = [predicted(truth, skill, number) for number, truth in enumerate(truths)]
         for region in ("fov", "whole"):
             inside = disc() if region == "fov" else np.ones((SIZE, SIZE), bool)
-            counts, each = [], []
-            for number, id_ in enumerate(self.ids):
-                truth = fundus(number + 100)[1].astype(bool)[inside]
-                guess = predicted(fundus(number + 100)[1], skill, number).astype(bool)[inside]
-                counts.append(counts_of(guess, truth))
-                each.append(figures_of(counts[-1]))
-                rows.append(
-                    [
-                        name,
-                        id_,
-                        region,
-                        *("" if each[-1][m] is None else each[-1][m] for m in METRICS),
-                    ]
-                )
-            pooled = figures_of(np.sum(counts, axis=0))
+            pairs = zip(guesses, truths, strict=True)
+            counts = [counts_of(g[inside] > 0, t[inside] > 0) for g, t in pairs]
+            each = [figures_of(one) for one in counts]
+            for id_, figures in zip(self.ids, each, strict=True):
+                values = (figures[metric] for metric in METRICS)
+                rows.append([name, id_, region, *("" if v is None else v for v in values)])
             found[region] = {
-                "pooled": pooled,
+                "pooled": figures_of(np.sum(counts, axis=0)),
                 "mean": {m: interval_of([e[m] for e in each]) for m in METRICS},
             }
             found[region]["mean"] |= {"loops": [52.2 * skill, 40.0, 58.25], "ece": [None] * 3}

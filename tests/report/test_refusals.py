@@ -14,7 +14,7 @@ from page_reader import Page
 from vesselforge.pipeline.models.score_rows import NOT_BETTER
 from vesselforge.report.writing import report_on
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("bare_charts")]
 
 
 def page_of(run: FakeRun) -> Page:

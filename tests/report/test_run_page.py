@@ -164,6 +164,7 @@ def test_how_near_samples_come_to_training_images() -> None:
     assert not measured({"features": "random"})
 
 
+@pytest.mark.usefixtures("bare_charts")
 def test_a_worse_student_is_no_gain(tmp_path: Path) -> None:
     page = page_of(FakeRun(tmp_path, skill=WORSE).build())
     assert "No gain shown" in page.text
@@ -201,6 +202,7 @@ def replace(folder: Path, name: str, content: bytes) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
+@pytest.mark.usefixtures("bare_charts")
 def test_a_failed_run_shows_what_exists(tmp_path: Path) -> None:
     gone = ("samples", "score", "labelled", "pretrained", "student", "ensemble", "evaluation")
     page = page_of(FakeRun(tmp_path, status="failed", missing=gone).build())
@@ -241,6 +243,7 @@ def test_a_run_that_has_only_begun(tmp_path: Path) -> None:
     assert "No generator has been trained yet" in page.text
 
 
+@pytest.mark.usefixtures("bare_charts")
 def test_test_images_without_labels_are_shown_not_scored(tmp_path: Path) -> None:
     page = page_of(FakeRun(tmp_path, reference=False).build())
     assert page.faults == []
@@ -267,6 +270,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
     assert evil in page.text
 
 
+@pytest.mark.usefixtures("bare_charts")
 @pytest.mark.parametrize(("second", "kept"), [(0.78, 1), (0.80, 2)])
 def test_several_rounds_are_told_apart(tmp_path: Path, second: float, kept: int) -> None:
     skill = {"teacher": 0.8, "student": 0.84, "student-2": 0.9, "ensemble": 0.85}
@@ -291,6 +295,7 @@ def test_several_rounds_are_told_apart(tmp_path: Path, second: float, kept: int)
     assert scores is not None and scores.student == ["student", "student-2"][kept - 1]
 
 
+@pytest.mark.usefixtures("bare_charts")
 def test_several_ensembles_are_told_apart_by_their_method(tmp_path: Path) -> None:
     skill = {"teacher": 0.8, "student": 0.82, "ensemble": 0.83, "ensemble-or": 0.84}
     skill["ensemble-majority"] = 0.81
@@ -304,6 +309,7 @@ def test_several_ensembles_are_told_apart_by_their_method(tmp_path: Path) -> Non
     assert "ensemble 0.460" in page.text
 
 
+@pytest.mark.usefixtures("bare_charts")
 def test_a_damaged_file_and_a_lost_artifact_are_named_and_not_shown(tmp_path: Path) -> None:
     run = FakeRun(tmp_path).build()
     kind, digest = run.record["artifacts"]["evaluation"]

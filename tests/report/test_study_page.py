@@ -224,6 +224,7 @@ def test_every_source_says_what_it_gave(page: Page) -> None:
     assert warning < page.text.index("Decided on") and "Source gan: " not in page.text
 
 
+@pytest.mark.usefixtures("bare_charts")
 def test_a_source_without_a_verdict_has_none(tmp_path: Path) -> None:
     facts = {"source": "gan", "real_images": 2, "kept": 1, "reasons": {}, "drawn": 12_345}
     synthetic = [
@@ -254,6 +255,7 @@ def test_a_learning_curve_has_the_most_synthetic_images_of_each_family(curve: Pa
     assert len(rows) == 6
 
 
+@pytest.mark.usefixtures("bare_charts")
 def test_with_one_seed_nothing_is_called_tested(tmp_path: Path) -> None:
     page = page_of(FakeStudy(tmp_path, seeds=(0,), counts=(50,), orders=("mixed",)).build())
     assert "Only one seed: how much training runs differ by chance is unknown" in page.text
@@ -264,6 +266,7 @@ def test_with_one_seed_nothing_is_called_tested(tmp_path: Path) -> None:
     assert row["Difference"].count("(") == 0
 
 
+@pytest.mark.usefixtures("bare_charts")
 def test_what_is_missing_is_said_and_the_rest_is_shown(tmp_path: Path) -> None:
     study = small(tmp_path, synthetic=[], samples=[]).build()
     record = json.loads((study.folder / "run.json").read_text()) | {"config": {}, "steps": []}
@@ -278,6 +281,7 @@ def test_what_is_missing_is_said_and_the_rest_is_shown(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.usefixtures("bare_charts")
 def test_a_study_whose_arms_all_failed_still_has_a_page(tmp_path: Path) -> None:
     study = small(tmp_path)
     study.broken = "mixed-50-20"
@@ -286,12 +290,14 @@ def test_a_study_whose_arms_all_failed_still_has_a_page(tmp_path: Path) -> None:
     assert "No arm could be compared with its real-only arm." in page.text
 
 
+@pytest.mark.usefixtures("bare_charts")
 def test_a_study_without_arms_still_has_a_page(tmp_path: Path) -> None:
     page = page_of(small(tmp_path, arms=[]).build())
     assert page.faults == []
     assert {"No arm has a result.", "No arms."} <= set(missing(page))
 
 
+@pytest.mark.usefixtures("bare_charts")
 @pytest.mark.parametrize("name", ["samples-gan.png", "nearest-gan.png"])
 def test_pictures_that_cannot_be_shown_are_named(tmp_path: Path, name: str) -> None:
     study = small(tmp_path).build()

@@ -25,28 +25,6 @@ pytestmark = pytest.mark.slow
 Build = Callable[..., StudyConfig]
 
 
-def small(build: Build, seeds: list[int], **changes: Any) -> StudyConfig:
-    """With one number of real images."""
-    changes["arms"] = {"real_images": [4]} | changes.get("arms", {})
-    return study_of(build, seeds, **changes)
-
-
-@pytest.fixture
-def part(tiny_study: Build, tmp_path: Path) -> Callable[..., Results]:
-    """Write a run of some seeds into tmp_path/workspace."""
-
-    def write(
-        name: str,
-        seeds: list[int],
-        found: Callable[[Findings], Findings] = lambda f: f,
-        **changes: Any,
-    ) -> Results:
-        config = small(tiny_study, seeds, **changes | {"name": name})
-        return write_run(tmp_path / "workspace", config, found(findings_of(config)))
-
-    return write
-
-
 def merged(tmp_path: Path, *given: str, name: str = "all") -> Results:
     made = merge_runs(name, given, tmp_path / "workspace")
     return read_results(Path(made["run"]) / RESULTS)
@@ -119,7 +97,7 @@ def test_a_run_that_failed_counts_where_it_was_completed(
     whole = part("whole", [0, 1])
     names = ["R0", "R1", "R1-long", "R2", "P", "P-first", "G", ""]
     failed = {name: [1] for name in names} | {"R2": [0, 1]}
-    config = small(tiny_study, [0, 1], name="a")
+    config = study_of(tiny_study, [0, 1], name="a", arms={"real_images": [4]})
     write_run(tmp_path / "workspace", config, findings_of(config, failed))
     part("b", [1])
 
