@@ -24,15 +24,22 @@ def tiny_study() -> Callable[..., StudyConfig]:
 
     def build(**changes: Any) -> StudyConfig:
         values = yaml.safe_load((SHIPPED / "compare-quickstart.yaml").read_text())
+        del values["sources"], values["generator"]  # the pretrained one is too large for tests
         phantom = {"train": 4, "validation": 2, "test": 4, "size": 64, "seed": 0}
         fit = {"steps": 2, "batch": 2, "crop": 32, "validate_every": 2}
-        gan = {"kimg": 0.016, "snapshot_kimg": 0.016, "channel_base": 64, "latent": 8}
+        gan = {
+            "presentation": "patch", "resolution": 32, "batch": 8, "ada_kimg": 20,
+            "kimg": 0.016, "snapshot_kimg": 0.016, "channel_base": 64, "channel_max": 64,
+            "latent": 8,
+        }  # fmt: skip
         small: dict[str, Any] = {
             "name": "tiny",
             "data": {"phantom": phantom},
             "arms": {"counts": [0, 2, 4], "orders": ["synthetic-first"], "seeds": [0, 1]},
             "teacher": fit | {"steps": 3},
             "generator": gan,
+            "sample": {"batch": 32},
+            "pseudo_label": {"min_confidence": 0, "min_vessel_share": 0, "max_vessel_share": 1},
             "synthetic": {"pool": 3},
             "score": {"real_views": 4, "kid_subset_size": 2},
             "student": fit,

@@ -3,13 +3,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from commands import environment, run, tiny
+from commands import Said, Undisturbed, environment, run, tiny
 from typer.testing import CliRunner, Result
 
 from vesselforge.cli.main import main
@@ -17,24 +16,6 @@ from vesselforge.engine.locks import locked
 from vesselforge.engine.progress import Progress
 
 DATABASE = Path("prefect") / "prefect.db"
-
-
-@dataclass(frozen=True)
-class Said:
-    """How a command ended, and what it said."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-@dataclass(frozen=True)
-class Undisturbed:
-    """A whole tiny run from an empty workspace and an empty HOME, and what it said."""
-
-    workspace: Path
-    home: Path
-    said: Said
 
 
 @pytest.fixture(scope="session")
@@ -89,17 +70,6 @@ def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Resu
     )
     monkeypatch.chdir(tmp_path)
     return lambda command: CliRunner().invoke(main, command[1:])
-
-
-def refusal(said: Result | subprocess.CompletedProcess[str]) -> str:
-    """The one line in which a command has refused; checks that it has."""
-    status = said.exit_code if isinstance(said, Result) else said.returncode
-    assert status == 2, said.stderr
-    assert said.stdout == ""
-    assert "Traceback" not in said.stderr
-    errors = [line for line in said.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1 and said.stderr.splitlines()[-1] == errors[0]
-    return errors[0]
 
 
 @pytest.fixture

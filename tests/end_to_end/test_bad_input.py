@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import environment, run, tiny
-from conftest import refusal
+from commands import environment, refusal, run, tiny
 from PIL import Image
 from typer.testing import Result
 

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from commands import contents, environment, family, manifests, run, running, until
-from conftest import refusal
+from commands import contents, environment, family, manifests, refusal, run, running, until
 from typer.testing import Result
 
 from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS

@@ -19,6 +19,7 @@ from uuid import UUID
 import pytest
 from commands import (
     REPOSITORY,
+    Undisturbed,
     contents,
     environment,
     family,
@@ -27,7 +28,6 @@ from commands import (
     record,
     until,
 )
-from conftest import Undisturbed
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger
 from prefect.events.schemas.events import Event, RelatedResource, Resource

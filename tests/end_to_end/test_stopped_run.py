@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import environment, family, record, run, running, tiny, until
-from conftest import refusal
+from commands import environment, family, record, refusal, run, running, tiny, until
 from typer.testing import Result
 
 from vesselforge.engine.checkpoints import newest_checkpoint, save_checkpoint

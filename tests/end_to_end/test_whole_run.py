@@ -8,8 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import contents, environment, family, manifests, record, run, running, tiny, until
-from conftest import Undisturbed
+from commands import (
+    Undisturbed,
+    contents,
+    environment,
+    family,
+    manifests,
+    record,
+    run,
+    running,
+    tiny,
+    until,
+)
 from progress_heard import read_events
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

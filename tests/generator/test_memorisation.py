@@ -165,7 +165,7 @@ def test_views_that_are_alike_are_no_evidence_once_images_count():
     """Views of one image share most of their distance: the plain test cries wolf, by image not."""
     rng, zeros = np.random.default_rng(3), np.zeros(1, dtype=int)
     plain, careful, images = [], [], np.repeat(np.arange(5), 30).tolist()
-    for _ in range(300):
+    for _ in range(100):
         alike = np.repeat(rng.normal(size=5), 30) + 0.1 * rng.normal(size=150)
         held_out = Matches(alike, zeros, zeros)
         samples = Matches(rng.normal(size=100) * 1.01**0.5, zeros, zeros)
