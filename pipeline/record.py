@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from vesselforge import pretrained
+from vesselforge.configs.base import expanded
 from vesselforge.configs.errors import CheckpointError, DataError, WorkspaceError
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.configs.study import StudyConfig
@@ -45,7 +46,7 @@ Reference = list[str]
 
 def workspace_folder(given: Path | str | None = None) -> Path:
     """The workspace: as given, else $VESSELFORGE_WORKSPACE, else ./workspace."""
-    return Path(given or os.environ.get("VESSELFORGE_WORKSPACE") or "workspace").absolute()
+    return expanded(given or os.environ.get("VESSELFORGE_WORKSPACE") or "workspace").absolute()
 
 
 def run_folder(workspace: Path, name: str) -> Path:
