@@ -38,6 +38,8 @@ PARTLY_FAILED = "partly failed"
 """Status of a run that was scored and reported, though a part of it could not be done."""
 PIPELINE, STUDY = "augmentation-pipeline", "compare-ratios"
 """Which flow a record is of."""
+WARNED = "warned"
+"""Key of what the check of the images warned of, a line for each dataset."""
 PICKLE = b"\x80"
 """First byte of a pickle of protocol 2 or later."""
 Reference = list[str]

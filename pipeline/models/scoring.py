@@ -28,14 +28,15 @@ from vesselforge.data.formats.images import (
 )
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.layouts.check import check
-from vesselforge.data.layouts.items import Item
+from vesselforge.data.layouts.items import Dataset, Item
 from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN, VALIDATION
+from vesselforge.data.layouts.warned import warning_line
 from vesselforge.data.prepare import write_set
 from vesselforge.engine.artifacts import METRICS as METRICS_FILE
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.files import write_csv
 from vesselforge.engine.progress import Progress
-from vesselforge.engine.sinks.display import Display
+from vesselforge.engine.sinks.display import Display, current, shown
 from vesselforge.segmenter.metrics.scores import (
     METRICS,
     REGIONS,
@@ -126,8 +127,16 @@ def items_of(dataset: str, split: str) -> list[Item]:
     folder."""
     found = named_dataset(dataset)
     splits = [TEST] if split == "test" and dataset in NAMES else list(SPLITS)
-    check(found, splits).raise_first()
+    _checked(found, splits, dataset)
     return [item for item in found if item.split in splits]
+
+
+def _checked(found: Dataset, splits: Sequence[str], given: str) -> None:
+    """Raises DataError for what is wrong with the images; what is odd about them is said."""
+    report = check(found, splits)
+    report.raise_first()
+    if line := warning_line(report.to_dict(), given):
+        current().say(line)
 
 
 def labelled_items(dataset: str, split: str) -> list[Item]:
@@ -201,7 +210,7 @@ def evaluate_on(
     found = {}
     for name in datasets:
         progress = display.begin(name)
-        with tempfile.TemporaryDirectory() as folder:
+        with shown(display), tempfile.TemporaryDirectory() as folder:
             images, scores = Path(folder) / "images", Path(folder) / "scores"
             scores.mkdir()
             items = [replace(item, split=TEST) for item in items_of(name, split)]
@@ -210,7 +219,6 @@ def evaluate_on(
             evaluate(settings, inputs, scores, progress)
             how = {"split": split, "flips": settings.flips, "fov_width": settings.fov_width}
             found[name] = json.loads((scores / METRICS_FILE).read_text()) | how
-        display.close()
     return found
 
 
@@ -224,5 +232,5 @@ def development_images(name: str) -> list[LoadedImage]:
             f"{name}: found no {' or '.join(splits)} images with masks, expected a known dataset "
             f"({KNOWN_NAMES}) or a folder with images/ and masks/"
         )
-    check(dataset, splits).raise_first()
+    _checked(dataset, splits, name)
     return [item.loaded() for item in items]
