@@ -1,0 +1,134 @@
+"""What the check warned of is said in one line, with the command that lists all of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from dataset_writers import phantom, save, write_paired
+from typer.testing import CliRunner
+
+from vesselforge.cli.main import main
+from vesselforge.configs.settings import DataSettings, PipelineConfig, PrepareSettings
+from vesselforge.data.datasets import load_settings
+from vesselforge.data.layouts.check import check
+from vesselforge.data.layouts.warned import CHECK, warning_line
+from vesselforge.data.prepare import prepare
+from vesselforge.engine.artifacts import Artifact, Outcome
+from vesselforge.engine.progress import Progress
+from vesselforge.engine.sinks.display import Display, shown
+from vesselforge.pipeline.executor import Executor, Hand
+from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.models.scoring import development_images, items_of
+from vesselforge.pipeline.run_works import run_works
+
+
+def grey_masks(root: Path, count: int) -> Path:
+    """Eight pairs; a pixel of the first masks is grey."""
+    write_paired(root)
+    for number in range(count):
+        mask = phantom(number).mask.astype(np.uint8) * 255
+        mask[30, 30] = 90
+        save(root / "masks" / f"{'abcdefgh'[number]}.png", mask)
+    return root
+
+
+def settings(root: Path, **more: Any) -> DataSettings:
+    return DataSettings.model_validate({"name": "paired", "root": root, **more})
+
+
+def prepared(data: DataSettings, out: Path, part: Any = "development") -> Path:
+    out.mkdir(parents=True)
+    prepare(PrepareSettings(data=data, part=part), {}, out, Progress())
+    return out
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_the_line_counts_shows_the_first_and_names_the_command(tmp_path: Path, count: int) -> None:
+    data = settings(grey_masks(tmp_path / "my set", count), pattern="(?P<id>.+)")
+    line = warning_line(check(load_settings(data)).to_dict(), data)
+    if not count:
+        assert line == ""
+        return
+    assert "\n" not in line
+    assert line.startswith(f"paired: {'1 warning' if count == 1 else '3 warnings, the first'}: ")
+    assert "masks/a.png: found 3 grey values" in line
+    command = shlex.split(re.findall("`(.+)`", line)[0])
+    assert command[0] == "vesselforge"
+    listed = CliRunner().invoke(main, command[1:])
+    assert listed.exit_code == 0
+    assert listed.stdout.count("warning: ") == count
+
+
+def test_an_artifact_says_it_without_its_place(tmp_path: Path) -> None:
+    data = settings(grey_masks(tmp_path / "set", 2))
+    here = json.loads((prepared(data, tmp_path / "out") / CHECK).read_text())
+    line = warning_line(here, data)
+    assert "2 warnings, the first: masks/a.png: found" in line
+    assert line.count(str(tmp_path)) == 1  # in the command alone
+    assert warning_line({}, data) == warning_line({"problems": "x"}, data) == ""
+
+
+class Pretending(Hand):
+    """Has everything done, as from the store or anew."""
+
+    def __init__(self, made: dict[str, Path], reused: bool) -> None:
+        self.made, self.reused = made, reused
+
+    def start(self, work: Work) -> Outcome:
+        metrics = json.loads((self.made[work.step] / "metrics.json").read_text())
+        return Outcome(Artifact(self.made[work.step], {"metrics": metrics}), self.reused, 0.0)
+
+
+class Told(Display):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+
+@pytest.mark.parametrize("reused", [True, False])
+def test_whoever_trains_on_images_hears_of_them_once(tmp_path: Path, reused: bool) -> None:
+    data = settings(grey_masks(tmp_path / "set", 2))
+    works = run_works(PipelineConfig.model_validate({"data": data}))
+    made = {
+        "development images": prepared(data, tmp_path / "development"),
+        "test images": prepared(data, tmp_path / "test", "test"),
+    }
+    executor = Executor(tmp_path / "workspace", Pretending(made, reused))
+    with shown(Told()) as display:
+        assert isinstance(display, Told)
+        executor.run([works.development(), works.test()])
+        executor.run([works.development()])
+    assert len(executor.warned) == 1
+    assert display.lines == [f"  {executor.warned[0]}"]
+    assert "2 warnings, the first: masks/a.png" in executor.warned[0]
+
+
+def test_nothing_is_said_of_sound_images(tmp_path: Path) -> None:
+    data = settings(write_paired(tmp_path / "set"))
+    made = {"development images": prepared(data, tmp_path / "development")}
+    executor = Executor(tmp_path / "workspace", Pretending(made, False))
+    with shown(Told()) as display:
+        assert isinstance(display, Told)
+        executor.run([run_works(PipelineConfig.model_validate({"data": data})).development()])
+    assert executor.warned == display.lines == []
+
+
+def test_whoever_scores_images_hears_of_them(tmp_path: Path) -> None:
+    root = str(grey_masks(tmp_path / "set", 2))
+    with shown(Told()) as display:
+        assert isinstance(display, Told)
+        items_of(root, "test")
+        development_images(root)
+    assert len(display.lines) == 2
+    for line in display.lines:
+        assert "2 warnings, the first: " in line
+        assert f"`{shlex.join(['vesselforge', 'data', 'check', root])}` lists all" in line
