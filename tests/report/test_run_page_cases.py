@@ -59,6 +59,17 @@ def replace(folder: Path, name: str, content: bytes) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
+def test_warnings_about_the_images_stand_before_the_scores(tmp_path: Path) -> None:
+    line = "drive: 3 warnings, the first: masks/<b>1.png: odd; `vesselforge data check drive` lists"
+    run = FakeRun(tmp_path, warned=(line,)).build()
+    text = page_of(run).text
+    assert line in text and text.index(line) < text.index("F1, teacher")
+    assert "Warnings about the real images" in text
+    record = run.record | {"warned": 5}  # written by something else
+    (run.folder / "run.json").write_text(json.dumps(record))
+    assert "Warnings about the real images" not in page_of(run).text
+
+
 def test_a_failed_run_shows_what_exists(tmp_path: Path) -> None:
     gone = ("samples", "score", "labelled", "pretrained", "student", "ensemble", "evaluation")
     page = page_of(FakeRun(tmp_path, status="failed", missing=gone).build())

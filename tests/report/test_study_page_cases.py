@@ -33,6 +33,14 @@ def test_a_source_without_a_verdict_has_none(tmp_path: Path) -> None:
     assert (gan["Seeds"], gan["Drawn"], gan["Show vessels"]) == ("2", "12,345", "not compared")
 
 
+def test_warnings_about_the_images_stand_before_the_scores(tmp_path: Path) -> None:
+    lines = ["drive: 1 warning: a.png: odd; `vesselforge data check drive` lists all", "stare: …"]
+    text = page_of(small(tmp_path, warned=lines).build()).text
+    for line in lines:
+        assert text.index("Warnings about the real images") < text.index(line)
+        assert text.index(line) < text.index("Decided on")
+
+
 def test_with_one_seed_nothing_is_called_tested(tmp_path: Path) -> None:
     page = page_of(FakeStudy(tmp_path, seeds=(0,), counts=(50,), orders=("mixed",)).build())
     assert "Only one seed: how much training runs differ by chance is unknown" in page.text
