@@ -28,13 +28,13 @@ from vesselforge.pipeline.models.scoring import development_images, items_of
 from vesselforge.pipeline.run_works import run_works
 
 
-def grey_masks(root: Path, count: int) -> Path:
-    """Eight pairs; a pixel of the first masks is grey."""
-    write_paired(root)
+def odd(root: Path, count: int) -> Path:
+    """Eight pairs; the FOVs of the first ones leave out a fifth of the vessels."""
+    write_paired(root, fov=True)
     for number in range(count):
-        mask = phantom(number).mask.astype(np.uint8) * 255
-        mask[30, 30] = 90
-        save(root / "masks" / f"{'abcdefgh'[number]}.png", mask)
+        made = phantom(number)
+        cut = np.quantile(np.nonzero(made.mask)[1], 0.8)
+        save(root / "fov" / f"{'abcdefgh'[number]}.png", made.fov & (np.arange(64) <= cut))
     return root
 
 
@@ -50,14 +50,14 @@ def prepared(data: DataSettings, out: Path, part: Any = "development") -> Path:
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_the_line_counts_shows_the_first_and_names_the_command(tmp_path: Path, count: int) -> None:
-    data = settings(grey_masks(tmp_path / "my set", count), pattern="(?P<id>.+)")
+    data = settings(odd(tmp_path / "my set", count), pattern="(?P<id>.+)")
     line = warning_line(check(load_settings(data)).to_dict(), data)
     if not count:
         assert line == ""
         return
     assert "\n" not in line
     assert line.startswith(f"paired: {'1 warning' if count == 1 else '3 warnings, the first'}: ")
-    assert "masks/a.png: found 3 grey values" in line
+    assert re.search(r"masks/a\.png: \d\d% of its vessels lie outside", line)
     command = shlex.split(re.findall("`(.+)`", line)[0])
     assert command[0] == "vesselforge"
     listed = CliRunner().invoke(main, command[1:])
@@ -66,10 +66,10 @@ def test_the_line_counts_shows_the_first_and_names_the_command(tmp_path: Path, c
 
 
 def test_an_artifact_says_it_without_its_place(tmp_path: Path) -> None:
-    data = settings(grey_masks(tmp_path / "set", 2))
+    data = settings(odd(tmp_path / "set", 2))
     here = json.loads((prepared(data, tmp_path / "out") / CHECK).read_text())
     line = warning_line(here, data)
-    assert "2 warnings, the first: masks/a.png: found" in line
+    assert "2 warnings, the first: masks/a.png: " in line
     assert line.count(str(tmp_path)) == 1  # in the command alone
     assert warning_line({}, data) == warning_line({"problems": "x"}, data) == ""
 
@@ -96,7 +96,7 @@ class Told(Display):
 
 @pytest.mark.parametrize("reused", [True, False])
 def test_whoever_trains_on_images_hears_of_them_once(tmp_path: Path, reused: bool) -> None:
-    data = settings(grey_masks(tmp_path / "set", 2))
+    data = settings(odd(tmp_path / "set", 2))
     works = run_works(PipelineConfig.model_validate({"data": data}))
     made = {
         "development images": prepared(data, tmp_path / "development"),
@@ -123,7 +123,7 @@ def test_nothing_is_said_of_sound_images(tmp_path: Path) -> None:
 
 
 def test_whoever_scores_images_hears_of_them(tmp_path: Path) -> None:
-    root = str(grey_masks(tmp_path / "set", 2))
+    root = str(odd(tmp_path / "set", 2))
     with shown(Told()) as display:
         assert isinstance(display, Told)
         items_of(root, "test")
