@@ -11,6 +11,9 @@ import zipfile
 import zlib
 from random import Random
 
+import numpy as np
+from PIL import Image
+
 from benchmarks.reliability.mutators import (
     Mutated,
     Mutator,
@@ -49,6 +52,32 @@ def small_header(random: Random, content: bytes) -> Mutated:
 
 IMAGE: tuple[Mutator, ...] = (truncated, truncated, overwritten, head_lost, foreign, foreign, bomb,
                               small_header, flipped)  # fmt: skip
+
+
+def labels(random: Random, content: bytes) -> Mutated:
+    """A mask of three values or colours, as of arteries and veins, or of pixels to be ignored."""
+    colours = random.choice(
+        (((0, 0, 0), (128,) * 3, (255,) * 3), ((0, 0, 0), (1,) * 3, (2,) * 3),
+         ((0, 0, 0), (255, 0, 0), (0, 0, 255)))
+    )  # fmt: skip
+    stripes = np.arange(64) // 7 % 3
+    pixels = np.broadcast_to(np.asarray(colours, np.uint8)[stripes], (64, 64, 3))
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, "PNG")
+    return stream.getvalue(), f"labels of {colours}", True
+
+
+def turned(random: Random, content: bytes) -> Mutated:
+    """The same picture, stored lying on its side, with a tag that says so."""
+    stream = io.BytesIO()
+    with Image.open(io.BytesIO(content)) as picture:
+        exif = picture.getexif()
+        exif[0x0112] = random.choice((2, 3, 5, 6, 8, 9))
+        picture.save(stream, "PNG", exif=exif)
+    return stream.getvalue(), f"turned by tag {exif[0x0112]}", False
+
+
+MASK: tuple[Mutator, ...] = (*IMAGE, labels, labels, turned)
 
 
 def gzip_bomb(random: Random, content: bytes) -> Mutated:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.reliability import binary as b
 from benchmarks.reliability import mutators as m
+from benchmarks.reliability.arrangements import FOLDER, Arrangement
 from vesselforge.engine.artifacts import MANIFEST
 from vesselforge.engine.files import file_sha256, write_json
 
@@ -20,7 +21,8 @@ WS = ["--workspace", "ws"]
 class Kind:
     """example: folder of `valid`. files: which may be damaged (a pattern). command: what reads it.
     names: what else than the file's own name may stand for it. reseal: makes sums right again, so
-    that the damage itself is met and not the sum that tells of it."""
+    that the damage itself is met and not the sum that tells of it. arrangements: instead of
+    mutators, of the folder that the file is in."""
 
     name: str
     example: str
@@ -29,6 +31,7 @@ class Kind:
     command: tuple[str, ...]
     names: tuple[str, ...] = ()
     reseal: Callable[[Path], None] | None = None
+    arrangements: tuple[Arrangement, ...] = ()
 
 
 def reseal_artifact(file: Path) -> None:
@@ -50,7 +53,9 @@ DRAW = ("generator", "draw", "model", *OUT, "--seeds", "0-1")
 CHECKPOINT = "ws/store/segmenter.train/*.partial/checkpoint/step-*.safetensors"
 KINDS = (
     Kind("image", "paired", "set/images/*", b.IMAGE, ("data", "check", "set")),
-    Kind("mask", "paired", "set/masks/*", b.IMAGE, ("data", "check", "set")),
+    Kind("mask", "paired", "set/masks/*", b.MASK, ("data", "check", "set")),
+    Kind("folder of pairs", "paired", "set/*/*", (), ("data", "check", "set"), ("set",),
+         arrangements=FOLDER),
     Kind("image, all channels", "flat", "set/*", b.IMAGE, ("data", "check", "set")),
     Kind("image, gzipped", "paired", "set/images/*.gz", (*m.BYTES, b.gzip_bomb),
          ("data", "check", "set")),
@@ -60,6 +65,8 @@ KINDS = (
     Kind("zip archive", "zip", "set.zip", b.ZIP, ("data", "unpack", "mine", "set.zip")),
     Kind("config of a run", "config", "tiny.yaml", m.YAML,
          ("data", "prepare", "tiny.yaml", *WS), ("data.", "dataset")),
+    Kind("config, as text", "config", "tiny.yaml", m.YAML_MISREAD,
+         ("data", "prepare", "tiny.yaml", *WS), ("data.",)),
     Kind("config of a study", "study", "tiny.yaml", m.YAML,
          ("compare", "tiny.yaml", "--dry-run", *WS), ("arms.", "data.", "dataset", "generator.")),
     Kind("index.json", "workspace", "ws/store/data.prepare/*/index.json", m.JSON, TRAIN,

@@ -142,7 +142,7 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
 YAML_TEXTS = (
     LAUGHS, "name: [", "\tname: x", "name: x\nname: y: z", "- a\n- b\n", "just words",
     "name: !!python/object/apply:os.system ['true']\n", "&a [*a]", "name: *nowhere", "? [a]\n: b",
-    "1: 2\n", "null: 3\n", "name: 2021-13-45\n", "name: !!binary '####'\n", "name: 'x\n",
+    "1: 2\n", "null: 3\n", "name: x\nname: y\n", "name: !!binary '####'\n", "name: 'x\n",
     "{a: &b {c: *b}}",
     "%YAML 9.9\n---\nname: x", "name: " + "9" * 5000, "a: b\n---\nc: d\n",
 )  # fmt: skip
@@ -165,6 +165,33 @@ YAML: tuple[Mutator, ...] = (
     yaml_value, yaml_value, yaml_value, yaml_value, yaml_root, yaml_root, yaml_line, not_utf8,
     nested,
 )  # fmt: skip
+
+
+MISREAD = (
+    ("  steps: {n}\n", "a key twice"), ("  lr: 010:30\n", "a number to the base of 60"),
+    ("  batch: yes\n", "a word for a number"), ("  crop: 0x20\n", "a number of base 16"),
+    ("\tsteps: 3\n", "a tab"), ("---\nname: other\n", "a second document"),
+    ("data: {name: phantom}\n", "a group twice"),
+)  # fmt: skip
+"""Lines that other readers of YAML take for something, after the group `teacher`."""
+
+
+def yaml_misread(random: Random, content: bytes) -> Mutated:
+    line, what = random.choice(MISREAD)
+    values = yaml.safe_load(content)
+    teacher = {k: v for k, v in values.pop("teacher").items() if k not in ("lr", "batch", "crop")}
+    text = yaml.safe_dump(values) + yaml.safe_dump({"teacher": teacher})
+    return (text + line.format(n=random.randrange(9))).encode(), what, True
+
+
+def unknown_excluded(random: Random, content: bytes) -> Mutated:
+    values = yaml.safe_load(content)
+    name = random.choice(("nobody", "01", "TRAIN-0000", "train-0000 ", ""))
+    values["data"]["exclude"] = [name]
+    return yaml.safe_dump(values).encode(), f"excludes {name!r}", True
+
+
+YAML_MISREAD: tuple[Mutator, ...] = (yaml_misread, yaml_misread, yaml_misread, unknown_excluded)
 
 
 def csv_cell(random: Random, content: bytes) -> Mutated:
