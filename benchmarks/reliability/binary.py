@@ -9,6 +9,7 @@ import struct
 import warnings
 import zipfile
 import zlib
+from collections.abc import Sequence
 from random import Random
 
 import numpy as np
@@ -60,21 +61,24 @@ def labels(random: Random, content: bytes) -> Mutated:
         (((0, 0, 0), (128,) * 3, (255,) * 3), ((0, 0, 0), (1,) * 3, (2,) * 3),
          ((0, 0, 0), (255, 0, 0), (0, 0, 255)))
     )  # fmt: skip
-    stripes = np.arange(64) // 7 % 3
-    pixels = np.broadcast_to(np.asarray(colours, np.uint8)[stripes], (64, 64, 3))
-    stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, "PNG")
-    return stream.getvalue(), f"labels of {colours}", True
+    return _striped(colours, 64), f"labels of {colours}", True
 
 
 def turned(random: Random, content: bytes) -> Mutated:
-    """The same picture, stored lying on its side, with a tag that says so."""
-    stream = io.BytesIO()
-    with Image.open(io.BytesIO(content)) as picture:
-        exif = picture.getexif()
-        exif[0x0112] = random.choice((2, 3, 5, 6, 8, 9))
-        picture.save(stream, "PNG", exif=exif)
-    return stream.getvalue(), f"turned by tag {exif[0x0112]}", False
+    """A mask with a tag that turns it, of the sides of its image or of others."""
+    tag, height = random.choice((2, 3, 5, 6, 8, 9)), random.choice((64, 64, 80))
+    made = _striped(((0, 0, 0), (0, 0, 0), (255,) * 3), height, tag)
+    return made, f"{height} rows, turned by tag {tag}", False
+
+
+def _striped(colours: Sequence[tuple[int, ...]], height: int, turn: int = 1) -> bytes:
+    """A PNG of 64 columns in stripes of three colours. turn: its EXIF orientation."""
+    stripes = np.asarray(colours, np.uint8)[np.arange(64) // 7 % 3]
+    picture = Image.fromarray(np.ascontiguousarray(np.broadcast_to(stripes, (height, 64, 3))))
+    exif, stream = picture.getexif(), io.BytesIO()
+    exif[0x0112] = turn
+    picture.save(stream, "PNG", exif=exif)
+    return stream.getvalue()
 
 
 MASK: tuple[Mutator, ...] = (*IMAGE, labels, labels, turned)
