@@ -28,7 +28,7 @@ class _Reader(yaml.SafeLoader):
             return _TAG + _kind(value)
         return str(super().resolve(kind, value, implicit))
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """A mapping whose keys are text, each given once. Raises ValueError for a repeated one."""
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         lines: dict[str, int] = {}
