@@ -181,7 +181,7 @@ def yaml_misread(random: Random, content: bytes) -> Mutated:
     values = yaml.safe_load(content)
     teacher = {k: v for k, v in values.pop("teacher").items() if k not in ("lr", "batch", "crop")}
     text = yaml.safe_dump(values) + yaml.safe_dump({"teacher": teacher})
-    return (text + line.format(n=random.randrange(9))).encode(), what, True
+    return (text + line.replace("{n}", str(random.randrange(9)))).encode(), what, True
 
 
 def unknown_excluded(random: Random, content: bytes) -> Mutated:
