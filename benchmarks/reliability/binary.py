@@ -133,9 +133,10 @@ def zip_link(random: Random, content: bytes) -> Mutated:
 
 
 def zip_twice(random: Random, content: bytes) -> Mutated:
-    name = zipfile.ZipFile(io.BytesIO(content)).namelist()[0]
-    name = name.swapcase() if random.random() < 0.5 else name
-    return _zip_with(content, [(zipfile.ZipInfo(name), b"x")]), f"{name!r} twice", True
+    """The same name again, or in other letters: another file to some systems."""
+    first = zipfile.ZipFile(io.BytesIO(content)).namelist()[0]
+    name = first.swapcase() if random.random() < 0.5 else first
+    return _zip_with(content, [(zipfile.ZipInfo(name), b"x")]), f"{name!r} twice", name == first
 
 
 def zip_bomb(random: Random, content: bytes) -> Mutated:
