@@ -67,8 +67,13 @@ def _left_out(dataset: Dataset, exclude: Collection[str]) -> Dataset:
 def named_dataset(
     name: str, root: Path | None = None, pattern: str | None = None, lenient: bool = False
 ) -> Dataset:
-    """The dataset of this name, or in this folder: with images/ or masks/ in it a labelled set,
-    else images alone; see `load_settings`. Raises DataError for what is neither.
+    """The dataset that `named_settings` describes; see `load_settings`."""
+    return load_settings(named_settings(name, root, pattern), lenient)
+
+
+def named_settings(name: str, root: Path | None = None, pattern: str | None = None) -> DataSettings:
+    """The settings of the dataset of this name, or in this folder: with images/ or masks/ in it a
+    labelled set, else images alone. Raises DataError for what is neither.
 
     root: its folder; default: its usual name under $VESSELFORGE_DATA or ./datasets.
     """
@@ -78,8 +83,7 @@ def named_dataset(
             raise DataError(f"{name}: neither a folder nor a known dataset ({', '.join(NAMES)})")
         paired = (root / "images").is_dir() or (root / "masks").is_dir()
         name = "paired" if paired else "images"
-    values = {"name": name, "root": root, "pattern": pattern}
-    return load_settings(validate(DataSettings, values, "data check"), lenient)
+    return validate(DataSettings, {"name": name, "root": root, "pattern": pattern}, "data check")
 
 
 def place_of(name: str) -> Path:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from vesselforge.configs.plain_yaml import parse
 from vesselforge.configs.settings import DataSettings
-from vesselforge.engine.documents import records
+from vesselforge.engine.documents import flat, records
 
 CHECK = "check.json"
 """What `data.prepare` leaves of the check in an artifact: `Report.to_dict`."""
 
 
-def warning_line(found: Mapping[str, Any], data: DataSettings | str) -> str:
+def warning_line(found: Mapping[str, Any], data: DataSettings) -> str:
     """How many warnings, the first of them, and the command that lists all; empty without any.
 
-    found: as `check.json` holds it, or `Report.to_dict`. data: the settings of the dataset, or its
-    name or folder as it was given.
+    found: as `check.json` holds it, or `Report.to_dict`. data: the settings of the dataset.
     """
     told = [
         f"{problem.get('file')}: {problem.get('sentence')}"
@@ -30,12 +31,18 @@ def warning_line(found: Mapping[str, Any], data: DataSettings | str) -> str:
     return f"{found.get('name')}: {count}: {told[0]}; `{check_command(data)}` lists all"
 
 
-def check_command(data: DataSettings | str) -> str:
-    """The command line that checks this dataset."""
-    words = ["vesselforge", "data", "check"]
-    if isinstance(data, str):
-        return shlex.join([*words, data])
-    words.append(data.name)
-    words += ["--root", str(data.root)] if data.root else []
-    words += ["--pattern", data.pattern] if data.pattern else []
+def check_command(data: DataSettings) -> str:
+    """The command line that checks the dataset of these settings."""
+    given = data.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
+    words = ["vesselforge", "data", "check", data.name]
+    for name, value in flat(given, lists=True):
+        options = {"root": ["--root", value], "pattern": ["--pattern", value]}
+        words += options.get(name) or ["--set", f"{name}={_written(value)}"]
     return shlex.join(words)
+
+
+def _written(value: Any) -> str:
+    """A value in YAML, bare where that is read as the same text."""
+    if isinstance(value, str) and parse(value) == value:
+        return value
+    return json.dumps(value, ensure_ascii=False)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from vesselforge.configs.catalogue import KNOWN_NAMES, NAMES
 from vesselforge.configs.errors import DataError
-from vesselforge.configs.settings import EvaluateSettings
-from vesselforge.data.datasets import named_dataset
+from vesselforge.configs.settings import DataSettings, EvaluateSettings
+from vesselforge.data.datasets import load_settings, named_dataset, named_settings
 from vesselforge.data.formats.images import (
     binarise,
     is_binary,
@@ -125,18 +125,20 @@ class Scorer:
 def items_of(dataset: str, split: str) -> list[Item]:
     """The images that are scored, checked: the test of a known dataset, unless `all`; all of a
     folder."""
-    found = named_dataset(dataset)
     splits = [TEST] if split == "test" and dataset in NAMES else list(SPLITS)
-    _checked(found, splits, dataset)
+    found = _checked(named_settings(dataset), splits)
     return [item for item in found if item.split in splits]
 
 
-def _checked(found: Dataset, splits: Sequence[str], given: str) -> None:
-    """Raises DataError for what is wrong with the images; what is odd about them is said."""
+def _checked(settings: DataSettings, splits: Sequence[str]) -> Dataset:
+    """The dataset. Raises DataError for what is wrong with the images of these splits; what is odd
+    about them is said."""
+    found = load_settings(settings)
     report = check(found, splits)
     report.raise_first()
-    if line := warning_line(report.to_dict(), given):
+    if line := warning_line(report.to_dict(), settings):
         current().say(line)
+    return found
 
 
 def labelled_items(dataset: str, split: str) -> list[Item]:
@@ -225,12 +227,13 @@ def evaluate_on(
 def development_images(name: str) -> list[LoadedImage]:
     """The training and validation images of a dataset, with their masks. Raises DataError where
     there are none, or none with masks."""
-    dataset, splits = named_dataset(name), (TRAIN, VALIDATION)
+    settings, splits = named_settings(name), (TRAIN, VALIDATION)
+    dataset = load_settings(settings)
     items = [item for item in dataset if item.split in splits]
     if dataset.whole or not items:
         raise DataError(
             f"{name}: found no {' or '.join(splits)} images with masks, expected a known dataset "
             f"({KNOWN_NAMES}) or a folder with images/ and masks/"
         )
-    _checked(dataset, splits, name)
+    _checked(settings, splits)
     return [item.loaded() for item in items]

@@ -14,10 +14,11 @@ from dataset_writers import phantom, save, write_paired
 from typer.testing import CliRunner
 
 from vesselforge.cli.main import main
+from vesselforge.configs.load import override
 from vesselforge.configs.settings import DataSettings, PipelineConfig, PrepareSettings
 from vesselforge.data.datasets import load_settings
 from vesselforge.data.layouts.check import check
-from vesselforge.data.layouts.warned import CHECK, warning_line
+from vesselforge.data.layouts.warned import CHECK, check_command, warning_line
 from vesselforge.data.prepare import prepare
 from vesselforge.engine.artifacts import Artifact, Outcome
 from vesselforge.engine.progress import Progress
@@ -27,14 +28,16 @@ from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.models.scoring import development_images, items_of
 from vesselforge.pipeline.run_works import run_works
 
+NAMES = "abcdefghijklmnop"
+
 
 def odd(root: Path, count: int) -> Path:
-    """Eight pairs; the FOVs of the first ones leave out a fifth of the vessels."""
-    write_paired(root, fov=True)
+    """Sixteen pairs; the FOVs of the first ones leave out a fifth of the vessels."""
+    write_paired(root, NAMES, fov=True)
     for number in range(count):
         made = phantom(number)
         cut = np.quantile(np.nonzero(made.mask)[1], 0.8)
-        save(root / "fov" / f"{'abcdefgh'[number]}.png", made.fov & (np.arange(64) <= cut))
+        save(root / "fov" / f"{NAMES[number]}.png", made.fov & (np.arange(64) <= cut))
     return root
 
 
@@ -50,7 +53,8 @@ def prepared(data: DataSettings, out: Path, part: Any = "development") -> Path:
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_the_line_counts_shows_the_first_and_names_the_command(tmp_path: Path, count: int) -> None:
-    data = settings(odd(tmp_path / "my set", count), pattern="(?P<id>.+)")
+    more = {"pattern": "(?P<id>.+)", "exclude": ["p", "o"], "test_share": 0.25}
+    data = settings(odd(tmp_path / "my set", count), **more)
     line = warning_line(check(load_settings(data)).to_dict(), data)
     if not count:
         assert line == ""
@@ -60,9 +64,13 @@ def test_the_line_counts_shows_the_first_and_names_the_command(tmp_path: Path, c
     assert re.search(r"masks/a\.png: \d\d% of its vessels lie outside", line)
     command = shlex.split(re.findall("`(.+)`", line)[0])
     assert command[0] == "vesselforge"
-    listed = CliRunner().invoke(main, command[1:])
+    listed = CliRunner().invoke(main, [*command[1:], "--json"])
     assert listed.exit_code == 0
-    assert listed.stdout.count("warning: ") == count
+    found = json.loads(listed.stdout)
+    assert [p["severity"] for p in found["problems"]] == ["warning"] * count
+    assert {r["id"]: r["split"] for r in found["images"]} == {
+        i.id: i.split for i in load_settings(data)
+    }
 
 
 def test_an_artifact_says_it_without_its_place(tmp_path: Path) -> None:
@@ -113,7 +121,7 @@ def test_whoever_trains_on_images_hears_of_them_once(tmp_path: Path, reused: boo
 
 
 def test_nothing_is_said_of_sound_images(tmp_path: Path) -> None:
-    data = settings(write_paired(tmp_path / "set"))
+    data = settings(write_paired(tmp_path / "set", NAMES))
     made = {"development images": prepared(data, tmp_path / "development")}
     executor = Executor(tmp_path / "workspace", Pretending(made, False))
     with shown(Told()) as display:
@@ -131,4 +139,28 @@ def test_whoever_scores_images_hears_of_them(tmp_path: Path) -> None:
     assert len(display.lines) == 2
     for line in display.lines:
         assert "2 warnings, the first: " in line
-        assert f"`{shlex.join(['vesselforge', 'data', 'check', root])}` lists all" in line
+        assert f"`vesselforge data check paired --root {root}` lists all" in line
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"name": "drive"},
+        {"name": "phantom", "phantom": {"train": 3, "seed": 7}},
+        {"name": "paired", "root": "/my eyes", "pattern": "(?P<id>[a-z]+)_"},
+        {"name": "paired", "root": "01", "exclude": ["01", "no", "a: b", "1e-4", "ü", "", "[x]"]},
+        {"name": "images", "root": "~/x", "validation_share": 0.0},
+    ],
+)
+def test_the_command_has_every_setting(more: dict[str, Any]) -> None:
+    data = DataSettings.model_validate(more)
+    words = shlex.split(check_command(data))
+    assert words[:4] == ["vesselforge", "data", "check", data.name]
+    values: dict[str, Any] = {"name": data.name}
+    changes = []
+    for option, value in zip(words[4::2], words[5::2], strict=True):
+        if option == "--set":
+            changes.append(value)
+        else:
+            values[option.removeprefix("--")] = value
+    assert override(DataSettings.model_validate(values), changes) == data
