@@ -11,6 +11,7 @@ from vesselforge.configs.plain_yaml import parse
 from vesselforge.configs.settings import DataSettings
 from vesselforge.engine.documents import flat, records
 
+_BEFORE = "; `"
 CHECK = "check.json"
 """What `data.prepare` leaves of the check in an artifact: `Report.to_dict`."""
 
@@ -28,7 +29,12 @@ def warning_line(found: Mapping[str, Any], data: DataSettings) -> str:
     if not told:
         return ""
     count = "1 warning" if len(told) == 1 else f"{len(told)} warnings, the first"
-    return f"{found.get('name')}: {count}: {told[0]}; `{check_command(data)}` lists all"
+    return f"{found.get('name')}: {count}: {told[0]}{_BEFORE}{check_command(data)}` lists all"
+
+
+def told_apart(line: str) -> str:
+    """The line without the command: parts of one dataset, or folds of it, warn of the same."""
+    return line.rpartition(_BEFORE)[0]
 
 
 def check_command(data: DataSettings) -> str:

@@ -18,7 +18,7 @@ from vesselforge.configs.load import override
 from vesselforge.configs.settings import DataSettings, PipelineConfig, PrepareSettings
 from vesselforge.data.datasets import load_settings
 from vesselforge.data.layouts.check import check
-from vesselforge.data.layouts.warned import CHECK, check_command, warning_line
+from vesselforge.data.layouts.warned import CHECK, check_command, told_apart, warning_line
 from vesselforge.data.prepare import prepare
 from vesselforge.engine.artifacts import Artifact, Outcome
 from vesselforge.engine.progress import Progress
@@ -41,7 +41,7 @@ def odd(root: Path, count: int) -> Path:
     return root
 
 
-def settings(root: Path, **more: Any) -> DataSettings:
+def settings(root: Path | None, **more: Any) -> DataSettings:
     return DataSettings.model_validate({"name": "paired", "root": root, **more})
 
 
@@ -79,6 +79,8 @@ def test_an_artifact_says_it_without_its_place(tmp_path: Path) -> None:
     line = warning_line(here, data)
     assert "2 warnings, the first: masks/a.png: " in line
     assert line.count(str(tmp_path)) == 1  # in the command alone
+    other = warning_line(here, settings(data.root, test_share=0.5))
+    assert other != line and told_apart(other) == told_apart(line)
     assert warning_line({}, data) == warning_line({"problems": "x"}, data) == ""
 
 
