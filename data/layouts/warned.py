@@ -11,6 +11,8 @@ from vesselforge.configs.plain_yaml import parse
 from vesselforge.configs.settings import DataSettings
 from vesselforge.engine.documents import flat, records
 
+MOST_GIVEN = 12
+"""Values of a setting that a command spells out; a folder has hundreds of identifiers."""
 _BEFORE = "; `"
 CHECK = "check.json"
 """What `data.prepare` leaves of the check in an artifact: `Report.to_dict`."""
@@ -38,8 +40,11 @@ def told_apart(line: str) -> str:
 
 
 def check_command(data: DataSettings) -> str:
-    """The command line that checks the dataset of these settings."""
+    """The command line that checks the dataset of these settings, but for long lists in them."""
     given = data.model_dump(mode="json", exclude_defaults=True, exclude={"name"})
+    for name, value in list(given.items()):
+        if isinstance(value, list | dict) and len(value) > MOST_GIVEN:
+            del given[name]
     words = ["vesselforge", "data", "check", data.name]
     for name, value in flat(given, lists=True):
         options = {"root": ["--root", value], "pattern": ["--pattern", value]}

@@ -166,3 +166,5 @@ def test_the_command_has_every_setting(more: dict[str, Any]) -> None:
         else:
             values[option.removeprefix("--")] = value
     assert override(DataSettings.model_validate(values), changes) == data
+    many = data.model_copy(update={"exclude": [str(number) for number in range(99)]})
+    assert "98" not in check_command(many) and data.name in check_command(many)
