@@ -39,12 +39,18 @@ def check(
     pattern: Annotated[
         str | None, typer.Option(help="Own folders: regular expression with a group `id`.")
     ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="a=value", help="A setting of the group `data`; repeatable."),
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
     """Prove that a dataset is sound, or list file by file what is wrong with it."""
-    from vesselforge.data.datasets import named_dataset
+    from vesselforge.configs.load import override
+    from vesselforge.data.datasets import load_settings, named_settings
 
-    _check(named_dataset(dataset, root, pattern, lenient=True), json_)
+    settings = override(named_settings(dataset, root, pattern), set_)
+    _check(load_settings(settings, lenient=True), json_)
 
 
 def _check(dataset: Dataset, json_: bool) -> None:

@@ -133,7 +133,7 @@ def _print_study(made: dict[str, Any], json_: bool) -> None:
     arms = [(end.name, arm_table(results, end.place)) for end in results.endpoints]
     tables = [as_table(found.content, f"{name}: {found.caption}") for name, found in arms]
     said = [f"failed: {arm}" for arm in made["failed"]]
-    for line in said + [f"note: {note}" for note in results.notes]:
+    for line in said + [f"note: {note}" for note in (*results.warned, *results.notes)]:
         typer.echo(line, err=True)
     whole = made | {"results": results.model_dump(mode="json")}
     print_result(json_, whole, *tables, results.headline, f"report: {made['report']}")

@@ -173,13 +173,13 @@ def calibrate(
     Temperature and shift, threshold and rule of components are chosen on development images;
     nothing is trained, and test images are not looked at.
     """
-    from vesselforge.engine.files import whole_folder
+    from vesselforge.engine.files import refuse_to_overwrite, whole_folder
     from vesselforge.pipeline.models.scoring import development_images
     from vesselforge.pipeline.record import model_folder
     from vesselforge.segmenter.calibration import recalibrate
-    from vesselforge.segmenter.exchange.keras import refuse_to_overwrite
+    from vesselforge.segmenter.model_files import DESCRIPTIONS
 
-    refuse_to_overwrite(out, force)
+    refuse_to_overwrite(out, "model", DESCRIPTIONS, force)
     folder = model_folder(model)
     images = development_images(dataset)
     with working("calibrating", NOTHING_WRITTEN) as progress, whole_folder(out) as aside:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+from vesselforge.configs.base import expanded
 from vesselforge.configs.catalogue import KNOWN_NAMES
 from vesselforge.configs.errors import UserError
 from vesselforge.engine.processes.reporting import StageCrashed
@@ -36,7 +37,7 @@ WorkspaceOption = Annotated[
     Path,
     typer.Option(
         envvar="VESSELFORGE_WORKSPACE",
-        callback=lambda given: given.absolute(),
+        callback=lambda given: expanded(given).absolute(),
         help="Folder of artifacts and runs.",
     ),
 ]

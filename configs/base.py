@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 T = TypeVar("T")
 Device = Literal["auto", "cpu", "cuda"]
@@ -17,8 +18,25 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        use_attribute_docstrings=True,
+        coerce_numbers_to_str=True,  # a name may be a number: `plain_yaml` keeps how it is written
     )
+
+    @field_validator("*")
+    @classmethod
+    def _from_home(cls, value: Any) -> Any:
+        return expanded(value) if isinstance(value, Path) else value
+
+
+def expanded(path: Path | str) -> Path:
+    """The path, with the user's folder for a `~` that it begins with."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # `~name`, and there is no such user
+        return Path(path)
 
 
 def _each_once(values: list[T]) -> list[T]:

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import ValidationError
 
 from vesselforge.configs.base import Settings
 from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.plain_yaml import parse
 from vesselforge.configs.sources import SOURCES, SourceSettings
 
 S = TypeVar("S", bound=Settings)
 SHIPPED = Path(__file__).parent
-MOST_BYTES, MOST_VALUES = 1_000_000, 100_000
+MOST_BYTES = 1_000_000
 """Of a config file."""
 MOST_SHOWN = 200
 """Characters of a wrong value that a message repeats."""
@@ -82,33 +82,6 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return values
 
 
-def parse(text: str) -> Any:
-    """The value of a YAML text. Raises ValueError for what is none, is nested too deeply, or is
-    made large by aliases (each doubles what the one before stands for)."""
-    try:
-        values = yaml.safe_load(text)
-        _count(values, [MOST_VALUES])
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from None
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    return values
-
-
-def _count(value: Any, left: list[int]) -> None:
-    left[0] -= 1
-    if left[0] < 0:
-        raise ValueError(f"more than {MOST_VALUES:,} values, aliases written out")
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if not isinstance(key, str):
-                raise ValueError(f"found the key {key!r}, expected text")
-            _count(inner, left)
-    elif isinstance(value, list | tuple | set):
-        for inner in value:
-            _count(inner, left)
-
-
 def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
@@ -140,7 +113,11 @@ def _explain(error: Any, model: type[Settings]) -> str:
     shown = repr(error["input"])
     shown = shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}…"
     found = "" if error["type"] == "value_error" else f" (found {shown})"
-    return f"{where}: {message[0].lower()}{message[1:]}{found}"
+    word = error["type"] in ("string_type", "path_type") and not isinstance(
+        error["input"], list | dict
+    )
+    advice = "; put it in quotes if it is a name" if word else ""
+    return f"{where}: {message[0].lower()}{message[1:]}{found}{advice}"
 
 
 def _nearest(loc: tuple[Any, ...], model: type[Settings]) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
+from difflib import get_close_matches
 from pathlib import Path
+from unicodedata import normalize
 
+from vesselforge.configs.base import expanded
 from vesselforge.configs.catalogue import DATASETS, KNOWN_NAMES, NAMES, OWN
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.load import validate
@@ -14,22 +18,27 @@ from vesselforge.data.layouts.folders import read_images, read_known, read_paire
 from vesselforge.data.layouts.items import Dataset
 from vesselforge.data.phantoms.sets import phantom_items
 
+NEAREST = 3
+"""Identifiers that stand in for an unknown one in a message."""
+
 
 def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
     """The dataset that the settings of a run describe.
 
-    Raises DataError when the folder is missing or holds nothing of that layout, and unless
-    `lenient` for files that cannot be matched (`Dataset.problems` has them).
+    Raises DataError when the folder is missing or holds nothing of that layout, when `exclude`
+    names an image that is not there, and unless `lenient` for files that cannot be matched
+    (`Dataset.problems` has them).
     """
     name = settings.name
     if name == "phantom":
-        return Dataset(name, None, tuple(phantom_items(settings.phantom))).without(settings.exclude)
+        phantoms = Dataset(name, None, tuple(phantom_items(settings.phantom)))
+        return _left_out(phantoms, settings.exclude)
     folder = _find_root(name, settings.root)
     if name in DATASETS:
         dataset = read_known(name, DATASETS[name], folder, settings)
     else:
         dataset = (read_paired if name == "paired" else read_images)(folder, settings)
-    dataset = dataset.without(settings.exclude)
+    dataset = _left_out(dataset, settings.exclude)
     first = next((p for p in dataset.problems if p.id is not None), None)
     if first is not None and not lenient:
         raise DataError(str(first))
@@ -39,11 +48,32 @@ def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
     return dataset
 
 
+def _left_out(dataset: Dataset, exclude: Collection[str]) -> Dataset:
+    """The dataset without what is to be left out; composed and decomposed letters are the same."""
+    found = {item.id for item in dataset} | {p.id for p in dataset.problems if p.id is not None}
+    known = {normalize("NFC", id_): id_ for id_ in sorted(found)}
+    for id_ in exclude:
+        if normalize("NFC", id_) not in known:
+            folded = {name.casefold(): name for name in known}
+            near = get_close_matches(id_.casefold(), folded, n=NEAREST, cutoff=0.0)
+            names = ", ".join(repr(folded[name]) for name in near) or "none"
+            raise DataError(
+                f"data.exclude: found no image {id_!r} in {dataset.root or dataset.name}; the "
+                f"nearest identifiers are {names}: write one of them, or leave it away"
+            )
+    return dataset.without({known[normalize("NFC", id_)] for id_ in exclude})
+
+
 def named_dataset(
     name: str, root: Path | None = None, pattern: str | None = None, lenient: bool = False
 ) -> Dataset:
-    """The dataset of this name, or in this folder: with images/ or masks/ in it a labelled set,
-    else images alone; see `load_settings`. Raises DataError for what is neither.
+    """The dataset that `named_settings` describes; see `load_settings`."""
+    return load_settings(named_settings(name, root, pattern), lenient)
+
+
+def named_settings(name: str, root: Path | None = None, pattern: str | None = None) -> DataSettings:
+    """The settings of the dataset of this name, or in this folder: with images/ or masks/ in it a
+    labelled set, else images alone. Raises DataError for what is neither.
 
     root: its folder; default: its usual name under $VESSELFORGE_DATA or ./datasets.
     """
@@ -53,8 +83,7 @@ def named_dataset(
             raise DataError(f"{name}: neither a folder nor a known dataset ({', '.join(NAMES)})")
         paired = (root / "images").is_dir() or (root / "masks").is_dir()
         name = "paired" if paired else "images"
-    values = {"name": name, "root": root, "pattern": pattern}
-    return load_settings(validate(DataSettings, values, "data check"), lenient)
+    return validate(DataSettings, {"name": name, "root": root, "pattern": pattern}, "data check")
 
 
 def place_of(name: str) -> Path:
@@ -69,7 +98,7 @@ def place_of(name: str) -> Path:
 
 def _data_root() -> Path:
     """Where datasets lie when nothing else is said."""
-    return Path(os.environ.get("VESSELFORGE_DATA") or "datasets")
+    return expanded(os.environ.get("VESSELFORGE_DATA") or "datasets")
 
 
 def _find_root(name: str, root: Path | None) -> Path:

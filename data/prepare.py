@@ -19,6 +19,7 @@ from vesselforge.data.imageset import ImageRecord, write_index, write_mask, writ
 from vesselforge.data.layouts.check import Report, check
 from vesselforge.data.layouts.items import Item
 from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN, VALIDATION
+from vesselforge.data.layouts.warned import CHECK
 from vesselforge.data.phantoms.draw import VERSION
 from vesselforge.engine.artifacts import METRICS, Inputs, identity_of
 from vesselforge.engine.files import file_sha256, write_json
@@ -45,7 +46,7 @@ def prepare(settings: PrepareSettings, inputs: Inputs, out: Path, progress: Prog
         items = [replace(item, split=TEST) for item in items]
     if not items:
         raise DataError(f"{dataset.root or dataset.name}: found no {settings.part} image")
-    write_json(out / "check.json", _without_machine(report))
+    write_json(out / CHECK, _without_machine(report))
     lines = [line for line in report.splits() if line["images"]]
     facts = ("images", "labelled", "vessel_share")
     found = {name: {line["split"]: line[name] for line in lines} for name in facts}

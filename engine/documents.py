@@ -68,6 +68,11 @@ def records(value: Any) -> list[dict[str, Any]]:
     return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
 
 
+def texts(value: Any) -> list[str]:
+    """The texts of a JSON list; [] when it is no list."""
+    return [v for v in value if isinstance(v, str)] if isinstance(value, list) else []
+
+
 def inside(folder: Path, name: object, named_in: Path) -> Path:
     """The path of a file that another file names, relative to `folder`; nothing has to be there.
 

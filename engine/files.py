@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from vesselforge.configs.errors import WorkspaceError
+from vesselforge.configs.errors import ConfigError, WorkspaceError
 
 
 def file_sha256(path: Path) -> str:
@@ -54,6 +54,19 @@ def write_csv(path: Path, rows: Iterable[Iterable[Any]]) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Atomic, sorted, NaN-free JSON."""
     write_atomic(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def refuse_to_overwrite(out: Path, what: str, marks: Iterable[str], force: bool) -> None:
+    """Raise ConfigError where a folder cannot be written, or may not be without force.
+
+    what: `model`, `generator`; marks: names of files that each make a folder one of those."""
+    if any((out / name).is_file() for name in marks):
+        if not force:
+            raise ConfigError(
+                f"{out}: holds a {what} already; choose another name, or give --force"
+            )
+    elif any(out.iterdir()) if out.is_dir() else out.exists() or out.is_symlink():
+        raise ConfigError(f"{out}: exists and is no {what}'s folder; choose another name")
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from prefect.states import Completed
 from vesselforge.configs.errors import WorkspaceError
 from vesselforge.configs.settings import CompareSettings, PipelineConfig
 from vesselforge.data.imageset import read_index
-from vesselforge.data.layouts.check import Intake, sort_out
+from vesselforge.data.layouts.intake import Intake, sort_out
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
 from vesselforge.data.prepare import content_hash
 from vesselforge.engine.artifacts import identity_of

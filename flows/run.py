@@ -28,6 +28,7 @@ from vesselforge.pipeline.input_checks import check_inputs
 from vesselforge.pipeline.record import (
     PARTLY_FAILED,
     PIPELINE,
+    WARNED,
     RunRecord,
     reference,
     workspace_folder,
@@ -103,7 +104,7 @@ def _watching_for_cancellation() -> Iterator[None]:
 
 def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
     """The body of the flow: every step, the record, the report. Returns where things are, and the
-    remarks that go with the scores.
+    remarks that go with the scores, warnings about the images among them.
 
     Raises NoSamples, after all this, when every synthetic image of a round was rejected."""
     check_inputs(config, workspace)
@@ -112,6 +113,7 @@ def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
         hand = ByTask(workspace, config.stage_timeout)
         executor = Executor(workspace, hand, record.made)
         made = augment(run_works(config), executor, record)
+        record.note(WARNED, executor.warned)
         record.finish(PARTLY_FAILED if made.failure else "completed", made.failure)
         page = write_report(record.folder, workspace)
     if made.failure:
@@ -120,7 +122,7 @@ def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
         "run": str(record.folder),
         "report": page,
         "evaluation": reference(made.evaluation),
-        "remarks": made.remarks,
+        "remarks": [*executor.warned, *made.remarks],
     }
 
 

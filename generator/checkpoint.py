@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ REQUIRED = {
     "Discriminator": ("c_dim", "img_resolution", "img_channels"),
 }
 """Arguments without a default, in the order of the constructor."""
+LAYER = re.compile(r"(synthesis\.)?b\d+\.(conv[01]?|torgb)").fullmatch
+"""Whether a module is a layer that clamps."""
 SCALARS = (str, int, float, bool, type(None))
 
 # Limits against modules, lists and storages that refer to each other and would multiply without
@@ -154,7 +157,7 @@ def _snapshot(top: Any, name: str, digest: str, size: int) -> OfficialSnapshot:
     if training_set is not None and type(training_set) is not dict:
         raise Refused("its training_set_kwargs are not a dict")
     networks = {
-        slot: Weights(_arguments(nodes[""]), {key: _own(v) for key, v in views[slot].items()})
+        slot: Weights(_arguments(nodes), {key: _own(v) for key, v in views[slot].items()})
         for slot, nodes in modules.items()
     }
     origin = (
@@ -168,12 +171,14 @@ def _own(view: Tensor) -> Tensor:
     return view.clone(memory_format=torch.contiguous_format)
 
 
-def _arguments(node: Node) -> dict[str, Any]:
-    """Return what the constructor was called with, by name; Refused when a required one lacks.
+def _arguments(nodes: dict[str, Node]) -> dict[str, Any]:
+    """Return what the constructor was called with, by name; Refused when a required one lacks, or
+    when they are not what the network was built with.
 
     Only what was passed is in the file; whether it fits the tensors shows where the network is
     built.
     """
+    node = nodes[""]
     by_position, by_name = node.state.get("_init_args"), node.state.get("_init_kwargs")
     names = REQUIRED[node.class_name]
     if type(by_position) is not tuple or type(by_name) is not dict:
@@ -187,7 +192,25 @@ def _arguments(node: Node) -> dict[str, Any]:
     for name, value in kwargs.items():
         if name.endswith("_kwargs") and type(value) is not dict:
             raise Refused(f"the argument {name} of its {node.class_name} is not a dict")
+    _require_agreement(nodes, kwargs)
     return kwargs
+
+
+def _require_agreement(nodes: dict[str, Node], kwargs: dict[str, Any]) -> None:
+    """Refuse a network whose attributes contradict its arguments where no shape would tell: one of
+    another trainer with other defaults (StyleGAN3's clamps at 256), or one that was edited."""
+    kind = nodes[""].class_name
+    options = kwargs.get("synthesis_kwargs", {}) if kind == "Generator" else kwargs
+    claims = [(path, "conv_clamp", options.get("conv_clamp")) for path in nodes if LAYER(path)]
+    if kind == "Discriminator":
+        group = kwargs.get("epilogue_kwargs", {}).get("mbstd_group_size", 4)
+        claims.append(("b4.mbstd", "group_size", group))
+    for path, name, told in claims:
+        found = nodes[path].state.get(name, told) if path in nodes else told
+        if type(found) in SCALARS and found != told:
+            raise Refused(
+                f"{kind}.{path}.{name} is {found!r} in it, but its arguments say {told!r}"
+            )
 
 
 def _plain(value: Any) -> Any:

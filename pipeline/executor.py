@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vesselforge.configs.settings import PrepareSettings
+from vesselforge.data.layouts.warned import CHECK, told_apart, warning_line
 from vesselforge.engine.artifacts import Artifact, Outcome
+from vesselforge.engine.documents import read_object
 from vesselforge.engine.processes.child import Job, run_in_child
 from vesselforge.engine.processes.stopping import timed
 from vesselforge.engine.progress import Bus, Interrupted
@@ -52,7 +55,8 @@ class Hand(ABC):
 class Executor:
     """Does work in the thread that calls it.
 
-    done: digest → artifact; failed: digest → why. Both are kept from call to call.
+    done: digest → artifact; failed: digest → why; warned: what the check of the images warned of, a
+    line for each dataset. They are kept from call to call.
     report: told of every artifact. strict: the first failure is raised, and nothing else begun.
     look_first: what is there already is not handed out.
     """
@@ -64,6 +68,7 @@ class Executor:
     look_first: bool = False
     done: dict[str, Artifact] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    warned: list[str] = field(default_factory=list)
 
     def make(self, work: Work) -> Artifact:
         """The artifact of one piece of work, done now with all that it needs if need be."""
@@ -163,6 +168,18 @@ class Executor:
     def _keep(self, work: Work, outcome: Outcome) -> None:
         self.done[work.digest] = outcome.artifact
         self.report(work, outcome)
+        line = warnings_of(work, outcome.artifact)
+        if line and told_apart(line) not in map(told_apart, self.warned):
+            self.warned.append(line)
+            current().say(f"  {line}")
+
+
+def warnings_of(work: Work, made: Artifact) -> str:
+    """What the check of a dataset warned of, in a line; empty for other work, and without any."""
+    if not isinstance(work.settings, PrepareSettings) or not made.metrics.get("warnings"):
+        return ""
+    expected = "what the check of the images found; remove its folder to have it made anew"
+    return warning_line(read_object(made.path / CHECK, expected), work.settings.data)
 
 
 @dataclass

@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from vesselforge import pretrained
+from vesselforge.configs.base import expanded
 from vesselforge.configs.errors import CheckpointError, DataError, WorkspaceError
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.configs.study import StudyConfig
@@ -37,6 +38,8 @@ PARTLY_FAILED = "partly failed"
 """Status of a run that was scored and reported, though a part of it could not be done."""
 PIPELINE, STUDY = "augmentation-pipeline", "compare-ratios"
 """Which flow a record is of."""
+WARNED = "warned"
+"""Key of what the check of the images warned of, a line for each dataset."""
 PICKLE = b"\x80"
 """First byte of a pickle of protocol 2 or later."""
 Reference = list[str]
@@ -45,7 +48,7 @@ Reference = list[str]
 
 def workspace_folder(given: Path | str | None = None) -> Path:
     """The workspace: as given, else $VESSELFORGE_WORKSPACE, else ./workspace."""
-    return Path(given or os.environ.get("VESSELFORGE_WORKSPACE") or "workspace").absolute()
+    return expanded(given or os.environ.get("VESSELFORGE_WORKSPACE") or "workspace").absolute()
 
 
 def run_folder(workspace: Path, name: str) -> Path:

@@ -15,7 +15,7 @@ from vesselforge.engine.sinks.display import Display, current, shown
 from vesselforge.engine.store import Store
 from vesselforge.generator.metrics.kid_verdict import kid_verdict
 from vesselforge.pipeline.evidence import REAL, Evidence, untrained
-from vesselforge.pipeline.executor import Executor, Here
+from vesselforge.pipeline.executor import Executor, Here, warnings_of
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.input_checks import check_inputs
 from vesselforge.pipeline.record import RunRecord
@@ -236,17 +236,22 @@ def run_until(last: str, config: PipelineConfig, workspace: Path, display: Displ
 def remarks_on_step(
     last: str, config: PipelineConfig, workspace: Path, made: Artifact
 ) -> list[str]:
-    """Sentences that belong beside the figures of a step's artifact; of others than samples, scores
-    and labels there is nothing to say. Looks into the store, and does no work."""
+    """Sentences that belong beside the figures of a step's artifact: what was warned of the images,
+    and whether samples show vessels. Looks into the store, and does no work."""
+    store, works = Store(workspace), run_works(config)
+    images = works.development()
+    found = []
+    if images.is_done(store):
+        found += [warnings_of(images, store.read(images.kind, images.digest))]
     if last not in ("samples", "scores", "pseudo-labels"):
-        return []
-    store, planned = Store(workspace), run_works(config).augmentation()
+        return list(filter(None, found))
+    planned = works.augmentation()
     there = {
         role: store.read(work.kind, work.digest)
         for role, work in planned.items()
         if work.is_done(store)
     }
-    found = [kid_verdict(made.metrics)] if last == "scores" else []
+    found += [kid_verdict(made.metrics)] if last == "scores" else []
     found += remarks_on(planned, there)
     if config.data.name != "images" and not (
         "labelled" in there or planned["samples"].kind in REAL

@@ -10,6 +10,8 @@ from vesselforge.engine.documents import flat
 from vesselforge.report.formatting import duration, plain, spoken
 from vesselforge.report.page import Section, Table, Text, folded
 
+WARNINGS = "Warnings about the real images"
+"""Title of what the check of them warned of, at the top of a page."""
 _DIGEST = (
     "A digest is the hash of a stage, its settings and its inputs: the same work has the same "
     "digest. The manifest in its folder of the store says inputs, versions, device and times."

@@ -1,4 +1,4 @@
-"""Seeded damage to whole files: bytes, texts, JSON, YAML, images, safetensors and zip archives.
+"""Seeded damage to whole files: bytes, texts, JSON, YAML and CSV; `binary` has more.
 
 A mutator is a function `(random, content) -> (content, what was done, certain)`; certain says that
 no reader may accept the result, or else it may prove harmless.
@@ -7,14 +7,8 @@ no reader may accept the result, or else it may prove harmless.
 from __future__ import annotations
 
 import copy
-import gzip
-import io
 import json
 import math
-import struct
-import warnings
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
@@ -148,7 +142,7 @@ LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
 YAML_TEXTS = (
     LAUGHS, "name: [", "\tname: x", "name: x\nname: y: z", "- a\n- b\n", "just words",
     "name: !!python/object/apply:os.system ['true']\n", "&a [*a]", "name: *nowhere", "? [a]\n: b",
-    "1: 2\n", "null: 3\n", "name: 2021-13-45\n", "name: !!binary '####'\n", "name: 'x\n",
+    "1: 2\n", "null: 3\n", "name: x\nname: y\n", "name: !!binary '####'\n", "name: 'x\n",
     "{a: &b {c: *b}}",
     "%YAML 9.9\n---\nname: x", "name: " + "9" * 5000, "a: b\n---\nc: d\n",
 )  # fmt: skip
@@ -171,6 +165,33 @@ YAML: tuple[Mutator, ...] = (
     yaml_value, yaml_value, yaml_value, yaml_value, yaml_root, yaml_root, yaml_line, not_utf8,
     nested,
 )  # fmt: skip
+
+
+MISREAD = (
+    ("  steps: {n}\n", "a key twice"), ("  lr: 010:30\n", "a number to the base of 60"),
+    ("  batch: yes\n", "a word for a number"), ("  crop: 0x20\n", "a number of base 16"),
+    ("\tsteps: 3\n", "a tab"), ("---\nname: other\n", "a second document"),
+    ("data: {name: phantom}\n", "a group twice"),
+)  # fmt: skip
+"""Lines that other readers of YAML take for something, after the group `teacher`."""
+
+
+def yaml_misread(random: Random, content: bytes) -> Mutated:
+    line, what = random.choice(MISREAD)
+    values = yaml.safe_load(content)
+    teacher = {k: v for k, v in values.pop("teacher").items() if k not in ("lr", "batch", "crop")}
+    text = yaml.safe_dump(values) + yaml.safe_dump({"teacher": teacher})
+    return (text + line.replace("{n}", str(random.randrange(9)))).encode(), what, True
+
+
+def unknown_excluded(random: Random, content: bytes) -> Mutated:
+    values = yaml.safe_load(content)
+    name = random.choice(("nobody", "01", "TRAIN-0000", "train-0000 ", ""))
+    values["data"]["exclude"] = [name]
+    return yaml.safe_dump(values).encode(), f"excludes {name!r}", True
+
+
+YAML_MISREAD: tuple[Mutator, ...] = (yaml_misread, yaml_misread, yaml_misread, unknown_excluded)
 
 
 def csv_cell(random: Random, content: bytes) -> Mutated:
@@ -196,122 +217,3 @@ def csv_line(random: Random, content: bytes) -> Mutated:
 
 
 CSV: tuple[Mutator, ...] = (csv_cell, csv_cell, csv_line, not_utf8, foreign)
-
-
-# -- images ---------------------------------------------------------------------------------------
-
-
-def png_claim(width: int, height: int, deep: bool = False) -> bytes:
-    """A small PNG file whose header claims that many pixels."""
-    header = struct.pack(">IIBBBBB", width, height, 16 if deep else 8, 2, 0, 0, 0)
-    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(99))), (b"IEND", b""))
-    chunks = [
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in parts
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
-def bomb(random: Random, content: bytes) -> Mutated:
-    side = random.choice((11_000, 60_000, 2_000_000, 2**31 - 1))
-    return png_claim(side, side, random.random() < 0.5), f"claims {side}×{side} pixels", True
-
-
-def small_header(random: Random, content: bytes) -> Mutated:
-    """Sides of nothing, or of one pixel where there are more."""
-    width, height = random.choice(((0, 0), (0, 64), (1, 2**20)))
-    return png_claim(width, height), f"claims {width}×{height} pixels", True
-
-
-IMAGE: tuple[Mutator, ...] = (truncated, truncated, overwritten, head_lost, foreign, foreign, bomb,
-                              small_header, flipped)  # fmt: skip
-
-
-def gzip_bomb(random: Random, content: bytes) -> Mutated:
-    """A megabyte of file, a gigabyte of zeros."""
-    stream = io.BytesIO()
-    with gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=9, mtime=0) as packed:
-        for _ in range(1000):
-            packed.write(bytes(1 << 20))
-    return stream.getvalue(), "a gigabyte of zeros", True
-
-
-# -- tensors --------------------------------------------------------------------------------------
-
-
-def tensors_header(random: Random, content: bytes) -> Mutated:
-    """One value of a safetensors header changed, lengths kept right."""
-    (size,) = struct.unpack("<Q", content[:8])
-    header, what = changed_value(random, json.loads(content[8 : 8 + size]))
-    text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + content[8 + size :], what, False
-
-
-def tensors_length(random: Random, content: bytes) -> Mutated:
-    length = random.choice((0, 1, 2**40, 2**63, 2**64 - 1, len(content)))
-    return struct.pack("<Q", length) + content[8:], f"header of {length} bytes", True
-
-
-TENSORS: tuple[Mutator, ...] = (
-    tensors_header, tensors_header, tensors_length, truncated, head_lost, foreign
-)  # fmt: skip
-
-
-# -- archives -------------------------------------------------------------------------------------
-
-EVIL_NAMES = ("../out.png", "/vesselforge-out.png", "images/../../out.png", "C:/out.png",
-              "images\\..\\out.png", "images//a.png", "./a.png", "images/a\nb.png",
-              "a/" * 200 + "b", "x" * 300 + ".png")  # fmt: skip
-
-
-def zip_name(random: Random, content: bytes) -> Mutated:
-    name = random.choice(EVIL_NAMES)
-    return _zip_with(content, [(zipfile.ZipInfo(name), b"x")]), f"a file {name[:30]!r}", False
-
-
-def zip_link(random: Random, content: bytes) -> Mutated:
-    info = zipfile.ZipInfo("images/link.png")
-    info.create_system, info.external_attr = 3, random.choice((0o120777, 0o060644, 0o010644)) << 16
-    return _zip_with(content, [(info, b"/etc/passwd")]), "a link or device", True
-
-
-def zip_twice(random: Random, content: bytes) -> Mutated:
-    name = zipfile.ZipFile(io.BytesIO(content)).namelist()[0]
-    name = name.swapcase() if random.random() < 0.5 else name
-    return _zip_with(content, [(zipfile.ZipInfo(name), b"x")]), f"{name!r} twice", True
-
-
-def zip_bomb(random: Random, content: bytes) -> Mutated:
-    return (
-        _zip_with(content, [(zipfile.ZipInfo("images/z.png"), bytes(200_000_000))]),
-        "a bomb",
-        True,
-    )
-
-
-def zip_locked(random: Random, content: bytes) -> Mutated:
-    changed = bytearray(content)
-    entry = content.rindex(b"PK\1\2")
-    changed[entry + 8] |= 1
-    return bytes(changed), "an encrypted file", True
-
-
-def zip_method(random: Random, content: bytes) -> Mutated:
-    changed = bytearray(content)
-    entry = content.rindex(b"PK\1\2")
-    changed[entry + 10] = random.choice((1, 9, 12, 14, 97))
-    return bytes(changed), f"packing method {changed[entry + 10]}", True
-
-
-def _zip_with(content: bytes, more: list[tuple[zipfile.ZipInfo, bytes]]) -> bytes:
-    stream = io.BytesIO(content)
-    with warnings.catch_warnings(), zipfile.ZipFile(stream, "a", zipfile.ZIP_DEFLATED) as archive:
-        warnings.simplefilter("ignore")  # of names that occur twice
-        for info, data in more:
-            info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, data)
-    return stream.getvalue()
-
-
-ZIP: tuple[Mutator, ...] = (zip_name, zip_name, zip_link, zip_twice, zip_bomb, zip_locked,
-                            zip_method, truncated, head_lost, foreign, overwritten)  # fmt: skip

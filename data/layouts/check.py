@@ -1,5 +1,4 @@
-"""Proof that a dataset is sound, or a list of what is wrong with it, file by file; and which images
-of a folder that people keep adding to are to be left out."""
+"""Proof that a dataset is sound, or a list of what is wrong with it, file by file."""
 
 from __future__ import annotations
 
@@ -14,8 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselforge.configs.errors import DataError
-from vesselforge.configs.settings import DataSettings
-from vesselforge.data.datasets import load_settings
 from vesselforge.data.formats.images import binarise, is_binary
 from vesselforge.data.layouts.items import Dataset, Item, Problem
 from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN
@@ -25,10 +22,9 @@ GREY_SHARE = 0.2
 """Share of mid-grey pixels from which a mask is rather a photograph or a drawing than a mask."""
 LISTED = 24
 """Sizes that are listed: a folder from the web may hold as many as images."""
-MOST_BAD = 0.2
-"""Share of bad images from which a folder is rather not mounted than badly annotated."""
-SHOWN = 3
-"""Bad images that a sentence names."""
+SOME_OUTSIDE, MOST_OUTSIDE = 0.05, 0.5
+"""Shares of a mask's vessels outside the FOV from which it is warned of, and from which the FOV is
+wrong: inverted, or of another image."""
 
 T = TypeVar("T", bound=np.generic)
 SILENT = Progress()
@@ -132,6 +128,7 @@ def check(
         report.note(where, sentence, severity="warning")
     if not dataset.whole:
         _note_unlabelled(report, dataset, items)
+    _note_unseen_classes(report, dataset)
     _note_repeated(report, items)
     for split in (TRAIN,) if dataset.whole else splits:
         if split != TEST and not dataset.split(split):
@@ -164,11 +161,19 @@ def _examine(item: Item, row: Row, report: Report) -> int:
             mask = _mask(_as_large(item.read_grey(observer), shape), path, item, report)
             if fov is not None and observer == row.observers[0]:
                 row.vessel_share = round(float(mask[fov].mean()), 6)
-                outside = float((mask & ~fov).sum() / mask.sum())
-                if outside > 0.05:
-                    sentence = f"{outside:.0%} of its vessels lie outside the field of view"
-                    report.note(path, sentence, item.id, "warning")
+                _note_outside(float((mask & ~fov).sum() / mask.sum()), path, item, report)
     return 0
+
+
+def _note_outside(share: float, path: Path, item: Item, report: Report) -> None:
+    """Vessels outside the FOV, where nothing is learned or scored. share: of all of the mask's."""
+    sentence = f"{share:.0%} of its vessels lie outside the field of view"
+    if share > MOST_OUTSIDE:
+        drawn = "the FOV that is derived from the image: add a file to fov/"
+        advice = drawn if item.fov is None else f"{item.fov}: draw the field of view white on black"
+        report.note(path, f"{sentence}, {advice}", item.id)
+    elif share > SOME_OUTSIDE:
+        report.note(path, sentence, item.id, "warning")
 
 
 def _mask(grey: NDArray[np.uint8], path: Path, item: Item, report: Report) -> Mask:
@@ -208,6 +213,21 @@ def _note_unlabelled(report: Report, dataset: Dataset, items: Sequence[Item]) ->
         report.note(str(dataset.root), sentence, severity="warning")
 
 
+def _note_unseen_classes(report: Report, dataset: Dataset) -> None:
+    """Classes that the generator could be asked for and would never have seen."""
+    told = [item.label for item in dataset.split(TRAIN) if item.label is not None]
+    seen = {number for label in told for number, value in enumerate(label) if value}
+    unseen = [name for number, name in enumerate(dataset.classes) if number not in seen]
+    if unseen:
+        sentence = (
+            f"no training image has class {', '.join(unseen[:LISTED])}, of {len(dataset.classes)} "
+            "classes: add images, number the classes without gaps, hold back fewer images "
+            "(data.validation_share), or, where sub-folders are no classes, write a dataset.json "
+            'of {"labels": null}'
+        )
+        report.note(report.root or dataset.name, sentence)
+
+
 def _note_repeated(report: Report, items: Sequence[Item]) -> None:
     """The same pixels twice: an error where the test would see what was trained on."""
     seen: dict[str, Item] = {}
@@ -241,35 +261,3 @@ def _summary(split: str, rows: Sequence[Row]) -> dict[str, Any]:
         "fov_share": mean("fov_share"),
         "fov": sorted({r.fov for r in rows if r.fov}),
     } | ({"channels": modes} if modes else {})
-
-
-@dataclass(frozen=True)
-class Intake:
-    """images: how many are sound; quarantined: identifier → the file and what is wrong with it."""
-
-    images: int
-    quarantined: dict[str, str]
-
-
-def sort_out(settings: DataSettings, progress: Progress) -> Intake:
-    """Read every file and tell sound images from bad ones, which are to be left out.
-
-    Raises DataError where more than MOST_BAD are bad, and for errors that belong to no image.
-    """
-    dataset = load_settings(settings, lenient=True)
-    bad = {problem.id: str(problem) for problem in dataset.problems if problem.id is not None}
-    report = check(dataset.without(bad), progress=progress)
-    for problem in report.errors:
-        if problem.id is not None:
-            bad.setdefault(problem.id, str(problem))
-    total = len({item.id for item in dataset} | bad.keys())
-    if len(bad) > MOST_BAD * total:
-        shown = "; ".join(list(bad.values())[:SHOWN])
-        raise DataError(
-            f"{dataset.root}: {len(bad)} of {total} images are bad, more than {MOST_BAD:.0%}; "
-            f"check that the folder is mounted and whole. The first: {shown}"
-        )
-    for problem in report.errors:
-        if problem.id is None:
-            raise DataError(str(problem))
-    return Intake(total - len(bad), dict(sorted(bad.items())))

@@ -137,10 +137,6 @@ def read_images(root: Path, settings: DataSettings) -> Dataset:
     except DataError as error:
         labels, classes = {}, ()
         problems.append(Problem("error", *str(error).split(": ", 1)))
-    shown = {number for vector in labels.values() for number, told in enumerate(vector) if told}
-    if unused := ", ".join(name for number, name in enumerate(classes) if number not in shown):
-        sentence = f"no image has class {unused}; classes count from 0 to {len(classes) - 1}"
-        problems.append(Problem("warning", str(root), sentence))
     held = settings.validation_share
     splits = by_hash(ids.values(), held, test_share=0.0) if images and held > 0 else {}
     items = tuple(

@@ -13,9 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vesselforge.configs.errors import CheckpointError, ConfigError
+from vesselforge.configs.errors import CheckpointError
 from vesselforge.engine.checkpoints import check_shapes, load_tensors, save_tensors
-from vesselforge.engine.files import file_sha256, whole_folder, write_json
+from vesselforge.engine.files import (
+    file_sha256,
+    refuse_to_overwrite,
+    whole_folder,
+    write_json,
+)
 from vesselforge.generator.checkpoint import OfficialSnapshot, Weights, load_official
 from vesselforge.generator.networks import Discriminator, Generator, count_parameters
 from vesselforge.generator.trained import (
@@ -103,7 +108,7 @@ def import_official(path: Path, out: Path, force: bool = False) -> dict[str, Any
     force: replace an earlier generator folder. Raises CheckpointError for a file that is no
     official snapshot or that holds no generator, ConfigError when `out` is in the way.
     """
-    _refuse_to_overwrite(out, force)
+    refuse_to_overwrite(out, "generator", [DESCRIPTION], force)
     snapshot = load_official(path)
     source = from_snapshot(snapshot, path)
     # G may stand in for G_ema: a folder without G_ema could not be drawn from.
@@ -152,13 +157,3 @@ def _describe(snapshot: OfficialSnapshot, source: Source, path: Path) -> dict[st
         "training": {"kimg": None if kimg is None else int(kimg[1])},
         "training_set": snapshot.training_set,
     }
-
-
-def _refuse_to_overwrite(out: Path, force: bool) -> None:
-    if not out.exists() and not out.is_symlink():
-        return
-    ours = out.is_dir() and ((out / DESCRIPTION).is_file() or not any(out.iterdir()))
-    if not ours:
-        raise ConfigError(f"{out}: exists and is no generator's folder; choose another name")
-    if not force and (out / AVERAGE).is_file():
-        raise ConfigError(f"{out}: holds a generator already; choose another name, or give --force")

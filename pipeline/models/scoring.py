@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from vesselforge.configs.catalogue import KNOWN_NAMES, NAMES
 from vesselforge.configs.errors import DataError
-from vesselforge.configs.settings import EvaluateSettings
-from vesselforge.data.datasets import named_dataset
+from vesselforge.configs.settings import DataSettings, EvaluateSettings
+from vesselforge.data.datasets import load_settings, named_dataset, named_settings
 from vesselforge.data.formats.images import (
     binarise,
     is_binary,
@@ -28,14 +28,15 @@ from vesselforge.data.formats.images import (
 )
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.layouts.check import check
-from vesselforge.data.layouts.items import Item
+from vesselforge.data.layouts.items import Dataset, Item
 from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN, VALIDATION
+from vesselforge.data.layouts.warned import warning_line
 from vesselforge.data.prepare import write_set
 from vesselforge.engine.artifacts import METRICS as METRICS_FILE
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.files import write_csv
 from vesselforge.engine.progress import Progress
-from vesselforge.engine.sinks.display import Display
+from vesselforge.engine.sinks.display import Display, current, shown
 from vesselforge.segmenter.metrics.scores import (
     METRICS,
     REGIONS,
@@ -124,10 +125,20 @@ class Scorer:
 def items_of(dataset: str, split: str) -> list[Item]:
     """The images that are scored, checked: the test of a known dataset, unless `all`; all of a
     folder."""
-    found = named_dataset(dataset)
     splits = [TEST] if split == "test" and dataset in NAMES else list(SPLITS)
-    check(found, splits).raise_first()
+    found = _checked(named_settings(dataset), splits)
     return [item for item in found if item.split in splits]
+
+
+def _checked(settings: DataSettings, splits: Sequence[str]) -> Dataset:
+    """The dataset. Raises DataError for what is wrong with the images of these splits; what is odd
+    about them is said."""
+    found = load_settings(settings)
+    report = check(found, splits)
+    report.raise_first()
+    if line := warning_line(report.to_dict(), settings):
+        current().say(line)
+    return found
 
 
 def labelled_items(dataset: str, split: str) -> list[Item]:
@@ -201,7 +212,7 @@ def evaluate_on(
     found = {}
     for name in datasets:
         progress = display.begin(name)
-        with tempfile.TemporaryDirectory() as folder:
+        with shown(display), tempfile.TemporaryDirectory() as folder:
             images, scores = Path(folder) / "images", Path(folder) / "scores"
             scores.mkdir()
             items = [replace(item, split=TEST) for item in items_of(name, split)]
@@ -210,19 +221,19 @@ def evaluate_on(
             evaluate(settings, inputs, scores, progress)
             how = {"split": split, "flips": settings.flips, "fov_width": settings.fov_width}
             found[name] = json.loads((scores / METRICS_FILE).read_text()) | how
-        display.close()
     return found
 
 
 def development_images(name: str) -> list[LoadedImage]:
     """The training and validation images of a dataset, with their masks. Raises DataError where
     there are none, or none with masks."""
-    dataset, splits = named_dataset(name), (TRAIN, VALIDATION)
+    settings, splits = named_settings(name), (TRAIN, VALIDATION)
+    dataset = load_settings(settings)
     items = [item for item in dataset if item.split in splits]
     if dataset.whole or not items:
         raise DataError(
             f"{name}: found no {' or '.join(splits)} images with masks, expected a known dataset "
             f"({KNOWN_NAMES}) or a folder with images/ and masks/"
         )
-    check(dataset, splits).raise_first()
+    _checked(settings, splits)
     return [item.loaded() for item in items]

@@ -20,7 +20,7 @@ from vesselforge.pipeline.study.study_sources import synthetic_images
 
 @dataclass(frozen=True)
 class Findings:
-    """arms: without effects. content: hash of each dataset."""
+    """arms: without effects. content: hash of each dataset. warned: of its images, line by line."""
 
     arms: list[Arm]
     measured: Measured
@@ -28,6 +28,7 @@ class Findings:
     synthetic: list[SyntheticImages] = field(default_factory=list)
     samples: list[Samples] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    warned: list[str] = field(default_factory=list)
 
 
 def findings_of(study: Study, folder: Path) -> Findings:
@@ -40,6 +41,7 @@ def findings_of(study: Study, folder: Path) -> Findings:
         content=dict(plan.content),
         synthetic=[synthetic_images(study, origin) for origin in study.used],
         samples=write_samples(study, folder),
+        warned=study.executor.warned,
     )
 
 

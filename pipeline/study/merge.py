@@ -197,6 +197,7 @@ def _united(
         synthetic=list(synthetic.values()),
         samples=_samples(parts, target),
         notes=notes,
+        warned=list(dict.fromkeys(line for part in parts for line in part.results.warned)),
     )
 
 

@@ -181,7 +181,8 @@ class Results(Record):
 
     endpoints: where the question is decided, one at least; primary_arms: ids of those that decide
     it; declared: whether either was said in advance. steps: optimiser steps of every arm. content:
-    hash of each dataset. notes: what readers should know of how it came about.
+    hash of each dataset. notes: what readers should know of how it came about. warned: what the
+    check of the images warned of, a line for each dataset.
     """
 
     schema_version: Literal[4] = 4
@@ -204,6 +205,7 @@ class Results(Record):
     samples: list[Samples] = []
     content: dict[str, str] = {}
     notes: list[str] = []
+    warned: list[str] = []
 
     @property
     def primary(self) -> Place:

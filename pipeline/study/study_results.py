@@ -70,6 +70,7 @@ def results_of(config: StudyConfig, found: Findings) -> Results:
             *source_warnings(synthetic),
             *_missing_arms(arms),
         ],
+        warned=found.warned,
     )
     return results.model_copy(update={"headline": answer(results)})
 

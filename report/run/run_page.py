@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from vesselforge.configs.settings import PipelineConfig
+from vesselforge.engine.documents import texts
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.models.score_rows import NOT_BETTER, constant_f1
-from vesselforge.pipeline.record import PARTLY_FAILED
+from vesselforge.pipeline.record import PARTLY_FAILED, WARNED
 from vesselforge.pipeline.statistics.answer import plural, signed
 from vesselforge.report.formatting import fixed, number
 from vesselforge.report.page import Note, Page, Tile
-from vesselforge.report.record_sections import record_sections
+from vesselforge.report.record_sections import WARNINGS, record_sections
 from vesselforge.report.run.quality import evidence_of, warnings_of
 from vesselforge.report.run.run_reading import Run, Scores, open_run, read_scores
 from vesselforge.report.run.scores_section import score_sections
@@ -44,7 +45,10 @@ def run_page(record: dict[str, Any], store: Store) -> Page:
         dataset_section(run),
         *record_sections(record, PipelineConfig),
     ]
-    notes = [Note("Read no score of these images without this", warnings_of(run))]
+    notes = [
+        Note(WARNINGS, texts(record.get(WARNED))),
+        Note("Read no score of these images without this", warnings_of(run)),
+    ]
     tiles = score_tiles(scores) if scores and scores.reference else []
     if labels := run.synthetic("labelled"):
         kept, rejected = (labels.metrics[key] for key in ("kept", "rejected"))

@@ -23,7 +23,7 @@ from vesselforge.report.page import (
     folded,
     group,
 )
-from vesselforge.report.record_sections import record_sections
+from vesselforge.report.record_sections import WARNINGS, record_sections
 from vesselforge.report.study import arm_names as on
 from vesselforge.report.study import arm_tables as tables
 from vesselforge.report.study import source_tables as sources
@@ -41,6 +41,7 @@ def study_page(folder: Path, record: dict[str, Any]) -> Page:
     study = Study(folder, read_results(folder / RESULTS))
     results = study.results
     notes = [
+        Note(WARNINGS, results.warned),
         Note("Read no score of these sources without this", source_warnings(results.synthetic)),
         Note(*words.failures(results)),
     ]

@@ -19,7 +19,12 @@ from torch import Tensor, nn
 
 from vesselforge.configs.choices import unknown
 from vesselforge.configs.errors import CheckpointError, ConfigError
-from vesselforge.engine.files import file_sha256, whole_folder, write_json
+from vesselforge.engine.files import (
+    file_sha256,
+    refuse_to_overwrite,
+    whole_folder,
+    write_json,
+)
 from vesselforge.segmenter.exchange.keras_file import Layer, read_keras
 from vesselforge.segmenter.model_files import DESCRIPTIONS, Member, parameters_of, save_model
 from vesselforge.segmenter.networks import build
@@ -76,7 +81,7 @@ def import_keras(
         raise ConfigError(f"--network: {unknown(network, [AUTO, *VARIANTS])}")
     if not 0 < threshold < 1:
         raise ConfigError(f"--threshold: found {threshold}, expected a number between 0 and 1")
-    refuse_to_overwrite(out, force)
+    refuse_to_overwrite(out, "model", DESCRIPTIONS, force)
     version, layers, configs = read_keras(path)
     _check_arithmetic(path, configs)
     name = _recognise(path, layers) if network == AUTO else network
@@ -97,15 +102,6 @@ def import_keras(
         write_json(aside / ORIGIN, origin)
     counted = {"threshold": threshold, "parameters": parameters_of(tensors)}
     return {"folder": str(out)} | counted | origin
-
-
-def refuse_to_overwrite(out: Path, force: bool) -> None:
-    """Raise ConfigError where a model's folder cannot be written, or may not be without force."""
-    if any((out / name).is_file() for name in DESCRIPTIONS):
-        if not force:
-            raise ConfigError(f"{out}: holds a model already; choose another name, or give --force")
-    elif any(out.iterdir()) if out.is_dir() else out.exists() or out.is_symlink():
-        raise ConfigError(f"{out}: exists and is no model's folder; choose another name")
 
 
 @cache

@@ -11,8 +11,8 @@ from dataset_writers import phantom, save, write_drive, write_paired
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings
 from vesselforge.data.datasets import load_settings
-from vesselforge.data.layouts import check
-from vesselforge.data.layouts.check import Intake, sort_out
+from vesselforge.data.layouts import intake
+from vesselforge.data.layouts.intake import Intake, sort_out
 from vesselforge.data.prepare import content_hash
 from vesselforge.engine.progress import Progress
 
@@ -34,7 +34,7 @@ def fingerprint(data: DataSettings) -> str:
 def sorted_out(root: Path, **more: object) -> Intake:
     """However many are bad."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(check, "MOST_BAD", 0.9)
+        patch.setattr(intake, "MOST_BAD", 0.9)
         return sort_out(settings(root, **more), Progress())
 
 

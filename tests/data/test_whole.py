@@ -200,19 +200,43 @@ def test_mixed_kinds_are_listed(tmp_path: Path) -> None:
     assert kinds_found == {"RGB 8-bit", "grey 8-bit", "RGB 16-bit"}
 
 
-def test_dark_deep_images_foreign_files_and_classes_without_images_are_warned_of(
-    tmp_path: Path,
-) -> None:
+def test_dark_deep_images_and_foreign_files_are_warned_of(tmp_path: Path) -> None:
     put(tmp_path / "a.png", random(1, np.uint16) // 16)  # 12 bits
     put(tmp_path / "b.png", random(1, np.uint16) // 16)
     (tmp_path / "photo.heic").touch()
-    (tmp_path / "labels.csv").write_text("name,label\na.png,0\nb.png,2\n")
     report = check(folder(tmp_path, validation_share=0))
     assert report.errors == []
     said = " ".join(sentences(report, "warning"))
     assert "brightest of all 16-bit values is 4" in said
     assert "left out 1 .heic files" in said
-    assert "no image has class 1; classes count from 0 to 2" in said
+
+
+def test_a_class_that_no_training_image_has_is_an_error(tmp_path: Path, elsewhere: Path) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        put(tmp_path / name, random())
+    (tmp_path / "labels.csv").write_text("name,label\na.png,0\nb.png,2\nc.png,2\n")
+    message = "no training image has class 1, of 3 classes"
+    [said] = sentences(check(folder(tmp_path, validation_share=0)), "error")
+    assert message in said
+    with pytest.raises(DataError, match=message):
+        prepared(tmp_path, elsewhere / "out", validation_share=0)
+    (tmp_path / "labels.csv").write_text("name,label\na.png,0\nb.png,1\nc.png,1\n")
+    assert check(folder(tmp_path, validation_share=0)).errors == []
+    [said] = sentences(check(folder(tmp_path, validation_share=0, exclude=["a"])), "error")
+    assert "no training image has class 0, of 2 classes" in said
+
+
+def test_a_class_whose_images_are_all_held_back_is_an_error(tmp_path: Path) -> None:
+    """Sub-folders are classes, of a person each as like as not."""
+    for i in range(12):
+        put(tmp_path / str(i) / "eye.png", random())
+    dataset = folder(tmp_path, validation_share=0.4)
+    held = [item.id.split("/")[0] for item in dataset.split("validation")]
+    assert held
+    [said] = sentences(check(dataset), "error")
+    assert f"no training image has class {', '.join(sorted(held))}, of 12 classes" in said
+    (tmp_path / "dataset.json").write_text('{"labels": null}')
+    assert check(folder(tmp_path, validation_share=0.4)).errors == []
 
 
 def test_duplicates_are_a_warning_even_when_one_is_held_back(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import signal
@@ -20,7 +19,7 @@ from store_stages import READER, STAGE, CountSettings, run
 from vesselforge.configs.base import Settings, operational
 from vesselforge.configs.errors import DataError, WorkspaceError
 from vesselforge.engine.artifacts import MANIFEST, SCRATCH, address
-from vesselforge.engine.files import file_sha256, write_atomic, write_json
+from vesselforge.engine.files import file_sha256, write_json
 from vesselforge.engine.progress import Progress
 from vesselforge.engine.store import DamagedArtifact, Store, whole_artifact
 
@@ -197,56 +196,6 @@ def test_damage_is_found_set_aside_and_repaired(tmp_path: Path, how: str) -> Non
     assert run(tmp_path).manifest["files"] == made.manifest["files"]
 
 
-def test_workspace_under_a_file(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(WorkspaceError, match=r"cannot write to the workspace.*--workspace"):
-        run(tmp_path / "file" / "workspace")
-
-
-@pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES])
-def test_read_only_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
-    def refuse(self: Path, *_: object, **__: object) -> None:
-        raise OSError(code, os.strerror(code), str(self))
-
-    monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(WorkspaceError, match="cannot write to the workspace"):
-        run(tmp_path / "w")
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-def test_full_disk_in_the_middle_of_a_stage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
-) -> None:
-    log = tmp_path / "log"
-    written = 0
-
-    def write(path: Path, content: bytes | str) -> None:
-        nonlocal written
-        written += 1
-        if written > 5:
-            raise OSError(code, os.strerror(code), str(path))
-        write_atomic(path, content)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(store_stages, "write_atomic", write)
-        with pytest.raises(WorkspaceError, match=r"no space left.*checkpoints are kept"):
-            run(tmp_path / "w", log)
-    assert not list(tmp_path.rglob(MANIFEST))
-    assert run(tmp_path / "w", log).metrics == {"files": 4}
-    assert log.read_text().split() == ["0", "1", "2", "3"]
-
-
-def test_other_system_errors_are_not_blamed_on_the_workspace(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(errno.EIO, "broken disk")
-
-    monkeypatch.setattr(store_stages, "count", fail)
-    with pytest.raises(OSError, match="broken disk"):
-        run(tmp_path)
-
-
 def test_outside_files_that_change_while_they_are_read_make_no_artifact(tmp_path: Path) -> None:
     store, log = Store(tmp_path / "w").open(), tmp_path / "log"
     log.write_text("as it was hashed\n")
@@ -268,22 +217,6 @@ def test_checkpoints_are_not_part_of_an_artifact(tmp_path: Path) -> None:
     made = run(tmp_path)
     assert not (made.path / SCRATCH).exists()
     assert not any(name.startswith(SCRATCH) for name in made.manifest["files"])
-
-
-def test_write_atomic_keeps_the_old_content_when_it_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "file"
-    write_atomic(path, "old")
-
-    def fail(_: int) -> None:
-        raise OSError(errno.ENOSPC, "full")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="full"):
-        write_atomic(path, "new")
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_workspace_opens_for_many_at_once(tmp_path: Path) -> None:

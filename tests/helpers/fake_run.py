@@ -11,20 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fake_files import as_csv, as_json, as_lines, file_name, put
+from fake_files import as_csv, as_json, as_lines, put
 from fake_logs import generator_log, segmenter_log
 from fake_pictures import (
     METRICS,
     SIZE,
-    counts_of,
-    disc,
-    figures_of,
     fundus,
-    interval_of,
     png,
-    predicted,
     sheet,
 )
+from fake_scores import predictions, scores
 from PIL import Image, ImageFilter
 
 from vesselforge.configs.settings import PipelineConfig
@@ -51,6 +47,7 @@ class FakeRun:
     kimg: float = 10.0
     kid_std: float = 0.0051
     missing: tuple[str, ...] = ()
+    warned: tuple[str, ...] = ()
     ids: tuple[str, ...] = ("01_test", "02_test", "03_test", "04_test", "05_test", "06_test")
     record: dict[str, Any] = field(default_factory=dict)
     folder: Path = Path()
@@ -113,6 +110,7 @@ class FakeRun:
                 for i, (n, v) in enumerate(artifacts.items())
             ],
             "artifacts": artifacts,
+            "warned": list(self.warned),
         }
         write_json(self.folder / "run.json", self.record)
 
@@ -237,9 +235,9 @@ class FakeRun:
         metrics |= {"models": {}, "observers": {}}
         curves = {}
         for name, skill in self.skill.items():
-            files |= self._predictions(name, skill)
+            files |= predictions(self.ids, name, skill)
             if self.reference:
-                metrics["models"][name] = {"threshold": 0.46, **self._scores(name, skill, rows)}
+                metrics["models"][name] = {"threshold": 0.46, **scores(self.ids, name, skill, rows)}
                 if name == "ensemble":
                     fitted = [{"temperature": 1.25, "shift": -0.5}, {}]
                     rule = {"sure": 0.7, "smallest": 50}
@@ -247,14 +245,14 @@ class FakeRun:
                 if name.startswith("ensemble-"):
                     method = name.removeprefix("ensemble-")
                     metrics["models"][name]["rule"] = {"method": method, "thresholds": [0.3, 0.46]}
-                metrics["models"][name]["against"] = {"2nd": self._scores(name, skill / 2, [])}
+                metrics["models"][name]["against"] = {"2nd": scores(self.ids, name, skill / 2, [])}
                 x = np.linspace(0, 1, 60)
                 roc = {"fpr": x.tolist(), "tpr": (1 - (1 - x) ** (60 * skill)).tolist()}
                 pr = {"recall": x.tolist(), "precision": (1 - 0.87 * x ** (12 * skill)).tolist()}
                 curves[name] = {"roc": roc, "pr": pr}
         if self.reference:
             metrics["reference"] = "1st"
-            metrics["observers"]["2nd"] = self._scores("observer 2nd", 0.77, rows)
+            metrics["observers"]["2nd"] = scores(self.ids, "observer 2nd", 0.77, rows)
         else:
             metrics["note"] = "DRIVE's official test package has no labels."
         files["per_image.csv"] = as_csv(["model", "id", "region", *METRICS], rows)
@@ -262,35 +260,3 @@ class FakeRun:
         models = {"teacher": artifacts["teacher"][1], "ensemble": artifacts["ensemble"][1]}
         inputs = {"test": artifacts["test"][1], **models}
         return self._put("segmenter.evaluate", "evaluation", files, metrics, inputs)
-
-    def _predictions(self, name: str, skill: float) -> dict[str, bytes]:
-        files = {}
-        for number, id_ in enumerate(self.ids):
-            image, truth = fundus(number + 100)
-            mask = predicted(truth, skill, number).astype(bool)
-            grey = (image.mean(2, keepdims=True).repeat(3, 2) * 0.6).astype(np.uint8)
-            real = truth.astype(bool)
-            grey[mask & real], grey[mask & ~real] = (0, 158, 115), (213, 94, 0)
-            grey[~mask & real] = (86, 180, 233)
-            files[f"overlays/{name}/{file_name(id_)}.png"] = png(grey)
-            files[f"prob/{name}/{file_name(id_)}.png"] = png(mask.astype(np.uint8) * 200)
-        return files
-
-    def _scores(self, name: str, skill: float, rows: list[list[Any]]) -> dict[str, Any]:
-        found = {}
-        truths = [fundus(number + 100)[1] for number in range(len(self.ids))]
-        guesses = [predicted(truth, skill, number) for number, truth in enumerate(truths)]
-        for region in ("fov", "whole"):
-            inside = disc() if region == "fov" else np.ones((SIZE, SIZE), bool)
-            pairs = zip(guesses, truths, strict=True)
-            counts = [counts_of(g[inside] > 0, t[inside] > 0) for g, t in pairs]
-            each = [figures_of(one) for one in counts]
-            for id_, figures in zip(self.ids, each, strict=True):
-                values = (figures[metric] for metric in METRICS)
-                rows.append([name, id_, region, *("" if v is None else v for v in values)])
-            found[region] = {
-                "pooled": figures_of(np.sum(counts, axis=0)),
-                "mean": {m: interval_of([e[m] for e in each]) for m in METRICS},
-            }
-            found[region]["mean"] |= {"loops": [52.2 * skill, 40.0, 58.25], "ece": [None] * 3}
-        return found

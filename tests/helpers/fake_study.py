@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from vesselforge.configs.study import StudyConfig
+from vesselforge.engine.store import Store
 from vesselforge.pipeline.record import STUDY
 from vesselforge.pipeline.study.schema import (
     RESULTS,
@@ -55,6 +56,10 @@ class FakeStudy:
     declared: bool = False
     changes: dict[str, Any] = field(default_factory=dict)
     random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(5))
+
+    @property
+    def store(self) -> Store:
+        return Store(self.folder)
 
     def build(self) -> FakeStudy:
         """Write the run folder."""

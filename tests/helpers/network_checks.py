@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vesselforge.segmenter.networks.contract import Segmenter
+from vesselforge.segmenter.networks.pvt import PyramidEncoder
 
 
 def count(module: nn.Module) -> int:
@@ -28,6 +29,12 @@ def shaken(module: nn.Module, seed: int = 0) -> nn.Module:
 
 def images(*shape: int, seed: int = 1) -> Tensor:
     return torch.rand(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def one_block_a_stage(encoder: PyramidEncoder) -> PyramidEncoder:
+    for layer in encoder.body.encoder.layers:
+        layer.blocks = layer.blocks[:1]
+    return encoder
 
 
 def without_gradient(network: Segmenter, x: Tensor) -> list[str]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
+from typing import Any
+
+from vesselforge.report.writing import report_on
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 
@@ -51,5 +55,15 @@ class Page(HTMLParser):
         return self.tables[next(i for i, text in enumerate(labels) if text.startswith(label))]
 
     @property
+    def missing(self) -> list[str]:
+        """What sections say that have nothing in them."""
+        return re.findall(r'<p class="missing">(.*?)</p>', self.html)
+
+    @property
     def ids(self) -> list[str]:
         return [str(a["id"]) for _, a in self.elements if a.get("id")]
+
+
+def page_of(made: Any) -> Page:
+    """The page of a made-up run or study, written anew."""
+    return Page(report_on(made.folder, made.store, force=True).read_text())

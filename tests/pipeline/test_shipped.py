@@ -1,4 +1,4 @@
-"""Trained models by name: published from an artifact, found, checked, used; and those we ship."""
+"""Trained models by name: found, checked, used; and those we ship."""
 
 from __future__ import annotations
 
@@ -10,83 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from model_room import change, command, published, spoil_a_bit
 from PIL import Image
-from typer.testing import CliRunner, Result
 
 from vesselforge import pretrained
-from vesselforge.cli.main import main
 from vesselforge.configs.errors import (
     CheckpointError,
-    ConfigError,
     DataError,
-    UserError,
-    WorkspaceError,
 )
-from vesselforge.configs.settings import FitSettings
-from vesselforge.engine.files import file_sha256, write_json
-from vesselforge.pipeline.models.publish_segmenter import publish
+from vesselforge.engine.files import file_sha256
 from vesselforge.pipeline.record import model_folder
-from vesselforge.segmenter.model_files import Member, save_model
 from vesselforge.segmenter.models import Model
-from vesselforge.segmenter.networks import build
-
-
-def command(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, ["segmenter", *map(str, arguments)])
-
-
-def change(path: Path, edit: Callable[[dict[str, Any]], object]) -> None:
-    content = json.loads(path.read_text())
-    edit(content)
-    write_json(path, content)
-
-
-@pytest.fixture(scope="module")
-def weights() -> dict[str, torch.Tensor]:
-    torch.manual_seed(0)
-    return build("sa-unet-v2").state_dict()
-
-
-@pytest.fixture
-def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: dict[str, torch.Tensor]) -> Path:
-    """A store with a trained model, its scores, and an empty place for models by name."""
-    monkeypatch.setattr(pretrained, "ROOT", tmp_path / "shelf")
-    images = tmp_path / "store" / "data.prepare" / "i1"
-    images.mkdir(parents=True)
-    splits = {"21": "train", "22": "train", "37": "validation"}
-    items = [{"id": id_, "split": split, "image": f"{id_}.png"} for id_, split in splits.items()]
-    write_json(images / "index.json", {"items": items})
-    settings = {"data": {"name": "drive", "root": "/somebody/private"}}
-    write_json(images / "manifest.json", {"settings": settings, "inputs": {"dataset": "d1"}})
-    model = tmp_path / "store" / "segmenter.train" / "m1"
-    model.mkdir(parents=True)
-    save_model(model, [(Member("sa-unet-v2", {}, "model.safetensors"), weights)], 0.4)
-    manifest = {
-        "kind": "segmenter.train",
-        "digest": "m1",
-        "settings": FitSettings(network="sa-unet-v2", seed=7).model_dump(mode="json"),
-        "inputs": {"images": "i1"},
-        "metrics": {"validation": {"f1": 0.8123}, "best_step": 900, "steps": 1000},
-        "seconds": 90.0,
-        "device": "CPU, 2 threads",
-        "versions": {"torch": "2.9"},
-        "files": {p.name: file_sha256(p) for p in model.iterdir()},
-    }
-    write_json(model / "manifest.json", manifest)
-    pooled = dict.fromkeys(("f1", "se", "sp", "acc", "auc", "mcc"), 0.75) | {"f1": 0.8316}
-    mean: dict[str, Any] = {"f1": [0.8311, 0.82, 0.84], "cldice": [None, None, None]}
-    region = {"pooled": pooled, "mean": mean}
-    scores = {"model": {"threshold": 0.4, "fov": region, "whole": region}}
-    scored = {"images": 20, "split": "test", "models": scores}
-    write_json(tmp_path / "scores.json", {"drive": scored})
-    seen = {"images": 28, "split": "all", "flips": True, "fov_width": 540}
-    write_json(tmp_path / "chase.json", {"chase-db1": scored | seen})
-    return tmp_path
-
-
-def published(room: Path, name: str = "tiny") -> Path:
-    model = room / "store" / "segmenter.train" / "m1"
-    return publish(model, name, [room / "scores.json", room / "chase.json"], room / "shelf")
 
 
 def test_a_published_model_is_known_by_its_name(room: Path) -> None:
@@ -180,12 +114,6 @@ def test_an_unknown_name_is_told_the_known_ones(room: Path) -> None:
     assert expected in done.stderr
 
 
-def spoil_a_bit(folder: Path) -> None:
-    content = bytearray((folder / "model.safetensors").read_bytes())
-    content[-5] ^= 1
-    (folder / "model.safetensors").write_bytes(content)
-
-
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -205,89 +133,6 @@ def test_a_damaged_download_is_told(
     spoil(published(room))
     with pytest.raises(CheckpointError, match=message + ".*install vesselforge again"):
         model_folder(Path("tiny"))
-
-
-def train(room: Path) -> Path:
-    return room / "store" / "segmenter.train" / "m1"
-
-
-def other_kind(room: Path) -> None:
-    change(train(room) / "manifest.json", lambda m: m.update(kind="segmenter.ensemble"))
-
-
-def tuned(room: Path) -> None:
-    change(train(room) / "manifest.json", lambda m: m["inputs"].update(start="m0"))
-
-
-def other_threshold(room: Path) -> None:
-    change(room / "scores.json", lambda s: s["drive"]["models"]["model"].update(threshold=0.5))
-
-
-def scored_all(room: Path) -> None:
-    change(room / "scores.json", lambda s: s["drive"].update(split="all"))
-
-
-def twice(room: Path) -> None:
-    (room / "chase.json").write_text((room / "scores.json").read_text())
-
-
-def no_scores(room: Path) -> None:
-    for name in ("scores", "chase"):
-        (room / f"{name}.json").write_text("{}")
-
-
-@pytest.mark.parametrize(
-    ("spoil", "error", "message"),
-    [
-        (other_kind, WorkspaceError, "is a segmenter.ensemble, expected a segmenter.train"),
-        (tuned, WorkspaceError, "was trained on from another model"),
-        (lambda r: spoil_a_bit(train(r)), WorkspaceError, "differs from the SHA-256 in its manif"),
-        (lambda r: (train(r) / "manifest.json").unlink(), WorkspaceError, "no manifest.json here"),
-        (
-            lambda r: (r / "store/data.prepare/i1/manifest.json").unlink(),
-            WorkspaceError,
-            "the images that .* was trained on are not in its store",
-        ),
-        (
-            other_threshold,
-            DataError,
-            "scored at threshold 0.5, the model has threshold 0.4; these",
-        ),
-        (scored_all, DataError, "drive was scored on all images, those that the model was train"),
-        (twice, DataError, "scores on drive were given twice"),
-        (no_scores, DataError, "no scores in these files"),
-        (lambda r: (r / "scores.json").unlink(), DataError, "scores.json: cannot be read"),
-        (lambda r: (r / "scores.json").write_text("a,b"), DataError, "expected what `vesselforge"),
-        (lambda r: (r / "shelf/tiny").mkdir(parents=True), ConfigError, "tiny: exists; choose an"),
-    ],
-)
-def test_what_cannot_be_published(
-    spoil: Callable[[Path], object], error: type[UserError], message: str, room: Path
-) -> None:
-    spoil(room)
-    with pytest.raises(error, match=message):
-        published(room)
-    assert pretrained.names() == []
-
-
-def test_names_and_sizes_have_limits(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("Tiny", "a b", "../a", "a--b", ""):
-        with pytest.raises(ConfigError, match="expected a-z, 0-9 and single dashes"):
-            published(room, name)
-    monkeypatch.setitem(pretrained.LIMITS, "segmenter", 1_000_000)
-    with pytest.raises(CheckpointError, match=r"1\.\d\d MB, expected at most 1 MB"):
-        published(room)
-    assert list((room / "shelf").iterdir()) == []
-
-
-def test_publishing_again_needs_force(room: Path) -> None:
-    options = ["--scores", room / "scores.json", "-o", room / "shelf"]
-    options += ["--name", "tiny"]
-    assert command("publish", train(room), *options).exit_code == 0
-    again = command("publish", train(room), *options)
-    assert again.exit_code == 2
-    assert "tiny: exists; choose another name, or give --force" in again.stderr
-    assert command("publish", train(room), *options, "--force").exit_code == 0
 
 
 def test_the_promised_models_come_with_the_package() -> None:

@@ -9,16 +9,11 @@ from typing import Any
 
 import pytest
 from fake_run import FakeRun
-from page_reader import Page
+from page_reader import Page, page_of
 
 from vesselforge.pipeline.models.score_rows import NOT_BETTER
-from vesselforge.report.writing import report_on
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("bare_charts")]
-
-
-def page_of(run: FakeRun) -> Page:
-    return Page(report_on(run.folder, run.store, force=True).read_text())
 
 
 def verdict_of(page: Page) -> str:

@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 from fake_study import HEADLINE, OTHER, PRIMARY, FakeStudy
-from page_reader import Page
+from page_reader import Page, page_of
 
-from vesselforge.configs.errors import WorkspaceError
 from vesselforge.engine.store import Store
-from vesselforge.pipeline.study.schema import SyntheticImages
 from vesselforge.report.writing import report_on
 
 pytestmark = pytest.mark.slow
@@ -20,11 +18,8 @@ pytestmark = pytest.mark.slow
 SECTIONS = (
     "differences", "sources", "dose", "arms", "copies", "provenance", "settings",
 )  # fmt: skip
+
 REAL, FIRST = "real only", "200 synthetic, synthetic-first"
-
-
-def page_of(study: FakeStudy) -> Page:
-    return Page(report_on(study.folder, Store(study.folder), force=True).read_text())
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +47,9 @@ def curve(tmp_path_factory: pytest.TempPathFactory) -> Page:
     )
 
 
-def small(folder: Path, **changes: object) -> FakeStudy:
-    return FakeStudy(folder, counts=(50,), orders=("mixed",), places=(PRIMARY,), changes=changes)
-
-
-def missing(page: Page) -> list[str]:
-    return re.findall(r'<p class="missing">(.*?)</p>', page.html)
-
-
 def test_a_complete_study_has_every_section_and_misses_nothing(page: Page) -> None:
     assert page.faults == []
-    assert missing(page) == []
+    assert page.missing == []
     links = tuple(a["href"][1:] for tag, a in page.elements if tag == "a")
     assert links == SECTIONS  # scores and pictures first, settings last
     assert set(links) <= set(page.ids)
@@ -126,7 +113,7 @@ def test_other_metrics_stand_beside_the_main_one(page: Page) -> None:
 
 def test_what_decides_and_other_arms_are_told_apart(tmp_path: Path) -> None:
     page = page_of(FakeStudy(tmp_path, declared=True).build())
-    assert page.faults == [] and missing(page) == []
+    assert page.faults == [] and page.missing == []
     head, *rows = page.table("Arms on DRIVE")
     named = [dict(zip(head, row, strict=True)) for row in rows]
     pairs = {(row["Arm"].split(":")[0], row["Compared with"]): row for row in named}
@@ -224,19 +211,6 @@ def test_every_source_says_what_it_gave(page: Page) -> None:
     assert warning < page.text.index("Decided on") and "Source gan: " not in page.text
 
 
-@pytest.mark.usefixtures("bare_charts")
-def test_a_source_without_a_verdict_has_none(tmp_path: Path) -> None:
-    facts = {"source": "gan", "real_images": 2, "kept": 1, "reasons": {}, "drawn": 12_345}
-    synthetic = [
-        SyntheticImages(**facts, origin="0", seed=0, realism={"kid": 0.2}),
-        SyntheticImages(**facts | {"drawn": 0}, origin="1", seed=1),
-    ]
-    head, *rows = page_of(small(tmp_path, synthetic=synthetic).build()).table("What each source")
-    (gan,) = (dict(zip(head, row, strict=True)) for row in rows)
-    assert (gan["KID"], gan["KID says"], gan["Floor"]) == ("0.2", "–", "–")
-    assert (gan["Seeds"], gan["Drawn"], gan["Show vessels"]) == ("2", "12,345", "not compared")
-
-
 def test_samples_of_the_sources_are_shown_but_no_real_images(page: Page) -> None:
     images = [a["alt"] for tag, a in page.elements if tag == "img"]
     (sheet,) = [alt for alt in images if alt.startswith("Images of source")]
@@ -253,75 +227,3 @@ def test_a_learning_curve_has_the_most_synthetic_images_of_each_family(curve: Pa
     head, *rows = curve.table("Arms on")
     assert {"Compared with", "Real"} <= set(head)
     assert len(rows) == 6
-
-
-@pytest.mark.usefixtures("bare_charts")
-def test_with_one_seed_nothing_is_called_tested(tmp_path: Path) -> None:
-    page = page_of(FakeStudy(tmp_path, seeds=(0,), counts=(50,), orders=("mixed",)).build())
-    assert "Only one seed: how much training runs differ by chance is unknown" in page.text
-    assert "Nothing is tested with a single seed" in page.text
-    assert "Smallest detectable effect" not in page.text
-    row = dict(zip(*page.table("Arms on")[::2], strict=True))
-    assert (row["Verdict"], row["p, Holm"], row["Detectable"]) == ("untested", "–", "–")
-    assert row["Difference"].count("(") == 0
-
-
-@pytest.mark.usefixtures("bare_charts")
-def test_what_is_missing_is_said_and_the_rest_is_shown(tmp_path: Path) -> None:
-    study = small(tmp_path, synthetic=[], samples=[]).build()
-    record = json.loads((study.folder / "run.json").read_text()) | {"config": {}, "steps": []}
-    (study.folder / "run.json").write_text(json.dumps(record))
-    page = page_of(study)
-    assert page.faults == []
-    assert set(missing(page)) == {
-        "No source gave any image.",
-        "The samples have not been compared with the training images.",
-        "run.json holds no settings.",
-        "run.json lists no steps.",
-    }
-
-
-@pytest.mark.usefixtures("bare_charts")
-def test_a_study_whose_arms_all_failed_still_has_a_page(tmp_path: Path) -> None:
-    study = small(tmp_path)
-    study.broken = "mixed-50-20"
-    page = page_of(study.build())
-    assert "3 of 6 trainings gave no result" in page.text
-    assert "No arm could be compared with its real-only arm." in page.text
-
-
-@pytest.mark.usefixtures("bare_charts")
-def test_a_study_without_arms_still_has_a_page(tmp_path: Path) -> None:
-    page = page_of(small(tmp_path, arms=[]).build())
-    assert page.faults == []
-    assert {"No arm has a result.", "No arms."} <= set(missing(page))
-
-
-@pytest.mark.usefixtures("bare_charts")
-@pytest.mark.parametrize("name", ["samples-gan.png", "nearest-gan.png"])
-def test_pictures_that_cannot_be_shown_are_named(tmp_path: Path, name: str) -> None:
-    study = small(tmp_path).build()
-    (study.folder / name).write_bytes(b"no picture")
-    assert f"{name} is no readable picture; it is not shown" in page_of(study).text
-    (study.folder / name).unlink()
-    assert f"{name} cannot be read, and is not shown" in page_of(study).text
-    (study.folder / name).symlink_to(tmp_path.parent / "elsewhere.png")
-    (tmp_path.parent / "elsewhere.png").write_bytes((study.folder / "run.json").read_bytes())
-    assert f"{name} cannot be read, and is not shown" in page_of(study).text
-    results = (study.folder / "results.json").read_text()
-    (study.folder / "results.json").write_text(results.replace(name, f"../{name}"))
-    with pytest.raises(WorkspaceError, match=r"results\.json: samples\.0\."):
-        page_of(study)
-
-
-def test_folders_that_hold_no_study_are_refused(tmp_path: Path) -> None:
-    folder = small(tmp_path).build().folder
-    (folder / "results.json").unlink()
-    with pytest.raises(
-        WorkspaceError, match=r"results\.json: cannot be read .*; expected the results"
-    ):
-        report_on(folder, Store(folder))
-    (folder / "results.json").write_text('{"name": 3}')
-    with pytest.raises(WorkspaceError, match=r"results\.json: name: .*run it again"):
-        report_on(folder, Store(folder))
-    assert not (folder / "report.html").exists()
