@@ -101,8 +101,8 @@ def _count(value: Any, left: list[int]) -> None:
         raise ValueError(f"more than {MOST_VALUES:,} values, aliases written out")
     if isinstance(value, dict):
         for key, inner in value.items():
-            if not isinstance(key, str):
-                raise ValueError(f"found the key {key!r}, expected text")
+            if not isinstance(key, str | int) or isinstance(key, bool):
+                raise ValueError(f"found the key {key!r}, expected text or a whole number")
             _count(inner, left)
     elif isinstance(value, list | tuple | set):
         for inner in value:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from vesselforge.configs.catalogue import DATASETS, KNOWN_NAMES, NAMES, OWN
@@ -13,6 +15,7 @@ from vesselforge.data.formats.archives import alike
 from vesselforge.data.layouts.folders import read_images, read_known, read_paired
 from vesselforge.data.layouts.items import Dataset
 from vesselforge.data.phantoms.sets import phantom_items
+from vesselforge.engine.documents import shown
 
 
 def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
@@ -30,6 +33,8 @@ def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
     else:
         dataset = (read_paired if name == "paired" else read_images)(folder, settings)
     dataset = dataset.without(settings.exclude)
+    items = tuple(replace(item, mask_values=settings.mask_values) for item in dataset.items)
+    dataset = replace(dataset, items=items)
     first = next((p for p in dataset.problems if p.id is not None), None)
     if first is not None and not lenient:
         raise DataError(str(first))
@@ -40,7 +45,11 @@ def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
 
 
 def named_dataset(
-    name: str, root: Path | None = None, pattern: str | None = None, lenient: bool = False
+    name: str,
+    root: Path | None = None,
+    pattern: str | None = None,
+    lenient: bool = False,
+    mask_values: Mapping[str, str] | None = None,
 ) -> Dataset:
     """The dataset of this name, or in this folder: with images/ or masks/ in it a labelled set,
     else images alone; see `load_settings`. Raises DataError for what is neither.
@@ -53,7 +62,7 @@ def named_dataset(
             raise DataError(f"{name}: neither a folder nor a known dataset ({', '.join(NAMES)})")
         paired = (root / "images").is_dir() or (root / "masks").is_dir()
         name = "paired" if paired else "images"
-    values = {"name": name, "root": root, "pattern": pattern}
+    values = {"name": name, "root": root, "pattern": pattern, "mask_values": mask_values or {}}
     return load_settings(validate(DataSettings, values, "data check"), lenient)
 
 
@@ -75,6 +84,8 @@ def _data_root() -> Path:
 def _find_root(name: str, root: Path | None) -> Path:
     origin = DATASETS[name].origin if name in DATASETS else f"expected {OWN[name]}"
     if root is not None:
+        if shown(root) != str(root):
+            raise DataError(f"{shown(root)}: the path is not UTF-8 text: rename the folder")
         if not root.is_dir():
             raise DataError(f"{root}: no such dataset folder; {origin}")
         return root

@@ -3,6 +3,7 @@ other files, which lead no further than the folder they speak of."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -68,6 +69,17 @@ def records(value: Any) -> list[dict[str, Any]]:
     return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
 
 
+def shown(name: object) -> str:
+    """A name as it can be written anywhere: bytes that are no UTF-8 become \\udc80 to \\udcff."""
+    return str(name).encode(errors="backslashreplace").decode()
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name is UTF-8 text without control characters; any space, sign or script will do,
+    whether or not it can be printed."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in name)
+
+
 def inside(folder: Path, name: object, named_in: Path) -> Path:
     """The path of a file that another file names, relative to `folder`; nothing has to be there.
 
@@ -75,7 +87,7 @@ def inside(folder: Path, name: object, named_in: Path) -> Path:
     path with `/`, has a part `..`, or leads out of the folder through a symbolic link.
     """
     parts = name.split("/") if isinstance(name, str) else [""]
-    plain = all(part not in ("", ".", "..") and part.isprintable() for part in parts)
+    plain = all(part not in ("", ".", "..") and is_plain(part) for part in parts)
     path = folder.joinpath(*parts) if plain else None
     if path is None or not path.resolve().is_relative_to(folder.resolve()):
         raise WorkspaceError(

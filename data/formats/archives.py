@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vesselforge.configs.errors import DataError
+from vesselforge.engine.documents import is_plain
 from vesselforge.engine.files import whole_folder
 
 MOST_FILES = 100_000
@@ -94,7 +95,7 @@ def _checked(members: Sequence[zipfile.ZipInfo], packed: int) -> list[zipfile.Zi
         parts = name.split("/")
         if (
             member.filename != member.orig_filename  # cut at a NUL
-            or not name.isprintable()
+            or not is_plain(name)
             or "\\" in name
             or parts[0][1:] == ":"
             or any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts)

@@ -8,21 +8,20 @@ import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings
 from vesselforge.data.datasets import load_settings
-from vesselforge.data.formats.images import binarise, is_binary
+from vesselforge.data.formats.images import orientation_of
+from vesselforge.data.formats.masks import Mask
+from vesselforge.data.layouts.agreement import Depth, depth_warnings, fitted
 from vesselforge.data.layouts.items import Dataset, Item, Problem
 from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN
 from vesselforge.engine.progress import Progress
 
-GREY_SHARE = 0.2
-"""Share of mid-grey pixels from which a mask is rather a photograph or a drawing than a mask."""
 LISTED = 24
 """Sizes that are listed: a folder from the web may hold as many as images."""
 MOST_BAD = 0.2
@@ -30,9 +29,7 @@ MOST_BAD = 0.2
 SHOWN = 3
 """Bad images that a sentence names."""
 
-T = TypeVar("T", bound=np.generic)
 SILENT = Progress()
-Mask = NDArray[np.bool_]
 
 
 @dataclass
@@ -117,18 +114,14 @@ def check(
     report = Report(dataset.name, root, problems=list(dataset.problems))
     where = root or dataset.name
     items = [item for item in dataset if item.split in splits]
-    brightest = 0  # of all 16-bit values
+    deep: dict[str, Depth] = {}
     for done, item in enumerate(items, start=1):
         row = Row(item.id, item.split)
         report.rows.append(row)
         with report.noting(item.image, item.id):
-            brightest = max(brightest, _examine(item, row, report))
+            _examine(item, row, report, deep)
         progress.update(done, len(items), "image")
-    if 0 < brightest < 1 << 14:
-        sentence = (
-            f"the brightest of all 16-bit values is {brightest}, expected up to 65535: the images "
-            "are dark to the networks; scale them when they are converted"
-        )
+    for sentence in depth_warnings(deep):
         report.note(where, sentence, severity="warning")
     if not dataset.whole:
         _note_unlabelled(report, dataset, items)
@@ -139,61 +132,53 @@ def check(
     return report
 
 
-def _examine(item: Item, row: Row, report: Report) -> int:
-    """The greatest value of an image of 16 bits for the generator alone, 0 of others. Raises
-    DataError for an unreadable image; what is wrong with masks and FOV is noted."""
+def _examine(item: Item, row: Row, report: Report, deep: dict[str, Depth]) -> None:
+    """Fill the row, and `deep` for an image of 16 bits. Raises DataError for an unreadable image;
+    what is wrong with masks and FOV is noted."""
     picture = item.read_picture()
-    image = picture.pixels if item.whole else picture.rgb()
+    image = picture.spread() if item.whole else picture.rgb()
     row.height, row.width = shape = image.shape[:2]
     row.sha256 = hashlib.sha256(
         f"{image.shape}{image.dtype}".encode() + image.tobytes()
     ).hexdigest()
     row.observers = tuple(item.masks)
+    if picture.bits == 16:
+        deep[item.id] = Depth.of(picture)
     if item.whole:
         row.fov, row.mode, row.labelled = "whole", picture.mode, item.label is not None
-        return int(image.max(initial=0)) if picture.bits == 16 else 0
+        return
     row.fov, where = ("derived", item.image) if item.fov is None else ("file", item.fov)
     fov: Mask | None = None
     with report.noting(where, item.id):
-        found = _as_large(item.read_fov(image), shape)
+        turn = picture.turn if item.fov is None else orientation_of(item.fov)
+        found = fitted(item.read_fov(image), shape, (picture.turn, turn))
         if not found.any():
             raise DataError("the field of view is empty: draw it white")
         fov, row.fov_share = found, round(float(found.mean()), 6)
     for observer, path in item.masks.items():
         with report.noting(path, item.id):
-            mask = _mask(_as_large(item.read_grey(observer), shape), path, item, report)
+            drawing = item.read_drawing(observer)
+            mask = _mask(fitted(drawing.vessel, shape, (picture.turn, drawing.turn)))
+            if drawing.remark:
+                report.note(path, drawing.remark, item.id, "warning")
             if fov is not None and observer == row.observers[0]:
-                row.vessel_share = round(float(mask[fov].mean()), 6)
+                judged = fov if drawing.ignored is None else fov & ~drawing.ignored
+                if not judged.any():
+                    raise DataError("data.mask_values ignores all of the field of view")
+                row.vessel_share = round(float(mask[judged].mean()), 6)
                 outside = float((mask & ~fov).sum() / mask.sum())
                 if outside > 0.05:
                     sentence = f"{outside:.0%} of its vessels lie outside the field of view"
                     report.note(path, sentence, item.id, "warning")
-    return 0
 
 
-def _mask(grey: NDArray[np.uint8], path: Path, item: Item, report: Report) -> Mask:
-    """The mask in a file's values. Raises DataError for one that is empty or inverted."""
-    mask = binarise(grey)
-    if not is_binary(grey):
-        drawn = float(((grey > 31) & (grey < 224)).mean()) > GREY_SHARE
-        values = len(np.unique(grey))
-        sentence = f"found {values} grey values in a mask, expected two; it is cut at 127"
-        report.note(path, sentence, item.id, "error" if drawn else "warning")
+def _mask(mask: Mask) -> Mask:
+    """The same mask. Raises DataError for one that is empty or inverted."""
     if not mask.any():
         raise DataError("the vessel mask is empty, expected white vessels on black")
     if mask.mean() > 0.5:
         raise DataError(f"{mask.mean():.0%} of the mask is vessel, expected white vessels on black")
     return mask
-
-
-def _as_large(found: NDArray[T], shape: tuple[int, ...]) -> NDArray[T]:
-    if found.shape != shape:
-        sizes = [f"{height}×{width}" for height, width in (found.shape, shape)]
-        raise DataError(
-            f"found {sizes[0]} pixels (height×width), expected {sizes[1]} as its image has: "
-            "replace one of the two"
-        )
-    return found
 
 
 def _note_unlabelled(report: Report, dataset: Dataset, items: Sequence[Item]) -> None:

@@ -15,15 +15,17 @@ from pathlib import Path, PurePosixPath
 from vesselforge.configs.catalogue import KnownDataset
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings
-from vesselforge.data.formats.images import is_image_name, stem_of
+from vesselforge.data.formats.images import composed, is_image_name, stem_of
 from vesselforge.data.layouts.class_labels import CSV, JSON, read_labels
 from vesselforge.data.layouts.items import Dataset, Item, Problem
 from vesselforge.data.layouts.splits import TRAIN, by_hash
+from vesselforge.engine.documents import is_plain, shown
 
 NOTES = frozenset({"", ".txt", ".md", ".pdf", ".html", ".yaml", ".json", ".csv"})
 """Suffixes of files that nobody expects to be images."""
 FOLDERS = ("images", "masks", "fov")
 HIDDEN = re.compile(r"\.|__MACOSX$")
+STRANGE_NAME = "the file's name is not UTF-8 text, or holds a control character: rename it"
 
 
 def read_known(name: str, known: KnownDataset, root: Path, settings: DataSettings) -> Dataset:
@@ -83,7 +85,7 @@ def read_paired(root: Path, settings: DataSettings) -> Dataset:
 def _id_of(pattern: str | None) -> Callable[[str], str | None]:
     """The identifier in the stem of a file's name; None where the pattern finds none."""
     try:
-        searched = re.compile(pattern or "(?s)(?P<id>.+)")
+        searched = re.compile(composed(pattern or "(?s)(?P<id>.+)"))
     except re.error as error:
         raise DataError(f"data.pattern {pattern!r} is not a regular expression: {error}") from error
     if "id" not in searched.groupindex:
@@ -109,6 +111,8 @@ def _by_id(
         if id_ is None:
             sentence = "data.pattern finds no `id` in this name"
             problems.append(Problem("error", str(path), sentence, path.name))
+        elif id_ and not is_plain(path.name):
+            problems.append(Problem("error", shown(path), STRANGE_NAME, shown(path.name)))
         elif id_ and (other := found.setdefault(id_, path)) != path:
             sentence = (
                 f"found a second file for identifier {id_!r} beside {other.name}, expected one: "
@@ -122,21 +126,29 @@ def read_images(root: Path, settings: DataSettings) -> Dataset:
     """Every image file under `root`; hidden ones and what macOS adds to archives are not meant.
 
     Identifiers are names relative to `root` without suffix (with it where two would be the same).
-    None is a test image; `validation_share` of them are held back from training. Raises DataError
-    for a name that is no Unicode text.
+    None is a test image; `validation_share` of them are held back from training. A name that is no
+    plain text is a problem.
     """
     files = {
         path.relative_to(root).as_posix(): path
         for path in sorted(root.rglob("*"))
         if path.is_file() and not any(map(HIDDEN.match, path.relative_to(root).parts))
     }
-    images = {name: path for name, path in files.items() if is_image_name(path)}
-    ids, problems = _identifiers(images), _left_out(root, files.keys() - images.keys())
+    meant = {name: path for name, path in files.items() if is_image_name(path)}
+    images = {name: path for name, path in meant.items() if is_plain(name)}
+    ids, problems = _identifiers(images), _left_out(root, files.keys() - meant.keys())
+    problems += [
+        Problem("error", shown(path), STRANGE_NAME, shown(name))
+        for name, path in meant.items()
+        if name not in images
+    ]
     try:
         labels, classes = read_labels(root, list(images))
     except DataError as error:
         labels, classes = {}, ()
-        problems.append(Problem("error", *str(error).split(": ", 1)))
+        named = (str(path) for path in (root / CSV, root / JSON, root))
+        file = next(path for path in named if str(error).startswith(f"{path}: "))
+        problems.append(Problem("error", file, str(error).removeprefix(f"{file}: ")))
     shown = {number for vector in labels.values() for number, told in enumerate(vector) if told}
     if unused := ", ".join(name for number, name in enumerate(classes) if number not in shown):
         sentence = f"no image has class {unused}; classes count from 0 to {len(classes) - 1}"
@@ -152,13 +164,10 @@ def read_images(root: Path, settings: DataSettings) -> Dataset:
 
 def _identifiers(images: Mapping[str, Path]) -> dict[str, str]:
     """Name → identifier, as `read_images` says."""
-    stems = {}
-    for name, path in images.items():
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise DataError(f"{str(path)!r}: the file's name is not UTF-8: rename it") from None
-        stems[name] = (PurePosixPath(name).parent / stem_of(path)).as_posix()
+    stems = {
+        name: composed((PurePosixPath(name).parent / stem_of(path)).as_posix())
+        for name, path in images.items()
+    }
     counts = Counter([*stems.values(), *images])
     return {name: stem if counts[stem] == 1 else name for name, stem in stems.items()}
 
