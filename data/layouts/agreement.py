@@ -19,7 +19,9 @@ SHOWN = 3
 """Identifiers that a sentence names."""
 
 
-def fitted(found: NDArray[T], shape: tuple[int, ...], turns: tuple[int, int] = (1, 1)) -> NDArray[T]:
+def fitted(
+    found: NDArray[T], shape: tuple[int, ...], turns: tuple[int, int] = (1, 1)
+) -> NDArray[T]:
     """What was drawn on an image of this shape (height, width), if it can lie on it.
 
     turns: the EXIF orientations by which the image and `found` were turned. Raises DataError for
