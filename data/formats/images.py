@@ -130,6 +130,14 @@ def read_picture(path: Path, upright: bool = False) -> Picture:
         ) from error
 
 
+def orientation_of(path: Path) -> int:
+    """The EXIF orientation of an image, 1 (upright, or no tag) to 8. Raises DataError as above."""
+    read_picture(path)  # whatever is wrong with it is said there
+    with open_file(path) as stream:
+        turn = open_picture(stream).getexif().get(ORIENTATION, 1)
+    return turn if turn in range(1, 9) else 1
+
+
 def encode_png(pixels: Pixels, level: int = 6) -> bytes:
     """PNG of `[H, W]`, `[H, W, 1]` or `[H, W, 3]`, uint8 or uint16; the same bytes each time.
     level: of compression, 1 to 9."""
@@ -189,7 +197,7 @@ def _decoded(stream: IO[bytes], upright: bool) -> Pixels:
         raise DataError(f"found {frames} frames or pages, expected one image: split the file")
     tags: Any = picture.tag_v2 if picture.format == "TIFF" else {}  # type: ignore[attr-defined]
     deep = picture.mode.startswith(("RGB", "LA")) and _deep(picture, tags)
-    turned = picture.getexif().get(ORIENTATION, 1) if upright or tags else 1
+    turn = picture.getexif().get(ORIENTATION, 1) if upright or tags else 1
     if not (deep and tags):
         picture.load()  # which turns TIFF by itself, and checks every sum of a PNG
     pixels = _deep_colour(stream, tags) if deep else _of_pillow(picture)
@@ -198,7 +206,7 @@ def _decoded(stream: IO[bytes], upright: bool) -> Pixels:
         pixels = ((wide[..., :-1] * wide[..., -1:] + top // 2) // top).astype(pixels.dtype)
     if tags.get(PHOTOMETRIC) == 0 and pixels.dtype == np.uint16:
         pixels = 65535 - pixels  # white is 0
-    return pixels if tags and not deep else _turned(pixels, turned)
+    return pixels if tags and not deep else turned(pixels, turn)
 
 
 def _deep(picture: Image.Image, tags: Any) -> bool:
@@ -246,7 +254,7 @@ def _of_pillow(picture: Image.Image) -> Pixels:
     return values[..., None] if values.ndim == 2 else values
 
 
-def _turned(pixels: Pixels, orientation: int) -> Pixels:
+def turned(pixels: Pixels, orientation: int) -> Pixels:
     """Undo the EXIF orientation 2 … 8; anything else means none."""
     if orientation in (5, 6, 7, 8):  # held sideways
         pixels = pixels.swapaxes(0, 1)

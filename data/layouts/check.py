@@ -23,6 +23,8 @@ from vesselforge.engine.progress import Progress
 
 GREY_SHARE = 0.2
 """Share of mid-grey pixels from which a mask is rather a photograph or a drawing than a mask."""
+MANY_DRAWN = 0.2
+"""Share of pictures of two values from which a folder rather holds masks beside its images."""
 LISTED = 24
 """Sizes that are listed: a folder from the web may hold as many as images."""
 MOST_BAD = 0.2
@@ -40,8 +42,8 @@ class Row:
     """One image. Sizes in pixels, shares in [0, 1]; None where the file could not be read.
 
     vessel_share: of the reference, inside the FOV. fov: `file`, `derived` or `whole`. sha256: of
-    the decoded pixels, whatever the format. mode, labelled: channels and depth, and whether there
-    is a label, of sets for the generator alone.
+    the decoded pixels, whatever the format. mode, labelled, two_valued: channels and depth, whether
+    there is a label, and whether it looks like a mask, of sets for the generator alone.
     """
 
     id: str
@@ -55,6 +57,7 @@ class Row:
     sha256: str | None = None
     mode: str | None = None
     labelled: bool = False
+    two_valued: bool = False
 
 
 @dataclass
@@ -130,7 +133,9 @@ def check(
             "are dark to the networks; scale them when they are converted"
         )
         report.note(where, sentence, severity="warning")
-    if not dataset.whole:
+    if dataset.whole:
+        _note_drawn(report, where)
+    else:
         _note_unlabelled(report, dataset, items)
     _note_repeated(report, items)
     for split in (TRAIN,) if dataset.whole else splits:
@@ -151,6 +156,7 @@ def _examine(item: Item, row: Row, report: Report) -> int:
     row.observers = tuple(item.masks)
     if item.whole:
         row.fov, row.mode, row.labelled = "whole", picture.mode, item.label is not None
+        row.two_valued = bool(np.ptp(image)) and is_binary(image)
         return int(image.max(initial=0)) if picture.bits == 16 else 0
     row.fov, where = ("derived", item.image) if item.fov is None else ("file", item.fov)
     fov: Mask | None = None
@@ -164,6 +170,9 @@ def _examine(item: Item, row: Row, report: Report) -> int:
             mask = _mask(_as_large(item.read_grey(observer), shape), path, item, report)
             if fov is not None and observer == row.observers[0]:
                 row.vessel_share = round(float(mask[fov].mean()), 6)
+                if row.vessel_share > 0.5:
+                    sentence = f"{row.vessel_share:.0%} of the FOV is vessel: is it a vessel mask?"
+                    report.note(where, sentence, item.id)
                 outside = float((mask & ~fov).sum() / mask.sum())
                 if outside > 0.05:
                     sentence = f"{outside:.0%} of its vessels lie outside the field of view"
@@ -206,6 +215,19 @@ def _note_unlabelled(report: Report, dataset: Dataset, items: Sequence[Item]) ->
     if bare_test and any(item.split == TEST for item in items):
         sentence = "the test images have no vessel masks: they can be segmented but not scored"
         report.note(str(dataset.root), sentence, severity="warning")
+
+
+def _note_drawn(report: Report, where: str) -> None:
+    """Masks among images for the generator, in a folder or of names that do not say so."""
+    drawn = [row.id for row in report.rows if row.two_valued]
+    if drawn and len(drawn) < len(report.rows):
+        sentence = (
+            f"{len(drawn)} of {len(report.rows)} images have two values only, as masks have (the "
+            f"first: {drawn[0]}): name the folder of the masks masks/ and that of the images "
+            "images/, or move them away"
+        )
+        few = len(drawn) < MANY_DRAWN * len(report.rows)
+        report.note(where, sentence, severity="warning" if few else "error")
 
 
 def _note_repeated(report: Report, items: Sequence[Item]) -> None:
