@@ -17,6 +17,7 @@ from vesselforge.cli.verbs import (
     FovWidthOption,
     JsonOption,
     ModelArgument,
+    PatternOption,
     RuntimeOption,
     as_table,
     print_result,
@@ -162,6 +163,7 @@ def calibrate(
     model: ModelArgument,
     dataset: Annotated[str, typer.Argument(help=DATASET)],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the model to write.")],
+    pattern: PatternOption = None,
     components: Annotated[
         bool, typer.Option(help="Choose a rule of components: which pieces of the mask count.")
     ] = True,
@@ -181,7 +183,7 @@ def calibrate(
 
     refuse_to_overwrite(out, force)
     folder = model_folder(model)
-    images = development_images(dataset)
+    images = development_images(dataset, pattern)
     with working("calibrating", NOTHING_WRITTEN) as progress, whole_folder(out) as aside:
         made = recalibrate(folder, images, aside, progress, components)
     people = {"f1": None, "ece": None, "components": made["components_reference"]}

@@ -15,6 +15,7 @@ from vesselforge.cli.verbs import (
     FovWidthOption,
     JsonOption,
     ModelArgument,
+    PatternOption,
     RuntimeOption,
     add_step,
     as_table,
@@ -55,6 +56,7 @@ def evaluate(
     model: ModelArgument,
     dataset: Annotated[list[str], typer.Argument(help=DATASET)],
     split: SplitOption = Split.test,
+    pattern: PatternOption = None,
     flips: FlipsOption = False,
     fov_width: FovWidthOption = None,
     runtime: RuntimeOption = "auto",
@@ -69,7 +71,7 @@ def evaluate(
 
     given = {"flips": flips, "fov_width": fov_width, "runtime": runtime}
     settings = validate(EvaluateSettings, given, "segmenter evaluate")
-    found = evaluate_on(model_folder(model), dataset, new_display(), split.value, settings)
+    found = evaluate_on(model_folder(model), dataset, new_display(), split.value, settings, pattern)
     told: list[str | Table] = []
     for name, metrics in found.items():
         if not metrics["models"]:
@@ -97,6 +99,7 @@ def score(
         float, typer.Option(min=0.0, max=1.0, help="Maps are vessel from here on.")
     ] = 0.5,
     split: SplitOption = Split.test,
+    pattern: PatternOption = None,
     per_image: Annotated[
         Path | None, typer.Option(help="Write every image's scores to this CSV file.")
     ] = None,
@@ -112,7 +115,7 @@ def score(
     if maps is None and not observer:
         raise DataError("nothing to score: name a folder of maps, or a human with --observer 2nd")
     with working(f"reading {dataset}") as progress:
-        scorer = Scorer(dataset, split.value, progress)
+        scorer = Scorer(dataset, split.value, progress, pattern)
         if maps is not None:
             scorer.score_maps(maps, threshold)
         for name in observer or scorer.observers[1:]:
@@ -143,6 +146,7 @@ def check_table(
         str | None, typer.Option(help="Measure the shares of this dataset: whole and fov.")
     ] = None,
     split: SplitOption = Split.test,
+    pattern: PatternOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Check quoted results: ACC = SE·p + SP·(1 − p) tells which pixels were counted.
@@ -156,7 +160,7 @@ def check_table(
         from vesselforge.pipeline.models.scoring import Scorer
 
         with working(f"reading {dataset}") as progress:
-            shares |= Scorer(dataset, split.value, progress).shares()
+            shares |= Scorer(dataset, split.value, progress, pattern).shares()
     rows = check_table(table, shares)
     known = ", ".join(f"{name} {value:.4f}" for name, value in shares.items()) or "none given"
     readable = as_table([_readable(row) for row in rows], f"vessel shares: {known}")

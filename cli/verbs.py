@@ -49,7 +49,16 @@ ModelArgument = Annotated[
         "of a model that comes along (see `segmenter models`).",
     ),
 ]
-DATASET = f"Dataset by name ({KNOWN_NAMES}) or folder (images/, masks/)."
+DATASET = f"Dataset by name ({KNOWN_NAMES}) or folder of images and masks."
+PatternOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="Own folders: regular expression with a group `id`, (?P<id>…), searched in the names "
+        "of images, masks and FOVs; what it finds there is the same for those that belong "
+        "together.",
+    ),
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 NOTHING_WRITTEN = "stopping: nothing is written …"
 DryRunOption = Annotated[

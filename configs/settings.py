@@ -52,21 +52,22 @@ class DataSettings(Settings):
     """Which dataset, where, and how its files are matched."""
 
     name: DatasetName = "phantom"
-    """dataset layout; paired: own images/ and masks/; images: any folder of images, for the
-    generator alone"""
+    """dataset layout; paired: a folder of own images and masks; images: any folder of images, for
+    the generator alone"""
     root: Path | None = operational(None)
     """dataset folder; default: its usual name under VESSELFORGE_DATA or ./datasets"""
     fold: int = Field(0, ge=0, le=4)
     """STARE only: which 4 of the 20 images are the test"""
     pattern: str | None = None
-    """paired only: regular expression with a group `id`, searched in file stems to match images,
-    masks and FOVs; default: equal stems"""
+    """paired only: regular expression with a group `id`, searched in names (sub-folders, then the
+    file's stem, joined by -) to match images, masks and FOVs; default: equal names, but for words
+    such as _mask"""
     validation_share: float = Field(0.2, ge=0, lt=1)
     """paired and images: share of training images held back, for validation or to tell copies from
     chance likeness; 0 (images only): none"""
     test_share: float = Field(0.2, ge=0, lt=1)
     """paired only: share of all images kept for the test"""
-    mask_values: dict[MaskValue, Literal["vessel", "background", "ignore"]] = {}
+    mask_values: dict[MaskValue, Literal["vessel", "background", "ignore"]] = Field({})
     """what each value in the masks means, where there are more than two: grey values, 0 to 65535,
     or colours, "#rrggbb" in quotes; pixels with ignore count neither in training nor in scores;
     default: masks have two values, the brighter one is vessel"""

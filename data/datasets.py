@@ -11,11 +11,11 @@ from vesselforge.configs.catalogue import DATASETS, KNOWN_NAMES, NAMES, OWN
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.load import validate
 from vesselforge.configs.settings import DataSettings
-from vesselforge.data.formats.archives import alike
 from vesselforge.data.layouts.folders import read_images, read_known, read_paired
 from vesselforge.data.layouts.items import Dataset
+from vesselforge.data.layouts.roles import plain_name, sort_files
 from vesselforge.data.phantoms.sets import phantom_items
-from vesselforge.engine.documents import shown
+from vesselforge.engine.documents import spelled
 
 
 def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
@@ -51,16 +51,20 @@ def named_dataset(
     lenient: bool = False,
     mask_values: Mapping[str, str] | None = None,
 ) -> Dataset:
-    """The dataset of this name, or in this folder: with images/ or masks/ in it a labelled set,
-    else images alone; see `load_settings`. Raises DataError for what is neither.
+    """The dataset of this name, or in this folder: a labelled set where there are masks, or a
+    pattern that matches them, else images alone; see `load_settings`. Raises DataError for what is
+    neither.
 
     root: its folder; default: its usual name under $VESSELFORGE_DATA or ./datasets.
     """
+    if pattern is not None and name in {*DATASETS, "phantom"}:
+        raise DataError(f"--pattern is for a folder of your own, and {name} has names of its own")
     if name not in NAMES:
         root = Path(name)
         if not root.is_dir():
             raise DataError(f"{name}: neither a folder nor a known dataset ({', '.join(NAMES)})")
-        paired = (root / "images").is_dir() or (root / "masks").is_dir()
+        parts = any((root / part).is_dir() for part in ("images", "masks"))
+        paired = parts or pattern is not None or sort_files(root).labelled
         name = "paired" if paired else "images"
     values = {"name": name, "root": root, "pattern": pattern, "mask_values": mask_values or {}}
     return load_settings(validate(DataSettings, values, "data check"), lenient)
@@ -84,15 +88,15 @@ def _data_root() -> Path:
 def _find_root(name: str, root: Path | None) -> Path:
     origin = DATASETS[name].origin if name in DATASETS else f"expected {OWN[name]}"
     if root is not None:
-        if shown(root) != str(root):
-            raise DataError(f"{shown(root)}: the path is not UTF-8 text: rename the folder")
+        if spelled(root) != str(root):
+            raise DataError(f"{spelled(root)}: the path is not UTF-8 text: rename the folder")
         if not root.is_dir():
             raise DataError(f"{root}: no such dataset folder; {origin}")
         return root
     folder = DATASETS[name].folder if name in DATASETS else name
     base = _data_root()
     for candidate in sorted(base.iterdir()) if base.is_dir() else ():
-        if alike(candidate.name, folder) and candidate.is_dir():
+        if plain_name(candidate.name) == plain_name(folder) and candidate.is_dir():
             return candidate
     raise DataError(
         f"{base / folder}: no such dataset folder; {origin}, or name another place with "

@@ -69,7 +69,7 @@ def records(value: Any) -> list[dict[str, Any]]:
     return [v for v in value if isinstance(v, dict)] if isinstance(value, list) else []
 
 
-def shown(name: object) -> str:
+def spelled(name: object) -> str:
     """A name as it can be written anywhere: bytes that are no UTF-8 become \\udc80 to \\udcff."""
     return str(name).encode(errors="backslashreplace").decode()
 

@@ -48,7 +48,7 @@ def decoded(picture: Image.Image, stream: IO[bytes]) -> tuple[Pixels, int | None
         said = said or depth_of(pixels)
         pixels = np.uint16((1 << said) - 1) - pixels
     turn = turn if turn in range(1, 9) else 1
-    return pixels if tags and not deep else _turned(pixels, turn), said, turn
+    return pixels if tags and not deep else turned(pixels, turn), said, turn
 
 
 def depth_of(pixels: Pixels) -> int:
@@ -149,7 +149,7 @@ def _on_black(pixels: Pixels) -> Pixels:
     return ((colour.astype(np.uint32) * alpha + top // 2) // top).astype(pixels.dtype)
 
 
-def _turned(pixels: Pixels, orientation: int) -> Pixels:
+def turned(pixels: Pixels, orientation: int) -> Pixels:
     """Undo the EXIF orientation 2 … 8; 1 means none."""
     if orientation in (5, 6, 7, 8):  # held sideways
         pixels = pixels.swapaxes(0, 1)

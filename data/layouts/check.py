@@ -22,6 +22,8 @@ from vesselforge.data.layouts.items import Dataset, Item, Problem
 from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN
 from vesselforge.engine.progress import Progress
 
+MANY_DRAWN = 0.2
+"""Share of pictures of two values from which a folder rather holds masks beside its images."""
 LISTED = 24
 """Sizes that are listed: a folder from the web may hold as many as images."""
 MOST_BAD = 0.2
@@ -37,8 +39,8 @@ class Row:
     """One image. Sizes in pixels, shares in [0, 1]; None where the file could not be read.
 
     vessel_share: of the reference, inside the FOV. fov: `file`, `derived` or `whole`. sha256: of
-    the decoded pixels, whatever the format. mode, labelled: channels and depth, and whether there
-    is a label, of sets for the generator alone.
+    the decoded pixels, whatever the format. mode, labelled, two_valued: channels and depth, whether
+    there is a label, and whether it looks like a mask, of sets for the generator alone.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Row:
     sha256: str | None = None
     mode: str | None = None
     labelled: bool = False
+    two_valued: bool = False
 
 
 @dataclass
@@ -123,7 +126,9 @@ def check(
         progress.update(done, len(items), "image")
     for sentence in depth_warnings(deep):
         report.note(where, sentence, severity="warning")
-    if not dataset.whole:
+    if dataset.whole:
+        _note_drawn(report, where)
+    else:
         _note_unlabelled(report, dataset, items)
     _note_repeated(report, items)
     for split in (TRAIN,) if dataset.whole else splits:
@@ -146,6 +151,8 @@ def _examine(item: Item, row: Row, report: Report, deep: dict[str, Depth]) -> No
         deep[item.id] = Depth.of(picture)
     if item.whole:
         row.fov, row.mode, row.labelled = "whole", picture.mode, item.label is not None
+        ends = image.min(), image.max()
+        row.two_valued = ends[0] < ends[1] and bool(np.isin(image, ends).all())
         return
     row.fov, where = ("derived", item.image) if item.fov is None else ("file", item.fov)
     fov: Mask | None = None
@@ -166,6 +173,9 @@ def _examine(item: Item, row: Row, report: Report, deep: dict[str, Depth]) -> No
                 if not judged.any():
                     raise DataError("data.mask_values ignores all of the field of view")
                 row.vessel_share = round(float(mask[judged].mean()), 6)
+                if row.vessel_share > 0.5:
+                    sentence = f"{row.vessel_share:.0%} of the FOV is vessel: is it a vessel mask?"
+                    report.note(where, sentence, item.id)
                 outside = float((mask & ~fov).sum() / mask.sum())
                 if outside > 0.05:
                     sentence = f"{outside:.0%} of its vessels lie outside the field of view"
@@ -191,6 +201,19 @@ def _note_unlabelled(report: Report, dataset: Dataset, items: Sequence[Item]) ->
     if bare_test and any(item.split == TEST for item in items):
         sentence = "the test images have no vessel masks: they can be segmented but not scored"
         report.note(str(dataset.root), sentence, severity="warning")
+
+
+def _note_drawn(report: Report, where: str) -> None:
+    """Masks among images for the generator, in a folder or of names that do not say so."""
+    drawn = [row.id for row in report.rows if row.two_valued]
+    if drawn and len(drawn) < len(report.rows):
+        sentence = (
+            f"{len(drawn)} of {len(report.rows)} images have two values only, as masks have (the "
+            f"first: {drawn[0]}): name the folder of the masks masks/ and that of the images "
+            "images/, or move them away"
+        )
+        few = len(drawn) < MANY_DRAWN * len(report.rows)
+        report.note(where, sentence, severity="warning" if few else "error")
 
 
 def _note_repeated(report: Report, items: Sequence[Item]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselforge.configs.catalogue import KNOWN_NAMES, NAMES
+from vesselforge.configs.catalogue import DATASETS, KNOWN_NAMES, NAMES
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import EvaluateSettings
 from vesselforge.data.datasets import named_dataset
@@ -54,9 +54,11 @@ OURS = ("_probability", "_mask", "_overlay")
 class Scorer:
     """The labelled images of a dataset, read once, and lines of scores: who against whom."""
 
-    def __init__(self, dataset: str, split: str, progress: Progress) -> None:
+    def __init__(
+        self, dataset: str, split: str, progress: Progress, pattern: str | None = None
+    ) -> None:
         self.dataset, self.split = dataset, split
-        self.items = labelled_items(dataset, split)
+        self.items = labelled_items(dataset, split, pattern)
         first, *others = self.items
         # Those who segmented every image, the reference first.
         self.observers = [o for o in first.masks if all(o in item.masks for item in others)]
@@ -121,29 +123,38 @@ class Scorer:
         write_csv(path, rows)
 
 
-def items_of(dataset: str, split: str) -> list[Item]:
+def items_of(dataset: str, split: str, pattern: str | None = None) -> list[Item]:
     """The images that are scored, checked: the test of a known dataset, unless `all`; all of a
-    folder."""
-    found = named_dataset(dataset)
+    folder. pattern: how the names in a folder are matched."""
+    found = named_dataset(dataset, pattern=pattern)
     splits = [TEST] if split == "test" and dataset in NAMES else list(SPLITS)
     check(found, splits).raise_first()
     return [item for item in found if item.split in splits]
 
 
-def labelled_items(dataset: str, split: str) -> list[Item]:
+def labelled_items(dataset: str, split: str, pattern: str | None = None) -> list[Item]:
     """The same. Raises DataError when there is none, and for one without a reference."""
-    if named_dataset(dataset).whole:
+    if named_dataset(dataset, pattern=pattern).whole:
         raise DataError(f"{dataset}: found images without masks, expected images/ beside masks/")
-    items = items_of(dataset, split)
+    items = items_of(dataset, split, pattern)
     for item in items:
         if not item.masks:
             raise DataError(
                 f"{dataset}: image {item.id!r} has no manual segmentation, so nothing can be "
-                "scored; DRIVE's official test package has none"
+                f"scored{_as_downloaded(dataset)}"
             )
     if not items:
         raise DataError(f"{dataset}: no images in its {split} split")
     return items
+
+
+def _as_downloaded(dataset: str) -> str:
+    known = DATASETS.get(dataset)
+    return (
+        f"; {known.title}'s official test package has none"
+        if known and known.unlabelled_test
+        else ""
+    )
 
 
 def find_maps(folder: Path, items: Sequence[Item]) -> list[Path]:
@@ -190,7 +201,12 @@ def read_map(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def evaluate_on(
-    model: Path, datasets: list[str], display: Display, split: str, settings: EvaluateSettings
+    model: Path,
+    datasets: list[str],
+    display: Display,
+    split: str,
+    settings: EvaluateSettings,
+    pattern: str | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Dataset → metrics: of the test images of a known dataset, of every image with split `all`,
     and of every image of a folder in any case. With flips, too, the model's own threshold holds."""
@@ -204,7 +220,7 @@ def evaluate_on(
         with tempfile.TemporaryDirectory() as folder:
             images, scores = Path(folder) / "images", Path(folder) / "scores"
             scores.mkdir()
-            items = [replace(item, split=TEST) for item in items_of(name, split)]
+            items = [replace(item, split=TEST) for item in items_of(name, split, pattern)]
             write_set(name, items, images, display.begin(name))
             inputs = {"test": Artifact(images, {}), "model": Artifact(model, {})}
             evaluate(settings, inputs, scores, progress)
@@ -214,15 +230,15 @@ def evaluate_on(
     return found
 
 
-def development_images(name: str) -> list[LoadedImage]:
+def development_images(name: str, pattern: str | None = None) -> list[LoadedImage]:
     """The training and validation images of a dataset, with their masks. Raises DataError where
     there are none, or none with masks."""
-    dataset, splits = named_dataset(name), (TRAIN, VALIDATION)
+    dataset, splits = named_dataset(name, pattern=pattern), (TRAIN, VALIDATION)
     items = [item for item in dataset if item.split in splits]
     if dataset.whole or not items:
         raise DataError(
             f"{name}: found no {' or '.join(splits)} images with masks, expected a known dataset "
-            f"({KNOWN_NAMES}) or a folder with images/ and masks/"
+            f"({KNOWN_NAMES}) or a folder of images and masks"
         )
     check(dataset, splits).raise_first()
     return [item.loaded() for item in items]

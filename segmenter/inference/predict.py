@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vesselforge.configs.errors import ConfigError, DataError, WorkspaceError
 from vesselforge.data.formats.images import encode_png, is_image_name, read_picture, stem_of
 from vesselforge.data.fov import derive_fov
-from vesselforge.engine.documents import shown
+from vesselforge.engine.documents import spelled
 from vesselforge.engine.files import replacing, write_csv
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.inference.tiles import Notify
@@ -61,7 +61,7 @@ def predict_files(
     _keep_apart(images, files, names, out)
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    rows: list[Row] = [{"file": shown(path), "error": fault} for path, fault in faults.items()]
+    rows: list[Row] = [{"file": spelled(path), "error": fault} for path, fault in faults.items()]
     try:
         for number, (file, name) in enumerate(zip(files, names, strict=True)):
 
@@ -77,11 +77,11 @@ def predict_files(
                 made = _predict_one(model, file, out / name, notify, flips, bits, fov_width)
             except DataError as error:
                 fault = str(error) if str(file) in str(error) else f"{file}: {error}"
-                made = {"error": shown(fault)}
+                made = {"error": spelled(fault)}
             except (MemoryError, torch.OutOfMemoryError):
                 fault = "not enough memory for one of its tiles; give smaller ones with --tile"
-                made = {"error": shown(f"{file}: {fault}")}
-            rows.append({"file": shown(file)} | made)
+                made = {"error": spelled(f"{file}: {fault}")}
+            rows.append({"file": spelled(file)} | made)
             progress.update(number + 1, len(files), "image")
     except BaseException:  # Ctrl-C as well: what is finished has its row
         with contextlib.suppress(OSError):
@@ -110,14 +110,14 @@ def find_images(paths: Iterable[Path]) -> tuple[list[Path], dict[Path, str]]:
             if path.is_dir():
                 inside = sorted(p for p in path.iterdir() if is_image_name(p) and not p.is_dir())
         except OSError as error:
-            faults[path] = f"{shown(path)}: cannot be read ({error.strerror})"
+            faults[path] = f"{spelled(path)}: cannot be read ({error.strerror})"
             continue
         if not inside:
             faults[path] = (
-                f"{shown(path)}: found no image files directly in this folder, expected some; give its "
-                "sub-folders, or the files"
+                f"{spelled(path)}: found no image files directly in this folder, expected some; "
+                "give its sub-folders, or the files"
                 if path.is_dir()
-                else f"{shown(path)}: no such image or folder"
+                else f"{spelled(path)}: no such image or folder"
             )
         for file in inside:
             found.setdefault(file.resolve(), file)
@@ -195,7 +195,7 @@ def _predict_one(
 ) -> Row:
     """Write the maps of an image, all or none. out: what their names begin with."""
     began = time.perf_counter()
-    if shown(file.name) != file.name:
+    if spelled(file.name) != file.name:
         raise DataError("the file's name is not UTF-8 text: rename it")
     picture = read_picture(file)
     image = picture.rgb()
