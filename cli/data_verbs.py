@@ -10,6 +10,7 @@ import typer
 
 from vesselforge.cli.verbs import (
     JsonOption,
+    MaskValuesOption,
     PatternOption,
     add_step,
     as_table,
@@ -46,12 +47,14 @@ def check(
         Path | None, typer.Option(help="The dataset's folder, when it is not in its usual place.")
     ] = None,
     pattern: PatternOption = None,
+    mask_values: MaskValuesOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Prove that a dataset is sound, or list file by file what is wrong with it."""
     from vesselforge.data.datasets import named_dataset
 
-    _check(named_dataset(dataset, root, pattern, lenient=True), json_)
+    found = named_dataset(dataset, root, pattern, lenient=True, mask_values=mask_values)
+    _check(found, json_)
 
 
 def _check(dataset: Dataset, json_: bool, before: dict[str, Any] | None = None) -> None:
@@ -105,6 +108,7 @@ def import_(
         Path, typer.Argument(metavar="DEST", help="Folder to write: images/, masks/ and fov/.")
     ],
     pattern: PatternOption = None,
+    mask_values: MaskValuesOption = None,
     masks_drawn_on: Annotated[
         DrawnOn | None,
         typer.Option(
@@ -140,7 +144,7 @@ def import_(
     if dry_run:
         return
     typer.echo(f"{out}: {len(planned.copies)} images with masks written", err=True)
-    _check(named_dataset(str(out), lenient=True), json_, result)
+    _check(named_dataset(str(out), lenient=True, mask_values=mask_values), json_, result)
 
 
 PREPARE = "Check and decode the training and validation images of a config."

@@ -16,6 +16,7 @@ from vesselforge.cli.verbs import (
     ForceOption,
     FovWidthOption,
     JsonOption,
+    MaskValuesOption,
     ModelArgument,
     PatternOption,
     RuntimeOption,
@@ -164,6 +165,7 @@ def calibrate(
     dataset: Annotated[str, typer.Argument(help=DATASET)],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the model to write.")],
     pattern: PatternOption = None,
+    mask_values: MaskValuesOption = None,
     components: Annotated[
         bool, typer.Option(help="Choose a rule of components: which pieces of the mask count.")
     ] = True,
@@ -183,7 +185,7 @@ def calibrate(
 
     refuse_to_overwrite(out, force)
     folder = model_folder(model)
-    images = development_images(dataset, pattern)
+    images = development_images(dataset, pattern, mask_values)
     with working("calibrating", NOTHING_WRITTEN) as progress, whole_folder(out) as aside:
         made = recalibrate(folder, images, aside, progress, components)
     people = {"f1": None, "ece": None, "components": made["components_reference"]}

@@ -13,9 +13,9 @@ from vesselforge.configs.load import validate
 from vesselforge.configs.settings import DataSettings
 from vesselforge.data.layouts.folders import read_images, read_known, read_paired
 from vesselforge.data.layouts.items import Dataset
-from vesselforge.data.layouts.roles import plain_name, sort_files
+from vesselforge.data.layouts.roles import STRANGE_NAME, plain_name, sort_files
 from vesselforge.data.phantoms.sets import phantom_items
-from vesselforge.engine.documents import spelled
+from vesselforge.engine.documents import is_plain, spelled
 
 
 def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
@@ -88,8 +88,8 @@ def _data_root() -> Path:
 def _find_root(name: str, root: Path | None) -> Path:
     origin = DATASETS[name].origin if name in DATASETS else f"expected {OWN[name]}"
     if root is not None:
-        if spelled(root) != str(root):
-            raise DataError(f"{spelled(root)}: the path is not UTF-8 text: rename the folder")
+        if not is_plain(str(root)):
+            raise DataError(f"{spelled(root)}: {STRANGE_NAME}")
         if not root.is_dir():
             raise DataError(f"{root}: no such dataset folder; {origin}")
         return root

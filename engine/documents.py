@@ -70,8 +70,9 @@ def records(value: Any) -> list[dict[str, Any]]:
 
 
 def spelled(name: object) -> str:
-    """A name as it can be written anywhere: bytes that are no UTF-8 become \\udc80 to \\udcff."""
-    return str(name).encode(errors="backslashreplace").decode()
+    """A name as it can be written anywhere: control characters and bytes that are no UTF-8 become
+    \\n or \\udce9."""
+    return "".join(c if is_plain(c) else repr(c)[1:-1] for c in str(name))
 
 
 def is_plain(name: str) -> bool:

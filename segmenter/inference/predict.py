@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from vesselforge.configs.errors import ConfigError, DataError, WorkspaceError
 from vesselforge.data.formats.images import encode_png, is_image_name, read_picture, stem_of
 from vesselforge.data.fov import derive_fov
-from vesselforge.engine.documents import spelled
+from vesselforge.data.layouts.roles import STRANGE_NAME
+from vesselforge.engine.documents import is_plain, spelled
 from vesselforge.engine.files import replacing, write_csv
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.inference.tiles import Notify
@@ -195,8 +196,8 @@ def _predict_one(
 ) -> Row:
     """Write the maps of an image, all or none. out: what their names begin with."""
     began = time.perf_counter()
-    if spelled(file.name) != file.name:
-        raise DataError("the file's name is not UTF-8 text: rename it")
+    if not is_plain(file.name):
+        raise DataError(STRANGE_NAME)
     picture = read_picture(file)
     image = picture.rgb()
     fov = derive_fov(image)
