@@ -120,7 +120,7 @@ def test_the_setting_says_what_they_mean() -> None:
     found = drawing_of(picture(drawn), AV | {"255": "ignore"})  # white, as a grey value
     assert np.array_equal(found.vessel, drawn.any(axis=2) & ~unsure)
     assert found.ignored is not None and np.array_equal(found.ignored, unsure)
-    with pytest.raises(DataError, match="found #ffffff in a mask, of which data.mask_values"):
+    with pytest.raises(DataError, match=r"found #ffffff in a mask, of which data\.mask_values"):
         drawing_of(picture(drawn), AV)
     grey = labels(0, 1, 255).astype(np.uint16)
     found = drawing_of(picture(grey), {"0": "background", "1": "vessel", "255": "ignore"})
