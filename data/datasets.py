@@ -33,8 +33,9 @@ def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
     else:
         dataset = (read_paired if name == "paired" else read_images)(folder, settings)
     dataset = dataset.without(settings.exclude)
-    items = tuple(replace(item, mask_values=settings.mask_values) for item in dataset.items)
-    dataset = replace(dataset, items=items)
+    if settings.mask_values:
+        items = tuple(replace(item, mask_values=settings.mask_values) for item in dataset.items)
+        dataset = replace(dataset, items=items)
     first = next((p for p in dataset.problems if p.id is not None), None)
     if first is not None and not lenient:
         raise DataError(str(first))
