@@ -61,11 +61,26 @@ PatternOption = Annotated[
         "together.",
     ),
 ]
+
+
+def mapping(text: str) -> dict[str, Any]:
+    """A YAML mapping in an option. Raises BadParameter for anything else."""
+    from vesselforge.configs.load import parse
+
+    try:
+        found = parse(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise typer.BadParameter(f"found {text!r}, expected {{value: meaning, …}}")
+    return found
+
+
 MaskValuesOption = Annotated[
     dict[str, str] | None,
     typer.Option(
         metavar="MAPPING",
-        parser=lambda text: mapping(text),
+        parser=mapping,
         help="What the values in masks mean where there are more than two, as data.mask_values: "
         "{0: background, 1: vessel, 255: ignore}, or colours, {'#ff0000': vessel, …}.",
     ),
@@ -125,19 +140,6 @@ def verb(app: typer.Typer, name: str | None = None, **options: Any) -> Callable[
         return function
 
     return registered
-
-
-def mapping(text: str) -> dict[str, Any]:
-    """A YAML mapping in an option. Raises BadParameter for anything else."""
-    from vesselforge.configs.load import parse
-
-    try:
-        found = parse(text)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise typer.BadParameter(f"found {text!r}, expected {{value: meaning, …}}")
-    return found
 
 
 def end(message: str, status: int) -> NoReturn:

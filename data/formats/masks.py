@@ -67,10 +67,14 @@ def drawing_of(picture: Picture, meanings: Mapping[str, str]) -> Drawing:
     if drawn.two:
         return Drawing(drawn.brighter(), turn=picture.turn)
     if drawn.colour or not (drawn.between <= STRAY or drawn.soft()):
+        advice = (
+            f"say what each one means with data.mask_values (--mask-values), as in "
+            f"{drawn.example()}, or save it with two"
+        )
+        if len(drawn.values) > MANY_COLOURS:
+            advice = "it looks like a photograph, or is compressed: save vessels alone, as PNG"
         raise DataError(
-            f"found {drawn.named()} in a mask, expected two, background and vessel; say what each "
-            f"one means with data.mask_values (--mask-values), as in {drawn.example()}, or save it "
-            "with two"
+            f"found {drawn.named()} in a mask, expected two, background and vessel; {advice}"
         )
     found = f"found {len(drawn.values)} grey values in a mask, expected two"
     grey = picture.grey()

@@ -73,7 +73,7 @@ def depth_warnings(deep: Mapping[str, Depth]) -> list[str]:
     if any(depth.guessed for depth in deep.values()):
         each = {}
         for bits in sorted({depth.bits for depth in deep.values()}):
-            ids = [id_ for id_, depth in deep.items() if depth.bits == bits]
+            ids = sorted(id_ for id_, depth in deep.items() if depth.bits == bits)
             more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
             each[bits] = f"as {bits} bits {', '.join(ids[:SHOWN])}{more}"
         said.append(

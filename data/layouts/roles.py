@@ -142,7 +142,7 @@ def sort_files(root: Path, id_of: Identify | None = None) -> Sorted:
     found = Sorted(pictures=pictures, left_out={FOREIGN: others} if others else {})
     for path, name in names.items():
         if not is_plain(name):
-            found.problems.append(Problem("error", spelled(path), STRANGE_NAME, spelled(name)))
+            found.problems.append(Problem("error", spelled(path), STRANGE_NAME, spelled(path.name)))
     placed = [_placed(path, root) for path in pictures]
     shown = IMAGE if any(one.role == IMAGE for one in placed) else LOOSE
     if not any(one.role in (VESSELS, LABEL, MASK) for one in placed):

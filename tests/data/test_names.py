@@ -32,7 +32,7 @@ NAMES = [
 
 def test_any_name_goes_all_the_way(tmp_path: Path) -> None:
     root = write_paired(tmp_path / "set", NAMES)
-    assert check(named_dataset(str(root))).problems == []
+    assert check(named_dataset(str(root))).errors == []
     settings = PrepareSettings(data=DataSettings(name="paired", root=root), part="all")
     (tmp_path / "out").mkdir()
     prepare(settings, {}, tmp_path / "out", Progress())
