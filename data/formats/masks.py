@@ -74,7 +74,7 @@ def drawing_of(picture: Picture, meanings: Mapping[str, str]) -> Drawing:
         if len(drawn.values) > MANY_COLOURS:
             advice = "it looks like a photograph, or is compressed: save vessels alone, as PNG"
         raise DataError(
-            f"found {drawn.named()} in a mask, expected two, background and vessel; {advice}"
+            f"found {drawn.named('mask')}, expected two, background and vessel; {advice}"
         )
     found = f"found {len(drawn.values)} grey values in a mask, expected two"
     grey = picture.grey()
@@ -96,7 +96,7 @@ def probability_of(picture: Picture) -> NDArray[np.float32]:
     labels = len(drawn.values) <= FEW and not (drawn.between <= STRAY or drawn.soft())
     if labels or 0 < greatest <= FAINT[whole]:
         raise DataError(
-            f"found {drawn.named()} in a map, expected probabilities, 0 to {whole}, or a mask of "
+            f"found {drawn.named('map')}, expected probabilities, 0 to {whole}, or a mask of "
             "two values: save the map over this range, or the vessels alone"
         )
     return (drawn.codes % DEEP).astype(np.float32) / np.float32(whole)
@@ -149,14 +149,15 @@ class _Drawn:
         """A value as it is named in `mask_values`."""
         return str(code - DEEP) if code >= DEEP else f"#{code:06x}"
 
-    def named(self) -> str:
-        """The values in words, the most frequent first."""
+    def named(self, where: str) -> str:
+        """The values in words, the most frequent first. where: what they were found in."""
         order = np.argsort(-self.counts, kind="stable")[:SHOWN]
         shares = self.counts / self.counts.sum()
         shown = ", ".join(f"{self.key(int(self.values[i]))} ({shares[i]:.2%})" for i in order)
         more = len(self.values) - len(order)
         kind = "colours" if self.colour else "grey values"
-        return f"{len(self.values)} {kind}, {shown}{f' and {more} more' if more else ''},"
+        rest = f" and {more} more" if more else ""
+        return f"{len(self.values)} {kind} in a {where}, {shown}{rest}"
 
     def example(self) -> str:
         """A setting for these values, to be corrected."""

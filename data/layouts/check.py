@@ -15,7 +15,6 @@ import numpy as np
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings
 from vesselforge.data.datasets import load_settings
-from vesselforge.data.formats.images import orientation_of
 from vesselforge.data.formats.masks import Mask
 from vesselforge.data.layouts.agreement import Depth, depth_warnings, fitted
 from vesselforge.data.layouts.items import Dataset, Item, Problem
@@ -157,7 +156,7 @@ def _examine(item: Item, row: Row, report: Report, deep: dict[str, Depth]) -> No
     row.fov, where = ("derived", item.image) if item.fov is None else ("file", item.fov)
     fov: Mask | None = None
     with report.noting(where, item.id):
-        turn = picture.turn if item.fov is None else orientation_of(item.fov)
+        turn = picture.turn if item.fov is None else item.fov_turn()
         found = fitted(item.read_fov(image), shape, (picture.turn, turn))
         if not found.any():
             raise DataError("the field of view is empty: draw it white")

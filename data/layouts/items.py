@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselforge.data.formats.images import Picture, composed, read_picture
+from vesselforge.data.formats.images import Picture, composed, orientation_of, read_picture
 from vesselforge.data.formats.masks import Drawing, read_drawing
 from vesselforge.data.fov import derive_fov
 from vesselforge.data.imageset import LoadedImage
@@ -85,6 +85,10 @@ class Item:
         image = self.read_image() if image is None else image
         return np.ones(image.shape[:2], dtype=bool) if self.whole else derive_fov(image)
 
+    def fov_turn(self) -> int:
+        """The EXIF orientation by which the FOV's file is turned; 1 without a file."""
+        return 1 if self.fov is None else orientation_of(self.fov)
+
     def loaded(self) -> LoadedImage:
         """Image, field of view and the reference, if there is one, in memory."""
         image = self.read_image()
@@ -106,6 +110,9 @@ class PhantomItem(Item):
 
     def read_picture(self) -> Picture:
         return Picture(_phantom(self.seed, self.size).image)
+
+    def fov_turn(self) -> int:
+        return 1
 
     def read_drawing(self, observer: str) -> Drawing:
         return Drawing(_phantom(self.seed, self.size).mask)

@@ -207,7 +207,7 @@ def test_masks_are_read_as_such_in_any_form(room: Path, tmp_path: Path, form: st
 @pytest.mark.parametrize("form", ["uint8-1+2", "uint8-1+255", "uint16-1+2"])
 def test_labels_are_no_maps(room: Path, tmp_path: Path, form: str) -> None:
     said = refused("score", maps_of(room, tmp_path / "maps", form), "--dataset", "stare")
-    assert f"{TEST_IDS[0]}.png: found 3 grey values, 0 (" in said
+    assert f"{TEST_IDS[0]}.png: found 3 grey values in a map, 0 (" in said
     assert "expected probabilities" in said
 
 
@@ -224,7 +224,7 @@ def test_mask_values_are_given_on_the_command_line(tmp_path: Path) -> None:
         wrong[30:36, 2:9] = True  # where nobody says what is there
         save(tmp_path / f"maps/{id_}.png", wrong.astype(np.uint8) * 255)
     words = ("score", tmp_path / "maps", "--dataset", tmp_path / "set", "--json")
-    assert "found 3 grey values, 0 (" in refused(*words)
+    assert "found 3 grey values in a mask, 0 (" in refused(*words)
     meanings = ("--mask-values", "{0: background, 1: vessel, 255: ignore}")
     line = json.loads(told(*words, *meanings))["scores"][0]
     for region in ("fov", "whole"):

@@ -204,13 +204,14 @@ def test_dark_deep_images_foreign_files_and_classes_without_images_are_warned_of
     tmp_path: Path,
 ) -> None:
     put(tmp_path / "a.png", random(1, np.uint16) // 16)  # 12 bits
-    put(tmp_path / "b.png", random(1, np.uint16) // 16)
+    put(tmp_path / "b.png", random(1, np.uint16) // 12)
     (tmp_path / "photo.heic").touch()
     (tmp_path / "labels.csv").write_text("name,label\na.png,0\nb.png,2\n")
     report = check(folder(tmp_path, validation_share=0))
     assert report.errors == []
     said = " ".join(sentences(report, "warning"))
-    assert "brightest of all 16-bit values is 4" in said
+    assert "were read as 12 bits a; as 16 bits b" in said
+    assert "brightest of all 16-bit values is 5" in said
     assert "left out 1 .heic files" in said
     assert "no image has class 1; classes count from 0 to 2" in said
 
