@@ -156,7 +156,8 @@ def _examine(item: Item, row: Row, report: Report) -> int:
     row.observers = tuple(item.masks)
     if item.whole:
         row.fov, row.mode, row.labelled = "whole", picture.mode, item.label is not None
-        row.two_valued = bool(np.ptp(image)) and is_binary(image)
+        least, most = image.min(), image.max()
+        row.two_valued = bool(least < most and ((image == least) | (image == most)).all())
         return int(image.max(initial=0)) if picture.bits == 16 else 0
     row.fov, where = ("derived", item.image) if item.fov is None else ("file", item.fov)
     fov: Mask | None = None

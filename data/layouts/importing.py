@@ -33,8 +33,8 @@ FIFTH = 5
 
 @dataclass(frozen=True)
 class Copy:
-    """A file to write. plain: its bytes are copied; else it is written upright: as its own tag says,
-    then turned by `turn`, an EXIF orientation."""
+    """A file to write. plain: its bytes are copied; else it is written upright, as its own tag says
+    and then turned by `turn`, an EXIF orientation."""
 
     source: Path
     folder: str
