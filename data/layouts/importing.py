@@ -17,7 +17,6 @@ from vesselforge.data.formats.images import (
     encode_png,
     orientation_of,
     read_picture,
-    stem_of,
     turned,
 )
 from vesselforge.data.layouts.folders import sort_pairs
@@ -45,7 +44,9 @@ class Copy:
     def write(self, out: Path) -> None:
         """As `<id>` with the file's own suffix, or as an upright PNG without a tag."""
         if self.plain:
-            suffix = self.source.name[len(stem_of(self.source)) :]
+            name = self.source.name
+            packed = name[-3:] if name.lower().endswith(".gz") else ""
+            suffix = Path(name.removesuffix(packed)).suffix + packed
             shutil.copyfile(self.source, out / self.folder / f"{self.id}{suffix}")
             return
         pixels = turned(read_picture(self.source, upright=True).pixels, self.turn)

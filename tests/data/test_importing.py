@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -182,6 +183,16 @@ def test_turned_photos_are_written_upright_with_their_masks(
         assert np.array_equal(read_picture(out / f"images/{number}.png").rgb(), image)
         assert np.array_equal(read_picture(out / f"masks/{number}.png").grey(), mask)
         assert Image.open(out / f"images/{number}.png").getexif().get(0x0112, 1) == 1
+
+
+def test_names_of_copies(tmp_path: Path) -> None:
+    accent = unicodedata.normalize("NFD", "é")
+    save(tmp_path / f"src/images/{accent}.b.ppm.gz", phantom(0).image)
+    save(tmp_path / f"src/masks/{accent}.b_mask.GIF", phantom(0).mask)
+    save(tmp_path / "src/images/c.JPEG", phantom(1).image)
+    save(tmp_path / "src/masks/c.png", phantom(1).mask)
+    out = written(tmp_path / "src", tmp_path / "out")
+    assert files(out) == {"images/é.b.ppm.gz", "masks/é.b.GIF", "images/c.JPEG", "masks/c.png"}
 
 
 def test_splits_of_folders_are_written_down(tmp_path: Path) -> None:
