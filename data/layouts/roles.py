@@ -116,15 +116,17 @@ def walk(root: Path) -> tuple[list[Path], list[Path]]:
     def refuse(error: OSError) -> None:
         raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from error
 
-    pictures, others, seen = [], [], set()
+    pictures, others = [], []
     for folder, inside, files in os.walk(root, onerror=refuse, followlinks=True):
-        inside[:] = [name for name in inside if not RUBBISH.match(name)]
-        if (real := os.path.realpath(folder)) in seen:  # a link that leads in a circle
-            inside.clear()
+        real = os.path.realpath(folder)
+        if any(os.path.realpath(parent) == real for parent in Path(folder).parents):
+            inside.clear()  # a link that leads in a circle
             continue
-        seen.add(real)
-        for path in (Path(folder, name) for name in files if not RUBBISH.match(name)):
-            refuse_undecodable(path)
+        inside[:] = [name for name in inside if not RUBBISH.match(name)]
+        files = [name for name in files if not RUBBISH.match(name)]
+        for name in (*inside, *files):
+            refuse_undecodable(Path(folder, name))
+        for path in (Path(folder, name) for name in files):
             if is_image_name(path):
                 pictures.append(path)
             elif path.suffix.lower() not in NOTES:
