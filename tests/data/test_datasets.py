@@ -26,6 +26,7 @@ from vesselforge.configs.settings import DataSettings
 from vesselforge.data.datasets import Dataset, load_settings, named_dataset
 from vesselforge.data.layouts.check import check
 from vesselforge.data.layouts.folders import read_known
+from vesselforge.data.layouts.splits import SPLITS
 
 
 def paired(root: Path, **options: object) -> Dataset:
@@ -275,6 +276,13 @@ def test_a_dataset_is_one_entry_of_the_catalogue(tmp_path: Path) -> None:
     ]  # fmt: skip
     for item in dataset:
         assert np.array_equal(item.read_mask("me"), phantom(int(item.id)).mask)
+
+
+def test_the_page_about_own_images_lists_every_set_with_its_splits() -> None:
+    page = (Path(__file__).parents[2] / "docs/your-data.md").read_text()
+    for name, known in DATASETS.items():
+        sizes = [known.counts.get(split) or len(known.folds[0][split]) for split in SPLITS]
+        assert f"| `{name}` | {sum(sizes)} | {' / '.join(map(str, sizes))} |" in page
 
 
 def test_settings_take_the_names_of_the_catalogue() -> None:
