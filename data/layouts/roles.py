@@ -275,7 +275,7 @@ def _word(stem: str, roles: Set[str]) -> tuple[str, str] | None:
         ends = (pieces[-count:], pieces[: -count - 1]), (pieces[:count], pieces[count + 1 :])
         for said, rest in ends:
             word = plain_name("".join(said))
-            role = IMAGE if IMAGE in roles and word in OF_IMAGES else ROLES.get(word)
+            role = IMAGE if IMAGE in roles and word in OF_IMAGES else ROLES.get(word, LOOSE)
             if role in roles:
                 return role, "".join(rest)
     return None
