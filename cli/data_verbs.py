@@ -113,7 +113,7 @@ def import_(
         DrawnOn | None,
         typer.Option(
             help="Of photos that their EXIF tag turns: whether masks fit them as they are stored, "
-            "or upright, as viewers show them.  [default: as the sizes tell, or an error]"
+            "or upright, as viewers show them. Default: what the sizes tell, or an error."
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is matched.")] = False,

@@ -42,8 +42,8 @@ themselves, before any rule of components: what is left of a difference once bot
 calibrated as they can be."""
 GREEN, RED, BLUE = (0, 158, 115), (213, 94, 0), (86, 180, 233)  # colour-blind safe
 NO_REFERENCE = (
-    "the test images have no manual segmentation (DRIVE's official test package has none), "
-    "so nothing can be scored; the predicted maps are written all the same"
+    "the test images have no manual segmentation, so nothing can be scored; the predicted maps are "
+    "written all the same"
 )
 
 

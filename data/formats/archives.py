@@ -127,7 +127,7 @@ def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, out: Path) -> None:
     try:
         (target if member.is_dir() else target.parent).mkdir(parents=True, exist_ok=True)
         if not member.is_dir():
-            with opened.open(member) as source, target.open("xb") as sink:
+            with opened.open(member.orig_filename) as source, target.open("xb") as sink:
                 shutil.copyfileobj(source, sink)
     except (FileExistsError, NotADirectoryError):
         raise DataError(f"{member.filename!r} was unpacked already; give it once") from None

@@ -150,8 +150,8 @@ def _examine(item: Item, row: Row, report: Report, deep: dict[str, Depth]) -> No
         deep[item.id] = Depth.of(picture)
     if item.whole:
         row.fov, row.mode, row.labelled = "whole", picture.mode, item.label is not None
-        ends = image.min(), image.max()
-        row.two_valued = ends[0] < ends[1] and bool(np.isin(image, ends).all())
+        least, most = image.min(), image.max()
+        row.two_valued = bool(least < most and ((image == least) | (image == most)).all())
         return
     row.fov, where = ("derived", item.image) if item.fov is None else ("file", item.fov)
     fov: Mask | None = None

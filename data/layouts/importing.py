@@ -14,7 +14,7 @@ from typing import Any
 from vesselforge.configs.errors import DataError
 from vesselforge.data.formats.archives import refuse_full, unpack
 from vesselforge.data.formats.decoding import turned
-from vesselforge.data.formats.images import encode_png, orientation_of, read_picture, stem_of
+from vesselforge.data.formats.images import encode_png, orientation_of, read_picture
 from vesselforge.data.layouts.folders import sort_pairs
 from vesselforge.data.layouts.roles import Sorted
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
@@ -28,8 +28,8 @@ FIFTH = 5
 
 @dataclass(frozen=True)
 class Copy:
-    """A file to write. plain: its bytes are copied; else it is written upright: as its own tag
-    says, then turned by `turn`, an EXIF orientation."""
+    """A file to write. plain: its bytes are copied; else it is written upright, as its own tag says
+    and then turned by `turn`, an EXIF orientation."""
 
     source: Path
     folder: str
@@ -40,7 +40,9 @@ class Copy:
     def write(self, out: Path) -> None:
         """As `<id>` with the file's own suffix, or as an upright PNG without a tag."""
         if self.plain:
-            suffix = self.source.name[len(stem_of(self.source)) :]
+            name = self.source.name
+            packed = name[-3:] if name.lower().endswith(".gz") else ""
+            suffix = Path(name.removesuffix(packed)).suffix + packed
             shutil.copyfile(self.source, out / self.folder / f"{self.id}{suffix}")
             return
         picture = read_picture(self.source)

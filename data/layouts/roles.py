@@ -118,13 +118,13 @@ def walk(root: Path) -> tuple[list[Path], list[Path]]:
     def refuse(error: OSError) -> None:
         raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from error
 
-    pictures, others, seen = [], [], set()
+    pictures, others = [], []
     for folder, inside, files in os.walk(root, onerror=refuse, followlinks=True):
-        inside[:] = [name for name in inside if not RUBBISH.match(name)]
-        if (real := os.path.realpath(folder)) in seen:  # a link that leads in a circle
-            inside.clear()
+        real = os.path.realpath(folder)
+        if any(os.path.realpath(parent) == real for parent in Path(folder).parents):
+            inside.clear()  # a link that leads in a circle
             continue
-        seen.add(real)
+        inside[:] = [name for name in inside if not RUBBISH.match(name)]
         for path in (Path(folder, name) for name in files if not RUBBISH.match(name)):
             if is_image_name(path):
                 pictures.append(path)
@@ -271,7 +271,7 @@ def _word(stem: str, roles: Set[str]) -> tuple[str, str] | None:
         ends = (pieces[-count:], pieces[: -count - 1]), (pieces[:count], pieces[count + 1 :])
         for said, rest in ends:
             word = plain_name("".join(said))
-            role = IMAGE if IMAGE in roles and word in OF_IMAGES else ROLES.get(word)
+            role = IMAGE if IMAGE in roles and word in OF_IMAGES else ROLES.get(word, LOOSE)
             if role in roles:
                 return role, "".join(rest)
     return None

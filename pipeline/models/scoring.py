@@ -157,7 +157,10 @@ def labelled_items(
 ) -> list[Item]:
     """The same. Raises DataError when there is none, and for one without a reference."""
     if named_dataset(dataset, pattern=pattern).whole:
-        raise DataError(f"{dataset}: found images without masks, expected images/ beside masks/")
+        raise DataError(
+            f"{dataset}: found images without masks, expected masks, too, in masks/ or as "
+            "eye1_mask.png beside eye1.png"
+        )
     items = items_of(dataset, split, pattern, mask_values)
     for item in items:
         if not item.masks:

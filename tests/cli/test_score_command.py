@@ -127,6 +127,23 @@ def test_evaluate_can_take_every_image(room: Path) -> None:
     assert "--split" in told("evaluate", "--help")
 
 
+def test_a_folder_whose_names_need_a_pattern(tmp_path: Path) -> None:
+    disc = np.hypot(*(np.mgrid[:SIDE, :SIDE] - SIDE / 2)) < SIDE * 0.45
+    for number in range(1, 4):
+        vessels = np.zeros((SIDE, SIDE), bool)
+        vessels[:, 5 * number : 5 * number + 3] = True
+        image = np.repeat((disc * np.uint8(150 + number))[..., None], 3, axis=2)
+        save(tmp_path / "set/photos" / f"photo_{number:03}_x.png", image)
+        drawn = (vessels & disc).astype(np.uint8) * 255
+        save(tmp_path / "set/labels" / f"{number:03}-by-me.png", drawn)
+        save(tmp_path / "maps" / f"{number:03}.png", drawn)
+    words = ("score", tmp_path / "maps", "--dataset", tmp_path / "set")
+    assert "--pattern" in refused(*words)
+    found = json.loads(told(*words, "--pattern", r"(?P<id>\d{3})", "--json"))
+    assert found["images"] == 3
+    assert found["scores"][0]["fov"]["pooled"]["f1"] == 1
+
+
 def test_what_cannot_be_scored_is_refused_with_a_reason(room: Path, tmp_path: Path) -> None:
     assert "nothing to score" in refused("score", "--dataset", "stare")
     said = refused("score", "--dataset", "stare", "--observer", "2nd")
