@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vesselforge.cli.verbs import (
     JsonOption,
+    MaskValuesOption,
+    PatternOption,
     add_step,
     as_table,
     new_app,
@@ -24,21 +27,27 @@ if TYPE_CHECKING:
 app = new_app("Datasets: unpack them, check them, prepare them, make phantom ones.")
 
 
+class DrawnOn(StrEnum):
+    """What a mask fits of a photo that its EXIF tag turns."""
+
+    stored = "stored"
+    upright = "upright"
+
+
 @verb(app)
 def check(
     dataset: Annotated[
         str,
         typer.Argument(
-            help=f"{KNOWN_NAMES}, phantom, or a folder: images/ and masks/, or images alone for "
-            "the generator."
+            help=f"{KNOWN_NAMES}, phantom, or a folder: images and masks, or images alone for the "
+            "generator."
         ),
     ],
     root: Annotated[
         Path | None, typer.Option(help="The dataset's folder, when it is not in its usual place.")
     ] = None,
-    pattern: Annotated[
-        str | None, typer.Option(help="Own folders: regular expression with a group `id`.")
-    ] = None,
+    pattern: PatternOption = None,
+    mask_values: MaskValuesOption = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="a=value", help="A setting of the group `data`; repeatable."),
@@ -49,12 +58,13 @@ def check(
     from vesselforge.configs.load import override
     from vesselforge.data.datasets import load_settings, named_settings
 
-    settings = override(named_settings(dataset, root, pattern), set_)
+    settings = override(named_settings(dataset, root, pattern, mask_values), set_)
     _check(load_settings(settings, lenient=True), json_)
 
 
-def _check(dataset: Dataset, json_: bool) -> None:
-    """Print what is in a dataset and what is wrong with it; DataError when anything is."""
+def _check(dataset: Dataset, json_: bool, before: dict[str, Any] | None = None) -> None:
+    """Print what is in a dataset and what is wrong with it; DataError when anything is. before:
+    what JSON has in front of the report."""
     from vesselforge.configs.errors import DataError
     from vesselforge.data.layouts.check import check as check_all
 
@@ -64,7 +74,7 @@ def _check(dataset: Dataset, json_: bool) -> None:
     told = [f"{problem.severity}: {problem}" for problem in report.problems]
     if not report.errors:
         told.append("sound" if not report.warnings else "sound, with warnings")
-    print_result(json_, report.to_dict(), splits, *told)
+    print_result(json_, (before or {}) | report.to_dict(), splits, *told)
     if report.errors:
         raise DataError(f"{report.name}: {len(report.errors)} errors in this dataset")
 
@@ -94,6 +104,54 @@ def unpack(
     _check(named_dataset(dataset, lenient=True), json_)
 
 
+@verb(app, "import")
+def import_(
+    source: Annotated[
+        Path, typer.Argument(metavar="SRC", help="Folder of images and masks, or a zip file of it.")
+    ],
+    out: Annotated[
+        Path, typer.Argument(metavar="DEST", help="Folder to write: images/, masks/ and fov/.")
+    ],
+    pattern: PatternOption = None,
+    mask_values: MaskValuesOption = None,
+    masks_drawn_on: Annotated[
+        DrawnOn | None,
+        typer.Option(
+            help="Of photos that their EXIF tag turns: whether masks fit them as they are stored, "
+            "or upright, as viewers show them. Default: what the sizes tell, or an error."
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is matched.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Lay a folder of any layout out as images/, masks/ and fov/ with equal names, and check it.
+
+    Shows which mask and FOV belongs to which image, and what is left out and why. Files are copied
+    as they are; photos that their EXIF tag turns become upright ones. Whatever is not clear is an
+    error, and nothing is written.
+    """
+    from vesselforge.data.datasets import named_dataset
+    from vesselforge.data.layouts.importing import opened, plan
+
+    with opened(source) as root:
+        planned = plan(root, pattern, masks_drawn_on and masks_drawn_on.value)
+        left = {
+            reason: [path.relative_to(root).as_posix() for path in files]
+            for reason, files in planned.found.left_out.items()
+        }
+        if not dry_run:
+            with working("copying") as progress:
+                planned.write(out, progress)
+    result = {"folder": str(out), "matched": planned.rows(), "left_out": left}
+    told = [f"left out, {reason}: {', '.join(files)}" for reason, files in left.items()]
+    if dry_run or not json_:
+        print_result(json_, result, as_table(planned.rows(), f"{source}"), *told)
+    if dry_run:
+        return
+    typer.echo(f"{out}: {len(planned.copies)} images with masks written", err=True)
+    _check(named_dataset(str(out), lenient=True, mask_values=mask_values), json_, result)
+
+
 PREPARE = "Check and decode the training and validation images of a config."
 add_step(app, "prepare", "development", PREPARE)
 
@@ -109,10 +167,11 @@ def phantom(
         str | None,
         typer.Option(
             metavar="DATASET",
-            help=f"{KNOWN_NAMES}, or a folder of images/ and masks/: phantoms look like its "
-            "training images and are as large.",
+            help=f"{KNOWN_NAMES}, or a folder of images and masks: phantoms look like its training "
+            "images and are as large.",
         ),
     ] = None,
+    pattern: PatternOption = None,
     randomise: Annotated[
         float, typer.Option(min=0, max=1, help="Domain randomisation, 0 to 1: any camera.")
     ] = 0.0,
@@ -130,7 +189,8 @@ def phantom(
 
     look = GENERIC
     if like:
-        look = fit_appearance([item.loaded() for item in named_dataset(like).split(TRAIN)])
+        seen = named_dataset(like, pattern=pattern).split(TRAIN)
+        look = fit_appearance([item.loaded() for item in seen])
     changes = list(set_ or [])
     if look.side is not None and not any(one.startswith("size=") for one in changes):
         changes.append(f"size={look.side}")

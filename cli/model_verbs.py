@@ -16,7 +16,9 @@ from vesselforge.cli.verbs import (
     ForceOption,
     FovWidthOption,
     JsonOption,
+    MaskValuesOption,
     ModelArgument,
+    PatternOption,
     RuntimeOption,
     as_table,
     print_result,
@@ -162,6 +164,8 @@ def calibrate(
     model: ModelArgument,
     dataset: Annotated[str, typer.Argument(help=DATASET)],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the model to write.")],
+    pattern: PatternOption = None,
+    mask_values: MaskValuesOption = None,
     components: Annotated[
         bool, typer.Option(help="Choose a rule of components: which pieces of the mask count.")
     ] = True,
@@ -181,7 +185,7 @@ def calibrate(
 
     refuse_to_overwrite(out, "model", DESCRIPTIONS, force)
     folder = model_folder(model)
-    images = development_images(dataset)
+    images = development_images(dataset, pattern, mask_values)
     with working("calibrating", NOTHING_WRITTEN) as progress, whole_folder(out) as aside:
         made = recalibrate(folder, images, aside, progress, components)
     people = {"f1": None, "ece": None, "components": made["components_reference"]}

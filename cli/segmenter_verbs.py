@@ -14,7 +14,9 @@ from vesselforge.cli.verbs import (
     FlipsOption,
     FovWidthOption,
     JsonOption,
+    MaskValuesOption,
     ModelArgument,
+    PatternOption,
     RuntimeOption,
     add_step,
     as_table,
@@ -55,6 +57,8 @@ def evaluate(
     model: ModelArgument,
     dataset: Annotated[list[str], typer.Argument(help=DATASET)],
     split: SplitOption = Split.test,
+    pattern: PatternOption = None,
+    mask_values: MaskValuesOption = None,
     flips: FlipsOption = False,
     fov_width: FovWidthOption = None,
     runtime: RuntimeOption = "auto",
@@ -69,7 +73,8 @@ def evaluate(
 
     given = {"flips": flips, "fov_width": fov_width, "runtime": runtime}
     settings = validate(EvaluateSettings, given, "segmenter evaluate")
-    found = evaluate_on(model_folder(model), dataset, new_display(), split.value, settings)
+    folder, display = model_folder(model), new_display()
+    found = evaluate_on(folder, dataset, display, split.value, settings, pattern, mask_values)
     told: list[str | Table] = []
     for name, metrics in found.items():
         if not metrics["models"]:
@@ -97,6 +102,8 @@ def score(
         float, typer.Option(min=0.0, max=1.0, help="Maps are vessel from here on.")
     ] = 0.5,
     split: SplitOption = Split.test,
+    pattern: PatternOption = None,
+    mask_values: MaskValuesOption = None,
     per_image: Annotated[
         Path | None, typer.Option(help="Write every image's scores to this CSV file.")
     ] = None,
@@ -112,7 +119,7 @@ def score(
     if maps is None and not observer:
         raise DataError("nothing to score: name a folder of maps, or a human with --observer 2nd")
     with working(f"reading {dataset}") as progress:
-        scorer = Scorer(dataset, split.value, progress)
+        scorer = Scorer(dataset, split.value, progress, pattern, mask_values)
         if maps is not None:
             scorer.score_maps(maps, threshold)
         for name in observer or scorer.observers[1:]:
@@ -143,6 +150,8 @@ def check_table(
         str | None, typer.Option(help="Measure the shares of this dataset: whole and fov.")
     ] = None,
     split: SplitOption = Split.test,
+    pattern: PatternOption = None,
+    mask_values: MaskValuesOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Check quoted results: ACC = SE·p + SP·(1 − p) tells which pixels were counted.
@@ -156,7 +165,7 @@ def check_table(
         from vesselforge.pipeline.models.scoring import Scorer
 
         with working(f"reading {dataset}") as progress:
-            shares |= Scorer(dataset, split.value, progress).shares()
+            shares |= Scorer(dataset, split.value, progress, pattern, mask_values).shares()
     rows = check_table(table, shares)
     known = ", ".join(f"{name} {value:.4f}" for name, value in shares.items()) or "none given"
     readable = as_table([_readable(row) for row in rows], f"vessel shares: {known}")

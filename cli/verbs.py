@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,7 +52,40 @@ ModelArgument = Annotated[
         "of a model that comes along (see `segmenter models`).",
     ),
 ]
-DATASET = f"Dataset by name ({KNOWN_NAMES}) or folder (images/, masks/)."
+DATASET = f"Dataset by name ({KNOWN_NAMES}) or folder of images and masks."
+PatternOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="Own folders: regular expression with a group `id`, (?P<id>…), searched in the names "
+        "of images, masks and FOVs; what it finds there is the same for those that belong "
+        "together.",
+    ),
+]
+
+
+def mapping(text: str) -> dict[str, Any]:
+    """A YAML mapping in an option. Raises BadParameter for anything else."""
+    from vesselforge.configs.load import parse
+
+    try:
+        found = parse(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise typer.BadParameter(f"found {text!r}, expected {{value: meaning, …}}")
+    return found
+
+
+MaskValuesOption = Annotated[
+    dict[str, str] | None,
+    typer.Option(
+        metavar="MAPPING",
+        parser=mapping,
+        help="What the values in masks mean where there are more than two, as data.mask_values: "
+        "{0: background, 1: vessel, 255: ignore}, or colours, {'#ff0000': vessel, …}.",
+    ),
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 NOTHING_WRITTEN = "stopping: nothing is written …"
 DryRunOption = Annotated[
@@ -92,6 +127,9 @@ def verb(app: typer.Typer, name: str | None = None, **options: Any) -> Callable[
                 end(
                     f"error: {error}; the same command goes on from its last checkpoint", EXIT_CRASH
                 )
+            except UnicodeEncodeError as error:  # of a path that was named, say
+                around = error.object[max(0, error.start - 80) : error.end + 20]
+                end(f"error: {around}: a name is not UTF-8 text: rename it", EXIT_USER_ERROR)
             except Interrupted as error:
                 end(str(error), EXIT_INTERRUPTED)
             except KeyboardInterrupt:
@@ -106,14 +144,25 @@ def verb(app: typer.Typer, name: str | None = None, **options: Any) -> Callable[
 
 
 def end(message: str, status: int) -> NoReturn:
-    """One line on standard error, and the exit status."""
-    typer.echo(" ".join(message.split()), err=True)
+    """One line on standard error, and the exit status. Spaces of other kinds belong to names."""
+    typer.echo(re.sub(r"[ \t\r\n\v\f]+", " ", message.strip()), err=True)
     raise typer.Exit(status)
+
+
+class App(typer.Typer):
+    """A Typer application whose output no terminal or pipe can refuse: what its encoding lacks is
+    written as \\u2500."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+        return super().__call__(*args, **kwargs)
 
 
 def new_app(help_: str) -> typer.Typer:
     """A Typer application that leaves exceptions to Python and prints help when given nothing."""
-    return typer.Typer(
+    return App(
         help=help_,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -148,7 +197,8 @@ def working(what: str, stopping: str = "") -> Iterator[Bus]:
 def print_result(json_: bool, result: Any, *told: str | Table) -> None:
     """What came of a verb on standard output: for machines as JSON, for people line by line."""
     if json_:
-        typer.echo(json.dumps(result, indent=1, ensure_ascii=False, default=str))
+        plain_text = "utf" not in (sys.stdout.encoding or "").lower()
+        typer.echo(json.dumps(result, indent=1, ensure_ascii=plain_text, default=str))
         return
     from rich.console import Console
 

@@ -24,7 +24,10 @@ class KnownDataset:
     image, masks (by observer, the reference first), fov: where files lie, with {id} for the
     identifier and {part} for what `parts` says of the split; files of other suffixes are taken,
     too, and upper and lower case are the same. folds: splits, by the setting `fold` where there
-    are several. unlabelled_test: the official package has no masks of the test images.
+    are several. counts: in place of folds, for a set whose names we have no list of: so many images
+    a split. Those of a part are sorted by the last digit of their number, then by the number, so
+    that every range of numbers is in every split; all of them must be there. sample: the name of an
+    image of such a set. unlabelled_test: the official package has no masks of the test images.
     """
 
     title: str
@@ -33,19 +36,22 @@ class KnownDataset:
     licence: str
     image: str
     masks: Mapping[str, str]
-    folds: tuple[Splits, ...]
+    folds: tuple[Splits, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    sample: str = ""
     fov: str | None = None
     parts: Mapping[str, str] = field(default_factory=dict)
     unlabelled_test: bool = False
 
     def path(self, template: str, id_: str, split: str) -> str:
         """Where a file lies, relative to the dataset's folder."""
-        return template.format(id=id_, part=self.parts.get(split, ""))
+        part = self.parts.get(split, "")
+        return template.format(id=id_.removeprefix(f"{part}-"), part=part)
 
     @property
     def example(self) -> str:
         """A path of an image, for messages."""
-        return self.path(self.image, self.folds[0]["train"][0], "train")
+        return self.path(self.image, self.sample or self.folds[0]["train"][0], "train")
 
 
 def _numbers(first: int, last: int) -> tuple[str, ...]:
@@ -54,6 +60,12 @@ def _numbers(first: int, last: int) -> tuple[str, ...]:
 
 def _eyes(first: int, last: int) -> tuple[str, ...]:
     return tuple(number + side for number in _numbers(first, last) for side in "LR")
+
+
+def _hrf(first: int, last: int) -> tuple[str, ...]:
+    """Of each group: healthy, diabetic retinopathy, glaucoma."""
+    groups = ("h", "dr", "g")
+    return tuple(f"{number}_{group}" for number in _numbers(first, last) for group in groups)
 
 
 # STARE has no official split. Each four: two retinas with pathology, then two healthy ones.
@@ -110,9 +122,43 @@ DATASETS = {
         masks={"ah": "labels-ah/{id}.ah.ppm.gz", "vk": "labels-vk/{id}.vk.ppm.gz"},
         folds=tuple(_stare(fold) for fold in range(len(STARE))),
     ),
+    "hrf": KnownDataset(
+        title="HRF",
+        folder="HRF",
+        origin="get all.zip from https://www5.cs.fau.de/research/data/fundus-images",
+        licence="HRF (Budai et al. 2013), CC BY 4.0",
+        image="images/{id}.jpg",
+        masks={"reference": "manual1/{id}.tif"},
+        fov="mask/{id}_mask.tif",
+        # No official split; as Orlando et al. 2017: the first five of each group for development.
+        folds=({"train": _hrf(1, 4), "validation": _hrf(5, 5), "test": _hrf(6, 15)},),
+    ),
+    "les-av": KnownDataset(
+        title="LES-AV",
+        folder="LES-AV",
+        origin="get LES-AV.zip from https://figshare.com/articles/dataset/LES-AV_dataset/11857698",
+        licence="LES-AV (Orlando et al. 2018), figshare.com; for research, not for commercial use",
+        image="images/{id}.png",
+        masks={"reference": "vessel-segmentations/{id}.png"},
+        fov="masks/{id}_mask.gif",
+        counts={"train": 8, "validation": 3, "test": 11},
+        sample="268",
+    ),
+    "fives": KnownDataset(
+        title="FIVES",
+        folder="FIVES",
+        origin="get it from https://figshare.com/articles/figure/19688169 and unpack it there",
+        licence="FIVES (Jin et al. 2022), CC BY 4.0",
+        image="{part}/Original/{id}.png",
+        masks={"reference": "{part}/Ground truth/{id}.png"},
+        parts={"train": "train", "validation": "train", "test": "test"},
+        # The official halves; a tenth of the training images, of all four groups, for validation.
+        counts={"train": 540, "validation": 60, "test": 200},
+        sample="1_A",
+    ),
 }  # fmt: skip
 OWN = {
-    "paired": "images/ and masks/ (and fov/) with equal stems",
+    "paired": "images and masks (and FOVs) that share a name, as in images/, masks/ and fov/",
     "images": "image files, in sub-folders too",
 }
 """Layouts of a user's own folder."""

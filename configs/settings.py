@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from vesselforge.configs.base import Each, Settings, operational
 from vesselforge.configs.catalogue import DatasetName
@@ -27,6 +27,10 @@ from vesselforge.configs.stages.segmenter import (
 from vesselforge.configs.stages.segmenter import EnsembleSettings as EnsembleSettings
 from vesselforge.configs.stages.segmenter import FitSettings as FitSettings
 
+MaskValue = Annotated[
+    str, BeforeValidator(lambda key: str(key).lower()), Field(pattern=r"^(#[0-9a-f]{6}|\d{1,5})$")
+]
+"""A grey value, or a colour."""
 Order = Literal["synthetic-first", "real-first", "mixed"]
 """What a student sees in its two trainings; mixed: both kinds in every batch of a single one."""
 RunName = Annotated[
@@ -48,26 +52,33 @@ class DataSettings(Settings):
     """Which dataset, where, and how its files are matched."""
 
     name: DatasetName = "phantom"
-    """dataset layout; paired: own images/ and masks/; images: any folder of images, for the
-    generator alone"""
+    """dataset layout; paired: a folder of own images and masks; images: any folder of images, for
+    the generator alone"""
     root: Path | None = operational(None)
     """dataset folder; default: its usual name under VESSELFORGE_DATA or ./datasets"""
     fold: int = Field(0, ge=0, le=4)
     """STARE only: which 4 of the 20 images are the test"""
     pattern: str | None = None
-    """paired only: regular expression with a group `id`, searched in file stems to match images,
-    masks and FOVs; default: equal stems"""
+    """paired only: regular expression with a group `id`, searched in names (sub-folders, then the
+    file's stem, joined by -) to match images, masks and FOVs; default: equal names, but for words
+    such as _mask"""
     validation_share: float = Field(0.2, ge=0, lt=1)
     """paired and images: share of training images held back, for validation or to tell copies from
     chance likeness; 0 (images only): none"""
     test_share: float = Field(0.2, ge=0, lt=1)
     """paired only: share of all images kept for the test"""
+    mask_values: dict[MaskValue, Literal["vessel", "background", "ignore"]] = Field({})
+    """what each value in the masks means, where there are more than two: grey values, 0 to 65535,
+    or colours, "#rrggbb" in quotes; pixels with ignore count neither in training nor in scores;
+    default: masks have two values, the brighter one is vessel"""
     exclude: list[str] = operational([])
     """identifiers of images to leave out (the others are what is hashed)"""
     phantom: PhantomSettings = Field(PhantomSettings(), description="phantom only")
 
     @model_validator(mode="after")
     def _there_are_images_of_each_kind(self) -> Self:
+        if self.mask_values and "vessel" not in self.mask_values.values():
+            raise ValueError("mask_values must say which value is vessel")
         if self.validation_share + self.test_share >= 1:
             raise ValueError("validation_share + test_share must be below 1")
         if self.validation_share == 0 and self.name != "images":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from unicodedata import normalize
@@ -13,10 +14,11 @@ from vesselforge.configs.catalogue import DATASETS, KNOWN_NAMES, NAMES, OWN
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.load import validate
 from vesselforge.configs.settings import DataSettings
-from vesselforge.data.formats.archives import alike
 from vesselforge.data.layouts.folders import read_images, read_known, read_paired
 from vesselforge.data.layouts.items import Dataset
+from vesselforge.data.layouts.roles import STRANGE_NAME, plain_name, sort_files
 from vesselforge.data.phantoms.sets import phantom_items
+from vesselforge.engine.documents import is_plain, spelled
 
 NEAREST = 3
 """Identifiers that stand in for an unknown one in a message."""
@@ -39,6 +41,9 @@ def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
     else:
         dataset = (read_paired if name == "paired" else read_images)(folder, settings)
     dataset = _left_out(dataset, settings.exclude)
+    if settings.mask_values:
+        items = tuple(replace(item, mask_values=settings.mask_values) for item in dataset.items)
+        dataset = replace(dataset, items=items)
     first = next((p for p in dataset.problems if p.id is not None), None)
     if first is not None and not lenient:
         raise DataError(str(first))
@@ -65,25 +70,38 @@ def _left_out(dataset: Dataset, exclude: Collection[str]) -> Dataset:
 
 
 def named_dataset(
-    name: str, root: Path | None = None, pattern: str | None = None, lenient: bool = False
+    name: str,
+    root: Path | None = None,
+    pattern: str | None = None,
+    lenient: bool = False,
+    mask_values: Mapping[str, str] | None = None,
 ) -> Dataset:
     """The dataset that `named_settings` describes; see `load_settings`."""
-    return load_settings(named_settings(name, root, pattern), lenient)
+    return load_settings(named_settings(name, root, pattern, mask_values), lenient)
 
 
-def named_settings(name: str, root: Path | None = None, pattern: str | None = None) -> DataSettings:
-    """The settings of the dataset of this name, or in this folder: with images/ or masks/ in it a
-    labelled set, else images alone. Raises DataError for what is neither.
+def named_settings(
+    name: str,
+    root: Path | None = None,
+    pattern: str | None = None,
+    mask_values: Mapping[str, str] | None = None,
+) -> DataSettings:
+    """The settings of the dataset of this name, or in this folder: a labelled set where there are
+    masks, or a pattern that matches them, else images alone. Raises DataError for what is neither.
 
     root: its folder; default: its usual name under $VESSELFORGE_DATA or ./datasets.
     """
+    if pattern is not None and name in {*DATASETS, "phantom"}:
+        raise DataError(f"--pattern is for a folder of your own, and {name} has names of its own")
     if name not in NAMES:
         root = Path(name)
         if not root.is_dir():
             raise DataError(f"{name}: neither a folder nor a known dataset ({', '.join(NAMES)})")
-        paired = (root / "images").is_dir() or (root / "masks").is_dir()
+        parts = any((root / part).is_dir() for part in ("images", "masks"))
+        paired = parts or pattern is not None or sort_files(root).labelled
         name = "paired" if paired else "images"
-    return validate(DataSettings, {"name": name, "root": root, "pattern": pattern}, "data check")
+    values = {"name": name, "root": root, "pattern": pattern, "mask_values": mask_values or {}}
+    return validate(DataSettings, values, "data check")
 
 
 def place_of(name: str) -> Path:
@@ -104,13 +122,15 @@ def _data_root() -> Path:
 def _find_root(name: str, root: Path | None) -> Path:
     origin = DATASETS[name].origin if name in DATASETS else f"expected {OWN[name]}"
     if root is not None:
+        if not is_plain(str(root)):
+            raise DataError(f"{spelled(root)}: {STRANGE_NAME}")
         if not root.is_dir():
             raise DataError(f"{root}: no such dataset folder; {origin}")
         return root
     folder = DATASETS[name].folder if name in DATASETS else name
     base = _data_root()
     for candidate in sorted(base.iterdir()) if base.is_dir() else ():
-        if alike(candidate.name, folder) and candidate.is_dir():
+        if plain_name(candidate.name) == plain_name(folder) and candidate.is_dir():
             return candidate
     raise DataError(
         f"{base / folder}: no such dataset folder; {origin}, or name another place with "

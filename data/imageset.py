@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -35,6 +35,7 @@ class ImageRecord:
     name. confidence: of a pseudo-label, in [0, 1].
     label: what a conditional generator is told: one-hot of a class, or any vector.
     weight: how much each pixel's label is trusted, × 255; 8 bits, grey. None: 1 everywhere.
+    ignored: pixels of which the observers say nothing, 0 or 255. None: there is none.
     """
 
     id: str
@@ -47,6 +48,7 @@ class ImageRecord:
     confidence: float | None = None
     label: list[float] | None = None
     weight: str | None = None
+    ignored: str | None = None
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -64,7 +66,9 @@ class Index:
 class LoadedImage:
     """An image in memory: image [H, W, 3] uint8; target [H, W] uint8, vessel probability × 255
     (soft label if there is one, else the mask) or None; fov [H, W] bool; observers' masks [H, W]
-    bool; weight [H, W] uint8, × 255, of the target's pixels, None: 1 everywhere."""
+    bool; weight [H, W] uint8, × 255, of the target's pixels, None: 1 everywhere; ignored [H, W]
+    bool or None: pixels of which nobody says what they are. They have weight 0 and are not in the
+    field of view."""
 
     id: str
     image: NDArray[np.uint8]
@@ -72,6 +76,7 @@ class LoadedImage:
     fov: NDArray[np.bool_]
     observers: dict[str, NDArray[np.bool_]]
     weight: NDArray[np.uint8] | None = None
+    ignored: NDArray[np.bool_] | None = None
 
     @property
     def reference(self) -> NDArray[np.bool_]:
@@ -79,13 +84,21 @@ class LoadedImage:
         assert self.target is not None
         return self.target > 127
 
+    def without(self, ignored: NDArray[np.bool_] | None) -> LoadedImage:
+        """The image, these pixels [H, W] left out of training and scores."""
+        if ignored is None:
+            return self
+        weight = np.full(ignored.shape, 255, np.uint8) if self.weight is None else self.weight
+        weight = np.where(ignored, np.uint8(0), weight)
+        return replace(self, fov=self.fov & ~ignored, weight=weight, ignored=ignored)
+
 
 def write_index(
     folder: Path, name: str, records: list[ImageRecord], classes: Sequence[str] = ()
 ) -> None:
     """Write `index.json`, the last file of a set to be written. classes: see `Index`."""
     items = [asdict(record) for record in records]
-    rare = ("label", "weight")  # sets without them are byte for byte what they were
+    rare = ("label", "weight", "ignored")  # sets without them are byte for byte what they were
     items = [{k: v for k, v in item.items() if v is not None or k not in rare} for item in items]
     whole = {"name": name, "items": items} | ({"classes": list(classes)} if classes else {})
     write_json(folder / INDEX, whole)
@@ -126,25 +139,28 @@ def load_image(folder: Path, record: ImageRecord, soft: bool = True) -> LoadedIm
         name: read_picture(folder / path).grey() > 127 for name, path in record.observers.items()
     }
     weight = read_picture(folder / record.weight).grey() if soft and record.weight else None
-    if weight is not None and weight.shape != fov.shape:
-        found, expected = (f"{shape[1]}×{shape[0]}" for shape in (weight.shape, fov.shape))
-        raise DataError(
-            f"{folder / str(record.weight)}: found {found} pixels, expected {expected} as of image "
-            f"{record.id!r}; write the map anew"
-        )
-    return LoadedImage(record.id, image, target, fov, observers, weight)
+    ignored = read_picture(folder / record.ignored).grey() > 127 if record.ignored else None
+    for name, layer in ((record.weight, weight), (record.ignored, ignored)):
+        if layer is not None and layer.shape != fov.shape:
+            found, expected = (f"{shape[1]}×{shape[0]}" for shape in (layer.shape, fov.shape))
+            raise DataError(
+                f"{folder / str(name)}: found {found} pixels, expected {expected} as of image "
+                f"{record.id!r}; write the map anew"
+            )
+    return LoadedImage(record.id, image, target, fov, observers, weight).without(ignored)
 
 
 def files_of(record: ImageRecord) -> list[str]:
     """The paths of a record's files, relative to its set; each once."""
-    names = [record.image, record.mask, record.soft, record.fov, record.weight]
+    names = [record.image, record.mask, record.soft, record.fov, record.weight, record.ignored]
     names += record.observers.values()
     return list(dict.fromkeys(name for name in names if name is not None))
 
 
 def load_picture(folder: Path, record: ImageRecord) -> Picture:
-    """The image of a record at its own depth."""
-    return read_picture(folder / record.image)
+    """The image of a record at its own depth; in a set, values fill all bits of their type."""
+    picture = read_picture(folder / record.image)
+    return replace(picture, said=picture.bits)
 
 
 def load_mask(folder: Path, record: ImageRecord) -> NDArray[np.bool_]:

@@ -123,7 +123,7 @@ def _write(item: Item, out: Path) -> ImageRecord:
     name = f"{item.id}.png"
     record = ImageRecord(item.id, item.split, f"images/{name}")
     if item.whole:
-        write_png(out / record.image, item.read_picture().pixels)
+        write_png(out / record.image, item.read_picture().spread())
         return replace(record, label=None if item.label is None else list(item.label))
     image = item.read_image()
     write_png(out / record.image, image)
@@ -133,7 +133,12 @@ def _write(item: Item, out: Path) -> ImageRecord:
         paths[observer] = f"{'masks' if number == 0 else f'observers/{observer}'}/{name}"
         write_mask(out / paths[observer], item.read_mask(observer))
     mask = paths.pop(next(iter(item.masks)), None) if item.masks else None
-    return replace(record, mask=mask, fov=f"fov/{name}", observers=paths)
+    record = replace(record, mask=mask, fov=f"fov/{name}", observers=paths)
+    ignored = item.read_ignored()
+    if ignored is None:
+        return record
+    write_mask(out / "ignored" / name, ignored)
+    return replace(record, ignored=f"ignored/{name}")
 
 
 def _without_machine(report: Report) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def subset(settings: SubsetSettings, inputs: Inputs, out: Path, progress: Progre
     chosen = set(training[: settings.count])
     if settings.rest:
         kept = [
-            (folder, replace(record, mask=None, soft=None, weight=None, observers={}))
+            (folder, replace(record, mask=None, soft=None, weight=None, ignored=None, observers={}))
             for folder, record in found
             if record.split == TRAIN and record.id not in chosen
         ]

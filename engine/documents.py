@@ -3,6 +3,7 @@ other files, which lead no further than the folder they speak of."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -73,6 +74,18 @@ def texts(value: Any) -> list[str]:
     return [v for v in value if isinstance(v, str)] if isinstance(value, list) else []
 
 
+def spelled(name: object) -> str:
+    """A name as it can be written anywhere: control characters and bytes that are no UTF-8 become
+    \\n or \\udce9."""
+    return "".join(c if is_plain(c) else repr(c)[1:-1] for c in str(name))
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name is UTF-8 text without control characters; any space, sign or script will do,
+    whether or not it can be printed."""
+    return not any(unicodedata.category(character) in ("Cc", "Cs") for character in name)
+
+
 def inside(folder: Path, name: object, named_in: Path) -> Path:
     """The path of a file that another file names, relative to `folder`; nothing has to be there.
 
@@ -80,7 +93,7 @@ def inside(folder: Path, name: object, named_in: Path) -> Path:
     path with `/`, has a part `..`, or leads out of the folder through a symbolic link.
     """
     parts = name.split("/") if isinstance(name, str) else [""]
-    plain = all(part not in ("", ".", "..") and part.isprintable() for part in parts)
+    plain = all(part not in ("", ".", "..") and is_plain(part) for part in parts)
     path = folder.joinpath(*parts) if plain else None
     if path is None or not path.resolve().is_relative_to(folder.resolve()):
         raise WorkspaceError(

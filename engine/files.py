@@ -26,8 +26,9 @@ def file_sha256(path: Path) -> str:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A hidden name beside `path` to write to; it replaces `path` when the block succeeds. It is
-    drawn anew each time, so that writers of the same file do not meet in it."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    drawn anew each time, so that writers of the same file do not meet in it, and no longer than
+    file systems allow where that of `path` is not."""
+    aside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.tmp")
     try:
         yield aside
         aside.replace(path)

@@ -21,7 +21,7 @@ DATASET = "vesselforge.data.prepare:outside"
 STAGES = {
     kind: Stage(kind, version, f"vesselforge.{function}", settings, outside)
     for kind, version, function, settings, outside in (
-        ("data.prepare", 1, "data.prepare:prepare", PrepareSettings, DATASET),
+        ("data.prepare", 2, "data.prepare:prepare", PrepareSettings, DATASET),
         ("data.phantom", 2, "data.phantoms.sets:draw", PhantomDrawSettings, None),
         ("data.subset", 2, "data.subset:subset", SubsetSettings, None),
         ("segmenter.train", 3, "segmenter.training.fit:train", FitSettings, None),

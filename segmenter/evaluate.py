@@ -42,8 +42,8 @@ themselves, before any rule of components: what is left of a difference once bot
 calibrated as they can be."""
 GREEN, RED, BLUE = (0, 158, 115), (213, 94, 0), (86, 180, 233)  # colour-blind safe
 NO_REFERENCE = (
-    "the test images have no manual segmentation (DRIVE's official test package has none), "
-    "so nothing can be scored; the predicted maps are written all the same"
+    "the test images have no manual segmentation, so nothing can be scored; the predicted maps are "
+    "written all the same"
 )
 
 
@@ -141,10 +141,10 @@ class Scoreboard:
         self.observers: dict[str, Any] = {}
         self.rows: list[list[Any]] = []
         self.further_rows: list[list[Any]] = []
-        self.reference = [Regions(image.reference, image.fov) for image in images]
+        self.reference = [Regions(i.reference, i.fov, i.ignored) for i in images]
         names = sorted({name for image in images for name in image.observers})
         self.further = {
-            name: [Regions(image.observers[name], image.fov) for image in images]
+            name: [Regions(i.observers[name], i.fov, i.ignored) for i in images]
             for name in names
             if all(name in image.observers for image in images)
         }
@@ -171,7 +171,10 @@ class Scoreboard:
 
     def _with(self, probs: list[NDArray[Any]], masks: list[Mask]) -> list[Prediction]:
         each = zip(probs, self.images, masks, strict=True)
-        return [Prediction(prob, image.fov, mask=mask) for prob, image, mask in each]
+        return [
+            Prediction(prob, image.fov, mask=mask, ignored=image.ignored)
+            for prob, image, mask in each
+        ]
 
     def _scored(
         self,
@@ -186,8 +189,9 @@ class Scoreboard:
         threshold, _ = best_threshold([p.prob for p in predictions], masks, fovs)
         for region in REGIONS:
             each = found.per_image[region]
-            for values, p, mask, fov in zip(each, predictions, masks, fovs, strict=True):
-                inside = fov if region == "fov" else np.ones_like(fov)
+            for values, p, mask, image in zip(each, predictions, masks, self.images, strict=True):
+                inside = image.fov if region == "fov" else np.ones_like(image.fov)
+                inside = inside if image.ignored is None else inside & ~image.ignored
                 values[BEST] = f1_of((p.prob >= threshold)[inside], mask[inside])
             summary = found.summary[region]
             best = [values[BEST] for values in each]

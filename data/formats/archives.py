@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import shutil
 import stat
 import zipfile
@@ -10,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vesselforge.configs.errors import DataError
+from vesselforge.data.layouts.roles import is_part
+from vesselforge.engine.documents import is_plain
 from vesselforge.engine.files import whole_folder
 
 MOST_FILES = 100_000
@@ -18,46 +21,48 @@ MOST_UNPACKED = 20_000_000_000
 MOST_RATIO = 200
 """Unpacked over packed bytes of an archive above FREE_BYTES. Masks alone reach some 100."""
 FREE_BYTES = 50_000_000
-LEFT_OUT = ("__MACOSX", ".DS_Store")
-"""What a Mac adds to archives."""
+LEFT_OUT = re.compile(r"\._|(__MACOSX|\.DS_Store|Thumbs\.db|desktop\.ini)$", re.IGNORECASE)
+"""Names of files and folders that Macs and Windows add to archives."""
 
 
 def unpack(archives: Sequence[Path], folder: Path) -> int:
     """Write the files of all archives to `folder`, which must be absent or empty; how many.
 
     Archives directly inside an archive are unpacked where they lie, as in `datasets.zip` with
-    training.zip and test.zip; a folder that holds everything and is called as `folder` is left
-    out. Raises DataError, naming archive and member, for what is no zip file or a damaged one, for
-    encrypted members, links, names that lead outside or occur twice, and more than the bounds
-    above; WorkspaceError when it cannot be written. Then there is nothing in `folder`.
+    training.zip and test.zip; a folder that holds everything is left out, unless its name says what
+    is in it (images, training, …). Raises DataError, naming archive and member, for what is no zip
+    file or a damaged one, for encrypted members, links, names with control characters, that lead
+    outside or occur twice, and more than the bounds above; WorkspaceError when it cannot be
+    written. Then there is nothing in `folder`.
     """
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise DataError(
-            f"{folder}: is there already and not empty, expected a new folder; it may hold your "
-            "dataset: look, and remove it if not"
-        )
+    refuse_full(folder)
     with whole_folder(folder) as aside:
         for archive in archives:
             _extract(archive, aside, str(archive))
         for inner in sorted(aside.glob("*.zip")) + sorted(aside.glob("*/*.zip")):
             _extract(inner, inner.parent, f"{inner.name} in {', '.join(map(str, archives))}")
             inner.unlink()
-        _unwrap(aside, folder.name)
+        _unwrap(aside)
         count = sum(path.is_file() for path in aside.rglob("*"))
         if not count:
             raise DataError(f"{', '.join(map(str, archives))}: found no files; download it again")
         return count
 
 
-def alike(one: str, other: str) -> bool:
-    """Whether two names of folders are the same but for capitals, spaces and signs."""
-    return len({"".join(filter(str.isalnum, name.lower())) for name in (one, other)}) == 1
+def refuse_full(folder: Path) -> None:
+    """Raise DataError for a folder that is neither absent nor empty."""
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise DataError(
+            f"{folder}: is there already and not empty, expected a new folder; it may hold your "
+            "dataset: look, and remove it if not"
+        )
 
 
-def _unwrap(folder: Path, name: str) -> None:
-    """Leave out a single folder of that name around all else."""
-    inside = list(folder.iterdir())
-    if len(inside) == 1 and inside[0].is_dir() and alike(inside[0].name, name):
+def _unwrap(folder: Path) -> None:
+    """Leave out single folders around all else."""
+    while len(inside := list(folder.iterdir())) == 1 and inside[0].is_dir():
+        if is_part(inside[0].name):
+            return
         wrapper = inside[0].rename(folder / ".wrapper")
         for path in list(wrapper.iterdir()):
             path.rename(folder / path.name)
@@ -86,16 +91,18 @@ def _extract(archive: Path, out: Path, named: str) -> None:
 
 def _checked(members: Sequence[zipfile.ZipInfo], packed: int) -> list[zipfile.ZipInfo]:
     """The members to write; nothing is unpacked before all of them have passed."""
-    kept = [m for m in members if not any(part in LEFT_OUT for part in m.filename.split("/"))]
+    kept = []
+    for member in members:
+        member.filename = member.filename.replace("\\", "/")  # as some programs for Windows write
+        if not any(map(LEFT_OUT.match, member.filename.split("/"))):
+            kept.append(member)
     if len(kept) > MOST_FILES:
         raise DataError(f"found more than {MOST_FILES:,} files; unpack it by hand")
     for member in kept:
         shown, name = member.orig_filename[:99], member.filename.rstrip("/")
         parts = name.split("/")
         if (
-            member.filename != member.orig_filename  # cut at a NUL
-            or not name.isprintable()
-            or "\\" in name
+            not is_plain(member.orig_filename)  # a NUL, too
             or parts[0][1:] == ":"
             or any(part in ("", ".", "..") or len(part.encode()) > 255 for part in parts)
         ):
@@ -120,7 +127,7 @@ def _write(opened: zipfile.ZipFile, member: zipfile.ZipInfo, out: Path) -> None:
     try:
         (target if member.is_dir() else target.parent).mkdir(parents=True, exist_ok=True)
         if not member.is_dir():
-            with opened.open(member.filename) as source, target.open("xb") as sink:
+            with opened.open(member.orig_filename) as source, target.open("xb") as sink:
                 shutil.copyfileobj(source, sink)
     except (FileExistsError, NotADirectoryError):
         raise DataError(f"{member.filename!r} was unpacked already; give it once") from None

@@ -1,9 +1,9 @@
-"""The one reader of image files, gzipped too: any file becomes a `Picture`, grey or RGB.
+"""The one reader of image files, gzipped too: any file becomes a `Picture`, grey or RGB, upright,
+the same one for whatever it is read.
 
 Pillow opens every file, and only in the formats that it decodes by itself, whatever a file's name
 says (for EPS, say, it would start another program); the size in the header is looked at before
-anything is decoded. Pillow cuts 16-bit colour down to 8 bits, so the pixels of such files come
-from imagecodecs (PNG) and tifffile (TIFF).
+anything is decoded.
 """
 
 from __future__ import annotations
@@ -11,31 +11,28 @@ from __future__ import annotations
 import gzip
 import io
 import re
+import unicodedata
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from vesselforge.configs.errors import DataError
+from vesselforge.data.formats.decoding import Pixels, decoded, depth_of
 
-Pixels = NDArray[Any]
-"""[H, W] or [H, W, C], uint8 or uint16."""
 SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".ppm", ".pgm", ".pbm", ".webp"}
+    {".png", ".tif", ".tiff", ".gif", ".bmp", ".webp"}  # and, of the same format each:
+    | {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"}
+    | {".ppm", ".pgm", ".pbm", ".pnm"}
 )
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """Pillow's names of what SUFFIXES stand for."""
-GREY, COLOUR = ("1", "L", "LA"), ("RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr")
-"""Pillow's modes of 8 bits."""
 LUMA = np.array([19595, 38470, 7471], dtype=np.uint32)
 """Rec. 601 weights × 65536, as Pillow's mode L has them."""
-ORIENTATION, BITS, PHOTOMETRIC, EXTRA = 0x0112, 258, 262, 338
-"""EXIF and TIFF tags: how the camera was held; bits of each sample; its meaning; of further ones
-(2: alpha; 1: alpha that colour is multiplied with already)."""
 MOST_PIXELS = 100_000_000
 """Height × width that an image may have, twenty times a fundus camera's: a file of a few bytes can
 claim any size, and would be given the memory for it."""
@@ -45,19 +42,36 @@ MOST_BYTES = 8 * MOST_PIXELS
 
 @dataclass(frozen=True)
 class Picture:
-    """The pixels of an image file: `[H, W, 1]` grey or `[H, W, 3]` RGB, uint8 or uint16."""
+    """The pixels of an image file: `[H, W, 1]` grey or `[H, W, 3]` RGB, uint8 or uint16, upright.
+
+    said: the bits that its values fill, where the file says so. turn: the EXIF orientation, 1 to 8,
+    by which it was turned.
+    """
 
     pixels: Pixels
+    said: int | None = None
+    turn: int = 1
 
     @property
     def bits(self) -> Literal[8, 16]:
-        """Of each channel."""
+        """Of each channel, in the file."""
         return 16 if self.pixels.dtype == np.uint16 else 8
+
+    @property
+    def depth(self) -> int:
+        """The bits that its values fill, 8 to 16: white is 2 ** depth − 1. Cameras write 12 bits
+        into files of 16, which mostly do not say so; then the greatest value decides."""
+        return 8 if self.bits == 8 else self.said or depth_of(self.pixels)
+
+    @property
+    def guessed(self) -> bool:
+        """True when nothing but the values says that a file of 16 bits holds fewer."""
+        return self.bits == 16 and self.said is None and self.depth < 16
 
     @property
     def mode(self) -> str:
         """Colour and depth in words: `RGB 8-bit`."""
-        return f"{'grey' if self.pixels.shape[2] == 1 else 'RGB'} {self.bits}-bit"
+        return f"{'grey' if self.pixels.shape[2] == 1 else 'RGB'} {self.depth}-bit"
 
     def rgb(self) -> NDArray[np.uint8]:
         """[H, W, 3] of 8 bits, grey repeated."""
@@ -71,10 +85,19 @@ class Picture:
             return pixels[..., 0]
         return ((pixels.astype(np.uint32) @ LUMA + 0x8000) >> np.uint32(16)).astype(np.uint8)
 
+    def spread(self) -> Pixels:
+        """[H, W, C] over the whole range of their type: uint8 of 8 bits, uint16 of more."""
+        if self.depth == 8:
+            return self._eight_bit()
+        white = np.uint32((1 << self.depth) - 1)
+        return (self.pixels.astype(np.uint32) * np.uint32(65535) // white).astype(np.uint16)
+
     def _eight_bit(self) -> NDArray[np.uint8]:
-        """65535 becomes 255; but a file of 16 bits may hold values of 8: a mask of 0 and 255."""
-        deep = self.bits == 16 and self.pixels.max(initial=0) > 255
-        return (self.pixels // 257 if deep else self.pixels).astype(np.uint8)
+        """White becomes 255."""
+        if self.bits == 8:
+            return self.pixels
+        white = np.uint32((1 << self.depth) - 1)
+        return (self.pixels.astype(np.uint32) * np.uint32(255) // white).astype(np.uint8)
 
 
 def is_image_name(path: Path) -> bool:
@@ -84,38 +107,32 @@ def is_image_name(path: Path) -> bool:
 
 
 def stem_of(path: Path) -> str:
-    """The file name without `.gz` and without the image suffix; other dots stay."""
-    name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
+    """The file name without `.gz` and without the image suffix; other dots stay. Composed (NFC): a
+    Mac writes é as two characters, others as one."""
+    name = composed(path.name)
+    name = name[:-3] if name.lower().endswith(".gz") else name
     return Path(name).stem if Path(name).suffix.lower() in SUFFIXES else name
 
 
-def binarise(grey: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """A mask of two values (0 and 1, 0 and 255, two colours of a palette) is taken as it is, the
-    brighter one as True; anything greyer is cut at > 127, the middle."""
-    if is_binary(grey):
-        return np.asarray((grey > grey.min(initial=255)) if np.ptp(grey) else grey > 0)
-    return grey > 127
+def composed(name: str) -> str:
+    """The name as it is compared with others."""
+    return unicodedata.normalize("NFC", name)
 
 
-def is_binary(grey: NDArray[np.uint8]) -> bool:
-    """True when there are at most two values."""
-    return bool(((grey == grey.min(initial=255)) | (grey == grey.max(initial=0))).all())
-
-
-def read_picture(path: Path, upright: bool = False) -> Picture:
-    """Read a file at its own depth.
+def read_picture(path: Path) -> Picture:
+    """Read a file at its own depth, turned upright as its EXIF tag says and viewers do.
 
     Transparent colours are laid on black; a palette, CMYK and YCbCr become RGB, single bits grey;
-    colour profiles are ignored. upright: turn the image as its EXIF tag says, as viewers do (TIFF
-    always, as Pillow does); else it fits its mask. Raises DataError for missing and damaged files,
-    for floating-point, signed and 32-bit pixels, further channels, several pages and animations.
+    colour profiles are ignored. Raises DataError for missing and damaged files, for floating-point,
+    signed and 32-bit pixels, further channels, several pages (smaller copies aside), animations,
+    and images that are transparent everywhere.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected an image, copy the dataset again")
     try:
         with warnings.catch_warnings(), open_file(path) as stream:
             warnings.simplefilter("ignore")  # what a decoder warns of, the error below says
-            return Picture(_decoded(stream, upright))
+            return Picture(*decoded(open_picture(stream), stream))
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
     except PermissionError:
@@ -128,6 +145,11 @@ def read_picture(path: Path, upright: bool = False) -> Picture:
             f"{path}: cannot be read ({text}); found {path.stat().st_size} bytes, expected a whole "
             "image file; it is truncated or not an image: convert it, copy or download it again"
         ) from error
+
+
+def orientation_of(path: Path) -> int:
+    """The EXIF orientation of an image, 1 (upright, or no tag) to 8. Raises DataError as above."""
+    return read_picture(path).turn
 
 
 def encode_png(pixels: Pixels, level: int = 6) -> bytes:
@@ -180,78 +202,3 @@ def open_picture(source: IO[bytes]) -> Image.Image:
             "smaller ones, or copy it again if it is none of that size"
         )
     return picture
-
-
-def _decoded(stream: IO[bytes], upright: bool) -> Pixels:
-    picture = open_picture(stream)
-    frames = getattr(picture, "n_frames", 1)
-    if frames > 1 and picture.format != "MPO":  # a photo with a second view beside the main one
-        raise DataError(f"found {frames} frames or pages, expected one image: split the file")
-    tags: Any = picture.tag_v2 if picture.format == "TIFF" else {}  # type: ignore[attr-defined]
-    deep = picture.mode.startswith(("RGB", "LA")) and _deep(picture, tags)
-    turned = picture.getexif().get(ORIENTATION, 1) if upright or tags else 1
-    if not (deep and tags):
-        picture.load()  # which turns TIFF by itself, and checks every sum of a PNG
-    pixels = _deep_colour(stream, tags) if deep else _of_pillow(picture)
-    if pixels.shape[2] in (2, 4):  # on black: colour multiplied by alpha, with rounding
-        top, wide = int(np.iinfo(pixels.dtype).max), pixels.astype(np.uint32)
-        pixels = ((wide[..., :-1] * wide[..., -1:] + top // 2) // top).astype(pixels.dtype)
-    if tags.get(PHOTOMETRIC) == 0 and pixels.dtype == np.uint16:
-        pixels = 65535 - pixels  # white is 0
-    return pixels if tags and not deep else _turned(pixels, turned)
-
-
-def _deep(picture: Image.Image, tags: Any) -> bool:
-    """Whether the file has more bits than Pillow gives."""
-    if tags:
-        return max(tags.get(BITS, (1,))) > 8
-    if picture.format not in ("PNG", "PPM"):
-        return False
-    arguments = picture.tile[0].args  # type: ignore[attr-defined]
-    if picture.format == "PPM" and isinstance(arguments, tuple) and int(arguments[-1]) > 255:
-        raise DataError("found a PPM of more than 8 bits, expected PNG or TIFF: convert it")
-    return ";16" in str(arguments)
-
-
-def _deep_colour(stream: IO[bytes], tags: Any) -> Pixels:
-    """16 bits of a PNG or TIFF; alpha, the last channel, if it is to be multiplied with."""
-    stream.seek(0)
-    if not tags:
-        import imagecodecs
-
-        return np.asarray(imagecodecs.png_decode(stream.read()))
-    import tifffile
-
-    with tifffile.TiffFile(stream) as file:
-        page: Any = file.pages[0]
-        pixels = page.asarray()
-        pixels = np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels
-    extra = tags.get(EXTRA, ())[-1:]
-    return pixels if extra == (2,) else pixels[..., : pixels.shape[2] - len(extra)]
-
-
-def _of_pillow(picture: Image.Image) -> Pixels:
-    mode = picture.mode
-    if mode == "I" or mode.startswith("I;16"):
-        values = np.asarray(picture)
-        if values.min(initial=0) < 0 or values.max(initial=0) > 65535:
-            raise DataError("found 32-bit or signed integers, expected 8 or 16 bits: convert it")
-        return values.astype(np.uint16)[..., None]
-    if mode == "F":
-        raise DataError("found floating-point pixels, expected 8 or 16 bits: convert it")
-    if mode not in GREY + COLOUR:
-        raise DataError(f"found colours of the kind {mode}, expected grey or RGB: convert it")
-    wanted = ("L" if mode in GREY else "RGB") + ("A" if picture.has_transparency_data else "")
-    values = np.asarray(picture if mode == wanted else picture.convert(wanted))
-    return values[..., None] if values.ndim == 2 else values
-
-
-def _turned(pixels: Pixels, orientation: int) -> Pixels:
-    """Undo the EXIF orientation 2 … 8; anything else means none."""
-    if orientation in (5, 6, 7, 8):  # held sideways
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    return np.ascontiguousarray(pixels)

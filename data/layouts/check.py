@@ -7,28 +7,26 @@ import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.images import binarise, is_binary
+from vesselforge.data.formats.masks import Mask
+from vesselforge.data.layouts.agreement import Depth, depth_warnings, fitted
 from vesselforge.data.layouts.items import Dataset, Item, Problem
 from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN
 from vesselforge.engine.progress import Progress
 
-GREY_SHARE = 0.2
-"""Share of mid-grey pixels from which a mask is rather a photograph or a drawing than a mask."""
+MANY_DRAWN = 0.2
+"""Share of pictures of two values from which a folder rather holds masks beside its images."""
 LISTED = 24
 """Sizes that are listed: a folder from the web may hold as many as images."""
 SOME_OUTSIDE, MOST_OUTSIDE = 0.05, 0.5
 """Shares of a mask's vessels outside the FOV from which it is warned of, and from which the FOV is
 wrong: inverted, or of another image."""
 
-T = TypeVar("T", bound=np.generic)
 SILENT = Progress()
-Mask = NDArray[np.bool_]
 
 
 @dataclass
@@ -36,8 +34,8 @@ class Row:
     """One image. Sizes in pixels, shares in [0, 1]; None where the file could not be read.
 
     vessel_share: of the reference, inside the FOV. fov: `file`, `derived` or `whole`. sha256: of
-    the decoded pixels, whatever the format. mode, labelled: channels and depth, and whether there
-    is a label, of sets for the generator alone.
+    the decoded pixels, whatever the format. mode, labelled, two_valued: channels and depth, whether
+    there is a label, and whether it looks like a mask, of sets for the generator alone.
     """
 
     id: str
@@ -51,6 +49,7 @@ class Row:
     sha256: str | None = None
     mode: str | None = None
     labelled: bool = False
+    two_valued: bool = False
 
 
 @dataclass
@@ -113,20 +112,18 @@ def check(
     report = Report(dataset.name, root, problems=list(dataset.problems))
     where = root or dataset.name
     items = [item for item in dataset if item.split in splits]
-    brightest = 0  # of all 16-bit values
+    deep: dict[str, Depth] = {}
     for done, item in enumerate(items, start=1):
         row = Row(item.id, item.split)
         report.rows.append(row)
         with report.noting(item.image, item.id):
-            brightest = max(brightest, _examine(item, row, report))
+            _examine(item, row, report, deep)
         progress.update(done, len(items), "image")
-    if 0 < brightest < 1 << 14:
-        sentence = (
-            f"the brightest of all 16-bit values is {brightest}, expected up to 65535: the images "
-            "are dark to the networks; scale them when they are converted"
-        )
+    for sentence in depth_warnings(deep):
         report.note(where, sentence, severity="warning")
-    if not dataset.whole:
+    if dataset.whole:
+        _note_drawn(report, where)
+    else:
         _note_unlabelled(report, dataset, items)
     _note_unseen_classes(report, dataset)
     _note_repeated(report, items)
@@ -136,33 +133,46 @@ def check(
     return report
 
 
-def _examine(item: Item, row: Row, report: Report) -> int:
-    """The greatest value of an image of 16 bits for the generator alone, 0 of others. Raises
-    DataError for an unreadable image; what is wrong with masks and FOV is noted."""
+def _examine(item: Item, row: Row, report: Report, deep: dict[str, Depth]) -> None:
+    """Fill the row, and `deep` for an image of 16 bits. Raises DataError for an unreadable image;
+    what is wrong with masks and FOV is noted."""
     picture = item.read_picture()
-    image = picture.pixels if item.whole else picture.rgb()
+    image = picture.spread() if item.whole else picture.rgb()
     row.height, row.width = shape = image.shape[:2]
     row.sha256 = hashlib.sha256(
         f"{image.shape}{image.dtype}".encode() + image.tobytes()
     ).hexdigest()
     row.observers = tuple(item.masks)
+    if picture.bits == 16:
+        deep[item.id] = Depth.of(picture)
     if item.whole:
         row.fov, row.mode, row.labelled = "whole", picture.mode, item.label is not None
-        return int(image.max(initial=0)) if picture.bits == 16 else 0
+        least, most = image.min(), image.max()
+        row.two_valued = bool(least < most and ((image == least) | (image == most)).all())
+        return
     row.fov, where = ("derived", item.image) if item.fov is None else ("file", item.fov)
     fov: Mask | None = None
     with report.noting(where, item.id):
-        found = _as_large(item.read_fov(image), shape)
+        turn = picture.turn if item.fov is None else item.fov_turn()
+        found = fitted(item.read_fov(image), shape, (picture.turn, turn))
         if not found.any():
             raise DataError("the field of view is empty: draw it white")
         fov, row.fov_share = found, round(float(found.mean()), 6)
     for observer, path in item.masks.items():
         with report.noting(path, item.id):
-            mask = _mask(_as_large(item.read_grey(observer), shape), path, item, report)
+            drawing = item.read_drawing(observer)
+            mask = _mask(fitted(drawing.vessel, shape, (picture.turn, drawing.turn)))
+            if drawing.remark:
+                report.note(path, drawing.remark, item.id, "warning")
             if fov is not None and observer == row.observers[0]:
-                row.vessel_share = round(float(mask[fov].mean()), 6)
+                judged = fov if drawing.ignored is None else fov & ~drawing.ignored
+                if not judged.any():
+                    raise DataError("data.mask_values ignores all of the field of view")
+                row.vessel_share = round(float(mask[judged].mean()), 6)
+                if row.vessel_share > 0.5:
+                    sentence = f"{row.vessel_share:.0%} of the FOV is vessel: is it a vessel mask?"
+                    report.note(where, sentence, item.id)
                 _note_outside(float((mask & ~fov).sum() / mask.sum()), path, item, report)
-    return 0
 
 
 def _note_outside(share: float, path: Path, item: Item, report: Report) -> None:
@@ -176,29 +186,13 @@ def _note_outside(share: float, path: Path, item: Item, report: Report) -> None:
         report.note(path, sentence, item.id, "warning")
 
 
-def _mask(grey: NDArray[np.uint8], path: Path, item: Item, report: Report) -> Mask:
-    """The mask in a file's values. Raises DataError for one that is empty or inverted."""
-    mask = binarise(grey)
-    if not is_binary(grey):
-        drawn = float(((grey > 31) & (grey < 224)).mean()) > GREY_SHARE
-        values = len(np.unique(grey))
-        sentence = f"found {values} grey values in a mask, expected two; it is cut at 127"
-        report.note(path, sentence, item.id, "error" if drawn else "warning")
+def _mask(mask: Mask) -> Mask:
+    """The same mask. Raises DataError for one that is empty or inverted."""
     if not mask.any():
         raise DataError("the vessel mask is empty, expected white vessels on black")
     if mask.mean() > 0.5:
         raise DataError(f"{mask.mean():.0%} of the mask is vessel, expected white vessels on black")
     return mask
-
-
-def _as_large(found: NDArray[T], shape: tuple[int, ...]) -> NDArray[T]:
-    if found.shape != shape:
-        sizes = [f"{height}×{width}" for height, width in (found.shape, shape)]
-        raise DataError(
-            f"found {sizes[0]} pixels (height×width), expected {sizes[1]} as its image has: "
-            "replace one of the two"
-        )
-    return found
 
 
 def _note_unlabelled(report: Report, dataset: Dataset, items: Sequence[Item]) -> None:
@@ -226,6 +220,19 @@ def _note_unseen_classes(report: Report, dataset: Dataset) -> None:
             'of {"labels": null}'
         )
         report.note(report.root or dataset.name, sentence)
+
+
+def _note_drawn(report: Report, where: str) -> None:
+    """Masks among images for the generator, in a folder or of names that do not say so."""
+    drawn = [row.id for row in report.rows if row.two_valued]
+    if drawn and len(drawn) < len(report.rows):
+        sentence = (
+            f"{len(drawn)} of {len(report.rows)} images have two values only, as masks have (the "
+            f"first: {drawn[0]}): name the folder of the masks masks/ and that of the images "
+            "images/, or move them away"
+        )
+        few = len(drawn) < MANY_DRAWN * len(report.rows)
+        report.note(where, sentence, severity="warning" if few else "error")
 
 
 def _note_repeated(report: Report, items: Sequence[Item]) -> None:

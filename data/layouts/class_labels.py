@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from vesselforge.configs.errors import DataError
+from vesselforge.data.formats.images import composed
 from vesselforge.engine.documents import read_valid
 
 CSV, JSON = "labels.csv", "dataset.json"
@@ -93,8 +94,8 @@ def _csv(path: Path) -> Iterator[tuple[str, str, Any]]:
 def _matched(entries: Iterator[tuple[str, str, Any]], names: Sequence[str]) -> Labels:
     """All of one kind, class numbers as one-hot vectors, for every image."""
     values: dict[str, int | tuple[float, ...]] = {}
-    known = set(names)
-    for where, name, raw in entries:
+    known = {composed(name): name for name in names} | {name: name for name in names}
+    for where, told, raw in entries:
         try:
             value = LABEL.validate_python(raw)
         except ValidationError:
@@ -102,9 +103,10 @@ def _matched(entries: Iterator[tuple[str, str, Any]], names: Sequence[str]) -> L
                 f"{where}: found label {json.dumps(raw)[:60]}, expected a class number (0, 1, 2, "
                 "…), or finite numbers (of a CSV, in columns that are not called `label`)"
             ) from None
-        if name not in known:
+        name = known.get(told) or known.get(composed(told))
+        if name is None:
             raise DataError(
-                f"{where}: found no image {name!r} in this folder, expected its path from here, "
+                f"{where}: found no image {told!r} in this folder, expected its path from here, "
                 "with `/` and its suffix"
             )
         if name in values:

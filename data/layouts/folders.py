@@ -1,29 +1,25 @@
 """From a folder to a dataset: files become items by the identifier in their names, never by order.
 
-Three layouts: a known dataset (`configs.catalogue`), `paired` images and masks of a user's own, and
-`images`, any folder of images for the generator alone. What is wrong with names is a `Problem` of
-the dataset, for `data.layouts.check` to report with the rest.
+Three layouts: a known dataset (`configs.catalogue`), `paired` images and masks of a user's own, as
+`data.layouts.roles` finds them, and `images`, any folder of images for the generator alone. What is
+wrong with names is a `Problem` of the dataset, for `data.layouts.check` to report with the rest.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
-from vesselforge.configs.catalogue import KnownDataset
+from vesselforge.configs.catalogue import KnownDataset, Splits
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings
-from vesselforge.data.formats.images import is_image_name, stem_of
+from vesselforge.data.formats.images import composed, is_image_name, stem_of
 from vesselforge.data.layouts.class_labels import CSV, JSON, read_labels
 from vesselforge.data.layouts.items import Dataset, Item, Problem
-from vesselforge.data.layouts.splits import TRAIN, by_hash
-
-NOTES = frozenset({"", ".txt", ".md", ".pdf", ".html", ".yaml", ".json", ".csv"})
-"""Suffixes of files that nobody expects to be images."""
-FOLDERS = ("images", "masks", "fov")
-HIDDEN = re.compile(r"\.|__MACOSX$")
+from vesselforge.data.layouts.roles import FOREIGN, STRANGE_NAME, Identify, Sorted, sort_files
+from vesselforge.data.layouts.splits import TEST, TRAIN, by_hash
 
 
 def read_known(name: str, known: KnownDataset, root: Path, settings: DataSettings) -> Dataset:
@@ -31,14 +27,52 @@ def read_known(name: str, known: KnownDataset, root: Path, settings: DataSetting
     problems: list[Problem] = []
     items: list[Item] = []
     templates = {"image": known.image, **known.masks} | ({"fov": known.fov} if known.fov else {})
-    for split, ids in known.folds[settings.fold if len(known.folds) > 1 else 0].items():
+    fold = settings.fold if len(known.folds) > 1 else 0
+    splits = known.folds[fold] if known.folds else _counted(known, root)
+    for split, ids in splits.items():
         files = {}
         for role, template in templates.items():
             paths = {id_: root / known.path(template, id_, split) for id_ in ids}
             found = _listed(paths, problems)
             files[role] = paths | found if role == "image" else found
         items += [_item(id_, split, files) for id_ in ids]
+    if known.fov and (bare := [item.id for item in items if not item.fov and item.image.is_file()]):
+        sentence = (
+            f"found no FOV of {len(bare)} images (the first: {bare[0]}), expected files such as "
+            f"{known.path(known.fov, bare[0], items[0].split)}; it is derived from brightness"
+        )
+        problems.append(Problem("warning", str(root), sentence))
     return Dataset(name, root, tuple(items), known.unlabelled_test, problems=tuple(problems))
+
+
+def _counted(known: KnownDataset, root: Path) -> Splits:
+    """The splits of a set that says how many images each has, as `KnownDataset` tells. Raises
+    DataError when there are more or fewer."""
+    splits: dict[str, tuple[str, ...]] = {}
+    for part in dict.fromkeys(known.parts.get(split, "") for split in known.counts):
+        mine = [split for split in known.counts if known.parts.get(split, "") == part]
+        folder = (root / known.path(known.image, known.sample, mine[0])).parent
+        files = folder.iterdir() if folder.is_dir() else ()
+        names = sorted({stem_of(path) for path in files if is_image_name(path)}, key=_last_digit)
+        expected = sum(known.counts[split] for split in mine)
+        if len(names) != expected:
+            raise DataError(
+                f"{folder}: found {len(names)} images, expected {expected}: which of {known.title} "
+                f"are the test goes by all of them; {known.origin}"
+            )
+        for split in mine:
+            count = known.counts[split]
+            # Names of the test stay as they are; the others' may be the same.
+            prefix = f"{part}-" if part and split != TEST else ""
+            splits[split] = tuple(prefix + name for name in names[:count])
+            names = names[count:]
+    return splits
+
+
+def _last_digit(name: str) -> tuple[int, int, str]:
+    digits = re.search(r"\d+", name)
+    number = int(digits[0]) if digits else 0
+    return number % 10, number, name
 
 
 def _listed(paths: Mapping[str, Path], problems: list[Problem]) -> dict[str, Path]:
@@ -55,35 +89,41 @@ def _item(id_: str, split: str, files: Mapping[str, Mapping[str, Path]]) -> Item
 
 
 def read_paired(root: Path, settings: DataSettings) -> Dataset:
-    """images/ + masks/ (+ fov/), by equal stems or by the group `id` of settings.pattern.
+    """Images, masks and FOVs wherever `data.layouts.roles` finds them, matched by their names or by
+    the group `id` of settings.pattern.
 
     A mask or FOV without an image, two files of one identifier and a name in which the pattern
     finds none are problems; an image without a mask is one that `layouts.check` names. Raises
     DataError for a bad pattern, and when there are no two images."""
-    problems: list[Problem] = []
-    id_of = _id_of(settings.pattern)
-    images, masks, fovs = (_by_id(root / name, id_of, problems) for name in FOLDERS)
-    if len(images) < 2 and problems:  # too few for a dataset, and this is why
-        raise DataError(str(problems[0]))
-    if not images:
-        raise DataError(f"{root / 'images'}: found no image, expected images/ beside masks/")
-    for id_, path in {**fovs, **masks}.items():
-        if id_ not in images:
-            sentence = (
-                f"found no image with identifier {id_!r} in {root / 'images'}; rename one of the "
-                "two, or say with data.pattern how names are matched"
-            )
-            problems.append(Problem("error", str(path), sentence, id_))
-    files = {"image": images, "reference": masks, "fov": fovs}
-    splits = by_hash(images, settings.validation_share, settings.test_share)
+    found = sort_pairs(root, settings.pattern)
+    splits = by_hash(found.images, settings.validation_share, settings.test_share)
+    files = {"image": found.images, "reference": found.masks, "fov": found.fovs}
     items = tuple(_item(id_, split, files) for id_, split in splits.items())
-    return Dataset("paired", root, items, problems=tuple(problems))
+    return Dataset("paired", root, items, problems=tuple(found.problems))
 
 
-def _id_of(pattern: str | None) -> Callable[[str], str | None]:
-    """The identifier in the stem of a file's name; None where the pattern finds none."""
+def sort_pairs(root: Path, pattern: str | None) -> Sorted:
+    """The images of a folder with their masks and FOVs, and warnings of what was left out. Raises
+    DataError for a bad pattern, and where there are no images."""
+    found = sort_files(root, _id_of(pattern) if pattern else None)
+    if len(found.images) < 2 and found.problems:  # too few for a dataset, and this is why
+        raise DataError(str(found.problems[0]))
+    if not found.images:
+        raise DataError(f"{root}: found no image, expected images/ beside masks/")
+    found.warn(root)
+    if found.splits(root):
+        sentence = (
+            "its folders look like splits (train, test), but do not count as such: "
+            "`vesselforge data import` writes them down as splits.csv"
+        )
+        found.problems.append(Problem("warning", str(root), sentence))
+    return found
+
+
+def _id_of(pattern: str) -> Identify:
+    """The identifier in a file's name; None where the pattern finds none."""
     try:
-        searched = re.compile(pattern or "(?s)(?P<id>.+)")
+        searched = re.compile(composed(pattern))
     except re.error as error:
         raise DataError(f"data.pattern {pattern!r} is not a regular expression: {error}") from error
     if "id" not in searched.groupindex:
@@ -119,24 +159,28 @@ def _by_id(
 
 
 def read_images(root: Path, settings: DataSettings) -> Dataset:
-    """Every image file under `root`; hidden ones and what macOS adds to archives are not meant.
+    """Every image file under `root`, but for masks and FOVs (see `data.layouts.roles`); hidden ones
+    and what macOS adds to archives are not meant.
 
     Identifiers are names relative to `root` without suffix (with it where two would be the same).
-    None is a test image; `validation_share` of them are held back from training. Raises DataError
-    for a name that is no Unicode text.
+    None is a test image; `validation_share` of them are held back from training. A name that is no
+    plain text is a problem.
     """
-    files = {
-        path.relative_to(root).as_posix(): path
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and not any(map(HIDDEN.match, path.relative_to(root).parts))
+    sorted_ = sort_files(root)
+    drawn = set(sorted_.drawn)
+    images = {
+        path.relative_to(root).as_posix(): path for path in sorted_.pictures if path not in drawn
     }
-    images = {name: path for name, path in files.items() if is_image_name(path)}
-    ids, problems = _identifiers(images), _left_out(root, files.keys() - images.keys())
+    problems = _left_out(root, sorted_)
+    problems += [problem for problem in sorted_.problems if problem.sentence == STRANGE_NAME]
+    ids = _identifiers(images)
     try:
         labels, classes = read_labels(root, list(images))
     except DataError as error:
         labels, classes = {}, ()
-        problems.append(Problem("error", *str(error).split(": ", 1)))
+        named = (str(path) for path in (root / CSV, root / JSON, root))
+        file = next(path for path in named if str(error).startswith(f"{path}: "))
+        problems.append(Problem("error", file, str(error).removeprefix(f"{file}: ")))
     held = settings.validation_share
     splits = by_hash(ids.values(), held, test_share=0.0) if images and held > 0 else {}
     items = tuple(
@@ -148,23 +192,18 @@ def read_images(root: Path, settings: DataSettings) -> Dataset:
 
 def _identifiers(images: Mapping[str, Path]) -> dict[str, str]:
     """Name → identifier, as `read_images` says."""
-    stems = {}
-    for name, path in images.items():
-        try:
-            name.encode()
-        except UnicodeEncodeError:
-            raise DataError(f"{str(path)!r}: the file's name is not UTF-8: rename it") from None
-        stems[name] = (PurePosixPath(name).parent / stem_of(path)).as_posix()
+    stems = {
+        name: composed((PurePosixPath(name).parent / stem_of(path)).as_posix())
+        for name, path in images.items()
+    }
     counts = Counter([*stems.values(), *images])
     return {name: stem if counts[stem] == 1 else name for name, stem in stems.items()}
 
 
-def _left_out(root: Path, names: Iterable[str]) -> list[Problem]:
-    """A warning about files that look as if they were meant."""
-    kinds = Counter(PurePosixPath(name).suffix.lower() for name in names if name not in (CSV, JSON))
-    strange = [f"{n} {suffix}" for suffix, n in sorted(kinds.items()) if suffix not in NOTES]
-    if not strange:
-        return []
-    found = ", ".join(strange)
-    sentence = f"left out {found} files, which are no images that can be read here: convert them"
-    return [Problem("warning", str(root), sentence)]
+def _left_out(root: Path, sorted_: Sorted) -> list[Problem]:
+    """Warnings about files that look as if they were meant."""
+    reasons = {FOREIGN: sorted_.left_out.get(FOREIGN, [])}
+    reasons["masks or FOVs: the generator is shown images alone"] = sorted_.drawn
+    found = Sorted(left_out={reason: files for reason, files in reasons.items() if files})
+    found.warn(root)
+    return found.problems

@@ -11,7 +11,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselforge.data.formats.images import Picture, binarise, read_picture
+from vesselforge.data.formats.images import Picture, composed, orientation_of, read_picture
+from vesselforge.data.formats.masks import Drawing, read_drawing
 from vesselforge.data.fov import derive_fov
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.phantoms.draw import Phantom, make_phantom
@@ -36,8 +37,7 @@ class Item:
     """One image. masks: observer → file, the reference first. fov: None when the set has none.
 
     whole: an image for the generator alone, without masks, all of it field of view; label: its
-    one-hot class or vector. Such an image is turned upright as its EXIF tag says: no mask of it
-    could fall out of step, and half of the phone photos in a set would lie on their side.
+    one-hot class or vector. mask_values: what the masks' values mean, see `DataSettings`.
     """
 
     id: str
@@ -47,6 +47,7 @@ class Item:
     fov: Path | None = None
     whole: bool = False
     label: tuple[float, ...] | None = None
+    mask_values: Mapping[str, str] = field(default_factory=dict)
 
     def files(self) -> dict[str, Path]:
         """Role → file, of every file that the item is made of."""
@@ -55,33 +56,46 @@ class Item:
 
     def read_picture(self) -> Picture:
         """The file at its own depth. Raises DataError, as the other readers do."""
-        return read_picture(self.image, upright=self.whole)
+        return read_picture(self.image)
 
     def read_image(self) -> NDArray[np.uint8]:
         """[H, W, 3] uint8."""
         return self.read_picture().rgb()
 
-    def read_grey(self, observer: str) -> NDArray[np.uint8]:
-        """[H, W] the values in a mask's file."""
-        return read_picture(self.masks[observer]).grey()
+    def read_drawing(self, observer: str) -> Drawing:
+        """What an observer's mask says."""
+        return read_drawing(self.masks[observer], self.mask_values)
 
     def read_mask(self, observer: str) -> NDArray[np.bool_]:
         """[H, W] bool: vessel."""
-        return binarise(self.read_grey(observer))
+        return self.read_drawing(observer).vessel
+
+    def read_ignored(self) -> NDArray[np.bool_] | None:
+        """[H, W] bool: pixels that some observer left open; None without any."""
+        if "ignore" not in self.mask_values.values():
+            return None
+        found = [self.read_drawing(observer).ignored for observer in self.masks]
+        left = [ignored for ignored in found if ignored is not None]
+        return np.logical_or.reduce(left) if left else None
 
     def read_fov(self, image: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
         """[H, W] bool, derived from brightness where the set has no file. image: if at hand."""
         if self.fov is not None:
-            return binarise(read_picture(self.fov).grey())
+            return read_drawing(self.fov).vessel
         image = self.read_image() if image is None else image
         return np.ones(image.shape[:2], dtype=bool) if self.whole else derive_fov(image)
+
+    def fov_turn(self) -> int:
+        """The EXIF orientation by which the FOV's file is turned; 1 without a file."""
+        return 1 if self.fov is None else orientation_of(self.fov)
 
     def loaded(self) -> LoadedImage:
         """Image, field of view and the reference, if there is one, in memory."""
         image = self.read_image()
         observer = next(iter(self.masks), None)
         target = None if observer is None else self.read_mask(observer).astype(np.uint8) * 255
-        return LoadedImage(self.id, image, target, self.read_fov(image), {})
+        loaded = LoadedImage(self.id, image, target, self.read_fov(image), {})
+        return loaded.without(self.read_ignored())
 
 
 @dataclass(frozen=True)
@@ -97,8 +111,11 @@ class PhantomItem(Item):
     def read_picture(self) -> Picture:
         return Picture(_phantom(self.seed, self.size).image)
 
-    def read_grey(self, observer: str) -> NDArray[np.uint8]:
-        return _phantom(self.seed, self.size).mask.astype(np.uint8) * 255
+    def fov_turn(self) -> int:
+        return 1
+
+    def read_drawing(self, observer: str) -> Drawing:
+        return Drawing(_phantom(self.seed, self.size).mask)
 
     def read_fov(self, image: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
         return _phantom(self.seed, self.size).fov
@@ -140,6 +157,7 @@ class Dataset:
 
     def without(self, ids: Collection[str]) -> Dataset:
         """The dataset without what these identifiers name."""
+        ids = {*ids, *map(composed, ids)}
         items = tuple(item for item in self.items if item.id not in ids)
         problems = tuple(problem for problem in self.problems if problem.id not in ids)
         return replace(self, items=items, problems=problems)

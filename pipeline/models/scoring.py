@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -15,17 +15,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselforge.configs.catalogue import KNOWN_NAMES, NAMES
+from vesselforge.configs.catalogue import DATASETS, KNOWN_NAMES, NAMES
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings, EvaluateSettings
 from vesselforge.data.datasets import load_settings, named_dataset, named_settings
 from vesselforge.data.formats.images import (
-    binarise,
-    is_binary,
     is_image_name,
     read_picture,
     stem_of,
 )
+from vesselforge.data.formats.masks import probability_of
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.layouts.check import check
 from vesselforge.data.layouts.items import Dataset, Item
@@ -55,33 +54,47 @@ OURS = ("_probability", "_mask", "_overlay")
 class Scorer:
     """The labelled images of a dataset, read once, and lines of scores: who against whom."""
 
-    def __init__(self, dataset: str, split: str, progress: Progress) -> None:
+    def __init__(
+        self,
+        dataset: str,
+        split: str,
+        progress: Progress,
+        pattern: str | None = None,
+        mask_values: Mapping[str, str] | None = None,
+    ) -> None:
         self.dataset, self.split = dataset, split
-        self.items = labelled_items(dataset, split)
+        self.items = labelled_items(dataset, split, pattern, mask_values)
         first, *others = self.items
         # Those who segmented every image, the reference first.
         self.observers = [o for o in first.masks if all(o in item.masks for item in others)]
         self.lines: list[tuple[dict[str, Any], SetScores]] = []
         self.fovs: list[Mask] = []
+        self.ignored = [item.read_ignored() for item in self.items]
         self.truths: dict[str, list[Regions]] = {name: [] for name in self.observers}
-        for done, item in enumerate(self.items, start=1):
-            self.fovs.append(item.read_fov())
+        for done, (item, ignored) in enumerate(zip(self.items, self.ignored, strict=True), start=1):
+            fov = item.read_fov()
+            self.fovs.append(fov if ignored is None else fov & ~ignored)
             for name, truths in self.truths.items():
-                truths.append(Regions(item.read_mask(name), self.fovs[-1]))
+                truths.append(Regions(item.read_mask(name), self.fovs[-1], ignored))
             progress.update(done, len(self.items), "images")
 
     def shares(self) -> dict[str, float]:
         """Region → share of pixels that the reference calls vessel."""
         masks, fovs = self._masks(self.observers[0]), self.fovs
         vessels = sum(int((mask & fov).sum()) for mask, fov in zip(masks, fovs, strict=True))
-        whole = sum(int(mask.sum()) for mask in masks) / sum(mask.size for mask in masks)
-        return {"whole": whole, "fov": vessels / sum(int(fov.sum()) for fov in fovs)}
+        whole = sum(int(mask.sum()) for mask in masks)
+        left_out = sum(0 if one is None else int(one.sum()) for one in self.ignored)
+        whole_share = whole / (sum(mask.size for mask in masks) - left_out)
+        return {"whole": whole_share, "fov": vessels / sum(int(fov.sum()) for fov in fovs)}
 
     def score_maps(self, folder: Path, threshold: float) -> None:
         """Add a line for the maps against every observer. Raises DataError when maps are missing,
         ambiguous or of another size."""
-        files = zip(find_maps(folder, self.items), self.fovs, strict=True)
-        predictions = [Prediction(read_map(path, fov.shape), fov, threshold) for path, fov in files]
+        files = zip(find_maps(folder, self.items), self.fovs, self.ignored, strict=True)
+        predictions = [
+            Prediction(read_map(path, fov.shape), fov, threshold, ignored=ignored)
+            for path, fov, ignored in files
+        ]
         for observer in self.observers:
             self._add(folder.resolve().name, observer, threshold, predictions)
 
@@ -93,8 +106,9 @@ class Scorer:
                 f"{self.dataset}: no observer {name!r} beside the reference {reference!r} "
                 f"segmented every image; expected one of: {', '.join(others) or 'none'}"
             )
-        drawn = zip(self._masks(name), self.fovs, strict=True)
-        self._add(f"observer {name}", reference, None, [Prediction(m, fov) for m, fov in drawn])
+        drawn = zip(self._masks(name), self.fovs, self.ignored, strict=True)
+        predictions = [Prediction(mask, fov, ignored=left) for mask, fov, left in drawn]
+        self._add(f"observer {name}", reference, None, predictions)
 
     def _masks(self, observer: str) -> list[Mask]:
         return [truth.whole.mask for truth in self.truths[observer]]
@@ -122,11 +136,16 @@ class Scorer:
         write_csv(path, rows)
 
 
-def items_of(dataset: str, split: str) -> list[Item]:
+def items_of(
+    dataset: str,
+    split: str,
+    pattern: str | None = None,
+    mask_values: Mapping[str, str] | None = None,
+) -> list[Item]:
     """The images that are scored, checked: the test of a known dataset, unless `all`; all of a
-    folder."""
+    folder. pattern: how the names in a folder are matched. mask_values: see `DataSettings`."""
     splits = [TEST] if split == "test" and dataset in NAMES else list(SPLITS)
-    found = _checked(named_settings(dataset), splits)
+    found = _checked(named_settings(dataset, None, pattern, mask_values), splits)
     return [item for item in found if item.split in splits]
 
 
@@ -141,20 +160,37 @@ def _checked(settings: DataSettings, splits: Sequence[str]) -> Dataset:
     return found
 
 
-def labelled_items(dataset: str, split: str) -> list[Item]:
+def labelled_items(
+    dataset: str,
+    split: str,
+    pattern: str | None = None,
+    mask_values: Mapping[str, str] | None = None,
+) -> list[Item]:
     """The same. Raises DataError when there is none, and for one without a reference."""
-    if named_dataset(dataset).whole:
-        raise DataError(f"{dataset}: found images without masks, expected images/ beside masks/")
-    items = items_of(dataset, split)
+    if named_dataset(dataset, pattern=pattern).whole:
+        raise DataError(
+            f"{dataset}: found images without masks, expected masks, too, in masks/ or as "
+            "eye1_mask.png beside eye1.png"
+        )
+    items = items_of(dataset, split, pattern, mask_values)
     for item in items:
         if not item.masks:
             raise DataError(
                 f"{dataset}: image {item.id!r} has no manual segmentation, so nothing can be "
-                "scored; DRIVE's official test package has none"
+                f"scored{_as_downloaded(dataset)}"
             )
     if not items:
         raise DataError(f"{dataset}: no images in its {split} split")
     return items
+
+
+def _as_downloaded(dataset: str) -> str:
+    known = DATASETS.get(dataset)
+    return (
+        f"; {known.title}'s official test package has none"
+        if known and known.unlabelled_test
+        else ""
+    )
 
 
 def find_maps(folder: Path, items: Sequence[Item]) -> list[Path]:
@@ -183,25 +219,28 @@ def find_maps(folder: Path, items: Sequence[Item]) -> list[Path]:
 
 def read_map(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """[H, W] in [0, 1]: a grey image of 8 or 16 bits; one of two values is a mask, 0 or 1. Raises
-    DataError for colour and for another size."""
-    pixels = read_picture(path).pixels
-    if pixels.shape[2] == 3 and not (np.ptp(pixels, axis=2)).any():
-        pixels = pixels[..., :1]  # grey that was saved as colour
-    if pixels.shape[2] != 1:
-        raise DataError(f"{path}: found a colour image, expected a grey map or a mask")
-    if pixels.shape[:2] != shape:
+    DataError for colours, labels, values that fill hardly any of their range, and another size."""
+    picture = read_picture(path)
+    found = picture.pixels.shape
+    if found[:2] != shape:
         raise DataError(
-            f"{path}: found {pixels.shape[1]}×{pixels.shape[0]} pixels, expected "
-            f"{shape[1]}×{shape[0]}, the size of the image: score at its own resolution"
+            f"{path}: found {found[1]}×{found[0]} pixels, expected {shape[1]}×{shape[0]}, the size "
+            "of the image: score at its own resolution"
         )
-    grey = pixels[..., 0]
-    if grey.dtype == np.uint8 and is_binary(grey):
-        return binarise(grey).astype(np.float32)
-    return grey.astype(np.float32) / np.float32(np.iinfo(grey.dtype).max)
+    try:
+        return probability_of(picture)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def evaluate_on(
-    model: Path, datasets: list[str], display: Display, split: str, settings: EvaluateSettings
+    model: Path,
+    datasets: list[str],
+    display: Display,
+    split: str,
+    settings: EvaluateSettings,
+    pattern: str | None = None,
+    mask_values: Mapping[str, str] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """Dataset → metrics: of the test images of a known dataset, of every image with split `all`,
     and of every image of a folder in any case. With flips, too, the model's own threshold holds."""
@@ -215,7 +254,8 @@ def evaluate_on(
         with shown(display), tempfile.TemporaryDirectory() as folder:
             images, scores = Path(folder) / "images", Path(folder) / "scores"
             scores.mkdir()
-            items = [replace(item, split=TEST) for item in items_of(name, split)]
+            items = items_of(name, split, pattern, mask_values)
+            items = [replace(item, split=TEST) for item in items]
             write_set(name, items, images, display.begin(name))
             inputs = {"test": Artifact(images, {}), "model": Artifact(model, {})}
             evaluate(settings, inputs, scores, progress)
@@ -224,16 +264,18 @@ def evaluate_on(
     return found
 
 
-def development_images(name: str) -> list[LoadedImage]:
+def development_images(
+    name: str, pattern: str | None = None, mask_values: Mapping[str, str] | None = None
+) -> list[LoadedImage]:
     """The training and validation images of a dataset, with their masks. Raises DataError where
     there are none, or none with masks."""
-    settings, splits = named_settings(name), (TRAIN, VALIDATION)
+    settings, splits = named_settings(name, None, pattern, mask_values), (TRAIN, VALIDATION)
     dataset = load_settings(settings)
     items = [item for item in dataset if item.split in splits]
     if dataset.whole or not items:
         raise DataError(
             f"{name}: found no {' or '.join(splits)} images with masks, expected a known dataset "
-            f"({KNOWN_NAMES}) or a folder with images/ and masks/"
+            f"({KNOWN_NAMES}) or a folder of images and masks"
         )
     _checked(settings, splits)
     return [item.loaded() for item in items]

@@ -83,7 +83,7 @@ def _measured(study: Study, trained: TrainedArm) -> Run:
         folder = study.executor.done[work.digest].path
         tables = [folder / "per_image.csv", folder / "per_image_observers.csv"]
         for path in filter(Path.is_file, tables):
-            for row in csv.DictReader(io.StringIO(path.read_text())):
+            for row in csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))):
                 # Other models are human observers; the first table is that of the reference.
                 if row["model"] == "model" and row["region"] == statistics.region:
                     place = Place(set=name, observer=row.get("observer", REFERENCE))

@@ -70,7 +70,7 @@ def from_csv(path: Path, metrics: Sequence[str]) -> Measured:
     """What `as_csv` wrote. Raises WorkspaceError for anything else."""
     found: Measured = {}
     try:
-        rows = csv.DictReader(io.StringIO(path.read_text(), newline=""))
+        rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))
         missing = [c for c in (*PER_IMAGE_COLUMNS, *metrics) if c not in (rows.fieldnames or ())]
         if missing:
             raise ValueError(f"no column {', '.join(missing)}")

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from vesselforge.configs.errors import ConfigError, DataError, WorkspaceError
 from vesselforge.data.formats.images import encode_png, is_image_name, read_picture, stem_of
 from vesselforge.data.fov import derive_fov
+from vesselforge.data.layouts.roles import STRANGE_NAME
+from vesselforge.engine.documents import is_plain, spelled
 from vesselforge.engine.files import replacing, write_csv
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.inference.tiles import Notify
@@ -60,7 +62,7 @@ def predict_files(
     _keep_apart(images, files, names, out)
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
-    rows: list[Row] = [{"file": str(path), "error": fault} for path, fault in faults.items()]
+    rows: list[Row] = [{"file": spelled(path), "error": fault} for path, fault in faults.items()]
     try:
         for number, (file, name) in enumerate(zip(files, names, strict=True)):
 
@@ -76,11 +78,11 @@ def predict_files(
                 made = _predict_one(model, file, out / name, notify, flips, bits, fov_width)
             except DataError as error:
                 fault = str(error) if str(file) in str(error) else f"{file}: {error}"
-                made = {"error": fault}
+                made = {"error": spelled(fault)}
             except (MemoryError, torch.OutOfMemoryError):
                 fault = "not enough memory for one of its tiles; give smaller ones with --tile"
-                made = {"error": f"{file}: {fault}"}
-            rows.append({"file": str(file)} | made)
+                made = {"error": spelled(f"{file}: {fault}")}
+            rows.append({"file": spelled(file)} | made)
             progress.update(number + 1, len(files), "image")
     except BaseException:  # Ctrl-C as well: what is finished has its row
         with contextlib.suppress(OSError):
@@ -109,14 +111,14 @@ def find_images(paths: Iterable[Path]) -> tuple[list[Path], dict[Path, str]]:
             if path.is_dir():
                 inside = sorted(p for p in path.iterdir() if is_image_name(p) and not p.is_dir())
         except OSError as error:
-            faults[path] = f"{path}: cannot be read ({error.strerror})"
+            faults[path] = f"{spelled(path)}: cannot be read ({error.strerror})"
             continue
         if not inside:
             faults[path] = (
-                f"{path}: found no image files directly in this folder, expected some; give its "
-                "sub-folders, or the files"
+                f"{spelled(path)}: found no image files directly in this folder, expected some; "
+                "give its sub-folders, or the files"
                 if path.is_dir()
-                else f"{path}: no such image or folder"
+                else f"{spelled(path)}: no such image or folder"
             )
         for file in inside:
             found.setdefault(file.resolve(), file)
@@ -175,7 +177,8 @@ def _writing(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno == errno.ENAMETOOLONG:  # this image's fault alone
-            raise DataError(f"{out}: a name made of {error.filename} is too long") from error
+            name = error.filename2 or error.filename
+            raise DataError(f"{out}: a name made of {name} is too long") from error
         raise WorkspaceError(
             f"{out}: cannot be written ({error.strerror or error}); free some space or choose "
             "another folder with -o; finished maps are kept"
@@ -193,9 +196,10 @@ def _predict_one(
 ) -> Row:
     """Write the maps of an image, all or none. out: what their names begin with."""
     began = time.perf_counter()
-    # As viewers show it (EXIF), grey repeated, alpha laid on black, 16 bits made 8: what the
-    # networks saw in training.
-    image = read_picture(file, upright=True).rgb()
+    if not is_plain(file.name):
+        raise DataError(STRANGE_NAME)
+    picture = read_picture(file)
+    image = picture.rgb()
     fov = derive_fov(image)
     scale = scale_for(fov, fov_width)
     prob = model.predict(image, flips, notify, scale)
@@ -209,13 +213,16 @@ def _predict_one(
     row |= {"scale": round(float(scale), 6), "threshold": model.threshold}
     shares = {"vessel_share": mask, "fov_share": fov, "vessel_share_fov": mask[fov]}
     row |= {column: round(float(of.mean()), 6) for column, of in shares.items()}
-    remark = ""
+    remarks = []
+    if picture.guessed:
+        remarks.append(f"16 bits, read as {picture.depth}, which its greatest value fits in")
     if row["vessel_share_fov"] < FEW:
-        remark = (
+        remarks.append(
             "hardly any vessels found; where images are much larger or smaller than those of the "
             "training, --fov-width shows them to the network at another size"
         )
-    return row | {"seconds": round(time.perf_counter() - began, 3), "remark": remark}
+    seconds = round(time.perf_counter() - began, 3)
+    return row | {"seconds": seconds, "remark": "; ".join(remarks)}
 
 
 def scale_for(fov: NDArray[np.bool_], wanted: int | None) -> float:

@@ -126,7 +126,7 @@ def read_nearest(folder: Path) -> dict[str, Nearest]:
     """Sample → its nearest training image. Raises DataError where the scores could not say what is
     suspicious."""
     path = folder / CLOSEST
-    with path.open(newline="") as stream:
+    with path.open(newline="", encoding="utf-8") as stream:
         return {row["sample"]: _nearest(path, row) for row in csv.DictReader(stream)}
 
 

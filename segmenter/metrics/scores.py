@@ -43,13 +43,18 @@ class Regions:
     """A vessel mask as a whole and inside its field of view, with what is derived from either
     computed once, however many masks it is compared with.
 
-    fov: None, or all True: the field of view is the whole image. Raises DataError when the shapes
-    differ.
+    fov: None, or all True: the field of view is the whole image. ignored: pixels that are in
+    neither region, None without any. Raises DataError when the shapes differ.
     """
 
-    def __init__(self, mask: ArrayLike, fov: ArrayLike | None = None) -> None:
+    def __init__(
+        self, mask: ArrayLike, fov: ArrayLike | None = None, ignored: Mask | None = None
+    ) -> None:
         mask = np.asarray(mask).astype(bool)
         inside = np.ones(mask.shape, dtype=bool) if fov is None else np.asarray(fov).astype(bool)
+        self.ignored = ignored
+        if ignored is not None:
+            mask, inside = mask & ~ignored, inside & ~ignored
         if inside.shape != mask.shape:
             raise DataError(
                 f"score: mask {mask.shape} and fov {inside.shape} must have the same shape"
@@ -68,10 +73,15 @@ class Prediction:
     """
 
     def __init__(
-        self, prob: Prob | Mask, fov: Mask | None, threshold: float = 0.5, mask: Mask | None = None
+        self,
+        prob: Prob | Mask,
+        fov: Mask | None,
+        threshold: float = 0.5,
+        mask: Mask | None = None,
+        ignored: Mask | None = None,
     ) -> None:
         self.prob: Prob = prob.astype(np.float32, copy=False)
-        self.regions = Regions(self.prob >= threshold if mask is None else mask, fov)
+        self.regions = Regions(self.prob >= threshold if mask is None else mask, fov, ignored)
 
 
 @dataclass(frozen=True)
@@ -98,7 +108,8 @@ def tally_of(prediction: Prediction, truth: Regions, region: str) -> tuple[Tally
             f"score: prob {prob.shape} and reference {reference.shape} must have the same shape"
         )
     if region == "whole" or truth.fov is None:
-        ours, theirs, where = prediction.regions.whole, truth.whole, np.ones_like(reference)
+        ours, theirs = prediction.regions.whole, truth.whole
+        where = np.ones_like(reference) if truth.ignored is None else ~truth.ignored
     else:
         ours, theirs, where = prediction.regions.inside, truth.inside, truth.fov
     pixels = prob[where], reference[where]

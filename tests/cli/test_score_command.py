@@ -127,6 +127,23 @@ def test_evaluate_can_take_every_image(room: Path) -> None:
     assert "--split" in told("evaluate", "--help")
 
 
+def test_a_folder_whose_names_need_a_pattern(tmp_path: Path) -> None:
+    disc = np.hypot(*(np.mgrid[:SIDE, :SIDE] - SIDE / 2)) < SIDE * 0.45
+    for number in range(1, 4):
+        vessels = np.zeros((SIDE, SIDE), bool)
+        vessels[:, 5 * number : 5 * number + 3] = True
+        image = np.repeat((disc * np.uint8(150 + number))[..., None], 3, axis=2)
+        save(tmp_path / "set/photos" / f"photo_{number:03}_x.png", image)
+        drawn = (vessels & disc).astype(np.uint8) * 255
+        save(tmp_path / "set/labels" / f"{number:03}-by-me.png", drawn)
+        save(tmp_path / "maps" / f"{number:03}.png", drawn)
+    words = ("score", tmp_path / "maps", "--dataset", tmp_path / "set")
+    assert "--pattern" in refused(*words)
+    found = json.loads(told(*words, "--pattern", r"(?P<id>\d{3})", "--json"))
+    assert found["images"] == 3
+    assert found["scores"][0]["fov"]["pooled"]["f1"] == 1
+
+
 def test_what_cannot_be_scored_is_refused_with_a_reason(room: Path, tmp_path: Path) -> None:
     assert "nothing to score" in refused("score", "--dataset", "stare")
     said = refused("score", "--dataset", "stare", "--observer", "2nd")
@@ -174,3 +191,63 @@ def test_a_table_is_checked_against_given_and_measured_shares(tmp_path: Path) ->
     assert "specificity" in " ".join(told("check-table", table, *shares).split())
     assert "implied vessel share" in told("check-table", table)
     assert "expected NAME=VALUE" in refused("check-table", table, "--share", "fov=12")
+
+
+def maps_of(room: Path, folder: Path, form: str) -> Path:
+    """The reference itself as maps, its vessels written in one of several ways."""
+    for id_ in TEST_IDS:
+        mask = np.asarray(Image.open(room / f"datasets/STARE/labels-ah/{id_}.ah.ppm")) > 0
+        kind, white = form.split("-")
+        if kind == "palette":
+            picture = Image.fromarray(mask.astype(np.uint8), mode="P")
+            picture.putpalette([0, 0, 0, int(white), 0, 0])
+            folder.mkdir(exist_ok=True)
+            picture.save(folder / f"{id_}.png")
+            continue
+        drawn = mask.astype(kind) * np.dtype(kind).type(int(white.split("+")[0]))
+        if "+" in white:
+            drawn[:5, :5] = int(white.split("+")[1])
+        save(folder / f"{id_}.png", drawn)
+    return folder
+
+
+FORMS = ("uint8-1", "uint8-255", "uint8-3", "uint16-1", "uint16-255", "uint16-65535", "palette-128")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_masks_are_read_as_such_in_any_form(room: Path, tmp_path: Path, form: str) -> None:
+    words = ("score", maps_of(room, tmp_path / "maps", form), "--dataset", "stare", "--json")
+    line = json.loads(told(*words))["scores"][0]
+    assert line["whole"]["pooled"]["f1"] == 1.0
+
+
+@pytest.mark.parametrize("form", ["uint8-1+2", "uint8-1+255", "uint16-1+2"])
+def test_labels_are_no_maps(room: Path, tmp_path: Path, form: str) -> None:
+    said = refused("score", maps_of(room, tmp_path / "maps", form), "--dataset", "stare")
+    assert f"{TEST_IDS[0]}.png: found 3 grey values in a map, 0 (" in said
+    assert "expected probabilities" in said
+
+
+def test_mask_values_are_given_on_the_command_line(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    y, x = np.mgrid[:SIDE, :SIDE]
+    for number, id_ in enumerate("abc"):
+        labels = (abs(x - y + 3 * number) < 3).astype(np.uint8)
+        labels[30:36, 2:9] = 255
+        save(tmp_path / f"set/masks/{id_}.png", labels)
+        image = rng.integers(99, 200, (SIDE, SIDE, 3)).astype(np.uint8)
+        save(tmp_path / f"set/images/{id_}.png", image)
+        wrong = labels == 1
+        wrong[30:36, 2:9] = True  # where nobody says what is there
+        save(tmp_path / f"maps/{id_}.png", wrong.astype(np.uint8) * 255)
+    words = ("score", tmp_path / "maps", "--dataset", tmp_path / "set", "--json")
+    assert "found 3 grey values in a mask, 0 (" in refused(*words)
+    meanings = ("--mask-values", "{0: background, 1: vessel, 255: ignore}")
+    line = json.loads(told(*words, *meanings))["scores"][0]
+    for region in ("fov", "whole"):
+        assert line[region]["pooled"]["f1"] == line[region]["pooled"]["acc"] == 1.0
+    meanings = ("--mask-values", "{0: background, 1: vessel, 255: vessel}")
+    assert json.loads(told(*words, *meanings))["scores"][0]["whole"]["pooled"]["f1"] == 1.0
+    said = refused(*words, "--mask-values", "{0: background, 1: vessel}")
+    assert "does not say what it means" in said
+    assert "--mask-values" in refused(*words, "--mask-values", "0=background")

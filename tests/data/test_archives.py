@@ -60,6 +60,33 @@ def test_a_folder_that_is_part_of_the_layout_stays(tmp_path: Path) -> None:
     assert files(tmp_path / "DRIVE") == {"training/images/21.tif"}
 
 
+def test_any_single_folder_around_all_is_left_out(tmp_path: Path) -> None:
+    names = ("images/1.png", "masks/1.png")
+    wrapped = packed(tmp_path / "MyData v2.zip", *(f"My Data v2/export/{name}" for name in names))
+    unpack([wrapped], tmp_path / "mine")
+    assert files(tmp_path / "mine") == set(names)
+    half = packed(tmp_path / "images.zip", "Images/1.png")
+    unpack([half], tmp_path / "half")
+    assert files(tmp_path / "half") == {"Images/1.png"}
+
+
+def test_names_of_windows_and_what_systems_add(tmp_path: Path) -> None:
+    names = (
+        "set\\images\\1.png", "set\\masks\\1.png", "set\\images\\Thumbs.db", "set\\desktop.ini",
+        "__MACOSX/set/._1.png", "set/images/._1.png", ".DS_Store",
+    )  # fmt: skip
+    unpack([packed(tmp_path / "a.zip", *names)], tmp_path / "out")
+    assert files(tmp_path / "out") == {"images/1.png", "masks/1.png"}
+    assert (tmp_path / "out/masks/1.png").read_text() == "content of set\\masks\\1.png"
+
+
+@pytest.mark.parametrize("space", ["\u202f", "\u00a0", "\u3000", "\u2028", "\u200b"])
+def test_spaces_that_are_not_printed(tmp_path: Path, space: str) -> None:
+    name = f"images/eye 1{space}PM.png"
+    unpack([packed(tmp_path / "a.zip", name)], tmp_path / "out")
+    assert files(tmp_path / "out") == {name}
+
+
 def entry(name: str, content: bytes = b"x", mode: int = 0, system: int = 3) -> Make:
     def make(archive: zipfile.ZipFile) -> None:
         info = zipfile.ZipInfo(name)
@@ -101,8 +128,12 @@ HOSTILE: dict[str, tuple[Make | None, Callable[[Path], None] | None, str]] = {
     "traversal inside": (entry("a/../../out.txt"), None, "stay inside the folder"),
     "absolute": (entry("/out.txt"), None, "stay inside the folder"),
     "drive": (entry("C:/out.txt"), None, "stay inside the folder"),
-    "backslash": (entry("a\\out.txt"), None, "stay inside the folder"),
+    "backslashes up": (entry("a\\..\\..\\out.txt"), None, "stay inside the folder"),
+    "backslash first": (entry("\\out.txt"), None, "stay inside the folder"),
+    "drive with backslash": (entry("C:\\out.txt"), None, "stay inside the folder"),
     "control": (entry("a\nb.txt"), None, "stay inside the folder"),
+    "delete": (entry("a\x7f.txt"), None, "stay inside the folder"),
+    "next line": (entry("a\x85.txt"), None, "stay inside the folder"),
     "long": (entry("x" * 300), None, "at most 255 bytes"),
     "link": (entry("l", b"/etc/passwd", stat.S_IFLNK | 0o777), None, "is a link or device"),
     "fifo": (entry("f", b"", stat.S_IFIFO | 0o644), None, "is a link or device"),

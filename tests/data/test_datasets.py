@@ -13,6 +13,9 @@ from dataset_writers import (
     second,
     write_chase,
     write_drive,
+    write_fives,
+    write_hrf,
+    write_les_av,
     write_paired,
     write_stare,
 )
@@ -21,7 +24,9 @@ from vesselforge.configs.catalogue import DATASETS, NAMES, KnownDataset
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings
 from vesselforge.data.datasets import Dataset, load_settings, named_dataset
+from vesselforge.data.layouts.check import check
 from vesselforge.data.layouts.folders import read_known
+from vesselforge.data.layouts.splits import SPLITS
 
 
 def paired(root: Path, **options: object) -> Dataset:
@@ -78,6 +83,54 @@ def test_stare_with_mixed_suffixes(tmp_path: Path) -> None:
     for path in (tmp_path / "labels-vk").glob("im000[12]*"):
         path.rename(path.with_suffix(".pgm"))
     assert all(len(item.masks) == 2 for item in named_dataset("stare", tmp_path))
+
+
+def test_hrf(tmp_path: Path) -> None:
+    dataset = named_dataset("hrf", write_hrf(tmp_path))
+    assert [len(dataset.split(s)) for s in ("train", "validation", "test")] == [12, 3, 30]
+    assert check(dataset, ["train"]).problems == []
+    assert {i.id for i in dataset.split("validation")} == {"05_h", "05_dr", "05_g"}
+    numbers = {s: {i.id[:2] for i in dataset.split(s)} for s in ("train", "validation", "test")}
+    assert not numbers["train"] & numbers["test"] and not numbers["validation"] & numbers["test"]
+    item = next(i for i in dataset if i.id == "01_dr")
+    assert np.array_equal(item.read_mask("reference"), phantom(1).mask)
+    assert np.array_equal(item.read_fov(), phantom(1).fov)
+
+
+def test_les_av(tmp_path: Path) -> None:
+    dataset = named_dataset("les-av", write_les_av(tmp_path))
+    assert [len(dataset.split(s)) for s in ("train", "validation", "test")] == [8, 3, 11]
+    assert dataset.problems == ()
+    assert [item.id for item in dataset][:4] == ["250", "260", "270", "251"]  # by the last digit
+    item = next(i for i in dataset if i.id == "251")
+    assert np.array_equal(item.read_mask("reference"), phantom(1).mask)
+    assert np.array_equal(item.read_fov(), phantom(1).fov)
+    (tmp_path / "masks/251_mask.gif").unlink()
+    (problem,) = named_dataset("les-av", tmp_path).problems
+    assert "found no FOV of 1 images (the first: 251), expected files such as masks/" in str(
+        problem
+    )
+
+
+def test_a_split_by_order_needs_all_images(tmp_path: Path) -> None:
+    write_les_av(tmp_path, range(21))
+    with pytest.raises(DataError, match=r"images: found 21 images, expected 22: .*LES-AV\.zip"):
+        named_dataset("les-av", tmp_path)
+
+
+def test_fives(tmp_path: Path) -> None:
+    dataset = named_dataset("fives", write_fives(tmp_path))
+    assert [len(dataset.split(s)) for s in ("train", "validation", "test")] == [540, 60, 200]
+    assert len({item.id for item in dataset}) == 800
+    files = {item.image for item in dataset.split("test")}
+    assert all(path.parts[-3] == "test" for path in files)
+    assert not files & {item.image for item in dataset if item.split != "test"}
+    for item in dataset:
+        assert item.masks["reference"].parent.name == "Ground truth"
+        assert item.masks["reference"].name == item.image.name
+    groups = [item.id[-1] for item in dataset.split("validation")]
+    assert {letter: groups.count(letter) for letter in "ADGN"} == dict.fromkeys("ADGN", 15)
+    assert {item.id for item in dataset.split("test")} >= {"1_A", "200_N"}
 
 
 def test_matched_by_identifier_never_by_order(
@@ -172,8 +225,10 @@ def test_missing_dataset_says_where_it_looked_and_where_to_get_it(
     (tmp_path / "CHASE_DB1").mkdir()
     with pytest.raises(DataError, match=r"CHASE_DB1: found no image.*Image_01L\.jpg"):
         named_dataset("chase-db1")
-    with pytest.raises(DataError, match="hrf: neither a folder nor a known dataset"):
-        named_dataset("hrf")
+    with pytest.raises(DataError, match="eyes: neither a folder nor a known dataset"):
+        named_dataset("eyes")
+    with pytest.raises(DataError, match=r"LES-AV: no such dataset folder; get LES-AV\.zip from"):
+        named_dataset("les-av")
 
 
 @pytest.mark.parametrize("name", ["DRIVE", "drive", "Drive"])
@@ -221,6 +276,13 @@ def test_a_dataset_is_one_entry_of_the_catalogue(tmp_path: Path) -> None:
     ]  # fmt: skip
     for item in dataset:
         assert np.array_equal(item.read_mask("me"), phantom(int(item.id)).mask)
+
+
+def test_the_page_about_own_images_lists_every_set_with_its_splits() -> None:
+    page = (Path(__file__).parents[2] / "docs/your-data.md").read_text()
+    for name, known in DATASETS.items():
+        sizes = [known.counts.get(split) or len(known.folds[0][split]) for split in SPLITS]
+        assert f"| `{name}` | {sum(sizes)} | {' / '.join(map(str, sizes))} |" in page
 
 
 def test_settings_take_the_names_of_the_catalogue() -> None:

@@ -11,12 +11,8 @@ from dataset_writers import phantom, save
 from PIL import Image
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.images import (
-    binarise,
-    is_image_name,
-    read_picture,
-    stem_of,
-)
+from vesselforge.data.formats.images import Picture, is_image_name, read_picture, stem_of
+from vesselforge.data.formats.masks import drawing_of, read_drawing
 
 
 @pytest.mark.parametrize("suffix", ["tif", "png", "ppm", "bmp", "ppm.gz"])
@@ -34,28 +30,28 @@ def test_jpeg_is_close(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["gif", "png", "pgm", "tif"])
 def test_masks_of_all_formats(tmp_path: Path, suffix: str) -> None:
     mask = phantom(0).mask
-    assert np.array_equal(binarise(read_picture(save(tmp_path / f"a.{suffix}", mask)).grey()), mask)
+    assert np.array_equal(read_drawing(save(tmp_path / f"a.{suffix}", mask)).vessel, mask)
 
 
 def test_mask_of_one_bit_and_of_a_palette(tmp_path: Path) -> None:
     mask = phantom(0).mask
     Image.fromarray(mask).save(tmp_path / "bit.png")
-    assert np.array_equal(binarise(read_picture(tmp_path / "bit.png").grey()), mask)
+    assert np.array_equal(read_drawing(tmp_path / "bit.png").vessel, mask)
     palette = Image.fromarray(mask.astype(np.uint8), mode="P")
     palette.putpalette([3, 3, 3, 253, 253, 253])  # as the second observer of DRIVE
     palette.save(tmp_path / "palette.gif")
-    assert np.array_equal(binarise(read_picture(tmp_path / "palette.gif").grey()), mask)
+    assert np.array_equal(read_drawing(tmp_path / "palette.gif").vessel, mask)
 
 
 @pytest.mark.parametrize("white", [1, 64, 255])
 def test_two_values_are_a_mask_whatever_the_brighter_one_is(white: int) -> None:
     mask = phantom(0).mask
-    assert np.array_equal(binarise(mask.astype(np.uint8) * np.uint8(white)), mask)
+    assert np.array_equal(drawing_of(Picture(mask[..., None] * np.uint8(white)), {}).vessel, mask)
 
 
 def test_one_value_is_all_or_nothing() -> None:
-    assert not binarise(np.zeros((4, 4), np.uint8)).any()
-    assert binarise(np.full((4, 4), 255, np.uint8)).all()
+    assert not drawing_of(Picture(np.zeros((4, 4, 1), np.uint8)), {}).vessel.any()
+    assert drawing_of(Picture(np.full((4, 4, 1), 255, np.uint8)), {}).vessel.all()
 
 
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path: Path) -> None:

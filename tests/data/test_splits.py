@@ -17,7 +17,12 @@ DRIVE, CHASE_DB1 = (DATASETS[name].folds[0] for name in ("drive", "chase-db1"))
 
 @pytest.mark.parametrize(
     ("name", "sizes"),
-    [("drive", (16, 4, 20)), ("chase-db1", (16, 4, 8)), ("stare", (13, 3, 4))],
+    [
+        ("drive", (16, 4, 20)),
+        ("chase-db1", (16, 4, 8)),
+        ("stare", (13, 3, 4)),
+        ("hrf", (12, 3, 30)),
+    ],
 )
 def test_public_sets_are_disjoint(name: str, sizes: tuple[int, ...]) -> None:
     for fold in DATASETS[name].folds:

@@ -202,12 +202,13 @@ def test_mixed_kinds_are_listed(tmp_path: Path) -> None:
 
 def test_dark_deep_images_and_foreign_files_are_warned_of(tmp_path: Path) -> None:
     put(tmp_path / "a.png", random(1, np.uint16) // 16)  # 12 bits
-    put(tmp_path / "b.png", random(1, np.uint16) // 16)
+    put(tmp_path / "b.png", random(1, np.uint16) // 12)
     (tmp_path / "photo.heic").touch()
     report = check(folder(tmp_path, validation_share=0))
     assert report.errors == []
     said = " ".join(sentences(report, "warning"))
-    assert "brightest of all 16-bit values is 4" in said
+    assert "were read as 12 bits a; as 16 bits b" in said
+    assert "brightest of all 16-bit values is 5" in said
     assert "left out 1 .heic files" in said
 
 

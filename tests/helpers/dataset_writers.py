@@ -101,6 +101,42 @@ def write_stare(root: Path, gzipped: bool = True) -> Path:
     return root
 
 
+def write_hrf(root: Path) -> Path:
+    """images/, manual1/ and mask/, with suffixes as in the download."""
+    for number, id_ in enumerate(i for ids in DATASETS["hrf"].folds[0].values() for i in ids):
+        made = phantom(number)
+        save(root / "images" / f"{id_}.{'JPG' if 'dr' in id_ else 'jpg'}", made.image)
+        save(root / "manual1" / f"{id_}.tif", made.mask)
+        save(root / "mask" / f"{id_}_mask.tif", np.repeat(made.fov[..., None], 3, axis=2))
+    return root
+
+
+def write_les_av(root: Path, numbers: Iterable[int] = range(250, 272)) -> Path:
+    """Vessels, arteries and veins in colours, and FOVs of 22 images."""
+    for place, number in enumerate(numbers):
+        made = phantom(place)
+        save(root / "images" / f"{number}.png", made.image)
+        save(root / "vessel-segmentations" / f"{number}.png", made.mask)
+        colours = np.stack([made.mask, made.mask & False, second(made)], axis=2)
+        save(root / "arteries-and-veins" / f"{number}.png", colours)
+        save(root / "masks" / f"{number}_mask.gif", made.fov)
+    return root
+
+
+def write_fives(root: Path) -> Path:
+    """train/ and test/ of 800 images, all of one phantom; a letter for each quarter of a part."""
+    made = phantom(0)
+    image = save(root / "image.png", made.image).read_bytes()
+    mask = save(root / "mask.png", made.mask).read_bytes()
+    for part, count in (("train", 600), ("test", 200)):
+        for folder, content in (("Original", image), ("Ground truth", mask)):
+            (root / part / folder).mkdir(parents=True)
+            for number in range(1, count + 1):
+                letter = "ADGN"[(number - 1) * 4 // count]
+                (root / part / folder / f"{number}_{letter}.png").write_bytes(content)
+    return root
+
+
 def write_paired(root: Path, names: Iterable[str] = "abcdefgh", fov: bool = False) -> Path:
     """images/ and masks/ (and fov/) with equal stems."""
     for number, name in enumerate(names):

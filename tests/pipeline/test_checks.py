@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -49,5 +50,12 @@ def test_scores_by_the_teacher_need_one(images: Path, tmp_path: Path) -> None:
 def test_a_folder_is_images_alone_or_a_labelled_set(images: Path) -> None:
     assert named_dataset(str(images)).name == "images"
     (images / "masks").mkdir()
-    with pytest.raises(DataError, match="found no image, expected images/ beside masks/"):
+    labelled = named_dataset(str(images))
+    assert labelled.name == "paired" and len(labelled) > 1
+    assert not any(item.masks for item in labelled)  # which `check` calls an error
+    (images / "images").mkdir()
+    shutil.move(next(images.glob("*.*")), images / "masks")
+    for path in images.glob("*.*"):
+        path.unlink()
+    with pytest.raises(DataError, match="found no image with identifier"):
         named_dataset(str(images))

@@ -100,3 +100,16 @@ def test_a_field_of_view_that_is_all_gives_the_same_in_both_regions() -> None:
     everything = np.ones((14, 12), dtype=bool)
     found = score_set([Prediction(PROBS[0], everything)], [Regions(TRUTHS[0], everything)], 100)
     assert found.summary["fov"] == found.summary["whole"]
+
+
+def test_ignored_pixels_are_in_no_region() -> None:
+    ignored = np.zeros((14, 12), dtype=bool)
+    ignored[:, 7:] = True
+    prediction = Prediction(PROBS[0], FOVS[0], 0.3, ignored=ignored)
+    found = score_set([prediction], [Regions(TRUTHS[0], FOVS[0], ignored)], bootstrap=100)
+    for region, fov in (("fov", FOVS[0]), ("whole", np.ones((14, 12), dtype=bool))):
+        expected = score(PROBS[0][:, :7], TRUTHS[0][:, :7], fov[:, :7], 0.3)
+        for name in ("se", "sp", "acc", "f1", "mcc", "auc", "ap", "brier"):
+            value = found.per_image[region][0][name]
+            assert value == pytest.approx(expected[name]), (region, name)
+    assert not prediction.regions.whole.mask[ignored].any()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from picture_encodings import every
 from PIL import Image
 from segmenter_helpers import hashes, settled
 
@@ -79,6 +82,32 @@ def test_every_kind_of_image_gives_the_maps_of_its_picture(model, tmp_path):
         np.testing.assert_array_equal(maps["mask"], (prob >= 0.5) * 255)
         np.testing.assert_array_equal(maps["overlay"][prob < 0.5], PICTURE[prob < 0.5])
         assert (maps["overlay"][prob >= 0.5] != PICTURE[prob >= 0.5]).any()
+
+
+def test_every_encoding_of_a_picture_gives_the_same_maps(model, tmp_path):
+    files = every(tmp_path)
+    rows = predict_files(model, [path for path, _ in files], tmp_path / "out", Progress())
+    assert len(rows) == len(files) > 140
+    maps: dict[bytes, np.ndarray] = {}
+    for row, (path, expected) in zip(rows, files, strict=True):
+        key = expected.tobytes()
+        if key not in maps:
+            maps[key] = np.rint(model.predict(np.ascontiguousarray(expected)) * 255)
+        found = written(tmp_path / "out", row["name"])
+        np.testing.assert_array_equal(found["probability"], maps[key], err_msg=path.name)
+        fewer = re.match(r"(8|12)-in|g(8|12)\.|g(8|12)-rgb|turn\d-deep", path.name)
+        assert ("16 bits, read as" in row["remark"]) == bool(fewer), path.name
+
+
+def test_a_name_that_is_no_text_is_skipped_and_told(model, tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", os.fsdecode(b"caf\xe9.png"), "b\u202fPM.png"):
+        Image.fromarray(PICTURE).save(tmp_path / "in" / name)
+    predict_files(model, [tmp_path / "in"], tmp_path / "out", Progress())
+    rows = {Path(row["file"]).name: row for row in rows_of(tmp_path / "out")}
+    assert set(rows) == {"a.png", "caf\\udce9.png", "b\u202fPM.png"}
+    assert "not UTF-8 text" in rows["caf\\udce9.png"]["error"]
+    assert len(list((tmp_path / "out").glob("*_mask.png"))) == 2
 
 
 def test_grey_and_palette_images(model, tmp_path):
