@@ -54,20 +54,21 @@ def run(
     if dry_run:
         from vesselforge.pipeline.run_works import run_works
 
-        print_preview(run_works(settings).everything(), workspace, json_)
+        print_preview(run_works(settings, workspace).everything(), workspace, json_)
         return
     from vesselforge.flows.launch import RUN, launch
 
     made = launch(RUN, settings, workspace, new_display())
     from vesselforge.engine.store import Store
+    from vesselforge.pipeline.models.choice import in_words
     from vesselforge.pipeline.models.score_rows import score_rows
 
     metrics = Store(workspace).read(*made["evaluation"]).metrics
     title = f"test split, {metrics['images']} images, pooled inside the field of view"
     rows = score_rows(metrics)
     scores = as_table(rows, title) if rows else str(metrics.get("note", "nothing was scored"))
-    report = f"report: {made['report']}"
-    print_result(json_, made | {"metrics": metrics}, scores, *made["remarks"], report)
+    told = [*made["remarks"], in_words(made["chosen"]), f"report: {made['report']}"]
+    print_result(json_, made | {"metrics": metrics}, scores, *told)
 
 
 @verb(main)
@@ -96,7 +97,7 @@ def compare(
     if dry_run:
         from vesselforge.pipeline.study.study_works import study_works
 
-        print_preview(study_works(settings).everything(), workspace, json_)
+        print_preview(study_works(settings, workspace).everything(), workspace, json_)
         return
     from vesselforge.flows.launch import STUDY, launch
 

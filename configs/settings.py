@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from vesselforge.configs.base import Each, Settings, operational
 from vesselforge.configs.catalogue import DatasetName
-from vesselforge.configs.sources import Source, StyleGAN2Source
+from vesselforge.configs.sources import NoSource, Source, StyleGAN2Source
 from vesselforge.configs.stages.augmentation import AugmentSettings as AugmentSettings
 from vesselforge.configs.stages.gan import GeneratorSettings, SampleSettings, ScoreSettings
 from vesselforge.configs.stages.labels import LabelSettings as LabelSettings
@@ -26,6 +26,7 @@ from vesselforge.configs.stages.segmenter import (
 )
 from vesselforge.configs.stages.segmenter import EnsembleSettings as EnsembleSettings
 from vesselforge.configs.stages.segmenter import FitSettings as FitSettings
+from vesselforge.configs.stages.segmenter import StartSettings as StartSettings
 
 Order = Literal["synthetic-first", "real-first", "mixed"]
 """What a student sees in its two trainings; mixed: both kinds in every batch of a single one."""
@@ -186,7 +187,8 @@ class PipelineConfig(ExperimentConfig):
     """Everything `vesselforge run` does, stage by stage."""
 
     source: Source = StyleGAN2Source()
-    """where synthetic images come from; `sample.count` of them"""
+    """where synthetic images come from, `sample.count` of them; none: real images are all that is
+    trained on"""
     synthetic: MixSettings = Field(MixSettings(), description="synthetic images in training")
     order: Order = "synthetic-first"
     """what the student sees when; mixed: both kinds in every batch of a single training, with the
@@ -201,6 +203,13 @@ class PipelineConfig(ExperimentConfig):
     def _all_of_it_goes_together(self) -> Self:
         if self.order == "mixed" and self.student.source == "pool":
             raise ValueError("order: mixed needs student.source: crops")
+        if self.order == "mixed" and self.finetune.start_from is not None:
+            raise ValueError(
+                "finetune.start_from: order: mixed has one training, as pretrain says; set "
+                "student.start_from"
+            )
+        if self.iterate.rounds > 1 and isinstance(self.source, NoSource):
+            raise ValueError("iterate.rounds: source: none has no student; set rounds: 1")
         if self.iterate.rounds > 1 and self.source.labels == "own":
             raise ValueError(
                 "iterate.rounds: a further round has a better teacher, whom source.labels: own "

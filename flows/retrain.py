@@ -30,11 +30,12 @@ from vesselforge.flows.run import run_pipeline, stated
 from vesselforge.flows.tasks import ByTask
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Given, Work
+from vesselforge.pipeline.models.choice import WHOLE, chosen
 from vesselforge.pipeline.models.registry import Comparison, Registry, Verdict, Version, judge
 from vesselforge.pipeline.models.retention import named_by, prune
 from vesselforge.pipeline.models.score_rows import version_rows
-from vesselforge.pipeline.record import read_run
-from vesselforge.pipeline.run_works import validation_f1
+from vesselforge.pipeline.record import Reference, read_run
+from vesselforge.pipeline.works import begun_by
 
 NAME = "retrain"
 NOTHING = "NothingToDo"
@@ -71,7 +72,7 @@ def _retrain(config: PipelineConfig, workspace: Path, registry: Registry) -> dic
     line = registry.read()
     if line.champion is not None:
         registry.model_of(line.champion)  # a champion that is gone shows before hours of training
-    basis = look(config)
+    basis = look(config, workspace)
     if basis == line.decided:
         message = f"no new images or settings since version {line.versions[-1].number}"
         current().say(f"nothing to do: {message}")
@@ -84,10 +85,13 @@ def _retrain(config: PipelineConfig, workspace: Path, registry: Registry) -> dic
     return settle(config, registry, challenger, comparison, basis)
 
 
-def look(config: PipelineConfig) -> str:
-    """Hash of the dataset's files and of the settings that shape results: nothing is decoded."""
+def look(config: PipelineConfig, workspace: Path) -> str:
+    """Hash of the dataset's files, of the models to begin with, and of the settings that shape
+    results: nothing is decoded."""
     settings = {**identity_of(config), "name": None, "retrain": None}
-    text = json.dumps([content_hash(config.data, lenient=True), settings], sort_keys=True)
+    begun = {setting: work.digest for setting, work in begun_by(config, workspace).items()}
+    basis = [content_hash(config.data, lenient=True), settings, *([begun] if begun else [])]
+    text = json.dumps(basis, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -115,18 +119,18 @@ def train_challenger(
     name = f"{config.name}-v{number}"
     run_pipeline(config.model_copy(update={"name": name, "data": data}), workspace)
     _, record = read_run(workspace, name)
-    store, artifacts = Store(workspace), record["artifacts"]
-    development = store.read(*artifacts["development"])
+    store, artifacts, serves = Store(workspace), record["artifacts"], chosen(record)
+    development = store.read(*images_of(artifacts))
     return Version(
         number=number,
         made=clock(),
         run=name,
-        model=artifacts["ensemble"],
+        model=artifacts[serves],
         artifacts=[list(named) for named in dict.fromkeys(named_by(record))],
         trained_on=sorted(r.id for r in read_index(development.path, TRAIN)),
         images=intake.images,
         quarantined=len(intake.quarantined),
-        f1=validation_f1(store.read(*artifacts["ensemble"])),
+        f1=record["chosen"]["validation_f1"][serves],
         verdict="held back",
     )
 
@@ -134,7 +138,7 @@ def train_challenger(
 def contest(config: PipelineConfig, workspace: Path, champion: Version, new: Version) -> Comparison:
     """Both models on today's validation images, without those that the champion was trained on."""
     _, record = read_run(workspace, new.run)
-    images = Given(*record["artifacts"]["development"])
+    images = Given(*images_of(record["artifacts"]))
     folder = Store(workspace).folder(images.kind, images.digest)
     known = {r.id for r in read_index(folder, VALIDATION)} & set(champion.trained_on)
     settings = CompareSettings(leave_out=sorted(known), runtime=config.evaluate.runtime)
@@ -147,6 +151,11 @@ def contest(config: PipelineConfig, workspace: Path, champion: Version, new: Ver
     scores = made.metrics["per_image"].values()
     pairs = ([s["champion"] for s in scores], [s["challenger"] for s in scores])
     return judge(champion.number, *pairs, config.retrain.margin)
+
+
+def images_of(artifacts: dict[str, Reference]) -> Reference:
+    """The image set that the model which serves was trained on, with its validation images."""
+    return artifacts.get(WHOLE, artifacts["development"])
 
 
 def settle(

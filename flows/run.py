@@ -102,8 +102,8 @@ def _watching_for_cancellation() -> Iterator[None]:
 
 
 def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
-    """The body of the flow: every step, the record, the report. Returns where things are, and the
-    remarks that go with the scores.
+    """The body of the flow: every step, the record, the report. Returns where things are, which
+    model serves, and the remarks that go with the scores.
 
     Raises NoSamples, after all this, when every synthetic image of a round was rejected."""
     check_inputs(config, workspace)
@@ -111,7 +111,7 @@ def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
     with record.watch():
         hand = ByTask(workspace, config.stage_timeout)
         executor = Executor(workspace, hand, record.made)
-        made = augment(run_works(config), executor, record)
+        made = augment(run_works(config, workspace), executor, record)
         record.finish(PARTLY_FAILED if made.failure else "completed", made.failure)
         page = write_report(record.folder, workspace)
     if made.failure:
@@ -120,6 +120,7 @@ def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
         "run": str(record.folder),
         "report": page,
         "evaluation": reference(made.evaluation),
+        "chosen": made.choice,
         "remarks": made.remarks,
     }
 

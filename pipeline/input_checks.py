@@ -13,6 +13,7 @@ from vesselforge.engine.store import Store
 from vesselforge.pipeline.record import found_start
 from vesselforge.pipeline.sources import Config
 from vesselforge.pipeline.study.study_works import study_arms, training_images
+from vesselforge.pipeline.works import begun_by
 
 WITHOUT_MASKS = ("development", "generator", "samples", "scores")
 """The steps that images alone are enough for."""
@@ -20,6 +21,7 @@ WITHOUT_MASKS = ("development", "generator", "samples", "scores")
 
 def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> None:
     """Raises DataError for a dataset or file that is not there or that cannot teach a segmenter,
+    ConfigError for a model to begin with that is another network than its training's,
     WorkspaceError when the workspace cannot be written, ConfigError for TensorBoard asked for in
     vain. last: of LAST_STEPS in `run_works`, or `run` for the whole pipeline."""
     if config.data.name == "images" and last not in WITHOUT_MASKS:
@@ -54,3 +56,4 @@ def _check(config: Config, workspace: Path, sets: Iterable[DataSettings]) -> Non
         load_settings(data)
     if config.generator.start_from is not None:
         found_start(config.generator.start_from)
+    begun_by(config, workspace)

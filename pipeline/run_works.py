@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import EnsembleSettings, PipelineConfig
+from vesselforge.configs.sources import NoSource
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.sinks.display import Display, current, shown
 from vesselforge.engine.store import Store
@@ -18,9 +19,18 @@ from vesselforge.pipeline.evidence import REAL, Evidence, untrained
 from vesselforge.pipeline.executor import Executor, Here
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.input_checks import check_inputs
+from vesselforge.pipeline.models.choice import FINAL, WHOLE, Choice, choose
 from vesselforge.pipeline.record import RunRecord
 from vesselforge.pipeline.sources import Request, source_of
-from vesselforge.pipeline.works import PHASES, Shows, Supply, Works, contents_of, phases_of
+from vesselforge.pipeline.works import (
+    PHASES,
+    Shows,
+    Supply,
+    Works,
+    begun_by,
+    contents_of,
+    phases_of,
+)
 
 LAST_STEPS = ("development", "teacher", "generator", "samples", "scores", "pseudo-labels")
 """What the single steps of the command line end with."""
@@ -45,8 +55,28 @@ class RunWorks(Works):
 
     config: PipelineConfig
 
+    @property
+    def real_alone(self) -> bool:
+        """Whether there are no synthetic images, and so no student and no ensemble."""
+        return isinstance(self.config.source, NoSource)
+
     def teacher(self) -> Work:
         return self.on_real("teacher", self.config.teacher, self.development())
+
+    def final(self) -> Work:
+        """Of a run of real images alone, the model for use: trained as its teacher, but on all
+        images that are not in the validation. A known dataset keeps its own test images apart."""
+        data = self.config.data
+        if data.name != "paired":
+            return self.teacher()
+        whole = data.model_copy(update={"test_share": 0.0})
+        images = self.prepared(whole, "development", "all images")
+        return self.on_real("final model", self.config.teacher, images)
+
+    def compared_with(self) -> dict[str, Work]:
+        """Role → model that is scored beside those of the run: what the teacher began with."""
+        start = self.begun.get("teacher.start_from")
+        return {} if start is None else {"start": start}
 
     def augmentation(
         self, number: int = 1, teacher: Work | None = None, start: Work | None = None
@@ -104,24 +134,31 @@ class RunWorks(Works):
 
     def everything(self) -> list[Work]:
         """All that a run of a single round does, in its order; further ones depend on it."""
+        members = {"teacher": self.teacher()}
+        named = [self.development(), self.test(), members["teacher"]]
+        if self.real_alone:
+            return [*named, self.scored(self.compared_with() | members), self.final()]
         made = self.augmentation()
-        members = {"teacher": self.teacher(), "student": made["student"]}
+        members["student"] = made["student"]
         ensembles = self.ensembles(members)
-        named = [self.development(), self.test(), members["teacher"], *made.values()]
-        return [*named, *ensembles.values(), self.scored(members | ensembles)]
+        scored = self.scored(self.compared_with() | members | ensembles)
+        return [*named, *made.values(), *ensembles.values(), scored]
 
 
-def run_works(config: PipelineConfig) -> RunWorks:
-    """The work of a run. Raises DataError for a dataset that is not there."""
-    return RunWorks(config, contents_of(config.data))
+def run_works(config: PipelineConfig, workspace: Path | None = None) -> RunWorks:
+    """The work of a run. workspace: where models to begin with are looked for by name. Raises
+    DataError for a dataset that is not there, UserError for such a model."""
+    return RunWorks(config, contents_of(config.data), begun_by(config, workspace))
 
 
 @dataclass(frozen=True)
 class Augmented:
-    """What a run came to. remarks: what a reader of its scores has to know of its synthetic images.
-    failure: why there is no student, where that is to be mended."""
+    """What a run came to. choice: which model serves, see `models.choice`; remarks: what a reader
+    of its scores has to know of its synthetic images. failure: why there is no student, where that
+    is to be mended."""
 
     evaluation: Artifact
+    choice: Choice
     remarks: list[str]
     failure: str
 
@@ -129,20 +166,28 @@ class Augmented:
 def augment(works: RunWorks, executor: Executor, record: RunRecord) -> Augmented:
     """Teacher, synthetic images, student, ensembles, and their scores on the test split.
 
-    Every artifact is noted in the record under its role. Where all synthetic images were rejected,
-    the models that there are are scored all the same; the teacher alone makes no ensemble.
+    Every artifact is noted in the record under its role, and which model serves. Where all
+    synthetic images were rejected, the models that there are are scored all the same; the teacher
+    alone makes no ensemble.
     """
     # Damaged files show before hours of training: the test images are made early, and seen late.
     first = {"development": works.development(), "test": works.test(), "teacher": works.teacher()}
-    for role, work in first.items():
-        record.artifact(role, executor.make(work))
-    students, remarks, failure = improve(works, executor, record)
+    made = {role: record.artifact(role, executor.make(work)) for role, work in first.items()}
+    none: tuple[dict[str, Work], list[str], str] = ({}, [], "")
+    students, remarks, failure = none if works.real_alone else improve(works, executor, record)
     members = {"teacher": first["teacher"]} | students
     ensembles = works.ensembles(members) if students else {}
-    for name, work in ensembles.items():
-        record.artifact(name, executor.make(work))
-    scores = executor.make(works.scored(members | ensembles))
-    return Augmented(record.artifact("evaluation", scores), remarks, failure)
+    further = ensembles
+    if works.real_alone:
+        further = {WHOLE: works.final().inputs["images"], FINAL: works.final()}
+    for role, work in (students | further).items():
+        made[role] = record.artifact(role, executor.make(work))
+    scores = executor.make(works.scored(works.compared_with() | members | ensembles))
+    record.artifact("evaluation", scores)
+    serving = [FINAL] if works.real_alone else ["teacher", *[*students][-1:], *[*ensembles][:1]]
+    choice = choose({r: made[r].metrics.get("validation", {}).get("f1") for r in serving})
+    record.note("chosen", choice)
+    return Augmented(scores, choice, remarks, failure)
 
 
 def improve(
@@ -230,7 +275,7 @@ def run_until(last: str, config: PipelineConfig, workspace: Path, display: Displ
     check_inputs(config, workspace, last)
     with shown(display), display.listening():
         executor = Executor(workspace, Here(workspace, config.stage_timeout))
-        return executor.make(run_works(config).until(last))
+        return executor.make(run_works(config, workspace).until(last))
 
 
 def remarks_on_step(
@@ -240,7 +285,7 @@ def remarks_on_step(
     and labels there is nothing to say. Looks into the store, and does no work."""
     if last not in ("samples", "scores", "pseudo-labels"):
         return []
-    store, planned = Store(workspace), run_works(config).augmentation()
+    store, planned = Store(workspace), run_works(config, workspace).augmentation()
     there = {
         role: store.read(work.kind, work.digest)
         for role, work in planned.items()

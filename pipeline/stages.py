@@ -12,18 +12,20 @@ from vesselforge.configs.settings import (
     PrepareSettings,
     SampleSettings,
     ScoreSettings,
+    StartSettings,
     SubsetSettings,
 )
 from vesselforge.configs.sources import PhantomDrawSettings
 from vesselforge.engine.artifacts import Stage
 
-DATASET = "vesselforge.data.prepare:outside"
+DATASET, START = "vesselforge.data.prepare:outside", "vesselforge.pipeline.starts:outside"
 STAGES = {
     kind: Stage(kind, version, f"vesselforge.{function}", settings, outside)
     for kind, version, function, settings, outside in (
         ("data.prepare", 1, "data.prepare:prepare", PrepareSettings, DATASET),
         ("data.phantom", 2, "data.phantoms.sets:draw", PhantomDrawSettings, None),
         ("data.subset", 2, "data.subset:subset", SubsetSettings, None),
+        ("segmenter.start", 1, "pipeline.starts:copy", StartSettings, START),
         ("segmenter.train", 3, "segmenter.training.fit:train", FitSettings, None),
         ("generator.train", 3, "generator.training.train:train", GeneratorSettings, None),
         ("generator.sample", 2, "generator.sampling.sample_set:sample", SampleSettings, None),

@@ -7,10 +7,10 @@ and, as `synthetic.reseed` says, one seed.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from vesselforge.configs.settings import DataSettings, FitSettings, SubsetSettings
@@ -19,7 +19,7 @@ from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.sources import Request, Source, source_of
 from vesselforge.pipeline.study.arms import ArmSpec, arms_of, compared
-from vesselforge.pipeline.works import Supply, Works, contents_of, phases_of
+from vesselforge.pipeline.works import Supply, Works, begun_by, contents_of, phases_of
 
 MOST_POOLS = 40
 """Where so many do not hold an arm's images, hardly any image is kept."""
@@ -45,11 +45,10 @@ class Origin:
 class StudyWorks(Works):
     """Every piece of work of a study by what it is for.
 
-    available: training images of the dataset; content: content hash of each dataset by name.
+    available: training images of the dataset.
     """
 
     config: StudyConfig
-    content: Mapping[str, str]
     available: int
 
     @cached_property
@@ -232,7 +231,8 @@ def training_images(data: DataSettings) -> int:
     return sum(item.split == TRAIN for item in load_settings(data))
 
 
-def study_works(config: StudyConfig) -> StudyWorks:
+def study_works(config: StudyConfig, workspace: Path | None = None) -> StudyWorks:
     """Everything that the study will do, addressed. Raises DataError, ConfigError."""
     contents = contents_of(config.data, *config.external)
-    return StudyWorks(config, contents, training_images(config.data))
+    begun = begun_by(config, workspace)
+    return StudyWorks(config, contents, begun, training_images(config.data))
