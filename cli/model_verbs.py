@@ -18,6 +18,7 @@ from vesselforge.cli.verbs import (
     JsonOption,
     ModelArgument,
     RuntimeOption,
+    WhichOption,
     as_table,
     print_result,
     verb,
@@ -41,6 +42,7 @@ def predict(
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the vessel maps.")],
+    which: WhichOption = None,
     threshold: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Vessel from this probability on.  [default: the model's]"),
@@ -72,7 +74,7 @@ def predict(
 
     with working("segmenting", "stopping: the current image is left out …") as progress:
         loaded = Model.load(
-            model_folder(model),
+            model_folder(model, which),
             None if device == "auto" else pick_device(device),
             runtime,
             tile,

@@ -7,6 +7,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 EXIT_USER_ERROR, EXIT_CRASH, EXIT_INTERRUPTED = 2, 1, 130
+
+
+class Which(StrEnum):
+    """A model of a run."""
+
+    teacher = "teacher"
+    student = "student"
+    ensemble = "ensemble"
+
 
 ConfigArgument = Annotated[str, typer.Argument(help="YAML file, or the name of a shipped one.")]
 SetOption = Annotated[
@@ -46,8 +56,12 @@ ModelArgument = Annotated[
     typer.Argument(
         metavar="MODEL",
         help="Folder of a model (an artifact of `segmenter train`) or of a whole run, or the name "
-        "of a model that comes along (see `segmenter models`).",
+        "of a model that comes along (see `segmenter models`) or of one in ./workspace.",
     ),
+]
+WhichOption = Annotated[
+    Which | None,
+    typer.Option("--model", help="Of a run.  [default: the best on its validation images]"),
 ]
 DATASET = f"Dataset by name ({KNOWN_NAMES}) or folder (images/, masks/)."
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]

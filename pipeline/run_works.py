@@ -9,18 +9,20 @@ from itertools import pairwise, takewhile
 from pathlib import Path
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.configs.settings import EnsembleSettings, PipelineConfig
+from vesselforge.configs.settings import EnsembleSettings, PipelineConfig, PrepareSettings
 from vesselforge.configs.sources import NoSource
+from vesselforge.data.prepare import content_hash
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.sinks.display import Display, current, shown
 from vesselforge.engine.store import Store
 from vesselforge.generator.metrics.kid_verdict import kid_verdict
-from vesselforge.pipeline.evidence import REAL, Evidence, untrained
+from vesselforge.pipeline.evidence import REAL
 from vesselforge.pipeline.executor import Executor, Here
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.input_checks import check_inputs
 from vesselforge.pipeline.models.choice import FINAL, WHOLE, Choice, choose
 from vesselforge.pipeline.record import RunRecord
+from vesselforge.pipeline.remarks import NOT_PRETRAINED, all_rejected, remarks_on
 from vesselforge.pipeline.sources import Request, source_of
 from vesselforge.pipeline.works import (
     PHASES,
@@ -69,8 +71,11 @@ class RunWorks(Works):
         data = self.config.data
         if data.name != "paired":
             return self.teacher()
-        whole = data.model_copy(update={"test_share": 0.0})
-        images = self.prepared(whole, "development", "all images")
+        whole = PrepareSettings(
+            data=data.model_copy(update={"test_share": 0.0}), part="development"
+        )
+        content = {"dataset": content_hash(whole.data)}
+        images = Work("all images", "data.prepare", whole, {}, content)
         return self.on_real("final model", self.config.teacher, images)
 
     def compared_with(self) -> dict[str, Work]:
@@ -171,7 +176,8 @@ def augment(works: RunWorks, executor: Executor, record: RunRecord) -> Augmented
     alone makes no ensemble.
     """
     # Damaged files show before hours of training: the test images are made early, and seen late.
-    first = {"development": works.development(), "test": works.test(), "teacher": works.teacher()}
+    first = {"development": works.development(), "test": works.test(), **works.compared_with()}
+    first |= {"teacher": works.teacher()}
     made = {role: record.artifact(role, executor.make(work)) for role, work in first.items()}
     none: tuple[dict[str, Work], list[str], str] = ({}, [], "")
     students, remarks, failure = none if works.real_alone else improve(works, executor, record)
@@ -187,6 +193,8 @@ def augment(works: RunWorks, executor: Executor, record: RunRecord) -> Augmented
     serving = [FINAL] if works.real_alone else ["teacher", *[*students][-1:], *[*ensembles][:1]]
     choice = choose({r: made[r].metrics.get("validation", {}).get("f1") for r in serving})
     record.note("chosen", choice)
+    if works.config.finetune.start_from is not None and students:
+        remarks.append(NOT_PRETRAINED[works.config.order])
     return Augmented(scores, choice, remarks, failure)
 
 
@@ -235,34 +243,6 @@ def kept_rounds(f1: Sequence[float]) -> int:
     one that is no better than the round before by LEAST_GAIN."""
     better = (new > old + LEAST_GAIN for old, new in pairwise(f1))
     return len(f1[:1]) + len(list(takewhile(bool, better)))
-
-
-def remarks_on(planned: Mapping[str, Work], there: Mapping[str, Artifact]) -> list[str]:
-    """Sentences that belong beside every score of these images and of students trained on them.
-    there: role → artifact, of those that there are."""
-    found = []
-    if "labelled" in there:
-        evidence = Evidence.of(there["labelled"].metrics, planned["samples"].kind)
-        found += [evidence.sentence] if evidence is not None and evidence.verdict else []
-    if "generator" in there:
-        inputs = {**planned["generator"].inputs, **planned["generator"].outside}
-        if why := untrained(there["generator"].metrics, inputs):
-            found.append(f"The generator is {why}.")
-    return found
-
-
-def all_rejected(labelled: Artifact) -> str:
-    """Why there is nothing to train on, when every synthetic image was rejected; else empty."""
-    found = labelled.metrics
-    if found["kept"]:
-        return ""
-    reasons = found["reasons"]
-    mostly = f" (mostly: {max(reasons, key=reasons.get)})" if reasons else ""
-    return (
-        f"pseudo_label: all {found['rejected']} synthetic images were rejected{mostly}, see "
-        f"{labelled.path / 'labels.csv'}; train the generator longer, or loosen the filters "
-        "(min_confidence, min_vessel_share, max_vessel_share, …)"
-    )
 
 
 def validation_f1(model: Artifact) -> float:

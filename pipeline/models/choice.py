@@ -53,9 +53,9 @@ def in_words(choice: Choice) -> str:
     each = ", ".join(f"{r} {'–' if v is None else f'{v:.4f}'}" for r, v in f1.items())
     if model == FINAL:
         return (
-            "`predict` uses the final model, trained like the one scored here on all images but "
+            "“predict” uses the final model, trained like the one scored here on all images but "
             f"those of the validation (F1 there: {each})."
         )
     if len(f1) == 1:
-        return f"`predict` uses the {model}, the only model of this run (validation F1: {each})."
-    return f"`predict` uses the {model}: it is best on the validation images (F1: {each})."
+        return f"“predict” uses the {model}, the only model of this run (validation F1: {each})."
+    return f"“predict” uses the {model}: it is best on the validation images (F1: {each})."

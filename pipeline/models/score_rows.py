@@ -63,8 +63,10 @@ def scored(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def place_of(name: str) -> tuple[int, int]:
-    """Where a model stands: the teacher, students (`student-9` before `student-10`), ensembles."""
-    return (2, 0) if name.startswith("ensemble") else (int(name != "teacher"), len(name))
+    """Where a model stands: what training began with, the teacher, students (`student-9` before
+    `student-10`), ensembles."""
+    first = {"start": -1, "teacher": 0}
+    return (2, 0) if name.startswith("ensemble") else (first.get(name, 1), len(name))
 
 
 def titled(name: str, scores: Mapping[str, Any]) -> str:

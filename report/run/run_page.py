@@ -25,6 +25,11 @@ CAVEAT = (
     "phases trains longer than its teacher: “vesselforge compare” repeats it over seeds and "
     "ratios, with equal steps and paired tests."
 )
+ALONE = (
+    "These are the scores of a model that has not seen the test images. The final model, which "
+    "“predict” uses, is trained in the same way on all images but those of the validation, so that "
+    "no image is left to score it on: expect of it what this page shows, or a little more."
+)
 FEWEST = 6
 """Test images below which not even a gain on every one is significant (sign test, 5 %)."""
 RESAMPLES = 2000
@@ -39,7 +44,7 @@ def run_page(record: dict[str, Any], store: Store) -> Page:
     line, lead, caveats = headline(run, scores)
     sections = [
         *score_sections(run, scores),
-        *synthetic_sections(run),
+        *([] if run.real_alone else synthetic_sections(run)),
         training_section(run),
         dataset_section(run),
         *record_sections(record, PipelineConfig),
@@ -84,8 +89,9 @@ def headline(run: Run, scores: Scores | None) -> Headline:
 
 
 def _compared(scores: Scores) -> Headline:
-    """The student beside its teacher: pooled, and image by image with a bootstrap's interval."""
-    caveats = [CAVEAT]
+    """The student beside its teacher, in a run of real images alone the teacher beside what it
+    began with: pooled, and image by image with a bootstrap's interval."""
+    caveats = [ALONE if scores.real_alone else CAVEAT]
     if worthless := scores.not_better:  # whose scores a constant answer has, too
         level = constant_f1(scores.pooled(worthless[0]))
         known = f", which has an F1 of {fixed(level)}" if level is not None else ""
@@ -93,24 +99,27 @@ def _compared(scores: Scores) -> Headline:
         caveats.insert(0, f"{names}: {NOT_BETTER} as vessel{known}.")
     where = f"inside the field of view of {plural(scores.images, 'test image')}"
     f1 = {name: number(scores.pooled(name).get("f1")) for name in scores.models}
-    base, other, student = f1.get("teacher"), f1.get(scores.student or ""), scores.student
-    if base is None or other is None or student is None:
+    first, second = ("start", "teacher") if scores.real_alone else ("teacher", scores.student or "")
+    base, other = f1.get(first), f1.get(second)
+    if base is None or other is None:
         each = ", ".join(f"{scores.title(name)} {fixed(value)}" for name, value in f1.items())
         lead = f"Pooled F1 {where}: {each or 'no model was scored'}."
-        return "No comparison", lead, caveats
+        line = f"F1 {fixed(other)}" if scores.real_alone else "No comparison"
+        return line, lead, caveats
     gain = round(other, 4) - round(base, 4)
+    later, earlier = scores.title(second), scores.title(first)
     lead = (
-        f"Pooled F1 {where}: {student} {fixed(other)}, teacher {fixed(base)}, a difference of "
+        f"Pooled F1 {where}: {later} {fixed(other)}, {earlier} {fixed(base)}, a difference of "
         f"{signed(gain)}."
     )
-    before, after = scores.f1_by_image("teacher"), scores.f1_by_image(student)
+    before, after = scores.f1_by_image(first), scores.f1_by_image(second)
     values = np.array([after[i] - before[i] for i in sorted(before.keys() & after.keys())])
     low, count = 0.0, len(values)
     if count > 1:
         picks = np.random.default_rng(0).integers(0, count, (RESAMPLES, count))
         low, high = np.percentile(values[picks].mean(axis=1), [2.5, 97.5])
         lead += (
-            f" Image by image the student differs by {signed(values.mean())} on average "
+            f" Image by image the {later} differs by {signed(values.mean())} on average "
             f"(95 % interval {signed(low)} to {signed(high)})."
         )
         detectable = 2.80 * values.std(ddof=1) / np.sqrt(count)  # 1.96 + 0.84 standard errors
@@ -125,4 +134,4 @@ def _compared(scores: Scores) -> Headline:
         return "Too few test images to show a gain", lead, caveats
     if low <= 0:
         return "No gain shown beyond chance", lead, caveats
-    return "The student scored higher in this one run", lead, caveats
+    return f"The {later} scored higher in this one run", lead, caveats

@@ -40,10 +40,10 @@ def score_sections(run: Run, scores: Scores | None) -> list[Section]:
     if scores is None:
         return [Section("scores", "Test scores", [], missing)]
     if scores.reference is None:
-        pictures = [Text(_PREDICTED), *predictions(run, scores)]
+        pictures = [Text(run.choice), Text(_PREDICTED), *predictions(run, scores)]
         return [Section("overlays", "Predictions", pictures)]
     return [
-        Section("scores", "Test scores", score_blocks(scores)),
+        Section("scores", "Test scores", [Text(run.choice), *score_blocks(scores)]),
         Section("overlays", "Overlays", overlays(scores), "No overlays."),
         Section("curves", "ROC and PR", [curve_charts(scores)], "No curves."),
         Section("images", "Image by image", [image_table(scores)]),
