@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from vesselforge.cli import data_verbs, generator_verbs, line_verbs, model_verbs
+from vesselforge.cli.finetune_verb import finetune
 from vesselforge.cli.verbs import (
     WORKSPACE,
     ConfigArgument,
@@ -69,6 +70,9 @@ def run(
     scores = as_table(rows, title) if rows else str(metrics.get("note", "nothing was scored"))
     told = [*made["remarks"], in_words(made["chosen"]), f"report: {made['report']}"]
     print_result(json_, made | {"metrics": metrics}, scores, *told)
+
+
+verb(main)(finetune)
 
 
 @verb(main)

@@ -201,9 +201,9 @@ def plain(value: Any) -> str:
 def print_preview(targets: list[Work], workspace: Path, json_: bool) -> None:
     """What is there, what is to do, and how long that took before."""
     from vesselforge.engine.store import Store
-    from vesselforge.pipeline.preview import preview, whole
+    from vesselforge.pipeline.preview import preview, starts_of, whole
 
-    rows = preview(targets, Store(workspace))
+    rows, begun = preview(targets, Store(workspace)), starts_of(targets)
     minutes = whole(rows)
     left = f"{sum(row['to do'] for row in rows)} stages to do"
     if minutes is None:
@@ -211,7 +211,9 @@ def print_preview(targets: list[Work], workspace: Path, json_: bool) -> None:
     else:
         left += f", about {minutes:g} minutes one after the other"
     shown = as_table(rows, "if no synthetic image is rejected")
-    print_result(json_, {"stages": rows, "minutes": minutes}, shown, left)
+    found = {"stages": rows, "minutes": minutes, "starts": begun}
+    named = [f"begins with the model {name}: {what}" for name, what in begun.items()]
+    print_result(json_, found, shown, *named, left)
 
 
 def add_step(app: typer.Typer, name: str, last: str, help_: str) -> None:

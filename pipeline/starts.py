@@ -24,7 +24,7 @@ from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.record import model_folder
 from vesselforge.pipeline.sources import Config
 
-KIND = "segmenter.start"
+KIND, STEP = "segmenter.start", "start: "
 DESCRIPTION = "model.json"
 OF_TRAINING = {"drop", "block"}
 """Options of DropBlock, which no weight depends on: every training sets its own."""
@@ -53,7 +53,7 @@ def start_work(
             "only networks as they are offered by name can be trained on"
         )
     settings = StartSettings(model=folder)
-    return Work(f"start: {given}", KIND, settings, {}, outside(settings))
+    return Work(f"{STEP}{given}", KIND, settings, {}, outside(settings))
 
 
 def network_of(folder: Path) -> tuple[str, dict[str, Any]]:

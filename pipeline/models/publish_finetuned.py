@@ -1,0 +1,90 @@
+"""What `vesselforge finetune` leaves: `workspace/models/<name>`, the model for use with a card that
+tells where it began and how good it is.
+
+No image is left to score that model on, so its score is that of models which were trained in the
+same way without the images that they are scored on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from vesselforge import pretrained
+from vesselforge.engine.artifacts import Artifact
+from vesselforge.engine.documents import read_object
+from vesselforge.engine.store import Store
+from vesselforge.pipeline.models.choice import FINAL
+from vesselforge.pipeline.models.publish_segmenter import facts_of_model, scores_of
+from vesselforge.pipeline.models.publishing import source, write_published
+from vesselforge.pipeline.models.score_rows import pixel_rows
+from vesselforge.pipeline.record import read_run
+
+BEFORE, AFTER = "before", "after"
+
+
+def publish_finetuned(run: Path, workspace: Path) -> Path:
+    """Write the model of a finished run of real images alone, whole or not at all, in the place of
+    an earlier one of that name. Returns its folder. Raises ConfigError or WorkspaceError."""
+    _, record = read_run(workspace, str(run))
+    store = Store(run.absolute().parent.parent)
+    final = store.read(*record["artifacts"][FINAL])
+    fill = partial(make_card, final, record, store)
+    out, name = workspace / "models", str(record["name"])
+    return write_published("segmenter", final.path, name, out, True, fill, shipped=False)
+
+
+def make_card(
+    final: Artifact, record: Mapping[str, Any], store: Store, folder: Path
+) -> dict[str, Any]:
+    """Fill `folder` with the model; return the facts of its card."""
+    facts = facts_of_model(final.path, final.manifest, folder)
+    facts["began_with"] = begun = began_with(record, final, store)
+    seen = facts["trained_on"]
+    evaluation = store.read(*record["artifacts"]["evaluation"]).metrics
+    names = {"start": BEFORE, "teacher": AFTER}
+    found = {
+        f"{seen['dataset']}, {names[role]}": scores_of(evaluation | {"split": "held out"}, scores)
+        for role, scores in evaluation["models"].items()
+        if role in names
+    }
+    return facts | {"scores": found, "honest": honest(seen, evaluation, begun)}
+
+
+def began_with(record: Mapping[str, Any], final: Artifact, store: Store) -> dict[str, Any]:
+    """The model that the training began with: its name, the hash of its content, and what it was
+    trained on as far as its card says."""
+    start = store.read("segmenter.start", final.manifest["inputs"]["start"])
+    place = Path(record["config"]["teacher"]["start_from"])
+    name = place.name
+    card = pretrained.folder(name) if name in pretrained.names() else place
+    seen, path = None, card / pretrained.CARD
+    if path.is_file():
+        seen = read_object(path, "the card of a model").get("trained_on", {}).get("dataset")
+    known = source(seen) if seen else f"what {name} was trained on"
+    return {"model": name, "content": start.manifest["inputs"]["model"], "data": known}
+
+
+def honest(seen: Mapping[str, Any], evaluation: Mapping[str, Any], begun: Mapping[str, Any]) -> str:
+    """What the scores are scores of."""
+    trained, chose = len(seen["train"]), len(seen["validation"])
+    held = evaluation["images"]
+    if not evaluation["models"]:
+        return "Not scored: the images that were held out for it have no masks."
+    return (
+        f"No image is left to score this very model on: it was trained on {trained} images, and "
+        f"{chose} others chose weights and threshold. “{AFTER}” is a model trained in the same way "
+        f"without the {held} images that it was scored on; “{BEFORE}” is {begun['model']} as it "
+        "came, on the same images."
+    )
+
+
+def score_lines(folder: Path) -> tuple[list[dict[str, Any]], str]:
+    """The scores on the card of a model, as rows with their title."""
+    card: dict[str, Any] = json.loads((folder / pretrained.CARD).read_text("utf-8"))
+    images = max((found["images"] for found in card["scores"].values()), default=0)
+    about = f"{images} images that were not trained on, pooled inside the field of view"
+    return pixel_rows(card["scores"], "fov") if card["scores"] else [], about
