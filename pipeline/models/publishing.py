@@ -33,8 +33,9 @@ def write_published(
     """Write the folder `out/name`, whole or not at all, and return it.
 
     fill: writes the files of the model into the folder that it is given, and returns what the card
-    says of it. force: replace a published one. shipped: it is to
-    come with the package. Raises ConfigError for a name that cannot be or is taken, CheckpointError for a folder that is too large, and what `fill` raises.
+    says of it. force: replace a published one. shipped: it is to come with the package. Raises
+    ConfigError for a name that cannot be or is taken, CheckpointError for a folder that is too
+    large to be shipped, and what `fill` raises.
     """
     if not NAME.fullmatch(name):
         raise ConfigError(f"name: found {name!r}, expected a-z, 0-9 and single dashes")
