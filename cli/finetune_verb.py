@@ -61,10 +61,11 @@ def finetune(
     from vesselforge.flows.launch import RUN, launch
 
     made = launch(RUN, settings, workspace, new_display())
-    from vesselforge.pipeline.models.publish_finetuned import publish_finetuned, score_lines
+    from vesselforge.pipeline.models.publish_finetuned import cards, publish_finetuned, score_lines
 
     folder = publish_finetuned(Path(made["run"]), workspace)
-    rows, about = score_lines(folder)
-    told = [as_table(rows, about), f"report: {made['report']}"]
+    card = cards(workspace)[settings.name]
+    rows, about = score_lines(card)
+    told = [as_table(rows, about), card["honest"], f"report: {made['report']}"]
     use = f"model: {folder}; `vesselforge segmenter predict {settings.name} eye.png -o maps`"
-    print_result(json_, made | {"model": str(folder)}, *told, use)
+    print_result(json_, made | {"model": str(folder), "card": card}, *told, use)

@@ -7,7 +7,6 @@ same way without the images that they are scored on.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -82,9 +81,28 @@ def honest(seen: Mapping[str, Any], evaluation: Mapping[str, Any], begun: Mappin
     )
 
 
-def score_lines(folder: Path) -> tuple[list[dict[str, Any]], str]:
+def cards(workspace: Path) -> dict[str, dict[str, Any]]:
+    """Name → card of each such model of a workspace. Raises WorkspaceError for a damaged one."""
+    paths = sorted((workspace / "models").glob(f"*/{pretrained.CARD}"))
+    expected = "the card of a model: run `vesselforge finetune` again"
+    fields: dict[str, type] = {"scores": dict, "began_with": dict, "honest": str}
+    return {p.parent.name: read_object(p, expected, fields=fields) for p in paths}
+
+
+def card_rows(found: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """One row a model."""
+    rows = []
+    for name, card in found.items():
+        seen, scores = card["trained_on"], card["scores"]
+        f1 = {key.rpartition(", ")[2]: one["fov"]["pooled"]["f1"] for key, one in scores.items()}
+        row = {"name": name, "began with": card["began_with"]["model"], "network": card["network"]}
+        row |= {"trained on": f"{seen['dataset']}, {len(seen['train'])} images"}
+        rows.append(row | {f"F1 {when}": f1.get(when) for when in (BEFORE, AFTER)})
+    return rows
+
+
+def score_lines(card: Mapping[str, Any]) -> tuple[list[dict[str, Any]], str]:
     """The scores on the card of a model, as rows with their title."""
-    card: dict[str, Any] = json.loads((folder / pretrained.CARD).read_text("utf-8"))
     images = max((found["images"] for found in card["scores"].values()), default=0)
     about = f"{images} images that were not trained on, pooled inside the field of view"
     return pixel_rows(card["scores"], "fov") if card["scores"] else [], about
