@@ -21,6 +21,7 @@ from vesselforge.pipeline.executor import Executor, Here
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.input_checks import check_inputs
 from vesselforge.pipeline.models.choice import FINAL, WHOLE, Choice, choose
+from vesselforge.pipeline.models.seen import seen_before
 from vesselforge.pipeline.record import RunRecord
 from vesselforge.pipeline.remarks import NOT_PRETRAINED, all_rejected, remarks_on
 from vesselforge.pipeline.sources import Request, source_of
@@ -177,13 +178,16 @@ def augment(works: RunWorks, executor: Executor, record: RunRecord) -> Augmented
     """
     # Damaged files show before hours of training: the test images are made early, and seen late.
     first = {"development": works.development(), "test": works.test(), **works.compared_with()}
-    first |= {"teacher": works.teacher()}
     made = {role: record.artifact(role, executor.make(work)) for role, work in first.items()}
+    if told := seen_before(first.get("start"), made["test"]):
+        current().say(f"  {told}")
+    record.note("seen_before", told)
+    teacher = works.teacher()
+    made["teacher"] = record.artifact("teacher", executor.make(teacher))
     none: tuple[dict[str, Work], list[str], str] = ({}, [], "")
     students, remarks, failure = none if works.real_alone else improve(works, executor, record)
-    members = {"teacher": first["teacher"]} | students
-    ensembles = works.ensembles(members) if students else {}
-    further = ensembles
+    members = {"teacher": teacher} | students
+    ensembles = further = works.ensembles(members) if students else {}
     if works.real_alone:
         further = {WHOLE: works.final().inputs["images"], FINAL: works.final()}
     for role, work in (students | further).items():
@@ -193,6 +197,7 @@ def augment(works: RunWorks, executor: Executor, record: RunRecord) -> Augmented
     serving = [FINAL] if works.real_alone else ["teacher", *[*students][-1:], *[*ensembles][:1]]
     choice = choose({r: made[r].metrics.get("validation", {}).get("f1") for r in serving})
     record.note("chosen", choice)
+    remarks += [told] if told else []
     if works.config.finetune.start_from is not None and students:
         remarks.append(NOT_PRETRAINED[works.config.order])
     return Augmented(scores, choice, remarks, failure)

@@ -20,6 +20,7 @@ from vesselforge.pipeline.models.choice import FINAL
 from vesselforge.pipeline.models.publish_segmenter import facts_of_model, scores_of
 from vesselforge.pipeline.models.publishing import source, write_published
 from vesselforge.pipeline.models.score_rows import pixel_rows
+from vesselforge.pipeline.models.seen import SEEN, images_seen
 from vesselforge.pipeline.record import read_run
 
 BEFORE, AFTER = "before", "after"
@@ -50,7 +51,9 @@ def make_card(
         for role, scores in evaluation["models"].items()
         if role in names
     }
-    return facts | {"scores": found, "honest": honest(seen, evaluation, begun)}
+    told = " ".join([honest(seen, evaluation, begun), record.get("seen_before") or ""]).strip()
+    known = {SEEN: sorted(images_seen(final.path))}
+    return facts | {"scores": found, "honest": told} | known
 
 
 def began_with(record: Mapping[str, Any], final: Artifact, store: Store) -> dict[str, Any]:

@@ -13,11 +13,12 @@ from segmenter_helpers import TINY, artifact, phantom_set
 from vesselforge.configs.errors import CheckpointError, ConfigError, DataError, UserError
 from vesselforge.configs.settings import PipelineConfig, StartSettings
 from vesselforge.configs.study import StudyConfig
-from vesselforge.engine.artifacts import Artifact
+from vesselforge.engine.artifacts import Artifact, read_artifact
 from vesselforge.engine.files import write_json
 from vesselforge.engine.progress import Progress
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.graph import Work, closure
+from vesselforge.pipeline.models.seen import SEEN, images_seen, seen_before
 from vesselforge.pipeline.preview import starts_of
 from vesselforge.pipeline.run_works import RunWorks, run_works
 from vesselforge.pipeline.starts import copy, outside
@@ -179,3 +180,41 @@ def test_a_training_that_hardly_moves_gives_the_maps_of_its_start(tmp_path: Path
     before, after = (Model.load(folder).run(image) for folder in (start.path, out))
     torch.testing.assert_close(after, before, atol=1e-5, rtol=0)
     assert before.std() > 1e-4
+
+
+def made(store: Store, kind: str, digest: str, **content: Any) -> Path:
+    """An artifact of which only the manifest counts."""
+    folder = store.folder(kind, digest)
+    folder.mkdir(parents=True)
+    manifest = {"settings": {}, "inputs": {}, "files": {}, "metrics": {}} | content
+    write_json(folder / "manifest.json", manifest | {"kind": kind, "digest": digest})
+    return folder
+
+
+def prepared(store: Store, digest: str, **splits: str) -> Path:
+    """An image set: SHA-256 of pixels → split."""
+    folder = made(store, "data.prepare", digest)
+    rows = [{"id": sha, "split": split, "sha256": sha} for sha, split in splits.items()]
+    write_json(folder / "check.json", {"images": rows})
+    return folder
+
+
+def test_scores_on_images_that_the_start_has_seen_are_called_so(tmp_path: Path) -> None:
+    store = Store(tmp_path / "ws")
+    prepared(store, "old", a="train", b="validation", c="test")
+    first = made(store, "segmenter.train", "t1", inputs={"images": "old"})
+    made(store, "segmenter.start", "s1", settings={"model": str(first)}, inputs={"model": "x"})
+    prepared(store, "new", d="train")
+    again = made(store, "segmenter.train", "t2", inputs={"images": "new", "start": "s1"})
+    assert images_seen(again) == {"a", "b", "d"}
+    card = tmp_path / "published"
+    card.mkdir()
+    write_json(card / "card.json", {SEEN: ["e"]})
+    assert images_seen(card) == {"e"} and images_seen(tmp_path) == set()
+
+    test = read_artifact(prepared(store, "test", a="test", b="test", z="test"))
+    work = Work("start: somewhere/eyes", "segmenter.start", StartSettings(model=again))
+    told = seen_before(work, test)
+    assert told.startswith("2 of 3 test images are among those that eyes was trained on")
+    other = Work("start: eyes", "segmenter.start", StartSettings(model=card))
+    assert seen_before(other, test) == "" and seen_before(None, test) == ""
