@@ -1,5 +1,5 @@
-"""Which photographs a model has seen, itself or by the models it began with, as far as the store and
-cards tell: a score on images that were trained on says nothing of new ones."""
+"""Which photographs a model has seen, itself or by what it began with, as far as store and cards
+tell: a score on images that were trained on says nothing of new ones."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def seen_before(start: Work | None, test: Artifact) -> str:
     if not hashes & known:
         return ""
     return (
-        f"{len(hashes & known)} of {len(hashes)} test images are among those that {name} was trained "
-        "on or chosen by: scores on them, before and after, are too high, and say nothing of new "
-        "images. Begin with a model that has not seen these."
+        f"{len(hashes & known)} of {len(hashes)} test images are among those that {name} was "
+        "trained on or chosen by: scores on them, before and after, are too high, and say nothing "
+        "of new images. Begin with a model that has not seen these."
     )
 
 
