@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from vesselforge.configs.base import Each, Settings, operational
-from vesselforge.configs.catalogue import DatasetName
+from vesselforge.configs.catalogue import DATASETS, OWN, DatasetName
 from vesselforge.configs.sources import NoSource, Source, StyleGAN2Source
 from vesselforge.configs.stages.augmentation import AugmentSettings as AugmentSettings
 from vesselforge.configs.stages.gan import GeneratorSettings, SampleSettings, ScoreSettings
@@ -35,6 +35,9 @@ RunName = Annotated[
 ]
 
 
+SplitName = Literal["train", "validation", "test"]
+
+
 class PhantomSettings(Settings):
     """Procedural fundus images with exact vessel masks."""
 
@@ -53,16 +56,26 @@ class DataSettings(Settings):
     generator alone"""
     root: Path | None = operational(None)
     """dataset folder; default: its usual name under VESSELFORGE_DATA or ./datasets"""
-    fold: int = Field(0, ge=0, le=4)
-    """STARE only: which 4 of the 20 images are the test"""
+    folds: int | None = Field(None, ge=2, le=100)
+    """cross-validation, of paired, phantom or STARE (5): every image is the test in one of so many
+    folds; `run` does them all, everything else the one that `fold` names"""
+    fold: int | None = Field(None, ge=0, lt=100)
+    """which of the folds, counted from 0; STARE has five (four images each), default there: 0"""
     pattern: str | None = None
     """paired only: regular expression with a group `id`, searched in file stems to match images,
     masks and FOVs; default: equal stems"""
+    group: str | None = operational(None)
+    """paired and images: regular expression with one group, or one named `group`, searched in
+    identifiers (else in file stems): images with the same text there, such as both eyes of a
+    patient, stay in one split; default: each is its own, or as `splits.csv` says"""
     validation_share: float = Field(0.2, ge=0, lt=1)
     """paired and images: share of training images held back, for validation or to tell copies from
     chance likeness; 0 (images only): none"""
     test_share: float = Field(0.2, ge=0, lt=1)
     """paired only: share of all images kept for the test"""
+    known_splits: dict[str, SplitName] = operational({})
+    """paired only: identifier → split of images that stay where they are; `retrain` gives those of
+    its earlier versions"""
     exclude: list[str] = operational([])
     """identifiers of images to leave out (the others are what is hashed)"""
     phantom: PhantomSettings = Field(PhantomSettings(), description="phantom only")
@@ -76,6 +89,42 @@ class DataSettings(Settings):
         if self.name == "images" and self.root is None:
             raise ValueError("images needs `root`, the folder of the images")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_of_stares_folds_is_said_in_one_way(cls, values: Any) -> Any:
+        """Equal work is to have equal settings: the fold says it all."""
+        if isinstance(values, dict) and values.get("name") == "stare" and values.get("folds") == 5:
+            return {k: v for k, v in values.items() if k != "folds" or values.get("fold") is None}
+        return values
+
+    @model_validator(mode="after")
+    def _folds_and_groups_are_those_of_the_layout(self) -> Self:
+        own = len(DATASETS[self.name].folds) if self.name in DATASETS else 0
+        if (own == 1 or self.name == "images") and (self.folds, self.fold) != (None, None):
+            raise ValueError(f"folds, fold: {self.name} has none; expected paired, phantom or stare")
+        if own > 1 and self.folds not in (None, own):
+            raise ValueError(f"folds: {self.name} has {own} of its own, found {self.folds}")
+        among = self.folds or own
+        if self.fold is not None and not among:
+            raise ValueError("fold: of how many is not known; set `folds`, too")
+        if self.fold is not None and self.fold >= among:
+            raise ValueError(f"fold: found {self.fold}, expected 0 to {among - 1}")
+        if self.name not in OWN and (self.group is not None or self.known_splits):
+            raise ValueError(f"group, known_splits: {self.name} has splits of its own")
+        if self.folds is not None and self.known_splits:
+            raise ValueError("known_splits: folds are dealt anew; unset one of the two")
+        return self
+
+    @property
+    def is_cross_validated(self) -> bool:
+        """All folds are meant, not a single one."""
+        return self.folds is not None and self.fold is None
+
+    def each_fold(self) -> list[DataSettings]:
+        """The settings of each fold of a cross-validation, from the first on."""
+        values = self.model_dump()
+        return [self.model_validate(values | {"fold": fold}) for fold in range(self.folds or 0)]
 
 
 class IterateSettings(Settings):

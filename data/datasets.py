@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from vesselforge.configs.catalogue import DATASETS, KNOWN_NAMES, NAMES, OWN
-from vesselforge.configs.errors import DataError
+from vesselforge.configs.errors import ConfigError, DataError
 from vesselforge.configs.load import validate
 from vesselforge.configs.settings import DataSettings
 from vesselforge.data.formats.archives import alike
 from vesselforge.data.layouts.folders import read_images, read_known, read_paired
-from vesselforge.data.layouts.items import Dataset
+from vesselforge.data.layouts.items import Dataset, Item
+from vesselforge.data.layouts.splits import deal_fold
 from vesselforge.data.phantoms.sets import phantom_items
 
 
@@ -19,11 +22,17 @@ def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
     """The dataset that the settings of a run describe.
 
     Raises DataError when the folder is missing or holds nothing of that layout, and unless
-    `lenient` for files that cannot be matched (`Dataset.problems` has them).
+    `lenient` for files that cannot be matched (`Dataset.problems` has them); ConfigError where all
+    folds are meant, of which each is a dataset of its own.
     """
     name = settings.name
+    if settings.is_cross_validated:
+        raise ConfigError(
+            f"data.folds: {settings.folds}: only `vesselforge run` does all of them; set data.fold "
+            f"to the one that is meant, 0 to {(settings.folds or 1) - 1}"
+        )
     if name == "phantom":
-        return Dataset(name, None, tuple(phantom_items(settings.phantom))).without(settings.exclude)
+        return Dataset(name, None, tuple(_phantoms(settings))).without(settings.exclude)
     folder = _find_root(name, settings.root)
     if name in DATASETS:
         dataset = read_known(name, DATASETS[name], folder, settings)
@@ -37,6 +46,15 @@ def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
         expected = DATASETS[name].example if name in DATASETS else OWN[name]
         raise DataError(f"{folder}: found no image of {name}, expected {expected}")
     return dataset
+
+
+def _phantoms(settings: DataSettings) -> Iterable[Item]:
+    items = list(phantom_items(settings.phantom))
+    if settings.folds is None:
+        return items
+    names, share = {item.id: item.id for item in items}, settings.validation_share
+    splits = deal_fold(names, settings.fold or 0, settings.folds, share)
+    return (replace(item, split=splits[item.id]) for item in items)
 
 
 def named_dataset(

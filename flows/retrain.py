@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prefect import flow
 from prefect.states import Completed
 
-from vesselforge.configs.errors import WorkspaceError
-from vesselforge.configs.settings import CompareSettings, PipelineConfig
+from vesselforge.configs.errors import ConfigError, WorkspaceError
+from vesselforge.configs.settings import CompareSettings, PipelineConfig, SplitName
 from vesselforge.data.imageset import read_index
 from vesselforge.data.layouts.check import Intake, sort_out
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
@@ -61,6 +62,11 @@ def retrain(
 
 def run_retraining(config: PipelineConfig, workspace: Path) -> Any:
     """The body of the flow. Returns its state: a name, a sentence, what there is to look at."""
+    if config.data.folds is not None:
+        raise ConfigError(
+            f"data.folds: {config.data.folds}: a line of models has one split, and new images join "
+            "it; unset data.folds (`vesselforge run` cross-validates)"
+        )
     Store(workspace).open()
     registry = Registry(workspace, config.name)
     with registry.alone(current().begin(NAME)):
@@ -72,6 +78,7 @@ def _retrain(config: PipelineConfig, workspace: Path, registry: Registry) -> dic
     line = registry.read()
     if line.champion is not None:
         registry.model_of(line.champion)  # a champion that is gone shows before hours of training
+    config = with_splits(config, line.splits)
     basis = look(config, workspace)
     if basis == line.decided:
         message = f"no new images or settings since version {line.versions[-1].number}"
@@ -82,7 +89,16 @@ def _retrain(config: PipelineConfig, workspace: Path, registry: Registry) -> dic
     comparison = None
     if line.champion is not None:
         comparison = contest(config, workspace, line.champion, challenger)
-    return settle(config, registry, challenger, comparison, basis)
+    return settle(config, registry, challenger, comparison, basis, intake.splits)
+
+
+def with_splits(config: PipelineConfig, splits: Mapping[str, str]) -> PipelineConfig:
+    """The config of a folder of one's own, where the images that are known keep their splits."""
+    if config.data.name != "paired":
+        return config
+    known = {**config.data.known_splits, **splits}
+    data = config.data.model_copy(update={"known_splits": known})
+    return config.model_copy(update={"data": data})
 
 
 def look(config: PipelineConfig, workspace: Path) -> str:
@@ -115,6 +131,7 @@ def train_challenger(
 ) -> Version:
     """The whole pipeline on the sound images, as a run of its own: `<name>-v<number>`."""
     left_out = sorted({*config.data.exclude, *intake.quarantined})
+    config = with_splits(config, intake.splits)  # what is left out moves no other image
     data = config.data.model_copy(update={"exclude": left_out})
     name = f"{config.name}-v{number}"
     run_pipeline(config.model_copy(update={"name": name, "data": data}), workspace)
@@ -164,6 +181,7 @@ def settle(
     new: Version,
     comparison: Comparison | None,
     basis: str,
+    splits: Mapping[str, str],
 ) -> dict[str, Any]:
     """Write the decision, all of it at once, and let go of what old versions needed."""
     why = comparison.why if comparison else "the first model of this line"
@@ -174,6 +192,7 @@ def settle(
         new.verdict, new.comparison = verdict, comparison
         line.versions.append(new)
         line.decided = basis
+        line.splits |= {id_: cast(SplitName, split) for id_, split in splits.items()}
         if verdict == "held back":
             line.note("held back", line.champions[-1], why)
         else:

@@ -11,6 +11,7 @@ from pathlib import Path
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import EnsembleSettings, PipelineConfig, PrepareSettings
 from vesselforge.configs.sources import NoSource
+from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.prepare import content_hash
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.sinks.display import Display, current, shown
@@ -72,9 +73,9 @@ class RunWorks(Works):
         data = self.config.data
         if data.name != "paired":
             return self.teacher()
-        whole = PrepareSettings(
-            data=data.model_copy(update={"test_share": 0.0}), part="development"
-        )
+        held = {id_: split for id_, split in data.known_splits.items() if split != TEST}
+        changes = {"test_share": 0.0, "folds": None, "fold": None, "known_splits": held}
+        whole = PrepareSettings(data=data.model_copy(update=changes), part="development")
         content = {"dataset": content_hash(whole.data)}
         images = Work("all images", "data.prepare", whole, {}, content)
         return self.on_real("final model", self.config.teacher, images)

@@ -18,7 +18,8 @@ from vesselforge.configs.settings import DataSettings
 from vesselforge.data.datasets import load_settings
 from vesselforge.data.formats.images import binarise, is_binary
 from vesselforge.data.layouts.items import Dataset, Item, Problem
-from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN
+from vesselforge.data.layouts.repeats import Look, look_of, repeated
+from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN, VALIDATION
 from vesselforge.engine.progress import Progress
 
 GREY_SHARE = 0.2
@@ -27,6 +28,8 @@ LISTED = 24
 """Sizes that are listed: a folder from the web may hold as many as images."""
 MOST_BAD = 0.2
 """Share of bad images from which a folder is rather not mounted than badly annotated."""
+FEWEST = 3
+"""Validation images below which a threshold is mostly chance."""
 SHOWN = 3
 """Bad images that a sentence names."""
 
@@ -118,11 +121,12 @@ def check(
     where = root or dataset.name
     items = [item for item in dataset if item.split in splits]
     brightest = 0  # of all 16-bit values
+    looks: dict[str, Look] = {}
     for done, item in enumerate(items, start=1):
         row = Row(item.id, item.split)
         report.rows.append(row)
         with report.noting(item.image, item.id):
-            brightest = max(brightest, _examine(item, row, report))
+            brightest = max(brightest, _examine(item, row, report, looks))
         progress.update(done, len(items), "image")
     if 0 < brightest < 1 << 14:
         sentence = (
@@ -132,16 +136,26 @@ def check(
         report.note(where, sentence, severity="warning")
     if not dataset.whole:
         _note_unlabelled(report, dataset, items)
-    _note_repeated(report, items)
+    hashes = [row.sha256 for row in report.rows]
+    report.problems += repeated(items, hashes, [looks.get(item.id) for item in items])
+    held = sum(item.split == VALIDATION for item in items)
+    if 0 < held < FEWEST and not dataset.whole:
+        sentence = (
+            f"found {held} validation image{'s' * (held > 1)}, expected at least {FEWEST}: the "
+            "threshold and the best step are chosen there, and differ much from image to image; "
+            "raise data.validation_share, or cross-validate with data.folds"
+        )
+        report.note(where, sentence, severity="warning")
     for split in (TRAIN,) if dataset.whole else splits:
         if split != TEST and not dataset.split(split):
             report.note(where, f"found no {split} image, expected one")
     return report
 
 
-def _examine(item: Item, row: Row, report: Report) -> int:
+def _examine(item: Item, row: Row, report: Report, looks: dict[str, Look]) -> int:
     """The greatest value of an image of 16 bits for the generator alone, 0 of others. Raises
-    DataError for an unreadable image; what is wrong with masks and FOV is noted."""
+    DataError for an unreadable image; what is wrong with masks and FOV is noted. looks: by
+    identifier, of images with masks; of others there may be too many, and nothing is scored."""
     picture = item.read_picture()
     image = picture.pixels if item.whole else picture.rgb()
     row.height, row.width = shape = image.shape[:2]
@@ -152,6 +166,7 @@ def _examine(item: Item, row: Row, report: Report) -> int:
     if item.whole:
         row.fov, row.mode, row.labelled = "whole", picture.mode, item.label is not None
         return int(image.max(initial=0)) if picture.bits == 16 else 0
+    looks[item.id] = look_of(image)
     row.fov, where = ("derived", item.image) if item.fov is None else ("file", item.fov)
     fov: Mask | None = None
     with report.noting(where, item.id):
@@ -208,21 +223,6 @@ def _note_unlabelled(report: Report, dataset: Dataset, items: Sequence[Item]) ->
         report.note(str(dataset.root), sentence, severity="warning")
 
 
-def _note_repeated(report: Report, items: Sequence[Item]) -> None:
-    """The same pixels twice: an error where the test would see what was trained on."""
-    seen: dict[str, Item] = {}
-    for row, item in zip(report.rows, items, strict=True):
-        first = item if row.sha256 is None else seen.setdefault(row.sha256, item)
-        if first.id == item.id:
-            continue
-        sentence = f"the same pixels as {first.image}"
-        if first.split == item.split:
-            report.note(item.image, f"{sentence}: a duplicate", item.id, "warning")
-        else:
-            sentence += f": {item.split} and {first.split} overlap; remove one of them"
-            report.note(item.image, sentence, item.id, "warning" if item.whole else "error")
-
-
 def _summary(split: str, rows: Sequence[Row]) -> dict[str, Any]:
     def mean(name: str) -> float | None:
         values = [value for row in rows if (value := getattr(row, name)) is not None]
@@ -245,10 +245,12 @@ def _summary(split: str, rows: Sequence[Row]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Intake:
-    """images: how many are sound; quarantined: identifier → the file and what is wrong with it."""
+    """images: how many are sound; quarantined: identifier → the file and what is wrong with it;
+    splits: identifier → split of all, which stay there when bad ones are left out."""
 
     images: int
     quarantined: dict[str, str]
+    splits: dict[str, str] = field(default_factory=dict)
 
 
 def sort_out(settings: DataSettings, progress: Progress) -> Intake:
@@ -272,4 +274,5 @@ def sort_out(settings: DataSettings, progress: Progress) -> Intake:
     for problem in report.errors:
         if problem.id is None:
             raise DataError(str(problem))
-    return Intake(total - len(bad), dict(sorted(bad.items())))
+    splits = {item.id: item.split for item in dataset}
+    return Intake(total - len(bad), dict(sorted(bad.items())), splits)

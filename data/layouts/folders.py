@@ -18,7 +18,8 @@ from vesselforge.configs.settings import DataSettings
 from vesselforge.data.formats.images import is_image_name, stem_of
 from vesselforge.data.layouts.class_labels import CSV, JSON, read_labels
 from vesselforge.data.layouts.items import Dataset, Item, Problem
-from vesselforge.data.layouts.splits import TRAIN, by_hash
+from vesselforge.data.layouts.own_splits import split_for_generator, split_own
+from vesselforge.data.layouts.splits import TRAIN
 
 NOTES = frozenset({"", ".txt", ".md", ".pdf", ".html", ".yaml", ".json", ".csv"})
 """Suffixes of files that nobody expects to be images."""
@@ -31,7 +32,7 @@ def read_known(name: str, known: KnownDataset, root: Path, settings: DataSetting
     problems: list[Problem] = []
     items: list[Item] = []
     templates = {"image": known.image, **known.masks} | ({"fov": known.fov} if known.fov else {})
-    for split, ids in known.folds[settings.fold if len(known.folds) > 1 else 0].items():
+    for split, ids in known.folds[settings.fold or 0].items():
         files = {}
         for role, template in templates.items():
             paths = {id_: root / known.path(template, id_, split) for id_ in ids}
@@ -75,7 +76,8 @@ def read_paired(root: Path, settings: DataSettings) -> Dataset:
             )
             problems.append(Problem("error", str(path), sentence, id_))
     files = {"image": images, "reference": masks, "fov": fovs}
-    splits = by_hash(images, settings.validation_share, settings.test_share)
+    splits, noted = split_own(root, images, settings)
+    problems += noted
     items = tuple(_item(id_, split, files) for id_, split in splits.items())
     return Dataset("paired", root, items, problems=tuple(problems))
 
@@ -142,7 +144,8 @@ def read_images(root: Path, settings: DataSettings) -> Dataset:
         sentence = f"no image has class {unused}; classes count from 0 to {len(classes) - 1}"
         problems.append(Problem("warning", str(root), sentence))
     held = settings.validation_share
-    splits = by_hash(ids.values(), held, test_share=0.0) if images and held > 0 else {}
+    by_id = {id_: images[name] for name, id_ in ids.items()}
+    splits = split_for_generator(by_id, settings) if images and held > 0 else {}
     items = tuple(
         Item(id_, splits.get(id_, TRAIN), images[name], whole=True, label=labels.get(name))
         for name, id_ in ids.items()
