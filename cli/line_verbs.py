@@ -47,11 +47,12 @@ def list_(
         print_result(json_, line.model_dump(mode="json"), versions, events)
         return
     found = lines(workspace)
-    told = [as_table(line_rows(found), f"lines of models in {workspace}")] if found else []
-    told += [as_table(card_rows(tuned), f"fine-tuned models in {workspace}")] if tuned else []
     none = "no models yet; `vesselforge retrain CONFIG` begins a line, `finetune` makes a model"
     every = [line.model_dump(mode="json") for line in found] + list(tuned.values())
-    print_result(json_, every, *(told or [none]))
+    titles = {f"lines of models in {workspace}": line_rows(found)}
+    titles |= {f"fine-tuned models in {workspace}": card_rows(tuned)}
+    tables = [as_table(rows, title) for title, rows in titles.items() if rows]
+    print_result(json_, every, *tables, *([] if tables else [none]))
 
 
 @verb(app)
