@@ -10,7 +10,7 @@ import pytest
 import torch
 from segmenter_helpers import TINY, artifact, phantom_set
 
-from vesselforge.configs.errors import CheckpointError, ConfigError, DataError, UserError
+from vesselforge.configs.errors import CheckpointError, ConfigError, DataError
 from vesselforge.configs.settings import PipelineConfig, StartSettings
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.artifacts import Artifact, read_artifact
@@ -128,7 +128,7 @@ def test_what_is_no_model_of_one_network_is_refused(tmp_path: Path) -> None:
     save_model(tmp_path, pair, 0.5)
     with pytest.raises(DataError, match="an ensemble cannot be trained on"):
         works(teacher={"start_from": tmp_path})
-    with pytest.raises(UserError, match=r"finetune\.start_from: order: mixed has one training"):
+    with pytest.raises(ValueError, match=r"finetune\.start_from: order: mixed has one training"):
         PipelineConfig.model_validate({"order": "mixed", "finetune": {"start_from": "a"}})
     with pytest.raises(ValueError, match=r"finetune\.start_from: .*set teacher\.start_from"):
         StudyConfig.model_validate({"finetune": {"start_from": "a"}})
