@@ -57,7 +57,10 @@ def reference(artifact: Artifact) -> Reference:
 
 
 class RunRecord:
-    """run.json while it grows; every change is on disk at once."""
+    """run.json while it grows; every change is on disk at once. part: what the roles of artifacts
+    begin with, such as `fold-0/`."""
+
+    part = ""
 
     def __init__(self, workspace: Path, config: PipelineConfig | StudyConfig) -> None:
         self.folder = run_folder(workspace, config.name)
@@ -89,7 +92,7 @@ class RunRecord:
 
     def artifact(self, role: str, artifact: Artifact) -> Artifact:
         """Note the artifact's role in this run; returns it."""
-        self.content["artifacts"][role] = reference(artifact)
+        self.content["artifacts"][self.part + role] = reference(artifact)
         self._save()
         return artifact
 
@@ -172,6 +175,12 @@ def model_folder(given: Path) -> Path:
     if "ensemble" in artifacts:
         return artifact_folder(folder, artifacts["ensemble"])
     why = "this run has no ensemble yet; `vesselforge run` goes on"
+    if "fold-0/teacher" in artifacts:
+        teacher = artifact_folder(folder, artifacts["fold-0/teacher"])
+        why = (
+            "this run is a cross-validation, which has models for each fold and none to use; run "
+            f"the config without data.folds, or name the folder of one of them, such as {teacher}"
+        )
     if record["status"] == PARTLY_FAILED:
         teacher = artifact_folder(folder, artifacts.get("teacher"))
         why = f"this run has no student, and so no ensemble; its teacher is {teacher}"

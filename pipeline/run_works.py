@@ -46,7 +46,7 @@ class RunWorks(Works):
     config: PipelineConfig
 
     def teacher(self) -> Work:
-        return self.on_real("teacher", self.config.teacher, self.development())
+        return self.on_real(f"teacher{self.mark}", self.config.teacher, self.development())
 
     def augmentation(
         self, number: int = 1, teacher: Work | None = None, start: Work | None = None
@@ -55,8 +55,8 @@ class RunWorks(Works):
         `pretrained` if there are two phases, and `student`. teacher: of this round, by default the
         run's; start: the generator of the round before."""
         config, real = self.config, self.development()
-        name = f", round {number}" if number > 1 else ""
-        request = Request(real=real, shown=real)
+        name = (f", round {number}" if number > 1 else "") + self.mark
+        request = Request(real=real, shown=real, name=self.mark)
         if start is not None and config.iterate.generator_kimg:
             kimg = config.iterate.generator_kimg
             request = replace(request, name=name, start=start, kimg=kimg)
@@ -83,12 +83,12 @@ class RunWorks(Works):
         for method in self.config.ensembles:
             name = f"ensemble-{method}" if found else "ensemble"
             settings = EnsembleSettings(method=method)
-            found[name] = Work(name, "segmenter.ensemble", settings, inputs)
+            found[name] = Work(f"{name}{self.mark}", "segmenter.ensemble", settings, inputs)
         return found
 
     def scored(self, models: Mapping[str, Work]) -> Work:
         """Scores of every model on the test split."""
-        return self.evaluation("test scores", models, self.test(), self.development())
+        return self.evaluation(f"test scores{self.mark}", models, self.test(), self.development())
 
     def until(self, last: str) -> Work:
         """The work of one of LAST_STEPS, of the first round."""
