@@ -31,8 +31,24 @@ def finetune(
     steps: Annotated[
         int | None, typer.Option(min=1, help="Optimiser steps of each training.  [default: 600]")
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=100,
+            help="Of the cross-validation; 1: a test split instead.  [default: 5, or as many as "
+            "there are images or groups]",
+        ),
+    ] = None,
     pattern: Annotated[
         str | None, typer.Option(help="Regular expression with a group `id`: data.pattern.")
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            help="Regular expression with one group: images with the same text there, such as both "
+            "eyes of a patient, stay together: data.group."
+        ),
     ] = None,
     set_: SetOption = None,
     workspace: WorkspaceOption = WORKSPACE,
@@ -41,22 +57,23 @@ def finetune(
 ) -> None:
     """Fit a trained model to your own images, and learn how good it is on images like them.
 
-    Trains from MODEL's weights on a part of the images, scores the rest, before and after, then
-    trains the model for use on all images but a few that choose its threshold. It lies in
-    workspace/models/NAME with a card that says all this, and its name serves wherever a MODEL is
-    taken. The same command goes on where it stopped. The settings: configs/finetune.yaml.
+    Cross-validates: trains from MODEL's weights without a fifth of the images, scores these,
+    before and after, and so on. Then trains the model for use on all images but a few that choose
+    its threshold. It lies in workspace/models/NAME with a card that says all this, and its name
+    serves wherever a MODEL is taken. The same command goes on where it stopped. The settings:
+    configs/finetune.yaml.
     """
     from vesselforge.pipeline.finetuning import finetune_config
 
-    given = {"name": name, "teacher.steps": steps, "data.pattern": pattern}
-    settings = finetune_config(model, images, workspace, given, set_ or [])
+    given = {"name": name, "teacher.steps": steps, "data.pattern": pattern, "data.group": group}
+    settings = finetune_config(model, images, workspace, given, folds, set_ or [])
     from vesselforge.pipeline.input_checks import check_inputs
 
     check_inputs(settings, workspace)
     if dry_run:
-        from vesselforge.pipeline.run_works import run_works
+        from vesselforge.pipeline.folds import everything
 
-        print_preview(run_works(settings, workspace).everything(), workspace, json_)
+        print_preview(everything(settings, workspace), workspace, json_)
         return
     from vesselforge.flows.launch import RUN, launch
 

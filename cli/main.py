@@ -53,9 +53,9 @@ def run(
 
     check_inputs(settings, workspace)
     if dry_run:
-        from vesselforge.pipeline.run_works import run_works
+        from vesselforge.pipeline.folds import everything
 
-        print_preview(run_works(settings, workspace).everything(), workspace, json_)
+        print_preview(everything(settings, workspace), workspace, json_)
         return
     from vesselforge.flows.launch import RUN, launch
 
@@ -65,10 +65,12 @@ def run(
     from vesselforge.pipeline.models.score_rows import score_rows
 
     metrics = Store(workspace).read(*made["evaluation"]).metrics
-    title = f"test split, {metrics['images']} images, pooled inside the field of view"
+    split = f"{metrics['folds']} folds" if "folds" in metrics else "test split"
+    title = f"{split}, {metrics['images']} images, pooled inside the field of view"
     rows = score_rows(metrics)
     scores = as_table(rows, title) if rows else str(metrics.get("note", "nothing was scored"))
-    told = [*made["remarks"], in_words(made["chosen"]), f"report: {made['report']}"]
+    serves = [in_words(made["chosen"])] if made["chosen"] else []
+    told = [*made["remarks"], *serves, f"report: {made['report']}"]
     print_result(json_, made | {"metrics": metrics}, scores, *told)
 
 

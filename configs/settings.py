@@ -26,6 +26,7 @@ from vesselforge.configs.stages.segmenter import (
 )
 from vesselforge.configs.stages.segmenter import EnsembleSettings as EnsembleSettings
 from vesselforge.configs.stages.segmenter import FitSettings as FitSettings
+from vesselforge.configs.stages.segmenter import PoolSettings as PoolSettings
 from vesselforge.configs.stages.segmenter import StartSettings as StartSettings
 
 Order = Literal["synthetic-first", "real-first", "mixed"]
@@ -102,7 +103,9 @@ class DataSettings(Settings):
     def _folds_and_groups_are_those_of_the_layout(self) -> Self:
         own = len(DATASETS[self.name].folds) if self.name in DATASETS else 0
         if (own == 1 or self.name == "images") and (self.folds, self.fold) != (None, None):
-            raise ValueError(f"folds, fold: {self.name} has none; expected paired, phantom or stare")
+            raise ValueError(
+                f"folds, fold: {self.name} has none; expected paired, phantom or stare"
+            )
         if own > 1 and self.folds not in (None, own):
             raise ValueError(f"folds: {self.name} has {own} of its own, found {self.folds}")
         among = self.folds or own

@@ -24,6 +24,7 @@ from vesselforge.flows.serving import embedded
 from vesselforge.flows.states import EXPECTED, state_of
 from vesselforge.flows.tasks import ByTask
 from vesselforge.pipeline.executor import Executor
+from vesselforge.pipeline.folds import augment_all
 from vesselforge.pipeline.input_checks import check_inputs
 from vesselforge.pipeline.record import (
     PARTLY_FAILED,
@@ -32,7 +33,6 @@ from vesselforge.pipeline.record import (
     reference,
     workspace_folder,
 )
-from vesselforge.pipeline.run_works import augment, run_works
 from vesselforge.report.writing import report_on
 
 C = TypeVar("C", bound=ExperimentConfig)
@@ -111,7 +111,7 @@ def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
     with record.watch():
         hand = ByTask(workspace, config.stage_timeout)
         executor = Executor(workspace, hand, record.made)
-        made = augment(run_works(config, workspace), executor, record)
+        made = augment_all(config, executor, record, workspace)
         record.finish(PARTLY_FAILED if made.failure else "completed", made.failure)
         page = write_report(record.folder, workspace)
     if made.failure:

@@ -10,13 +10,15 @@ from typing import Any
 
 from vesselforge import pretrained
 from vesselforge.configs.catalogue import NAMES
-from vesselforge.configs.errors import ConfigError, UserError
-from vesselforge.configs.load import load
-from vesselforge.configs.settings import PipelineConfig
+from vesselforge.configs.errors import ConfigError, DataError, UserError
+from vesselforge.configs.load import load, validate
+from vesselforge.configs.settings import DataSettings, PipelineConfig
+from vesselforge.data.datasets import load_settings
 from vesselforge.pipeline.models.publishing import NAME
 from vesselforge.pipeline.record import REGISTRY, model_folder
 from vesselforge.pipeline.starts import network_of
 
+FOLDS = 5
 CONFIG = "finetune"
 """The shipped config; all that is not said otherwise is as there."""
 
@@ -26,12 +28,14 @@ def finetune_config(
     images: str,
     workspace: Path,
     given: Mapping[str, Any],
+    folds: int | None = None,
     overrides: Sequence[str] = (),
 ) -> PipelineConfig:
-    """The run that fits a model to images.
+    """The run that fits a model to images, cross-validated where that can be.
 
     model: by name, run or folder; images: a folder, or a dataset by name. given: setting → value;
-    what is None is left as it is. overrides: `a.b=value`, which come last. Raises ConfigError for a
+    what is None is left as it is. folds: 1 for a single split; None: FOLDS, if need be fewer.
+    overrides: `a.b=value`, which come last. Raises ConfigError for a
     name of the run that a model cannot have, UserError for a model that cannot be trained on.
     """
     try:
@@ -48,10 +52,27 @@ def finetune_config(
         "teacher.drop": drop_of(folder),
     }
     values |= {name: value for name, value in given.items() if value is not None}
+    values |= {} if folds in (None, 1) else {"data.folds": folds}
     said = [f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in values.items()]
     config = load(PipelineConfig, CONFIG, [*said, *overrides])
     check_name(config.name, workspace)
+    if folds is None and config.data.folds is None:
+        config = config.model_copy(update={"data": with_folds(config.data)})
     return config
+
+
+def with_folds(data: DataSettings) -> DataSettings:
+    """The same images in FOLDS, or in as many as there are groups; as they are where the dataset,
+    or a splits.csv with splits, says what the test is, and where there are too few for any fold."""
+    for folds in range(FOLDS, 1, -1):
+        try:
+            load_settings(
+                validate(DataSettings, data.model_dump() | {"folds": folds, "fold": 0}, "")
+            )
+        except (ConfigError, DataError):
+            continue
+        return data.model_copy(update={"folds": folds})
+    return data
 
 
 def drop_of(folder: Path) -> float | None:

@@ -58,7 +58,10 @@ def reference(artifact: Artifact) -> Reference:
 
 
 class RunRecord:
-    """run.json while it grows; every change is on disk at once."""
+    """run.json while it grows; every change is on disk at once. part: what the roles of artifacts
+    begin with, such as `fold-0/`."""
+
+    part = ""
 
     def __init__(self, workspace: Path, config: PipelineConfig | StudyConfig) -> None:
         self.folder = run_folder(workspace, config.name)
@@ -90,7 +93,7 @@ class RunRecord:
 
     def artifact(self, role: str, artifact: Artifact) -> Artifact:
         """Note the artifact's role in this run; returns it."""
-        self.content["artifacts"][role] = reference(artifact)
+        self.content["artifacts"][self.part + role] = reference(artifact)
         self._save()
         return artifact
 

@@ -21,8 +21,7 @@ from vesselforge.pipeline.evidence import REAL
 from vesselforge.pipeline.executor import Executor, Here
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.input_checks import check_inputs
-from vesselforge.pipeline.models.choice import FINAL, WHOLE, Choice, choose
-from vesselforge.pipeline.models.seen import seen_before
+from vesselforge.pipeline.models.choice import START, TUNED, Choice, choose
 from vesselforge.pipeline.record import RunRecord
 from vesselforge.pipeline.remarks import NOT_PRETRAINED, all_rejected, remarks_on
 from vesselforge.pipeline.sources import Request, source_of
@@ -65,7 +64,7 @@ class RunWorks(Works):
         return isinstance(self.config.source, NoSource)
 
     def teacher(self) -> Work:
-        return self.on_real("teacher", self.config.teacher, self.development())
+        return self.on_real(f"teacher{self.mark}", self.config.teacher, self.development())
 
     def final(self) -> Work:
         """Of a run of real images alone, the model for use: trained as its teacher, but on all
@@ -80,10 +79,16 @@ class RunWorks(Works):
         images = Work("all images", "data.prepare", whole, {}, content)
         return self.on_real("final model", self.config.teacher, images)
 
-    def compared_with(self) -> dict[str, Work]:
-        """Role → model that is scored beside those of the run: what the teacher began with."""
-        start = self.begun.get("teacher.start_from")
-        return {} if start is None else {"start": start}
+    def start(self) -> Work | None:
+        """The model that the teacher begins with."""
+        return self.begun.get("teacher.start_from")
+
+    def rated(self, teacher: Work) -> dict[str, Work]:
+        """The teacher, and what it began with, by the names that their scores have."""
+        start = self.start()
+        if start is None:
+            return {"teacher": teacher}
+        return {START: start, TUNED if self.real_alone else "teacher": teacher}
 
     def augmentation(
         self, number: int = 1, teacher: Work | None = None, start: Work | None = None
@@ -92,8 +97,8 @@ class RunWorks(Works):
         `pretrained` if there are two phases, and `student`. teacher: of this round, by default the
         run's; start: the generator of the round before."""
         config, real = self.config, self.development()
-        name = f", round {number}" if number > 1 else ""
-        request = Request(real=real, shown=real)
+        name = (f", round {number}" if number > 1 else "") + self.mark
+        request = Request(real=real, shown=real, name=self.mark)
         if start is not None and config.iterate.generator_kimg:
             kimg = config.iterate.generator_kimg
             request = replace(request, name=name, start=start, kimg=kimg)
@@ -120,12 +125,12 @@ class RunWorks(Works):
         for method in self.config.ensembles:
             name = f"ensemble-{method}" if found else "ensemble"
             settings = EnsembleSettings(method=method)
-            found[name] = Work(name, "segmenter.ensemble", settings, inputs)
+            found[name] = Work(f"{name}{self.mark}", "segmenter.ensemble", settings, inputs)
         return found
 
     def scored(self, models: Mapping[str, Work]) -> Work:
         """Scores of every model on the test split."""
-        return self.evaluation("test scores", models, self.test(), self.development())
+        return self.evaluation(f"test scores{self.mark}", models, self.test(), self.development())
 
     def until(self, last: str) -> Work:
         """The work of one of LAST_STEPS, of the first round."""
@@ -141,14 +146,14 @@ class RunWorks(Works):
 
     def everything(self) -> list[Work]:
         """All that a run of a single round does, in its order; further ones depend on it."""
-        members = {"teacher": self.teacher()}
-        named = [self.development(), self.test(), members["teacher"]]
+        teacher = self.teacher()
+        named = [self.development(), self.test(), teacher]
         if self.real_alone:
-            return [*named, self.scored(self.compared_with() | members), self.final()]
+            return [*named, self.scored(self.rated(teacher))]
         made = self.augmentation()
-        members["student"] = made["student"]
-        ensembles = self.ensembles(members)
-        scored = self.scored(self.compared_with() | members | ensembles)
+        students = {"student": made["student"]}
+        ensembles = self.ensembles({"teacher": teacher} | students)
+        scored = self.scored(self.rated(teacher) | students | ensembles)
         return [*named, *made.values(), *ensembles.values(), scored]
 
 
@@ -160,12 +165,12 @@ def run_works(config: PipelineConfig, workspace: Path | None = None) -> RunWorks
 
 @dataclass(frozen=True)
 class Augmented:
-    """What a run came to. choice: which model serves, see `models.choice`; remarks: what a reader
-    of its scores has to know of its synthetic images. failure: why there is no student, where that
-    is to be mended."""
+    """What a run came to. choice: which model serves, see `models.choice`, None where each fold has
+    its own; remarks: what a reader of its scores has to know. failure: why there is no student,
+    where that is to be mended."""
 
     evaluation: Artifact
-    choice: Choice
+    choice: Choice | None
     remarks: list[str]
     failure: str
 
@@ -173,35 +178,25 @@ class Augmented:
 def augment(works: RunWorks, executor: Executor, record: RunRecord) -> Augmented:
     """Teacher, synthetic images, student, ensembles, and their scores on the test split.
 
-    Every artifact is noted in the record under its role, and which model serves. Where all
-    synthetic images were rejected, the models that there are are scored all the same; the teacher
-    alone makes no ensemble.
+    Every artifact is noted in the record under its role. Where all synthetic images were rejected,
+    the models that there are are scored all the same; the teacher alone makes no ensemble.
     """
     # Damaged files show before hours of training: the test images are made early, and seen late.
-    first = {"development": works.development(), "test": works.test(), **works.compared_with()}
+    first = {"development": works.development(), "test": works.test()}
+    first |= {START: start} if (start := works.start()) else {}
+    teacher = first["teacher"] = works.teacher()
     made = {role: record.artifact(role, executor.make(work)) for role, work in first.items()}
-    if told := seen_before(first.get("start"), made["test"]):
-        current().say(f"  {told}")
-    record.note("seen_before", told)
-    teacher = works.teacher()
-    made["teacher"] = record.artifact("teacher", executor.make(teacher))
     none: tuple[dict[str, Work], list[str], str] = ({}, [], "")
     students, remarks, failure = none if works.real_alone else improve(works, executor, record)
-    members = {"teacher": teacher} | students
-    ensembles = further = works.ensembles(members) if students else {}
-    if works.real_alone:
-        further = {WHOLE: works.final().inputs["images"], FINAL: works.final()}
-    for role, work in (students | further).items():
+    ensembles = works.ensembles({"teacher": teacher} | students) if students else {}
+    for role, work in (students | ensembles).items():
         made[role] = record.artifact(role, executor.make(work))
-    scores = executor.make(works.scored(works.compared_with() | members | ensembles))
+    scores = executor.make(works.scored(works.rated(teacher) | students | ensembles))
     record.artifact("evaluation", scores)
-    serving = [FINAL] if works.real_alone else ["teacher", *[*students][-1:], *[*ensembles][:1]]
-    choice = choose({r: made[r].metrics.get("validation", {}).get("f1") for r in serving})
-    record.note("chosen", choice)
-    remarks += [told] if told else []
+    serving = ["teacher", *[*students][-1:], *[*ensembles][:1]]
     if works.config.finetune.start_from is not None and students:
         remarks.append(NOT_PRETRAINED[works.config.order])
-    return Augmented(scores, choice, remarks, failure)
+    return Augmented(scores, choose({r: known_f1(made[r]) for r in serving}), remarks, failure)
 
 
 def improve(
@@ -254,6 +249,12 @@ def kept_rounds(f1: Sequence[float]) -> int:
 def validation_f1(model: Artifact) -> float:
     """Pooled F1 inside the field of view on the validation images."""
     return float(model.metrics["validation"]["f1"])
+
+
+def known_f1(model: Artifact) -> float | None:
+    """The same; None where it is not known."""
+    found: float | None = model.metrics.get("validation", {}).get("f1")
+    return found
 
 
 def run_until(last: str, config: PipelineConfig, workspace: Path, display: Display) -> Artifact:

@@ -9,6 +9,7 @@ from vesselforge.configs.settings import (
     FitSettings,
     GeneratorSettings,
     LabelSettings,
+    PoolSettings,
     PrepareSettings,
     SampleSettings,
     ScoreSettings,
@@ -32,7 +33,8 @@ STAGES = {
         ("generator.score", 4, "pipeline.score_stage:score", ScoreSettings, None),
         ("segmenter.pseudo-label", 5, "segmenter.labels.pseudo_labels:label", LabelSettings, None),
         ("segmenter.ensemble", 2, "segmenter.ensemble:ensemble", EnsembleSettings, None),
-        ("segmenter.evaluate", 3, "segmenter.evaluate:evaluate", EvaluateSettings, None),
+        ("segmenter.evaluate", 4, "segmenter.evaluate:evaluate", EvaluateSettings, None),
+        ("segmenter.pool", 1, "segmenter.pool_folds:pool_folds", PoolSettings, None),
         ("segmenter.compare", 1, "segmenter.evaluate:compare", CompareSettings, None),
     )
 }

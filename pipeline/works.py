@@ -39,6 +39,12 @@ class Works:
     content: Mapping[str, str]
     begun: Mapping[str, Work]
 
+    @property
+    def mark(self) -> str:
+        """What sets the steps of one fold apart, for people: `, fold 0`."""
+        data = self.config.data
+        return "" if data.folds is None else f", fold {data.fold}"
+
     def development(self) -> Work:
         """Training and validation images."""
         return self.prepared(self.config.data, "development")
@@ -52,7 +58,8 @@ class Works:
     ) -> Work:
         settings = PrepareSettings(data=data, part=part)
         outside = {"dataset": self.content[data.name]}
-        return Work(step or f"{part} images", "data.prepare", settings, {}, outside)
+        step = step or f"{part} images{self.mark}"
+        return Work(step, "data.prepare", settings, {}, outside)
 
     def on_real(self, step: str, recipe: SegmenterSettings, images: Work) -> Work:
         """The training of a teacher: real images alone."""

@@ -36,6 +36,7 @@ from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.operating_point import inside, rechoose, truths
 
 CURVE_POINTS = 200
+COUNTS = "counts.json"
 BEST = "f1_best"
 """F1 at the threshold with the highest pooled F1 in the field of view on the scored images
 themselves, before any rule of components: what is left of a difference once both models are as well
@@ -54,7 +55,8 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
     Writes metrics.json (for every model and further observer, in the FOV and on the whole image:
     pooled, and means over images, with 95 % intervals; under `against`, every model by what the
     further observers drew; BEST with its threshold), per_image.csv, per_image_observers.csv,
-    curves.json, and pictures.
+    counts.json (model → region → one dict an image, which add up over images), curves.json, and
+    pictures.
     """
     folder = inputs[TEST].path
     images = [load_image(folder, record) for record in read_index(folder, TEST)]
@@ -85,6 +87,7 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
         result["note"] = NO_REFERENCE if images else "there are no test images"
         progress.message(result["note"])
     write_json(out / "curves.json", curves)
+    write_json(out / COUNTS, board.counts)
     head = ["id", "region", *METRICS, BEST]
     write_csv(out / "per_image.csv", [["model", *head], *board.rows])
     if board.further:
@@ -140,6 +143,7 @@ class Scoreboard:
         self.models: dict[str, Any] = {}
         self.observers: dict[str, Any] = {}
         self.rows: list[list[Any]] = []
+        self.counts: dict[str, Any] = {}
         self.further_rows: list[list[Any]] = []
         self.reference = [Regions(image.reference, image.fov) for image in images]
         names = sorted({name for image in images for name in image.observers})
@@ -183,6 +187,11 @@ class Scoreboard:
         """The summary of the scores, BEST with it; a row for each image and region goes to rows."""
         found = score_set(predictions, truths, self.settings.bootstrap)
         masks, fovs = [t.whole.mask for t in truths], [image.fov for image in self.images]
+        if rows is self.rows:
+            self.counts[names[0]] = {
+                region: [{n: np.asarray(v).tolist() for n, v in image.items()} for image in images]
+                for region, images in found.counts.items()
+            }
         threshold, _ = best_threshold([p.prob for p in predictions], masks, fovs)
         for region in REGIONS:
             each = found.per_image[region]

@@ -172,3 +172,9 @@ class EvaluateSettings(Settings):
     runtime: Runtime = "torch"
     """what predicts; fast: the same to 1e-5, several times faster on a CPU"""
     bootstrap: int = Field(2000, ge=100, description="resamples of images behind 95 % intervals")
+
+
+class PoolSettings(Settings):
+    """The scores of all folds of a cross-validation as one."""
+
+    bootstrap: int = Field(2000, ge=100, description="resamples of images behind 95 % intervals")

@@ -11,7 +11,7 @@ SIDE = re.compile(
     r"((?<![^\W\d_])(?i:left|right|od|os|le|re|l|r)|(?<=[a-z])(?:Left|Right|OD|OS|LE|RE|L|R))"
     r"(?![^\W\d_])"
 )
-"""A side of the body: a word between what are no letters, or with a capital after a small letter."""
+"""A side of the body: a word among what are no letters, or with a capital after a small letter."""
 CANDIDATES = (
     r"^(.+?)[-_. ]?(?:{sides})?$",
     r"^(?:(?:{sides})(?![A-Za-z])[-_. ]?)?(.+)$",

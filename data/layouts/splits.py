@@ -75,18 +75,18 @@ def deal_fold(
     there are too few groups for so many folds.
     """
     sizes = _sizes(groups)
-    if len(sizes) < max(folds, 3):
-        what = "images" if len(sizes) == len(groups) else "groups of images"
-        raise DataError(
-            f"data.folds: {folds}: found {len(sizes)} {what}, expected at least {max(folds, 3)}: "
-            "one a fold, and others to train and to validate"
-        )
     held: list[list[str]] = [[] for _ in range(folds)]
     filled = [0] * folds
     for group in sorted(sizes, key=lambda group: -sizes[group]):  # the order of hashes stays
         least = filled.index(min(filled))
         held[least].append(group)
         filled[least] += sizes[group]
+    if not all(held) or len(sizes) - max(map(len, held)) < 2:
+        what = "images" if len(sizes) == len(groups) else "groups of images"
+        raise DataError(
+            f"data.folds: {folds}: found {len(sizes)} {what}, expected more: one at least in every "
+            "fold, and two outside it, to train and to validate"
+        )
     tested = set(held[fold])
     rest = {id_: group for id_, group in groups.items() if group not in tested}
     inner = deal(rest, validation_share, 0.0, salt=f"{fold}\0")

@@ -13,6 +13,8 @@ KINDS = ("teacher", "student", "ensemble")
 FINAL = "final"
 """Role of the model that a run of real images alone trains for use, on all but the validation
 images; nothing is left to choose it by, or to score it on."""
+START, TUNED = "start", "fine-tuned"
+"""What a training began with and what it made of it, where they are scored beside each other."""
 WHOLE = "whole"
 """Role of the images of that model."""
 Choice = dict[str, Any]
@@ -34,6 +36,11 @@ def chosen(record: Mapping[str, Any], model: str | None = None, single: bool = F
     Raises WorkspaceError for a run that has not ended, and for a model that it has not.
     """
     choice = record.get("chosen")
+    if any(role.startswith("fold-") for role in record.get("artifacts", {})) and not choice:
+        raise WorkspaceError(
+            "this run is a cross-validation, which has models for each fold and none to use; run "
+            "the config without data.folds, or give the folder of one of them"
+        )
     if not isinstance(choice, dict) or not choice.get("validation_f1"):
         raise WorkspaceError("this run has no model to use yet; `vesselforge run` goes on")
     f1 = choice["validation_f1"]

@@ -16,7 +16,7 @@ from vesselforge import pretrained
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.documents import read_object
 from vesselforge.engine.store import Store
-from vesselforge.pipeline.models.choice import FINAL
+from vesselforge.pipeline.models.choice import FINAL, START, TUNED
 from vesselforge.pipeline.models.publish_segmenter import facts_of_model, scores_of
 from vesselforge.pipeline.models.publishing import source, write_published
 from vesselforge.pipeline.models.score_rows import pixel_rows
@@ -45,9 +45,10 @@ def make_card(
     facts["began_with"] = begun = began_with(record, final, store)
     seen = facts["trained_on"]
     evaluation = store.read(*record["artifacts"]["evaluation"]).metrics
-    names = {"start": BEFORE, "teacher": AFTER}
+    names = {START: BEFORE, TUNED: AFTER}
+    evaluation["split"] = "out of fold" if "folds" in evaluation else "test"
     found = {
-        f"{seen['dataset']}, {names[role]}": scores_of(evaluation | {"split": "held out"}, scores)
+        f"{seen['dataset']}, {names[role]}": scores_of(evaluation, scores)
         for role, scores in evaluation["models"].items()
         if role in names
     }
@@ -73,14 +74,19 @@ def began_with(record: Mapping[str, Any], final: Artifact, store: Store) -> dict
 def honest(seen: Mapping[str, Any], evaluation: Mapping[str, Any], begun: Mapping[str, Any]) -> str:
     """What the scores are scores of."""
     trained, chose = len(seen["train"]), len(seen["validation"])
-    held = evaluation["images"]
+    held, folds = evaluation["images"], evaluation.get("folds")
     if not evaluation["models"]:
         return "Not scored: the images that were held out for it have no masks."
+    after = f"is a model trained in the same way without the {held} images that it was scored on"
+    if folds:
+        after = (
+            f"is the out-of-fold score of a cross-validation: {folds} models were trained in the "
+            f"same way, and each of the {held} images was scored by the one that had not seen it"
+        )
     return (
         f"No image is left to score this very model on: it was trained on {trained} images, and "
-        f"{chose} others chose weights and threshold. “{AFTER}” is a model trained in the same way "
-        f"without the {held} images that it was scored on; “{BEFORE}” is {begun['model']} as it "
-        "came, on the same images."
+        f"{chose} others chose weights and threshold. “{AFTER}” {after}; “{BEFORE}” is "
+        f"{begun['model']} as it came, on the same images."
     )
 
 

@@ -3,6 +3,7 @@ tell: a score on images that were trained on says nothing of new ones."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from vesselforge import pretrained
@@ -38,13 +39,14 @@ def images_seen(model: Path) -> set[str]:
     return found
 
 
-def seen_before(start: Work | None, test: Artifact) -> str:
+def seen_before(start: Work | None, tests: Iterable[Artifact]) -> str:
     """What is to be said of scores on test images that the model to begin with has seen; empty
     where it has seen none, as far as is known. start: the work that copies it."""
     if start is None or not isinstance(start.settings, StartSettings):
         return ""
     name = Path(start.step.removeprefix(STEP)).name
-    hashes, known = {sha for sha, _ in _checked(test)}, images_seen(start.settings.model)
+    hashes = {sha for test in tests for sha, _ in _checked(test)}
+    known = images_seen(start.settings.model)
     if not hashes & known:
         return ""
     return (

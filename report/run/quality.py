@@ -46,8 +46,6 @@ def warnings_of(run: Run) -> list[str]:
     found = [evidence.sentence] if evidence and evidence.verdict else []
     if generator and (why := untrained(generator.metrics, generator.manifest["inputs"])):
         found.append(f"The generator is {why}.")
-    if seen := run.record.get("seen_before"):
-        found.append(str(seen))
     return found
 
 

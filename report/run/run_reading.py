@@ -111,6 +111,17 @@ class Run:
         choice = mapping(self.record, "chosen")
         return in_words(choice) if choice else ""
 
+    @cached_property
+    def folds(self) -> dict[str, Run]:
+        """Of a cross-validation: what each fold has; empty for any other run."""
+        found: dict[str, dict[str, View]] = {}
+        for name, view in self.artifacts.items():
+            part, slash, role = name.partition("/")
+            if slash:
+                found.setdefault(part, {})[role] = view
+        names = sorted(found, key=lambda name: (len(name), name))
+        return {name: Run(self.record, found[name], self.problems) for name in names}
+
     def synthetic(self, role: str) -> View | None:
         """What that round has in a role, if anything."""
         return self.artifacts.get(in_round(role, self.kept))
@@ -154,6 +165,11 @@ class Scores:
     @property
     def images(self) -> int:
         return int(self.view.metrics["images"])
+
+    @property
+    def folds(self) -> int:
+        """Of a cross-validation, in which every image was a test image once; else 0."""
+        return int(number(self.view.metrics.get("folds")) or 0)
 
     @property
     def everyone(self) -> dict[str, Mapping[str, Any]]:

@@ -19,9 +19,10 @@ from vesselforge.engine.artifacts import Artifact, Outcome
 from vesselforge.engine.sinks.display import Display, shown
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.executor import Executor, Hand
+from vesselforge.pipeline.folds import augment_all
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.record import RunRecord, model_folder, read_run
-from vesselforge.pipeline.run_works import Augmented, augment, kept_rounds, run_works
+from vesselforge.pipeline.run_works import Augmented, kept_rounds
 from vesselforge.pipeline.stages import STAGES
 
 
@@ -55,7 +56,7 @@ class Pretence(Hand):
 
 def done(config: PipelineConfig, pretence: Pretence, tmp_path: Path) -> Augmented:
     executor = Executor(tmp_path, pretence)
-    return augment(run_works(config), executor, RunRecord(tmp_path, config))
+    return augment_all(config, executor, RunRecord(tmp_path, config))
 
 
 def run(

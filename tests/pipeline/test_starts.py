@@ -99,7 +99,7 @@ def test_a_student_begins_as_its_teacher_and_each_training_may_say_otherwise(
 def test_it_is_scored_beside_the_models_of_the_run(tmp_path: Path) -> None:
     run = works(teacher={"start_from": model(tmp_path / "a")}, source="none")
     scores = next(work for work in run.everything() if work.kind == "segmenter.evaluate")
-    assert set(scores.inputs) == {"test", "validation", "start", "teacher"}
+    assert set(scores.inputs) == {"test", "validation", "start", "fine-tuned"}
     assert scores.inputs["start"].digest == start_of(run.teacher()).digest
 
 
@@ -214,7 +214,7 @@ def test_scores_on_images_that_the_start_has_seen_are_called_so(tmp_path: Path) 
 
     test = read_artifact(prepared(store, "test", a="test", b="test", z="test"))
     work = Work("start: somewhere/eyes", "segmenter.start", StartSettings(model=again))
-    told = seen_before(work, test)
+    told = seen_before(work, [test])
     assert told.startswith("2 of 3 test images are among those that eyes was trained on")
     other = Work("start: eyes", "segmenter.start", StartSettings(model=card))
-    assert seen_before(other, test) == "" and seen_before(None, test) == ""
+    assert seen_before(other, [test]) == "" and seen_before(None, [test]) == ""
