@@ -27,9 +27,9 @@ CAVEAT = (
     "ratios, with equal steps and paired tests."
 )
 ALONE = (
-    "No model scored here has seen the images that it is scored on. The final model, which “predict” "
-    "uses, is trained in the same way on all images but those of the validation, so that no image "
-    "is left to score it on: expect of it what this page shows, or a little more."
+    "No model trained here has seen the images that it is scored on. The final model, which "
+    "“predict” uses, is trained in the same way on all images but those of the validation, so that "
+    "no image is left to score it on: expect of it what this page shows, or a little more."
 )
 FOLDS = (
     "The models of a cross-validation share most of their training images, so its scores vary less "

@@ -98,7 +98,8 @@ def test_every_step_is_a_task_and_the_record_tells(tmp_path: Path, pretend: list
     made = state.result()
     assert made["report"] == str(tmp_path / "runs" / "pretended" / "report.html")
     assert json.dumps(made)
-    others = {"data.subset", "data.phantom", "segmenter.compare", "segmenter.start"}
+    others = {"data.subset", "data.phantom", "segmenter.compare"}
+    others |= {"segmenter.start", "segmenter.pool"}
     assert set(pretend) == set(STAGES) - others
     record = read_run(tmp_path, "pretended")[1]
     assert record["status"] == "completed"
