@@ -64,6 +64,8 @@ def finetune_config(
 def with_folds(data: DataSettings) -> DataSettings:
     """The same images in FOLDS, or in as many as there are groups; as they are where the dataset,
     or a splits.csv with splits, says what the test is, and where there are too few for any fold."""
+    if data.name != "paired":
+        return data
     for folds in range(FOLDS, 1, -1):
         try:
             load_settings(

@@ -33,7 +33,8 @@ def everything(config: PipelineConfig, workspace: Path | None = None) -> list[Wo
     found = [work for works in folds for work in works]
     if config.data.is_cross_validated:
         found.append(pooled(config, [works[-1] for works in folds]))
-    return [*found, every[0].final()] if every[0].real_alone else found
+    final = every[0].final()
+    return found if final is None else [*found, final]
 
 
 def pooled(config: PipelineConfig, evaluations: list[Work]) -> Work:
@@ -50,7 +51,7 @@ def augment_all(
     the artifacts of a fold have roles of their own: `fold-0/teacher`.
 
     The record keeps which model serves (`chosen`), and what is to be said where the model to begin
-    with has seen test images (`seen_before`). Of real images alone a final model is trained."""
+    with has seen test images (`seen_before`). Of real images alone a final model is trained, see `RunWorks.final`."""
     folds = fold_works(config, workspace)
     for works in folds:  # what is wrong with images of any fold shows before hours of training
         executor.run([works.development(), works.test()])
@@ -60,8 +61,7 @@ def augment_all(
         current().say(f"  {seen}")
     made = _each_fold(config, folds, executor, record)
     choice = made.choice
-    if folds[0].real_alone:
-        final = folds[0].final()
+    if (final := folds[0].final()) is not None:
         record.artifact(WHOLE, executor.make(final.inputs["images"]))
         model = record.artifact(FINAL, executor.make(final))
         choice = choose({FINAL: known_f1(model)})

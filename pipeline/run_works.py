@@ -66,17 +66,21 @@ class RunWorks(Works):
     def teacher(self) -> Work:
         return self.on_real(f"teacher{self.mark}", self.config.teacher, self.development())
 
-    def final(self) -> Work:
+    def final(self) -> Work | None:
         """Of a run of real images alone, the model for use: trained as its teacher, but on all
-        images that are not in the validation. A known dataset keeps its own test images apart."""
+        images that are not in the validation. None where the teacher is that, because the dataset
+        or a splits.csv keeps its test images apart."""
         data = self.config.data
-        if data.name != "paired":
-            return self.teacher()
+        if not self.real_alone or data.name != "paired":
+            return None
         held = {id_: split for id_, split in data.known_splits.items() if split != TEST}
         changes = {"test_share": 0.0, "folds": None, "fold": None, "known_splits": held}
-        whole = PrepareSettings(data=data.model_copy(update=changes), part="development")
-        content = {"dataset": content_hash(whole.data)}
-        images = Work("all images", "data.prepare", whole, {}, content)
+        whole = data.model_copy(update=changes)
+        content = content_hash(whole)
+        if content == self.content[data.name]:
+            return None
+        settings = PrepareSettings(data=whole, part="development")
+        images = Work("all images", "data.prepare", settings, {}, {"dataset": content})
         return self.on_real("final model", self.config.teacher, images)
 
     def start(self) -> Work | None:

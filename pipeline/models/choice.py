@@ -55,7 +55,7 @@ def chosen(record: Mapping[str, Any], model: str | None = None, single: bool = F
 
 
 def in_words(choice: Choice) -> str:
-    """What was chosen, why, and by which figures."""
+    """What was chosen, why, and by which figures; for people."""
     model, f1 = choice["model"], choice["validation_f1"]
     each = ", ".join(f"{r} {'–' if v is None else f'{v:.4f}'}" for r, v in f1.items())
     if model == FINAL:

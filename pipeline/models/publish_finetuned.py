@@ -16,7 +16,7 @@ from vesselforge import pretrained
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.documents import read_object
 from vesselforge.engine.store import Store
-from vesselforge.pipeline.models.choice import FINAL, START, TUNED
+from vesselforge.pipeline.models.choice import FINAL, START, TUNED, chosen
 from vesselforge.pipeline.models.publish_segmenter import facts_of_model, scores_of
 from vesselforge.pipeline.models.publishing import source, write_published
 from vesselforge.pipeline.models.score_rows import pixel_rows
@@ -24,6 +24,10 @@ from vesselforge.pipeline.models.seen import SEEN, images_seen
 from vesselforge.pipeline.record import read_run
 
 BEFORE, AFTER = "before", "after"
+OWN_TEST = (
+    f"“{AFTER}” is this very model, which was given none of these images; “{BEFORE}” is what it "
+    "began with, as it came."
+)
 
 
 def publish_finetuned(run: Path, workspace: Path) -> Path:
@@ -31,7 +35,7 @@ def publish_finetuned(run: Path, workspace: Path) -> Path:
     an earlier one of that name. Returns its folder. Raises ConfigError or WorkspaceError."""
     _, record = read_run(workspace, str(run))
     store = Store(run.absolute().parent.parent)
-    final = store.read(*record["artifacts"][FINAL])
+    final = store.read(*record["artifacts"][chosen(record)])
     fill = partial(make_card, final, record, store)
     out, name = workspace / "models", str(record["name"])
     return write_published("segmenter", final.path, name, out, True, fill, shipped=False)
@@ -52,7 +56,8 @@ def make_card(
         for role, scores in evaluation["models"].items()
         if role in names
     }
-    told = " ".join([honest(seen, evaluation, begun), record.get("seen_before") or ""]).strip()
+    said = honest(seen, evaluation, begun) if FINAL in record["artifacts"] else OWN_TEST
+    told = " ".join([said, record.get("seen_before") or ""]).strip()
     known = {SEEN: sorted(images_seen(final.path))}
     return facts | {"scores": found, "honest": told} | known
 

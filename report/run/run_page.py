@@ -106,8 +106,8 @@ def headline(run: Run, scores: Scores | None) -> Headline:
 def _compared(scores: Scores) -> Headline:
     """The student beside its teacher, of real images alone the fine-tuned model beside what it
     began with: pooled, and image by image with a bootstrap's interval."""
-    caveats = [ALONE if scores.real_alone else CAVEAT]
-    caveats = [FOLDS, *caveats] if scores.folds else caveats
+    caveats = [FOLDS] if scores.folds else []
+    caveats += [ALONE] if scores.final else [] if scores.real_alone else [CAVEAT]
     if worthless := scores.not_better:  # whose scores a constant answer has, too
         level = constant_f1(scores.pooled(worthless[0]))
         known = f", which has an F1 of {fixed(level)}" if level is not None else ""

@@ -18,7 +18,7 @@ from vesselforge.configs.errors import WorkspaceError
 from vesselforge.engine.artifacts import MANIFEST, Artifact
 from vesselforge.engine.documents import inside, records
 from vesselforge.engine.store import Store
-from vesselforge.pipeline.models.choice import in_words
+from vesselforge.pipeline.models.choice import FINAL, in_words
 from vesselforge.pipeline.models.score_rows import is_not_better, place_of, titled
 from vesselforge.pipeline.run_works import in_round, kept_rounds
 from vesselforge.report.formatting import number
@@ -149,13 +149,14 @@ def open_run(record: dict[str, Any], store: Store) -> Run:
 class Scores:
     """What the evaluation wrote. models: teacher, students, ensembles; student: the name of that of
     the last round kept, which no test score chose; None without any. real_alone: the run has no
-    synthetic images, and its teacher is what was to be trained."""
+    synthetic images, and its teacher is what was to be trained; final: or a model on all images."""
 
     view: View
     models: Mapping[str, Mapping[str, Any]]
     observers: Mapping[str, Mapping[str, Any]]
     student: str | None
     real_alone: bool = False
+    final: bool = False
 
     @property
     def reference(self) -> str | None:
@@ -217,6 +218,7 @@ def read_scores(run: Run) -> Scores | None:
         dict(sorted(mapping(view.metrics, "observers").items())),
         student if student in models else None,
         run.real_alone,
+        FINAL in run.artifacts,
     )
 
 
