@@ -51,7 +51,8 @@ def augment_all(
     the artifacts of a fold have roles of their own: `fold-0/teacher`.
 
     The record keeps which model serves (`chosen`), and what is to be said where the model to begin
-    with has seen test images (`seen_before`). Of real images alone a final model is trained, see `RunWorks.final`."""
+    with has seen test images (`seen_before`). Of real images alone a final model is trained, see
+    `RunWorks.final`."""
     folds = fold_works(config, workspace)
     for works in folds:  # what is wrong with images of any fold shows before hours of training
         executor.run([works.development(), works.test()])

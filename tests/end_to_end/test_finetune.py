@@ -25,7 +25,7 @@ TINY |= {"evaluate.bootstrap": 100}
 
 def arguments(images: Path, workspace: Path, *more: str) -> list[str]:
     changes = [part for name, value in TINY.items() for part in ("--set", f"{name}={value}")]
-    where = [str(images), "--workspace", str(workspace), "--steps", "2"]
+    where = [str(images), "--workspace", str(workspace), "--steps", "2", "--folds", "2"]
     return ["finetune", "sa-unet-v2-drive", *where, *changes, *more]
 
 
@@ -48,14 +48,18 @@ def test_from_a_folder_to_a_model_by_name(home: Path, tmp_path: Path) -> None:
     card = json.loads((folder / "card.json").read_text())
     trained, chose = (set(card["trained_on"][split]) for split in ("train", "validation"))
     assert len(trained | chose) == 8 and not trained & chose  # no image is held back
-    scores = {name: found["fov"]["pooled"]["f1"] for name, found in card["scores"].items()}
-    assert scores["paired, before"] > 0.1
+    scores = card["scores"]
+    assert set(scores) == {"paired, before", "paired, after"}
+    assert {(s["images"], s["split"]) for s in scores.values()} == {(8, "out of fold")}
+    assert scores["paired, before"]["fov"]["pooled"]["f1"] > 0.1
     record = json.loads((workspace / "runs" / "my-eyes-finetuned" / "run.json").read_text())
     assert record["chosen"]["model"] == "final"
-    assert record["artifacts"]["final"] != record["artifacts"]["teacher"]
+    trainings = [a for a in map(tuple, record["artifacts"].values()) if a[0] == "segmenter.train"]
+    assert len(set(trainings)) == 3  # two folds, and the final model
     text = (folder / "README.md").read_text()
     assert "| began with | `sa-unet-v2-drive`, trained on DRIVE" in text
     assert f"it was trained on {len(trained)} images" in text
+    assert "2 models were trained in the same way, and each of the 8 images was scored by" in text
     page = (workspace / "runs" / "my-eyes-finetuned" / "report.html").read_text()
     assert "No generator has been trained" not in page and "“predict” uses the final model" in page
     assert pretrained.CARD in {path.name for path in folder.iterdir()}
