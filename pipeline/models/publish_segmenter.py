@@ -57,6 +57,7 @@ def make_card(model: Path, scores: list[Path], folder: Path) -> dict[str, Any]:
         "network": member["network"],
         "options": member["options"],
         "parameters": description["parameters"],
+        "magnification": description.get("magnification"),
         **point,
         "trained_on": data,
         "validation": metrics["validation"],
@@ -86,7 +87,7 @@ def _scores(paths: list[Path], point: Mapping[str, Any]) -> dict[str, Any]:
                     "images": metrics["images"],
                     "split": metrics["split"],
                     "flips": metrics.get("flips", False),
-                    "fov_width": metrics.get("fov_width"),
+                    "fov_width": metrics.get("fov_width", "model"),
                     "fov": _plain(scores["fov"]),
                     "whole": _plain(scores["whole"]),
                 }
