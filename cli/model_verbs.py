@@ -48,7 +48,7 @@ def predict(
         typer.Option(min=0, max=1, help="Vessel from this probability on.  [default: the model's]"),
     ] = None,
     flips: FlipsOption = False,
-    fov_width: FovWidthOption = None,
+    fov_width: FovWidthOption = "model",
     bits: Annotated[int, typer.Option(help="8 or 16, of the probability map.")] = 8,
     runtime: RuntimeOption = "auto",
     tile: Annotated[
@@ -88,6 +88,8 @@ def predict(
             "size": f"{row['width']} x {row['height']}",
             "vessel": row["vessel_share"],
             "in the FOV": row["vessel_share_fov"],
+            "shown": f"× {row['scale']:.3g} ({row['found_by']})",
+            "sure": row["sure"],
             "seconds": row["seconds"],
         }
         for row in done

@@ -56,7 +56,7 @@ def evaluate(
     dataset: Annotated[list[str], typer.Argument(help=DATASET)],
     split: SplitOption = Split.test,
     flips: FlipsOption = False,
-    fov_width: FovWidthOption = None,
+    fov_width: FovWidthOption = "model",
     runtime: RuntimeOption = "auto",
     json_: JsonOption = False,
 ) -> None:

@@ -76,14 +76,24 @@ DryRunOption = Annotated[
 FlipsOption = Annotated[
     bool, typer.Option("--flips", help="Average over the image and its three mirror images.")
 ]
+
+
+def fov_width(text: str) -> int | str:
+    """A value of --fov-width. Raises BadParameter."""
+    if text in ("model", "native"):
+        return text
+    if text.isdecimal() and 32 <= int(text) <= 8192:
+        return int(text)
+    raise typer.BadParameter(f"found {text!r}, expected model, native or 32 to 8192 pixels")
+
+
 FovWidthOption = Annotated[
-    int | None,
+    Any,
     typer.Option(
-        min=32,
-        max=8192,
-        metavar="PIXELS",
-        help="Resize images for the network until their field of view is that many pixels wide, "
-        "and the maps back; 540 for a model of DRIVE.  [default: no resizing]",
+        parser=fov_width,
+        metavar="model|native|PIXELS",
+        help="How wide the field of view of an image is when the network sees it: as in its "
+        "training, as it is, or that many pixels. Maps are always at the image's own size.",
     ),
 ]
 RuntimeOption = Annotated[

@@ -124,8 +124,6 @@ class StudyConfig(ExperimentConfig):
     """pools of samples; sample.count does not count here"""
     filters: dict[SourceName, PseudoLabelSettings] = Field({})
     """by the name of a source: in the place of `pseudo_label` for its images"""
-    external_fov_width: int | None = Field(None, ge=32, le=8192)
-    """as evaluate.fov_width, for the external sets"""
     statistics: StatisticsSettings = Field(StatisticsSettings(), description="intervals and tests")
     execution: ExecutionSettings = operational(ExecutionSettings(), description="where it runs")
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import EnsembleSettings, PipelineConfig, PrepareSettings
 from vesselforge.configs.sources import NoSource
+from vesselforge.data.imageset import PHOTOGRAPHS
 from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.prepare import content_hash
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.sinks.display import Display, current, shown
 from vesselforge.engine.store import Store
 from vesselforge.generator.metrics.kid_verdict import kid_verdict
-from vesselforge.pipeline.evidence import REAL
 from vesselforge.pipeline.executor import Executor, Here
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.input_checks import check_inputs
@@ -285,7 +285,7 @@ def remarks_on_step(
     found = [kid_verdict(made.metrics)] if last == "scores" else []
     found += remarks_on(planned, there)
     if config.data.name != "images" and not (
-        "labelled" in there or planned["samples"].kind in REAL
+        "labelled" in there or planned["samples"].kind in PHOTOGRAPHS
     ):
         found.append(NOT_KNOWN)
     return [sentence for sentence in found if sentence]

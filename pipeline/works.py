@@ -14,7 +14,6 @@ from typing import Any, Literal
 from vesselforge.configs.settings import (
     AugmentSettings,
     DataSettings,
-    EvaluateSettings,
     FitSettings,
     LabelSettings,
     PrepareSettings,
@@ -96,11 +95,10 @@ class Works:
         models: Mapping[str, Work],
         test: Work,
         validation: Work,
-        settings: EvaluateSettings | None = None,
     ) -> Work:
         """Scores of models on test images, which nothing else ever reads."""
         inputs = {"test": test, "validation": validation, **models}
-        return Work(step, "segmenter.evaluate", settings or self.config.evaluate, inputs)
+        return Work(step, "segmenter.evaluate", self.config.evaluate, inputs)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from vesselforge.engine.files import write_json
 from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.combine import DECIDED, MEAN, Rule
 from vesselforge.segmenter.components import ALL
+from vesselforge.segmenter.magnification import shared
 from vesselforge.segmenter.metrics.confusion import pooled_f1
 from vesselforge.segmenter.model_files import read_description, restore, save_model
 from vesselforge.segmenter.models import Model
@@ -31,7 +32,7 @@ def ensemble(settings: EnsembleSettings, inputs: Inputs, out: Path, progress: Pr
     components, so has the ensemble: its own, chosen there, too. metrics.json says what was chosen,
     with the validation F1 (pooled, inside the FOV) of the ensemble and of each member at its
     threshold, before any rule of components. Raises CheckpointError for a member that is no single
-    network.
+    network, and for members of several magnifications.
     """
     alone = {
         name: read_description(inputs[name].path) for name in sorted(inputs.keys() - {VALIDATION})
@@ -55,7 +56,8 @@ def ensemble(settings: EnsembleSettings, inputs: Inputs, out: Path, progress: Pr
     threshold, f1 = choose_threshold(rule, maps, images)
     ruled = any(described.components != ALL for described in alone.values())
     components = choose_pieces(rule, maps, images, threshold) if ruled else ALL
-    save_model(out, members, threshold, rule, components)
+    known = shared({name: described.magnification for name, described in alone.items()})
+    save_model(out, members, threshold, rule, components, known)
     each = {
         name: {"f1": round(pooled_f1([m[i] >= own for m in maps], *truths(images)), 6)}
         | {"threshold": own}

@@ -3,6 +3,7 @@ validation images."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from vesselforge.engine.artifacts import Inputs
 from vesselforge.engine.files import write_csv, write_json
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.components import Mask
-from vesselforge.segmenter.inference.predict import as_png, scale_for
+from vesselforge.segmenter.inference.predict import as_png
+from vesselforge.segmenter.inference.showing import UNKNOWN, Showing, showing
 from vesselforge.segmenter.metrics.confusion import f1_of, pooled_f1
 from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.metrics.scores import (
@@ -68,17 +70,20 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
         model = Model.load(inputs[name].path, runtime=settings.runtime)
         if settings.flips and VALIDATION in inputs:
             _choose_with_flips(model, inputs[VALIDATION].path, settings)
-        probs, masks = [], []
+        if model.magnification is None and settings.fov_width == "model":
+            progress.message(f"{name}: {UNKNOWN}")
+        probs, masks, sizes = [], [], []
         for done, image in enumerate(images, start=1):
             if progress.stop_requested:
                 raise Interrupted
-            scale = scale_for(image.fov, settings.fov_width)
+            sizes.append(showing(model, image.image, image.fov, settings.fov_width))
+            scale = sizes[-1].scale
             probs.append(model.predict(image.image, settings.flips, scale=scale))
             masks.append(model.mask(probs[-1], scale))
             _pictures(out, name, image, probs[-1], masks[-1])
             progress.update(number * len(images) + done, len(names) * len(images), "image")
         if scored:
-            board.add_model(name, probs, masks, operating_point(model))
+            board.add_model(name, probs, masks, operating_point(model) | {"shown": _sizes(sizes)})
             curves[name] = _curves(images, probs)
     board.add_observers()
     result: dict[str, Any] = {"images": len(images), "reference": "1st" if scored else None}
@@ -112,7 +117,8 @@ def compare(settings: CompareSettings, inputs: Inputs, out: Path, progress: Prog
         for done, image in enumerate(images, start=1):
             if progress.stop_requested:
                 raise Interrupted
-            mask = model.mask(model.predict(image.image))
+            scale = showing(model, image.image, image.fov).scale
+            mask = model.mask(model.predict(image.image, scale=scale), scale)
             found[image.id][name] = round(pooled_f1([mask], [image.reference], [image.fov]), 6)
             progress.update(number * len(images) + done, len(names) * len(images), "image")
     rows = [[id_, *scores.values()] for id_, scores in found.items()]
@@ -212,9 +218,15 @@ class Scoreboard:
 def _choose_with_flips(model: Model, folder: Path, settings: EvaluateSettings) -> None:
     """Thresholds with the highest pooled F1 on the validation images, predicted with flips."""
     images = [load_image(folder, record) for record in read_index(folder, VALIDATION)]
-    scales = [scale_for(image.fov, settings.fov_width) for image in images]
+    scales = [showing(model, i.image, i.fov, settings.fov_width).scale for i in images]
     pairs = zip(images, scales, strict=True)
     rechoose(model, [model.members(i.image, True, scale=scale) for i, scale in pairs], images)
+
+
+def _sizes(sizes: list[Showing]) -> dict[str, Any]:
+    """How many images were shown at which size: `found_by` → images, and their mean `scale`."""
+    counts = Counter(each.found for each in sizes)
+    return {"found_by": dict(counts), "scale": round(float(np.mean([s.scale for s in sizes])), 4)}
 
 
 def _curves(images: list[LoadedImage], probs: list[NDArray[Any]]) -> dict[str, Any]:

@@ -160,15 +160,19 @@ class CompareSettings(Settings):
     runtime: Runtime = Field("torch", description="what predicts")
 
 
+FovWidth = Annotated[int, Field(ge=32, le=8192)] | Literal["model", "native"]
+
+
 class EvaluateSettings(Settings):
     """Scoring on the test split."""
 
     flips: bool = False
     """predict the mean over an image and its three mirror images, about 0.002 F1 better and four
     times slower; thresholds are chosen on validation in the same way"""
-    fov_width: int | None = Field(None, ge=32, le=8192)
-    """show the network every image resized until its field of view is that many pixels wide (540
-    for a model of DRIVE), for sets of another magnification"""
+    fov_width: FovWidth = "model"
+    """how wide in pixels the field of view of an image is when the network sees it; model: as in
+    its training, or the image as it is where that is within a tenth; native: as it is; maps are
+    brought back to the image's own pixels"""
     runtime: Runtime = "torch"
     """what predicts; fast: the same to 1e-5, several times faster on a CPU"""
     bootstrap: int = Field(2000, ge=100, description="resamples of images behind 95 % intervals")

@@ -62,6 +62,7 @@ def facts_of_model(model: Path, manifest: Mapping[str, Any], folder: Path) -> di
         "network": member["network"],
         "options": member["options"],
         "parameters": description["parameters"],
+        "magnification": description.get("magnification"),
         "threshold": description["threshold"],
         "calibration": {n: member[n] for n in ("temperature", "shift") if n in member},
         "components": description.get("components", {}),
@@ -107,7 +108,7 @@ def scores_of(metrics: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str
         "images": metrics["images"],
         "split": metrics["split"],
         "flips": metrics.get("flips", False),
-        "fov_width": metrics.get("fov_width"),
+        "fov_width": metrics.get("fov_width", "model"),
         "fov": _plain(scores["fov"]),
         "whole": _plain(scores["whole"]),
     }

@@ -175,15 +175,10 @@ class StudyWorks(Works):
         ]
         steps = [f"{name}, phase {n}" for n in (1, 2)] if len(phases) > 1 else [name]
         student = self.student(phases, steps, real, selection)[-1]
-        width = config.external_fov_width or config.evaluate.fov_width
-        abroad = config.evaluate.model_copy(update={"fov_width": width})
-        sets = {config.data.name: (self.test(), config.evaluate)}
-        sets |= {place: (images, abroad) for place, images in self.external().items()}
+        sets = {config.data.name: self.test(), **self.external()}
         return student, {
-            place: self.evaluation(
-                f"{place} scores, {name}", {"model": student}, images, real, settings
-            )
-            for place, (images, settings) in sets.items()
+            place: self.evaluation(f"{place} scores, {name}", {"model": student}, images, real)
+            for place, images in sets.items()
         }
 
     def _of_arm(self, settings: FitSettings, arm: ArmSpec, seed: int) -> FitSettings:

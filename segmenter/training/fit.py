@@ -23,6 +23,8 @@ from vesselforge.engine.files import write_json
 from vesselforge.engine.log import append_log, cut_log
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.calibration import calibrate
+from vesselforge.segmenter.combine import MEAN
+from vesselforge.segmenter.magnification import magnification_of
 from vesselforge.segmenter.model_files import Member, calibration_of, save_model
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.operating_point import rechoose
@@ -75,7 +77,7 @@ class Fit:
         names = [name for name in ("images", "synthetic") if name in inputs]
         sets = [_load(inputs[name].path, TRAIN, labels=True) for name in names]
         self.batches = Batches(settings, self.state.network.multiple, *sets)
-        judged = inputs.get("validation", inputs["images"]).path
+        self.judged = judged = inputs.get("validation", inputs["images"]).path
         self.validation = self.development = _load(judged, VALIDATION)
         if settings.threshold_on == "development":  # pseudo-labels choose no threshold
             self.development = self.validation + _load(judged, TRAIN)
@@ -165,7 +167,8 @@ class Fit:
         found = calibration_of(network)
         member = Member(settings.network, network_options(settings), "model.safetensors", **found)
         weights = [(member, self.state.best_weights)]
-        save_model(self.out, weights, model.threshold, components=model.components)
+        known = magnification_of(self.judged, settings.scales)
+        save_model(self.out, weights, model.threshold, MEAN, model.components, known)
         step = int(best.pop("step"))
         metrics = {"validation": best, "best_step": step, "steps": self.state.step}
         metrics |= {"threshold": model.threshold} | found | model.components.said()
