@@ -1,6 +1,6 @@
 """The size at which a training that begins with a model shows the network its images: as large as
-those that the model knows. Weights that know vessels of DRIVE's width find little in a photograph of
-3000 pixels, and would have to learn everything anew.
+those that the model knows. Weights that know vessels of DRIVE's width find little in a photograph
+of 3000 pixels, and would have to learn everything anew.
 
 Maps and thresholds are those of the images themselves, as they are in prediction.
 """
