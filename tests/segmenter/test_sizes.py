@@ -47,14 +47,15 @@ def test_large_photographs_are_shown_at_the_width_that_the_model_knows(
     images, sizes = loaded(large(tmp_path / "large", 160)), Sizes(start)
     assert [sizes.of(image) for image in images] == [pytest.approx(64 / 160, rel=0.05)] * 3
     shown = sizes.shown(images, images)
-    assert {image.image.shape for image in shown} == {(64, 64, 3)}
+    assert all(abs(side - 64) <= 2 for image in shown for side in image.image.shape[:2])
     for small, image in zip(shown, images, strict=True):
         assert small.target is not None and image.target is not None
         assert small.target.mean() == pytest.approx(image.target.mean(), rel=0.05)
     # What is ignored stays ignored, and synthetic images are as large as the photographs.
     ignored = replace(images[0], id="made", weight=np.where(images[0].fov, 255, 0).astype(np.uint8))
     (made,) = sizes.shown([ignored], images)
-    assert made.weight is not None and made.weight.shape == (64, 64)
+    assert made.weight is not None and made.weight.shape == made.fov.shape
+    assert abs(made.fov.shape[0] - 64) <= 2
     assert set(np.unique(made.weight)) == {0, 255}
 
 
