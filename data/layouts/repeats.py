@@ -10,6 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from vesselforge.data.layouts.items import Item, Problem
+from vesselforge.data.layouts.splits import SPLITS
 
 SIDE, AROUND = 64, 9
 """Pixels of the square that an image is shrunk to, and of what a pixel is held against there."""
@@ -52,10 +53,13 @@ def repeated(
     items: Sequence[Item], hashes: Sequence[str | None], looks: Sequence[Look | None]
 ) -> Iterator[Problem]:
     """A problem for every image that is there twice: an error where the test, or validation, would
-    see what was trained on. hashes: of each image's pixels; looks: see above; None: not known."""
+    see what was trained on. It is said of the training image, which can be left out without harm.
+    hashes: of each image's pixels; looks: see above; None: not known."""
+    known = zip(items, hashes, looks, strict=True)
+    ranked = sorted(known, key=lambda each: -SPLITS.index(each[0].split))
     seen: dict[str, Item] = {}
-    alike = _alike(items, looks)
-    for place, (item, hash_) in enumerate(zip(items, hashes, strict=True)):
+    alike = _alike([each[0] for each in ranked], [each[2] for each in ranked])
+    for place, (item, hash_, _) in enumerate(ranked):
         first = item if hash_ is None else seen.setdefault(hash_, item)
         sentence = f"the same pixels as {first.image}"
         if first is item and place in alike:
@@ -70,8 +74,7 @@ def repeated(
             yield Problem("warning", str(item.image), f"{sentence}: a duplicate", item.id)
         else:
             sentence += f": {item.split} and {first.split} overlap; remove one of them"
-            severity = "warning" if item.whole else "error"
-            yield Problem(severity, str(item.image), sentence, item.id)
+            yield Problem("warning" if item.whole else "error", str(item.image), sentence, item.id)
 
 
 def _alike(items: Sequence[Item], looks: Sequence[Look | None]) -> dict[int, tuple[Item, float]]:

@@ -213,8 +213,8 @@ def test_overlap_of_splits_by_pixels_is_an_error_in_any_format(tmp_path: Path) -
     report = check(Dataset("made", tmp_path, (*dataset.items[:4], copied, dataset.items[5])))
     problem = only_problem(report)
     assert problem.severity == "error"
-    assert problem.file.endswith("c.tif")
-    assert "test and train overlap" in problem.sentence
+    assert problem.file.endswith("a.png") and "c.tif" in problem.sentence
+    assert "train and test overlap" in problem.sentence
 
 
 def test_no_validation_image_is_an_error(tmp_path: Path) -> None:
