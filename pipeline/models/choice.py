@@ -36,10 +36,12 @@ def chosen(record: Mapping[str, Any], model: str | None = None, single: bool = F
     Raises WorkspaceError for a run that has not ended, and for a model that it has not.
     """
     choice = record.get("chosen")
-    if any(role.startswith("fold-") for role in record.get("artifacts", {})) and not choice:
+    of_fold = record.get("artifacts", {}).get("fold-0/teacher")
+    if of_fold and not choice:
         raise WorkspaceError(
             "this run is a cross-validation, which has models for each fold and none to use; run "
-            "the config without data.folds, or give the folder of one of them"
+            "the config without data.folds, or give the folder of one of them, such as "
+            f"{'/'.join(['store', *of_fold])} in its workspace"
         )
     if not isinstance(choice, dict) or not choice.get("validation_f1"):
         raise WorkspaceError("this run has no model to use yet; `vesselforge run` goes on")
