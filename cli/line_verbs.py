@@ -29,10 +29,17 @@ def list_(
     workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
-    """The lines of models; of one line, its versions and what happened to them."""
+    """The lines of models, and models that `finetune` made; of a line, its versions and what
+    happened to them; of such a model, its scores."""
+    from vesselforge.pipeline.models.publish_finetuned import card_rows, cards, score_lines
     from vesselforge.pipeline.models.registry import known_registry, lines
     from vesselforge.pipeline.models.score_rows import event_rows, line_rows, version_rows
 
+    tuned = cards(workspace)
+    if name in tuned:
+        rows, about = score_lines(tuned[name])
+        print_result(json_, tuned[name], as_table(rows, about), str(tuned[name]["honest"]))
+        return
     if name is not None:
         line = known_registry(workspace, name).read()
         versions = as_table(version_rows(line), f"versions of {name}")
@@ -40,9 +47,12 @@ def list_(
         print_result(json_, line.model_dump(mode="json"), versions, events)
         return
     found = lines(workspace)
-    none = "no models yet; `vesselforge retrain CONFIG` begins a line"
-    shown = as_table(line_rows(found), f"models in {workspace}") if found else none
-    print_result(json_, [line.model_dump(mode="json") for line in found], shown)
+    none = "no models yet; `vesselforge retrain CONFIG` begins a line, `finetune` makes a model"
+    every = [line.model_dump(mode="json") for line in found] + list(tuned.values())
+    titles = {f"lines of models in {workspace}": line_rows(found)}
+    titles |= {f"fine-tuned models in {workspace}": card_rows(tuned)}
+    tables = [as_table(rows, title) for title, rows in titles.items() if rows]
+    print_result(json_, every, *tables, *([] if tables else [none]))
 
 
 @verb(app)

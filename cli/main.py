@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from vesselforge.cli import data_verbs, generator_verbs, line_verbs, model_verbs
+from vesselforge.cli.finetune_verb import finetune
 from vesselforge.cli.verbs import (
     WORKSPACE,
     ConfigArgument,
@@ -52,22 +53,28 @@ def run(
 
     check_inputs(settings, workspace)
     if dry_run:
-        from vesselforge.pipeline.run_works import run_works
+        from vesselforge.pipeline.folds import everything
 
-        print_preview(run_works(settings).everything(), workspace, json_)
+        print_preview(everything(settings, workspace), workspace, json_)
         return
     from vesselforge.flows.launch import RUN, launch
 
     made = launch(RUN, settings, workspace, new_display())
     from vesselforge.engine.store import Store
+    from vesselforge.pipeline.models.choice import in_words
     from vesselforge.pipeline.models.score_rows import score_rows
 
     metrics = Store(workspace).read(*made["evaluation"]).metrics
-    title = f"test split, {metrics['images']} images, pooled inside the field of view"
+    split = f"{metrics['folds']} folds" if "folds" in metrics else "test split"
+    title = f"{split}, {metrics['images']} images, pooled inside the field of view"
     rows = score_rows(metrics)
     scores = as_table(rows, title) if rows else str(metrics.get("note", "nothing was scored"))
-    report = f"report: {made['report']}"
-    print_result(json_, made | {"metrics": metrics}, scores, *made["remarks"], report)
+    serves = [in_words(made["chosen"])] if made["chosen"] else []
+    told = [*made["remarks"], *serves, f"report: {made['report']}"]
+    print_result(json_, made | {"metrics": metrics}, scores, *told)
+
+
+verb(main)(finetune)
 
 
 @verb(main)
@@ -96,7 +103,7 @@ def compare(
     if dry_run:
         from vesselforge.pipeline.study.study_works import study_works
 
-        print_preview(study_works(settings).everything(), workspace, json_)
+        print_preview(study_works(settings, workspace).everything(), workspace, json_)
         return
     from vesselforge.flows.launch import STUDY, launch
 

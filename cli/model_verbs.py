@@ -20,6 +20,7 @@ from vesselforge.cli.verbs import (
     ModelArgument,
     PatternOption,
     RuntimeOption,
+    WhichOption,
     as_table,
     print_result,
     verb,
@@ -43,12 +44,13 @@ def predict(
         ),
     ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the vessel maps.")],
+    which: WhichOption = None,
     threshold: Annotated[
         float | None,
         typer.Option(min=0, max=1, help="Vessel from this probability on.  [default: the model's]"),
     ] = None,
     flips: FlipsOption = False,
-    fov_width: FovWidthOption = None,
+    fov_width: FovWidthOption = "model",
     bits: Annotated[int, typer.Option(help="8 or 16, of the probability map.")] = 8,
     runtime: RuntimeOption = "auto",
     tile: Annotated[
@@ -74,7 +76,7 @@ def predict(
 
     with working("segmenting", "stopping: the current image is left out …") as progress:
         loaded = Model.load(
-            model_folder(model),
+            model_folder(model, which),
             None if device == "auto" else pick_device(device),
             runtime,
             tile,
@@ -88,6 +90,8 @@ def predict(
             "size": f"{row['width']} x {row['height']}",
             "vessel": row["vessel_share"],
             "in the FOV": row["vessel_share_fov"],
+            "shown": f"× {row['scale']:.3g} ({row['found_by']})",
+            "sure": row["sure"],
             "seconds": row["seconds"],
         }
         for row in done

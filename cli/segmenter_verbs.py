@@ -60,7 +60,7 @@ def evaluate(
     pattern: PatternOption = None,
     mask_values: MaskValuesOption = None,
     flips: FlipsOption = False,
-    fov_width: FovWidthOption = None,
+    fov_width: FovWidthOption = "model",
     runtime: RuntimeOption = "auto",
     json_: JsonOption = False,
 ) -> None:

@@ -9,6 +9,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -28,6 +29,15 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 EXIT_USER_ERROR, EXIT_CRASH, EXIT_INTERRUPTED = 2, 1, 130
+
+
+class Which(StrEnum):
+    """A model of a run."""
+
+    teacher = "teacher"
+    student = "student"
+    ensemble = "ensemble"
+
 
 ConfigArgument = Annotated[str, typer.Argument(help="YAML file, or the name of a shipped one.")]
 SetOption = Annotated[
@@ -49,7 +59,7 @@ ModelArgument = Annotated[
     typer.Argument(
         metavar="MODEL",
         help="Folder of a model (an artifact of `segmenter train`) or of a whole run, or the name "
-        "of a model that comes along (see `segmenter models`).",
+        "of a model that comes along (see `segmenter models`) or of one in ./workspace.",
     ),
 ]
 DATASET = f"Dataset by name ({KNOWN_NAMES}) or folder of images and masks."
@@ -86,6 +96,10 @@ MaskValuesOption = Annotated[
         "{0: background, 1: vessel, 255: ignore}, or colours, {'#ff0000': vessel, …}.",
     ),
 ]
+WhichOption = Annotated[
+    Which | None,
+    typer.Option("--model", help="Of a run.  [default: the best on its validation images]"),
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 NOTHING_WRITTEN = "stopping: nothing is written …"
 DryRunOption = Annotated[
@@ -98,14 +112,24 @@ DryRunOption = Annotated[
 FlipsOption = Annotated[
     bool, typer.Option("--flips", help="Average over the image and its three mirror images.")
 ]
+
+
+def fov_width(text: str) -> int | str:
+    """A value of --fov-width. Raises BadParameter."""
+    if text in ("model", "native"):
+        return text
+    if text.isdecimal() and 32 <= int(text) <= 8192:
+        return int(text)
+    raise typer.BadParameter(f"found {text!r}, expected model, native or 32 to 8192 pixels")
+
+
 FovWidthOption = Annotated[
-    int | None,
+    Any,
     typer.Option(
-        min=32,
-        max=8192,
-        metavar="PIXELS",
-        help="Resize images for the network until their field of view is that many pixels wide, "
-        "and the maps back; 540 for a model of DRIVE.  [default: no resizing]",
+        parser=fov_width,
+        metavar="model|native|PIXELS",
+        help="How wide the field of view of an image is when the network sees it: as in its "
+        "training, as it is, or that many pixels. Maps are always at the image's own size.",
     ),
 ]
 RuntimeOption = Annotated[
@@ -238,9 +262,9 @@ def plain(value: Any) -> str:
 def print_preview(targets: list[Work], workspace: Path, json_: bool) -> None:
     """What is there, what is to do, and how long that took before."""
     from vesselforge.engine.store import Store
-    from vesselforge.pipeline.preview import preview, whole
+    from vesselforge.pipeline.preview import preview, starts_of, whole
 
-    rows = preview(targets, Store(workspace))
+    rows, begun = preview(targets, Store(workspace)), starts_of(targets)
     minutes = whole(rows)
     left = f"{sum(row['to do'] for row in rows)} stages to do"
     if minutes is None:
@@ -248,7 +272,9 @@ def print_preview(targets: list[Work], workspace: Path, json_: bool) -> None:
     else:
         left += f", about {minutes:g} minutes one after the other"
     shown = as_table(rows, "if no synthetic image is rejected")
-    print_result(json_, {"stages": rows, "minutes": minutes}, shown, left)
+    found = {"stages": rows, "minutes": minutes, "starts": begun}
+    named = [f"begins with the model {name}: {what}" for name, what in begun.items()]
+    print_result(json_, found, shown, *named, left)
 
 
 def add_step(app: typer.Typer, name: str, last: str, help_: str) -> None:

@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from vesselforge.configs.base import Each, Settings, operational
-from vesselforge.configs.catalogue import DatasetName
-from vesselforge.configs.sources import Source, StyleGAN2Source
+from vesselforge.configs.catalogue import DATASETS, OWN, DatasetName
+from vesselforge.configs.sources import NoSource, Source, StyleGAN2Source
 from vesselforge.configs.stages.augmentation import AugmentSettings as AugmentSettings
 from vesselforge.configs.stages.gan import GeneratorSettings, SampleSettings, ScoreSettings
 from vesselforge.configs.stages.labels import LabelSettings as LabelSettings
@@ -26,6 +26,8 @@ from vesselforge.configs.stages.segmenter import (
 )
 from vesselforge.configs.stages.segmenter import EnsembleSettings as EnsembleSettings
 from vesselforge.configs.stages.segmenter import FitSettings as FitSettings
+from vesselforge.configs.stages.segmenter import PoolSettings as PoolSettings
+from vesselforge.configs.stages.segmenter import StartSettings as StartSettings
 
 MaskValue = Annotated[
     str, BeforeValidator(lambda key: str(key).lower()), Field(pattern=r"^(#[0-9a-f]{6}|\d{1,5})$")
@@ -36,6 +38,9 @@ Order = Literal["synthetic-first", "real-first", "mixed"]
 RunName = Annotated[
     str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$", description="folder under workspace/runs")
 ]
+
+
+SplitName = Literal["train", "validation", "test"]
 
 
 class PhantomSettings(Settings):
@@ -56,12 +61,19 @@ class DataSettings(Settings):
     the generator alone"""
     root: Path | None = operational(None)
     """dataset folder; default: its usual name under VESSELFORGE_DATA or ./datasets"""
-    fold: int = Field(0, ge=0, le=4)
-    """STARE only: which 4 of the 20 images are the test"""
+    folds: int | None = Field(None, ge=2, le=100)
+    """cross-validation, of paired, phantom or STARE (5): every image is the test in one of so many
+    folds; `run` does them all, everything else the one that `fold` names"""
+    fold: int | None = Field(None, ge=0, lt=100)
+    """which of the folds, counted from 0; STARE has five (four images each), default there: 0"""
     pattern: str | None = None
     """paired only: regular expression with a group `id`, searched in names (sub-folders, then the
     file's stem, joined by -) to match images, masks and FOVs; default: equal names, but for words
     such as _mask"""
+    group: str | None = operational(None)
+    """paired and images: regular expression with one group, or one named `group`, searched in
+    identifiers (else in file stems): images with the same text there, such as both eyes of a
+    patient, stay in one split; default: each is its own, or as `splits.csv` says"""
     validation_share: float = Field(0.2, ge=0, lt=1)
     """paired and images: share of training images held back, for validation or to tell copies from
     chance likeness; 0 (images only): none"""
@@ -71,6 +83,9 @@ class DataSettings(Settings):
     """what each value in the masks means, where there are more than two: grey values, 0 to 65535,
     or colours, "#rrggbb" in quotes; pixels with ignore count neither in training nor in scores;
     default: masks have two values, the brighter one is vessel"""
+    known_splits: dict[str, SplitName] = operational({})
+    """paired only: identifier → split of images that stay where they are; `retrain` gives those of
+    its earlier versions"""
     exclude: list[str] = operational([])
     """identifiers of images to leave out (the others are what is hashed)"""
     phantom: PhantomSettings = Field(PhantomSettings(), description="phantom only")
@@ -86,6 +101,44 @@ class DataSettings(Settings):
         if self.name == "images" and self.root is None:
             raise ValueError("images needs `root`, the folder of the images")
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_of_stares_folds_is_said_in_one_way(cls, values: Any) -> Any:
+        """Equal work is to have equal settings: the fold says it all."""
+        if isinstance(values, dict) and values.get("name") == "stare" and values.get("folds") == 5:
+            return {k: v for k, v in values.items() if k != "folds" or values.get("fold") is None}
+        return values
+
+    @model_validator(mode="after")
+    def _folds_and_groups_are_those_of_the_layout(self) -> Self:
+        own = len(DATASETS[self.name].folds) if self.name in DATASETS else 0
+        if (own == 1 or self.name == "images") and (self.folds, self.fold) != (None, None):
+            raise ValueError(
+                f"folds, fold: {self.name} has none; expected paired, phantom or stare"
+            )
+        if own > 1 and self.folds not in (None, own):
+            raise ValueError(f"folds: {self.name} has {own} of its own, found {self.folds}")
+        among = self.folds or own
+        if self.fold is not None and not among:
+            raise ValueError("fold: of how many is not known; set `folds`, too")
+        if self.fold is not None and self.fold >= among:
+            raise ValueError(f"fold: found {self.fold}, expected 0 to {among - 1}")
+        if self.name not in OWN and (self.group is not None or self.known_splits):
+            raise ValueError(f"group, known_splits: {self.name} has splits of its own")
+        if self.folds is not None and self.known_splits:
+            raise ValueError("known_splits: folds are dealt anew; unset one of the two")
+        return self
+
+    @property
+    def is_cross_validated(self) -> bool:
+        """All folds are meant, not a single one."""
+        return self.folds is not None and self.fold is None
+
+    def each_fold(self) -> list[DataSettings]:
+        """The settings of each fold of a cross-validation, from the first on."""
+        values = self.model_dump()
+        return [self.model_validate(values | {"fold": fold}) for fold in range(self.folds or 0)]
 
 
 class IterateSettings(Settings):
@@ -197,7 +250,8 @@ class PipelineConfig(ExperimentConfig):
     """Everything `vesselforge run` does, stage by stage."""
 
     source: Source = StyleGAN2Source()
-    """where synthetic images come from; `sample.count` of them"""
+    """where synthetic images come from, `sample.count` of them; none: real images are all that is
+    trained on"""
     synthetic: MixSettings = Field(MixSettings(), description="synthetic images in training")
     order: Order = "synthetic-first"
     """what the student sees when; mixed: both kinds in every batch of a single training, with the
@@ -212,6 +266,13 @@ class PipelineConfig(ExperimentConfig):
     def _all_of_it_goes_together(self) -> Self:
         if self.order == "mixed" and self.student.source == "pool":
             raise ValueError("order: mixed needs student.source: crops")
+        if self.order == "mixed" and self.finetune.start_from is not None:
+            raise ValueError(
+                "finetune.start_from: order: mixed has one training, as pretrain says; set "
+                "student.start_from"
+            )
+        if self.iterate.rounds > 1 and isinstance(self.source, NoSource):
+            raise ValueError("iterate.rounds: source: none has no student; set rounds: 1")
         if self.iterate.rounds > 1 and self.source.labels == "own":
             raise ValueError(
                 "iterate.rounds: a further round has a better teacher, whom source.labels: own "

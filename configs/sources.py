@@ -111,3 +111,10 @@ class UnlabelledSource(SourceSettings):
     root: Path | None = operational(None)
     """folder of images; default, in a study with `arms.real_images`: the training images that an
     arm has no labels of (its content, not its path, is identity)"""
+
+
+class NoSource(SourceSettings):
+    """No synthetic images: a run of real ones alone, whose teacher is its only model."""
+
+    kind: Literal["none"] = "none"
+    labels: Literal["teacher"] = Field("teacher", description="there is nothing to label")

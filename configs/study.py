@@ -124,8 +124,6 @@ class StudyConfig(ExperimentConfig):
     """pools of samples; sample.count does not count here"""
     filters: dict[SourceName, PseudoLabelSettings] = Field({})
     """by the name of a source: in the place of `pseudo_label` for its images"""
-    external_fov_width: int | None = Field(None, ge=32, le=8192)
-    """as evaluate.fov_width, for the external sets"""
     statistics: StatisticsSettings = Field(StatisticsSettings(), description="intervals and tests")
     execution: ExecutionSettings = operational(ExecutionSettings(), description="where it runs")
 
@@ -141,6 +139,11 @@ class StudyConfig(ExperimentConfig):
         orders = {arm.order for arm in named.values()} or {*self.arms.orders}
         if "mixed" in orders and self.student.source == "pool":
             raise ValueError("arms: mixed batches need student.source: crops")
+        if self.finetune.start_from is not None:
+            raise ValueError(
+                "finetune.start_from: arms of one training have no second one; set "
+                "teacher.start_from, with which all students begin, too"
+            )
         if self.student.early_stop:
             raise ValueError("student.early_stop must be 0, for equal steps in all arms")
         if self.sample.seed > 100_000_000:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,12 +11,13 @@ from unicodedata import normalize
 
 from vesselforge.configs.base import expanded
 from vesselforge.configs.catalogue import DATASETS, KNOWN_NAMES, NAMES, OWN
-from vesselforge.configs.errors import DataError
+from vesselforge.configs.errors import ConfigError, DataError
 from vesselforge.configs.load import validate
 from vesselforge.configs.settings import DataSettings
 from vesselforge.data.layouts.folders import read_images, read_known, read_paired
-from vesselforge.data.layouts.items import Dataset
+from vesselforge.data.layouts.items import Dataset, Item
 from vesselforge.data.layouts.roles import STRANGE_NAME, plain_name, sort_files
+from vesselforge.data.layouts.splits import deal_fold
 from vesselforge.data.phantoms.sets import phantom_items
 from vesselforge.engine.documents import is_plain, spelled
 
@@ -29,11 +30,17 @@ def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
 
     Raises DataError when the folder is missing or holds nothing of that layout, when `exclude`
     names an image that is not there, and unless `lenient` for files that cannot be matched
-    (`Dataset.problems` has them).
+    (`Dataset.problems` has them); ConfigError where all folds are meant, of which each is a dataset
+    of its own.
     """
     name = settings.name
+    if settings.is_cross_validated:
+        raise ConfigError(
+            f"data.folds: {settings.folds}: only `vesselforge run` does all of them; set data.fold "
+            f"to the one that is meant, 0 to {(settings.folds or 1) - 1}"
+        )
     if name == "phantom":
-        phantoms = Dataset(name, None, tuple(phantom_items(settings.phantom)))
+        phantoms = Dataset(name, None, tuple(_phantoms(settings)))
         return _left_out(phantoms, settings.exclude)
     folder = _find_root(name, settings.root)
     if name in DATASETS:
@@ -52,8 +59,6 @@ def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
         raise DataError(f"{folder}: found no image of {name}, expected {expected}")
     return dataset
 
-
-def _left_out(dataset: Dataset, exclude: Collection[str]) -> Dataset:
     """The dataset without what is to be left out; composed and decomposed letters are the same."""
     found = {item.id for item in dataset} | {p.id for p in dataset.problems if p.id is not None}
     known = {normalize("NFC", id_): id_ for id_ in sorted(found)}
@@ -67,6 +72,15 @@ def _left_out(dataset: Dataset, exclude: Collection[str]) -> Dataset:
                 f"nearest identifiers are {names}: write one of them, or leave it away"
             )
     return dataset.without({known[normalize("NFC", id_)] for id_ in exclude})
+
+
+def _phantoms(settings: DataSettings) -> Iterable[Item]:
+    items = list(phantom_items(settings.phantom))
+    if settings.folds is None:
+        return items
+    names, share = {item.id: item.id for item in items}, settings.validation_share
+    splits = deal_fold(names, settings.fold or 0, settings.folds, share)
+    return (replace(item, split=splits[item.id]) for item in items)
 
 
 def named_dataset(

@@ -13,6 +13,9 @@ from scipy import ndimage
 
 SIDE = 512
 """Longest side at which the outline is looked for; keeps the work to tens of milliseconds."""
+LEAST = 4
+"""A field of view narrower than the picture's longest side divided by this is none: a reflex, or a
+photograph of something else."""
 
 Mask = NDArray[np.bool_]
 
@@ -31,6 +34,40 @@ def derive_fov(image: NDArray[np.uint8]) -> Mask:
         return np.ones((height, width), dtype=bool)
     fitted = _clipped_circle(rough, (height, width))
     return _enlarged(rough, (height, width)) if fitted is None else fitted
+
+
+def fov_width(fov: Mask) -> float | None:
+    """Diameter in pixels of a field of view [H, W] bool; None where the picture does not show it:
+    no border at all, or so little of the picture that it is no retina (less than 1 / LEAST).
+
+    Measured across, or where the picture's edge cuts it left or right, by the circle through its
+    rim.
+    """
+    if fov.all() or not fov.any():
+        return None
+    columns = np.flatnonzero(fov.any(axis=0))
+    cut = fov[:, [0, -1]].any()
+    found = _diameter(fov) if cut else float(columns[-1] - columns[0] + 1)
+    return found if found is not None and found * LEAST >= max(fov.shape) else None
+
+
+def _diameter(fov: Mask) -> float | None:
+    """Of the circle through the rim of a field of view, as far as the picture's edge is not its
+    rim; None when no circle explains it, or it is too large for the arc that is seen of it."""
+    step = max(1, round(max(fov.shape) / SIDE))
+    small = fov[::step, ::step]
+    points = _rim(small)
+    circle = _best_circle(points, max(small.shape) / 150) if len(points) >= 20 else None
+    if circle is None or circle[3] < 0.5 or not 0.5 <= 2 * circle[2] / max(small.shape) <= 2:
+        return None
+    return 2 * circle[2] * step
+
+
+def _rim(mask: Mask) -> NDArray[np.float64]:
+    """[P, 2], y and x of the centres of outline pixels that are not at the picture's edge."""
+    outline = mask & ~ndimage.binary_erosion(mask, border_value=1)
+    outline[[0, -1], :] = outline[:, [0, -1]] = False
+    return np.argwhere(outline).astype(float) + 0.5
 
 
 def _enlarged(mask: Mask, shape: tuple[int, int]) -> Mask:
@@ -72,9 +109,7 @@ def _rough(brightness: NDArray[np.uint8]) -> Mask | None:
 def _clipped_circle(rough: Mask, shape: tuple[int, int]) -> Mask | None:
     """The circle through most of the outline, cut at the first and last row and column that the
     outline reaches, at full size `shape`. None when no circle explains it."""
-    outline = rough & ~ndimage.binary_erosion(rough, border_value=1)
-    outline[[0, -1], :] = outline[:, [0, -1]] = False
-    points = np.argwhere(outline).astype(float) + 0.5  # [P, 2], y and x of pixel centres
+    points = _rim(rough)
     if len(points) < 20:
         return None
     circle = _best_circle(points, tolerance=max(rough.shape) / 150)

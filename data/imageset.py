@@ -22,6 +22,8 @@ from vesselforge.engine.documents import inside, read_valid
 from vesselforge.engine.files import replacing, write_json
 
 INDEX = "index.json"
+PHOTOGRAPHS = ("data.prepare", "data.subset")
+"""Kinds of stages whose images are photographs, if they are not of labelled pools."""
 EXPECTED = "an image set as a stage of ours writes it: make it again, or copy all of its folder"
 
 

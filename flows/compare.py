@@ -48,7 +48,7 @@ def run_study(config: StudyConfig, workspace: Path) -> Any:
     check_study(config, workspace)
     record = RunRecord(workspace, config)
     with record.watch():
-        plan = study_works(config)
+        plan = study_works(config, workspace)
         reused = 0
 
         def note(work: Work, outcome: Outcome) -> None:

@@ -80,7 +80,7 @@ class ProgressPage(Sink):
 
 def publish(step: str, artifact: Artifact) -> None:
     """The figures of a finished step, and a picture when it made synthetic images."""
-    if artifact.kind == "segmenter.evaluate":
+    if artifact.kind in ("segmenter.evaluate", "segmenter.pool"):
         publish_table(step, score_rows(artifact.metrics), step)
     else:
         publish_table(step, figure_rows(artifact.metrics), f"{step}: {artifact.path}")

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from prefect import flow
 from prefect.states import Completed
 
-from vesselforge.configs.errors import WorkspaceError
-from vesselforge.configs.settings import CompareSettings, PipelineConfig
+from vesselforge.configs.errors import ConfigError, WorkspaceError
+from vesselforge.configs.settings import CompareSettings, PipelineConfig, SplitName
 from vesselforge.data.imageset import read_index
 from vesselforge.data.layouts.intake import Intake, sort_out
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
@@ -30,11 +31,12 @@ from vesselforge.flows.run import run_pipeline, stated
 from vesselforge.flows.tasks import ByTask
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Given, Work
+from vesselforge.pipeline.models.choice import WHOLE, chosen
 from vesselforge.pipeline.models.registry import Comparison, Registry, Verdict, Version, judge
 from vesselforge.pipeline.models.retention import named_by, prune
 from vesselforge.pipeline.models.score_rows import version_rows
-from vesselforge.pipeline.record import read_run
-from vesselforge.pipeline.run_works import validation_f1
+from vesselforge.pipeline.record import Reference, read_run
+from vesselforge.pipeline.works import begun_by
 
 NAME = "retrain"
 NOTHING = "NothingToDo"
@@ -60,6 +62,11 @@ def retrain(
 
 def run_retraining(config: PipelineConfig, workspace: Path) -> Any:
     """The body of the flow. Returns its state: a name, a sentence, what there is to look at."""
+    if config.data.folds is not None:
+        raise ConfigError(
+            f"data.folds: {config.data.folds}: a line of models has one split, and new images join "
+            "it; unset data.folds (`vesselforge run` cross-validates)"
+        )
     Store(workspace).open()
     registry = Registry(workspace, config.name)
     with registry.alone(current().begin(NAME)):
@@ -71,7 +78,8 @@ def _retrain(config: PipelineConfig, workspace: Path, registry: Registry) -> dic
     line = registry.read()
     if line.champion is not None:
         registry.model_of(line.champion)  # a champion that is gone shows before hours of training
-    basis = look(config)
+    config = with_splits(config, line.splits)
+    basis = look(config, workspace)
     if basis == line.decided:
         message = f"no new images or settings since version {line.versions[-1].number}"
         current().say(f"nothing to do: {message}")
@@ -81,13 +89,25 @@ def _retrain(config: PipelineConfig, workspace: Path, registry: Registry) -> dic
     comparison = None
     if line.champion is not None:
         comparison = contest(config, workspace, line.champion, challenger)
-    return settle(config, registry, challenger, comparison, basis)
+    return settle(config, registry, challenger, comparison, basis, intake.splits)
 
 
-def look(config: PipelineConfig) -> str:
-    """Hash of the dataset's files and of the settings that shape results: nothing is decoded."""
+def with_splits(config: PipelineConfig, splits: Mapping[str, str]) -> PipelineConfig:
+    """The config of a folder of one's own, where the images that are known keep their splits."""
+    if config.data.name != "paired":
+        return config
+    known = {**config.data.known_splits, **splits}
+    data = config.data.model_copy(update={"known_splits": known})
+    return config.model_copy(update={"data": data})
+
+
+def look(config: PipelineConfig, workspace: Path) -> str:
+    """Hash of the dataset's files, of the models to begin with, and of the settings that shape
+    results: nothing is decoded."""
     settings = {**identity_of(config), "name": None, "retrain": None}
-    text = json.dumps([content_hash(config.data, lenient=True), settings], sort_keys=True)
+    begun = {setting: work.digest for setting, work in begun_by(config, workspace).items()}
+    basis = [content_hash(config.data, lenient=True), settings, *([begun] if begun else [])]
+    text = json.dumps(basis, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -111,22 +131,23 @@ def train_challenger(
 ) -> Version:
     """The whole pipeline on the sound images, as a run of its own: `<name>-v<number>`."""
     left_out = sorted({*config.data.exclude, *intake.quarantined})
+    config = with_splits(config, intake.splits)  # what is left out moves no other image
     data = config.data.model_copy(update={"exclude": left_out})
     name = f"{config.name}-v{number}"
     run_pipeline(config.model_copy(update={"name": name, "data": data}), workspace)
     _, record = read_run(workspace, name)
-    store, artifacts = Store(workspace), record["artifacts"]
-    development = store.read(*artifacts["development"])
+    store, artifacts, serves = Store(workspace), record["artifacts"], chosen(record)
+    development = store.read(*images_of(artifacts))
     return Version(
         number=number,
         made=clock(),
         run=name,
-        model=artifacts["ensemble"],
+        model=artifacts[serves],
         artifacts=[list(named) for named in dict.fromkeys(named_by(record))],
         trained_on=sorted(r.id for r in read_index(development.path, TRAIN)),
         images=intake.images,
         quarantined=len(intake.quarantined),
-        f1=validation_f1(store.read(*artifacts["ensemble"])),
+        f1=record["chosen"]["validation_f1"][serves],
         verdict="held back",
     )
 
@@ -134,7 +155,7 @@ def train_challenger(
 def contest(config: PipelineConfig, workspace: Path, champion: Version, new: Version) -> Comparison:
     """Both models on today's validation images, without those that the champion was trained on."""
     _, record = read_run(workspace, new.run)
-    images = Given(*record["artifacts"]["development"])
+    images = Given(*images_of(record["artifacts"]))
     folder = Store(workspace).folder(images.kind, images.digest)
     known = {r.id for r in read_index(folder, VALIDATION)} & set(champion.trained_on)
     settings = CompareSettings(leave_out=sorted(known), runtime=config.evaluate.runtime)
@@ -149,12 +170,18 @@ def contest(config: PipelineConfig, workspace: Path, champion: Version, new: Ver
     return judge(champion.number, *pairs, config.retrain.margin)
 
 
+def images_of(artifacts: dict[str, Reference]) -> Reference:
+    """The image set that the model which serves was trained on, with its validation images."""
+    return artifacts.get(WHOLE, artifacts["development"])
+
+
 def settle(
     config: PipelineConfig,
     registry: Registry,
     new: Version,
     comparison: Comparison | None,
     basis: str,
+    splits: Mapping[str, str],
 ) -> dict[str, Any]:
     """Write the decision, all of it at once, and let go of what old versions needed."""
     why = comparison.why if comparison else "the first model of this line"
@@ -165,6 +192,7 @@ def settle(
         new.verdict, new.comparison = verdict, comparison
         line.versions.append(new)
         line.decided = basis
+        line.splits |= {id_: cast(SplitName, split) for id_, split in splits.items()}
         if verdict == "held back":
             line.note("held back", line.champions[-1], why)
         else:

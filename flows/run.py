@@ -24,6 +24,7 @@ from vesselforge.flows.serving import embedded
 from vesselforge.flows.states import EXPECTED, state_of
 from vesselforge.flows.tasks import ByTask
 from vesselforge.pipeline.executor import Executor
+from vesselforge.pipeline.folds import augment_all
 from vesselforge.pipeline.input_checks import check_inputs
 from vesselforge.pipeline.record import (
     PARTLY_FAILED,
@@ -33,7 +34,6 @@ from vesselforge.pipeline.record import (
     reference,
     workspace_folder,
 )
-from vesselforge.pipeline.run_works import augment, run_works
 from vesselforge.report.writing import report_on
 
 C = TypeVar("C", bound=ExperimentConfig)
@@ -103,8 +103,8 @@ def _watching_for_cancellation() -> Iterator[None]:
 
 
 def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
-    """The body of the flow: every step, the record, the report. Returns where things are, and the
-    remarks that go with the scores, warnings about the images among them.
+    """The body of the flow: every step, the record, the report. Returns where things are, which
+    model serves, and the remarks that go with the scores, warnings about the images among them.
 
     Raises NoSamples, after all this, when every synthetic image of a round was rejected."""
     check_inputs(config, workspace)
@@ -112,7 +112,7 @@ def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
     with record.watch():
         hand = ByTask(workspace, config.stage_timeout)
         executor = Executor(workspace, hand, record.made)
-        made = augment(run_works(config), executor, record)
+        made = augment_all(config, executor, record, workspace)
         record.note(WARNED, executor.warned)
         record.finish(PARTLY_FAILED if made.failure else "completed", made.failure)
         page = write_report(record.folder, workspace)
@@ -122,6 +122,7 @@ def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
         "run": str(record.folder),
         "report": page,
         "evaluation": reference(made.evaluation),
+        "chosen": made.choice,
         "remarks": [*executor.warned, *made.remarks],
     }
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import astuple, dataclass
 from typing import Any
 
+from vesselforge.data.imageset import PHOTOGRAPHS
+
 FEWEST = 20
 """Images below which a share says little: of 20, none in range, the true share is below 14 % (95 %
 confidence)."""
@@ -17,8 +19,6 @@ NO_VESSELS = 0.02
 """Share in range below which a set shows no vessels: of real windows that much lies outside."""
 HARDLY_ANY = 0.2
 """Share in range below which most of a set is noise; of real windows 0.96 to 0.98 are in range."""
-REAL = ("data.prepare", "data.subset")
-"""Kinds of stages whose images are photographs: these have vessels, whatever their labels."""
 TRAINED = 1.0
 """Thousands of images below which a generator has hardly left its random weights."""
 
@@ -45,7 +45,7 @@ class Evidence:
         compared with real ones. samples: kind of the stage that made the images."""
         share = labelled.get("in_range") or {}
         drawn, kept = labelled.get("drawn", 0), labelled.get("kept", 0)
-        if samples in REAL or share.get("all") is None:
+        if samples in PHOTOGRAPHS or share.get("all") is None:
             return None
         kept_in_range = round((share.get("kept") or 0) * kept)
         return Evidence(drawn, round(share["all"] * drawn), kept, kept_in_range)

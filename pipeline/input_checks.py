@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from vesselforge.configs.errors import DataError
+from vesselforge.configs.errors import ConfigError, DataError
 from vesselforge.configs.settings import DataSettings, PipelineConfig
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.sinks.board import switched_on
@@ -13,6 +13,7 @@ from vesselforge.engine.store import Store
 from vesselforge.pipeline.record import found_start
 from vesselforge.pipeline.sources import Config
 from vesselforge.pipeline.study.study_works import study_arms, training_images
+from vesselforge.pipeline.works import begun_by
 
 WITHOUT_MASKS = ("development", "generator", "samples", "scores")
 """The steps that images alone are enough for."""
@@ -20,6 +21,7 @@ WITHOUT_MASKS = ("development", "generator", "samples", "scores")
 
 def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> None:
     """Raises DataError for a dataset or file that is not there or that cannot teach a segmenter,
+    ConfigError for a model to begin with that is another network than its training's,
     WorkspaceError when the workspace cannot be written, ConfigError for TensorBoard asked for in
     vain. last: of LAST_STEPS in `run_works`, or `run` for the whole pipeline."""
     if config.data.name == "images" and last not in WITHOUT_MASKS:
@@ -33,7 +35,8 @@ def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> 
             "score.features: teacher needs a segmenter, and data.name: images has no vessel masks "
             "to teach one; set score.features: random or inception"
         )
-    _check(config, workspace, [config.data])
+    all_folds = last == "run" and config.data.is_cross_validated
+    _check(config, workspace, config.data.each_fold() if all_folds else [config.data])
 
 
 def check_study(config: StudyConfig, workspace: Path) -> None:
@@ -41,6 +44,11 @@ def check_study(config: StudyConfig, workspace: Path) -> None:
     sets = [config.data, *config.external]
     if any(data.name == "images" for data in sets):
         raise DataError("data.name: images has no vessel masks, and a study needs them")
+    if any(data.is_cross_validated for data in sets):
+        raise ConfigError(
+            "data.folds: a study does one fold, so that all arms are compared on the same training "
+            "images; set data.fold to the one that is meant (`vesselforge run` does them all)"
+        )
     _check(config, workspace, sets)
     study_arms(config, training_images(config.data))
 
@@ -54,3 +62,4 @@ def _check(config: Config, workspace: Path, sets: Iterable[DataSettings]) -> Non
         load_settings(data)
     if config.generator.start_from is not None:
         found_start(config.generator.start_from)
+    begun_by(config, workspace)

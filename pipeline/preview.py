@@ -7,11 +7,12 @@ from statistics import median
 from typing import Any
 
 from vesselforge.configs.errors import WorkspaceError
-from vesselforge.configs.settings import FitSettings, GeneratorSettings
+from vesselforge.configs.settings import FitSettings, GeneratorSettings, StartSettings
 from vesselforge.engine.artifacts import MANIFEST, read_artifact
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.graph import Work, closure
 from vesselforge.pipeline.stages import STAGES
+from vesselforge.pipeline.starts import STEP
 
 LATEST = 20
 """Artifacts of a kind, the newest, whose time an estimate is taken from."""
@@ -31,6 +32,16 @@ def preview(targets: Iterable[Work], store: Store) -> list[dict[str, Any]]:
         row = {"stage": kind, "in all": len(own), "to do": len(to_do)}
         rows.append(row | {"minutes, about": minutes})
     return rows
+
+
+def starts_of(targets: Iterable[Work]) -> dict[str, str]:
+    """The models that trainings of the targets begin with: name → folder and content."""
+    works = closure(targets).values()
+    return {
+        work.step.removeprefix(STEP): f"{work.settings.model}, content {work.outside['model'][:12]}"
+        for work in works
+        if isinstance(work.settings, StartSettings)
+    }
 
 
 def whole(rows: list[dict[str, Any]]) -> float | None:

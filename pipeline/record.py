@@ -20,7 +20,7 @@ import yaml
 
 from vesselforge import pretrained
 from vesselforge.configs.base import expanded
-from vesselforge.configs.errors import CheckpointError, DataError, WorkspaceError
+from vesselforge.configs.errors import CheckpointError, ConfigError, DataError, WorkspaceError
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.artifacts import Artifact, Outcome
@@ -29,6 +29,7 @@ from vesselforge.engine.files import file_sha256, write_atomic, write_json
 from vesselforge.engine.progress import clock, ending_of
 from vesselforge.engine.store import Store, explained
 from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.models.choice import chosen
 
 RECORD = "run.json"
 REGISTRY = "registry.json"
@@ -60,7 +61,10 @@ def reference(artifact: Artifact) -> Reference:
 
 
 class RunRecord:
-    """run.json while it grows; every change is on disk at once."""
+    """run.json while it grows; every change is on disk at once. part: what the roles of artifacts
+    begin with, such as `fold-0/`."""
+
+    part = ""
 
     def __init__(self, workspace: Path, config: PipelineConfig | StudyConfig) -> None:
         self.folder = run_folder(workspace, config.name)
@@ -92,7 +96,7 @@ class RunRecord:
 
     def artifact(self, role: str, artifact: Artifact) -> Artifact:
         """Note the artifact's role in this run; returns it."""
-        self.content["artifacts"][role] = reference(artifact)
+        self.content["artifacts"][self.part + role] = reference(artifact)
         self._save()
         return artifact
 
@@ -158,27 +162,41 @@ def artifact_folder(run: Path, address: object) -> Path:
     return Store(run.absolute().parent.parent).folder(*address)
 
 
-def model_folder(given: Path) -> Path:
-    """A model's own folder; of a run's folder, that of its ensemble; of a line of models
-    (`workspace/models/<name>`), that of its champion; of the name of a model that comes with the
-    package, if nothing lies there, its folder. Raises CheckpointError or WorkspaceError."""
-    if not given.exists():
-        return shipped_folder(str(given), "segmenter")
-    if (given / REGISTRY).is_file():
+def model_folder(
+    given: Path, model: str | None = None, workspace: Path | None = None, single: bool = False
+) -> Path:
+    """A model's own folder; of a run's folder, that of the model that its validation images chose;
+    of a line of models (`workspace/models/<name>`), that of its champion. Where nothing lies there,
+    the name of a model that comes with the package, or of a model or run of the workspace.
+
+    model: `teacher`, `student` or `ensemble`, that of a run in any case. workspace: default
+    $VESSELFORGE_WORKSPACE or ./workspace. single: of a run, no ensemble. Raises CheckpointError,
+    ConfigError or WorkspaceError.
+    """
+    place = given if given.exists() else _named_model(str(given), workspace_folder(workspace))
+    if (place / RECORD).is_file():
+        folder, record = read_run(place.parent.parent, str(place))
+        try:
+            return artifact_folder(folder, record["artifacts"].get(chosen(record, model, single)))
+        except WorkspaceError as error:
+            raise WorkspaceError(f"{folder}: {error}") from None
+    if model is not None:
+        raise ConfigError(f"--model {model}: chooses a model of a run, and {given} is none")
+    if (place / REGISTRY).is_file():
         from vesselforge.pipeline.models.registry import champion_folder
 
-        return champion_folder(given)
-    if not (given / RECORD).is_file():
-        return given
-    folder, record = read_run(given.parent.parent, str(given))
-    artifacts = record["artifacts"]
-    if "ensemble" in artifacts:
-        return artifact_folder(folder, artifacts["ensemble"])
-    why = "this run has no ensemble yet; `vesselforge run` goes on"
-    if record["status"] == PARTLY_FAILED:
-        teacher = artifact_folder(folder, artifacts.get("teacher"))
-        why = f"this run has no student, and so no ensemble; its teacher is {teacher}"
-    raise WorkspaceError(f"{folder}: {why}")
+        return champion_folder(place)
+    return place
+
+
+def _named_model(name: str, workspace: Path) -> Path:
+    """The folder of a model in the box, or of a model or run of the workspace, by its name."""
+    places = [workspace / "models" / name, run_folder(workspace, name)]
+    if name not in pretrained.names() and len(Path(name).parts) == 1:
+        for place in places:
+            if place.is_dir():
+                return place
+    return shipped_folder(name, "segmenter")
 
 
 def generator_folder(workspace: Path, given: str) -> Path:

@@ -9,18 +9,31 @@ from itertools import pairwise, takewhile
 from pathlib import Path
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.configs.settings import EnsembleSettings, PipelineConfig
+from vesselforge.configs.settings import EnsembleSettings, PipelineConfig, PrepareSettings
+from vesselforge.configs.sources import NoSource
+from vesselforge.data.imageset import PHOTOGRAPHS
+from vesselforge.data.layouts.splits import TEST
+from vesselforge.data.prepare import content_hash
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.sinks.display import Display, current, shown
 from vesselforge.engine.store import Store
 from vesselforge.generator.metrics.kid_verdict import kid_verdict
-from vesselforge.pipeline.evidence import REAL, Evidence, untrained
 from vesselforge.pipeline.executor import Executor, Here, warnings_of
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.input_checks import check_inputs
+from vesselforge.pipeline.models.choice import START, TUNED, Choice, choose
 from vesselforge.pipeline.record import RunRecord
+from vesselforge.pipeline.remarks import NOT_PRETRAINED, all_rejected, remarks_on
 from vesselforge.pipeline.sources import Request, source_of
-from vesselforge.pipeline.works import PHASES, Shows, Supply, Works, contents_of, phases_of
+from vesselforge.pipeline.works import (
+    PHASES,
+    Shows,
+    Supply,
+    Works,
+    begun_by,
+    contents_of,
+    phases_of,
+)
 
 LAST_STEPS = ("development", "teacher", "generator", "samples", "scores", "pseudo-labels")
 """What the single steps of the command line end with."""
@@ -45,8 +58,41 @@ class RunWorks(Works):
 
     config: PipelineConfig
 
+    @property
+    def real_alone(self) -> bool:
+        """Whether there are no synthetic images, and so no student and no ensemble."""
+        return isinstance(self.config.source, NoSource)
+
     def teacher(self) -> Work:
-        return self.on_real("teacher", self.config.teacher, self.development())
+        return self.on_real(f"teacher{self.mark}", self.config.teacher, self.development())
+
+    def final(self) -> Work | None:
+        """Of a run of real images alone, the model for use: trained as its teacher, but on all
+        images that are not in the validation. None where the teacher is that, because the dataset
+        or a splits.csv keeps its test images apart."""
+        data = self.config.data
+        if not self.real_alone or data.name != "paired":
+            return None
+        held = {id_: split for id_, split in data.known_splits.items() if split != TEST}
+        changes = {"test_share": 0.0, "folds": None, "fold": None, "known_splits": held}
+        whole = data.model_copy(update=changes)
+        content = content_hash(whole)
+        if content == self.content[data.name]:
+            return None
+        settings = PrepareSettings(data=whole, part="development")
+        images = Work("all images", "data.prepare", settings, {}, {"dataset": content})
+        return self.on_real("final model", self.config.teacher, images)
+
+    def start(self) -> Work | None:
+        """The model that the teacher begins with."""
+        return self.begun.get("teacher.start_from")
+
+    def rated(self, teacher: Work) -> dict[str, Work]:
+        """The teacher, and what it began with, by the names that their scores have."""
+        start = self.start()
+        if start is None:
+            return {"teacher": teacher}
+        return {START: start, TUNED if self.real_alone else "teacher": teacher}
 
     def augmentation(
         self, number: int = 1, teacher: Work | None = None, start: Work | None = None
@@ -55,8 +101,8 @@ class RunWorks(Works):
         `pretrained` if there are two phases, and `student`. teacher: of this round, by default the
         run's; start: the generator of the round before."""
         config, real = self.config, self.development()
-        name = f", round {number}" if number > 1 else ""
-        request = Request(real=real, shown=real)
+        name = (f", round {number}" if number > 1 else "") + self.mark
+        request = Request(real=real, shown=real, name=self.mark)
         if start is not None and config.iterate.generator_kimg:
             kimg = config.iterate.generator_kimg
             request = replace(request, name=name, start=start, kimg=kimg)
@@ -83,12 +129,12 @@ class RunWorks(Works):
         for method in self.config.ensembles:
             name = f"ensemble-{method}" if found else "ensemble"
             settings = EnsembleSettings(method=method)
-            found[name] = Work(name, "segmenter.ensemble", settings, inputs)
+            found[name] = Work(f"{name}{self.mark}", "segmenter.ensemble", settings, inputs)
         return found
 
     def scored(self, models: Mapping[str, Work]) -> Work:
         """Scores of every model on the test split."""
-        return self.evaluation("test scores", models, self.test(), self.development())
+        return self.evaluation(f"test scores{self.mark}", models, self.test(), self.development())
 
     def until(self, last: str) -> Work:
         """The work of one of LAST_STEPS, of the first round."""
@@ -104,24 +150,31 @@ class RunWorks(Works):
 
     def everything(self) -> list[Work]:
         """All that a run of a single round does, in its order; further ones depend on it."""
+        teacher = self.teacher()
+        named = [self.development(), self.test(), teacher]
+        if self.real_alone:
+            return [*named, self.scored(self.rated(teacher))]
         made = self.augmentation()
-        members = {"teacher": self.teacher(), "student": made["student"]}
-        ensembles = self.ensembles(members)
-        named = [self.development(), self.test(), members["teacher"], *made.values()]
-        return [*named, *ensembles.values(), self.scored(members | ensembles)]
+        students = {"student": made["student"]}
+        ensembles = self.ensembles({"teacher": teacher} | students)
+        scored = self.scored(self.rated(teacher) | students | ensembles)
+        return [*named, *made.values(), *ensembles.values(), scored]
 
 
-def run_works(config: PipelineConfig) -> RunWorks:
-    """The work of a run. Raises DataError for a dataset that is not there."""
-    return RunWorks(config, contents_of(config.data))
+def run_works(config: PipelineConfig, workspace: Path | None = None) -> RunWorks:
+    """The work of a run. workspace: where models to begin with are looked for by name. Raises
+    DataError for a dataset that is not there, UserError for such a model."""
+    return RunWorks(config, contents_of(config.data), begun_by(config, workspace))
 
 
 @dataclass(frozen=True)
 class Augmented:
-    """What a run came to. remarks: what a reader of its scores has to know of its synthetic images.
-    failure: why there is no student, where that is to be mended."""
+    """What a run came to. choice: which model serves, see `models.choice`, None where each fold has
+    its own; remarks: what a reader of its scores has to know. failure: why there is no student,
+    where that is to be mended."""
 
     evaluation: Artifact
+    choice: Choice | None
     remarks: list[str]
     failure: str
 
@@ -133,16 +186,21 @@ def augment(works: RunWorks, executor: Executor, record: RunRecord) -> Augmented
     the models that there are are scored all the same; the teacher alone makes no ensemble.
     """
     # Damaged files show before hours of training: the test images are made early, and seen late.
-    first = {"development": works.development(), "test": works.test(), "teacher": works.teacher()}
-    for role, work in first.items():
-        record.artifact(role, executor.make(work))
-    students, remarks, failure = improve(works, executor, record)
-    members = {"teacher": first["teacher"]} | students
-    ensembles = works.ensembles(members) if students else {}
-    for name, work in ensembles.items():
-        record.artifact(name, executor.make(work))
-    scores = executor.make(works.scored(members | ensembles))
-    return Augmented(record.artifact("evaluation", scores), remarks, failure)
+    first = {"development": works.development(), "test": works.test()}
+    first |= {START: start} if (start := works.start()) else {}
+    teacher = first["teacher"] = works.teacher()
+    made = {role: record.artifact(role, executor.make(work)) for role, work in first.items()}
+    none: tuple[dict[str, Work], list[str], str] = ({}, [], "")
+    students, remarks, failure = none if works.real_alone else improve(works, executor, record)
+    ensembles = works.ensembles({"teacher": teacher} | students) if students else {}
+    for role, work in (students | ensembles).items():
+        made[role] = record.artifact(role, executor.make(work))
+    scores = executor.make(works.scored(works.rated(teacher) | students | ensembles))
+    record.artifact("evaluation", scores)
+    serving = ["teacher", *[*students][-1:], *[*ensembles][:1]]
+    if works.config.finetune.start_from is not None and students:
+        remarks.append(NOT_PRETRAINED[works.config.order])
+    return Augmented(scores, choose({r: known_f1(made[r]) for r in serving}), remarks, failure)
 
 
 def improve(
@@ -192,37 +250,15 @@ def kept_rounds(f1: Sequence[float]) -> int:
     return len(f1[:1]) + len(list(takewhile(bool, better)))
 
 
-def remarks_on(planned: Mapping[str, Work], there: Mapping[str, Artifact]) -> list[str]:
-    """Sentences that belong beside every score of these images and of students trained on them.
-    there: role → artifact, of those that there are."""
-    found = []
-    if "labelled" in there:
-        evidence = Evidence.of(there["labelled"].metrics, planned["samples"].kind)
-        found += [evidence.sentence] if evidence is not None and evidence.verdict else []
-    if "generator" in there:
-        inputs = {**planned["generator"].inputs, **planned["generator"].outside}
-        if why := untrained(there["generator"].metrics, inputs):
-            found.append(f"The generator is {why}.")
-    return found
-
-
-def all_rejected(labelled: Artifact) -> str:
-    """Why there is nothing to train on, when every synthetic image was rejected; else empty."""
-    found = labelled.metrics
-    if found["kept"]:
-        return ""
-    reasons = found["reasons"]
-    mostly = f" (mostly: {max(reasons, key=reasons.get)})" if reasons else ""
-    return (
-        f"pseudo_label: all {found['rejected']} synthetic images were rejected{mostly}, see "
-        f"{labelled.path / 'labels.csv'}; train the generator longer, or loosen the filters "
-        "(min_confidence, min_vessel_share, max_vessel_share, …)"
-    )
-
-
 def validation_f1(model: Artifact) -> float:
     """Pooled F1 inside the field of view on the validation images."""
     return float(model.metrics["validation"]["f1"])
+
+
+def known_f1(model: Artifact) -> float | None:
+    """The same; None where it is not known."""
+    found: float | None = model.metrics.get("validation", {}).get("f1")
+    return found
 
 
 def run_until(last: str, config: PipelineConfig, workspace: Path, display: Display) -> Artifact:
@@ -230,7 +266,7 @@ def run_until(last: str, config: PipelineConfig, workspace: Path, display: Displ
     check_inputs(config, workspace, last)
     with shown(display), display.listening():
         executor = Executor(workspace, Here(workspace, config.stage_timeout))
-        return executor.make(run_works(config).until(last))
+        return executor.make(run_works(config, workspace).until(last))
 
 
 def remarks_on_step(
@@ -238,7 +274,7 @@ def remarks_on_step(
 ) -> list[str]:
     """Sentences that belong beside the figures of a step's artifact: what was warned of the images,
     and whether samples show vessels. Looks into the store, and does no work."""
-    store, works = Store(workspace), run_works(config)
+    store, works = Store(workspace), run_works(config, workspace)
     images = works.development()
     found = []
     if images.is_done(store):
@@ -254,7 +290,7 @@ def remarks_on_step(
     found += [kid_verdict(made.metrics)] if last == "scores" else []
     found += remarks_on(planned, there)
     if config.data.name != "images" and not (
-        "labelled" in there or planned["samples"].kind in REAL
+        "labelled" in there or planned["samples"].kind in PHOTOGRAPHS
     ):
         found.append(NOT_KNOWN)
     return [sentence for sentence in found if sentence]

@@ -14,6 +14,7 @@ from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import DataSettings, PipelineConfig, PrepareSettings
 from vesselforge.configs.sources import (
     JointSource,
+    NoSource,
     PhantomDrawSettings,
     PhantomSource,
     SourceSettings,
@@ -157,11 +158,26 @@ class Unlabelled(Source[UnlabelledSource]):
         return request.rest
 
 
+class Nothing(Source[NoSource]):
+    """Stands for real images alone; whoever asks it for images learns that there are none."""
+
+    def images(self, request: Request, count: int, first: int) -> Work:
+        raise AssertionError("checked before")
+
+    def check(self) -> None:
+        raise ConfigError(
+            "source none: there are no synthetic images to draw, label or score; choose another "
+            "source, or train the teacher alone (`vesselforge segmenter train`); a study has "
+            "real-only arms without it"
+        )
+
+
 KINDS: dict[type[SourceSettings], type[Source[Any]]] = {
     StyleGAN2Source: StyleGAN2,
     JointSource: StyleGAN2,
     PhantomSource: Phantom,
     UnlabelledSource: Unlabelled,
+    NoSource: Nothing,
 }
 """The source of each kind of settings."""
 

@@ -9,28 +9,32 @@ from vesselforge.configs.settings import (
     FitSettings,
     GeneratorSettings,
     LabelSettings,
+    PoolSettings,
     PrepareSettings,
     SampleSettings,
     ScoreSettings,
+    StartSettings,
     SubsetSettings,
 )
 from vesselforge.configs.sources import PhantomDrawSettings
 from vesselforge.engine.artifacts import Stage
 
-DATASET = "vesselforge.data.prepare:outside"
+DATASET, START = "vesselforge.data.prepare:outside", "vesselforge.pipeline.starts:outside"
 STAGES = {
     kind: Stage(kind, version, f"vesselforge.{function}", settings, outside)
     for kind, version, function, settings, outside in (
         ("data.prepare", 2, "data.prepare:prepare", PrepareSettings, DATASET),
         ("data.phantom", 2, "data.phantoms.sets:draw", PhantomDrawSettings, None),
         ("data.subset", 2, "data.subset:subset", SubsetSettings, None),
+        ("segmenter.start", 1, "pipeline.starts:copy", StartSettings, START),
         ("segmenter.train", 3, "segmenter.training.fit:train", FitSettings, None),
         ("generator.train", 3, "generator.training.train:train", GeneratorSettings, None),
         ("generator.sample", 2, "generator.sampling.sample_set:sample", SampleSettings, None),
         ("generator.score", 4, "pipeline.score_stage:score", ScoreSettings, None),
         ("segmenter.pseudo-label", 5, "segmenter.labels.pseudo_labels:label", LabelSettings, None),
         ("segmenter.ensemble", 2, "segmenter.ensemble:ensemble", EnsembleSettings, None),
-        ("segmenter.evaluate", 3, "segmenter.evaluate:evaluate", EvaluateSettings, None),
+        ("segmenter.evaluate", 4, "segmenter.evaluate:evaluate", EvaluateSettings, None),
+        ("segmenter.pool", 1, "segmenter.pool_folds:pool_folds", PoolSettings, None),
         ("segmenter.compare", 1, "segmenter.evaluate:compare", CompareSettings, None),
     )
 }

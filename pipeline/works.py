@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from vesselforge.configs.settings import (
     AugmentSettings,
     DataSettings,
-    EvaluateSettings,
     FitSettings,
     LabelSettings,
     PrepareSettings,
@@ -24,16 +24,25 @@ from vesselforge.configs.study import Order
 from vesselforge.data.prepare import content_hash
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.sources import Config, Request, Source
+from vesselforge.pipeline.starts import start_work, starts
 
 Shows = Literal["real", "synthetic", "mixed"]
 
 
 @dataclass(frozen=True)
 class Works:
-    """Builds the work of one config. content: content hash of each dataset by name."""
+    """Builds the work of one config. content: content hash of each dataset by name; begun: setting
+    → the model that the training of that recipe begins with."""
 
     config: Config
     content: Mapping[str, str]
+    begun: Mapping[str, Work]
+
+    @property
+    def mark(self) -> str:
+        """What sets the steps of one fold apart, for people: `, fold 0`."""
+        data = self.config.data
+        return "" if data.folds is None else f", fold {data.fold}"
 
     def development(self) -> Work:
         """Training and validation images."""
@@ -48,11 +57,18 @@ class Works:
     ) -> Work:
         settings = PrepareSettings(data=data, part=part)
         outside = {"dataset": self.content[data.name]}
-        return Work(step or f"{part} images", "data.prepare", settings, {}, outside)
+        step = step or f"{part} images{self.mark}"
+        return Work(step, "data.prepare", settings, {}, outside)
 
     def on_real(self, step: str, recipe: SegmenterSettings, images: Work) -> Work:
         """The training of a teacher: real images alone."""
-        return Work(step, "segmenter.train", fit_settings(recipe), {"images": images})
+        inputs = {"images": images} | self._start("teacher")
+        return Work(step, "segmenter.train", fit_settings(recipe), inputs)
+
+    def _start(self, *names: str) -> dict[str, Work]:
+        """The model that a training begins with, under the first of the names that has one."""
+        found = (self.begun.get(f"{name}.start_from") for name in names)
+        return next(({"start": work} for work in found if work is not None), {})
 
     def student(
         self,
@@ -62,11 +78,15 @@ class Works:
         labelled: Work | None,
     ) -> list[Work]:
         """The trainings of a student, first to last. steps: their names; labelled: synthetic
-        images, None for none."""
+        images, None for none. A second one that begins with a model of its own is the only one."""
         found: list[Work] = []
+        start = self._start("pretrain", "student")
+        if own := self._start("finetune"):
+            phases, steps, start = phases[1:], steps[1:], own
         for (settings, shows), step in zip(phases, steps, strict=True):
-            inputs = shown(shows, real, labelled) | ({"start": found[-1]} if found else {})
+            inputs = shown(shows, real, labelled) | start
             found.append(Work(step, "segmenter.train", settled(settings, shows), inputs))
+            start = {"start": found[-1]}
         return found
 
     def evaluation(
@@ -75,11 +95,10 @@ class Works:
         models: Mapping[str, Work],
         test: Work,
         validation: Work,
-        settings: EvaluateSettings | None = None,
     ) -> Work:
         """Scores of models on test images, which nothing else ever reads."""
         inputs = {"test": test, "validation": validation, **models}
-        return Work(step, "segmenter.evaluate", settings or self.config.evaluate, inputs)
+        return Work(step, "segmenter.evaluate", self.config.evaluate, inputs)
 
 
 @dataclass(frozen=True)
@@ -166,8 +185,9 @@ def phases_of(config: Config, shows: tuple[Shows, ...]) -> list[tuple[FitSetting
 
 
 def fit_settings(recipe: SegmenterSettings, **entering: Any) -> FitSettings:
-    """A recipe as the stage's settings. entering: how synthetic images do."""
-    return FitSettings.model_validate(recipe.model_dump() | entering)
+    """A recipe as the stage's settings, the model that it begins with being an input. entering: how
+    synthetic images do."""
+    return FitSettings.model_validate(recipe.model_dump(exclude={"start_from"}) | entering)
 
 
 def settled(settings: FitSettings, shows: Shows) -> FitSettings:
@@ -178,6 +198,11 @@ def settled(settings: FitSettings, shows: Shows) -> FitSettings:
         return settings.model_copy(update={"augment": synthetic, "synthetic_augment": None})
     apart = synthetic if shows == "mixed" and synthetic != settings.augment else None
     return settings.model_copy(update={"synthetic_augment": apart})
+
+
+def begun_by(config: Config, workspace: Path | None = None) -> dict[str, Work]:
+    """Setting → the work that copies the model which it names. Raises UserError as `start_work`."""
+    return {each[0]: start_work(*each, workspace) for each in starts(config)}
 
 
 def contents_of(*datasets: DataSettings) -> dict[str, str]:

@@ -11,7 +11,7 @@ from vesselforge.engine.store import Store, explained
 from vesselforge.pipeline.record import REPORT, STUDY, record_of
 from vesselforge.pipeline.study.schema import RESULTS
 
-VERSION = 8
+VERSION = 9
 """Raise it whenever a page changes for the same files."""
 MARK = ".report"
 """Beside the page: the hash of what it was made from."""

@@ -25,6 +25,7 @@ from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.combine import combine
 from vesselforge.segmenter.components import pieces_in
 from vesselforge.segmenter.inference.fast import fast
+from vesselforge.segmenter.inference.showing import resized, showing
 from vesselforge.segmenter.inference.tiles import tiled
 from vesselforge.segmenter.metrics.confusion import pooled_f1
 from vesselforge.segmenter.metrics.probabilities import calibration, calibration_counts
@@ -91,9 +92,11 @@ def recalibrate(
 
     Every member is calibrated, then the threshold chosen on what is made of them (of a vote, the
     members'), then the rule of components, unless not wanted. Raises CheckpointError for a folder
-    that is no model.
+    that is no model. Images of another magnification than the model's are resized first.
     """
     described, device, members, networks = read_description(folder), pick_device(), [], []
+    before = Model.load(folder, runtime="auto")
+    images = [resized(i, showing(before, i.image, i.fov).scale) for i in images]
     for member in described.members:
         progress.message(f"fitting temperature and shift of {member.network}, {member.file}")
         network = restore(folder, member)
@@ -102,11 +105,11 @@ def recalibrate(
         changed = replace(member, temperature=network.temperature, shift=network.shift)
         networks.append(network)
         members.append((changed, network.state_dict()))
-    before = Model.load(folder, runtime="auto")
     after = Model(networks, described.threshold, device, "auto", rule=described.rule)
     old, maps = (maps_of(model, images, progress) for model in (before, after))
     rechoose(after, maps, images, components)
-    save_model(out, members, after.threshold, after.rule, after.components)
+    how = after.rule, after.components, described.magnification
+    save_model(out, members, after.threshold, *how)
     return {
         "folder": str(out),
         "images": len(images),

@@ -16,10 +16,17 @@ from vesselforge.engine.files import write_json
 from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.combine import DECIDED, MEAN, Rule
 from vesselforge.segmenter.components import ALL
+from vesselforge.segmenter.inference.showing import showing
+from vesselforge.segmenter.magnification import shared
 from vesselforge.segmenter.metrics.confusion import pooled_f1
 from vesselforge.segmenter.model_files import read_description, restore, save_model
 from vesselforge.segmenter.models import Model
-from vesselforge.segmenter.operating_point import choose_pieces, choose_threshold, maps_of, truths
+from vesselforge.segmenter.operating_point import (
+    choose_seen_pieces,
+    choose_threshold,
+    maps_of,
+    truths,
+)
 
 
 def ensemble(settings: EnsembleSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -31,7 +38,7 @@ def ensemble(settings: EnsembleSettings, inputs: Inputs, out: Path, progress: Pr
     components, so has the ensemble: its own, chosen there, too. metrics.json says what was chosen,
     with the validation F1 (pooled, inside the FOV) of the ensemble and of each member at its
     threshold, before any rule of components. Raises CheckpointError for a member that is no single
-    network.
+    network, and for members of several magnifications.
     """
     alone = {
         name: read_description(inputs[name].path) for name in sorted(inputs.keys() - {VALIDATION})
@@ -49,13 +56,17 @@ def ensemble(settings: EnsembleSettings, inputs: Inputs, out: Path, progress: Pr
         members.append((member, networks[-1].state_dict()))
     folder = inputs[VALIDATION].path
     images = [load_image(folder, record) for record in read_index(folder, VALIDATION)]
-    maps = maps_of(Model(networks, DECIDED, pick_device()), images, progress)
+    known = shared({name: described.magnification for name, described in alone.items()})
+    model = Model(networks, DECIDED, pick_device(), magnification=known)
+    scales = [showing(model, image.image, image.fov).scale for image in images]
+    maps = maps_of(model, images, progress, scales)
     thresholds = tuple(described.threshold for described in alone.values())
     rule = MEAN if settings.method == "mean" else Rule(settings.method, thresholds)
     threshold, f1 = choose_threshold(rule, maps, images)
     ruled = any(described.components != ALL for described in alone.values())
-    components = choose_pieces(rule, maps, images, threshold) if ruled else ALL
-    save_model(out, members, threshold, rule, components)
+    shown = maps, images, scales
+    components = choose_seen_pieces(model, rule, threshold, *shown) if ruled else ALL
+    save_model(out, members, threshold, rule, components, known)
     each = {
         name: {"f1": round(pooled_f1([m[i] >= own for m in maps], *truths(images)), 6)}
         | {"threshold": own}

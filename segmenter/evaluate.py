@@ -3,6 +3,7 @@ validation images."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from vesselforge.engine.artifacts import Inputs
 from vesselforge.engine.files import write_csv, write_json
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.components import Mask
-from vesselforge.segmenter.inference.predict import as_png, scale_for
+from vesselforge.segmenter.inference.predict import as_png
+from vesselforge.segmenter.inference.showing import UNKNOWN, Showing, showing
 from vesselforge.segmenter.metrics.confusion import f1_of, pooled_f1
 from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.metrics.scores import (
@@ -36,6 +38,7 @@ from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.operating_point import inside, rechoose, truths
 
 CURVE_POINTS = 200
+COUNTS = "counts.json"
 BEST = "f1_best"
 """F1 at the threshold with the highest pooled F1 in the field of view on the scored images
 themselves, before any rule of components: what is left of a difference once both models are as well
@@ -54,7 +57,8 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
     Writes metrics.json (for every model and further observer, in the FOV and on the whole image:
     pooled, and means over images, with 95 % intervals; under `against`, every model by what the
     further observers drew; BEST with its threshold), per_image.csv, per_image_observers.csv,
-    curves.json, and pictures.
+    counts.json (model → region → one dict an image, which add up over images), curves.json, and
+    pictures.
     """
     folder = inputs[TEST].path
     images = [load_image(folder, record) for record in read_index(folder, TEST)]
@@ -66,17 +70,20 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
         model = Model.load(inputs[name].path, runtime=settings.runtime)
         if settings.flips and VALIDATION in inputs:
             _choose_with_flips(model, inputs[VALIDATION].path, settings)
-        probs, masks = [], []
+        if model.magnification is None and settings.fov_width == "model":
+            progress.message(f"{name}: {UNKNOWN}")
+        probs, masks, sizes = [], [], []
         for done, image in enumerate(images, start=1):
             if progress.stop_requested:
                 raise Interrupted
-            scale = scale_for(image.fov, settings.fov_width)
+            sizes.append(showing(model, image.image, image.fov, settings.fov_width))
+            scale = sizes[-1].scale
             probs.append(model.predict(image.image, settings.flips, scale=scale))
             masks.append(model.mask(probs[-1], scale))
             _pictures(out, name, image, probs[-1], masks[-1])
             progress.update(number * len(images) + done, len(names) * len(images), "image")
         if scored:
-            board.add_model(name, probs, masks, operating_point(model))
+            board.add_model(name, probs, masks, operating_point(model) | {"shown": _sizes(sizes)})
             curves[name] = _curves(images, probs)
     board.add_observers()
     result: dict[str, Any] = {"images": len(images), "reference": "1st" if scored else None}
@@ -85,6 +92,7 @@ def evaluate(settings: EvaluateSettings, inputs: Inputs, out: Path, progress: Pr
         result["note"] = NO_REFERENCE if images else "there are no test images"
         progress.message(result["note"])
     write_json(out / "curves.json", curves)
+    write_json(out / COUNTS, board.counts)
     head = ["id", "region", *METRICS, BEST]
     write_csv(out / "per_image.csv", [["model", *head], *board.rows])
     if board.further:
@@ -109,7 +117,8 @@ def compare(settings: CompareSettings, inputs: Inputs, out: Path, progress: Prog
         for done, image in enumerate(images, start=1):
             if progress.stop_requested:
                 raise Interrupted
-            mask = model.mask(model.predict(image.image))
+            scale = showing(model, image.image, image.fov).scale
+            mask = model.mask(model.predict(image.image, scale=scale), scale)
             found[image.id][name] = round(pooled_f1([mask], [image.reference], [image.fov]), 6)
             progress.update(number * len(images) + done, len(names) * len(images), "image")
     rows = [[id_, *scores.values()] for id_, scores in found.items()]
@@ -140,6 +149,7 @@ class Scoreboard:
         self.models: dict[str, Any] = {}
         self.observers: dict[str, Any] = {}
         self.rows: list[list[Any]] = []
+        self.counts: dict[str, Any] = {}
         self.further_rows: list[list[Any]] = []
         self.reference = [Regions(i.reference, i.fov, i.ignored) for i in images]
         names = sorted({name for image in images for name in image.observers})
@@ -186,6 +196,11 @@ class Scoreboard:
         """The summary of the scores, BEST with it; a row for each image and region goes to rows."""
         found = score_set(predictions, truths, self.settings.bootstrap)
         masks, fovs = [t.whole.mask for t in truths], [image.fov for image in self.images]
+        if rows is self.rows:
+            self.counts[names[0]] = {
+                region: [{n: np.asarray(v).tolist() for n, v in image.items()} for image in images]
+                for region, images in found.counts.items()
+            }
         threshold, _ = best_threshold([p.prob for p in predictions], masks, fovs)
         for region in REGIONS:
             each = found.per_image[region]
@@ -207,9 +222,15 @@ class Scoreboard:
 def _choose_with_flips(model: Model, folder: Path, settings: EvaluateSettings) -> None:
     """Thresholds with the highest pooled F1 on the validation images, predicted with flips."""
     images = [load_image(folder, record) for record in read_index(folder, VALIDATION)]
-    scales = [scale_for(image.fov, settings.fov_width) for image in images]
+    scales = [showing(model, i.image, i.fov, settings.fov_width).scale for i in images]
     pairs = zip(images, scales, strict=True)
     rechoose(model, [model.members(i.image, True, scale=scale) for i, scale in pairs], images)
+
+
+def _sizes(sizes: list[Showing]) -> dict[str, Any]:
+    """How many images were shown at which size: `found_by` → images, and their mean `scale`."""
+    counts = Counter(each.found for each in sizes)
+    return {"found_by": dict(counts), "scale": round(float(np.mean([s.scale for s in sizes])), 4)}
 
 
 def _curves(images: list[LoadedImage], probs: list[NDArray[Any]]) -> dict[str, Any]:

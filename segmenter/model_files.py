@@ -21,6 +21,7 @@ from vesselforge.engine.documents import inside, read_valid
 from vesselforge.engine.files import write_json
 from vesselforge.segmenter.combine import MEAN, Rule
 from vesselforge.segmenter.components import ALL, Components
+from vesselforge.segmenter.magnification import Magnification, said
 from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.networks.contract import Segmenter
 
@@ -48,12 +49,14 @@ class Member:
 
 @dataclass(frozen=True)
 class Description:
-    """What model.json or ensemble.json says."""
+    """What model.json or ensemble.json says. magnification: None where the training is not known,
+    or its images had no border."""
 
     members: Annotated[list[Member], Field(min_length=1)]
     threshold: Annotated[float, Field(gt=0, lt=1)]
     rule: Rule = MEAN
     components: Components = ALL
+    magnification: Magnification | None = None
     parameters: int = 0
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
@@ -77,6 +80,7 @@ def save_model(
     threshold: float,
     rule: Rule = MEAN,
     components: Components = ALL,
+    magnification: Magnification | None = None,
 ) -> None:
     """Write weights, then the description that makes the folder a model."""
     for member, tensors in members:
@@ -87,6 +91,7 @@ def save_model(
         "threshold": threshold,
         "parameters": sum(parameters_of(tensors) for _, tensors in members),
     } | components.said()
+    content |= said(magnification)
     content |= {} if rule == MEAN else {"rule": asdict(rule)}
     write_json(folder / DESCRIPTIONS[len(members) > 1], content)
 

@@ -24,6 +24,7 @@ from vesselforge.segmenter.combine import MEAN, Rule, combine
 from vesselforge.segmenter.components import ALL, Components, masked
 from vesselforge.segmenter.inference.fast import fast
 from vesselforge.segmenter.inference.tiles import SIDE, Notify, shared_pixels, tiled
+from vesselforge.segmenter.magnification import Magnification
 from vesselforge.segmenter.model_files import read_description, restore
 
 FAST = {"fast": torch.float32, "fast-bfloat16": torch.bfloat16}
@@ -53,8 +54,9 @@ def _probability(network: Any, image: Tensor) -> Tensor:
 
 
 class Model:
-    """One or several trained networks, and how a mask is made of their probability: the threshold
-    and the rule of components that were chosen on images of the development.
+    """One or several trained networks; how a mask is made of their probability: the threshold and
+    the rule of components that were chosen on images of the development; and the magnification
+    that they were trained at, if that is known.
 
     runtime: torch runs the networks themselves, and so follows them through training; `fast` and
     `fast-bfloat16` run copies of them on the CPU, whose probabilities are PyTorch's to 1e-5 and to
@@ -72,11 +74,13 @@ class Model:
         side: int = SIDE,
         rule: Rule = MEAN,
         components: Components = ALL,
+        magnification: Magnification | None = None,
     ) -> None:
         placed = [place(network, device).eval() for network in networks]
         self.networks = _at_speed(runtime, placed, device)
         self.each = Probabilities(self.networks)
         self.threshold, self.rule, self.components = threshold, rule, components
+        self.magnification = magnification
         self.device, self.side = device, side
         shared_pixels(side, self.each.multiple)
 
@@ -93,7 +97,8 @@ class Model:
         told = read_description(path)
         networks = [restore(path, member) for member in told.members]
         device = device or pick_device("cpu" if runtime in FAST else "auto")
-        return cls(networks, told.threshold, device, runtime, side, told.rule, told.components)
+        how = told.rule, told.components, told.magnification
+        return cls(networks, told.threshold, device, runtime, side, *how)
 
     @torch.inference_mode()
     def run(self, images: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from vesselforge.data.imageset import LoadedImage
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.combine import DECIDED, MEAN, Rule, combine
 from vesselforge.segmenter.components import Components, choose_components
+from vesselforge.segmenter.inference.showing import resized
 from vesselforge.segmenter.metrics.confusion import pooled_f1
 from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.models import Model
@@ -23,13 +24,15 @@ Maps = Sequence[NDArray[np.float32]]
 Images = Sequence[LoadedImage]
 
 
-def maps_of(model: Model, images: Images, progress: Progress) -> Maps:
-    """The members' maps of each image. Raises Interrupted when asked to stop."""
+def maps_of(model: Model, images: Images, progress: Progress, scales: Sequence[float] = ()) -> Maps:
+    """The members' maps of each image. scales: how many times as large they are shown each;
+    without, as they are. Raises Interrupted when asked to stop."""
     maps = []
-    for done, image in enumerate(images, start=1):
+    pairs = zip(images, scales or [1.0] * len(images), strict=True)
+    for done, (image, scale) in enumerate(pairs, start=1):
         if progress.stop_requested:
             raise Interrupted
-        maps.append(model.members(image.image))
+        maps.append(model.members(image.image, scale=scale))
         progress.update(done, len(images), "image")
     return maps
 
@@ -47,6 +50,17 @@ def choose_pieces(rule: Rule, maps: Maps, images: Images, threshold: float) -> C
     return choose_components(
         [combine(rule, of_image) for of_image in maps], *truths(images), threshold
     )
+
+
+def choose_seen_pieces(
+    model: Model, rule: Rule, threshold: float, maps: Maps, images: Images, scales: Sequence[float]
+) -> Components:
+    """The same for images that the model is shown so many times as large: the rule's pixels are of
+    what the network sees."""
+    if any(scale != 1 for scale in scales):
+        images = [resized(*pair) for pair in zip(images, scales, strict=True)]
+        maps = [model.members(image.image) for image in images]
+    return choose_pieces(rule, maps, images, threshold)
 
 
 def rechoose(model: Model, maps: Maps, images: Images, components: bool = False) -> None:

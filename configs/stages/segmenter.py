@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -30,6 +31,9 @@ class SegmenterSettings(Settings):
     """DropBlock drop rate; default: the network's own (0.18, …)"""
     pretrained: Literal["none", "imagenet"] = "none"
     """where the encoder of unet-v2 starts; imagenet is downloaded once"""
+    start_from: Path | None = operational(None)
+    """weights to begin with: the name of a model that comes with VesselForge, a run, or a folder
+    with a model, of this very network (its content, not its path or name, is identity)"""
     steps: int = Field(1000, ge=1, description="optimiser steps")
     batch: int = Field(8, ge=1, le=1024, description="crops (or whole images) per step")
     source: Literal["crops", "pool"] = "crops"
@@ -90,6 +94,11 @@ class SegmenterSettings(Settings):
             raise ValueError(f"min_lr ({self.min_lr:g}) must not exceed lr ({self.lr:g})")
         if self.pretrained != "none" and self.network != "unet-v2":
             raise ValueError(f"pretrained: {self.network} has no ImageNet weights, only unet-v2")
+        if self.pretrained != "none" and self.start_from is not None:
+            raise ValueError(
+                f"pretrained: {self.pretrained} beside start_from: {self.start_from}; a training "
+                "begins with one of them, leave the other out"
+            )
         return self
 
 
@@ -104,6 +113,9 @@ class PhaseSettings(Settings):
     validate_every: int | None = Field(None, ge=1, description="steps between validations")
     threshold_on: ThresholdOn | None = None
     """images on which the threshold is chosen; none: 0.5"""
+    start_from: Path | None = operational(None)
+    """weights to begin with, as in `student`; of `finetune`: in the place of those of the first
+    training, which then is not done"""
 
     def of(self, student: SegmenterSettings) -> SegmenterSettings:
         """The recipe of this training: the student's, but for what is set here.
@@ -121,6 +133,13 @@ class FitSettings(SegmenterSettings):
     """crops, with a second, synthetic set of images: its share of every batch"""
     synthetic_augment: AugmentSettings | None = None
     """crops: augmentation of the second set; default: as `augment`"""
+
+
+class StartSettings(Settings):
+    """A trained model from outside the store, to begin with."""
+
+    model: Path = operational(Path())
+    """folder with a model of one network (its content is identity)"""
 
 
 EnsembleMethod = Literal["mean", "or", "and", "majority"]
@@ -141,15 +160,25 @@ class CompareSettings(Settings):
     runtime: Runtime = Field("torch", description="what predicts")
 
 
+FovWidth = Annotated[int, Field(ge=32, le=8192)] | Literal["model", "native"]
+
+
 class EvaluateSettings(Settings):
     """Scoring on the test split."""
 
     flips: bool = False
     """predict the mean over an image and its three mirror images, about 0.002 F1 better and four
     times slower; thresholds are chosen on validation in the same way"""
-    fov_width: int | None = Field(None, ge=32, le=8192)
-    """show the network every image resized until its field of view is that many pixels wide (540
-    for a model of DRIVE), for sets of another magnification"""
+    fov_width: FovWidth = "model"
+    """how wide in pixels the field of view of an image is when the network sees it; model: as in
+    its training, or the image as it is where that is within a tenth; native: as it is; maps are
+    brought back to the image's own pixels"""
     runtime: Runtime = "torch"
     """what predicts; fast: the same to 1e-5, several times faster on a CPU"""
+    bootstrap: int = Field(2000, ge=100, description="resamples of images behind 95 % intervals")
+
+
+class PoolSettings(Settings):
+    """The scores of all folds of a cross-validation as one."""
+
     bootstrap: int = Field(2000, ge=100, description="resamples of images behind 95 % intervals")

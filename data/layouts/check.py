@@ -15,7 +15,8 @@ from vesselforge.configs.errors import DataError
 from vesselforge.data.formats.masks import Mask
 from vesselforge.data.layouts.agreement import Depth, depth_warnings, fitted
 from vesselforge.data.layouts.items import Dataset, Item, Problem
-from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN
+from vesselforge.data.layouts.repeats import Look, look_of, repeated
+from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN, VALIDATION
 from vesselforge.engine.progress import Progress
 
 MANY_DRAWN = 0.2
@@ -25,6 +26,8 @@ LISTED = 24
 SOME_OUTSIDE, MOST_OUTSIDE = 0.05, 0.5
 """Shares of a mask's vessels outside the FOV from which it is warned of, and from which the FOV is
 wrong: inverted, or of another image."""
+FEWEST = 3
+"""Validation images below which a threshold is mostly chance."""
 
 SILENT = Progress()
 
@@ -113,11 +116,12 @@ def check(
     where = root or dataset.name
     items = [item for item in dataset if item.split in splits]
     deep: dict[str, Depth] = {}
+    looks: dict[str, Look] = {}
     for done, item in enumerate(items, start=1):
         row = Row(item.id, item.split)
         report.rows.append(row)
         with report.noting(item.image, item.id):
-            _examine(item, row, report, deep)
+            _examine(item, row, report, deep, looks)
         progress.update(done, len(items), "image")
     for sentence in depth_warnings(deep):
         report.note(where, sentence, severity="warning")
@@ -126,16 +130,28 @@ def check(
     else:
         _note_unlabelled(report, dataset, items)
     _note_unseen_classes(report, dataset)
-    _note_repeated(report, items)
+    hashes = [row.sha256 for row in report.rows]
+    report.problems += repeated(items, hashes, [looks.get(item.id) for item in items])
+    held = sum(item.split == VALIDATION for item in items)
+    if 0 < held < FEWEST and not dataset.whole:
+        sentence = (
+            f"found {held} validation image{'s' * (held > 1)}, expected at least {FEWEST}: the "
+            "threshold and the best step are chosen there, and differ much from image to image; "
+            "raise data.validation_share, or cross-validate with data.folds"
+        )
+        report.note(where, sentence, severity="warning")
     for split in (TRAIN,) if dataset.whole else splits:
         if split != TEST and not dataset.split(split):
             report.note(where, f"found no {split} image, expected one")
     return report
 
 
-def _examine(item: Item, row: Row, report: Report, deep: dict[str, Depth]) -> None:
-    """Fill the row, and `deep` for an image of 16 bits. Raises DataError for an unreadable image;
-    what is wrong with masks and FOV is noted."""
+def _examine(
+    item: Item, row: Row, report: Report, deep: dict[str, Depth], looks: dict[str, Look]
+) -> None:
+    """Fill the row, `deep` for an image of 16 bits, and `looks` for one with masks: of others there
+    may be too many, and nothing is scored. Raises DataError for an unreadable image; what is wrong
+    with masks and FOV is noted."""
     picture = item.read_picture()
     image = picture.spread() if item.whole else picture.rgb()
     row.height, row.width = shape = image.shape[:2]
@@ -150,6 +166,7 @@ def _examine(item: Item, row: Row, report: Report, deep: dict[str, Depth]) -> No
         least, most = image.min(), image.max()
         row.two_valued = bool(least < most and ((image == least) | (image == most)).all())
         return
+    looks[item.id] = look_of(image)
     row.fov, where = ("derived", item.image) if item.fov is None else ("file", item.fov)
     fov: Mask | None = None
     with report.noting(where, item.id):
@@ -233,21 +250,6 @@ def _note_drawn(report: Report, where: str) -> None:
         )
         few = len(drawn) < MANY_DRAWN * len(report.rows)
         report.note(where, sentence, severity="warning" if few else "error")
-
-
-def _note_repeated(report: Report, items: Sequence[Item]) -> None:
-    """The same pixels twice: an error where the test would see what was trained on."""
-    seen: dict[str, Item] = {}
-    for row, item in zip(report.rows, items, strict=True):
-        first = item if row.sha256 is None else seen.setdefault(row.sha256, item)
-        if first.id == item.id:
-            continue
-        sentence = f"the same pixels as {first.image}"
-        if first.split == item.split:
-            report.note(item.image, f"{sentence}: a duplicate", item.id, "warning")
-        else:
-            sentence += f": {item.split} and {first.split} overlap; remove one of them"
-            report.note(item.image, sentence, item.id, "warning" if item.whole else "error")
 
 
 def _summary(split: str, rows: Sequence[Row]) -> dict[str, Any]:

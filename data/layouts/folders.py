@@ -18,8 +18,9 @@ from vesselforge.configs.settings import DataSettings
 from vesselforge.data.formats.images import composed, is_image_name, stem_of
 from vesselforge.data.layouts.class_labels import CSV, JSON, read_labels
 from vesselforge.data.layouts.items import Dataset, Item, Problem
+from vesselforge.data.layouts.own_splits import split_for_generator, split_own
 from vesselforge.data.layouts.roles import FOREIGN, STRANGE_NAME, Identify, Sorted, sort_files
-from vesselforge.data.layouts.splits import TEST, TRAIN, by_hash
+from vesselforge.data.layouts.splits import TEST, TRAIN
 
 
 def read_known(name: str, known: KnownDataset, root: Path, settings: DataSettings) -> Dataset:
@@ -27,8 +28,7 @@ def read_known(name: str, known: KnownDataset, root: Path, settings: DataSetting
     problems: list[Problem] = []
     items: list[Item] = []
     templates = {"image": known.image, **known.masks} | ({"fov": known.fov} if known.fov else {})
-    fold = settings.fold if len(known.folds) > 1 else 0
-    splits = known.folds[fold] if known.folds else _counted(known, root)
+    splits = known.folds[settings.fold or 0] if known.folds else _counted(known, root)
     for split, ids in splits.items():
         files = {}
         for role, template in templates.items():
@@ -96,7 +96,8 @@ def read_paired(root: Path, settings: DataSettings) -> Dataset:
     finds none are problems; an image without a mask is one that `layouts.check` names. Raises
     DataError for a bad pattern, and when there are no two images."""
     found = sort_pairs(root, settings.pattern)
-    splits = by_hash(found.images, settings.validation_share, settings.test_share)
+    splits, noted = split_own(root, found.images, settings)
+    found.problems += noted
     files = {"image": found.images, "reference": found.masks, "fov": found.fovs}
     items = tuple(_item(id_, split, files) for id_, split in splits.items())
     return Dataset("paired", root, items, problems=tuple(found.problems))
@@ -182,7 +183,8 @@ def read_images(root: Path, settings: DataSettings) -> Dataset:
         file = next(path for path in named if str(error).startswith(f"{path}: "))
         problems.append(Problem("error", file, str(error).removeprefix(f"{file}: ")))
     held = settings.validation_share
-    splits = by_hash(ids.values(), held, test_share=0.0) if images and held > 0 else {}
+    by_id = {id_: images[name] for name, id_ in ids.items()}
+    splits = split_for_generator(by_id, settings) if images and held > 0 else {}
     items = tuple(
         Item(id_, splits.get(id_, TRAIN), images[name], whole=True, label=labels.get(name))
         for name, id_ in ids.items()

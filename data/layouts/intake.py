@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings
@@ -18,10 +18,12 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Intake:
-    """images: how many are sound; quarantined: identifier → the file and what is wrong with it."""
+    """images: how many are sound; quarantined: identifier → the file and what is wrong with it;
+    splits: identifier → split of all, which stay there when bad ones are left out."""
 
     images: int
     quarantined: dict[str, str]
+    splits: dict[str, str] = field(default_factory=dict)
 
 
 def sort_out(settings: DataSettings, progress: Progress) -> Intake:
@@ -45,4 +47,5 @@ def sort_out(settings: DataSettings, progress: Progress) -> Intake:
     for problem in report.errors:
         if problem.id is None:
             raise DataError(str(problem))
-    return Intake(total - len(bad), dict(sorted(bad.items())))
+    splits = {item.id: item.split for item in dataset}
+    return Intake(total - len(bad), dict(sorted(bad.items())), splits)

@@ -16,7 +16,9 @@ EVALUATED = (
     "what `vesselforge segmenter evaluate MODEL DATASET --json` prints, with scores of one model"
 )
 FILES = ("model.json", "model.safetensors")
-NOT_RECIPE = ("device", "checkpoint_every", "network", "seed")
+POINT = ("threshold", "calibration", "components")
+"""How masks are made of a model's maps."""
+NOT_RECIPE = ("device", "checkpoint_every", "network", "seed", "start_from")
 
 
 def publish(model: Path, name: str, scores: list[Path], out: Path, force: bool = False) -> Path:
@@ -37,32 +39,37 @@ def make_card(model: Path, scores: list[Path], folder: Path) -> dict[str, Any]:
         raise WorkspaceError(
             f"{model}: was trained on from another model; a card describes one training only"
         )
+    facts = facts_of_model(model, manifest, folder)
+    found = _scores(scores, {name: facts[name] for name in POINT})
+    dataset = facts["trained_on"]["dataset"]
+    if found.get(dataset, {}).get("split", "test") != "test":
+        raise DataError(
+            f"--scores: {dataset} was scored on all images, those that the model was trained on "
+            "too; expected `segmenter evaluate` of the test images alone"
+        )
+    return facts | {"scores": found}
+
+
+def facts_of_model(model: Path, manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Copy a finished `segmenter.train` into `folder`; return what a card says of it, but for its
+    scores."""
     description = read_object(model / "model.json", "the description of a model", CheckpointError)
     member, metrics = description["members"][0], manifest["metrics"]
     data, _ = images_of(model, manifest["inputs"])
-    point = {
-        "threshold": description["threshold"],
-        "calibration": {n: member[n] for n in ("temperature", "shift") if n in member},
-        "components": description.get("components", {}),
-    }
-    found = _scores(scores, point)
-    if found.get(data["dataset"], {}).get("split", "test") != "test":
-        raise DataError(
-            f"--scores: {data['dataset']} was scored on all images, those that the model was "
-            "trained on too; expected `segmenter evaluate` of the test images alone"
-        )
     for file in FILES:
         shutil.copyfile(model / file, folder / file)
     return {
         "network": member["network"],
         "options": member["options"],
         "parameters": description["parameters"],
-        **point,
+        "magnification": description.get("magnification"),
+        "threshold": description["threshold"],
+        "calibration": {n: member[n] for n in ("temperature", "shift") if n in member},
+        "components": description.get("components", {}),
         "trained_on": data,
         "validation": metrics["validation"],
         "step": metrics["best_step"],
         "steps": metrics["steps"],
-        "scores": found,
     } | facts_of(manifest, NOT_RECIPE)
 
 
@@ -82,14 +89,7 @@ def _scores(paths: list[Path], point: Mapping[str, Any]) -> dict[str, Any]:
                     "calibration": calibration,
                     "components": scores.get("components", {}),
                 }
-                found[dataset] = {
-                    "images": metrics["images"],
-                    "split": metrics["split"],
-                    "flips": metrics.get("flips", False),
-                    "fov_width": metrics.get("fov_width"),
-                    "fov": _plain(scores["fov"]),
-                    "whole": _plain(scores["whole"]),
-                }
+                found[dataset] = scores_of(metrics, scores)
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise DataError(f"{path}: {dataset}: expected {EVALUATED} ({error})") from error
             if seen != point:
@@ -100,6 +100,18 @@ def _scores(paths: list[Path], point: Mapping[str, Any]) -> dict[str, Any]:
     if not found:
         raise DataError("--scores: no scores in these files; a card without scores says nothing")
     return found
+
+
+def scores_of(metrics: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, Any]:
+    """What a card keeps of the scores of one model. metrics: of the whole evaluation."""
+    return {
+        "images": metrics["images"],
+        "split": metrics["split"],
+        "flips": metrics.get("flips", False),
+        "fov_width": metrics.get("fov_width", "model"),
+        "fov": _plain(scores["fov"]),
+        "whole": _plain(scores["whole"]),
+    }
 
 
 def _words(point: Mapping[str, Any]) -> str:

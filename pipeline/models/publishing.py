@@ -28,12 +28,14 @@ def write_published(
     out: Path,
     force: bool,
     fill: Callable[[Path], dict[str, Any]],
+    shipped: bool = True,
 ) -> Path:
     """Write the folder `out/name`, whole or not at all, and return it.
 
     fill: writes the files of the model into the folder that it is given, and returns what the card
-    says of it. force: replace a published one. Raises ConfigError for a name that cannot be or is
-    taken, CheckpointError for a folder that is too large, and what `fill` raises.
+    says of it. force: replace a published one. shipped: it is to come with the package. Raises
+    ConfigError for a name that cannot be or is taken, CheckpointError for a folder that is too
+    large to be shipped, and what `fill` raises.
     """
     if not NAME.fullmatch(name):
         raise ConfigError(f"name: found {name!r}, expected a-z, 0-9 and single dashes")
@@ -47,7 +49,7 @@ def write_published(
         write_json(aside / pretrained.CARD, card | {"files": files})
         size = sum(path.stat().st_size for path in aside.iterdir())
         limit = pretrained.LIMITS[kind]
-        if size > limit:
+        if shipped and size > limit:
             raise CheckpointError(
                 f"{model}: {size / 1e6:.2f} MB, expected at most {limit / 1e6:g} MB "
                 f"for a {kind} that everybody downloads with the package"

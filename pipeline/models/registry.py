@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from scipy.stats import ttest_1samp
 
 from vesselforge.configs.errors import ConfigError, WorkspaceError
+from vesselforge.configs.settings import SplitName
 from vesselforge.engine.documents import read_valid
 from vesselforge.engine.files import write_atomic
 from vesselforge.engine.locks import locked
@@ -79,10 +80,12 @@ class Event(BaseModel):
 
 class Line(BaseModel):
     """All about one line. champions: versions in the order in which they served, the present one
-    last. decided: the images and settings that the newest version answers."""
+    last. decided: the images and settings that the newest version answers. splits: identifier →
+    split that an image had for the versions so far, and keeps."""
 
     name: str
     decided: str | None = None
+    splits: dict[str, SplitName] = {}
     champions: list[int] = []
     versions: list[Version] = []
     events: list[Event] = []

@@ -11,6 +11,7 @@ from vesselforge import pretrained
 from vesselforge.engine.documents import flat
 from vesselforge.generator.metrics.kid_verdict import EXTRACTORS
 from vesselforge.pipeline.evidence import untrained
+from vesselforge.pipeline.models.choice import START, TUNED
 
 if TYPE_CHECKING:
     from vesselforge.pipeline.models.registry import Line
@@ -63,8 +64,10 @@ def scored(metrics: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 
 def place_of(name: str) -> tuple[int, int]:
-    """Where a model stands: the teacher, students (`student-9` before `student-10`), ensembles."""
-    return (2, 0) if name.startswith("ensemble") else (int(name != "teacher"), len(name))
+    """Where a model stands: what training began with, the teacher, students (`student-9` before
+    `student-10`), ensembles."""
+    first = {START: -1, "teacher": 0, TUNED: 0}
+    return (2, 0) if name.startswith("ensemble") else (first.get(name, 1), len(name))
 
 
 def titled(name: str, scores: Mapping[str, Any]) -> str:

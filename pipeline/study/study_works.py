@@ -7,10 +7,10 @@ and, as `synthetic.reseed` says, one seed.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from vesselforge.configs.settings import DataSettings, FitSettings, SubsetSettings
@@ -19,7 +19,7 @@ from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.sources import Request, Source, source_of
 from vesselforge.pipeline.study.arms import ArmSpec, arms_of, compared
-from vesselforge.pipeline.works import Supply, Works, contents_of, phases_of
+from vesselforge.pipeline.works import Supply, Works, begun_by, contents_of, phases_of
 
 MOST_POOLS = 40
 """Where so many do not hold an arm's images, hardly any image is kept."""
@@ -45,11 +45,10 @@ class Origin:
 class StudyWorks(Works):
     """Every piece of work of a study by what it is for.
 
-    available: training images of the dataset; content: content hash of each dataset by name.
+    available: training images of the dataset.
     """
 
     config: StudyConfig
-    content: Mapping[str, str]
     available: int
 
     @cached_property
@@ -176,15 +175,10 @@ class StudyWorks(Works):
         ]
         steps = [f"{name}, phase {n}" for n in (1, 2)] if len(phases) > 1 else [name]
         student = self.student(phases, steps, real, selection)[-1]
-        width = config.external_fov_width or config.evaluate.fov_width
-        abroad = config.evaluate.model_copy(update={"fov_width": width})
-        sets = {config.data.name: (self.test(), config.evaluate)}
-        sets |= {place: (images, abroad) for place, images in self.external().items()}
+        sets = {config.data.name: self.test(), **self.external()}
         return student, {
-            place: self.evaluation(
-                f"{place} scores, {name}", {"model": student}, images, real, settings
-            )
-            for place, (images, settings) in sets.items()
+            place: self.evaluation(f"{place} scores, {name}", {"model": student}, images, real)
+            for place, images in sets.items()
         }
 
     def _of_arm(self, settings: FitSettings, arm: ArmSpec, seed: int) -> FitSettings:
@@ -232,7 +226,8 @@ def training_images(data: DataSettings) -> int:
     return sum(item.split == TRAIN for item in load_settings(data))
 
 
-def study_works(config: StudyConfig) -> StudyWorks:
+def study_works(config: StudyConfig, workspace: Path | None = None) -> StudyWorks:
     """Everything that the study will do, addressed. Raises DataError, ConfigError."""
     contents = contents_of(config.data, *config.external)
-    return StudyWorks(config, contents, training_images(config.data))
+    begun = begun_by(config, workspace)
+    return StudyWorks(config, contents, begun, training_images(config.data))

@@ -18,6 +18,7 @@ from vesselforge.configs.errors import WorkspaceError
 from vesselforge.engine.artifacts import MANIFEST, Artifact
 from vesselforge.engine.documents import inside, records
 from vesselforge.engine.store import Store
+from vesselforge.pipeline.models.choice import FINAL, in_words
 from vesselforge.pipeline.models.score_rows import is_not_better, place_of, titled
 from vesselforge.pipeline.run_works import in_round, kept_rounds
 from vesselforge.report.formatting import number
@@ -99,6 +100,28 @@ class Run:
         """The last round that is kept; 1 before there is one."""
         return max(1, kept_rounds(self.f1))
 
+    @property
+    def real_alone(self) -> bool:
+        """Whether it has no synthetic images."""
+        return bool(mapping(self.record["config"], "source").get("kind") == "none")
+
+    @property
+    def choice(self) -> str:
+        """Which model serves and why; empty before the run has ended."""
+        choice = mapping(self.record, "chosen")
+        return in_words(choice) if choice else ""
+
+    @cached_property
+    def folds(self) -> dict[str, Run]:
+        """Of a cross-validation: what each fold has; empty for any other run."""
+        found: dict[str, dict[str, View]] = {}
+        for name, view in self.artifacts.items():
+            part, slash, role = name.partition("/")
+            if slash:
+                found.setdefault(part, {})[role] = view
+        names = sorted(found, key=lambda name: (len(name), name))
+        return {name: Run(self.record, found[name], self.problems) for name in names}
+
     def synthetic(self, role: str) -> View | None:
         """What that round has in a role, if anything."""
         return self.artifacts.get(in_round(role, self.kept))
@@ -125,12 +148,15 @@ def open_run(record: dict[str, Any], store: Store) -> Run:
 @dataclass(frozen=True)
 class Scores:
     """What the evaluation wrote. models: teacher, students, ensembles; student: the name of that of
-    the last round kept, which no test score chose; None without any."""
+    the last round kept, which no test score chose; None without any. real_alone: the run has no
+    synthetic images, and its teacher is what was to be trained; final: or a model on all images."""
 
     view: View
     models: Mapping[str, Mapping[str, Any]]
     observers: Mapping[str, Mapping[str, Any]]
     student: str | None
+    real_alone: bool = False
+    final: bool = False
 
     @property
     def reference(self) -> str | None:
@@ -140,6 +166,11 @@ class Scores:
     @property
     def images(self) -> int:
         return int(self.view.metrics["images"])
+
+    @property
+    def folds(self) -> int:
+        """Of a cross-validation, in which every image was a test image once; else 0."""
+        return int(number(self.view.metrics.get("folds")) or 0)
 
     @property
     def everyone(self) -> dict[str, Mapping[str, Any]]:
@@ -186,6 +217,8 @@ def read_scores(run: Run) -> Scores | None:
         {name: models[name] for name in sorted(models, key=lambda name: (place_of(name), name))},
         dict(sorted(mapping(view.metrics, "observers").items())),
         student if student in models else None,
+        run.real_alone,
+        FINAL in run.artifacts,
     )
 
 

@@ -16,6 +16,10 @@ from vesselforge.report.run.run_reading import Run, Scores, mapping
 MEANS = COLUMNS | DETAILS
 MEANS |= {"components": "components", "loops": "loops", "ece": "ECE", "brier": "Brier"}
 MOST_ROWS = 2000
+UNRANKED = (
+    "AUC, AP and curves would rank pixels of different models together: they are not pooled over "
+    "folds."
+)
 _FOV_FIRST = (
     "Inside the field of view comes first, because the black frame around it makes accuracy, "
     "specificity and AUC look better without changing F1."
@@ -40,12 +44,17 @@ def score_sections(run: Run, scores: Scores | None) -> list[Section]:
     if scores is None:
         return [Section("scores", "Test scores", [], missing)]
     if scores.reference is None:
-        pictures = [Text(_PREDICTED), *predictions(run, scores)]
+        pictures = [Text(run.choice), Text(_PREDICTED), *predictions(run, scores)]
         return [Section("overlays", "Predictions", pictures)]
     return [
-        Section("scores", "Test scores", score_blocks(scores)),
+        Section("scores", "Test scores", [Text(run.choice), *score_blocks(scores)]),
         Section("overlays", "Overlays", overlays(scores), "No overlays."),
-        Section("curves", "ROC and PR", [curve_charts(scores)], "No curves."),
+        Section(
+            "curves",
+            "ROC and PR",
+            [curve_charts(scores)],
+            UNRANKED if scores.folds else "No curves.",
+        ),
         Section("images", "Image by image", [image_table(scores)]),
     ]
 
@@ -57,10 +66,14 @@ def score_blocks(scores: Scores) -> list[Block]:
         f"{scores.title(name)} {fixed(model.get('threshold'), 3)}"
         for name, model in scores.models.items()
     )
+    fixed_before = "fixed on validation images before the test images were read"
+    said = f"Thresholds, {fixed_before}: {points}."
+    if scores.folds:
+        said = f"Each fold has thresholds of its own, {fixed_before}; see the training. {UNRANKED}"
     return [
         Text(
             f"Reference: the {scores.reference} observer. All scores at the original resolution. "
-            f"Thresholds, fixed on validation images before the test images were read: {points}."
+            f"{said}"
         ),
         Figures([score_chart(scores)]),
         *fov,

@@ -88,22 +88,29 @@ def training_table(run: Run) -> Table:
 
 def dataset_section(run: Run) -> Section:
     """What the check counted and noted, and a few training images with their masks."""
-    views = [run.artifacts[name] for name in ("development", "test") if name in run.artifacts]
-    checks = [view.json("check.json") for view in views]
-    problems, splits = (
-        [row for check in checks for row in records(check.get(what))]
-        for what in ("problems", "splits")
-    )
-    lines = [f"{plain(row.get('file'))}: {plain(row.get('sentence'))}" for row in problems]
+    views = {
+        (fold, name): part.artifacts[name]
+        for fold, part in (run.folds or {"": run}).items()
+        for name in ("development", "test")
+        if name in part.artifacts
+    }
+    lines = [
+        f"{plain(row.get('file'))}: {plain(row.get('sentence'))}"
+        for view in views.values()
+        for row in records(view.json("check.json").get("problems"))
+    ]
     shown = [
-        {spoken(name): plain(value) for name, value in row.items()}
-        for row in splits
+        ({"Fold": fold} if fold else {})
+        | {spoken(name): plain(value) for name, value in row.items()}
+        for (fold, _), view in views.items()
+        for row in records(view.json("check.json").get("splits"))
         if row.get("images")
     ]
-    none = "" if problems else "The check found no problem in the files."
+    none = "" if lines else "The check found no problem in the files."
     pictures = []
-    for item in views[0].items("train")[:MOST_PICTURES] if views else []:
-        image, mask = views[0].picture(item["image"]), views[0].picture(item.get("mask"))
+    first = next(iter(views.values()), None)
+    for item in first.items("train")[:MOST_PICTURES] if first else []:
+        image, mask = first.picture(item["image"]), first.picture(item.get("mask"))
         alt = f"Training image {item['id']} and its vessel mask"
         pictures.append(labelled_pair(image, mask, alt, str(item["id"])))
     blocks = [

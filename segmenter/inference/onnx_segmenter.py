@@ -39,6 +39,10 @@ PIECES = (
     ", in an 8-connected piece with a pixel of at least `components`.sure and at least "
     "`components`.smallest pixels, or at the image's edge; that is left to the program"
 )
+SIZE = (
+    "; resize images until their field of view is {:g} pixels wide, as in the training "
+    "(`magnification`.fov_width); that is left to the program"
+)
 
 
 class Combined(nn.Module):
@@ -61,7 +65,8 @@ def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
 
     Input `image`, output `vessel_probability`, batch, height and width free, padding and cropping
     inside; of several networks it is what the ensemble's rule makes of their probabilities.
-    Calibration is inside; a rule of components is in the metadata, for the program to apply.
+    Calibration is inside; a rule of components, and the width of the field of view to show images
+    at, are in the metadata, for the program to apply.
     Nothing is written before ONNX Runtime has given the same probabilities as PyTorch within
     1e-4. Raises ConfigError when a package is missing or a file in the way, CheckpointError for
     unusable weights or a graph that differs.
@@ -92,10 +97,14 @@ def _facts(folder: Path, model: Description) -> dict[str, str]:
         for member in model.members
     ]
     facts = {name: json.dumps(rule) for name, rule in model.components.said().items()}
+    values = VALUES + (PIECES if facts else "")
+    if model.magnification is not None:
+        values += SIZE.format(model.magnification.fov_width)
+        facts["magnification"] = json.dumps(model.magnification.said()["magnification"])
     facts |= {
         "networks": json.dumps(described, sort_keys=True),
         "threshold": repr(model.threshold),
-        "values": VALUES + (PIECES if facts else ""),
+        "values": values,
         "torch": torch.__version__,
     }
     if (folder / MANIFEST).is_file():  # else made by no pipeline; its weights' sums are there

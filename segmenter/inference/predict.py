@@ -15,26 +15,28 @@ import torch
 from numpy.typing import NDArray
 
 from vesselforge.configs.errors import ConfigError, DataError, WorkspaceError
+from vesselforge.configs.stages.segmenter import FovWidth
 from vesselforge.data.formats.images import encode_png, is_image_name, read_picture, stem_of
 from vesselforge.data.fov import derive_fov
 from vesselforge.data.layouts.roles import STRANGE_NAME
 from vesselforge.engine.documents import is_plain, spelled
 from vesselforge.engine.files import replacing, write_csv
 from vesselforge.engine.progress import Interrupted, Progress
+from vesselforge.segmenter.inference.showing import UNKNOWN, Showing, showing
 from vesselforge.segmenter.inference.tiles import Notify
 from vesselforge.segmenter.models import Model
 
 VESSEL_COLOUR = np.array([0, 255, 140], dtype=np.float32)
 SUMMARY = "summary.csv"
 COLUMNS = (
-    "file", "name", "width", "height", "scale", "threshold", "vessel_share", "fov_share",
-    "vessel_share_fov", "seconds", "remark", "error",
+    "file", "name", "width", "height", "scale", "fov_width", "found_by", "sure", "threshold",
+    "vessel_share", "fov_share", "vessel_share_fov", "seconds", "remark", "error",
 )  # fmt: skip
 MAPS = ("probability", "mask", "overlay")
 FEW = 0.02
 """Vessels in a smaller share of the field of view are remarked on; people have 0.08 to 0.15."""
-MOST = 8.0
-"""Largest enlargement: beyond it, there is no vessel to find."""
+UNSURE = 0.5
+"""Sizes that are less sure are remarked on."""
 Row = dict[str, Any]
 
 
@@ -45,15 +47,15 @@ def predict_files(
     progress: Progress,
     flips: bool = False,
     bits: int = 8,
-    fov_width: int | None = None,
+    fov_width: FovWidth = "model",
 ) -> list[Row]:
     """Write `<name>_probability.png`, `_mask.png` and `_overlay.png` for every image, summary.csv.
 
     images: files or folders. flips: average over mirror images. bits: of the probability map, 8 or
-    16. fov_width: images are resized for the network until their field of view is this many pixels
-    wide, and the maps back; None: the network sees them as they are. Returns the rows of the
+    16. fov_width: at which size the network is shown the images, see `showing`; maps are brought
+    back to the image's own pixels. Returns the rows of the
     summary: shares of all pixels and of the field of view, or the error of a file that could not be
-    read (the others are still done). Raises DataError when there is no image at all, ConfigError
+    read (the others are still done); how the size was found. Raises DataError when there is no image at all, ConfigError
     when maps would fall among the images, WorkspaceError when they cannot be written, Interrupted
     when asked to stop; what is finished is kept.
     """
@@ -62,6 +64,8 @@ def predict_files(
     _keep_apart(images, files, names, out)
     with _writing(out):
         out.mkdir(parents=True, exist_ok=True)
+    if model.magnification is None and fov_width == "model":
+        progress.message(UNKNOWN)
     rows: list[Row] = [{"file": spelled(path), "error": fault} for path, fault in faults.items()]
     try:
         for number, (file, name) in enumerate(zip(files, names, strict=True)):
@@ -192,7 +196,7 @@ def _predict_one(
     notify: Notify,
     flips: bool,
     bits: int,
-    fov_width: int | None,
+    fov_width: FovWidth,
 ) -> Row:
     """Write the maps of an image, all or none. out: what their names begin with."""
     began = time.perf_counter()
@@ -201,45 +205,38 @@ def _predict_one(
     picture = read_picture(file)
     image = picture.rgb()
     fov = derive_fov(image)
-    scale = scale_for(fov, fov_width)
-    prob = model.predict(image, flips, notify, scale)
-    mask = model.mask(prob, scale)
+    shown = showing(model, image, fov, fov_width)
+    prob = model.predict(image, flips, notify, shown.scale)
+    mask = model.mask(prob, shown.scale)
     pixels = as_png(prob, bits), mask.astype(np.uint8) * 255, overlay(image, mask)
     with _writing(out.parent), contextlib.ExitStack() as stack:
         for kind, drawn in zip(MAPS, pixels, strict=True):
             aside = stack.enter_context(replacing(out.with_name(f"{out.name}_{kind}.png")))
             aside.write_bytes(encode_png(drawn))
     row: Row = {"name": out.name, "width": image.shape[1], "height": image.shape[0]}
-    row |= {"scale": round(float(scale), 6), "threshold": model.threshold}
+    row |= shown.row() | {"threshold": model.threshold}
     shares = {"vessel_share": mask, "fov_share": fov, "vessel_share_fov": mask[fov]}
     row |= {column: round(float(of.mean()), 6) for column, of in shares.items()}
-    remarks = []
+    remarks = [_remark(row["vessel_share_fov"], shown)]
     if picture.guessed:
         remarks.append(f"16 bits, read as {picture.depth}, which its greatest value fits in")
-    if row["vessel_share_fov"] < FEW:
-        remarks.append(
+    seconds = round(time.perf_counter() - began, 3)
+    return row | {"seconds": seconds, "remark": "; ".join(filter(None, remarks))}
+
+
+def _remark(vessel_share: float, shown: Showing) -> str:
+    """What a user should look at; empty where there is nothing."""
+    if vessel_share < FEW:
+        return (
             "hardly any vessels found; where images are much larger or smaller than those of the "
             "training, --fov-width shows them to the network at another size"
         )
-    seconds = round(time.perf_counter() - began, 3)
-    return row | {"seconds": seconds, "remark": "; ".join(remarks)}
-
-
-def scale_for(fov: NDArray[np.bool_], wanted: int | None) -> float:
-    """The factor that makes the field of view `wanted` pixels wide; 1 when that is None.
-
-    Raises DataError when the image would be enlarged more than MOST times.
-    """
-    if wanted is None:
-        return 1.0
-    columns = np.flatnonzero(fov.any(axis=0))
-    width = int(columns[-1] - columns[0]) + 1
-    if wanted > MOST * width:
-        raise DataError(
-            f"found a field of view of {width} pixels, expected at least {wanted / MOST:.0f} to "
-            f"enlarge it to {wanted}"
+    if shown.sure is not None and shown.sure < UNSURE:
+        return (
+            f"no border shows how large this image is; by its vessels it was shown {shown.scale:.3g} "
+            "times as large, which is not sure: look at the map, or give --fov-width"
         )
-    return wanted / width
+    return ""
 
 
 def as_png(prob: NDArray[np.float32], bits: int = 8) -> NDArray[Any]:

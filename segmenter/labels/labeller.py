@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from scipy.special import entr
 
 from vesselforge.configs.settings import LabelSettings
-from vesselforge.data.imageset import ImageRecord, LoadedImage, load_mask
+from vesselforge.data.fov import derive_fov
+from vesselforge.data.imageset import PHOTOGRAPHS, ImageRecord, LoadedImage, load_mask
 from vesselforge.engine.artifacts import Inputs
+from vesselforge.segmenter.inference.showing import showing
 from vesselforge.segmenter.metrics.confusion import harmonic, ratio
 from vesselforge.segmenter.metrics.topology import widened
 from vesselforge.segmenter.models import Model
@@ -53,6 +55,7 @@ class Labeller:
     def __init__(self, settings: LabelSettings, inputs: Inputs) -> None:
         """inputs: `samples`; `teacher` unless the labels are the images' own."""
         self.settings, self.folder = settings, inputs["samples"].path
+        self.photographs = inputs["samples"].kind in PHOTOGRAPHS
         own = settings.labels == "own"
         self.teacher = None if own else Model.load(inputs["teacher"].path)
 
@@ -64,14 +67,25 @@ class Labeller:
         if self.teacher is None:
             assert own is not None  # without a teacher there is nothing else
             return Label(own)
-        prob = self.teacher.predict(loaded.image) * fov
-        seen = self.teacher.mask(prob)
+        scale = self._scale(self.teacher, loaded)
+        prob = self.teacher.predict(loaded.image, scale=scale) * fov
+        seen = self.teacher.mask(prob, scale)
         sure = expected_dice(prob, seen)
         if own is not None:
             trust = 1 - np.abs(own - prob)
             return Label(own, weight=trust, confidence=sure, agreement=agreed(own, seen))
         weight = certainty(prob) if settings.pixel_weights == "certainty" else None
         return Label(seen, prob, weight, sure)
+
+    def _scale(self, teacher: Model, loaded: LoadedImage) -> float:
+        """At which the teacher is shown an image. Synthetic ones without a border are windows of
+        the training's images, at its magnification."""
+        fov = loaded.fov
+        if fov.all():
+            if not self.photographs:
+                return 1.0
+            fov = derive_fov(loaded.image)  # sets without masks come without it
+        return showing(teacher, loaded.image, fov).scale
 
 
 def expected_dice(prob: NDArray[np.floating], mask: Mask) -> float:

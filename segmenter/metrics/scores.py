@@ -131,10 +131,11 @@ def pool(tallies: Sequence[Tally], pixels: Sequence[Pixels]) -> Tally:
 class SetScores:
     """per_image: region → one dict of METRICS an image. summary: region → `pooled` (metric →
     value) and `mean` (metric → [mean, low, high] over images); None for what is undefined, six
-    digits."""
+    digits. counts: region → what each image adds to a pool."""
 
     per_image: dict[str, list[dict[str, float]]]
     summary: dict[str, dict[str, Any]]
+    counts: dict[str, list[dict[str, Any]]]
 
 
 def score_set(
@@ -144,17 +145,18 @@ def score_set(
     seed: int = 0,
 ) -> SetScores:
     """Score every image and all of them together, inside the field of view and as a whole."""
-    per_image, summary = {}, {}
+    per_image, summary, counts = {}, {}, {}
     for region in REGIONS:
         images = zip(predictions, truths, strict=True)
         tallies, pixels = zip(*(tally_of(*image, region) for image in images), strict=True)
         per_image[region] = each = [tally.metrics() for tally in tallies]
+        counts[region] = [tally.counts for tally in tallies]
         together = pool(tallies, pixels).metrics()
         summary[region] = {
             "pooled": {name: rounded(together[name]) for name in METRICS},
             "mean": {m: mean_interval([v[m] for v in each], bootstrap, seed) for m in METRICS},
         }
-    return SetScores(per_image, summary)
+    return SetScores(per_image, summary, counts)
 
 
 def mean_interval(values: Sequence[float], bootstrap: int, seed: int = 0) -> list[float | None]:

@@ -23,12 +23,16 @@ from vesselforge.engine.files import write_json
 from vesselforge.engine.log import append_log, cut_log
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.calibration import calibrate
+from vesselforge.segmenter.combine import MEAN
+from vesselforge.segmenter.inference.showing import resized
+from vesselforge.segmenter.magnification import Magnification, magnification_of
 from vesselforge.segmenter.model_files import Member, calibration_of, save_model
 from vesselforge.segmenter.models import Model
-from vesselforge.segmenter.operating_point import rechoose
+from vesselforge.segmenter.operating_point import choose_seen_pieces, rechoose
 from vesselforge.segmenter.training.batch_sources import Batches
 from vesselforge.segmenter.training.learning_rate import learning_rate
 from vesselforge.segmenter.training.losses import training_loss
+from vesselforge.segmenter.training.sizes import Sizes
 from vesselforge.segmenter.training.state import network_options, new_state, resume, save
 from vesselforge.segmenter.training.validation import precise_batch_norm, validate
 
@@ -69,16 +73,20 @@ class Fit:
             progress.message(
                 "this CPU has no bfloat16 arithmetic: `precision: float32` is faster here"
             )
-        self.state = new_state(
-            settings, inputs["start"].path if "start" in inputs else None, self.device
-        )
-        names = [name for name in ("images", "synthetic") if name in inputs]
-        sets = [_load(inputs[name].path, TRAIN, labels=True) for name in names]
-        self.batches = Batches(settings, self.state.network.multiple, *sets)
-        judged = inputs.get("validation", inputs["images"]).path
+        start = inputs.get("start")
+        self.state = new_state(settings, None if start is None else start.path, self.device)
+        self.sizes = Sizes(start)
+        self.judged = judged = inputs.get("validation", inputs["images"]).path
         self.validation = self.development = _load(judged, VALIDATION)
         if settings.threshold_on == "development":  # pseudo-labels choose no threshold
             self.development = self.validation + _load(judged, TRAIN)
+        sets = []
+        for name in ("images", "synthetic"):
+            if name in inputs:
+                images = _load(inputs[name].path, TRAIN, labels=True)
+                real = images if inputs[name].path == judged else self.validation
+                sets.append(self.sizes.shown(images, real))
+        self.batches = Batches(settings, self.state.network.multiple, *sets)
 
     def step(self) -> None:
         """One optimiser step; then log, validate and save what is due."""
@@ -141,7 +149,7 @@ class Fit:
         """Validate, and keep the weights if they are better (or simply the last)."""
         settings, state = self.settings, self.state
         precise_batch_norm(state.judged, self.batches, settings.steps)  # crops never trained on
-        figures = validate(state.judged, self.validation, self.device)
+        figures = validate(state.judged, self.validation, self.device, self.sizes)
         append_log(self.out, {"step": state.step, "validation": figures})
         state.plateau.see(figures["loss"], settings)
         better = not state.best or figures["f1"] > state.best["f1"]
@@ -158,18 +166,30 @@ class Fit:
         if settings.threshold_on == "none":
             model.threshold = 0.5
         elif settings.threshold_on == "development" or settings.calibrate or settings.components:
+            scales = [self.sizes.of(image) for image in self.development]
+            pairs = list(zip(self.development, scales, strict=True))
             if settings.calibrate:
-                calibrate(network, self.development)
-            maps = [model.members(image.image) for image in self.development]
-            rechoose(model, maps, self.development, settings.components)
+                calibrate(network, [resized(*pair) for pair in pairs])
+            maps = [model.members(image.image, scale=scale) for image, scale in pairs]
+            rechoose(model, maps, self.development)
+            if settings.components:
+                shown = maps, self.development, scales
+                model.components = choose_seen_pieces(model, MEAN, model.threshold, *shown)
         found = calibration_of(network)
         member = Member(settings.network, network_options(settings), "model.safetensors", **found)
         weights = [(member, self.state.best_weights)]
-        save_model(self.out, weights, model.threshold, components=model.components)
+        known = self._magnification()
+        save_model(self.out, weights, model.threshold, MEAN, model.components, known)
         step = int(best.pop("step"))
         metrics = {"validation": best, "best_step": step, "steps": self.state.step}
         metrics |= {"threshold": model.threshold} | found | model.components.said()
         write_json(self.out / METRICS, metrics)
+
+    def _magnification(self) -> Magnification | None:
+        """At which the network was shown eyes."""
+        if self.sizes.model is None:
+            return magnification_of(self.judged, self.settings.scales)
+        return self.sizes.magnification(_load(self.judged, TRAIN))
 
 
 def _load(folder: Path, split: str, labels: bool = False) -> list[LoadedImage]:

@@ -14,6 +14,7 @@ from vesselforge.segmenter.metrics.probabilities import best_threshold, ranking
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.operating_point import inside, truths
 from vesselforge.segmenter.training.batch_sources import Batches
+from vesselforge.segmenter.training.sizes import Sizes
 
 PRECISE_BATCHES = 8
 PROB_FLOOR = 1e-7
@@ -47,16 +48,16 @@ def precise_batch_norm(network: nn.Module, batches: Batches, first: int) -> None
 
 
 def validate(
-    network: nn.Module, images: list[LoadedImage], device: torch.device
+    network: nn.Module, images: list[LoadedImage], device: torch.device, sizes: Sizes
 ) -> dict[str, float]:
     """Pooled F1, AUC and mean cross-entropy (`loss`, in nats) inside the FOV of the images, by the
-    network in evaluation.
+    network in evaluation, which is shown the images at their `sizes`.
 
     F1 at the threshold that maximises it on these images. Raises TrainingError for an output that
     is no number.
     """
     model, (references, fovs) = Model([network], 0.5, device), truths(images)
-    probs = [model.predict(image.image) for image in images]
+    probs = [model.predict(image.image, scale=sizes.of(image)) for image in images]
     if not all(np.isfinite(prob).all() for prob in probs):
         raise TrainingError(
             "segmenter.train: the network's output on the validation images is no longer a number; "

@@ -20,6 +20,9 @@ from vesselforge.data.datasets import load_settings, named_dataset
 from vesselforge.data.layouts.check import Problem, Report, check
 from vesselforge.data.layouts.items import Dataset, Item
 
+NAMES = "abcdefghijklmnop"
+"""Sixteen images: three are for validation, three for the test."""
+
 
 def check_paired(root: Path) -> Report:
     return check(named_dataset("paired", root))
@@ -31,12 +34,12 @@ def only_problem(report: Report) -> Problem:
 
 
 def test_sound_dataset(tmp_path: Path) -> None:
-    report = check_paired(write_paired(tmp_path, fov=True))
+    report = check_paired(write_paired(tmp_path, NAMES, fov=True))
     assert report.problems == []
-    assert sum(line["images"] for line in report.splits()) == 8
+    assert sum(line["images"] for line in report.splits()) == 16
     row = report.rows[0]
     assert (row.height, row.width) == (64, 64)
-    made = phantom("abcdefgh".index(row.id))
+    made = phantom(NAMES.index(row.id))
     assert row.vessel_share == pytest.approx(made.mask[made.fov].mean(), abs=1e-6)
     assert row.fov == "file"
     report.raise_first()
@@ -133,7 +136,7 @@ def drawn_in_the_corners(root: Path) -> str:
     ids=lambda damage: damage.__name__,
 )
 def test_errors_name_the_file_in_one_line(tmp_path: Path, damage: Callable[[Path], str]) -> None:
-    message = damage(write_paired(tmp_path, fov=True))
+    message = damage(write_paired(tmp_path, NAMES, fov=True))
     report = check_paired(tmp_path)
     assert any(re.search(message, str(error)) for error in report.errors)
     with pytest.raises(DataError, match=message) as caught:
@@ -143,7 +146,7 @@ def test_errors_name_the_file_in_one_line(tmp_path: Path, damage: Callable[[Path
 
 
 def test_further_errors_are_counted(tmp_path: Path) -> None:
-    write_paired(tmp_path)
+    write_paired(tmp_path, NAMES)
     for name in "abc":
         save(tmp_path / f"masks/{name}.png", np.zeros((64, 64), np.uint8))
     with pytest.raises(DataError, match=r"is empty.*and 2 more"):
@@ -168,7 +171,7 @@ def test_missing_image_of_an_official_list(tmp_path: Path) -> None:
 
 
 def test_slightly_grey_mask_is_a_warning(tmp_path: Path) -> None:
-    write_paired(tmp_path)
+    write_paired(tmp_path, NAMES)
     grey = phantom(2).mask.astype(np.uint8) * 255
     grey[30, 30] = 90
     save(tmp_path / "masks/c.png", grey)
@@ -223,8 +226,22 @@ def items(root: Path, *places: tuple[str, str, int]) -> Dataset:
     return Dataset("made", root, tuple(made))
 
 
+VALIDATION = [(f"v{n}", "validation", 8 + n) for n in range(3)]
+
+
+@pytest.mark.parametrize(("held", "said"), [(1, True), (2, True), (3, False)])
+def test_fewer_than_three_validation_images_are_a_warning(
+    tmp_path: Path, held: int, said: bool
+) -> None:
+    report = check(items(tmp_path, ("a", "train", 0), *VALIDATION[:held]))
+    assert report.errors == []
+    found = [str(p) for p in report.warnings]
+    assert bool(found) is said
+    assert not said or f"found {held} validation image" in found[0]
+
+
 def test_duplicate_within_a_split_is_a_warning(tmp_path: Path) -> None:
-    dataset = items(tmp_path, ("a", "train", 0), ("b", "train", 0), ("c", "validation", 1))
+    dataset = items(tmp_path, ("a", "train", 0), ("b", "train", 0), *VALIDATION)
     problem = only_problem(check(dataset))
     assert problem.severity == "warning"
     assert "a.png" in problem.sentence
@@ -232,16 +249,14 @@ def test_duplicate_within_a_split_is_a_warning(tmp_path: Path) -> None:
 
 
 def test_overlap_of_splits_by_pixels_is_an_error_in_any_format(tmp_path: Path) -> None:
-    dataset = items(
-        tmp_path, ("a", "train", 0), ("b", "validation", 1), ("c", "test", 2), ("d", "test", 3)
-    )
+    dataset = items(tmp_path, ("a", "train", 0), *VALIDATION, ("c", "test", 2), ("d", "test", 3))
     other = save(tmp_path / "test/c.tif", phantom(0).image)  # a's pixels, other bytes
-    copied = Item("c", "test", other, dataset.items[2].masks)
-    report = check(Dataset("made", tmp_path, (*dataset.items[:2], copied, dataset.items[3])))
+    copied = Item("c", "test", other, dataset.items[4].masks)
+    report = check(Dataset("made", tmp_path, (*dataset.items[:4], copied, dataset.items[5])))
     problem = only_problem(report)
     assert problem.severity == "error"
-    assert problem.file.endswith("c.tif")
-    assert "test and train overlap" in problem.sentence
+    assert problem.file.endswith("a.png") and "c.tif" in problem.sentence
+    assert "train and test overlap" in problem.sentence
 
 
 def test_no_validation_image_is_an_error(tmp_path: Path) -> None:
@@ -251,7 +266,7 @@ def test_no_validation_image_is_an_error(tmp_path: Path) -> None:
 
 def test_phantoms_are_sound() -> None:
     settings = DataSettings.model_validate(
-        {"phantom": {"train": 2, "validation": 1, "test": 1, "size": 64}}
+        {"phantom": {"train": 2, "validation": 3, "test": 1, "size": 64}}
     )
     assert check(load_settings(settings)).problems == []
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vesselforge.data.fov import derive_fov
+from vesselforge.data.fov import derive_fov, fov_width
 from vesselforge.data.phantoms.draw import make_phantom
 
 Mask = NDArray[np.bool_]
@@ -85,3 +85,35 @@ def test_rectangle() -> None:
     fov = np.zeros((300, 400), bool)
     fov[40:260, 50:350] = True
     assert iou(derive_fov(photograph(fov)), fov) > 0.95
+
+
+@pytest.mark.parametrize(
+    ("y", "x"),
+    [(300, 350), (310, 350), (300, 270), (330, 700), (20, 40), (300, 30)],
+    ids=["whole", "cut above and below", "cut at the left", "half", "a corner", "left half"],
+)
+def test_the_width_is_the_diameter_however_the_picture_cuts_it(y: float, x: float) -> None:
+    assert fov_width(disc(600, 700, y, x, 290)) == pytest.approx(580, rel=0.02)
+
+
+def test_the_width_is_found_in_a_photograph_that_lost_its_left() -> None:
+    fov = disc(600, 700, 300, 200, 290)
+    assert fov_width(derive_fov(photograph(fov))) == pytest.approx(580, rel=0.03)
+
+
+def test_the_width_of_a_field_cut_on_all_sides_is_its_circles() -> None:
+    fov = disc(400, 420, 200, 210, 250)  # dark corners alone
+    assert fov_width(fov) == pytest.approx(500, rel=0.02)
+    large = disc(3600, 3780, 1800, 1890, 2250)
+    assert fov_width(large) == pytest.approx(4500, rel=0.02)
+
+
+def test_what_has_no_border_has_no_width() -> None:
+    everything = np.ones((60, 80), bool)
+    assert fov_width(everything) is None
+    assert fov_width(~everything) is None
+    speck = disc(600, 600, 300, 300, 50)  # a reflex, or another photograph
+    assert fov_width(speck) is None
+    zigzag = everything.copy()
+    zigzag[::3, 0] = zigzag[::3, -1] = zigzag[0, ::3] = zigzag[-1, ::3] = False
+    assert fov_width(zigzag) is None

@@ -17,7 +17,8 @@ from vesselforge.configs.settings import DataSettings, PrepareSettings
 from vesselforge.data.datasets import load_settings, named_dataset
 from vesselforge.data.formats.archives import unpack
 from vesselforge.data.imageset import load_image, read_index
-from vesselforge.data.layouts.check import check, sort_out
+from vesselforge.data.layouts.check import check
+from vesselforge.data.layouts.intake import sort_out
 from vesselforge.data.prepare import prepare
 from vesselforge.engine.documents import inside, is_plain, spelled
 from vesselforge.engine.files import replacing

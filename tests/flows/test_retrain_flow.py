@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from vesselforge.configs.settings import PipelineConfig
-from vesselforge.data.layouts.check import Intake
+from vesselforge.data.layouts.intake import Intake
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.data.phantoms.sets import write_phantoms
 from vesselforge.engine.artifacts import MANIFEST, Artifact
@@ -154,3 +154,22 @@ def test_what_stops_it(tmp_path: Path, eyes: Path, trained: list[list[str]]) -> 
     assert state.name == "BadInput" and "version 1, is gone" in state.message
     assert "vesselforge models promote eyes" in state.message
     assert len(trained) == 1
+
+
+def test_images_keep_their_splits_from_version_to_version(
+    tmp_path: Path, eyes: Path, trained: list[list[str]], scores: dict[str, dict[str, float]]
+) -> None:
+    registry = Registry(tmp_path / "ws", "eyes")
+    retrain(tmp_path, eyes)
+    before = registry.read().splits
+    assert len(before) == 16 and set(before.values()) == {"train", "validation", "test"}
+    for number in range(6):
+        add(eyes, f"new{number}", 100 + number)
+        retrain(tmp_path, eyes)
+        after = registry.read().splits
+        assert len(after) == 17 + number and before.items() <= after.items()
+        before = after
+    assert list(before.values()).count("test") == 4  # of 22
+    assert retrain(tmp_path, eyes).name == "NothingToDo"
+    state = retrain(tmp_path, eyes, "data.folds=5", "data.fold=0")
+    assert state.name == "BadInput" and "a line of models has one split" in state.message

@@ -17,10 +17,12 @@ from vesselforge.configs.load import validate
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.engine.artifacts import Artifact, Outcome
 from vesselforge.engine.sinks.display import Display, shown
+from vesselforge.engine.store import Store
 from vesselforge.pipeline.executor import Executor, Hand
+from vesselforge.pipeline.folds import augment_all
 from vesselforge.pipeline.graph import Work
-from vesselforge.pipeline.record import PARTLY_FAILED, RunRecord, model_folder, read_run
-from vesselforge.pipeline.run_works import Augmented, augment, kept_rounds, run_works
+from vesselforge.pipeline.record import RunRecord, model_folder, read_run
+from vesselforge.pipeline.run_works import Augmented, kept_rounds
 from vesselforge.pipeline.stages import STAGES
 
 
@@ -54,7 +56,7 @@ class Pretence(Hand):
 
 def done(config: PipelineConfig, pretence: Pretence, tmp_path: Path) -> Augmented:
     executor = Executor(tmp_path, pretence)
-    return augment(run_works(config), executor, RunRecord(tmp_path, config))
+    return augment_all(config, executor, RunRecord(tmp_path, config))
 
 
 def run(
@@ -73,6 +75,7 @@ def test_a_run_does_every_step_once_and_shows_the_test_to_the_scores_alone(
     pretence, noted, evaluation = run(tmp_path, [0.5])
     kinds = [work.kind for work in pretence.asked.values()]
     others = {"data.subset", "data.phantom", "segmenter.compare"}  # of other flows and sources
+    others |= {"segmenter.start", "segmenter.pool"}  # where a training begins with a model; folds
     assert set(kinds) == set(STAGES) - others
     assert kinds.count("segmenter.train") == 3
     seen = {s: [a.digest for a in pretence.inputs(s).values()] for s in pretence.asked}
@@ -144,15 +147,16 @@ def test_where_nothing_is_kept_the_teacher_alone_is_scored(tmp_path: Path) -> No
     assert noted["evaluation"] == ["segmenter.evaluate", made.evaluation.digest]
     assert {"generator", "samples", "score", "labelled"} <= set(noted)
     assert not {"pretrained", "student", "ensemble"} & set(noted)
-    with pytest.raises(WorkspaceError, match="no ensemble yet"):
-        model_folder(tmp_path / "runs" / "none")
-    record = RunRecord(tmp_path, config)
-    record.artifact("teacher", made.evaluation)
-    record.finish(PARTLY_FAILED)
+    run = tmp_path / "runs" / "none"
+    assert model_folder(run) == model_folder(run, "teacher")
+    assert model_folder(run) == Store(tmp_path).folder(*noted["teacher"])
     with pytest.raises(
-        WorkspaceError, match=r"has no student.*its teacher is .*segmenter.evaluate"
+        WorkspaceError, match=r"runs/none: this run has no student; it has: teacher"
     ):
-        model_folder(tmp_path / "runs" / "none")
+        model_folder(run, "student")
+    RunRecord(tmp_path, config)
+    with pytest.raises(WorkspaceError, match="no model to use yet; `vesselforge run` goes on"):
+        model_folder(run)
 
 
 def test_where_a_later_round_keeps_nothing_the_students_so_far_are_scored(tmp_path: Path) -> None:

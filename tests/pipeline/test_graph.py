@@ -73,9 +73,7 @@ def test_students_of_the_same_images_have_one_address(tiny_study: Build, order: 
     mine, scores = works.scored(arm, 0, first["labelled"])
 
     assert mine.digest == first["student"].digest
-    again = run.evaluation(
-        "x", {"model": first["student"]}, run.test(), run.development(), study.evaluate
-    )
+    again = run.evaluation("x", {"model": first["student"]}, run.test(), run.development())
     assert scores["phantom"].digest == again.digest
 
 

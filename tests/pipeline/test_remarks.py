@@ -73,11 +73,14 @@ def test_the_command_ends_with_the_remarks(tmp_path: Path, monkeypatch: pytest.M
     metrics = {"images": 0, "models": {}, "observers": {}, "note": "pretended"}
     made = put(tmp_path, work, metrics)
     found = {"run": "r", "report": "r/report.html", "evaluation": [made.kind, made.digest]}
-    found |= {"remarks": [f"{NO_VESSELS}."]}
+    chosen = {"model": "teacher", "validation_f1": {"teacher": 0.82, "student": 0.81}}
+    found |= {"remarks": [f"{NO_VESSELS}."], "chosen": chosen}
     monkeypatch.setattr("vesselforge.flows.launch.launch", lambda *_: found)
     command = ["run", "quickstart", "--workspace", str(tmp_path)]
     said = CliRunner().invoke(main, command).stdout
-    assert said == f"pretended\n{NO_VESSELS}.\nreport: r/report.html\n"
+    serves = "“predict” uses the teacher: it is best on the validation images (F1: teacher 0.8200, "
+    serves += "student 0.8100)."
+    assert said == f"pretended\n{NO_VESSELS}.\n{serves}\nreport: r/report.html\n"
     told = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
     assert told["remarks"] == [f"{NO_VESSELS}."]
     monkeypatch.setattr("vesselforge.pipeline.run_works.run_until", lambda *_: made)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -180,3 +181,48 @@ def test_the_same_files_give_the_same_bytes(run: FakeRun, page: Page) -> None:
     (run.folder / "run.json").write_text(json.dumps(record))
     assert report_on(run.folder, run.store).stat().st_mtime_ns != written
     assert not list(run.folder.glob(".*tmp"))
+
+
+@pytest.fixture
+def folds(tmp_path: Path) -> FakeRun:
+    """A cross-validation of two folds, alike but for what was rejected."""
+    run = FakeRun(tmp_path).build()
+    other = FakeRun(tmp_path / "other", in_range=(0.02, 0.01)).build()
+    artifacts = dict(run.record["artifacts"])
+    for kind, digest in other.record["artifacts"].values():
+        target = run.store.folder(kind, f"{digest}x")
+        shutil.copytree(other.store.folder(kind, digest), target)
+        manifest = json.loads((target / "manifest.json").read_text())
+        (target / "manifest.json").write_text(json.dumps(manifest | {"digest": f"{digest}x"}))
+    roles = {f"fold-0/{role}": where for role, where in artifacts.items()}
+    for role, (kind, digest) in other.record["artifacts"].items():
+        roles[f"fold-1/{role}"] = [kind, f"{digest}x"]
+    kind, digest = artifacts["evaluation"]
+    whole = run.store.folder("segmenter.pool", "f" * 24)
+    shutil.copytree(run.store.folder(kind, digest), whole)
+    manifest = json.loads((whole / "manifest.json").read_text())
+    del manifest["files"]["curves.json"]
+    manifest |= {"kind": "segmenter.pool", "digest": "f" * 24}
+    manifest["metrics"] |= {"folds": 2}
+    for scores in manifest["metrics"]["models"].values():
+        scores.pop("threshold")
+        scores["fov"]["pooled"]["auc"] = scores["whole"]["pooled"]["auc"] = None
+    (whole / "manifest.json").write_text(json.dumps(manifest))
+    run.record["artifacts"] = roles | {"evaluation": ["segmenter.pool", "f" * 24]}
+    (run.folder / "run.json").write_text(json.dumps(run.record))
+    return run
+
+
+def test_a_cross_validation_is_one_page(folds: FakeRun) -> None:
+    page = page_of(folds)
+    assert page.faults == []
+    text = page.text
+    assert "each scored once, by the models of the fold (2) that tested it" in text
+    assert "Each fold has thresholds of its own" in text
+    assert "are not pooled over folds" in text
+    assert "share most of their training images" in text
+    for fold in ("fold-0", "fold-1"):
+        assert f"{fold}/teacher" in text and f"{fold}/student" in text
+    assert text.count("Fold-1: ") == 1 and "Fold-0: " not in text  # whose images look right
+    links = [a["href"][1:] for tag, a in page.elements if tag == "a"]
+    assert tuple(links) == SECTIONS

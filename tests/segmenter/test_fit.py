@@ -28,6 +28,7 @@ from vesselforge.segmenter.networks import build
 from vesselforge.segmenter.training.batch_sources import Batches
 from vesselforge.segmenter.training.fit import train
 from vesselforge.segmenter.training.learning_rate import Plateau, learning_rate
+from vesselforge.segmenter.training.sizes import Sizes
 from vesselforge.segmenter.training.validation import validate
 
 pytestmark = pytest.mark.slow
@@ -266,4 +267,4 @@ def test_an_output_that_is_no_number_is_said_at_validation(tmp_path: Path) -> No
         parameter.data.fill_(float("nan"))
     loaded = [load_image(images, record) for record in read_index(images, "validation")]
     with pytest.raises(TrainingError, match="output on the validation images is no longer"):
-        validate(network.eval(), loaded, torch.device("cpu"))
+        validate(network.eval(), loaded, torch.device("cpu"), Sizes(None))

@@ -1,0 +1,101 @@
+"""A run of all folds: the works of each, as if it were run alone, and their scores as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from vesselforge.configs.settings import PipelineConfig, PoolSettings
+from vesselforge.engine.artifacts import Artifact
+from vesselforge.engine.sinks.display import current
+from vesselforge.pipeline.executor import Executor
+from vesselforge.pipeline.graph import Given, Work
+from vesselforge.pipeline.models.choice import FINAL, WHOLE, choose
+from vesselforge.pipeline.models.seen import seen_before
+from vesselforge.pipeline.record import RunRecord
+from vesselforge.pipeline.run_works import Augmented, RunWorks, augment, known_f1, run_works
+
+
+def fold_works(config: PipelineConfig, workspace: Path | None = None) -> list[RunWorks]:
+    """The work of each fold of a cross-validation; of a run that is none, that of the run. Raises
+    UserError as `run_works`."""
+    if not config.data.is_cross_validated:
+        return [run_works(config, workspace)]
+    folds = config.data.each_fold()
+    return [run_works(config.model_copy(update={"data": data}), workspace) for data in folds]
+
+
+def everything(config: PipelineConfig, workspace: Path | None = None) -> list[Work]:
+    """All that a run of a single round does; further ones depend on it."""
+    every = fold_works(config, workspace)
+    folds = [works.everything() for works in every]
+    found = [work for works in folds for work in works]
+    if config.data.is_cross_validated:
+        found.append(pooled(config, [works[-1] for works in folds]))
+    final = every[0].final()
+    return found if final is None else [*found, final]
+
+
+def pooled(config: PipelineConfig, evaluations: list[Work]) -> Work:
+    """The scores of all folds. evaluations: `RunWorks.scored` of each."""
+    inputs = {f"fold-{number:02d}": work for number, work in enumerate(evaluations)}
+    settings = PoolSettings(bootstrap=config.evaluate.bootstrap)
+    return Work("scores of all folds", "segmenter.pool", settings, inputs)
+
+
+def augment_all(
+    config: PipelineConfig, executor: Executor, record: RunRecord, workspace: Path | None = None
+) -> Augmented:
+    """`augment` in every fold, one after the other; the evaluation is of all images. In the record
+    the artifacts of a fold have roles of their own: `fold-0/teacher`.
+
+    The record keeps which model serves (`chosen`), and what is to be said where the model to begin
+    with has seen test images (`seen_before`). Of real images alone a final model is trained, see
+    `RunWorks.final`."""
+    folds = fold_works(config, workspace)
+    for works in folds:  # what is wrong with images of any fold shows before hours of training
+        executor.run([works.development(), works.test()])
+    seen = seen_before(folds[0].start(), [executor.done[works.test().digest] for works in folds])
+    record.note("seen_before", seen)
+    if seen:
+        current().say(f"  {seen}")
+    made = _each_fold(config, folds, executor, record)
+    choice = made.choice
+    if (final := folds[0].final()) is not None:
+        record.artifact(WHOLE, executor.make(final.inputs["images"]))
+        model = record.artifact(FINAL, executor.make(final))
+        choice = choose({FINAL: known_f1(model)})
+    record.note("chosen", choice)
+    remarks = made.remarks + ([seen] if seen else [])
+    return replace(made, choice=choice, remarks=remarks)
+
+
+def _each_fold(
+    config: PipelineConfig, folds: list[RunWorks], executor: Executor, record: RunRecord
+) -> Augmented:
+    if not config.data.is_cross_validated:
+        return augment(folds[0], executor, record)
+    made: list[Augmented] = []
+    for number, works in enumerate(folds):
+        current().say(f"fold {number} of {len(folds)}, counted from 0")
+        record.part = f"fold-{number}/"
+        made.append(augment(works, executor, record))
+    record.part = ""
+    scores = executor.make(pooled(config, [_given(each.evaluation) for each in made]))
+    said = _by_fold({number: each.remarks for number, each in enumerate(made)})
+    failures = _by_fold({n: [each.failure] for n, each in enumerate(made) if each.failure})
+    return Augmented(record.artifact("evaluation", scores), None, said, "; ".join(failures))
+
+
+def _given(artifact: Artifact) -> Work:
+    return Given(artifact.kind, artifact.digest)
+
+
+def _by_fold(said: Mapping[int, list[str]]) -> list[str]:
+    """Each sentence once, with the folds that it is said of."""
+    folds: dict[str, list[str]] = {}
+    for number, sentences in said.items():
+        for sentence in sentences:
+            folds.setdefault(sentence, []).append(str(number))
+    return [f"fold {', '.join(numbers)}: {sentence}" for sentence, numbers in folds.items()]
