@@ -60,6 +60,10 @@ def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
     return dataset
 
     """The dataset without what is to be left out; composed and decomposed letters are the same."""
+
+
+def _left_out(dataset: Dataset, exclude: Collection[str]) -> Dataset:
+    """The dataset without what is to be left out; composed and decomposed letters are the same."""
     found = {item.id for item in dataset} | {p.id for p in dataset.problems if p.id is not None}
     known = {normalize("NFC", id_): id_ for id_ in sorted(found)}
     for id_ in exclude:
