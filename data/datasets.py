@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -58,8 +58,6 @@ def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
         expected = DATASETS[name].example if name in DATASETS else OWN[name]
         raise DataError(f"{folder}: found no image of {name}, expected {expected}")
     return dataset
-
-    """The dataset without what is to be left out; composed and decomposed letters are the same."""
 
 
 def _left_out(dataset: Dataset, exclude: Collection[str]) -> Dataset:
