@@ -103,3 +103,9 @@ def shelf(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(pretrained, "ROOT", tmp_path / "shelf")
     return tmp_path / "shelf"
+
+
+@pytest.fixture
+def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No warning that there are few validation images, in tests of anything else."""
+    monkeypatch.setattr("vesselforge.data.layouts.check.FEWEST", 0)

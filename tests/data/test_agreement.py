@@ -19,6 +19,8 @@ from vesselforge.data.layouts.check import Report, check
 from vesselforge.data.prepare import prepare
 from vesselforge.engine.progress import Progress
 
+pytestmark = pytest.mark.usefixtures("few_are_enough")
+
 MADE = phantom(2)
 
 

@@ -23,6 +23,8 @@ from vesselforge.data.layouts.check import check
 from vesselforge.data.prepare import write_set
 from vesselforge.engine.progress import Progress
 
+pytestmark = pytest.mark.usefixtures("few_are_enough")
+
 TRUTH = phantom(0).mask
 SIDE = np.arange(len(TRUTH))
 LEFT = np.broadcast_to(SIDE < 32, TRUTH.shape)

@@ -20,6 +20,8 @@ from vesselforge.data.layouts.check import check
 from vesselforge.data.layouts.folders import sort_pairs
 from vesselforge.data.layouts.roles import Sorted, sort_files, walk
 
+pytestmark = pytest.mark.usefixtures("few_are_enough")
+
 FOLDERS = (
     ("image", "mask"),
     ("Images", "Masks"),

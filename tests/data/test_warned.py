@@ -28,6 +28,8 @@ from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.models.scoring import development_images, items_of
 from vesselforge.pipeline.run_works import run_works
 
+pytestmark = pytest.mark.usefixtures("few_are_enough")
+
 NAMES = "abcdefghijklmnop"
 
 

@@ -16,6 +16,8 @@ from vesselforge.data.phantoms.draw import Phantom, compose, draw, make_phantom
 from vesselforge.data.phantoms.light import Scene
 from vesselforge.data.phantoms.sets import phantom_items, write_phantoms
 
+pytestmark = pytest.mark.usefixtures("few_are_enough")
+
 
 @pytest.fixture(scope="module")
 def made_six() -> list[Phantom]:
