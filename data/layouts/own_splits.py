@@ -62,7 +62,8 @@ def split_own(
 
 def split_for_generator(images: Mapping[str, Path], settings: DataSettings) -> Splits:
     """Training and validation images of a folder without masks. Raises DataError as above."""
-    groups, problems = _groups(images, settings, Listed({}, {}))
+    meant = {id_: path for id_, path in images.items() if id_ not in settings.exclude}
+    groups, problems = _groups(meant, settings, Listed({}, {}))
     if problems:
         raise DataError(str(problems[0]))
     return deal(groups, settings.validation_share, test_share=0.0)
