@@ -22,7 +22,7 @@ SMALLEST = 80
 """Longest side of the smallest size tried, in pixels."""
 STEP = 0.5
 """Between two sizes, in octaves."""
-NEAR = 0.4
+NEAR = 0.5
 """Pictures that seem no more than that many octaves off are shown as they are: an estimate is not
 better."""
 CERTAIN = 0.8
