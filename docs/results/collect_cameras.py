@@ -46,8 +46,8 @@ def main(name: str, count: int) -> None:
                 found, how = predicted(model, small[0])
                 add(rows, piece + size, (found, small[2], small[1], how))
         print(item.id, end=" ", file=sys.stderr, flush=True)
-    print("| DRIVE's test images | F1 | the same region of the whole image | shown at (true) | found by, how sure |")
-    print("| --- | --- | --- | --- | --- |")
+    head = ["DRIVE's test images", "F1", "the same region, seen whole", "shown at (true)"]
+    print(f"| {' | '.join([*head, 'found by, how sure'])} |", f"|{' --- |' * 5}", sep="\n")
     for name, each in rows.items():
         same = whole.get(name.removesuffix(", four times as large"), rows["as it is"])
         true = 1 / FACTOR if "3504" in name or "four" in name else 1.0
