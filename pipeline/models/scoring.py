@@ -34,6 +34,7 @@ from vesselforge.data.prepare import write_set
 from vesselforge.engine.artifacts import METRICS as METRICS_FILE
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.files import write_csv
+from vesselforge.engine.processes.lifetimes import keep_freed_memory
 from vesselforge.engine.progress import Progress
 from vesselforge.engine.sinks.display import Display
 from vesselforge.segmenter.metrics.scores import (
@@ -55,6 +56,7 @@ class Scorer:
     """The labelled images of a dataset, read once, and lines of scores: who against whom."""
 
     def __init__(self, dataset: str, split: str, progress: Progress) -> None:
+        keep_freed_memory()
         self.dataset, self.split = dataset, split
         self.items = labelled_items(dataset, split)
         first, *others = self.items
