@@ -22,6 +22,7 @@ from scipy import ndimage
 from vesselforge.data.datasets import named_dataset
 from vesselforge.data.layouts.splits import TEST
 from vesselforge.data.phantoms.draw import make_phantom
+from vesselforge.engine.processes.lifetimes import keep_freed_memory
 from vesselforge.segmenter.metrics.scores import METRICS, Prediction, Regions, score_set
 
 SHAPE = (584, 565)
@@ -96,6 +97,7 @@ def main() -> None:
     parser.add_argument("--dataset", help="its test images; default: phantoms of DRIVE's size")
     parser.add_argument("--images", type=int, default=20, help="number of phantoms")
     options = parser.parse_args()
+    keep_freed_memory()
     images = dataset(options.dataset) if options.dataset else phantoms(options.images)
     cases = cases_of(images)
     few = cases[:2]

@@ -19,6 +19,7 @@ from skimage.morphology import skeletonize
 
 from vesselforge.configs.errors import DataError
 from vesselforge.data.imageset import LoadedImage
+from vesselforge.data.nearest import distances
 
 Mask = NDArray[np.bool_]
 EIGHT = np.ones((3, 3), dtype=bool)
@@ -96,7 +97,7 @@ def tree_figures(mask: Mask) -> TreeFigures:
         return TreeFigures(0.0, 0.0, 0.0, 0.0, 0.0)
     if mask.all():  # no background to measure from
         return TreeFigures(1.0, float(min(mask.shape)), 1.0, 0.0, 0.0)
-    radius, lines = ndimage.distance_transform_edt(mask), np.asarray(skeletonize(mask))
+    radius, lines = distances(mask), np.asarray(skeletonize(mask))
     calibre = float((2 * radius[lines] - 1).mean())
     components, _ = betti_numbers(mask)
     ends, branchings = line_figures(lines, radius)

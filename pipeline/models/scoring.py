@@ -34,6 +34,7 @@ from vesselforge.data.prepare import write_set
 from vesselforge.engine.artifacts import METRICS as METRICS_FILE
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.files import write_csv
+from vesselforge.engine.processes.lifetimes import keep_freed_memory
 from vesselforge.engine.progress import Progress
 from vesselforge.engine.sinks.display import Display, current, shown
 from vesselforge.segmenter.metrics.scores import (
@@ -62,6 +63,7 @@ class Scorer:
         pattern: str | None = None,
         mask_values: Mapping[str, str] | None = None,
     ) -> None:
+        keep_freed_memory()
         self.dataset, self.split = dataset, split
         self.items = labelled_items(dataset, split, pattern, mask_values)
         first, *others = self.items

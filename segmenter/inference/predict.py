@@ -53,11 +53,11 @@ def predict_files(
 
     images: files or folders. flips: average over mirror images. bits: of the probability map, 8 or
     16. fov_width: at which size the network is shown the images, see `showing`; maps are brought
-    back to the image's own pixels. Returns the rows of the
-    summary: shares of all pixels and of the field of view, or the error of a file that could not be
-    read (the others are still done); how the size was found. Raises DataError when there is no image at all, ConfigError
-    when maps would fall among the images, WorkspaceError when they cannot be written, Interrupted
-    when asked to stop; what is finished is kept.
+    back to the image's own pixels. Returns the rows of the summary: shares of all pixels and of the
+    field of view, the size and how it was found, or the error of a file that could not be read (the
+    others are still done). Raises DataError when there is no image at all, ConfigError when maps
+    would fall among the images, WorkspaceError when they cannot be written, Interrupted when asked
+    to stop; what is finished is kept.
     """
     files, faults = find_images(images)
     names = output_names(files)
@@ -233,8 +233,9 @@ def _remark(vessel_share: float, shown: Showing) -> str:
         )
     if shown.sure is not None and shown.sure < UNSURE:
         return (
-            f"no border shows how large this image is; by its vessels it was shown {shown.scale:.3g} "
-            "times as large, which is not sure: look at the map, or give --fov-width"
+            "no border shows how large this image is; by its vessels it was shown to the network "
+            f"{shown.scale:.3g} times as large, which is not sure: look at the map, or give "
+            "--fov-width"
         )
     return ""
 

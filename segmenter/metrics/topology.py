@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
+from vesselforge.data.nearest import distances, nearest
 from vesselforge.data.structure import betti_numbers
 from vesselforge.segmenter.metrics.confusion import Mask, Values, harmonic, ratio
 
@@ -68,11 +69,8 @@ def local_diameters(mask: Mask, skeleton: Mask) -> NDArray[np.float64]:
     distance of a vessel pixel to the nearest background pixel. Infinite where all is vessel."""
     if not skeleton.any() or mask.all():
         return np.full(int(np.count_nonzero(mask)), np.inf)
-    diameter = 2 * ndimage.distance_transform_edt(mask) - 1
-    rows, columns = ndimage.distance_transform_edt(
-        ~skeleton, return_distances=False, return_indices=True
-    )
-    return np.asarray(diameter[rows[mask], columns[mask]])
+    rows, columns = nearest(skeleton, mask)
+    return np.asarray(2 * distances(mask)[rows, columns] - 1)
 
 
 def shape_counts(predicted: Shape, reference: Shape) -> dict[str, float]:

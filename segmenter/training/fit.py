@@ -76,16 +76,15 @@ class Fit:
         start = inputs.get("start")
         self.state = new_state(settings, None if start is None else start.path, self.device)
         self.sizes = Sizes(start)
+        names = [name for name in ("images", "synthetic") if name in inputs]
+        sets = [_load(inputs[name].path, TRAIN, labels=True) for name in names]
         self.judged = judged = inputs.get("validation", inputs["images"]).path
         self.validation = self.development = _load(judged, VALIDATION)
         if settings.threshold_on == "development":  # pseudo-labels choose no threshold
             self.development = self.validation + _load(judged, TRAIN)
-        sets = []
-        for name in ("images", "synthetic"):
-            if name in inputs:
-                images = _load(inputs[name].path, TRAIN, labels=True)
-                real = images if inputs[name].path == judged else self.validation
-                sets.append(self.sizes.shown(images, real))
+        for place, name in enumerate(names):
+            like = sets[place] if inputs[name].path == judged else self.validation
+            sets[place] = self.sizes.shown(sets[place], like)
         self.batches = Batches(settings, self.state.network.multiple, *sets)
 
     def step(self) -> None:

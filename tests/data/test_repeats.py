@@ -106,7 +106,7 @@ def test_the_worst_of_several_is_said(tmp_path: Path, eyes: list[Phantom]) -> No
     assert [(p.id, p.severity) for p in found] == [
         ("d", "warning"), ("a", "error"), ("f", "warning"),
     ]  # fmt: skip
-    assert "looks the same as" in found[1].sentence and "c.jpg" in found[1].sentence
+    assert "looks the same as" in found[1].sentence and "d.png" in found[1].sentence
     assert "train and test overlap" in found[1].sentence
     assert found[0].sentence.endswith("a duplicate") and "c.jpg" in found[0].sentence
 

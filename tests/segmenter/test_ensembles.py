@@ -115,7 +115,9 @@ def test_the_mean_is_what_it_was(room: Path, tmp_path: Path) -> None:
     model, images = Model.load(tmp_path, CPU), loaded(room, "validation")
     probs = [model.predict(image.image) for image in images]
     truths, fovs = [i.target > 127 for i in images], [i.fov for i in images]
-    save_model(tmp_path, members, best_threshold(probs, truths, fovs)[0])
+    known = read_description(room / "a").magnification
+    threshold = best_threshold(probs, truths, fovs)[0]
+    save_model(tmp_path, members, threshold, magnification=known)
     assert "rule" not in json.loads((tmp_path / "ensemble.json").read_text())
     written = hashes(room / "mean")
     assert {name: written[name] for name in hashes(tmp_path)} == hashes(tmp_path)

@@ -26,8 +26,8 @@ from vesselforge.segmenter.inference.predict import (
     find_images,
     output_names,
     predict_files,
-    scale_for,
 )
+from vesselforge.segmenter.inference.showing import showing
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 
@@ -334,9 +334,9 @@ def test_too_little_memory_is_a_fault_of_one_image(model, tmp_path, monkeypatch)
 def test_the_field_of_view_can_be_brought_to_a_width(model, tmp_path, monkeypatch):
     phantom = PHANTOM
     columns = np.flatnonzero(phantom.fov.any(0))
-    scale = scale_for(phantom.fov, 100)
+    scale = showing(model, phantom.image, phantom.fov, 100).scale
     assert scale == 100 / (columns[-1] - columns[0] + 1)
-    assert scale_for(phantom.fov, None) == 1
+    assert showing(model, phantom.image, phantom.fov, "native").scale == 1
     seen = []
 
     run = model.run
@@ -354,6 +354,7 @@ def test_the_field_of_view_can_be_brought_to_a_width(model, tmp_path, monkeypatc
     given = [tmp_path / "eye.png"], tmp_path / "out", Progress()
     (row,) = predict_files(model, *given, fov_width=100)
     assert row["scale"] == pytest.approx(scale, rel=0.03) and row["width"] == 128
+    assert (row["found_by"], row["fov_width"]) == ("given", 100)
     (row,) = predict_files(model, *given, fov_width=8000)
     assert "eye.png: found a field of view of" in row["error"]
 

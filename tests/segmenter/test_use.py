@@ -18,7 +18,8 @@ from vesselforge.data.imageset import load_image, read_index
 from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.ensemble import ensemble
 from vesselforge.segmenter.evaluate import evaluate
-from vesselforge.segmenter.inference.predict import as_png, predict_files, scale_for
+from vesselforge.segmenter.inference.predict import as_png, predict_files
+from vesselforge.segmenter.inference.showing import showing
 from vesselforge.segmenter.metrics.confusion import f1_of
 from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.metrics.scores import METRICS, mean_interval
@@ -165,7 +166,8 @@ def test_evaluation_at_another_magnification_and_by_the_fast_runtime(
     first = read_index(room / "set", "test")[0]
     image = load_image(room / "set", first)
     model = Model.load(room / "a")
-    by_hand = model.predict(image.image, scale=scale_for(image.fov, 110))
+    scale = showing(model, image.image, image.fov, 110).scale
+    by_hand = model.predict(image.image, scale=scale)
     with Image.open(tmp_path / "twice" / "prob" / "a" / f"{first.id}.png") as written:
         np.testing.assert_array_equal(np.asarray(written), as_png(by_hand))
 
