@@ -76,7 +76,7 @@ class Item:
             return None
         found = [self.read_drawing(observer).ignored for observer in self.masks]
         left = [ignored for ignored in found if ignored is not None]
-        return np.logical_or.reduce(left) if left else None
+        return np.asarray(np.logical_or.reduce(left)) if left else None
 
     def read_fov(self, image: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
         """[H, W] bool, derived from brightness where the set has no file. image: if at hand."""
