@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from vesselforge.configs.settings import PipelineConfig
-from vesselforge.data.layouts.check import Intake
+from vesselforge.data.layouts.intake import Intake
 from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.data.phantoms.sets import write_phantoms
 from vesselforge.engine.artifacts import MANIFEST, Artifact
