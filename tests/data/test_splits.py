@@ -143,6 +143,7 @@ def test_what_is_known_stays_and_nothing_goes_to_training(
         return
     before = deal(old, validation, test)
     gone = sorted(old)[0]
+    new = {id_: group for id_, group in new.items() if id_ != gone}
     whole = {**{id_: group for id_, group in old.items() if id_ != gone}, **new}
     whole |= {id_: old[id_] for id_ in old.keys() & new.keys() if id_ != gone}
     if len(set(whole.values())) < 2:

@@ -182,7 +182,7 @@ def test_an_ensemble_without_rules_has_none(room: Path, tmp_path: Path) -> None:
     inputs = {name: artifact(room / name) for name in "ab"} | {"validation": artifact(room / "set")}
     ensemble(EnsembleSettings(), inputs, tmp_path, Progress())
     content = json.loads((tmp_path / "ensemble.json").read_text())
-    assert content.keys() == {"members", "parameters", "threshold"}
+    assert content.keys() == {"magnification", "members", "parameters", "threshold"}
     assert "components" not in json.loads((tmp_path / "metrics.json").read_text())
 
 
