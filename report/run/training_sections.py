@@ -109,10 +109,11 @@ def dataset_section(run: Run) -> Section:
     none = "" if lines else "The check found no problem in the files."
     pictures = []
     first = next(iter(views.values()), None)
-    for item in first.items("train")[:MOST_PICTURES] if first else []:
-        image, mask = first.picture(item["image"]), first.picture(item.get("mask"))
-        alt = f"Training image {item['id']} and its vessel mask"
-        pictures.append(labelled_pair(image, mask, alt, str(item["id"])))
+    if first is not None:
+        for item in first.items("train")[:MOST_PICTURES]:
+            image, mask = first.picture(item["image"]), first.picture(item.get("mask"))
+            alt = f"Training image {item['id']} and its vessel mask"
+            pictures.append(labelled_pair(image, mask, alt, str(item["id"])))
     blocks = [
         *group(_PICTURES, Figures(pictures, "pairs")),
         Note("The check noted", list(dict.fromkeys(lines))),

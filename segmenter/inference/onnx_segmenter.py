@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def _facts(folder: Path, model: Description) -> dict[str, str]:
     values = VALUES + (PIECES if facts else "")
     if model.magnification is not None:
         values += SIZE.format(model.magnification.fov_width)
-        facts["magnification"] = json.dumps(model.magnification.said()["magnification"])
+        facts["magnification"] = json.dumps(asdict(model.magnification))
     facts |= {
         "networks": json.dumps(described, sort_keys=True),
         "threshold": repr(model.threshold),

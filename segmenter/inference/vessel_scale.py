@@ -2,11 +2,13 @@
 
 A model is shown the picture at several sizes. Two things tell the right one: vessels found there
 are as wide as those of the training, and more of the picture is surely vessel than at any other
-size. On pieces of DRIVE's training images the two together were off by a factor of at most 1.5,
-mostly less than 1.15, by which `sa-unet-drive` loses 0.01 of F1 and less.
+size. On pieces of DRIVE's training images the two together were off by a factor of at most 1.41,
+mostly less than 1.15, by which `sa-unet-drive` loses at most 0.012 of F1.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +45,9 @@ def vessel_scale(model: Model, image: NDArray[np.uint8]) -> tuple[float, float]:
     The model's magnification must be known. Takes as long as two images of the training.
     """
     assert model.magnification is not None
-    sizes, shares, widths = [], [], []
+    sizes: list[float] = []
+    shares: list[float] = []
+    widths: list[float] = []
     longest = max(image.shape[:2])
     side = LARGEST * model.magnification.fov_width
     picture = Image.fromarray(image)
@@ -53,7 +57,7 @@ def vessel_scale(model: Model, image: NDArray[np.uint8]) -> tuple[float, float]:
         picture = picture.resize((width, height), Image.Resampling.LANCZOS)
         prob = model.predict(np.asarray(picture))
         certain = model.threshold + CERTAIN * (1 - model.threshold)
-        sizes.append(np.log2(scale))
+        sizes.append(math.log2(scale))
         shares.append(float((prob >= certain).mean()))
         widths.append(tree_figures(model.mask(prob)).calibre)
         side *= 2**-STEP

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -265,6 +265,18 @@ def test_members_of_an_ensemble_share_one_magnification(tmp_path: Path) -> None:
     del inputs["c"]
     ensemble(EnsembleSettings(), inputs, out, Progress())
     assert read_description(out).magnification == KNOWN
+
+
+def test_an_exported_model_says_at_which_size_it_is_to_be_shown_images(tmp_path: Path) -> None:
+    from vesselforge.segmenter.inference.onnx_segmenter import _facts
+
+    folder = saved(tmp_path / "m", KNOWN)
+    facts = _facts(folder, read_description(folder))
+    assert json.loads(facts["magnification"]) == asdict(KNOWN)
+    assert "field of view is 100 pixels wide" in facts["values"]
+    folder = saved(tmp_path / "old", None)
+    facts = _facts(folder, read_description(folder))
+    assert "magnification" not in facts and "field of view" not in facts["values"]
 
 
 def test_a_damaged_magnification_is_refused(tmp_path: Path) -> None:
