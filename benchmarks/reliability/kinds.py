@@ -62,7 +62,7 @@ KINDS = (
     Kind("image to predict", "model", "eye.png", b.IMAGE, PREDICT),
     Kind("labels.csv", "labels-csv", "set/labels.csv", m.CSV, ("data", "check", "set")),
     Kind("dataset.json", "labels-json", "set/dataset.json", m.JSON, ("data", "check", "set")),
-    Kind("zip archive", "zip", "set.zip", b.ZIP, ("data", "unpack", "mine", "set.zip")),
+    Kind("zip archive", "zip", "set.zip", b.ZIP, ("data", "unpack", "mine", "set.zip"), ("mine/",)),
     Kind("config of a run", "config", "tiny.yaml", m.YAML,
          ("data", "prepare", "tiny.yaml", *WS), ("data.", "dataset")),
     Kind("config, as text", "config", "tiny.yaml", m.YAML_MISREAD,

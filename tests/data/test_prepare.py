@@ -131,9 +131,7 @@ def test_an_overlap_with_the_test_stops_the_development_part(tmp_path: Path) -> 
     root = write_drive(tmp_path / "DRIVE")
     save(root / "test/images/05_test.tif", phantom(25).image)
     save(root / "test/mask/05_test_mask.gif", phantom(25).fov)
-    with pytest.raises(
-        DataError, match=r"25_training\.tif: .*05_test\.tif: train and test"
-    ):
+    with pytest.raises(DataError, match=r"25_training\.tif: .*05_test\.tif: train and test"):
         prepared(tmp_path / "out", "drive", root, "development")
 
 
