@@ -67,9 +67,8 @@ PatternOption = Annotated[
     str | None,
     typer.Option(
         metavar="REGEX",
-        help="Own folders: regular expression with a group `id`, (?P<id>…), searched in the names "
-        "of images, masks and FOVs; what it finds there is the same for those that belong "
-        "together.",
+        help="Own folders: regular expression with a group `id`, (?P<id>…), the same in names "
+        "of an image, its mask and its FOV.",
     ),
 ]
 
@@ -105,8 +104,7 @@ NOTHING_WRITTEN = "stopping: nothing is written …"
 DryRunOption = Annotated[
     bool,
     typer.Option(
-        "--dry-run",
-        help="Only say what would be done, what is there already, and how long it takes.",
+        "--dry-run", help="Only say what would be done, what is there already, and how long."
     ),
 ]
 FlipsOption = Annotated[

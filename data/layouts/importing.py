@@ -115,9 +115,11 @@ def plan(root: Path, pattern: str | None = None, drawn_on: str | None = None) ->
     found = sort_pairs(root, pattern)
     faults = [str(problem) for problem in found.problems if problem.severity == "error"]
     if not found.labelled and not faults:
+        left_out = "; ".join(problem.sentence for problem in found.problems)
         raise DataError(
-            f"{root}: found {len(found.images)} images and no masks; name the folder of the masks "
-            "masks/, or let their names end in _mask, as in eye1_mask.png beside eye1.png"
+            f"{root}: found {len(found.images)} images and no masks"
+            f"{f' ({left_out})' if left_out else ''}; name the folder of the masks masks/, or let "
+            "their names end in _mask, as in eye1_mask.png beside eye1.png"
         )
     faults += [
         f"{path}: found no vessel mask for image {id_!r}: add it, or move the image away"

@@ -130,6 +130,7 @@ def test_a_pattern(tmp_path: Path) -> None:
         (("images/a.png", "images/b.png", "masks/a.png"), "no vessel mask for image 'b'"),
         (("images/a.png", "images/b.png", "masks/a.png", "masks/c.png"), "identifier 'c'"),
         (("x/a.png", "x/b.png", "x-drawn/a.png"), "found 3 images and no masks; name the folder"),
+        (("photos/a.png", "photos/b.png", "by hand/a.png"), "left out 1 .png files (by hand/a.png"),
         (("images/a/1.png", "images/a-1.png", "masks/a-1.png"), "expected one image"),
         (("masks/a.png", "notes.txt"), "identifier 'a'"),
         (("notes.txt",), "found no image"),
