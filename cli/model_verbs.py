@@ -75,8 +75,9 @@ def predict(
     from vesselforge.segmenter.models import Model
 
     with working("segmenting", "stopping: the current image is left out …") as progress:
+        folder = model_folder(model, which)
         loaded = Model.load(
-            model_folder(model, which),
+            folder,
             None if device == "auto" else pick_device(device),
             runtime,
             tile,
@@ -96,7 +97,7 @@ def predict(
         }
         for row in done
     ]
-    print_result(json_, rows, as_table(figures, f"vessel maps in {out}"))
+    print_result(json_, rows, as_table(figures, f"vessel maps in {out}, by the model in {folder}"))
     for row in done:
         if row["remark"]:
             typer.echo(f"{row['file']}: {row['remark']}", err=True)
