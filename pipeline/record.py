@@ -146,7 +146,9 @@ def record_of(folder: Path) -> dict[str, Any]:
     fields = {"status": str, "config": dict, "artifacts": dict, "steps": list}
     found = read_object(path, EXPECTED, fields=fields)
     for entry in found["steps"]:
-        if not isinstance(entry, dict) or not {"kind", "digest"} <= entry.keys():
+        if not isinstance(entry, dict) or not all(
+            isinstance(entry.get(name), str) for name in ("kind", "digest")
+        ):
             raise WorkspaceError(f"{path}: steps: found {str(entry)[:60]!r}; expected {EXPECTED}")
     return found
 

@@ -15,7 +15,7 @@ import torch
 from pydantic import ConfigDict, Field
 from torch import Tensor
 
-from vesselforge.configs.errors import CheckpointError
+from vesselforge.configs.errors import CheckpointError, ConfigError
 from vesselforge.engine.checkpoints import check_shapes, load_strict, load_tensors, save_tensors
 from vesselforge.engine.documents import inside, read_valid
 from vesselforge.engine.files import write_json
@@ -129,7 +129,14 @@ def restore(folder: Path, member: Member) -> Segmenter:
         with torch.device("meta"):
             check_shapes(build(member.network, **member.options), tensors, path)
         network = build(member.network, **member.options)
-    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError) as error:
+    except (
+        ConfigError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        ArithmeticError,
+        LookupError,
+    ) as error:
         raise CheckpointError(
             f"{folder}: no network {member.network} has the options {member.options} "
             f"({' '.join(str(error).split())[:200]}); copy the model's folder again"

@@ -176,7 +176,13 @@ def test_a_damaged_file_and_a_lost_artifact_are_named_and_not_shown(tmp_path: Pa
     assert f"teacher: artifact {lost[0]} {lost[1]} is not in the store" in page.text
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]"])
+STEPS = '{"status": "completed", "config": {}, "artifacts": {}, "steps": [%s]}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [None, "{", "[]", STEPS % '{"kind": "a", "digest": ["b"]}', STEPS % "3", STEPS % "{}"],
+)
 def test_a_folder_that_is_no_run_says_so(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / "run.json").write_text(content)

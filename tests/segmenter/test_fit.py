@@ -142,6 +142,14 @@ def test_images_without_masks_are_named(tmp_path: Path) -> None:
 
 def test_a_damaged_model_is_named(tmp_path: Path, images: Path) -> None:
     out = trained(tmp_path / "model", images)
+    described = out / "model.json"
+    whole = described.read_text()
+    described.write_text(whole.replace('"sa-unet"', '"sa-unit"'))
+    with pytest.raises(
+        CheckpointError, match=r"model: no network sa-unit .*did you mean `sa-unet`"
+    ):
+        Model.load(out)
+    described.write_text(whole)
     weights = out / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(CheckpointError, match=r"model\.safetensors: not a whole safetensors file"):
