@@ -187,8 +187,11 @@ def _examine(
                     raise DataError("data.mask_values ignores all of the field of view")
                 row.vessel_share = round(float(mask[judged].mean()), 6)
                 if row.vessel_share > 0.5:
-                    sentence = f"{row.vessel_share:.0%} of the FOV is vessel: is it a vessel mask?"
-                    report.note(where, sentence, item.id)
+                    file, kind = where, "it a vessel mask?"
+                    if item.fov is None:  # then what was drawn is to blame
+                        file, kind = path, "this a FOV? Then move it to fov/"
+                    sentence = f"{row.vessel_share:.0%} of the FOV is vessel: is {kind}"
+                    report.note(file, sentence, item.id)
                 _note_outside(float((mask & ~fov).sum() / mask.sum()), path, item, report)
 
 

@@ -18,7 +18,7 @@ from vesselforge.configs.settings import DataSettings
 from vesselforge.data.formats.images import composed, is_image_name, stem_of
 from vesselforge.data.layouts.class_labels import CSV, JSON, read_labels
 from vesselforge.data.layouts.items import Dataset, Item, Problem
-from vesselforge.data.layouts.own_splits import split_for_generator, split_own
+from vesselforge.data.layouts.own_splits import list_in, split_for_generator, split_own
 from vesselforge.data.layouts.roles import FOREIGN, STRANGE_NAME, Identify, Sorted, sort_files
 from vesselforge.data.layouts.splits import TEST, TRAIN
 
@@ -174,6 +174,9 @@ def read_images(root: Path, settings: DataSettings) -> Dataset:
     }
     problems = _left_out(root, sorted_)
     problems += [problem for problem in sorted_.problems if problem.sentence == STRANGE_NAME]
+    if (listed := list_in(root)).is_file():
+        sentence = "is not read of images without masks: data.group keeps patients together"
+        problems.append(Problem("warning", str(listed), sentence))
     ids = _identifiers(images)
     try:
         labels, classes = read_labels(root, list(images))

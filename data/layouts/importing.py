@@ -16,12 +16,12 @@ from vesselforge.data.formats.archives import refuse_full, unpack
 from vesselforge.data.formats.decoding import turned
 from vesselforge.data.formats.images import encode_png, orientation_of, read_picture
 from vesselforge.data.layouts.folders import sort_pairs
+from vesselforge.data.layouts.own_splits import FILE, Listed, list_in, read_splits
 from vesselforge.data.layouts.roles import Sorted
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
 from vesselforge.engine.files import whole_folder, write_csv
 from vesselforge.engine.progress import Progress
 
-SPLITS_FILE = "splits.csv"
 FIFTH = 5
 """One of so many training images is for validation, where a folder has none for that."""
 
@@ -53,12 +53,14 @@ class Copy:
 
 @dataclass(frozen=True)
 class Plan:
-    """What an import would write. root: the foreign folder; splits: by identifier, may be empty."""
+    """What an import would write. root: the foreign folder; splits: by identifier, may be empty;
+    listed: what its splits.csv says."""
 
     root: Path
     found: Sorted
     copies: dict[str, list[Copy]]
     splits: dict[str, str]
+    listed: Listed
 
     def rows(self) -> list[dict[str, Any]]:
         """One line an image: which files belong to it, and whether they are turned."""
@@ -85,10 +87,11 @@ class Plan:
                 for copy in copies:
                     copy.write(aside)
                 progress.update(done, len(self.copies), "images")
-            if (self.root / SPLITS_FILE).is_file():  # identifiers are the same
-                shutil.copyfile(self.root / SPLITS_FILE, aside / SPLITS_FILE)
-            elif self.splits:
-                write_csv(aside / SPLITS_FILE, [("id", "split"), *self.splits.items()])
+            said = {"split": self.splits, "group": self.listed.groups}
+            if said := {column: of for column, of in said.items() if of}:
+                # Not the lines as they are: they may name files, which are called otherwise here.
+                rows = ([id_, *(of[id_] for of in said.values())] for id_ in self.copies)
+                write_csv(aside / FILE, [("id", *said), *rows])
 
 
 @contextlib.contextmanager
@@ -138,7 +141,9 @@ def plan(root: Path, pattern: str | None = None, drawn_on: str | None = None) ->
         copies[id_] = [Copy(image, "images", id_, plain=turn == 1)]
         for folder, path in drawn.items():
             copies[id_].append(_drawn(id_, folder, path, image, turn, drawn_on))
-    return Plan(root, found, copies, _with_validation(found.splits(root)))
+    listed = read_splits(list_in(root), found.images, ())
+    splits = {} if listed.splits or listed.groups else _with_validation(found.splits(root))
+    return Plan(root, found, copies, listed.splits or splits, listed)
 
 
 def _drawn(id_: str, folder: str, path: Path, image: Path, turn: int, drawn_on: str | None) -> Copy:

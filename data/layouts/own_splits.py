@@ -45,10 +45,11 @@ def split_own(
     """
     exclude = {composed(id_) for id_ in settings.exclude}
     meant = {id_: path for id_, path in images.items() if composed(id_) not in exclude}
-    listed = read_splits(root / FILE, images, exclude)
+    file = list_in(root)
+    listed = read_splits(file, images, exclude)
     groups, problems = _groups(meant, settings, listed)
     if listed.splits:
-        splits = _by_list(root / FILE, listed.splits, groups, settings)
+        splits = _by_list(file, listed.splits, groups, settings)
     elif settings.folds is not None:
         splits = deal_fold(groups, settings.fold or 0, settings.folds, settings.validation_share)
     else:
@@ -69,6 +70,12 @@ def split_for_generator(images: Mapping[str, Path], settings: DataSettings) -> S
     return deal(groups, settings.validation_share, test_share=0.0)
 
 
+def list_in(root: Path) -> Path:
+    """Where the list of a folder is, or would be; capitals in its name do not matter."""
+    near = (path for path in sorted(root.glob("*.[cC][sS][vV]")) if path.name.lower() == FILE)
+    return root / FILE if (root / FILE).is_file() else next(near, root / FILE)
+
+
 def read_splits(path: Path, images: Mapping[str, Path], exclude: Collection[str]) -> Listed:
     """What a splits.csv says of these images; nothing where there is no such file. In the column
     `id` the name of the image's file is understood, too.
@@ -84,7 +91,7 @@ def read_splits(path: Path, images: Mapping[str, Path], exclude: Collection[str]
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error})") from None
+        raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}); save it so") from None
     head = [cell.lower() for cell in rows[0][1]] if rows else []
     if len(head) < 2 or len(set(head)) < len(head) or "id" not in head or set(head) - COLUMNS:
         raise DataError(f"{path}: found the header {','.join(head)!r}, {FORM}")

@@ -46,6 +46,17 @@ def test_sound_dataset(tmp_path: Path) -> None:
     assert json.loads(json.dumps(report.to_dict()))["splits"][0]["sizes"] == ["64×64"]
 
 
+def test_fovs_in_the_folder_of_masks_are_named(tmp_path: Path) -> None:
+    root = write_paired(tmp_path, NAMES)
+    for number, name in enumerate(NAMES):
+        inside = (phantom(number).image > 60).any(axis=2)
+        inside[:, :25] = False  # less than half of the picture
+        save(root / f"masks/{name}.png", inside)
+    said = [str(problem) for problem in check_paired(root).errors]
+    assert len(said) == len(NAMES) and all("masks/" in text for text in said), said
+    assert all("move it to fov/" in text for text in said), said
+
+
 def test_observers_and_derived_fov_are_reported(tmp_path: Path) -> None:
     report = check(named_dataset("chase-db1", write_chase(tmp_path)))
     assert report.errors == []

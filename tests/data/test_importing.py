@@ -214,3 +214,19 @@ def test_splits_of_folders_are_written_down(tmp_path: Path) -> None:
     (own / "splits.csv").write_text("id,split\na,train\nb,validation\n")
     kept = written(own, tmp_path / "kept") / "splits.csv"
     assert kept.read_text() == (own / "splits.csv").read_text()
+
+
+def test_a_list_that_names_files_is_written_by_identifier(tmp_path: Path) -> None:
+    src = write_paired(tmp_path / "src", ["photo_01", "photo_02"])
+    (src / "Splits.CSV").write_text(
+        "id;group;split\nphoto_02.png;B;train\nphoto_01.png;A;validation\n"
+    )
+    out = written(src, tmp_path / "out", pattern=r"(?P<id>\d\d)")
+    assert (out / "splits.csv").read_text() == "id,split,group\n01,validation,A\n02,train,B\n"
+    assert {item.id: item.split for item in named_dataset("paired", out)} == {
+        "01": "validation",
+        "02": "train",
+    }
+    (src / "Splits.CSV").write_text("id,split\nphoto_03,train\n")
+    with pytest.raises(DataError, match=r"Splits\.CSV: line 2: found no image"):
+        plan(src)

@@ -90,6 +90,14 @@ def test_images_are_held_back_but_never_for_a_test(tmp_path: Path) -> None:
     assert len(folder(tmp_path, validation_share=0).split("train")) == 40
 
 
+def test_a_list_that_is_not_read_is_a_warning(tmp_path: Path) -> None:
+    for name in "ab":
+        put(tmp_path / f"{name}.png", random())
+    (tmp_path / "splits.csv").write_text("id,split\na,validation\nb,train\n")
+    (problem,) = folder(tmp_path).problems
+    assert (problem.severity, problem.file) == ("warning", str(tmp_path / "splits.csv"))
+
+
 def test_settings_of_the_layout() -> None:
     with pytest.raises(ValueError, match="images needs `root`"):
         DataSettings(name="images")
