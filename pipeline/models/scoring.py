@@ -93,12 +93,20 @@ class Scorer:
         """Add a line for the maps against every observer. Raises DataError when maps are missing,
         ambiguous or of another size."""
         files = zip(find_maps(folder, self.items), self.fovs, self.ignored, strict=True)
-        predictions = [
-            Prediction(read_map(path, fov.shape), fov, threshold, ignored=ignored)
-            for path, fov, ignored in files
-        ]
+        predictions, top = [], 0.0
+        for path, fov, ignored in files:
+            found = read_map(path, fov.shape)
+            top = max(top, float(found.max()))
+            predictions.append(Prediction(found, fov, threshold, ignored=ignored))
         for observer in self.observers:
             self._add(folder.resolve().name, observer, threshold, predictions)
+        auc = self.lines[-1][1].summary["whole"]["pooled"]["auc"]
+        if top < threshold:
+            odd = f"no pixel reaches the threshold {threshold:g}, the greatest is {top:.3g}"
+            current().say(f"warning: {folder}: {odd}: is 255 or 65535 a probability of 1 there?")
+        elif auc is not None and auc < 0.5:
+            odd = f"background has higher values than vessels (AUC {auc:.2f})"
+            current().say(f"warning: {folder}: {odd}: are the maps inverted, or of other images?")
 
     def score_observer(self, name: str) -> None:
         """Add the line of a human against the reference. Raises DataError for an unknown one."""

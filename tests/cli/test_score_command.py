@@ -251,3 +251,23 @@ def test_mask_values_are_given_on_the_command_line(tmp_path: Path) -> None:
     said = refused(*words, "--mask-values", "{0: background, 1: vessel}")
     assert "does not say what it means" in said
     assert "--mask-values" in refused(*words, "--mask-values", "0=background")
+
+
+@pytest.mark.parametrize(
+    ("of", "said"),
+    [
+        (lambda prob: np.rint(prob * 100), "no pixel reaches the threshold 0.5"),
+        (lambda prob: 255 - np.rint(prob * 255), "are the maps inverted"),
+        (lambda prob: np.rint(prob * 255), ""),
+    ],
+    ids=["percent", "inverted", "right"],
+)
+def test_maps_that_mean_something_else_are_asked_about(room, tmp_path, of, said) -> None:
+    rng = np.random.default_rng(1)
+    for item in named_dataset("stare").split("test"):
+        noise = rng.random((SIDE, SIDE))
+        prob = np.where(item.read_mask("ah"), 0.6 + 0.4 * noise, 0.4 * noise)
+        save(tmp_path / f"{item.id}.png", of(prob).astype(np.uint8))
+    done = CliRunner().invoke(main, ["segmenter", "score", str(tmp_path), "--dataset", "stare"])
+    assert done.exit_code == 0, done.output
+    assert (said in done.stderr) if said else ("warning" not in done.stderr)
