@@ -21,6 +21,8 @@ from vesselforge.pipeline.folds import augment_all
 from vesselforge.pipeline.record import RunRecord, model_folder, reference
 from vesselforge.report.writing import report_on
 
+pytestmark = pytest.mark.slow
+
 MODEL = "sa-unet-v2-drive"
 TINY = {"teacher.batch": 2, "teacher.crop": 32, "teacher.validate_every": 1, "teacher.lr": 1e-9}
 TINY |= {"evaluate.bootstrap": 100}

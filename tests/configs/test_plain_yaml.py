@@ -16,6 +16,8 @@ from vesselforge.configs.load import SHIPPED, load, validate
 from vesselforge.configs.plain_yaml import parse
 from vesselforge.configs.settings import DataSettings, PipelineConfig
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:

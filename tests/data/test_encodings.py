@@ -16,6 +16,8 @@ from vesselforge.data.layouts.check import check
 from vesselforge.data.prepare import write_set
 from vesselforge.engine.progress import Progress
 
+pytestmark = pytest.mark.slow
+
 
 def test_at_least_a_hundred_encodings_give_the_same_pixels(tmp_path: Path) -> None:
     files = every(tmp_path)

@@ -14,6 +14,8 @@ from vesselforge.configs.catalogue import DATASETS
 from vesselforge.configs.errors import DataError
 from vesselforge.data.layouts.splits import SPLITS, deal, deal_fold
 
+pytestmark = pytest.mark.slow
+
 DRIVE, CHASE_DB1 = (DATASETS[name].folds[0] for name in ("drive", "chase-db1"))
 
 

@@ -32,6 +32,8 @@ from vesselforge.segmenter.model_files import Member, read_description, save_mod
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.networks import build
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 KNOWN = Magnification(100.0, 96.0, 104.0, 2.5)
 EYE = make_phantom(1, 128)

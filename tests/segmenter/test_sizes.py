@@ -18,6 +18,8 @@ from vesselforge.segmenter.model_files import read_description, save_model
 from vesselforge.segmenter.training.fit import train
 from vesselforge.segmenter.training.sizes import Sizes
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
