@@ -103,8 +103,12 @@ def opened(source: Path) -> Iterator[Path]:
     if not source.is_file():
         raise DataError(f"{source}: no such folder or zip file")
     with tempfile.TemporaryDirectory() as room:
-        unpack([source], Path(room) / source.stem)
-        yield Path(room) / source.stem
+        folder = Path(room) / source.stem
+        unpack([source], folder)
+        try:
+            yield folder
+        except DataError as error:  # it names files where nobody will find them
+            raise DataError(str(error).replace(str(folder), str(source))) from None
 
 
 def plan(root: Path, pattern: str | None = None, drawn_on: str | None = None) -> Plan:

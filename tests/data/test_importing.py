@@ -104,6 +104,11 @@ def test_a_zip_with_backslashes_and_a_folder_around(tmp_path: Path) -> None:
     done = said(tmp_path / "My data.zip", tmp_path / "mine")
     assert done.exit_code == 0, done.output
     assert files(tmp_path / "mine") == files(tmp_path / "src")
+    with zipfile.ZipFile(tmp_path / "My data.zip", "a") as archive:
+        archive.write(tmp_path / "src/masks/a.png", "My data v2\\Labels\\nobody.png")
+    done = said(tmp_path / "My data.zip", tmp_path / "more")
+    assert done.exit_code == 2
+    assert f"error: {tmp_path}/My data.zip/Labels/nobody.png: found no image" in done.stderr
     with pytest.raises(DataError, match="no such folder or zip"), opened(tmp_path / "nothing"):
         pass
 
