@@ -13,6 +13,7 @@ from vesselforge.cli.verbs import (
     DryRunOption,
     JsonOption,
     ModelArgument,
+    PatternOption,
     SetOption,
     WorkspaceOption,
     as_table,
@@ -40,9 +41,7 @@ def finetune(
             "there are images or groups]",
         ),
     ] = None,
-    pattern: Annotated[
-        str | None, typer.Option(help="Regular expression with a group `id`: data.pattern.")
-    ] = None,
+    pattern: PatternOption = None,
     group: Annotated[
         str | None,
         typer.Option(

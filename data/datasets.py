@@ -7,13 +7,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from unicodedata import normalize
 
 from vesselforge.configs.base import expanded
 from vesselforge.configs.catalogue import DATASETS, KNOWN_NAMES, NAMES, OWN
 from vesselforge.configs.errors import ConfigError, DataError
 from vesselforge.configs.load import validate
 from vesselforge.configs.settings import DataSettings
+from vesselforge.data.formats.images import composed
 from vesselforge.data.layouts.folders import read_images, read_known, read_paired
 from vesselforge.data.layouts.items import Dataset, Item
 from vesselforge.data.layouts.roles import STRANGE_NAME, plain_name, sort_files
@@ -63,9 +63,9 @@ def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
 def _left_out(dataset: Dataset, exclude: Collection[str]) -> Dataset:
     """The dataset without what is to be left out; composed and decomposed letters are the same."""
     found = {item.id for item in dataset} | {p.id for p in dataset.problems if p.id is not None}
-    known = {normalize("NFC", id_): id_ for id_ in sorted(found)}
+    known = {composed(id_): id_ for id_ in sorted(found)}
     for id_ in exclude:
-        if normalize("NFC", id_) not in known:
+        if composed(id_) not in known:
             folded = {name.casefold(): name for name in known}
             near = get_close_matches(id_.casefold(), folded, n=NEAREST, cutoff=0.0)
             names = ", ".join(repr(folded[name]) for name in near) or "none"
@@ -73,7 +73,7 @@ def _left_out(dataset: Dataset, exclude: Collection[str]) -> Dataset:
                 f"data.exclude: found no image {id_!r} in {dataset.root or dataset.name}; the "
                 f"nearest identifiers are {names}: write one of them, or leave it away"
             )
-    return dataset.without({known[normalize("NFC", id_)] for id_ in exclude})
+    return dataset.without({known[composed(id_)] for id_ in exclude})
 
 
 def _phantoms(settings: DataSettings) -> Iterable[Item]:

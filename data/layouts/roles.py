@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.images import is_image_name, stem_of
+from vesselforge.data.formats.images import composed, is_image_name, stem_of
 from vesselforge.data.layouts.items import Problem
 from vesselforge.data.layouts.splits import TEST, TRAIN, VALIDATION
 from vesselforge.engine.documents import is_plain, spelled
@@ -229,7 +228,7 @@ def _placed(path: Path, root: Path) -> Placed:
     said = [ROLES[plain_name(name)] for name in reversed(folders) if plain_name(name) in ROLES]
     role = next((one for one in said if one != IMAGE), said[0] if said else LOOSE)
     rest = [name for name in folders if plain_name(name) not in ROLES]
-    stem = _normal(stem_of(path))
+    stem = composed(stem_of(path))
     word = _word(stem, DRAWN if role in DRAWN else {IMAGE})
     return Placed(path, role, _joined(*rest, stem), _joined(*rest, word[1] if word else stem))
 
@@ -247,7 +246,7 @@ def _by_words(placed: Sequence[Placed], shown: str, id_of: Identify | None) -> I
     }
     for one in placed:
         if word := said.get(one.path):
-            bare = one.name.removesuffix(_normal(stem_of(one.path))) + word[1]
+            bare = one.name.removesuffix(composed(stem_of(one.path))) + word[1]
             bare = bare.removesuffix("-") if not word[1] else bare
             name = id_of(one.name) if id_of else bare
             if name and (one.path.parent, _key(name)) in known:
@@ -258,7 +257,7 @@ def _by_words(placed: Sequence[Placed], shown: str, id_of: Identify | None) -> I
 def _drawn(one: Placed, shown: str) -> tuple[str, str] | None:
     if one.role != shown:
         return None
-    return _word(_normal(stem_of(one.path)), DRAWN)
+    return _word(composed(stem_of(one.path)), DRAWN)
 
 
 def _word(stem: str, roles: Set[str]) -> tuple[str, str] | None:
@@ -278,12 +277,7 @@ def _word(stem: str, roles: Set[str]) -> tuple[str, str] | None:
 
 
 def _joined(*parts: str) -> str:
-    return "-".join(_normal(part) for part in parts if part)
-
-
-def _normal(name: str) -> str:
-    """One spelling of letters with marks: Macs write them as two characters."""
-    return unicodedata.normalize("NFC", name)
+    return "-".join(composed(part) for part in parts if part)
 
 
 def _key(name: str) -> str:

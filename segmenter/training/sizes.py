@@ -32,7 +32,9 @@ class Sizes:
 
     def __init__(self, start: Artifact | None) -> None:
         self.model: Model | None = None
-        if start is not None and OUTSIDE in (start.kind, *_kinds_before(start)):
+        if start is not None and (
+            start.kind == OUTSIDE or "start" in start.manifest.get("inputs", {})
+        ):
             found = Model.load(start.path, pick_device("cpu"))
             self.model = found if found.magnification is not None else None
         self._scales: dict[str, float] = {}
@@ -65,11 +67,6 @@ class Sizes:
         seen = [_resized(image, self.of(image)) for image in images]
         found = measured(len(seen), (i.fov for i in seen), (i.reference for i in seen))
         return found or self.model.magnification
-
-
-def _kinds_before(start: Artifact) -> list[str]:
-    """Of a training that itself began with something, that it did."""
-    return [OUTSIDE] if "start" in start.manifest.get("inputs", {}) else []
 
 
 def _resized(image: LoadedImage, scale: float) -> LoadedImage:
