@@ -24,7 +24,6 @@ from vesselforge.flows.serving import embedded
 from vesselforge.flows.states import EXPECTED, state_of
 from vesselforge.flows.tasks import ByTask
 from vesselforge.pipeline.executor import Executor
-from vesselforge.pipeline.folds import augment_all
 from vesselforge.pipeline.input_checks import check_inputs
 from vesselforge.pipeline.record import (
     PARTLY_FAILED,
@@ -34,6 +33,7 @@ from vesselforge.pipeline.record import (
     reference,
     workspace_folder,
 )
+from vesselforge.pipeline.run.folds import augment_all
 from vesselforge.report.writing import report_on
 
 C = TypeVar("C", bound=ExperimentConfig)

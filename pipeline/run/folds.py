@@ -14,7 +14,7 @@ from vesselforge.pipeline.graph import Given, Work
 from vesselforge.pipeline.models.choice import FINAL, WHOLE, choose
 from vesselforge.pipeline.models.seen import seen_before
 from vesselforge.pipeline.record import RunRecord
-from vesselforge.pipeline.run_works import Augmented, RunWorks, augment, known_f1, run_works
+from vesselforge.pipeline.run.run_works import Augmented, RunWorks, augment, known_f1, run_works
 
 
 def fold_works(config: PipelineConfig, workspace: Path | None = None) -> list[RunWorks]:

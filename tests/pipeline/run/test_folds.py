@@ -15,11 +15,11 @@ from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.artifacts import MANIFEST, Artifact, Outcome
 from vesselforge.engine.files import write_json
 from vesselforge.pipeline.executor import Executor, Hand
-from vesselforge.pipeline.folds import augment_all, everything
 from vesselforge.pipeline.graph import Work, closure
 from vesselforge.pipeline.input_checks import check_study
 from vesselforge.pipeline.record import RunRecord, model_folder, read_run
-from vesselforge.pipeline.run_works import run_works
+from vesselforge.pipeline.run.folds import augment_all, everything
+from vesselforge.pipeline.run.run_works import run_works
 
 FOLDS = 3
 PHANTOM = {"train": 4, "validation": 2, "test": 3, "size": 64}
