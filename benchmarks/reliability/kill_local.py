@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,10 @@ from benchmarks.reliability.reference import PATIENCE_S, Reference, gone
 
 FAMILY, COMMAND, STAGE, SERVER = "the whole family", "the command", "the stage", "its server"
 VICTIMS = [FAMILY, COMMAND, FAMILY, STAGE, SERVER]
-MEANT = {STAGE: stages, SERVER: partial(called, word="vesselforge.flows.serving.embedded")}
+MEANT: dict[str, Callable[[Iterable[int]], list[int]]] = {
+    STAGE: stages,
+    SERVER: partial(called, word="vesselforge.flows.serving.embedded"),
+}
 """Which of the command's family they are."""
 
 
