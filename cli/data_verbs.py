@@ -97,9 +97,10 @@ def unpack(
     """
     from vesselforge.data.datasets import named_dataset, place_of
     from vesselforge.data.formats.archives import unpack as unpack_all
+    from vesselforge.data.layouts.roles import is_part
 
     folder = place_of(dataset)
-    count = unpack_all(archives, folder)
+    count = unpack_all(archives, folder, is_part)
     typer.echo(f"{folder}: {count} files unpacked", err=True)
     _check(named_dataset(dataset, lenient=True), json_)
 

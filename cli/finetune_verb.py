@@ -62,7 +62,7 @@ def finetune(
     serves wherever a MODEL is taken. The same command goes on where it stopped. The settings:
     configs/finetune.yaml.
     """
-    from vesselforge.pipeline.finetuning import finetune_config
+    from vesselforge.pipeline.run.finetuning import finetune_config
 
     given = {"name": name, "teacher.steps": steps, "data.pattern": pattern, "data.group": group}
     settings = finetune_config(model, images, workspace, given, folds, set_ or [])
@@ -70,7 +70,7 @@ def finetune(
 
     check_inputs(settings, workspace)
     if dry_run:
-        from vesselforge.pipeline.folds import everything
+        from vesselforge.pipeline.run.folds import everything
 
         print_preview(everything(settings, workspace), workspace, json_)
         return

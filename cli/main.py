@@ -53,7 +53,7 @@ def run(
 
     check_inputs(settings, workspace)
     if dry_run:
-        from vesselforge.pipeline.folds import everything
+        from vesselforge.pipeline.run.folds import everything
 
         print_preview(everything(settings, workspace), workspace, json_)
         return

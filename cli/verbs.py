@@ -290,7 +290,7 @@ def add_step(app: typer.Typer, name: str, last: str, help_: str) -> None:
 
         settings = load(PipelineConfig, config, set_ or [])
         from vesselforge.pipeline.models.score_rows import figure_rows
-        from vesselforge.pipeline.run_works import remarks_on_step, run_until
+        from vesselforge.pipeline.run.run_works import remarks_on_step, run_until
 
         made = run_until(last, settings, workspace, new_display())
         remarks = remarks_on_step(last, settings, workspace, made)

@@ -24,7 +24,6 @@ from vesselforge.flows.serving import embedded
 from vesselforge.flows.states import EXPECTED, state_of
 from vesselforge.flows.tasks import ByTask
 from vesselforge.pipeline.executor import Executor
-from vesselforge.pipeline.folds import augment_all
 from vesselforge.pipeline.input_checks import check_inputs
 from vesselforge.pipeline.record import (
     PARTLY_FAILED,
@@ -34,6 +33,8 @@ from vesselforge.pipeline.record import (
     reference,
     workspace_folder,
 )
+from vesselforge.pipeline.run.folds import augment_all
+from vesselforge.pipeline.run.remarks import without_repeats
 from vesselforge.report.writing import report_on
 
 C = TypeVar("C", bound=ExperimentConfig)
@@ -113,7 +114,10 @@ def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
         hand = ByTask(workspace, config.stage_timeout)
         executor = Executor(workspace, hand, record.made)
         made = augment_all(config, executor, record, workspace)
-        record.note(WARNED, executor.warned)
+        warned = (
+            without_repeats(executor.warned) if config.data.is_cross_validated else executor.warned
+        )
+        record.note(WARNED, warned)
         record.finish(PARTLY_FAILED if made.failure else "completed", made.failure)
         page = write_report(record.folder, workspace)
     if made.failure:
@@ -123,7 +127,7 @@ def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
         "report": page,
         "evaluation": reference(made.evaluation),
         "chosen": made.choice,
-        "remarks": [*executor.warned, *made.remarks],
+        "remarks": [*warned, *made.remarks],
     }
 
 

@@ -136,7 +136,7 @@ MODULES = (
         f"vesselforge.{name}"
         for name in (
             "cli.main", "generator.sampling.sample_set", "generator.transfer.start_weights",
-            "pipeline.preview", "pipeline.run_works",
+            "pipeline.preview", "pipeline.run.run_works",
             "report.charts", "report.run.run_page", "report.study.study_page",
             "segmenter.exchange.keras", "segmenter.inference.predict", "segmenter.training.fit",
         )

@@ -6,7 +6,7 @@ from __future__ import annotations
 import resource
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from benchmarks.reliability.processes import (
     free_port,
     kill,
     running,
+    stages,
     until,
 )
 from benchmarks.reliability.reference import PATIENCE_S
@@ -149,16 +150,18 @@ def stage_killed(times: int, scene: Scene) -> Said:
     scene.without(GENERATOR)
     with scene.running() as process:
         scene.wait(process, lambda: scene.checkpoints(GENERATOR))
-        _kill_each(scene, process, "vesselforge.engine.processes.child", times)
+        _kill_each(scene, process, stages, times)
         return scene.end(process)
 
 
-def _kill_each(scene: Scene, process: Popen[str], word: str, times: int) -> None:
-    """Kill the command's child of this name, and so many in all as soon as they follow it."""
+def _kill_each(
+    scene: Scene, process: Popen[str], meant: Callable[[Iterable[int]], list[int]], times: int
+) -> None:
+    """Kill what is meant of the command's family, and so many in all as soon as they follow it."""
     before: set[int] = set()
 
     def new() -> set[int]:
-        return set(called(family(process.pid), word)) - before
+        return set(meant(family(process.pid))) - before
 
     for _ in range(times):
         scene.wait(process, new)
@@ -172,9 +175,7 @@ def memory_limited(scene: Scene) -> Said:
     scene.without(GENERATOR)
     with scene.running() as process:
         scene.wait(process, lambda: scene.checkpoints(GENERATOR))
-        stage = called(family(process.pid), "vesselforge.engine.processes.child")[
-            -1
-        ]  # the first forks the others
+        [stage] = stages(family(process.pid))
         pages = int(Path(f"/proc/{stage}/statm").read_text().split()[0])
         limit = pages * resource.getpagesize()
         resource.prlimit(stage, resource.RLIMIT_AS, (limit, limit))
@@ -185,7 +186,9 @@ def embedded_server_killed(times: int, scene: Scene) -> Said:
     scene.without(GENERATOR)
     with scene.running() as process:
         scene.wait(process, scene.folder_of(GENERATOR, ".partial").exists)
-        _kill_each(scene, process, "vesselforge.flows.serving.embedded", times)
+        _kill_each(
+            scene, process, partial(called, word="vesselforge.flows.serving.embedded"), times
+        )
         return scene.end(process)
 
 

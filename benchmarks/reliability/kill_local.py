@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 
 from benchmarks.reliability.pipeline import tiny
-from benchmarks.reliability.processes import called, environment, family, kill, running
+from benchmarks.reliability.processes import (
+    called,
+    environment,
+    family,
+    kill,
+    running,
+    stages,
+)
 from benchmarks.reliability.reference import PATIENCE_S, Reference, gone
 
 FAMILY, COMMAND, STAGE, SERVER = "the whole family", "the command", "the stage", "its server"
 VICTIMS = [FAMILY, COMMAND, FAMILY, STAGE, SERVER]
-WORDS = {STAGE: "vesselforge.engine.processes.child", SERVER: "vesselforge.flows.serving.embedded"}
-"""What their command lines have in them."""
+MEANT: dict[str, Callable[[Iterable[int]], list[int]]] = {
+    STAGE: stages,
+    SERVER: partial(called, word="vesselforge.flows.serving.embedded"),
+}
+"""Which of the command's family they are."""
 
 
 class Local:
@@ -50,7 +62,7 @@ class Local:
         assert self._process is not None
         command = self._process.pid
         relatives = family(command)
-        if found := called(relatives, WORDS.get(victim, "nothing is called so")):
+        if victim in MEANT and (found := MEANT[victim](relatives)):
             kill(found)
             return victim, 0  # the run should go on: what is left of it belongs to it
         kill([command])

@@ -55,7 +55,7 @@ def direct(workspace: Path, overrides: list[str]) -> None:
     from vesselforge.configs.settings import PipelineConfig
     from vesselforge.pipeline.executor import Executor
     from vesselforge.pipeline.record import RunRecord
-    from vesselforge.pipeline.run_works import augment, run_works
+    from vesselforge.pipeline.run.run_works import augment, run_works
 
     config = load(PipelineConfig, "quickstart", overrides)
     run_record = RunRecord(workspace, config)

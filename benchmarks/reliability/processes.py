@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
+STAGE = "vesselforge.engine.processes.child"
+"""In the command line of a process that does a stage; the fork server has `STAGE_server` there."""
 
 
 class WaitedInVain(AssertionError):
@@ -112,6 +114,15 @@ def called(pids: Iterable[int], word: str) -> list[int]:
             if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(pid)
     return found
+
+
+def stages(pids: Iterable[int]) -> list[int]:
+    """Those of the processes that do a stage, oldest first; not the server that forks them. It has
+    the same command line as they, but its parent has another."""
+    pids, of = set(pids), parents()
+    forked = set(called(pids, f"{STAGE}_server"))
+    servers = {pid for pid in forked if of.get(pid) not in forked}
+    return [pid for pid in called(pids, STAGE) if pid not in servers]
 
 
 def until(true: Callable[[], Any], seconds: float = 120, every: float = 0.01) -> None:

@@ -30,7 +30,7 @@ from vesselforge.engine.store import Store
 from vesselforge.pipeline.graph import closure
 from vesselforge.pipeline.record import RECORD
 from vesselforge.pipeline.record import STUDY as STUDY_FLOW
-from vesselforge.pipeline.run_works import run_works
+from vesselforge.pipeline.run.run_works import run_works
 from vesselforge.pipeline.stages import STAGES
 from vesselforge.segmenter.model_files import Member, save_model
 from vesselforge.segmenter.networks import build

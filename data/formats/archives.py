@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import errno
-import re
 import shutil
 import stat
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.layouts.roles import is_part
+from vesselforge.data.formats.images import is_rubbish
 from vesselforge.engine.documents import is_plain
 from vesselforge.engine.files import whole_folder
 
@@ -21,19 +20,17 @@ MOST_UNPACKED = 20_000_000_000
 MOST_RATIO = 200
 """Unpacked over packed bytes of an archive above FREE_BYTES. Masks alone reach some 100."""
 FREE_BYTES = 50_000_000
-LEFT_OUT = re.compile(r"\._|(__MACOSX|\.DS_Store|Thumbs\.db|desktop\.ini)$", re.IGNORECASE)
-"""Names of files and folders that Macs and Windows add to archives."""
 
 
-def unpack(archives: Sequence[Path], folder: Path) -> int:
+def unpack(archives: Sequence[Path], folder: Path, is_part: Callable[[str], bool]) -> int:
     """Write the files of all archives to `folder`, which must be absent or empty; how many.
 
     Archives directly inside an archive are unpacked where they lie, as in `datasets.zip` with
-    training.zip and test.zip; a folder that holds everything is left out, unless its name says what
-    is in it (images, training, …). Raises DataError, naming archive and member, for what is no zip
-    file or a damaged one, for encrypted members, links, names with control characters, that lead
-    outside or occur twice, and more than the bounds above; WorkspaceError when it cannot be
-    written. Then there is nothing in `folder`.
+    training.zip and test.zip. Rubbish is left out, and so is a folder that holds everything, unless
+    it is part of the dataset by its name (images, training, …), which `is_part` tells. Raises
+    DataError, naming archive and member, for what is no zip file or a damaged one, for encrypted
+    members, links, names with control characters, that lead outside or occur twice, and more than
+    the bounds above; WorkspaceError when it cannot be written. Then there is nothing in `folder`.
     """
     refuse_full(folder)
     with whole_folder(folder) as aside:
@@ -42,7 +39,7 @@ def unpack(archives: Sequence[Path], folder: Path) -> int:
         for inner in sorted(aside.glob("*.zip")) + sorted(aside.glob("*/*.zip")):
             _extract(inner, inner.parent, f"{inner.name} in {', '.join(map(str, archives))}")
             inner.unlink()
-        _unwrap(aside)
+        _unwrap(aside, is_part)
         count = sum(path.is_file() for path in aside.rglob("*"))
         if not count:
             raise DataError(f"{', '.join(map(str, archives))}: found no files; download it again")
@@ -58,7 +55,7 @@ def refuse_full(folder: Path) -> None:
         )
 
 
-def _unwrap(folder: Path) -> None:
+def _unwrap(folder: Path, is_part: Callable[[str], bool]) -> None:
     """Leave out single folders around all else."""
     while len(inside := list(folder.iterdir())) == 1 and inside[0].is_dir():
         if is_part(inside[0].name):
@@ -94,7 +91,7 @@ def _checked(members: Sequence[zipfile.ZipInfo], packed: int) -> list[zipfile.Zi
     kept = []
     for member in members:
         member.filename = member.filename.replace("\\", "/")  # as some programs for Windows write
-        if not any(map(LEFT_OUT.match, member.filename.split("/"))):
+        if not any(map(is_rubbish, member.filename.split("/"))):
             kept.append(member)
     if len(kept) > MOST_FILES:
         raise DataError(f"found more than {MOST_FILES:,} files; unpack it by hand")

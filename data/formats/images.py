@@ -38,6 +38,7 @@ MOST_PIXELS = 100_000_000
 claim any size, and would be given the memory for it."""
 MOST_BYTES = 8 * MOST_PIXELS
 """That a gzip file may unpack to: four channels of 16 bits."""
+RUBBISH = re.compile(r"\.(?!\.?$)|(__MACOSX|Thumbs\.db|desktop\.ini)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,16 @@ class Picture:
         return (self.pixels.astype(np.uint32) * np.uint32(255) // white).astype(np.uint8)
 
 
+def is_rubbish(name: str) -> bool:
+    """True for the names of hidden files and folders, and of what Macs and Windows add. `.` and
+    `..` are none: whoever finds them in a path has to know."""
+    return RUBBISH.match(name) is not None
+
+
 def is_image_name(path: Path) -> bool:
-    """True when the name says image (a `.gz` may follow); hidden and `._` files are not meant."""
+    """True when the name says image (a `.gz` may follow), and is no rubbish."""
     name = path.name.lower().removesuffix(".gz")
-    return not name.startswith(".") and Path(name).suffix in SUFFIXES
+    return not is_rubbish(name) and Path(name).suffix in SUFFIXES
 
 
 def stem_of(path: Path) -> str:

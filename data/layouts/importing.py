@@ -17,7 +17,7 @@ from vesselforge.data.formats.decoding import turned
 from vesselforge.data.formats.images import encode_png, orientation_of, read_picture
 from vesselforge.data.layouts.folders import sort_pairs
 from vesselforge.data.layouts.own_splits import FILE, Listed, list_in, read_splits
-from vesselforge.data.layouts.roles import Sorted
+from vesselforge.data.layouts.roles import Sorted, is_part
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
 from vesselforge.engine.files import whole_folder, write_csv
 from vesselforge.engine.progress import Progress
@@ -104,7 +104,7 @@ def opened(source: Path) -> Iterator[Path]:
         raise DataError(f"{source}: no such folder or zip file")
     with tempfile.TemporaryDirectory() as room:
         folder = Path(room) / source.stem
-        unpack([source], folder)
+        unpack([source], folder, is_part)
         try:
             yield folder
         except DataError as error:  # it names files where nobody will find them

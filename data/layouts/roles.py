@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vesselforge.configs.errors import DataError
-from vesselforge.data.formats.images import composed, is_image_name, stem_of
+from vesselforge.data.formats.images import composed, is_image_name, is_rubbish, stem_of
 from vesselforge.data.layouts.items import Problem
 from vesselforge.data.layouts.splits import TEST, TRAIN, VALIDATION
 from vesselforge.engine.documents import is_plain, spelled
@@ -43,8 +43,6 @@ SPLITS |= dict.fromkeys(("val", "valid", "validation"), VALIDATION)
 """Names of folders that mean a split."""
 OF_IMAGES = frozenset({"training", "test", "0000"})
 """Further words in names of images: of DRIVE, and of nnU-Net."""
-RUBBISH = re.compile(r"\.|(__MACOSX|Thumbs\.db|desktop\.ini)$", re.IGNORECASE)
-"""Names of hidden files and folders, and of what Macs and Windows add."""
 NOTES = frozenset(
     {"", ".txt", ".md", ".pdf", ".html", ".yaml", ".json", ".csv", ".xls", ".xlsx", ".xml"}
 )
@@ -123,8 +121,8 @@ def walk(root: Path) -> tuple[list[Path], list[Path]]:
         if any(os.path.realpath(parent) == real for parent in Path(folder).parents):
             inside.clear()  # a link that leads in a circle
             continue
-        inside[:] = [name for name in inside if not RUBBISH.match(name)]
-        for path in (Path(folder, name) for name in files if not RUBBISH.match(name)):
+        inside[:] = [name for name in inside if not is_rubbish(name)]
+        for path in (Path(folder, name) for name in files if not is_rubbish(name)):
             if is_image_name(path):
                 pictures.append(path)
             elif path.suffix.lower() not in NOTES:

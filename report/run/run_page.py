@@ -12,8 +12,9 @@ from vesselforge.engine.store import Store
 from vesselforge.pipeline.models.choice import START, TUNED
 from vesselforge.pipeline.models.score_rows import NOT_BETTER, constant_f1
 from vesselforge.pipeline.record import PARTLY_FAILED, WARNED
+from vesselforge.pipeline.run.remarks import by_fold
 from vesselforge.pipeline.statistics.answer import plural, signed
-from vesselforge.report.formatting import fixed, number, spoken
+from vesselforge.report.formatting import fixed, number
 from vesselforge.report.page import Note, Page, Tile
 from vesselforge.report.record_sections import WARNINGS, record_sections
 from vesselforge.report.run.quality import evidence_of, warnings_of
@@ -57,8 +58,9 @@ def run_page(record: dict[str, Any], store: Store) -> Page:
         dataset_section(run),
         *record_sections(record, PipelineConfig),
     ]
-    said = [_of_fold(name, each) for name, fold in run.folds.items() for each in warnings_of(fold)]
-    said = (said or warnings_of(run)) + [s for s in [run.record.get("seen_before")] if s]
+    folds = {name.removeprefix("fold-"): warnings_of(fold) for name, fold in run.folds.items()}
+    said = [f"{line[0].upper()}{line[1:]}" for line in by_fold(folds)] or warnings_of(run)
+    said += [s for s in [run.record.get("seen_before")] if s]
     notes = [
         Note(WARNINGS, texts(record.get(WARNED))),
         Note("Read no score of these images without this", said),
@@ -69,10 +71,6 @@ def run_page(record: dict[str, Any], store: Store) -> Page:
         kept, rejected = (sum(each[key] for each in known) for key in ("kept", "rejected"))
         tiles.append(("Synthetic images kept", f"{kept:,}", f"of {kept + rejected:,} labelled"))
     return Page("run", record, line, lead, tiles, caveats, sections, run.problems, notes)
-
-
-def _of_fold(name: str, sentence: str) -> str:
-    return f"{spoken(name).capitalize()}: {sentence}"
 
 
 def score_tiles(scores: Scores) -> list[Tile]:

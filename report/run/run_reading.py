@@ -20,7 +20,7 @@ from vesselforge.engine.documents import inside, records
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.models.choice import FINAL, in_words
 from vesselforge.pipeline.models.score_rows import is_not_better, place_of, titled
-from vesselforge.pipeline.run_works import in_round, kept_rounds
+from vesselforge.pipeline.run.run_works import in_round, kept_rounds
 from vesselforge.report.formatting import number
 from vesselforge.report.pictures import opened
 

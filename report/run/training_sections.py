@@ -6,7 +6,7 @@ from typing import Any
 
 from vesselforge.engine.documents import records
 from vesselforge.pipeline.models.score_rows import titled
-from vesselforge.pipeline.run_works import LEAST_GAIN, in_round
+from vesselforge.pipeline.run.run_works import LEAST_GAIN, in_round
 from vesselforge.report.charts import Line, curve, lines
 from vesselforge.report.formatting import ABSENT, counted, fixed, plain, spoken
 from vesselforge.report.page import Block, Figures, Note, Section, Table, Text, group

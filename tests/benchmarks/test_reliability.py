@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.reliability import kill, kill_chain, kill_local, kill_served
 from benchmarks.reliability.pipeline import contents, half_written
-from benchmarks.reliability.processes import family, living, running, until
+from benchmarks.reliability.processes import STAGE, family, living, running, stages, until
 from benchmarks.reliability.reference import Reference
 from benchmarks.reliability.tables import markdown
 from vesselforge.configs.base import Settings
@@ -126,3 +126,13 @@ def test_processes_are_found_by_family_and_by_home(tmp_path: Path) -> None:
         until(lambda: len(family(shell.pid)) == 2)
         assert family(shell.pid) == living(tmp_path)
     until(lambda: not living(tmp_path))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
+def test_a_stage_is_told_from_the_server_that_forks_it(tmp_path: Path) -> None:
+    forks = f"import os, time; os.fork(); time.sleep(60)  # {STAGE}_server"
+    with running([sys.executable, "-c", forks], {}, tmp_path) as server:
+        until(lambda: len(family(server.pid)) == 2)
+        assert set(stages(family(server.pid))) == family(server.pid) - {server.pid}
+    with running([sys.executable, "-c", "import time; time.sleep(60)", STAGE], {}, tmp_path) as own:
+        until(lambda: stages(family(own.pid)) == [own.pid])

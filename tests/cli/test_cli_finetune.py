@@ -17,8 +17,8 @@ from vesselforge.data.phantoms.sets import write_phantoms
 from vesselforge.engine.sinks.display import Display, shown
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.executor import Executor, Here
-from vesselforge.pipeline.folds import augment_all
 from vesselforge.pipeline.record import RunRecord, model_folder, reference
+from vesselforge.pipeline.run.folds import augment_all
 from vesselforge.report.writing import report_on
 
 pytestmark = pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 import vesselforge.data.formats.archives
 from vesselforge.configs.errors import DataError, WorkspaceError
 from vesselforge.data.formats.archives import unpack
+from vesselforge.data.layouts.roles import is_part
 
 Make = Callable[[zipfile.ZipFile], None]
 
@@ -26,6 +27,10 @@ def packed(path: Path, *names: str, make: Make | None = None) -> Path:
     return path
 
 
+def unpacked(archives: list[Path], folder: Path) -> int:
+    return unpack(archives, folder, is_part)
+
+
 def files(folder: Path) -> set[str]:
     return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
 
@@ -35,7 +40,7 @@ def test_several_archives_become_one_folder(tmp_path: Path) -> None:
         packed(tmp_path / "training.zip", "training/images/21.tif", "training/mask/21.gif"),
         packed(tmp_path / "test.zip", "test/images/01.tif", "__MACOSX/._01.tif", "test/.DS_Store"),
     ]
-    assert unpack(archives, tmp_path / "datasets/DRIVE") == 3
+    assert unpacked(archives, tmp_path / "datasets/DRIVE") == 3
     found = files(tmp_path / "datasets")
     assert found == {
         "DRIVE/training/images/21.tif", "DRIVE/training/mask/21.gif", "DRIVE/test/images/01.tif",
@@ -51,31 +56,31 @@ def test_archives_in_an_archive_and_a_folder_around_all(tmp_path: Path) -> None:
         archive.writestr("Drive/training.zip", inner)
 
     outer = packed(tmp_path / "all.zip", "Drive/test/images/01.tif", make=wrapped)
-    unpack([outer], tmp_path / "DRIVE")
+    unpacked([outer], tmp_path / "DRIVE")
     assert files(tmp_path / "DRIVE") == {"test/images/01.tif", "training/images/21.tif"}
 
 
 def test_a_folder_that_is_part_of_the_layout_stays(tmp_path: Path) -> None:
-    unpack([packed(tmp_path / "training.zip", "training/images/21.tif")], tmp_path / "DRIVE")
+    unpacked([packed(tmp_path / "training.zip", "training/images/21.tif")], tmp_path / "DRIVE")
     assert files(tmp_path / "DRIVE") == {"training/images/21.tif"}
 
 
 def test_any_single_folder_around_all_is_left_out(tmp_path: Path) -> None:
     names = ("images/1.png", "masks/1.png")
     wrapped = packed(tmp_path / "MyData v2.zip", *(f"My Data v2/export/{name}" for name in names))
-    unpack([wrapped], tmp_path / "mine")
+    unpacked([wrapped], tmp_path / "mine")
     assert files(tmp_path / "mine") == set(names)
     half = packed(tmp_path / "images.zip", "Images/1.png")
-    unpack([half], tmp_path / "half")
+    unpacked([half], tmp_path / "half")
     assert files(tmp_path / "half") == {"Images/1.png"}
 
 
 def test_names_of_windows_and_what_systems_add(tmp_path: Path) -> None:
     names = (
         "set\\images\\1.png", "set\\masks\\1.png", "set\\images\\Thumbs.db", "set\\desktop.ini",
-        "__MACOSX/set/._1.png", "set/images/._1.png", ".DS_Store",
+        "__MACOSX/set/._1.png", "set/images/._1.png", ".DS_Store", "set/.wrapper/2.png",
     )  # fmt: skip
-    unpack([packed(tmp_path / "a.zip", *names)], tmp_path / "out")
+    unpacked([packed(tmp_path / "a.zip", *names)], tmp_path / "out")
     assert files(tmp_path / "out") == {"images/1.png", "masks/1.png"}
     assert (tmp_path / "out/masks/1.png").read_text() == "content of set\\masks\\1.png"
 
@@ -83,7 +88,7 @@ def test_names_of_windows_and_what_systems_add(tmp_path: Path) -> None:
 @pytest.mark.parametrize("space", ["\u202f", "\u00a0", "\u3000", "\u2028", "\u200b"])
 def test_spaces_that_are_not_printed(tmp_path: Path, space: str) -> None:
     name = f"images/eye 1{space}PM.png"
-    unpack([packed(tmp_path / "a.zip", name)], tmp_path / "out")
+    unpacked([packed(tmp_path / "a.zip", name)], tmp_path / "out")
     assert files(tmp_path / "out") == {name}
 
 
@@ -125,6 +130,7 @@ def beheaded(path: Path) -> None:
 
 HOSTILE: dict[str, tuple[Make | None, Callable[[Path], None] | None, str]] = {
     "traversal": (entry("../out.txt"), None, "'../out.txt', expected names of at most 255"),
+    "this folder": (entry("./out.txt"), None, "stay inside the folder"),
     "traversal inside": (entry("a/../../out.txt"), None, "stay inside the folder"),
     "absolute": (entry("/out.txt"), None, "stay inside the folder"),
     "drive": (entry("C:/out.txt"), None, "stay inside the folder"),
@@ -158,7 +164,7 @@ def test_hostile_and_damaged_archives(case: str, tmp_path: Path) -> None:
         damage(bad)
     (tmp_path / "in").mkdir()
     with pytest.raises(DataError) as caught:
-        unpack([sound, bad], tmp_path / "in/DRIVE")
+        unpacked([sound, bad], tmp_path / "in/DRIVE")
     assert str(caught.value).startswith(f"{bad}: ")
     assert message in str(caught.value) or case == "flipped"
     assert files(tmp_path) == {"sound.zip", "bad.zip"}
@@ -169,33 +175,33 @@ def test_a_declared_size_beyond_all_bounds(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(vesselforge.data.formats.archives, "MOST_UNPACKED", 30)
     path = packed(tmp_path / "a.zip", "one.txt", "two.txt")
     with pytest.raises(DataError, match=r"would become 36, expected at most 30"):
-        unpack([path], tmp_path / "out")
+        unpacked([path], tmp_path / "out")
     monkeypatch.undo()
     monkeypatch.setattr(vesselforge.data.formats.archives, "MOST_FILES", 1)
     with pytest.raises(DataError, match="more than 1 files"):
-        unpack([path], tmp_path / "out")
+        unpacked([path], tmp_path / "out")
 
 
 def test_what_is_there_is_never_replaced(tmp_path: Path) -> None:
     path = packed(tmp_path / "a.zip", "one.txt")
     (tmp_path / "out").mkdir()
-    assert unpack([path], tmp_path / "out") == 1  # an empty folder is no loss
+    assert unpacked([path], tmp_path / "out") == 1  # an empty folder is no loss
     with pytest.raises(DataError, match="is there already and not empty"):
-        unpack([path], tmp_path / "out")
+        unpacked([path], tmp_path / "out")
 
 
 def test_no_archive_and_an_empty_one(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
-        unpack([tmp_path / "a.zip"], tmp_path / "out")
+        unpacked([tmp_path / "a.zip"], tmp_path / "out")
     memory = io.BytesIO()
     zipfile.ZipFile(memory, "w").close()
     (tmp_path / "a.zip").write_bytes(memory.getvalue())
     with pytest.raises(DataError, match="found no files"):
-        unpack([tmp_path / "a.zip"], tmp_path / "out")
+        unpacked([tmp_path / "a.zip"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(WorkspaceError, match="cannot be written"):
-        unpack([packed(tmp_path / "a.zip", "one.txt")], tmp_path / "file/out")
+        unpacked([packed(tmp_path / "a.zip", "one.txt")], tmp_path / "file/out")

@@ -19,6 +19,7 @@ from vesselforge.data.formats.archives import unpack
 from vesselforge.data.imageset import load_image, read_index
 from vesselforge.data.layouts.check import check
 from vesselforge.data.layouts.intake import sort_out
+from vesselforge.data.layouts.roles import is_part
 from vesselforge.data.prepare import prepare
 from vesselforge.engine.documents import inside, is_plain, spelled
 from vesselforge.engine.files import replacing
@@ -128,7 +129,7 @@ def test_names_in_manifests_and_archives_may_hold_any_space(tmp_path: Path) -> N
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         for path in root.rglob("*.png"):
             archive.write(path, path.relative_to(root))
-    assert unpack([tmp_path / "a.zip"], tmp_path / "new") == 8
+    assert unpack([tmp_path / "a.zip"], tmp_path / "new", is_part) == 8
     assert {p.stem for p in (tmp_path / "new/images").iterdir()} == set(NAMES[:4])
 
 

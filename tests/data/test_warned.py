@@ -26,7 +26,7 @@ from vesselforge.engine.sinks.display import Display, shown
 from vesselforge.pipeline.executor import Executor, Hand
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.models.scoring import development_images, items_of
-from vesselforge.pipeline.run_works import run_works
+from vesselforge.pipeline.run.run_works import run_works
 
 pytestmark = pytest.mark.usefixtures("few_are_enough")
 

@@ -13,7 +13,7 @@ from vesselforge.configs.settings import PipelineConfig
 from vesselforge.flows.tasks import ByTask
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.record import RunRecord
-from vesselforge.pipeline.run_works import run_works
+from vesselforge.pipeline.run.run_works import run_works
 
 
 @flow(flow_run_name="{name}", persist_result=False)

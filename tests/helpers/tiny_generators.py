@@ -15,7 +15,7 @@ from vesselforge.engine.progress import Progress
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.graph import Work, closure
 from vesselforge.pipeline.models.publish_generator import publish
-from vesselforge.pipeline.run_works import run_works
+from vesselforge.pipeline.run.run_works import run_works
 from vesselforge.pipeline.stages import STAGES
 
 TINY: dict[str, Any] = {

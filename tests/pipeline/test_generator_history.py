@@ -22,7 +22,7 @@ from vesselforge.generator.trained import load_discriminator
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.models.publish_generator import history, publish
 from vesselforge.pipeline.models.score_rows import model_rows
-from vesselforge.pipeline.run_works import run_works
+from vesselforge.pipeline.run.run_works import run_works
 
 pytestmark = pytest.mark.slow
 

@@ -18,7 +18,7 @@ from vesselforge.engine.artifacts import MANIFEST
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.graph import Work, closure
 from vesselforge.pipeline.preview import preview, whole
-from vesselforge.pipeline.run_works import run_works
+from vesselforge.pipeline.run.run_works import run_works
 from vesselforge.pipeline.sources import source_of
 from vesselforge.pipeline.study.arms import ArmSpec
 from vesselforge.pipeline.study.study_works import Origin, StudyWorks, study_works

@@ -6,7 +6,7 @@ from typing import Any
 
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.pipeline.graph import Work, closure
-from vesselforge.pipeline.run_works import run_works
+from vesselforge.pipeline.run.run_works import run_works
 
 
 def scored(**score: Any) -> Work:

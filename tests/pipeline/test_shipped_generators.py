@@ -28,7 +28,7 @@ from vesselforge.engine.files import file_sha256, write_json
 from vesselforge.generator.trained import load_discriminator, load_generator
 from vesselforge.pipeline.models.publish_generator import publish, read_trainings
 from vesselforge.pipeline.record import found_start, generator_folder, hash_of
-from vesselforge.pipeline.run_works import run_works
+from vesselforge.pipeline.run.run_works import run_works
 
 pytestmark = pytest.mark.slow
 

@@ -20,7 +20,7 @@ from vesselforge.engine.store import Store
 from vesselforge.pipeline.graph import Work, closure
 from vesselforge.pipeline.models.seen import SEEN, images_seen, seen_before
 from vesselforge.pipeline.preview import starts_of
-from vesselforge.pipeline.run_works import RunWorks, run_works
+from vesselforge.pipeline.run.run_works import RunWorks, run_works
 from vesselforge.pipeline.starts import copy, outside
 from vesselforge.segmenter.model_files import Member, read_description, save_model
 from vesselforge.segmenter.models import Model

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_files import put
 from fake_run import FakeRun
 from page_reader import Page, page_of
 
@@ -41,6 +42,23 @@ def test_samples_that_show_vessels_are_not_remarked_upon(tmp_path: Path) -> None
         "by the untrained vgg", ""
     )
     assert NOT_BETTER not in page.text
+
+
+def test_what_folds_have_in_common_is_said_once(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path, kimg=0.25).build()
+    made = run.record["artifacts"]
+    run.record["artifacts"] = {"evaluation": made["evaluation"]}
+    for fold, passed in enumerate((1, 0, 1)):
+        metrics = {"kept": 60, "rejected": 0, "drawn": 60, "in_range": {"all": passed / 60}}
+        labelled = put(run.store, "segmenter.pseudo-label", f"labels of {fold}", {}, metrics)
+        of_fold = {"labelled": labelled} | {role: made[role] for role in ("samples", "generator")}
+        run.record["artifacts"] |= {f"fold-{fold}/{role}": of_fold[role] for role in of_fold}
+    (run.folder / "run.json").write_text(json.dumps(run.record))
+    page = page_of(run)
+    assert page.faults == []
+    said = "Folds 0, 2 (and like it in fold 1): The synthetic images show no vessels: 1 of 60 pass"
+    assert said in page.text and page.text.count("of 60 pass") == 1
+    assert page.text.count("Folds 0, 1, 2: The generator is untrained") == 1
 
 
 def test_real_images_are_not_judged(tmp_path: Path) -> None:

@@ -223,6 +223,6 @@ def test_a_cross_validation_is_one_page(folds: FakeRun) -> None:
     assert "share most of their training images" in text
     for fold in ("fold-0", "fold-1"):
         assert f"{fold}/teacher" in text and f"{fold}/student" in text
-    assert text.count("Fold-1: ") == 1 and "Fold-0: " not in text  # whose images look right
+    assert text.count("Fold 1: ") == 1 and "Fold 0: " not in text  # whose images look right
     links = [a["href"][1:] for tag, a in page.elements if tag == "a"]
     assert tuple(links) == SECTIONS

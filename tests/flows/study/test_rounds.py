@@ -14,7 +14,7 @@ from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.progress import Interrupted
 from vesselforge.engine.store import Store
 from vesselforge.flows.run import augmentation_pipeline
-from vesselforge.pipeline import run_works
+from vesselforge.pipeline.run import run_works
 
 pytestmark = pytest.mark.slow
 

@@ -16,7 +16,7 @@ from vesselforge.engine.artifacts import MANIFEST, Artifact, read_artifact
 from vesselforge.engine.files import write_json
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.graph import Work
-from vesselforge.pipeline.run_works import NOT_KNOWN, remarks_on_step, run_works
+from vesselforge.pipeline.run.run_works import NOT_KNOWN, remarks_on_step, run_works
 
 FOG = {"drawn": 500, "kept": 500, "in_range": {"all": 0.006, "kept": 0.006}}
 NO_VESSELS = "The synthetic images show no vessels: 3 of 500 pass"
@@ -83,9 +83,9 @@ def test_the_command_ends_with_the_remarks(tmp_path: Path, monkeypatch: pytest.M
     assert said == f"pretended\n{NO_VESSELS}.\n{serves}\nreport: r/report.html\n"
     told = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
     assert told["remarks"] == [f"{NO_VESSELS}."]
-    monkeypatch.setattr("vesselforge.pipeline.run_works.run_until", lambda *_: made)
+    monkeypatch.setattr("vesselforge.pipeline.run.run_works.run_until", lambda *_: made)
     monkeypatch.setattr(
-        "vesselforge.pipeline.run_works.remarks_on_step", lambda *_: [f"{NO_VESSELS}."]
+        "vesselforge.pipeline.run.run_works.remarks_on_step", lambda *_: [f"{NO_VESSELS}."]
     )
     step = ["generator", "score", *command[1:]]
     said = CliRunner().invoke(main, step).stdout

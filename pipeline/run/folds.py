@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from vesselforge.pipeline.graph import Given, Work
 from vesselforge.pipeline.models.choice import FINAL, WHOLE, choose
 from vesselforge.pipeline.models.seen import seen_before
 from vesselforge.pipeline.record import RunRecord
-from vesselforge.pipeline.run_works import Augmented, RunWorks, augment, known_f1, run_works
+from vesselforge.pipeline.run.remarks import by_fold
+from vesselforge.pipeline.run.run_works import Augmented, RunWorks, augment, known_f1, run_works
 
 
 def fold_works(config: PipelineConfig, workspace: Path | None = None) -> list[RunWorks]:
@@ -83,19 +83,10 @@ def _each_fold(
         made.append(augment(works, executor, record))
     record.part = ""
     scores = executor.make(pooled(config, [_given(each.evaluation) for each in made]))
-    said = _by_fold({number: each.remarks for number, each in enumerate(made)})
-    failures = _by_fold({n: [each.failure] for n, each in enumerate(made) if each.failure})
+    said = by_fold({str(number): each.remarks for number, each in enumerate(made)})
+    failures = by_fold({str(n): [each.failure] for n, each in enumerate(made) if each.failure})
     return Augmented(record.artifact("evaluation", scores), None, said, "; ".join(failures))
 
 
 def _given(artifact: Artifact) -> Work:
     return Given(artifact.kind, artifact.digest)
-
-
-def _by_fold(said: Mapping[int, list[str]]) -> list[str]:
-    """Each sentence once, with the folds that it is said of."""
-    folds: dict[str, list[str]] = {}
-    for number, sentences in said.items():
-        for sentence in sentences:
-            folds.setdefault(sentence, []).append(str(number))
-    return [f"fold {', '.join(numbers)}: {sentence}" for sentence, numbers in folds.items()]

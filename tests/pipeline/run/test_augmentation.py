@@ -19,10 +19,10 @@ from vesselforge.engine.artifacts import Artifact, Outcome
 from vesselforge.engine.sinks.display import Display, shown
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.executor import Executor, Hand
-from vesselforge.pipeline.folds import augment_all
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.record import RunRecord, model_folder, read_run
-from vesselforge.pipeline.run_works import Augmented, kept_rounds
+from vesselforge.pipeline.run.folds import augment_all
+from vesselforge.pipeline.run.run_works import Augmented, kept_rounds
 from vesselforge.pipeline.stages import STAGES
 
 

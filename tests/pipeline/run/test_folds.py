@@ -15,11 +15,12 @@ from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.artifacts import MANIFEST, Artifact, Outcome
 from vesselforge.engine.files import write_json
 from vesselforge.pipeline.executor import Executor, Hand
-from vesselforge.pipeline.folds import augment_all, everything
 from vesselforge.pipeline.graph import Work, closure
 from vesselforge.pipeline.input_checks import check_study
 from vesselforge.pipeline.record import RunRecord, model_folder, read_run
-from vesselforge.pipeline.run_works import run_works
+from vesselforge.pipeline.run.folds import augment_all, everything
+from vesselforge.pipeline.run.remarks import by_fold, without_repeats
+from vesselforge.pipeline.run.run_works import run_works
 
 FOLDS = 3
 PHANTOM = {"train": 4, "validation": 2, "test": 3, "size": 64}
@@ -103,6 +104,37 @@ def test_a_run_does_all_folds_and_notes_each_under_its_name(tmp_path: Path) -> N
 def test_a_fold_without_a_student_is_named(tmp_path: Path) -> None:
     made, _ = run(tmp_path, Pretends(tmp_path, "fold 1"), folds=FOLDS)
     assert made.failure.startswith("fold 1: pseudo_label: all 4 synthetic images were rejected")
+
+
+def test_folds_that_fail_alike_are_named_together(tmp_path: Path) -> None:
+    made, _ = run(tmp_path, Pretends(tmp_path, "pseudo-labels"), folds=FOLDS)
+    assert made.failure.startswith("fold 0 (and like it in folds 1, 2): pseudo_label: all 4 synth")
+    assert made.failure.count("labels.csv") == 1
+
+
+def test_what_is_said_of_several_folds_is_said_once() -> None:
+    said = {
+        "0": ["No vessels: 3 of 24 pass.", "Its weights saw 0.1 kimg."],
+        "1": ["No vessels: 5 of 24 pass."],
+        "2": ["Hardly any: 3 of 24 pass.", "Its weights saw 0.1 kimg."],
+        "3": ["No vessels: 3 of 24 pass."],
+        "4": ["No vessels: 12 of 1,024 pass."],
+    }
+    assert by_fold(said) == [
+        "folds 0, 3 (and like it in folds 1, 4): No vessels: 3 of 24 pass.",
+        "folds 0, 2: Its weights saw 0.1 kimg.",
+        "fold 2: Hardly any: 3 of 24 pass.",
+    ]
+    assert by_fold({"0": [], "1": ["see /a/0f/x.csv"], "2": ["see /a/3e/x.csv"]}) == [
+        "fold 1 (and like it in fold 2): see /a/0f/x.csv"
+    ]
+
+
+def test_warnings_of_one_dataset_are_told_once() -> None:
+    line = "eyes: {}: found {}; `vesselforge data check paired{}` lists all"
+    lines = [line.format("1 warning", n, f" --set fold={n}" if n else "") for n in range(3)]
+    lines.append(line.format("2 warnings, the first", 1, ""))
+    assert without_repeats(lines) == [f"{lines[0]} (and 2 like it)", lines[3]]
 
 
 def test_a_study_does_one_fold(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.input_checks import check_inputs
 from vesselforge.pipeline.models.choice import START, TUNED, Choice, choose
 from vesselforge.pipeline.record import RunRecord
-from vesselforge.pipeline.remarks import NOT_PRETRAINED, all_rejected, remarks_on
+from vesselforge.pipeline.run.remarks import NOT_PRETRAINED, all_rejected, remarks_on
 from vesselforge.pipeline.sources import Request, source_of
 from vesselforge.pipeline.works import (
     PHASES,
