@@ -9,15 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from vesselforge.cli.main import main
-from vesselforge.configs.errors import ConfigError, WorkspaceError
+from vesselforge.configs.errors import WorkspaceError
 from vesselforge.configs.settings import PipelineConfig
-from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.artifacts import MANIFEST, Artifact, Outcome
 from vesselforge.engine.files import write_json
 from vesselforge.pipeline.executor import Executor, Hand
 from vesselforge.pipeline.folds import augment_all, everything
 from vesselforge.pipeline.graph import Work, closure
-from vesselforge.pipeline.input_checks import check_study
 from vesselforge.pipeline.record import RunRecord, model_folder, read_run
 from vesselforge.pipeline.run_works import run_works
 
@@ -103,12 +101,6 @@ def test_a_run_does_all_folds_and_notes_each_under_its_name(tmp_path: Path) -> N
 def test_a_fold_without_a_student_is_named(tmp_path: Path) -> None:
     made, _ = run(tmp_path, Pretends(tmp_path, "fold 1"), folds=FOLDS)
     assert made.failure.startswith("fold 1: pseudo_label: all 4 synthetic images were rejected")
-
-
-def test_a_study_does_one_fold(tmp_path: Path) -> None:
-    study = StudyConfig.model_validate({"data": {"phantom": PHANTOM, "folds": FOLDS}})
-    with pytest.raises(ConfigError, match=r"data.folds: a study does one fold.*set data.fold"):
-        check_study(study, tmp_path)
 
 
 def test_a_dry_run_shows_all_folds(tmp_path: Path) -> None:
