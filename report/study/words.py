@@ -25,10 +25,9 @@ LEARNING = "Of each family of arms, those with the most synthetic images; levels
 SOURCES = (
     "All seeds together, of a cross-validation all folds, too. A sample rejected for several "
     "reasons counts for the first. In range: images with vessel maps like real ones. KID ± its "
-    "standard deviation over resamplings, of the "
-    "images that students saw, a mean over these; floor: the same of real images against other "
-    "real ones. “Cannot tell” the images from real ones where that error is as large as the "
-    "distance from the floor, “a hint” up to two standard deviations of both together, “can be "
+    "standard deviation over resamplings, of the images that students saw, a mean over these; "
+    "floor: the same of real images against other real ones. “Cannot tell” the images from real "
+    "ones where that error is as large as the distance from the floor, “a hint” up to two standard deviations of both together, “can be "
     "told” beyond."
 )
 COPIES = (
@@ -108,7 +107,7 @@ def caveats(results: Results) -> list[str]:
             "Only one seed: how much training runs differ by chance is unknown, so no difference "
             "here can be told from that of two runs of the same arm."
         )
-    found.append(_RESEEDED[results.reseed])
+    found.append(("Within each fold: " if results.folds else "") + _RESEEDED[results.reseed])
     longer = _names([arm for arm in results.arms if arm.longer != 1])
     found.append(
         f"Every arm {f'but {longer} ' if longer else ''}trains for the same {results.steps:,} "
