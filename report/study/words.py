@@ -27,8 +27,8 @@ SOURCES = (
     "reasons counts for the first. In range: images with vessel maps like real ones. KID ± its "
     "standard deviation over resamplings, of the images that students saw, a mean over these; "
     "floor: the same of real images against other real ones. “Cannot tell” the images from real "
-    "ones where that error is as large as the distance from the floor, “a hint” up to two standard deviations of both together, “can be "
-    "told” beyond."
+    "ones where that error is as large as the distance from the floor, “a hint” up to two standard "
+    "deviations of both together, “can be told” beyond."
 )
 COPIES = (
     "Distance: median distance of the samples to their nearest training image, in units of the "
