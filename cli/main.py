@@ -101,9 +101,9 @@ def compare(
 
     check_study(settings, workspace)
     if dry_run:
-        from vesselforge.pipeline.study.study_works import study_works
+        from vesselforge.pipeline.study.study_plan import study_plan
 
-        print_preview(study_works(settings, workspace).everything(), workspace, json_)
+        print_preview(study_plan(settings, workspace).everything(), workspace, json_)
         return
     from vesselforge.flows.launch import STUDY, launch
 

@@ -63,7 +63,7 @@ class DataSettings(Settings):
     """dataset folder; default: its usual name under VESSELFORGE_DATA or ./datasets"""
     folds: int | None = Field(None, ge=2, le=100)
     """cross-validation, of paired, phantom or STARE (5): every image is the test in one of so many
-    folds; `run` does them all, everything else the one that `fold` names"""
+    folds; `run` and `compare` do them all, everything else the one that `fold` names"""
     fold: int | None = Field(None, ge=0, lt=100)
     """which of the folds, counted from 0; STARE has five (four images each), default there: 0"""
     pattern: str | None = None
@@ -136,7 +136,9 @@ class DataSettings(Settings):
         return self.folds is not None and self.fold is None
 
     def each_fold(self) -> list[DataSettings]:
-        """The settings of each fold of a cross-validation, from the first on."""
+        """The settings of each fold of a cross-validation, from the first on; else these alone."""
+        if not self.is_cross_validated:
+            return [self]
         values = self.model_dump()
         return [self.model_validate(values | {"fold": fold}) for fold in range(self.folds or 0)]
 

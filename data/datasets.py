@@ -36,8 +36,8 @@ def load_settings(settings: DataSettings, lenient: bool = False) -> Dataset:
     name = settings.name
     if settings.is_cross_validated:
         raise ConfigError(
-            f"data.folds: {settings.folds}: only `vesselforge run` does all of them; set data.fold "
-            f"to the one that is meant, 0 to {(settings.folds or 1) - 1}"
+            f"data.folds: {settings.folds}: only `vesselforge run` and `compare` do all of them; "
+            f"set data.fold to the one that is meant, 0 to {(settings.folds or 1) - 1}"
         )
     if name == "phantom":
         phantoms = Dataset(name, None, tuple(_phantoms(settings)))

@@ -20,8 +20,8 @@ from vesselforge.pipeline.input_checks import check_study
 from vesselforge.pipeline.record import STUDY, RunRecord
 from vesselforge.pipeline.study.conduct import Study
 from vesselforge.pipeline.study.findings import findings_of
+from vesselforge.pipeline.study.study_plan import study_plan
 from vesselforge.pipeline.study.study_results import write_results
-from vesselforge.pipeline.study.study_works import study_works
 from vesselforge.report.study.arm_tables import arm_table
 
 PARTLY = "PartlyFailed"
@@ -48,7 +48,7 @@ def run_study(config: StudyConfig, workspace: Path) -> Any:
     check_study(config, workspace)
     record = RunRecord(workspace, config)
     with record.watch():
-        plan = study_works(config, workspace)
+        plan = study_plan(config, workspace)
         reused = 0
 
         def note(work: Work, outcome: Outcome) -> None:

@@ -35,8 +35,7 @@ def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> 
             "score.features: teacher needs a segmenter, and data.name: images has no vessel masks "
             "to teach one; set score.features: random or inception"
         )
-    all_folds = last == "run" and config.data.is_cross_validated
-    _check(config, workspace, config.data.each_fold() if all_folds else [config.data])
+    _check(config, workspace, config.data.each_fold() if last == "run" else [config.data])
 
 
 def check_study(config: StudyConfig, workspace: Path) -> None:
@@ -44,13 +43,15 @@ def check_study(config: StudyConfig, workspace: Path) -> None:
     sets = [config.data, *config.external]
     if any(data.name == "images" for data in sets):
         raise DataError("data.name: images has no vessel masks, and a study needs them")
-    if any(data.is_cross_validated for data in sets):
-        raise ConfigError(
-            "data.folds: a study does one fold, so that all arms are compared on the same training "
-            "images; set data.fold to the one that is meant (`vesselforge run` does them all)"
-        )
-    _check(config, workspace, sets)
-    study_arms(config, training_images(config.data))
+    for data in config.external:
+        if data.is_cross_validated:
+            raise ConfigError(
+                f"external: {data.name}: folds: found {data.folds}, expected none, for every image "
+                "of a further set is scored; unset folds there"
+            )
+    folds = config.data.each_fold()
+    _check(config, workspace, [*folds, *config.external])
+    study_arms(config, min(map(training_images, folds)))
 
 
 def _check(config: Config, workspace: Path, sets: Iterable[DataSettings]) -> None:

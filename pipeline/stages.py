@@ -34,7 +34,7 @@ STAGES = {
         ("segmenter.pseudo-label", 5, "segmenter.labels.pseudo_labels:label", LabelSettings, None),
         ("segmenter.ensemble", 2, "segmenter.ensemble:ensemble", EnsembleSettings, None),
         ("segmenter.evaluate", 4, "segmenter.evaluate:evaluate", EvaluateSettings, None),
-        ("segmenter.pool", 1, "segmenter.pool_folds:pool_folds", PoolSettings, None),
+        ("segmenter.pool", 2, "segmenter.pool_folds:pool_folds", PoolSettings, None),
         ("segmenter.compare", 1, "segmenter.evaluate:compare", CompareSettings, None),
     )
 }

@@ -41,8 +41,8 @@ class Works:
     @property
     def mark(self) -> str:
         """What sets the steps of one fold apart, for people: `, fold 0`."""
-        data = self.config.data
-        return "" if data.folds is None else f", fold {data.fold}"
+        fold = self.config.data.fold
+        return "" if fold is None else f", fold {fold}"
 
     def development(self) -> Work:
         """Training and validation images."""

@@ -20,7 +20,7 @@ from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.evaluate import BEST, COUNTS
 from vesselforge.segmenter.metrics.scores import METRICS, REGIONS, Tally, mean_interval, rounded
 
-PER_IMAGE = "per_image.csv"
+PER_IMAGE, BY_OBSERVERS = "per_image.csv", "per_image_observers.csv"
 PICTURES = ("overlays", "prob")
 Rows = list[dict[str, str]]
 
@@ -28,16 +28,13 @@ Rows = list[dict[str, str]]
 def pool_folds(settings: PoolSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
     """Stage `segmenter.pool`. inputs: `segmenter.evaluate` of each fold, by any names.
 
-    Writes what an evaluation does, of all images: metrics.json, per_image.csv (with the name of the
-    fold) and pictures, which are links; of models and observers that all folds have. Counts of
-    pixels are added up. What would rank pixels of different models together (AUC, AP, curves) is
-    not there, but for means over images.
+    Writes what an evaluation does, of all images: metrics.json, per_image.csv and
+    per_image_observers.csv (with the name of the fold) and pictures, which are links; of models and
+    observers that all folds have. Counts of pixels are added up. What would rank pixels of
+    different models together (AUC, AP, curves) is not there, but for means over images.
     """
     folds = {name: inputs[name].metrics for name in sorted(inputs)}
-    rows: Rows = []
-    for name in folds:
-        text = (inputs[name].path / PER_IMAGE).read_text()
-        rows += [row | {"fold": name} for row in csv.DictReader(text.splitlines())]
+    rows = _rows(inputs, PER_IMAGE)
     counts = [json.loads((inputs[name].path / COUNTS).read_text()) for name in folds]
     scored = all(found["reference"] is not None for found in folds.values())
     result: dict[str, Any] = {
@@ -55,12 +52,28 @@ def pool_folds(settings: PoolSettings, inputs: Inputs, out: Path, progress: Prog
         result["note"] = next(found["note"] for found in folds.values() if "note" in found)
     known = {*result["models"], *(f"observer {name}" for name in result["observers"])}
     head = ["model", "id", "region", *METRICS, BEST, "fold"]
-    kept = [[row[column] for column in head] for row in rows if row["model"] in known]
-    write_csv(out / PER_IMAGE, [head, *kept])
+    write_csv(out / PER_IMAGE, _table(head, [row for row in rows if row["model"] in known]))
+    further = [row for row in _rows(inputs, BY_OBSERVERS) if row["observer"] in result["observers"]]
+    if further := [row for row in further if row["model"] in known]:
+        write_csv(out / BY_OBSERVERS, _table([head[0], "observer", *head[1:]], further))
     for name in folds:
         _link_pictures(inputs[name].path, out, known)
     write_json(out / METRICS_FILE, result)
     progress.update(len(folds), len(folds), "folds")
+
+
+def _rows(inputs: Inputs, table: str) -> Rows:
+    """The lines of a table of all folds that have it, each with the name of its fold."""
+    found: Rows = []
+    for name in sorted(inputs):
+        path = inputs[name].path / table
+        text = path.read_text() if path.is_file() else ""
+        found += [row | {"fold": name} for row in csv.DictReader(text.splitlines())]
+    return found
+
+
+def _table(head: list[str], rows: Rows) -> list[list[str]]:
+    return [head, *([row[column] for column in head] for row in rows)]
 
 
 def _shared(found: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -15,13 +15,12 @@ from vesselforge.pipeline.models.seen import seen_before
 from vesselforge.pipeline.record import RunRecord
 from vesselforge.pipeline.run.remarks import by_fold
 from vesselforge.pipeline.run.run_works import Augmented, RunWorks, augment, known_f1, run_works
+from vesselforge.pipeline.sources import Config
 
 
 def fold_works(config: PipelineConfig, workspace: Path | None = None) -> list[RunWorks]:
     """The work of each fold of a cross-validation; of a run that is none, that of the run. Raises
     UserError as `run_works`."""
-    if not config.data.is_cross_validated:
-        return [run_works(config, workspace)]
     folds = config.data.each_fold()
     return [run_works(config.model_copy(update={"data": data}), workspace) for data in folds]
 
@@ -37,11 +36,11 @@ def everything(config: PipelineConfig, workspace: Path | None = None) -> list[Wo
     return found if final is None else [*found, final]
 
 
-def pooled(config: PipelineConfig, evaluations: list[Work]) -> Work:
-    """The scores of all folds. evaluations: `RunWorks.scored` of each."""
+def pooled(config: Config, evaluations: list[Work], step: str = "scores of all folds") -> Work:
+    """The scores of all folds. evaluations: of each, such as `RunWorks.scored`."""
     inputs = {f"fold-{number:02d}": work for number, work in enumerate(evaluations)}
     settings = PoolSettings(bootstrap=config.evaluate.bootstrap)
-    return Work("scores of all folds", "segmenter.pool", settings, inputs)
+    return Work(step, "segmenter.pool", settings, inputs)
 
 
 def augment_all(

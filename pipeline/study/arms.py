@@ -75,18 +75,20 @@ def arms_of(
     available: int,
     sources: Sequence[str] = ("stylegan2",),
     limited: Collection[str] = (),
+    within: str = "the dataset",
 ) -> list[ArmSpec]:
     """Every arm, real-only arms first within each number of real images.
 
-    available: training images in the dataset; sources: by name; limited: those of which all images
-    are taken, the training images beyond an arm's own. Raises ConfigError when more real images
-    are asked for than there are, for an arm without a count, and for one that is there twice.
+    available: training images, `within` says where; sources: by name; limited: those of which all
+    images are taken, the training images beyond an arm's own. Raises ConfigError when more real
+    images are asked for than there are, for an arm without a count, and for one that is there
+    twice.
     """
     most = max(settings.real_images, default=0)
     if most > available:
         raise ConfigError(
-            f"arms.real_images: found {most}, but the dataset has {available} training images; "
-            "give at most that"
+            f"arms.real_images: found {most}, but {within} has {available} training images; give "
+            "at most that"
         )
     found: dict[ArmSpec, None] = {}
     for real in settings.real_images or [available]:

@@ -9,17 +9,20 @@ from itertools import chain, product
 from typing import Any
 
 from vesselforge.configs.errors import DataError
+from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.sinks.display import current
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.record import RunRecord, reference
 from vesselforge.pipeline.study.arms import ArmSpec
+from vesselforge.pipeline.study.study_plan import Scores, StudyPlan
 from vesselforge.pipeline.study.study_works import Origin, StudyWorks
 
 
 @dataclass
-class TrainedArm:
-    """One arm with one seed. evaluations: by name of the test set; why: of its failure."""
+class TrainedInFold:
+    """One arm with one seed in one fold. evaluations: by name of the test set; why: of its failure
+    before it had a student."""
 
     spec: ArmSpec
     seed: int
@@ -30,40 +33,43 @@ class TrainedArm:
 
 
 @dataclass
-class Study:
-    """Runs a plan. trained: every arm with every seed, in the order of the plan. used: the labelled
-    pools of each origin, as many as its arms needed; scores: of the most of its images that an arm
-    takes, where it has any that are to be scored."""
+class TrainedArm:
+    """One arm with one seed. folds: what it is in each; scores: once all folds have theirs; why: of
+    its failure."""
+
+    spec: ArmSpec
+    seed: int
+    folds: list[TrainedInFold]
+    scores: Scores = field(default_factory=dict)
+    why: str = ""
+
+
+@dataclass
+class StudyFold:
+    """Plans the work of one fold while it is done. trained: every arm with every seed, in the order
+    of the plan. used: the labelled pools of each origin, as many as its arms needed; scores: of the
+    most of its images that an arm takes, where it has any that are to be scored. unsettled: origins
+    that may need further pools, with the most images that an arm takes."""
 
     plan: StudyWorks
     executor: Executor
-    record: RunRecord
-    trained: list[TrainedArm] = field(default_factory=list)
-    used: dict[Origin, list[Work]] = field(default_factory=dict)
-    scores: dict[Origin, Work] = field(default_factory=dict)
-    unsettled: dict[Origin, int] = field(default_factory=dict)
-    """Origins that may need further pools, with the most images that an arm takes."""
 
-    def run(self) -> None:
-        """Do everything; afterwards `trained` says what came of each arm."""
+    def __post_init__(self) -> None:
         plan = self.plan
-        images = [plan.development(), plan.test(), *plan.external().values()]
-        self.executor.run(images)  # files that are wrong show before hours of training
-        for work in images:
-            if self.executor.artifact(work) is None:
-                raise DataError(self.executor.why(work))
-        self.trained = [TrainedArm(*each) for each in product(plan.arms, plan.config.arms.seeds)]
+        self.trained = [TrainedInFold(*each) for each in product(plan.arms, plan.config.arms.seeds)]
         self.unsettled = plan.origins()
-        for origin, most in self.unsettled.items():
-            self.used[origin] = [plan.label(origin, i) for i in range(plan.pools_for(origin, most))]
-        targets = list(chain.from_iterable(self.used.values()))  # generators take longest
-        for trained in self.trained:
-            if trained.spec.order is None:
-                targets += self._student(trained)
-        self.executor.run(targets, self._further)
-        self._settle()
+        self.used = {
+            origin: [plan.label(origin, i) for i in range(plan.pools_for(origin, most))]
+            for origin, most in self.unsettled.items()
+        }
+        self.scores: dict[Origin, Work] = {}
 
-    def _further(self) -> list[Work]:
+    def real_only(self) -> list[Work]:
+        """The arms of real images alone, which wait for no pool."""
+        bare = [trained for trained in self.trained if trained.spec.order is None]
+        return [work for trained in bare for work in self._student(trained)]
+
+    def further(self) -> list[Work]:
         """Of each origin whose pools are labelled: further pools, until enough images were kept,
         then what its images are for."""
         found: list[Work] = []
@@ -105,11 +111,12 @@ class Study:
             arm = trained.spec
             if arm.order is None or self.plan.origin(arm, trained.seed) != origin:
                 continue
-            selection = self._select(origin, arm.count)
+            count = self.plan.synthetic_count(arm)
+            selection = self._select(origin, count)
             if isinstance(selection, str):
                 trained.why = selection
                 continue
-            selections[arm.count] = trained.selection = selection
+            selections[count] = trained.selection = selection
             found += self._student(trained)
         if selections and not self.plan.limited(origin):
             largest = selections[max(selections)]
@@ -127,16 +134,56 @@ class Study:
             if held >= count:
                 return self.plan.selected(origin, count, number)
         drawn = count if self.plan.limited(origin) else len(kept) * self.plan.config.synthetic.pool
+        where = self.plan.mark.removeprefix(", ")
         return (
-            f"only {held} of {drawn} synthetic images were kept, {count} are needed; loosen "
-            "pseudo_label's filters, train the generator longer, or raise synthetic.pool"
+            f"{where and f'{where}: '}only {held} of {drawn} synthetic images were kept, {count} "
+            "are needed; loosen pseudo_label's filters, train the generator longer, or raise "
+            "synthetic.pool"
         )
 
-    def _student(self, trained: TrainedArm) -> Collection[Work]:
+    def _student(self, trained: TrainedInFold) -> Collection[Work]:
         """Plan the student of an arm with one seed; its evaluations."""
         scored = self.plan.scored(trained.spec, trained.seed, trained.selection)
         trained.student, trained.evaluations = scored
         return trained.evaluations.values()
+
+
+@dataclass
+class Study:
+    """Runs a plan. folds: one, or those of a cross-validation; trained: every arm with every seed,
+    in the order of the plan."""
+
+    plan: StudyPlan
+    executor: Executor
+    record: RunRecord
+
+    def __post_init__(self) -> None:
+        self.folds = [StudyFold(works, self.executor) for works in self.plan.folds]
+        in_folds = zip(*(fold.trained for fold in self.folds), strict=True)
+        self.trained = [TrainedArm(each[0].spec, each[0].seed, [*each]) for each in in_folds]
+
+    def run(self) -> None:
+        """Do everything; afterwards `trained` says what came of each arm."""
+        images = [work for works in self.plan.folds for work in works.images()]
+        self.executor.run(images)  # files that are wrong show before hours of training
+        for work in images:
+            if self.executor.artifact(work) is None:
+                raise DataError(self.executor.why(work))
+        pools = chain(*(used for fold in self.folds for used in fold.used.values()))
+        targets = [*pools]  # generators take longest
+        targets += chain(*(fold.real_only() for fold in self.folds))
+        self.executor.run(targets, self._further)
+        self._settle()
+
+    def _further(self) -> list[Work]:
+        """What the folds go on with, and the scores of arms that have a student in all of them."""
+        found = [work for fold in self.folds for work in fold.further()]
+        for trained in self.trained:
+            evaluations = [each.evaluations for each in trained.folds]
+            if not trained.scores and all(evaluations):
+                trained.scores = self.plan.scores(trained.spec, trained.seed, evaluations)
+                found += chain(*trained.scores.values())
+        return found
 
     def _settle(self) -> None:
         """What came of every arm goes into the record, and failures are told."""
@@ -148,12 +195,10 @@ class Study:
                 current().say(f"  failed arm: {who}: {line['message']}")
 
     def _line(self, trained: TrainedArm) -> dict[str, Any]:
-        scores = trained.evaluations
-        works = {"selection": trained.selection, "student": trained.student}
-        works |= {f"scores on {name}": work for name, work in scores.items()}
-        made = {role: self.executor.artifact(work) for role, work in works.items() if work}
-        if missing := [work for work in scores.values() if not self.executor.artifact(work)]:
-            trained.why = self.executor.why(missing[0])
+        missing = [w for w in chain(*trained.scores.values()) if not self.executor.artifact(w)]
+        reasons = [each.why for each in trained.folds if each.why]
+        reasons += [self.executor.why(work) for work in missing]
+        trained.why = reasons[0] if reasons else ""
         return {
             "arm": trained.spec.id,
             "label": trained.spec.label,
@@ -161,5 +206,18 @@ class Study:
             "seed": trained.seed,
             "status": "failed" if trained.why else "completed",
             "message": trained.why,
-            "artifacts": {role: reference(found) for role, found in made.items() if found},
+            "artifacts": {role: reference(made) for role, made in self._made(trained).items()},
         }
+
+    def _made(self, trained: TrainedArm) -> dict[str, Artifact]:
+        """Role → artifact, as far as there is one; roles in a fold are its own: `fold-0/student`,
+        as in the record of a run."""
+        works: dict[str, Work | None] = {}
+        for number, each in enumerate(trained.folds):
+            part = f"fold-{number}/" if self.plan.cross_validated else ""
+            works |= {f"{part}selection": each.selection, f"{part}student": each.student}
+            works |= {f"{part}scores on {name}": work for name, work in each.evaluations.items()}
+        whole = {name: scores[0] for name, scores in trained.scores.items() if len(scores) == 1}
+        works |= {f"scores on {name}": work for name, work in whole.items()}
+        made = {role: self.executor.artifact(work) for role, work in works.items() if work}
+        return {role: artifact for role, artifact in made.items() if artifact}

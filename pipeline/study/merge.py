@@ -194,6 +194,7 @@ def _united(
         arms=[arm.model_copy(update={"runs": by_arm[arm.id]}) for arm in parts[0].results.arms],
         measured=measured,
         content=parts[0].results.content,
+        folds=parts[0].results.folds,
         synthetic=list(synthetic.values()),
         samples=_samples(parts, target),
         notes=notes,

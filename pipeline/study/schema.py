@@ -101,14 +101,21 @@ class Realism(Record):
     c_t: float | None = None
 
 
-class ArmRun(Record):
-    """One arm with one seed. message: why it failed."""
+class TrainedModel(Record):
+    """What is known of a student from its validation images."""
+
+    validation_f1: float | None = None
+    threshold: float | None = None
+
+
+class ArmRun(TrainedModel):
+    """One arm with one seed. message: why it failed. folds: of a cross-validation the student of
+    each, in place of the single one's figures."""
 
     seed: int
     status: Literal["completed", "failed"]
     message: str = ""
-    validation_f1: float | None = None
-    threshold: float | None = None
+    folds: list[TrainedModel] = []
 
 
 class Arm(Record):
@@ -143,7 +150,8 @@ class Arm(Record):
 
 
 class SyntheticImages(Record):
-    """What one source gave, for one number of real images and one seed; origin: that in words.
+    """What one source gave, for one number of real images, one seed and, of a cross-validation, one
+    fold; origin: that in words.
 
     photographs: whether they are real images. reasons: why how many of `drawn` were not `kept`.
     in_range, kept_in_range: how many of either have vessel maps like real ones, None where that was
@@ -180,9 +188,11 @@ class Results(Record):
     """The whole.
 
     endpoints: where the question is decided, one at least; primary_arms: ids of those that decide
-    it; declared: whether either was said in advance. steps: optimiser steps of every arm. content:
-    hash of each dataset. notes: what readers should know of how it came about. warned: what the
-    check of the images warned of, a line for each dataset.
+    it; declared: whether either was said in advance. steps: optimiser steps of every arm. folds: of
+    a cross-validation the training images of each; an image then counts by the models of the fold
+    that tested it, one of a further dataset by the mean over the models of all folds. content: hash
+    of each dataset, in each fold. notes: what readers should know of how it came about. warned:
+    what the check of the images warned of, a line for each dataset.
     """
 
     schema_version: Literal[4] = 4
@@ -195,6 +205,7 @@ class Results(Record):
     steps: int
     seeds: list[int]
     reseed: Literal["students", "samples", "all"]
+    folds: list[int] = []
     declared: bool = False
     endpoints: list[Endpoint] = Field(min_length=1)
     primary_arms: list[str] = []

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from vesselforge.configs.sources import SourceSettings
 from vesselforge.data.imageset import LoadedImage, load_image, read_index, write_png
 from vesselforge.data.layouts.splits import TRAIN
-from vesselforge.pipeline.study.conduct import Study
+from vesselforge.pipeline.study.conduct import StudyFold
 from vesselforge.pipeline.study.schema import Samples
 from vesselforge.pipeline.study.study_works import Origin
 
@@ -32,7 +32,7 @@ GREY = 128
 PRIVATE = "these are real images, which belong to their owners"
 
 
-def write_samples(study: Study, folder: Path) -> list[Samples]:
+def write_samples(study: StudyFold, folder: Path) -> list[Samples]:
     """Write samples-<source>.png and nearest-<source>.png for each source, of the first of its
     origins that has images; say what they show."""
     remove_sheets(folder)
@@ -50,7 +50,7 @@ def remove_sheets(folder: Path) -> None:
         old.unlink()
 
 
-def _of_origin(study: Study, origin: Origin, folder: Path) -> Samples:
+def _of_origin(study: StudyFold, origin: Origin, folder: Path) -> Samples:
     name = origin.source
     if study.plan.limited(origin):
         return Samples(source=name, caption=PRIVATE)
@@ -74,7 +74,7 @@ def _of_origin(study: Study, origin: Origin, folder: Path) -> Samples:
     if scores and (scores.path / "closest.png").is_file():
         nearest = f"nearest-{name}.png"
         shutil.copyfile(scores.path / "closest.png", folder / nearest)
-    caption = f"{origin.name}: {what}. {scale}"
+    caption = f"{study.plan.name(origin)}: {what}. {scale}"
     return Samples(source=name, picture=f"samples-{name}.png", caption=caption, nearest=nearest)
 
 

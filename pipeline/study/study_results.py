@@ -56,6 +56,7 @@ def results_of(config: StudyConfig, found: Findings) -> Results:
         steps=sum(phase.steps for phase in config.phases),
         seeds=config.arms.seeds,
         reseed=config.synthetic.reseed,
+        folds=found.folds,
         declared=statistics.declared,
         endpoints=endpoints,
         primary_arms=deciding,

@@ -1,5 +1,5 @@
 """What every source of synthetic images gave: how many, whether they show vessels, how like real
-ones they are; by origin, and over all seeds.
+ones they are; by origin, and over all seeds and folds.
 
 The verdicts are those of a run's page, made by the same functions."""
 
@@ -13,34 +13,39 @@ import numpy as np
 
 from vesselforge.generator.metrics.kid_verdict import kid_in_short
 from vesselforge.pipeline.evidence import Evidence, untrained
-from vesselforge.pipeline.study.conduct import Study
+from vesselforge.pipeline.study.conduct import StudyFold
 from vesselforge.pipeline.study.schema import Realism, SyntheticImages
 from vesselforge.pipeline.study.study_works import Origin
 
 
 @dataclass(frozen=True)
 class SourceOfSize:
-    """One source with one number of real images. seeds: what it gave with each."""
+    """One source with one number of real images. given: what it gave with each seed, in each
+    fold."""
 
     name: str
     real_images: int
-    seeds: Sequence[SyntheticImages]
+    given: Sequence[SyntheticImages]
+
+    @property
+    def seeds(self) -> int:
+        return len({one.seed for one in self.given})
 
     @property
     def evidence(self) -> Evidence | None:
-        """Whether its images show vessels, those of all seeds together."""
+        """Whether its images show vessels, all of them together."""
         return Evidence.total(
             None
             if one.in_range is None
             else Evidence(one.drawn, one.in_range, one.kept, one.kept_in_range or 0)
-            for one in self.seeds
+            for one in self.given
             if one.drawn
         )
 
     @property
     def realism(self) -> Realism | None:
-        """Figure by figure the mean over the seeds that have it; None without any."""
-        known = [one.realism for one in self.seeds if one.realism is not None]
+        """Figure by figure the mean over what has it; None without any."""
+        known = [one.realism for one in self.given if one.realism is not None]
         means = {}
         for name in Realism.model_fields:
             values = [figure for one in known if (figure := getattr(one, name)) is not None]
@@ -56,9 +61,10 @@ class SourceOfSize:
     def warnings(self) -> list[str]:
         """Sentences without which no score of its images, or of a student, should be read."""
         found = [self.evidence.sentence] if self.evidence and self.evidence.verdict else []
-        if bad := [one for one in self.seeds if one.untrained]:
-            which = "" if len(bad) == len(self.seeds) else f" in {len(bad)} of {len(self.seeds)}"
-            found.append(f"The generator is {bad[0].untrained}{which and f'{which} seeds'}.")
+        if bad := [one for one in self.given if one.untrained]:
+            which = "" if len(bad) == len(self.given) else f" in {len(bad)} of {len(self.given)}"
+            where = "seeds" if len(self.given) == self.seeds else "seeds and folds"
+            found.append(f"The generator is {bad[0].untrained}{which and f'{which} {where}'}.")
         return found
 
 
@@ -67,7 +73,7 @@ def by_source(synthetic: Iterable[SyntheticImages]) -> list[SourceOfSize]:
     groups: dict[tuple[str, int], list[SyntheticImages]] = {}
     for one in synthetic:
         groups.setdefault((one.source, one.real_images), []).append(one)
-    return [SourceOfSize(*key, seeds) for key, seeds in groups.items()]
+    return [SourceOfSize(*key, given) for key, given in groups.items()]
 
 
 def source_warnings(synthetic: Iterable[SyntheticImages]) -> list[str]:
@@ -81,7 +87,7 @@ def source_warnings(synthetic: Iterable[SyntheticImages]) -> list[str]:
     return found
 
 
-def synthetic_images(study: Study, origin: Origin) -> SyntheticImages:
+def synthetic_images(study: StudyFold, origin: Origin) -> SyntheticImages:
     """What became of an origin's images, all its pools together."""
     done = study.executor.artifact
     made = [pool.metrics for pool in map(done, study.used[origin]) if pool is not None]
@@ -93,7 +99,7 @@ def synthetic_images(study: Study, origin: Origin) -> SyntheticImages:
     generator, scores = work and done(work), scoring and done(scoring)
     inputs = {**work.inputs, **work.outside} if work else {}
     return SyntheticImages(
-        origin=origin.name,
+        origin=study.plan.name(origin),
         source=origin.source,
         real_images=origin.real_images,
         seed=max(origin.seed, origin.draw),

@@ -1,4 +1,5 @@
-"""What a study consists of: which stage, with which settings, from which inputs. Nothing runs here.
+"""What a study, or a fold of it, consists of: which stage, with which settings, from which inputs.
+Nothing runs here.
 
 An origin is where an arm's synthetic images come from: one source, for one number of real images
 and, as `synthetic.reseed` says, one seed.
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -35,25 +36,22 @@ class Origin:
     seed: int
     draw: int
 
-    @property
-    def name(self) -> str:
-        """For people: `phantom, 16 real images, seed 2`."""
-        return f"{self.source}, {self.real_images} real images, seed {max(self.seed, self.draw)}"
-
 
 @dataclass(frozen=True)
 class StudyWorks(Works):
-    """Every piece of work of a study by what it is for.
+    """Every piece of work of a study, or of one fold of it, by what it is for.
 
-    available: training images of the dataset.
+    available: training images; least: of the smallest fold. All folds have the arms of that one: an
+    arm that has all the real images, or all without labels, has a few more in a larger fold.
     """
 
     config: StudyConfig
     available: int
+    least: int
 
     @cached_property
     def arms(self) -> list[ArmSpec]:
-        return study_arms(self.config, self.available)
+        return study_arms(self.config, self.least)
 
     @cached_property
     def compared(self) -> dict[str, list[str]]:
@@ -71,13 +69,27 @@ class StudyWorks(Works):
         """The seed that draws the real images of an arm."""
         return seed if self.config.synthetic.reseed == "all" else 0
 
+    def real_count(self, real_images: int) -> int:
+        """How many real images an arm has here, whose number is this in the smallest fold."""
+        return real_images if self.config.arms.real_images else self.available
+
+    def synthetic_count(self, arm: ArmSpec) -> int:
+        """How many synthetic images an arm has here."""
+        limited = arm.source is not None and source_by_name(self.config, arm.source).limited
+        return arm.count + (self.available - self.least if limited else 0)
+
+    def name(self, origin: Origin) -> str:
+        """Of an origin, for people: `phantom, 16 real images, seed 2, fold 0`."""
+        real, seed = self.real_count(origin.real_images), max(origin.seed, origin.draw)
+        return f"{origin.source}, {real} real images, seed {seed}{self.mark}"
+
     def origins(self) -> dict[Origin, int]:
         """Each origin, and the largest count that an arm takes of it."""
         most: dict[Origin, int] = {}
         for arm, seed in product(self.arms, self.config.arms.seeds):
             if arm.order:
                 origin = self.origin(arm, seed)
-                most[origin] = max(most.get(origin, 0), arm.count)
+                most[origin] = max(most.get(origin, 0), self.synthetic_count(arm))
         return most
 
     # Images.
@@ -91,10 +103,11 @@ class StudyWorks(Works):
 
     def real(self, real_images: int, seed: int, rest: bool = False) -> Work:
         """So many real images, and all validation images; rest: the others, without labels."""
-        if real_images == self.available and not rest:
+        count = self.real_count(real_images)
+        if count == self.available and not rest:
             return self.development()
-        settings = SubsetSettings(count=real_images, order="drawn", seed=seed, rest=rest)
-        step = f"{real_images} real images, seed {seed}"
+        settings = SubsetSettings(count=count, order="drawn", seed=seed, rest=rest)
+        step = f"{count} real images, seed {seed}{self.mark}"
         step = f"all but {step}" if rest else step
         return Work(step, "data.subset", settings, {"images": self.development()})
 
@@ -104,22 +117,22 @@ class StudyWorks(Works):
         """The teacher on so many real images."""
         own = self.config.teacher
         settings = own.model_copy(update={"seed": own.seed + seed})
-        step = f"teacher, {real_images} real images, seed {seed}"
+        step = f"teacher, {self.real_count(real_images)} real images, seed {seed}{self.mark}"
         return self.on_real(step, settings, self.real(real_images, seed))
 
     def supplied(self, origin: Origin) -> Supply:
         """The synthetic images of an origin."""
-        few = self.real(origin.real_images, origin.seed)
+        few, count = self.real(origin.real_images, origin.seed), self.real_count(origin.real_images)
         every = self.config.synthetic.generator_sees == "all"
-        seen = self.available if every else origin.real_images
-        rest = origin.real_images < self.available
+        seen = self.available if every else count
+        rest = count < self.available
         request = Request(
             real=few,
             shown=self.development() if every else few,
             rest=self.real(origin.real_images, origin.seed, rest=True) if rest else None,
             seed=origin.seed,
             draw=origin.draw,
-            name=f" of {origin.source}, {seen} images, seed {origin.seed}",
+            name=f" of {origin.source}, {seen} images, seed {origin.seed}{self.mark}",
         )
         source = source_by_name(self.config, origin.source)
         return Supply(source, request, self.teacher(origin.real_images, origin.seed))
@@ -127,20 +140,20 @@ class StudyWorks(Works):
     def samples(self, origin: Origin, pool: int) -> Work:
         """The images of one pool, as they are drawn."""
         size = self.config.synthetic.pool
-        name = f", pool {pool + 1}, {origin.name}"
+        name = f", pool {pool + 1}, {self.name(origin)}"
         return self.supplied(origin).samples(size, pool * size, name)
 
     def label(self, origin: Origin, pool: int) -> Work:
         """The labelled and filtered images of one pool."""
         supply, samples = self.supplied(origin), self.samples(origin, pool)
-        name = f"pool {pool + 1}, {origin.name}"
+        name = f"pool {pool + 1}, {self.name(origin)}"
         scores = supply.scores(f"sample scores, {name}", samples)  # done where a filter needs them
         return supply.labelled(f"labels, {name}", samples, scores)
 
     def selected(self, origin: Origin, count: int, pools: int) -> Work:
         """The first `count` kept images of so many pools."""
         labelled = [self.label(origin, pool) for pool in range(pools)]
-        step = f"{count} synthetic images, {origin.name}"
+        step = f"{count} synthetic images, {self.name(origin)}"
         return self.supplied(origin).selection(step, count, labelled)
 
     def realism(self, origin: Origin, selection: Work) -> Work:
@@ -168,7 +181,8 @@ class StudyWorks(Works):
         """The last training of an arm's student, which needs those before, and by the name of a
         test set its scores there. selection: None for count 0."""
         config, real = self.config, self.real(arm.real_images, self.real_seed(seed))
-        name = f"{arm.label}, {arm.real_images} real, seed {seed}"
+        count = self.real_count(arm.real_images)
+        name = f"{arm.label}, {count} real, seed {seed}{self.mark}"
         phases = [
             (self._of_arm(settings, arm, seed), shows)
             for settings, shows in phases_of(config, arm.phases)
@@ -190,26 +204,41 @@ class StudyWorks(Works):
             update["augment"] = self.config.strong_augment
         return settings.model_copy(update=update)
 
+    def images(self) -> list[Work]:
+        """All that is made of the datasets' files."""
+        return [self.development(), self.test(), *self.external().values()]
+
     def everything(self) -> list[Work]:
         """The targets of a study whose samples are all kept."""
-        targets = [self.development(), self.test(), *self.external().values()]
+        return [*self.before_students(), *chain(*(each.values() for each in self.all_scored()))]
+
+    def before_students(self) -> list[Work]:
+        """Those that need no student."""
+        targets = self.images()
         for origin, most in self.origins().items():
             if not self.limited(origin):
                 largest = self.selected(origin, most, self.pools_for(origin, most))
                 targets.append(self.realism(origin, largest))
+        return targets
+
+    def all_scored(self) -> list[dict[str, Work]]:
+        """The scores of every arm with every seed, by the name of the test set."""
+        found = []
         for arm, seed in product(self.arms, self.config.arms.seeds):
             selection = None
             if arm.order is not None:
-                origin = self.origin(arm, seed)
-                selection = self.selected(origin, arm.count, self.pools_for(origin, arm.count))
-            targets += self.scored(arm, seed, selection)[1].values()
-        return targets
+                origin, count = self.origin(arm, seed), self.synthetic_count(arm)
+                selection = self.selected(origin, count, self.pools_for(origin, count))
+            found.append(self.scored(arm, seed, selection)[1])
+        return found
 
 
 def study_arms(config: StudyConfig, available: int) -> list[ArmSpec]:
-    """The arms of a study. Raises ConfigError as `arms_of`, and for sources that cannot be."""
+    """The arms of a study. available: training images, of the smallest fold. Raises ConfigError as
+    `arms_of`, and for sources that cannot be."""
     limited = {name for name in config.sources if source_by_name(config, name).limited}
-    return arms_of(config.arms, available, list(config.sources), limited)
+    within = "the smallest fold" if config.data.is_cross_validated else "the dataset"
+    return arms_of(config.arms, available, list(config.sources), limited, within)
 
 
 def source_by_name(config: StudyConfig, name: str) -> Source[Any]:
@@ -219,15 +248,24 @@ def source_by_name(config: StudyConfig, name: str) -> Source[Any]:
 
 def training_images(data: DataSettings) -> int:
     """How many training images a dataset has. Raises DataError when it is not there."""
-    if data.name == "phantom":
-        return data.phantom.train
     from vesselforge.data.datasets import load_settings
 
     return sum(item.split == TRAIN for item in load_settings(data))
 
 
 def study_works(config: StudyConfig, workspace: Path | None = None) -> StudyWorks:
-    """Everything that the study will do, addressed. Raises DataError, ConfigError."""
-    contents = contents_of(config.data, *config.external)
-    begun = begun_by(config, workspace)
-    return StudyWorks(config, contents, begun, training_images(config.data))
+    """Everything that a study without folds, or of one fold, will do, addressed. Raises DataError,
+    ConfigError."""
+    return study_folds(config, workspace)[0]
+
+
+def study_folds(config: StudyConfig, workspace: Path | None = None) -> list[StudyWorks]:
+    """The work of each fold, as if it were compared alone; one where the study is no
+    cross-validation. Raises as `study_works`."""
+    begun, further = begun_by(config, workspace), contents_of(*config.external)
+    folds = [config.model_copy(update={"data": data}) for data in config.data.each_fold()]
+    counts = [training_images(fold.data) for fold in folds]
+    return [
+        StudyWorks(fold, contents_of(fold.data) | further, begun, count, min(counts))
+        for fold, count in zip(folds, counts, strict=True)
+    ]

@@ -47,19 +47,19 @@ def source_table(results: Results) -> Table:
 
 
 def _source_row(source: SourceOfSize) -> dict[str, str]:
-    """Counts of all seeds together."""
-    rejected = sum((Counter(one.reasons) for one in source.seeds), Counter[str]())
+    """Counts of all seeds and folds together."""
+    rejected = sum((Counter(one.reasons) for one in source.given), Counter[str]())
     reasons = (f"{spoken(reason)} {count:,}" for reason, count in rejected.most_common())
-    photographs = any(one.photographs for one in source.seeds)
+    photographs = any(one.photographs for one in source.given)
     seen = source.evidence
     vessels = "real images" if photographs else seen.in_short if seen else "not compared"
     found = source.realism or Realism()
     return {
         "Source": source.name,
         "Real": counted(source.real_images),
-        "Seeds": counted(len(source.seeds)),
-        "Drawn": counted(sum(one.drawn for one in source.seeds)),
-        "Kept": counted(sum(one.kept for one in source.seeds)),
+        "Seeds": counted(source.seeds),
+        "Drawn": counted(sum(one.drawn for one in source.given)),
+        "Kept": counted(sum(one.kept for one in source.given)),
         "Rejected": ", ".join(reasons) or ABSENT,
         "In range": counted(seen and seen.drawn_in_range),
         "Show vessels": vessels,

@@ -75,6 +75,7 @@ def tiles(results: Results) -> list[Tile]:
     runs, completed = (sum(map(count, results.arms)) for count in (lambda a: len(a.runs), on.done))
     where = "; ".join(names) if len(names) > 1 else on.set_name(primary)
     region, reseeded = REGIONS[results.region], _RESEEDED[results.reseed]
+    region += f", out of fold ({len(results.folds)} folds)" if results.folds else ""
     arms = counted(len(on.compared(results)))
     found = [
         ("Decided on", where, f"{on.observer_name(primary)}, {region}"),

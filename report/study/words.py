@@ -23,12 +23,12 @@ DOSE = (
 )
 LEARNING = "Of each family of arms, those with the most synthetic images; levels, not differences."
 SOURCES = (
-    "All seeds together. A sample rejected for several reasons counts for the first. In range: "
-    "images with vessel maps like real ones. KID ± its standard deviation over resamplings, of the "
-    "images that students saw, a mean over seeds; floor: the same of real images against other "
-    "real ones. “Cannot tell” the images from real ones where that error is as large as the "
-    "distance from the floor, “a hint” up to two standard deviations of both together, “can be "
-    "told” beyond."
+    "All seeds together, of a cross-validation all folds, too. A sample rejected for several "
+    "reasons counts for the first. In range: images with vessel maps like real ones. KID ± its "
+    "standard deviation over resamplings, of the images that students saw, a mean over these; "
+    "floor: the same of real images against other real ones. “Cannot tell” the images from real "
+    "ones where that error is as large as the distance from the floor, “a hint” up to two standard "
+    "deviations of both together, “can be told” beyond."
 )
 COPIES = (
     "Distance: median distance of the samples to their nearest training image, in units of the "
@@ -78,15 +78,36 @@ def intervals(results: Results) -> str:
     )
 
 
+def out_of_fold(results: Results) -> list[str]:
+    """How a cross-validation came to its scores; nothing of another study."""
+    if not results.folds:
+        return []
+    low, high = min(results.folds), max(results.folds)
+    sizes = f"{low}" if low == high else f"{low} to {high}"
+    found = [
+        f"Scores are out of fold: in each of {len(results.folds)} folds, of {sizes} training "
+        "images, everything was done as if there were no other. Of every arm and seed an image "
+        "counts once, by the model of the fold that tested it, and so does its partner's. Models "
+        "of different folds share most of their training images, so scores vary less than those "
+        "of as many independent trainings would; that is not in the intervals."
+    ]
+    if len({place.set for place in results.places}) > 1:
+        found.append(
+            "An image of a further dataset counts by the mean of its scores by the models of all "
+            "folds."
+        )
+    return found
+
+
 def caveats(results: Results) -> list[str]:
     """What limits the headline."""
-    found = []
+    found = out_of_fold(results)
     if len(results.seeds) == 1:
         found.append(
             "Only one seed: how much training runs differ by chance is unknown, so no difference "
             "here can be told from that of two runs of the same arm."
         )
-    found.append(_RESEEDED[results.reseed])
+    found.append(("Within each fold: " if results.folds else "") + _RESEEDED[results.reseed])
     longer = _names([arm for arm in results.arms if arm.longer != 1])
     found.append(
         f"Every arm {f'but {longer} ' if longer else ''}trains for the same {results.steps:,} "

@@ -208,7 +208,7 @@ def test_folds_test_every_image_once(tmp_path: Path, name: str) -> None:
         values["root"] = empty_files(tmp_path / "own", [f"n{i}" for i in range(9)])
     settings = DataSettings.model_validate(values)
     with pytest.raises(
-        ConfigError, match=r"data.folds: 3: only `vesselforge run` does all.*0 to 2"
+        ConfigError, match=r"data.folds: 3: only `vesselforge run` and `compare` do.*0 to 2"
     ):
         load_settings(settings)
     tests = [i.id for fold in settings.each_fold() for i in load_settings(fold).split("test")]

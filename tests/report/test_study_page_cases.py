@@ -43,6 +43,17 @@ def test_warnings_about_the_images_stand_before_the_scores(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("bare_charts")
+def test_a_cross_validation_says_that_its_scores_are_out_of_fold(tmp_path: Path) -> None:
+    text = page_of(small(tmp_path / "one", folds=[5, 6, 6]).build()).text
+    assert "out of fold (3 folds)" in text and "in each of 3 folds, of 5 to 6 training" in text
+    assert "An image of a further dataset" not in text and "Within each fold: Seeds" in text
+    study = FakeStudy(tmp_path / "two", counts=(50,), orders=("mixed",), changes={"folds": [5, 5]})
+    text = page_of(study.build()).text
+    assert "of 5 training images" in text and "An image of a further dataset" in text
+    assert "out of fold" not in page_of(small(tmp_path / "none").build()).text
+
+
+@pytest.mark.usefixtures("bare_charts")
 def test_with_one_seed_nothing_is_called_tested(tmp_path: Path) -> None:
     page = page_of(FakeStudy(tmp_path, seeds=(0,), counts=(50,), orders=("mixed",)).build())
     assert "Only one seed: how much training runs differ by chance is unknown" in page.text

@@ -54,6 +54,8 @@ def fold(folder: Path, numbers: list[int], models: list[str], reference: bool = 
     )
     folder.mkdir()
     write_csv(folder / "per_image.csv", [["model", "id", "region", *METRICS, BEST], *board.rows])
+    further = [["model", "observer", "id", "region", *METRICS, BEST], *board.further_rows]
+    write_csv(folder / "per_image_observers.csv", further)
     write_json(folder / COUNTS, board.counts)
     for image in board.images:
         write_png(folder / "overlays" / models[0] / f"{image.id}.png", image.image)
@@ -96,6 +98,10 @@ def test_pooled_scores_are_those_of_all_images_at_once(tmp_path: Path) -> None:
     inside = [(r["model"], r["id"], r["fold"]) for r in rows if r["region"] == "fov"]
     assert len(inside) == len(set(inside)) == 3 * 5
     assert {fold for _, id_, fold in inside if id_ in ("eye3", "eye4")} == {"two"}
+    with (tmp_path / "out" / "per_image_observers.csv").open() as stream:
+        further = [(r["model"], r["observer"], r["id"]) for r in csv.DictReader(stream)]
+    assert {(model, observer) for model, observer, _ in further} == {(m, "2nd") for m in models}
+    assert len(further) == 2 * len(set(further)) == 2 * 2 * 5  # in both regions
     pictures = sorted(p.name for p in (tmp_path / "out" / "overlays" / "teacher").iterdir())
     assert pictures == [f"eye{n}.png" for n in range(5)]
 

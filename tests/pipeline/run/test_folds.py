@@ -9,14 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from vesselforge.cli.main import main
-from vesselforge.configs.errors import ConfigError, WorkspaceError
+from vesselforge.configs.errors import WorkspaceError
 from vesselforge.configs.settings import PipelineConfig
-from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.artifacts import MANIFEST, Artifact, Outcome
 from vesselforge.engine.files import write_json
 from vesselforge.pipeline.executor import Executor, Hand
 from vesselforge.pipeline.graph import Work, closure
-from vesselforge.pipeline.input_checks import check_study
 from vesselforge.pipeline.record import RunRecord, model_folder, read_run
 from vesselforge.pipeline.run.folds import augment_all, everything
 from vesselforge.pipeline.run.remarks import by_fold, without_repeats
@@ -135,12 +133,6 @@ def test_warnings_of_one_dataset_are_told_once() -> None:
     lines = [line.format("1 warning", n, f" --set fold={n}" if n else "") for n in range(3)]
     lines.append(line.format("2 warnings, the first", 1, ""))
     assert without_repeats(lines) == [f"{lines[0]} (and 2 like it)", lines[3]]
-
-
-def test_a_study_does_one_fold(tmp_path: Path) -> None:
-    study = StudyConfig.model_validate({"data": {"phantom": PHANTOM, "folds": FOLDS}})
-    with pytest.raises(ConfigError, match=r"data.folds: a study does one fold.*set data.fold"):
-        check_study(study, tmp_path)
 
 
 def test_a_dry_run_shows_all_folds(tmp_path: Path) -> None:

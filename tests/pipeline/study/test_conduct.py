@@ -12,7 +12,7 @@ from vesselforge.pipeline.executor import Executor, Hand
 from vesselforge.pipeline.graph import Work, closure
 from vesselforge.pipeline.record import RunRecord
 from vesselforge.pipeline.study.conduct import Study
-from vesselforge.pipeline.study.study_works import study_works
+from vesselforge.pipeline.study.study_plan import study_plan
 
 METRICS: dict[str, Any] = {
     "kept": 1,
@@ -58,10 +58,11 @@ Build = Callable[..., StudyConfig]
 def run(build: Build, executor: Executor) -> Study:
     """A study whose first pools hold too few images."""
     config = build(arms={"counts": [0, 3]}, synthetic={"pool": 2})
-    study = Study(study_works(config), executor, RunRecord(executor.workspace, config))
+    study = Study(study_plan(config), executor, RunRecord(executor.workspace, config))
     study.run()
-    assert all(trained.evaluations and not trained.why for trained in study.trained)
-    assert all(len(pools) == 3 for pools in study.used.values())  # each keeps 1 of the 3
+    assert all(trained.scores and not trained.why for trained in study.trained)
+    (fold,) = study.folds
+    assert all(len(pools) == 3 for pools in fold.used.values())  # each keeps 1 of the 3
     return study
 
 
@@ -71,9 +72,36 @@ def test_a_student_does_not_wait_for_the_real_only_arms(tiny_study: Build, tmp_p
     study = run(tiny_study, Executor(tmp_path, hand, strict=False))
 
     there = {work.digest for work in hand.begun}
-    works = [work for trained in study.trained for work in trained.evaluations.values()]
-    scores = list(study.scores.values())
+    works = [work for trained in study.trained for each in trained.scores.values() for work in each]
+    scores = list(study.folds[0].scores.values())
     assert there >= set(closure([*works, *scores])) and scores
+
+
+class Keeps(Hand):
+    """Pretends all work at once; nothing is kept of pools in one fold."""
+
+    def __init__(self, nothing_in: str) -> None:
+        self.nothing_in = nothing_in
+
+    def start(self, work: Work) -> Outcome:
+        metrics = METRICS | {"kept": 9}
+        if work.kind == "segmenter.pseudo-label" and work.step.endswith(self.nothing_in):
+            metrics |= {"kept": 0, "rejected": 9}
+        made = {"kind": work.kind, "digest": work.digest, "metrics": metrics}
+        return Outcome(Artifact(Path(), made), False, 0.0)
+
+
+def test_an_arm_that_fails_in_one_fold_has_no_result(tiny_study: Build, tmp_path: Path) -> None:
+    config = tiny_study(data={"folds": 2})
+    executor = Executor(tmp_path, Keeps("fold 1"), strict=False)
+    study = Study(study_plan(config), executor, RunRecord(tmp_path, config))
+    study.run()
+    for trained in study.trained:
+        if trained.spec.order is None:
+            assert not trained.why and executor.artifact(trained.scores["phantom"][0])
+        else:
+            assert trained.why.startswith("fold 1: only 0 of") and not trained.scores
+            assert trained.folds[0].evaluations  # which a mended study goes on from
 
 
 def test_what_is_there_is_not_begun_again(tiny_study: Build, tmp_path: Path) -> None:

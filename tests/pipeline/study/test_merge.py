@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,12 @@ def test_two_runs_of_a_seed_each_are_the_study_of_both(part: Any, tmp_path: Path
     assert figures(both) == figures(whole)
     assert both.seeds == [0, 1] and both.notes[0] == "Merged from b (seeds 1), a (seeds 0)."
     assert per_image(tmp_path, "all") == per_image(tmp_path, "whole")
+
+
+def test_a_merged_cross_validation_is_one(part: Any, tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 1)):
+        part(name, [seed], lambda found: replace(found, folds=[5, 6]))
+    assert merged(tmp_path, "a", "b").folds == [5, 6]
 
 
 def test_merging_can_go_on_and_be_repeated(part: Any, tmp_path: Path) -> None:
@@ -171,7 +178,7 @@ def test_what_sources_gave_is_pooled_over_the_seeds_of_all_places(
     both = merged(tmp_path, "b", "a")
 
     gan = next(source for source in by_source(both.synthetic) if source.name == "gan")
-    assert [one.seed for one in gan.seeds] == [0, 1, 2]
+    assert [one.seed for one in gan.given] == [0, 1, 2]
     assert gan.kid == "a hint"  # 0.09, 0.23 and 0.38 above the floor, each ± 0.2
     assert [note.partition(" (their")[0] for note in both.notes if note.startswith("Source")] == [
         f"Source {name}: The synthetic images show no vessels: 3 of 153 pass"
