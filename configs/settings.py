@@ -10,20 +10,23 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from vesselforge.configs.base import Each, Settings, operational
+from vesselforge.configs.base import Each, Settings, as_given, operational
 from vesselforge.configs.catalogue import DATASETS, OWN, DatasetName
+from vesselforge.configs.filled import Beside
 from vesselforge.configs.sources import NoSource, Source, StyleGAN2Source
 from vesselforge.configs.stages.augmentation import AugmentSettings as AugmentSettings
 from vesselforge.configs.stages.gan import GeneratorSettings, SampleSettings, ScoreSettings
 from vesselforge.configs.stages.labels import LabelSettings as LabelSettings
 from vesselforge.configs.stages.labels import PseudoLabelSettings
-from vesselforge.configs.stages.segmenter import CompareSettings as CompareSettings
 from vesselforge.configs.stages.segmenter import (
+    RANDOM,
     EnsembleMethod,
     EvaluateSettings,
     PhaseSettings,
     SegmenterSettings,
+    StudentSettings,
 )
+from vesselforge.configs.stages.segmenter import CompareSettings as CompareSettings
 from vesselforge.configs.stages.segmenter import EnsembleSettings as EnsembleSettings
 from vesselforge.configs.stages.segmenter import FitSettings as FitSettings
 from vesselforge.configs.stages.segmenter import PoolSettings as PoolSettings
@@ -196,19 +199,19 @@ class ExperimentConfig(Settings):
     data: DataSettings = Field(DataSettings(), description="the real images, and the test")
     teacher: SegmenterSettings = SegmenterSettings()
     """segmenter trained on real images; it labels the samples"""
-    student: SegmenterSettings = SegmenterSettings()
+    student: StudentSettings = StudentSettings()
     """segmenter that sees synthetic images, too; what is not set is as in `teacher`"""
     pretrain: PhaseSettings = PhaseSettings()
     """the student's first training; what is not set is as in `student`"""
-    finetune: PhaseSettings = PhaseSettings(lr=5e-4)
-    """its second training, likewise; default: lr 0.0005"""
+    finetune: PhaseSettings = PhaseSettings()
+    """its second training, likewise"""
     generator: GeneratorSettings = Field(GeneratorSettings(), description="StyleGAN2-ADA")
     sample: SampleSettings = Field(SampleSettings(), description="synthetic images")
     score: ScoreSettings = Field(ScoreSettings(), description="FID, KID, memorisation")
     pseudo_label: PseudoLabelSettings = PseudoLabelSettings()
     """labels and filters"""
     evaluate: EvaluateSettings = Field(EvaluateSettings(), description="test-split scoring")
-    stage_timeout: float | None = operational(None, gt=0, allow_inf_nan=False)
+    stage_timeout: float | None = operational(None, gt=0)
     """seconds that a stage may take, then it saves its checkpoint and has failed; the same command
     goes on from there; default: no limit"""
 
@@ -216,19 +219,16 @@ class ExperimentConfig(Settings):
     @classmethod
     def _the_student_begins_as_the_teacher(cls, values: Any) -> Any:
         """A faulty teacher is reported once, so nothing is taken over from it."""
-        if not isinstance(values, dict) or "teacher" not in values:
+        if not isinstance(values, dict):
             return values
-        own = values.get("student", {})
         try:
-            teacher = SegmenterSettings.model_validate(values["teacher"])
+            teacher = SegmenterSettings.model_validate(values.get("teacher", {})).model_dump()
         except ValidationError:
             return values
-        if not isinstance(own, dict):
-            return values
-        student = teacher.model_dump(exclude_unset=True) | own
-        if isinstance(own.get("augment"), dict) and "augment" in teacher.model_fields_set:
-            student["augment"] = teacher.augment.model_dump(exclude_unset=True) | own["augment"]
-        return values | {"student": student}
+        own = as_given(values.get("student", {}))
+        if isinstance(own, dict) and own.get("augment") is not None:
+            own = own | {"augment": Beside(as_given(own["augment"]), teacher["augment"])}
+        return values | {"student": Beside(own, teacher)}
 
     @property
     def phases(self) -> tuple[SegmenterSettings, SegmenterSettings]:
@@ -237,6 +237,11 @@ class ExperimentConfig(Settings):
 
     @model_validator(mode="after")
     def _phases_are_possible(self) -> Self:
+        if self.finetune.start_from == RANDOM:
+            raise ValueError(
+                "finetune.start_from: found none, which would throw the first training away; "
+                "leave it out, or name a model to begin with"
+            )
         for name, phase in (("pretrain", self.pretrain), ("finetune", self.finetune)):
             try:
                 phase.of(self.student)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from vesselforge.configs.base import Device, Settings, operational
-from vesselforge.configs.stages.presets import Preset, preset_values
+from vesselforge.configs.filled import Filled
+from vesselforge.configs.stages.presets import Preset, preset_values, presettable
 
 Precision = Literal["float32", "bfloat16"]
 
 
-class GeneratorSettings(Settings):
+class GeneratorSettings(Filled):
     """StyleGAN2-ADA training. A preset fills in whatever is not set beside it."""
 
     preset: Preset | None = operational(None)
@@ -102,16 +104,22 @@ class GeneratorSettings(Settings):
     checkpoint_every: int = operational(50, ge=1)
     """steps between checkpoints; more where they would take over 2 % of the time"""
 
-    @model_validator(mode="before")
     @classmethod
-    def _fill_in_the_preset(cls, values: Any) -> Any:
-        """Preset values stand where nothing was set; a wrong preset name is reported as such."""
-        if not isinstance(values, dict) or values.get("preset") is None:
-            return values
+    def filling(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the preset says; a wrong preset says nothing, and the fields' own checks name it."""
         try:
-            return preset_values(values) | values
+            return preset_values(given) if "preset" in given else {}
         except (KeyError, TypeError, ValueError, ZeroDivisionError):
-            return values  # the fields' own checks name what is wrong
+            return {}
+
+    @classmethod
+    def fillable(cls) -> Collection[str]:
+        return presettable()
+
+    @classmethod
+    def otherwise(cls, name: str) -> str:
+        usual = cls.model_fields[name].default
+        return "as the preset has it" + ("" if usual is None else f", else {usual}")
 
     @model_validator(mode="after")
     def _shapes_are_possible(self) -> Self:
