@@ -10,9 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from vesselforge.configs.base import Each, Settings, as_given, operational
+from vesselforge.configs.base import Each, Settings, operational
 from vesselforge.configs.catalogue import DATASETS, OWN, DatasetName
-from vesselforge.configs.filled import Beside
 from vesselforge.configs.sources import NoSource, Source, StyleGAN2Source
 from vesselforge.configs.stages.augmentation import AugmentSettings as AugmentSettings
 from vesselforge.configs.stages.gan import GeneratorSettings, SampleSettings, ScoreSettings
@@ -222,18 +221,26 @@ class ExperimentConfig(Settings):
         if not isinstance(values, dict):
             return values
         try:
-            teacher = SegmenterSettings.model_validate(values.get("teacher", {})).model_dump()
+            teacher = SegmenterSettings.model_validate(values.get("teacher", {}))
         except ValidationError:
             return values
-        own = as_given(values.get("student", {}))
-        if isinstance(own, dict) and own.get("augment") is not None:
-            own = own | {"augment": Beside(as_given(own["augment"]), teacher["augment"])}
-        return values | {"student": Beside(own, teacher)}
+        return values | {"student": StudentSettings.beside(teacher, values.get("student", {}))}
 
     @property
     def phases(self) -> tuple[SegmenterSettings, SegmenterSettings]:
         """The recipes of both trainings of a student."""
         return self.pretrain.of(self.student), self.finetune.of(self.student)
+
+    def check_mixed(self, what: str) -> None:
+        """Raise ValueError where no batch can hold both kinds of images. what: asks for that."""
+        first, _ = self.phases
+        if first.source == "pool":
+            raise ValueError(f"{what} needs student.source: crops")
+        if first.batch < 2:
+            raise ValueError(
+                f"{what}: every batch has both kinds of images, found a batch of {first.batch}; "
+                "set pretrain.batch, or student.batch, to at least 2"
+            )
 
     @model_validator(mode="after")
     def _phases_are_possible(self) -> Self:
@@ -269,16 +276,22 @@ class PipelineConfig(ExperimentConfig):
 
     @model_validator(mode="after")
     def _all_of_it_goes_together(self) -> Self:
-        if self.order == "mixed" and self.student.source == "pool":
-            raise ValueError("order: mixed needs student.source: crops")
+        if self.order == "mixed":
+            self.check_mixed("order: mixed")
         if self.order == "mixed" and self.finetune.start_from is not None:
             raise ValueError(
                 "finetune.start_from: order: mixed has one training, as pretrain says; set "
                 "student.start_from"
             )
-        if self.iterate.rounds > 1 and isinstance(self.source, NoSource):
+        rounds = self.iterate.rounds
+        if self.sample.seed + rounds * self.sample.count > 2**32:
+            raise ValueError(
+                f"iterate.rounds: {rounds} rounds of sample.count: {self.sample.count} from "
+                f"sample.seed: {self.sample.seed} on have seeds above 2^32; lower one of the three"
+            )
+        if rounds > 1 and isinstance(self.source, NoSource):
             raise ValueError("iterate.rounds: source: none has no student; set rounds: 1")
-        if self.iterate.rounds > 1 and self.source.labels == "own":
+        if rounds > 1 and self.source.labels == "own":
             raise ValueError(
                 "iterate.rounds: a further round has a better teacher, whom source.labels: own "
                 "does not ask; set rounds: 1, or labels: teacher or agreement"

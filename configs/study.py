@@ -152,8 +152,8 @@ class StudyConfig(Filled, ExperimentConfig):
                 f"{', '.join(self.sources) or 'none'}"
             )
         orders = {arm.order for arm in named.values()} or {*self.arms.orders}
-        if "mixed" in orders and self.student.source == "pool":
-            raise ValueError("arms: mixed batches need student.source: crops")
+        if "mixed" in orders:
+            self.check_mixed("arms: order mixed")
         if self.finetune.start_from is not None:
             raise ValueError(
                 "finetune.start_from: arms of one training have no second one; set "

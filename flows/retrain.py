@@ -36,6 +36,7 @@ from vesselforge.pipeline.models.registry import Comparison, Registry, Verdict, 
 from vesselforge.pipeline.models.retention import named_by, prune
 from vesselforge.pipeline.models.score_rows import version_rows
 from vesselforge.pipeline.record import Reference, read_run
+from vesselforge.pipeline.setting_checks import check_run_settings
 from vesselforge.pipeline.works import begun_by
 
 NAME = "retrain"
@@ -67,6 +68,7 @@ def run_retraining(config: PipelineConfig, workspace: Path) -> Any:
             f"data.folds: {config.data.folds}: a line of models has one split, and new images join "
             "it; unset data.folds (`vesselforge run` cross-validates)"
         )
+    check_run_settings(config)
     Store(workspace).open()
     registry = Registry(workspace, config.name)
     with registry.alone(current().begin(NAME)):

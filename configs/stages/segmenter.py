@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from vesselforge.configs.base import Device, Settings, operational
+from vesselforge.configs.base import Device, Settings, as_given, operational
 from vesselforge.configs.choices import LOSSES, NETWORKS, described, known
-from vesselforge.configs.filled import Filled
+from vesselforge.configs.filled import Beside, Filled
 from vesselforge.configs.stages.augmentation import AugmentSettings, StudentAugmentSettings
 
 NetworkName = Annotated[
@@ -87,6 +87,20 @@ class SegmenterSettings(Settings):
     checkpoint_every: int = operational(50, ge=1, description="steps between checkpoints")
 
     @model_validator(mode="after")
+    def _the_network_can_do_it(self) -> Self:
+        network = NETWORKS[self.network]
+        if self.drop is not None and not network.drops:
+            raise ValueError(
+                f"drop: found {self.drop}, but {self.network} has no DropBlock; leave drop out"
+            )
+        if len(self.head_weights) > network.heads:
+            raise ValueError(
+                f"head_weights: found {len(self.head_weights)}, but {self.network} has "
+                f"{network.heads} output; give one weight"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _all_of_it_goes_together(self) -> Self:
         if self.threshold_on == "none" and (self.calibrate or self.components):
             raise ValueError(
@@ -118,6 +132,19 @@ class StudentSettings(Filled, SegmenterSettings):
     augment: StudentAugmentSettings = Field(
         StudentAugmentSettings(), description="crops: augmentation"
     )
+
+    @classmethod
+    def beside(cls, teacher: SegmenterSettings, own: Any) -> Beside:
+        """What a student beside this teacher is made from. own: what was given of it. A network
+        that drops nothing does not take over how much to drop."""
+        own, filling = as_given(own), teacher.model_dump()
+        if isinstance(own, dict):
+            if own.get("augment") is not None:
+                own = own | {"augment": Beside(as_given(own["augment"]), filling["augment"])}
+            network = NETWORKS.get(str(own.get("network")))
+            if network is not None and not network.drops:
+                filling["drop"] = None
+        return Beside(own, filling)
 
     @classmethod
     def otherwise(cls, name: str) -> str:
