@@ -38,8 +38,8 @@ class GeneratorSettings(Filled):
     channel_max: int = Field(128, ge=8, le=1024, description="most channels in a layer")
     latent: int = Field(128, ge=8, le=1024, description="size of z and w")
     mapping_layers: int = Field(2, ge=1, le=8, description="layers of the mapping network")
-    conv_clamp: float | None = Field(None, gt=0)
-    """bound of activations; official networks have 256"""
+    conv_clamp: float | None = Field(None, ge=0)
+    """bound of activations; official networks have 256; 0: none"""
 
     # Optimisation
     batch: int = Field(8, ge=1, le=512, description="images per step, over all processes")
@@ -58,7 +58,8 @@ class GeneratorSettings(Filled):
     path_length_weight: float = Field(2.0, ge=0, description="path-length weight; 0: off")
     style_mixing: float = Field(0.9, ge=0, le=1, description="probability of mixing two styles")
     ema_kimg: float | None = Field(None, gt=0, description="half-life; default batch·10/32")
-    ema_rampup: float | None = Field(0.05, gt=0, description="half-life ≤ this × images so far")
+    ema_rampup: float | None = Field(0.05, ge=0)
+    """half-life ≤ this × images so far; 0: no such bound"""
     mbstd_group: int = Field(4, ge=1, description="minibatch-std group size; divides batch")
     d_noise: float = Field(0.0, ge=0, le=1)
     """standard deviation of Gaussian noise, anew in every step, on the colours that the

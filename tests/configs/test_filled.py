@@ -15,6 +15,8 @@ from vesselforge.configs.settings import PipelineConfig
 from vesselforge.configs.stages.gan import GeneratorSettings
 from vesselforge.configs.stages.presets import RECIPES, presettable
 from vesselforge.configs.study import StudyConfig
+from vesselforge.generator.trained import network_kwargs
+from vesselforge.generator.training.step_counts import Schedule
 from vesselforge.pipeline.stages import STAGES
 
 
@@ -33,6 +35,13 @@ def test_null_is_left_out() -> None:
         given: dict[str, Any] = {"preset": preset}
         assert GeneratorSettings.model_validate(given | empty) == GeneratorSettings(**given)
     assert as_given(GeneratorSettings.model_validate({"lr": 0.1, "batch": None})) == {"lr": 0.1}
+
+
+def test_what_null_cannot_say_zero_does() -> None:
+    own = GeneratorSettings(preset="auto", conv_clamp=0, ema_rampup=0)
+    assert (own.conv_clamp, own.ema_rampup) == (0, 0)
+    assert network_kwargs(own)[1]["conv_clamp"] is None
+    assert Schedule.of(own, continued=False).ema_rampup is None
 
 
 def test_every_preset_fills_in_what_forms_leave_empty() -> None:
