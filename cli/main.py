@@ -163,6 +163,9 @@ def retrain(
     from vesselforge.configs.settings import PipelineConfig
 
     settings = load(PipelineConfig, config, set_ or [])
+    from vesselforge.pipeline.setting_checks import check_run_settings
+
+    check_run_settings(settings)
     from vesselforge.flows.launch import RETRAINING, launch
 
     made = launch(RETRAINING, settings, workspace, new_display())

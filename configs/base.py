@@ -5,7 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    field_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 T = TypeVar("T")
 Device = Literal["auto", "cpu", "cuda"]
@@ -23,12 +32,38 @@ class Settings(BaseModel):
         validate_default=True,
         use_attribute_docstrings=True,
         coerce_numbers_to_str=True,  # a name may be a number: `plain_yaml` keeps how it is written
+        allow_inf_nan=False,
     )
 
     @field_validator("*")
     @classmethod
     def _from_home(cls, value: Any) -> Any:
         return expanded(value) if isinstance(value, Path) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Forms post the default of a group that was left out: it holds what makes it that group,
+        and no value as if somebody had chosen it."""
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, field in cls.model_fields.items():
+            if (given := as_given(field.default)) != field.default:
+                properties[name]["default"] = given
+        return schema
+
+
+def as_given(value: Any) -> Any:
+    """Settings as they were given, plain values that can be JSON: nothing that a default, a preset
+    or another group filled in. Inside lists and dicts, too; anything else as it is."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json", exclude_unset=True)
+    if isinstance(value, list):
+        return [as_given(inner) for inner in value]
+    if isinstance(value, dict):
+        return {name: as_given(inner) for name, inner in value.items()}
+    return value
 
 
 def expanded(path: Path | str) -> Path:

@@ -13,11 +13,14 @@ from typing import Any
 @dataclass(frozen=True)
 class Choice:
     """help: a line for people. code: `module:name` below `vesselforge`. options: given to it in any
-    case."""
+    case. Of networks, so that what cannot be is refused before any work; drops: False for one
+    without DropBlock; heads: outputs at most."""
 
     help: str
     code: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    drops: bool = True
+    heads: int = 4
 
     def load(self) -> Callable[..., Any]:
         """The class or function behind the name."""
@@ -37,18 +40,27 @@ _FAMILY = {  # one class and a table of variants
     "sa-unet-gn": "sa-unet with GroupNorm",
     "unet-23-gn": "unet-23 with DropBlock and GroupNorm",
 }
+_PLAIN = ("unet-18", "unet-18-sa", "unet-23")
 NETWORKS = {
     **{
-        name: Choice(help_, "segmenter.networks.sa_unet:SAUNet", {"variant": name})
+        name: Choice(
+            help_,
+            "segmenter.networks.sa_unet:SAUNet",
+            {"variant": name},
+            drops=name not in _PLAIN,
+            heads=1,
+        )
         for name, help_ in _FAMILY.items()
     },
     "sa2-net": Choice(
         "attention across scales, 19 million parameters (Fiaz et al. 2023)",
         "segmenter.networks.sa2_net:SA2Net",
+        drops=False,
     ),
     "unet-v2": Choice(
         "a pyramid vision transformer's features, multiplied (Peng et al. 2023)",
         "segmenter.networks.unet_v2:UNetV2",
+        drops=False,
     ),
 }
 """Segmenters: called with options, each gives a `segmenter.networks.contract.Segmenter`."""

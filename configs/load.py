@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
-from vesselforge.configs.base import Settings
+from vesselforge.configs.base import Settings, as_given
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.plain_yaml import parse
 from vesselforge.configs.sources import SOURCES, SourceSettings
@@ -35,10 +35,11 @@ def load(model: type[S], path: Path | str, overrides: Sequence[str] = ()) -> S:
 
 
 def override(settings: S, overrides: Sequence[str] | None) -> S:
-    """The settings with some of them changed, `a.b=value` each, validated anew."""
+    """The settings with some of them changed, `a.b=value` each, validated anew: as if the changes
+    had stood beside what was given."""
     if not overrides:
         return settings
-    values = settings.model_dump(mode="json")
+    values = as_given(settings)
     for item in overrides:
         _apply(values, item)
     return validate(type(settings), values, "overrides")
@@ -94,6 +95,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
     here = values
     for name in parents:
         inner = here.setdefault(name, {})
+        if isinstance(inner, str) and inner in SOURCES:  # `source: phantom`
+            inner = here[name] = {"kind": inner}
         if not isinstance(inner, dict):
             raise ConfigError(f"--set {override}: `{name}` is a value, not a group of settings")
         here = inner

@@ -17,13 +17,15 @@ from vesselforge.configs.stages.augmentation import AugmentSettings as AugmentSe
 from vesselforge.configs.stages.gan import GeneratorSettings, SampleSettings, ScoreSettings
 from vesselforge.configs.stages.labels import LabelSettings as LabelSettings
 from vesselforge.configs.stages.labels import PseudoLabelSettings
-from vesselforge.configs.stages.segmenter import CompareSettings as CompareSettings
 from vesselforge.configs.stages.segmenter import (
+    RANDOM,
     EnsembleMethod,
     EvaluateSettings,
     PhaseSettings,
     SegmenterSettings,
+    StudentSettings,
 )
+from vesselforge.configs.stages.segmenter import CompareSettings as CompareSettings
 from vesselforge.configs.stages.segmenter import EnsembleSettings as EnsembleSettings
 from vesselforge.configs.stages.segmenter import FitSettings as FitSettings
 from vesselforge.configs.stages.segmenter import PoolSettings as PoolSettings
@@ -198,19 +200,19 @@ class ExperimentConfig(Settings):
     data: DataSettings = Field(DataSettings(), description="the real images, and the test")
     teacher: SegmenterSettings = SegmenterSettings()
     """segmenter trained on real images; it labels the samples"""
-    student: SegmenterSettings = SegmenterSettings()
+    student: StudentSettings = StudentSettings()
     """segmenter that sees synthetic images, too; what is not set is as in `teacher`"""
     pretrain: PhaseSettings = PhaseSettings()
     """the student's first training; what is not set is as in `student`"""
-    finetune: PhaseSettings = PhaseSettings(lr=5e-4)
-    """its second training, likewise; default: lr 0.0005"""
+    finetune: PhaseSettings = PhaseSettings()
+    """its second training, likewise"""
     generator: GeneratorSettings = Field(GeneratorSettings(), description="StyleGAN2-ADA")
     sample: SampleSettings = Field(SampleSettings(), description="synthetic images")
     score: ScoreSettings = Field(ScoreSettings(), description="FID, KID, memorisation")
     pseudo_label: PseudoLabelSettings = PseudoLabelSettings()
     """labels and filters"""
     evaluate: EvaluateSettings = Field(EvaluateSettings(), description="test-split scoring")
-    stage_timeout: float | None = operational(None, gt=0, allow_inf_nan=False)
+    stage_timeout: float | None = operational(None, gt=0)
     """seconds that a stage may take, then it saves its checkpoint and has failed; the same command
     goes on from there; default: no limit"""
 
@@ -218,27 +220,37 @@ class ExperimentConfig(Settings):
     @classmethod
     def _the_student_begins_as_the_teacher(cls, values: Any) -> Any:
         """A faulty teacher is reported once, so nothing is taken over from it."""
-        if not isinstance(values, dict) or "teacher" not in values:
+        if not isinstance(values, dict):
             return values
-        own = values.get("student", {})
         try:
-            teacher = SegmenterSettings.model_validate(values["teacher"])
+            teacher = SegmenterSettings.model_validate(values.get("teacher", {}))
         except ValidationError:
             return values
-        if not isinstance(own, dict):
-            return values
-        student = teacher.model_dump(exclude_unset=True) | own
-        if isinstance(own.get("augment"), dict) and "augment" in teacher.model_fields_set:
-            student["augment"] = teacher.augment.model_dump(exclude_unset=True) | own["augment"]
-        return values | {"student": student}
+        return values | {"student": StudentSettings.beside(teacher, values.get("student", {}))}
 
     @property
     def phases(self) -> tuple[SegmenterSettings, SegmenterSettings]:
         """The recipes of both trainings of a student."""
         return self.pretrain.of(self.student), self.finetune.of(self.student)
 
+    def check_mixed(self, what: str) -> None:
+        """Raise ValueError where no batch can hold both kinds of images. what: asks for that."""
+        first, _ = self.phases
+        if first.source == "pool":
+            raise ValueError(f"{what} needs student.source: crops")
+        if first.batch < 2:
+            raise ValueError(
+                f"{what}: every batch has both kinds of images, found a batch of {first.batch}; "
+                "set pretrain.batch, or student.batch, to at least 2"
+            )
+
     @model_validator(mode="after")
     def _phases_are_possible(self) -> Self:
+        if self.finetune.start_from == RANDOM:
+            raise ValueError(
+                "finetune.start_from: found none, which would throw the first training away; "
+                "leave it out, or name a model to begin with"
+            )
         for name, phase in (("pretrain", self.pretrain), ("finetune", self.finetune)):
             try:
                 phase.of(self.student)
@@ -266,16 +278,22 @@ class PipelineConfig(ExperimentConfig):
 
     @model_validator(mode="after")
     def _all_of_it_goes_together(self) -> Self:
-        if self.order == "mixed" and self.student.source == "pool":
-            raise ValueError("order: mixed needs student.source: crops")
+        if self.order == "mixed":
+            self.check_mixed("order: mixed")
         if self.order == "mixed" and self.finetune.start_from is not None:
             raise ValueError(
                 "finetune.start_from: order: mixed has one training, as pretrain says; set "
                 "student.start_from"
             )
-        if self.iterate.rounds > 1 and isinstance(self.source, NoSource):
+        rounds = self.iterate.rounds
+        if self.sample.seed + rounds * self.sample.count > 2**32:
+            raise ValueError(
+                f"iterate.rounds: {rounds} rounds of sample.count: {self.sample.count} from "
+                f"sample.seed: {self.sample.seed} on have seeds above 2^32; lower one of the three"
+            )
+        if rounds > 1 and isinstance(self.source, NoSource):
             raise ValueError("iterate.rounds: source: none has no student; set rounds: 1")
-        if self.iterate.rounds > 1 and self.source.labels == "own":
+        if rounds > 1 and self.source.labels == "own":
             raise ValueError(
                 "iterate.rounds: a further round has a better teacher, whom source.labels: own "
                 "does not ask; set rounds: 1, or labels: teacher or agreement"

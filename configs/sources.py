@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, GetCoreSchemaHandler
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 
 from vesselforge.configs.base import Settings, operational
@@ -28,6 +29,10 @@ class SourceSettings(LabelChoice):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         SOURCES[cls.model_fields["kind"].default] = cls
 
+    def model_post_init(self, context: Any) -> None:
+        """Its kind is always part of what was given: nothing else tells one from another."""
+        self.model_fields_set.add("kind")
+
 
 class AnySource:
     """The type of a field that holds one of SOURCES: `Annotated[…, AnySource()]`."""
@@ -39,6 +44,14 @@ class AnySource:
         union = core_schema.tagged_union_schema(kinds, discriminator="kind")
         # `--set source=phantom` is enough where the other settings are to be the defaults.
         return core_schema.no_info_before_validator_function(_spelled_out, union)
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Any of the kinds, or the word for one."""
+        found = handler(schema)
+        found["oneOf"].append({"enum": [*SOURCES], "type": "string"})
+        return found
 
 
 def _spelled_out(value: Any) -> Any:

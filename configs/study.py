@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from vesselforge.configs.base import Each, Settings, operational
+from vesselforge.configs.filled import Filled
 from vesselforge.configs.settings import DataSettings, ExperimentConfig, MixSettings, Order, RunName
 from vesselforge.configs.sources import Source, SourceName, StyleGAN2Source
-from vesselforge.configs.stages.augmentation import AugmentSettings
+from vesselforge.configs.stages.augmentation import StrongAugmentSettings
 from vesselforge.configs.stages.labels import PseudoLabelSettings
 from vesselforge.configs.statistics import StatisticsSettings
 
@@ -104,7 +106,7 @@ class ExecutionSettings(Settings):
         return self
 
 
-class StudyConfig(ExperimentConfig):
+class StudyConfig(Filled, ExperimentConfig):
     """Everything `vesselforge compare` does.
 
     Every arm trains one student with the same settings and so the same number of optimiser steps,
@@ -115,10 +117,10 @@ class StudyConfig(ExperimentConfig):
     name: RunName = "study"
     external: list[DataSettings] = Field([])
     """further datasets: their test images are scored, nothing is trained there"""
-    sources: dict[SourceName, Source] = Field({"stylegan2": StyleGAN2Source()})
+    sources: dict[SourceName, Source] = Field({})
     """where synthetic images come from, by names that `arms` uses"""
     arms: ArmSettings = Field(ArmSettings(), description="what is compared")
-    strong_augment: AugmentSettings = AugmentSettings.strong()
+    strong_augment: StrongAugmentSettings = StrongAugmentSettings()
     """augmentation of real images in arms of strength: strong"""
     synthetic: SyntheticSettings = SyntheticSettings()
     """pools of samples; sample.count does not count here"""
@@ -126,6 +128,19 @@ class StudyConfig(ExperimentConfig):
     """by the name of a source: in the place of `pseudo_label` for its images"""
     statistics: StatisticsSettings = Field(StatisticsSettings(), description="intervals and tests")
     execution: ExecutionSettings = operational(ExecutionSettings(), description="where it runs")
+
+    @classmethod
+    def filling(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The source of a study that names none."""
+        return {"sources": {"stylegan2": StyleGAN2Source()}}
+
+    @classmethod
+    def fillable(cls) -> Collection[str]:
+        return ["sources"]
+
+    @classmethod
+    def otherwise(cls, name: str) -> str:
+        return "a generator, by the name stylegan2"
 
     @model_validator(mode="after")
     def _all_of_it_goes_together(self) -> Self:
@@ -137,8 +152,8 @@ class StudyConfig(ExperimentConfig):
                 f"{', '.join(self.sources) or 'none'}"
             )
         orders = {arm.order for arm in named.values()} or {*self.arms.orders}
-        if "mixed" in orders and self.student.source == "pool":
-            raise ValueError("arms: mixed batches need student.source: crops")
+        if "mixed" in orders:
+            self.check_mixed("arms: order mixed")
         if self.finetune.start_from is not None:
             raise ValueError(
                 "finetune.start_from: arms of one training have no second one; set "

@@ -6,6 +6,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
+from vesselforge.configs.base import as_given
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.processes.reporting import StageCrashed
@@ -33,7 +34,9 @@ def launch(
 
         display.say(f"run {config.name} in {workspace} (Prefect at {url.removesuffix('/api')})")
         try:
-            state = resolve_name(flow)(config, workspace=str(workspace), return_state=True)
+            # As it was given: Prefect's page then shows what was chosen, and can change it.
+            given = as_given(config)
+            state = resolve_name(flow)(given, workspace=str(workspace), return_state=True)
         except httpx.TransportError as error:
             forget_what_is_left()
             raise StageCrashed(

@@ -17,6 +17,7 @@ from prefect.states import Completed
 
 from vesselforge.configs.errors import ConfigError, WorkspaceError
 from vesselforge.configs.settings import CompareSettings, PipelineConfig, SplitName
+from vesselforge.data.datasets import load_settings
 from vesselforge.data.imageset import read_index
 from vesselforge.data.layouts.intake import Intake, sort_out
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
@@ -36,6 +37,7 @@ from vesselforge.pipeline.models.registry import Comparison, Registry, Verdict, 
 from vesselforge.pipeline.models.retention import named_by, prune
 from vesselforge.pipeline.models.score_rows import version_rows
 from vesselforge.pipeline.record import Reference, read_run
+from vesselforge.pipeline.setting_checks import check_images, check_run_settings, check_start
 from vesselforge.pipeline.works import begun_by
 
 NAME = "retrain"
@@ -67,6 +69,9 @@ def run_retraining(config: PipelineConfig, workspace: Path) -> Any:
             f"data.folds: {config.data.folds}: a line of models has one split, and new images join "
             "it; unset data.folds (`vesselforge run` cross-validates)"
         )
+    check_run_settings(config)
+    check_start(config.generator)
+    check_images(config, load_settings(config.data, lenient=True))
     Store(workspace).open()
     registry = Registry(workspace, config.name)
     with registry.alone(current().begin(NAME)):

@@ -39,7 +39,7 @@ def network_kwargs(settings: GeneratorSettings, c_dim: int = 0) -> tuple[Kwargs,
     shared: Kwargs = {
         "channel_base": settings.channel_base,
         "channel_max": settings.channel_max,
-        "conv_clamp": settings.conv_clamp,
+        "conv_clamp": settings.conv_clamp or None,
     }
     images = {
         "c_dim": c_dim if settings.labels else 0,

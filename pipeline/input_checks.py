@@ -8,9 +8,16 @@ from pathlib import Path
 from vesselforge.configs.errors import ConfigError, DataError
 from vesselforge.configs.settings import DataSettings, PipelineConfig
 from vesselforge.configs.study import StudyConfig
+from vesselforge.data.layouts.items import Dataset
 from vesselforge.engine.sinks.board import switched_on
 from vesselforge.engine.store import Store
-from vesselforge.pipeline.record import found_start
+from vesselforge.pipeline.setting_checks import (
+    check_arms,
+    check_images,
+    check_observers,
+    check_run_settings,
+    check_start,
+)
 from vesselforge.pipeline.sources import Config
 from vesselforge.pipeline.study.study_works import study_arms, training_images
 from vesselforge.pipeline.works import begun_by
@@ -21,7 +28,8 @@ WITHOUT_MASKS = ("development", "generator", "samples", "scores")
 
 def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> None:
     """Raises DataError for a dataset or file that is not there or that cannot teach a segmenter,
-    ConfigError for a model to begin with that is another network than its training's,
+    ConfigError for settings that cannot work together, or with these images, and for a model to
+    begin with that is another network than its training's,
     WorkspaceError when the workspace cannot be written, ConfigError for TensorBoard asked for in
     vain. last: of LAST_STEPS in `run_works`, or `run` for the whole pipeline."""
     if config.data.name == "images" and last not in WITHOUT_MASKS:
@@ -35,7 +43,10 @@ def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> 
             "score.features: teacher needs a segmenter, and data.name: images has no vessel masks "
             "to teach one; set score.features: random or inception"
         )
-    _check(config, workspace, config.data.each_fold() if last == "run" else [config.data])
+    check_run_settings(config, last)
+    sets = config.data.each_fold() if last == "run" else [config.data]
+    for dataset in _check(config, workspace, sets):
+        check_images(config, dataset, last)
 
 
 def check_study(config: StudyConfig, workspace: Path) -> None:
@@ -50,17 +61,22 @@ def check_study(config: StudyConfig, workspace: Path) -> None:
                 "of a further set is scored; unset folds there"
             )
     folds = config.data.each_fold()
-    _check(config, workspace, [*folds, *config.external])
-    study_arms(config, min(map(training_images, folds)))
+    found = _check(config, workspace, [*folds, *config.external])
+    own, further = found[: len(folds)], found[len(folds) :]
+    for dataset in own:
+        check_images(config, dataset)
+    names = {str(config.data.name): own[0]} | {each.name: each for each in further}
+    check_observers(config, names)
+    check_arms(config, study_arms(config, min(map(training_images, folds))))
 
 
-def _check(config: Config, workspace: Path, sets: Iterable[DataSettings]) -> None:
+def _check(config: Config, workspace: Path, sets: Iterable[DataSettings]) -> list[Dataset]:
+    """What is the same for both; the datasets."""
     from vesselforge.data.datasets import load_settings
 
     Store(workspace).open()
     switched_on()
-    for data in sets:
-        load_settings(data)
-    if config.generator.start_from is not None:
-        found_start(config.generator.start_from)
+    datasets = [load_settings(data) for data in sets]
+    check_start(config.generator)
     begun_by(config, workspace)
+    return datasets

@@ -113,6 +113,23 @@ class StyleGAN2(Source[StyleGAN2Source]):
         return Work(f"samples{request.name}", "generator.sample", settings, inputs)
 
     def check(self) -> None:
+        own, label = self.config.generator, self.config.sample.label
+        if own.freeze_d and own.start_from is None:
+            raise ConfigError(
+                f"generator.freeze_d: found {own.freeze_d}, which would keep random weights as "
+                "they are; set generator.start_from, or freeze_d: 0 (the preset adapt-few, which "
+                "sets it, is for adapting a generator)"
+            )
+        if label is not None and not own.labels:
+            raise ConfigError(
+                f"sample.label: found {label}, but the generator knows no classes "
+                "(generator.labels: false); leave the label out, or set generator.labels: true"
+            )
+        if self.brings_masks and self.config.data.name == "images":
+            raise ConfigError(
+                "generator.channels: rgb+mask needs images with vessel masks, and data.name: "
+                "images has none; set channels: rgb, or data.name: paired"
+            )
         joint = isinstance(self.settings, JointSource)
         if (joint or self.settings.labels != "teacher") and not self.brings_masks:
             raise ConfigError(
@@ -138,6 +155,12 @@ class Phantom(Source[PhantomSource]):
         return Work(f"phantoms{request.name}", "data.phantom", settings, inputs)
 
 
+NONE_LEFT = (
+    "source unlabelled: no training image is left without labels; give its `root`, a folder of "
+    "images, or in a study fewer arms.real_images"
+)
+
+
 class Unlabelled(Source[UnlabelledSource]):
     """Real images without labels: a folder's, or the training images beyond those with labels."""
 
@@ -151,11 +174,13 @@ class Unlabelled(Source[UnlabelledSource]):
             prepare = PrepareSettings(data=data, part="development")
             return Work("unlabelled images", "data.prepare", prepare, {}, outside)
         if request.rest is None:
-            raise ConfigError(
-                "source unlabelled: no training image is left without labels; give its `root`, a "
-                "folder of images, or in a study fewer arms.real_images"
-            )
+            raise ConfigError(NONE_LEFT)
         return request.rest
+
+    def check(self) -> None:
+        super().check()
+        if self.settings.root is None and isinstance(self.config, PipelineConfig):
+            raise ConfigError(NONE_LEFT)
 
 
 class Nothing(Source[NoSource]):

@@ -45,7 +45,7 @@ def start_work(
     if network != recipe.network:
         raise ConfigError(
             f"{setting}: {of_model}, and the training is of {recipe.network}; set network: "
-            f"{network}, choose a model of {recipe.network}, or set start_from: null"
+            f"{network}, choose a model of {recipe.network}, or leave start_from out"
         )
     if options:
         raise ConfigError(
@@ -121,5 +121,5 @@ def starts(config: Config) -> Iterator[tuple[str, Path, SegmenterSettings]]:
         named["student" if same else "pretrain"] = first
         named |= {"finetune": second} if own is not None else {}
     for name, recipe in named.items():
-        if recipe.start_from is not None:
-            yield f"{name}.start_from", recipe.start_from, recipe
+        if recipe.begins_with is not None:
+            yield f"{name}.start_from", recipe.begins_with, recipe

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
 from vesselforge.configs.base import Settings
+from vesselforge.configs.filled import Filled
 
 
 def _low_high(pair: tuple[float, float]) -> tuple[float, float]:
@@ -53,15 +55,45 @@ class AugmentSettings(Settings):
 
         Gamma per channel and vessel contrast after Sun et al. 2020 (arXiv 2007.15883).
         """
-        return cls(
-            warp_share=0.5,
-            zoom=(0.5, 2.0),
-            contrast=0.4,
-            saturation=0.5,
-            gamma=0.4,
-            noise=0.05,
-            vessel_contrast=0.4,
-            channel_gamma=0.3,
-            hue=10.0,
-            blur=1.2,
-        )
+        return cls.model_validate(STRONG)
+
+
+STRONG: dict[str, Any] = {
+    "warp_share": 0.5,
+    "zoom": (0.5, 2.0),
+    "contrast": 0.4,
+    "saturation": 0.5,
+    "gamma": 0.4,
+    "noise": 0.05,
+    "vessel_contrast": 0.4,
+    "channel_gamma": 0.3,
+    "hue": 10.0,
+    "blur": 1.2,
+}
+
+
+class StrongAugmentSettings(Filled, AugmentSettings):
+    """Changes to training crops, beyond what one camera makes of a retina."""
+
+    @classmethod
+    def filling(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The rest of the strong augmentation."""
+        return STRONG
+
+    @classmethod
+    def otherwise(cls, name: str) -> str:
+        found = STRONG.get(name, cls.model_fields[name].default)
+        return str(list(found) if isinstance(found, tuple) else found)
+
+    @property
+    def plain(self) -> AugmentSettings:
+        """The same as any other augmentation."""
+        return AugmentSettings.model_validate(self.model_dump())
+
+
+class StudentAugmentSettings(Filled, AugmentSettings):
+    """Changes to training crops of a student; what is not set is as the teacher has it."""
+
+    @classmethod
+    def otherwise(cls, name: str) -> str:
+        return "as in `teacher.augment`"

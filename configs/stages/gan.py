@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from vesselforge.configs.base import Device, Settings, operational
-from vesselforge.configs.stages.presets import Preset, preset_values
+from vesselforge.configs.filled import Filled
+from vesselforge.configs.stages.presets import Preset, preset_values, presettable
 
 Precision = Literal["float32", "bfloat16"]
 
 
-class GeneratorSettings(Settings):
+class GeneratorSettings(Filled):
     """StyleGAN2-ADA training. A preset fills in whatever is not set beside it."""
 
     preset: Preset | None = operational(None)
@@ -36,8 +38,8 @@ class GeneratorSettings(Settings):
     channel_max: int = Field(128, ge=8, le=1024, description="most channels in a layer")
     latent: int = Field(128, ge=8, le=1024, description="size of z and w")
     mapping_layers: int = Field(2, ge=1, le=8, description="layers of the mapping network")
-    conv_clamp: float | None = Field(None, gt=0)
-    """bound of activations; official networks have 256"""
+    conv_clamp: float | None = Field(None, ge=0)
+    """bound of activations; official networks have 256; 0: none"""
 
     # Optimisation
     batch: int = Field(8, ge=1, le=512, description="images per step, over all processes")
@@ -56,7 +58,8 @@ class GeneratorSettings(Settings):
     path_length_weight: float = Field(2.0, ge=0, description="path-length weight; 0: off")
     style_mixing: float = Field(0.9, ge=0, le=1, description="probability of mixing two styles")
     ema_kimg: float | None = Field(None, gt=0, description="half-life; default batch·10/32")
-    ema_rampup: float | None = Field(0.05, gt=0, description="half-life ≤ this × images so far")
+    ema_rampup: float | None = Field(0.05, ge=0)
+    """half-life ≤ this × images so far; 0: no such bound"""
     mbstd_group: int = Field(4, ge=1, description="minibatch-std group size; divides batch")
     d_noise: float = Field(0.0, ge=0, le=1)
     """standard deviation of Gaussian noise, anew in every step, on the colours that the
@@ -102,16 +105,22 @@ class GeneratorSettings(Settings):
     checkpoint_every: int = operational(50, ge=1)
     """steps between checkpoints; more where they would take over 2 % of the time"""
 
-    @model_validator(mode="before")
     @classmethod
-    def _fill_in_the_preset(cls, values: Any) -> Any:
-        """Preset values stand where nothing was set; a wrong preset name is reported as such."""
-        if not isinstance(values, dict) or values.get("preset") is None:
-            return values
+    def filling(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the preset says; a wrong preset says nothing, and the fields' own checks name it."""
         try:
-            return preset_values(values) | values
+            return preset_values(given) if "preset" in given else {}
         except (KeyError, TypeError, ValueError, ZeroDivisionError):
-            return values  # the fields' own checks name what is wrong
+            return {}
+
+    @classmethod
+    def fillable(cls) -> Collection[str]:
+        return presettable()
+
+    @classmethod
+    def otherwise(cls, name: str) -> str:
+        usual = cls.model_fields[name].default
+        return "as the preset has it" + ("" if usual is None else f", else {usual}")
 
     @model_validator(mode="after")
     def _shapes_are_possible(self) -> Self:

@@ -97,6 +97,11 @@ RECIPES: dict[str, dict[str, Any]] = {
 """What is not in a recipe is as by default: batches of 8, groups of 4, a rate of 0.0025, …"""
 
 
+def presettable() -> set[str]:
+    """Every setting that some preset fills in."""
+    return {*_auto(64, 1)}.union(*RECIPES.values())
+
+
 def preset_values(given: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that `given["preset"]` stands for beside the others that are given.
 

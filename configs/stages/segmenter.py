@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from vesselforge.configs.base import Device, Settings, operational
+from vesselforge.configs.base import Device, Settings, as_given, operational
 from vesselforge.configs.choices import LOSSES, NETWORKS, described, known
-from vesselforge.configs.stages.augmentation import AugmentSettings
+from vesselforge.configs.filled import Beside, Filled
+from vesselforge.configs.stages.augmentation import AugmentSettings, StudentAugmentSettings
 
 NetworkName = Annotated[
     str, AfterValidator(known(NETWORKS)), Field(json_schema_extra={"enum": list(NETWORKS)})
@@ -20,6 +21,8 @@ LossName = Annotated[
 Runtime = Literal["torch", "auto", "fast", "fast-bfloat16"]
 Schedule = Literal["constant", "cosine", "step", "restarts", "plateau"]
 ThresholdOn = Literal["validation", "development", "none"]
+RANDOM = Path("none")
+"""What `start_from` says where another recipe has a model to begin with, and this one none."""
 Crop = Annotated[int, Field(ge=16, le=4096, multiple_of=8)]
 
 
@@ -84,6 +87,20 @@ class SegmenterSettings(Settings):
     checkpoint_every: int = operational(50, ge=1, description="steps between checkpoints")
 
     @model_validator(mode="after")
+    def _the_network_can_do_it(self) -> Self:
+        network = NETWORKS[self.network]
+        if self.drop is not None and not network.drops:
+            raise ValueError(
+                f"drop: found {self.drop}, but {self.network} has no DropBlock; leave drop out"
+            )
+        if len(self.head_weights) > network.heads:
+            raise ValueError(
+                f"head_weights: found {len(self.head_weights)}, but {self.network} has "
+                f"{network.heads} output; give one weight"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _all_of_it_goes_together(self) -> Self:
         if self.threshold_on == "none" and (self.calibrate or self.components):
             raise ValueError(
@@ -94,12 +111,44 @@ class SegmenterSettings(Settings):
             raise ValueError(f"min_lr ({self.min_lr:g}) must not exceed lr ({self.lr:g})")
         if self.pretrained != "none" and self.network != "unet-v2":
             raise ValueError(f"pretrained: {self.network} has no ImageNet weights, only unet-v2")
-        if self.pretrained != "none" and self.start_from is not None:
+        if self.pretrained != "none" and self.begins_with is not None:
             raise ValueError(
                 f"pretrained: {self.pretrained} beside start_from: {self.start_from}; a training "
                 "begins with one of them, leave the other out"
             )
         return self
+
+    @property
+    def begins_with(self) -> Path | None:
+        """The model whose weights are the first; None for random ones."""
+        return None if self.start_from == RANDOM else self.start_from
+
+
+class StudentSettings(Filled, SegmenterSettings):
+    """The recipe of a student; what is not set is as in the teacher's."""
+
+    start_from: Path | None = operational(None)
+    """weights to begin with, as in `teacher`; none: random ones, whatever the teacher has"""
+    augment: StudentAugmentSettings = Field(
+        StudentAugmentSettings(), description="crops: augmentation"
+    )
+
+    @classmethod
+    def beside(cls, teacher: SegmenterSettings, own: Any) -> Beside:
+        """What a student beside this teacher is made from. own: what was given of it. A network
+        that drops nothing does not take over how much to drop."""
+        own, filling = as_given(own), teacher.model_dump()
+        if isinstance(own, dict):
+            if own.get("augment") is not None:
+                own = own | {"augment": Beside(as_given(own["augment"]), filling["augment"])}
+            network = NETWORKS.get(str(own.get("network")))
+            if network is not None and not network.drops:
+                filling["drop"] = None
+        return Beside(own, filling)
+
+    @classmethod
+    def otherwise(cls, name: str) -> str:
+        return "as in `teacher`"
 
 
 class PhaseSettings(Settings):
@@ -114,8 +163,8 @@ class PhaseSettings(Settings):
     threshold_on: ThresholdOn | None = None
     """images on which the threshold is chosen; none: 0.5"""
     start_from: Path | None = operational(None)
-    """weights to begin with, as in `student`; of `finetune`: in the place of those of the first
-    training, which then is not done"""
+    """weights to begin with, as in `student` (none: random ones); of `finetune`: in the place of
+    those of the first training, which then is not done"""
 
     def of(self, student: SegmenterSettings) -> SegmenterSettings:
         """The recipe of this training: the student's, but for what is set here.

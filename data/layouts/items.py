@@ -11,7 +11,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vesselforge.data.formats.images import Picture, composed, orientation_of, read_picture
+from vesselforge.data.formats.images import (
+    Picture,
+    composed,
+    open_file,
+    open_picture,
+    orientation_of,
+    read_picture,
+)
 from vesselforge.data.formats.masks import Drawing, read_drawing
 from vesselforge.data.fov import derive_fov
 from vesselforge.data.imageset import LoadedImage
@@ -57,6 +64,15 @@ class Item:
     def read_picture(self) -> Picture:
         """The file at its own depth. Raises DataError, as the other readers do."""
         return read_picture(self.image)
+
+    def extent(self) -> tuple[int, int] | None:
+        """(height, width) as the file's header says, which may be turned; None where it says
+        nothing, and the reader will say why."""
+        try:
+            with open_file(self.image) as stream, open_picture(stream) as picture:
+                return picture.height, picture.width
+        except Exception:  # on damaged files decoders raise almost any exception
+            return None
 
     def read_image(self) -> NDArray[np.uint8]:
         """[H, W, 3] uint8."""
@@ -110,6 +126,9 @@ class PhantomItem(Item):
 
     def read_picture(self) -> Picture:
         return Picture(_phantom(self.seed, self.size).image)
+
+    def extent(self) -> tuple[int, int]:
+        return self.size, self.size
 
     def fov_turn(self) -> int:
         return 1

@@ -36,7 +36,7 @@ class Schedule:
             steps=max(1, -int(-settings.kimg * 1000 // batch)),
             r1_gamma=gamma,
             ema_kimg=batch * 10 / 32 if settings.ema_kimg is None else settings.ema_kimg,
-            ema_rampup=None if continued else settings.ema_rampup,
+            ema_rampup=None if continued else settings.ema_rampup or None,
         )
 
 

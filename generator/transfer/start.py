@@ -176,7 +176,7 @@ def _settings_of(slot: str, kwargs: Kwargs, shared: list[int]) -> dict[str, tupl
         "resolution": (side, str(side)),
         "channels": (count, names.get(count, f"(none has {count} channels)")),
         "labels": (c_dim, f"true (labels of length {c_dim})" if c_dim else "false"),
-        "conv_clamp": (clamp, "null" if clamp is None else f"{clamp:g}"),
+        "conv_clamp": (clamp, "0" if clamp is None else f"{clamp:g}"),
         "channel_base": (widths, f"{base}, generator.channel_max: {most}"),
     }
     if slot != "D":

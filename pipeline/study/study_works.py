@@ -201,7 +201,7 @@ class StudyWorks(Works):
         update["steps"] = max(1, round(settings.steps * arm.longer))
         update["synthetic_augment"] = settings.synthetic_augment or settings.augment
         if arm.strength == "strong":
-            update["augment"] = self.config.strong_augment
+            update["augment"] = self.config.strong_augment.plain
         return settings.model_copy(update=update)
 
     def images(self) -> list[Work]:

@@ -49,7 +49,7 @@ def run(trainer, steps, batch=8):
 def everything_on(**changes):
     values = {
         "batch": 8, "mbstd_group": 2, "labels": True, "style_mixing": 0.9, "augment_p": 0.5,
-        "ada_kimg": 1.0, "augment_pipe": "bgc", "ema_rampup": None, "ema_kimg": 0.02,
+        "ada_kimg": 1.0, "augment_pipe": "bgc", "ema_rampup": 0, "ema_kimg": 0.02,
     }  # fmt: skip
     return tiny(**{**values, **changes})
 

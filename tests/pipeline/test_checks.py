@@ -20,7 +20,7 @@ def images(tmp_path: Path) -> Path:
     folder = tmp_path / "photos"
     folder.mkdir()
     for i in range(3):
-        Image.fromarray(np.full((8, 8, 3), i, np.uint8)).save(folder / f"{i}.png")
+        Image.fromarray(np.full((64, 64, 3), i, np.uint8)).save(folder / f"{i}.png")
     return folder
 
 

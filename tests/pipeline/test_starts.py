@@ -84,7 +84,7 @@ def test_a_student_begins_as_its_teacher_and_each_training_may_say_otherwise(
 
     own = works(teacher={"start_from": a}, pretrain={"start_from": b}).augmentation()
     assert start_of(own["pretrained"]).outside == outside(StartSettings(model=b))
-    none = works(teacher={"start_from": a}, student={"start_from": None}).augmentation()
+    none = works(teacher={"start_from": a}, student={"start_from": "none"}).augmentation()
     assert "start" not in none["pretrained"].inputs
 
     tuned = works(teacher={"start_from": a}, finetune={"start_from": c})
