@@ -10,7 +10,13 @@ from typing import Any
 
 from vesselforge.configs.errors import CheckpointError, DataError, WorkspaceError
 from vesselforge.engine.documents import read_object
-from vesselforge.pipeline.models.publishing import facts_of, images_of, manifest_of, write_published
+from vesselforge.pipeline.models.publishing import (
+    facts_of,
+    images_of,
+    manifest_of,
+    store_of,
+    write_published,
+)
 
 EVALUATED = (
     "what `vesselforge segmenter evaluate MODEL DATASET --json` prints, with scores of one model"
@@ -58,19 +64,48 @@ def facts_of_model(model: Path, manifest: Mapping[str, Any], folder: Path) -> di
     data, _ = images_of(model, manifest["inputs"])
     for file in FILES:
         shutil.copyfile(model / file, folder / file)
+    drawn = synthetic_of(model, manifest["inputs"])
+    return (
+        ({} if drawn is None else {"synthetic": drawn})
+        | {
+            "network": member["network"],
+            "options": member["options"],
+            "parameters": description["parameters"],
+            "magnification": description.get("magnification"),
+            "threshold": description["threshold"],
+            "calibration": {n: member[n] for n in ("temperature", "shift") if n in member},
+            "components": description.get("components", {}),
+            "trained_on": data,
+            "validation": metrics["validation"],
+            "step": metrics["best_step"],
+            "steps": metrics["steps"],
+        }
+        | facts_of(manifest, NOT_RECIPE)
+    )
+
+
+def synthetic_of(model: Path, inputs: Mapping[str, str]) -> dict[str, Any] | None:
+    """Of the synthetic images that a model was trained on: how many, whose labels, the stage that
+    drew them and its settings. None for a model of real images alone. Raises WorkspaceError."""
+    if "synthetic" not in inputs:
+        return None
+    store = store_of(model)
+    try:
+        labelled = store.need("segmenter.pseudo-label", inputs["synthetic"]).manifest
+        digest = labelled["inputs"]["samples"]
+        [folder] = store.root.glob(f"*/{digest}")
+        samples = store.need(folder.parent.name, digest).manifest
+    except (KeyError, ValueError, WorkspaceError) as error:
+        raise WorkspaceError(
+            f"{store.root}: the synthetic images that {model} was trained on are not there "
+            f"({error}); publish from the workspace in which the model was trained"
+        ) from None
     return {
-        "network": member["network"],
-        "options": member["options"],
-        "parameters": description["parameters"],
-        "magnification": description.get("magnification"),
-        "threshold": description["threshold"],
-        "calibration": {n: member[n] for n in ("temperature", "shift") if n in member},
-        "components": description.get("components", {}),
-        "trained_on": data,
-        "validation": metrics["validation"],
-        "step": metrics["best_step"],
-        "steps": metrics["steps"],
-    } | facts_of(manifest, NOT_RECIPE)
+        "images": labelled["metrics"]["kept"],
+        "labels": labelled["settings"]["labels"],
+        "drawn_by": samples["kind"],
+        "settings": {name: value for name, value in samples["settings"].items() if value},
+    }
 
 
 def _scores(paths: list[Path], point: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from vesselforge.configs.errors import (
     UserError,
     WorkspaceError,
 )
+from vesselforge.engine.files import write_json
 
 
 def train(room: Path) -> Path:
@@ -99,3 +101,42 @@ def test_publishing_again_needs_force(room: Path) -> None:
     assert again.exit_code == 2
     assert "tiny: exists; choose another name, or give --force" in again.stderr
     assert command("publish", train(room), *options, "--force").exit_code == 0
+
+
+def phantoms(room: Path) -> None:
+    """As if the model had been trained on phantoms, too."""
+    made = {
+        "segmenter.pseudo-label/l1": {
+            "settings": {"labels": "own"},
+            "inputs": {"samples": "p1"},
+            "metrics": {"kept": 38},
+        },
+        "data.phantom/p1": {
+            "settings": {"appearance": "fitted", "count": 40, "size": None},
+            "inputs": {"images": "i1"},
+            "metrics": {},
+        },
+    }
+    for address, content in made.items():
+        kind, digest = address.split("/")
+        folder = room / "store" / address
+        folder.mkdir(parents=True)
+        write_json(
+            folder / "manifest.json", {"kind": kind, "digest": digest, "files": {}} | content
+        )
+    change(train(room) / "manifest.json", lambda m: m["inputs"].update(synthetic="l1"))
+
+
+def test_a_card_names_the_synthetic_images(room: Path) -> None:
+    phantoms(room)
+    folder = published(room)
+    line = "| 38, drawn by `data.phantom` (appearance fitted, count 40), labels: own |"
+    assert line in (folder / "README.md").read_text()
+    assert json.loads((folder / "card.json").read_text())["synthetic"]["images"] == 38
+
+
+def test_synthetic_images_that_are_gone_are_named(room: Path) -> None:
+    phantoms(room)
+    (room / "store/data.phantom/p1/manifest.json").unlink()
+    with pytest.raises(WorkspaceError, match=r"the synthetic images that .* was trained on are no"):
+        published(room)
