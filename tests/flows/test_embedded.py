@@ -65,8 +65,13 @@ def test_a_killed_server_is_replaced_and_requests_wait_for_it() -> None:
     assert not embedded.healthy(url)
 
 
-def test_a_server_that_always_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "COMMAND", [sys.executable, "-c", "import asyncpg_"])
+def test_a_server_that_always_ends_is_given_up_with_its_own_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which is not always the last line that it says."""
+    failing = "import sys; sys.excepthook = lambda *e: (sys.__excepthook__(*e), print('bye', "
+    failing += "file=sys.stderr)); import asyncpg_"
+    monkeypatch.setattr(embedded, "COMMAND", [sys.executable, "-c", failing])
     why = r"did not start \(ModuleNotFoundError: No module named 'asyncpg_'\); .*doctor"
     with pytest.raises(UserError, match=why), embedded.embedded_server():
         raise AssertionError("nobody serves")
@@ -76,7 +81,7 @@ def test_a_server_that_is_gone_ends_the_run_in_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     @contextmanager
-    def api():
+    def api(server: str | None):
         yield "http://127.0.0.1:9/api"
 
     events: queue.Queue[str] = queue.Queue()
