@@ -49,6 +49,7 @@ def launch(
                 "became of it"
             ) from error
         except httpx.HTTPStatusError as error:
+            forget_what_is_left()
             refused = f"{error.request.url.path}: HTTP {error.response.status_code}"
             raise UserError(
                 f"{address}: Prefect's server refuses what this version asks of it ({refused}); "

@@ -30,7 +30,10 @@ def check_server(url: str) -> str:
     from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
     shown = without_password(url)
-    other = UserError(f"{shown}: another service than Prefect's server answers there; {HOW}")
+    other = UserError(
+        f"{shown}: another service than Prefect's API, whose address ends in /api, answers there; "
+        f"{HOW}"
+    )
     if not url.startswith(("http://", "https://")):
         raise UserError(f"{shown}: expected the address of a Prefect server, http://…/api; {HOW}")
     once = {PREFECT_CLIENT_MAX_RETRIES: 0}
