@@ -27,8 +27,9 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# make serve PORT=4300 LIMIT=2
 serve: $(READY)
-	$(BIN)/vesselforge serve
+	$(BIN)/vesselforge serve $(if $(PORT),--port $(PORT)) $(if $(LIMIT),--limit $(LIMIT))
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later, please: make PYTHON=python3.11"'

@@ -9,8 +9,7 @@ import shutil
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from typing import Literal, NamedTuple
 
 from packaging.requirements import Requirement
 
@@ -26,7 +25,6 @@ REASONS = {
     "fastapi": "newer ones break the server of Prefect 3.8, and with it every run",
     "sqlalchemy": "with newer ones the scheduler of Prefect 3.8 starts no run",
 }
-ANSWER_S = 5.0
 
 
 class Finding(NamedTuple):
@@ -51,6 +49,8 @@ def examine(workspace: Path) -> Iterator[Finding]:
     yield from datasets()
     yield from packages()
     yield from models()
+    from vesselforge.cli.doctor_prefect import prefect
+
     yield from prefect()
 
 
@@ -178,73 +178,3 @@ def models() -> Iterator[Finding]:
         else:
             told = f"{pretrained.kind_of(name)}, {pretrained.size(name) / 1e6:.1f} MB"
             yield Finding(f"model {name}", told)
-
-
-def prefect() -> Iterator[Finding]:
-    """What a run would find: a server where one is configured."""
-    try:
-        from prefect.settings import get_current_settings
-    except Exception as error:  # an import may fail in any way when versions do not fit
-        hint = "see the packages above; `pip install -c constraints.txt -e .` in the repository"
-        yield Finding("Prefect", f"cannot be imported: {error}", "broken", hint)
-        return
-    yield from server(get_current_settings().api.url)
-
-
-def server(url: str | None) -> Iterator[Finding]:
-    """The configured server: does it answer, does it fit, who works for it?"""
-    from vesselforge.flows.serving.embedded import healthy
-
-    name = "Prefect server"
-    if not url:
-        yield Finding(name, "none configured: each run embeds its own")
-        return
-    shown = without_password(url)
-    if not healthy(url, timeout=ANSWER_S):
-        hint = "start it (`vesselforge serve`), or unset PREFECT_API_URL to embed one in each run"
-        yield Finding(name, f"{shown}: no answer", "broken", hint)
-        return
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        try:
-            there, here = client.api_version(), client.client_version()
-            pool = work_pool(client)
-        except Exception as error:  # refused, an older server, no JSON: told, not raised
-            hint = "is PREFECT_API_AUTH_STRING that of the server, and the server a Prefect 3.8?"
-            told = f"{shown}: does not serve us ({' '.join(str(error).split())[:200]})"
-            yield Finding(name, told, "broken", hint)
-            return
-    if there.split(".")[:2] == here.split(".")[:2]:
-        yield Finding(name, f"{shown}: answers, version {there}")
-    else:
-        hint = f"`pip install prefect=={there}` here, or {here} where the server runs"
-        yield Finding(name, f"{shown}: version {there}, but {here} here", "warning", hint)
-    yield pool
-
-
-def work_pool(client: Any) -> Finding:
-    """Who works for the server."""
-    from prefect.exceptions import ObjectNotFound
-
-    from vesselforge.flows.serving.deployments import POOL
-
-    hint = "`vesselforge serve`, or `prefect worker start --pool local`"
-    try:
-        paused = client.read_work_pool(POOL).is_paused
-    except ObjectNotFound:
-        return Finding("work pool", f"{POOL}: none", "warning", hint)
-    states = [worker.status.value for worker in client.read_workers_for_work_pool(POOL)]
-    told = f"{POOL}: {states.count('ONLINE')} worker(s) online{'; paused' if paused else ''}"
-    if paused or "ONLINE" not in states:
-        hint = f"`prefect work-pool resume {POOL}`" if paused else hint
-        return Finding("work pool", told, "warning", hint)
-    return Finding("work pool", told)
-
-
-def without_password(url: str) -> str:
-    """A server's address as it may be shown."""
-    with contextlib.suppress(ValueError):
-        parts = urlsplit(url)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    return "its URL cannot be read"

@@ -22,6 +22,15 @@ from vesselforge.cli.verbs import (
     print_result,
 )
 
+ServerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Prefect server to use, http://…/api.  [default: $PREFECT_API_URL, else one of the "
+        "run's own, which heeds no other settings of Prefect's]",
+    ),
+]
+
 
 def finetune(
     model: ModelArgument,
@@ -51,6 +60,7 @@ def finetune(
     ] = None,
     set_: SetOption = None,
     workspace: WorkspaceOption = WORKSPACE,
+    server: ServerOption = None,
     dry_run: DryRunOption = False,
     json_: JsonOption = False,
 ) -> None:
@@ -76,7 +86,7 @@ def finetune(
         return
     from vesselforge.flows.launch import RUN, launch
 
-    made = launch(RUN, settings, workspace, new_display())
+    made = launch(RUN, settings, workspace, new_display(), server)
     from vesselforge.pipeline.models.publish_finetuned import cards, publish_finetuned, score_lines
 
     folder = publish_finetuned(Path(made["run"]), workspace)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from vesselforge.cli import data_verbs, generator_verbs, line_verbs, model_verbs
-from vesselforge.cli.finetune_verb import finetune
+from vesselforge.cli.finetune_verb import ServerOption, finetune
 from vesselforge.cli.verbs import (
     WORKSPACE,
     ConfigArgument,
@@ -41,6 +41,7 @@ def run(
     config: ConfigArgument,
     set_: SetOption = None,
     workspace: WorkspaceOption = WORKSPACE,
+    server: ServerOption = None,
     dry_run: DryRunOption = False,
     json_: JsonOption = False,
 ) -> None:
@@ -59,7 +60,7 @@ def run(
         return
     from vesselforge.flows.launch import RUN, launch
 
-    made = launch(RUN, settings, workspace, new_display())
+    made = launch(RUN, settings, workspace, new_display(), server)
     from vesselforge.engine.store import Store
     from vesselforge.pipeline.models.choice import in_words
     from vesselforge.pipeline.models.score_rows import score_rows
@@ -82,6 +83,7 @@ def compare(
     config: ConfigArgument,
     set_: SetOption = None,
     workspace: WorkspaceOption = WORKSPACE,
+    server: ServerOption = None,
     dry_run: DryRunOption = False,
     json_: JsonOption = False,
 ) -> None:
@@ -107,7 +109,7 @@ def compare(
         return
     from vesselforge.flows.launch import STUDY, launch
 
-    _print_study(launch(STUDY, settings, workspace, new_display()), json_)
+    _print_study(launch(STUDY, settings, workspace, new_display(), server), json_)
 
 
 @verb(main)
@@ -151,6 +153,7 @@ def retrain(
     config: ConfigArgument,
     set_: SetOption = None,
     workspace: WorkspaceOption = WORKSPACE,
+    server: ServerOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Train again if the dataset's folder changed; promote the new model unless it is worse.
@@ -168,7 +171,7 @@ def retrain(
     check_run_settings(settings)
     from vesselforge.flows.launch import RETRAINING, launch
 
-    made = launch(RETRAINING, settings, workspace, new_display())
+    made = launch(RETRAINING, settings, workspace, new_display(), server)
     print_result(json_, made, f"{made['state']}: {made['message']}")
 
 

@@ -14,6 +14,7 @@ from vesselforge.engine.sinks.display import current
 from vesselforge.flows.notes import publish_table
 from vesselforge.flows.run import stated, write_report
 from vesselforge.flows.runners import ByRunner, task_runner
+from vesselforge.flows.states import PARTLY
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.input_checks import check_study
@@ -23,8 +24,6 @@ from vesselforge.pipeline.study.findings import findings_of
 from vesselforge.pipeline.study.study_plan import study_plan
 from vesselforge.pipeline.study.study_results import write_results
 from vesselforge.report.study.arm_tables import arm_table
-
-PARTLY = "PartlyFailed"
 
 
 @flow(name=STUDY, flow_run_name="{config.name}", persist_result=False, result_serializer="json")

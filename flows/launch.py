@@ -7,11 +7,13 @@ from pkgutil import resolve_name
 from typing import Any
 
 from vesselforge.configs.base import as_given
+from vesselforge.configs.errors import UserError
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.sinks.display import Display, shown
 from vesselforge.flows.serving.embedded import api, forget_what_is_left
+from vesselforge.flows.serving.servers import without_password
 
 RUN = "vesselforge.flows.run:augmentation_pipeline"
 STUDY = "vesselforge.flows.compare:compare_ratios"
@@ -19,20 +21,26 @@ RETRAINING = "vesselforge.flows.retrain:retrain"
 
 
 def launch(
-    flow: str, config: PipelineConfig | StudyConfig, workspace: Path, display: Display
+    flow: str,
+    config: PipelineConfig | StudyConfig,
+    workspace: Path,
+    display: Display,
+    server: str | None = None,
 ) -> dict[str, Any]:
     """Run a flow here and now. Returns what its body does.
 
-    flow: RUN, STUDY or RETRAINING. The config has been checked.
+    flow: RUN, STUDY or RETRAINING. The config has been checked. server: address of a Prefect
+    server; without, the one that the environment asks for, or else one of the run's own.
 
     Raises UserError, StageCrashed or Interrupted; anything else is a programming error.
     """
     import httpx
 
-    with shown(display), api() as url:
+    with shown(display), api(server) as url:
         from vesselforge.flows.states import result_of
 
-        display.say(f"run {config.name} in {workspace} (Prefect at {url.removesuffix('/api')})")
+        address = without_password(url)
+        display.say(f"run {config.name} in {workspace} (Prefect at {address.removesuffix('/api')})")
         try:
             # As it was given: Prefect's page then shows what was chosen, and can change it.
             given = as_given(config)
@@ -40,7 +48,14 @@ def launch(
         except httpx.TransportError as error:
             forget_what_is_left()
             raise StageCrashed(
-                f"{url}: Prefect's server no longer answers ({type(error).__name__}); see what "
-                "became of it, or unset PREFECT_API_URL"
+                f"{address}: Prefect's server no longer answers ({type(error).__name__}); see what "
+                "became of it"
+            ) from error
+        except httpx.HTTPStatusError as error:
+            forget_what_is_left()
+            refused = f"{error.request.url.path}: HTTP {error.response.status_code}"
+            raise UserError(
+                f"{address}: Prefect's server refuses what this version asks of it ({refused}); "
+                "`vesselforge doctor` compares the versions"
             ) from error
         return dict(result_of(state))

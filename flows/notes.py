@@ -12,6 +12,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -21,13 +22,16 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
 
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.progress import Sink, Standing
+from vesselforge.flows.serving.servers import without_password
 from vesselforge.pipeline.models.score_rows import figure_rows, score_rows
 
 PROGRESS_EVERY_S = 10.0
 GRID_SIDE = 640
+ANSWER_S = 5.0
 MUTE_S = 300.0
 """Prefect's client tries for a minute to reach a server that is gone; then it is let alone."""
 _again = 0.0
@@ -93,9 +97,28 @@ def publish_table(key: str, rows: list[dict[str, Any]], description: str) -> Non
     _write(create_table_artifact, rows, key=slug(key), description=description)
 
 
-def publish_report(path: str) -> None:
-    """Where the report lies (a browser does not follow file links from Prefect's page)."""
-    _write(create_markdown_artifact, f"Report: `{path}`", key="report", description="HTML report")
+def publish_report(page: Path) -> None:
+    """Where the report lies, and a link where the server shows it: `vesselforge serve` does.
+
+    A browser follows no link to a file from Prefect's page.
+    """
+    link = _shown_at(page)
+    words = f"[Report of {page.parent.name}]({link}), `{page}`" if link else f"Report: `{page}`"
+    _write(create_markdown_artifact, words, key="report", description="HTML report")
+
+
+def _shown_at(page: Path) -> str | None:
+    """The address at which the server shows this very page, if it does."""
+    api = (PREFECT_API_URL.value() or "").rstrip("/")
+    if not api.endswith("/api"):  # Prefect's cloud
+        return None
+    link = f"{api.removesuffix('/api')}/reports/{page.parent.name}"
+    try:
+        user, _, word = (PREFECT_API_AUTH_STRING.value() or "").partition(":")
+        answer = httpx.get(link, auth=(user, word) if user else None, timeout=ANSWER_S)
+        return without_password(link) if answer.content == page.read_bytes() else None
+    except (httpx.HTTPError, OSError):
+        return None
 
 
 def _publish_grid(step: str, artifact: Artifact) -> None:

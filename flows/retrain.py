@@ -29,6 +29,7 @@ from vesselforge.engine.sinks.display import current
 from vesselforge.engine.store import Store
 from vesselforge.flows import notes
 from vesselforge.flows.run import run_pipeline, stated
+from vesselforge.flows.states import HELD_BACK, NOTHING, PROMOTED
 from vesselforge.flows.tasks import ByTask
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Given, Work
@@ -41,8 +42,7 @@ from vesselforge.pipeline.setting_checks import check_images, check_run_settings
 from vesselforge.pipeline.works import begun_by
 
 NAME = "retrain"
-NOTHING = "NothingToDo"
-STATES = {"first": "Promoted", "promoted": "Promoted", "held back": "HeldBack"}
+STATES = {"first": PROMOTED, "promoted": PROMOTED, "held back": HELD_BACK}
 QUARANTINE = "quarantine.json"
 
 

@@ -17,9 +17,11 @@ from prefect.context import FlowRunContext
 from vesselforge.configs.errors import NoSamples
 from vesselforge.configs.load import override
 from vesselforge.configs.settings import ExperimentConfig, PipelineConfig
+from vesselforge.engine.processes.stopping import under_worker
 from vesselforge.engine.sinks.display import current
 from vesselforge.engine.store import Store
 from vesselforge.flows import notes
+from vesselforge.flows.logs import outlive_the_reader
 from vesselforge.flows.serving import embedded
 from vesselforge.flows.states import EXPECTED, state_of
 from vesselforge.flows.tasks import ByTask
@@ -66,6 +68,8 @@ def stated(
 
     A request to stop is heard meanwhile.
     """
+    if under_worker():
+        outlive_the_reader()
     try:
         with current().listening(), _watching_for_cancellation():
             return body(override(config, overrides), workspace_folder(workspace))
@@ -133,6 +137,6 @@ def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
 
 def write_report(folder: Path, workspace: Path) -> str:
     """The run's HTML page; returns its path."""
-    page = str(report_on(folder, Store(workspace)))
+    page = report_on(folder, Store(workspace))
     notes.publish_report(page)
-    return page
+    return str(page)

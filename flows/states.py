@@ -14,6 +14,14 @@ from vesselforge.engine.progress import Interrupted
 
 BAD_INPUT, NO_SAMPLES = "BadInput", "NoSamples"
 TIMED_OUT, CRASHED, BROKEN = "TimedOut", "StageCrashed", "StageBroken"
+PARTLY, NOTHING, PROMOTED, HELD_BACK = "PartlyFailed", "NothingToDo", "Promoted", "HeldBack"
+ENDS = {
+    *(BAD_INPUT, NO_SAMPLES, TIMED_OUT, CRASHED, BROKEN),
+    *(PARTLY, NOTHING, PROMOTED, HELD_BACK),
+    *("Completed", "Cancelled"),
+}
+"""How runs of ours end by themselves. Prefect's event of an end has the name of its state, so the
+automations have to know them all."""
 MEANS: dict[str | None, type[Exception]] = {
     NO_SAMPLES: NoSamples,  # of a run: all were rejected; the teacher was scored and reported
     BAD_INPUT: UserError,  # the user can mend it

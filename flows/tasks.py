@@ -6,7 +6,6 @@ A task returns a small dict: Prefect's database can be lost without losing work.
 from __future__ import annotations
 
 import functools
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,14 @@ from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.sinks.display import current
 from vesselforge.engine.store import Store
 from vesselforge.flows import notes
+from vesselforge.flows.logs import tell_ends_calmly
 from vesselforge.flows.states import CRASHED, EXPECTED, error_of, state_of
 from vesselforge.pipeline.executor import Ended, Hand, perform
 from vesselforge.pipeline.graph import Given, Work
 from vesselforge.pipeline.record import Reference
 from vesselforge.pipeline.stages import STAGES
 
-logging.getLogger("vesselforge").setLevel(logging.INFO)  # Prefect's handlers take what arrives
+tell_ends_calmly()
 
 
 @dataclass

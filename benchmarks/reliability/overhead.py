@@ -105,10 +105,7 @@ def start(command: list[str], env: dict[str, str], core: int, log: Path) -> subp
 def prepared(home: Path) -> dict[str, str]:
     """The environment of both ways; Prefect has made its database there, as once on a machine."""
     env = ENVIRONMENT | environment(home, OMP_NUM_THREADS="1")
-    code = (
-        "from vesselforge.flows.serving.embedded import api_url, embedded_server\n"
-        "api_url()\nwith embedded_server():\n    pass\n"
-    )
+    code = "from vesselforge.flows.serving.embedded import api\nwith api():\n    pass\n"
     subprocess.run([sys.executable, "-c", code], env=env, check=True)
     return env
 

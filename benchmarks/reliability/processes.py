@@ -31,7 +31,8 @@ def stoppable() -> None:
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """This one, with an empty HOME and no Prefect settings of the user's."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "VESSELFORGE_"))}
+    others = ("PREFECT_", "VESSELFORGE_", "XDG_")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(others)}
     path = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", "")])
     home.mkdir(parents=True, exist_ok=True)
     return kept | {"HOME": str(home), "PREFECT_HOME": str(home / "prefect"), "PATH": path} | more

@@ -1,6 +1,6 @@
 """A Prefect command that ends when its parent does.
 
-`python -m vesselforge.flows.serving.attached server start`
+`python -m vesselforge.flows.serving.attached worker start`
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ socket is ours: when the server is killed another one goes on, and requests wait
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
+import re
 import signal
 import socket
 import subprocess
@@ -21,57 +21,39 @@ from typing import Any
 
 from vesselforge.configs.errors import UserError
 from vesselforge.engine.processes.lifetimes import die_with_parent
+from vesselforge.flows.serving.own_settings import asked_for, own_home, own_settings
+from vesselforge.flows.serving.servers import DATABASE, check_database, check_server
 from vesselforge.flows.serving.service import Service, answers
 
 LOOPBACK = ("127.0.0.1", 0)
 """A free port of it."""
 COMMAND = [sys.executable, "-m", "vesselforge.flows.serving.embedded"]
-QUIET = {
-    "DO_NOT_TRACK": "1",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # of SQLite's lock, on a busy machine
-    "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # the page of the run shows the log
-    "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL",  # a dump of every event that a lost server misses
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "vesselforge",
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # as in prefect.toml: automations/ relies on it
-}
-"""Defaults of the environment in which the command line imports Prefect."""
+REASON = re.compile(r"[\w.]*(Error|Exception|Revision)\b.*: ")
+"""How the line begins that says why, at the end of a traceback; more may follow it."""
 _running = False
 
 
 @contextlib.contextmanager
-def api() -> Iterator[str]:
-    """The address of the server to use: the configured one, else one that lives as long as this.
+def api(server: str | None = None) -> Iterator[str]:
+    """The address of the server to use: the given one, that of the environment, or else one that
+    lives as long as this. Inside, Prefect has our settings.
 
-    Imports Prefect. Raises UserError when the configured one does not answer.
+    Imports Prefect. Raises UserError when the one that was asked for does not serve us.
     """
-    configured = api_url()
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    asked = server or asked_for()
+    with own_settings(asked):
+        if asked:
+            check_server(asked)
+            yield asked
+            return
+        check_database(own_home() / DATABASE)
+        from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    if configured:
-        if not healthy(configured, timeout=5):
-            raise UserError(
-                f"PREFECT_API_URL={configured}: no Prefect server answers there; start it with "
-                "`prefect server start`, or unset the variable to use the embedded one"
-            )
-        yield configured
-        return
-    with embedded_server() as url, temporary_settings({PREFECT_API_URL: url}):
-        try:
-            yield url
-        finally:
-            _send_what_is_left()
-
-
-def api_url() -> str | None:
-    """The configured server: environment, prefect.toml or profile. Imports Prefect."""
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    from prefect.settings import PREFECT_API_URL
-
-    return PREFECT_API_URL.value() or None
+        with embedded_server() as url, temporary_settings({PREFECT_API_URL: url}):
+            try:
+                yield url
+            finally:
+                _send_what_is_left()
 
 
 def _send_what_is_left() -> None:
@@ -109,8 +91,9 @@ def embedded_server() -> Iterator[str]:
     def why() -> str:
         said.seek(0)  # the server appends
         words = said.read().strip().splitlines() or ["it said nothing"]
+        reason = next(filter(REASON.match, reversed(words)), words[-1])
         return (
-            f" ({words[-1].strip()}); `vesselforge doctor` checks what it needs, and `python -m "
+            f" ({reason.strip()}); `vesselforge doctor` checks what it needs, and `python -m "
             "vesselforge.flows.serving.embedded` shows all it says"
         )
 
@@ -153,7 +136,7 @@ def private() -> bool:
 
 
 def healthy(url: str, timeout: float = 1.0) -> bool:
-    """Does a Prefect API answer at this address?"""
+    """Does anything answer at this address as a Prefect API would?"""
     return answers(f"{url.rstrip('/')}/health", timeout)
 
 
@@ -163,11 +146,12 @@ def main() -> None:
     die_with_parent(signal.SIGTERM)
     given = sys.argv[1:]
     listener = socket.socket(fileno=int(given[0])) if given else socket.create_server(LOOPBACK)
-    import uvicorn
-    from prefect.server.api.server import create_app
+    with own_settings(None):
+        import uvicorn
+        from prefect.server.api.server import create_app
 
-    config = uvicorn.Config(create_app(ephemeral=True, final=True), log_level="error")
-    uvicorn.Server(config).run(sockets=[listener])
+        config = uvicorn.Config(create_app(ephemeral=True, final=True), log_level="error")
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 if __name__ == "__main__":

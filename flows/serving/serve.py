@@ -9,21 +9,31 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import typer
 
 from vesselforge.configs.errors import UserError
 from vesselforge.engine.processes.stopping import stop_signals
 from vesselforge.flows.serving.deployments import POOL
+from vesselforge.flows.serving.own_settings import NO_PROFILE
+from vesselforge.flows.serving.servers import DATABASE, check_database
 from vesselforge.flows.serving.service import Service
 
 LOCK = "serve.lock"
 PREFECT = [sys.executable, "-m", "vesselforge.flows.serving.attached"]
 """Prefect's command, which ends when its parent does."""
+SERVER = [sys.executable, "-m", "vesselforge.flows.serving.page"]
+LOOK_EVERY_S = 20.0
+PAGE_ASKS = ("PREFECT_SERVER_UI_API_URL", "PREFECT_UI_API_URL")
+ELSEWHERE = (
+    "Prefect's page asks there, and not the server of `vesselforge serve`; unset the variable, "
+    "unless a proxy leads from there to it"
+)
 
 
 def serve(port: int, limit: int = 1) -> None:
@@ -44,7 +54,10 @@ def serve(port: int, limit: int = 1) -> None:
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"{url},http://localhost:{port}",
         "DO_NOT_TRACK": "1",
-    }
+    } | NO_PROFILE
+    for name in PAGE_ASKS:
+        if os.environ.get(name, f"{url}/api") != f"{url}/api":
+            typer.echo(f"{name}={os.environ[name]}: {ELSEWHERE}", err=True)
     with suppress(KeyboardInterrupt), _alone(url), ExitStack() as running:
         _check_port(port)
         for number in stop_signals():
@@ -53,16 +66,12 @@ def serve(port: int, limit: int = 1) -> None:
         typer.echo(f"serving {url} — Ctrl-C stops; start a run there, or with")
         typer.echo(f"  PREFECT_API_URL={url}/api prefect deployment run \\")
         typer.echo("    augmentation-pipeline/quickstart --watch")
-        while True:
-            for service in services:
-                service.keep_up()
-            time.sleep(0.5)
+        _keep_up(services)
 
 
 def _start(running: ExitStack, url: str, limit: int) -> tuple[Service, Service]:
     health, pool = f"{url}/api/health", f"{url}/api/work_pools/{POOL}"
-    start = [*PREFECT, "server", "start"]
-    server = Service("the server", start, health, typer.echo, stdout=subprocess.DEVNULL)
+    server = Service("the server", SERVER, health, typer.echo, stdout=subprocess.DEVNULL)
     running.enter_context(server.running())
     from vesselforge.flows.serving import automations, unfinished
 
@@ -80,6 +89,21 @@ def _start(running: ExitStack, url: str, limit: int) -> tuple[Service, Service]:
     return server, worker
 
 
+def _keep_up(services: Iterable[Service]) -> NoReturn:
+    """Restart what ends, and every now and then see to the tasks of crashed runs."""
+    look = time.monotonic()
+    while True:
+        for service in services:
+            service.keep_up()
+        if time.monotonic() >= look:
+            from vesselforge.flows.serving.unfinished import crash_their_tasks
+
+            look = time.monotonic() + LOOK_EVERY_S
+            with suppress(Exception):  # a server on its way; next time, then
+                crash_their_tasks()
+        time.sleep(0.5)
+
+
 def _tried(settle: Callable[[Callable[[str], None]], None]) -> None:
     """One of `unfinished`; what it does not get done the automation finds later."""
     try:
@@ -94,6 +118,7 @@ def _alone(url: str) -> Iterator[None]:
     from prefect.settings import PREFECT_HOME
 
     home = PREFECT_HOME.value()
+    check_database(home / DATABASE)
     home.mkdir(parents=True, exist_ok=True)
     with (home / LOCK).open("a+") as lock:  # the kernel frees it when this process ends
         try:

@@ -9,14 +9,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
+from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter, WorkPoolFilter
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Cancelling, Crashed
 
 from vesselforge.flows.serving.deployments import POOL
 
 STOP_S = 40.0
 """For runs to save and end: Prefect kills a process 30 s after it asked it to."""
+ANSWER_S = 5.0
+WITH_RUN = "its run crashed"
 GONE = "its process is gone; start it again and it goes on from its last checkpoint"
 
 
@@ -57,6 +60,22 @@ def stop_all(say: Callable[[str], None]) -> None:
                 say(f"runs that did not end in time, and are killed: {left}")
                 return
             time.sleep(0.5)
+
+
+def crash_their_tasks() -> None:
+    """Mark as crashed the tasks of crashed runs: who marks a run leaves its tasks as they were.
+
+    Raises what Prefect's client does when no server answers; it tries once.
+    """
+    crashed = FlowRunFilter.model_validate({"state": {"type": {"any_": ["CRASHED"]}}})
+    types = [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
+    left = TaskRunFilter.model_validate({"state": {"type": {"any_": types}}})
+    with (
+        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+        get_client(sync_client=True, httpx_settings={"timeout": ANSWER_S}) as client,
+    ):
+        for task in client.read_task_runs(flow_run_filter=crashed, task_run_filter=left):
+            client.set_task_run_state(task.id, Crashed(message=WITH_RUN), force=True)
 
 
 def _unfinished(client: SyncPrefectClient) -> Sequence[FlowRun]:

@@ -104,7 +104,7 @@ def test_a_server_that_does_not_answer_is_named(
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     done = vesselforge("run", "quickstart", workspace=tmp_path)
     assert done.returncode == 2
-    assert done.stderr.startswith("error: PREFECT_API_URL=http://127.0.0.1:9/api: no Prefect")
+    assert done.stderr.startswith("error: http://127.0.0.1:9/api: no Prefect server")
 
 
 def test_no_such_run(tmp_path: Path) -> None:

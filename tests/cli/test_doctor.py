@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from packaging.requirements import Requirement
 
 from vesselforge import pretrained
 from vesselforge.cli import doctor as examination
+from vesselforge.cli import doctor_prefect
 from vesselforge.cli.doctor import GIB, Finding
 from vesselforge.engine.files import file_sha256
 from vesselforge.engine.sinks.board import SWITCH
@@ -37,7 +39,7 @@ def doctor(
         str(workspace),
         *arguments,
     ]
-    more = {"DO_NOT_TRACK": "1", "PREFECT_HOME": str(cwd / "home")} | environment
+    more = {"DO_NOT_TRACK": "1", "HOME": str(cwd / "home")} | environment
     path = os.pathsep.join([str(Path(__file__).parents[2]), kept.get("PYTHONPATH", "")])
     return subprocess.run(
         command, env=kept | more | {"PYTHONPATH": path}, cwd=cwd, capture_output=True, text=True
@@ -76,12 +78,20 @@ def test_a_damaged_model_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_what_would_stop_a_run_is_status_2_and_no_password_is_shown(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
+    theirs = tmp_path / "home" / ".prefect"
+    theirs.mkdir(parents=True)
+    (theirs / "profiles.toml").write_text("no TOML [")
+    (tmp_path / ".prefect").mkdir()
+    with sqlite3.connect(tmp_path / ".prefect" / "prefect.db") as database:
+        database.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        database.execute("INSERT INTO alembic_version VALUES ('ffffffffffff')")
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     done = doctor(
         workspace=tmp_path / "file",
         cwd=tmp_path,
         PREFECT_API_URL=f"http://me:secret@127.0.0.1:{port}/api",
+        PREFECT_UI_API_URL="http://old:4200/api",
         **{SWITCH: "perhaps"},
     )
     assert done.returncode == 2
@@ -89,9 +99,12 @@ def test_what_would_stop_a_run_is_status_2_and_no_password_is_shown(tmp_path: Pa
     assert lines == [
         ["broken", "workspace"],
         ["broken", "TensorBoard"],
+        ["warning", "Prefect profile"],
+        ["warning", "Prefect page"],
+        ["broken", "Prefect database"],
         ["broken", "Prefect server"],
     ]
-    assert f"http://127.0.0.1:{port}/api: no answer" in done.stderr
+    assert f"http://127.0.0.1:{port}/api: no Prefect server answers there" in done.stderr
     assert "secret" not in done.stdout + done.stderr
 
 
@@ -184,7 +197,7 @@ def test_a_server_is_asked_who_works_for_it(client: Any, monkeypatch: pytest.Mon
     url = str(client.api_url)
 
     def look() -> dict[str, Finding]:
-        return {finding.name: finding for finding in examination.server(url)}
+        return {finding.name: finding for finding in doctor_prefect.server(url)}
 
     first = look()
     assert first["Prefect server"].state == "ok"

@@ -15,7 +15,14 @@ from vesselforge.cli.main import main
 from vesselforge.engine.locks import locked
 from vesselforge.engine.progress import Progress
 
-DATABASE = Path("prefect") / "prefect.db"
+STRANGE = {
+    ".prefect/profiles.toml": 'active = "work"\n[profiles.work]\n'
+    'PREFECT_API_URL = "http://127.0.0.1:9/api"\nPREFECT_API_KEY = "pnu_secret"\n',
+    ".prefect/prefect.db": "a database of another version",
+    "prefect.toml": '[api]\nurl = "http://127.0.0.1:9/api"\n',
+    ".env": "PREFECT_API_URL=http://127.0.0.1:9/api\n",
+}
+"""Another project's Prefect, in the home and in the working folder of the first run of all."""
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +36,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     workspace, home, told = (folder / name for name in ("workspace", "home", "said.json"))
     with locked(folder / "lock", Progress(), "another process makes it"):
         if not told.exists():
-            made = run(tiny("run", workspace), environment(home), folder)
+            for name, content in STRANGE.items():
+                file = (home if name.startswith(".prefect/") else folder) / name
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(content)
+            env = environment(home, PREFECT_HOME=str(home / ".prefect"))
+            made = run(tiny("run", workspace), env, folder)
             said = Said(made.returncode, made.stdout, made.stderr)
             told.write_text(json.dumps(asdict(said)))
         said = Said(**json.loads(told.read_text()))
@@ -38,9 +50,12 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 
 
 def with_database(home: Path, undisturbed: Undisturbed) -> Path:
-    """A HOME in which Prefect has made its database, which takes 8 s of the processor."""
-    (home / DATABASE).parent.mkdir(parents=True)
-    shutil.copyfile(undisturbed.home / DATABASE, home / DATABASE)
+    """A HOME in which Prefect has made its databases, which takes 8 s of the processor: that of a
+    run's own server, and one for `serve` in `environment(home)`."""
+    (made,) = undisturbed.home.glob(".cache/vesselforge/prefect-*/prefect.db")
+    for file in (home / made.relative_to(undisturbed.home), home / "prefect" / made.name):
+        file.parent.mkdir(parents=True)
+        shutil.copyfile(made, file)
     return home
 
 

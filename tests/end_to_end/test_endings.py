@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,6 +19,7 @@ from typing import Any
 from unittest.mock import patch
 from uuid import UUID
 
+import httpx
 import pytest
 from commands import (
     REPOSITORY,
@@ -29,6 +33,7 @@ from commands import (
     until,
 )
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, LogFilter
 from prefect.events.schemas.automations import Automation, AutomationCore, EventTrigger
 from prefect.events.schemas.events import Event, RelatedResource, Resource
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
@@ -91,7 +96,8 @@ def _command(pid: int) -> str:
 def serve(own_home: Path, tmp_path: Path) -> Callable[[], Any]:
     """Serves, each time with the same database, at the same place."""
     port = free_port()
-    env, log = environment(own_home), tmp_path / "serve.txt"
+    env = environment(own_home, VESSELFORGE_WORKSPACE=str(tmp_path / "workspace"))
+    log = tmp_path / "serve.txt"
 
     @contextmanager
     def serving() -> Iterator[Served]:
@@ -168,15 +174,19 @@ def test_stopped_killed_and_without_a_server_it_ends_with_the_same_bytes(
 
         last = served.start(workspace)
         until_at_work(workspace)
-        server = served.below("server start")
+        server = served.below("serving.page")
         assert server
         os.kill(server, signal.SIGKILL)
         until(lambda: "the server was ended by SIGKILL" in served.said(), 60, every=0.2)
-        until(lambda: served.below("server start") not in (None, server), 60, every=0.2)
+        until(lambda: served.below("serving.page") not in (None, server), 60, every=0.2)
         until(lambda: record(workspace)["status"] == "completed", 300, every=0.5)
         until(lambda: _final(served, last) == "Completed", 300, every=1)
         assert served.said().count("resumed at step") == 2
         check_that_silent_runs_crash_and_ended_ones_do_not(served, automation, last)
+        assert "Running" not in tasks_of(served, killed).values()
+        check_that_its_log_has_no_error(served, stopped)
+        check_that_the_report_is_shown(served, workspace)
+        check_that_plain_http_gets_in_with_a_token(served)
         relatives = family(served.process.pid)
         assert len(relatives) >= 3
         served.process.kill()  # Ctrl-C: above; other signals: tests/flows/test_serve.py
@@ -220,6 +230,43 @@ def check_that_silent_runs_crash_and_ended_ones_do_not(
     served.until_state(silent, "Crashed")
     assert "start it again" in str(served.client.read_flow_run(silent).state)
     assert served.state(ended) == "Completed"
+
+
+def tasks_of(served: Served, run: UUID) -> dict[str, str | None]:
+    """Name → state of the run's tasks."""
+    of = FlowRunFilter.model_validate({"id": {"any_": [run]}})
+    return {t.name: t.state_name for t in served.client.read_task_runs(flow_run_filter=of)}
+
+
+def check_that_its_log_has_no_error(served: Served, run: UUID) -> None:
+    of = LogFilter.model_validate({"flow_run_id": {"any_": [run]}})
+    found = served.client.read_logs(of)
+    assert any("Finished in state Cancelled" in line.message for line in found)
+    assert max(line.level for line in found) < logging.ERROR
+
+
+def check_that_the_report_is_shown(served: Served, workspace: Path) -> None:
+    [found] = [a for a in served.client.read_artifacts() if a.key == "report"]
+    [link] = re.findall(r"\((http://127.0.0.1:\d+/reports/quickstart)\)", str(found.data))
+    page = workspace / "runs" / "quickstart" / "report.html"
+    assert httpx.get(link).content == page.read_bytes()
+
+
+def check_that_plain_http_gets_in_with_a_token(served: Served) -> None:
+    """As the documentation writes it, but for a run in 2100; and not without."""
+    text = (REPOSITORY / "docs" / "security.md").read_text()
+    [script] = [b for b in re.findall(r"```bash\n(.*?)```", text, re.DOTALL) if "csrf" in b]
+    server = str(served.client.api_url).removesuffix("/api/")
+    details = {"scheduled_time": "2100-01-01T00:00:00Z"}
+    late = json.dumps({"state": {"type": "SCHEDULED", "state_details": details}})
+    script = script.replace("http://127.0.0.1:4200", server).replace("'{}'", f"'{late}'")
+    said = subprocess.run(["bash", "-ec", script], capture_output=True, text=True, check=True)
+    made = json.loads(said.stdout)
+    assert made["state"]["type"] == "SCHEDULED"
+    refused = httpx.post(
+        f"{server}/api/deployments/{made['deployment_id']}/create_flow_run", json={}
+    )
+    assert refused.status_code == 403
 
 
 def _final(served: Served, run: UUID) -> str:

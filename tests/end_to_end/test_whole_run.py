@@ -42,6 +42,9 @@ def test_a_run_ends_with_table_report_and_record(undisturbed: Undisturbed) -> No
     assert not any(step["reused"] for step in told["steps"])
     assert (page.parent / "config.yaml").is_file()
     assert "Traceback" not in undisturbed.said.stderr
+    theirs = undisturbed.home / ".prefect"  # another project's Prefect, which it has left alone
+    assert {path.name for path in theirs.iterdir()} == {"profiles.toml", "prefect.db"}
+    assert (theirs / "prefect.db").read_text() == "a database of another version"
 
 
 def test_a_second_run_at_a_configured_server_reuses_everything_and_loads_no_torch(

@@ -65,32 +65,53 @@ def test_a_killed_server_is_replaced_and_requests_wait_for_it() -> None:
     assert not embedded.healthy(url)
 
 
-def test_a_server_that_always_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "COMMAND", [sys.executable, "-c", "import asyncpg_"])
+def test_a_server_that_always_ends_is_given_up_with_its_own_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Which is not always the last line that it says."""
+    failing = "import sys; sys.excepthook = lambda *e: (sys.__excepthook__(*e), print('bye', "
+    failing += "file=sys.stderr)); import asyncpg_"
+    monkeypatch.setattr(embedded, "COMMAND", [sys.executable, "-c", failing])
     why = r"did not start \(ModuleNotFoundError: No module named 'asyncpg_'\); .*doctor"
     with pytest.raises(UserError, match=why), embedded.embedded_server():
         raise AssertionError("nobody serves")
 
 
-def test_a_server_that_is_gone_ends_the_run_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+REQUEST = httpx.Request("POST", "http://127.0.0.1:9/api/flow_runs/")
+
+
+@pytest.mark.parametrize(
+    ("error", "ends", "message"),
+    [
+        (httpx.ConnectError("refused"), StageCrashed, "no longer answers"),
+        (
+            httpx.HTTPStatusError("old", request=REQUEST, response=httpx.Response(422)),
+            UserError,
+            r"refuses what this version asks of it \(/api/flow_runs/: HTTP 422\)",
+        ),
+    ],
+)
+def test_a_server_that_fails_in_between_ends_the_run_in_one_line(
+    error: Exception,
+    ends: type[Exception],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     @contextmanager
-    def api():
+    def api(server: str | None):
         yield "http://127.0.0.1:9/api"
 
     events: queue.Queue[str] = queue.Queue()
     events.put("nobody takes this")
 
-    def refused(*_: object, **__: object) -> None:
-        raise httpx.ConnectError("refused")
+    def failed(*_: object, **__: object) -> None:
+        raise error
 
     monkeypatch.setattr(launch, "api", api)
-    monkeypatch.setattr(launch, "resolve_name", lambda name: refused)
+    monkeypatch.setattr(launch, "resolve_name", lambda name: failed)
     monkeypatch.setattr(EventsWorker, "_instances", {1: SimpleNamespace(_queue=events)})
-    with (
-        pytest.raises(StageCrashed, match=r"http://127.0.0.1:9/api: .* no longer answers"),
-    ):
+    with pytest.raises(ends, match=rf"http://127.0.0.1:9/api: .* {message}"):
         launch.launch("a flow", load(PipelineConfig, "quickstart"), tmp_path, Display())
     assert events.empty()  # or the process would try for seconds, for each, before it ends
 
