@@ -260,18 +260,18 @@ def plain(value: Any) -> str:
 def print_preview(targets: list[Work], workspace: Path, json_: bool) -> None:
     """What is there, what is to do, and how long that took before."""
     from vesselforge.engine.store import Store
-    from vesselforge.pipeline.preview import preview, starts_of, whole
+    from vesselforge.pipeline.preview import outlook
 
-    rows, begun = preview(targets, Store(workspace)), starts_of(targets)
-    minutes = whole(rows)
+    found = outlook(targets, Store(workspace))
+    rows, minutes = found["stages"], found["minutes"]
     left = f"{sum(row['to do'] for row in rows)} stages to do"
     if minutes is None:
         left += "; how long is known once each kind was made before"
     else:
         left += f", about {minutes:g} minutes one after the other"
     shown = as_table(rows, "if no synthetic image is rejected")
-    found = {"stages": rows, "minutes": minutes, "starts": begun}
-    named = [f"begins with the model {name}: {what}" for name, what in begun.items()]
+    named = [f"begins with the model {name}: {what}" for name, what in found["starts"].items()]
+    named += [f"{step}: {what}" for step, what in found["earlier"].items()]
     print_result(json_, found, shown, *named, left)
 
 

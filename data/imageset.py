@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -187,13 +185,3 @@ def write_png(path: Path, pixels: Pixels, level: int = 6) -> None:
 def write_mask(path: Path, mask: NDArray[np.bool_]) -> None:
     """Write a mask as 0 and 255."""
     write_png(path, mask.astype(np.uint8) * 255)
-
-
-def link_file(source: Path, target: Path) -> None:
-    """The same bytes under another name; a hard link costs no disk (artifacts never change)."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        shutil.copyfile(source, target)

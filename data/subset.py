@@ -12,14 +12,13 @@ from vesselforge.configs.settings import SubsetSettings
 from vesselforge.data.imageset import (
     ImageRecord,
     files_of,
-    link_file,
     read_classes,
     read_index,
     write_index,
 )
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
 from vesselforge.engine.artifacts import METRICS, Inputs
-from vesselforge.engine.files import write_json
+from vesselforge.engine.files import link_file, write_json
 from vesselforge.engine.progress import Interrupted, Progress
 
 REJECTED = "rejected"

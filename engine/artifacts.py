@@ -54,6 +54,8 @@ class Stage:
     settings: the model that the function takes.
     outside: "module:name" of what gives, for settings, the hashes of the inputs from outside the
     store; for a stage whose inputs may change while it reads them.
+    longer: "module:name" of what tells, for settings, those of an earlier artifact and the names of
+    the fields that differ, the `Length` of a training that may go on from it; None where not.
     """
 
     kind: str
@@ -61,6 +63,7 @@ class Stage:
     function: str
     settings: ImportString[type[BaseModel]]
     outside: str | None = None
+    longer: str | None = None
 
     def run(self, settings: BaseModel, inputs: Inputs, out: Path, progress: Progress) -> None:
         resolve_name(self.function)(settings, inputs, out, progress)

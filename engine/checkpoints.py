@@ -21,8 +21,8 @@ from torch import Tensor
 
 from vesselforge.configs.errors import CheckpointError
 from vesselforge.engine.files import file_sha256, write_atomic
+from vesselforge.engine.longer import SEAL, remove_checkpoint, saved_steps
 
-SEAL = ".sha256"
 KEEP = 2
 """Whole checkpoints kept: the newest, and the one before it should the newest prove damaged."""
 
@@ -41,9 +41,8 @@ def save_checkpoint(
     content = _pack(tensors, {"state": json.dumps(state)})
     write_atomic(path, content)
     write_atomic(path.with_suffix(SEAL), hashlib.sha256(content).hexdigest())
-    for old in set(_steps(folder)[:-KEEP]) - set(spare):
-        for suffix in (SEAL, ".safetensors"):
-            _path(folder, old).with_suffix(suffix).unlink(missing_ok=True)
+    for old in set(saved_steps(folder)[:-KEEP]) - set(spare):
+        remove_checkpoint(folder, old)
 
 
 def newest_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor], Any] | None:
@@ -52,7 +51,7 @@ def newest_checkpoint(folder: Path) -> tuple[int, dict[str, Tensor], Any] | None
 
     Raises CheckpointError when checkpoints exist and every one of them is damaged.
     """
-    steps = _steps(folder)
+    steps = saved_steps(folder)
     newest = next((step for step in reversed(steps) if _is_whole(_path(folder, step))), None)
     if steps and newest is None:
         raise CheckpointError(
@@ -81,6 +80,13 @@ def read_checkpoint(folder: Path, step: int) -> tuple[dict[str, Tensor], Any]:
         return tensors, json.loads(meta["state"])
 
 
+def lighten_checkpoint(folder: Path, step: int, prefix: str) -> None:
+    """Write a checkpoint again, whole or not at all, without the tensors of such names."""
+    tensors, state = read_checkpoint(folder, step)
+    light = {name: t for name, t in tensors.items() if not name.startswith(prefix)}
+    save_checkpoint(folder, step, light, state, saved_steps(folder))
+
+
 def _is_whole(path: Path) -> bool:
     seal = path.with_suffix(SEAL)
     return path.is_file() and seal.is_file() and seal.read_text() == file_sha256(path)
@@ -103,10 +109,6 @@ def restoring(folder: Path) -> Iterator[None]:
 
 def _path(folder: Path, step: int) -> Path:
     return folder / f"step-{step:08d}.safetensors"
-
-
-def _steps(folder: Path) -> list[int]:
-    return sorted(int(path.stem.removeprefix("step-")) for path in folder.glob(f"step-*{SEAL}"))
 
 
 def save_tensors(
@@ -137,13 +139,13 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def load_strict(network: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     """Load all tensors into the network; CheckpointError names the first that does not fit."""
-    check_shapes(network, tensors, path)
+    check_weights(network, tensors, path)
     network.load_state_dict(tensors)
 
 
-def check_shapes(network: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+def check_weights(network: torch.nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
     """CheckpointError names the first tensor that does not fit the network, which may lie on the
-    device `meta`."""
+    device `meta`, or that holds what is no finite number."""
     expected = network.state_dict()
     for name in sorted(expected.keys() ^ tensors.keys()):
         where = "missing from the file" if name in expected else "unknown to the network"
@@ -153,6 +155,11 @@ def check_shapes(network: torch.nn.Module, tensors: dict[str, Tensor], path: Pat
             raise CheckpointError(
                 f"{path}: tensor {name} has shape {list(tensors[name].shape)}, "
                 f"the network expects {list(tensor.shape)}"
+            )
+        if not tensors[name].isfinite().all():
+            raise CheckpointError(
+                f"{path}: tensor {name} holds values that are NaN or infinite; the training that "
+                "wrote it diverged, or the file was edited: take other weights"
             )
 
 

@@ -39,6 +39,7 @@ from vesselforge.engine.artifacts import (
 from vesselforge.engine.documents import inside
 from vesselforge.engine.files import file_sha256, sync, write_atomic, write_json
 from vesselforge.engine.locks import locked, taken
+from vesselforge.engine.longer import drop_state, go_on, keep_state
 from vesselforge.engine.progress import Progress, clock
 
 LOCKS = ".locks"
@@ -130,7 +131,9 @@ class Store:
             partial.mkdir(parents=True, exist_ok=True)
             for stray in partial.rglob(".*.tmp"):
                 stray.unlink()
-            spent = partial / SCRATCH / "seconds"  # in all attempts
+            final = self.folder(stage.kind, digest)
+            go_on(stage, settings, digests, final, progress)
+            spent = partial / SCRATCH / "seconds"  # in all attempts, and of what it goes on from
             started = time.time() - (float(spent.read_text()) if spent.is_file() else 0.0)
             try:
                 stage.run(settings, inputs, partial, progress)
@@ -150,10 +153,10 @@ class Store:
                 "versions": {package: version(package) for package in PACKAGES},
                 "device": _device_of(settings),
             }
-            return self._publish(partial, self.folder(stage.kind, digest), manifest)
+            return self._publish(partial, final, manifest)
 
     def _publish(self, partial: Path, final: Path, manifest: dict[str, Any]) -> Artifact:
-        shutil.rmtree(partial / SCRATCH, ignore_errors=True)
+        keep_state(partial, final)
         files = sorted(p for p in partial.rglob("*") if p.is_file() and p.name != MANIFEST)
         manifest["files"] = {str(p.relative_to(partial)): file_sha256(p) for p in files}
         metrics = partial / METRICS
@@ -179,6 +182,7 @@ class Store:
         """Delete an artifact that nobody needs any more: for everyone else whole, then absent."""
         with explained(self.root), self.lock(digest, Progress()):
             final = self.folder(kind, digest)
+            drop_state(final)
             aside = final.with_name(f"{digest}.removed")
             shutil.rmtree(aside, ignore_errors=True)  # of an attempt that was killed
             if final.is_dir():

@@ -25,13 +25,14 @@ from torch import Tensor
 
 from vesselforge.configs.errors import CheckpointError
 from vesselforge.generator.official.records import SNAPSHOT_TABLE, TORCH_MAGIC, Node
-from vesselforge.generator.official.safe_pickle import Machine, Refused, UnknownGlobal
+from vesselforge.generator.official.safe_pickle import Machine, Refused, UnknownGlobal, mentions
 
 EXPECTED = "expected an official StyleGAN2-ADA PyTorch snapshot (network-snapshot-*.pkl)"
 CLASSES = {"G": "Generator", "D": "Discriminator", "G_ema": "Generator"}
 KNOWN = {*CLASSES, "augment_pipe", "training_set_kwargs"}
 FORMAT_VERSION = 6
 AGAIN = "copy or download it again"
+FOLDER = "a generator of ours needs no import: give its folder, with generator.json in it"
 OTHER = "pass the snapshot that the official PyTorch trainer wrote"
 
 REQUIRED = {
@@ -95,7 +96,10 @@ def load_official(path: Path | str) -> OfficialSnapshot:
             top = _read(stream)
         return _snapshot(top, path.name, digest, size)
     except Refused as error:
-        raise CheckpointError(f"{path}: {_line(error)}; {EXPECTED}; {error.advice}") from error
+        other = mentions(path, b"SynthesisInput")  # StyleGAN3's class of the network's input
+        found = "a StyleGAN3 network, which is not supported" if other else _line(error)
+        advice = OTHER if other else error.advice
+        raise CheckpointError(f"{path}: {found}; {EXPECTED}; {advice}") from error
     except OSError as error:
         reason = error.strerror or str(error)
         raise CheckpointError(f"{path}: {reason}; {EXPECTED}; check the path") from error
@@ -118,6 +122,8 @@ def _read(stream: BinaryIO) -> Any:
         raise Refused("the file is empty", AGAIN)
     if head.startswith(b"PK\x03\x04"):
         raise Refused("found a zip archive, perhaps written by torch.save", OTHER)
+    if head[8:10] == b'{"':
+        raise Refused("found a safetensors file, as ours are", FOLDER)
     if head.lstrip().startswith(b"<"):
         raise Refused("found a web page", "the download failed: download it again")
     try:

@@ -11,10 +11,11 @@ from torch import nn
 
 from vesselforge.configs.errors import CheckpointError
 from vesselforge.configs.settings import GeneratorSettings
-from vesselforge.engine.checkpoints import check_shapes, load_tensors
+from vesselforge.engine.checkpoints import check_weights, load_tensors
 from vesselforge.engine.documents import read_valid
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.values import Channels
+from vesselforge.generator.views import Views
 
 DESCRIPTION = "generator.json"
 FOV = "fov.png"
@@ -62,6 +63,21 @@ def network_kwargs(settings: GeneratorSettings, c_dim: int = 0) -> tuple[Kwargs,
     return generator, discriminator
 
 
+def described_views(views: Views) -> Kwargs:
+    """Return how images were shown to the networks, as in generator.json."""
+    full = views.presentation == "full"
+    return {
+        "presentation": views.presentation,
+        "resolution": views.resolution,
+        "channels": vars(views.channels),
+        "labels": None if views.labels is None else views.labels.tolist(),
+        "classes": views.classes,
+        # Patches have native resolution already; whole images are given their size back.
+        "native_size": list(views.native_size) if full else None,
+        "fov": FOV if full else None,
+    }
+
+
 class Facts(BaseModel):
     """What readers of generator.json count on; the rest is for people and for training on."""
 
@@ -92,7 +108,7 @@ def load_network(path: Path, kind: type[Network], kwargs: Kwargs) -> Network:
     whatever its size, are refused like any others. Raises CheckpointError.
     """
     tensors, _ = load_tensors(path)
-    check_shapes(network_without_memory(kind, kwargs, path), tensors, path)
+    check_weights(network_without_memory(kind, kwargs, path), tensors, path)
     network = kind(**kwargs)
     network.load_state_dict(tensors)
     return network.eval().requires_grad_(False)

@@ -31,8 +31,12 @@ class Work:
     @cached_property
     def digest(self) -> str:
         """The address of its artifact, known before it is made."""
-        digests = {name: work.digest for name, work in self.inputs.items()} | dict(self.outside)
-        return address(self.kind, STAGES[self.kind].version, self.settings, digests)
+        return address(self.kind, STAGES[self.kind].version, self.settings, self.given)
+
+    @property
+    def given(self) -> dict[str, str]:
+        """What it works on: name → address or content hash."""
+        return {name: work.digest for name, work in self.inputs.items()} | dict(self.outside)
 
     def is_done(self, store: Store) -> bool:
         """Whether its artifact is there; not whether its files are whole."""

@@ -9,6 +9,7 @@ from typing import Any
 from vesselforge.configs.errors import WorkspaceError
 from vesselforge.configs.settings import FitSettings, GeneratorSettings, StartSettings
 from vesselforge.engine.artifacts import MANIFEST, read_artifact
+from vesselforge.engine.longer import Earlier, earlier_of
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.graph import Work, closure
 from vesselforge.pipeline.stages import STAGES
@@ -16,6 +17,14 @@ from vesselforge.pipeline.starts import STEP
 
 LATEST = 20
 """Artifacts of a kind, the newest, whose time an estimate is taken from."""
+
+
+def outlook(targets: list[Work], store: Store) -> dict[str, Any]:
+    """All that is to be said before anything is done: rows, minutes, models to begin with, earlier
+    trainings."""
+    rows = preview(targets, store)
+    found = {"stages": rows, "minutes": whole(rows), "starts": starts_of(targets)}
+    return found | {"earlier": earlier_trainings(targets, store)}
 
 
 def preview(targets: Iterable[Work], store: Store) -> list[dict[str, Any]]:
@@ -27,7 +36,7 @@ def preview(targets: Iterable[Work], store: Store) -> list[dict[str, Any]]:
         own = [work for work in works if work.kind == kind]
         to_do = [work for work in own if not work.is_done(store)]
         paces = list(_paces(store, kind)) if to_do else [0.0]
-        units = sum(amount(work.settings) for work in to_do)
+        units = sum(amount(work.settings) * (1 - share_before(work, store)) for work in to_do)
         minutes = round(median(paces) * units / 60, 1) if paces else None
         row = {"stage": kind, "in all": len(own), "to do": len(to_do)}
         rows.append(row | {"minutes, about": minutes})
@@ -42,6 +51,25 @@ def starts_of(targets: Iterable[Work]) -> dict[str, str]:
         for work in works
         if isinstance(work.settings, StartSettings)
     }
+
+
+def share_before(work: Work, store: Store) -> float:
+    """How much of a training an earlier one has done, which it goes on from."""
+    found = _earlier(work, store)
+    return 0.0 if found is None else found.share
+
+
+def earlier_trainings(targets: Iterable[Work], store: Store) -> dict[str, str]:
+    """Of trainings that are to do and have an earlier one of the same: step → whether they go on
+    from it, or why not."""
+    to_do = [work for work in closure(targets).values() if not work.is_done(store)]
+    found = {work.step: _earlier(work, store) for work in to_do}
+    return {step: str(earlier) for step, earlier in found.items() if earlier is not None}
+
+
+def _earlier(work: Work, store: Store) -> Earlier | None:
+    folder = store.root / work.kind
+    return earlier_of(STAGES[work.kind], work.settings, work.given, folder)
 
 
 def whole(rows: list[dict[str, Any]]) -> float | None:

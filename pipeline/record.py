@@ -211,6 +211,11 @@ def generator_folder(workspace: Path, given: str) -> Path:
     if not any((each / RECORD).is_file() for each in (path, run_folder(workspace, given))):
         if not path.exists() and given in pretrained.names("generator"):
             return shipped_folder(given, "generator")
+        if path.suffix == ".safetensors" and path.is_file():
+            raise CheckpointError(
+                f"{given}: weights alone, without the description of their network; expected the "
+                f"folder of a generator, with generator.json in it: give {path.parent}"
+            )
         raise WorkspaceError(
             f"{given}: no folder of a generator (`vesselforge generator import` makes one from an "
             "official .pkl), no run, and no generator that comes with VesselForge (there are: "

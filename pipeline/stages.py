@@ -20,8 +20,13 @@ from vesselforge.configs.sources import PhantomDrawSettings
 from vesselforge.engine.artifacts import Stage
 
 DATASET, START = "vesselforge.data.prepare:outside", "vesselforge.pipeline.starts:outside"
+LONGER = {
+    kind: f"vesselforge.{room}.training.longer:length"
+    for kind, room in (("segmenter.train", "segmenter"), ("generator.train", "generator"))
+}
+"""What tells how an earlier training of the kind may go on."""
 STAGES = {
-    kind: Stage(kind, version, f"vesselforge.{function}", settings, outside)
+    kind: Stage(kind, version, f"vesselforge.{function}", settings, outside, LONGER.get(kind))
     for kind, version, function, settings, outside in (
         ("data.prepare", 2, "data.prepare:prepare", PrepareSettings, DATASET),
         ("data.phantom", 2, "data.phantoms.sets:draw", PhantomDrawSettings, None),

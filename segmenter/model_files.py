@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field
 from torch import Tensor
 
 from vesselforge.configs.errors import CheckpointError, ConfigError
-from vesselforge.engine.checkpoints import check_shapes, load_strict, load_tensors, save_tensors
+from vesselforge.engine.checkpoints import check_weights, load_strict, load_tensors, save_tensors
 from vesselforge.engine.documents import inside, read_valid
 from vesselforge.engine.files import write_json
 from vesselforge.segmenter.combine import MEAN, Rule
@@ -127,7 +127,7 @@ def restore(folder: Path, member: Member) -> Segmenter:
     tensors = load_tensors(path)[0]
     try:
         with torch.device("meta"):
-            check_shapes(build(member.network, **member.options), tensors, path)
+            check_weights(build(member.network, **member.options), tensors, path)
         network = build(member.network, **member.options)
     except (
         ConfigError,

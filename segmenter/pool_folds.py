@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from vesselforge.configs.settings import PoolSettings
-from vesselforge.data.imageset import link_file
 from vesselforge.engine.artifacts import METRICS as METRICS_FILE
 from vesselforge.engine.artifacts import Inputs
-from vesselforge.engine.files import write_csv, write_json
+from vesselforge.engine.files import link_file, write_csv, write_json
 from vesselforge.engine.progress import Progress
 from vesselforge.segmenter.evaluate import BEST, COUNTS
 from vesselforge.segmenter.metrics.scores import METRICS, REGIONS, Tally, mean_interval, rounded

@@ -82,7 +82,7 @@ def half_written(workspace: Path) -> list[str]:
     found = []
     for folder in sorted((workspace / "store").glob("[!.]*/*")):
         if not re.fullmatch(r"[0-9a-f]{24}", folder.name):
-            if folder.suffix != ".partial":
+            if folder.suffix not in (".partial", ".resume"):
                 found.append(f"{folder}: neither an artifact nor a partial one")
         else:
             try:

@@ -100,7 +100,7 @@ class GeneratorSettings(Filled):
     """samples and real views behind a snapshot's KID; below 4: no scores"""
     deliver: Literal["best", "last"] = "best"
     """which snapshot the finished artifact holds, best: by KID"""
-    seed: int = Field(0, ge=0, description="same seed, same network on the same device")
+    seed: int = Field(0, ge=0, description="same seed, device and thread count: same network")
     device: Device = operational("auto", description="auto: CUDA when there is one")
     checkpoint_every: int = operational(50, ge=1)
     """steps between checkpoints; more where they would take over 2 % of the time"""

@@ -80,7 +80,7 @@ class SegmenterSettings(Settings):
     """masks leave out pieces that are too small or have no sure pixel, by a rule chosen on the
     images of threshold_on: about as many pieces as people draw"""
     augment: AugmentSettings = Field(AugmentSettings(), description="crops: augmentation")
-    seed: int = Field(0, ge=0, description="same seed, same network on the same device")
+    seed: int = Field(0, ge=0, description="same seed, device and thread count: same network")
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16: autocast, faster where the CPU has AVX512-BF16 or AMX"""
     device: Device = operational("auto", description="auto: CUDA when there is one")

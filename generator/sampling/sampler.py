@@ -105,6 +105,8 @@ def label_table(
             )
         label = np.eye(c_dim)[label].tolist()
     table = np.asarray([label] if label is not None else labels, dtype=np.float32)
+    if label is not None and not np.isfinite(table).all():
+        raise ConfigError(f"label: found {label!r}, expected finite numbers")
     if c_dim and (table.ndim != 2 or table.shape[1] != c_dim or not len(table)):
         raise ConfigError(
             f"label: none given, and this generator (c_dim {c_dim}) does not say which labels its "

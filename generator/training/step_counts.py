@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from vesselforge.configs.settings import GeneratorSettings
+from vesselforge.generator.training.longer import steps_of
 
 PATH_EVERY = 4
 """Steps between path-length penalties."""
@@ -33,7 +34,7 @@ class Schedule:
         batch, side = settings.batch, settings.resolution
         gamma = 0.0002 * side**2 / batch if settings.r1_gamma is None else settings.r1_gamma
         return Schedule(
-            steps=max(1, -int(-settings.kimg * 1000 // batch)),
+            steps=steps_of(settings),
             r1_gamma=gamma,
             ema_kimg=batch * 10 / 32 if settings.ema_kimg is None else settings.ema_kimg,
             ema_rampup=None if continued else settings.ema_rampup or None,

@@ -22,6 +22,7 @@ from vesselforge.data.formats.sheets import grid_of
 from vesselforge.data.imageset import write_png
 from vesselforge.engine.artifacts import METRICS, SCRATCH, Inputs
 from vesselforge.engine.checkpoints import (
+    lighten_checkpoint,
     newest_checkpoint,
     read_checkpoint,
     restoring,
@@ -30,11 +31,20 @@ from vesselforge.engine.checkpoints import (
 )
 from vesselforge.engine.files import write_json
 from vesselforge.engine.log import append_log, cut_log
+from vesselforge.engine.longer import saved_steps, set_aside, take_back
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.torchrun.ranks import default_group
 from vesselforge.engine.torchrun.workers import among_workers, run_in_workers
 from vesselforge.generator.sampling.sampler import pictures, sample_grid
-from vesselforge.generator.trained import AVERAGE, CURRENT, DESCRIPTION, DISCRIMINATOR, FOV
+from vesselforge.generator.trained import (
+    AVERAGE,
+    CURRENT,
+    DESCRIPTION,
+    DISCRIMINATOR,
+    FOV,
+    described_views,
+)
+from vesselforge.generator.training.failures import ALIKE, advice_on, ended_early, out_of_memory
 from vesselforge.generator.training.snapshots import Scorer, Snapshot, best_of
 from vesselforge.generator.training.trainer import Trainer
 from vesselforge.generator.transfer.start import Start, begin
@@ -47,7 +57,6 @@ TICKS = 10
 """Lines of the log between two snapshots."""
 MOST_OF_TIME, FREE_S = 0.02, 0.2
 """Share of the time that checkpoints may take; one as quick as this is written whenever due."""
-DIVERGED = "the loss is no longer a finite number"
 _SNAPSHOT = TypeAdapter(Snapshot)
 
 
@@ -67,18 +76,14 @@ def train(settings: GeneratorSettings, inputs: Inputs, out: Path, progress: Prog
         return
     try:
         run = Run(settings, inputs, out, progress)
-        ended = run.loop()
+        failed = run.loop()
     except (MemoryError, RuntimeError) as error:
         # The CPU's allocator has no exception class of its own.
         named = isinstance(error, MemoryError | torch.OutOfMemoryError)
         if not named and "allocate memory" not in str(error):
             raise
-        raise TrainingError(
-            f"generator: out of memory ({str(error).strip().splitlines()[0][:160]}); lower "
-            f"generator.batch (now {settings.batch}) or generator.channel_base (now "
-            f"{settings.channel_base}), or set generator.precision: bfloat16"
-        ) from error
-    run.finish(ended)
+        raise TrainingError(out_of_memory(settings, error)) from error
+    run.finish(failed)
 
 
 class Run:
@@ -101,6 +106,8 @@ class Run:
         self.figures: dict[str, float] = {}  # in the line of progress
         self.saved_at, self.save_took = time.monotonic(), 0.0
         self.snapshots: list[Snapshot] = []
+        if self.ranks.is_main:
+            take_back(out)
         found = newest_checkpoint(self.scratch)
         if found is None:
             self.start = begin(cfg, progress.message, inputs.get("start"), self.views.c_dim)
@@ -123,8 +130,8 @@ class Run:
             sheet = grid_of(pictures(self.views.batch(reals, cfg.seed, 0)))
             write_png(out / "reals.png", sheet)
 
-    def loop(self) -> bool:
-        """Train to the end, or until a loss is no finite number; return whether it came to the end.
+    def loop(self) -> str:
+        """Train to the end, or until it diverges; return how it did, empty at the end.
 
         Raises Interrupted after saving when asked to stop.
         """
@@ -134,25 +141,50 @@ class Run:
             self.trainer.advance(real, self.views.batch_labels(*drawn))
             step, stop = self.trainer.step, self.ranks.any(self.progress.stop_requested)
             ended = step == self.total
-            tick = ended or step % self.tick_every == 0
-            snapshot = ended or step % self.snapshot_every == 0
+            tick, snapshot = step % self.tick_every == 0, step % self.snapshot_every == 0
             due = step % self.settings.checkpoint_every == 0
-            if (tick or snapshot or due or stop) and self.trainer.diverged:
-                self._log({"failed": DIVERGED})
-                return False
+            if (tick or snapshot or due or stop or ended) and self.trainer.diverged:
+                self._log({"failed": self.trainer.diverged})
+                self._set_aside()
+                return self.trainer.diverged
             if tick:
-                means = {name: round(mean, 6) for name, mean in self.trainer.report().items()}
-                self._log(means)
-                self.figures |= means
+                self._tick()
             if snapshot:
                 self._snapshot()
             if not ended and (snapshot or stop or (due and self._may_save())):
                 self._save()
             if stop and not ended:
                 raise Interrupted(f"generator.train stopped after step {step} of {self.total}")
-            done, total = self._kimg(step), self._kimg(self.total)
-            self.progress.update(done, total, "kimg", **self.figures)
-        return True
+            self._show()
+        self._end()
+        return ""
+
+    def _end(self) -> None:
+        """Keep the state, from which a longer training goes on; then what only a last step has."""
+        self._save()
+        self._set_aside()
+        if self.trainer.step % self.tick_every:
+            self._tick()
+        if self.trainer.step % self.snapshot_every:
+            self._snapshot()
+        self._show()
+
+    def _set_aside(self) -> None:
+        """Keep the newest checkpoint, and of the best snapshot's the weights."""
+        newest = saved_steps(self.scratch)[-1:]
+        if self.ranks.is_main and newest:
+            for step in self._best_step().difference(newest):
+                lighten_checkpoint(self.scratch, step, "adam_")
+            set_aside(self.out, self._best_step().union(newest))
+
+    def _tick(self) -> None:
+        means = {name: round(mean, 6) for name, mean in self.trainer.report().items()}
+        self._log(means)
+        self.figures |= means
+
+    def _show(self) -> None:
+        done, total = self._kimg(self.trainer.step), self._kimg(self.total)
+        self.progress.update(done, total, "kimg", **self.figures)
 
     def _trainer(self) -> Trainer:
         networks = self.start.generator, self.start.discriminator, self.start.average
@@ -167,6 +199,8 @@ class Run:
             seen = asdict(self.scorer.take(self.trainer))
         snapshot = _SNAPSHOT.validate_python(self.ranks.broadcast(seen))
         self.snapshots.append(snapshot)
+        if self.ranks.is_main and self.scorer.alike:
+            self.progress.message(f"{snapshot.kimg:g} kimg: {ALIKE}")
         if snapshot.kid is None:
             return
         entry = snapshot.logged()
@@ -217,21 +251,19 @@ class Run:
     def _steps_in(self, kimg: float) -> int:
         return max(1, int(kimg * 1000 / self.settings.batch + 0.5))
 
-    def finish(self, ended: bool) -> None:
+    def finish(self, failed: str) -> None:
         """Write the artifact: the networks of one snapshot, and what is known of all.
 
-        Where the training did not come to its end, the best one so far is delivered. Raises
+        Where the training `failed` before its end, the best one so far is delivered. Raises
         TrainingError where there is none.
         """
         step, best = self.trainer.step, best_of(self.snapshots)
+        advice = advice_on(self.settings, self.trainer.schedule.r1_gamma)
         if best is None:
-            raise TrainingError(f"generator: at step {step} {DIVERGED}; {self._advice()}")
-        chosen = self.snapshots[-1] if ended and self.settings.deliver == "last" else best
-        if not ended:
-            self.progress.message(
-                f"generator: at step {step} of {self.total} {DIVERGED}; it ends here, with its "
-                f"best snapshot, of step {chosen.step}. For a longer training {self._advice()}"
-            )
+            raise TrainingError(f"generator: at step {step} {failed}; {advice}")
+        chosen = self.snapshots[-1] if not failed and self.settings.deliver == "last" else best
+        if failed:
+            self.progress.message(ended_early(step, self.total, failed, chosen.step, advice))
         if not self.ranks.is_main:
             return
         if chosen.step != step:
@@ -245,33 +277,17 @@ class Run:
 
     def _describe(self, chosen: Snapshot) -> None:
         """Write generator.json and metrics.json, and fov.png for whole images."""
-        cfg, views, start, trainer = self.settings, self.views, self.start, self.trainer
-        full = views.presentation == "full"
-        if full:
+        views, start, trainer = self.views, self.start, self.trainer
+        if views.presentation == "full":
             write_png(self.out / FOV, views.fov.astype(np.uint8) * 255)
         kimg = self.snapshots[-1].kimg
         listed = [{"step": s.step, "kimg": s.kimg, **s.logged()} for s in self.snapshots]
         description = {
             "generator": start.generator_kwargs,
             "discriminator": start.discriminator_kwargs,
-            "presentation": views.presentation,
-            "resolution": views.resolution,
-            "channels": vars(views.channels),
-            "labels": None if views.labels is None else views.labels.tolist(),
-            "classes": views.classes,
-            # Patches have native resolution already; whole images are given their size back.
-            "native_size": list(views.native_size) if full else None,
-            "fov": FOV if full else None,
+            **described_views(views),
             "provenance": {"images": self.inputs["images"].digest, **start.provenance},
-            "training": {
-                "steps": self.total,
-                "kimg": kimg,
-                "images": len(views),
-                "lr": cfg.lr,
-                "r1_gamma": trainer.schedule.r1_gamma,
-                "p": trainer.p,
-                "r_t": trainer.r_t,
-            },
+            "training": trainer.described() | {"kimg": kimg, "images": len(views)},
             "delivered": listed[self.snapshots.index(chosen)],
             "snapshots": listed,
             "scored_by": self.scorer.described(),
@@ -282,13 +298,3 @@ class Run:
             metrics["in_range"] = chosen.structure.in_range
         write_json(self.out / METRICS, metrics)
         write_json(self.out / DESCRIPTION, description)
-
-    def _advice(self) -> str:
-        cfg, gamma = self.settings, self.trainer.schedule.r1_gamma
-        augment = "" if cfg.augment == "ada" else f" (now {cfg.augment})"
-        return (
-            f"lower generator.lr (now {cfg.lr:g}), raise generator.r1_gamma (now {gamma:g}; 2 to "
-            f"10 times is usual) or generator.batch (now {cfg.batch}), use generator.augment: "
-            f"ada{augment}, start from a trained network with generator.freeze_d (10, say), or "
-            "train on more images"
-        )

@@ -1,8 +1,8 @@
 """One training of StyleGAN2-ADA as an object: networks, optimisers, one step, save and restore.
 
 A step's randomness comes from (seed, step) alone, so a training that was interrupted and resumed
-is, on a CPU, bit for bit the one that was not. Several processes do the step of one: the same
-draws, gradients that add up, decisions from the same sums.
+is, on a CPU with the same thread count, bit for bit the one that was not. Several processes do the
+step of one: the same draws, gradients that add up, decisions from the same sums.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from vesselforge.generator.augment import AugmentPipe, permitted
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.shards import shard_of
 from vesselforge.generator.training.adversarial import AdversarialLoss, Stats
+from vesselforge.generator.training.failures import EXPLODED, NOT_FINITE
 from vesselforge.generator.training.running_sums import RunningSums, totals
 from vesselforge.generator.training.step_counts import (
     LEAKY,
@@ -133,13 +134,20 @@ class Trainer:
             self._adjust(n)
 
     @property
-    def diverged(self) -> bool:
-        """Whether a loss was no finite number. Waits for the device."""
-        return bool(self.figures.diverged)
+    def diverged(self) -> str:
+        """How a step went wrong, empty while all is well. Waits for the device."""
+        not_finite, exploded = self.figures.wrong.tolist()
+        return NOT_FINITE if not_finite else EXPLODED if exploded else ""
 
     def report(self) -> dict[str, float]:
         """Return the mean of every figure since the last call, and start anew."""
         return self.figures.report() | {"p": self.p, "r_t": self.r_t}
+
+    def described(self) -> dict[str, Any]:
+        """Return what generator.json tells of the training."""
+        schedule = self.schedule
+        told = {"steps": schedule.steps, "lr": self.settings.lr, "r1_gamma": schedule.r1_gamma}
+        return told | {"p": self.p, "r_t": self.r_t}
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything a checkpoint needs."""

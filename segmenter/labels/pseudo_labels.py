@@ -16,7 +16,6 @@ from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import LabelSettings
 from vesselforge.data.imageset import (
     ImageRecord,
-    link_file,
     load_image,
     read_index,
     write_index,
@@ -25,7 +24,7 @@ from vesselforge.data.imageset import (
 from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.data.structure import FIGURES, TreeFigures, tree_figures
 from vesselforge.engine.artifacts import METRICS, Inputs
-from vesselforge.engine.files import write_atomic, write_json
+from vesselforge.engine.files import link_file, write_atomic, write_json
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.inference.predict import as_png
 from vesselforge.segmenter.labels.labeller import Label, Labeller

@@ -1,7 +1,8 @@
 """The one training loop of the segmenters: teacher, pretraining and fine-tuning.
 
 The random stream of a step depends on (seed, step) alone, so a run that was killed and resumed
-equals an undisturbed one bit for bit on the same device. Test images never come near this file.
+equals an undisturbed one bit for bit on the same device with the same thread count. Test images
+never come near this file.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from vesselforge.engine.artifacts import METRICS, Inputs
 from vesselforge.engine.devices import pick_device, slow_bfloat16
 from vesselforge.engine.files import write_json
 from vesselforge.engine.log import append_log, cut_log
+from vesselforge.engine.longer import set_aside, take_back
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.calibration import calibrate
 from vesselforge.segmenter.combine import MEAN
@@ -31,12 +33,15 @@ from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.operating_point import choose_seen_pieces, rechoose
 from vesselforge.segmenter.training.batch_sources import Batches
 from vesselforge.segmenter.training.learning_rate import learning_rate
+from vesselforge.segmenter.training.longer import OVER_ALL_STEPS
 from vesselforge.segmenter.training.losses import training_loss
 from vesselforge.segmenter.training.sizes import Sizes
 from vesselforge.segmenter.training.state import network_options, new_state, resume, save
 from vesselforge.segmenter.training.validation import precise_batch_norm, validate
 
 LOG_EVERY = 10
+UNSEEN = 10**9
+"""A step that no training comes to, and no setting of its length moves."""
 
 
 def train(settings: FitSettings, inputs: Inputs, out: Path, progress: Progress) -> None:
@@ -51,13 +56,15 @@ def train(settings: FitSettings, inputs: Inputs, out: Path, progress: Progress) 
     """
     fit = Fit(settings, inputs, out, progress)
     state = fit.state
-    resume(state, out, progress)
+    take_back(out)
+    resume(state, settings, out, progress)
     cut_log(out, state.step)
     while state.step < settings.steps and not state.plateau.over:
         if progress.stop_requested:
             save(state, out)
             raise Interrupted
         fit.step()
+    fit.end()
     fit.finish()
 
 
@@ -91,17 +98,30 @@ class Fit:
         """One optimiser step; then log, validate and save what is due."""
         settings, state = self.settings, self.state
         loss = self._descend()
-        state.step += 1
-        last = state.step == settings.steps
-        if state.step % LOG_EVERY == 0 or last:
-            rate = state.optimizer.param_groups[0]["lr"]
-            append_log(self.out, {"step": state.step, "loss": round(loss, 6), "lr": rate})
-            figures = {"loss": loss} | {k: v for k, v in state.best.items() if k == "f1"}
-            self.progress.update(state.step, settings.steps, "step", **figures)
-        if state.step % settings.validate_every == 0 or last:
+        rate = state.optimizer.param_groups[0]["lr"]
+        state.step, state.last = state.step + 1, {"loss": round(loss, 6), "lr": rate}
+        if state.step % LOG_EVERY == 0:
+            self._log()
+        if state.step % settings.validate_every == 0:
             self._judge()
         if state.step % settings.checkpoint_every == 0:
             save(state, self.out)
+
+    def end(self) -> None:
+        """Keep the state, from which a longer training goes on; then what only a last step has."""
+        settings, state = self.settings, self.state
+        save(state, self.out)
+        set_aside(self.out, {state.step})
+        if state.step == settings.steps and state.step % LOG_EVERY:
+            self._log()
+        if state.step == settings.steps and state.step % settings.validate_every:
+            self._judge()
+
+    def _log(self) -> None:
+        state = self.state
+        append_log(self.out, {"step": state.step} | state.last)
+        figures = state.last | {k: v for k, v in state.best.items() if k == "f1"}
+        self.progress.update(state.step, self.settings.steps, "step", **figures)
 
     def _descend(self) -> float:
         """One optimiser step; the loss before it."""
@@ -147,7 +167,9 @@ class Fit:
     def _judge(self) -> None:
         """Validate, and keep the weights if they are better (or simply the last)."""
         settings, state = self.settings, self.state
-        precise_batch_norm(state.judged, self.batches, settings.steps)  # crops never trained on
+        spread = settings.schedule in OVER_ALL_STEPS
+        unseen = settings.steps if spread else UNSEEN  # crops never trained on
+        precise_batch_norm(state.judged, self.batches, unseen)
         figures = validate(state.judged, self.validation, self.device, self.sizes)
         append_log(self.out, {"step": state.step, "validation": figures})
         state.plateau.see(figures["loss"], settings)

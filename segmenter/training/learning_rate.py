@@ -48,4 +48,8 @@ class Plateau:
         self.since += 1
         if settings.schedule == "plateau" and self.since % PATIENCE == 0:
             self.factor *= 0.5
-        self.over = bool(settings.early_stop) and self.since >= settings.early_stop
+        self.over = self.ends(settings)
+
+    def ends(self, settings: FitSettings) -> bool:
+        """Whether the training is over, by what was seen so far."""
+        return bool(settings.early_stop) and self.since >= settings.early_stop

@@ -43,6 +43,8 @@ class FitState:
     average: nn.Module | None
     """Exponential moving average of the weights, if asked for."""
     step: int = 0
+    last: dict[str, float] = field(default_factory=dict)
+    """Loss and learning rate of the last step, for the log."""
     best: dict[str, float] = field(default_factory=dict)
     """Validation figures of the kept weights so far, with their step."""
     best_weights: dict[str, Tensor] = field(default_factory=dict)
@@ -92,11 +94,11 @@ def save(state: FitState, out: Path) -> None:
     if state.average is not None:
         parts["average"] = state.average.state_dict()
     tensors = dict(flat(parts)) | pack_optimizer(state.optimizer, "optimizer")
-    extra = {"best": state.best, "plateau": asdict(state.plateau)}
+    extra = {"last": state.last, "best": state.best, "plateau": asdict(state.plateau)}
     save_checkpoint(out / SCRATCH, state.step, tensors, extra)
 
 
-def resume(state: FitState, out: Path, progress: Progress) -> None:
+def resume(state: FitState, settings: FitSettings, out: Path, progress: Progress) -> None:
     """Go on from the newest whole checkpoint."""
     found = newest_checkpoint(out / SCRATCH)
     if found is not None:
@@ -107,7 +109,9 @@ def resume(state: FitState, out: Path, progress: Progress) -> None:
                 state.average.load_state_dict(_prefixed(tensors, "average"))
             unpack_optimizer(state.optimizer, tensors, "optimizer")
             state.best, state.best_weights = extra["best"], _prefixed(tensors, "best")
+            state.last = extra.get("last", {})  # checkpoints of before December 2026 have none
             state.plateau = Plateau(**extra["plateau"])
+            state.plateau.over = state.plateau.ends(settings)
         progress.message(f"resumed at step {state.step}")
 
 

@@ -34,7 +34,9 @@ def finetune(images: Path, workspace: Path, *more: str) -> Any:
     return CliRunner().invoke(main, ["finetune", MODEL, *where, *changes, *more])
 
 
-def launch(flow: str, config: PipelineConfig, workspace: Path, display: Display) -> dict[str, Any]:
+def launch(
+    flow: str, config: PipelineConfig, workspace: Path, display: Display, server: str | None = None
+) -> dict[str, Any]:
     """What the flow does, without Prefect."""
     record = RunRecord(workspace, config)
     with shown(display):

@@ -11,10 +11,10 @@ from small_generators import write_generator
 from store_stages import run
 
 from vesselforge.configs.errors import CheckpointError, UserError, WorkspaceError
-from vesselforge.data.imageset import ImageRecord, link_file, read_index, write_index, write_png
+from vesselforge.data.imageset import ImageRecord, read_index, write_index, write_png
 from vesselforge.engine.artifacts import MANIFEST
 from vesselforge.engine.documents import inside
-from vesselforge.engine.files import file_sha256
+from vesselforge.engine.files import file_sha256, link_file
 from vesselforge.engine.store import Store, whole_artifact
 from vesselforge.generator.trained import load_generator
 from vesselforge.segmenter.model_files import read_description

@@ -137,7 +137,7 @@ def test_other_formats_are_told_apart(write, tmp_path):
     assert "without any of the networks" in refusal(write((1, 2, 3)))
     path = tmp_path / "x.safetensors"
     save_file({"a": torch.ones(3)}, path)
-    assert "not a pickle" in refusal(path)
+    assert "found a safetensors file" in refusal(path)
     torch.save({"a": torch.ones(3)}, path)
     assert "zip archive" in refusal(path)
     with zipfile.ZipFile(path, "w") as archive:

@@ -19,11 +19,11 @@ from vesselforge.configs.settings import (
     SampleSettings,
     ScoreSettings,
 )
-from vesselforge.data.imageset import link_file, read_index, write_index
+from vesselforge.data.imageset import read_index, write_index
 from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.data.prepare import prepare
 from vesselforge.engine.artifacts import METRICS, Inputs
-from vesselforge.engine.files import write_json
+from vesselforge.engine.files import link_file, write_json
 from vesselforge.engine.progress import Progress
 
 SIZE = 64

@@ -121,16 +121,28 @@ def test_fine_tuning_starts_from_the_given_weights(tmp_path: Path, images: Path)
         torch.testing.assert_close(after[name], value, atol=1e-9, rtol=0)
 
 
-def test_a_loss_that_is_no_number_stops_with_a_message(tmp_path: Path, images: Path) -> None:
-    broken = tmp_path / "broken"
-    broken.mkdir()
+def test_weights_that_are_no_numbers_are_no_start(tmp_path: Path, images: Path) -> None:
     start = trained(tmp_path / "start", images)
     weights = Model.load(start, torch.device("cpu")).networks[0]
     with torch.no_grad():
         weights.head.bias.fill_(float("nan"))
     save_tensors(start / "model.safetensors", weights.state_dict())
+    inputs = {"images": artifact(images), "start": artifact(start)}
+    for use in (lambda: train(TINY, inputs, tmp_path, Progress()), lambda: Model.load(start)):
+        with pytest.raises(CheckpointError, match=r"head\.bias holds values that are NaN"):
+            use()
+
+
+def test_a_loss_that_is_no_number_stops_with_a_message(
+    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    monkeypatch.setattr(
+        "vesselforge.segmenter.training.fit.training_loss", lambda *_: torch.tensor(math.nan)
+    )
     with pytest.raises(TrainingError, match=r"loss is nan at step 0.*lower `lr`"):
-        train(TINY, {"images": artifact(images), "start": artifact(start)}, broken, Progress())
+        train(TINY, {"images": artifact(images)}, broken, Progress())
     assert not (broken / "model.json").exists()
 
 
