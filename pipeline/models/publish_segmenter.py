@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vesselforge.configs.errors import CheckpointError, DataError, WorkspaceError
+from vesselforge.engine.artifacts import MANIFEST
 from vesselforge.engine.documents import read_object
 from vesselforge.pipeline.models.publishing import (
     facts_of,
@@ -93,8 +94,8 @@ def synthetic_of(model: Path, inputs: Mapping[str, str]) -> dict[str, Any] | Non
     try:
         labelled = store.need("segmenter.pseudo-label", inputs["synthetic"]).manifest
         digest = labelled["inputs"]["samples"]
-        [folder] = store.root.glob(f"*/{digest}")
-        samples = store.need(folder.parent.name, digest).manifest
+        [found] = store.root.glob(f"*/{digest}/{MANIFEST}")
+        samples = store.need(found.parent.parent.name, digest).manifest
     except (KeyError, ValueError, WorkspaceError) as error:
         raise WorkspaceError(
             f"{store.root}: the synthetic images that {model} was trained on are not there "
