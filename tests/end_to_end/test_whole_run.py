@@ -119,7 +119,8 @@ def check_watching(workspace: Path) -> None:
         attempts[name.split("/")[0]] = events.count("started")
     assert attempts["generator.train"] > 1 and attempts["data.prepare"] == 1
     for name in ("segmenter.train", "generator.train"):
-        for made in (workspace / "store" / name).glob("*[!.]"):
+        for manifest in (workspace / "store" / name).glob("*/manifest.json"):
+            made = manifest.parent
             curves = EventAccumulator(str(board_folder(workspace, name, made.name))).Reload()
             for tag in ("loss", "validation/f1") if "segmenter" in name else ("loss_g", "p"):
                 logged = [e for e in read_log(made) if tag.split("/")[0] in e]
