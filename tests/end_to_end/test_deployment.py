@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 import shlex
@@ -16,7 +17,7 @@ from pathlib import Path
 import pytest
 from commands import REPOSITORY, environment, free_port, overrides, record, until
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.filters import FlowRunFilter, LogFilter
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -84,7 +85,7 @@ def check_what_came_of_it(workspace: Path, log: Path) -> None:
 
 
 def check_that_bad_input_is_told(client: SyncPrefectClient, workspace: Path) -> None:
-    """By the name of the run's last state, and by its message."""
+    """By the name of the run's last state, and by its message; its log has no error."""
     deployment = client.read_deployment_by_name("augmentation-pipeline/quickstart")
     wrong = {"overrides": ["sample.cuont=3"], "workspace": str(workspace)}
     run = client.create_flow_run_from_deployment(deployment.id, parameters=wrong)
@@ -92,6 +93,9 @@ def check_that_bad_input_is_told(client: SyncPrefectClient, workspace: Path) -> 
     state = client.read_flow_run(run.id).state
     assert state.is_failed() and state.name == "BadInput"
     assert "did you mean `count`?" in state.message
+    of = LogFilter.model_validate({"flow_run_id": {"any_": [run.id]}})
+    until(lambda: any("in state BadInput" in one.message for one in client.read_logs(of)), 60)
+    assert max(line.level for line in client.read_logs(of)) < logging.ERROR
 
 
 def parameters(changes: list[str], workspace: Path) -> str:
