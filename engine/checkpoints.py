@@ -84,12 +84,16 @@ def lighten_checkpoint(folder: Path, step: int, prefix: str) -> None:
     """Write a checkpoint again, whole or not at all, without the tensors of such names."""
     tensors, state = read_checkpoint(folder, step)
     light = {name: t for name, t in tensors.items() if not name.startswith(prefix)}
-    save_checkpoint(folder, step, light, state, saved_steps(folder))
+    path, content = _path(folder, step), _pack(light, {"state": json.dumps(state)})
+    seal = path.with_suffix(SEAL)
+    before, after = seal.read_text().split()[-1], hashlib.sha256(content).hexdigest()
+    write_atomic(seal, f"{before} {after}")  # whichever of the two a kill leaves
+    write_atomic(path, content)
 
 
 def _is_whole(path: Path) -> bool:
     seal = path.with_suffix(SEAL)
-    return path.is_file() and seal.is_file() and seal.read_text() == file_sha256(path)
+    return path.is_file() and seal.is_file() and file_sha256(path) in seal.read_text().split()
 
 
 @contextlib.contextmanager

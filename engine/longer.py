@@ -1,9 +1,10 @@
 """Longer trainings: one that asks for more of the same goes on from the end of a finished one.
 
 A finished training leaves the state at its end beside its artifact, in `<digest>.resume/`:
-checkpoints, and in `files/` what it had written by then, without what was done only because this
-was the end. It is no part of the artifact and may be deleted at any time; `KEPT_BYTES` of a kind
-stay, the newest. What goes on from there has the bytes of a training that was planned so.
+checkpoints, and in `files/` what it had written by then, before anything was logged or scored of
+the last step, which an end does otherwise. It is no part of the artifact and may be deleted at any
+time; `KEPT_BYTES` of a kind stay, the newest. What goes on from there has the bytes of a training
+that was planned so.
 """
 
 from __future__ import annotations

@@ -106,6 +106,7 @@ class Run:
         self.figures: dict[str, float] = {}  # in the line of progress
         self.saved_at, self.save_took = time.monotonic(), 0.0
         self.snapshots: list[Snapshot] = []
+        self.watched = True  # whether what is logged and scored after the step was
         if self.ranks.is_main:
             take_back(out)
         found = newest_checkpoint(self.scratch)
@@ -116,6 +117,7 @@ class Run:
             step, tensors, state = found
             with restoring(self.scratch):
                 self.snapshots = [_SNAPSHOT.validate_python(one) for one in state["snapshots"]]
+                self.watched = state.get("watched", True)  # always, before December 2026
                 # Where it started from is not read again.
                 self.start = Start.rebuilt(state["start"])
                 self.trainer = self._trainer()
@@ -125,7 +127,7 @@ class Run:
         self.scorer = Scorer(cfg, self.views, self.trainer.device)
         self.spare = self._best_step()  # what the newest checkpoint needs
         if self.ranks.is_main:
-            cut_log(out, self.trainer.step)
+            cut_log(out, self.trainer.step - (not self.watched))
             reals = REALS if cfg.presentation == "patch" else min(REALS, len(self.views))
             sheet = grid_of(pictures(self.views.batch(reals, cfg.seed, 0)))
             write_png(out / "reals.png", sheet)
@@ -135,39 +137,40 @@ class Run:
 
         Raises Interrupted after saving when asked to stop.
         """
+        if not self.watched:
+            self._watch()
         while self.trainer.step < self.total:
             drawn = self.settings.batch, self.settings.seed, self.trainer.step
             real = to_network(self.views.batch(*drawn), self.trainer.device)
             self.trainer.advance(real, self.views.batch_labels(*drawn))
             step, stop = self.trainer.step, self.ranks.any(self.progress.stop_requested)
-            ended = step == self.total
+            ended, due = step == self.total, step % self.settings.checkpoint_every == 0
             tick, snapshot = step % self.tick_every == 0, step % self.snapshot_every == 0
-            due = step % self.settings.checkpoint_every == 0
             if (tick or snapshot or due or stop or ended) and self.trainer.diverged:
                 self._log({"failed": self.trainer.diverged})
                 self._set_aside()
                 return self.trainer.diverged
-            if tick:
-                self._tick()
-            if snapshot:
-                self._snapshot()
+            self._watch()
             if not ended and (snapshot or stop or (due and self._may_save())):
                 self._save()
             if stop and not ended:
                 raise Interrupted(f"generator.train stopped after step {step} of {self.total}")
-            self._show()
-        self._end()
         return ""
 
-    def _end(self) -> None:
-        """Keep the state, from which a longer training goes on; then what only a last step has."""
-        self._save()
-        self._set_aside()
-        if self.trainer.step % self.tick_every:
-            self._tick()
-        if self.trainer.step % self.snapshot_every:
+    def _watch(self) -> None:
+        """Log and score what is due; before that, at the last step, keep the state, from which a
+        longer training goes on."""
+        step = self.trainer.step
+        if ended := step == self.total:
+            self._save(watched=False)
+            self._set_aside()
+        if ended or step % self.tick_every == 0:
+            means = {name: round(mean, 6) for name, mean in self.trainer.report().items()}
+            self._log(means)
+            self.figures |= means
+        if ended or step % self.snapshot_every == 0:
             self._snapshot()
-        self._show()
+        self.progress.update(self._kimg(step), self._kimg(self.total), "kimg", **self.figures)
 
     def _set_aside(self) -> None:
         """Keep the newest checkpoint, and of the best snapshot's the weights."""
@@ -176,15 +179,6 @@ class Run:
             for step in self._best_step().difference(newest):
                 lighten_checkpoint(self.scratch, step, "adam_")
             set_aside(self.out, self._best_step().union(newest))
-
-    def _tick(self) -> None:
-        means = {name: round(mean, 6) for name, mean in self.trainer.report().items()}
-        self._log(means)
-        self.figures |= means
-
-    def _show(self) -> None:
-        done, total = self._kimg(self.trainer.step), self._kimg(self.total)
-        self.progress.update(done, total, "kimg", **self.figures)
 
     def _trainer(self) -> Trainer:
         networks = self.start.generator, self.start.discriminator, self.start.average
@@ -219,7 +213,7 @@ class Run:
         since = time.monotonic() - self.saved_at
         return self.save_took <= max(FREE_S, MOST_OF_TIME * since)
 
-    def _save(self) -> None:
+    def _save(self, watched: bool = True) -> None:
         """Write a checkpoint; of older ones those stay which it or the one before it needs."""
         before, self.spare = self.spare, self._best_step()
         if not self.ranks.is_main:
@@ -229,6 +223,7 @@ class Run:
             "trainer": self.trainer.state(),
             "snapshots": [asdict(taken) for taken in self.snapshots],
             "start": self.start.facts(),
+            "watched": watched,
         }
         step, tensors = self.trainer.step, self.trainer.tensors()
         save_checkpoint(self.scratch, step, tensors, state, self.spare | before)

@@ -57,14 +57,18 @@ def train(settings: FitSettings, inputs: Inputs, out: Path, progress: Progress) 
     fit = Fit(settings, inputs, out, progress)
     state = fit.state
     take_back(out)
-    resume(state, settings, out, progress)
-    cut_log(out, state.step)
+    watched = resume(state, settings, out, progress)
+    cut_log(out, state.step - (not watched))
+    if not watched:
+        fit.watch()
     while state.step < settings.steps and not state.plateau.over:
         if progress.stop_requested:
             save(state, out)
             raise Interrupted
         fit.step()
-    fit.end()
+    if state.step < settings.steps:  # a later `early_stop` goes on from here
+        save(state, out)
+        set_aside(out, {state.step})
     fit.finish()
 
 
@@ -96,26 +100,26 @@ class Fit:
 
     def step(self) -> None:
         """One optimiser step; then log, validate and save what is due."""
-        settings, state = self.settings, self.state
+        state = self.state
         loss = self._descend()
         rate = state.optimizer.param_groups[0]["lr"]
         state.step, state.last = state.step + 1, {"loss": round(loss, 6), "lr": rate}
-        if state.step % LOG_EVERY == 0:
-            self._log()
-        if state.step % settings.validate_every == 0:
-            self._judge()
-        if state.step % settings.checkpoint_every == 0:
-            save(state, self.out)
+        self.watch()
 
-    def end(self) -> None:
-        """Keep the state, from which a longer training goes on; then what only a last step has."""
+    def watch(self) -> None:
+        """Log, validate and save what is due; before that, at the last step, keep the state, from
+        which a longer training goes on."""
         settings, state = self.settings, self.state
-        save(state, self.out)
-        set_aside(self.out, {state.step})
-        if state.step == settings.steps and state.step % LOG_EVERY:
+        last = state.step == settings.steps
+        if last:
+            save(state, self.out, watched=False)
+            set_aside(self.out, {state.step})
+        if state.step % LOG_EVERY == 0 or last:
             self._log()
-        if state.step == settings.steps and state.step % settings.validate_every:
+        if state.step % settings.validate_every == 0 or last:
             self._judge()
+        if state.step % settings.checkpoint_every == 0 and not last:
+            save(state, self.out)
 
     def _log(self) -> None:
         state = self.state

@@ -39,8 +39,8 @@ def _obstacle(settings: FitSettings, earlier: FitSettings, changed: Set[str]) ->
             f"it was validated every {every} steps, and which weights are kept depends on it; with "
             f"validate_every {every} it goes on"
         )
-    if "keep" in changed and (settings.keep == "best" or "steps" not in changed):
-        return f"it kept the {earlier.keep} weights alone; with keep {earlier.keep} it goes on"
+    if "keep" in changed and settings.keep == "best":
+        return "it kept the last weights alone; with keep last it goes on"
     if "early_stop" in changed and 0 < settings.early_stop < (earlier.early_stop or math.inf):
         return f"with early_stop {settings.early_stop} it might have ended earlier"
     return ""

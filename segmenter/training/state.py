@@ -89,18 +89,20 @@ def new_state(settings: FitSettings, start: Path | None, device: torch.device) -
     return FitState(network, optimizer, average)
 
 
-def save(state: FitState, out: Path) -> None:
+def save(state: FitState, out: Path, watched: bool = True) -> None:
+    """Write a checkpoint. watched: whether what is logged and validated after its step was."""
     parts = {"network": state.network.state_dict(), "best": state.best_weights}
     if state.average is not None:
         parts["average"] = state.average.state_dict()
     tensors = dict(flat(parts)) | pack_optimizer(state.optimizer, "optimizer")
-    extra = {"last": state.last, "best": state.best, "plateau": asdict(state.plateau)}
+    extra = {"watched": watched, "last": state.last, "best": state.best}
+    extra["plateau"] = asdict(state.plateau)
     save_checkpoint(out / SCRATCH, state.step, tensors, extra)
 
 
-def resume(state: FitState, settings: FitSettings, out: Path, progress: Progress) -> None:
-    """Go on from the newest whole checkpoint."""
-    found = newest_checkpoint(out / SCRATCH)
+def resume(state: FitState, settings: FitSettings, out: Path, progress: Progress) -> bool:
+    """Go on from the newest whole checkpoint; return whether it was watched, as any new state."""
+    found, watched = newest_checkpoint(out / SCRATCH), True
     if found is not None:
         with restoring(out / SCRATCH):
             state.step, tensors, extra = found
@@ -109,10 +111,12 @@ def resume(state: FitState, settings: FitSettings, out: Path, progress: Progress
                 state.average.load_state_dict(_prefixed(tensors, "average"))
             unpack_optimizer(state.optimizer, tensors, "optimizer")
             state.best, state.best_weights = extra["best"], _prefixed(tensors, "best")
-            state.last = extra.get("last", {})  # checkpoints of before December 2026 have none
+            # Those of before December 2026 were always saved afterwards.
+            state.last, watched = extra.get("last", {}), extra.get("watched", True)
             state.plateau = Plateau(**extra["plateau"])
             state.plateau.over = state.plateau.ends(settings)
         progress.message(f"resumed at step {state.step}")
+    return watched
 
 
 def _prefixed(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

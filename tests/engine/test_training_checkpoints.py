@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vesselforge.configs.errors import CheckpointError
+from vesselforge.engine import checkpoints
 from vesselforge.engine.checkpoints import (
     KEEP,
     load_strict,
@@ -202,3 +203,25 @@ def test_an_optimiser_goes_on_where_it_was(
     train(resumed, optimizer, 3, 6)
     assert torch.equal(resumed.weight, whole.weight)
     assert torch.equal(resumed.bias, whole.bias)
+
+
+def test_a_checkpoint_is_lightened_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tensors = {"net.w": torch.ones(3), "adam_g.w": torch.zeros(3)}
+    save_checkpoint(tmp_path, 4, tensors, {"a": 1})
+    real, written = checkpoints.write_atomic, list[Path]()
+
+    def write(path: Path, content: bytes | str) -> None:
+        if written:
+            raise KeyboardInterrupt  # a kill between hash and file
+        written.append(path)
+        real(path, content)
+
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(checkpoints, "write_atomic", write)
+        checkpoints.lighten_checkpoint(tmp_path, 4, "adam_")
+    assert read_checkpoint(tmp_path, 4)[0].keys() == tensors.keys()
+    checkpoints.lighten_checkpoint(tmp_path, 4, "adam_")
+    found, state = read_checkpoint(tmp_path, 4)
+    assert found.keys() == {"net.w"} and state == {"a": 1}

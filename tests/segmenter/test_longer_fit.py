@@ -104,9 +104,10 @@ def test_more_steps_go_on_with_equal_bytes(
 def test_what_is_chosen_at_the_end_may_change_alone(
     images: Artifact, tmp_path: Path, steps_done: list[int]
 ) -> None:
-    made(tmp_path / "old", images, STEPS, schedule="cosine")
+    made(tmp_path / "old", images, STEPS, schedule="cosine", early_stop=9)
     steps_done.clear()
     more = {"schedule": "cosine", "threshold_on": "development", "calibrate": True}
+    more |= {"keep": "last", "early_stop": 0}
     other = made(tmp_path / "old", images, STEPS, **more)
     assert not steps_done
     same(other, made(tmp_path / "new", images, STEPS, **more))
