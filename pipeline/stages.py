@@ -32,7 +32,7 @@ STAGES = {
         ("data.phantom", 2, "data.phantoms.sets:draw", PhantomDrawSettings, None),
         ("data.subset", 2, "data.subset:subset", SubsetSettings, None),
         ("segmenter.start", 1, "pipeline.starts:copy", StartSettings, START),
-        ("segmenter.train", 3, "segmenter.training.fit:train", FitSettings, None),
+        ("segmenter.train", 4, "segmenter.training.fit:train", FitSettings, None),
         ("generator.train", 3, "generator.training.train:train", GeneratorSettings, None),
         ("generator.sample", 2, "generator.sampling.sample_set:sample", SampleSettings, None),
         ("generator.score", 4, "pipeline.score_stage:score", ScoreSettings, None),
