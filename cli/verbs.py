@@ -20,11 +20,11 @@ from vesselforge.configs.catalogue import KNOWN_NAMES
 from vesselforge.configs.errors import UserError
 from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.progress import Bus, Interrupted
+from vesselforge.engine.sinks.display import new_display, shown
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from vesselforge.engine.sinks.display import Display
     from vesselforge.pipeline.graph import Work
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -193,23 +193,12 @@ def new_app(help_: str) -> typer.Typer:
     )
 
 
-def new_display() -> Display:
-    """Bars on a terminal, plain lines elsewhere; on standard error, so that results stay apart."""
-    from rich.console import Console
-
-    from vesselforge.engine.sinks.display import Display
-
-    return Display(Console(stderr=True))
-
-
 @contextlib.contextmanager
 def working(what: str, stopping: str = "") -> Iterator[Bus]:
     """A display of one piece of work, and what that reports to.
 
     stopping: what is said when Ctrl-C asks the work to stop; without, Ctrl-C ends it at once.
     """
-    from vesselforge.engine.sinks.display import shown
-
     with shown(new_display()) as display, contextlib.ExitStack() as stack:
         if stopping:
             stack.enter_context(display.listening(stopping))

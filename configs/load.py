@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -15,6 +15,8 @@ from vesselforge.configs.plain_yaml import parse
 from vesselforge.configs.sources import SOURCES, SourceSettings
 
 S = TypeVar("S", bound=Settings)
+Given = Path | str | Mapping[str, Any] | Settings
+"""A config as a Python program has it."""
 SHIPPED = Path(__file__).parent
 MOST_BYTES = 1_000_000
 """Of a config file."""
@@ -28,10 +30,7 @@ def load(model: type[S], path: Path | str, overrides: Sequence[str] = ()) -> S:
     Raises ConfigError naming the file, the field, the value found and what is allowed.
     """
     file = find(path)
-    values = read_yaml(file)
-    for override in overrides:
-        _apply(values, override)
-    return validate(model, values, str(file))
+    return _changed(model, read_yaml(file), map(_parsed, overrides), str(file))
 
 
 def override(settings: S, overrides: Sequence[str] | None) -> S:
@@ -39,10 +38,25 @@ def override(settings: S, overrides: Sequence[str] | None) -> S:
     had stood beside what was given."""
     if not overrides:
         return settings
-    values = as_given(settings)
-    for item in overrides:
-        _apply(values, item)
-    return validate(type(settings), values, "overrides")
+    return _changed(type(settings), as_given(settings), map(_parsed, overrides), "overrides")
+
+
+def load_any(model: type[S], config: Given, overrides: Mapping[str, Any] | None = None) -> S:
+    """Settings as a Python program has them, some of them changed, `{"a.b": value}`: as `load`.
+
+    config: a path or the name of a shipped config; a dict of what would stand in such a file; or
+    settings. Raises ConfigError as `load`, and for settings of another kind.
+    """
+    changes = [(key, as_given(value)) for key, value in (overrides or {}).items()]
+    if isinstance(config, str | Path):
+        file = find(config)
+        return _changed(model, read_yaml(file), changes, str(file))
+    if not isinstance(config, model | Mapping):
+        raise ConfigError(
+            f"config: found a {type(config).__name__}, expected a {model.__name__}, a dict, a path "
+            "or the name of a shipped config"
+        )
+    return _changed(model, as_given(config), changes, "config")
 
 
 def find(path: Path | str) -> Path:
@@ -56,6 +70,14 @@ def find(path: Path | str) -> Path:
         return shipped[name]
     names = ", ".join(sorted(shipped))
     raise ConfigError(f"{path}: no such config file; give a path or one of the shipped: {names}")
+
+
+def _changed(
+    model: type[S], values: dict[str, Any], changes: Iterable[tuple[str, Any]], source: str
+) -> S:
+    for key, value in changes:
+        _apply(values, key, value)
+    return validate(model, values, source)
 
 
 def validate(model: type[S], values: dict[str, Any], source: str) -> S:
@@ -83,14 +105,17 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return values
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
+def _parsed(override: str) -> tuple[str, Any]:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {override}: expected key.sub_key=value")
     try:
-        value = parse(text)
+        return key, parse(text)
     except ValueError:
         raise ConfigError(f"--set {override}: the value is not readable as YAML") from None
+
+
+def _apply(values: dict[str, Any], key: str, value: Any) -> None:
     *parents, last = key.strip().split(".")
     here = values
     for name in parents:
@@ -98,7 +123,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
         if isinstance(inner, str) and inner in SOURCES:  # `source: phantom`
             inner = here[name] = {"kind": inner}
         if not isinstance(inner, dict):
-            raise ConfigError(f"--set {override}: `{name}` is a value, not a group of settings")
+            raise ConfigError(f"{key.strip()}: `{name}` is a value, not a group of settings")
         here = inner
     here[last] = value
 

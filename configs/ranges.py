@@ -36,6 +36,18 @@ def parse_seeds(text: str) -> list[int]:
     return list(found)
 
 
+def listed_seeds(seeds: int | str | Iterable[int]) -> list[int]:
+    """The same of what a program gives: one seed, text as above, or several. Raises ConfigError."""
+    if isinstance(seeds, str):
+        return parse_seeds(seeds)
+    found = [seeds] if isinstance(seeds, int) else list(dict.fromkeys(map(int, seeds)))
+    if wrong := [seed for seed in found if not 0 <= seed < SEEDS_END]:
+        raise ConfigError(f"seeds: found {wrong[0]}, expected 0 to 2^32 - 1")
+    if not 0 < len(found) <= MOST_SEEDS:
+        raise ConfigError(f"seeds: found {len(found)}, expected 1 to {MOST_SEEDS}")
+    return found
+
+
 def shorten_seeds(seeds: Iterable[int]) -> str:
     """The inverse of `parse_seeds`, sorted: [0, 1, 2, 7] → `0-2,7`."""
     runs: list[list[int]] = []

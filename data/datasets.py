@@ -105,11 +105,16 @@ def named_settings(
     """The settings of the dataset of this name, or in this folder: a labelled set where there are
     masks, or a pattern that matches them, else images alone. Raises DataError for what is neither.
 
-    root: its folder; default: its usual name under $VESSELFORGE_DATA or ./datasets.
+    root: of a name, its folder; default: its usual name under $VESSELFORGE_DATA or ./datasets.
     """
     if pattern is not None and name in {*DATASETS, "phantom"}:
         raise DataError(f"--pattern is for a folder of your own, and {name} has names of its own")
     if name not in NAMES:
+        if root is not None:
+            raise DataError(
+                f"{name}: found a root, {root}, beside what is no known dataset "
+                f"({', '.join(NAMES)}); give one of these names, or the folder alone"
+            )
         root = Path(name)
         if not root.is_dir():
             raise DataError(f"{name}: neither a folder nor a known dataset ({', '.join(NAMES)})")

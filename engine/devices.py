@@ -8,7 +8,10 @@ from vesselforge.configs.errors import ConfigError
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """`auto` is CUDA when there is one, else the CPU. Raises ConfigError for an absent CUDA."""
+    """`auto` is CUDA when there is one, else the CPU. Raises ConfigError for an absent CUDA, and
+    for other names."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"device: found {name!r}, expected auto, cpu or cuda")
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():

@@ -14,11 +14,12 @@ import re
 import unicodedata
 import warnings
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import IO, Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from PIL import Image, UnidentifiedImageError
 
 from vesselforge.configs.errors import DataError
@@ -152,6 +153,24 @@ def read_picture(path: Path) -> Picture:
             f"{path}: cannot be read ({text}); found {path.stat().st_size} bytes, expected a whole "
             "image file; it is truncated or not an image: convert it, copy or download it again"
         ) from error
+
+
+def picture_of(given: ArrayLike | Image.Image | str | PathLike[str]) -> Picture:
+    """The picture in a file, as `read_picture`, or in memory: grey `[H, W]` or `[H, W, 1]`, or RGB
+    `[H, W, 3]`, uint8 or uint16; or a picture of Pillow's, grey or RGB. Raises DataError."""
+    if isinstance(given, str | PathLike):
+        return read_picture(Path(given))
+    mode = given.mode if isinstance(given, Image.Image) else None
+    pixels = np.asarray(given)
+    grey = pixels[..., None] if pixels.ndim == 2 else pixels
+    known = grey.dtype in (np.uint8, np.uint16) and grey.ndim == 3 and grey.shape[2] in (1, 3)
+    if not known or mode not in (None, "L", "RGB", "I;16") or not grey.size:
+        found = f"{pixels.dtype} {list(pixels.shape)}" if mode is None else f"the mode {mode}"
+        raise DataError(
+            f"image: found {found}, expected a file, grey [H, W] or RGB [H, W, 3] of uint8 or "
+            "uint16; multiply values in [0, 1] by 255, convert a picture to RGB"
+        )
+    return Picture(grey)
 
 
 def orientation_of(path: Path) -> int:

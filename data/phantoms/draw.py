@@ -11,12 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselforge.configs.errors import ConfigError
 from vesselforge.data.phantoms.anatomy import draw_anatomy
 from vesselforge.data.phantoms.appearance import GENERIC, Appearance, Look, randomised
 from vesselforge.data.phantoms.canvas import LEAST_WIDTH_PX, Canvas
 from vesselforge.data.phantoms.light import ARTERY, VEIN, Scene, photograph
 from vesselforge.data.phantoms.tree import grow_trees
 
+LEAST_SIZE = 32
 VERSION = 3
 """Raise it when the same seed gives another image: it is part of what stages depend on."""
 
@@ -35,8 +37,14 @@ def make_phantom(
 ) -> Phantom:
     """One square image, the same for the same arguments.
 
-    size: pixels, at least 32. randomise: in [0, 1], see `appearance.randomised`.
+    seed: 0 or more. size: pixels, at least 32. randomise: in [0, 1], see
+    `appearance.randomised`. Raises ConfigError for anything else.
     """
+    for name, found, least in (("seed", seed, 0), ("size", size, LEAST_SIZE)):
+        if found < least:
+            raise ConfigError(f"{name} of a phantom: found {found}, expected {least} or more")
+    if not 0 <= randomise <= 1:
+        raise ConfigError(f"randomise of a phantom: found {randomise}, expected 0 to 1")
     # For the look, its randomisation, the geometry, the light: what one of them draws more leaves
     # the others alone.
     looks, domains, *rest = (np.random.default_rng([seed, 20011, part]) for part in range(4))

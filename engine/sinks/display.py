@@ -112,6 +112,13 @@ class Display:
             self.stop_requested = False
 
 
+def new_display() -> Display:
+    """Bars on a terminal, plain lines elsewhere; on standard error, so that results stay apart."""
+    from rich.console import Console
+
+    return Display(Console(stderr=True))
+
+
 class _StepLine(Sink):
     """What a display shows of one step."""
 

@@ -38,9 +38,14 @@ from vesselforge.engine.documents import read_object
 from vesselforge.engine.files import file_sha256, write_json
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.engine.store import explained
-from vesselforge.generator.sampling.sampler import GRID_IMAGES, Sampler, picture_size, pictures
+from vesselforge.generator.sampling.sampler import (
+    GRID_IMAGES,
+    Sampler,
+    as_pixels,
+    picture_size,
+    pictures,
+)
 from vesselforge.generator.trained import AVERAGE, FOV, load_generator
-from vesselforge.generator.values import restore, to_uint8
 
 DESCRIPTION = "samples.json"
 GRID = "grid.png"
@@ -178,11 +183,10 @@ class SampleFiles:
                 progress.update(done, len(seeds), "images")
 
     def _write(self, seed: int, image: Tensor) -> None:
-        pixels = restore(to_uint8(image).permute(1, 2, 0).numpy(), self.facts["native_size"])
+        pixels, mask = as_pixels(image, self.facts["channels"]["kind"], self.facts["native_size"])
         record = self.record(seed)
-        if record.mask is not None:  # the last channel; an image is there only after its mask
-            write_mask(self.out / record.mask, pixels[..., -1] > 127)
-            pixels = pixels[..., :-1]
+        if mask is not None:  # an image is there only after its mask
+            write_mask(self.out / str(record.mask), mask)
         write_png(self.out / record.image, pixels)
 
     def sheet(self, seeds: Sequence[int], columns: int | None = None) -> NDArray[np.uint8]:

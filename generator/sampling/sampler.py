@@ -17,7 +17,7 @@ from torch import Tensor
 from vesselforge.configs.errors import ConfigError
 from vesselforge.data.formats.sheets import SHEET_PIXELS, columns_of, grid_of
 from vesselforge.generator.networks import Generator
-from vesselforge.generator.values import Pixels, resized, to_uint8
+from vesselforge.generator.values import Pixels, resized, restore, to_uint8
 
 LABEL = 1
 """Purpose of a seed's random stream beside the latent: which training label."""
@@ -82,6 +82,17 @@ class Sampler:
         """Return images `[N, C, R, R]` float32 of `ws`, on the generator's device."""
         images: Tensor = self.generator.synthesis(ws, noise_mode="const")
         return images
+
+
+def as_pixels(
+    drawn: Tensor, kind: str, native_size: Sequence[int] | None
+) -> tuple[Pixels, NDArray[np.bool_] | None]:
+    """Return a drawn image `[C, R, R]` as files have it: uint8 `[H, W, 1 or 3]` at its native size,
+    and its mask `[H, W]`, None where none is drawn. kind: of its channels."""
+    pixels = restore(to_uint8(drawn).permute(1, 2, 0).numpy(), native_size)
+    if kind != "rgb+mask":
+        return pixels, None
+    return pixels[..., :-1], pixels[..., -1] > 127
 
 
 def label_table(

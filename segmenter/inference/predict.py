@@ -7,6 +7,7 @@ import errno
 import os
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,33 @@ def predict_files(
     with _writing(out):
         _write_summary(out / SUMMARY, rows)
     return rows
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a model finds in an image, at the image's own size. prob: vessel probability [H, W]
+    float32 in [0, 1]; mask: vessels [H, W] bool, by the model's threshold and rule of components;
+    fov: field of view [H, W] bool, by brightness; shown: at which size the network saw the image.
+    """
+
+    prob: NDArray[np.float32]
+    mask: NDArray[np.bool_]
+    fov: NDArray[np.bool_]
+    shown: Showing
+
+
+def predict_image(
+    model: Model,
+    image: NDArray[np.uint8],
+    flips: bool = False,
+    fov_width: FovWidth = "model",
+    notify: Notify = lambda share: None,
+) -> Predicted:
+    """The same for one RGB image [H, W, 3] in memory. notify: see `Model.predict`."""
+    fov = derive_fov(image)
+    shown = showing(model, image, fov, fov_width)
+    prob = model.predict(image, flips, notify, shown.scale)
+    return Predicted(prob, model.mask(prob, shown.scale), fov, shown)
 
 
 def _write_summary(path: Path, rows: list[Row]) -> None:
@@ -204,11 +232,9 @@ def _predict_one(
         raise DataError(STRANGE_NAME)
     picture = read_picture(file)
     image = picture.rgb()
-    fov = derive_fov(image)
-    shown = showing(model, image, fov, fov_width)
-    prob = model.predict(image, flips, notify, shown.scale)
-    mask = model.mask(prob, shown.scale)
-    pixels = as_png(prob, bits), mask.astype(np.uint8) * 255, overlay(image, mask)
+    found = predict_image(model, image, flips, fov_width, notify)
+    mask, fov, shown = found.mask, found.fov, found.shown
+    pixels = as_png(found.prob, bits), mask.astype(np.uint8) * 255, overlay(image, mask)
     with _writing(out.parent), contextlib.ExitStack() as stack:
         for kind, drawn in zip(MAPS, pixels, strict=True):
             aside = stack.enter_context(replacing(out.with_name(f"{out.name}_{kind}.png")))

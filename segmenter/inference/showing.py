@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vesselforge.configs.errors import DataError
+from vesselforge.configs.errors import ConfigError, DataError
 from vesselforge.configs.stages.segmenter import FovWidth
 from vesselforge.data.fov import fov_width
 from vesselforge.data.imageset import LoadedImage
@@ -55,8 +55,12 @@ def showing(
     wanted: `model`: at the width that it was trained at; as it is, where that is not known or about
     the image's own (`Magnification.knows`). `native`: as it is. A number: that wide; a picture
     without a border is all field of view then. Raises DataError for a number that would enlarge
-    the image more than MOST times.
+    the image more than MOST times, ConfigError for what is none of these.
     """
+    if not (wanted in ("model", "native") or (isinstance(wanted, int) and 32 <= wanted <= 8192)):
+        raise ConfigError(
+            f"fov_width: found {wanted!r}, expected model, native or 32 to 8192 pixels"
+        )
     own, known = fov_width(fov), model.magnification
     if isinstance(wanted, int):
         width = image.shape[1] if own is None else own

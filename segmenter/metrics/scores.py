@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from vesselforge.configs.errors import DataError
 from vesselforge.segmenter.metrics.confusion import RATES, Mask, Prob, confusion, rates
@@ -35,6 +35,8 @@ from vesselforge.segmenter.metrics.topology import (
 
 REGIONS = ("fov", "whole")
 METRICS = (*RATES, *RANKING, *SHAPES, *BETTI, *CALIBRATION)
+Maps = NDArray[Any] | Sequence[NDArray[Any]]
+"""One array [H, W] or several."""
 Pixels = tuple[Prob, Mask]
 """Probability and reference of every pixel of a region."""
 
@@ -157,6 +159,73 @@ def score_set(
             "mean": {m: mean_interval([v[m] for v in each], bootstrap, seed) for m in METRICS},
         }
     return SetScores(per_image, summary, counts)
+
+
+def score(
+    prob: Maps, reference: Maps, fov: Maps | None = None, threshold: float = 0.5
+) -> dict[str, float]:
+    """Every one of METRICS of a map [H, W] in [0, 1], or of several as one, at a threshold.
+
+    reference, fov: masks [H, W] of at most two values, the greater one vessel or inside; of several
+    maps as many. Only what is inside is scored; without fov, every pixel is. NaN: undefined, such
+    as Betti errors of several maps as one. Raises DataError for what is no such map or mask, and
+    for numbers and shapes that differ.
+
+    >>> import vesselforge as vf
+    >>> eye = vf.phantom(seed=1, size=64)
+    >>> found = vf.score(0.9 * eye.mask, eye.mask, eye.fov)
+    >>> found["f1"], found["auc"], round(found["brier"], 3) < 0.01
+    (1.0, 1.0, True)
+    """
+    if not 0 <= threshold <= 1:
+        raise DataError(f"score: threshold: found {threshold}, expected 0 to 1")
+    probs, masks = [_probable(each) for each in _several(prob)], _masks("reference", reference)
+    insides = [None] * len(probs) if fov is None else _masks("fov", fov)
+    if not probs or not len(probs) == len(masks) == len(insides):
+        raise DataError(
+            f"score: found {len(probs)} maps, {len(masks)} references and {len(insides)} fields of "
+            "view, expected as many of each, at least one"
+        )
+    scored = [
+        tally_of(Prediction(found, inside, threshold), Regions(mask, inside), "fov")
+        for found, mask, inside in zip(probs, masks, insides, strict=True)
+    ]
+    tallies, pixels = zip(*scored, strict=True)
+    return (tallies[0] if len(tallies) == 1 else pool(tallies, pixels)).metrics()
+
+
+def _several(given: Maps) -> list[NDArray[Any]]:
+    """One array [H, W], or each of several, which may be of different sizes."""
+    if isinstance(given, list | tuple):
+        return [np.asarray(each) for each in given]
+    whole = np.asarray(given)  # of a tensor, too
+    return [whole] if whole.ndim < 3 else list(whole)
+
+
+def _probable(found: NDArray[Any]) -> Prob:
+    known = found.dtype.kind in "bf" or (found.dtype.kind in "iu" and found.max(initial=0) <= 1)
+    if found.ndim != 2 or not known or not ((found >= 0) & (found <= 1)).all():
+        raise DataError(
+            f"score: prob: found {_words(found)}, expected [H, W] of numbers from 0 to 1; divide a "
+            "map of 8 bits by 255"
+        )
+    return found.astype(np.float32)
+
+
+def _masks(name: str, given: Maps) -> list[Mask]:
+    found = _several(given)
+    for mask in found:
+        if mask.ndim != 2 or not ((mask == 0) | (mask == mask.max(initial=0))).all():
+            raise DataError(
+                f"score: {name}: found {_words(mask)}, expected a mask [H, W] of 0 and one greater "
+                "value"
+            )
+    return [mask > 0 for mask in found]
+
+
+def _words(found: NDArray[Any]) -> str:
+    values = f"{float(found.min()):g} to {float(found.max()):g}" if found.size else "nothing"
+    return f"{found.dtype} {list(found.shape)} with {values}"
 
 
 def mean_interval(values: Sequence[float], bootstrap: int, seed: int = 0) -> list[float | None]:
