@@ -63,10 +63,10 @@ def draw(settings: Drawing, inputs: Inputs, out: Path, progress: Progress) -> No
         for middle, phase in rng.uniform((0, 0), (64, 7), (settings.waves, 2)):
             mask |= abs(row - middle - 6 * np.sin(column / 9 + phase)) < rng.uniform(0.7, 2)
         ground = rng.integers((170, 90, 50), (200, 120, 70), (64, 64, 3), np.uint8)
-        files = {"image": f"images/{seed}.png", "mask": f"masks/{seed}.png"}
-        write_png(out / files["image"], np.where(mask[..., None], ground // 2, ground))
-        write_mask(out / files["mask"], mask)
-        records.append(ImageRecord(str(seed), TRAIN, **files))
+        record = ImageRecord(str(seed), TRAIN, f"images/{seed}.png", f"masks/{seed}.png")
+        write_png(out / record.image, np.where(mask[..., None], ground // 2, ground))
+        write_mask(out / f"masks/{seed}.png", mask)
+        records.append(record)
     write_index(out, "waves", records)
 
 

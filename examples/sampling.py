@@ -16,6 +16,7 @@ def main(name: str = "phantom-joint-64", folder: str = "drawn") -> None:
 
     # As arrays: the same seed is the same image; psi below 1 is more typical, and less varied.
     images, masks = generator.draw(range(8), psi=0.7)
+    assert masks is not None  # as they would be of a generator that draws none
     print(f"images {images.shape}, masks {masks.shape}, {masks.mean():.1%} of them vessel")
 
     # As files: an image and a mask for each seed. With more seeds later, the folder grows.

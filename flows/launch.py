@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -34,6 +36,23 @@ def launch(
 
     Raises UserError, StageCrashed or Interrupted; anything else is a programming error.
     """
+    given = (flow, config, workspace, display, server)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _launched(*given)
+    # A notebook: where an event loop is at work, Prefect would give a coroutine for it to do.
+    with ThreadPoolExecutor(1) as pool, display.listening():
+        return pool.submit(_launched, *given).result()
+
+
+def _launched(
+    flow: str,
+    config: PipelineConfig | StudyConfig,
+    workspace: Path,
+    display: Display,
+    server: str | None,
+) -> dict[str, Any]:
     import httpx
 
     with shown(display), api(server) as url:

@@ -35,7 +35,7 @@ from vesselforge.segmenter.metrics.topology import (
 
 REGIONS = ("fov", "whole")
 METRICS = (*RATES, *RANKING, *SHAPES, *BETTI, *CALIBRATION)
-Maps = NDArray[Any] | Sequence[NDArray[Any]]
+Maps = ArrayLike | Sequence[ArrayLike]
 """One array [H, W] or several."""
 Pixels = tuple[Prob, Mask]
 """Probability and reference of every pixel of a region."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import runpy
 from collections.abc import Callable
@@ -78,7 +79,8 @@ def test_own_folder_to_model_is_what_the_command_line_does(
 ) -> None:
     names = example("own_folder_to_model")
     folder = names["write_phantoms"](here / "my-eyes", count=5, size=64)
-    result = names["main"](folder, SHORT | {"source": {"kind": "phantom", "size": 64}})
+    changes = SHORT | {"source": {"kind": "phantom", "size": 64}}
+    result = names["main"](folder, changes)
     assert result.scores.keys() == {"teacher", "student", "ensemble (mean)"}
     assert result.chosen in ("teacher", "student", "ensemble")
     assert (here / "vessels.png").is_file() and "</html>" in result.report.read_text()
@@ -89,6 +91,11 @@ def test_own_folder_to_model_is_what_the_command_line_does(
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
     assert told["metrics"] == result.metrics and told["run"] == str(result.folder)
+
+    async def notebook() -> vf.RunResult:  # whose event loop runs while its cells do
+        return names["main"](folder, changes)
+
+    assert asyncio.run(notebook()) == result
     steps = json.loads((result.folder / "run.json").read_text())["steps"]
     assert len(steps) > 5 and all(step["reused"] for step in steps)
 
