@@ -40,7 +40,8 @@ def listed_seeds(seeds: int | str | Iterable[int]) -> list[int]:
     """The same of what a program gives: one seed, text as above, or several. Raises ConfigError."""
     if isinstance(seeds, str):
         return parse_seeds(seeds)
-    found = [seeds] if isinstance(seeds, int) else list(dict.fromkeys(map(int, seeds)))
+    several = seeds if isinstance(seeds, Iterable) else [seeds]
+    found = list(dict.fromkeys(map(int, several)))
     if wrong := [seed for seed in found if not 0 <= seed < SEEDS_END]:
         raise ConfigError(f"seeds: found {wrong[0]}, expected 0 to 2^32 - 1")
     if not 0 < len(found) <= MOST_SEEDS:

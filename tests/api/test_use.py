@@ -159,7 +159,8 @@ def test_what_is_drawn_is_that_of_the_command_line(tmp_path: Path) -> None:
 def test_a_grey_generator_of_whole_images_draws_no_masks(tmp_path: Path) -> None:
     folder = write_generator(tmp_path / "grey", Channels("grey", 1), native_size=(20, 30))
     generator = vf.load_generator(folder)
-    images, masks = generator.draw(7)
+    images, masks = generator.draw(np.int64(7))
+    assert np.array_equal(images, generator.draw("7").images)
     assert (images.shape, images.dtype, masks) == ((1, 20, 30, 1), np.uint8, None)
     assert not generator.draws_masks
     with pytest.raises(vf.ConfigError, match="draws grey, and pairs need masks"):
