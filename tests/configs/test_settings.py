@@ -110,15 +110,13 @@ def test_what_is_wrong_is_said_in_one_line(file: Path, content: str, message: st
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("sample.count", "expected key.sub_key=value"),
-        ("=3", "expected key.sub_key=value"),
-        ("name.first=x", "`name` is a value, not a group of settings"),
-        ("sample.count=[", "not readable as YAML"),
+        ("sample.count", "--set sample.count: expected key.sub_key=value"),
+        ("=3", "--set =3: expected key.sub_key=value"),
+        ("name.first=x", "name.first: `name` is a value, not a group of settings"),
+        ("sample.count=[", "--set sample.count=[: the value is not readable as YAML"),
     ],
 )
 def test_a_malformed_override_is_named(file: Path, change: str, message: str) -> None:
-    with pytest.raises(ConfigError, match="--set"):
-        load(PipelineConfig, file, [change])
     with pytest.raises(ConfigError) as error:
         load(PipelineConfig, file, [change])
     assert message in str(error.value)
