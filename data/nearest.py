@@ -49,12 +49,10 @@ def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
 def _in_tile(ground: Mask, asked: Pixels, core: tuple[slice, slice]) -> Pixels:
     """What is nearest to pixels of one tile. Where that is farther than the end of what is looked
     at, a nearer one may lie beyond it, so that more is looked at."""
-    margin = MARGIN
+    margin, end = MARGIN, np.array(ground.shape)[:, None]
     while True:
         start = np.array([[max(0, part.start - margin)] for part in core])
-        stop = np.array([[part.stop + margin] for part in core]).clip(
-            max=[[n] for n in ground.shape]
-        )
+        stop = np.array([[part.stop + margin] for part in core]).clip(max=end)
         around = ground[start[0, 0] : stop[0, 0], start[1, 0] : stop[1, 0]]
         if around.any():
             where = ndimage.distance_transform_edt(
@@ -62,7 +60,7 @@ def _in_tile(ground: Mask, asked: Pixels, core: tuple[slice, slice]) -> Pixels:
             )
             here = where[:, *(asked - start)] + start
             before = np.where(start > 0, asked - start, np.inf)
-            after = np.where(stop < [[n] for n in ground.shape], stop - 1 - asked, np.inf)
+            after = np.where(stop < end, stop - 1 - asked, np.inf)
             if (((asked - here) ** 2).sum(0) <= np.minimum(before, after).min(0) ** 2).all():
                 return np.asarray(here)
         margin *= 4

@@ -106,8 +106,8 @@ def tree_figures(mask: Mask) -> TreeFigures:
 
 
 def line_figures(lines: Mask, radius: NDArray[np.float64]) -> tuple[float, float]:
-    """(ends, branchings) of centre lines [H, W], one pixel wide. radius: the vessel's EDT at each of
-    their pixels, in row order.
+    """(ends, branchings) of centre lines [H, W], one pixel wide. radius: EDT of the vessel at each
+    of their pixels, in row order.
 
     ends: pixels with exactly one 8-neighbour. Where the frame cuts a vessel none is counted: within
     RIM pixels of it, and within half the vessel's width more, which is how far thinning shortens
