@@ -173,6 +173,7 @@ def phantom(
         ),
     ] = None,
     pattern: PatternOption = None,
+    mask_values: MaskValuesOption = None,
     randomise: Annotated[
         float, typer.Option(min=0, max=1, help="Domain randomisation, 0 to 1: any camera.")
     ] = 0.0,
@@ -190,7 +191,7 @@ def phantom(
 
     look = GENERIC
     if like:
-        seen = named_dataset(like, pattern=pattern).split(TRAIN)
+        seen = named_dataset(like, pattern=pattern, mask_values=mask_values).split(TRAIN)
         look = fit_appearance([item.loaded() for item in seen])
     changes = list(set_ or [])
     if look.side is not None and not any(one.startswith("size=") for one in changes):

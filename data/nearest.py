@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 Mask = NDArray[np.bool_]
+Pixels = NDArray[np.intp]
+"""[2, pixels]: rows and columns."""
 TILE = 640
 """Longest side of a tile in pixels; about what a processor's cache holds of the work on it."""
 MARGIN = 32
@@ -24,18 +26,17 @@ def nearest(ground: Mask, asked: Mask) -> NDArray[np.int32]:
     these in row order, as `distance_transform_edt` of the whole finds it. ground: with a pixel."""
     found = np.empty((2, *ground.shape), np.int32)
     for core in _tiles(ground.shape):
-        if asked[core].any():
-            found[:, *core] = _in_tile(ground, asked, core)
+        at = np.argwhere(asked[core]).T + [[part.start] for part in core]
+        if at.size:
+            found[:, at[0], at[1]] = _in_tile(ground, at, core)
     return found[:, asked]
 
 
-def distances(mask: Mask) -> NDArray[np.float64]:
-    """[H, W]: of each pixel of a mask to the nearest one that is not of it, in pixels; 0 elsewhere.
-    The mask must leave a pixel out."""
-    found = np.zeros(mask.shape)
-    offsets = np.argwhere(mask).T - nearest(~mask, mask)
-    found[mask] = np.sqrt((offsets.astype(np.float64) ** 2).sum(0))
-    return found
+def distances(mask: Mask, asked: Mask) -> NDArray[np.float64]:
+    """[pixels]: of each pixel of `asked` to the nearest one that is not of the mask [H, W], these
+    in row order, in pixels. The mask must leave a pixel out."""
+    offsets = np.argwhere(asked).T - nearest(~mask, asked)
+    return np.asarray(np.sqrt((offsets**2).sum(0)))
 
 
 def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
@@ -45,24 +46,21 @@ def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
             yield slice(*rows), slice(*columns)
 
 
-def _in_tile(ground: Mask, asked: Mask, core: tuple[slice, slice]) -> NDArray[np.int32]:
-    """[2, h, w] of one tile. What is farther than the margin may have nearer ones beyond it, so
-    that a wider one is looked at."""
-    margin = MARGIN
+def _in_tile(ground: Mask, asked: Pixels, core: tuple[slice, slice]) -> Pixels:
+    """What is nearest to pixels of one tile. Where that is farther than the end of what is looked
+    at, a nearer one may lie beyond it, so that more is looked at."""
+    margin, end = MARGIN, np.array(ground.shape)[:, None]
     while True:
-        corner = np.array([max(0, part.start - margin) for part in core])
-        around = ground[corner[0] : core[0].stop + margin, corner[1] : core[1].stop + margin]
+        start = np.array([[max(0, part.start - margin)] for part in core])
+        stop = np.array([[part.stop + margin] for part in core]).clip(max=end)
+        around = ground[start[0, 0] : stop[0, 0], start[1, 0] : stop[1, 0]]
         if around.any():
             where = ndimage.distance_transform_edt(
                 ~around, return_distances=False, return_indices=True
             )
-            inner = tuple(
-                slice(part.start - start, part.stop - start)
-                for part, start in zip(core, corner, strict=True)
-            )
-            here = where[:, *inner] + corner[:, None, None]
-            offsets = np.argwhere(asked[core]).T + [[part.start] for part in core]
-            far = ((offsets - here[:, asked[core]]) ** 2).sum(0).max()
-            if far <= margin**2 or around.shape == ground.shape:
-                return np.asarray(here, np.int32)
+            here = where[:, *(asked - start)] + start
+            before = np.where(start > 0, asked - start, np.inf)
+            after = np.where(stop < end, stop - 1 - asked, np.inf)
+            if (((asked - here) ** 2).sum(0) <= np.minimum(before, after).min(0) ** 2).all():
+                return np.asarray(here)
         margin *= 4

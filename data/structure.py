@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.morphology import skeletonize
 
 from vesselforge.configs.errors import DataError
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.nearest import distances
+from vesselforge.data.thinning import thinned
 
 Mask = NDArray[np.bool_]
 EIGHT = np.ones((3, 3), dtype=bool)
@@ -97,15 +97,17 @@ def tree_figures(mask: Mask) -> TreeFigures:
         return TreeFigures(0.0, 0.0, 0.0, 0.0, 0.0)
     if mask.all():  # no background to measure from
         return TreeFigures(1.0, float(min(mask.shape)), 1.0, 0.0, 0.0)
-    radius, lines = distances(mask), np.asarray(skeletonize(mask))
-    calibre = float((2 * radius[lines] - 1).mean())
+    lines = thinned(mask)
+    radius = distances(mask, lines)
+    calibre = float((2 * radius - 1).mean())
     components, _ = betti_numbers(mask)
     ends, branchings = line_figures(lines, radius)
     return TreeFigures(float(mask.mean()), calibre, float(components), ends, branchings)
 
 
 def line_figures(lines: Mask, radius: NDArray[np.float64]) -> tuple[float, float]:
-    """(ends, branchings) of centre lines [H, W], one pixel wide. radius: EDT of the vessel [H, W].
+    """(ends, branchings) of centre lines [H, W], one pixel wide. radius: EDT of the vessel at each
+    of their pixels, in row order.
 
     ends: pixels with exactly one 8-neighbour. Where the frame cuts a vessel none is counted: within
     RIM pixels of it, and within half the vessel's width more, which is how far thinning shortens
@@ -121,9 +123,10 @@ def line_figures(lines: Mask, radius: NDArray[np.float64]) -> tuple[float, float
     leaving = (np.roll(around, 1, axis=0) < around).sum(0)
     forks = ndimage.binary_dilation(lines & (leaving >= 3), EIGHT)
     _, branchings = ndimage.label(forks, EIGHT)
-    y, x = np.nonzero(lines & (around.sum(0) == 1))
+    y, x = np.nonzero(lines)
     to_rim = np.minimum(np.minimum(y, height - 1 - y), np.minimum(x, width - 1 - x))
-    return float(np.count_nonzero(to_rim >= RIM + radius[y, x] - 1)), float(branchings)
+    ends = (around.sum(0)[lines] == 1) & (to_rim >= RIM + radius - 1)
+    return float(np.count_nonzero(ends)), float(branchings)
 
 
 def betti_numbers(mask: Mask) -> tuple[int, int]:

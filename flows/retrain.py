@@ -32,12 +32,13 @@ from vesselforge.flows.run import run_pipeline, stated
 from vesselforge.flows.states import HELD_BACK, NOTHING, PROMOTED
 from vesselforge.flows.tasks import ByTask
 from vesselforge.pipeline.executor import Executor
-from vesselforge.pipeline.graph import Given, Work
+from vesselforge.pipeline.graph import Given, Reference, Work
 from vesselforge.pipeline.models.choice import WHOLE, chosen
-from vesselforge.pipeline.models.registry import Comparison, Registry, Verdict, Version, judge
+from vesselforge.pipeline.models.contest import judge
+from vesselforge.pipeline.models.registry import Comparison, Registry, Verdict, Version
 from vesselforge.pipeline.models.retention import named_by, prune
 from vesselforge.pipeline.models.score_rows import version_rows
-from vesselforge.pipeline.record import Reference, read_run
+from vesselforge.pipeline.record import read_run
 from vesselforge.pipeline.setting_checks import check_images, check_run_settings, check_start
 from vesselforge.pipeline.works import begun_by
 

@@ -23,8 +23,7 @@ from vesselforge.flows import notes
 from vesselforge.flows.logs import tell_ends_calmly
 from vesselforge.flows.states import CRASHED, EXPECTED, error_of, state_of
 from vesselforge.pipeline.executor import Ended, Hand, perform
-from vesselforge.pipeline.graph import Given, Work
-from vesselforge.pipeline.record import Reference
+from vesselforge.pipeline.graph import Given, Reference, Work
 from vesselforge.pipeline.stages import STAGES
 
 tell_ends_calmly()

@@ -17,6 +17,9 @@ from vesselforge.engine.artifacts import MANIFEST, address
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.stages import STAGES
 
+Reference = list[str]
+"""[kind, digest] of an artifact."""
+
 
 @dataclass(frozen=True, eq=False)
 class Work:

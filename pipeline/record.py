@@ -28,11 +28,11 @@ from vesselforge.engine.documents import read_object
 from vesselforge.engine.files import file_sha256, write_atomic, write_json
 from vesselforge.engine.progress import clock, ending_of
 from vesselforge.engine.store import Store, explained
-from vesselforge.pipeline.graph import Work
+from vesselforge.pipeline.graph import Reference, Work
 from vesselforge.pipeline.models.choice import chosen
+from vesselforge.pipeline.models.registry import REGISTRY, champion_folder
 
 RECORD = "run.json"
-REGISTRY = "registry.json"
 EXPECTED = "the record of a run: `vesselforge run` or `compare` writes it anew"
 REPORT = "report.html"
 PARTLY_FAILED = "partly failed"
@@ -43,8 +43,6 @@ WARNED = "warned"
 """Key of what the check of the images warned of, a line for each dataset."""
 PICKLE = b"\x80"
 """First byte of a pickle of protocol 2 or later."""
-Reference = list[str]
-"""[kind, digest] of an artifact."""
 
 
 def workspace_folder(given: Path | str | None = None) -> Path:
@@ -185,8 +183,6 @@ def model_folder(
     if model is not None:
         raise ConfigError(f"--model {model}: chooses a model of a run, and {given} is none")
     if (place / REGISTRY).is_file():
-        from vesselforge.pipeline.models.registry import champion_folder
-
         return champion_folder(place)
     return place
 

@@ -30,6 +30,10 @@ STRAY = 0.001
 SOFT = 0.4
 """Least share of the pixels between darkest and brightest that lie between a darker and a brighter
 neighbour: of soft edges, 0.6 and more do; of labels, below 0.3."""
+FLAT, DARK = 24, 48
+"""Difference among a pixel and its neighbours that is no edge, after compression; values up to DARK
+are background, and those as near to white vessel. Masks of two values that were scaled or saved as
+JPEG of any quality have no such pixel between."""
 FEW, SHOWN = 8, 8
 """Values that a map of probabilities has more of; values that a message names."""
 NEARLY_GREY, MANY_COLOURS = 16, 64
@@ -80,7 +84,27 @@ def drawing_of(picture: Picture, meanings: Mapping[str, str]) -> Drawing:
     grey = picture.grey()
     if float(((grey > 31) & (grey < 224)).mean()) > GREY_SHARE:
         raise DataError(f"{found}; it looks like a photograph: draw vessels white on black")
+    if (level := _grey_level(grey)) is not None:
+        raise DataError(
+            f"{found}; areas of about {level} look like a third value that compression has blurred:"
+            " save it with two values, or as PNG and say what each one means with data.mask_values "
+            "(--mask-values)"
+        )
+    if not (grey > 127).any():
+        raise DataError(
+            f"{found}, of which none is above {grey.max()}: masks are cut at the middle, 127, and "
+            "this one would be empty; save it over the whole range, 0 to 255, or say what each one "
+            "means with data.mask_values (--mask-values)"
+        )
     return Drawing(grey > 127, remark=f"{found}; it is cut at the middle", turn=picture.turn)
+
+
+def _grey_level(grey: NDArray[np.uint8]) -> int | None:
+    """The usual value of areas that are neither dark nor bright and have no slope, which soft edges
+    have none of; None where there are hardly any."""
+    low, high = ndimage.minimum_filter(grey, 3), ndimage.maximum_filter(grey, 3)
+    flat = (low > DARK) & (high < 255 - DARK) & (high - low <= FLAT)
+    return int(np.median(grey[flat])) if float(flat.mean()) > STRAY else None
 
 
 def probability_of(picture: Picture) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ from vesselforge.data.formats.masks import Mask
 from vesselforge.data.layouts.agreement import Depth, depth_warnings, fitted
 from vesselforge.data.layouts.items import Dataset, Item, Problem
 from vesselforge.data.layouts.repeats import Look, look_of, repeated
+from vesselforge.data.layouts.roles import drawn_in_name
 from vesselforge.data.layouts.splits import SPLITS, TEST, TRAIN, VALIDATION
 from vesselforge.engine.progress import Progress
 
@@ -218,10 +219,20 @@ def _mask(mask: Mask) -> Mask:
 def _note_unlabelled(report: Report, dataset: Dataset, items: Sequence[Item]) -> None:
     """Missing reference masks: an error, but the official DRIVE package has none for the test."""
     bare_test = dataset.unlabelled_test and not any(i.masks for i in dataset.split(TEST))
+    ids = {item.id for item in items}
     for item in items:
         if not item.masks and not (item.split == TEST and bare_test):
-            sentence = f"found no vessel mask for identifier {item.id!r}, expected one: add it"
-            report.note(item.image, f"{sentence} or remove the image", item.id)
+            sentence = (
+                f"found no vessel mask for identifier {item.id!r}, expected one: add it or remove "
+                "the image"
+            )
+            if (drawn := drawn_in_name(item.id)) and drawn[1] in ids:
+                kind, of = drawn
+                sentence = (
+                    f"lies among the images, and its name says that it is the {kind} of {of!r}: "
+                    f"move it to {'fov' if kind == 'FOV' else 'masks'}/"
+                )
+            report.note(item.image, sentence, item.id)
     if bare_test and any(item.split == TEST for item in items):
         sentence = "the test images have no vessel masks: they can be segmented but not scored"
         report.note(str(dataset.root), sentence, severity="warning")

@@ -19,6 +19,7 @@ from vesselforge.data.layouts.splits import SPLITS, TRAIN, deal, deal_fold
 FILE = "splits.csv"
 FORM = "expected a header with `id`, and `split` (train, validation or test) or `group`, or both"
 COLUMNS = {"id", "split", "group"}
+NOT_READ = f"is not read, and images are split anew; to split by it, call it {FILE}: {FORM}"
 SHOWN = 5
 """Identifiers that a message names."""
 
@@ -48,6 +49,8 @@ def split_own(
     file = list_in(root)
     listed = read_splits(file, images, exclude)
     groups, problems = _groups(meant, settings, listed)
+    if not file.is_file():
+        problems += [Problem("warning", str(path), NOT_READ) for path in _near_misses(root)]
     if listed.splits:
         splits = _by_list(file, listed.splits, groups, settings)
     elif settings.folds is not None:
@@ -74,6 +77,13 @@ def list_in(root: Path) -> Path:
     """Where the list of a folder is, or would be; capitals in its name do not matter."""
     near = (path for path in sorted(root.glob("*.[cC][sS][vV]")) if path.name.lower() == FILE)
     return root / FILE if (root / FILE).is_file() else next(near, root / FILE)
+
+
+def _near_misses(root: Path) -> list[Path]:
+    """Tables and lists of a folder that are called after splits."""
+    ends = {"", ".csv", ".tsv", ".txt", ".xls", ".xlsx", ".json", ".yaml", ".yml"}
+    named = (path for path in sorted(root.iterdir()) if "split" in path.stem.lower())
+    return [path for path in named if path.suffix.lower() in ends and path.is_file()]
 
 
 def read_splits(path: Path, images: Mapping[str, Path], exclude: Collection[str]) -> Listed:

@@ -274,6 +274,12 @@ def _word(stem: str, roles: Set[str]) -> tuple[str, str] | None:
     return None
 
 
+def drawn_in_name(stem: str) -> tuple[str, str] | None:
+    """Where a name says that something is drawn: `FOV` or `vessel mask`, and the rest of it."""
+    word = _word(composed(stem), DRAWN)
+    return word and ("FOV" if word[0] in (FOV, MASK) else "vessel mask", word[1])
+
+
 def _joined(*parts: str) -> str:
     return "-".join(composed(part) for part in parts if part)
 

@@ -1,5 +1,4 @@
-"""The registry of a line of models: which version serves, which ones there were, and why; and
-whether a challenger takes the champion's place, a paired test over validation images.
+"""The registry of a line of models: which version serves, which ones there were, and why.
 
 `<workspace>/models/<name>/registry.json` is replaced as a whole, so a promotion has happened or it
 has not. Models themselves stay in the store; the registry names them.
@@ -7,14 +6,12 @@ has not. Models themselves stay in the store; the registry names them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 from pydantic import BaseModel
-from scipy.stats import ttest_1samp
 
 from vesselforge.configs.errors import ConfigError, WorkspaceError
 from vesselforge.configs.settings import SplitName
@@ -23,21 +20,18 @@ from vesselforge.engine.files import write_atomic
 from vesselforge.engine.locks import locked
 from vesselforge.engine.progress import Progress, clock
 from vesselforge.engine.store import Store, explained
-from vesselforge.pipeline.record import REGISTRY, Reference
+from vesselforge.pipeline.graph import Reference
 
+REGISTRY = "registry.json"
 LOCK = ".lock"
 AT_WORK = ".at-work"
-ALPHA = 0.05
-"""Chance of promoting a model that is worse by the margin."""
-LEAST = 2
-"""Images below which differences have no spread that could be estimated."""
 Verdict = Literal["first", "promoted", "held back"]
 Decision = Literal["promoted", "held back", "rolled back"]
 
 
 class Comparison(BaseModel):
     """Champion against challenger. f1: means over `images`; difference: challenger − champion;
-    low: lower end of its one-sided interval at 1 − ALPHA, None for too few images."""
+    low: lower end of its one-sided interval, None for too few images; see `contest.judge`."""
 
     champion: int
     images: int
@@ -208,46 +202,3 @@ def champion_folder(folder: Path) -> Path:
     if champion is None:
         raise ConfigError(f"{folder}: no champion yet; `vesselforge retrain` trains the first")
     return registry.model_of(champion)
-
-
-def judge(
-    number: int, champion: Sequence[float], challenger: Sequence[float], margin: float
-) -> Comparison:
-    """Non-inferiority by a one-sided paired t-test of H0: mean difference ≤ −margin.
-
-    number: of the champion's version. champion, challenger: F1 of each on the same images.
-    Promoted when H0 is rejected at ALPHA, which is when `low` lies above −margin: a challenger
-    about which too little is known stays where it is.
-    """
-    images = len(champion)
-    mean = low = p = None
-    if images < LEAST:
-        why = (
-            f"{images} validation images that neither model was trained on, at least {LEAST} are "
-            "needed: add some, or raise data.validation_share"
-        )
-    else:
-        differences = np.subtract(challenger, champion)
-        mean = float(differences.mean())
-        if np.ptp(differences) == 0:  # the same model twice: there is no doubt, and no t
-            low, p = mean, float(mean <= -margin)
-        else:
-            test = ttest_1samp(differences, -margin, alternative="greater")
-            low, p = float(test.confidence_interval(1 - ALPHA).low), float(test.pvalue)
-        why = (
-            f"F1 {mean:+.4f} against version {number} on {images} validation images; at "
-            f"{1 - ALPHA:.0%} certainty at least {low:+.4f}, "
-            f"{'above' if low > -margin else 'not above'} the margin of {-margin:+g}"
-        )
-    return Comparison(
-        champion=number,
-        images=images,
-        f1_champion=float(np.mean(champion)) if images else None,
-        f1_challenger=float(np.mean(challenger)) if images else None,
-        difference=mean,
-        low=low,
-        p=p,
-        margin=margin,
-        promoted=low is not None and low > -margin,
-        why=why,
-    )

@@ -15,7 +15,8 @@ from vesselforge.configs.load import load, validate
 from vesselforge.configs.settings import DataSettings, PipelineConfig
 from vesselforge.data.datasets import load_settings
 from vesselforge.pipeline.models.publishing import NAME
-from vesselforge.pipeline.record import REGISTRY, model_folder
+from vesselforge.pipeline.models.registry import REGISTRY
+from vesselforge.pipeline.record import model_folder
 from vesselforge.pipeline.starts import network_of
 
 FOLDS = 5

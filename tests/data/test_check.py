@@ -57,6 +57,20 @@ def test_fovs_in_the_folder_of_masks_are_named(tmp_path: Path) -> None:
     assert all("move it to fov/" in text for text in said), said
 
 
+@pytest.mark.parametrize(
+    ("name", "kind", "folder"),
+    [("a_fov", "FOV", "fov"), ("a_mask", "FOV", "fov"), ("a-vessels", "vessel mask", "masks")],
+)
+def test_what_is_drawn_among_the_images_is_named(
+    tmp_path: Path, name: str, kind: str, folder: str
+) -> None:
+    root = write_paired(tmp_path, NAMES)
+    save(root / f"images/{name}.png", phantom(0).fov)
+    (problem,) = check_paired(root).errors
+    assert problem.file.endswith(f"images/{name}.png")
+    assert f"is the {kind} of 'a': move it to {folder}/" in problem.sentence
+
+
 def test_observers_and_derived_fov_are_reported(tmp_path: Path) -> None:
     report = check(named_dataset("chase-db1", write_chase(tmp_path)))
     assert report.errors == []

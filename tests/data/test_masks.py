@@ -83,6 +83,25 @@ def test_soft_edges_are_cut_at_the_middle_with_a_remark(kind: str) -> None:
     assert np.array_equal(deep.vessel, found.vessel)
 
 
+def jpeg(drawn: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    memory = io.BytesIO()
+    Image.fromarray(drawn).save(memory, format="JPEG", quality=quality)
+    return np.asarray(Image.open(memory))
+
+
+@pytest.mark.parametrize("quality", [50, 75, 95])
+def test_a_third_value_shows_through_compression(quality: int) -> None:
+    drawn = phantom(0, 192).mask.astype(np.uint8) * 255
+    drawn[30:50, 30:60] = 128
+    with pytest.raises(DataError, match=r"areas of about 12\d look .*mask_values"):
+        drawing_of(picture(jpeg(drawn, quality)), {})
+
+
+def test_a_faint_mask_is_not_called_empty() -> None:
+    with pytest.raises(DataError, match=r"none is above 12\d: .*127.*data\.mask_values"):
+        drawing_of(picture(soft("bicubic") // 2), {})
+
+
 def labels(*values: int) -> NDArray[np.uint8]:
     """Background, vessels and a patch."""
     drawn = np.where(TRUTH, values[1], values[0]).astype(np.uint8)

@@ -11,7 +11,7 @@ from dataset_writers import write_paired
 from vesselforge.configs.errors import ConfigError, DataError
 from vesselforge.configs.load import parse
 from vesselforge.configs.settings import DataSettings, PipelineConfig
-from vesselforge.data.datasets import load_settings
+from vesselforge.data.datasets import load_settings, named_dataset
 from vesselforge.data.layouts.fellow_eyes import fellow_eyes
 from vesselforge.data.layouts.items import Dataset
 from vesselforge.pipeline.input_checks import check_inputs
@@ -132,6 +132,20 @@ def test_a_list_of_ones_own_is_followed(tmp_path: Path) -> None:
     assert split_of(root) == wanted
     left = split_of(root, exclude=["a"])
     assert left == {id_: split for id_, split in wanted.items() if id_ != "a"}
+
+
+@pytest.mark.parametrize("name", ["split.csv", "Splits.txt", "data_splits.xlsx", "splits.csv.txt"])
+def test_a_list_that_is_almost_called_so_is_warned_about(tmp_path: Path, name: str) -> None:
+    root = write_paired(tmp_path, "abcdef")
+    dealt = split_of(root)
+    (root / name).write_text("id,split\na,test\n")
+    dataset = named_dataset("paired", root)
+    assert {item.id: item.split for item in dataset.items} == dealt
+    (problem,) = dataset.problems
+    assert (problem.severity, problem.file) == ("warning", str(root / name))
+    assert "is not read" in problem.sentence and "call it splits.csv" in problem.sentence
+    listed(root, "id,group", *(f"{id_},{id_}" for id_ in "abcdef"))
+    assert not named_dataset("paired", root).problems  # there is one, and the other is meant so
 
 
 def test_a_list_may_name_groups_alone(eyes: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from vesselforge.pipeline.models.registry import judge
+from vesselforge.pipeline.models.contest import judge
 
 MARGIN = 0.01
 CHAMPION = [0.80, 0.82, 0.78, 0.84, 0.81]
