@@ -86,8 +86,13 @@ def drop_of(folder: Path) -> float | None:
 
 def model_name(images: str) -> str:
     """What a model of these images is called where nobody says otherwise: `my-eyes-finetuned`."""
+    return f"{name_of(images)}-finetuned"
+
+
+def name_of(images: str) -> str:
+    """A folder's name as that of a run or model."""
     name = re.sub(r"[^a-z0-9]+", "-", Path(images).absolute().name.lower()).strip("-")
-    return f"{name[:50].strip('-') or 'images'}-finetuned"
+    return name[:50].strip("-") or "images"
 
 
 def check_name(name: str, workspace: Path) -> None:
