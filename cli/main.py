@@ -70,7 +70,7 @@ def front(
 @verb(
     main,
     example="""vesselforge run quickstart
-    vesselforge run drive-cpu --set name=mine --set data.name=paired --set data.root=my-eyes""",
+    vesselforge run drive-cpu --set data.name=paired --set data.root=my-eyes""",
 )
 def run(
     config: ConfigArgument,
@@ -123,7 +123,7 @@ verb(
 @verb(
     main,
     example="""vesselforge compare compare-quickstart
-    vesselforge compare compare-drive-cpu --set 'arms.counts=[0,50,200]' --dry-run""",
+    vesselforge compare compare-drive-cpu --set 'arms.counts=[0,50]' --dry-run""",
 )
 def compare(
     config: StudyArgument,

@@ -221,8 +221,7 @@ def _chosen(made: dict[str, Any]) -> str:
 
 @verb(
     app,
-    example="vesselforge segmenter publish workspace/store/segmenter.train/1a2b --name my-net "
-    "--scores scores.json -o published",
+    example="vesselforge segmenter publish ARTIFACT --name my-net --scores scores.json -o nets",
 )
 def publish(
     model: Annotated[

@@ -159,7 +159,7 @@ def score(
 @verb(
     app,
     "check-table",
-    example="vesselforge segmenter check-table quoted.csv --share whole=0.0876 --dataset drive",
+    example="vesselforge segmenter check-table quoted.csv --share whole=0.0876",
 )
 def check_table(
     table: Annotated[
