@@ -46,7 +46,7 @@ def check(
             metavar="DATASET",
             autocompletion=dataset_names,
             help=f"{KNOWN_NAMES}, phantom, or a folder: images and masks, or images alone for the "
-            "generator."
+            "generator.",
         ),
     ],
     root: Annotated[
@@ -147,9 +147,9 @@ def import_(
 ) -> None:
     """Lay any folder or zip out as images/, masks/ and fov/.
 
-    With equal names, and checked. Shows which mask and FOV belongs to which image, and what is left out and why. Files are copied
-    as they are; photos that their EXIF tag turns become upright ones. Whatever is not clear is an
-    error, and nothing is written.
+    With equal names, and checked. Shows which mask and FOV belongs to which image, and what is left
+    out and why. Files are copied as they are; photos that their EXIF tag turns become upright ones.
+    Whatever is not clear is an error, and nothing is written.
     """
     from vesselforge.data.datasets import named_dataset
     from vesselforge.data.layouts.importing import opened, plan
@@ -183,7 +183,9 @@ add_step(app, "prepare", "development", PREPARE, "vesselforge data prepare drive
     vesselforge data phantom phantoms --like my-eyes --randomise 0.5""",
 )
 def phantom(
-    out: Annotated[Path, typer.Argument(metavar="DEST", help="Folder to write images/, masks/ and fov/ into.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="DEST", help="Folder to write images/, masks/ and fov/ into.")
+    ],
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="key=value", help="train, validation, test, size, seed."),

@@ -42,13 +42,18 @@ Trains the generator first if need be.
 """
 SCORE = """Score a config's samples: FID, KID, coverage and copies.
 
-Precision, recall and density, too. Does what comes before if need be. --set score.features=random or inception needs no teacher.
+Precision, recall and density, too. Does what comes before if need be. --set score.features=random
+or inception needs no teacher.
 """
 TRAIN = "Train the generator of a config."
 add_step(app, "train", "generator", TRAIN, "vesselforge generator train drive-gan")
 add_step(app, "sample", "samples", SAMPLE, "vesselforge generator sample quickstart")
 add_step(
-    app, "score", "scores", SCORE, "vesselforge generator score quickstart --set score.features=random"
+    app,
+    "score",
+    "scores",
+    SCORE,
+    "vesselforge generator score quickstart --set score.features=random",
 )
 
 
@@ -129,7 +134,8 @@ def import_(
 ) -> None:
     """Convert an official .pkl to a generator's folder.
 
-    Nothing from the file is run. The folder serves as GENERATOR of `draw`, `walk` and `export`, and as `generator.start_from`.
+    Nothing from the file is run. The folder serves as GENERATOR of `draw`, `walk` and `export`, and
+    as `generator.start_from`.
     """
     from vesselforge.generator.transfer.start_weights import import_official
 
@@ -188,7 +194,8 @@ def publish(
 ) -> None:
     """Turn a trained generator into a folder to ship.
 
-    G_ema and D in float16, a card, checksums. Of a generator that was trained on phantoms alone, a sheet of samples, too.
+    G_ema and D in float16, a card, checksums. Of a generator that was trained on phantoms alone, a
+    sheet of samples, too.
     """
     from vesselforge.pipeline.models.publish_generator import publish as write
     from vesselforge.pipeline.record import generator_folder

@@ -1,5 +1,5 @@
-"""`vesselforge segmenter predict`, `export`, `import`, `calibrate`, `publish`: trained models, put to
-use and passed on."""
+"""`vesselforge segmenter predict`, `export`, `import`, `calibrate`, `publish`: trained models, put
+to use and passed on."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def predict(
 ) -> None:
     """Segment images: probability, mask, overlay and a summary.
 
-    Maps are as large as their images. Greyscale, 16 bits, alpha and EXIF rotation are understood; what cannot be read is reported
-    and skipped (exit status 2). Ctrl-C keeps what is finished.
+    Maps are as large as their images. Greyscale, 16 bits, alpha and EXIF rotation are understood;
+    what cannot be read is reported and skipped (exit status 2). Ctrl-C keeps what is finished.
     """
     if bits not in (8, 16):
         raise ConfigError(f"--bits: found {bits}, expected 8 or 16")
@@ -120,8 +120,8 @@ def export(
 ) -> None:
     """Write a segmenter for other programs, as ONNX.
 
-    Image in, vessel probability out, of any size. Padding, an ensemble's rule and the sigmoid are inside. The file is checked against PyTorch
-    before it is written.
+    Image in, vessel probability out, of any size. Padding, an ensemble's rule and the sigmoid are
+    inside. The file is checked against PyTorch before it is written.
     """
     from vesselforge.pipeline.record import model_folder
     from vesselforge.segmenter.inference.onnx_segmenter import export as write
@@ -153,9 +153,9 @@ def import_(
 ) -> None:
     """Convert published Keras weights to a model's folder.
 
-    Needs h5py, no TensorFlow. The folder serves as MODEL of `predict`, `evaluate` and `export`. Every shape is checked.
-    Images are padded at the right and at the bottom here; SA-UNet's authors padded DRIVE to
-    592 x 592 centred, which changes probabilities next to the image's border only.
+    Needs h5py, no TensorFlow. The folder serves as MODEL of `predict`, `evaluate` and `export`.
+    Every shape is checked. Images are padded at the right and at the bottom here; SA-UNet's authors
+    padded DRIVE to 592 x 592 centred, which changes probabilities next to the image's border only.
     """
     from vesselforge.segmenter.exchange.keras import import_keras
 

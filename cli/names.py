@@ -90,9 +90,7 @@ StudyArgument = Annotated[
         autocompletion=config_names(study=True),
     ),
 ]
-RunArgument = Annotated[
-    str, typer.Argument(metavar="RUN", help=RUN, autocompletion=run_names)
-]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=RUN, autocompletion=run_names)]
 RunsArgument = Annotated[
     list[str], typer.Argument(metavar="RUN", help=f"{RUN} Two or more.", autocompletion=run_names)
 ]

@@ -112,7 +112,7 @@ def score(
         Path | None,
         typer.Argument(
             metavar="MAPS",
-            help="Folder of probability maps or masks, one an image, named by its identifier."
+            help="Folder of probability maps or masks, one an image, named by its identifier.",
         ),
     ] = None,
     dataset: Annotated[str, typer.Option(help=DATASET, autocompletion=dataset_names)] = "drive",
@@ -132,7 +132,8 @@ def score(
 ) -> None:
     """Score maps on disk, or a human observer.
 
-    Maps against every observer, a human against the first one. Maps of a dataset with two observers get three lines: maps against either, human against human.
+    Maps against every observer, a human against the first one. Maps of a dataset with two observers
+    get three lines: maps against either, human against human.
     """
     from vesselforge.pipeline.models.score_rows import REGIONS, pixel_rows, scored_lines
     from vesselforge.pipeline.models.scoring import Scorer
@@ -188,7 +189,8 @@ def check_table(
 ) -> None:
     """Check quoted results: which pixels were counted?
 
-    ACC = SE·p + SP·(1 − p) tells it. A row `fits` a protocol within rounding, or is near it (in brackets), as means over images are.
+    ACC = SE·p + SP·(1 − p) tells it. A row `fits` a protocol within rounding, or is near it (in
+    brackets), as means over images are.
     """
     from vesselforge.segmenter.metrics.consistency import check_table
 

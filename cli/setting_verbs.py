@@ -55,7 +55,9 @@ def settings(
     found = explain(model, path)
     rows = [each.row() for each in found]
     if given:
-        rows = _beside(found, load(model, config).model_dump(mode="json"), f"in {Path(config).stem}")
+        rows = _beside(
+            found, load(model, config).model_dump(mode="json"), f"in {Path(config).stem}"
+        )
     if path and all(row["type"] != GROUP for row in rows):
         told: list[Any] = [line for row in rows for line in _lines(row)]
     else:

@@ -89,9 +89,7 @@ MaskValuesOption = Annotated[
 ]
 WhichOption = Annotated[
     Which | None,
-    typer.Option(
-        "--model", help="Of a run.", show_default="the best on its validation images"
-    ),
+    typer.Option("--model", help="Of a run.", show_default="the best on its validation images"),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 NOTHING_WRITTEN = "stopping: nothing is written …"

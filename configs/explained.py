@@ -1,5 +1,5 @@
-"""Every setting in words: meaning, type, range and default, from the JSON schema of the models, which
-is what forms are made from, too."""
+"""Every setting in words: meaning, type, range and default, from the JSON schema of the models,
+which is what forms are made from, too."""
 
 from __future__ import annotations
 

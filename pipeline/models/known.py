@@ -14,7 +14,6 @@ from vesselforge.pipeline.models.score_rows import (
     event_rows,
     line_rows,
     model_rows,
-    pixel_rows,
     version_rows,
 )
 from vesselforge.pipeline.places import (

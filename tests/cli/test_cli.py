@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import refusal
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -108,8 +109,8 @@ def test_a_server_that_does_not_answer_is_named(
 
 
 def test_no_such_run(tmp_path: Path) -> None:
-    done = typed("report", "mine", workspace=tmp_path)
-    assert done.exit_code == 2 and "mine: no such run, by name or as a folder; runs in " in done.stderr
+    line = refusal(typed("report", "mine", workspace=tmp_path))
+    assert line == f"error: mine: no such run, by name or as a folder; runs in {tmp_path}: none"
 
 
 def test_phantoms_are_written_checked_and_prepared(tmp_path: Path) -> None:

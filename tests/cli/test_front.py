@@ -1,4 +1,4 @@
-"""What everybody meets first: help, usage errors, versions, completion, settings, a first config."""
+"""What everybody meets first: help, usage errors, completion, settings, a first config."""
 
 from __future__ import annotations
 
@@ -123,7 +123,10 @@ def test_names_that_come_along_are_in_the_help() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["predcit"], "no such command 'predcit'. Did you mean 'predict'?; see `vesselforge --help`"),
+        (
+            ["predcit"],
+            "'predcit'. Did you mean 'predict'?; see `vesselforge --help`",
+        ),
         (["run"], "missing argument 'CONFIG'; see `vesselforge run --help`"),
         (["run", "quickstart", "--foo"], "no such option: --foo"),
         (["finetune", "m", "f", "--steps", "nan"], "invalid value for '--steps': "),
@@ -186,7 +189,8 @@ def test_settings_are_explained() -> None:
     assert "source.root" not in rows  # of another kind than the config has
     assert "sources.NAME.root" in typed("settings", "sources", "--config", "study").stdout
     assert refusal(typed("settings", "teacher.lrr")).endswith(
-        "no such setting; the nearest: teacher.lr, student.lr, pretrain.lr, finetune.lr, generator.lr"
+        "no such setting; the nearest: teacher.lr, student.lr, pretrain.lr, finetune.lr, "
+        "generator.lr"
     )
 
 

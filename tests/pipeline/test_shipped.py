@@ -12,8 +12,10 @@ import pytest
 import torch
 from model_room import change, command, published, spoil_a_bit
 from PIL import Image
+from typer.testing import CliRunner
 
 from vesselforge import pretrained
+from vesselforge.cli.main import main
 from vesselforge.configs.errors import (
     CheckpointError,
     DataError,
