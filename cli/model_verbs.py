@@ -221,7 +221,7 @@ def _chosen(made: dict[str, Any]) -> str:
 
 @verb(
     app,
-    example="vesselforge segmenter publish ARTIFACT --name my-net --scores scores.json -o nets",
+    example="vesselforge segmenter publish ARTIFACT --name net --scores s.json -o nets",
 )
 def publish(
     model: Annotated[

@@ -131,7 +131,7 @@ def test_a_damaged_registry_is_named(registry: Registry) -> None:
         registry.read()
     file.write_text("{")
     with pytest.raises(WorkspaceError, match="expected a registry of models"):
-        known_registry(registry.workspace, "eyes")
+        known_registry(registry.workspace, "eyes").read()
 
 
 def test_pruning_keeps_what_serves_and_what_others_need(registry: Registry, tmp_path: Path) -> None:
