@@ -84,12 +84,12 @@ def _walk(path: str, node: Schema, defs: Mapping[str, Schema]) -> Iterator[Setti
         yield Setting(f"{path}.kind", (), _one_of(names), names[0], "which kind it is")
     for (name, _), (field, kinds) in inside.items():
         own = f"{path}.{name}".lstrip(".")
-        group = _groups(field, defs)
-        default = None if group else field.get("default")
+        is_group = bool(_groups(field, defs))
+        default = None if is_group else field.get("default")
         meaning = " ".join(str(field.get("description", "")).split())
         some = tuple(kinds) if len(kinds) < len(variants) else ()
         if name != ANY:
-            yield Setting(own, some, GROUP if group else _words(field, defs), default, meaning)
+            yield Setting(own, some, GROUP if is_group else _words(field, defs), default, meaning)
         yield from _walk(own, field, defs)
 
 
@@ -120,7 +120,7 @@ def _words(node: Schema, defs: Mapping[str, Schema]) -> str:
         return str(node["const"])
     if among := [*node.get("anyOf", ()), *node.get("oneOf", ())]:
         return ", or ".join(dict.fromkeys(_words(each, defs) for each in among))
-    kind = node.get("type")
+    kind = str(node.get("type"))
     if kind == "array":
         each = node.get("prefixItems") or [node["items"]]
         return f"list of {', '.join(_words(one, defs) for one in each)}"
@@ -130,7 +130,7 @@ def _words(node: Schema, defs: Mapping[str, Schema]) -> str:
     bounds = [words.format(node[key]) for key, words in BOUNDS.items() if key in node]
     if {"minimum", "maximum"} <= node.keys():
         bounds = [f"{node['minimum']} to {node['maximum']}", *bounds[2:]]
-    return ", ".join([names.get(kind, str(kind)), *bounds])
+    return ", ".join([names.get(kind, kind), *bounds])
 
 
 def _one_of(values: list[Any]) -> str:
