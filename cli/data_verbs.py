@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vesselforge.cli.app import new_app, verb
+from vesselforge.cli.names import dataset_names
 from vesselforge.cli.verbs import (
     JsonOption,
     MaskValuesOption,
     PatternOption,
     add_step,
     as_table,
-    new_app,
     print_result,
-    verb,
     working,
 )
 from vesselforge.configs.catalogue import KNOWN_NAMES
@@ -24,7 +24,7 @@ from vesselforge.configs.catalogue import KNOWN_NAMES
 if TYPE_CHECKING:
     from vesselforge.data.datasets import Dataset
 
-app = new_app("Datasets: unpack them, check them, prepare them, make phantom ones.")
+app = new_app("Datasets: unpack, check, import, prepare, draw phantoms.")
 
 
 class DrawnOn(StrEnum):
@@ -34,17 +34,26 @@ class DrawnOn(StrEnum):
     upright = "upright"
 
 
-@verb(app)
+@verb(
+    app,
+    example="""vesselforge data check my-eyes
+    vesselforge data check drive --root /where/it/is""",
+)
 def check(
     dataset: Annotated[
         str,
         typer.Argument(
+            metavar="DATASET",
+            autocompletion=dataset_names,
             help=f"{KNOWN_NAMES}, phantom, or a folder: images and masks, or images alone for the "
-            "generator."
+            "generator.",
         ),
     ],
     root: Annotated[
-        Path | None, typer.Option(help="The dataset's folder, when it is not in its usual place.")
+        Path | None,
+        typer.Option(
+            help="The dataset's folder.", show_default="its usual place below $VESSELFORGE_DATA"
+        ),
     ] = None,
     pattern: PatternOption = None,
     mask_values: MaskValuesOption = None,
@@ -54,7 +63,7 @@ def check(
     ] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Prove that a dataset is sound, or list file by file what is wrong with it."""
+    """Prove that a dataset is sound, or list what is wrong with it."""
     from vesselforge.configs.load import override
     from vesselforge.data.datasets import load_settings, named_settings
 
@@ -79,18 +88,23 @@ def _check(dataset: Dataset, json_: bool, before: dict[str, Any] | None = None) 
         raise DataError(f"{report.name}: {len(report.errors)} errors in this dataset")
 
 
-@verb(app)
+@verb(app, example="vesselforge data unpack drive training.zip test.zip")
 def unpack(
     dataset: Annotated[
-        str, typer.Argument(help=f"{KNOWN_NAMES}, or the folder to make for another one.")
+        str,
+        typer.Argument(
+            metavar="DATASET",
+            help=f"{KNOWN_NAMES}, or the folder to make for another one.",
+            autocompletion=dataset_names,
+        ),
     ],
     archives: Annotated[
         list[Path],
-        typer.Argument(metavar="ARCHIVE.zip...", help="All that belong to it, in one go."),
+        typer.Argument(metavar="ARCHIVE.zip", help="All that belong to it, in one go."),
     ],
     json_: JsonOption = False,
 ) -> None:
-    """Unpack the zip files of a dataset where it is looked for, and check it.
+    """Unpack a dataset's zip files where it is looked for; check it.
 
     `data unpack drive training.zip test.zip` writes datasets/DRIVE, whole or not at all. Names
     that lead outside, links, encrypted files and archives that blow up are refused.
@@ -105,7 +119,12 @@ def unpack(
     _check(named_dataset(dataset, lenient=True), json_)
 
 
-@verb(app, "import")
+@verb(
+    app,
+    "import",
+    example="""vesselforge data import my-photos my-eyes --dry-run
+    vesselforge data import photos.zip my-eyes --pattern '(?P<id>[0-9]{3})'""",
+)
 def import_(
     source: Annotated[
         Path, typer.Argument(metavar="SRC", help="Folder of images and masks, or a zip file of it.")
@@ -119,17 +138,18 @@ def import_(
         DrawnOn | None,
         typer.Option(
             help="Of photos that their EXIF tag turns: whether masks fit them as they are stored, "
-            "or upright, as viewers show them. Default: what the sizes tell, or an error."
+            "or upright, as viewers show them.",
+            show_default="what the sizes tell, or an error",
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is matched.")] = False,
     json_: JsonOption = False,
 ) -> None:
-    """Lay a folder of any layout out as images/, masks/ and fov/ with equal names, and check it.
+    """Lay any folder or zip out as images/, masks/ and fov/.
 
-    Shows which mask and FOV belongs to which image, and what is left out and why. Files are copied
-    as they are; photos that their EXIF tag turns become upright ones. Whatever is not clear is an
-    error, and nothing is written.
+    With equal names, and checked. Shows which mask and FOV belongs to which image, and what is left
+    out and why. Files are copied as they are; photos that their EXIF tag turns become upright ones.
+    Whatever is not clear is an error, and nothing is written.
     """
     from vesselforge.data.datasets import named_dataset
     from vesselforge.data.layouts.importing import opened, plan
@@ -153,13 +173,19 @@ def import_(
     _check(named_dataset(str(out), lenient=True, mask_values=mask_values), json_, result)
 
 
-PREPARE = "Check and decode the training and validation images of a config."
-add_step(app, "prepare", "development", PREPARE)
+PREPARE = "Check and decode the images of a config, without the test."
+add_step(app, "prepare", "development", PREPARE, "vesselforge data prepare drive-cpu")
 
 
-@verb(app)
+@verb(
+    app,
+    example="""vesselforge data phantom phantoms --set train=16 --set size=384
+    vesselforge data phantom phantoms --like my-eyes --randomise 0.5""",
+)
 def phantom(
-    out: Annotated[Path, typer.Argument(help="Folder to write images/, masks/ and fov/ into.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="DEST", help="Folder to write images/, masks/ and fov/ into.")
+    ],
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="key=value", help="train, validation, test, size, seed."),

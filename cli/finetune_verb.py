@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
+from vesselforge.cli.names import DATASET, ModelArgument, dataset_names
 from vesselforge.cli.verbs import (
-    DATASET,
     WORKSPACE,
     DryRunOption,
     JsonOption,
-    ModelArgument,
     PatternOption,
+    ServerOption,
     SetOption,
     WorkspaceOption,
     as_table,
@@ -22,32 +22,29 @@ from vesselforge.cli.verbs import (
     print_result,
 )
 
-ServerOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        help="Prefect server to use, http://…/api.  [default: $PREFECT_API_URL, else one of the "
-        "run's own, which heeds no other settings of Prefect's]",
-    ),
-]
-
 
 def finetune(
     model: ModelArgument,
-    images: Annotated[str, typer.Argument(metavar="FOLDER", help=DATASET)],
+    images: Annotated[
+        str, typer.Argument(metavar="FOLDER", help=DATASET, autocompletion=dataset_names)
+    ],
     name: Annotated[
-        str | None, typer.Option(help="Of the run and the model.  [default: FOLDER-finetuned]")
+        str | None,
+        typer.Option(help="Of the run and the model.", show_default="FOLDER-finetuned"),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimiser steps of each training.  [default: 600]")
+        int | None,
+        typer.Option(
+            min=1, help="Optimiser steps of each training.", show_default="as configs/finetune.yaml"
+        ),
     ] = None,
     folds: Annotated[
         int | None,
         typer.Option(
             min=1,
             max=100,
-            help="Of the cross-validation; 1: a test split instead.  [default: 5, or as many as "
-            "there are images or groups]",
+            help="Of the cross-validation; 1: a test split instead.",
+            show_default="5, or as many as there are images or groups",
         ),
     ] = None,
     pattern: PatternOption = None,
@@ -64,7 +61,7 @@ def finetune(
     dry_run: DryRunOption = False,
     json_: JsonOption = False,
 ) -> None:
-    """Fit a trained model to your own images, and learn how good it is on images like them.
+    """Fit a trained model to your images, and learn how good it is.
 
     Cross-validates: trains from MODEL's weights without a fifth of the images, scores these,
     before and after, and so on. Then trains the model for use on all images but a few that choose
@@ -93,5 +90,5 @@ def finetune(
     card = cards(workspace)[settings.name]
     rows, about = score_lines(card)
     told = [as_table(rows, about), card["honest"], f"report: {made['report']}"]
-    use = f"model: {folder}; `vesselforge segmenter predict {settings.name} eye.png -o maps`"
+    use = f"model: {folder}; `vesselforge predict {settings.name} eye.png -o maps`"
     print_result(json_, made | {"model": str(folder), "card": card}, *told, use)

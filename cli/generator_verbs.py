@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from vesselforge.cli.model_verbs import list_shipped
+from vesselforge.cli.app import new_app, verb
+from vesselforge.cli.names import GeneratorArgument
 from vesselforge.cli.verbs import (
     NOTHING_WRITTEN,
     WORKSPACE,
@@ -16,21 +17,11 @@ from vesselforge.cli.verbs import (
     WorkspaceOption,
     add_step,
     as_table,
-    new_app,
     print_result,
-    verb,
     working,
 )
 
-app = new_app("StyleGAN2-ADA alone: train, sample, score. Shares its artifacts with `run`.")
-GeneratorArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="GENERATOR",
-        help="Folder of a trained or imported generator (generator.json is in it), the name of a "
-        "run, or of a generator that `vesselforge generator models` lists.",
-    ),
-]
+app = new_app("StyleGAN2-ADA alone: train, sample, score.\n\nShares its artifacts with `run`.")
 PsiOption = Annotated[
     float, typer.Option(help="Truncation: 1 none, less is more typical, 0 the mean image.")
 ]
@@ -39,22 +30,34 @@ ClassOption = Annotated[
     typer.Option(
         "--class",
         metavar="NUMBER",
-        help="Class of a conditional generator; drawn from its training labels when not given.",
+        help="Class of a conditional generator.",
+        show_default="drawn from its training labels",
     ),
 ]
 
 
-SAMPLE = "Draw the synthetic images of a config; trains the generator first if need be."
-SCORE = """FID, KID, precision, recall, density, coverage and copies of a config's samples.
+SAMPLE = """Draw the synthetic images of a config.
 
-Does what comes before if need be. --set score.features=random or inception needs no teacher.
+Trains the generator first if need be.
 """
-add_step(app, "train", "generator", "Train the generator of a config.")
-add_step(app, "sample", "samples", SAMPLE)
-add_step(app, "score", "scores", SCORE)
+SCORE = """Score a config's samples: FID, KID, coverage and copies.
+
+Precision, recall and density, too. Does what comes before if need be. --set score.features=random
+or inception needs no teacher.
+"""
+TRAIN = "Train the generator of a config."
+add_step(app, "train", "generator", TRAIN, "vesselforge generator train drive-gan")
+add_step(app, "sample", "samples", SAMPLE, "vesselforge generator sample quickstart")
+add_step(
+    app,
+    "score",
+    "scores",
+    SCORE,
+    "vesselforge generator score quickstart --set score.features=random",
+)
 
 
-@verb(app)
+@verb(app, example="vesselforge generator draw phantom-joint-64 -o images --seeds 0-31 --grid")
 def draw(
     generator: GeneratorArgument,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the images.")],
@@ -70,7 +73,7 @@ def draw(
     workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
-    """Draw images of chosen seeds from a trained generator; no config needed.
+    """Draw images of chosen seeds; no config needed.
 
     The same seed and settings give the same image, whatever is drawn beside it. With more seeds
     later, the folder keeps the images it has. `sample` does the same step for a whole config.
@@ -89,7 +92,7 @@ def draw(
     print_result(json_, {"folder": str(out), "images": len(chosen)} | content, told)
 
 
-@verb(app)
+@verb(app, example="vesselforge generator walk phantom-joint-64 -o walk.gif")
 def walk(
     generator: GeneratorArgument,
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write, .gif.")],
@@ -102,9 +105,9 @@ def walk(
     workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
-    """Film a walk through latent space, from seed to seed and back to the first.
+    """Film a walk through latent space, from seed to seed.
 
-    The layer noise stands still.
+    And back to the first. The layer noise stands still.
     """
     from vesselforge.configs.ranges import parse_seeds
     from vesselforge.pipeline.record import generator_folder
@@ -120,7 +123,7 @@ def walk(
     print_result(json_, made, f"{made['frames']} frames of {size}: {made['file']}")
 
 
-@verb(app, "import")
+@verb(app, "import", example="vesselforge generator import ffhq.pkl -o ffhq")
 def import_(
     file: Annotated[
         Path, typer.Argument(metavar="FILE.pkl", help="Official StyleGAN2-ADA snapshot.")
@@ -129,9 +132,10 @@ def import_(
     force: ForceOption = False,
     json_: JsonOption = False,
 ) -> None:
-    """Convert an official .pkl to a generator's folder, running nothing from the file.
+    """Convert an official .pkl to a generator's folder.
 
-    The folder serves as GENERATOR of `draw`, `walk` and `export`, and as `generator.start_from`.
+    Nothing from the file is run. The folder serves as GENERATOR of `draw`, `walk` and `export`, and
+    as `generator.start_from`.
     """
     from vesselforge.generator.transfer.start_weights import import_official
 
@@ -143,7 +147,7 @@ def import_(
     print_result(json_, made, about, networks, *made["notes"], origin)
 
 
-@verb(app)
+@verb(app, example="vesselforge generator export phantom-joint-64 -o generator.onnx")
 def export(
     generator: GeneratorArgument,
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write, .onnx.")],
@@ -151,9 +155,9 @@ def export(
     workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
-    """Write a generator for other programs.
+    """Write a generator for other programs, as ONNX.
 
-    ONNX: z and psi (and c, a label) to images, the layer noise fixed; checked against ONNX
+    z and psi (and c, a label) to images, the layer noise fixed; checked against ONNX
     Runtime before it is written.
     """
     from vesselforge.pipeline.record import generator_folder
@@ -167,17 +171,7 @@ def export(
     print_result(json_, made, told)
 
 
-@verb(app)
-def models(json_: JsonOption = False) -> None:
-    """The trained generators that come with VesselForge.
-
-    A name serves as GENERATOR of `draw`, `walk` and `export`, and as `generator.start_from`.
-    """
-    about = "KID against real windows, by the features that the card names"
-    list_shipped("generator", about, json_)
-
-
-@verb(app)
+@verb(app, example="vesselforge generator publish my-run --name my-generator -o published")
 def publish(
     generator: Annotated[
         str,
@@ -198,9 +192,10 @@ def publish(
     force: ForceOption = False,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
-    """Turn a trained generator into a folder to ship: G_ema and D in float16, card, checksums.
+    """Turn a trained generator into a folder to ship.
 
-    Of a generator that was trained on phantoms alone, a sheet of samples, too.
+    G_ema and D in float16, a card, checksums. Of a generator that was trained on phantoms alone, a
+    sheet of samples, too.
     """
     from vesselforge.pipeline.models.publish_generator import publish as write
     from vesselforge.pipeline.record import generator_folder

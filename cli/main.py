@@ -5,38 +5,73 @@ Nothing heavy is imported before a verb needs it: help and a wrong setting answe
 
 from __future__ import annotations
 
+import platform
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from vesselforge.cli import data_verbs, generator_verbs, line_verbs, model_verbs
-from vesselforge.cli.finetune_verb import ServerOption, finetune
+from vesselforge.cli import data_verbs, generator_verbs, line_verbs, model_verbs, setting_verbs
+from vesselforge.cli.app import new_app, verb
+from vesselforge.cli.finetune_verb import finetune
+from vesselforge.cli.names import ConfigArgument, RunArgument, RunsArgument, StudyArgument
 from vesselforge.cli.verbs import (
     WORKSPACE,
-    ConfigArgument,
     DryRunOption,
     JsonOption,
+    ServerOption,
     SetOption,
     WorkspaceOption,
     as_table,
-    new_app,
     new_display,
     print_preview,
     print_result,
-    verb,
 )
 
-main = new_app(
-    "Augment a small segmentation set with GAN images and teacher labels, and prove what it gives."
-)
+ABOUT = """Augment a small segmentation set with synthetic images, and prove what it gives.
+
+\b
+To begin with:
+  vesselforge predict sa-unet-drive eye.png -o maps   a trained model, on your image
+  vesselforge run quickstart                          the whole pipeline, on phantoms
+  vesselforge init my-eyes                            a config for a folder of yours
+"""
+main = new_app(ABOUT, completion=True)
 main.add_typer(data_verbs.app, name="data")
 main.add_typer(generator_verbs.app, name="generator")
 main.add_typer(model_verbs.app, name="segmenter")
 main.add_typer(line_verbs.app, name="models")
 
 
-@verb(main)
+def print_version(asked: bool) -> None:
+    """Versions of what results depend on; nothing of it is loaded."""
+    if asked:
+        installed = ", ".join(f"{name} {version(name)}" for name in ("vesselforge", "torch"))
+        typer.echo(f"{installed}, Python {platform.python_version()}")
+        raise typer.Exit
+
+
+@main.callback()
+def front(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=print_version,
+            is_eager=True,
+            help="Print the versions of VesselForge, PyTorch and Python.",
+        ),
+    ] = False,
+) -> None:
+    """Options of the command itself."""
+
+
+@verb(
+    main,
+    example="""vesselforge run quickstart
+    vesselforge run drive-cpu --set data.name=paired --set data.root=my-eyes""",
+)
 def run(
     config: ConfigArgument,
     set_: SetOption = None,
@@ -45,7 +80,7 @@ def run(
     dry_run: DryRunOption = False,
     json_: JsonOption = False,
 ) -> None:
-    """Run the augmentation pipeline; the same command again goes on where it stopped."""
+    """Run the whole pipeline; run again, it goes on where it stopped."""
     from vesselforge.configs.load import load
     from vesselforge.configs.settings import PipelineConfig
 
@@ -75,19 +110,30 @@ def run(
     print_result(json_, made | {"metrics": metrics}, scores, *told)
 
 
-verb(main)(finetune)
+verb(main, example="vesselforge finetune sa-unet-drive my-eyes")(finetune)
+verb(main, example=model_verbs.PREDICT)(model_verbs.predict)
+verb(main, example="vesselforge init my-eyes -o my-eyes.yaml")(setting_verbs.init)
+verb(
+    main,
+    example="""vesselforge settings generator
+    vesselforge settings teacher.lr --config drive-cpu""",
+)(setting_verbs.settings)
 
 
-@verb(main)
+@verb(
+    main,
+    example="""vesselforge compare compare-quickstart
+    vesselforge compare compare-drive-cpu --set 'arms.counts=[0,50]' --dry-run""",
+)
 def compare(
-    config: ConfigArgument,
+    config: StudyArgument,
     set_: SetOption = None,
     workspace: WorkspaceOption = WORKSPACE,
     server: ServerOption = None,
     dry_run: DryRunOption = False,
     json_: JsonOption = False,
 ) -> None:
-    """Does synthetic data help, at which ratio? Train every arm alike, compare in pairs.
+    """Does synthetic data help? Train arms alike, compare in pairs.
 
     Arms: synthetic count x order x augmentation x seed x number of real images, all in the config
     under `arms`. Every arm gets the same number of optimiser steps. Finished stages are reused, so
@@ -112,14 +158,16 @@ def compare(
     _print_study(launch(STUDY, settings, workspace, new_display(), server), json_)
 
 
-@verb(main)
+@verb(main, example="vesselforge merge both study-here copied/study-there")
 def merge(
-    name: Annotated[str, typer.Argument(help="Of the new run, under workspace/runs.")],
-    runs: Annotated[list[str], typer.Argument(help="Runs of one study: names, or folders.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Of the new run, under workspace/runs.")
+    ],
+    runs: RunsArgument,
     workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
-    """Unite the seeds of a study that were run in different places or on different days.
+    """Unite the seeds of a study that were run in several places.
 
     The runs may differ in their seeds alone. Of each folder results.json, per_image.csv and
     config.yaml are read; nothing is trained or scored, and the artifacts need not be here.
@@ -148,7 +196,7 @@ def _print_study(made: dict[str, Any], json_: bool) -> None:
     print_result(json_, whole, *tables, results.headline, f"report: {made['report']}")
 
 
-@verb(main)
+@verb(main, example="vesselforge retrain drive-cpu")
 def retrain(
     config: ConfigArgument,
     set_: SetOption = None,
@@ -156,7 +204,7 @@ def retrain(
     server: ServerOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Train again if the dataset's folder changed; promote the new model unless it is worse.
+    """Train again if images changed; promote what is not worse.
 
     Bad images are left out with their reason. Champion and challenger are compared on the same
     validation images by a paired test; `retrain.margin` says by how much F1 a new model may be
@@ -175,9 +223,9 @@ def retrain(
     print_result(json_, made, f"{made['state']}: {made['message']}")
 
 
-@verb(main)
+@verb(main, example="vesselforge report quickstart")
 def report(
-    run: Annotated[str, typer.Argument(help="Name of a run, or its folder.")],
+    run: RunArgument,
     workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
@@ -197,20 +245,26 @@ def report(
     print_result(json_, {"report": str(page)}, f"report: {page}")
 
 
-@verb(main)
+@verb(main, example="vesselforge serve --port 4300 --limit 2")
 def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of the server and its page.")] = 4200,
     limit: Annotated[int, typer.Option(min=1, help="Runs at once; the others wait.")] = 1,
 ) -> None:
-    """Prefect's server, a worker and every deployment of ./prefect.yaml, on 127.0.0.1."""
+    """Serve Prefect's page, a worker and all deployments.
+
+    On 127.0.0.1; deployments are those of ./prefect.yaml. Ctrl-C stops them all.
+    """
     from vesselforge.flows.serving.serve import serve as serve_here
 
     serve_here(port, limit)
 
 
-@verb(main)
+@verb(main, example="vesselforge doctor")
 def doctor(workspace: WorkspaceOption = WORKSPACE, json_: JsonOption = False) -> None:
-    """What this machine has, and what would stop a run on it; then the exit status is 2."""
+    """Say what this machine has, and what would stop a run on it.
+
+    The exit status is 2 where something would.
+    """
     from vesselforge.cli.doctor import examine
 
     findings = list(examine(workspace))

@@ -1,44 +1,45 @@
-"""`vesselforge segmenter predict`, `export`, `import`, `calibrate`, `models`, `publish`: trained
-models, put to use and passed on."""
+"""`vesselforge segmenter predict`, `export`, `import`, `calibrate`, `publish`: trained models, put
+to use and passed on."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from vesselforge.cli.app import verb
+from vesselforge.cli.names import DatasetArgument, ModelArgument
 from vesselforge.cli.segmenter_verbs import app
 from vesselforge.cli.verbs import (
-    DATASET,
     NOTHING_WRITTEN,
+    WORKSPACE,
     FlipsOption,
     ForceOption,
     FovWidthOption,
     JsonOption,
     MaskValuesOption,
-    ModelArgument,
     PatternOption,
     RuntimeOption,
     WhichOption,
+    WorkspaceOption,
     as_table,
     print_result,
-    verb,
     working,
 )
 from vesselforge.configs.errors import ConfigError
 
-if TYPE_CHECKING:
-    from vesselforge.pretrained import Kind
+PREDICT = """vesselforge predict sa-unet-drive eye.png folder-of-eyes/ -o maps
+    vesselforge predict my-run eye.png -o maps --model teacher --flips"""
 
 
-@verb(app)
+@verb(app, example=PREDICT)
 def predict(
     model: ModelArgument,
     images: Annotated[
         list[Path],
         typer.Argument(
-            metavar="IMAGE_OR_FOLDER...",
+            metavar="IMAGE_OR_FOLDER",
             help="Image files or folders of them.",
             readable=False,  # one that may not be read is skipped as any other fault
         ),
@@ -47,7 +48,9 @@ def predict(
     which: WhichOption = None,
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Vessel from this probability on.  [default: the model's]"),
+        typer.Option(
+            min=0, max=1, help="Vessel from this probability on.", show_default="the model's"
+        ),
     ] = None,
     flips: FlipsOption = False,
     fov_width: FovWidthOption = "model",
@@ -58,12 +61,13 @@ def predict(
         typer.Option(help="Longest side of a tile in pixels; an image without longer ones is one."),
     ] = 1344,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
-    """Segment images: probability, mask and overlay at native resolution, and summary.csv.
+    """Segment images: probability, mask, overlay and a summary.
 
-    Greyscale, 16 bits, alpha and EXIF rotation are understood; what cannot be read is reported
-    and skipped (exit status 2). Ctrl-C keeps what is finished.
+    Maps are as large as their images. Greyscale, 16 bits, alpha and EXIF rotation are understood;
+    what cannot be read is reported and skipped (exit status 2). Ctrl-C keeps what is finished.
     """
     if bits not in (8, 16):
         raise ConfigError(f"--bits: found {bits}, expected 8 or 16")
@@ -75,7 +79,7 @@ def predict(
     from vesselforge.segmenter.models import Model
 
     with working("segmenting", "stopping: the current image is left out …") as progress:
-        folder = model_folder(model, which)
+        folder = model_folder(model, which, workspace)
         loaded = Model.load(
             folder,
             None if device == "auto" else pick_device(device),
@@ -106,22 +110,23 @@ def predict(
         raise typer.Exit(2)
 
 
-@verb(app)
+@verb(app, example="vesselforge segmenter export sa-unet-drive -o sa-unet.onnx")
 def export(
     model: ModelArgument,
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write, *.onnx.")],
     force: ForceOption = False,
+    workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
-    """Write a segmenter for other programs: image in, vessel probability out, of any size.
+    """Write a segmenter for other programs, as ONNX.
 
-    Padding, an ensemble's rule and the sigmoid are inside. The file is checked against PyTorch
-    before it is written.
+    Image in, vessel probability out, of any size. Padding, an ensemble's rule and the sigmoid are
+    inside. The file is checked against PyTorch before it is written.
     """
     from vesselforge.pipeline.record import model_folder
     from vesselforge.segmenter.inference.onnx_segmenter import export as write
 
-    made = write(model_folder(model), out, force)
+    made = write(model_folder(model, workspace=workspace), out, force)
     told = (
         f"{out}: {' + '.join(made['networks'])}, threshold {made['threshold']:.3g}, "
         f"{made['bytes'] / 1e6:.1f} MB; image [batch, 3, height, width] → vessel_probability, "
@@ -130,7 +135,7 @@ def export(
     print_result(json_, made, told)
 
 
-@verb(app, "import")
+@verb(app, "import", example="vesselforge segmenter import weights.h5 -o published")
 def import_(
     file: Annotated[
         Path,
@@ -146,11 +151,11 @@ def import_(
     force: ForceOption = False,
     json_: JsonOption = False,
 ) -> None:
-    """Convert published Keras weights to a model's folder; needs h5py, no TensorFlow.
+    """Convert published Keras weights to a model's folder.
 
-    The folder serves as MODEL of `predict`, `evaluate` and `export`. Every shape is checked.
-    Images are padded at the right and at the bottom here; SA-UNet's authors padded DRIVE to
-    592 x 592 centred, which changes probabilities next to the image's border only.
+    Needs h5py, no TensorFlow. The folder serves as MODEL of `predict`, `evaluate` and `export`.
+    Every shape is checked. Images are padded at the right and at the bottom here; SA-UNet's authors
+    padded DRIVE to 592 x 592 centred, which changes probabilities next to the image's border only.
     """
     from vesselforge.segmenter.exchange.keras import import_keras
 
@@ -164,10 +169,10 @@ def import_(
     print_result(json_, made, told)
 
 
-@verb(app)
+@verb(app, example="vesselforge segmenter calibrate sa-unet-drive my-eyes -o calibrated")
 def calibrate(
     model: ModelArgument,
-    dataset: Annotated[str, typer.Argument(help=DATASET)],
+    dataset: DatasetArgument,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the model to write.")],
     pattern: PatternOption = None,
     mask_values: MaskValuesOption = None,
@@ -175,9 +180,10 @@ def calibrate(
         bool, typer.Option(help="Choose a rule of components: which pieces of the mask count.")
     ] = True,
     force: ForceOption = False,
+    workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
-    """Write a copy of a trained model with honest probabilities, and masks without specks.
+    """Copy a model with honest probabilities, and clean masks.
 
     Temperature and shift, threshold and rule of components are chosen on development images;
     nothing is trained, and test images are not looked at.
@@ -189,7 +195,7 @@ def calibrate(
     from vesselforge.segmenter.model_files import DESCRIPTIONS
 
     refuse_to_overwrite(out, "model", DESCRIPTIONS, force)
-    folder = model_folder(model)
+    folder = model_folder(model, workspace=workspace)
     images = development_images(dataset, pattern, mask_values)
     with working("calibrating", NOTHING_WRITTEN) as progress, whole_folder(out) as aside:
         made = recalibrate(folder, images, aside, progress, components)
@@ -213,27 +219,16 @@ def _chosen(made: dict[str, Any]) -> str:
     return "; ".join(said or ["all pieces"])
 
 
-@verb(app)
-def models(json_: JsonOption = False) -> None:
-    """The trained models that come with VesselForge; each name serves as MODEL."""
-    list_shipped("segmenter", "F1 and AUC pooled inside the FOV of the test images", json_)
-
-
-def list_shipped(kind: Kind, about: str, json_: bool) -> None:
-    """Print what there is of a kind. about: what the figures of the table mean."""
-    from vesselforge import pretrained
-    from vesselforge.pipeline.models.score_rows import model_rows
-
-    rows = model_rows(kind)
-    none = f"no trained {kind}s come with this installation"
-    shown = as_table(rows, f"trained {kind}s; {about}") if rows else none
-    print_result(json_, {name: pretrained.card(name) for name in pretrained.names(kind)}, shown)
-
-
-@verb(app)
+@verb(
+    app,
+    example="vesselforge segmenter publish ARTIFACT --name net --scores s.json -o nets",
+)
 def publish(
     model: Annotated[
-        Path, typer.Argument(help="Finished artifact of `segmenter train`, in its workspace.")
+        Path,
+        typer.Argument(
+            metavar="ARTIFACT", help="Finished artifact of `segmenter train`, in its workspace."
+        ),
     ],
     name: Annotated[str, typer.Option(help="To give it, as in sa-unet-drive.")],
     scores: Annotated[
@@ -243,7 +238,10 @@ def publish(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of such models.")],
     force: ForceOption = False,
 ) -> None:
-    """Turn a trained model and its scores into a folder to ship: weights, card and checksums."""
+    """Turn a trained model into a folder to ship.
+
+    Weights, a card with its scores, checksums.
+    """
     from vesselforge.pipeline.models.publish_segmenter import publish as write
 
     typer.echo(f"{write(model, name, scores, out, force)}: weights, README.md, checksums")

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vesselforge.cli.app import new_app, verb
+from vesselforge.cli.names import DATASET, ModelArgument, dataset_names
 from vesselforge.cli.verbs import (
-    DATASET,
+    WORKSPACE,
     FlipsOption,
     FovWidthOption,
     JsonOption,
     MaskValuesOption,
-    ModelArgument,
     PatternOption,
     RuntimeOption,
+    WorkspaceOption,
     add_step,
     as_table,
-    new_app,
     new_display,
     print_result,
-    verb,
     working,
 )
 from vesselforge.configs.catalogue import SECOND_OBSERVERS
@@ -32,7 +32,10 @@ from vesselforge.configs.errors import DataError
 if TYPE_CHECKING:
     from rich.table import Table
 
-app = new_app("The segmenters alone. Training and labelling share their artifacts with `run`.")
+app = new_app(
+    "Segmenters alone: train, label, predict, score.\n\n"
+    "Training and labelling share their artifacts with `run`."
+)
 
 
 class Split(StrEnum):
@@ -47,24 +50,37 @@ SplitOption = Annotated[
     typer.Option(help="Of a known dataset: its test split, or all images (for foreign models)."),
 ]
 
-LABEL = "Label a config's synthetic images by its teacher; does what comes before if need be."
-add_step(app, "train", "teacher", "Train the teacher of a config on its real images.")
-add_step(app, "pseudo-label", "pseudo-labels", LABEL)
+LABEL = """Label a config's synthetic images by its teacher.
+
+Does what comes before if need be.
+"""
+TRAIN = "Train the teacher of a config on its real images."
+add_step(app, "train", "teacher", TRAIN, "vesselforge segmenter train best --set data.name=drive")
+add_step(
+    app, "pseudo-label", "pseudo-labels", LABEL, "vesselforge segmenter pseudo-label quickstart"
+)
 
 
-@verb(app)
+@verb(app, example="vesselforge segmenter evaluate sa-unet-drive my-eyes")
 def evaluate(
     model: ModelArgument,
-    dataset: Annotated[list[str], typer.Argument(help=DATASET)],
+    dataset: Annotated[
+        list[str],
+        typer.Argument(metavar="DATASET", help=DATASET, autocompletion=dataset_names),
+    ],
     split: SplitOption = Split.test,
     pattern: PatternOption = None,
     mask_values: MaskValuesOption = None,
     flips: FlipsOption = False,
     fov_width: FovWidthOption = "model",
     runtime: RuntimeOption = "auto",
+    workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
-    """Score a model on the test images of known datasets, or on all images of a folder."""
+    """Score a model on datasets or folders of images and masks.
+
+    Of known datasets the test images, of a folder all of them.
+    """
     from vesselforge.configs.load import validate
     from vesselforge.configs.settings import EvaluateSettings
     from vesselforge.pipeline.models.score_rows import REGIONS, score_rows
@@ -73,7 +89,7 @@ def evaluate(
 
     given = {"flips": flips, "fov_width": fov_width, "runtime": runtime}
     settings = validate(EvaluateSettings, given, "segmenter evaluate")
-    folder, display = model_folder(model), new_display()
+    folder, display = model_folder(model, workspace=workspace), new_display()
     found = evaluate_on(folder, dataset, display, split.value, settings, pattern, mask_values)
     told: list[str | Table] = []
     for name, metrics in found.items():
@@ -86,15 +102,20 @@ def evaluate(
     print_result(json_, found, *told)
 
 
-@verb(app)
+@verb(
+    app,
+    example="""vesselforge segmenter score maps --dataset drive
+    vesselforge segmenter score --dataset drive --observer 2nd""",
+)
 def score(
     maps: Annotated[
         Path | None,
         typer.Argument(
-            help="Folder of probability maps or masks, one an image, named by its identifier."
+            metavar="MAPS",
+            help="Folder of probability maps or masks, one an image, named by its identifier.",
         ),
     ] = None,
-    dataset: Annotated[str, typer.Option(help=DATASET)] = "drive",
+    dataset: Annotated[str, typer.Option(help=DATASET, autocompletion=dataset_names)] = "drive",
     observer: Annotated[
         list[str] | None, typer.Option(help=f"Score this human ({SECOND_OBSERVERS}); repeatable.")
     ] = None,
@@ -109,9 +130,10 @@ def score(
     ] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Score maps on disk against every observer, or one human observer against the first.
+    """Score maps on disk, or a human observer.
 
-    Maps of a dataset with two observers get three lines: maps against either, human against human.
+    Maps against every observer, a human against the first one. Maps of a dataset with two observers
+    get three lines: maps against either, human against human.
     """
     from vesselforge.pipeline.models.score_rows import REGIONS, pixel_rows, scored_lines
     from vesselforge.pipeline.models.scoring import Scorer
@@ -135,10 +157,17 @@ def score(
     print_result(json_, result, *tables)
 
 
-@verb(app, "check-table")
+@verb(
+    app,
+    "check-table",
+    example="vesselforge segmenter check-table quoted.csv --share whole=0.0876",
+)
 def check_table(
     table: Annotated[
-        Path, typer.Argument(help="CSV with columns name, se, sp, acc[, precision, f1, mcc].")
+        Path,
+        typer.Argument(
+            metavar="TABLE.csv", help="CSV with columns name, se, sp, acc[, precision, f1, mcc]."
+        ),
     ],
     share: Annotated[
         list[str] | None,
@@ -147,16 +176,21 @@ def check_table(
         ),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Measure the shares of this dataset: whole and fov.")
+        str | None,
+        typer.Option(
+            help="Measure the shares of this dataset: whole and fov.",
+            autocompletion=dataset_names,
+        ),
     ] = None,
     split: SplitOption = Split.test,
     pattern: PatternOption = None,
     mask_values: MaskValuesOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Check quoted results: ACC = SE·p + SP·(1 − p) tells which pixels were counted.
+    """Check quoted results: which pixels were counted?
 
-    A row `fits` a protocol within rounding, or is near it (in brackets), as means over images are.
+    ACC = SE·p + SP·(1 − p) tells it. A row `fits` a protocol within rounding, or is near it (in
+    brackets), as means over images are.
     """
     from vesselforge.segmenter.metrics.consistency import check_table
 

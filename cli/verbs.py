@@ -1,34 +1,27 @@
-"""What every verb of the command line shares: how it fails, where it works, how it prints."""
+"""What verbs share: the options of several, how they show work, how they print."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import io
 import json
-import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vesselforge.cli.app import verb
+from vesselforge.cli.names import ConfigArgument
 from vesselforge.configs.base import expanded
-from vesselforge.configs.catalogue import KNOWN_NAMES
-from vesselforge.configs.errors import UserError
-from vesselforge.engine.processes.reporting import StageCrashed
-from vesselforge.engine.progress import Bus, Interrupted
+from vesselforge.engine.progress import Bus
 from vesselforge.engine.sinks.display import new_display, shown
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from vesselforge.pipeline.graph import Work
-
-F = TypeVar("F", bound=Callable[..., Any])
-EXIT_USER_ERROR, EXIT_CRASH, EXIT_INTERRUPTED = 2, 1, 130
 
 
 class Which(StrEnum):
@@ -39,7 +32,6 @@ class Which(StrEnum):
     ensemble = "ensemble"
 
 
-ConfigArgument = Annotated[str, typer.Argument(help="YAML file, or the name of a shipped one.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="a.b=value", help="Change one setting; may be repeated."),
@@ -54,15 +46,15 @@ WorkspaceOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-ModelArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="MODEL",
-        help="Folder of a model (an artifact of `segmenter train`) or of a whole run, or the name "
-        "of a model that comes along (see `segmenter models`) or of one in ./workspace.",
+ServerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="Prefect server to use, http://…/api.",
+        show_default="$PREFECT_API_URL, else one of the run's own, which heeds no other settings "
+        "of Prefect's",
     ),
 ]
-DATASET = f"Dataset by name ({KNOWN_NAMES}) or folder of images and masks."
 PatternOption = Annotated[
     str | None,
     typer.Option(
@@ -97,7 +89,7 @@ MaskValuesOption = Annotated[
 ]
 WhichOption = Annotated[
     Which | None,
-    typer.Option("--model", help="Of a run.  [default: the best on its validation images]"),
+    typer.Option("--model", help="Of a run.", show_default="the best on its validation images"),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 NOTHING_WRITTEN = "stopping: nothing is written …"
@@ -133,64 +125,6 @@ FovWidthOption = Annotated[
 RuntimeOption = Annotated[
     str, typer.Option(help="torch, fast or fast-bfloat16; auto: the fastest safe one.")
 ]
-
-
-def verb(app: typer.Typer, name: str | None = None, **options: Any) -> Callable[[F], F]:
-    """A command of `app`; expected failures are one line on standard error and an exit status."""
-
-    def registered(function: F) -> F:
-        @functools.wraps(function)
-        def told(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return function(*args, **kwargs)
-            except UserError as error:
-                end(f"error: {error}", EXIT_USER_ERROR)
-            except StageCrashed as error:
-                end(
-                    f"error: {error}; the same command goes on from its last checkpoint", EXIT_CRASH
-                )
-            except UnicodeEncodeError as error:  # of a path that was named, say
-                around = error.object[max(0, error.start - 80) : error.end + 20]
-                end(f"error: {around}: a name is not UTF-8 text: rename it", EXIT_USER_ERROR)
-            except Interrupted as error:
-                end(str(error), EXIT_INTERRUPTED)
-            except KeyboardInterrupt:
-                end(
-                    "interrupted; the same command goes on where this one stopped", EXIT_INTERRUPTED
-                )
-
-        app.command(name, **options)(told)
-        return function
-
-    return registered
-
-
-def end(message: str, status: int) -> NoReturn:
-    """One line on standard error, and the exit status. Spaces of other kinds belong to names."""
-    typer.echo(re.sub(r"[ \t\r\n\v\f]+", " ", message.strip()), err=True)
-    raise typer.Exit(status)
-
-
-class App(typer.Typer):
-    """A Typer application whose output no terminal or pipe can refuse: what its encoding lacks is
-    written as \\u2500."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")
-        return super().__call__(*args, **kwargs)
-
-
-def new_app(help_: str) -> typer.Typer:
-    """A Typer application that leaves exceptions to Python and prints help when given nothing."""
-    return App(
-        help=help_,
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        add_completion=False,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
 
 
 @contextlib.contextmanager
@@ -249,25 +183,19 @@ def plain(value: Any) -> str:
 def print_preview(targets: list[Work], workspace: Path, json_: bool) -> None:
     """What is there, what is to do, and how long that took before."""
     from vesselforge.engine.store import Store
-    from vesselforge.pipeline.preview import outlook
+    from vesselforge.pipeline.preview import in_words, outlook
 
     found = outlook(targets, Store(workspace))
-    rows, minutes = found["stages"], found["minutes"]
-    left = f"{sum(row['to do'] for row in rows)} stages to do"
-    if minutes is None:
-        left += "; how long is known once each kind was made before"
-    else:
-        left += f", about {minutes:g} minutes one after the other"
-    shown = as_table(rows, "if no synthetic image is rejected")
+    shown = as_table(found["stages"], "if no synthetic image is rejected")
     named = [f"begins with the model {name}: {what}" for name, what in found["starts"].items()]
     named += [f"{step}: {what}" for step, what in found["earlier"].items()]
-    print_result(json_, found, shown, *named, left)
+    print_result(json_, found, shown, *named, in_words(found["stages"]))
 
 
-def add_step(app: typer.Typer, name: str, last: str, help_: str) -> None:
+def add_step(app: typer.Typer, name: str, last: str, help_: str, example: str) -> None:
     """A verb that does the pipeline's steps up to `last` without Prefect, and prints what came."""
 
-    @verb(app, name, help=help_)
+    @verb(app, name, help=help_, example=example)
     def step(
         config: ConfigArgument,
         set_: SetOption = None,

@@ -80,6 +80,12 @@ def _changed(
     return validate(model, values, source)
 
 
+def shipped(study: bool) -> list[str]:
+    """Names of the shipped configs: of studies, which have `arms`, or of runs."""
+    found = {path.stem: path.read_text("utf-8") for path in SHIPPED.rglob("*.yaml")}
+    return sorted(name for name, text in found.items() if ("\narms:" in text) == study)
+
+
 def validate(model: type[S], values: dict[str, Any], source: str) -> S:
     """Build the model or raise one ConfigError that lists every wrong field."""
     try:

@@ -11,6 +11,7 @@ from prefect.states import Completed
 from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.artifacts import Outcome
 from vesselforge.engine.sinks.display import current
+from vesselforge.engine.store import Store
 from vesselforge.flows.notes import publish_table
 from vesselforge.flows.run import stated, write_report
 from vesselforge.flows.runners import ByRunner, task_runner
@@ -18,6 +19,7 @@ from vesselforge.flows.states import PARTLY
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.input_checks import check_study
+from vesselforge.pipeline.preview import in_words, preview
 from vesselforge.pipeline.record import STUDY, RunRecord
 from vesselforge.pipeline.study.conduct import Study
 from vesselforge.pipeline.study.findings import findings_of
@@ -48,6 +50,7 @@ def run_study(config: StudyConfig, workspace: Path) -> Any:
     record = RunRecord(workspace, config)
     with record.watch():
         plan = study_plan(config, workspace)
+        current().say(in_words(preview(plan.everything(), Store(workspace))))
         reused = 0
 
         def note(work: Work, outcome: Outcome) -> None:

@@ -78,6 +78,22 @@ def whole(rows: list[dict[str, Any]]) -> float | None:
     return None if None in minutes else round(sum(minutes), 1)
 
 
+def in_words(rows: list[dict[str, Any]]) -> str:
+    """`7 stages to do, about 12 minutes one after the other`, or what is not known of that yet."""
+    stages, minutes = sum(row["to do"] for row in rows), whole(rows)
+    if not stages:
+        return "0 stages to do: all of them are there"
+    left = f"{stages} stage{'s' * (stages > 1)} to do"
+    if minutes is not None:
+        return f"{left}, about {minutes:g} minutes one after the other"
+    new = [row["stage"] for row in rows if row["minutes, about"] is None]
+    known = whole([row for row in rows if row["stage"] not in new])
+    later = "which is known once such stages were made here; the progress line shows what is left"
+    if not known:
+        return f"{left}; how long is not known yet, {later}"
+    return f"{left}, about {known:g} minutes and the time of {', '.join(new)}, {later}"
+
+
 def _paces(store: Store, kind: str) -> Iterable[float]:
     """Seconds for a unit of `amount`, of the newest artifacts of a kind."""
     folders = [path.parent for path in (store.root / kind).glob(f"*/{MANIFEST}")]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,6 @@ from typing import Any
 import yaml
 
 from vesselforge import pretrained
-from vesselforge.configs.base import expanded
 from vesselforge.configs.errors import CheckpointError, ConfigError, DataError, WorkspaceError
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.configs.study import StudyConfig
@@ -30,9 +28,18 @@ from vesselforge.engine.progress import clock, ending_of
 from vesselforge.engine.store import Store, explained
 from vesselforge.pipeline.graph import Reference, Work
 from vesselforge.pipeline.models.choice import chosen
-from vesselforge.pipeline.models.registry import REGISTRY, champion_folder
+from vesselforge.pipeline.models.registry import champion_folder
+from vesselforge.pipeline.places import (
+    RECORD,
+    REGISTRY,
+    find_run,
+    named_models,
+    no_such,
+    run_folder,
+    runs_in,
+    workspace_folder,
+)
 
-RECORD = "run.json"
 EXPECTED = "the record of a run: `vesselforge run` or `compare` writes it anew"
 REPORT = "report.html"
 PARTLY_FAILED = "partly failed"
@@ -43,15 +50,6 @@ WARNED = "warned"
 """Key of what the check of the images warned of, a line for each dataset."""
 PICKLE = b"\x80"
 """First byte of a pickle of protocol 2 or later."""
-
-
-def workspace_folder(given: Path | str | None = None) -> Path:
-    """The workspace: as given, else $VESSELFORGE_WORKSPACE, else ./workspace."""
-    return expanded(given or os.environ.get("VESSELFORGE_WORKSPACE") or "workspace").absolute()
-
-
-def run_folder(workspace: Path, name: str) -> Path:
-    return workspace / "runs" / name
 
 
 def reference(artifact: Artifact) -> Reference:
@@ -127,15 +125,8 @@ class RunRecord:
 
 def read_run(workspace: Path, name: str) -> tuple[Path, dict[str, Any]]:
     """(folder, content of run.json) by the run's name or its folder. Raises WorkspaceError."""
-    folder = Path(name) if (Path(name) / RECORD).is_file() else run_folder(workspace, name)
-    if not (folder / RECORD).is_file():
-        raise WorkspaceError(f"{folder}: no such run; {_runs_in(workspace)}")
+    folder = find_run(workspace, name)
     return folder, record_of(folder)
-
-
-def _runs_in(workspace: Path) -> str:
-    known = sorted(p.parent.name for p in (workspace / "runs").glob(f"*/{RECORD}"))
-    return f"runs in this workspace: {', '.join(known) or 'none yet'}"
 
 
 def record_of(folder: Path) -> dict[str, Any]:
@@ -189,12 +180,15 @@ def model_folder(
 
 def _named_model(name: str, workspace: Path) -> Path:
     """The folder of a model in the box, or of a model or run of the workspace, by its name."""
-    places = [workspace / "models" / name, run_folder(workspace, name)]
-    if name not in pretrained.names() and len(Path(name).parts) == 1:
-        for place in places:
+    if (folder := shipped_folder(name, "segmenter")) is not None:
+        return folder
+    if len(Path(name).parts) == 1:
+        for place in (workspace / "models" / name, run_folder(workspace, name)):
             if place.is_dir():
                 return place
-    return shipped_folder(name, "segmenter")
+    known = {"with VesselForge come": pretrained.names("segmenter")}
+    known |= {f"models in {workspace}": named_models(workspace)} | runs_in(workspace)
+    raise CheckpointError(no_such("model", name, known))
 
 
 def generator_folder(workspace: Path, given: str) -> Path:
@@ -205,18 +199,15 @@ def generator_folder(workspace: Path, given: str) -> Path:
     if (path / "generator.json").is_file():
         return path
     if not any((each / RECORD).is_file() for each in (path, run_folder(workspace, given))):
-        if not path.exists() and given in pretrained.names("generator"):
-            return shipped_folder(given, "generator")
-        if path.suffix == ".safetensors" and path.is_file():
+        if path.exists():
             raise CheckpointError(
-                f"{given}: weights alone, without the description of their network; expected the "
-                f"folder of a generator, with generator.json in it: give {path.parent}"
+                f"{given}: found no generator.json in it, expected the folder of a generator"
+                f"{_instead_of(path)}"
             )
-        raise WorkspaceError(
-            f"{given}: no folder of a generator (`vesselforge generator import` makes one from an "
-            "official .pkl), no run, and no generator that comes with VesselForge (there are: "
-            f"{shipped_names('generator')}); {_runs_in(workspace)}"
-        )
+        if (folder := shipped_folder(given, "generator")) is not None:
+            return folder
+        known = {"with VesselForge come": pretrained.names("generator")} | runs_in(workspace)
+        raise CheckpointError(no_such("generator", given, known))
     folder, record = read_run(workspace, given)
     digests = [s["digest"] for s in record["steps"] if s["kind"] == "generator.train"]
     if not digests:
@@ -224,24 +215,20 @@ def generator_folder(workspace: Path, given: str) -> Path:
     return artifact_folder(folder, ["generator.train", digests[-1]])
 
 
-def shipped_folder(name: str, kind: pretrained.Kind) -> Path:
-    """The folder of a network that comes with the package, each file checked. Raises
-    CheckpointError for a damaged one, and for a name that none of the kind has."""
+def _instead_of(path: Path) -> str:
+    """What to do about a file, or a folder, that is none of a generator."""
+    if path.suffix == ".safetensors":
+        return f", which describes the network of these weights: give {path.parent}"
+    return "; `vesselforge generator import` makes one from an official .pkl"
+
+
+def shipped_folder(name: str, kind: pretrained.Kind) -> Path | None:
+    """The folder of a network of that kind that comes with the package, each file checked; None
+    for any other name. Raises CheckpointError for a damaged one."""
     damage = pretrained.damage(name) if name in pretrained.names() else None
     if damage is not None:
         raise CheckpointError(f"{damage}; the installation is damaged: install vesselforge again")
-    if name not in pretrained.names(kind):
-        raise CheckpointError(
-            f"{name}: neither a folder nor a {kind} that comes with VesselForge (there are: "
-            f"{shipped_names(kind)}); expected one of those, or a folder as "
-            f"`vesselforge {kind} train` writes it"
-        )
-    return pretrained.folder(name)
-
-
-def shipped_names(kind: pretrained.Kind) -> str:
-    """For messages: `sa-unet-drive, sa-unet-v2-drive`."""
-    return ", ".join(pretrained.names(kind)) or "none"
+    return pretrained.folder(name) if name in pretrained.names(kind) else None
 
 
 def found_start(start: Path) -> Path:
@@ -249,9 +236,9 @@ def found_start(start: Path) -> Path:
     folder of the generator in the box that has this name. Raises DataError when that cannot be a
     generator, CheckpointError when the one in the box is damaged. Only the beginning of files is
     looked at: generator.train reads the whole, safely."""
-    if not start.exists() and str(start) in pretrained.names("generator"):
-        return shipped_folder(str(start), "generator")
     if not start.exists():
+        if (folder := shipped_folder(str(start), "generator")) is not None:
+            return folder
         fault = "no such file or folder"
     elif start.is_dir():
         fault = "" if (start / "generator.json").is_file() else "no generator.json in it"
@@ -262,7 +249,7 @@ def found_start(start: Path) -> Path:
         raise DataError(
             f"generator.start_from: {start}: {fault}; expected an official .pkl, the folder of a "
             "generator, or the name of a generator that comes with VesselForge (there are: "
-            f"{shipped_names('generator')})"
+            f"{', '.join(pretrained.names('generator')) or 'none'})"
         )
     return start
 

@@ -41,6 +41,13 @@ def fellow_eyes(splits: Mapping[str, str]) -> str:
     )
 
 
+def group_of_eyes(ids: Collection[str]) -> str:
+    """The value of data.group that keeps together what looks like fellow eyes; empty where nothing
+    does, or no value would."""
+    sides, pairs = _pairs(ids)
+    return _suggested(ids, sides, pairs) if pairs else ""
+
+
 def _pairs(ids: Collection[str]) -> tuple[list[str], list[Pair]]:
     """The words for sides as written, and the pairs of names that differ in nothing else."""
     found: dict[tuple[int, str, str], dict[bool, tuple[str, str]]] = {}

@@ -21,8 +21,8 @@ from vesselforge.engine.locks import locked
 from vesselforge.engine.progress import Progress, clock
 from vesselforge.engine.store import Store, explained
 from vesselforge.pipeline.graph import Reference
+from vesselforge.pipeline.places import REGISTRY, named_lines, no_such
 
-REGISTRY = "registry.json"
 LOCK = ".lock"
 AT_WORK = ".at-work"
 Verdict = Literal["first", "promoted", "held back"]
@@ -182,22 +182,26 @@ class Registry:
 
 def lines(workspace: Path) -> list[Line]:
     """Every line of the workspace."""
-    files = sorted((workspace / "models").glob(f"*/{REGISTRY}"))
-    return [Registry(workspace, file.parent.name).read() for file in files]
+    return [Registry(workspace, name).read() for name in named_lines(workspace)]
 
 
-def known_registry(workspace: Path, name: str) -> Registry:
-    """The registry of a line that there is. Raises ConfigError."""
-    names = [line.name for line in lines(workspace)]
-    if name not in names:
-        known = ", ".join(names) or "none yet; `vesselforge retrain CONFIG` begins one"
-        raise ConfigError(f"{name}: no such line of models in {workspace}; there are: {known}")
-    return Registry(workspace, name)
+def known_registry(workspace: Path, given: str) -> Registry:
+    """The registry of a line that there is, by its name or its folder. Raises ConfigError."""
+    if (Path(given) / REGISTRY).is_file():
+        return registry_in(Path(given))
+    if given not in (names := named_lines(workspace)):
+        raise ConfigError(no_such("line of models", given, {f"lines in {workspace}": names}))
+    return Registry(workspace, given)
+
+
+def registry_in(folder: Path) -> Registry:
+    """The registry in `<workspace>/models/<name>`."""
+    return Registry(folder.absolute().parent.parent, folder.absolute().name)
 
 
 def champion_folder(folder: Path) -> Path:
     """The champion's model, of `<workspace>/models/<name>`. Raises ConfigError, WorkspaceError."""
-    registry = Registry(folder.absolute().parent.parent, folder.absolute().name)
+    registry = registry_in(folder)
     champion = registry.read().champion
     if champion is None:
         raise ConfigError(f"{folder}: no champion yet; `vesselforge retrain` trains the first")

@@ -15,7 +15,7 @@ from vesselforge.configs.load import load, validate
 from vesselforge.configs.settings import DataSettings, PipelineConfig
 from vesselforge.data.datasets import load_settings
 from vesselforge.pipeline.models.publishing import NAME
-from vesselforge.pipeline.models.registry import REGISTRY
+from vesselforge.pipeline.places import REGISTRY
 from vesselforge.pipeline.record import model_folder
 from vesselforge.pipeline.starts import network_of
 
@@ -87,8 +87,13 @@ def drop_of(folder: Path) -> float | None:
 
 def model_name(images: str) -> str:
     """What a model of these images is called where nobody says otherwise: `my-eyes-finetuned`."""
+    return f"{name_of(images)}-finetuned"
+
+
+def name_of(images: str) -> str:
+    """A folder's name as that of a run or model."""
     name = re.sub(r"[^a-z0-9]+", "-", Path(images).absolute().name.lower()).strip("-")
-    return f"{name[:50].strip('-') or 'images'}-finetuned"
+    return name[:50].strip("-") or "images"
 
 
 def check_name(name: str, workspace: Path) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 from vesselforge.configs.settings import PipelineConfig, PoolSettings
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.sinks.display import current
+from vesselforge.engine.store import Store
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Given, Work
 from vesselforge.pipeline.models.choice import FINAL, WHOLE, choose
 from vesselforge.pipeline.models.seen import seen_before
+from vesselforge.pipeline.preview import in_words, preview
 from vesselforge.pipeline.record import RunRecord
 from vesselforge.pipeline.run.remarks import by_fold
 from vesselforge.pipeline.run.run_works import Augmented, RunWorks, augment, known_f1, run_works
@@ -27,7 +29,10 @@ def fold_works(config: PipelineConfig, workspace: Path | None = None) -> list[Ru
 
 def everything(config: PipelineConfig, workspace: Path | None = None) -> list[Work]:
     """All that a run of a single round does; further ones depend on it."""
-    every = fold_works(config, workspace)
+    return _all_of(config, fold_works(config, workspace))
+
+
+def _all_of(config: PipelineConfig, every: list[RunWorks]) -> list[Work]:
     folds = [works.everything() for works in every]
     found = [work for works in folds for work in works]
     if config.data.is_cross_validated:
@@ -53,6 +58,9 @@ def augment_all(
     with has seen test images (`seen_before`). Of real images alone a final model is trained, see
     `RunWorks.final`."""
     folds = fold_works(config, workspace)
+    ahead = in_words(preview(_all_of(config, folds), Store(executor.workspace)))
+    more = "; further rounds come on top" if config.iterate.rounds > 1 else ""
+    current().say(f"{ahead}{more}")
     for works in folds:  # what is wrong with images of any fold shows before hours of training
         executor.run([works.development(), works.test()])
     seen = seen_before(folds[0].start(), [executor.done[works.test().digest] for works in folds])

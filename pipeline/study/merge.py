@@ -18,7 +18,8 @@ from vesselforge.configs.study import StudyConfig
 from vesselforge.engine.artifacts import identity_of
 from vesselforge.engine.documents import flat
 from vesselforge.engine.store import explained
-from vesselforge.pipeline.record import RECORD, RunRecord, record_of, run_folder
+from vesselforge.pipeline.places import RECORD, find_run, run_folder
+from vesselforge.pipeline.record import RunRecord, record_of
 from vesselforge.pipeline.study.findings import Findings, metrics_of
 from vesselforge.pipeline.study.per_image import Measured, from_csv
 from vesselforge.pipeline.study.schema import (
@@ -87,7 +88,7 @@ def merge_runs(name: str, given: Sequence[str], workspace: Path) -> dict[str, An
 
 
 def _part(workspace: Path, given: str) -> PartialStudy:
-    folder = Path(given) if (Path(given) / RESULTS).is_file() else run_folder(workspace, given)
+    folder = find_run(workspace, given, RESULTS, RECORD)
     if (folder / RECORD).is_file() and (status := record_of(folder)["status"]) != "completed":
         raise WorkspaceError(
             f"{folder}: this run is {status}, expected a completed one; `vesselforge compare` goes "

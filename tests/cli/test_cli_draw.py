@@ -59,14 +59,12 @@ def test_a_generator_by_the_name_of_its_run(trained, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (
-            ["draw", "none", "-o", "x"],
-            "no run, and no generator that comes with VesselForge (there",
-        ),
-        (["draw", "none", "-o", "x"], "; runs in this workspace: none yet"),
-        (["draw", "no/where", "-o", "x"], "no/where: no folder of a generator"),
+        (["draw", "none", "-o", "x"], "none: no such generator, by name or as a folder; with Ves"),
+        (["draw", "none", "-o", "x"], "/ws: none"),
+        (["draw", "no/where", "-o", "x"], "no/where: no such generator"),
+        (["draw", "none", "-o", "x", "--class", "nan"], "invalid value for '--class'"),
         (["draw", "network.pkl", "-o", "x"], "`vesselforge generator import` makes one"),
-        (["draw", "empty", "-o", "x"], "empty: no folder of a generator"),
+        (["draw", "empty", "-o", "x"], "empty: found no generator.json in it"),
         (["draw", "none", "-o", "x", "--seeds", "3-1"], "--seeds 3-1: the range 3-1 goes down"),
         (["draw", "none", "-o", "x", "--psi", "9"], "psi: input should be less than or equal to 2"),
     ],

@@ -59,6 +59,7 @@ def test_from_a_folder_to_a_model_by_name(tmp_path: Path, monkeypatch: pytest.Mo
 
     said = finetune(images, workspace)
     assert said.exit_code == 0, said.output
+    assert "stages to do; how long is not known yet" in said.stderr
     folder = workspace / "models" / "my-eyes-finetuned"
     assert f"model: {folder}; " in said.stdout
     assert model_folder(Path("my-eyes-finetuned"), workspace=workspace) == folder
@@ -85,7 +86,7 @@ def test_from_a_folder_to_a_model_by_name(tmp_path: Path, monkeypatch: pytest.Mo
     listed = CliRunner().invoke(main, ["models", "list", "--workspace", str(workspace)]).stdout
     assert "my-eyes-finetuned" in listed and MODEL in listed
     monkeypatch.setenv("VESSELFORGE_WORKSPACE", str(workspace))
-    predict = ["segmenter", "predict", "my-eyes-finetuned", str(images / "images")]
+    predict = ["predict", "my-eyes-finetuned", str(images / "images")]
     done = CliRunner().invoke(main, [*predict, "-o", str(tmp_path / "maps")])
     assert done.exit_code == 0, done.output
     (first, *_) = sorted((tmp_path / "maps").glob("*_probability.png"))
@@ -99,7 +100,7 @@ def test_from_a_folder_to_a_model_by_name(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["sa-unet-drvie", "."], "MODEL: sa-unet-drvie: neither a folder nor a segmenter"),
+        (["sa-unet-drvie", "."], "MODEL: sa-unet-drvie: no such model, by name or as a"),
         ([MODEL, "nowhere"], "nowhere: no such dataset folder"),
         ([MODEL, ".", "--name", MODEL], f"--name: {MODEL} comes with VesselForge"),
         ([MODEL, ".", "--name", "Eyes_1"], "name: "),

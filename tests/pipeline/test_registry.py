@@ -131,7 +131,7 @@ def test_a_damaged_registry_is_named(registry: Registry) -> None:
         registry.read()
     file.write_text("{")
     with pytest.raises(WorkspaceError, match="expected a registry of models"):
-        known_registry(registry.workspace, "eyes")
+        known_registry(registry.workspace, "eyes").read()
 
 
 def test_pruning_keeps_what_serves_and_what_others_need(registry: Registry, tmp_path: Path) -> None:
@@ -189,9 +189,16 @@ def test_the_commands(registry: Registry, tmp_path: Path) -> None:
     status, text = told("list", "eyes", *where)
     assert status == 0 and "blurred" in text and "champion" in text
     status, text = told("list", "--json", *where)
-    [line] = [Line.model_validate(each) for each in json.loads(text)]
+    [line] = [Line.model_validate(each) for each in json.loads(text)["lines"]]
     assert line.champions == [1, 2, 3, 4, 2]
     status, text = told("list", "noses", *where)
-    assert status == 2 and "no such line of models" in text and "eyes" in text
+    assert status == 2 and "noses: no such model or run" in text and f"{tmp_path}: eyes" in text
+    status, text = told("promote", "noses", "2", *where)
+    assert status == 2 and "noses: no such line of models, by name or as a folder" in text
+    folder = str(tmp_path / "models" / "eyes")  # its name or its folder, whatever the workspace
+    assert told("promote", folder, "3", "--workspace", "x") == (
+        0, "eyes: version 3 serves now\n",
+    )  # fmt: skip
+    assert told("list", folder)[0] == 0
     status, text = told("list", "--workspace", str(tmp_path / "empty"))
-    assert status == 0 and "no models yet" in text
+    assert status == 0 and "sa-unet-drive" in text and "nothing in " in text

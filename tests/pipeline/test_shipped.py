@@ -12,8 +12,10 @@ import pytest
 import torch
 from model_room import change, command, published, spoil_a_bit
 from PIL import Image
+from typer.testing import CliRunner
 
 from vesselforge import pretrained
+from vesselforge.cli.main import main
 from vesselforge.configs.errors import (
     CheckpointError,
     DataError,
@@ -93,14 +95,20 @@ def test_a_name_serves_wherever_a_model_is_taken(room: Path, monkeypatch: Any) -
     assert model_folder(Path("tiny")) == Path("tiny")
 
 
+def all_models(room: Path, *options: str) -> str:
+    where = ["--workspace", str(room / "ws"), *options]
+    done = CliRunner().invoke(main, ["models", "list", *where])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
 def test_the_table_of_models(room: Path) -> None:
-    assert "no trained segmenters come with this installation" in command("models").stdout
     published(room)
     published(room, "other-tiny")
-    listed = command("models").stdout
+    listed = all_models(room)
     for cell in ("other-tiny", "sa-unet-v2", "260521", "drive, 2 images", "0.8316", "1.0"):
         assert cell in listed
-    cards = json.loads(command("models", "--json").stdout)
+    cards = json.loads(all_models(room, "--json"))["segmenters"]
     assert cards["tiny"]["scores"]["drive"]["fov"]["pooled"]["f1"] == 0.8316
 
 
@@ -109,7 +117,8 @@ def test_an_unknown_name_is_told_the_known_ones(room: Path) -> None:
     done = command("predict", "tinny", "eye.png", "-o", room / "out")
     assert done.exit_code == 2
     expected = (
-        "tinny: neither a folder nor a segmenter that comes with VesselForge (there are: tiny)"
+        "tinny: no such model, by name or as a folder; did you mean `tiny`? with VesselForge come: "
+        "tiny; models in "
     )
     assert expected in done.stderr
 

@@ -110,15 +110,16 @@ def test_what_lies_there_and_a_run_come_before_a_name(shelf: Path, tmp_path: Pat
     assert generator_folder(workspace, NAME) == Path(NAME)
 
 
-def test_the_table_of_generators(shelf: Path) -> None:
-    listed = command("models").stdout
+def test_the_table_of_generators(shelf: Path, tmp_path: Path) -> None:
+    command = ["models", "list", "--workspace", str(tmp_path / "ws")]
+    listed = CliRunner().invoke(main, command).stdout
     assert "0.008, untrained" in listed
-    for cell in (NAME, "16 x 16, rgb+mask", "phantom, 2 images", "0.008"):
+    for cell in (NAME, "16 x 16, rgb+mask", "phantom, 2 images", "0.008", "nothing in "):
         assert cell in listed
-    assert json.loads(command("models", "--json").stdout)[NAME]["latent"] == 8
-    assert "no trained segmenters come" in CliRunner().invoke(main, ["segmenter", "models"]).stdout
-    shutil.rmtree(shelf / NAME)
-    assert "no trained generators come with this installation" in command("models").stdout
+    found = json.loads(CliRunner().invoke(main, [*command, "--json"]).stdout)
+    assert found["generators"][NAME]["latent"] == 8 and found["segmenters"] == {}
+    one = CliRunner().invoke(main, [*command, NAME]).stdout
+    assert NAME in one and f"its card: {shelf / NAME / 'README.md'}" in one
 
 
 def test_a_training_starts_by_name(made: Made, shelf: Path, tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_the_rgb_part_of_a_joint_generator(made: Made, shelf: Path) -> None:
 def test_an_unknown_name_is_told_the_known_ones(shelf: Path, made: Made) -> None:
     done = command("draw", "tiny-join", "-o", "x", "--workspace", made.workspace)
     assert done.exit_code == 2
-    known = "no generator that comes with VesselForge (there are: tiny-joint); runs in this"
+    known = "tiny-join: no such generator, by name or as a folder; did you mean `tiny-joint`?"
     assert known in done.stderr and done.stderr.count("\n") == 1
     with pytest.raises(DataError, match=r"start_from: tiny-join: no such .* are: tiny-joint\)"):
         found_start(Path("tiny-join"))

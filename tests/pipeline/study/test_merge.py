@@ -242,7 +242,7 @@ def test_names_and_folders_that_cannot_be_are_refused(part: Any, tmp_path: Path)
     workspace = tmp_path / "workspace"
     with pytest.raises(WorkspaceError, match="found one run, expected two or more"):
         merge_runs("all", ["a"], workspace)
-    with pytest.raises(WorkspaceError, match=r"nowhere/results\.json: cannot be read"):
+    with pytest.raises(WorkspaceError, match=r"nowhere: no such run, by name or as a folder"):
         merge_runs("all", ["a", "nowhere"], workspace)
     with pytest.raises(ConfigError, match=r"merge \.\./x: name"):
         merge_runs("../x", ["a", "b"], workspace)

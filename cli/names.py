@@ -1,0 +1,122 @@
+"""Arguments that are names: what there is to choose from is in their help, and completed by shells.
+
+Nothing heavy is imported, and no file is read but cards of what comes along and headers of configs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vesselforge import pretrained
+from vesselforge.configs.catalogue import KNOWN_NAMES, NAMES
+from vesselforge.configs.load import shipped
+from vesselforge.pipeline.places import named_models, named_runs, workspace_folder
+
+
+def config_names(study: bool) -> Callable[[], list[str]]:
+    """Completes the names of shipped configs, of studies or of runs."""
+
+    def names() -> list[str]:
+        return shipped(study)
+
+    return names
+
+
+def every_config() -> list[str]:
+    """Completes the names of all shipped configs, and of the two kinds."""
+    return ["run", "study", *shipped(study=False), *shipped(study=True)]
+
+
+def run_names(ctx: typer.Context) -> list[str]:
+    """Completes runs of the workspace."""
+    return named_runs(_workspace(ctx))
+
+
+def model_names(ctx: typer.Context) -> list[str]:
+    """Completes segmenters that come along, and models and runs of the workspace."""
+    place = _workspace(ctx)
+    return [*pretrained.names("segmenter"), *named_models(place), *named_runs(place)]
+
+
+def generator_names(ctx: typer.Context) -> list[str]:
+    """Completes generators that come along, and runs of the workspace."""
+    return [*pretrained.names("generator"), *named_runs(_workspace(ctx))]
+
+
+def any_names(ctx: typer.Context) -> Iterator[str]:
+    """Completes whatever `models list` shows."""
+    yield from pretrained.names("generator")
+    yield from model_names(ctx)
+
+
+def line_names(ctx: typer.Context) -> list[str]:
+    """Completes models of the workspace."""
+    return named_models(_workspace(ctx))
+
+
+def dataset_names() -> list[str]:
+    """Completes datasets; a folder is completed by the shell."""
+    return [*NAMES]
+
+
+def _workspace(ctx: typer.Context) -> Path:
+    """The one that was typed before, or that would be used."""
+    return workspace_folder(ctx.params.get("workspace"))
+
+
+def _choice(what: str, names: list[str], more: str) -> str:
+    """`A model: sa-unet-drive, …, a model or run in the workspace by its name, or a folder.`"""
+    return f"{what}: {', '.join([*names, more])}, or a folder."
+
+
+RUN = "A run: its name in the workspace, or its folder."
+ConfigArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="CONFIG",
+        help=f"YAML file, or a shipped one by name: {', '.join(shipped(study=False))}.",
+        autocompletion=config_names(study=False),
+    ),
+]
+StudyArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="CONFIG",
+        help=f"YAML file, or a shipped one by name: {', '.join(shipped(study=True))}.",
+        autocompletion=config_names(study=True),
+    ),
+]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=RUN, autocompletion=run_names)]
+RunsArgument = Annotated[
+    list[str], typer.Argument(metavar="RUN", help=f"{RUN} Two or more.", autocompletion=run_names)
+]
+ModelArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        help=_choice(
+            "A model",
+            pretrained.names("segmenter"),
+            "a model or run in the workspace by its name",
+        ),
+        autocompletion=model_names,
+    ),
+]
+GeneratorArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="GENERATOR",
+        help=_choice(
+            "A generator", pretrained.names("generator"), "a run in the workspace by its name"
+        ),
+        autocompletion=generator_names,
+    ),
+]
+DATASET = f"Dataset by name ({KNOWN_NAMES}), or a folder of images and masks."
+DatasetArgument = Annotated[
+    str, typer.Argument(metavar="DATASET", help=DATASET, autocompletion=dataset_names)
+]

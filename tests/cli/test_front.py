@@ -1,0 +1,219 @@
+"""What everybody meets first: help, usage errors, completion, settings, a first config."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from commands import refusal
+from typer.testing import CliRunner, Result
+
+from vesselforge import pretrained
+from vesselforge.cli.main import main
+from vesselforge.configs.load import load, shipped
+from vesselforge.configs.settings import PhantomSettings, PipelineConfig
+from vesselforge.data.phantoms.sets import write_phantoms
+
+ROOT: Any = typer.main.get_command(main)
+
+
+@pytest.fixture(autouse=True)
+def built_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Typer's runner would build all verbs anew for each line."""
+    monkeypatch.setattr("typer.testing._get_command", lambda app: ROOT)
+
+
+def typed(*arguments: str, **environment: str) -> Result:
+    return CliRunner().invoke(main, arguments, env=environment, prog_name="vesselforge")
+
+
+def verbs(group: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from verbs(command, *path, name)
+        else:
+            yield (*path, name), command
+
+
+VERBS = dict(verbs(ROOT))
+
+
+def shown_default(parameter: Any) -> str:
+    """What its help has to say; empty for what has no default."""
+    if isinstance(parameter.show_default, str):
+        return f"({parameter.show_default})"
+    default = parameter.default
+    if getattr(parameter, "is_flag", False):
+        return parameter.opts[0].lstrip("-") if parameter.secondary_opts and default else ""
+    return "" if default in (None, "", (), []) else str(getattr(default, "value", default))
+
+
+def help_of(*path: str) -> str:
+    """What --help prints."""
+    command, context = ROOT, typer.Context(ROOT, info_name="vesselforge", **ROOT.context_settings)
+    for name in path:
+        command = command.commands[name]
+        context = typer.Context(command, info_name=name, parent=context)
+    return str(command.get_help(context))
+
+
+def unbroken(text: str) -> str:
+    return "".join(text.split())
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_every_help_fits_and_shows_every_default(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    for path, command in VERBS.items():
+        text = help_of(*path)
+        assert max(map(len, text.splitlines())) <= width, path
+        for parameter in command.params:
+            assert "default:" not in parameter.help.lower(), "show_default says it"
+            said = re.escape(unbroken(parameter.help))  # markup would eat what is in brackets
+            if default := shown_default(parameter):
+                said += r"\[(envvar:\w+;)?default:" + re.escape(unbroken(default))
+            assert re.search(said, unbroken(text)), (path, parameter.name)
+    for group in ((), ("data",), ("generator",), ("segmenter",), ("models",)):
+        assert "..." not in help_of(*group).partition("Commands:")[2]
+
+
+def test_nothing_typed_is_help() -> None:
+    for group in ((), ("models",)):
+        said = typed(*group)
+        assert (said.exit_code, said.stdout.rstrip()) == (0, help_of(*group).rstrip())
+
+
+def test_every_example_is_one_that_would_be_understood() -> None:
+    for path, command in VERBS.items():
+        lines = command.epilog.splitlines()[2:]
+        assert lines, path
+        for line in lines:
+            name, *words = shlex.split(line)
+            given = words[: len(path)]
+            assert (name, tuple(given)) in (
+                ("vesselforge", path),
+                ("vesselforge", ("predict", *given[1:])),
+            )
+            spot, rest = ROOT.commands[words[0]], words[1:]
+            while hasattr(spot, "commands"):
+                spot, rest = spot.commands[rest[0]], rest[1:]
+            spot.make_context(words[0], rest)  # raises a usage error
+
+
+def test_names_that_come_along_are_in_the_help() -> None:
+    for path, names in {
+        ("predict",): pretrained.names("segmenter"),
+        ("segmenter", "predict"): pretrained.names("segmenter"),
+        ("generator", "draw"): pretrained.names("generator"),
+        ("run",): shipped(study=False),
+        ("compare",): shipped(study=True),
+    }.items():
+        assert names and all(name in unbroken(help_of(*path)) for name in names), path
+    assert "compare-quickstart" not in shipped(study=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["predcit"],
+            "'predcit'. Did you mean 'predict'?; see `vesselforge --help`",
+        ),
+        (["run"], "missing argument 'CONFIG'; see `vesselforge run --help`"),
+        (["run", "quickstart", "--foo"], "no such option: --foo"),
+        (["finetune", "m", "f", "--steps", "nan"], "invalid value for '--steps': "),
+        (["finetune", "m", "f", "--steps", "0"], "(found '0'); see `vesselforge finetune --help`"),
+        (["segmenter", "evaluate", "m", "d", "--fov-width", "9"], "expected model, native or 32"),
+        (["segmenter", "evaluate", "m", "d", "--split", "some"], "'test', 'all'"),
+        (["models", "promote", "eyes", "two"], "(found 'two')"),
+    ],
+)
+def test_what_is_typed_wrong_is_one_line(arguments: list[str], said: str) -> None:
+    line = refusal(typed(*arguments))
+    assert said in line and line.endswith("--help`")
+
+
+def completed(*words: str, **environment: str) -> list[str]:
+    """What bash offers for the last word."""
+    told = {"_VESSELFORGE_COMPLETE": "complete_bash", "COMP_CWORD": str(len(words))}
+    given = {"COMP_WORDS": shlex.join(["vesselforge", *words]).replace("''", "")}
+    return typed(**told, **given, **environment).stdout.split()
+
+
+def test_names_are_completed(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "runs" / "mine" / "run.json").touch()
+    (tmp_path / "models" / "mice").mkdir(parents=True)
+    (tmp_path / "models" / "mice" / "registry.json").touch()
+    where = {"VESSELFORGE_WORKSPACE": str(tmp_path)}
+    assert completed("run", "drive-g") == ["drive-gan", "drive-gpu"]
+    assert completed("compare", "drive") == [] and "compare-drive" in completed("compare", "com")
+    assert completed("predict", "mi", **where) == ["mice", "mine"]
+    assert completed("predict", "--workspace", str(tmp_path), "mi") == ["mice", "mine"]
+    assert completed("finetune", "sa-") == pretrained.names("segmenter")
+    assert completed("report", "", **where) == ["mine"]
+    assert completed("models", "rollback", "", **where) == ["mice"]
+    assert completed("generator", "walk", "phantom") == pretrained.names("generator")
+    assert completed("data", "check", "dr") == ["drive"]
+
+
+def test_the_script_for_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shellingham.detect_shell", lambda: ("bash", "/bin/bash"))
+    assert "complete -o default -F _vesselforge_completion vesselforge" in (
+        typed("--show-completion").stdout
+    )
+
+
+def test_settings_are_explained() -> None:
+    said = typed("settings", "teacher.crop", "--config", "drive-cpu").stdout
+    assert "teacher.crop: crops: side in pixels, a multiple of 8" in said
+    assert "type: integer, 16 to 4096, a multiple of 8" in said
+    assert "default: 160" in said and "in drive-cpu: 160" in said
+    found = json.loads(typed("settings", "source", "--config", "drive-cpu", "--json").stdout)
+    rows = {row["setting"]: row for row in found}
+    assert rows["source.randomise"] == {
+        "setting": "source.randomise",
+        "type": "number, 0 to 1",
+        "default": 0.0,
+        "meaning": rows["source.randomise"]["meaning"],
+        "in drive-cpu": 0.5,
+    }
+    assert "source.root" not in rows  # of another kind than the config has
+    assert "sources.NAME.root" in typed("settings", "sources", "--config", "study").stdout
+    assert refusal(typed("settings", "teacher.lrr")).endswith(
+        "no such setting; the nearest: teacher.lr, student.lr, pretrain.lr, finetune.lr, "
+        "generator.lr"
+    )
+
+
+def test_a_first_config_runs_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_phantoms(Path("My eyes"), PhantomSettings(train=6, validation=1, test=1, size=72))
+    for kind in ("images", "masks", "fov"):
+        for number, file in enumerate(sorted((tmp_path / "My eyes" / kind).iterdir())):
+            file.rename(file.with_name(f"p{number // 2}_{'OD' if number % 2 else 'OS'}.png"))
+    done = typed("init", "My eyes")
+    assert done.exit_code == 0, done.output
+    assert "8 images of 72 x 72 pixels (height x width): 4 train, 2 validation, 2 test." in (
+        done.stdout
+    )
+    config = load(PipelineConfig, "my-eyes.yaml")
+    assert (config.data.root, config.teacher.crop) == (tmp_path / "My eyes", 72)
+    assert config.data.group and config.order == "mixed" and config.source.kind == "phantom"
+    text = Path("my-eyes.yaml").read_text()
+    assert "# folds: 4\n" in text  # as many as there are patients
+    dry = typed("run", "my-eyes.yaml", "--dry-run", "--workspace", "ws")
+    assert dry.exit_code == 0 and "stages to do; how long is not known yet" in dry.stdout
+    assert "my-eyes.yaml: is there already" in refusal(typed("init", "My eyes"))
+    assert Path("my-eyes.yaml").read_text() == text
+    (tmp_path / "My eyes" / "images").rename("bare")
+    assert "found images and no vessel masks" in refusal(typed("init", "bare"))
+    assert not Path("bare.yaml").exists()
