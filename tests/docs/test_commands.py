@@ -16,7 +16,7 @@ from commands import REPOSITORY
 from vesselforge.cli.main import main
 
 DOCS = REPOSITORY / "docs"
-PAGES = [REPOSITORY / "README.md", *DOCS.glob("*.md"), *REPOSITORY.glob("pretrained/*/README.md")]
+PAGES = [REPOSITORY / "README.md", *DOCS.rglob("*.md"), *REPOSITORY.glob("pretrained/*/README.md")]
 NAMES = [str(page.relative_to(REPOSITORY)) for page in PAGES]
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 ADDED = {("docs/extending.md", "vesselforge segmenter losses")}
@@ -78,7 +78,9 @@ def test_verbs_and_options_in_text_exist(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("docs/")])
 def test_links_on_pages_outside_the_site_lead_somewhere(name: str) -> None:
     page = REPOSITORY / name
-    for target, _, anchor in re.findall(r"\]\((?!\w+:)([^)#]*)(#([^)]*))?\)", page.read_text()):
+    text = page.read_text()
+    assert all((page.parent / name).exists() for name in re.findall(r'src="([^"]*)"', text))
+    for target, _, anchor in re.findall(r"\]\((?!\w+:)([^)#]*)(#([^)]*))?\)", text):
         file = page.parent / target if target else page
         assert file.exists(), target
         if anchor:
