@@ -69,10 +69,11 @@ def _usage(command: Any) -> Iterator[str]:
 
 def _value(parameter: Any) -> str:
     """What is written for it."""
+    if parameter.param_type_name == "argument":
+        word = parameter.metavar or parameter.name.strip("_").upper()
+        return str(word) if parameter.nargs == 1 or word.endswith("...") else f"{word}..."
     if parameter.metavar:
         return str(parameter.metavar)
-    if parameter.param_type_name == "argument":
-        return parameter.name.strip("_").upper() + ("" if parameter.nargs == 1 else "...")
     kinds = _kinds(parameter.type_descriptor.annotation)
     choices = [kind for kind in kinds if issubclass(kind, enum.Enum)]
     return "|".join(one.value for one in choices[0]) if choices else VALUES[kinds[0]]
@@ -104,6 +105,8 @@ def _default(parameter: Any) -> str:
         said = "required"
     elif getattr(parameter, "is_flag", False):
         said = "on" if value else "off"
+    elif isinstance(parameter.show_default, str):
+        said = plain(parameter.show_default)
     else:
         said = "–" if value is None else f"`{value}`"
     return said + (f" ({', '.join(limits)})" if limits else "")
