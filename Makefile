@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: quickstart test check fast lint serve
+.PHONY: quickstart test check fast lint serve docs docs-serve
 
 quickstart: $(READY)
 	$(BIN)/vesselforge run configs/quickstart.yaml
@@ -30,6 +30,16 @@ lint: $(READY)
 # make serve PORT=4300 LIMIT=2
 serve: $(READY)
 	$(BIN)/vesselforge serve $(if $(PORT),--port $(PORT)) $(if $(LIMIT),--limit $(LIMIT))
+
+# The theme's notice about its end of life is known (pyproject.toml).
+docs docs-serve: export NO_MKDOCS_2_WARNING = 1
+docs: $(READY)
+	$(BIN)/mkdocs build --strict
+	@echo 'open build/site/index.html'
+
+# http://127.0.0.1:8000, built again when a page changes.
+docs-serve: $(READY)
+	$(BIN)/mkdocs serve
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later, please: make PYTHON=python3.11"'

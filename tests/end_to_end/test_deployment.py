@@ -1,4 +1,5 @@
-"""Prefect's server, a process worker and the deployments of prefect.yaml, as the README has it."""
+"""Prefect's server, a process worker and the deployments of prefect.yaml, as docs/prefect.md has
+it."""
 
 from __future__ import annotations
 
@@ -31,9 +32,10 @@ def env(own_home: Path) -> dict[str, str]:
     return environment(own_home, PREFECT_SERVER_API_PORT=port, PREFECT_API_URL=api)
 
 
-def readme_block() -> str:
-    """The commands that the README gives for a server, a worker and a deployment."""
-    blocks = re.findall(r"```bash\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+def page_block() -> str:
+    """The commands that the page gives for a server, a worker and a deployment."""
+    page = (REPOSITORY / "docs" / "prefect.md").read_text()
+    blocks = re.findall(r"```bash\n(.*?)```", page, re.DOTALL)
     [block] = [b for b in blocks if "prefect server start" in b]
     return str(block)
 
@@ -53,10 +55,10 @@ def shell(script: str, env: dict[str, str], log: Path) -> Iterator[subprocess.Po
             os.killpg(started.pid, signal.SIGKILL)
 
 
-def test_deployments_run_as_the_readme_writes_it(
+def test_deployments_run_as_the_page_writes_it(
     used_again: Path, env: dict[str, str], tmp_path: Path
 ) -> None:
-    script = readme_block().replace("4200", env["PREFECT_SERVER_API_PORT"]).rstrip()
+    script = page_block().replace("4200", env["PREFECT_SERVER_API_PORT"]).rstrip()
     assert script.endswith("prefect deployment run 'augmentation-pipeline/quickstart' --watch")
     changes = [*overrides(), "evaluate.bootstrap=101"]  # so that one stage is really run
     script += parameters(changes, used_again)
