@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vesselforge.cli import data_verbs, generator_verbs, line_verbs, model_verbs
+from vesselforge.cli import browse_verb, data_verbs, generator_verbs, line_verbs, model_verbs
 from vesselforge.cli.finetune_verb import ServerOption, finetune
 from vesselforge.cli.verbs import (
     WORKSPACE,
@@ -76,6 +76,7 @@ def run(
 
 
 verb(main)(finetune)
+verb(main)(browse_verb.browse)
 
 
 @verb(main)
