@@ -4,7 +4,7 @@ changes anything is an upload, which is kept in memory."""
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import Event
@@ -19,12 +19,20 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
 from vesselforge.configs.errors import UserError
-from vesselforge.report.gallery.collection import ALL, NEAREST, PAGE, PAIR, Collection
+from vesselforge.report.gallery.collection import (
+    ALL,
+    NEAREST,
+    PAIR,
+    open_set,
+    sets_of,
+)
 from vesselforge.report.gallery.workbench import KEPT, Workbench
 from vesselforge.report.page import templates
 
 HERE = Path(__file__).parent
 FILES = {"page.css": HERE.parent, "gallery.css": HERE, "gallery.js": HERE}
+PAGE = 24
+"""Images on a page."""
 HOSTS = ["127.0.0.1", "localhost"]
 """Names of this server: under another, it would be a page of someone else's that asks."""
 MOST_BYTES = 64 * 2**20
@@ -37,7 +45,6 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-COMMON = {"error": "", "most": MOST_BYTES, "kept": KEPT}
 Next = Callable[[Request], Awaitable[Response]]
 
 
@@ -60,101 +67,84 @@ def gallery_app(workspace: Path, run: Path | None) -> FastAPI:
     app.middleware("http")(_guarded)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
     app.exception_handler(RequestValidationError)(_not_understood)
-    title = run.name if run else None
+    app.exception_handler(UserError)(_refused)
 
-    def answer(view: str, status: int = 200, **facts: Any) -> HTMLResponse:
+    def answer(view: str, facts: dict[str, Any], error: UserError | None = None) -> HTMLResponse:
         template = templates().get_template(f"gallery/{view}.html.j2")
-        return HTMLResponse(template.render(COMMON | {"run": title, "view": view} | facts), status)
+        told = {"run": run and run.name, "view": view, "error": str(error or "")}
+        status = 200 if error is None else 413 if isinstance(error, TooLarge) else 400
+        return HTMLResponse(template.render(facts | told), status)
 
     @app.get("/", response_model=None)
     def images(set: str = "", shown: str = ALL, sort: str = "", page: int = 1) -> Response:
         if run is None:
             return RedirectResponse("/draw")
         try:
-            return answer("images", **_images(run, set, shown, sort, page))
+            return answer("images", _images(run, set, shown, sort, page))
         except UserError as error:
-            return answer("images", 400, error=str(error), sets={})
+            return answer("images", {}, error)
 
     @app.get("/images/{digest}/{number}/{layer}")
     def layer(digest: str, number: int, layer: str) -> Response:
-        try:
-            found = run and Collection.of(run).open(digest).picture(number, layer)
-        except UserError as error:
-            return PlainTextResponse(str(error), 404)
-        if not found:
-            return PlainTextResponse("there is no such picture, or it is damaged", 404)
-        return Response(found, media_type="image/jpeg" if layer == PAIR else "image/png")
+        found = run and open_set(run, digest).picture(number, layer)
+        return _picture(found or None, "image/jpeg" if layer == PAIR else "image/png")
 
     @app.get("/draw")
     def draw(seeds: str = "0-3", psi: str = "0.7", label: str = "") -> HTMLResponse:
         facts: dict[str, Any] = {"seeds": seeds, "psi": psi, "label": label}
+        facts |= {"used": bench.generator, "classes": bench.classes}
         try:
-            facts |= {"used": bench.generator, "classes": bench.classes}
-            return answer("draw", drawn=bench.draw(seeds, psi, label), **facts)
+            return answer("draw", facts | {"drawn": bench.draw(seeds, psi, label)})
         except UserError as error:
-            return answer("draw", 400, error=str(error), **{"used": None, "classes": []} | facts)
+            return answer("draw", facts, error)
 
-    @app.get("/drawn/{name}")
-    def drawn(name: str, seed: str, psi: str = "0.7", label: str = "") -> Response:
-        try:
-            (one,) = bench.draw(seed, psi, label)
-        except (UserError, ValueError) as error:
-            return PlainTextResponse(str(error), 400)
-        found = one.mask if name == "mask.png" else one.image
-        return Response(found, media_type="image/png") if found else PlainTextResponse("none", 404)
+    @app.get("/drawn/{kind}.png")
+    def drawn(kind: str, seed: str, psi: str = "0.7", label: str = "") -> Response:
+        one = bench.draw(seed, psi, label)[0]
+        return _picture({"image": one.image, "mask": one.mask}.get(kind))
 
     @app.get("/predict")
     def predict(number: int = 0) -> HTMLResponse:
-        try:
-            return answer(
-                "predict", used=bench.segmenter, number=number, found=bench.predicted(number)
-            )
-        except UserError as error:
-            return answer("predict", 400, error=str(error), used=None, number=0, found=None)
+        return answer("predict", predicted(number))
+
+    def predicted(number: int) -> dict[str, Any]:
+        facts = {"used": bench.segmenter, "most": MOST_BYTES, "kept": KEPT}
+        return facts | {"number": number, "found": bench.predicted(number)}
 
     @app.post("/predict")
     async def upload(request: Request, name: str = "image") -> Response:
         try:
-            content = await _received(request)
-            number = await run_in_threadpool(bench.predict, name, content)
+            number = await run_in_threadpool(bench.predict, name, await _received(request))
         except UserError as error:
-            status = 413 if isinstance(error, TooLarge) else 400
-            used = bench.segmenter
-            return answer("predict", status, error=str(error), used=used, number=0, found=None)
+            return answer("predict", predicted(0), error)
         return RedirectResponse(f"/predict?number={number}", 303)
 
     @app.get("/predicted/{number}/{kind}.png")
-    def predicted(number: int, kind: str) -> Response:
+    def prediction(number: int, kind: str) -> Response:
         found = bench.predicted(number)
-        picture = found.pictures.get(kind) if found else None
-        if picture is None:
-            return PlainTextResponse("this prediction is forgotten; upload the image again", 404)
-        return Response(picture, media_type="image/png")
+        return _picture(found.pictures.get(kind) if found else None)
 
     @app.get("/files/{name}")
     def file(name: str) -> Response:
-        if name not in FILES:
-            return PlainTextResponse("no such file", 404)
-        return FileResponse(FILES[name] / name)
+        return FileResponse(FILES[name] / name) if name in FILES else _picture(None)
 
     return app
 
 
-def _images(run: Path, digest: str, shown: str, sort: str, number: int) -> Mapping[str, Any]:
+def _images(run: Path, digest: str, shown: str, sort: str, number: int) -> dict[str, Any]:
     """What the page of images shows. number: of the page; one that there is not is the nearest."""
-    collection = Collection.of(run)
-    sets = {each: title for each, (_, title) in collection.sets.items()}
-    facts: dict[str, Any] = {"record": collection.record, "sets": sets}
+    sets = sets_of(run)
     if not sets:
-        return facts
+        return {"sets": sets}
     digest = digest or next(iter(sets))
-    chosen = collection.open(digest)
+    chosen = open_set(run, digest)
     found = chosen.chosen(shown, sort)
     pages = max(1, math.ceil(len(found) / PAGE))
     number = min(max(1, number), pages)
     asked = {"set": digest, "shown": shown, "sort": sort}
     counts = {shown: 0} | chosen.counts
-    return facts | {
+    return {
+        "sets": sets,
         "asked": asked,
         "chosen": chosen,
         "counts": dict(sorted(counts.items())),
@@ -192,6 +182,16 @@ async def _guarded(request: Request, following: Next) -> Response:
     found = await following(request)
     found.headers.update(HEADERS)
     return found
+
+
+def _picture(content: bytes | None, kind: str = "image/png") -> Response:
+    if content is None:
+        return PlainTextResponse("there is no such picture, or it is damaged", 404)
+    return Response(content, media_type=kind)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    return PlainTextResponse(str(error), 400)
 
 
 async def _not_understood(_: Request, error: Exception) -> Response:

@@ -29,9 +29,9 @@ document.addEventListener("click", ({ target }) => {
 });
 
 // Small images show their pixels; load events do not bubble, and are caught on their way down.
-document.addEventListener("load", ({ target }) => {
-  if (target.localName === "img" && target.naturalWidth < 160) target.classList.add("pixels");
-}, true);
+const sharpen = (image) => image.classList.toggle("pixels", image.naturalWidth < 160);
+document.querySelectorAll("img").forEach((image) => image.naturalWidth && sharpen(image));
+document.addEventListener("load", ({ target }) => target.localName === "img" && sharpen(target), true);
 
 // One drawing at a time: what is moved meanwhile is drawn next.
 document.querySelectorAll("form[data-live]").forEach((form) => {

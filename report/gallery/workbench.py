@@ -11,7 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from vesselforge.configs.ranges import parse_seeds
 from vesselforge.configs.settings import SampleSettings
 from vesselforge.engine.documents import spelled
 from vesselforge.pipeline.models.choice import chosen
-from vesselforge.pipeline.record import generator_folder, model_folder, record_of
+from vesselforge.pipeline.record import STUDY, generator_folder, model_folder, record_of
 
 if TYPE_CHECKING:
     from vesselforge.generator.networks import Generator
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 GENERATOR, SEGMENTER = "phantom-joint-64", "sa-unet-drive"
 """What is used without a run, or where a run has none of its own."""
-INSTEAD = "{}. So {} is used here, which comes with VesselForge."
 MOST_DRAWN = 16
 """Images at once."""
 REMEMBERED = 64
@@ -85,27 +84,33 @@ class Workbench:
     def generator(self) -> Chosen:
         """That of the run, or where it has none, the one that comes with VesselForge. Raises
         CheckpointError where that is damaged."""
-        why = ""
-        if self.run is not None:
-            try:
-                folder = generator_folder(self.workspace, str(self.run))
-                return Chosen(self.run.name, shlex.quote(str(self.run)), folder)
-            except WorkspaceError as error:
-                why = INSTEAD.format(error, GENERATOR)
-        return Chosen(GENERATOR, GENERATOR, generator_folder(self.workspace, GENERATOR), why)
+
+        def own(run: Path) -> Chosen:
+            folder = generator_folder(self.workspace, str(run))
+            return Chosen(run.name, shlex.quote(str(run)), folder)
+
+        box = generator_folder(self.workspace, GENERATOR)
+        return self._own_or(own, Chosen(GENERATOR, GENERATOR, box))
 
     @cached_property
     def segmenter(self) -> Chosen:
         """The model that the run's validation images chose, or as above."""
-        why = ""
-        if self.run is not None:
-            try:
-                folder = model_folder(self.run)
-                name = f"the {chosen(record_of(self.run))} of {self.run.name}"
-                return Chosen(name, shlex.quote(str(self.run)), folder)
-            except WorkspaceError as error:
-                why = INSTEAD.format(error, SEGMENTER)
-        return Chosen(SEGMENTER, SEGMENTER, model_folder(Path(SEGMENTER)), why)
+
+        def own(run: Path) -> Chosen:
+            record = record_of(run)
+            if record.get("flow") == STUDY:
+                raise WorkspaceError(f"{run.name}: a study has no model that serves")
+            name = f"the {chosen(record)} of {run.name}"
+            return Chosen(name, shlex.quote(str(run)), model_folder(run))
+
+        return self._own_or(own, Chosen(SEGMENTER, SEGMENTER, model_folder(Path(SEGMENTER))))
+
+    def _own_or(self, own: Callable[[Path], Chosen], box: Chosen) -> Chosen:
+        try:
+            return box if self.run is None else own(self.run)
+        except WorkspaceError as error:
+            why = f"{error}. So {box.name} is used here, which comes with VesselForge."
+            return replace(box, why=why)
 
     @cached_property
     def _network(self) -> tuple[Generator, dict[str, Any]]:

@@ -23,7 +23,7 @@ from vesselforge.generator.sampling.sample_set import draw_album
 from vesselforge.report.gallery import app as gallery
 from vesselforge.report.gallery import workbench
 from vesselforge.report.gallery.app import gallery_app
-from vesselforge.report.gallery.collection import Collection
+from vesselforge.report.gallery.collection import sets_of
 
 HOST = "http://127.0.0.1:4300"
 
@@ -40,7 +40,7 @@ def client(run: Path) -> TestClient:
 
 @pytest.fixture
 def at(run: Path) -> str:
-    (digest,) = Collection.of(run).sets
+    (digest,) = sets_of(run)
     return f"/images/{digest}"
 
 
@@ -125,7 +125,7 @@ def test_a_sample_is_beside_its_label_and_its_nearest_training_image(
 def test_what_is_not_there_or_damaged_is_not_shown(client: TestClient, run: Path, at: str) -> None:
     for path in ("4/nearest", "4/soft", "99/image", "-1/image", "4/odd", "4/index.json"):
         assert client.get(f"{at}/{path}").status_code == 404
-    assert client.get("/images/0123/4/image").status_code == 404
+    assert client.get("/images/0123/4/image").status_code == 400
     assert "no set of images &#39;0123&#39;" in refusal(client.get("/?set=0123").text)
     (file,) = run.parents[1].glob("store/segmenter.pseudo-label/*/images/5.png")
     whole = file.read_bytes()
@@ -258,4 +258,4 @@ def test_a_run_without_images_says_so(tmp_path: Path) -> None:
     (run / "run.json").write_text("{}")
     assert "status" in refusal(client.get("/").text)
     with pytest.raises(WorkspaceError):
-        Collection.of(run)
+        sets_of(run)

@@ -109,7 +109,9 @@ def test_the_slider_draws_again(browser: Browser, url: str) -> None:
 def test_an_upload_is_shown_and_nothing_comes_from_elsewhere(
     browser: Browser, url: str, tmp_path: Path
 ) -> None:
-    browser.open(url + "/predict")
+    browser.events.clear()
+    for path in PATHS:
+        browser.open(url + path)
     eye, text = tmp_path / "eye.png", tmp_path / "notes.png"
     eye.write_bytes(png(fundus(5)[0]))
     text.write_text("no image")
