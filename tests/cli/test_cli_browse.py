@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 from commands import refusal
 from gallery_run import gallery_run
 from typer.testing import CliRunner
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 from vesselforge.cli.main import main
 
 
+@pytest.mark.slow
 def test_it_serves_a_run_until_ctrl_c(tmp_path: Path) -> None:
     gallery_run(tmp_path)
     command = [sys.executable, "-m", "vesselforge", "browse", "mine", "--workspace", tmp_path]

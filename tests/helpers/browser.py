@@ -57,7 +57,7 @@ class Browser:
     def until(self, condition: str) -> None:
         """Wait for an expression to be true."""
         end = time.monotonic() + PATIENCE_S
-        while not self.js(condition):
+        while not self.js(f"!!({condition})"):
             assert time.monotonic() < end, f"{condition} did not come true: {self.js('location')}"
             time.sleep(0.05)
 

@@ -1,5 +1,5 @@
-"""A run with synthetic images, labels, nearest training images and a conditional generator, made in
-milliseconds; names and reasons in it are hostile."""
+"""A run with synthetic images, labels, nearest training images, a conditional generator and a model
+that is not trained, made in milliseconds; names and reasons in it are hostile."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from small_generators import write_generator
 from vesselforge.engine.files import write_json
 from vesselforge.engine.store import Store
 from vesselforge.generator.values import Channels
+from vesselforge.segmenter.model_files import Member, save_model
+from vesselforge.segmenter.networks import build
 
 SIZE, COUNT = 32, 30
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -39,10 +41,17 @@ def gallery_run(workspace: Path) -> Path:
     generator = ["generator.train", "made"]
     classes = {"classes": ["healthy", HOSTILE], "labels": [[1.0, 0.0], [0.0, 1.0]]}
     write_generator(store.folder(*generator), Channels("rgb+mask", 4), 2, **classes)
+    model = ["segmenter.train", "teacher"]
+    store.folder(*model).mkdir(parents=True)
+    weights = build("sa-unet", width=4).state_dict()
+    member = Member("sa-unet", {"width": 4}, "model.safetensors")
+    save_model(store.folder(*model), [(member, weights)], 0.4)
     made = {"development images": images, "generator": generator, "samples": samples}
     made |= {"scores": score, f"labels {HOSTILE}": labelled}
     steps = [{"step": s, "kind": kind, "digest": digest} for s, (kind, digest) in made.items()]
-    record = {"name": "mine", "status": "completed", "config": {}, "artifacts": {}, "steps": steps}
+    record = {"name": "mine", "status": "completed", "config": {}, "steps": steps}
+    record |= {"artifacts": {"teacher": model}}
+    record |= {"chosen": {"model": "teacher", "validation_f1": {"teacher": 0.8}}}
     folder = workspace / "runs" / "mine"
     folder.mkdir(parents=True)
     write_json(folder / "run.json", record)
