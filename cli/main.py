@@ -12,7 +12,14 @@ from typing import Annotated, Any
 
 import typer
 
-from vesselforge.cli import data_verbs, generator_verbs, line_verbs, model_verbs, setting_verbs
+from vesselforge.cli import (
+    browse_verb,
+    data_verbs,
+    generator_verbs,
+    line_verbs,
+    model_verbs,
+    setting_verbs,
+)
 from vesselforge.cli.app import new_app, verb
 from vesselforge.cli.finetune_verb import finetune
 from vesselforge.cli.names import ConfigArgument, RunArgument, RunsArgument, StudyArgument
@@ -118,6 +125,7 @@ verb(
     example="""vesselforge settings generator
     vesselforge settings teacher.lr --config drive-cpu""",
 )(setting_verbs.settings)
+verb(main, example="vesselforge browse quickstart")(browse_verb.browse)
 
 
 @verb(

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from vesselforge.report.formatting import ABSENT, duration, plain
+from vesselforge.report.formatting import ABSENT, duration, plain, spoken
 
 _NUMBER = re.compile(rf"({ABSENT}|[−+-]?[\d,]*\.?\d+([ ±(%s].*)?)?")
 Tile = tuple[str, str, str]
@@ -135,17 +136,23 @@ class Page:
 
     def render(self) -> str:
         """The page as one HTML file that needs nothing but itself."""
-        environment = Environment(
-            loader=FileSystemLoader(Path(__file__).parent),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters |= {"plain": plain, "duration": duration}
         problems = list(dict.fromkeys(self.problems))  # a file may be asked for twice
         notes = [*self.notes, Note(f"While reading this {self.what}", problems)]
-        return environment.get_template("page.html.j2").render(page=self, notes=notes)
+        return templates().get_template("page.html.j2").render(page=self, notes=notes)
+
+
+@cache
+def templates() -> Environment:
+    """The templates of this room; they escape everything, and what is not there is an error."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"plain": plain, "duration": duration, "spoken": spoken}
+    return environment
 
 
 def group(title: str, *blocks: Block) -> list[Block]:

@@ -29,18 +29,28 @@ def opened(content: bytes | None) -> Image.Image | None:
 def picture(
     image: Image.Image | None, alt: str, caption: str = "", side: int = 480
 ) -> Figure | None:
-    """A JPEG no wider or higher than `side`; very small pictures are enlarged by whole factors."""
+    """A JPEG no wider or higher than `side`, see `resized`."""
     if image is None:
         return None
+    fitted = resized(image, side)
+    encoded = base64.b64encode(as_jpeg(fitted)).decode()
+    return Figure(alt, caption, "", f"data:image/jpeg;base64,{encoded}", *fitted.size)
+
+
+def resized(image: Image.Image, side: int) -> Image.Image:
+    """A picture no wider or higher than `side`; very small ones are enlarged by whole factors."""
     longest = max(image.size)
     if longest * 2 <= side and longest < 160:
         factor = min(160 // longest + 1, side // longest)
         image = ImageOps.scale(image, factor, Image.Resampling.NEAREST)
     image.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=None)
+    return image
+
+
+def as_jpeg(image: Image.Image) -> bytes:
     stream = io.BytesIO()
     image.save(stream, format="JPEG", quality=86, subsampling=0, optimize=True)
-    encoded = base64.b64encode(stream.getvalue()).decode()
-    return Figure(alt, caption, "", f"data:image/jpeg;base64,{encoded}", *image.size)
+    return stream.getvalue()
 
 
 def beside(left: Image.Image, right: Image.Image) -> Image.Image:
@@ -54,10 +64,14 @@ def beside(left: Image.Image, right: Image.Image) -> Image.Image:
 def labelled_pair(
     image: Image.Image | None, label: Image.Image | None, alt: str, caption: str = ""
 ) -> Figure | None:
-    """An image, and beside it the same with its label (white = vessel, grey = unsure) laid over it
-    in blue; the image alone when there is no label."""
+    """See `pair`; the image alone when there is no label."""
     if image is None or label is None:
         return picture(image, alt, caption)
+    return picture(pair(image, label), alt, caption, side=640)
+
+
+def pair(image: Image.Image, label: Image.Image) -> Image.Image:
+    """An image, and beside it the same with its label (white = vessel, grey = unsure) laid over it
+    in blue."""
     weight = label.convert("L").resize(image.size).point(lambda level: 0.85 * level)
-    tinted = Image.composite(Image.new("RGB", image.size, _BLUE), image, weight)
-    return picture(beside(image, tinted), alt, caption, side=640)
+    return beside(image, Image.composite(Image.new("RGB", image.size, _BLUE), image, weight))

@@ -46,7 +46,7 @@ class Page(HTMLParser):
         if "style" in self.open or "script" in self.open:
             return
         self.text += data
-        if self.open and self.open[-1] in ("td", "th", "button"):
+        if "table" in self.open and self.open[-1] in ("td", "th", "button"):
             self.tables[-1][-1][-1] += data
 
     def table(self, label: str) -> list[list[str]]:
