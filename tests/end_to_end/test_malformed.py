@@ -39,7 +39,7 @@ def unchanged(random: Random, content: bytes) -> mutators.Mutated:
 
 
 def test_the_judge_tells_sound_from_malformed_from_failed(tmp_path: Path) -> None:
-    """It would see a file that is taken, an unknown command and a message without a name."""
+    """It would see a file that is taken and a message without a name."""
     make_images(tmp_path / "valid")
 
     def verdict(name: str, mutator: mutators.Mutator, *command: str) -> str:
@@ -51,7 +51,6 @@ def test_the_judge_tells_sound_from_malformed_from_failed(tmp_path: Path) -> Non
     assert verdict("sound", unchanged, *check) == "harmless"
     assert verdict("taken", said_to_be_bad, *check) == "accepted, though malformed"
     assert verdict("malformed", mutators.not_utf8, *check) == "refused"
-    assert verdict("no-verb", unchanged, "segmenter", "no-such-verb") == "0 error lines"
     assert verdict("unnamed", unchanged, "report", "x") == "the error names no file or field"
 
 

@@ -67,9 +67,8 @@ def test_equal_weights_are_an_equal_address_and_others_another(tmp_path: Path) -
 def test_the_shipped_model_is_found_by_its_name() -> None:
     teacher = {"network": "sa-unet", "start_from": "sa-unet-drive"}
     assert start_of(works(teacher=teacher).teacher()).outside["model"]
-    with pytest.raises(
-        CheckpointError, match=r"^teacher\.start_from: sa-unet-drvie: neither a fold"
-    ):
+    expected = r"^teacher\.start_from: sa-unet-drvie: no such model.*did you mean `sa-unet-drive`"
+    with pytest.raises(CheckpointError, match=expected):
         works(teacher=teacher | {"start_from": "sa-unet-drvie"})
 
 
