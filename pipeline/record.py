@@ -200,10 +200,7 @@ def generator_folder(workspace: Path, given: str) -> Path:
         return path
     if not any((each / RECORD).is_file() for each in (path, run_folder(workspace, given))):
         if path.exists():
-            raise CheckpointError(
-                f"{given}: found no generator.json in it, expected the folder of a generator"
-                f"{_instead_of(path)}"
-            )
+            raise CheckpointError(f"{given}: {_no_generator(path)}")
         if (folder := shipped_folder(given, "generator")) is not None:
             return folder
         known = {"with VesselForge come": pretrained.names("generator")} | runs_in(workspace)
@@ -215,11 +212,14 @@ def generator_folder(workspace: Path, given: str) -> Path:
     return artifact_folder(folder, ["generator.train", digests[-1]])
 
 
-def _instead_of(path: Path) -> str:
-    """What to do about a file, or a folder, that is none of a generator."""
+def _no_generator(path: Path) -> str:
+    """What a file or folder is that is no generator, and what to do."""
+    expected = "expected the folder of a generator, with generator.json in it"
     if path.suffix == ".safetensors":
-        return f", which describes the network of these weights: give {path.parent}"
-    return "; `vesselforge generator import` makes one from an official .pkl"
+        alone = "weights alone, without the description of their network"
+        return f"{alone}; {expected}: give {path.parent}"
+    makes = "`vesselforge generator import` makes one from an official .pkl"
+    return f"found no generator.json in it; {expected}; {makes}"
 
 
 def shipped_folder(name: str, kind: pretrained.Kind) -> Path | None:
