@@ -24,7 +24,7 @@ def browse(
     ] = 0,
     workspace: WorkspaceOption = WORKSPACE,
 ) -> None:
-    """Look at the synthetic images of a run, draw others, and segment images of yours.
+    """Look at a run's synthetic images, draw others, segment yours.
 
     A page on 127.0.0.1, which needs a browser and nothing else. Ctrl-C stops it.
     """

@@ -69,7 +69,11 @@ def find(path: Path | str) -> Path:
     if len(file.parts) == 1 and name in shipped:
         return shipped[name]
     names = ", ".join(sorted(shipped))
-    raise ConfigError(f"{path}: no such config file; give a path or one of the shipped: {names}")
+    beside = file.with_name(f"{file.name}.yaml")
+    meant = f"did you mean `{beside}`? " if beside.is_file() else ""
+    raise ConfigError(
+        f"{path}: no such config file; {meant}give a path or one of the shipped: {names}"
+    )
 
 
 def _changed(
@@ -91,6 +95,11 @@ def validate(model: type[S], values: dict[str, Any], source: str) -> S:
     try:
         return model.model_validate(values)
     except ValidationError as error:
+        if "arms" in values and "arms" not in model.model_fields:
+            raise ConfigError(
+                f"{source}: found `arms`, so this is the config of a study: `vesselforge compare` "
+                "takes it"
+            ) from None
         problems = "; ".join(_explain(e, model) for e in error.errors())
         raise ConfigError(f"{source}: {problems}") from None
 

@@ -157,14 +157,14 @@ def model_folder(
     given: Path, model: str | None = None, workspace: Path | None = None, single: bool = False
 ) -> Path:
     """A model's own folder; of a run's folder, that of the model that its validation images chose;
-    of a line of models (`workspace/models/<name>`), that of its champion. Where nothing lies there,
-    the name of a model that comes with the package, or of a model or run of the workspace.
+    of a line of models (`workspace/models/<name>`), that of its champion. Where none of them lies
+    there, the name of a model that comes with the package, or of a model or run of the workspace.
 
     model: `teacher`, `student` or `ensemble`, that of a run in any case. workspace: default
     $VESSELFORGE_WORKSPACE or ./workspace. single: of a run, no ensemble. Raises CheckpointError,
     ConfigError or WorkspaceError.
     """
-    place = given if given.exists() else _named_model(str(given), workspace_folder(workspace))
+    place = given if holds_model(given) else _named_model(str(given), workspace_folder(workspace))
     if (place / RECORD).is_file():
         folder, record = read_run(place.parent.parent, str(place))
         try:
@@ -178,14 +178,27 @@ def model_folder(
     return place
 
 
+def holds_model(folder: Path) -> bool:
+    """Whether a model, a run or a line of models lies there: what a folder that only has the name
+    of a model, such as one of its maps, does not hide."""
+    if not folder.is_dir():
+        return False
+    from vesselforge.segmenter.model_files import DESCRIPTIONS  # with PyTorch: not for a mere name
+
+    return any((folder / name).is_file() for name in (RECORD, REGISTRY, *DESCRIPTIONS))
+
+
 def _named_model(name: str, workspace: Path) -> Path:
-    """The folder of a model in the box, or of a model or run of the workspace, by its name."""
+    """The folder of a model in the box, or of a model or run of the workspace, by its name; else
+    what lies at that path, for its reader to say what is wrong with it."""
     if (folder := shipped_folder(name, "segmenter")) is not None:
         return folder
     if len(Path(name).parts) == 1:
         for place in (workspace / "models" / name, run_folder(workspace, name)):
             if place.is_dir():
                 return place
+    if Path(name).exists():
+        return Path(name)
     known = {"with VesselForge come": pretrained.names("segmenter")}
     known |= {f"models in {workspace}": named_models(workspace)} | runs_in(workspace)
     raise CheckpointError(no_such("model", name, known))
@@ -193,16 +206,16 @@ def _named_model(name: str, workspace: Path) -> Path:
 
 def generator_folder(workspace: Path, given: str) -> Path:
     """A trained or imported generator's own folder; of a run (its name or folder), that of the
-    generator it trained last; of the name of one that comes with the package, if nothing lies
+    generator it trained last; of the name of one that comes with the package, if neither lies
     there and no run has that name, its folder. Raises CheckpointError or WorkspaceError."""
     path = Path(given)
     if (path / "generator.json").is_file():
         return path
     if not any((each / RECORD).is_file() for each in (path, run_folder(workspace, given))):
-        if path.exists():
-            raise CheckpointError(f"{given}: {_no_generator(path)}")
         if (folder := shipped_folder(given, "generator")) is not None:
             return folder
+        if path.exists():
+            raise CheckpointError(f"{given}: {_no_generator(path)}")
         known = {"with VesselForge come": pretrained.names("generator")} | runs_in(workspace)
         raise CheckpointError(no_such("generator", given, known))
     folder, record = read_run(workspace, given)
@@ -232,13 +245,14 @@ def shipped_folder(name: str, kind: pretrained.Kind) -> Path | None:
 
 
 def found_start(start: Path) -> Path:
-    """What `generator.start_from` stands for: what lies at that path, or where nothing does, the
-    folder of the generator in the box that has this name. Raises DataError when that cannot be a
-    generator, CheckpointError when the one in the box is damaged. Only the beginning of files is
+    """What `generator.start_from` stands for: the file or generator at that path, or where none is,
+    the folder of the generator in the box that has this name. Raises DataError when that cannot be
+    a generator, CheckpointError when the one in the box is damaged. Only the beginning of files is
     looked at: generator.train reads the whole, safely."""
+    lies_there = start.is_file() or (start / "generator.json").is_file()
+    if not lies_there and (folder := shipped_folder(str(start), "generator")) is not None:
+        return folder
     if not start.exists():
-        if (folder := shipped_folder(str(start), "generator")) is not None:
-            return folder
         fault = "no such file or folder"
     elif start.is_dir():
         fault = "" if (start / "generator.json").is_file() else "no generator.json in it"

@@ -81,6 +81,12 @@ def check_images(config: Config, dataset: Dataset, last: str = "run") -> None:
             "are scored on them (`vesselforge generator` and `segmenter` need none)"
         )
     if last in ("run", "teacher", "pseudo-labels"):
+        if not any(item.masks for item in training):
+            raise DataError(
+                f"{dataset.root}: found no vessel masks of {len(training)} training images, "
+                "expected one beside each: a segmenter learns from them; `vesselforge data check` "
+                "says what was recognised"
+            )
         recipes = [config.teacher]
         synthetic = not (isinstance(config, PipelineConfig) and isinstance(config.source, NoSource))
         recipes += config.phases if synthetic and last == "run" else []

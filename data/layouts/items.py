@@ -171,6 +171,9 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.items)
 
+    def __getitem__(self, place: int) -> Item:
+        return self.items[place]
+
     def __iter__(self) -> Iterator[Item]:
         return iter(self.items)
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import PhantomSettings
 from vesselforge.configs.sources import PhantomDrawSettings
 from vesselforge.data.formats.images import read_picture
@@ -63,8 +64,18 @@ def write_phantoms(
     appearance: Appearance = GENERIC,
     randomise: float = 0.0,
 ) -> list[str]:
-    """Write the whole set as images/, masks/, fov/ (the layout `paired`); returns the ids."""
+    """Write the whole set as images/, masks/, fov/ (the layout `paired`); returns the ids.
+
+    Phantoms of these ids are replaced. Raises DataError for a folder with any other file: the set
+    would be mixed with it."""
     items = list(phantom_items(settings))
+    own = {folder / part / f"{item.id}.png" for item in items for part in PARTS}
+    for path in folder.rglob("*"):
+        if path not in own and path.is_file() and not path.name.startswith("."):
+            raise DataError(
+                f"{folder}: found {path.relative_to(folder)}, which is none of the {len(items)} "
+                "phantoms to write, expected a new folder: name another one, or remove this one"
+            )
     for item in items:
         made = make_phantom(item.seed, item.size, appearance, randomise)
         write_phantom(folder, item.id, made)

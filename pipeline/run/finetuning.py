@@ -16,7 +16,7 @@ from vesselforge.configs.settings import DataSettings, PipelineConfig
 from vesselforge.data.datasets import load_settings
 from vesselforge.pipeline.models.publishing import NAME
 from vesselforge.pipeline.places import REGISTRY
-from vesselforge.pipeline.record import model_folder
+from vesselforge.pipeline.record import holds_model, model_folder
 from vesselforge.pipeline.starts import network_of
 
 FOLDS = 5
@@ -44,7 +44,7 @@ def finetune_config(
     except UserError as error:
         raise type(error)(f"MODEL: {error}") from None
     data = {"name": images} if images in NAMES else {"name": "paired", "root": images}
-    start = str(folder.absolute() if model.exists() else model)
+    start = str(folder.absolute() if holds_model(model) else model)
     values: dict[str, Any] = {"name": model_name(images)}
     values |= {f"data.{name}": value for name, value in data.items()}
     values |= {

@@ -67,7 +67,7 @@ def first_config(
     data = named_settings(folder, pattern=pattern, mask_values=mask_values)
     if data.name == "images":
         raise DataError(
-            f"{folder}: found images and no vessel masks, expected both: `vesselforge run` learns "
+            f"{folder}: found no vessel masks, expected images and masks: `vesselforge run` learns "
             "from masks; `vesselforge data check` says what was recognised"
         )
     data, grouped = _grouped(data)

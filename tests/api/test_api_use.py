@@ -86,6 +86,8 @@ def test_settings_that_cannot_be_are_refused(model: vf.TrainedSegmenter) -> None
     for wrong in ("wide", 8, 9000):
         with pytest.raises(vf.ConfigError, match="fov_width: found"):
             model.predict(EYE.image, fov_width=wrong)  # type: ignore[arg-type]
+    with pytest.raises(vf.ConfigError, match="threshold: found 128, expected 0 to 1"):
+        model.threshold = 128
     with pytest.raises(vf.ConfigError, match="device: found 'tpu'"):
         vf.load_model("sa-unet-drive", device="tpu")
     with pytest.raises(vf.ConfigError, match="runtime: found 'tf'"):
@@ -180,7 +182,7 @@ def test_a_dataset_by_name_in_a_place_of_its_own_or_a_folder(tmp_path: Path) -> 
             Image.fromarray(pixels).save(tmp_path / part / f"{name}.png")
     for dataset in (vf.load_dataset(tmp_path), vf.load_dataset("paired", tmp_path)):
         assert sorted(item.id for item in dataset) == ["a", "b", "c", "d"]
-        (item, *_) = dataset
+        item = dataset[0]
         assert np.array_equal(item.read_image(), EYE.image)
         assert np.array_equal(item.read_mask(next(iter(item.masks))), EYE.mask)
         assert item.read_fov().shape == (96, 96)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dataset_writers import phantom, save, write_paired
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from vesselforge.cli.main import main
 from vesselforge.data.imageset import LoadedImage
@@ -39,3 +39,20 @@ def test_phantoms_are_like_images_whose_masks_have_further_values(
     assert seen and not any(image.reference[:, :8].any() for image in seen)
     assert any(image.reference.any() for image in seen)
     assert len(list((tmp_path / "out" / "images").iterdir())) > 0
+
+
+def test_phantoms_are_not_mixed_with_what_is_there(tmp_path: Path) -> None:
+    out = tmp_path / "eyes"
+
+    def typed(train: int) -> Result:
+        counts = [f"train={train}", "validation=1", "test=1", "size=64"]
+        options = [word for count in counts for word in ("--set", count)]
+        return CliRunner().invoke(main, ["data", "phantom", str(out), *options])
+
+    assert typed(2).exit_code == 0
+    first = (out / "images" / "train-0000.png").read_bytes()
+    assert typed(2).exit_code == 0 and typed(3).exit_code == 0
+    fewer = typed(1)
+    assert fewer.exit_code == 2
+    assert "phantoms to write, expected a new folder" in fewer.stderr
+    assert (out / "images" / "train-0000.png").read_bytes() == first

@@ -215,5 +215,7 @@ def test_a_first_config_runs_as_it_is(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "my-eyes.yaml: is there already" in refusal(typed("init", "My eyes"))
     assert Path("my-eyes.yaml").read_text() == text
     (tmp_path / "My eyes" / "images").rename("bare")
-    assert "found images and no vessel masks" in refusal(typed("init", "bare"))
+    assert "found no vessel masks" in refusal(typed("init", "bare"))
     assert not Path("bare.yaml").exists()
+    dry = typed("finetune", "sa-unet-drive", "bare", "--dry-run", "--workspace", "ws")
+    assert "bare: found no vessel masks of" in refusal(dry)

@@ -125,6 +125,14 @@ def test_a_malformed_override_is_named(file: Path, change: str, message: str) ->
 def test_a_missing_file_lists_what_is_shipped(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"no such config file.*drive-cpu.*quickstart"):
         load(PipelineConfig, tmp_path / "none.yaml")
+    (tmp_path / "mine.yaml").touch()
+    with pytest.raises(ConfigError, match=r"did you mean `.*/mine\.yaml`\?"):
+        load(PipelineConfig, tmp_path / "mine")
+
+
+def test_a_study_in_the_place_of_a_run_is_told_apart() -> None:
+    with pytest.raises(ConfigError, match="config of a study: `vesselforge compare` takes it"):
+        load(PipelineConfig, "compare-quickstart")
 
 
 def test_an_empty_file_means_all_defaults(file: Path) -> None:

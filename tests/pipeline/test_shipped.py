@@ -89,9 +89,14 @@ def test_a_name_serves_wherever_a_model_is_taken(room: Path, monkeypatch: Any) -
         assert done.exit_code == 0, done.output
     maps = [(room / out / "eye_probability.png").read_bytes() for out in ("a", "b")]
     assert maps[0] == maps[1]
-    # What lies there comes first: a folder of that name is the user's own.
+    # A folder that only has the name of a model, as one of its maps, does not hide it.
     monkeypatch.chdir(room)
-    (room / "tiny").mkdir()
+    done = command("predict", "tiny", room / "eye.png", "-o", "tiny")
+    assert done.exit_code == 0, done.output
+    assert model_folder(Path("tiny")) == folder
+    assert (room / "tiny" / "eye_mask.png").is_file()
+    # A model that lies there comes first: it is the user's own.
+    (room / "tiny" / "model.json").write_text("{}")
     assert model_folder(Path("tiny")) == Path("tiny")
 
 

@@ -106,7 +106,9 @@ def test_what_lies_there_and_a_run_come_before_a_name(shelf: Path, tmp_path: Pat
     record["steps"] = [{"step": "generator", "kind": "generator.train", "digest": "abc"}]  # type: ignore[assignment]
     write_json(workspace / "runs" / NAME / "run.json", record)
     assert generator_folder(workspace, NAME) == workspace / "store" / "generator.train" / "abc"
-    shutil.copytree(shelf / NAME, tmp_path / NAME)
+    (tmp_path / NAME).mkdir()  # a folder of its images, say: it has the name, and is none
+    assert generator_folder(tmp_path, NAME) == found_start(Path(NAME)) == shelf / NAME
+    shutil.copytree(shelf / NAME, tmp_path / NAME, dirs_exist_ok=True)
     assert generator_folder(workspace, NAME) == Path(NAME)
 
 

@@ -104,13 +104,13 @@ def load_generator(
     device: str = "auto",
     workspace: str | PathLike[str] | None = None,
 ) -> TrainedGenerator:
-    """A trained generator: one in the box (`vesselforge generator models` lists them), that of a
+    """A trained generator: one in the box (`vesselforge models list` shows them), that of a
     run of the workspace, by its name or folder, or a generator's own folder.
 
     device: `auto`, `cpu` or `cuda`. workspace: default $VESSELFORGE_WORKSPACE, else ./workspace.
 
-    Raises WorkspaceError for what is none of these, CheckpointError for a damaged one, ConfigError
-    for another device.
+    Raises CheckpointError for what is none of these or is damaged, WorkspaceError for a run without
+    one, ConfigError for another device.
 
     >>> import vesselforge as vf
     >>> vf.load_generator("phantom-joint-64").draws_masks

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.stages.segmenter import FovWidth, Runtime
 from vesselforge.data.formats.images import picture_of
 from vesselforge.engine.devices import pick_device
@@ -24,7 +25,7 @@ class TrainedSegmenter:
     """A trained model that finds vessels; `load_model` gives one.
 
     folder: where it lies. threshold: probability in [0, 1] from which a pixel is vessel, chosen in
-    its training; another one may be set.
+    its training; another one may be set (ConfigError outside).
     """
 
     def __init__(self, folder: Path, model: Model) -> None:
@@ -36,6 +37,8 @@ class TrainedSegmenter:
 
     @threshold.setter
     def threshold(self, value: float) -> None:
+        if not 0 <= value <= 1:
+            raise ConfigError(f"threshold: found {value!r}, expected 0 to 1")
         self._model.threshold = value
 
     def predict(
@@ -86,7 +89,7 @@ def load_model(
     tile: int = SIDE,
     workspace: str | PathLike[str] | None = None,
 ) -> TrainedSegmenter:
-    """A trained segmenter: one in the box (`vesselforge segmenter models` lists them), a run, a
+    """A trained segmenter: one in the box (`vesselforge models list` shows them), a run, a
     line of models or a fine-tuned model of the workspace, by name or folder, or a model's own
     folder.
 
@@ -105,7 +108,7 @@ def load_model(
     >>> vf.load_model("sa-unet-mars")
     Traceback (most recent call last):
         ...
-    vesselforge.configs.errors.CheckpointError: sa-unet-mars: no such model, by name or as a folder; ...
+    vesselforge.configs.errors.CheckpointError: sa-unet-mars: no such model, by name ...
     """
     place = None if workspace is None else Path(workspace)
     folder = model_folder(Path(name_or_path), which, place)
