@@ -68,7 +68,7 @@ def test_the_shipped_model_is_found_by_its_name() -> None:
     teacher = {"network": "sa-unet", "start_from": "sa-unet-drive"}
     assert start_of(works(teacher=teacher).teacher()).outside["model"]
     with pytest.raises(
-        CheckpointError, match=r"^teacher\.start_from: sa-unet-drvie: neither a fold"
+        CheckpointError, match=r"^teacher\.start_from: sa-unet-drvie: no such model"
     ):
         works(teacher=teacher | {"start_from": "sa-unet-drvie"})
 
