@@ -223,7 +223,7 @@ def phantom(
     if look.side is not None and not any(one.startswith("size=") for one in changes):
         changes.append(f"size={look.side}")
     settings = override(PhantomSettings(), changes)
-    with explained(out):
+    with explained(out, named=True):
         written = write_phantoms(out, settings, look, randomise)
     result = {"folder": str(out), "images": written}
     print_result(json_, result, f"{len(written)} phantom images in {out}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -127,5 +128,6 @@ def init(
 
     with working("looking at the images") as progress:
         file, found = first_config(folder, out, pattern, mask_values, progress)
-    told = [*found, f"{file}: written; `vesselforge run {file} --dry-run` says what it would do"]
+    dry = f"vesselforge run {shlex.quote(str(file))} --dry-run"
+    told = [*found, f"{file}: written; `{dry}` says what it would do"]
     print_result(json_, {"file": str(file), "found": found}, *told)

@@ -217,8 +217,9 @@ class DamagedArtifact(WorkspaceError):
 
 
 @contextlib.contextmanager
-def explained(root: Path) -> Iterator[None]:
-    """Turn what the file system says into one message with a way out."""
+def explained(root: Path, named: bool = False) -> Iterator[None]:
+    """Turn what the file system says into one message with a way out. named: `root` is a place
+    that a command was given to write to, and none in the workspace."""
     try:
         yield
     except OSError as error:
@@ -227,6 +228,11 @@ def explained(root: Path) -> Iterator[None]:
             raise WorkspaceError(
                 f"{where}: no space left in the workspace; free some, or give --workspace on a "
                 "larger disk; finished stages and checkpoints are kept"
+            ) from error
+        if named and error.errno in UNWRITABLE:
+            raise WorkspaceError(
+                f"{root}: cannot be written ({os.strerror(error.errno)}); name another place, in a "
+                "folder that is there and writable"
             ) from error
         if error.errno in UNWRITABLE:
             raise WorkspaceError(

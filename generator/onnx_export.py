@@ -74,7 +74,7 @@ def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
             f"{folder}: the ONNX file draws other images, relative difference {error:.1e}; report "
             "it with the versions of torch and onnxruntime"
         )
-    with explained(out):
+    with explained(out, named=True):
         write_atomic(out, model)
     shapes = {name: ["batch", *t.shape[1:]] if t.dim() else [] for name, t in inputs.items()}
     side = generator.img_resolution

@@ -94,7 +94,7 @@ def draw_album(
         "generator": file_sha256(generator / AVERAGE),
         "settings": {"psi": settings.psi, "label": settings.label},
     }
-    with explained(out):
+    with explained(out, named=True):
         whole = sorted({*_seeds_there(out, content), *seeds})
         content |= {"seeds": shorten_seeds(whole)}
         out.mkdir(parents=True, exist_ok=True)

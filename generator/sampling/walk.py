@@ -64,7 +64,7 @@ def walk(
             raise Interrupted(f"generator walk stopped at frame {number} of {frames}")
         film.append(frame(number).quantize(palette=palette))
         progress.update(number + 1, frames, "frames")
-    with explained(out):
+    with explained(out, named=True):
         out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out) as aside:
             film[0].save(

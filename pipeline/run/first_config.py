@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -77,11 +78,11 @@ def first_config(
     values = {name: value for name, value in as_given(data).items() if value}
     values |= {} if data.root is None else {"root": str(data.root.absolute())}
     folds = with_folds(data).folds if len(report.rows) < FEW else None
-    names = {"folder": spelled(folder), "file": spelled(file), "name": name}
+    names = {"folder": spelled(folder), "file": shlex.quote(spelled(file)), "name": name}
     text = HEAD.format(**names, found=found, data=_lines(values, grouped, folds))
     text += RECIPE.format(config=MODEL_CONFIG) + _recipe(report)
     validate(PipelineConfig, parse(text), str(file))
-    with explained(file.parent):
+    with explained(file, named=True):
         write_atomic(file, text)
     return file, [found, *(f"warning: {problem}" for problem in report.warnings)]
 

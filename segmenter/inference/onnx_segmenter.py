@@ -76,7 +76,7 @@ def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
     described = read_description(folder)
     networks = [restore(folder, member) for member in described.members]
     model, difference = to_onnx(Combined(networks, described.rule), _facts(folder, described))
-    with explained(out):
+    with explained(out, named=True):
         write_atomic(out, model)
     return {
         "file": str(out),

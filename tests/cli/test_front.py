@@ -214,6 +214,11 @@ def test_a_first_config_runs_as_it_is(tmp_path: Path, monkeypatch: pytest.Monkey
     assert dry.exit_code == 0 and "stages to do; how long is not known yet" in dry.stdout
     assert "my-eyes.yaml: is there already" in refusal(typed("init", "My eyes"))
     assert Path("my-eyes.yaml").read_text() == text
+    spaced = typed("init", "My eyes", "-o", "my config.yaml")
+    assert "`vesselforge run 'my config.yaml' --dry-run`" in spaced.stdout
+    assert "run 'my config.yaml' --dry-run" in Path("my config.yaml").read_text()
+    nowhere = refusal(typed("init", "My eyes", "-o", "none/eyes.yaml"))
+    assert "none/eyes.yaml: cannot be written (No such file or directory); name" in nowhere
     (tmp_path / "My eyes" / "images").rename("bare")
     assert "found no vessel masks" in refusal(typed("init", "bare"))
     assert not Path("bare.yaml").exists()
