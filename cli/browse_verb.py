@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vesselforge.cli.names import run_names
+from vesselforge.cli.names import RUN, run_names
 from vesselforge.cli.verbs import WORKSPACE, WorkspaceOption
 
 
@@ -15,7 +15,7 @@ def browse(
         str | None,
         typer.Argument(
             metavar="RUN",
-            help="Name of a run, or its folder. Without one: the trained networks that come along.",
+            help=f"{RUN} Without one: the trained networks that come along.",
             autocompletion=run_names,
         ),
     ] = None,

@@ -273,7 +273,7 @@ def doctor(workspace: WorkspaceOption = WORKSPACE, json_: JsonOption = False) ->
 
     The exit status is 2 where something would.
     """
-    from vesselforge.cli.doctor import examine
+    from vesselforge.cli.doctor.machine import examine
 
     findings = list(examine(workspace))
     whole = {f.name: {"found": f.found, "state": f.state, "hint": f.hint} for f in findings}

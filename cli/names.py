@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -73,23 +73,18 @@ def _choice(what: str, names: list[str], more: str) -> str:
     return f"{what}: {', '.join([*names, more])}, or a folder."
 
 
+def _config(study: bool) -> Any:
+    """The argument CONFIG of a run or of a study."""
+    return typer.Argument(
+        metavar="CONFIG",
+        help=f"YAML file, or a shipped one by name: {', '.join(shipped(study))}.",
+        autocompletion=config_names(study),
+    )
+
+
 RUN = "A run: its name in the workspace, or its folder."
-ConfigArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="CONFIG",
-        help=f"YAML file, or a shipped one by name: {', '.join(shipped(study=False))}.",
-        autocompletion=config_names(study=False),
-    ),
-]
-StudyArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="CONFIG",
-        help=f"YAML file, or a shipped one by name: {', '.join(shipped(study=True))}.",
-        autocompletion=config_names(study=True),
-    ),
-]
+ConfigArgument = Annotated[str, _config(study=False)]
+StudyArgument = Annotated[str, _config(study=True)]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=RUN, autocompletion=run_names)]
 RunsArgument = Annotated[
     list[str], typer.Argument(metavar="RUN", help=f"{RUN} Two or more.", autocompletion=run_names)

@@ -17,9 +17,9 @@ import pytest
 from packaging.requirements import Requirement
 
 from vesselforge import pretrained
-from vesselforge.cli import doctor as examination
-from vesselforge.cli import doctor_prefect
-from vesselforge.cli.doctor import GIB, Finding
+from vesselforge.cli.doctor import machine as examination
+from vesselforge.cli.doctor import of_prefect
+from vesselforge.cli.doctor.machine import GIB, Finding
 from vesselforge.engine.files import file_sha256
 from vesselforge.engine.sinks.board import SWITCH
 
@@ -197,7 +197,7 @@ def test_a_server_is_asked_who_works_for_it(client: Any, monkeypatch: pytest.Mon
     url = str(client.api_url)
 
     def look() -> dict[str, Finding]:
-        return {finding.name: finding for finding in doctor_prefect.server(url)}
+        return {finding.name: finding for finding in of_prefect.server(url)}
 
     first = look()
     assert first["Prefect server"].state == "ok"

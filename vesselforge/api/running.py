@@ -16,7 +16,7 @@ from vesselforge.engine.store import Store
 from vesselforge.flows.launch import RUN, STUDY, launch
 from vesselforge.pipeline.input_checks import check_inputs, check_study
 from vesselforge.pipeline.models.score_rows import scored
-from vesselforge.pipeline.record import workspace_folder
+from vesselforge.pipeline.places import workspace_folder
 from vesselforge.pipeline.study.schema import RESULTS, Results, read_results
 
 

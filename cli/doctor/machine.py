@@ -49,7 +49,7 @@ def examine(workspace: Path) -> Iterator[Finding]:
     yield from datasets()
     yield from packages()
     yield from models()
-    from vesselforge.cli.doctor_prefect import prefect
+    from vesselforge.cli.doctor.of_prefect import prefect
 
     yield from prefect()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vesselforge.cli.doctor import Finding
+from vesselforge.cli.doctor.machine import Finding
 from vesselforge.configs.errors import UserError
 from vesselforge.flows.serving.own_settings import asked_for, own_home, own_settings
 
