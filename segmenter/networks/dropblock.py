@@ -2,8 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+
+
+class _Blocks(torch.autograd.Function):
+    """x · gain, but 0 at the offsets `sites` of its memory, which alone are written twice: half the
+    traffic of a product with a mask as large as x, 20 ms of a step of 210 (8 crops of 128²)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, sites: Tensor, gain: float) -> Tensor:
+        ctx.save_for_backward(sites)
+        out = _scaled(x, sites, gain)
+        ctx.strides, ctx.gain = out.stride(), gain
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (sites,) = ctx.saved_tensors
+        (grad,) = grads
+        if grad.stride() != ctx.strides:  # `sites` count in the output's memory format
+            laid_out = grad.new_empty_strided(grad.shape, ctx.strides)
+            grad = laid_out.copy_(grad)
+        return _scaled(grad, sites, ctx.gain), None, None
+
+
+def _scaled(x: Tensor, sites: Tensor, gain: float) -> Tensor:
+    out = x * gain
+    out.as_strided((out.numel(),), (1,)).index_fill_(0, sites, 0.0)
+    return out
 
 
 class DropBlock(nn.Module):
@@ -26,11 +55,14 @@ class DropBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # [N, C, H, W]
         if not self.training or self.drop == 0 or min(x.shape[-2:]) < self.block:
             return x
-        keep = torch.ones_like(x)  # of x's memory format, so that the product runs at full speed
         with torch.no_grad():
-            keep.as_strided((keep.numel(),), (1,)).index_fill_(0, self._dropped(keep), 0.0)
-            keep *= keep.numel() / keep.sum(dtype=torch.float32)  # one number for the batch
-        return x * keep
+            sites = self._dropped(torch.empty_like(x))  # strides as those of x · gain
+            gone = torch.zeros(x.numel(), dtype=torch.bool, device=x.device)
+            gone.index_fill_(0, sites, True)
+            left = max(x.numel() - int(gone.count_nonzero()), 1)
+            gain = torch.tensor(x.numel() / left).to(x.dtype).item()  # one number for the batch
+        kept: Tensor = _Blocks.apply(x, sites, gain)
+        return kept
 
     def _dropped(self, like: Tensor) -> Tensor:
         """Memory offsets of all dropped pixels, with repetitions where blocks overlap.

@@ -108,6 +108,23 @@ def test_dropblock_drops_whole_blocks_and_rescales_globally() -> None:
     assert torch.allclose(kept, torch.full_like(kept, 1600 / (1600 - int(zero.sum()))))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(2, 8, 24, 31), (1, 1, 9, 9)])
+def test_the_gradient_of_dropblock_passes_where_its_output_does(
+    shape: tuple[int, ...], dtype: torch.dtype
+) -> None:
+    for laid_out in (torch.channels_last, torch.contiguous_format):
+        x = torch.ones(shape, dtype=dtype).contiguous(memory_format=laid_out)
+        sliced = torch.ones((*shape[:3], 2 * shape[3]), dtype=dtype)[..., ::2]  # not dense
+        for given in (x.requires_grad_(), sliced.requires_grad_()):
+            torch.manual_seed(1)
+            y = DropBlock(0.2).train()(given)
+            weight = torch.randint(1, 9, shape).to(dtype)  # of the plain layout
+            (gradient,) = torch.autograd.grad(y, given, weight)
+            assert (y == 0).any()
+            assert torch.equal(gradient, y.detach() * weight)
+
+
 def test_dropblock_is_the_identity_in_evaluation() -> None:
     x = torch.rand(1, 4, 16, 16)
     assert torch.equal(DropBlock(0.5).eval()(x), x)
