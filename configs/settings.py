@@ -190,7 +190,7 @@ class MixSettings(Settings):
 
     share: float = Field(0.5, gt=0, lt=1, description="mixed: part of every batch")
     augment: Literal["same", "standard"] = "same"
-    """same: as the real images, by `student.augment`; standard: by its defaults"""
+    """same: by `student.augment`, in arms of strength: strong, too; standard: by its defaults"""
 
 
 class ExperimentConfig(Settings):

@@ -191,13 +191,18 @@ def fit_settings(recipe: SegmenterSettings, **entering: Any) -> FitSettings:
 
 
 def settled(settings: FitSettings, shows: Shows) -> FitSettings:
-    """The same training in the same words: the augmentation of synthetic images is that of all
-    where it shows nothing else, and said apart only where it differs."""
+    """The same training in the same words: how synthetic images enter is said only where both kinds
+    are shown, and their augmentation there only where it differs from that of all."""
     synthetic = settings.synthetic_augment or settings.augment
-    if shows == "synthetic":
-        return settings.model_copy(update={"augment": synthetic, "synthetic_augment": None})
-    apart = synthetic if shows == "mixed" and synthetic != settings.augment else None
-    return settings.model_copy(update={"synthetic_augment": apart})
+    if shows == "mixed":
+        apart = synthetic if synthetic != settings.augment else None
+        return settings.model_copy(update={"synthetic_augment": apart})
+    recipe = (
+        settings.model_copy(update={"augment": synthetic}) if shows == "synthetic" else settings
+    )
+    return FitSettings.model_validate(
+        recipe.model_dump(include=set(SegmenterSettings.model_fields))
+    )
 
 
 def begun_by(config: Config, workspace: Path | None = None) -> dict[str, Work]:

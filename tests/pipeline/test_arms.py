@@ -98,6 +98,25 @@ def test_a_phase_is_augmented_as_the_arm_says(tiny_study: Build) -> None:
     assert augments("real-first", "strong") == [(strong, None), (on, None)]
 
 
+@pytest.mark.parametrize("mix", [{"share": 0.25}, {"augment": "standard"}])
+def test_how_synthetic_images_enter_moves_no_training_of_real_ones(
+    tiny_study: Build, mix: dict[str, Any]
+) -> None:
+    darker = {"student": {"augment": {"brightness": 0.2}}, "arms": {"orders": ["mixed"]}}
+
+    def students(**mix: Any) -> tuple[set[str], set[str]]:
+        plan = study_works(tiny_study(synthetic=mix, **darker))
+        works = closure(plan.everything()).items()
+        fits = {digest: work for digest, work in works if work.kind == "segmenter.train"}
+        mixed = {digest for digest, work in fits.items() if "synthetic" in work.inputs}
+        return mixed, fits.keys() - mixed
+
+    mixed, real = students()
+    changed, same = students(**mix)
+    assert same == real
+    assert mixed and len(changed) == len(mixed) and not changed & mixed
+
+
 def test_arms_share_every_stage_that_does_not_differ(tiny_study: Build) -> None:
     orders = ["synthetic-first", "real-first"]
     plan = study_works(tiny_study(arms={"counts": [2, 4], "orders": orders}))
