@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import io
 import re
 import sys
-from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar, get_type_hints
 
 import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
+from typer.models import OptionInfo
 
 from vesselforge.configs.errors import UserError
 from vesselforge.engine.processes.reporting import StageCrashed
@@ -39,7 +42,7 @@ def verb(
             try:
                 return function(*args, **kwargs)
             except UserError as error:
-                end(f"error: {error}", EXIT_USER_ERROR)
+                end(f"error: {as_typed(str(error), function, kwargs)}", EXIT_USER_ERROR)
             except StageCrashed as error:
                 end(
                     f"error: {error}; the same command goes on from its last checkpoint", EXIT_CRASH
@@ -60,6 +63,23 @@ def verb(
         return function
 
     return registered
+
+
+def as_typed(message: str, function: Callable[..., Any], given: Mapping[str, Any]) -> str:
+    """The message with the options that were typed, `--psi`, in place of the arguments and settings
+    that they stand for: those of their name, `psi: ` or `data.group: `."""
+    hints = get_type_hints(function, include_extras=True)
+    for name, parameter in inspect.signature(function).parameters.items():
+        notes = getattr(hints[name], "__metadata__", ())
+        option = next((note for note in notes if isinstance(note, OptionInfo)), None)
+        value = given.get(name, parameter.default)
+        if option is None or value == parameter.default or isinstance(value, Path):
+            continue
+        words = map(str, (option.default, *(option.param_decls or ())))  # the first is its default
+        long = next((word for word in words if word.startswith("--")), None)
+        setting = rf"(?:^.*\.yaml: )?(?<![\w./-])(?:data: |data\.|teacher\.)?{name}(?:: |\.(?=\w))"
+        message = re.sub(setting, f"{long or '--' + name.replace('_', '-')}: ", message)
+    return message
 
 
 def end(message: str, status: int) -> NoReturn:

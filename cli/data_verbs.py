@@ -67,7 +67,7 @@ def check(
     from vesselforge.configs.load import override
     from vesselforge.data.datasets import load_settings, named_settings
 
-    settings = override(named_settings(dataset, root, pattern, mask_values), set_)
+    settings = override(named_settings(dataset, root, pattern, mask_values), set_, "--set")
     _check(load_settings(settings, lenient=True), json_)
 
 
@@ -165,6 +165,9 @@ def import_(
                 planned.write(out, progress)
     result = {"folder": str(out), "matched": planned.rows(), "left_out": left}
     told = [f"left out, {reason}: {', '.join(files)}" for reason, files in left.items()]
+    if dry_run:
+        warned = [f"warning: {source}: {text}" for text in planned.warnings()]
+        result, told = result | {"warned": warned}, [*told, *warned]
     if dry_run or not json_:
         print_result(json_, result, as_table(planned.rows(), f"{source}"), *told)
     if dry_run:
@@ -222,7 +225,7 @@ def phantom(
     changes = list(set_ or [])
     if look.side is not None and not any(one.startswith("size=") for one in changes):
         changes.append(f"size={look.side}")
-    settings = override(PhantomSettings(), changes)
+    settings = override(PhantomSettings(), changes, "--set")
     with explained(out, named=True):
         written = write_phantoms(out, settings, look, randomise)
     result = {"folder": str(out), "images": written}

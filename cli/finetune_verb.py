@@ -75,11 +75,11 @@ def finetune(
     settings = finetune_config(model, images, workspace, given, folds, set_ or [])
     from vesselforge.pipeline.input_checks import check_inputs
 
-    check_inputs(settings, workspace)
+    odd = check_inputs(settings, workspace)
     if dry_run:
         from vesselforge.pipeline.run.folds import everything
 
-        print_preview(everything(settings, workspace), workspace, json_)
+        print_preview(everything(settings, workspace), odd, workspace, json_)
         return
     from vesselforge.flows.launch import RUN, launch
 

@@ -65,7 +65,7 @@ def draw(
         str, typer.Option(metavar="0-31,100", help="One image a seed; ranges and single ones.")
     ] = "0-31",
     psi: PsiOption = 0.7,
-    class_: ClassOption = None,
+    label: ClassOption = None,
     grid: Annotated[bool, typer.Option("--grid", help="Also write grid.png, all on a sheet.")] = (
         False
     ),
@@ -82,7 +82,7 @@ def draw(
     from vesselforge.pipeline.record import generator_folder
 
     chosen = parse_seeds(seeds)
-    settings = _settings(psi=psi, label=class_, batch=batch)
+    settings = _settings(psi=psi, label=label, batch=batch)
     folder = generator_folder(workspace, generator)
     from vesselforge.generator.sampling.sample_set import draw_album
 
@@ -101,7 +101,7 @@ def walk(
     ] = "0-3",
     frames: Annotated[int, typer.Option(min=2, max=100_000, help="Of the whole loop.")] = 60,
     psi: PsiOption = 0.7,
-    class_: ClassOption = None,
+    label: ClassOption = None,
     workspace: WorkspaceOption = WORKSPACE,
     json_: JsonOption = False,
 ) -> None:
@@ -113,7 +113,7 @@ def walk(
     from vesselforge.pipeline.record import generator_folder
 
     chosen = parse_seeds(seeds)
-    settings = _settings(psi=psi, label=class_)
+    settings = _settings(psi=psi, label=label)
     folder = generator_folder(workspace, generator)
     from vesselforge.generator.sampling.walk import walk as film
 
@@ -206,8 +206,8 @@ def publish(
 
 
 def _settings(**values: Any) -> Any:
-    """SampleSettings of what was typed; ConfigError names the option that is wrong."""
+    """SampleSettings of what was typed. Raises ConfigError."""
     from vesselforge.configs.load import validate
     from vesselforge.configs.settings import SampleSettings
 
-    return validate(SampleSettings, values, "options")
+    return validate(SampleSettings, values, "draw")

@@ -94,11 +94,11 @@ def run(
     settings = load(PipelineConfig, config, set_ or [])
     from vesselforge.pipeline.input_checks import check_inputs
 
-    check_inputs(settings, workspace)
+    odd = check_inputs(settings, workspace)
     if dry_run:
         from vesselforge.pipeline.run.folds import everything
 
-        print_preview(everything(settings, workspace), workspace, json_)
+        print_preview(everything(settings, workspace), odd, workspace, json_)
         return
     from vesselforge.flows.launch import RUN, launch
 
@@ -155,11 +155,11 @@ def compare(
     settings = load(StudyConfig, config, set_ or [])
     from vesselforge.pipeline.input_checks import check_study
 
-    check_study(settings, workspace)
+    odd = check_study(settings, workspace)
     if dry_run:
         from vesselforge.pipeline.study.study_plan import study_plan
 
-        print_preview(study_plan(settings, workspace).everything(), workspace, json_)
+        print_preview(study_plan(settings, workspace).everything(), odd, workspace, json_)
         return
     from vesselforge.flows.launch import STUDY, launch
 

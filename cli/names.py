@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from vesselforge import pretrained
-from vesselforge.configs.catalogue import KNOWN_NAMES, NAMES
+from vesselforge.configs.catalogue import KNOWN_NAMES, NAMED
 from vesselforge.configs.load import shipped
 from vesselforge.pipeline.places import named_models, named_runs, workspace_folder
 
@@ -60,7 +60,7 @@ def line_names(ctx: typer.Context) -> list[str]:
 
 def dataset_names() -> list[str]:
     """Completes datasets; a folder is completed by the shell."""
-    return [*NAMES]
+    return [*NAMED]
 
 
 def _workspace(ctx: typer.Context) -> Path:

@@ -180,16 +180,16 @@ def plain(value: Any) -> str:
     return str(value)
 
 
-def print_preview(targets: list[Work], workspace: Path, json_: bool) -> None:
-    """What is there, what is to do, and how long that took before."""
+def print_preview(targets: list[Work], odd: list[str], workspace: Path, json_: bool) -> None:
+    """What is there, what is to do, how long that took before, and what is odd about the images."""
     from vesselforge.engine.store import Store
     from vesselforge.pipeline.preview import in_words, outlook
 
-    found = outlook(targets, Store(workspace))
+    found = outlook(targets, Store(workspace)) | {"warned": odd}
     shown = as_table(found["stages"], "if no synthetic image is rejected")
     named = [f"begins with the model {name}: {what}" for name, what in found["starts"].items()]
     named += [f"{step}: {what}" for step, what in found["earlier"].items()]
-    print_result(json_, found, shown, *named, in_words(found["stages"]))
+    print_result(json_, found, shown, *named, *odd, in_words(found["stages"]))
 
 
 def add_step(app: typer.Typer, name: str, last: str, help_: str, example: str) -> None:

@@ -162,7 +162,9 @@ OWN = {
     "images": "image files, in sub-folders too",
 }
 """Layouts of a user's own folder."""
-NAMES = ("phantom", *DATASETS, *OWN)
+NAMED = ("phantom", *DATASETS)
+"""What a name alone stands for."""
+NAMES = (*NAMED, *OWN)
 """Every value of the setting `data.name`."""
 KNOWN_NAMES = ", ".join(DATASETS)
 SECOND_OBSERVERS = ", ".join(

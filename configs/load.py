@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
-from vesselforge.configs.base import Settings, as_given
+from vesselforge.configs.base import Settings, as_given, as_written
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.plain_yaml import parse
 from vesselforge.configs.sources import SOURCES, SourceSettings
@@ -20,6 +20,11 @@ Given = Path | str | Mapping[str, Any] | Settings
 SHIPPED = Path(__file__).parent
 MOST_BYTES = 1_000_000
 """Of a config file."""
+MARKS = {
+    "study": ("compare", {"arms"}),
+    "run": ("run", {"source", "order", "ensembles", "iterate", "retrain"}),
+}
+"""Kind of config → the verb that takes it, and groups that no other kind has."""
 MOST_SHOWN = 200
 """Characters of a wrong value that a message repeats."""
 
@@ -33,12 +38,12 @@ def load(model: type[S], path: Path | str, overrides: Sequence[str] = ()) -> S:
     return _changed(model, read_yaml(file), map(_parsed, overrides), str(file))
 
 
-def override(settings: S, overrides: Sequence[str] | None) -> S:
+def override(settings: S, overrides: Sequence[str] | None, source: str = "overrides") -> S:
     """The settings with some of them changed, `a.b=value` each, validated anew: as if the changes
-    had stood beside what was given."""
+    had stood beside what was given. source: what a message calls them."""
     if not overrides:
         return settings
-    return _changed(type(settings), as_given(settings), map(_parsed, overrides), "overrides")
+    return _changed(type(settings), as_given(settings), map(_parsed, overrides), source)
 
 
 def load_any(model: type[S], config: Given, overrides: Mapping[str, Any] | None = None) -> S:
@@ -47,7 +52,13 @@ def load_any(model: type[S], config: Given, overrides: Mapping[str, Any] | None 
     config: a path or the name of a shipped config; a dict of what would stand in such a file; or
     settings. Raises ConfigError as `load`, and for settings of another kind.
     """
-    changes = [(key, as_given(value)) for key, value in (overrides or {}).items()]
+    given = {} if overrides is None else overrides
+    if not isinstance(given, Mapping) or not all(isinstance(key, str) for key in given):
+        raise ConfigError(
+            f"overrides: found {given!r:.{MOST_SHOWN}}, expected a dict of setting → value, such "
+            'as {"teacher.steps": 300}'
+        )
+    changes = [(key, as_given(value)) for key, value in given.items()]
     if isinstance(config, str | Path):
         file = find(config)
         return _changed(model, read_yaml(file), changes, str(file))
@@ -95,13 +106,22 @@ def validate(model: type[S], values: dict[str, Any], source: str) -> S:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        if "arms" in values and "arms" not in model.model_fields:
-            raise ConfigError(
-                f"{source}: found `arms`, so this is the config of a study: `vesselforge compare` "
-                "takes it"
-            ) from None
+        if meant := _of_another_kind(model, values):
+            raise ConfigError(f"{source}: {meant}") from None
         problems = "; ".join(_explain(e, model) for e in error.errors())
         raise ConfigError(f"{source}: {problems}") from None
+
+
+def _of_another_kind(model: type[Settings], values: Mapping[str, Any]) -> str:
+    """That these are the settings of a study, say, where those of a run are wanted; else empty."""
+    marks = {mark for _, names in MARKS.values() for mark in names}
+    own = marks & model.model_fields.keys()
+    for kind, (verb, names) in MARKS.items():
+        found = [key for key in values if key in names]
+        if own and found and not own & values.keys():
+            meant = f"found `{found[0]}`, so this is the config of a {kind}"
+            return f"{meant}: `vesselforge {verb}` takes it"
+    return ""
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
@@ -144,7 +164,7 @@ def _apply(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _explain(error: Any, model: type[Settings]) -> str:
-    where = ".".join(str(part) for part in error["loc"]) or "the config"
+    where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"{where}: unknown key{_nearest(error['loc'], model)}"
     if error["type"] == "union_tag_invalid":
@@ -153,14 +173,15 @@ def _explain(error: Any, model: type[Settings]) -> str:
     if error["type"] == "union_tag_not_found":
         return f"{where}.kind: missing; say which kind it is"
     message = error["msg"].removeprefix("Value error, ")
-    shown = repr(error["input"])
+    shown = as_written(error["input"])
     shown = shown if len(shown) <= MOST_SHOWN else f"{shown[:MOST_SHOWN]}…"
     found = "" if error["type"] == "value_error" else f" (found {shown})"
     word = error["type"] in ("string_type", "path_type") and not isinstance(
         error["input"], list | dict
     )
     advice = "; put it in quotes if it is a name" if word else ""
-    return f"{where}: {message[0].lower()}{message[1:]}{found}{advice}"
+    prefix = f"{where}: " if where else ""
+    return f"{prefix}{message[0].lower()}{message[1:]}{found}{advice}"
 
 
 def _nearest(loc: tuple[Any, ...], model: type[Settings]) -> str:

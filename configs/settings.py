@@ -126,8 +126,9 @@ class DataSettings(Settings):
             raise ValueError("fold: of how many is not known; set `folds`, too")
         if self.fold is not None and self.fold >= among:
             raise ValueError(f"fold: found {self.fold}, expected 0 to {among - 1}")
-        if self.name not in OWN and (self.group is not None or self.known_splits):
-            raise ValueError(f"group, known_splits: {self.name} has splits of its own")
+        given = [name for name in ("pattern", "group", "known_splits") if getattr(self, name)]
+        if given and self.name not in OWN:
+            raise ValueError(f"{given[0]}: {self.name} has names and splits of its own")
         if self.folds is not None and self.known_splits:
             raise ValueError("known_splits: folds are dealt anew; unset one of the two")
         return self

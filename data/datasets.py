@@ -8,8 +8,8 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from vesselforge.configs.base import expanded
-from vesselforge.configs.catalogue import DATASETS, KNOWN_NAMES, NAMES, OWN
+from vesselforge.configs.base import as_written, expanded
+from vesselforge.configs.catalogue import DATASETS, KNOWN_NAMES, NAMED, NAMES, OWN
 from vesselforge.configs.errors import ConfigError, DataError
 from vesselforge.configs.load import validate
 from vesselforge.configs.settings import DataSettings
@@ -107,22 +107,25 @@ def named_settings(
 
     root: of a name, its folder; default: its usual name under $VESSELFORGE_DATA or ./datasets.
     """
-    if pattern is not None and name in {*DATASETS, "phantom"}:
-        raise DataError(f"--pattern is for a folder of your own, and {name} has names of its own")
+    if pattern is not None and name in NAMED:
+        raise DataError(
+            f"pattern: found {as_written(pattern)}, and {name} has names of its own; it is for a "
+            "folder of yours"
+        )
     if name not in NAMES:
         if root is not None:
             raise DataError(
                 f"{name}: found a root, {root}, beside what is no known dataset "
-                f"({', '.join(NAMES)}); give one of these names, or the folder alone"
+                f"({', '.join(NAMED)}); give one of these names, or the folder alone"
             )
         root = Path(name)
         if not root.is_dir():
-            raise DataError(f"{name}: neither a folder nor a known dataset ({', '.join(NAMES)})")
+            raise DataError(f"{name}: neither a folder nor a known dataset ({', '.join(NAMED)})")
         parts = any((root / part).is_dir() for part in ("images", "masks"))
         paired = parts or pattern is not None or sort_files(root).labelled
         name = "paired" if paired else "images"
     values = {"name": name, "root": root, "pattern": pattern, "mask_values": mask_values or {}}
-    return validate(DataSettings, values, "data check")
+    return validate(DataSettings, values, str(root or name))
 
 
 def place_of(name: str) -> Path:

@@ -1,6 +1,6 @@
 """A source of synthetic images of one's own, in a file of one's own, through a whole run.
 
-    python examples/custom_source.py    # as small as it gets, a minute: nothing is learnt well
+    python examples/custom_source.py    # as small as it gets: nothing is learnt well
 
 Three things make a source: its settings, the work that draws its images, and the stage that does
 the work. docs/extending.md adds one to the project itself, where all commands know it; one like

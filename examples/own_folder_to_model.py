@@ -1,6 +1,6 @@
 """From a folder of images and masks to a model, its scores and a vessel map.
 
-    python examples/own_folder_to_model.py            # phantoms stand for your images; 2 minutes
+    python examples/own_folder_to_model.py            # phantoms stand for your images
     python examples/own_folder_to_model.py my-eyes    # my-eyes/images/*.png, my-eyes/masks/*.png
 
 A teacher is trained on the real images; a student sees phantoms that look like them first. Both,

@@ -1,4 +1,4 @@
-"""Does synthetic data help, and how much of it? A study on phantoms; a few minutes.
+"""Does synthetic data help, and how much of it? A study on phantoms.
 
     python examples/ratio_study.py
 

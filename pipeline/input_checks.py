@@ -9,8 +9,10 @@ from vesselforge.configs.errors import ConfigError, DataError
 from vesselforge.configs.settings import DataSettings, PipelineConfig
 from vesselforge.configs.study import StudyConfig
 from vesselforge.data.layouts.items import Dataset
+from vesselforge.data.layouts.warned import warning_line
 from vesselforge.engine.sinks.board import switched_on
 from vesselforge.engine.store import Store
+from vesselforge.pipeline.run.remarks import without_repeats
 from vesselforge.pipeline.setting_checks import (
     check_arms,
     check_images,
@@ -26,8 +28,10 @@ WITHOUT_MASKS = ("development", "generator", "samples", "scores")
 """The steps that images alone are enough for."""
 
 
-def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> None:
-    """Raises DataError for a dataset or file that is not there or that cannot teach a segmenter,
+def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> list[str]:
+    """What is odd about the images, a line a dataset, as far as nothing has to be read for it.
+
+    Raises DataError for a dataset or file that is not there or that cannot teach a segmenter,
     ConfigError for settings that cannot work together, or with these images, and for a model to
     begin with that is another network than its training's,
     WorkspaceError when the workspace cannot be written, ConfigError for TensorBoard asked for in
@@ -45,14 +49,15 @@ def check_inputs(config: PipelineConfig, workspace: Path, last: str = "run") -> 
         )
     check_run_settings(config, last)
     sets = config.data.each_fold() if last == "run" else [config.data]
-    for dataset in _check(config, workspace, sets):
+    found = _check(config, workspace, sets)
+    for dataset in found:
         check_images(config, dataset, last)
+    return _odd(sets, found)
 
 
-def check_study(config: StudyConfig, workspace: Path) -> None:
+def check_study(config: StudyConfig, workspace: Path) -> list[str]:
     """The same for a study; ConfigError also for more real images than there are."""
-    sets = [config.data, *config.external]
-    if any(data.name == "images" for data in sets):
+    if any(data.name == "images" for data in [config.data, *config.external]):
         raise DataError("data.name: images has no vessel masks, and a study needs them")
     for data in config.external:
         if data.is_cross_validated:
@@ -61,13 +66,24 @@ def check_study(config: StudyConfig, workspace: Path) -> None:
                 "of a further set is scored; unset folds there"
             )
     folds = config.data.each_fold()
-    found = _check(config, workspace, [*folds, *config.external])
+    sets = [*folds, *config.external]
+    found = _check(config, workspace, sets)
     own, further = found[: len(folds)], found[len(folds) :]
     for dataset in own:
         check_images(config, dataset)
     names = {str(config.data.name): own[0]} | {each.name: each for each in further}
     check_observers(config, names)
     check_arms(config, study_arms(config, min(map(training_images, folds))))
+    return _odd(sets, found)
+
+
+def _odd(sets: Iterable[DataSettings], found: Iterable[Dataset]) -> list[str]:
+    """What was noticed while files became items."""
+    lines = [
+        warning_line({"name": dataset.name, "problems": list(map(vars, dataset.problems))}, data)
+        for data, dataset in zip(sets, found, strict=True)
+    ]
+    return without_repeats(filter(None, lines))
 
 
 def _check(config: Config, workspace: Path, sets: Iterable[DataSettings]) -> list[Dataset]:

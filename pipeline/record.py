@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,13 @@ from vesselforge.pipeline.graph import Reference, Work
 from vesselforge.pipeline.models.choice import chosen
 from vesselforge.pipeline.models.registry import champion_folder
 from vesselforge.pipeline.places import (
+    NETWORKS,
     RECORD,
     REGISTRY,
     find_run,
+    holds,
     named_models,
+    no_network,
     no_such,
     run_folder,
     runs_in,
@@ -154,7 +158,10 @@ def artifact_folder(run: Path, address: object) -> Path:
 
 
 def model_folder(
-    given: Path, model: str | None = None, workspace: Path | None = None, single: bool = False
+    given: Path,
+    model: str | None = None,
+    workspace: str | PathLike[str] | None = None,
+    single: bool = False,
 ) -> Path:
     """A model's own folder; of a run's folder, that of the model that its validation images chose;
     of a line of models (`workspace/models/<name>`), that of its champion. Where none of them lies
@@ -167,12 +174,14 @@ def model_folder(
     place = given if holds_model(given) else _named_model(str(given), workspace_folder(workspace))
     if (place / RECORD).is_file():
         folder, record = read_run(place.parent.parent, str(place))
+        if record.get("flow") == STUDY:
+            raise WorkspaceError(f"{folder}: this is a study, which has no model; give a run")
         try:
             return artifact_folder(folder, record["artifacts"].get(chosen(record, model, single)))
         except WorkspaceError as error:
             raise WorkspaceError(f"{folder}: {error}") from None
     if model is not None:
-        raise ConfigError(f"--model {model}: chooses a model of a run, and {given} is none")
+        raise ConfigError(f"which: found {model}: it is for a run, and {given} is none")
     if (place / REGISTRY).is_file():
         return champion_folder(place)
     return place
@@ -181,24 +190,19 @@ def model_folder(
 def holds_model(folder: Path) -> bool:
     """Whether a model, a run or a line of models lies there: what a folder that only has the name
     of a model, such as one of its maps, does not hide."""
-    if not folder.is_dir():
-        return False
-    from vesselforge.segmenter.model_files import DESCRIPTIONS  # with PyTorch: not for a mere name
-
-    return any((folder / name).is_file() for name in (RECORD, REGISTRY, *DESCRIPTIONS))
+    return holds(folder, RECORD, REGISTRY, *NETWORKS["segmenter"].files)
 
 
 def _named_model(name: str, workspace: Path) -> Path:
-    """The folder of a model in the box, or of a model or run of the workspace, by its name; else
-    what lies at that path, for its reader to say what is wrong with it."""
+    """The folder of a model in the box, or of a model or run of the workspace, by its name."""
     if (folder := shipped_folder(name, "segmenter")) is not None:
         return folder
-    if len(Path(name).parts) == 1:
-        for place in (workspace / "models" / name, run_folder(workspace, name)):
-            if place.is_dir():
-                return place
-    if Path(name).exists():
-        return Path(name)
+    alone = len(Path(name).parts) == 1
+    places = [workspace / "models" / name, run_folder(workspace, name)] if alone else []
+    if (place := next(filter(holds_model, places), None)) is not None:
+        return place
+    if fault := no_network("segmenter", name, [Path(name), *places]):
+        raise CheckpointError(fault)
     known = {"with VesselForge come": pretrained.names("segmenter")}
     known |= {f"models in {workspace}": named_models(workspace)} | runs_in(workspace)
     raise CheckpointError(no_such("model", name, known))
@@ -209,30 +213,23 @@ def generator_folder(workspace: Path, given: str) -> Path:
     generator it trained last; of the name of one that comes with the package, if neither lies
     there and no run has that name, its folder. Raises CheckpointError or WorkspaceError."""
     path = Path(given)
-    if (path / "generator.json").is_file():
+    if holds(path, *NETWORKS["generator"].files):
         return path
-    if not any((each / RECORD).is_file() for each in (path, run_folder(workspace, given))):
+    if not any(holds(each, RECORD) for each in (path, run_folder(workspace, given))):
         if (folder := shipped_folder(given, "generator")) is not None:
             return folder
-        if path.exists():
-            raise CheckpointError(f"{given}: {_no_generator(path)}")
+        if fault := no_network("generator", given, [path, workspace / "models" / given]):
+            raise CheckpointError(fault)
         known = {"with VesselForge come": pretrained.names("generator")} | runs_in(workspace)
         raise CheckpointError(no_such("generator", given, known))
     folder, record = read_run(workspace, given)
     digests = [s["digest"] for s in record["steps"] if s["kind"] == "generator.train"]
     if not digests:
-        raise WorkspaceError(f"{folder}: this run has no generator yet; `vesselforge run` goes on")
+        raise WorkspaceError(
+            f"{folder}: this run ({record['status']}) has no generator so far; the sources "
+            "stylegan2 and joint train one"
+        )
     return artifact_folder(folder, ["generator.train", digests[-1]])
-
-
-def _no_generator(path: Path) -> str:
-    """What a file or folder is that is no generator, and what to do."""
-    expected = "expected the folder of a generator, with generator.json in it"
-    if path.suffix == ".safetensors":
-        alone = "weights alone, without the description of their network"
-        return f"{alone}; {expected}: give {path.parent}"
-    makes = "`vesselforge generator import` makes one from an official .pkl"
-    return f"found no generator.json in it; {expected}; {makes}"
 
 
 def shipped_folder(name: str, kind: pretrained.Kind) -> Path | None:

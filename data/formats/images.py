@@ -136,7 +136,8 @@ def read_picture(path: Path) -> Picture:
     and images that are transparent everywhere.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such file; expected an image, copy the dataset again")
+        fault = "is a folder" if path.is_dir() else "no such file"
+        raise DataError(f"{path}: {fault}; expected an image file")
     try:
         with warnings.catch_warnings(), open_file(path) as stream:
             warnings.simplefilter("ignore")  # what a decoder warns of, the error below says
@@ -161,11 +162,15 @@ def picture_of(given: ArrayLike | Image.Image | str | PathLike[str]) -> Picture:
     if isinstance(given, str | PathLike):
         return read_picture(Path(given))
     mode = given.mode if isinstance(given, Image.Image) else None
-    pixels = np.asarray(given)
+    try:
+        pixels = np.asarray(given)
+    except ValueError:  # rows of different lengths
+        pixels = np.empty(0, object)
     grey = pixels[..., None] if pixels.ndim == 2 else pixels
     known = grey.dtype in (np.uint8, np.uint16) and grey.ndim == 3 and grey.shape[2] in (1, 3)
     if not known or mode not in (None, "L", "RGB", "I;16") or not grey.size:
         found = f"{pixels.dtype} {list(pixels.shape)}" if mode is None else f"the mode {mode}"
+        found = type(given).__name__ if pixels.dtype.kind in "OSU" else found
         raise DataError(
             f"image: found {found}, expected a file, grey [H, W] or RGB [H, W, 3] of uint8 or "
             "uint16; multiply values in [0, 1] by 255, convert a picture to RGB"

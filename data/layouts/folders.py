@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
+from vesselforge.configs.base import as_written
 from vesselforge.configs.catalogue import KnownDataset, Splits
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings
@@ -123,12 +124,13 @@ def sort_pairs(root: Path, pattern: str | None) -> Sorted:
 
 def _id_of(pattern: str) -> Identify:
     """The identifier in a file's name; None where the pattern finds none."""
+    given = f"data.pattern: found {as_written(pattern)}"
     try:
         searched = re.compile(composed(pattern))
     except re.error as error:
-        raise DataError(f"data.pattern {pattern!r} is not a regular expression: {error}") from error
+        raise DataError(f"{given}, which is no regular expression: {error}") from error
     if "id" not in searched.groupindex:
-        raise DataError(f"data.pattern {pattern!r} has no group `id`; write (?P<id>…) in it")
+        raise DataError(f"{given}, which has no group `id`; write (?P<id>…) in it")
 
     def found(stem: str) -> str | None:
         match = searched.search(stem)

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vesselforge.configs.errors import DataError
 from vesselforge.data.formats.images import (
     Picture,
     composed,
@@ -22,6 +23,7 @@ from vesselforge.data.formats.images import (
 from vesselforge.data.formats.masks import Drawing, read_drawing
 from vesselforge.data.fov import derive_fov
 from vesselforge.data.imageset import LoadedImage
+from vesselforge.data.layouts.splits import SPLITS
 from vesselforge.data.phantoms.draw import Phantom, make_phantom
 
 
@@ -79,8 +81,14 @@ class Item:
         return self.read_picture().rgb()
 
     def read_drawing(self, observer: str) -> Drawing:
-        """What an observer's mask says."""
-        return read_drawing(self.masks[observer], self.mask_values)
+        """What an observer's mask says. Raises DataError for one that there is not."""
+        return read_drawing(self._mask_of(observer), self.mask_values)
+
+    def _mask_of(self, observer: str) -> Path:
+        if observer in self.masks:
+            return self.masks[observer]
+        known = ", ".join(self.masks) or "none: it has no mask"
+        raise DataError(f"observer of {self.id!r}: found {observer!r}, expected {known}")
 
     def read_mask(self, observer: str) -> NDArray[np.bool_]:
         """[H, W] bool: vessel."""
@@ -134,6 +142,7 @@ class PhantomItem(Item):
         return 1
 
     def read_drawing(self, observer: str) -> Drawing:
+        self._mask_of(observer)
         return Drawing(_phantom(self.seed, self.size).mask)
 
     def read_fov(self, image: NDArray[np.uint8] | None = None) -> NDArray[np.bool_]:
@@ -185,5 +194,7 @@ class Dataset:
         return replace(self, items=items, problems=problems)
 
     def split(self, name: str) -> list[Item]:
-        """The items of `train`, `validation` or `test`."""
+        """The items of `train`, `validation` or `test`. Raises DataError for anything else."""
+        if name not in SPLITS:
+            raise DataError(f"split: found {name!r}, expected {', '.join(SPLITS)}")
         return [item for item in self.items if item.split == name]

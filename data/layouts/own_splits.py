@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from vesselforge.configs.base import as_written
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings
 from vesselforge.data.formats.images import composed, stem_of
@@ -181,7 +182,8 @@ def _groups(
     for id_, path in images.items():
         group = group_of(id_) or group_of(stem_of(path))
         if not group:
-            sentence = f"data.group {settings.group!r} finds no group in {id_!r}; expected one"
+            given = as_written(settings.group)
+            sentence = f"data.group: {given} finds no group in {id_!r}; expected one"
             problems.append(Problem("error", str(path), sentence, id_))
         groups[id_] = group or id_
     return groups, problems
@@ -189,14 +191,15 @@ def _groups(
 
 def _searched(pattern: str) -> Callable[[str], str | None]:
     """What a data.group finds in a name. Raises DataError for a bad one."""
+    given = f"data.group: found {as_written(pattern)}"
     try:
         compiled = re.compile(pattern)
     except re.error as error:
-        raise DataError(f"data.group {pattern!r} is not a regular expression: {error}") from error
+        raise DataError(f"{given}, which is no regular expression: {error}") from error
     if "group" not in compiled.groupindex and compiled.groups != 1:
         raise DataError(
-            f"data.group {pattern!r} has {compiled.groups} groups; expected one in parentheses, "
-            "or one that is named: (?P<group>…)"
+            f"{given}, which has {compiled.groups} groups; expected one in parentheses, or one "
+            "that is named: (?P<group>…)"
         )
     name: str | int = "group" if "group" in compiled.groupindex else 1
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.ranges import is_number
 from vesselforge.data.phantoms.anatomy import draw_anatomy
 from vesselforge.data.phantoms.appearance import GENERIC, Appearance, Look, randomised
 from vesselforge.data.phantoms.canvas import LEAST_WIDTH_PX, Canvas
@@ -41,10 +42,11 @@ def make_phantom(
     `appearance.randomised`. Raises ConfigError for anything else.
     """
     for name, found, least in (("seed", seed, 0), ("size", size, LEAST_SIZE)):
-        if found < least:
-            raise ConfigError(f"{name} of a phantom: found {found}, expected {least} or more")
-    if not 0 <= randomise <= 1:
-        raise ConfigError(f"randomise of a phantom: found {randomise}, expected 0 to 1")
+        if not is_number(found, least, whole=True):
+            fault = f"found {found!r}, expected a whole number, {least} or more"
+            raise ConfigError(f"{name} of a phantom: {fault}")
+    if not is_number(randomise, 0, 1):
+        raise ConfigError(f"randomise of a phantom: found {randomise!r}, expected 0 to 1")
     # For the look, its randomisation, the geometry, the light: what one of them draws more leaves
     # the others alone.
     looks, domains, *rest = (np.random.default_rng([seed, 20011, part]) for part in range(4))

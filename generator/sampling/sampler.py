@@ -105,8 +105,7 @@ def label_table(
     """
     if c_dim == 0 and label is not None:
         raise ConfigError(
-            f"label: found {label!r}, but this generator is unconditional (c_dim 0); "
-            "leave the label out"
+            f"label: found {label!r}, but this generator is unconditional (c_dim 0); leave it out"
         )
     if isinstance(label, int):
         if not 0 <= label < c_dim:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vesselforge import pretrained
-from vesselforge.configs.catalogue import NAMES
+from vesselforge.configs.catalogue import NAMED
 from vesselforge.configs.errors import ConfigError, DataError, UserError
 from vesselforge.configs.load import load, validate
 from vesselforge.configs.settings import DataSettings, PipelineConfig
@@ -43,7 +43,7 @@ def finetune_config(
         network, _ = network_of(folder := model_folder(model, workspace=workspace, single=True))
     except UserError as error:
         raise type(error)(f"MODEL: {error}") from None
-    data = {"name": images} if images in NAMES else {"name": "paired", "root": images}
+    data = {"name": images} if images in NAMED else {"name": "paired", "root": images}
     start = str(folder.absolute() if holds_model(model) else model)
     values: dict[str, Any] = {"name": model_name(images)}
     values |= {f"data.{name}": value for name, value in data.items()}

@@ -19,8 +19,8 @@ NOT_PRETRAINED: dict[Order, str] = {
     "finetune.start_from takes the place of its first training.",
 }
 """Where the second training of a student begins with a model of its own; mixed has no second."""
-NUMBER_OR_PATH = re.compile(r"\S*[\d/]\S*")
-"""Words by which sentences may differ that say the same of two folds."""
+DIFFERENT = re.compile(r"\S*[\d/]\S*|\((train|validation|test)\)")
+"""Numbers, paths and splits, by which sentences may differ that say the same of two folds."""
 
 
 def remarks_on(planned: Mapping[str, Work], there: Mapping[str, Artifact]) -> list[str]:
@@ -53,7 +53,7 @@ def all_rejected(labelled: Artifact) -> str:
 
 def by_fold(said: Mapping[str, Iterable[str]]) -> list[str]:
     """What is said of the folds, each sentence once, after the folds that it is said of: `folds 0,
-    2: …`. Of those that differ in numbers and paths alone the first, with the folds of the others:
+    2: …`. Of those that differ in DIFFERENT alone the first, with the folds of the others:
     `fold 0 (and like it in folds 1, 3): …`. said: fold → sentences."""
     groups: dict[str, dict[str, list[str]]] = {}
     for fold, sentences in said.items():
@@ -71,8 +71,8 @@ def by_fold(said: Mapping[str, Iterable[str]]) -> list[str]:
 
 
 def without_repeats(warned: Iterable[str]) -> list[str]:
-    """Lines of `warning_line`, all of one dataset in its folds: of those that differ in numbers and
-    paths alone the first, with how many are like it."""
+    """Lines of `warning_line`, all of one dataset in its folds: of those that differ in DIFFERENT
+    alone the first, with how many are like it."""
     groups: dict[str, list[str]] = {}
     for line in warned:
         groups.setdefault(_pattern(told_apart(line)), []).append(line)
@@ -83,7 +83,7 @@ def without_repeats(warned: Iterable[str]) -> list[str]:
 
 
 def _pattern(sentence: str) -> str:
-    return NUMBER_OR_PATH.sub("…", sentence)
+    return DIFFERENT.sub("…", sentence)
 
 
 def _named(folds: Sequence[str]) -> str:

@@ -69,10 +69,17 @@ def gallery_app(workspace: Path, run: Path | None) -> FastAPI:
     app.exception_handler(RequestValidationError)(_not_understood)
     app.exception_handler(UserError)(_refused)
 
-    def answer(view: str, facts: dict[str, Any], error: UserError | None = None) -> HTMLResponse:
+    @app.exception_handler(404)
+    async def unknown(request: Request, _: Exception) -> Response:
+        fault = f"There is no page {request.url.path!r:.80} here; the pages are linked above"
+        return answer("layout", {}, UserError(fault), 404)
+
+    def answer(
+        view: str, facts: dict[str, Any], error: UserError | None = None, fault: int = 400
+    ) -> HTMLResponse:
         template = templates().get_template(f"gallery/{view}.html.j2")
         told = {"run": run and run.name, "view": view, "error": str(error or "")}
-        status = 200 if error is None else 413 if isinstance(error, TooLarge) else 400
+        status = 200 if error is None else 413 if isinstance(error, TooLarge) else fault
         return HTMLResponse(template.render(facts | told), status)
 
     @app.get("/", response_model=None)

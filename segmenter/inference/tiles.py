@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.ranges import is_number
 
 Run = Callable[[Tensor], Tensor]
 """[N, 3, H, W] float32 in [0, 1] → vessel probabilities [N, C, H, W], both on the CPU."""
@@ -39,10 +40,11 @@ def shared_pixels(side: int, multiple: int) -> int:
     Raises ConfigError when that is more than half of a tile.
     """
     shared = 2 * CONTEXT + BLEND + multiple  # `multiple`: starts are rounded to it
-    if side // multiple * multiple < 2 * shared:
+    least = _up(2 * shared, multiple)
+    if not is_number(side, least, whole=True):
         raise ConfigError(
-            f"tile: found {side} pixels, expected at least {_up(2 * shared, multiple)}: "
-            f"neighbouring tiles share {shared} of them"
+            f"tile: found {side!r} pixels, expected at least {least}: neighbouring tiles share "
+            f"{shared} of them"
         )
     return shared
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vesselforge.configs.errors import DataError
+from vesselforge.configs.ranges import is_number
 from vesselforge.segmenter.metrics.confusion import RATES, Mask, Prob, confusion, rates
 from vesselforge.segmenter.metrics.probabilities import (
     CALIBRATION,
@@ -177,8 +178,8 @@ def score(
     >>> found["f1"], found["auc"], round(found["brier"], 3) < 0.01
     (1.0, 1.0, True)
     """
-    if not 0 <= threshold <= 1:
-        raise DataError(f"score: threshold: found {threshold}, expected 0 to 1")
+    if not is_number(threshold, 0, 1):
+        raise DataError(f"score: threshold: found {threshold!r}, expected 0 to 1")
     probs, masks = [_probable(each) for each in _several(prob)], _masks("reference", reference)
     insides = [None] * len(probs) if fov is None else _masks("fov", fov)
     if not probs or not len(probs) == len(masks) == len(insides):
@@ -215,7 +216,8 @@ def _probable(found: NDArray[Any]) -> Prob:
 def _masks(name: str, given: Maps) -> list[Mask]:
     found = _several(given)
     for mask in found:
-        if mask.ndim != 2 or not ((mask == 0) | (mask == mask.max(initial=0))).all():
+        known = mask.ndim == 2 and mask.dtype.kind in "biuf"
+        if not known or not ((mask == 0) | (mask == mask.max(initial=0))).all():
             raise DataError(
                 f"score: {name}: found {_words(mask)}, expected a mask [H, W] of 0 and one greater "
                 "value"
@@ -224,6 +226,8 @@ def _masks(name: str, given: Maps) -> list[Mask]:
 
 
 def _words(found: NDArray[Any]) -> str:
+    if found.dtype.kind not in "biuf":
+        return f"no numbers ({found.dtype})"
     values = f"{float(found.min()):g} to {float(found.max()):g}" if found.size else "nothing"
     return f"{found.dtype} {list(found.shape)} with {values}"
 

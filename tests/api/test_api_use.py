@@ -73,7 +73,10 @@ def test_an_image_may_be_a_file_an_array_or_a_picture(
         (np.zeros((8, 8, 4), np.uint8), "uint8 [8, 8, 4]"),
         (np.zeros((0, 8, 3), np.uint8), "uint8 [0, 8, 3]"),
         (Image.fromarray(EYE.image).convert("P"), "the mode P"),
-        (Path("none.png"), "none.png: no such file"),
+        (Path("none.png"), "none.png: no such file; expected an image file"),
+        (Path("/"), "/: is a folder"),
+        ([[1, 2], [3]], "found list, "),
+        (None, "found NoneType, "),
     ],
 )
 def test_what_is_no_image_is_refused(model: vf.TrainedSegmenter, image: Any, found: str) -> None:
@@ -86,15 +89,48 @@ def test_settings_that_cannot_be_are_refused(model: vf.TrainedSegmenter) -> None
     for wrong in ("wide", 8, 9000):
         with pytest.raises(vf.ConfigError, match="fov_width: found"):
             model.predict(EYE.image, fov_width=wrong)  # type: ignore[arg-type]
-    with pytest.raises(vf.ConfigError, match="threshold: found 128, expected 0 to 1"):
-        model.threshold = 128
+    for threshold in (128, "x", None):
+        with pytest.raises(vf.ConfigError, match=f"threshold: found {threshold!r}, expected 0 to"):
+            model.threshold = threshold  # type: ignore[assignment]
     with pytest.raises(vf.ConfigError, match="device: found 'tpu'"):
         vf.load_model("sa-unet-drive", device="tpu")
     with pytest.raises(vf.ConfigError, match="runtime: found 'tf'"):
         vf.load_model("sa-unet-drive", runtime="tf")  # type: ignore[arg-type]
-    for seed, size, randomise in ((-1, 64, 0), (0, 31, 0), (0, 64, 2)):
+    for tile in ("x", None, 1344.5):
+        with pytest.raises(vf.ConfigError, match=f"tile: found {tile!r} pixels, expected at least"):
+            vf.load_model("sa-unet-drive", tile=tile)  # type: ignore[arg-type]
+    wrong_phantoms: Any = (
+        (-1, 64, 0),
+        (0, 31, 0),
+        (0, 64, 2),
+        ("a",),
+        (0.5,),
+        (0, "b"),
+        (0, 64, "c"),
+    )
+    for seed, size, randomise in ((*given, 64, 0)[:3] for given in wrong_phantoms):
         with pytest.raises(vf.ConfigError, match="of a phantom: found"):
             vf.phantom(seed, size, randomise=randomise)
+
+
+def test_arguments_of_another_type_are_refused(tmp_path: Path) -> None:
+    wrong: Any = 3
+    for call in (
+        lambda: vf.load_model(wrong),
+        lambda: vf.load_generator(wrong),
+        lambda: vf.load_dataset(wrong),
+        lambda: vf.load_dataset("drive", wrong),
+        lambda: vf.run("quickstart", workspace=wrong),
+    ):
+        with pytest.raises(vf.ConfigError, match=r": found 3, expected a path"):
+            call()
+    for overrides in (["x"], "x", {1: 2}):
+        with pytest.raises(vf.ConfigError, match=r"overrides: found .*expected a dict of"):
+            vf.run("quickstart", overrides=overrides, workspace=tmp_path)  # type: ignore[arg-type]
+    with pytest.raises(vf.DataError, match="split: found 'tset', expected train, validation, test"):
+        vf.load_dataset("phantom").split("tset")
+    with pytest.raises(vf.DataError, match="observer of 'train-0000': found '3rd', expected exact"):
+        vf.load_dataset("phantom")[0].read_mask("3rd")
 
 
 def test_scores_are_those_of_a_set() -> None:
@@ -130,6 +166,9 @@ def test_scores_are_those_of_a_set() -> None:
         ({"fov": np.ones((5, 4))}, "must have the same shape"),
         ({"fov": [np.ones((4, 4))] * 2}, "2 fields of view"),
         ({"threshold": 128}, "threshold: found 128"),
+        ({"threshold": "x"}, "threshold: found 'x'"),
+        ({"prob": "a"}, "prob: found no numbers (<U1)"),
+        ({"fov": "a"}, "fov: found no numbers (<U1)"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(changes: dict[str, Any], fault: str) -> None:
@@ -167,9 +206,9 @@ def test_a_grey_generator_of_whole_images_draws_no_masks(tmp_path: Path) -> None
     assert not generator.draws_masks
     with pytest.raises(vf.ConfigError, match="draws grey, and pairs need masks"):
         generator.dataset(range(3))
-    for seeds in (-1, [0, 2**32], [], "5-3"):
-        with pytest.raises(vf.ConfigError, match="seeds"):
-            generator.draw(seeds)
+    for seeds in (-1, [0, 2**32], [], "5-3", 1.5, [0.5], ["a"], None):
+        with pytest.raises(vf.ConfigError, match="seeds: found"):
+            generator.draw(seeds)  # type: ignore[arg-type]
     for wrong in ({"psi": 3}, {"label": 0}):
         with pytest.raises(vf.ConfigError, match=next(iter(wrong))):
             generator.draw(0, **wrong)  # type: ignore[arg-type]

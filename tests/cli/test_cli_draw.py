@@ -53,7 +53,7 @@ def test_a_generator_by_the_name_of_its_run(trained, tmp_path):
         assert "2 frames of 16 x 16: " in done.stdout
     write_json(workspace / "runs" / "mine" / "run.json", record | {"steps": []})
     done = command("draw", "mine", "-o", tmp_path / "x", "--workspace", workspace)
-    assert done.exit_code == 2 and "has no generator yet" in done.stderr
+    assert done.exit_code == 2 and "this run (completed) has no generator so far;" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,15 @@ def test_a_generator_by_the_name_of_its_run(trained, tmp_path):
         (["draw", "none", "-o", "x"], "/ws: none"),
         (["draw", "no/where", "-o", "x"], "no/where: no such generator"),
         (["draw", "none", "-o", "x", "--class", "nan"], "invalid value for '--class'"),
+        (["draw", "sa-unet-drive", "-o", "x"], "sa-unet-drive: a segmenter, and a generator is"),
+        (["draw", "phantom-joint-64", "-o", "x", "--class", "5"], "error: --class: found 5, but"),
         (["draw", "network.pkl", "-o", "x"], "`vesselforge generator import` makes one"),
-        (["draw", "empty", "-o", "x"], "empty: found no generator.json in it"),
-        (["draw", "none", "-o", "x", "--seeds", "3-1"], "--seeds 3-1: the range 3-1 goes down"),
-        (["draw", "none", "-o", "x", "--psi", "9"], "psi: input should be less than or equal to 2"),
+        (["draw", "empty", "-o", "x"], "empty: no generator here; expected a folder with gen"),
+        (["draw", "none", "-o", "x", "--seeds", "3-1"], "error: --seeds: found '3-1': the range"),
+        (
+            ["draw", "none", "-o", "x", "--psi", "9"],
+            ": --psi: input should be less than or equal to 2",
+        ),
     ],
 )
 def test_what_is_typed_wrong_is_one_line(arguments, message, tmp_path, monkeypatch):

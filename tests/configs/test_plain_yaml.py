@@ -66,7 +66,8 @@ def test_equal_keys_of_different_groups_and_merged_ones_are_no_repetition() -> N
      "2024-01-02", "=", "+5", ".5", "-0", ".inf", "nan", "1" * 5000],
 )  # fmt: skip
 def test_an_identifier_stays_as_it_is_written(written: str) -> None:
-    data = validate(DataSettings, parse(f"exclude: [{written}]\npattern: {written}"), "test")
+    text = f"name: paired\nexclude: [{written}]\npattern: {written}"
+    data = validate(DataSettings, parse(text), "test")
     assert data.exclude == [written]
     assert data.pattern == written
 

@@ -23,7 +23,7 @@ def test_shortening_is_the_inverse(seeds):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "--seeds : '' is neither a seed nor a range"),
+        ("", "seeds: found '': '' is neither a seed nor a range"),
         ("0-3,", "'' is neither"),
         ("1-2-3", "'1-2-3' is neither a seed nor a range; expected for example 0-31,100"),
         ("-4", "'-4' is neither"),

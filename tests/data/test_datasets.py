@@ -194,7 +194,11 @@ def test_paired_by_pattern(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("pattern", "message"),
-    [("(", "not a regular expression"), (r"\d+", "no group `id`"), (r"(?P<id>\d+)", r"a\.png")],
+    [
+        ("(", "no regular expression"),
+        (r"\d+", r"data\.pattern: found '\\d\+', which has no group `id`"),
+        (r"(?P<id>\d+)", r"a\.png"),
+    ],
 )
 def test_bad_patterns(tmp_path: Path, pattern: str, message: str) -> None:
     with pytest.raises(DataError, match=message):

@@ -66,10 +66,11 @@ def test_a_group_is_searched_in_the_file_where_the_identifier_has_none(tmp_path:
 @pytest.mark.parametrize(
     ("group", "message"),
     [
-        ("(", r"data\.group '\(' is not a regular expression"),
-        ("P", r"data\.group 'P' has 0 groups; expected one"),
+        ("(", r"data\.group: found '\(', which is no regular expression"),
+        (r"\d", r"data\.group: found '\\d', which has 0 groups"),  # as it was typed
+        ("P", r"data\.group: found 'P', which has 0 groups; expected one"),
         ("(P)(0)", "has 2 groups"),
-        ("(P1)", r"P00_OD\.png: data\.group '\(P1\)' finds no group in 'P00_OD'"),
+        ("(P1)", r"P00_OD\.png: data\.group: '\(P1\)' finds no group in 'P00_OD'"),
         ("(P)", "found 40 image.* of one group"),
     ],
 )
@@ -237,7 +238,8 @@ def test_folds_test_every_image_once(tmp_path: Path, name: str) -> None:
         ({"name": "stare", "fold": 5}, "expected 0 to 4"),
         ({"name": "paired", "fold": 0}, "set `folds`, too"),
         ({"name": "paired", "folds": 3, "fold": 3}, "expected 0 to 2"),
-        ({"name": "drive", "group": "(.)"}, "drive has splits of its own"),
+        ({"name": "drive", "group": "(.)"}, "drive has names and splits of its own"),
+        ({"name": "drive", "pattern": "(?P<id>.)"}, "pattern: drive has names and"),
         ({"name": "paired", "folds": 3, "known_splits": {"a": "test"}}, "folds are dealt anew"),
     ],
 )

@@ -121,7 +121,7 @@ def test_another_network_is_refused_in_one_line_that_names_both(tmp_path: Path) 
 
 
 def test_what_is_no_model_of_one_network_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"^teacher\.start_from: .*model\.json: cannot be read"):
+    with pytest.raises(CheckpointError, match=r"^teacher\.start_from: .*: no model here; expected"):
         works(teacher={"start_from": tmp_path})
     pair = [(Member(NETWORK, {}, f"{n}.safetensors"), build(NETWORK).state_dict()) for n in "ab"]
     save_model(tmp_path, pair, 0.5)

@@ -224,6 +224,13 @@ def test_it_answers_no_other_page(client: TestClient) -> None:
         assert client.get(path).status_code == 404
 
 
+def test_an_unknown_address_is_a_page_that_leads_back(client: TestClient) -> None:
+    asked = client.get("/nowhere/<b>", headers={"Accept": "text/html"})
+    assert asked.status_code == 404 and "text/html" in asked.headers["Content-Type"]
+    assert "There is no page" in asked.text and "<b>" not in asked.text
+    assert 'href="/"' in asked.text and "default-src" in asked.headers["Content-Security-Policy"]
+
+
 def test_nothing_comes_from_elsewhere(client: TestClient) -> None:
     for path in ("/", "/draw", "/predict"):
         page = client.get(path)
@@ -254,7 +261,7 @@ def test_a_run_without_images_and_networks_says_so(tmp_path: Path) -> None:
     write_json(run / "run.json", record)
     assert "has no synthetic images" in client.get("/").text
     drawn, found = client.get("/draw").text, client.get("/predict").text
-    assert "no generator yet" in drawn and "So phantom-joint-64 is used here" in drawn
+    assert "no generator so far" in drawn and "So phantom-joint-64 is used here" in drawn
     assert "no model to use yet" in found and "So sa-unet-drive is used here" in found
     write_json(run / "run.json", record | {"flow": "compare-ratios"})
     study = TestClient(gallery_app(tmp_path, run), HOST)

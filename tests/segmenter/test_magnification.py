@@ -211,6 +211,10 @@ def test_evaluation_comparison_and_labels_are_at_the_models_size(tmp_path: Path)
             shown = json.loads((out / "metrics.json").read_text())["models"]["m"]["shown"]
             assert shown["scale"] == pytest.approx(seen_at, rel=0.06)
             assert shown["found_by"] == {"native" if wanted == "native" else "border": 1}
+    heard, inputs["unknown"] = Heard(), artifact(saved(tmp_path / "unknown", None))
+    for wanted in ("model", "native"):
+        evaluate(EvaluateSettings(fov_width=wanted), inputs, out, heard)
+    assert heard.said == [f"unknown: {UNKNOWN}"]  # of the one that does not know, asked as it is
     loaded, (record,) = Model.load(model, CPU), read_index(large, "validation")
     image = load_image(large, record)
     scale = showing(loaded, image.image, image.fov).scale

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 
+from vesselforge.configs.base import as_path
 from vesselforge.configs.load import validate
 from vesselforge.configs.ranges import listed_seeds
 from vesselforge.configs.settings import SampleSettings
@@ -77,7 +78,7 @@ class TrainedGenerator:
         >>> sorted(path.name for path in made.glob("**/*.png"))
         ['seed00000000.png', 'seed00000000.png', 'seed00000001.png', 'seed00000001.png']
         """
-        out = Path(folder)
+        out = as_path("folder", folder)
         settings = _settings(psi, label)
         draw_album(self.folder, out, listed_seeds(seeds), settings, Progress(), grid)
         return out
@@ -116,8 +117,8 @@ def load_generator(
     >>> vf.load_generator("phantom-joint-64").draws_masks
     True
     """
-    place = workspace_folder(None if workspace is None else Path(workspace))
-    return TrainedGenerator(generator_folder(place, str(name_or_path)), device)
+    given = str(as_path("name_or_path", name_or_path))
+    return TrainedGenerator(generator_folder(workspace_folder(workspace), given), device)
 
 
 def _settings(psi: float, label: int | None) -> SampleSettings:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from os import PathLike
-from pathlib import Path
 
+from vesselforge.configs.base import as_path
 from vesselforge.data.datasets import named_dataset
 from vesselforge.data.layouts.items import Dataset
 from vesselforge.data.phantoms.draw import Phantom, make_phantom
@@ -38,8 +38,8 @@ def load_dataset(
     >>> len(phantoms), item.id, list(item.masks), item.read_image().shape
     (28, 'test-0000', ['exact'], (192, 192, 3))
     """
-    place = None if root is None else Path(root)
-    return named_dataset(str(name), place, pattern, mask_values=mask_values)
+    place = None if root is None else as_path("root", root)
+    return named_dataset(str(as_path("name", name)), place, pattern, mask_values=mask_values)
 
 
 def phantom(seed: int, size: int = 192, *, randomise: float = 0.0) -> Phantom:

@@ -77,7 +77,7 @@ def run(
     >>> result = vf.run("quickstart")  # doctest: +SKIP
     >>> result.scores["teacher"]["f1"], result.report  # doctest: +SKIP
     """
-    settings, place = load_any(PipelineConfig, config, overrides), _folder(workspace)
+    settings, place = load_any(PipelineConfig, config, overrides), workspace_folder(workspace)
     check_inputs(settings, place)
     made = launch(RUN, settings, place, Display() if quiet else new_display(), server)
     metrics = Store(place).read(*made["evaluation"]).metrics
@@ -108,13 +108,9 @@ def compare(
     >>> result = vf.compare("compare-quickstart")  # doctest: +SKIP
     >>> result.headline, [arm.label for arm in result.results.arms]  # doctest: +SKIP
     """
-    settings, place = load_any(StudyConfig, config, overrides), _folder(workspace)
+    settings, place = load_any(StudyConfig, config, overrides), workspace_folder(workspace)
     check_study(settings, place)
     made = launch(STUDY, settings, place, Display() if quiet else new_display(), server)
     folder = Path(made["run"])
     results = read_results(folder / RESULTS)
     return StudyResult(folder, Path(made["report"]), results.headline, made["failed"], results)
-
-
-def _folder(workspace: str | PathLike[str] | None) -> Path:
-    return workspace_folder(None if workspace is None else Path(workspace))

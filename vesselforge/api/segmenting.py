@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
+from vesselforge.configs.base import as_path
 from vesselforge.configs.errors import ConfigError
+from vesselforge.configs.ranges import is_number
 from vesselforge.configs.stages.segmenter import FovWidth, Runtime
 from vesselforge.data.formats.images import picture_of
 from vesselforge.engine.devices import pick_device
@@ -37,7 +39,7 @@ class TrainedSegmenter:
 
     @threshold.setter
     def threshold(self, value: float) -> None:
-        if not 0 <= value <= 1:
+        if not is_number(value, 0, 1):
             raise ConfigError(f"threshold: found {value!r}, expected 0 to 1")
         self._model.threshold = value
 
@@ -110,7 +112,6 @@ def load_model(
         ...
     vesselforge.configs.errors.CheckpointError: sa-unet-mars: no such model, by name ...
     """
-    place = None if workspace is None else Path(workspace)
-    folder = model_folder(Path(name_or_path), which, place)
+    folder = model_folder(as_path("name_or_path", name_or_path), which, workspace)
     chosen = None if device == "auto" else pick_device(device)
     return TrainedSegmenter(folder, Model.load(folder, chosen, runtime, tile))
