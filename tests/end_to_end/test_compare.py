@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ import yaml
 from commands import contents, environment, family, manifests, refusal, run, running, until
 from typer.testing import Result
 
+from vesselforge.configs.load import load
+from vesselforge.configs.study import StudyConfig
+from vesselforge.flows.compare import compare_ratios
 from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -46,11 +49,24 @@ TINY: dict[str, Any] = {
 """A study as small as it gets; the teacher takes long enough to be caught at work."""
 
 
+ON_THE_CLUSTER = {"data.prepare", "generator.train", "segmenter.train", "segmenter.evaluate"}
+"""From files outside the store, with checkpoints, with several inputs, with metrics. Stages of a
+cluster are processes of their own, 5 s of the processor each."""
+
+
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("config") / "tiny.yaml"
     path.write_text(yaml.safe_dump(TINY))
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """The same bytes need the same number, however the cores are shared."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("OMP_NUM_THREADS", "1")
+        yield
 
 
 def compare(config: Path, workspace: Path, *more: str) -> list[str]:
@@ -188,6 +204,44 @@ def test_stopped_and_killed_it_goes_on_and_ends_with_the_same_bytes(
     assert contents(workspace) == contents(whole_study[0])
     assert results_of(workspace) == results_of(whole_study[0])
     assert "resumed" in output.read_text() + said.stderr
+
+
+def test_a_cluster_makes_the_same_bytes_as_processes(
+    whole_study: tuple[Path, Any], config: Path, server: str, tmp_path: Path
+) -> None:
+    cluster = Path(shutil.copytree(whole_study[0], tmp_path / "cluster"))
+    gone = made_on_the_cluster(cluster)
+    assert {folder.parent.name for folder in gone} == ON_THE_CLUSTER
+    for folder in gone:
+        shutil.rmtree(folder)
+
+    made: Any = compare_ratios(
+        load(StudyConfig, config, ["execution.runner=dask"]), workspace=str(cluster)
+    )
+
+    assert made["failed"] == []
+    assert contents(cluster) == contents(whole_study[0])
+    assert results_of(cluster) == results_of(whole_study[0])
+
+
+def made_on_the_cluster(workspace: Path) -> list[Path]:
+    """Artifacts of ON_THE_CLUSTER: the test images, the generator, the student and its scores."""
+    found = {
+        path.parent: json.loads(path.read_text())
+        for path in (workspace / "store").glob("*/*/manifest.json")
+        if path.parts[-3] in ON_THE_CLUSTER
+    }
+    students = {m["digest"] for m in found.values() if "synthetic" in m["inputs"]}
+
+    def wanted(manifest: dict[str, Any]) -> bool:
+        if manifest["kind"] == "data.prepare":
+            return bool(manifest["settings"]["part"] != "development")
+        if manifest["kind"] == "segmenter.train":
+            return manifest["digest"] in students
+        of_student = bool(students & set(manifest["inputs"].values()))
+        return manifest["kind"] != "segmenter.evaluate" or of_student
+
+    return [folder for folder, manifest in found.items() if wanted(manifest)]
 
 
 def made_at(workspace: Path) -> dict[str, int]:

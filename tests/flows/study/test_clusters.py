@@ -1,10 +1,9 @@
-"""A study on a local Dask cluster: the same bytes; what stops, dies and is left of it."""
+"""Stages on a local Dask cluster: what stops, dies and is left of it. That the bytes are the same:
+tests/end_to_end/test_compare.py."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,94 +18,19 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from progress_heard import HELPERS
 
-from vesselforge.configs.study import ExecutionSettings, StudyConfig
+from vesselforge.configs.study import ExecutionSettings
 from vesselforge.engine.progress import Interrupted
 from vesselforge.engine.sinks.display import Display, shown
-from vesselforge.flows.compare import compare_ratios
 from vesselforge.flows.runners import STOP_FILE, ByRunner, task_runner
 from vesselforge.flows.tasks import worth_retrying
 from vesselforge.pipeline.executor import Executor
 from vesselforge.pipeline.graph import Work
 from vesselforge.pipeline.stages import STAGES
-from vesselforge.pipeline.study.schema import PER_IMAGE, RESULTS
 
-Build = Callable[..., StudyConfig]
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc"),
 ]
-
-ON_THE_CLUSTER = {"data.prepare", "generator.train", "segmenter.train", "segmenter.evaluate"}
-"""From files outside the store, with checkpoints, with several inputs, with metrics. Stages of a
-cluster are processes of their own, 5 s of the processor each."""
-
-
-def result_of(workspace: Path) -> dict[str, str]:
-    """The results themselves, which hold no times."""
-    folder = workspace / "runs" / "tiny"
-    return {name: (folder / name).read_text() for name in (RESULTS, PER_IMAGE)}
-
-
-def contents(workspace: Path) -> dict[str, dict[str, str]]:
-    """kind/digest → name → SHA-256 of every file."""
-    found = (workspace / "store").glob("*/*/manifest.json")
-    return {"/".join(p.parts[-3:-1]): json.loads(p.read_text())["files"] for p in found}
-
-
-@pytest.fixture
-def study(tiny_study: Build, monkeypatch: pytest.MonkeyPatch) -> Callable[..., StudyConfig]:
-    """One arm beside real images alone, of one step each."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    fit = {"steps": 1, "batch": 2, "crop": 32, "validate_every": 1}
-    return lambda **execution: tiny_study(
-        arms={"counts": [2], "orders": ["mixed"], "seeds": [0]},
-        teacher=fit,
-        pretrain={"steps": 1},
-        finetune={"steps": 1},
-        execution={"workers": 2} | execution,
-    )
-
-
-@pytest.mark.timeout(900)
-def test_a_cluster_makes_the_same_bytes_as_processes(
-    study: Build, prefect_api: None, tmp_path: Path
-) -> None:
-    processes = tmp_path / "processes"
-    compare_ratios(study(), workspace=str(processes))
-    expected = contents(processes)
-    assert {kind.split("/")[0] for kind in expected} > ON_THE_CLUSTER
-
-    cluster = tmp_path / "cluster"
-    shutil.copytree(processes, cluster)
-    gone = made_on_the_cluster(cluster)
-    assert {folder.parent.name for folder in gone} == ON_THE_CLUSTER
-    for folder in gone:
-        shutil.rmtree(folder)
-
-    compare_ratios(study(runner="dask"), workspace=str(cluster))
-
-    assert contents(cluster) == expected
-    assert result_of(cluster) == result_of(processes)
-
-
-def made_on_the_cluster(workspace: Path) -> list[Path]:
-    """Artifacts of ON_THE_CLUSTER: the test images, the generator, the student and its scores."""
-    found = {
-        path.parent: json.loads(path.read_text())
-        for path in (workspace / "store").glob("*/*/manifest.json")
-        if path.parts[-3] in ON_THE_CLUSTER
-    }
-    students = {m["digest"] for m in found.values() if "synthetic" in m["inputs"]}
-
-    def wanted(manifest: dict[str, Any]) -> bool:
-        if manifest["kind"] == "data.prepare":
-            return bool(manifest["settings"]["part"] != "development")
-        if manifest["kind"] == "segmenter.train":
-            return manifest["digest"] in students
-        of_student = bool(students & set(manifest["inputs"].values()))
-        return manifest["kind"] != "segmenter.evaluate" or of_student
-
-    return [folder for folder, manifest in found.items() if wanted(manifest)]
 
 
 class Cluster:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from studied import Studied
 
 from vesselforge.configs.study import StudyConfig
 from vesselforge.data.imageset import write_png
@@ -29,24 +31,24 @@ Made = list[tuple[str, str]]
 
 def run(config: StudyConfig, workspace: Path) -> tuple[Results, dict[str, Any]]:
     made = compare_ratios(config, workspace=str(workspace))
-    text = (Path(made["run"]) / RESULTS).read_text()
-    return Results.model_validate_json(text), made
+    return results_of(made), made
+
+
+def results_of(made: dict[str, Any]) -> Results:
+    return Results.model_validate_json((Path(made["run"]) / RESULTS).read_text())
 
 
 @pytest.fixture
 def quick(planted: Callable[[str], None], tiny_study: Build) -> Build:
     """Tiny studies with planted images; students of two steps."""
     planted("exact")
-    return lambda **changes: tiny_study(**({"data": PHANTOM} | changes))
-
-
-PHANTOM = {"phantom": {"train": 4, "validation": 2, "test": 4, "size": 64, "seed": 0}}
+    return tiny_study
 
 
 def test_a_study_trains_what_differs_once_and_a_new_count_its_own_arms_alone(
-    here: Made, quick: Build, tmp_path: Path
+    here: Made, quick: Build, studied: Studied, tmp_path: Path
 ) -> None:
-    results, made = run(quick(), tmp_path)
+    results, made = results_of(studied.told), studied.told
 
     assert [arm.id for arm in results.arms] == [
         "4-real-only-two-phases",
@@ -54,11 +56,11 @@ def test_a_study_trains_what_differs_once_and_a_new_count_its_own_arms_alone(
         "4-real-4-stylegan2-synthetic-first",
     ]
     assert made["failed"] == [] and results.headline == made["headline"]
-    first = Counter(kind for kind, _ in here)
+    first = Counter(kind for kind, _ in studied.made)
     assert first["segmenter.train"] == 1 + 2 * (2 + 2 * 2)  # teacher, real only, two arms
-    assert len(here) == len(set(here))
-    here.clear()
+    assert len(studied.made) == len(set(studied.made))
 
+    shutil.copytree(studied.workspace, tmp_path, dirs_exist_ok=True)
     run(quick(), tmp_path)
     assert here == []
 
@@ -74,8 +76,8 @@ def test_a_study_trains_what_differs_once_and_a_new_count_its_own_arms_alone(
     assert [arm.count for arm in results.arms] == [0, 2, 3, 4]
 
 
-def test_results_are_those_of_the_scored_images(here: Made, quick: Build, tmp_path: Path) -> None:
-    results, made = run(quick(), tmp_path)
+def test_results_are_those_of_the_scored_images(studied: Studied) -> None:
+    results, made = results_of(studied.told), studied.told
 
     with (Path(made["run"]) / PER_IMAGE).open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -103,12 +105,12 @@ def test_results_are_those_of_the_scored_images(here: Made, quick: Build, tmp_pa
 
 
 def test_too_few_kept_images_fail_their_arms_alone(
-    here: Made, quick: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    here: Made, quick: Build, studied: Studied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(study_works, "MOST_POOLS", 1)
     config = quick(synthetic={"pool": 3})  # 3 images, and arms of 2 and of 4
 
-    state = compare_ratios(config, workspace=str(tmp_path), return_state=True)
+    state = compare_ratios(config, workspace=str(studied.store(tmp_path)), return_state=True)
 
     assert state.is_completed() and state.name == "PartlyFailed"
     made = state.result()
@@ -122,11 +124,11 @@ def test_too_few_kept_images_fail_their_arms_alone(
 
 
 def test_pools_are_drawn_until_enough_images_are_kept(
-    here: Made, quick: Build, planted: Callable[[str], None], tmp_path: Path
+    here: Made, quick: Build, planted: Callable[[str], None], studied: Studied, tmp_path: Path
 ) -> None:
     planted("stingy")  # one image of every pool
 
-    results, made = run(quick(synthetic={"pool": 3}), tmp_path)
+    results, made = run(quick(synthetic={"pool": 3}), studied.store(tmp_path))
 
     assert made["failed"] == []
     (given,) = results.synthetic
