@@ -189,7 +189,7 @@ class RetrainSettings(Settings):
 class MixSettings(Settings):
     """How synthetic images enter the training of a student."""
 
-    share: float = Field(0.5, gt=0, lt=1, description="mixed: part of every batch")
+    share: float = Field(0.25, gt=0, lt=1, description="mixed: synthetic part of every batch")
     augment: Literal["same", "standard"] = "same"
     """same: by `student.augment`, in arms of strength: strong, too; standard: by its defaults"""
 

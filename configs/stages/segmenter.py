@@ -178,7 +178,7 @@ class PhaseSettings(Settings):
 class FitSettings(SegmenterSettings):
     """The stage's settings: a recipe, and how a second set of images enters."""
 
-    synthetic_share: float = Field(0.5, gt=0, lt=1)
+    synthetic_share: float = Field(0.25, gt=0, lt=1)
     """crops, with a second, synthetic set of images: its share of every batch"""
     synthetic_augment: AugmentSettings | None = None
     """crops: augmentation of the second set; default: as `augment`"""

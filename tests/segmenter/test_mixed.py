@@ -84,7 +84,7 @@ def test_each_set_has_its_own_augmentation() -> None:
     darker = OFF.model_copy(update={"brightness": 0.1})
 
     def changed(**update: Any) -> list[bool]:
-        settings = settings_of(batch=4).model_copy(update=update)
+        settings = settings_of(batch=4, synthetic_share=0.5).model_copy(update=update)
         images, _, _ = parts(Batches(settings, 8, *sets).batch_at(0))
         tones = images.amax(dim=(1, 2, 3))
         return [bool(((x * 255 - (x * 255).round()).abs() > 1e-3).any()) for x in tones]
@@ -115,7 +115,7 @@ def test_a_mixed_batch_is_a_batch_of_each(real: Path, made: Path) -> None:
 
 
 def test_mixed_batches_at_several_sizes() -> None:
-    settings = settings_of(batch=4, scales=[1.0, 2.0])
+    settings = settings_of(batch=4, scales=[1.0, 2.0], synthetic_share=0.5)
     source = Batches(settings, 8, [flat("a", REAL)], [flat("b", MADE, weight=0.2)])
     batch = source.batch_at(1)
     assert batch.image.shape == (4, 3, 32, 32) and batch.weight.shape == (4, 1, 32, 32)
