@@ -127,10 +127,12 @@ def test_a_killed_worker_is_replaced_and_a_stop_reaches_all_workers(
         with shown(Display()) as display:
 
             def stop() -> None:
-                seen.extend(cluster.stage(work) for work in works)
-                for stage in seen[1:]:  # Ctrl-C in a terminal reaches its workers, too
-                    os.kill(parent(stage), signal.SIGINT)
-                display.stop_requested = True
+                try:
+                    seen.extend(cluster.stage(work) for work in works)
+                    for stage in seen[1:]:  # Ctrl-C in a terminal reaches its workers, too
+                        os.kill(parent(stage), signal.SIGINT)
+                finally:  # where no stage came, the test fails and does not hang
+                    display.stop_requested = True
 
             stopper = threading.Thread(target=stop)
             stopper.start()
