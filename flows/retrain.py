@@ -16,7 +16,8 @@ from prefect import flow
 from prefect.states import Completed
 
 from vesselforge.configs.errors import ConfigError, WorkspaceError
-from vesselforge.configs.settings import CompareSettings, PipelineConfig, SplitName
+from vesselforge.configs.settings import CompareSettings, PipelineConfig
+from vesselforge.configs.stages.images import SplitName
 from vesselforge.data.datasets import load_settings
 from vesselforge.data.imageset import read_index
 from vesselforge.data.layouts.intake import Intake, sort_out

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from vesselforge.configs.errors import ConfigError, WorkspaceError
-from vesselforge.configs.settings import SplitName
+from vesselforge.configs.stages.images import SplitName
 from vesselforge.engine.documents import read_valid
 from vesselforge.engine.files import write_atomic
 from vesselforge.engine.locks import locked
