@@ -87,8 +87,8 @@ def test_an_official_generator_without_the_mean_of_w(tmp_path: Path, asked_for: 
 def test_weights_in_the_place_of_a_folder(good: Path, tmp_path: Path) -> None:
     weights = good / "generator.safetensors"
     assert (
-        f"weights alone, without the description of their network; expected the folder of a "
-        f"generator, with generator.json in it: give {good}" in refused("draw", weights, "-o", "x")
+        "weights alone, without the description of their network; expected a folder with "
+        f"generator.json in it: give {good}" in refused("draw", weights, "-o", "x")
     )
     line = refused("import", weights, "-o", tmp_path / "x")
     assert "found a safetensors file" in line and "give its folder" in line
