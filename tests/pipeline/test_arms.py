@@ -98,7 +98,7 @@ def test_a_phase_is_augmented_as_the_arm_says(tiny_study: Build) -> None:
     assert augments("real-first", "strong") == [(strong, None), (on, None)]
 
 
-@pytest.mark.parametrize("mix", [{"share": 0.25}, {"augment": "standard"}])
+@pytest.mark.parametrize("mix", [{"share": 0.5}, {"augment": "standard"}])
 def test_how_synthetic_images_enter_moves_no_training_of_real_ones(
     tiny_study: Build, mix: dict[str, Any]
 ) -> None:
