@@ -210,4 +210,4 @@ def _settings(**values: Any) -> Any:
     from vesselforge.configs.load import validate
     from vesselforge.configs.settings import SampleSettings
 
-    return validate(SampleSettings, values, "draw")
+    return validate(SampleSettings, values, "options")

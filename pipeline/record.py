@@ -246,13 +246,14 @@ def found_start(start: Path) -> Path:
     the folder of the generator in the box that has this name. Raises DataError when that cannot be
     a generator, CheckpointError when the one in the box is damaged. Only the beginning of files is
     looked at: generator.train reads the whole, safely."""
-    lies_there = start.is_file() or (start / "generator.json").is_file()
+    is_generator = holds(start, *NETWORKS["generator"].files)
+    lies_there = start.is_file() or is_generator
     if not lies_there and (folder := shipped_folder(str(start), "generator")) is not None:
         return folder
     if not start.exists():
         fault = "no such file or folder"
     elif start.is_dir():
-        fault = "" if (start / "generator.json").is_file() else "no generator.json in it"
+        fault = "" if is_generator else "no generator.json in it"
     else:
         with start.open("rb") as stream:
             fault = "" if stream.read(1) == PICKLE else "no pickle"

@@ -197,12 +197,9 @@ def settled(settings: FitSettings, shows: Shows) -> FitSettings:
     if shows == "mixed":
         apart = synthetic if synthetic != settings.augment else None
         return settings.model_copy(update={"synthetic_augment": apart})
-    recipe = (
-        settings.model_copy(update={"augment": synthetic}) if shows == "synthetic" else settings
-    )
-    return FitSettings.model_validate(
-        recipe.model_dump(include=set(SegmenterSettings.model_fields))
-    )
+    recipe = settings.model_dump(include=set(SegmenterSettings.model_fields))
+    augment = synthetic if shows == "synthetic" else settings.augment
+    return FitSettings.model_validate(recipe | {"augment": augment})
 
 
 def begun_by(config: Config, workspace: Path | None = None) -> dict[str, Work]:

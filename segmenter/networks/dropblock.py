@@ -59,7 +59,7 @@ class DropBlock(nn.Module):
             sites = self._dropped(torch.empty_like(x))  # strides as those of x · gain
             gone = torch.zeros(x.numel(), dtype=torch.bool, device=x.device)
             gone.index_fill_(0, sites, True)
-            left = max(x.numel() - int(gone.count_nonzero()), 1)
+            left = max(x.numel() - int(gone.count_nonzero()), 1)  # 0: all of it is dropped
             gain = torch.tensor(x.numel() / left).to(x.dtype).item()  # one number for the batch
         kept: Tensor = _Blocks.apply(x, sites, gain)
         return kept

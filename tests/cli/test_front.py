@@ -1,4 +1,4 @@
-"""What everybody meets first: help, usage errors, completion, settings, a first config."""
+"""What everybody meets first: help, completion, settings, a first config."""
 
 from __future__ import annotations
 
@@ -12,26 +12,12 @@ from typing import Any
 import pytest
 import typer
 from commands import refusal
-from typer.testing import CliRunner, Result
+from typed import ROOT, typed
 
 from vesselforge import pretrained
-from vesselforge.cli.main import main
 from vesselforge.configs.load import load, shipped
 from vesselforge.configs.settings import PhantomSettings, PipelineConfig
 from vesselforge.data.phantoms.sets import write_phantoms
-from vesselforge.pipeline.record import STUDY, RunRecord
-
-ROOT: Any = typer.main.get_command(main)
-
-
-@pytest.fixture(autouse=True)
-def built_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Typer's runner would build all verbs anew for each line."""
-    monkeypatch.setattr("typer.testing._get_command", lambda app: ROOT)
-
-
-def typed(*arguments: str, **environment: str) -> Result:
-    return CliRunner().invoke(main, arguments, env=environment, prog_name="vesselforge")
 
 
 def verbs(group: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -121,27 +107,6 @@ def test_names_that_come_along_are_in_the_help() -> None:
     assert "compare-quickstart" not in shipped(study=False)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (
-            ["predcit"],
-            "'predcit'. Did you mean 'predict'?; see `vesselforge --help`",
-        ),
-        (["run"], "missing argument 'CONFIG'; see `vesselforge run --help`"),
-        (["run", "quickstart", "--foo"], "no such option: --foo"),
-        (["finetune", "m", "f", "--steps", "nan"], "invalid value for '--steps': "),
-        (["finetune", "m", "f", "--steps", "0"], "(found '0'); see `vesselforge finetune --help`"),
-        (["segmenter", "evaluate", "m", "d", "--fov-width", "9"], "expected model, native or 32"),
-        (["segmenter", "evaluate", "m", "d", "--split", "some"], "'test', 'all'"),
-        (["models", "promote", "eyes", "two"], "(found 'two')"),
-    ],
-)
-def test_what_is_typed_wrong_is_one_line(arguments: list[str], said: str) -> None:
-    line = refusal(typed(*arguments))
-    assert said in line and line.endswith("--help`")
-
-
 def completed(*words: str, **environment: str) -> list[str]:
     """What bash offers for the last word."""
     told = {"_VESSELFORGE_COMPLETE": "complete_bash", "COMP_CWORD": str(len(words))}
@@ -165,84 +130,6 @@ def test_names_are_completed(tmp_path: Path) -> None:
     assert completed("generator", "walk", "phantom") == pretrained.names("generator")
     assert completed("data", "check", "dr") == ["drive"]
     assert completed("data", "check", "p") == ["phantom"]  # a layout is no dataset
-
-
-IS_A_GENERATOR = "a generator, and a segmenter is wanted; `vesselforge generator draw`, `walk` and"
-IS_A_SEGMENTER = "a segmenter, and a generator is wanted; `vesselforge predict`, `finetune` and"
-NO_MODEL = "/bare: no model here; expected a folder with model.json or ensemble.json in it, a run,"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["finetune", "ROOM/bare", "phantom"], NO_MODEL),
-        (["predict", "ROOM/bare", "x.png", "-o", "out"], NO_MODEL),
-        (["finetune", "bare", "phantom"], NO_MODEL),  # a model of the workspace that has gone
-        (["finetune", "phantom-joint-64", "phantom"], f"phantom-joint-64: {IS_A_GENERATOR}"),
-        (["predict", "ROOM/gan", "x.png", "-o", "out"], f"/gan: {IS_A_GENERATOR}"),
-        (["segmenter", "export", "phantom-joint-64", "-o", "x.onnx"], IS_A_GENERATOR),
-        (["generator", "walk", "sa-unet-drive", "-o", "w.gif"], f"sa-unet-drive: {IS_A_SEGMENTER}"),
-        (["generator", "draw", "tuned", "-o", "out"], f"tuned: {IS_A_SEGMENTER}"),
-        (["predict", "study", "x.png", "-o", "out"], "/study: this is a study, which has no model"),
-        (["compare", "quickstart"], "so this is the config of a run: `vesselforge run` takes it"),
-        (["run", "compare-quickstart"], "config of a study: `vesselforge compare` takes it"),
-        (["compare", "compare-quickstart", "--set", "source=x"], "did you mean `sources`?"),
-        (["data", "check", "noses"], "(phantom, drive, chase-db1, stare, hrf, les-av, fives)"),
-    ],
-)
-def test_a_thing_of_another_kind_is_told_what_it_is(
-    arguments: list[str], said: str, tmp_path: Path
-) -> None:
-    for file in ("gan/generator.json", "ws/models/tuned/model.json", "ws/models/bare/card.json"):
-        (tmp_path / file).parent.mkdir(parents=True)
-        (tmp_path / file).write_text("{}")
-    (tmp_path / "bare").mkdir()
-    study = PipelineConfig.model_validate({"name": "study"})
-    RunRecord(tmp_path / "ws", study).note("flow", STUDY)
-    given = [word.replace("ROOM", str(tmp_path)) for word in arguments]
-    assert said in refusal(typed(*given, VESSELFORGE_WORKSPACE=str(tmp_path / "ws")))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["finetune", "sa-unet-drive", "phantom", "--folds", "40"], "error: --folds: 40: found 28"),
-        (["finetune", "sa-unet-drive", "phantom", "--group", "(.)"], "error: --group: phantom has"),
-        (["finetune", "sa-unet-drive", "phantom", "--name", "A B"], "error: --name: string should"),
-        (
-            ["finetune", "sa-unet-drive", ".", "--pattern", r"\d"],
-            r"error: --pattern: found '\d', wh",
-        ),
-        (
-            ["data", "check", ".", "--pattern", r"\d("],
-            r"error: --pattern: found '\d(', which is no",
-        ),
-        (
-            ["data", "check", "drive", "--pattern", "x"],
-            "error: --pattern: found 'x', and drive has",
-        ),
-        (["data", "check", "phantom", "--mask-values", "{0: a}"], "--mask-values: 0: input should"),
-        (["data", "phantom", "x", "--set", "size=1"], "error: --set: size: input should be"),
-        (
-            ["predict", "sa-unet-drive", "x", "-o", "y", "--model", "teacher"],
-            "error: --model: found",
-        ),
-        (
-            ["predict", "sa-unet-drive", "x", "-o", "y", "--tile", "8"],
-            "error: --tile: found 8 pixels",
-        ),
-        (["segmenter", "evaluate", "sa-unet-drive", "phantom", "--runtime", "x"], ": --runtime: "),
-        (
-            ["finetune", "sa-unet-drive", "phantom", "--set", "data.folds=40"],
-            "error: data.folds: 40",
-        ),
-    ],
-)
-def test_a_wrong_value_is_told_by_what_was_typed(
-    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert said in refusal(typed(*arguments, VESSELFORGE_WORKSPACE=str(tmp_path / "ws")))
 
 
 def test_the_script_for_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
