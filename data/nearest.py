@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import KDTree
 
 Mask = NDArray[np.bool_]
 Pixels = NDArray[np.intp]
@@ -33,10 +34,11 @@ def nearest(ground: Mask, asked: Mask) -> NDArray[np.int32]:
 
 
 def distances(mask: Mask, asked: Mask) -> NDArray[np.float64]:
-    """[pixels]: of each pixel of `asked` to the nearest one that is not of the mask [H, W], these
-    in row order, in pixels. The mask must leave a pixel out."""
-    offsets = np.argwhere(asked).T - nearest(~mask, asked)
-    return np.asarray(np.sqrt((offsets**2).sum(0)))
+    """[pixels]: of each pixel of `asked`, which lie in the mask [H, W], to the nearest one that is
+    not of the mask, in row order, in pixels. The mask must leave a pixel out."""
+    border = ndimage.binary_dilation(mask) & ~mask  # no pixel beyond it is the nearest
+    tree = KDTree(np.argwhere(border), compact_nodes=False, balanced_tree=False)
+    return np.asarray(tree.query(np.argwhere(asked))[0])
 
 
 def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
