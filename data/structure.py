@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.morphology import skeletonize
 
 from vesselforge.configs.errors import DataError
 from vesselforge.data.imageset import LoadedImage
-from vesselforge.data.nearest import distances
-from vesselforge.data.thinning import thinned
 
 Mask = NDArray[np.bool_]
 EIGHT = np.ones((3, 3), dtype=bool)
@@ -97,8 +96,8 @@ def tree_figures(mask: Mask) -> TreeFigures:
         return TreeFigures(0.0, 0.0, 0.0, 0.0, 0.0)
     if mask.all():  # no background to measure from
         return TreeFigures(1.0, float(min(mask.shape)), 1.0, 0.0, 0.0)
-    lines = thinned(mask)
-    radius = distances(mask, lines)
+    lines = np.asarray(skeletonize(mask))
+    radius = ndimage.distance_transform_edt(mask)[lines]
     calibre = float((2 * radius - 1).mean())
     components, _ = betti_numbers(mask)
     ends, branchings = line_figures(lines, radius)
