@@ -149,9 +149,6 @@ def import_(
                 planned.write(out, progress)
     result = {"folder": str(out), "matched": planned.rows(), "left_out": left}
     told = [f"left out, {reason}: {', '.join(files)}" for reason, files in left.items()]
-    if dry_run:
-        warned = [f"warning: {source}: {text}" for text in planned.warnings()]
-        result, told = result | {"warned": warned}, [*told, *warned]
     if dry_run or not json_:
         print_result(json_, result, as_table(planned.rows(), f"{source}"), *told)
     if dry_run:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from vesselforge.configs.base import as_written
@@ -77,10 +77,20 @@ def _last_digit(name: str) -> tuple[int, int, str]:
 
 
 def _listed(paths: Mapping[str, Path], problems: list[Problem]) -> dict[str, Path]:
-    """Identifier → file, of those that a list names; case and suffix do not matter."""
+    """Identifier → file, of those that a list names; case and suffix do not matter. A second one of
+    the same is a problem."""
     ids = {stem_of(path).lower(): id_ for id_, path in paths.items()}
     folder = next(iter(paths.values())).parent
-    return _by_id(folder, lambda stem: ids.get(stem.lower(), ""), problems)
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        id_ = ids.get(stem_of(path).lower()) if is_image_name(path) else None
+        if id_ is not None and (other := found.setdefault(id_, path)) != path:
+            sentence = (
+                f"found a second file for identifier {id_!r} beside {other.name}, expected one: "
+                "remove one of the two"
+            )
+            problems.append(Problem("error", str(path), sentence, id_))
+    return found
 
 
 def _item(id_: str, split: str, files: Mapping[str, Mapping[str, Path]]) -> Item:
@@ -136,28 +146,6 @@ def _id_of(pattern: str) -> Identify:
         match = searched.search(stem)
         return match["id"] or None if match else None
 
-    return found
-
-
-def _by_id(
-    folder: Path, id_of: Callable[[str], str | None], problems: list[Problem]
-) -> dict[str, Path]:
-    """Identifier → image file of a folder; empty when there is none. A file without an identifier
-    (None; an empty one: it is not meant) is a problem, and a second one of the same."""
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if not is_image_name(path):
-            continue
-        id_ = id_of(stem_of(path))
-        if id_ is None:
-            sentence = "data.pattern finds no `id` in this name"
-            problems.append(Problem("error", str(path), sentence, path.name))
-        elif id_ and (other := found.setdefault(id_, path)) != path:
-            sentence = (
-                f"found a second file for identifier {id_!r} beside {other.name}, expected one: "
-                "remove one of the two, or change data.pattern if that is what takes them for one"
-            )
-            problems.append(Problem("error", str(path), sentence, id_))
     return found
 
 

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from vesselforge.configs.errors import DataError
-from vesselforge.configs.settings import DataSettings
 from vesselforge.data.formats.archives import refuse_full, unpack
-from vesselforge.data.layouts.fellow_eyes import fellow_eyes
 from vesselforge.data.layouts.folders import sort_pairs
 from vesselforge.data.layouts.own_splits import FILE, Listed, list_in, read_splits
 from vesselforge.data.layouts.roles import Sorted, is_part
-from vesselforge.data.layouts.splits import TRAIN, VALIDATION, deal
+from vesselforge.data.layouts.splits import TRAIN, VALIDATION
 from vesselforge.engine.files import whole_folder, write_csv
 from vesselforge.engine.progress import Progress
 
@@ -48,14 +46,6 @@ class Plan:
                 row[name] = files[folder].as_posix() if folder in files else None
             rows.append(row | ({"split": self.splits[id_]} if self.splits else {}))
         return rows
-
-    def warnings(self) -> list[str]:
-        """That fellow eyes are in different splits, those here or those that a run deals."""
-        if self.listed.groups or len(self.copies) < 2:
-            return []
-        shares = DataSettings().validation_share, DataSettings().test_share
-        said = fellow_eyes(self.splits or deal({id_: id_ for id_ in self.copies}, *shares))
-        return [said] if said else []
 
     def write(self, out: Path, progress: Progress) -> None:
         """Fill `out`, which must be absent or empty. Raises DataError and WorkspaceError; then

@@ -87,6 +87,18 @@ def _near_misses(root: Path) -> list[Path]:
     return [path for path in named if path.suffix.lower() in ends and path.is_file()]
 
 
+def read_csv(path: Path) -> list[tuple[int, list[str]]]:
+    """(line, cells) of the rows in which there is anything. Raises DataError."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        delimiter = ";" if ";" in text.partition("\n")[0] else ","  # as Excel writes it in places
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}); save it so") from None
+    return [(number, cells) for number, cells in rows if any(cells)]
+
+
 def read_splits(path: Path, images: Mapping[str, Path], exclude: Collection[str]) -> Listed:
     """What a splits.csv says of these images; nothing where there is no such file. In the column
     `id` the name of the image's file is understood, too.
@@ -96,13 +108,7 @@ def read_splits(path: Path, images: Mapping[str, Path], exclude: Collection[str]
     """
     if not path.is_file():
         return Listed({}, {})
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        delimiter = ";" if ";" in text.partition("\n")[0] else ","  # as Excel writes it in places
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}); save it so") from None
+    rows = read_csv(path)
     head = [cell.lower() for cell in rows[0][1]] if rows else []
     if len(head) < 2 or len(set(head)) < len(head) or "id" not in head or set(head) - COLUMNS:
         raise DataError(f"{path}: found the header {','.join(head)!r}, {FORM}")
