@@ -162,8 +162,13 @@ def read_images(root: Path, settings: DataSettings) -> Dataset:
     images = {
         path.relative_to(root).as_posix(): path for path in sorted_.pictures if path not in drawn
     }
-    problems = _left_out(root, sorted_)
-    problems += [problem for problem in sorted_.problems if problem.sentence == STRANGE_NAME]
+    problems = [problem for problem in sorted_.problems if problem.sentence == STRANGE_NAME]
+    sorted_.problems = problems
+    sorted_.left_out = {
+        FOREIGN: sorted_.left_out.get(FOREIGN, []),
+        "masks or FOVs: the generator is shown images alone": sorted_.drawn,
+    }
+    sorted_.warn(root)
     if (listed := list_in(root)).is_file():
         sentence = "is not read of images without masks: data.group keeps patients together"
         problems.append(Problem("warning", str(listed), sentence))
@@ -193,12 +198,3 @@ def _identifiers(images: Mapping[str, Path]) -> dict[str, str]:
     }
     counts = Counter([*stems.values(), *images])
     return {name: stem if counts[stem] == 1 else name for name, stem in stems.items()}
-
-
-def _left_out(root: Path, sorted_: Sorted) -> list[Problem]:
-    """Warnings about files that look as if they were meant."""
-    reasons = {FOREIGN: sorted_.left_out.get(FOREIGN, [])}
-    reasons["masks or FOVs: the generator is shown images alone"] = sorted_.drawn
-    found = Sorted(left_out={reason: files for reason, files in reasons.items() if files})
-    found.warn(root)
-    return found.problems

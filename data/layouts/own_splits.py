@@ -19,6 +19,8 @@ from vesselforge.data.layouts.splits import SPLITS, TRAIN, deal, deal_fold
 
 FILE = "splits.csv"
 FORM = "expected a header with `id`, and `split` (train, validation or test) or `group`, or both"
+TABLES = {"", ".csv", ".tsv", ".txt", ".xls", ".xlsx", ".json", ".yaml", ".yml"}
+"""Suffixes of tables and lists, which may be meant for one where they are called after splits."""
 COLUMNS = {"id", "split", "group"}
 NOT_READ = f"is not read, and images are split anew; to split by it, call it {FILE}: {FORM}"
 SHOWN = 5
@@ -51,7 +53,9 @@ def split_own(
     listed = read_splits(file, images, exclude)
     groups, problems = _groups(meant, settings, listed)
     if not file.is_file():
-        problems += [Problem("warning", str(path), NOT_READ) for path in _near_misses(root)]
+        near = (path for path in sorted(root.iterdir()) if "split" in path.stem.lower())
+        tables = (path for path in near if path.suffix.lower() in TABLES and path.is_file())
+        problems += [Problem("warning", str(path), NOT_READ) for path in tables]
     if listed.splits:
         splits = _by_list(file, listed.splits, groups, settings)
     elif settings.folds is not None:
@@ -78,13 +82,6 @@ def list_in(root: Path) -> Path:
     """Where the list of a folder is, or would be; capitals in its name do not matter."""
     near = (path for path in sorted(root.glob("*.[cC][sS][vV]")) if path.name.lower() == FILE)
     return root / FILE if (root / FILE).is_file() else next(near, root / FILE)
-
-
-def _near_misses(root: Path) -> list[Path]:
-    """Tables and lists of a folder that are called after splits."""
-    ends = {"", ".csv", ".tsv", ".txt", ".xls", ".xlsx", ".json", ".yaml", ".yml"}
-    named = (path for path in sorted(root.iterdir()) if "split" in path.stem.lower())
-    return [path for path in named if path.suffix.lower() in ends and path.is_file()]
 
 
 def read_csv(path: Path) -> list[tuple[int, list[str]]]:
@@ -131,18 +128,15 @@ def read_splits(path: Path, images: Mapping[str, Path], exclude: Collection[str]
             continue
         raise DataError(f"{path}: line {number}: {fault}")
     if missing := [id_ for id_ in images if id_ not in found and id_ not in exclude]:
+        shown = ", ".join(map(repr, sorted(missing)[:SHOWN]))
+        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise DataError(
-            f"{path}: found no line for {_some(missing)}; expected one for every image: add "
-            "them, or name them in data.exclude"
+            f"{path}: found no line for {shown}{more}; expected one for every image: add them, or "
+            "name them in data.exclude"
         )
     there = {id_: row for id_, row in found.items() if id_ in images}
     splits, groups = ({i: r[c] for i, r in there.items() if c in r} for c in ("split", "group"))
     return Listed(splits, groups)
-
-
-def _some(ids: Collection[str]) -> str:
-    shown = ", ".join(map(repr, sorted(ids)[:SHOWN]))
-    return shown + (f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else "")
 
 
 def _by_list(

@@ -82,13 +82,9 @@ def _alike(items: Sequence[Item], looks: Sequence[Look | None]) -> dict[int, tup
         return {}
     none = np.zeros(SIDE * SIDE, np.float32)
     matrix = np.array([none if look is None else look for look in looks])
-    found: dict[int, tuple[Item, float]] = {}
-    for place, before in np.argwhere(np.tril(matrix @ matrix.T, -1) > ALIKE):
-        value, split = float(matrix[place] @ matrix[before]), items[place].split
-        kept = found.get(place)
-        if kept is None or (items[before].split != split, value) > (
-            kept[0].split != split,
-            kept[1],
-        ):
-            found[place] = items[before], value
-    return found
+    found: dict[int, tuple[bool, float, int]] = {}
+    for place, before in np.argwhere(np.tril(matrix @ matrix.T, -1) > ALIKE).tolist():
+        apart = items[before].split != items[place].split
+        rank = apart, float(matrix[place] @ matrix[before]), -before
+        found[place] = max(rank, found.get(place, rank))
+    return {place: (items[-rank[2]], rank[1]) for place, rank in found.items()}
