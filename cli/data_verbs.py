@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
     from vesselforge.data.datasets import Dataset
 
 app = new_app("Datasets: unpack, check, import, prepare, draw phantoms.")
+
+
+class DrawnOn(StrEnum):
+    """What a mask fits of a photo that its EXIF tag turns."""
+
+    stored = "stored"
+    upright = "upright"
 
 
 @verb(
@@ -126,20 +134,28 @@ def import_(
     ],
     pattern: PatternOption = None,
     mask_values: MaskValuesOption = None,
+    masks_drawn_on: Annotated[
+        DrawnOn | None,
+        typer.Option(
+            help="Of photos that their EXIF tag turns: whether masks fit them as they are stored, "
+            "or upright, as viewers show them.",
+            show_default="what the sizes tell, or an error",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what is matched.")] = False,
     json_: JsonOption = False,
 ) -> None:
     """Lay any folder or zip out as images/, masks/ and fov/.
 
     With equal names, and checked. Shows which mask and FOV belongs to which image, and what is left
-    out and why. Files are copied as they are. Whatever is not clear is an error, and nothing is
-    written.
+    out and why. Files are copied as they are; photos that their EXIF tag turns become upright ones.
+    Whatever is not clear is an error, and nothing is written.
     """
     from vesselforge.data.datasets import named_dataset
     from vesselforge.data.layouts.importing import opened, plan
 
     with opened(source) as root:
-        planned = plan(root, pattern)
+        planned = plan(root, pattern, masks_drawn_on and masks_drawn_on.value)
         left = {
             reason: [path.relative_to(root).as_posix() for path in files]
             for reason, files in planned.found.left_out.items()
@@ -149,6 +165,9 @@ def import_(
                 planned.write(out, progress)
     result = {"folder": str(out), "matched": planned.rows(), "left_out": left}
     told = [f"left out, {reason}: {', '.join(files)}" for reason, files in left.items()]
+    if dry_run:
+        warned = [f"warning: {source}: {text}" for text in planned.warnings()]
+        result, told = result | {"warned": warned}, [*told, *warned]
     if dry_run or not json_:
         print_result(json_, result, as_table(planned.rows(), f"{source}"), *told)
     if dry_run:

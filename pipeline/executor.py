@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vesselforge.configs.settings import PrepareSettings
-from vesselforge.data.layouts.warned import CHECK, warning_line
+from vesselforge.data.layouts.warned import CHECK, told_apart, warning_line
 from vesselforge.engine.artifacts import Artifact, Outcome
 from vesselforge.engine.documents import read_object
 from vesselforge.engine.processes.child import Job, run_in_child
@@ -169,7 +169,7 @@ class Executor:
         self.done[work.digest] = outcome.artifact
         self.report(work, outcome)
         line = warnings_of(work, outcome.artifact)
-        if line and line not in self.warned:
+        if line and told_apart(line) not in map(told_apart, self.warned):
             self.warned.append(line)
             current().say(f"  {line}")
 

@@ -178,6 +178,11 @@ def picture_of(given: ArrayLike | Image.Image | str | PathLike[str]) -> Picture:
     return Picture(grey)
 
 
+def orientation_of(path: Path) -> int:
+    """The EXIF orientation of an image, 1 (upright, or no tag) to 8. Raises DataError as above."""
+    return read_picture(path).turn
+
+
 def encode_png(pixels: Pixels, level: int = 6) -> bytes:
     """PNG of `[H, W]`, `[H, W, 1]` or `[H, W, 3]`, uint8 or uint16; the same bytes each time.
     level: of compression, 1 to 9."""

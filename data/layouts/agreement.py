@@ -30,7 +30,8 @@ def fitted(
     image, own = turns
     said = (
         f"the image {_turned(image)}, this file {_turned(own)}: save both without this tag, the "
-        "image as it lay when this file was drawn on it"
+        "image as it lay when this file was drawn on it (`vesselforge data import SRC DEST "
+        "--masks-drawn-on stored`, or `upright`, does it)"
     )
     if found.shape != shape:
         sizes = [f"{height}×{width}" for height, width in (found.shape, shape)]

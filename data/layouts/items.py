@@ -17,6 +17,7 @@ from vesselforge.data.formats.images import (
     composed,
     open_file,
     open_picture,
+    orientation_of,
     read_picture,
 )
 from vesselforge.data.formats.masks import Drawing, read_drawing
@@ -110,7 +111,7 @@ class Item:
 
     def fov_turn(self) -> int:
         """The EXIF orientation by which the FOV's file is turned; 1 without a file."""
-        return 1 if self.fov is None else read_picture(self.fov).turn
+        return 1 if self.fov is None else orientation_of(self.fov)
 
     def loaded(self) -> LoadedImage:
         """Image, field of view and the reference, if there is one, in memory."""

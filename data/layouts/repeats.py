@@ -22,6 +22,8 @@ ALIKE = 0.8
 """Correlation of two looks from which they are one photograph. On DRIVE, CHASE_DB1 and STARE two
 different photographs reach 0.45, the same moved by 1 % and turned by half a degree 0.73; the same
 at half its size and JPEG quality 50 stays at 0.90 or above."""
+ROWS = 512
+"""Images that are held against all others at a time."""
 
 Look = NDArray[np.float32]
 
@@ -78,13 +80,20 @@ def repeated(
 def _alike(items: Sequence[Item], looks: Sequence[Look | None]) -> dict[int, tuple[Item, float]]:
     """Place of an image → the one before it that looks the same, if there is any, and how much it
     does; rather one of another split."""
-    if all(look is None for look in looks):  # of the many images of a generator there are none
+    known = [place for place, look in enumerate(looks) if look is not None]
+    if not known:
         return {}
-    none = np.zeros(SIDE * SIDE, np.float32)
-    matrix = np.array([none if look is None else look for look in looks])
-    found: dict[int, tuple[bool, float, int]] = {}
-    for place, before in np.argwhere(np.tril(matrix @ matrix.T, -1) > ALIKE).tolist():
-        apart = items[before].split != items[place].split
-        rank = apart, float(matrix[place] @ matrix[before]), -before
-        found[place] = max(rank, found.get(place, rank))
-    return {place: (items[-rank[2]], rank[1]) for place, rank in found.items()}
+    matrix = np.stack([look for look in looks if look is not None])
+    found: dict[int, tuple[Item, float]] = {}
+    for start in range(0, len(known), ROWS):
+        likeness = matrix[start : start + ROWS] @ matrix.T
+        for row, column in np.argwhere(likeness > ALIKE):
+            place, other = known[start + row], items[known[column]]
+            if known[column] >= place:
+                continue
+            value = float(likeness[row, column])
+            kept = found.get(place)
+            apart = other.split != items[place].split
+            if kept is None or (apart, value) > (kept[0].split != items[place].split, kept[1]):
+                found[place] = other, value
+    return found

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from vesselforge.configs.settings import Order
+from vesselforge.data.layouts.warned import told_apart
 from vesselforge.engine.artifacts import Artifact
 from vesselforge.pipeline.evidence import Evidence, untrained
 from vesselforge.pipeline.graph import Work
@@ -74,7 +75,7 @@ def without_repeats(warned: Iterable[str]) -> list[str]:
     alone the first, with how many are like it."""
     groups: dict[str, list[str]] = {}
     for line in warned:
-        groups.setdefault(_pattern(line), []).append(line)
+        groups.setdefault(_pattern(told_apart(line)), []).append(line)
     return [
         f"{first} (and {len(others)} like it)" if others else first
         for first, *others in groups.values()

@@ -11,13 +11,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from dataset_writers import phantom, save, write_paired
+from numpy.typing import NDArray
+from PIL import Image
 from typer.testing import CliRunner, Result
 
 from vesselforge.cli.main import main
 from vesselforge.configs.errors import DataError
 from vesselforge.data.datasets import named_dataset
+from vesselforge.data.formats.images import read_picture
 from vesselforge.data.layouts.importing import opened, plan
 from vesselforge.engine.progress import Progress
+
+STORED_AS = {3: 2, 6: 1, 8: 3}
+"""EXIF orientation → quarter turns from the upright picture to the one that is stored."""
 
 
 def said(*arguments: object) -> Result:
@@ -31,6 +37,22 @@ def written(root: Path, out: Path, **options: str) -> Path:
 
 def files(folder: Path) -> set[str]:
     return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+def photo(path: Path, upright: NDArray[np.uint8], orientation: int) -> Path:
+    """A photograph that viewers show as `upright`, held differently."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(np.rot90(upright, STORED_AS[orientation]))
+    exif = picture.getexif()
+    exif[0x0112] = orientation
+    picture.save(path, exif=exif)
+    return path
+
+
+def wide(number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """[48, 64] an image and its mask."""
+    made = phantom(number)
+    return made.image[8:56], made.mask[8:56].astype(np.uint8) * 255
 
 
 def test_a_foreign_folder_by_one_command(tmp_path: Path) -> None:
@@ -65,7 +87,7 @@ def test_a_dry_run_shows_and_writes_nothing(tmp_path: Path) -> None:
     done = said(tmp_path / "src", tmp_path / "mine", "--dry-run", "--json")
     found = json.loads(done.stdout)
     assert found["matched"][1] == {
-        "id": "b", "image": "Original/b.png", "mask": "masks/b.png", "FOV": None
+        "id": "b", "image": "Original/b.png", "mask": "masks/b.png", "FOV": None, "turned": [],
     }  # fmt: skip
     assert found["left_out"] == {}
     assert [path.name for path in tmp_path.iterdir()] == ["src"]
@@ -140,6 +162,33 @@ def test_nothing_is_written_into_the_source_or_after_a_fault(tmp_path: Path) -> 
     with pytest.raises(Exception, match=r"h\.png"):
         planned.write(tmp_path / "out", Progress())
     assert [path.name for path in tmp_path.iterdir()] == ["src"]
+
+
+@pytest.mark.parametrize("orientation", STORED_AS)
+@pytest.mark.parametrize("drawn", ["tagged", "stored", "upright"])
+def test_turned_photos_are_written_upright_with_their_masks(
+    tmp_path: Path, orientation: int, drawn: str
+) -> None:
+    for number in range(2):
+        image, mask = wide(number)
+        photo(tmp_path / f"src/images/{number}.png", image, orientation)
+        path = tmp_path / f"src/masks/{number}.png"
+        if drawn == "tagged":
+            photo(path, mask, orientation)
+        else:
+            save(path, np.rot90(mask, STORED_AS[orientation]) if drawn == "stored" else mask)
+    if orientation == 3 and drawn != "tagged":  # the same size either way
+        with pytest.raises(DataError, match="--masks-drawn-on stored or upright"):
+            plan(tmp_path / "src")
+        out = written(tmp_path / "src", tmp_path / "out", drawn_on=drawn)
+    else:
+        assert plan(tmp_path / "src").rows()[0]["turned"][0] == "images"
+        out = written(tmp_path / "src", tmp_path / "out")
+    for number in range(2):
+        image, mask = wide(number)
+        assert np.array_equal(read_picture(out / f"images/{number}.png").rgb(), image)
+        assert np.array_equal(read_picture(out / f"masks/{number}.png").grey(), mask)
+        assert Image.open(out / f"images/{number}.png").getexif().get(0x0112, 1) == 1
 
 
 def test_names_of_copies(tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ from dataset_writers import phantom, save, write_paired
 from typer.testing import CliRunner
 
 from vesselforge.cli.main import main
+from vesselforge.configs.load import override
 from vesselforge.configs.settings import DataSettings, PipelineConfig, PrepareSettings
 from vesselforge.data.datasets import load_settings
 from vesselforge.data.layouts.check import check
-from vesselforge.data.layouts.warned import CHECK, warning_line
+from vesselforge.data.layouts.warned import CHECK, check_command, told_apart, warning_line
 from vesselforge.data.prepare import prepare
 from vesselforge.engine.artifacts import Artifact, Outcome
 from vesselforge.engine.progress import Progress
@@ -54,7 +55,8 @@ def prepared(data: DataSettings, out: Path, part: Any = "development") -> Path:
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_the_line_counts_shows_the_first_and_names_the_command(tmp_path: Path, count: int) -> None:
-    data = settings(odd(tmp_path / "my set", count))
+    more = {"pattern": "(?P<id>.+)", "exclude": ["p", "o"], "test_share": 0.25}
+    data = settings(odd(tmp_path / "my set", count), **more)
     line = warning_line(check(load_settings(data)).to_dict(), data)
     if not count:
         assert line == ""
@@ -79,6 +81,8 @@ def test_an_artifact_says_it_without_its_place(tmp_path: Path) -> None:
     line = warning_line(here, data)
     assert "2 warnings, the first: masks/a.png: " in line
     assert line.count(str(tmp_path)) == 1  # in the command alone
+    other = warning_line(here, settings(data.root, test_share=0.5))
+    assert other != line and told_apart(other) == told_apart(line)
     assert warning_line({}, data) == warning_line({"problems": "x"}, data) == ""
 
 
@@ -140,3 +144,29 @@ def test_whoever_scores_images_hears_of_them(tmp_path: Path) -> None:
     for line in display.lines:
         assert "2 warnings, the first: " in line
         assert f"`vesselforge data check paired --root {root}` lists all" in line
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"name": "drive"},
+        {"name": "phantom", "phantom": {"train": 3, "seed": 7}},
+        {"name": "paired", "root": "/my eyes", "pattern": "(?P<id>[a-z]+)_"},
+        {"name": "paired", "root": "01", "exclude": ["01", "no", "a: b", "1e-4", "ü", "", "[x]"]},
+        {"name": "images", "root": "~/x", "validation_share": 0.0},
+    ],
+)
+def test_the_command_has_every_setting(more: dict[str, Any]) -> None:
+    data = DataSettings.model_validate(more)
+    words = shlex.split(check_command(data))
+    assert words[:4] == ["vesselforge", "data", "check", data.name]
+    values: dict[str, Any] = {"name": data.name}
+    changes = []
+    for option, value in zip(words[4::2], words[5::2], strict=True):
+        if option == "--set":
+            changes.append(value)
+        else:
+            values[option.removeprefix("--")] = value
+    assert override(DataSettings.model_validate(values), changes) == data
+    many = data.model_copy(update={"exclude": [str(number) for number in range(99)]})
+    assert "98" not in check_command(many) and data.name in check_command(many)

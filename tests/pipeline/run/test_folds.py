@@ -129,9 +129,9 @@ def test_what_is_said_of_several_folds_is_said_once() -> None:
 
 
 def test_warnings_of_one_dataset_are_told_once() -> None:
-    line = "eyes: {}: found {}; `vesselforge data check paired` lists all"
-    lines = [line.format("1 warning", n) for n in range(3)]
-    lines.append(line.format("2 warnings, the first", 1))
+    line = "eyes: {}: found {}; `vesselforge data check paired{}` lists all"
+    lines = [line.format("1 warning", n, f" --set fold={n}" if n else "") for n in range(3)]
+    lines.append(line.format("2 warnings, the first", 1, ""))
     assert without_repeats(lines) == [f"{lines[0]} (and 2 like it)", lines[3]]
 
 
