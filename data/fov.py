@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
+from skimage.morphology import disk
 
 SIDE = 512
 """Longest side at which the outline is looked for; keeps the work to tens of milliseconds."""
@@ -89,9 +90,8 @@ def _rough(brightness: NDArray[np.uint8]) -> Mask | None:
     if dark > 0.6 * bright or inside.mean() > 0.98:
         return None
     radius = max(1, round(min(h, w) / 100))
-    y, x = np.ogrid[-radius : radius + 1, -radius : radius + 1]
     padded = np.pad(inside, radius, mode="edge")
-    opened = ndimage.binary_opening(padded, x * x + y * y <= radius * radius)
+    opened = ndimage.binary_opening(padded, disk(radius))
     inside = ndimage.binary_fill_holes(opened[radius:-radius, radius:-radius])
     labels, count = ndimage.label(inside)
     if count == 0:

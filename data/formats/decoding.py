@@ -63,12 +63,11 @@ def _said(picture: Image.Image, tags: Any, pixels: Pixels) -> int | None:
     if pixels.dtype == np.uint8 or picture.format == "PPM":
         return 8 if pixels.dtype == np.uint8 else 16
     bits = max(tags.get(BITS, (16,)))
-    brightest = tags.get(BRIGHTEST, 0)
-    brightest = max(brightest) if isinstance(brightest, tuple) else brightest
-    if bits == 16 and brightest in [(1 << n) - 1 for n in range(8, 17)]:  # others were measured
-        bits = int(brightest).bit_length()
-    elif bits == 16:
-        return None
+    if bits == 16:
+        brightest = int(np.max(tags.get(BRIGHTEST, 0)))
+        if brightest not in [(1 << n) - 1 for n in range(8, 17)]:  # others were measured
+            return None
+        bits = brightest.bit_length()
     return bits if int(pixels.max(initial=0)) < 1 << bits else None
 
 

@@ -179,7 +179,12 @@ def _examine(
     for observer, path in item.masks.items():
         with report.noting(path, item.id):
             drawing = item.read_drawing(observer)
-            mask = _mask(fitted(drawing.vessel, shape, (picture.turn, drawing.turn)))
+            mask = fitted(drawing.vessel, shape, (picture.turn, drawing.turn))
+            if not mask.any():
+                raise DataError("the vessel mask is empty, expected white vessels on black")
+            if mask.mean() > 0.5:
+                fault = f"{mask.mean():.0%} of the mask is vessel"
+                raise DataError(f"{fault}, expected white vessels on black")
             if drawing.remark:
                 report.note(path, drawing.remark, item.id, "warning")
             if fov is not None and observer == row.observers[0]:
@@ -205,15 +210,6 @@ def _note_outside(share: float, path: Path, item: Item, report: Report) -> None:
         report.note(path, f"{sentence}, {advice}", item.id)
     elif share > SOME_OUTSIDE:
         report.note(path, sentence, item.id, "warning")
-
-
-def _mask(mask: Mask) -> Mask:
-    """The same mask. Raises DataError for one that is empty or inverted."""
-    if not mask.any():
-        raise DataError("the vessel mask is empty, expected white vessels on black")
-    if mask.mean() > 0.5:
-        raise DataError(f"{mask.mean():.0%} of the mask is vessel, expected white vessels on black")
-    return mask
 
 
 def _note_unlabelled(report: Report, dataset: Dataset, items: Sequence[Item]) -> None:

@@ -5,7 +5,6 @@ The first fault of a file is said with its line (or entry, of JSON).
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -15,6 +14,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from vesselforge.configs.errors import DataError
 from vesselforge.data.formats.images import composed
+from vesselforge.data.layouts.own_splits import read_csv
 from vesselforge.engine.documents import read_valid
 
 CSV, JSON = "labels.csv", "dataset.json"
@@ -53,7 +53,7 @@ def read_labels(root: Path, names: Sequence[str]) -> Labels:
             return {}, ()
         return _one_hot({name: classes.index(of) for name, of in folders.items()}, classes)
     if paths[0].name == CSV:
-        entries = _csv(paths[0])
+        entries = _listed(read_csv(paths[0]))
     else:
         labels = read_valid(paths[0], _Json, JSON_FORM, DataError).labels
         if labels is None:
@@ -65,30 +65,18 @@ def read_labels(root: Path, names: Sequence[str]) -> Labels:
         raise DataError(f"{paths[0]}: {error}") from None
 
 
-def _csv(path: Path) -> Iterator[tuple[str, str, Any]]:
+def _listed(rows: list[tuple[int, list[str]]]) -> Iterator[tuple[str, str, Any]]:
     """(line, name, text of a number or of a list of them) of a labels.csv."""
-    header: list[str] = []
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream, strict=True)
-        try:
-            for row in reader:
-                where, cells = f"line {reader.line_num}", [cell.strip() for cell in row]
-                if not any(cells):
-                    continue
-                if not header:
-                    header = [cell.lower() for cell in cells]
-                    if len(header) < 2 or header[0] != "name":
-                        raise DataError(f"{where}: found {','.join(row)!r}, {CSV_FORM}")
-                elif len(cells) != len(header):
-                    expected = f"expected {len(header)} as the header has"
-                    raise DataError(f"{where}: found {len(cells)} cells, {expected}")
-                else:
-                    yield where, cells[0], cells[1] if header[1:] == ["label"] else cells[1:]
-        except (csv.Error, UnicodeDecodeError) as error:
-            where = f"line {reader.line_num + isinstance(error, UnicodeDecodeError)}"
-            raise DataError(f"{where}: not readable as CSV in UTF-8 ({error})") from None
-    if not header:
-        raise DataError(f"found nothing, {CSV_FORM}")
+    header = [cell.lower() for cell in rows[0][1]] if rows else []
+    if len(header) < 2 or header[0] != "name":
+        raise DataError(f"found the header {','.join(header)!r}, {CSV_FORM}")
+    for number, cells in rows[1:]:
+        where = f"line {number}"
+        if len(cells) != len(header):
+            raise DataError(
+                f"{where}: found {len(cells)} cells, expected {len(header)} as the header has"
+            )
+        yield where, cells[0], cells[1] if header[1:] == ["label"] else cells[1:]
 
 
 def _matched(entries: Iterator[tuple[str, str, Any]], names: Sequence[str]) -> Labels:

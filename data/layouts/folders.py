@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from vesselforge.configs.base import as_written
@@ -77,10 +77,20 @@ def _last_digit(name: str) -> tuple[int, int, str]:
 
 
 def _listed(paths: Mapping[str, Path], problems: list[Problem]) -> dict[str, Path]:
-    """Identifier → file, of those that a list names; case and suffix do not matter."""
+    """Identifier → file, of those that a list names; case and suffix do not matter. A second one of
+    the same is a problem."""
     ids = {stem_of(path).lower(): id_ for id_, path in paths.items()}
     folder = next(iter(paths.values())).parent
-    return _by_id(folder, lambda stem: ids.get(stem.lower(), ""), problems)
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        id_ = ids.get(stem_of(path).lower()) if is_image_name(path) else None
+        if id_ is not None and (other := found.setdefault(id_, path)) != path:
+            sentence = (
+                f"found a second file for identifier {id_!r} beside {other.name}, expected one: "
+                "remove one of the two"
+            )
+            problems.append(Problem("error", str(path), sentence, id_))
+    return found
 
 
 def _item(id_: str, split: str, files: Mapping[str, Mapping[str, Path]]) -> Item:
@@ -139,28 +149,6 @@ def _id_of(pattern: str) -> Identify:
     return found
 
 
-def _by_id(
-    folder: Path, id_of: Callable[[str], str | None], problems: list[Problem]
-) -> dict[str, Path]:
-    """Identifier → image file of a folder; empty when there is none. A file without an identifier
-    (None; an empty one: it is not meant) is a problem, and a second one of the same."""
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if not is_image_name(path):
-            continue
-        id_ = id_of(stem_of(path))
-        if id_ is None:
-            sentence = "data.pattern finds no `id` in this name"
-            problems.append(Problem("error", str(path), sentence, path.name))
-        elif id_ and (other := found.setdefault(id_, path)) != path:
-            sentence = (
-                f"found a second file for identifier {id_!r} beside {other.name}, expected one: "
-                "remove one of the two, or change data.pattern if that is what takes them for one"
-            )
-            problems.append(Problem("error", str(path), sentence, id_))
-    return found
-
-
 def read_images(root: Path, settings: DataSettings) -> Dataset:
     """Every image file under `root`, but for masks and FOVs (see `data.layouts.roles`); hidden ones
     and what macOS adds to archives are not meant.
@@ -174,8 +162,13 @@ def read_images(root: Path, settings: DataSettings) -> Dataset:
     images = {
         path.relative_to(root).as_posix(): path for path in sorted_.pictures if path not in drawn
     }
-    problems = _left_out(root, sorted_)
-    problems += [problem for problem in sorted_.problems if problem.sentence == STRANGE_NAME]
+    problems = [problem for problem in sorted_.problems if problem.sentence == STRANGE_NAME]
+    sorted_.problems = problems
+    sorted_.left_out = {
+        FOREIGN: sorted_.left_out.get(FOREIGN, []),
+        "masks or FOVs: the generator is shown images alone": sorted_.drawn,
+    }
+    sorted_.warn(root)
     if (listed := list_in(root)).is_file():
         sentence = "is not read of images without masks: data.group keeps patients together"
         problems.append(Problem("warning", str(listed), sentence))
@@ -205,12 +198,3 @@ def _identifiers(images: Mapping[str, Path]) -> dict[str, str]:
     }
     counts = Counter([*stems.values(), *images])
     return {name: stem if counts[stem] == 1 else name for name, stem in stems.items()}
-
-
-def _left_out(root: Path, sorted_: Sorted) -> list[Problem]:
-    """Warnings about files that look as if they were meant."""
-    reasons = {FOREIGN: sorted_.left_out.get(FOREIGN, [])}
-    reasons["masks or FOVs: the generator is shown images alone"] = sorted_.drawn
-    found = Sorted(left_out={reason: files for reason, files in reasons.items() if files})
-    found.warn(root)
-    return found.problems

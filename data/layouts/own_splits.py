@@ -19,6 +19,8 @@ from vesselforge.data.layouts.splits import SPLITS, TRAIN, deal, deal_fold
 
 FILE = "splits.csv"
 FORM = "expected a header with `id`, and `split` (train, validation or test) or `group`, or both"
+TABLES = {"", ".csv", ".tsv", ".txt", ".xls", ".xlsx", ".json", ".yaml", ".yml"}
+"""Suffixes of tables and lists, which may be meant for one where they are called after splits."""
 COLUMNS = {"id", "split", "group"}
 NOT_READ = f"is not read, and images are split anew; to split by it, call it {FILE}: {FORM}"
 SHOWN = 5
@@ -51,7 +53,9 @@ def split_own(
     listed = read_splits(file, images, exclude)
     groups, problems = _groups(meant, settings, listed)
     if not file.is_file():
-        problems += [Problem("warning", str(path), NOT_READ) for path in _near_misses(root)]
+        near = (path for path in sorted(root.iterdir()) if "split" in path.stem.lower())
+        tables = (path for path in near if path.suffix.lower() in TABLES and path.is_file())
+        problems += [Problem("warning", str(path), NOT_READ) for path in tables]
     if listed.splits:
         splits = _by_list(file, listed.splits, groups, settings)
     elif settings.folds is not None:
@@ -80,11 +84,16 @@ def list_in(root: Path) -> Path:
     return root / FILE if (root / FILE).is_file() else next(near, root / FILE)
 
 
-def _near_misses(root: Path) -> list[Path]:
-    """Tables and lists of a folder that are called after splits."""
-    ends = {"", ".csv", ".tsv", ".txt", ".xls", ".xlsx", ".json", ".yaml", ".yml"}
-    named = (path for path in sorted(root.iterdir()) if "split" in path.stem.lower())
-    return [path for path in named if path.suffix.lower() in ends and path.is_file()]
+def read_csv(path: Path) -> list[tuple[int, list[str]]]:
+    """(line, cells) of the rows in which there is anything. Raises DataError."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        delimiter = ";" if ";" in text.partition("\n")[0] else ","  # as Excel writes it in places
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}); save it so") from None
+    return [(number, cells) for number, cells in rows if any(cells)]
 
 
 def read_splits(path: Path, images: Mapping[str, Path], exclude: Collection[str]) -> Listed:
@@ -96,13 +105,7 @@ def read_splits(path: Path, images: Mapping[str, Path], exclude: Collection[str]
     """
     if not path.is_file():
         return Listed({}, {})
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        delimiter = ";" if ";" in text.partition("\n")[0] else ","  # as Excel writes it in places
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV in UTF-8 ({error}); save it so") from None
+    rows = read_csv(path)
     head = [cell.lower() for cell in rows[0][1]] if rows else []
     if len(head) < 2 or len(set(head)) < len(head) or "id" not in head or set(head) - COLUMNS:
         raise DataError(f"{path}: found the header {','.join(head)!r}, {FORM}")
@@ -125,18 +128,15 @@ def read_splits(path: Path, images: Mapping[str, Path], exclude: Collection[str]
             continue
         raise DataError(f"{path}: line {number}: {fault}")
     if missing := [id_ for id_ in images if id_ not in found and id_ not in exclude]:
+        shown = ", ".join(map(repr, sorted(missing)[:SHOWN]))
+        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
         raise DataError(
-            f"{path}: found no line for {_some(missing)}; expected one for every image: add "
-            "them, or name them in data.exclude"
+            f"{path}: found no line for {shown}{more}; expected one for every image: add them, or "
+            "name them in data.exclude"
         )
     there = {id_: row for id_, row in found.items() if id_ in images}
     splits, groups = ({i: r[c] for i, r in there.items() if c in r} for c in ("split", "group"))
     return Listed(splits, groups)
-
-
-def _some(ids: Collection[str]) -> str:
-    shown = ", ".join(map(repr, sorted(ids)[:SHOWN]))
-    return shown + (f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else "")
 
 
 def _by_list(

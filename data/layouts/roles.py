@@ -101,6 +101,8 @@ class Sorted:
     def warn(self, root: Path) -> None:
         """Add a warning for each reason why files were left out."""
         for reason, files in self.left_out.items():
+            if not files:
+                continue
             kinds = Counter(path.suffix.lower() for path in files)
             found = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
             shown = "" if reason == FOREIGN else f" ({files[0].relative_to(root)}, …)"
@@ -234,7 +236,8 @@ def _placed(path: Path, root: Path) -> Placed:
 def _by_words(placed: Sequence[Placed], shown: str, id_of: Identify | None) -> Iterator[Placed]:
     """Pictures beside their images: a word in the name says what they are, but only where there is
     an image of the same name without it."""
-    said = {one.path: word for one in placed if (word := _drawn(one, shown))}
+    words = {one.path: _word(composed(stem_of(one.path)), DRAWN) for one in placed}
+    said = {one.path: word for one in placed if one.role == shown and (word := words[one.path])}
     known = {
         (one.path.parent, _key(name))
         for one in placed
@@ -250,12 +253,6 @@ def _by_words(placed: Sequence[Placed], shown: str, id_of: Identify | None) -> I
             if name and (one.path.parent, _key(name)) in known:
                 one = replace(one, role=word[0], bare=bare)
         yield one
-
-
-def _drawn(one: Placed, shown: str) -> tuple[str, str] | None:
-    if one.role != shown:
-        return None
-    return _word(composed(stem_of(one.path)), DRAWN)
 
 
 def _word(stem: str, roles: Set[str]) -> tuple[str, str] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -53,7 +54,7 @@ def deal(
     total, others = len(groups), len(groups)
     for split, share in ((TEST, test_share), (VALIDATION, validation_share)):
         there = sum(sizes[group] for group, held in splits.items() if held == split)
-        wanted = max(0, _rounded(share * others) - there)
+        wanted = max(0, math.ceil(share * others - 0.5 - 1e-9) - there)  # halves down
         room = sum(sizes[group] for group in free)
         if split == TEST and VALIDATION not in splits.values():
             room -= 1  # one group at least is left
@@ -95,14 +96,12 @@ def deal_fold(
 
 def _sizes(groups: Mapping[str, str], salt: str = "") -> dict[str, int]:
     """Group → how many images, in the order of hashes."""
-    sizes = dict.fromkeys(sorted(set(groups.values()), key=lambda group: _hash(salt + group)), 0)
-    for group in groups.values():
-        sizes[group] += 1
-    return sizes
+    sizes = Counter(groups.values())
 
+    def place(group: str) -> bytes:
+        return hashlib.sha256((salt + group).encode(errors="surrogateescape")).digest()
 
-def _hash(text: str) -> bytes:
-    return hashlib.sha256(text.encode(errors="surrogateescape")).digest()
+    return {group: sizes[group] for group in sorted(sizes, key=place)}
 
 
 def _placed(groups: Mapping[str, str], known: Mapping[str, str]) -> dict[str, str]:
@@ -112,11 +111,6 @@ def _placed(groups: Mapping[str, str], known: Mapping[str, str]) -> dict[str, st
         if id_ in known:
             found[group] = max(known[id_], found.get(group, TRAIN), key=SPLITS.index)
     return found
-
-
-def _rounded(wanted: float) -> int:
-    """The nearest whole number, the lower of two."""
-    return max(0, math.ceil(wanted - 0.5 - 1e-9))
 
 
 def _picked(

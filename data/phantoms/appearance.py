@@ -157,13 +157,15 @@ class Appearance(Settings):
         return look.with_figures(changed)
 
 
-def _generic() -> Appearance:
-    extras = {name: field.json_schema_extra for name, field in Look.model_fields.items()}
-    halves = {name: extra["half"] for name, extra in extras.items() if isinstance(extra, dict)}
-    return Appearance.model_validate({"looks": [Look()], "half_widths": halves})
-
-
-GENERIC = _generic()
+_EXTRAS = {name: field.json_schema_extra for name, field in Look.model_fields.items()}
+GENERIC = Appearance.model_validate(
+    {
+        "looks": [Look()],
+        "half_widths": {
+            n: extra["half"] for n, extra in _EXTRAS.items() if isinstance(extra, dict)
+        },
+    }
+)
 """The ranges phantoms had from the start; they were drawn by eyes that knew DRIVE."""
 
 FACTORS = {

@@ -12,10 +12,10 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.morphology import skeletonize
 
 from vesselforge.data.phantoms.appearance import GENERIC, Look
 from vesselforge.data.phantoms.draw import compose
-from vesselforge.data.thinning import thinned
 
 Mask = NDArray[np.bool_]
 
@@ -54,7 +54,7 @@ class Shape:
 
 def centre_lines(mask: Mask) -> CentreLines:
     """Of a vessel mask [H, W]."""
-    where = np.argwhere(thinned(mask))
+    where = np.argwhere(skeletonize(mask))
     depth = ndimage.distance_transform_edt(mask)
     return CentreLines(where, 2 * depth[tuple(where.T)] - 1, _widths(mask, where))
 

@@ -67,7 +67,7 @@ def gallery_app(workspace: Path, run: Path | None) -> FastAPI:
     app.middleware("http")(_guarded)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
     app.exception_handler(RequestValidationError)(_not_understood)
-    app.exception_handler(UserError)(_refused)
+    app.exception_handler(UserError)(lambda _, error: PlainTextResponse(str(error), 400))
 
     @app.exception_handler(404)
     async def unknown(request: Request, _: Exception) -> Response:
@@ -195,10 +195,6 @@ def _picture(content: bytes | None, kind: str = "image/png") -> Response:
     if content is None:
         return PlainTextResponse("there is no such picture, or it is damaged", 404)
     return Response(content, media_type=kind)
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    return PlainTextResponse(str(error), 400)
 
 
 async def _not_understood(_: Request, error: Exception) -> Response:

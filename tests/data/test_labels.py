@@ -65,8 +65,8 @@ GOOD = "name,label\na.png,0\nb.png,1\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "found nothing, expected a header `name,label`"),
-        ("file;label\na.png;0\n", "line 1: found 'file;label', expected a header"),
+        ("", "found the header '', expected a header `name,label`"),
+        ("file;label\na.png;0\n", "found the header 'file,label', expected a header"),
         (GOOD + "sub/c.png,cat\n", 'line 4: found label "cat", expected a class number'),
         (GOOD + "sub/c.png,-1\n", 'line 4: found label "-1", expected a class number'),
         (GOOD + "sub/c.png,1.5\n", 'line 4: found label "1.5", expected a class number'),
@@ -75,7 +75,7 @@ GOOD = "name,label\na.png,0\nb.png,1\n"
         (GOOD + "sub\\c.png,1\n", "line 4: found no image 'sub\\\\c.png' in "),
         (GOOD + "\nb.png,1\nsub/c.png,0\n", "line 5: 'b.png' occurs again"),
         (GOOD, "found no label of image 'sub/c.png'"),
-        (GOOD + 'sub/c.png,"1\n', "line 4: not readable as CSV"),
+        (GOOD + 'sub/c.png,"1\n', "cannot be read as CSV in UTF-8"),
         (
             "name,x,y\na.png,1,2\nb.png,nan,1\nsub/c.png,1,1\n",
             'line 3: found label ["nan", "1"], expected a class number',
@@ -136,7 +136,7 @@ def check_fault(
 
 def test_not_text(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_bytes(b"name,label\na.png,\xff\n")
-    with pytest.raises(DataError, match=r"labels\.csv: line \d: not readable as CSV in UTF-8"):
+    with pytest.raises(DataError, match=r"labels\.csv: cannot be read as CSV in UTF-8"):
         read_labels(tmp_path, NAMES)
 
 
