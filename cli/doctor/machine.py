@@ -14,12 +14,17 @@ from typing import Literal, NamedTuple
 from packaging.requirements import Requirement
 
 from vesselforge import pretrained
-from vesselforge.configs.errors import DataError, WorkspaceError
+from vesselforge.configs.errors import ConfigError, DataError, WorkspaceError
+from vesselforge.engine.sinks.board import SWITCH, switched_on
 
 GIB = 2**30
 LITTLE_SPACE, NO_SPACE = 5 * GIB, GIB // 2
 """The quickstart takes 50 MB, a training of 512² images with its checkpoints some GB."""
 DRIVER = Path("/proc/driver/nvidia/version")
+REASONS = {
+    "fastapi": "newer ones break the server of Prefect 3.8, and with it every run",
+    "sqlalchemy": "with newer ones the scheduler of Prefect 3.8 starts no run",
+}
 
 
 class Finding(NamedTuple):
@@ -40,6 +45,7 @@ def examine(workspace: Path) -> Iterator[Finding]:
     yield Finding("memory", memory())
     yield device()
     yield space(workspace)
+    yield tensorboard()
     yield from datasets()
     yield from packages()
     yield from models()
@@ -107,6 +113,15 @@ def space(folder: Path) -> Finding:
     return Finding(name, found, "broken" if free < NO_SPACE else "warning", hint)
 
 
+def tensorboard() -> Finding:
+    """Whether trainings are shown in TensorBoard."""
+    try:
+        on = switched_on()
+    except ConfigError as error:
+        return Finding("TensorBoard", str(error), "broken", f"unset {SWITCH}, or do as it says")
+    return Finding("TensorBoard", "on" if on else f"off ({SWITCH}=1 switches it on)")
+
+
 def datasets() -> Iterator[Finding]:
     """The public ones; nobody needs all of them."""
     from vesselforge.configs.catalogue import DATASETS
@@ -141,7 +156,8 @@ def fitting(needed: Requirement) -> Finding:
     if found is None:
         return Finding(what, "not installed", "broken", hint)
     if not needed.specifier.contains(found, prereleases=True):
-        return Finding(what, f"{found}, expected {needed.specifier}", "broken", hint)
+        why = f" ({REASONS[needed.name]})" if needed.name in REASONS else ""
+        return Finding(what, f"{found}, expected {needed.specifier}{why}", "broken", hint)
     return Finding(what, found)
 
 

@@ -1,7 +1,9 @@
-"""What `vesselforge doctor` says of Prefect: its databases and its server."""
+"""What `vesselforge doctor` says of Prefect: its databases, its server, what others have left."""
 
 from __future__ import annotations
 
+import os
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ SERVER = "Prefect server"
 
 def prefect() -> Iterator[Finding]:
     """What a run and `serve` would find."""
+    yield from profile()
+    yield from page_asks()
     url = asked_for()
     try:
         with own_settings(url):
@@ -25,6 +29,36 @@ def prefect() -> Iterator[Finding]:
         hint = "see the packages above; `pip install -c constraints.txt -e .` in the repository"
         found = [Finding("Prefect", f"cannot be imported: {error}", "broken", hint)]
     yield from found
+
+
+def profile() -> Iterator[Finding]:
+    """A profile of Prefect's, which its own commands read and ours do not."""
+    name = "Prefect profile"
+    home = Path(os.environ.get("PREFECT_HOME") or "~/.prefect").expanduser()
+    file = Path(os.environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml")
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+        active = str(os.environ.get("PREFECT_PROFILE") or content.get("active"))
+        settings = content.get("profiles", {}).get(active, {})
+    except OSError:  # there is none
+        return
+    except (ValueError, AttributeError) as error:
+        hint = "mend it or move it away; our commands do not read it, but those of `prefect` do"
+        yield Finding(name, f"{file}: cannot be read ({error})", "warning", hint)
+        return
+    if "PREFECT_API_URL" in settings:
+        yield Finding(name, f"{file}: {active} names a server; runs use it only with --server")
+
+
+def page_asks() -> Iterator[Finding]:
+    """A setting that makes the page of `serve` talk to another server."""
+    for name in ("PREFECT_SERVER_UI_API_URL", "PREFECT_UI_API_URL"):
+        if url := os.environ.get(name):
+            from vesselforge.flows.serving.servers import without_password
+
+            hint = f"unset {name}, unless a proxy leads from there to the server"
+            told = f"{without_password(url)}: the page of `vesselforge serve` asks there"
+            yield Finding("Prefect page", told, "warning", hint)
 
 
 def databases() -> Iterator[Finding]:

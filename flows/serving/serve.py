@@ -29,6 +29,11 @@ PREFECT = [sys.executable, "-m", "vesselforge.flows.serving.attached"]
 """Prefect's command, which ends when its parent does."""
 SERVER = [sys.executable, "-m", "vesselforge.flows.serving.page"]
 LOOK_EVERY_S = 20.0
+PAGE_ASKS = ("PREFECT_SERVER_UI_API_URL", "PREFECT_UI_API_URL")
+ELSEWHERE = (
+    "Prefect's page asks there, and not the server of `vesselforge serve`; unset the variable, "
+    "unless a proxy leads from there to it"
+)
 
 
 def serve(port: int, limit: int = 1) -> None:
@@ -50,6 +55,9 @@ def serve(port: int, limit: int = 1) -> None:
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"{url},http://localhost:{port}",
         "DO_NOT_TRACK": "1",
     } | NO_PROFILE
+    for name in PAGE_ASKS:
+        if os.environ.get(name, f"{url}/api") != f"{url}/api":
+            typer.echo(f"{name}={os.environ[name]}: {ELSEWHERE}", err=True)
     with suppress(KeyboardInterrupt), _alone(url), ExitStack() as running:
         _check_port(port)
         for number in stop_signals():

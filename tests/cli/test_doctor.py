@@ -21,6 +21,7 @@ from vesselforge.cli.doctor import machine as examination
 from vesselforge.cli.doctor import of_prefect
 from vesselforge.cli.doctor.machine import GIB, Finding
 from vesselforge.engine.files import file_sha256
+from vesselforge.engine.sinks.board import SWITCH
 
 pytestmark = pytest.mark.slow
 
@@ -77,6 +78,9 @@ def test_a_damaged_model_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_what_would_stop_a_run_is_status_2_and_no_password_is_shown(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
+    theirs = tmp_path / "home" / ".prefect"
+    theirs.mkdir(parents=True)
+    (theirs / "profiles.toml").write_text("no TOML [")
     (tmp_path / ".prefect").mkdir()
     with sqlite3.connect(tmp_path / ".prefect" / "prefect.db") as database:
         database.execute("CREATE TABLE alembic_version (version_num TEXT)")
@@ -87,11 +91,16 @@ def test_what_would_stop_a_run_is_status_2_and_no_password_is_shown(tmp_path: Pa
         workspace=tmp_path / "file",
         cwd=tmp_path,
         PREFECT_API_URL=f"http://me:secret@127.0.0.1:{port}/api",
+        PREFECT_UI_API_URL="http://old:4200/api",
+        **{SWITCH: "perhaps"},
     )
     assert done.returncode == 2
     lines = [line.split(": ")[:2] for line in done.stderr.splitlines()]
     assert lines == [
         ["broken", "workspace"],
+        ["broken", "TensorBoard"],
+        ["warning", "Prefect profile"],
+        ["warning", "Prefect page"],
         ["broken", "Prefect database"],
         ["broken", "Prefect server"],
     ]
@@ -117,7 +126,7 @@ def test_versions_are_held_against_what_is_asked_for(having: dict[str, str]) -> 
     having |= {"fastapi": "0.165.0", "torch": "2.13.0+cpu"}
     bad = examination.fitting(Requirement("fastapi<0.151"))
     assert bad.state == "broken"
-    assert bad.found == "0.165.0, expected <0.151"
+    assert "0.165.0, expected <0.151 (newer ones break the server of Prefect" in bad.found
     assert bad.hint == "`pip install 'fastapi<0.151'`"
     assert examination.fitting(Requirement("torch>=2.6")).state == "ok"
     assert examination.fitting(Requirement("scipy>=1.12")).state == "broken"

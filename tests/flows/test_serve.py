@@ -63,6 +63,16 @@ def test_a_port_in_use_is_named() -> None:
             serving.serve(port)
 
 
+def test_a_page_that_asks_elsewhere_is_called_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PREFECT_UI_API_URL", "http://old:4200/api")
+    with socket.create_server(("127.0.0.1", 0)) as listener, pytest.raises(UserError):
+        serving.serve(listener.getsockname()[1])
+    said = capsys.readouterr().err
+    assert said.startswith("PREFECT_UI_API_URL=http://old:4200/api: Prefect's page asks there")
+
+
 def test_a_database_of_a_newer_prefect_is_named(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     with sqlite3.connect(tmp_path / "home" / "prefect.db") as database:
