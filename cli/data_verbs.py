@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -20,18 +19,12 @@ from vesselforge.cli.verbs import (
     working,
 )
 from vesselforge.configs.catalogue import KNOWN_NAMES
+from vesselforge.configs.load import override
 
 if TYPE_CHECKING:
     from vesselforge.data.datasets import Dataset
 
 app = new_app("Datasets: unpack, check, import, prepare, draw phantoms.")
-
-
-class DrawnOn(StrEnum):
-    """What a mask fits of a photo that its EXIF tag turns."""
-
-    stored = "stored"
-    upright = "upright"
 
 
 @verb(
@@ -64,7 +57,6 @@ def check(
     json_: JsonOption = False,
 ) -> None:
     """Prove that a dataset is sound, or list what is wrong with it."""
-    from vesselforge.configs.load import override
     from vesselforge.data.datasets import load_settings, named_settings
 
     settings = override(named_settings(dataset, root, pattern, mask_values), set_, "--set")
@@ -135,7 +127,7 @@ def import_(
     pattern: PatternOption = None,
     mask_values: MaskValuesOption = None,
     masks_drawn_on: Annotated[
-        DrawnOn | None,
+        Literal["stored", "upright"] | None,
         typer.Option(
             help="Of photos that their EXIF tag turns: whether masks fit them as they are stored, "
             "or upright, as viewers show them.",
@@ -155,7 +147,7 @@ def import_(
     from vesselforge.data.layouts.importing import opened, plan
 
     with opened(source) as root:
-        planned = plan(root, pattern, masks_drawn_on and masks_drawn_on.value)
+        planned = plan(root, pattern, masks_drawn_on)
         left = {
             reason: [path.relative_to(root).as_posix() for path in files]
             for reason, files in planned.found.left_out.items()
@@ -209,7 +201,6 @@ def phantom(
     json_: JsonOption = False,
 ) -> None:
     """Write procedural fundus images with exact vessel masks."""
-    from vesselforge.configs.load import override
     from vesselforge.configs.settings import PhantomSettings
     from vesselforge.data.datasets import named_dataset
     from vesselforge.data.layouts.splits import TRAIN

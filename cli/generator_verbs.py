@@ -20,6 +20,8 @@ from vesselforge.cli.verbs import (
     print_result,
     working,
 )
+from vesselforge.configs.load import validate
+from vesselforge.configs.ranges import parse_seeds
 
 app = new_app("StyleGAN2-ADA alone: train, sample, score.\n\nShares its artifacts with `run`.")
 PsiOption = Annotated[
@@ -78,7 +80,6 @@ def draw(
     The same seed and settings give the same image, whatever is drawn beside it. With more seeds
     later, the folder keeps the images it has. `sample` does the same step for a whole config.
     """
-    from vesselforge.configs.ranges import parse_seeds
     from vesselforge.pipeline.record import generator_folder
 
     chosen = parse_seeds(seeds)
@@ -109,7 +110,6 @@ def walk(
 
     And back to the first. The layer noise stands still.
     """
-    from vesselforge.configs.ranges import parse_seeds
     from vesselforge.pipeline.record import generator_folder
 
     chosen = parse_seeds(seeds)
@@ -207,7 +207,6 @@ def publish(
 
 def _settings(**values: Any) -> Any:
     """SampleSettings of what was typed. Raises ConfigError."""
-    from vesselforge.configs.load import validate
     from vesselforge.configs.settings import SampleSettings
 
     return validate(SampleSettings, values, "options")

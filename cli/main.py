@@ -35,6 +35,7 @@ from vesselforge.cli.verbs import (
     print_preview,
     print_result,
 )
+from vesselforge.configs.load import load
 
 ABOUT = """Augment a small segmentation set with synthetic images, and prove what it gives.
 
@@ -88,7 +89,6 @@ def run(
     json_: JsonOption = False,
 ) -> None:
     """Run the whole pipeline; run again, it goes on where it stopped."""
-    from vesselforge.configs.load import load
     from vesselforge.configs.settings import PipelineConfig
 
     settings = load(PipelineConfig, config, set_ or [])
@@ -149,7 +149,6 @@ def compare(
     is new: --set 'arms.counts=[0,50,200]'. A failed arm is reported and the others go on; the exit
     status is then still 0.
     """
-    from vesselforge.configs.load import load
     from vesselforge.configs.study import StudyConfig
 
     settings = load(StudyConfig, config, set_ or [])
@@ -218,7 +217,6 @@ def retrain(
     validation images by a paired test; `retrain.margin` says by how much F1 a new model may be
     worse. The deployment `retrain/drive` does this on a schedule.
     """
-    from vesselforge.configs.load import load
     from vesselforge.configs.settings import PipelineConfig
 
     settings = load(PipelineConfig, config, set_ or [])

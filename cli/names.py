@@ -5,7 +5,7 @@ Nothing heavy is imported, and no file is read but cards of what comes along and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,15 +15,6 @@ from vesselforge import pretrained
 from vesselforge.configs.catalogue import KNOWN_NAMES, NAMED
 from vesselforge.configs.load import shipped
 from vesselforge.pipeline.places import named_models, named_runs, workspace_folder
-
-
-def config_names(study: bool) -> Callable[[], list[str]]:
-    """Completes the names of shipped configs, of studies or of runs."""
-
-    def names() -> list[str]:
-        return shipped(study)
-
-    return names
 
 
 def every_config() -> list[str]:
@@ -78,7 +69,7 @@ def _config(study: bool) -> Any:
     return typer.Argument(
         metavar="CONFIG",
         help=f"YAML file, or a shipped one by name: {', '.join(shipped(study))}.",
-        autocompletion=config_names(study),
+        autocompletion=lambda: shipped(study),
     )
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -28,6 +27,7 @@ from vesselforge.cli.verbs import (
 )
 from vesselforge.configs.catalogue import SECOND_OBSERVERS
 from vesselforge.configs.errors import DataError
+from vesselforge.configs.load import validate
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -38,15 +38,8 @@ app = new_app(
 )
 
 
-class Split(StrEnum):
-    """Which images of a known dataset."""
-
-    test = "test"
-    all = "all"
-
-
 SplitOption = Annotated[
-    Split,
+    Literal["test", "all"],
     typer.Option(help="Of a known dataset: its test split, or all images (for foreign models)."),
 ]
 
@@ -68,7 +61,7 @@ def evaluate(
         list[str],
         typer.Argument(metavar="DATASET", help=DATASET, autocompletion=dataset_names),
     ],
-    split: SplitOption = Split.test,
+    split: SplitOption = "test",
     pattern: PatternOption = None,
     mask_values: MaskValuesOption = None,
     flips: FlipsOption = False,
@@ -81,7 +74,6 @@ def evaluate(
 
     Of known datasets the test images, of a folder all of them.
     """
-    from vesselforge.configs.load import validate
     from vesselforge.configs.settings import EvaluateSettings
     from vesselforge.pipeline.models.score_rows import REGIONS, score_rows
     from vesselforge.pipeline.models.scoring import evaluate_on
@@ -90,13 +82,13 @@ def evaluate(
     given = {"flips": flips, "fov_width": fov_width, "runtime": runtime}
     settings = validate(EvaluateSettings, given, "segmenter evaluate")
     folder, display = model_folder(model, workspace=workspace), new_display()
-    found = evaluate_on(folder, dataset, display, split.value, settings, pattern, mask_values)
+    found = evaluate_on(folder, dataset, display, split, settings, pattern, mask_values)
     told: list[str | Table] = []
     for name, metrics in found.items():
         if not metrics["models"]:
             told.append(f"{name}: {metrics['note']}")
             continue
-        about = f"{name}, {metrics['images']} images ({split.value})"
+        about = f"{name}, {metrics['images']} images ({split})"
         for region, where in REGIONS.items():
             told.append(as_table(score_rows(metrics, region), f"{about}, pooled, {where}"))
     print_result(json_, found, *told)
@@ -122,7 +114,7 @@ def score(
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Maps are vessel from here on.")
     ] = 0.5,
-    split: SplitOption = Split.test,
+    split: SplitOption = "test",
     pattern: PatternOption = None,
     mask_values: MaskValuesOption = None,
     per_image: Annotated[
@@ -141,7 +133,7 @@ def score(
     if maps is None and not observer:
         raise DataError("nothing to score: name a folder of maps, or a human with --observer 2nd")
     with working(f"reading {dataset}") as progress:
-        scorer = Scorer(dataset, split.value, progress, pattern, mask_values)
+        scorer = Scorer(dataset, split, progress, pattern, mask_values)
         if maps is not None:
             scorer.score_maps(maps, threshold)
         for name in observer or scorer.observers[1:]:
@@ -149,7 +141,7 @@ def score(
     if per_image is not None:
         scorer.write_rows(per_image)
     result = scorer.result()
-    lines, about = scored_lines(result), f"{dataset}, {result['images']} images ({split.value})"
+    lines, about = scored_lines(result), f"{dataset}, {result['images']} images ({split})"
     tables = [
         as_table(pixel_rows(lines, region), f"{about}, pooled, {where}")
         for region, where in REGIONS.items()
@@ -182,7 +174,7 @@ def check_table(
             autocompletion=dataset_names,
         ),
     ] = None,
-    split: SplitOption = Split.test,
+    split: SplitOption = "test",
     pattern: PatternOption = None,
     mask_values: MaskValuesOption = None,
     json_: JsonOption = False,
@@ -199,7 +191,7 @@ def check_table(
         from vesselforge.pipeline.models.scoring import Scorer
 
         with working(f"reading {dataset}") as progress:
-            shares |= Scorer(dataset, split.value, progress, pattern, mask_values).shares()
+            shares |= Scorer(dataset, split, progress, pattern, mask_values).shares()
     rows = check_table(table, shares)
     known = ", ".join(f"{name} {value:.4f}" for name, value in shares.items()) or "none given"
     readable = as_table([_readable(row) for row in rows], f"vessel shares: {known}")

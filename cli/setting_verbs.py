@@ -19,6 +19,7 @@ from vesselforge.cli.verbs import (
     working,
 )
 from vesselforge.configs.explained import GROUP, Setting, explain
+from vesselforge.configs.load import find, load, read_yaml
 
 KINDS = ("run", "study")
 
@@ -46,7 +47,6 @@ def settings(
 
     Each of them is changed in a config, or by --set PATH=VALUE.
     """
-    from vesselforge.configs.load import find, load, read_yaml
     from vesselforge.configs.settings import PipelineConfig
     from vesselforge.configs.study import StudyConfig
 

@@ -6,15 +6,15 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from vesselforge.cli.app import verb
 from vesselforge.cli.names import ConfigArgument
 from vesselforge.configs.base import expanded
+from vesselforge.configs.load import load, parse
 from vesselforge.engine.progress import Bus
 from vesselforge.engine.sinks.display import new_display, shown
 
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from vesselforge.pipeline.graph import Work
-
-
-class Which(StrEnum):
-    """A model of a run."""
-
-    teacher = "teacher"
-    student = "student"
-    ensemble = "ensemble"
 
 
 SetOption = Annotated[
@@ -67,8 +59,6 @@ PatternOption = Annotated[
 
 def mapping(text: str) -> dict[str, Any]:
     """A YAML mapping in an option. Raises BadParameter for anything else."""
-    from vesselforge.configs.load import parse
-
     try:
         found = parse(text)
     except ValueError:
@@ -88,7 +78,7 @@ MaskValuesOption = Annotated[
     ),
 ]
 WhichOption = Annotated[
-    Which | None,
+    Literal["teacher", "student", "ensemble"] | None,
     typer.Option("--model", help="Of a run.", show_default="the best on its validation images"),
 ]
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
@@ -202,7 +192,6 @@ def add_step(app: typer.Typer, name: str, last: str, help_: str, example: str) -
         workspace: WorkspaceOption = WORKSPACE,
         json_: JsonOption = False,
     ) -> None:
-        from vesselforge.configs.load import load
         from vesselforge.configs.settings import PipelineConfig
 
         settings = load(PipelineConfig, config, set_ or [])

@@ -36,45 +36,38 @@ def launch(
 
     Raises UserError, StageCrashed or Interrupted; anything else is a programming error.
     """
-    given = (flow, config, workspace, display, server)
+    import httpx
+
+    def launched() -> dict[str, Any]:
+        with shown(display), api(server) as url:
+            from vesselforge.flows.states import result_of
+
+            address = without_password(url)
+            where = f"in {workspace} (Prefect at {address.removesuffix('/api')})"
+            display.say(f"run {config.name} {where}")
+            try:
+                # As it was given: Prefect's page then shows what was chosen, and can change it.
+                given = as_given(config)
+                state = resolve_name(flow)(given, workspace=str(workspace), return_state=True)
+            except httpx.TransportError as error:
+                forget_what_is_left()
+                raise StageCrashed(
+                    f"{address}: Prefect's server no longer answers ({type(error).__name__}); see "
+                    "what became of it"
+                ) from error
+            except httpx.HTTPStatusError as error:
+                forget_what_is_left()
+                refused = f"{error.request.url.path}: HTTP {error.response.status_code}"
+                raise UserError(
+                    f"{address}: Prefect's server refuses what this version asks of it "
+                    f"({refused}); `vesselforge doctor` compares the versions"
+                ) from error
+            return dict(result_of(state))
+
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return _launched(*given)
+        return launched()
     # A notebook: where an event loop is at work, Prefect would give a coroutine for it to do.
     with ThreadPoolExecutor(1) as pool, display.listening():
-        return pool.submit(_launched, *given).result()
-
-
-def _launched(
-    flow: str,
-    config: PipelineConfig | StudyConfig,
-    workspace: Path,
-    display: Display,
-    server: str | None,
-) -> dict[str, Any]:
-    import httpx
-
-    with shown(display), api(server) as url:
-        from vesselforge.flows.states import result_of
-
-        address = without_password(url)
-        display.say(f"run {config.name} in {workspace} (Prefect at {address.removesuffix('/api')})")
-        try:
-            # As it was given: Prefect's page then shows what was chosen, and can change it.
-            given = as_given(config)
-            state = resolve_name(flow)(given, workspace=str(workspace), return_state=True)
-        except httpx.TransportError as error:
-            forget_what_is_left()
-            raise StageCrashed(
-                f"{address}: Prefect's server no longer answers ({type(error).__name__}); see what "
-                "became of it"
-            ) from error
-        except httpx.HTTPStatusError as error:
-            forget_what_is_left()
-            refused = f"{error.request.url.path}: HTTP {error.response.status_code}"
-            raise UserError(
-                f"{address}: Prefect's server refuses what this version asks of it ({refused}); "
-                "`vesselforge doctor` compares the versions"
-            ) from error
-        return dict(result_of(state))
+        return pool.submit(launched).result()

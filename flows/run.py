@@ -118,9 +118,7 @@ def run_pipeline(config: PipelineConfig, workspace: Path) -> dict[str, Any]:
         hand = ByTask(workspace, config.stage_timeout)
         executor = Executor(workspace, hand, record.made)
         made = augment_all(config, executor, record, workspace)
-        warned = (
-            without_repeats(executor.warned) if config.data.is_cross_validated else executor.warned
-        )
+        warned = without_repeats(executor.warned)
         record.note(WARNED, warned)
         record.finish(PARTLY_FAILED if made.failure else "completed", made.failure)
         page = write_report(record.folder, workspace)

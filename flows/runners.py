@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -122,18 +121,11 @@ def environment_of(settings: ExecutionSettings, card: int | None) -> dict[str, s
     return {"OMP_NUM_THREADS": str(max(1, cores // workers_of(settings)))} | shared
 
 
-@contextmanager
-def task_runner(settings: ExecutionSettings) -> Iterator[TaskRunner[Any]]:
-    """Prefect's task runner of these settings, started. Raises ConfigError for a missing extra."""
-    if settings.runner == "dask":
-        runner = _dask(settings)
-    else:
-        runner = ThreadPoolTaskRunner(max_workers=workers_of(settings))
-    with runner:
-        yield runner
-
-
-def _dask(settings: ExecutionSettings) -> TaskRunner[Any]:
+def task_runner(settings: ExecutionSettings) -> TaskRunner[Any]:
+    """Prefect's task runner of these settings, to be started by `with`. Raises ConfigError for a
+    missing extra."""
+    if settings.runner != "dask":
+        return ThreadPoolTaskRunner(max_workers=workers_of(settings))
     try:
         import dask
         from prefect_dask import DaskTaskRunner

@@ -36,7 +36,7 @@ def preview(targets: Iterable[Work], store: Store) -> list[dict[str, Any]]:
         own = [work for work in works if work.kind == kind]
         to_do = [work for work in own if not work.is_done(store)]
         paces = list(_paces(store, kind)) if to_do else [0.0]
-        units = sum(amount(work.settings) * (1 - share_before(work, store)) for work in to_do)
+        units = sum(amount(work.settings) * _left(work, store) for work in to_do)
         minutes = round(median(paces) * units / 60, 1) if paces else None
         row = {"stage": kind, "in all": len(own), "to do": len(to_do)}
         rows.append(row | {"minutes, about": minutes})
@@ -53,10 +53,10 @@ def starts_of(targets: Iterable[Work]) -> dict[str, str]:
     }
 
 
-def share_before(work: Work, store: Store) -> float:
-    """How much of a training an earlier one has done, which it goes on from."""
+def _left(work: Work, store: Store) -> float:
+    """The share of a training that is to do, for it may go on from an earlier one; else 1."""
     found = _earlier(work, store)
-    return 0.0 if found is None else found.share
+    return 1.0 if found is None else 1.0 - found.share
 
 
 def earlier_trainings(targets: Iterable[Work], store: Store) -> dict[str, str]:

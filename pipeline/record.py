@@ -246,24 +246,22 @@ def found_start(start: Path) -> Path:
     the folder of the generator in the box that has this name. Raises DataError when that cannot be
     a generator, CheckpointError when the one in the box is damaged. Only the beginning of files is
     looked at: generator.train reads the whole, safely."""
-    is_generator = holds(start, *NETWORKS["generator"].files)
-    lies_there = start.is_file() or is_generator
-    if not lies_there and (folder := shipped_folder(str(start), "generator")) is not None:
-        return folder
-    if not start.exists():
-        fault = "no such file or folder"
-    elif start.is_dir():
-        fault = "" if is_generator else "no generator.json in it"
-    else:
+    if holds(start, *NETWORKS["generator"].files):
+        return start
+    if start.is_file():
         with start.open("rb") as stream:
-            fault = "" if stream.read(1) == PICKLE else "no pickle"
-    if fault:
-        raise DataError(
-            f"generator.start_from: {start}: {fault}; expected an official .pkl, the folder of a "
-            "generator, or the name of a generator that comes with VesselForge (there are: "
-            f"{', '.join(pretrained.names('generator')) or 'none'})"
-        )
-    return start
+            if stream.read(1) == PICKLE:
+                return start
+        fault = "no pickle"
+    elif (folder := shipped_folder(str(start), "generator")) is not None:
+        return folder
+    else:
+        fault = "no generator.json in it" if start.is_dir() else "no such file or folder"
+    raise DataError(
+        f"generator.start_from: {start}: {fault}; expected an official .pkl, the folder of a "
+        "generator, or the name of a generator that comes with VesselForge (there are: "
+        f"{', '.join(pretrained.names('generator')) or 'none'})"
+    )
 
 
 def hash_of(setting: str, path: Path) -> str:

@@ -60,13 +60,11 @@ class Source(ABC, Generic[S]):
     limited: ClassVar[bool] = False
     """Whether its images are real ones, of which there are only so many; all are then taken."""
 
+    brings_masks: bool = False
+    """Whether its images have vessel masks of their own."""
+
     def __init__(self, settings: S, config: Config, filters: PseudoLabelSettings) -> None:
         self.settings, self.config, self.filters = settings, config, filters
-
-    @property
-    def brings_masks(self) -> bool:
-        """Whether its images have vessel masks of their own."""
-        return False
 
     @abstractmethod
     def images(self, request: Request, count: int, first: int) -> Work:
@@ -88,9 +86,11 @@ class Source(ABC, Generic[S]):
 class StyleGAN2(Source[StyleGAN2Source]):
     """Samples of a generator that is trained on the real images; a joint one draws their masks."""
 
-    @property
-    def brings_masks(self) -> bool:
-        return self.config.generator.channels == "rgb+mask"
+    def __init__(
+        self, settings: StyleGAN2Source, config: Config, filters: PseudoLabelSettings
+    ) -> None:
+        super().__init__(settings, config, filters)
+        self.brings_masks = config.generator.channels == "rgb+mask"
 
     def generator(self, request: Request) -> Work:
         own = self.config.generator
@@ -142,9 +142,7 @@ class StyleGAN2(Source[StyleGAN2Source]):
 class Phantom(Source[PhantomSource]):
     """Procedural images; nothing is trained."""
 
-    @property
-    def brings_masks(self) -> bool:
-        return True
+    brings_masks = True
 
     def images(self, request: Request, count: int, first: int) -> Work:
         own = self.settings

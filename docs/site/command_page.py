@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import types
 import typing
 from collections.abc import Iterator
@@ -74,9 +73,9 @@ def _value(parameter: Any) -> str:
         return str(word) if parameter.nargs == 1 or word.endswith("...") else f"{word}..."
     if parameter.metavar:
         return str(parameter.metavar)
-    kinds = _kinds(parameter.type_descriptor.annotation)
-    choices = [kind for kind in kinds if issubclass(kind, enum.Enum)]
-    return "|".join(one.value for one in choices[0]) if choices else VALUES[kinds[0]]
+    kind, *_ = _kinds(parameter.type_descriptor.annotation)
+    choices = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
+    return "|".join(choices) or VALUES[kind]
 
 
 def _kinds(annotation: Any) -> list[Any]:

@@ -23,12 +23,7 @@ from pydantic import BaseModel
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.engine.artifacts import Artifact, Inputs
-from vesselforge.engine.processes.child import (
-    converse,
-    environment_of,
-    signal_name,
-    started,
-)
+from vesselforge.engine.processes.child import converse, environment_of, signal_name, started
 from vesselforge.engine.processes.lifetimes import die_with_parent
 from vesselforge.engine.processes.reporting import EXIT_CRASH, Reporter, emit, endings
 from vesselforge.engine.progress import Progress

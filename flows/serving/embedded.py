@@ -23,7 +23,7 @@ from vesselforge.configs.errors import UserError
 from vesselforge.engine.processes.lifetimes import die_with_parent
 from vesselforge.flows.serving.own_settings import asked_for, own_home, own_settings
 from vesselforge.flows.serving.servers import DATABASE, check_database, check_server
-from vesselforge.flows.serving.service import Service, answers
+from vesselforge.flows.serving.service import Service
 
 LOOPBACK = ("127.0.0.1", 0)
 """A free port of it."""
@@ -133,11 +133,6 @@ def embedded_server() -> Iterator[str]:
 def private() -> bool:
     """Whether the server in use serves this run alone."""
     return _running
-
-
-def healthy(url: str, timeout: float = 1.0) -> bool:
-    """Does anything answer at this address as a Prefect API would?"""
-    return answers(f"{url.rstrip('/')}/health", timeout)
 
 
 def main() -> None:

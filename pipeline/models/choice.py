@@ -8,8 +8,6 @@ from typing import Any
 
 from vesselforge.configs.errors import WorkspaceError
 
-KINDS = ("teacher", "student", "ensemble")
-"""What `predict RUN --model` may ask for."""
 FINAL = "final"
 """Role of the model that a run of real images alone trains for use, on all but the validation
 images; nothing is left to choose it by, or to score it on."""
@@ -32,7 +30,8 @@ def choose(f1: Mapping[str, float | None]) -> Choice:
 def chosen(record: Mapping[str, Any], model: str | None = None, single: bool = False) -> str:
     """The role of the model of a run that serves.
 
-    record: run.json. model: one of KINDS that was asked for; single: an ensemble does not do.
+    record: run.json. model: `teacher`, `student` or `ensemble`, if one was asked for; single: an
+    ensemble does not do.
     Raises WorkspaceError for a run that has not ended, and for a model that it has not.
     """
     choice = record.get("chosen")

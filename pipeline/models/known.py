@@ -10,12 +10,7 @@ from vesselforge.configs.errors import ConfigError, WorkspaceError
 from vesselforge.pipeline.models.choice import in_words
 from vesselforge.pipeline.models.publish_finetuned import card_rows, cards, score_lines
 from vesselforge.pipeline.models.registry import known_registry, lines
-from vesselforge.pipeline.models.score_rows import (
-    event_rows,
-    line_rows,
-    model_rows,
-    version_rows,
-)
+from vesselforge.pipeline.models.score_rows import event_rows, line_rows, model_rows, version_rows
 from vesselforge.pipeline.places import (
     RECORD,
     REGISTRY,

@@ -31,9 +31,7 @@ if TYPE_CHECKING:
     from vesselforge.generator.networks import Generator
 
 DESCRIPTION = "generator.json"
-NOT_RECIPE = (
-    "device", "processes", "checkpoint_every", "start_from", "seed",
-)  # fmt: skip
+NOT_RECIPE = ("device", "processes", "checkpoint_every", "start_from", "seed")
 SAMPLES = "samples.png"
 PSI = 0.7
 """Truncation of the samples shown: what `sample.psi` is by default."""
@@ -170,11 +168,8 @@ def _before(model: Path, manifest: Mapping[str, Any]) -> list[Training]:
         return history(store.folder("generator.train", inputs["start"]))
     start = Path(manifest["settings"].get("start_from") or "other weights")
     box = [pretrained.folder(name) for name in pretrained.names("generator")]
-    for place in (
-        start,
-        model.with_name(start.name),
-        *box,
-    ):  # a workspace, or the box, may have moved
+    # A workspace, or the box, may have moved.
+    for place in (start, model.with_name(start.name), *box):
         described = (place / DESCRIPTION).is_file()
         if described and hash_of("start_from", place) == inputs["start_from"]:
             if (place / pretrained.CARD).is_file():

@@ -19,11 +19,7 @@ from vesselforge.configs.catalogue import DATASETS, KNOWN_NAMES, NAMES
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import DataSettings, EvaluateSettings
 from vesselforge.data.datasets import load_settings, named_dataset, named_settings
-from vesselforge.data.formats.images import (
-    is_image_name,
-    read_picture,
-    stem_of,
-)
+from vesselforge.data.formats.images import is_image_name, read_picture, stem_of
 from vesselforge.data.formats.masks import probability_of
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.data.layouts.check import check

@@ -45,7 +45,7 @@ def finetune_config(
         raise type(error)(f"MODEL: {error}") from None
     data = {"name": images} if images in NAMED else {"name": "paired", "root": images}
     start = str(folder.absolute() if holds_model(model) else model)
-    values: dict[str, Any] = {"name": model_name(images)}
+    values: dict[str, Any] = {"name": f"{name_of(images)}-finetuned"}
     values |= {f"data.{name}": value for name, value in data.items()}
     values |= {
         "teacher.start_from": start,
@@ -83,11 +83,6 @@ def drop_of(folder: Path) -> float | None:
     described = json.loads((folder / "model.json").read_text("utf-8"))
     found: float | None = described["members"][0]["options"].get("drop")
     return found
-
-
-def model_name(images: str) -> str:
-    """What a model of these images is called where nobody says otherwise: `my-eyes-finetuned`."""
-    return f"{name_of(images)}-finetuned"
 
 
 def name_of(images: str) -> str:

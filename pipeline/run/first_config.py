@@ -87,13 +87,9 @@ def first_config(
     return file, [found, *(f"warning: {problem}" for problem in report.warnings)]
 
 
-def _has_own_splits(data: DataSettings) -> bool:
-    return data.root is not None and list_in(data.root).is_file()
-
-
 def _grouped(data: DataSettings) -> tuple[DataSettings, bool]:
     """With data.group, where names look like fellow eyes and no splits.csv says who they are."""
-    if data.name != "paired" or _has_own_splits(data):
+    if data.name != "paired" or (data.root is not None and list_in(data.root).is_file()):
         return data, False
     group = group_of_eyes([item.id for item in load_settings(data, lenient=True)])
     if not group:

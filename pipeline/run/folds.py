@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from vesselforge.configs.settings import PipelineConfig, PoolSettings
-from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.sinks.display import current
 from vesselforge.engine.store import Store
 from vesselforge.pipeline.executor import Executor
@@ -14,7 +13,7 @@ from vesselforge.pipeline.graph import Given, Work
 from vesselforge.pipeline.models.choice import FINAL, WHOLE, choose
 from vesselforge.pipeline.models.seen import seen_before
 from vesselforge.pipeline.preview import in_words, preview
-from vesselforge.pipeline.record import RunRecord
+from vesselforge.pipeline.record import RunRecord, reference
 from vesselforge.pipeline.run.remarks import by_fold
 from vesselforge.pipeline.run.run_works import Augmented, RunWorks, augment, known_f1, run_works
 from vesselforge.pipeline.sources import Config
@@ -89,11 +88,7 @@ def _each_fold(
         record.part = f"fold-{number}/"
         made.append(augment(works, executor, record))
     record.part = ""
-    scores = executor.make(pooled(config, [_given(each.evaluation) for each in made]))
+    scores = executor.make(pooled(config, [Given(*reference(each.evaluation)) for each in made]))
     said = by_fold({str(number): each.remarks for number, each in enumerate(made)})
     failures = by_fold({str(n): [each.failure] for n, each in enumerate(made) if each.failure})
     return Augmented(record.artifact("evaluation", scores), None, said, "; ".join(failures))
-
-
-def _given(artifact: Artifact) -> Work:
-    return Given(artifact.kind, artifact.digest)

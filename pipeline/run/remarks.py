@@ -4,7 +4,7 @@ cross-validation, once for all folds that it is true of."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from vesselforge.configs.settings import Order
 from vesselforge.data.layouts.warned import told_apart
@@ -52,21 +52,17 @@ def all_rejected(labelled: Artifact) -> str:
 
 
 def by_fold(said: Mapping[str, Iterable[str]]) -> list[str]:
-    """What is said of the folds, each sentence once, after the folds that it is said of: `folds 0,
-    2: …`. Of those that differ in DIFFERENT alone the first, with the folds of the others:
-    `fold 0 (and like it in folds 1, 3): …`. said: fold → sentences."""
-    groups: dict[str, dict[str, list[str]]] = {}
+    """What is said of the folds: of sentences that are equal, or differ in DIFFERENT alone, the
+    first, with the folds of the others: `fold 0 (and like it in folds 1, 3): …`. said: fold →
+    sentences."""
+    groups: dict[str, tuple[str, list[str]]] = {}
     for fold, sentences in said.items():
         for sentence in sentences:
-            alike = groups.setdefault(_pattern(sentence), {})
-            alike.setdefault(sentence, []).append(fold)
+            groups.setdefault(_pattern(sentence), (sentence, []))[1].append(fold)
     lines = []
-    for alike in groups.values():
-        (sentence, folds), *others = alike.items()
-        more = {fold for _, each in others for fold in each} - set(folds)
-        like = [fold for fold in said if fold in more]
-        added = f" (and like it in {_named(like)})" if like else ""
-        lines.append(f"{_named(folds)}{added}: {sentence}")
+    for sentence, (first, *others) in groups.values():
+        folds = f"fold{'s' * (len(others) > 1)} {', '.join(others)}"
+        lines.append(f"fold {first}{f' (and like it in {folds})' if others else ''}: {sentence}")
     return lines
 
 
@@ -84,7 +80,3 @@ def without_repeats(warned: Iterable[str]) -> list[str]:
 
 def _pattern(sentence: str) -> str:
     return DIFFERENT.sub("…", sentence)
-
-
-def _named(folds: Sequence[str]) -> str:
-    return f"fold{'s' * (len(folds) > 1)} {', '.join(folds)}"

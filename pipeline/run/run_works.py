@@ -230,7 +230,7 @@ def improve(
             current().say(f"  {remark}")
         if failure := all_rejected(images["labelled"]):
             return students, remarks or said, failure
-        f1.append(validation_f1(made(number, planned)["student"]))
+        f1.append(made(number, planned)["student"].metrics["validation"]["f1"])
         if kept_rounds(f1) < number:
             break
         students[in_round("student", number)] = teacher = planned["student"]
@@ -250,13 +250,8 @@ def kept_rounds(f1: Sequence[float]) -> int:
     return len(f1[:1]) + len(list(takewhile(bool, better)))
 
 
-def validation_f1(model: Artifact) -> float:
-    """Pooled F1 inside the field of view on the validation images."""
-    return float(model.metrics["validation"]["f1"])
-
-
 def known_f1(model: Artifact) -> float | None:
-    """The same; None where it is not known."""
+    """Pooled F1 inside the field of view on the validation images; None where it is not known."""
     found: float | None = model.metrics.get("validation", {}).get("f1")
     return found
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from vesselforge.configs.errors import WorkspaceError
 from vesselforge.pipeline.study.schema import PER_IMAGE_COLUMNS, Endpoint, Place
@@ -53,21 +54,18 @@ def values_of(
     return found
 
 
-def as_csv(measured: Measured, metrics: Sequence[str]) -> str:
-    """One line for each run, place and image; a metric that is undefined there is an empty cell."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*PER_IMAGE_COLUMNS, *metrics])
+def as_rows(measured: Measured, metrics: Sequence[str]) -> Iterator[list[Any]]:
+    """One row for each run, place and image; a metric that is undefined there is an empty cell."""
+    yield [*PER_IMAGE_COLUMNS, *metrics]
     for (arm, seed), run in measured.items():
         for (place, image), own in run.items():
             numbers = (own[metric] for metric in metrics)
             cells = [f"{number:.6f}" if math.isfinite(number) else "" for number in numbers]
-            writer.writerow([arm, seed, place.set, place.observer, image, *cells])
-    return text.getvalue()
+            yield [arm, seed, place.set, place.observer, image, *cells]
 
 
 def from_csv(path: Path, metrics: Sequence[str]) -> Measured:
-    """What `as_csv` wrote. Raises WorkspaceError for anything else."""
+    """What `write_results` wrote. Raises WorkspaceError for anything else."""
     found: Measured = {}
     try:
         rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"), newline=""))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from vesselforge.configs.statistics import BEST, REFERENCE, StatisticsSettings
 from vesselforge.configs.study import StudyConfig
-from vesselforge.engine.files import write_atomic, write_json
+from vesselforge.engine.files import write_csv, write_json
 from vesselforge.pipeline.statistics.answer import answer
 from vesselforge.pipeline.statistics.families import Scored, judged
 from vesselforge.pipeline.study.findings import Findings, metrics_of
-from vesselforge.pipeline.study.per_image import Measured, Runs, as_csv, values_of
+from vesselforge.pipeline.study.per_image import Measured, Runs, as_rows, values_of
 from vesselforge.pipeline.study.schema import (
     PER_IMAGE,
     RESULTS,
@@ -29,8 +29,7 @@ def write_results(config: StudyConfig, found: Findings, folder: Path) -> Results
     """Compare the arms, write results.json and per_image.csv into the run's folder."""
     results = results_of(config, found)
     write_json(folder / RESULTS, results.model_dump(mode="json"))
-    metrics = metrics_of(config.statistics)
-    write_atomic(folder / PER_IMAGE, as_csv(found.measured, metrics))
+    write_csv(folder / PER_IMAGE, as_rows(found.measured, metrics_of(config.statistics)))
     return results
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain, product
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -208,10 +208,6 @@ class StudyWorks(Works):
         """All that is made of the datasets' files."""
         return [self.development(), self.test(), *self.external().values()]
 
-    def everything(self) -> list[Work]:
-        """The targets of a study whose samples are all kept."""
-        return [*self.before_students(), *chain(*(each.values() for each in self.all_scored()))]
-
     def before_students(self) -> list[Work]:
         """Those that need no student."""
         targets = self.images()
@@ -253,15 +249,9 @@ def training_images(data: DataSettings) -> int:
     return sum(item.split == TRAIN for item in load_settings(data))
 
 
-def study_works(config: StudyConfig, workspace: Path | None = None) -> StudyWorks:
-    """Everything that a study without folds, or of one fold, will do, addressed. Raises DataError,
-    ConfigError."""
-    return study_folds(config, workspace)[0]
-
-
 def study_folds(config: StudyConfig, workspace: Path | None = None) -> list[StudyWorks]:
     """The work of each fold, as if it were compared alone; one where the study is no
-    cross-validation. Raises as `study_works`."""
+    cross-validation. Raises DataError, ConfigError."""
     begun, further = begun_by(config, workspace), contents_of(*config.external)
     folds = [config.model_copy(update={"data": data}) for data in config.data.each_fold()]
     counts = [training_images(fold.data) for fold in folds]

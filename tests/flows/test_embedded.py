@@ -24,6 +24,7 @@ from vesselforge.engine.processes.reporting import StageCrashed
 from vesselforge.engine.sinks.display import Display
 from vesselforge.flows import launch
 from vesselforge.flows.serving import embedded
+from vesselforge.flows.serving.service import answers
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +63,7 @@ def test_a_killed_server_is_replaced_and_requests_wait_for_it() -> None:
         second = ask(url)  # sent when nobody may be there yet
         assert second != first
     until(lambda: not Path(f"/proc/{second}").exists())
-    assert not embedded.healthy(url)
+    assert not answers(f"{url}/health")
 
 
 def test_a_server_that_always_ends_is_given_up_with_its_own_reason(

@@ -27,16 +27,18 @@ def test_a_run_in_a_notebook_has_no_loop_around_it_and_heeds_ctrl_c(
             self.stop_requested = True
             asked.set()
 
-    def flow(*given: Any) -> dict[str, Any]:
+    display = Heard()
+
+    def api(server: str | None) -> Any:
         with pytest.raises(RuntimeError):
             asyncio.get_running_loop()
         os.kill(os.getpid(), signal.SIGINT)
-        assert asked.wait(20) and given[3].stop_requested
+        assert asked.wait(20) and display.stop_requested
         raise Interrupted("asked to stop")
 
     async def notebook() -> None:
-        launch.launch(launch.RUN, PipelineConfig(), tmp_path, Heard())
+        launch.launch(launch.RUN, PipelineConfig(), tmp_path, display)
 
-    monkeypatch.setattr(launch, "_launched", flow)
+    monkeypatch.setattr(launch, "api", api)
     with pytest.raises(Interrupted, match="asked to stop"):
         asyncio.run(notebook())

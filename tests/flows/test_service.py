@@ -17,7 +17,7 @@ SLEEP = ["sleep", "600"]
 
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    monkeypatch.setattr(service, "answers", lambda url, timeout: True)
+    monkeypatch.setattr(service, "answers", lambda url: True)
     return []
 
 
@@ -45,7 +45,7 @@ def test_nothing_is_left_of_it(said: list[str]) -> None:
 
 
 def test_what_ends_at_once_has_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "answers", lambda url, timeout: False)
+    monkeypatch.setattr(service, "answers", lambda url: False)
     sleeper = Service("the sleeper", SLEEP, "", print)
     _kill(sleeper)
     with pytest.raises(UserError, match="the sleeper did not start"), sleeper.running():

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from study_alone import everything, study_works
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.stages.augmentation import AugmentSettings
 from vesselforge.configs.study import ArmSettings, StudyConfig
 from vesselforge.pipeline.graph import Work, closure
 from vesselforge.pipeline.study.arms import ArmSpec, arms_of
-from vesselforge.pipeline.study.study_works import Origin, StudyWorks, study_works
+from vesselforge.pipeline.study.study_works import Origin, StudyWorks
 
 Build = Callable[..., StudyConfig]
 
@@ -106,7 +107,7 @@ def test_how_synthetic_images_enter_moves_no_training_of_real_ones(
 
     def students(**mix: Any) -> tuple[set[str], set[str]]:
         plan = study_works(tiny_study(synthetic=mix, **darker))
-        works = closure(plan.everything()).items()
+        works = closure(everything(plan)).items()
         fits = {digest: work for digest, work in works if work.kind == "segmenter.train"}
         mixed = {digest for digest, work in fits.items() if "synthetic" in work.inputs}
         return mixed, fits.keys() - mixed
@@ -121,7 +122,7 @@ def test_arms_share_every_stage_that_does_not_differ(tiny_study: Build) -> None:
     orders = ["synthetic-first", "real-first"]
     plan = study_works(tiny_study(arms={"counts": [2, 4], "orders": orders}))
 
-    works = closure(plan.everything()).values()
+    works = closure(everything(plan)).values()
     kinds = [work.kind for work in works]
 
     assert kinds.count("generator.train") == 1
@@ -134,7 +135,7 @@ def test_arms_share_every_stage_that_does_not_differ(tiny_study: Build) -> None:
 
 def digests(plan: StudyWorks) -> set[str]:
     """Addresses of all but scores: these are of the most images that an arm takes."""
-    works = closure(plan.everything()).items()
+    works = closure(everything(plan)).items()
     return {digest for digest, work in works if work.kind != "generator.score"}
 
 
@@ -146,7 +147,7 @@ def test_another_count_or_seed_changes_no_address_that_was_there(tiny_study: Bui
 
     assert before < more
     assert before < longer
-    added = closure(study_works(tiny_study(arms={"counts": [2, 4, 7]})).everything())
+    added = closure(everything(study_works(tiny_study(arms={"counts": [2, 4, 7]}))))
     new = [work for digest, work in added.items() if digest not in before]
     trained = [work for work in new if work.kind == "segmenter.train"]
     assert len(trained) == 2 * 2  # two phases, two seeds, of the one new arm
@@ -166,7 +167,7 @@ def test_reseed_says_what_a_seed_changes(
 ) -> None:
     plan = study_works(tiny_study(synthetic={"pool": 2, "reseed": reseed}, arms={"counts": [4]}))
 
-    kinds = [work.kind for work in closure(plan.everything()).values()]
+    kinds = [work.kind for work in closure(everything(plan)).values()]
 
     assert kinds.count("generator.train") == generators
     assert kinds.count("generator.sample") == pools
@@ -191,7 +192,7 @@ def test_test_images_are_an_input_of_evaluations_alone(tiny_study: Build) -> Non
 
     users = {
         work.kind
-        for work in closure(plan.everything()).values()
+        for work in closure(everything(plan)).values()
         if any(needed.digest == test for needed in work.inputs.values())
     }
 

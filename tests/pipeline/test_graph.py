@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from study_alone import everything, study_works
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import PipelineConfig
@@ -21,7 +22,7 @@ from vesselforge.pipeline.preview import preview, whole
 from vesselforge.pipeline.run.run_works import run_works
 from vesselforge.pipeline.sources import source_of
 from vesselforge.pipeline.study.arms import ArmSpec
-from vesselforge.pipeline.study.study_works import Origin, StudyWorks, study_works
+from vesselforge.pipeline.study.study_works import Origin, StudyWorks
 
 Build = Callable[..., StudyConfig]
 SHARED = (
@@ -165,14 +166,14 @@ def test_fitted_phantoms_see_the_labelled_images_alone_and_generic_ones_none(
     assert fitted.inputs["samples"].inputs["images"].digest == works.real(2, 0).digest
     generic = works.label(Origin("phantom", 2, 0, 0), 0).inputs["samples"]
     assert generic.inputs == {}
-    kinds = [w.kind for w in closure(works.everything()).values()]
+    kinds = [w.kind for w in closure(everything(works)).values()]
     assert kinds.count("segmenter.train") == 6  # two teachers: for the features of the scores
     plain = named(
         tiny_study,
         {"named": {"P": {"source": "fitted", "count": 3}}},
         score={"features": "random", "real_views": 4},
     )
-    kinds = [w.kind for w in closure(plain.everything()).values()]
+    kinds = [w.kind for w in closure(everything(plain)).values()]
     assert kinds.count("segmenter.train") == 4
 
 

@@ -56,9 +56,9 @@ def test_what_folds_have_in_common_is_said_once(tmp_path: Path) -> None:
     (run.folder / "run.json").write_text(json.dumps(run.record))
     page = page_of(run)
     assert page.faults == []
-    said = "Folds 0, 2 (and like it in fold 1): The synthetic images show no vessels: 1 of 60 pass"
+    said = "Fold 0 (and like it in folds 1, 2): The synthetic images show no vessels: 1 of 60 pass"
     assert said in page.text and page.text.count("of 60 pass") == 1
-    assert page.text.count("Folds 0, 1, 2: The generator is untrained") == 1
+    assert page.text.count("Fold 0 (and like it in folds 1, 2): The generator is untrained") == 1
 
 
 def test_real_images_are_not_judged(tmp_path: Path) -> None:

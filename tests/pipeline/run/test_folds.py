@@ -119,8 +119,8 @@ def test_what_is_said_of_several_folds_is_said_once() -> None:
         "4": ["No vessels: 12 of 1,024 pass."],
     }
     assert by_fold(said) == [
-        "folds 0, 3 (and like it in folds 1, 4): No vessels: 3 of 24 pass.",
-        "folds 0, 2: Its weights saw 0.1 kimg.",
+        "fold 0 (and like it in folds 1, 3, 4): No vessels: 3 of 24 pass.",
+        "fold 0 (and like it in fold 2): Its weights saw 0.1 kimg.",
         "fold 2: Hardly any: 3 of 24 pass.",
     ]
     assert by_fold({"0": [], "1": ["see /a/0f/x.csv"], "2": ["see /a/3e/x.csv"]}) == [

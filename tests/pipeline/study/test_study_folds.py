@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from study_alone import everything, study_works
 from typer.testing import CliRunner
 
 from vesselforge.cli.main import main
@@ -17,7 +18,6 @@ from vesselforge.data.datasets import load_settings
 from vesselforge.pipeline.graph import Work, closure
 from vesselforge.pipeline.input_checks import check_study
 from vesselforge.pipeline.study.study_plan import study_plan
-from vesselforge.pipeline.study.study_works import study_works
 
 Build = Callable[..., StudyConfig]
 FOLDS = 3
@@ -45,7 +45,7 @@ def test_it_is_the_work_of_its_folds_alone_and_pooled_scores(
 
     whole = closure(study_plan(config).everything())
 
-    union = closure(work for works in single for work in works.everything())
+    union = closure(work for works in single for work in everything(works))
     pools = [work for work in whole.values() if work.kind == "segmenter.pool"]
     assert whole.keys() == union.keys() | {work.digest for work in pools}
     arms = 2 * len(real_images or [1])  # real only, and 2 synthetic images
@@ -80,7 +80,7 @@ def test_a_fold_sees_its_own_images_alone_and_steps_say_which(tiny_study: Build)
     works = closure(plan.everything()).values()
     assert len({work.step for work in works}) == len(works)
     for number, fold in enumerate(plan.folds):
-        for work in closure(fold.everything()).values():
+        for work in closure(everything(fold)).values():
             assert f", fold {number}" in work.step
             if isinstance(work.settings, PrepareSettings):
                 assert work.settings.data.fold == number
