@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import math
+import json
 import re
 import warnings
 from collections.abc import Iterator
@@ -162,8 +162,11 @@ def _snapshot(top: Any, name: str, digest: str, size: int) -> OfficialSnapshot:
     training_set = _plain(top.get("training_set_kwargs"))
     if training_set is not None and type(training_set) is not dict:
         raise Refused("its training_set_kwargs are not a dict")
+    own = torch.contiguous_format
     networks = {
-        slot: Weights(_arguments(nodes), {key: _own(v) for key, v in views[slot].items()})
+        slot: Weights(
+            _arguments(nodes), {key: v.clone(memory_format=own) for key, v in views[slot].items()}
+        )
         for slot, nodes in modules.items()
     }
     origin = (
@@ -171,10 +174,6 @@ def _snapshot(top: Any, name: str, digest: str, size: int) -> OfficialSnapshot:
         "NVIDIA's licence terms: non-commercial research or evaluation only"
     )
     return OfficialSnapshot(training_set, digest, origin, **networks)
-
-
-def _own(view: Tensor) -> Tensor:
-    return view.clone(memory_format=torch.contiguous_format)
 
 
 def _arguments(nodes: dict[str, Node]) -> dict[str, Any]:
@@ -224,20 +223,14 @@ def _plain(value: Any) -> Any:
 
     Raises Refused for anything else, for numbers that JSON lacks and for endless nesting.
     """
-    counter = itertools.count()
-
-    def convert(item: Any, depth: int) -> Any:
-        if next(counter) > MAX_VALUES or depth > MAX_DEPTH:
-            raise Refused("its arguments are nested without end")
-        if type(item) is dict and all(type(key) is str for key in item):
-            return {key: convert(inner, depth + 1) for key, inner in item.items()}
-        if type(item) in (list, tuple):
-            return [convert(inner, depth + 1) for inner in item]
-        if type(item) not in SCALARS or (type(item) is float and not math.isfinite(item)):
-            raise Refused(f"its arguments hold a value of type {type(item).__name__}")
-        return item
-
-    return convert(value, 0)
+    parts = json.JSONEncoder(allow_nan=False).iterencode(value)
+    try:
+        text = "".join(itertools.islice(parts, MAX_VALUES))
+        if next(parts, None) is None:
+            return json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Refused(f"its arguments are no plain values ({_line(error)})") from error
+    raise Refused("its arguments are nested without end")
 
 
 def _modules(slot: str, root: Any) -> dict[str, Node]:

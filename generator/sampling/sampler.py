@@ -33,8 +33,8 @@ def latents_of(seeds: Sequence[int], z_dim: int) -> Tensor:
 class Sampler:
     """Draws the images of seeds.
 
-    psi: truncation. label: class number or vector of all images. labels: `[n, c_dim]`, the label
-    vectors of the training images, from which each image draws its own where `label` names none.
+    psi: truncation. label: class number of all images. labels: `[n, c_dim]`, the label vectors of
+    the training images, from which each image draws its own where `label` names none.
     Layer noise is the layers' constants. Raises ConfigError for what this generator cannot do.
 
     On a CPU images are made one at a time, which is as fast as a batch there: bit for bit the
@@ -47,7 +47,7 @@ class Sampler:
         self,
         generator: Generator,
         psi: float = 1.0,
-        label: int | Sequence[float] | None = None,
+        label: int | None = None,
         labels: ArrayLike | None = None,
     ) -> None:
         self.generator = generator
@@ -95,9 +95,7 @@ def as_pixels(
     return pixels[..., :-1], pixels[..., -1] > 127
 
 
-def label_table(
-    c_dim: int, label: int | Sequence[float] | None, labels: ArrayLike | None
-) -> NDArray[np.float32]:
+def label_table(c_dim: int, label: int | None, labels: ArrayLike | None) -> NDArray[np.float32]:
     """Return the label vectors `[n, c_dim]` from which each image draws its own.
 
     Raises ConfigError for a label that a generator of this c_dim cannot have, and when a
@@ -107,16 +105,12 @@ def label_table(
         raise ConfigError(
             f"label: found {label!r}, but this generator is unconditional (c_dim 0); leave it out"
         )
-    if isinstance(label, int):
-        if not 0 <= label < c_dim:
-            raise ConfigError(
-                f"label: there is no class {label}; this generator has c_dim {c_dim}, "
-                f"expected a class from 0 to {c_dim - 1}"
-            )
-        label = np.eye(c_dim)[label].tolist()
-    table = np.asarray([label] if label is not None else labels, dtype=np.float32)
-    if label is not None and not np.isfinite(table).all():
-        raise ConfigError(f"label: found {label!r}, expected finite numbers")
+    if label is not None and not 0 <= label < c_dim:
+        raise ConfigError(
+            f"label: there is no class {label}; this generator has c_dim {c_dim}, "
+            f"expected a class from 0 to {c_dim - 1}"
+        )
+    table = np.asarray(labels if label is None else np.eye(c_dim)[[label]], dtype=np.float32)
     if c_dim and (table.ndim != 2 or table.shape[1] != c_dim or not len(table)):
         raise ConfigError(
             f"label: none given, and this generator (c_dim {c_dim}) does not say which labels its "
@@ -150,8 +144,8 @@ def sample_grid(
     found = []
     for start in range(0, count, columns):
         row = range(seed + start, seed + min(start + columns, count))
-        label = table[start // columns % len(table)].tolist() if generator.c_dim else None
-        images = Sampler(generator, psi, label).draw(row)
+        own = start // columns % max(1, len(table))
+        images = Sampler(generator, psi, labels=table[own : own + 1]).draw(row)
         found.append(pictures(to_uint8(images).numpy()))
     return grid_of(np.concatenate(found), columns)
 

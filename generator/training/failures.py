@@ -5,7 +5,6 @@ from __future__ import annotations
 from vesselforge.configs.settings import GeneratorSettings
 
 NOT_FINITE = "the loss is no longer a finite number"
-ALIKE = "not scored, for all training images look the same; is the training set what it should be?"
 EXPLODED = "the discriminator's scores have exploded"
 
 

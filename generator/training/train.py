@@ -44,7 +44,7 @@ from vesselforge.generator.trained import (
     FOV,
     described_views,
 )
-from vesselforge.generator.training.failures import ALIKE, advice_on, ended_early, out_of_memory
+from vesselforge.generator.training.failures import advice_on, ended_early, out_of_memory
 from vesselforge.generator.training.snapshots import Scorer, Snapshot, best_of
 from vesselforge.generator.training.trainer import Trainer
 from vesselforge.generator.transfer.start import Start, begin
@@ -193,8 +193,6 @@ class Run:
             seen = asdict(self.scorer.take(self.trainer))
         snapshot = _SNAPSHOT.validate_python(self.ranks.broadcast(seen))
         self.snapshots.append(snapshot)
-        if self.ranks.is_main and self.scorer.alike:
-            self.progress.message(f"{snapshot.kimg:g} kimg: {ALIKE}")
         if snapshot.kid is None:
             return
         entry = snapshot.logged()
