@@ -14,7 +14,6 @@ import hashlib
 import itertools
 import json
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +28,6 @@ from vesselforge.generator.official.safe_pickle import Machine, Refused, Unknown
 
 EXPECTED = "expected an official StyleGAN2-ADA PyTorch snapshot (network-snapshot-*.pkl)"
 CLASSES = {"G": "Generator", "D": "Discriminator", "G_ema": "Generator"}
-KNOWN = {*CLASSES, "augment_pipe", "training_set_kwargs"}
-FORMAT_VERSION = 6
 AGAIN = "copy or download it again"
 FOLDER = "a generator of ours needs no import: give its folder, with generator.json in it"
 OTHER = "pass the snapshot that the official PyTorch trainer wrote"
@@ -85,7 +82,6 @@ def load_official(path: Path | str) -> OfficialSnapshot:
 
     Raises CheckpointError, naming the file and the reason, for everything else: a missing file,
     another format, a damaged or hostile pickle.
-    Warns about a format version other than 6 and about top-level entries that it ignores.
     """
     path = Path(path)
     try:
@@ -149,12 +145,7 @@ def _read(stream: BinaryIO) -> Any:
 def _snapshot(top: Any, name: str, digest: str, size: int) -> OfficialSnapshot:
     if type(top) is not dict or not any(top.get(slot) is not None for slot in ("G", "D", "G_ema")):
         raise Refused("a pickle without any of the networks G, D and G_ema", OTHER)
-    if ignored := [repr(key)[:40] for key in top if key not in KNOWN]:
-        warnings.warn(f"{name}: ignored the entries {', '.join(ignored[:8])}", stacklevel=3)
     modules = {slot: _modules(slot, top[slot]) for slot in CLASSES if top.get(slot) is not None}
-    for slot, nodes in modules.items():
-        if (version := nodes[""].version) != FORMAT_VERSION:
-            warnings.warn(f"{name}: {slot} is of the unknown version {version}", stacklevel=3)
     views = {slot: _views(slot, nodes) for slot, nodes in modules.items()}
     total = sum(view.nbytes for found in views.values() for view in found.values())
     if total > MAX_TENSOR_BYTES_PER_FILE_BYTE * size:

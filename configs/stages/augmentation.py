@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from vesselforge.configs.base import Settings
-from vesselforge.configs.filled import Filled
+from vesselforge.configs.base import Filled, Settings
 
 
 def _low_high(pair: tuple[float, float]) -> tuple[float, float]:

@@ -54,17 +54,16 @@ class Node:
     """A "persistent" object: its class name and its `__dict__`. Its source text is dropped."""
 
     class_name: str
-    version: int
     state: dict[str, Any]
 
 
 def _node(meta: Any) -> Node:
     if type(meta) is not dict or set(meta) != META_KEYS or meta["type"] != "class":
         raise Refused(f"an object in it lacks exactly the fields {sorted(META_KEYS)}")
-    name, version, state = meta["class_name"], meta["version"], meta["state"]
-    if type(name) is not str or type(version) is not int or type(state) is not dict:
-        raise Refused("an object in it has a class name, version or state of the wrong type")
-    return Node(name, version, state)
+    name, state = meta["class_name"], meta["state"]
+    if type(name) is not str or type(state) is not dict:
+        raise Refused("an object in it has a class name or state of the wrong type")
+    return Node(name, state)
 
 
 def _parameter(data: Any, requires_grad: Any, hooks: Any) -> Tensor:

@@ -1,4 +1,5 @@
-"""From seeds to images: truncation, noise and labels, each image by its own seed. Sheets of them.
+"""From seeds to images: truncation, noise and labels, each image by its own seed. Arrays, sheets
+and a dataset of them.
 
 Pixels follow the truncation rule of samples everywhere. The published code rounds in its grids
 alone, so that a sheet and the single files of the same seeds differ there by one level.
@@ -7,12 +8,13 @@ alone, so that a sheet and the single files of the same seeds differ there by on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.data.formats.sheets import SHEET_PIXELS, columns_of, grid_of
@@ -93,6 +95,52 @@ def as_pixels(
     if kind != "rgb+mask":
         return pixels, None
     return pixels[..., :-1], pixels[..., -1] > 127
+
+
+class Drawn(NamedTuple):
+    """Images of N seeds. images [N, H, W, C] uint8, C 3 for RGB or 1 for grey; masks [N, H, W]
+    bool, vessel, or None where the generator draws none."""
+
+    images: NDArray[np.uint8]
+    masks: NDArray[np.bool_] | None
+
+
+def draw_arrays(
+    sampler: Sampler, description: Mapping[str, Any], seeds: Sequence[int], batch: int = 16
+) -> Drawn:
+    """Draw the images of these seeds, at least one, as files of them have them. description: of the
+    generator. batch: images a forward pass on a GPU."""
+    kind, size = description["channels"]["kind"], description["native_size"]
+    parts = (sampler.draw(seeds[i : i + batch]) for i in range(0, len(seeds), batch))
+    images, masks = zip(*(as_pixels(x, kind, size) for part in parts for x in part), strict=True)
+    return Drawn(np.stack(images), None if masks[0] is None else np.stack(masks))
+
+
+class DrawnPairs(Dataset[tuple[Tensor, Tensor]]):
+    """Image and vessel mask of each seed, drawn when they are asked for: float32 [3, H, W] in
+    [0, 1] and [1, H, W] of 0 and 1. The same seed is the same pair each time.
+
+    Raises ConfigError for a generator that draws no masks.
+    """
+
+    def __init__(
+        self, sampler: Sampler, description: Mapping[str, Any], seeds: Sequence[int]
+    ) -> None:
+        kind = description["channels"]["kind"]
+        if kind != "rgb+mask":
+            raise ConfigError(
+                f"this generator draws {kind}, and pairs need masks (rgb+mask); draw images alone, "
+                "and label them with a segmenter"
+            )
+        self.sampler, self.description, self.seeds = sampler, description, seeds
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        (image,), masks = draw_arrays(self.sampler, self.description, [self.seeds[index]])
+        pair = torch.from_numpy(image).permute(2, 0, 1).float() / 255, torch.from_numpy(masks)
+        return pair[0], pair[1].float()
 
 
 def label_table(c_dim: int, label: int | None, labels: ArrayLike | None) -> NDArray[np.float32]:
