@@ -169,11 +169,7 @@ def _snapshot(top: Any, name: str, digest: str, size: int) -> OfficialSnapshot:
 
 def _arguments(nodes: dict[str, Node]) -> dict[str, Any]:
     """Return what the constructor was called with, by name; Refused when a required one lacks, or
-    when they are not what the network was built with.
-
-    Only what was passed is in the file; whether it fits the tensors shows where the network is
-    built.
-    """
+    when they are not what the network was built with."""
     node = nodes[""]
     by_position, by_name = node.state.get("_init_args"), node.state.get("_init_kwargs")
     names = REQUIRED[node.class_name]

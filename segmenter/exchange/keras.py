@@ -45,13 +45,6 @@ ROLES = {
     },
 }
 """Of a convolution (transposed or not) and of a normalisation: Keras's names of tensors → ours."""
-EXPECTED: dict[str, dict[str, Any]] = {
-    "Conv2D": {"strides": 1, "dilation_rate": 1, "groups": 1, "data_format": "channels_last"},
-    "Conv2DTranspose": {"strides": 2, "dilation_rate": 1, "padding": "same"},
-    "BatchNormalization": {"epsilon": 1e-3},
-    "GroupNormalization": {"epsilon": 1e-3, "groups": 8},
-}
-"""What the layers of this family compute with, by Keras's class."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +75,7 @@ def import_keras(
     if not 0 < threshold < 1:
         raise ConfigError(f"--threshold: found {threshold}, expected a number between 0 and 1")
     refuse_to_overwrite(out, "model", DESCRIPTIONS, force)
-    version, layers, configs = read_keras(path)
-    _check_arithmetic(path, configs)
+    version, layers = read_keras(path)
     name = _recognise(path, layers) if network == AUTO else network
     pairs = match(path, layers, name)
     tensors = build(name).state_dict()
@@ -126,19 +118,6 @@ def slots(name: str) -> tuple[Slot, ...]:
     return tuple(found)
 
 
-def _check_arithmetic(path: Path, configs: list[dict[str, Any]]) -> None:
-    """Raise CheckpointError for a layer that computes otherwise although every shape agrees."""
-    for entry in configs:
-        class_name, config = entry["class_name"].split(">")[-1], entry["config"]
-        for setting, expected in EXPECTED.get(class_name, {}).items():
-            found = config.get(setting, expected)
-            if any(value != expected for value in (found if isinstance(found, list) else [found])):
-                raise CheckpointError(
-                    f"{path}: layer {config['name']} ({class_name}) has {setting} {found}, our "
-                    f"networks compute with {expected}; it is another network"
-                )
-
-
 def _recognise(path: Path, layers: list[Layer]) -> str:
     """The one network that all tensors fit. Raises CheckpointError where that is not one."""
     fitting = []
@@ -163,37 +142,23 @@ def _recognise(path: Path, layers: list[Layer]) -> str:
 
 def match(path: Path, layers: list[Layer], name: str) -> list[tuple[Slot, Layer]]:
     """Every layer of our network `name` with its layer in the file; CheckpointError at the first
-    tensor that is missing, unknown, or of another shape."""
+    that is missing, unknown, or has tensors of other shapes."""
     pairs: list[tuple[Slot, Layer]] = []
     for kind in ("kernel", "norm", "other"):
         ours = [slot for slot in slots(name) if slot.kind == kind]
         theirs = [layer for layer in layers if layer.kind == kind]
+        nothing = Slot("no layer", kind, {}), Layer("none")
         for slot, layer in zip_longest(ours, theirs):
-            if fault := _fault(slot, layer):
+            slot, layer = slot or nothing[0], layer or nothing[1]
+            found = {role: tensor.shape for role, tensor in layer.tensors.items()}
+            if found != slot.shapes:
                 raise CheckpointError(
-                    f"{path}: {fault} of {name} (layers like this: found {len(theirs)}, expected "
+                    f"{path}: layer {layer.name}: found {found}, expected {slot.shapes} for "
+                    f"{slot.name} of {name} (layers like this: found {len(theirs)}, expected "
                     f"{len(ours)}); is it of another network?"
                 )
             pairs.append((slot, layer))
     return pairs
-
-
-def _fault(slot: Slot | None, layer: Layer | None) -> str:
-    """What keeps a layer of the file from being one of ours; empty where nothing does."""
-    slot = slot or Slot("any layer", "other", {})
-    found, wanted = {} if layer is None else layer.tensors, slot.shapes
-    for role in (*wanted, *found):
-        expected = f"{list(wanted[role])} for {slot.ours(role)}" if role in wanted else ""
-        if role not in found:
-            where = "found" if layer is None else f"layer {layer.name} has"
-            return f"{where} no {role} of shape {expected}"
-        if found[role].shape != wanted.get(role):
-            assert layer is not None
-            return (
-                f"tensor {layer.paths[role]} has shape {list(found[role].shape)}, expected "
-                f"{expected or f'no such one for {slot.name}'}"
-            )
-    return ""
 
 
 def _converted(path: Path, layer: Layer, role: str) -> Tensor:

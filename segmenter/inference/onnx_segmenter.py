@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -73,11 +73,17 @@ def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
     unusable weights or a graph that differs.
     """
     check_place(out, force)
+    need_packages()
     described = read_description(folder)
     networks = [restore(folder, member) for member in described.members]
-    model, difference = to_onnx(Combined(networks, described.rule), _facts(folder, described))
+    module = Combined(networks, described.rule).eval()
+    model = _graph(module)
+    for name, value in ({"program": "vesselforge"} | _facts(folder, described)).items():
+        model.metadata_props.add(key=name, value=value)
+    content: bytes = model.SerializeToString()
+    difference = check(onnx_runner(content), module)
     with explained(out, named=True):
-        write_atomic(out, model)
+        write_atomic(out, content)
     return {
         "file": str(out),
         "networks": [member.network for member in described.members],
@@ -113,22 +119,6 @@ def _facts(folder: Path, model: Description) -> dict[str, str]:
         made = read_object(folder / MANIFEST, expected, CheckpointError)
         facts["training"] = f"{made.get('kind')}/{made.get('digest')}"
     return facts
-
-
-def to_onnx(module: Combined, facts: Mapping[str, str]) -> tuple[bytes, float]:
-    """An ONNX file's bytes, and the largest difference in probability between ONNX Runtime and
-    PyTorch over all SIZES.
-
-    facts: metadata to put in, beside those that every file has. Raises ConfigError when a package
-    is missing, CheckpointError when the graph computes something else.
-    """
-    need_packages()
-    module = module.eval()
-    model = _graph(module)
-    for name, value in ({"program": "vesselforge"} | dict(facts)).items():
-        model.metadata_props.add(key=name, value=value)
-    content: bytes = model.SerializeToString()
-    return content, check(onnx_runner(content), module)
 
 
 def onnx_runner(content: bytes) -> Callable[[Tensor], Tensor]:
