@@ -73,11 +73,10 @@ def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
     unusable weights or a graph that differs.
     """
     check_place(out, force)
-    need_packages()
     described = read_description(folder)
     networks = [restore(folder, member) for member in described.members]
     module = Combined(networks, described.rule).eval()
-    model = _graph(module)
+    model = graph_of(module)
     for name, value in ({"program": "vesselforge"} | _facts(folder, described)).items():
         model.metadata_props.add(key=name, value=value)
     content: bytes = model.SerializeToString()
@@ -132,8 +131,10 @@ def onnx_runner(content: bytes) -> Callable[[Tensor], Tensor]:
     return lambda images: torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0])
 
 
-def _graph(module: nn.Module) -> Any:
-    """The ONNX model of a module whose batch, height and width are free."""
+def graph_of(module: nn.Module) -> Any:
+    """The ONNX model of a module whose batch, height and width are free. Raises ConfigError when a
+    package is missing."""
+    need_packages()
     free = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     with quiet_exporter(), torch.no_grad():
         program = torch.onnx.export(
