@@ -26,12 +26,7 @@ from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.networks.layers import block_resolutions, channels_at
 from vesselforge.generator.trained import CHANNELS, Kwargs, network_kwargs
 from vesselforge.generator.training.step_counts import seed_of
-from vesselforge.generator.transfer.start_weights import (
-    Source,
-    from_snapshot,
-    kind_of,
-    read_folder,
-)
+from vesselforge.generator.transfer.start_weights import Source, from_snapshot, kind_of, read_folder
 
 Message = Callable[[str], None]
 N = TypeVar("N", bound=nn.Module)

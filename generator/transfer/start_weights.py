@@ -15,12 +15,7 @@ from typing import Any
 
 from vesselforge.configs.errors import CheckpointError
 from vesselforge.engine.checkpoints import check_weights, load_tensors, save_tensors
-from vesselforge.engine.files import (
-    file_sha256,
-    refuse_to_overwrite,
-    whole_folder,
-    write_json,
-)
+from vesselforge.engine.files import file_sha256, refuse_to_overwrite, whole_folder, write_json
 from vesselforge.generator.checkpoint import OfficialSnapshot, Weights, load_official
 from vesselforge.generator.networks import Discriminator, Generator, count_parameters
 from vesselforge.generator.trained import (

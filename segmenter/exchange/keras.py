@@ -19,12 +19,7 @@ from torch import Tensor, nn
 
 from vesselforge.configs.choices import unknown
 from vesselforge.configs.errors import CheckpointError, ConfigError
-from vesselforge.engine.files import (
-    file_sha256,
-    refuse_to_overwrite,
-    whole_folder,
-    write_json,
-)
+from vesselforge.engine.files import file_sha256, refuse_to_overwrite, whole_folder, write_json
 from vesselforge.segmenter.exchange.keras_file import Layer, read_keras
 from vesselforge.segmenter.model_files import DESCRIPTIONS, Member, parameters_of, save_model
 from vesselforge.segmenter.networks import build

@@ -14,13 +14,7 @@ from numpy.typing import NDArray
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import LabelSettings
-from vesselforge.data.imageset import (
-    ImageRecord,
-    load_image,
-    read_index,
-    write_index,
-    write_png,
-)
+from vesselforge.data.imageset import ImageRecord, load_image, read_index, write_index, write_png
 from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.data.structure import FIGURES, TreeFigures, tree_figures
 from vesselforge.engine.artifacts import METRICS, Inputs
