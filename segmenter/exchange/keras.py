@@ -40,6 +40,11 @@ ROLES = {
     },
 }
 """Of a convolution (transposed or not) and of a normalisation: Keras's names of tensors → ours."""
+ARITHMETIC: dict[str, dict[str, float]] = {
+    "BatchNormalization": {"epsilon": 1e-3},
+    "GroupNormalization": {"epsilon": 1e-3, "groups": 8},
+}
+"""What the layers of this family compute with where no shape tells, by Keras's class."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,8 @@ def import_keras(
     if not 0 < threshold < 1:
         raise ConfigError(f"--threshold: found {threshold}, expected a number between 0 and 1")
     refuse_to_overwrite(out, "model", DESCRIPTIONS, force)
-    version, layers = read_keras(path)
+    version, layers, configs = read_keras(path)
+    _check_arithmetic(path, configs)
     name = _recognise(path, layers) if network == AUTO else network
     pairs = match(path, layers, name)
     tensors = build(name).state_dict()
@@ -111,6 +117,18 @@ def slots(name: str) -> tuple[Slot, ...]:
     with torch.inference_mode():
         network(torch.zeros(1, 3, network.multiple, network.multiple))
     return tuple(found)
+
+
+def _check_arithmetic(path: Path, configs: list[dict[str, Any]]) -> None:
+    """Raise CheckpointError for a layer that computes otherwise although every shape agrees."""
+    for entry in configs:
+        kind, config = entry["class_name"].split(">")[-1], entry["config"]
+        for setting, expected in ARITHMETIC.get(kind, {}).items():
+            if (found := config.get(setting, expected)) != expected:
+                raise CheckpointError(
+                    f"{path}: layer {config['name']} ({kind}) has {setting} {found}, our networks "
+                    f"compute with {expected}; it is another network"
+                )
 
 
 def _recognise(path: Path, layers: list[Layer]) -> str:

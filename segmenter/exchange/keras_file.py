@@ -6,6 +6,7 @@ Keras writes `model.save("….h5")`. Nothing from a file is executed, links out 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from vesselforge.configs.errors import CheckpointError, ConfigError
 
 MAX_NUMBERS = 2**23
 """Of all tensors read from a file; the family's largest network has 2,161,649."""
+NO_CONFIG = '{"config": {"layers": []}}'
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,9 @@ class Layer:
         return "norm" if "gamma" in self.tensors or "beta" in self.tensors else "other"
 
 
-def read_keras(path: Path) -> tuple[str | None, list[Layer]]:
-    """(version of Keras, layers in the order in which data flows through them) of a file.
+def read_keras(path: Path) -> tuple[str | None, list[Layer], list[dict[str, Any]]]:
+    """(version of Keras, layers in the order in which data flows through them, what the file says
+    of their arithmetic with their names and classes) of a file; one of weights alone says nothing.
 
     Raises CheckpointError naming the file and what is wrong, ConfigError without h5py.
     """
@@ -59,7 +62,9 @@ def read_keras(path: Path) -> tuple[str | None, list[Layer]]:
                     'Keras in their order; write one with `model.save("model.h5")`'
                 )
             version = root.attrs.get("keras_version")
-            return None if version is None else _text(version), _layers(path, root)
+            config = json.loads(_text(file.attrs.get("model_config", NO_CONFIG)))
+            layers, configs = _layers(path, root), list(config["config"]["layers"])
+            return None if version is None else _text(version), layers, configs
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{path}: not a whole HDF5 file of Keras ({error}); expected a .h5, as "

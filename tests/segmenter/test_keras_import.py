@@ -188,6 +188,17 @@ def test_weights_of_two_networks_alike_ask_which(tmp_path: Path) -> None:
     assert import_keras(path, tmp_path / "model", "sd-unet")["parameters"] == 535_793
 
 
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"epsilon": 1e-5}, "batch_normalization (BatchNormalization) has epsilon 1e-05, our ne"),
+    ],
+)
+def test_arithmetic_that_shapes_do_not_show(config: dict, message: str, tmp_path: Path) -> None:
+    path = keras.keras2_model(tmp_path / "w.h5", keras.golden_model("sa-unet", **config))
+    assert message in fault(path, tmp_path)
+
+
 def test_damaged_files_are_refused_in_one_sentence(tmp_path: Path) -> None:
     model = keras.golden_model("sa-unet-v2")
     whole = keras.keras2_model(tmp_path / "w.h5", model).read_bytes()
