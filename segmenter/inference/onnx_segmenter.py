@@ -6,7 +6,6 @@ the convolutions before it.
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -123,7 +122,8 @@ def _facts(folder: Path, model: Description) -> dict[str, str]:
 def onnx_runner(content: bytes) -> Callable[[Tensor], Tensor]:
     """The function that an exported file is, [N, 3, H, W] → [N, 1, H, W], by ONNX Runtime on the
     CPU with as many threads as PyTorch has."""
-    runtime = importlib.import_module("onnxruntime")
+    import onnxruntime as runtime
+
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors; they come back as exceptions, too
