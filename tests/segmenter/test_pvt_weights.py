@@ -102,7 +102,7 @@ def test_offline_it_says_what_to_do_and_nothing_falls_back(
     server, _ = mirror
     server.shutdown()
     server.server_close()
-    with pytest.raises(DataError, match=r"unet-v2: pretrained needs .* or train from random"):
+    with pytest.raises(DataError, match=r"unet-v2: pretrained needs .* or set pretrained: none"):
         build("unet-v2", pretrained=True)
 
 
