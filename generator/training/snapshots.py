@@ -132,8 +132,17 @@ class Scorer:
 
     @property
     def scores(self) -> bool:
-        """Whether there are images enough on both sides to score snapshots at all."""
-        return min(self.count, self.reals) >= FEWEST
+        """Whether there are images enough on both sides to score snapshots at all, and not all the
+        same."""
+        return min(self.count, self.reals) >= FEWEST and not self.alike
+
+    @cached_property
+    def alike(self) -> bool:
+        """Whether all real views show the same: nothing can be more or less diverse than they."""
+        if self.reals < FEWEST:
+            return False
+        views = self.views.batch(self.reals, self.settings.seed, 0)
+        return bool((views == views[0]).all())
 
     def take(self, trainer: Trainer) -> Snapshot:
         """Return the snapshot of a training, scored if there is enough to score it by."""
@@ -151,7 +160,7 @@ class Scorer:
                 trees += map(tree_figures, masks_of(images))
         fake = torch.cat(features)
         kid_of = kid(self.real, fake, SUBSET_SIZE, self.settings.seed)
-        diversity = mean_distance(fake) / (mean_distance(self.real) or math.nan)
+        diversity = mean_distance(fake) / mean_distance(self.real)
         if not all(map(math.isfinite, (*kid_of, diversity))):
             return snapshot
         return replace(

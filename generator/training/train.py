@@ -196,6 +196,11 @@ class Run:
             seen = asdict(self.scorer.take(self.trainer))
         snapshot = _SNAPSHOT.validate_python(self.ranks.broadcast(seen))
         self.snapshots.append(snapshot)
+        if self.ranks.is_main and self.scorer.alike:
+            self.progress.message(
+                f"{snapshot.kimg:g} kimg: not scored, for all training images look the same; is "
+                "the training set what it should be?"
+            )
         if snapshot.kid is None:
             return
         entry = snapshot.logged()

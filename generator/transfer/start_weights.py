@@ -110,7 +110,7 @@ def import_official(path: Path, out: Path, force: bool = False) -> dict[str, Any
     source = from_snapshot(snapshot, path)
     # G may stand in for G_ema: a folder without G_ema could not be drawn from.
     present = [slot for slot in SLOTS if slot == "G_ema" or getattr(snapshot, slot) is not None]
-    description = _describe(snapshot, source, path.stem)
+    description = _describe(snapshot, source, path)
     rows = []
     with whole_folder(out) as aside:
         for slot in present:
@@ -130,10 +130,16 @@ def import_official(path: Path, out: Path, force: bool = False) -> dict[str, Any
     }
 
 
-def _describe(snapshot: OfficialSnapshot, source: Source, stem: str) -> dict[str, Any]:
+def _describe(snapshot: OfficialSnapshot, source: Source, path: Path) -> dict[str, Any]:
     kwargs = source.networks["G_ema"].kwargs
+    if source.networks["G"].kwargs != kwargs:
+        raise CheckpointError(
+            f"{path}: G and G_ema are built differently; expected an average of the same network"
+        )
     count = kwargs["img_channels"]
-    kimg = re.search(r"network-snapshot-(\d+)$", stem)
+    if count not in (1, 3):
+        raise CheckpointError(f"{path}: draws images of {count} channels; expected grey or RGB")
+    kimg = re.search(r"network-snapshot-(\d+)$", path.stem)
     discriminator = source.networks.get("D")
     return {
         "generator": kwargs,

@@ -19,7 +19,12 @@ from torch import Tensor, nn
 
 from vesselforge.configs.choices import unknown
 from vesselforge.configs.errors import CheckpointError, ConfigError
-from vesselforge.engine.files import file_sha256, refuse_to_overwrite, whole_folder, write_json
+from vesselforge.engine.files import (
+    file_sha256,
+    refuse_to_overwrite,
+    whole_folder,
+    write_json,
+)
 from vesselforge.segmenter.exchange.keras_file import Layer, read_keras
 from vesselforge.segmenter.model_files import DESCRIPTIONS, Member, parameters_of, save_model
 from vesselforge.segmenter.networks import build
@@ -40,11 +45,13 @@ ROLES = {
     },
 }
 """Of a convolution (transposed or not) and of a normalisation: Keras's names of tensors → ours."""
-ARITHMETIC: dict[str, dict[str, float]] = {
+EXPECTED: dict[str, dict[str, Any]] = {
+    "Conv2D": {"strides": 1, "dilation_rate": 1, "groups": 1, "data_format": "channels_last"},
+    "Conv2DTranspose": {"strides": 2, "dilation_rate": 1, "padding": "same"},
     "BatchNormalization": {"epsilon": 1e-3},
     "GroupNormalization": {"epsilon": 1e-3, "groups": 8},
 }
-"""What the layers of this family compute with where no shape tells, by Keras's class."""
+"""What the layers of this family compute with, by Keras's class."""
 
 
 @dataclass(frozen=True)
@@ -122,12 +129,13 @@ def slots(name: str) -> tuple[Slot, ...]:
 def _check_arithmetic(path: Path, configs: list[dict[str, Any]]) -> None:
     """Raise CheckpointError for a layer that computes otherwise although every shape agrees."""
     for entry in configs:
-        kind, config = entry["class_name"].split(">")[-1], entry["config"]
-        for setting, expected in ARITHMETIC.get(kind, {}).items():
-            if (found := config.get(setting, expected)) != expected:
+        class_name, config = entry["class_name"].split(">")[-1], entry["config"]
+        for setting, expected in EXPECTED.get(class_name, {}).items():
+            found = config.get(setting, expected)
+            if any(value != expected for value in (found if isinstance(found, list) else [found])):
                 raise CheckpointError(
-                    f"{path}: layer {config['name']} ({kind}) has {setting} {found}, our networks "
-                    f"compute with {expected}; it is another network"
+                    f"{path}: layer {config['name']} ({class_name}) has {setting} {found}, our "
+                    f"networks compute with {expected}; it is another network"
                 )
 
 
@@ -155,23 +163,37 @@ def _recognise(path: Path, layers: list[Layer]) -> str:
 
 def match(path: Path, layers: list[Layer], name: str) -> list[tuple[Slot, Layer]]:
     """Every layer of our network `name` with its layer in the file; CheckpointError at the first
-    that is missing, unknown, or has tensors of other shapes."""
+    tensor that is missing, unknown, or of another shape."""
     pairs: list[tuple[Slot, Layer]] = []
     for kind in ("kernel", "norm", "other"):
         ours = [slot for slot in slots(name) if slot.kind == kind]
         theirs = [layer for layer in layers if layer.kind == kind]
-        nothing = Slot("no layer", kind, {}), Layer("none")
         for slot, layer in zip_longest(ours, theirs):
-            slot, layer = slot or nothing[0], layer or nothing[1]
-            found = {role: tensor.shape for role, tensor in layer.tensors.items()}
-            if found != slot.shapes:
+            if fault := _fault(slot, layer):
                 raise CheckpointError(
-                    f"{path}: layer {layer.name}: found {found}, expected {slot.shapes} for "
-                    f"{slot.name} of {name} (layers like this: found {len(theirs)}, expected "
+                    f"{path}: {fault} of {name} (layers like this: found {len(theirs)}, expected "
                     f"{len(ours)}); is it of another network?"
                 )
             pairs.append((slot, layer))
     return pairs
+
+
+def _fault(slot: Slot | None, layer: Layer | None) -> str:
+    """What keeps a layer of the file from being one of ours; empty where nothing does."""
+    slot = slot or Slot("any layer", "other", {})
+    found, wanted = {} if layer is None else layer.tensors, slot.shapes
+    for role in (*wanted, *found):
+        expected = f"{list(wanted[role])} for {slot.ours(role)}" if role in wanted else ""
+        if role not in found:
+            where = "found" if layer is None else f"layer {layer.name} has"
+            return f"{where} no {role} of shape {expected}"
+        if found[role].shape != wanted.get(role):
+            assert layer is not None
+            return (
+                f"tensor {layer.paths[role]} has shape {list(found[role].shape)}, expected "
+                f"{expected or f'no such one for {slot.name}'}"
+            )
+    return ""
 
 
 def _converted(path: Path, layer: Layer, role: str) -> Tensor:

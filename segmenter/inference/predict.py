@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import time
 from collections.abc import Iterable, Iterator
@@ -207,6 +208,9 @@ def _writing(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # this image's fault alone
+            name = error.filename2 or error.filename
+            raise DataError(f"{out}: a name made of {name} is too long") from error
         raise WorkspaceError(
             f"{out}: cannot be written ({error.strerror or error}); free some space or choose "
             "another folder with -o; finished maps are kept"

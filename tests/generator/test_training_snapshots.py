@@ -7,13 +7,16 @@ import json
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from generator_helpers import StopAfter, content, tiny, write_image_set
+from generator_helpers import StopAfter, as_artifact, content, tiny, write_image_set
 from pydantic import TypeAdapter
 
 import vesselforge.generator.training.train
 from vesselforge.configs.errors import TrainingError
+from vesselforge.data.imageset import ImageRecord, write_index, write_png
+from vesselforge.data.layouts.splits import TRAIN, VALIDATION
 from vesselforge.engine.checkpoints import load_tensors
 from vesselforge.engine.log import read_log
 from vesselforge.engine.progress import Interrupted, Progress
@@ -215,6 +218,22 @@ def test_finite_scores_that_explode_are_a_divergence(images, tmp_path):
     with pytest.raises(TrainingError, match="step 3 the discriminator's scores have exploded"):
         train(tiny(40, lr=1.0, augment="none"), images, tmp_path, Progress())
     assert list(read_log(tmp_path))[-1]["failed"] == "the discriminator's scores have exploded"
+
+
+def test_images_that_are_all_the_same(tmp_path):
+    """Crops of them differ; as whole images they leave nothing to compare diversity with."""
+    folder = tmp_path / "set"
+    pixels = np.arange(40, dtype=np.uint8)[:, None, None].repeat(40, 1).repeat(3, 2)
+    names = {f"{n}.png": TRAIN if n else VALIDATION for n in range(6)}
+    for name in names:
+        write_png(folder / name, pixels)
+    write_index(folder, "same", [ImageRecord(n, split, n) for n, split in names.items()])
+    progress = Lines()
+    settings = tiny(6, presentation="full")
+    train(settings, {"images": as_artifact(folder)}, tmp_path, progress)
+    assert sum("all training images look the same" in line for line in progress.lines) == 2
+    description = json.loads((tmp_path / "generator.json").read_text())
+    assert description["scored_by"] is None and description["delivered"]["step"] == 6
 
 
 def test_two_processes_fail_together(images, tmp_path):
