@@ -27,7 +27,7 @@ from vesselforge.data.phantoms.draw import make_phantom
 from vesselforge.engine.devices import slow_bfloat16
 from vesselforge.engine.processes.child import ENVIRONMENT
 from vesselforge.segmenter.inference.fast import fast
-from vesselforge.segmenter.inference.onnx_segmenter import Combined, onnx_runner, to_onnx
+from vesselforge.segmenter.inference.onnx_segmenter import Combined, graph_of, onnx_runner
 from vesselforge.segmenter.inference.tiles import as_input
 from vesselforge.segmenter.metrics.confusion import pooled_f1
 from vesselforge.segmenter.models import Model, place
@@ -100,8 +100,8 @@ def others(network: Segmenter, exported: bool, compile: bool) -> dict[str, Way]:
         )
     if exported:
         try:
-            model, _ = to_onnx(Combined([network]), {})
-            ways["ONNX Runtime, float32"] = onnx_runner(model)
+            model = graph_of(Combined([network]).eval())
+            ways["ONNX Runtime, float32"] = onnx_runner(model.SerializeToString())
         except ConfigError as error:
             print(f"left out: {error}", file=sys.stderr)
     return ways

@@ -146,12 +146,10 @@ def _fits(path: str, given: str) -> bool:
 
 def _nearest(given: str, paths: list[str]) -> str:
     """Paths that end so, then those that are spelled alike."""
-    last = given.rpartition(".")[2]
-    ends = [path for path in paths if path.rpartition(".")[2] == last]
-    alike = get_close_matches(given, paths, n=NEAREST)
     leaves = {path.rpartition(".")[2] for path in paths}
-    words = get_close_matches(last, leaves, n=1)
-    ends += [path for path in paths if path.rpartition(".")[2] in words]
+    words = get_close_matches(given.rpartition(".")[2], leaves, n=1)
+    ends = [path for path in paths if path.rpartition(".")[2] in words]
+    alike = get_close_matches(given, paths, n=NEAREST)
     near = list(dict.fromkeys([*ends, *alike]))[:NEAREST]
     tops = [path for path in paths if "." not in path]
     return f"the nearest: {', '.join(near)}" if near else f"the groups: {', '.join(tops)}"

@@ -43,7 +43,9 @@ class AnySource:
         kinds = {kind: handler.generate_schema(settings) for kind, settings in SOURCES.items()}
         union = core_schema.tagged_union_schema(kinds, discriminator="kind")
         # `--set source=phantom` is enough where the other settings are to be the defaults.
-        return core_schema.no_info_before_validator_function(_spelled_out, union)
+        return core_schema.no_info_before_validator_function(
+            lambda value: {"kind": value} if isinstance(value, str) else value, union
+        )
 
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
@@ -52,10 +54,6 @@ class AnySource:
         found = handler(schema)
         found["oneOf"].append({"enum": [*SOURCES], "type": "string"})
         return found
-
-
-def _spelled_out(value: Any) -> Any:
-    return {"kind": value} if isinstance(value, str) else value
 
 
 Source = Annotated[SourceSettings, AnySource()]

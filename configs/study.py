@@ -7,8 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from vesselforge.configs.base import Each, Settings, operational
-from vesselforge.configs.filled import Filled
+from vesselforge.configs.base import Each, Filled, Settings, operational
 from vesselforge.configs.settings import DataSettings, ExperimentConfig, MixSettings, Order, RunName
 from vesselforge.configs.sources import Source, SourceName, StyleGAN2Source
 from vesselforge.configs.stages.augmentation import StrongAugmentSettings

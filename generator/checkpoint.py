@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import math
+import json
 import re
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +28,6 @@ from vesselforge.generator.official.safe_pickle import Machine, Refused, Unknown
 
 EXPECTED = "expected an official StyleGAN2-ADA PyTorch snapshot (network-snapshot-*.pkl)"
 CLASSES = {"G": "Generator", "D": "Discriminator", "G_ema": "Generator"}
-KNOWN = {*CLASSES, "augment_pipe", "training_set_kwargs"}
-FORMAT_VERSION = 6
 AGAIN = "copy or download it again"
 FOLDER = "a generator of ours needs no import: give its folder, with generator.json in it"
 OTHER = "pass the snapshot that the official PyTorch trainer wrote"
@@ -85,7 +82,6 @@ def load_official(path: Path | str) -> OfficialSnapshot:
 
     Raises CheckpointError, naming the file and the reason, for everything else: a missing file,
     another format, a damaged or hostile pickle.
-    Warns about a format version other than 6 and about top-level entries that it ignores.
     """
     path = Path(path)
     try:
@@ -149,12 +145,7 @@ def _read(stream: BinaryIO) -> Any:
 def _snapshot(top: Any, name: str, digest: str, size: int) -> OfficialSnapshot:
     if type(top) is not dict or not any(top.get(slot) is not None for slot in ("G", "D", "G_ema")):
         raise Refused("a pickle without any of the networks G, D and G_ema", OTHER)
-    if ignored := [repr(key)[:40] for key in top if key not in KNOWN]:
-        warnings.warn(f"{name}: ignored the entries {', '.join(ignored[:8])}", stacklevel=3)
     modules = {slot: _modules(slot, top[slot]) for slot in CLASSES if top.get(slot) is not None}
-    for slot, nodes in modules.items():
-        if (version := nodes[""].version) != FORMAT_VERSION:
-            warnings.warn(f"{name}: {slot} is of the unknown version {version}", stacklevel=3)
     views = {slot: _views(slot, nodes) for slot, nodes in modules.items()}
     total = sum(view.nbytes for found in views.values() for view in found.values())
     if total > MAX_TENSOR_BYTES_PER_FILE_BYTE * size:
@@ -162,8 +153,11 @@ def _snapshot(top: Any, name: str, digest: str, size: int) -> OfficialSnapshot:
     training_set = _plain(top.get("training_set_kwargs"))
     if training_set is not None and type(training_set) is not dict:
         raise Refused("its training_set_kwargs are not a dict")
+    own = torch.contiguous_format
     networks = {
-        slot: Weights(_arguments(nodes), {key: _own(v) for key, v in views[slot].items()})
+        slot: Weights(
+            _arguments(nodes), {key: v.clone(memory_format=own) for key, v in views[slot].items()}
+        )
         for slot, nodes in modules.items()
     }
     origin = (
@@ -173,17 +167,9 @@ def _snapshot(top: Any, name: str, digest: str, size: int) -> OfficialSnapshot:
     return OfficialSnapshot(training_set, digest, origin, **networks)
 
 
-def _own(view: Tensor) -> Tensor:
-    return view.clone(memory_format=torch.contiguous_format)
-
-
 def _arguments(nodes: dict[str, Node]) -> dict[str, Any]:
     """Return what the constructor was called with, by name; Refused when a required one lacks, or
-    when they are not what the network was built with.
-
-    Only what was passed is in the file; whether it fits the tensors shows where the network is
-    built.
-    """
+    when they are not what the network was built with."""
     node = nodes[""]
     by_position, by_name = node.state.get("_init_args"), node.state.get("_init_kwargs")
     names = REQUIRED[node.class_name]
@@ -224,20 +210,14 @@ def _plain(value: Any) -> Any:
 
     Raises Refused for anything else, for numbers that JSON lacks and for endless nesting.
     """
-    counter = itertools.count()
-
-    def convert(item: Any, depth: int) -> Any:
-        if next(counter) > MAX_VALUES or depth > MAX_DEPTH:
-            raise Refused("its arguments are nested without end")
-        if type(item) is dict and all(type(key) is str for key in item):
-            return {key: convert(inner, depth + 1) for key, inner in item.items()}
-        if type(item) in (list, tuple):
-            return [convert(inner, depth + 1) for inner in item]
-        if type(item) not in SCALARS or (type(item) is float and not math.isfinite(item)):
-            raise Refused(f"its arguments hold a value of type {type(item).__name__}")
-        return item
-
-    return convert(value, 0)
+    parts = json.JSONEncoder(allow_nan=False).iterencode(value)
+    try:
+        text = "".join(itertools.islice(parts, MAX_VALUES))
+        if next(parts, None) is None:
+            return json.loads(text)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Refused(f"its arguments are no plain values ({_line(error)})") from error
+    raise Refused("its arguments are nested without end")
 
 
 def _modules(slot: str, root: Any) -> dict[str, Node]:

@@ -27,12 +27,12 @@ from vesselforge.segmenter.components import pieces_in
 from vesselforge.segmenter.inference.fast import fast
 from vesselforge.segmenter.inference.showing import resized, showing
 from vesselforge.segmenter.inference.tiles import tiled
-from vesselforge.segmenter.metrics.confusion import pooled_f1
+from vesselforge.segmenter.metrics.confusion import inside, pooled_f1
 from vesselforge.segmenter.metrics.probabilities import calibration, calibration_counts
 from vesselforge.segmenter.model_files import calibration_of, read_description, restore, save_model
 from vesselforge.segmenter.models import Model, place
 from vesselforge.segmenter.networks.contract import Segmenter
-from vesselforge.segmenter.operating_point import Images, Maps, inside, maps_of, rechoose, truths
+from vesselforge.segmenter.operating_point import Images, Maps, maps_of, rechoose, truths
 
 TEMPERATURES = (0.05, 20.0)
 """Lowest and highest that can be fitted; a network beyond has learnt nothing, or has no faults."""

@@ -22,7 +22,7 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.components import Mask
 from vesselforge.segmenter.inference.predict import as_png
 from vesselforge.segmenter.inference.showing import UNKNOWN, Showing, showing
-from vesselforge.segmenter.metrics.confusion import f1_of, pooled_f1
+from vesselforge.segmenter.metrics.confusion import f1_of, inside, pooled_f1
 from vesselforge.segmenter.metrics.probabilities import best_threshold
 from vesselforge.segmenter.metrics.scores import (
     METRICS,
@@ -35,7 +35,7 @@ from vesselforge.segmenter.metrics.scores import (
 )
 from vesselforge.segmenter.model_files import calibration_of
 from vesselforge.segmenter.models import Model
-from vesselforge.segmenter.operating_point import inside, rechoose, truths
+from vesselforge.segmenter.operating_point import rechoose, truths
 
 CURVE_POINTS = 200
 COUNTS = "counts.json"

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,8 +78,3 @@ def rechoose(model: Model, maps: Maps, images: Images, components: bool = False)
 def truths(images: Images) -> tuple[list[NDArray[np.bool_]], list[NDArray[np.bool_]]]:
     """The references and the fields of view."""
     return [image.reference for image in images], [image.fov for image in images]
-
-
-def inside(maps: Sequence[NDArray[Any]], fovs: Sequence[NDArray[np.bool_]]) -> NDArray[Any]:
-    """[pixels] of all maps inside the fields of view."""
-    return np.concatenate([of_image[fov] for of_image, fov in zip(maps, fovs, strict=True)])

@@ -55,8 +55,10 @@ def pool_folds(settings: PoolSettings, inputs: Inputs, out: Path, progress: Prog
     further = [row for row in _rows(inputs, BY_OBSERVERS) if row["observer"] in result["observers"]]
     if further := [row for row in further if row["model"] in known]:
         write_csv(out / BY_OBSERVERS, _table([head[0], "observer", *head[1:]], further))
-    for name in folds:
-        _link_pictures(inputs[name].path, out, known)
+    for source in (inputs[name].path for name in folds):
+        for file in (file for kind in PICTURES for file in (source / kind).glob("*/*.png")):
+            if file.parent.name in known:
+                link_file(file, out / file.relative_to(source))
     write_json(out / METRICS_FILE, result)
     progress.update(len(folds), len(folds), "folds")
 
@@ -106,10 +108,3 @@ def _scored(name: str, rows: Rows, counts: Sequence[Any], bootstrap: int) -> dic
             },
         }
     return found
-
-
-def _link_pictures(source: Path, out: Path, models: set[str]) -> None:
-    for kind in PICTURES:
-        for file in sorted((source / kind).glob("*/*.png")):
-            if file.parent.name in models:
-                link_file(file, out / file.relative_to(source))

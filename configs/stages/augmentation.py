@@ -7,8 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from vesselforge.configs.base import Settings
-from vesselforge.configs.filled import Filled
+from vesselforge.configs.base import Filled, Settings
 
 
 def _low_high(pair: tuple[float, float]) -> tuple[float, float]:
@@ -23,7 +22,7 @@ Zoom = Annotated[float, Field(ge=0.25, le=4)]
 class AugmentSettings(Settings):
     """Random changes to training crops of the segmenter. 0 or false switches one off; zoom: [1, 1].
 
-    The defaults are the standard augmentation; `strong` is the one for models that meet other
+    The defaults are the standard augmentation; `STRONG` is the one for models that meet other
     cameras, and the control of studies of synthetic images.
     """
 
@@ -49,14 +48,6 @@ class AugmentSettings(Settings):
     blur: float = Field(0.0, ge=0, le=8)
     """largest sd of a Gaussian blur, pixels, uniform from 0"""
 
-    @classmethod
-    def strong(cls) -> AugmentSettings:
-        """What else a camera could have made of the same retina.
-
-        Gamma per channel and vessel contrast after Sun et al. 2020 (arXiv 2007.15883).
-        """
-        return cls.model_validate(STRONG)
-
 
 STRONG: dict[str, Any] = {
     "warp_share": 0.5,
@@ -70,6 +61,8 @@ STRONG: dict[str, Any] = {
     "hue": 10.0,
     "blur": 1.2,
 }
+"""What else a camera could have made of the same retina. Gamma per channel and vessel contrast are
+after Sun et al. 2020 (arXiv 2007.15883)."""
 
 
 class StrongAugmentSettings(Filled, AugmentSettings):

@@ -8,8 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from vesselforge.configs.base import Device, Settings, operational
-from vesselforge.configs.filled import Filled
+from vesselforge.configs.base import Device, Filled, Settings, operational
 from vesselforge.configs.stages.presets import Preset, preset_values, presettable
 
 Precision = Literal["float32", "bfloat16"]

@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from vesselforge.configs.base import Device, Settings, as_given, operational
+from vesselforge.configs.base import Beside, Device, Filled, Settings, as_given, operational
 from vesselforge.configs.choices import LOSSES, NETWORKS, described, known
-from vesselforge.configs.filled import Beside, Filled
 from vesselforge.configs.stages.augmentation import AugmentSettings, StudentAugmentSettings
 
 NetworkName = Annotated[

@@ -5,8 +5,6 @@ The pictures show training images: they stay in the workspace.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from torch import Tensor
 
 from vesselforge.data.formats.sheets import grid_of
 from vesselforge.data.imageset import write_png
-from vesselforge.engine.files import write_atomic
+from vesselforge.engine.files import write_csv
 from vesselforge.generator.metrics.extractors import three_channels
 from vesselforge.generator.metrics.memorisation import Matches, turned_back
 from vesselforge.generator.metrics.reals import Reals
@@ -56,9 +54,7 @@ def write_closest(
         if rank <= SHOWN:
             shown.append(_beside(sample(i), turned_back(reals.view(place), turned)))
             write_png(out / PAIRS / f"{rank}.png", shown[-1])
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    write_atomic(out / TABLE, text.getvalue())
+    write_csv(out / TABLE, rows)
     sheet = grid_of(np.stack(shown).transpose(0, 3, 1, 2), min(COLUMNS, len(shown)))
     write_png(out / PICTURE, sheet)
 

@@ -9,7 +9,6 @@ grey is repeated, of two channels the first is, and of more than three the first
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Iterable
 from itertools import chain, groupby, islice
 
@@ -108,9 +107,7 @@ class InceptionFeatures(nn.Module):
             purpose="features: inception",
             instead=f"put it into {cache_folder()}, or set features: random",
         )
-        with warnings.catch_warnings():  # torch.jit is deprecated, but the file is what it is
-            warnings.simplefilter("ignore", DeprecationWarning)
-            self.network: nn.Module = torch.jit.load(str(path), map_location="cpu")
+        self.network: nn.Module = torch.jit.load(str(path), map_location="cpu")
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:

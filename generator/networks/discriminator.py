@@ -28,13 +28,6 @@ LAYERS = ("fromrgb", "conv0", "conv1", "skip")
 """The layers of a block that Freeze-D counts, in its order."""
 
 
-def freeze(layer: nn.Module) -> None:
-    """Turn weight and bias into buffers of the same names: no optimiser finds them any more."""
-    for name, value in list(layer.named_parameters(recurse=False)):
-        delattr(layer, name)
-        layer.register_buffer(name, value.detach())
-
-
 class DiscriminatorBlock(nn.Module):
     """Two convolutions that halve the resolution, with the architecture's shortcut.
 
@@ -75,7 +68,10 @@ class DiscriminatorBlock(nn.Module):
         layers = [getattr(self, name) for name in LAYERS if hasattr(self, name)]
         self.num_layers = len(layers)
         for layer in layers[: max(0, freeze_layers - first_layer_idx)]:
-            freeze(layer)
+            # Buffers of the same names: no optimiser finds them any more.
+            for name, value in list(layer.named_parameters(recurse=False)):
+                delattr(layer, name)
+                layer.register_buffer(name, value.detach())
 
     def forward(
         self, x: Tensor | None, img: Tensor | None, dtype: torch.dtype

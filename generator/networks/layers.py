@@ -147,7 +147,6 @@ class MappingNetwork(nn.Module):
         super().__init__()
         self.z_dim = z_dim
         self.c_dim = c_dim
-        self.w_dim = w_dim
         self.num_ws = num_ws
         self.num_layers = num_layers
         self.w_avg_beta = w_avg_beta

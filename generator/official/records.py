@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import math
 import struct
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,17 +53,16 @@ class Node:
     """A "persistent" object: its class name and its `__dict__`. Its source text is dropped."""
 
     class_name: str
-    version: int
     state: dict[str, Any]
 
 
 def _node(meta: Any) -> Node:
     if type(meta) is not dict or set(meta) != META_KEYS or meta["type"] != "class":
         raise Refused(f"an object in it lacks exactly the fields {sorted(META_KEYS)}")
-    name, version, state = meta["class_name"], meta["version"], meta["state"]
-    if type(name) is not str or type(version) is not int or type(state) is not dict:
-        raise Refused("an object in it has a class name, version or state of the wrong type")
-    return Node(name, version, state)
+    name, state = meta["class_name"], meta["state"]
+    if type(name) is not str or type(state) is not dict:
+        raise Refused("an object in it has a class name or state of the wrong type")
+    return Node(name, state)
 
 
 def _parameter(data: Any, requires_grad: Any, hooks: Any) -> Tensor:
@@ -115,8 +113,8 @@ def _storage_id(pid: Any) -> StorageLabel:
 
 
 def _storage(data: Any) -> Tensor:
-    """Return the elements `[count]` of a legacy torch.save stream of one storage, not copied: five
-    pickles, a count, the elements."""
+    """Return the elements `[count]` of a legacy torch.save stream of one storage: five pickles, a
+    count, the elements."""
     if type(data) is not bytes or not data.startswith(b"\x80\x02"):
         raise Refused("a storage in it is not in torch's legacy format")
     stream = io.BytesIO(data)
@@ -132,9 +130,7 @@ def _storage(data: Any) -> Tensor:
         raise Refused("a storage in it states two different lengths")
     if (size := len(data) - start) != count * dtype.itemsize:
         raise Refused(f"a storage in it has {size} bytes for {count} elements of {dtype}")
-    with warnings.catch_warnings():  # it cannot be written to, and nobody does
-        warnings.filterwarnings("ignore", "The given buffer is not writable")
-        return torch.frombuffer(data, dtype=dtype, offset=start)
+    return torch.frombuffer(bytearray(memoryview(data)[start:]), dtype=dtype)
 
 
 def _numpy_type(code: Any, align: Any, copy: Any) -> Built:

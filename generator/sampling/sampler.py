@@ -1,4 +1,5 @@
-"""From seeds to images: truncation, noise and labels, each image by its own seed. Sheets of them.
+"""From seeds to images: truncation, noise and labels, each image by its own seed. Arrays, sheets
+and a dataset of them.
 
 Pixels follow the truncation rule of samples everywhere. The published code rounds in its grids
 alone, so that a sheet and the single files of the same seeds differ there by one level.
@@ -7,12 +8,13 @@ alone, so that a sheet and the single files of the same seeds differ there by on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.data.formats.sheets import SHEET_PIXELS, columns_of, grid_of
@@ -33,8 +35,8 @@ def latents_of(seeds: Sequence[int], z_dim: int) -> Tensor:
 class Sampler:
     """Draws the images of seeds.
 
-    psi: truncation. label: class number or vector of all images. labels: `[n, c_dim]`, the label
-    vectors of the training images, from which each image draws its own where `label` names none.
+    psi: truncation. label: class number of all images. labels: `[n, c_dim]`, the label vectors of
+    the training images, from which each image draws its own where `label` names none.
     Layer noise is the layers' constants. Raises ConfigError for what this generator cannot do.
 
     On a CPU images are made one at a time, which is as fast as a batch there: bit for bit the
@@ -47,7 +49,7 @@ class Sampler:
         self,
         generator: Generator,
         psi: float = 1.0,
-        label: int | Sequence[float] | None = None,
+        label: int | None = None,
         labels: ArrayLike | None = None,
     ) -> None:
         self.generator = generator
@@ -95,9 +97,53 @@ def as_pixels(
     return pixels[..., :-1], pixels[..., -1] > 127
 
 
-def label_table(
-    c_dim: int, label: int | Sequence[float] | None, labels: ArrayLike | None
-) -> NDArray[np.float32]:
+class Drawn(NamedTuple):
+    """Images of N seeds. images [N, H, W, C] uint8, C 3 for RGB or 1 for grey; masks [N, H, W]
+    bool, vessel, or None where the generator draws none."""
+
+    images: NDArray[np.uint8]
+    masks: NDArray[np.bool_] | None
+
+
+def draw_arrays(
+    sampler: Sampler, description: Mapping[str, Any], seeds: Sequence[int], batch: int = 16
+) -> Drawn:
+    """Draw the images of these seeds, at least one, as files of them have them. description: of the
+    generator. batch: images a forward pass on a GPU."""
+    kind, size = description["channels"]["kind"], description["native_size"]
+    parts = (sampler.draw(seeds[i : i + batch]) for i in range(0, len(seeds), batch))
+    images, masks = zip(*(as_pixels(x, kind, size) for part in parts for x in part), strict=True)
+    return Drawn(np.stack(images), None if masks[0] is None else np.stack(masks))
+
+
+class DrawnPairs(Dataset[tuple[Tensor, Tensor]]):
+    """Image and vessel mask of each seed, drawn when they are asked for: float32 [3, H, W] in
+    [0, 1] and [1, H, W] of 0 and 1. The same seed is the same pair each time.
+
+    Raises ConfigError for a generator that draws no masks.
+    """
+
+    def __init__(
+        self, sampler: Sampler, description: Mapping[str, Any], seeds: Sequence[int]
+    ) -> None:
+        kind = description["channels"]["kind"]
+        if kind != "rgb+mask":
+            raise ConfigError(
+                f"this generator draws {kind}, and pairs need masks (rgb+mask); draw images alone, "
+                "and label them with a segmenter"
+            )
+        self.sampler, self.description, self.seeds = sampler, description, seeds
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        (image,), masks = draw_arrays(self.sampler, self.description, [self.seeds[index]])
+        pair = torch.from_numpy(image).permute(2, 0, 1).float() / 255, torch.from_numpy(masks)
+        return pair[0], pair[1].float()
+
+
+def label_table(c_dim: int, label: int | None, labels: ArrayLike | None) -> NDArray[np.float32]:
     """Return the label vectors `[n, c_dim]` from which each image draws its own.
 
     Raises ConfigError for a label that a generator of this c_dim cannot have, and when a
@@ -107,16 +153,12 @@ def label_table(
         raise ConfigError(
             f"label: found {label!r}, but this generator is unconditional (c_dim 0); leave it out"
         )
-    if isinstance(label, int):
-        if not 0 <= label < c_dim:
-            raise ConfigError(
-                f"label: there is no class {label}; this generator has c_dim {c_dim}, "
-                f"expected a class from 0 to {c_dim - 1}"
-            )
-        label = np.eye(c_dim)[label].tolist()
-    table = np.asarray([label] if label is not None else labels, dtype=np.float32)
-    if label is not None and not np.isfinite(table).all():
-        raise ConfigError(f"label: found {label!r}, expected finite numbers")
+    if label is not None and not 0 <= label < c_dim:
+        raise ConfigError(
+            f"label: there is no class {label}; this generator has c_dim {c_dim}, "
+            f"expected a class from 0 to {c_dim - 1}"
+        )
+    table = np.asarray(labels if label is None else np.eye(c_dim)[[label]], dtype=np.float32)
     if c_dim and (table.ndim != 2 or table.shape[1] != c_dim or not len(table)):
         raise ConfigError(
             f"label: none given, and this generator (c_dim {c_dim}) does not say which labels its "
@@ -150,8 +192,8 @@ def sample_grid(
     found = []
     for start in range(0, count, columns):
         row = range(seed + start, seed + min(start + columns, count))
-        label = table[start // columns % len(table)].tolist() if generator.c_dim else None
-        images = Sampler(generator, psi, label).draw(row)
+        own = start // columns % max(1, len(table))
+        images = Sampler(generator, psi, labels=table[own : own + 1]).draw(row)
         found.append(pictures(to_uint8(images).numpy()))
     return grid_of(np.concatenate(found), columns)
 

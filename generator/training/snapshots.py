@@ -132,18 +132,14 @@ class Scorer:
 
     @property
     def scores(self) -> bool:
-        """Whether there are images enough to score snapshots at all, and not all the same."""
-        return self.enough and not self.alike
-
-    @property
-    def enough(self) -> bool:
-        """Whether there are enough images on both sides."""
-        return min(self.count, self.reals) >= FEWEST
+        """Whether there are images enough on both sides to score snapshots at all, and not all the
+        same."""
+        return min(self.count, self.reals) >= FEWEST and not self.alike
 
     @cached_property
     def alike(self) -> bool:
         """Whether all real views show the same: nothing can be more or less diverse than they."""
-        if not self.enough:
+        if self.reals < FEWEST:
             return False
         views = self.views.batch(self.reals, self.settings.seed, 0)
         return bool((views == views[0]).all())

@@ -44,7 +44,6 @@ from vesselforge.generator.trained import (
     FOV,
     described_views,
 )
-from vesselforge.generator.training.failures import ALIKE, advice_on, ended_early, out_of_memory
 from vesselforge.generator.training.snapshots import Scorer, Snapshot, best_of
 from vesselforge.generator.training.trainer import Trainer
 from vesselforge.generator.transfer.start import Start, begin
@@ -82,7 +81,11 @@ def train(settings: GeneratorSettings, inputs: Inputs, out: Path, progress: Prog
         named = isinstance(error, MemoryError | torch.OutOfMemoryError)
         if not named and "allocate memory" not in str(error):
             raise
-        raise TrainingError(out_of_memory(settings, error)) from error
+        raise TrainingError(
+            f"generator: out of memory ({str(error).strip().splitlines()[0][:160]}); lower "
+            f"generator.batch (now {settings.batch}) or generator.channel_base (now "
+            f"{settings.channel_base}), or set generator.precision: bfloat16"
+        ) from error
     run.finish(failed)
 
 
@@ -194,7 +197,10 @@ class Run:
         snapshot = _SNAPSHOT.validate_python(self.ranks.broadcast(seen))
         self.snapshots.append(snapshot)
         if self.ranks.is_main and self.scorer.alike:
-            self.progress.message(f"{snapshot.kimg:g} kimg: {ALIKE}")
+            self.progress.message(
+                f"{snapshot.kimg:g} kimg: not scored, for all training images look the same; is "
+                "the training set what it should be?"
+            )
         if snapshot.kid is None:
             return
         entry = snapshot.logged()
@@ -253,12 +259,14 @@ class Run:
         TrainingError where there is none.
         """
         step, best = self.trainer.step, best_of(self.snapshots)
-        advice = advice_on(self.settings, self.trainer.schedule.r1_gamma)
         if best is None:
-            raise TrainingError(f"generator: at step {step} {failed}; {advice}")
+            raise TrainingError(f"generator: at step {step} {failed}; {self.trainer.advice}")
         chosen = self.snapshots[-1] if not failed and self.settings.deliver == "last" else best
         if failed:
-            self.progress.message(ended_early(step, self.total, failed, chosen.step, advice))
+            self.progress.message(
+                f"generator: at step {step} of {self.total} {failed}; it ends here, with its best "
+                f"snapshot, of step {chosen.step}. For a longer training {self.trainer.advice}"
+            )
         if not self.ranks.is_main:
             return
         if chosen.step != step:

@@ -22,7 +22,6 @@ from vesselforge.generator.augment import AugmentPipe, permitted
 from vesselforge.generator.networks import Discriminator, Generator
 from vesselforge.generator.shards import shard_of
 from vesselforge.generator.training.adversarial import AdversarialLoss, Stats
-from vesselforge.generator.training.failures import EXPLODED, NOT_FINITE
 from vesselforge.generator.training.running_sums import RunningSums, totals
 from vesselforge.generator.training.step_counts import (
     LEAKY,
@@ -137,7 +136,22 @@ class Trainer:
     def diverged(self) -> str:
         """How a step went wrong, empty while all is well. Waits for the device."""
         not_finite, exploded = self.figures.wrong.tolist()
-        return NOT_FINITE if not_finite else EXPLODED if exploded else ""
+        if not_finite:
+            return "the loss is no longer a finite number"
+        return "the discriminator's scores have exploded" if exploded else ""
+
+    @property
+    def advice(self) -> str:
+        """What keeps a training from diverging."""
+        cfg, augment = self.settings, ""
+        if cfg.augment != "ada":
+            augment = f" (now {cfg.augment})"
+        return (
+            f"lower generator.lr (now {cfg.lr:g}), raise generator.r1_gamma (now "
+            f"{self.schedule.r1_gamma:g}; 2 to 10 times is usual) or generator.batch (now "
+            f"{cfg.batch}), use generator.augment: ada{augment}, start from a trained network with "
+            "generator.freeze_d (10, say), or train on more images"
+        )
 
     def report(self) -> dict[str, float]:
         """Return the mean of every figure since the last call, and start anew."""

@@ -13,16 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vesselforge.configs.errors import CheckpointError
 from vesselforge.engine.checkpoints import check_weights, load_tensors, save_tensors
-from vesselforge.engine.files import (
-    file_sha256,
-    refuse_to_overwrite,
-    whole_folder,
-    write_json,
-)
+from vesselforge.engine.files import file_sha256, refuse_to_overwrite, whole_folder, write_json
 from vesselforge.generator.checkpoint import OfficialSnapshot, Weights, load_official
 from vesselforge.generator.networks import Discriminator, Generator, count_parameters
 from vesselforge.generator.trained import (
@@ -35,8 +28,6 @@ from vesselforge.generator.trained import (
 )
 from vesselforge.generator.values import Channels
 
-MAPPED = 10_000
-"""Latents behind a mean of w that is missing."""
 SLOTS = {"G": CURRENT, "D": DISCRIMINATOR, "G_ema": AVERAGE}
 """The file of each network in a generator's folder."""
 
@@ -89,36 +80,18 @@ def _whole(where: Path, networks: dict[str, Weights], provenance: dict[str, Any]
         if slot not in networks:
             networks[slot] = networks[other]
             notes.append(f"{slot} is not in it: {other} stands in")
-    for slot in ("G", "G_ema"):
-        if "mapping.w_avg" not in networks[slot].tensors:
-            networks[slot] = _with_mean(networks[slot], where)
-            notes.append(f"w_avg is not in {slot}: the mean of {MAPPED} mapped latents stands in")
     if "D" not in networks:
         notes.append("D is not in it: starts from random weights")
     for slot, weights in networks.items():
         empty = network_without_memory(kind_of(slot), weights.kwargs, where)
         check_weights(empty, weights.tensors, where)
+        if slot != "D" and "mapping.w_avg" not in weights.tensors:
+            raise CheckpointError(f"{where}: {slot} keeps no w_avg, the mean that psi needs")
     floats = {
         slot: Weights(w.kwargs, {name: t.float() for name, t in w.tensors.items()})
         for slot, w in networks.items()
     }
     return Source(where, floats, provenance, notes)
-
-
-def _with_mean(weights: Weights, where: Path) -> Weights:
-    """Give a generator the mean of its w, towards which psi draws, where its training kept none."""
-    options = dict(weights.kwargs.get("mapping_kwargs") or {})
-    bare = {**weights.kwargs, "mapping_kwargs": {**options, "w_avg_beta": None}}
-    check_weights(network_without_memory(Generator, bare, where), weights.tensors, where)
-    network = Generator(**bare)
-    network.load_state_dict(weights.tensors)
-    z = torch.randn(MAPPED, network.z_dim, generator=torch.Generator().manual_seed(0))
-    classes = torch.eye(network.c_dim).repeat(MAPPED // max(1, network.c_dim) + 1, 1)[:MAPPED]
-    with torch.no_grad():
-        mean = network.mapping(z, classes if network.c_dim else None)[:, 0].mean(dim=0)
-    options.pop("w_avg_beta", None)
-    tensors = {**weights.tensors, "mapping.w_avg": mean}
-    return Weights({**weights.kwargs, "mapping_kwargs": options}, tensors)
 
 
 def kind_of(slot: str) -> type[Generator] | type[Discriminator]:

@@ -148,8 +148,7 @@ class Workbench:
 
     def _draw_one(self, seed: int, psi: float, label: int | None) -> Drawing:
         from vesselforge.data.formats.images import encode_png
-        from vesselforge.generator.sampling.arrays import draw_arrays
-        from vesselforge.generator.sampling.sampler import Sampler
+        from vesselforge.generator.sampling.sampler import Sampler, draw_arrays
 
         with self._busy:
             network, description = self._network

@@ -55,7 +55,6 @@ def read_keras(path: Path) -> tuple[str | None, list[Layer], list[dict[str, Any]
         ) from error
     try:
         with h5py.File(path, "r") as file:
-            config: Any = json.loads(_text(file.attrs.get("model_config", NO_CONFIG)))
             root = file.get("model_weights", file)
             if "layer_names" not in root.attrs:
                 raise CheckpointError(
@@ -63,6 +62,7 @@ def read_keras(path: Path) -> tuple[str | None, list[Layer], list[dict[str, Any]
                     'Keras in their order; write one with `model.save("model.h5")`'
                 )
             version = root.attrs.get("keras_version")
+            config = json.loads(_text(file.attrs.get("model_config", NO_CONFIG)))
             layers, configs = _layers(path, root), list(config["config"]["layers"])
             return None if version is None else _text(version), layers, configs
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:

@@ -6,9 +6,8 @@ the convolutions before it.
 
 from __future__ import annotations
 
-import importlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -75,9 +74,14 @@ def export(folder: Path, out: Path, force: bool = False) -> dict[str, Any]:
     check_place(out, force)
     described = read_description(folder)
     networks = [restore(folder, member) for member in described.members]
-    model, difference = to_onnx(Combined(networks, described.rule), _facts(folder, described))
+    module = Combined(networks, described.rule).eval()
+    model = graph_of(module)
+    for name, value in ({"program": "vesselforge"} | _facts(folder, described)).items():
+        model.metadata_props.add(key=name, value=value)
+    content: bytes = model.SerializeToString()
+    difference = check(onnx_runner(content), module)
     with explained(out, named=True):
-        write_atomic(out, model)
+        write_atomic(out, content)
     return {
         "file": str(out),
         "networks": [member.network for member in described.members],
@@ -115,26 +119,11 @@ def _facts(folder: Path, model: Description) -> dict[str, str]:
     return facts
 
 
-def to_onnx(module: Combined, facts: Mapping[str, str]) -> tuple[bytes, float]:
-    """An ONNX file's bytes, and the largest difference in probability between ONNX Runtime and
-    PyTorch over all SIZES.
-
-    facts: metadata to put in, beside those that every file has. Raises ConfigError when a package
-    is missing, CheckpointError when the graph computes something else.
-    """
-    need_packages()
-    module = module.eval()
-    model = _graph(module)
-    for name, value in ({"program": "vesselforge"} | dict(facts)).items():
-        model.metadata_props.add(key=name, value=value)
-    content: bytes = model.SerializeToString()
-    return content, check(onnx_runner(content), module)
-
-
 def onnx_runner(content: bytes) -> Callable[[Tensor], Tensor]:
     """The function that an exported file is, [N, 3, H, W] → [N, 1, H, W], by ONNX Runtime on the
     CPU with as many threads as PyTorch has."""
-    runtime = importlib.import_module("onnxruntime")
+    import onnxruntime as runtime
+
     options = runtime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors; they come back as exceptions, too
@@ -142,8 +131,10 @@ def onnx_runner(content: bytes) -> Callable[[Tensor], Tensor]:
     return lambda images: torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0])
 
 
-def _graph(module: nn.Module) -> Any:
-    """The ONNX model of a module whose batch, height and width are free."""
+def graph_of(module: nn.Module) -> Any:
+    """The ONNX model of a module whose batch, height and width are free. Raises ConfigError when a
+    package is missing."""
+    need_packages()
     free = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     with quiet_exporter(), torch.no_grad():
         program = torch.onnx.export(

@@ -79,21 +79,29 @@ def showing(
     return Showing(scale, "border", own * scale, 1.0)
 
 
-def resized(image: LoadedImage, scale: float) -> LoadedImage:
-    """An image with its maps, that many times as large."""
+def resized(image: LoadedImage, scale: float, soft: bool = False) -> LoadedImage:
+    """An image with its maps, that many times as large. soft: as a training needs it, with labels
+    in parts of a pixel, and weights."""
     if scale == 1:
         return image
     height, width = image.fov.shape
     size = max(1, round(width * scale)), max(1, round(height * scale))
 
+    def map_(pixels: NDArray[np.uint8] | None, how: Image.Resampling) -> NDArray[np.uint8] | None:
+        return None if pixels is None else np.asarray(Image.fromarray(pixels).resize(size, how))
+
     def mask(pixels: NDArray[np.bool_]) -> NDArray[np.bool_]:
         return np.asarray(Image.fromarray(pixels.astype(np.uint8) * 255).resize(size)) > 127
 
-    return replace(
+    found = replace(
         image,
         image=np.asarray(Image.fromarray(image.image).resize(size, Image.Resampling.LANCZOS)),
-        target=None if image.target is None else mask(image.reference).astype(np.uint8) * 255,
         fov=mask(image.fov),
         observers={name: mask(drawn) for name, drawn in image.observers.items()},
-        weight=None,
+        weight=map_(image.weight, Image.Resampling.NEAREST) if soft else None,
     )
+    if soft:
+        smooth = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
+        return replace(found, target=map_(image.target, smooth))
+    hard = None if image.target is None else mask(image.reference).astype(np.uint8) * 255
+    return replace(found, target=hard)

@@ -45,24 +45,21 @@ def vessel_scale(model: Model, image: NDArray[np.uint8]) -> tuple[float, float]:
     The model's magnification must be known. Takes as long as two images of the training.
     """
     assert model.magnification is not None
-    sizes: list[float] = []
-    shares: list[float] = []
-    widths: list[float] = []
+    seen: list[tuple[float, float, float]] = []
+    certain = model.threshold + CERTAIN * (1 - model.threshold)
     longest = max(image.shape[:2])
     side = LARGEST * model.magnification.fov_width
     picture = Image.fromarray(image)
-    while side >= SMALLEST or len(sizes) < 2:
+    while side >= SMALLEST or len(seen) < 2:
         scale = side / longest
-        height, width = (max(1, round(length * scale)) for length in image.shape[:2])
-        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+        high, wide = (max(1, round(length * scale)) for length in image.shape[:2])
+        picture = picture.resize((wide, high), Image.Resampling.LANCZOS)
         prob = model.predict(np.asarray(picture))
-        certain = model.threshold + CERTAIN * (1 - model.threshold)
-        sizes.append(math.log2(scale))
-        shares.append(float((prob >= certain).mean()))
-        widths.append(tree_figures(model.mask(prob)).calibre)
+        share, width = float((prob >= certain).mean()), tree_figures(model.mask(prob)).calibre
+        seen.append((math.log2(scale), share, width))
         side *= 2**-STEP
-    seen = np.array(sizes), np.array(shares), np.array(widths)
-    return chosen(*seen, model.magnification.vessel_width)
+    sizes, shares, widths = np.array(seen).T
+    return chosen(sizes, shares, widths, model.magnification.vessel_width)
 
 
 def chosen(

@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vesselforge.configs.errors import DataError
 from vesselforge.configs.settings import LabelSettings
-from vesselforge.data.imageset import (
-    ImageRecord,
-    load_image,
-    read_index,
-    write_index,
-    write_png,
-)
+from vesselforge.data.imageset import ImageRecord, load_image, read_index, write_index, write_png
 from vesselforge.data.layouts.splits import TRAIN
 from vesselforge.data.structure import FIGURES, TreeFigures, tree_figures
 from vesselforge.engine.artifacts import METRICS, Inputs
-from vesselforge.engine.files import link_file, write_atomic, write_json
+from vesselforge.engine.files import link_file, write_csv, write_json
 from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.inference.predict import as_png
 from vesselforge.segmenter.labels.labeller import Label, Labeller
@@ -116,7 +110,7 @@ def label(settings: LabelSettings, inputs: Inputs, out: Path, progress: Progress
     if reals.why:
         progress.message(f"vessel maps were not compared with real ones: {reals.why}")
     ranges = {f"{w}×{h}": each.as_json() for (h, w), each in reals.ranges.items()}
-    write_atomic(out / TABLE, as_table(figures))
+    write_csv(out / TABLE, as_table(figures))
     write_json(out / METRICS, summary(figures) | ({"real_range": ranges} if ranges else {}))
     write_index(out, "pseudo-labelled", records)
 
@@ -181,12 +175,10 @@ def summary(figures: Sequence[Figures]) -> dict[str, object]:
     return facts
 
 
-def as_table(figures: Sequence[Figures]) -> str:
-    """labels.csv: a row for each image with COLUMNS, in the order of the samples; cells of what was
-    not measured are empty. in_range, kept and suspicious are 0 or 1."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
+def as_table(figures: Sequence[Figures]) -> list[Sequence[Any]]:
+    """labels.csv: COLUMNS, then a row for each image, in the order of the samples; cells of what
+    was not measured are None. in_range, kept and suspicious are 0 or 1."""
+    rows: list[Sequence[Any]] = [COLUMNS]
     for one in figures:
         row: dict[str, object] = {"id": one.id, "kept": int(not one.reason), "reason": one.reason}
         known = {n: getattr(one, n) for n in ("confidence", "agreement", "vessel_share")}
@@ -197,8 +189,8 @@ def as_table(figures: Sequence[Figures]) -> str:
         if (near := one.nearest) is not None:
             row |= {"nearest": near.image, "distance": f"{near.distance:.6g}"}
             row["suspicious"] = int(near.suspicious)
-        writer.writerow(row)
-    return text.getvalue()
+        rows.append([row.get(column) for column in COLUMNS])
+    return rows
 
 
 def _mean(values: Sequence[float | None], digits: int = 4) -> float | None:

@@ -31,11 +31,12 @@ def f1_of(predicted: Mask, reference: Mask) -> float:
 def pooled_f1(masks: Sequence[Mask], references: Sequence[Mask], fovs: Sequence[Mask]) -> float:
     """F1 of all pixels of several images inside their fields of view; 0 where there is nothing to
     find."""
-    inside = (
-        np.concatenate([each[fov] for each, fov in zip(drawn, fovs, strict=True)])
-        for drawn in (masks, references)
-    )
-    return float(np.nan_to_num(f1_of(*inside)))
+    return float(np.nan_to_num(f1_of(inside(masks, fovs), inside(references, fovs))))
+
+
+def inside(maps: Sequence[NDArray[Any]], fovs: Sequence[Mask]) -> NDArray[Any]:
+    """[pixels] of all maps inside the fields of view."""
+    return np.concatenate([of_image[fov] for of_image, fov in zip(maps, fovs, strict=True)])
 
 
 def rates(counts: Mapping[str, Any]) -> dict[str, Values]:

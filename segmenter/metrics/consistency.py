@@ -163,14 +163,14 @@ def read_table(path: Path) -> list[tuple[str, Row]]:
     if not path.is_file():
         raise DataError(f"{path}: no such file; {EXPECTED}")
     try:
-        lines = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+        head, *lines = csv.reader(path.read_text(encoding="utf-8-sig").splitlines() or [""])
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV ({error}); {EXPECTED}") from error
-    head = [cell.strip().lower() for cell in lines[0]] if lines else []
+    head = [cell.strip().lower() for cell in head]
     if missing := [name for name in REQUIRED if name not in head]:
         raise DataError(f"{path}: no column {', '.join(missing)} in its first line; {EXPECTED}")
     found = []
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in enumerate(lines, start=2):
         cells = {name: cell.strip() for name, cell in zip(head, line, strict=False)}
         if not any(cells.values()):
             continue

@@ -6,13 +6,11 @@ configuration cannot say is set here. Weights come from the authors' page on the
 
 from __future__ import annotations
 
-import os
-
 from torch import Tensor, nn
 
 from vesselforge.configs.errors import ConfigError
 from vesselforge.engine.checkpoints import load_strict, load_tensors
-from vesselforge.engine.downloads import fetch
+from vesselforge.engine.downloads import cache_folder, fetch
 
 CHANNELS = (64, 128, 320, 512)
 """Of the four maps, at 1/4, 1/8, 1/16 and 1/32 of the resolution."""
@@ -23,8 +21,6 @@ WEIGHTS_URL = (
 )
 WEIGHTS_SHA256 = "7de92c6b5d39f1b50f7d4a3f45ec5c18c56f171b370f05c34d70ae977db0b61d"
 """Of the 101 MB at that address, as the hub states it."""
-URL_VARIABLE = "VESSELFORGE_PVT_URL"
-"""Names another address of the same file (a mirror); what comes from there is checked as well."""
 
 
 class PyramidEncoder(nn.Module):
@@ -68,12 +64,11 @@ class PyramidEncoder(nn.Module):
         that is missing, left over or of another shape. Nothing is changed then.
         """
         path = fetch(
-            os.environ.get(URL_VARIABLE, WEIGHTS_URL),
+            WEIGHTS_URL,
             WEIGHTS_SHA256,
             "pvt_v2_b2.safetensors",
             purpose="network unet-v2: pretrained",
-            instead=f"name a mirror in {URL_VARIABLE}, or train from random weights (pretrained: "
-            "none)",
+            instead=f"put it into {cache_folder()}, or set pretrained: none",
         )
         tensors = {
             name.removeprefix("pvt_v2."): tensor

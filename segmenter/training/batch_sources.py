@@ -3,7 +3,6 @@ one set of images, or of a real and a synthetic one in every batch."""
 
 from __future__ import annotations
 
-from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import FitSettings
 from vesselforge.data.batches.augment import rescaled
 from vesselforge.data.batches.batch import Batch, joined
@@ -18,8 +17,7 @@ class Batches:
     """The batches that the settings describe, a pure function of the step.
 
     multiple: of height and width, for the network. synthetic: a second set of images, of which
-    every batch has `synthetic_share`, below the real ones. Raises ConfigError for a second set
-    where the source is the pool or the batch has no room for it.
+    every batch has `synthetic_share`, below the real ones.
     """
 
     def __init__(
@@ -54,15 +52,5 @@ class Batches:
 def synthetic_crops(settings: FitSettings) -> int:
     """How many crops of a mixed batch are synthetic: batch · share, but at least one of each kind.
 
-    Raises ConfigError for the pool, and for a batch of one."""
-    if settings.source == "pool":
-        raise ConfigError(
-            "source: found `pool` with a second, synthetic set of images, expected `crops`; mixed "
-            "batches are made of crops"
-        )
-    if settings.batch < 2:
-        raise ConfigError(
-            "batch: found 1 with a second, synthetic set of images, expected at least 2; every "
-            "batch has both kinds"
-        )
+    Of settings that passed `check_mixed`: no pool, no batch of one."""
     return min(max(round(settings.batch * settings.synthetic_share), 1), settings.batch - 1)

@@ -14,7 +14,7 @@ import torch
 import torch._dynamo  # torch.optim would, 1.5 s in every process of a stage
 from torch import Tensor, nn
 
-from vesselforge.configs.errors import ConfigError, DataError, TrainingError
+from vesselforge.configs.errors import DataError, TrainingError
 from vesselforge.configs.settings import FitSettings
 from vesselforge.data.imageset import LoadedImage, load_image, read_index
 from vesselforge.data.layouts.splits import TRAIN, VALIDATION
@@ -27,7 +27,7 @@ from vesselforge.engine.progress import Interrupted, Progress
 from vesselforge.segmenter.calibration import calibrate
 from vesselforge.segmenter.combine import MEAN
 from vesselforge.segmenter.inference.showing import resized
-from vesselforge.segmenter.magnification import Magnification, magnification_of
+from vesselforge.segmenter.magnification import magnification_of
 from vesselforge.segmenter.model_files import Member, calibration_of, save_model
 from vesselforge.segmenter.models import Model
 from vesselforge.segmenter.operating_point import choose_seen_pieces, rechoose
@@ -156,17 +156,10 @@ class Fit:
         return value
 
     def _outputs(self, images: Tensor) -> list[Tensor]:
-        """Logits of as many heads as have a weight. Raises ConfigError when the network has
-        fewer."""
+        """Logits of as many heads as have a weight."""
         wanted, low = len(self.settings.head_weights), self.settings.precision == "bfloat16"
         with torch.autocast(images.device.type, torch.bfloat16, enabled=low):
-            found: list[Tensor] = self.state.network.outputs(images, every=wanted > 1)
-        if len(found) < wanted:
-            raise ConfigError(
-                f"head_weights: {self.settings.network} has {len(found)} output(s), found {wanted} "
-                "weights; give one weight a head, finest first"
-            )
-        return found
+            return self.state.network.outputs(images, every=wanted > 1)[:wanted]
 
     def _judge(self) -> None:
         """Validate, and keep the weights if they are better (or simply the last)."""
@@ -203,18 +196,15 @@ class Fit:
         found = calibration_of(network)
         member = Member(settings.network, network_options(settings), "model.safetensors", **found)
         weights = [(member, self.state.best_weights)]
-        known = self._magnification()
+        if self.sizes.model is None:
+            known = magnification_of(self.judged, settings.scales)
+        else:
+            known = self.sizes.magnification(_load(self.judged, TRAIN))
         save_model(self.out, weights, model.threshold, MEAN, model.components, known)
         step = int(best.pop("step"))
         metrics = {"validation": best, "best_step": step, "steps": self.state.step}
         metrics |= {"threshold": model.threshold} | found | model.components.said()
         write_json(self.out / METRICS, metrics)
-
-    def _magnification(self) -> Magnification | None:
-        """At which the network was shown eyes."""
-        if self.sizes.model is None:
-            return magnification_of(self.judged, self.settings.scales)
-        return self.sizes.magnification(_load(self.judged, TRAIN))
 
 
 def _load(folder: Path, split: str, labels: bool = False) -> list[LoadedImage]:

@@ -121,11 +121,11 @@ def training_loss(
 ) -> Tensor:
     """Σ headᵢ·loss(outputᵢ): deep supervision over the heads, finest first.
 
-    heads: the weight of each head's loss; heads beyond them do not count. weight [N, 1, H, W]
-    of the pixels, in [0, 1]; None: all 1.
+    heads: the weight of each head's loss. weight [N, 1, H, W] of the pixels, in [0, 1]; None: all
+    1.
     """
     loss: Loss = LOSSES[name].load()
     target, total = target.float(), torch.zeros((), device=target.device)
-    for logits, share in zip(outputs, heads, strict=False):
+    for logits, share in zip(outputs, heads, strict=True):
         total = total + share * loss(logits.float(), target, weight)
     return total

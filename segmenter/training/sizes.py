@@ -8,12 +8,7 @@ Maps and thresholds are those of the images themselves, as they are in predictio
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from statistics import median
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from vesselforge.data.imageset import LoadedImage
 from vesselforge.engine.artifacts import Artifact
@@ -57,28 +52,13 @@ class Sizes:
             return list(images)
         own = {image.id for image in like}
         usual = median(map(self.of, like))
-        return [_resized(i, self.of(i) if i.id in own else usual) for i in images]
+        return [resized(i, self.of(i) if i.id in own else usual, soft=True) for i in images]
 
     def magnification(self, images: Sequence[LoadedImage]) -> Magnification | None:
         """What is known after a training on these photographs at their size; what the model knows
         that it began with where they do not tell."""
         if self.model is None:
             return None
-        seen = [_resized(image, self.of(image)) for image in images]
+        seen = [resized(image, self.of(image), soft=True) for image in images]
         found = measured(len(seen), (i.fov for i in seen), (i.reference for i in seen))
         return found or self.model.magnification
-
-
-def _resized(image: LoadedImage, scale: float) -> LoadedImage:
-    """At another size with what a training needs: labels in parts of a pixel, and weights."""
-    if scale == 1:
-        return image
-    found = resized(image, scale)
-    size = found.fov.shape[1], found.fov.shape[0]
-
-    def map_(pixels: NDArray[np.uint8] | None, how: Image.Resampling) -> NDArray[np.uint8] | None:
-        return None if pixels is None else np.asarray(Image.fromarray(pixels).resize(size, how))
-
-    smooth = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
-    target, weight = map_(image.target, smooth), map_(image.weight, Image.Resampling.NEAREST)
-    return replace(found, target=target, weight=weight)

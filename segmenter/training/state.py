@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vesselforge.configs.errors import CheckpointError, ConfigError
+from vesselforge.configs.errors import CheckpointError
 from vesselforge.configs.settings import FitSettings
 from vesselforge.engine.artifacts import SCRATCH
 from vesselforge.engine.checkpoints import (
@@ -63,16 +63,11 @@ def network_options(settings: FitSettings) -> dict[str, Any]:
 
 def new_state(settings: FitSettings, start: Path | None, device: torch.device) -> FitState:
     """The state before the first step. start: a model whose weights to go on from; without, they
-    are random, or ImageNet's where those were asked for. Raises ConfigError for a network without
-    DropBlock where `drop` is set, CheckpointError for a model that does not fit."""
+    are random, or ImageNet's where those were asked for. Raises CheckpointError for a model that
+    does not fit."""
     torch.manual_seed(settings.seed)
     download = {"pretrained": True} if start is None and settings.pretrained != "none" else {}
-    try:
-        network = build(settings.network, **network_options(settings), **download)
-    except TypeError as error:
-        raise ConfigError(
-            f"drop: {settings.network} has no DropBlock; leave `drop` out (found {settings.drop})"
-        ) from error
+    network = build(settings.network, **network_options(settings), **download)
     if start is not None:
         members = read_description(start).members
         if len(members) != 1:

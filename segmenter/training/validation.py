@@ -10,9 +10,10 @@ from torch import nn
 
 from vesselforge.configs.errors import TrainingError
 from vesselforge.data.imageset import LoadedImage
+from vesselforge.segmenter.metrics.confusion import inside
 from vesselforge.segmenter.metrics.probabilities import best_threshold, ranking
 from vesselforge.segmenter.models import Model
-from vesselforge.segmenter.operating_point import inside, truths
+from vesselforge.segmenter.operating_point import truths
 from vesselforge.segmenter.training.batch_sources import Batches
 from vesselforge.segmenter.training.sizes import Sizes
 

@@ -9,13 +9,14 @@ from dataset_writers import phantom
 from torch import Tensor
 
 from vesselforge.configs.settings import AugmentSettings
+from vesselforge.configs.stages.augmentation import StrongAugmentSettings
 from vesselforge.data.batches.augment import margin
 
 GEOMETRY = OFF.model_copy(
     update={"warp_share": 1.0, "flip": True, "rotate_deg": 180.0, "zoom": (0.8, 1.2)}
 )
 COLOUR = AugmentSettings(flip=False, rotate_deg=0, zoom=(1, 1))
-STRONG = AugmentSettings.strong().model_copy(update={"warp_share": 1.0})
+STRONG = StrongAugmentSettings().plain.model_copy(update={"warp_share": 1.0})
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
@@ -84,7 +85,7 @@ def test_the_standard_augmentation_is_what_it_was() -> None:
     assert field.sum((1, 2, 3)).tolist()[:4] == pytest.approx(covered, abs=1)
 
 
-@pytest.mark.parametrize("settings", [AugmentSettings(), AugmentSettings.strong()])
+@pytest.mark.parametrize("settings", [AugmentSettings(), StrongAugmentSettings().plain])
 def test_the_generator_decides(batch: Batch, settings: AugmentSettings) -> None:
     torch.manual_seed(1)
     first = augment(*batch, settings, seeded(3))

@@ -12,6 +12,7 @@ from scipy import stats
 from torch import Tensor
 
 from vesselforge.configs.settings import AugmentSettings
+from vesselforge.configs.stages.augmentation import StrongAugmentSettings
 from vesselforge.data.batches.augment import blurred, margin, with_hue, with_vessel_contrast
 
 
@@ -237,7 +238,7 @@ def test_what_is_off_draws_nothing() -> None:
 
 
 def test_strong_is_what_the_study_says() -> None:
-    strong = AugmentSettings.strong()
+    strong = StrongAugmentSettings().plain
     assert (strong.warp_share, strong.zoom, strong.noise) == (0.5, (0.5, 2.0), 0.05)
     assert (strong.gamma, strong.contrast, strong.saturation) == (0.4, 0.4, 0.5)
     assert (strong.vessel_contrast, strong.blur) == (0.4, 1.2)

@@ -163,12 +163,3 @@ def test_shared_and_non_persistent_tensors(write):
     ours.register_buffer("scratch", torch.ones(3), persistent=False)
     ours.mapping.fc1.bias = ours.mapping.fc0.bias
     assert_same(load_official(write(only_ema(ours, G_KWARGS))).G_ema, ours)
-
-
-def test_unknown_version_and_entries_warn(write):
-    network = persist(make_generator(), official(G_KWARGS))
-    network.meta["version"] = 7
-    with pytest.warns(UserWarning) as caught:
-        load_official(write({"G_ema": network, "progress": {"cur_nimg": 5}}))
-    text = " ".join(str(warning.message) for warning in caught)
-    assert "version 7" in text and "'progress'" in text

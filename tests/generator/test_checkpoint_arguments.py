@@ -35,8 +35,8 @@ def without(kwargs, name):
         (without(G_KWARGS, "z_dim"), "lacks the integer argument z_dim"),
         ({**G_KWARGS, "z_dim": "8"}, "lacks the integer argument z_dim"),
         ({**G_KWARGS, "mapping_kwargs": 2}, "mapping_kwargs of its Generator is not a dict"),
-        ({**G_KWARGS, "z_dim": float("nan")}, "value of type float"),
-        ({**G_KWARGS, "synthesis_kwargs": {"a": {1, 2}}}, "value of type set"),
+        ({**G_KWARGS, "z_dim": float("nan")}, "not JSON compliant"),
+        ({**G_KWARGS, "synthesis_kwargs": {"a": {1, 2}}}, "type set is not JSON"),
     ],
 )
 def test_impossible_arguments_are_refused(write, kwargs, reason):

@@ -16,7 +16,7 @@ from vesselforge.engine.downloads import CACHE_VARIABLE
 from vesselforge.generator.metrics import extractors
 from vesselforge.generator.metrics.extractors import load_extractor, three_channels
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 
 
 def noise(*shape, seed=0):

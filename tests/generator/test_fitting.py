@@ -9,7 +9,7 @@ import torch
 from generator_helpers import assert_close
 
 from vesselforge.generator.networks import Discriminator, Generator
-from vesselforge.generator.transfer.fitting import (
+from vesselforge.generator.transfer.start import (
     LOADED,
     MAPPED,
     NEW,

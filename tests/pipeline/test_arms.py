@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from study_alone import everything, study_works
 
 from vesselforge.configs.errors import ConfigError
-from vesselforge.configs.stages.augmentation import AugmentSettings
+from vesselforge.configs.stages.augmentation import AugmentSettings, StrongAugmentSettings
 from vesselforge.configs.study import ArmSettings, StudyConfig
 from vesselforge.pipeline.graph import Work, closure
 from vesselforge.pipeline.study.arms import ArmSpec, arms_of
@@ -85,7 +85,7 @@ def test_every_arm_has_the_same_number_of_optimiser_steps(tiny_study: Build) -> 
 
 def test_a_phase_is_augmented_as_the_arm_says(tiny_study: Build) -> None:
     plan = study_works(tiny_study())
-    on, strong = AugmentSettings(), AugmentSettings.strong()
+    on, strong = AugmentSettings(), StrongAugmentSettings().plain
     selection = plan.selected(Origin("stylegan2", 4, 0, 0), 2, 1)
 
     def augments(order: Any, strength: Any) -> list[tuple[Any, Any]]:

@@ -16,7 +16,7 @@ import pytest
 import torch
 from segmenter_helpers import PLAIN, TINY, StopAfter, artifact, hashes, phantom_set, trained
 
-from vesselforge.configs.errors import CheckpointError, ConfigError, DataError, TrainingError
+from vesselforge.configs.errors import CheckpointError, DataError, TrainingError
 from vesselforge.configs.settings import FitSettings
 from vesselforge.data.imageset import load_image, read_index
 from vesselforge.engine.checkpoints import save_tensors
@@ -245,12 +245,6 @@ def test_gradients_are_clipped(tmp_path: Path, images: Path) -> None:
     settings = TINY.model_copy(update={"clip_value": 1e-3})
     plain, clipped = trained(tmp_path / "a", images), trained(tmp_path / "b", images, settings)
     assert hashes(plain)["model.safetensors"] != hashes(clipped)["model.safetensors"]
-
-
-def test_more_weights_than_heads_are_refused(tmp_path: Path, images: Path) -> None:
-    settings = TINY.model_copy(update={"head_weights": [1.0, 0.5]})
-    with pytest.raises(ConfigError, match=r"head_weights: sa-unet has 1 output.*found 2 weights"):
-        train(settings, {"images": artifact(images)}, tmp_path, Progress())
 
 
 def test_the_papers_pool_trains_and_resumes(tmp_path: Path, images: Path) -> None:

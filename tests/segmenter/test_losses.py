@@ -83,5 +83,5 @@ def test_structure_loss_is_its_formula() -> None:
 
 def test_deep_supervision_is_the_weighted_sum() -> None:
     other = torch.full_like(LOGITS, 0.3)
-    total = training_loss([LOGITS, other, other], Y, "bce", [1.0, 0.5])
+    total = training_loss([LOGITS, other], Y, "bce", [1.0, 0.5])
     assert total.item() == pytest.approx(bce(LOGITS, Y).item() + 0.5 * bce(other, Y).item())

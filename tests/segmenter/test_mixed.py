@@ -13,7 +13,6 @@ import torch
 from batch_parts import OFF, parts
 from segmenter_helpers import TINY, StopAfter, artifact, hashes, phantom_set, pseudo_labelled
 
-from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.settings import FitSettings
 from vesselforge.data.batches.sources import CropSource
 from vesselforge.data.imageset import LoadedImage, load_image, read_index, write_index, write_png
@@ -120,15 +119,6 @@ def test_mixed_batches_at_several_sizes() -> None:
     batch = source.batch_at(1)
     assert batch.image.shape == (4, 3, 32, 32) and batch.weight.shape == (4, 1, 32, 32)
     assert batch.weight.amax(dim=(1, 2, 3)).tolist() == pytest.approx([1, 1, 0.2, 0.2])
-
-
-def test_a_batch_of_one_and_the_pool_are_refused() -> None:
-    for update, message in (
-        ({"batch": 1}, "batch: found 1.*expected at least 2"),
-        ({"source": "pool"}, "source: found `pool`.*expected `crops`"),
-    ):
-        with pytest.raises(ConfigError, match=message):
-            Batches(settings_of(**update), 8, [flat("a", REAL)], [flat("b", MADE)])
 
 
 def test_a_mixed_training_resumes_bit_for_bit(tmp_path: Path, real: Path, made: Path) -> None:

@@ -43,7 +43,7 @@ class Quiet(SimpleHTTPRequestHandler):
 def mirror(
     encoder: PyramidEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[ThreadingHTTPServer, Path]]:
-    """A local server of a weight file, named by the environment as the official one's place."""
+    """A local server of a weight file, in the official one's place."""
     path = tmp_path / "served" / "model.safetensors"
     path.parent.mkdir()
     content = {f"pvt_v2.{n}": torch.full_like(t, 0.25) for n, t in tensors(encoder).items()}
@@ -52,7 +52,7 @@ def mirror(
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/{path.name}"
-    monkeypatch.setenv(pvt.URL_VARIABLE, url)
+    monkeypatch.setattr(pvt, "WEIGHTS_URL", url)
     monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     monkeypatch.setattr(pvt, "WEIGHTS_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
     yield server, path
@@ -102,7 +102,7 @@ def test_offline_it_says_what_to_do_and_nothing_falls_back(
     server, _ = mirror
     server.shutdown()
     server.server_close()
-    with pytest.raises(DataError, match=r"unet-v2: pretrained needs .* or train from random"):
+    with pytest.raises(DataError, match=r"unet-v2: pretrained needs .* or set pretrained: none"):
         build("unet-v2", pretrained=True)
 
 

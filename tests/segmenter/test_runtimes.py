@@ -96,7 +96,7 @@ def test_what_an_onnx_file_says_and_what_it_does_not(ensemble, exported):
 def test_a_graph_that_differs_is_not_written(exported, tmp_path, monkeypatch):
     folder = saved(tmp_path / "m", "sa-unet")
     other = onnx.load(exported / "m.onnx")  # of other networks
-    monkeypatch.setattr(exporting, "_graph", lambda module: other)
+    monkeypatch.setattr(exporting, "graph_of", lambda module: other)
     with pytest.raises(CheckpointError, match=r"other probabilities in .* at most 0\.0001"):
         export(folder, tmp_path / "m.onnx")
     assert [path.name for path in tmp_path.iterdir()] == ["m"]

@@ -12,9 +12,8 @@ from vesselforge.configs.ranges import listed_seeds
 from vesselforge.configs.settings import SampleSettings
 from vesselforge.engine.devices import pick_device
 from vesselforge.engine.progress import Progress
-from vesselforge.generator.sampling.arrays import Drawn, DrawnPairs, draw_arrays
 from vesselforge.generator.sampling.sample_set import draw_album
-from vesselforge.generator.sampling.sampler import Sampler
+from vesselforge.generator.sampling.sampler import Drawn, DrawnPairs, Sampler, draw_arrays
 from vesselforge.generator.trained import load_generator as load_network
 from vesselforge.pipeline.record import generator_folder, workspace_folder
 
