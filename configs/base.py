@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -16,8 +15,6 @@ from pydantic import (
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
-
-from vesselforge.configs.errors import ConfigError
 
 T = TypeVar("T")
 Device = Literal["auto", "cpu", "cuda"]
@@ -73,13 +70,6 @@ def as_written(value: object) -> str:
     """A value in a message: as `repr`, but backslashes, of a regular expression say, are as many as
     were typed."""
     return repr(value).replace(r"\\", "\\")
-
-
-def as_path(argument: str, given: object) -> Path:
-    """What a program gives as a path. Raises ConfigError, naming the argument, for what is none."""
-    if isinstance(given, str | PathLike):
-        return Path(given)
-    raise ConfigError(f"{argument}: found {given!r:.80}, expected a path, or a name as text")
 
 
 def expanded(path: Path | str) -> Path:
