@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from vesselforge.cli.app import new_app, verb
-from vesselforge.cli.names import dataset_names
+from vesselforge.cli.names import dataset_names, setting_names
 from vesselforge.cli.verbs import (
     JsonOption,
     MaskValuesOption,
@@ -52,7 +52,12 @@ def check(
     mask_values: MaskValuesOption = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="a=value", help="A setting of the group `data`; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="a=value",
+            help="A setting of the group `data`; repeatable.",
+            autocompletion=setting_names("settings:PipelineConfig", "data."),
+        ),
     ] = None,
     json_: JsonOption = False,
 ) -> None:
@@ -183,7 +188,12 @@ def phantom(
     ],
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="key=value", help="train, validation, test, size, seed."),
+        typer.Option(
+            "--set",
+            metavar="key=value",
+            help="train, validation, test, size, seed.",
+            autocompletion=setting_names("settings:PhantomSettings"),
+        ),
     ] = None,
     like: Annotated[
         str | None,

@@ -7,14 +7,13 @@ from typing import Annotated
 
 import typer
 
-from vesselforge.cli.names import DATASET, ModelArgument, dataset_names
+from vesselforge.cli.names import DATASET, ModelArgument, SetOption, dataset_names
 from vesselforge.cli.verbs import (
     WORKSPACE,
     DryRunOption,
     JsonOption,
     PatternOption,
     ServerOption,
-    SetOption,
     WorkspaceOption,
     as_table,
     new_display,

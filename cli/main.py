@@ -22,13 +22,19 @@ from vesselforge.cli import (
 )
 from vesselforge.cli.app import new_app, verb
 from vesselforge.cli.finetune_verb import finetune
-from vesselforge.cli.names import ConfigArgument, RunArgument, RunsArgument, StudyArgument
+from vesselforge.cli.names import (
+    ConfigArgument,
+    RunArgument,
+    RunsArgument,
+    SetOption,
+    StudyArgument,
+    StudySetOption,
+)
 from vesselforge.cli.verbs import (
     WORKSPACE,
     DryRunOption,
     JsonOption,
     ServerOption,
-    SetOption,
     WorkspaceOption,
     as_table,
     new_display,
@@ -135,7 +141,7 @@ verb(main, example="vesselforge browse quickstart")(browse_verb.browse)
 )
 def compare(
     config: StudyArgument,
-    set_: SetOption = None,
+    set_: StudySetOption = None,
     workspace: WorkspaceOption = WORKSPACE,
     server: ServerOption = None,
     dry_run: DryRunOption = False,

@@ -5,8 +5,9 @@ Nothing heavy is imported, and no file is read but cards of what comes along and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated, Any
 
 import typer
@@ -54,6 +55,30 @@ def dataset_names() -> list[str]:
     return [*NAMED]
 
 
+def setting_names(model: str, group: str = "") -> Callable[[], list[tuple[str, str]]]:
+    """Completes settings, with what they mean. model: where they are, `module:class`. group: those
+    inside it, `data.`, without its name."""
+
+    def names() -> list[tuple[str, str]]:
+        from vesselforge.configs.explained import ANY, GROUP, every_setting
+
+        found = every_setting(resolve_name(f"vesselforge.configs.{model}"))
+        single = (each for each in found if each.type != GROUP and ANY not in each.path.split("."))
+        said = {each.path: each.meaning for each in single if each.path.startswith(group)}
+        return [(path.removeprefix(group), meaning) for path, meaning in said.items()]
+
+    return names
+
+
+def explained_names(ctx: typer.Context) -> list[str]:
+    """Completes groups and settings of the kind of config that was typed before."""
+    from vesselforge.configs.explained import every_setting
+
+    of_study = ctx.params.get("config") in ("study", *shipped(study=True))
+    model = "study:StudyConfig" if of_study else "settings:PipelineConfig"
+    return [each.path for each in every_setting(resolve_name(f"vesselforge.configs.{model}"))]
+
+
 def _workspace(ctx: typer.Context) -> Path:
     """The one that was typed before, or that would be used."""
     return workspace_folder(ctx.params.get("workspace"))
@@ -73,9 +98,21 @@ def _config(study: bool) -> Any:
     )
 
 
+def _set_option(model: str) -> Any:
+    """The option --set of a run or of a study."""
+    return typer.Option(
+        "--set",
+        metavar="a.b=value",
+        help="Change one setting; may be repeated.",
+        autocompletion=setting_names(model),
+    )
+
+
 RUN = "A run: its name in the workspace, or its folder."
 ConfigArgument = Annotated[str, _config(study=False)]
 StudyArgument = Annotated[str, _config(study=True)]
+SetOption = Annotated[list[str] | None, _set_option("settings:PipelineConfig")]
+StudySetOption = Annotated[list[str] | None, _set_option("study:StudyConfig")]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help=RUN, autocompletion=run_names)]
 RunsArgument = Annotated[
     list[str], typer.Argument(metavar="RUN", help=f"{RUN} Two or more.", autocompletion=run_names)

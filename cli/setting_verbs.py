@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vesselforge.cli.names import every_config
+from vesselforge.cli.names import every_config, explained_names
 from vesselforge.cli.verbs import (
     JsonOption,
     MaskValuesOption,
@@ -31,6 +31,7 @@ def settings(
             metavar="PATH",
             help="A group, such as generator, or a setting, such as generator.preset.",
             show_default="the groups",
+            autocompletion=explained_names,
         ),
     ] = "",
     config: Annotated[

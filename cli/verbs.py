@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from vesselforge.cli.app import verb
-from vesselforge.cli.names import ConfigArgument
+from vesselforge.cli.names import ConfigArgument, SetOption
 from vesselforge.configs.base import expanded
 from vesselforge.configs.load import load, parse
 from vesselforge.engine.progress import Bus
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from vesselforge.pipeline.graph import Work
 
 
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="a.b=value", help="Change one setting; may be repeated."),
-]
 WORKSPACE = Path("workspace")
 WorkspaceOption = Annotated[
     Path,
@@ -176,7 +172,8 @@ def print_preview(targets: list[Work], odd: list[str], workspace: Path, json_: b
     from vesselforge.pipeline.preview import in_words, outlook
 
     found = outlook(targets, Store(workspace)) | {"warned": odd}
-    shown = as_table(found["stages"], "if no synthetic image is rejected")
+    synthetic = any(row["stage"] == "segmenter.pseudo-label" for row in found["stages"])
+    shown = as_table(found["stages"], "if no synthetic image is rejected" if synthetic else "")
     named = [f"begins with the model {name}: {what}" for name, what in found["starts"].items()]
     named += [f"{step}: {what}" for step, what in found["earlier"].items()]
     print_result(json_, found, shown, *named, *odd, in_words(found["stages"]))

@@ -4,7 +4,6 @@ groups that something else fills in where they say nothing: a preset, the teache
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
@@ -20,8 +19,6 @@ from pydantic import (
 from pydantic.functional_validators import ModelWrapValidatorHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
-
-from vesselforge.configs.errors import ConfigError
 
 T = TypeVar("T")
 Device = Literal["auto", "cpu", "cuda"]
@@ -137,13 +134,6 @@ def as_written(value: object) -> str:
     """A value in a message: as `repr`, but backslashes, of a regular expression say, are as many as
     were typed."""
     return repr(value).replace(r"\\", "\\")
-
-
-def as_path(argument: str, given: object) -> Path:
-    """What a program gives as a path. Raises ConfigError, naming the argument, for what is none."""
-    if isinstance(given, str | PathLike):
-        return Path(given)
-    raise ConfigError(f"{argument}: found {given!r:.80}, expected a path, or a name as text")
 
 
 def expanded(path: Path | str) -> Path:

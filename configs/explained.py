@@ -54,8 +54,7 @@ def explain(model: type[Settings], path: str = "") -> list[Setting]:
 
     Raises ConfigError, with the nearest paths, for one that there is not.
     """
-    schema = model.model_json_schema()
-    every = [*_walk("", schema, schema.get("$defs", {}))]
+    every = every_setting(model)
     if not path:
         return [each for each in every if "." not in each.path]
     found = [each for each in every if _fits(each.path, path)]
@@ -64,6 +63,12 @@ def explain(model: type[Settings], path: str = "") -> list[Setting]:
     if not found and not inside:
         raise ConfigError(f"{path}: no such setting; {_nearest(path, [s.path for s in every])}")
     return found + inside
+
+
+def every_setting(model: type[Settings]) -> list[Setting]:
+    """All groups and settings, outer ones first."""
+    schema = model.model_json_schema()
+    return [*_walk("", schema, schema.get("$defs", {}))]
 
 
 def _parent(path: str) -> str:

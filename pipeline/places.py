@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vesselforge import pretrained
-from vesselforge.configs.base import as_path, expanded
+from vesselforge.configs.base import expanded
 from vesselforge.configs.errors import WorkspaceError
 
 RECORD = "run.json"
@@ -42,7 +42,7 @@ NETWORKS: dict[pretrained.Kind, Network] = {
 def workspace_folder(given: str | PathLike[str] | None = None) -> Path:
     """The workspace: as given, else $VESSELFORGE_WORKSPACE, else ./workspace."""
     place = given or os.environ.get("VESSELFORGE_WORKSPACE") or "workspace"
-    return expanded(as_path("workspace", place)).absolute()
+    return expanded(Path(place)).absolute()
 
 
 def run_folder(workspace: Path, name: str) -> Path:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import doctest
+import inspect
 import subprocess
 import sys
 from pathlib import Path
 from pkgutil import resolve_name
+from typing import Any
 
 import pytest
 
@@ -35,6 +37,14 @@ print(data.mine, configs.mine, flows.mine)
 """
 
 
+class Unwrapped(doctest.DocTestFinder):
+    """Finds the examples of decorated functions, too."""
+
+    def _from_module(self, module: Any, object: Any) -> bool:
+        found: bool = super()._from_module(module, inspect.unwrap(object))  # type: ignore[misc]
+        return found
+
+
 def test_importing_loads_nothing_heavy_beside_modules_of_the_users_own(tmp_path: Path) -> None:
     for name in ("data", "configs", "flows"):
         (tmp_path / f"{name}.py").write_text(f"mine = {name!r}\n")
@@ -55,8 +65,10 @@ def test_the_examples_in_docstrings(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-    found = doctest.testmod(resolve_name(module), optionflags=flags)
-    assert found.attempted > 0 and found.failed == 0
+    runner = doctest.DocTestRunner(optionflags=flags)
+    for test in Unwrapped(exclude_empty=True).find(resolve_name(module)):
+        runner.run(test)
+    assert runner.tries > 0 and runner.failures == 0
 
 
 def test_every_public_function_has_an_example() -> None:

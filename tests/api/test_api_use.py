@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -93,37 +96,77 @@ def test_settings_that_cannot_be_are_refused(model: vf.TrainedSegmenter) -> None
         with pytest.raises(vf.ConfigError, match=f"threshold: found {threshold!r}, expected 0 to"):
             model.threshold = threshold  # type: ignore[assignment]
     with pytest.raises(vf.ConfigError, match="device: found 'tpu'"):
-        vf.load_model("sa-unet-drive", device="tpu")
+        vf.load_model("sa-unet-drive", device="tpu")  # type: ignore[arg-type]
     with pytest.raises(vf.ConfigError, match="runtime: found 'tf'"):
         vf.load_model("sa-unet-drive", runtime="tf")  # type: ignore[arg-type]
-    for tile in ("x", None, 1344.5):
-        with pytest.raises(vf.ConfigError, match=f"tile: found {tile!r} pixels, expected at least"):
-            vf.load_model("sa-unet-drive", tile=tile)  # type: ignore[arg-type]
-    wrong_phantoms: Any = (
-        (-1, 64, 0),
-        (0, 31, 0),
-        (0, 64, 2),
-        ("a",),
-        (0.5,),
-        (0, "b"),
-        (0, 64, "c"),
-    )
-    for seed, size, randomise in ((*given, 64, 0)[:3] for given in wrong_phantoms):
+    with pytest.raises(vf.ConfigError, match="tile: found 64 pixels, expected at least"):
+        vf.load_model("sa-unet-drive", tile=64)
+    for seed, size, randomise in ((-1, 64, 0), (0, 31, 0), (0, 64, 2)):
         with pytest.raises(vf.ConfigError, match="of a phantom: found"):
             vf.phantom(seed, size, randomise=randomise)
 
 
-def test_arguments_of_another_type_are_refused(tmp_path: Path) -> None:
-    wrong: Any = 3
-    for call in (
-        lambda: vf.load_model(wrong),
-        lambda: vf.load_generator(wrong),
-        lambda: vf.load_dataset(wrong),
-        lambda: vf.load_dataset("drive", wrong),
-        lambda: vf.run("quickstart", workspace=wrong),
+def test_arguments_of_another_type_are_refused_before_any_work(
+    model: vf.TrainedSegmenter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("vesselforge.api.running.launch", lambda *given: pytest.fail("work began"))
+    eye, map_ = EYE.image, np.zeros((4, 4))
+    generator = vf.load_generator("phantom-joint-64")
+    calls: list[tuple[Callable[..., Any], tuple[Any, ...]]] = [
+        (vf.load_model, ("sa-unet-drive",)),
+        (vf.load_generator, ("phantom-joint-64",)),
+        (vf.load_dataset, ("phantom",)),
+        (vf.phantom, (0, 64)),
+        (vf.score, (map_, map_)),
+        (vf.run, ("quickstart",)),
+        (vf.compare, ("compare-quickstart",)),
+        (model.predict, (eye,)),
+        (model.segment, (eye,)),
+        (generator.draw, (0,)),
+        (generator.draw_to, (tmp_path / "drawn", 0)),
+        (generator.dataset, (0,)),
+    ]
+    for function, good in calls:
+        signature = inspect.signature(function)
+        for name in signature.parameters:
+            given = signature.bind(*good)
+            given.arguments[name] = object
+            with pytest.raises(
+                vf.UserError, match=rf"{name}: .*found .*expected|{name}: .*\(found"
+            ):
+                function(*given.args, **given.kwargs)
+    assert not (tmp_path / "drawn").exists()
+
+
+def test_an_argument_of_another_type_is_named_with_what_is_expected(
+    model: vf.TrainedSegmenter,
+) -> None:
+    wrong: Any = "x"
+    for call, fault in (
+        (
+            lambda: vf.run("quickstart", server=cast(Any, 3)),
+            "server: found 3, expected text or None",
+        ),
+        (
+            lambda: vf.compare("compare-quickstart", quiet=wrong),
+            "quiet: found 'x', expected True or",
+        ),
+        (lambda: model.predict(EYE.image, flips=wrong), "flips: found 'x', expected True or False"),
+        (lambda: vf.load_model(cast(Any, 3)), "name_or_path: found 3, expected text or a path"),
+        (lambda: vf.load_model("sa-unet-drive", tile=cast(Any, 1344.5)), "tile: found 1344.5, exp"),
+        (
+            lambda: vf.load_dataset("drive", cast(Any, 3)),
+            "root: found 3, expected text or a path or",
+        ),
     ):
-        with pytest.raises(vf.ConfigError, match=r": found 3, expected a path"):
+        with pytest.raises(vf.ConfigError, match=re.escape(fault)):
             call()
+    assert np.array_equal(vf.phantom(np.int64(3), 64).mask, vf.phantom(3, 64).mask)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'sever'"):
+        vf.run("quickstart", sever="x")  # type: ignore[call-arg]
+
+
+def test_names_and_settings_that_there_are_not_are_refused(tmp_path: Path) -> None:
     for overrides in (["x"], "x", {1: 2}):
         with pytest.raises(vf.ConfigError, match=r"overrides: found .*expected a dict of"):
             vf.run("quickstart", overrides=overrides, workspace=tmp_path)  # type: ignore[arg-type]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -132,6 +135,45 @@ def test_names_are_completed(tmp_path: Path) -> None:
     assert completed("data", "check", "p") == ["phantom"]  # a layout is no dataset
 
 
+def test_settings_are_completed() -> None:
+    assert completed("run", "drive-cpu", "--set", "teacher.ste") == ["teacher.steps"]
+    assert "data.name" in (of_run := completed("run", "drive-cpu", "--set", ""))
+    assert not {"arms.counts", "data"} & {*of_run}  # of a study; a group
+    assert completed("compare", "mine", "--set", "arms.cou") == ["arms.counts"]
+    assert completed("finetune", "m", "f", "--set", "teacher.los") == ["teacher.loss"]
+    assert completed("data", "check", "drive", "--set", "known_s") == ["known_splits"]
+    assert completed("data", "phantom", "eyes", "--set", "si") == ["size"]
+    assert completed("settings", "pretra") == [
+        one for one in completed("settings", "p") if one.startswith("pretra")
+    ]
+    assert completed("settings", "--config", "compare-drive", "arms.cou") == ["arms.counts"]
+
+
+COMPLETING = """
+import resource, sys
+from vesselforge.cli.main import main
+try:
+    main(prog_name="vesselforge")
+finally:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    print(used.ru_utime + used.ru_stime, file=sys.stderr)
+    heavy = {"torch", "prefect", "scipy", "numpy"} & {*sys.modules}
+    print(*heavy, file=sys.stderr)
+"""
+
+
+def test_completion_is_quick_and_tells_meanings() -> None:
+    told = {
+        "_VESSELFORGE_COMPLETE": "complete_zsh",
+        "_TYPER_COMPLETE_ARGS": "vesselforge run drive-cpu --set teacher.cro",
+    }
+    command = [sys.executable, "-c", COMPLETING]
+    done = subprocess.run(command, env=os.environ | told, capture_output=True, text=True)
+    assert '"teacher.crop":"crops\\\\: side in pixels' in done.stdout
+    seconds, heavy = done.stderr.splitlines()
+    assert heavy == "" and float(seconds) < 1.5  # of a processor; a third of it is usual
+
+
 def test_the_script_for_a_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shellingham.detect_shell", lambda: ("bash", "/bin/bash"))
     assert "complete -o default -F _vesselforge_completion vesselforge" in (
@@ -179,10 +221,12 @@ def test_a_first_config_runs_as_it_is(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "# folds: 4\n" in text  # as many as there are patients
     dry = typed("run", "my-eyes.yaml", "--dry-run", "--workspace", "ws")
     assert dry.exit_code == 0 and "stages to do; how long is not known yet" in dry.stdout
+    head = "if no synthetic image is rejected"
+    assert head in dry.stdout
     eyes = "look like two eyes of one patient"
     assert eyes not in dry.stdout  # `init` has put them together
     dry = typed("finetune", "sa-unet-drive", "My eyes", "--dry-run", "--workspace", "ws")
-    assert dry.exit_code == 0 and dry.stdout.count(eyes) == 1
+    assert dry.exit_code == 0 and dry.stdout.count(eyes) == 1 and head not in dry.stdout
     dry = typed("data", "import", "My eyes", "new", "--dry-run")
     assert dry.exit_code == 0 and dry.stdout.count(eyes) == 1
     assert "my-eyes.yaml: is there already" in refusal(typed("init", "My eyes"))

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from commands import REPOSITORY, environment, free_port, manifests, running, until
 
-from vesselforge.flows.serving.embedded import healthy
+from vesselforge.flows.serving.service import answers
 
 PROGRAMS = max(
     Path("/usr/lib/postgresql").glob("*/bin"), default=None, key=lambda p: float(p.parts[-2])
@@ -99,7 +99,7 @@ def test_two_runs_at_once_are_recorded_in_postgresql(database: str, tmp_path: Pa
     }
     command = ["prefect", "server", "start", "--no-ui"]
     with running(command, environment(home, **of_server), tmp_path) as server:
-        until(lambda: healthy(api), 200, every=0.2)
+        until(lambda: answers(f"{api}/health"), 200, every=0.2)
         env = environment(
             home,
             PREFECT_API_URL=api,

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 
-from vesselforge.configs.base import as_path
+from vesselforge.api.arguments import checked
+from vesselforge.configs.base import Device
 from vesselforge.configs.load import validate
 from vesselforge.configs.ranges import listed_seeds
 from vesselforge.configs.settings import SampleSettings
@@ -31,7 +32,7 @@ class TrainedGenerator:
     default: drawn from its training labels. They raise ConfigError for anything else.
     """
 
-    def __init__(self, folder: Path, device: str = "auto") -> None:
+    def __init__(self, folder: Path, device: Device = "auto") -> None:
         self.folder = folder
         self._network, self.description = load_network(folder)
         self._network.to(pick_device(device))
@@ -46,6 +47,7 @@ class TrainedGenerator:
         labels = self.description.get("labels")
         return Sampler(self._network, settings.psi, settings.label, labels)
 
+    @checked
     def draw(self, seeds: Seeds, *, psi: float = 0.7, label: int | None = None) -> Drawn:
         """images [N, H, W, C] uint8, C 3 for RGB or 1 for grey, and masks [N, H, W] bool, or None
         where the generator draws none: the pixels of `vesselforge generator draw`.
@@ -57,6 +59,7 @@ class TrainedGenerator:
         """
         return draw_arrays(self._sampler(psi, label), self.description, listed_seeds(seeds))
 
+    @checked
     def draw_to(
         self,
         folder: str | PathLike[str],
@@ -77,11 +80,12 @@ class TrainedGenerator:
         >>> sorted(path.name for path in made.glob("**/*.png"))
         ['seed00000000.png', 'seed00000000.png', 'seed00000001.png', 'seed00000001.png']
         """
-        out = as_path("folder", folder)
+        out = Path(folder)
         settings = _settings(psi, label)
         draw_album(self.folder, out, listed_seeds(seeds), settings, Progress(), grid)
         return out
 
+    @checked
     def dataset(self, seeds: Seeds, *, psi: float = 0.7, label: int | None = None) -> DrawnPairs:
         """A dataset of PyTorch, (image, mask) for each seed: float32 [3, H, W] in [0, 1] and
         [1, H, W] of 0 and 1. A pair is drawn each time it is asked for; for workers of a
@@ -98,10 +102,11 @@ class TrainedGenerator:
         return DrawnPairs(self._sampler(psi, label), self.description, listed_seeds(seeds))
 
 
+@checked
 def load_generator(
     name_or_path: str | PathLike[str],
     *,
-    device: str = "auto",
+    device: Device = "auto",
     workspace: str | PathLike[str] | None = None,
 ) -> TrainedGenerator:
     """A trained generator: one in the box (`vesselforge models list` shows them), that of a
@@ -116,8 +121,8 @@ def load_generator(
     >>> vf.load_generator("phantom-joint-64").draws_masks
     True
     """
-    given = str(as_path("name_or_path", name_or_path))
-    return TrainedGenerator(generator_folder(workspace_folder(workspace), given), device)
+    folder = generator_folder(workspace_folder(workspace), str(Path(name_or_path)))
+    return TrainedGenerator(folder, device)
 
 
 def _settings(psi: float, label: int | None) -> SampleSettings:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from os import PathLike
+from pathlib import Path
 
-from vesselforge.configs.base import as_path
+from vesselforge.api.arguments import checked
 from vesselforge.data.datasets import named_dataset
 from vesselforge.data.layouts.items import Dataset
 from vesselforge.data.phantoms.draw import Phantom, make_phantom
 
 
+@checked
 def load_dataset(
     name: str | PathLike[str],
     root: str | PathLike[str] | None = None,
@@ -38,10 +40,11 @@ def load_dataset(
     >>> len(phantoms), item.id, list(item.masks), item.read_image().shape
     (28, 'test-0000', ['exact'], (192, 192, 3))
     """
-    place = None if root is None else as_path("root", root)
-    return named_dataset(str(as_path("name", name)), place, pattern, mask_values=mask_values)
+    place = None if root is None else Path(root)
+    return named_dataset(str(Path(name)), place, pattern, mask_values=mask_values)
 
 
+@checked
 def phantom(seed: int, size: int = 192, *, randomise: float = 0.0) -> Phantom:
     """A fundus photograph drawn by rules: `image` [size, size, 3] uint8, `mask` [size, size] bool,
     its exact vessels, and `fov` [size, size] bool. The same arguments give the same phantom.

@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from vesselforge.api.arguments import checked
 from vesselforge.configs.load import Given, load_any
 from vesselforge.configs.settings import PipelineConfig
 from vesselforge.configs.study import StudyConfig
@@ -48,6 +49,7 @@ class StudyResult:
     results: Results
 
 
+@checked
 def run(
     config: Given,
     *,
@@ -87,6 +89,7 @@ def run(
     return RunResult(*where, scores, choice, list(made["remarks"]), metrics)
 
 
+@checked
 def compare(
     config: Given,
     *,

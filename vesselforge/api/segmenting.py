@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from vesselforge.configs.base import as_path
+from vesselforge.api.arguments import checked
+from vesselforge.configs.base import Device
 from vesselforge.configs.errors import ConfigError
 from vesselforge.configs.ranges import is_number
 from vesselforge.configs.stages.segmenter import FovWidth, Runtime
@@ -43,6 +44,7 @@ class TrainedSegmenter:
             raise ConfigError(f"threshold: found {value!r}, expected 0 to 1")
         self._model.threshold = value
 
+    @checked
     def predict(
         self, image: Picture, *, flips: bool = False, fov_width: FovWidth = "model"
     ) -> NDArray[np.float32]:
@@ -66,6 +68,7 @@ class TrainedSegmenter:
         """
         return self.segment(image, flips=flips, fov_width=fov_width).prob
 
+    @checked
     def segment(
         self, image: Picture, *, flips: bool = False, fov_width: FovWidth = "model"
     ) -> Predicted:
@@ -82,12 +85,13 @@ class TrainedSegmenter:
         return predict_image(self._model, picture_of(image).rgb(), flips, fov_width)
 
 
+@checked
 def load_model(
     name_or_path: str | PathLike[str],
     *,
     which: str | None = None,
     runtime: Runtime = "auto",
-    device: str = "auto",
+    device: Device = "auto",
     tile: int = SIDE,
     workspace: str | PathLike[str] | None = None,
 ) -> TrainedSegmenter:
@@ -112,6 +116,6 @@ def load_model(
         ...
     vesselforge.configs.errors.CheckpointError: sa-unet-mars: no such model, by name ...
     """
-    folder = model_folder(as_path("name_or_path", name_or_path), which, workspace)
+    folder = model_folder(Path(name_or_path), which, workspace)
     chosen = None if device == "auto" else pick_device(device)
     return TrainedSegmenter(folder, Model.load(folder, chosen, runtime, tile))
