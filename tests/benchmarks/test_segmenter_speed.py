@@ -106,7 +106,7 @@ def test_a_quick_run(tmp_path: Path, capsys, monkeypatch) -> None:
 
     monkeypatch.setattr(segmenter_cases, "Worker", Inside)
     monkeypatch.setattr(segmenter, "measure", measure)
-    monkeypatch.setattr(segmenter_cases, "to_onnx", _missing)
+    monkeypatch.setattr(segmenter_cases, "graph_of", _missing)
     out = tmp_path / "speed.md"
     segmenter.main(["--quick", "--out", str(out), "--model", str(folder), "--dataset", "phantom"])
     printed = capsys.readouterr()

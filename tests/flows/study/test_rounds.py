@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 
 from vesselforge.configs.load import validate
 from vesselforge.configs.settings import PipelineConfig
-from vesselforge.engine.artifacts import Artifact
 from vesselforge.engine.progress import Interrupted
 from vesselforge.engine.store import Store
 from vesselforge.flows.run import augmentation_pipeline
@@ -40,15 +40,15 @@ def test_a_second_round_goes_on_from_the_first(
 ) -> None:
     monkeypatch.setattr(run_works, "LEAST_GAIN", -1.0)  # two steps teach nothing
     config = validate(PipelineConfig, VALUES, "rounds")
-    f1 = run_works.validation_f1
+    kept = run_works.kept_rounds
 
-    def stopped(model: Artifact) -> float:
+    def stopped(f1: Sequence[float]) -> int:
         raise Interrupted
 
-    monkeypatch.setattr(run_works, "validation_f1", stopped)  # after the first student
+    monkeypatch.setattr(run_works, "kept_rounds", stopped)  # after the first student
     augmentation_pipeline(config, workspace=str(tmp_path), return_state=True)
     first = len(here)
-    monkeypatch.setattr(run_works, "validation_f1", f1)
+    monkeypatch.setattr(run_works, "kept_rounds", kept)
     made: Any = augmentation_pipeline(config, workspace=str(tmp_path))
 
     assert len(here) == len({*here}) > first > 0  # nothing is made twice
