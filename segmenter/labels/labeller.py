@@ -12,10 +12,10 @@ from scipy.special import entr
 from vesselforge.configs.settings import LabelSettings
 from vesselforge.data.fov import derive_fov
 from vesselforge.data.imageset import PHOTOGRAPHS, ImageRecord, LoadedImage, load_mask
+from vesselforge.data.structure import widened
 from vesselforge.engine.artifacts import Inputs
 from vesselforge.segmenter.inference.showing import showing
 from vesselforge.segmenter.metrics.confusion import harmonic, ratio
-from vesselforge.segmenter.metrics.topology import widened
 from vesselforge.segmenter.models import Model
 
 Map = NDArray[np.float32]

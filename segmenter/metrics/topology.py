@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
-from vesselforge.data.structure import betti_numbers, depth
+from vesselforge.data.structure import betti_numbers, depth, widened
 from vesselforge.segmenter.metrics.confusion import Mask, Values, harmonic, ratio
 
 BANDS = {"1px": (0.0, 1.0), "2_3px": (1.0, 3.0), "4px": (3.0, np.inf)}
@@ -56,11 +56,6 @@ class Shape:
     def betti(self) -> tuple[int, int]:
         """(components, loops), see `betti_numbers`."""
         return betti_numbers(self.mask)
-
-
-def widened(mask: Mask) -> Mask:
-    """The mask dilated by a 3×3 square."""
-    return np.asarray(ndimage.binary_dilation(mask, np.ones((3, 3))))
 
 
 def local_diameters(mask: Mask, skeleton: Mask) -> NDArray[np.float64]:

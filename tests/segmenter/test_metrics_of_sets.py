@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from metric_helpers import pooled, score
 
+from vesselforge.data.structure import widened
 from vesselforge.segmenter.metrics.scores import (
     METRICS,
     Prediction,
@@ -18,7 +19,6 @@ from vesselforge.segmenter.metrics.scores import (
     mean_interval,
     score_set,
 )
-from vesselforge.segmenter.metrics.topology import widened
 
 RNG = np.random.default_rng(3)
 PROBS = [RNG.random((14, 12)).astype(np.float32) ** 2 for _ in range(4)]

@@ -13,8 +13,8 @@ from metric_helpers import score
 from skimage.measure import euler_number
 from skimage.morphology import skeletonize
 
-from vesselforge.data.structure import betti_numbers
-from vesselforge.segmenter.metrics.topology import local_diameters, widened
+from vesselforge.data.structure import betti_numbers, widened
+from vesselforge.segmenter.metrics.topology import local_diameters
 
 Pixels = set[tuple[int, int]]
 SIDE = 9
