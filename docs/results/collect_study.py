@@ -22,6 +22,8 @@ from vesselforge.report.study.study_charts import differences, dose_chart, learn
 COLOURS = {"ink": INK, "muted": MUTED, "line": GRID, "page": PAGE}
 COLOURS |= {f"c{slot}": colour for slot, colour in enumerate(SERIES)}
 FONT = '<svg font-family="DejaVu Sans, Arial, sans-serif" '
+PAPER = '><rect width="100%" height="100%" fill="#fff"/>'
+"""Under dark ink, on dark pages, too."""
 
 
 def collect(run: Path, target: Path) -> None:
@@ -33,7 +35,7 @@ def collect(run: Path, target: Path) -> None:
     (target / RESULTS).write_text(json.dumps(public, indent=1, sort_keys=True) + "\n")
     shutil.copyfile(run / PER_IMAGE, target / PER_IMAGE)
     for samples in results.samples:
-        if samples.picture:
+        if samples.picture and (run / samples.picture).is_file():  # merged studies have none
             shutil.copyfile(run / samples.picture, target / samples.picture)
     record = json.loads((run / "run.json").read_text())
     steps = sorted(record["steps"], key=lambda step: step["step"])
@@ -47,6 +49,9 @@ def collect(run: Path, target: Path) -> None:
 def figures(results: Results) -> dict[str, Figure | None]:
     """File name → chart of the page; the curves over counts on the primary place alone."""
     found: dict[str, Figure | None] = {}
+    for number, endpoint in enumerate(results.endpoints if results.declared else []):
+        for real in on.sizes(results):
+            found[f"finding-{number}-{real}"] = differences(alone(results), endpoint.place, real)
     for place in on.places(results):
         name = f"{place.set}-{place.observer}"
         found[f"learning-{name}"] = learning_chart(results, place)
@@ -55,6 +60,15 @@ def figures(results: Results) -> dict[str, Figure | None]:
             if place == results.primary:
                 found[f"difference-{name}-{real}"] = dose_chart(results, place, real)
     return found
+
+
+def alone(results: Results) -> Results:
+    """Every arm of equal steps that is compared with the real-only arm of the primary ones, with
+    nothing else."""
+    control = {arm.baseline for arm in results.arms if arm.id in results.primary_arms}
+    arms = [arm for arm in results.arms if arm.longer == 1 and arm.baseline in control]
+    only = [arm.model_copy(update={"controls": []}) for arm in arms]
+    return results.model_copy(update={"arms": only})
 
 
 def tables(results: Results) -> str:
@@ -76,7 +90,7 @@ def standalone(figure: Figure) -> str:
         svg = svg.replace(f"var(--{name})", colour)
     if "xmlns=" not in svg.split(">", 1)[0]:
         svg = svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
-    return svg.replace("<svg ", FONT, 1) + "\n"
+    return svg.replace("<svg ", FONT, 1).replace(">", PAPER, 1) + "\n"
 
 
 if __name__ == "__main__":
