@@ -38,6 +38,7 @@ FEWEST = 4
 """Images on each side below which nothing is scored: KID's floor needs two disjoint pairs."""
 AT_ONCE = 16
 """Images at a time, unless a training step holds fewer."""
+ALIKE = "not scored, for all training images look the same; is the training set what it should be?"
 
 
 @dataclass(frozen=True)

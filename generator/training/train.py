@@ -44,7 +44,7 @@ from vesselforge.generator.trained import (
     FOV,
     described_views,
 )
-from vesselforge.generator.training.snapshots import Scorer, Snapshot, best_of
+from vesselforge.generator.training.snapshots import ALIKE, Scorer, Snapshot, best_of
 from vesselforge.generator.training.trainer import Trainer
 from vesselforge.generator.transfer.start import Start, begin
 from vesselforge.generator.values import to_network
@@ -197,10 +197,7 @@ class Run:
         snapshot = _SNAPSHOT.validate_python(self.ranks.broadcast(seen))
         self.snapshots.append(snapshot)
         if self.ranks.is_main and self.scorer.alike:
-            self.progress.message(
-                f"{snapshot.kimg:g} kimg: not scored, for all training images look the same; is "
-                "the training set what it should be?"
-            )
+            self.progress.message(f"{snapshot.kimg:g} kimg: {ALIKE}")
         if snapshot.kid is None:
             return
         entry = snapshot.logged()
