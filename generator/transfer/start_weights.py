@@ -86,7 +86,9 @@ def _whole(where: Path, networks: dict[str, Weights], provenance: dict[str, Any]
         empty = network_without_memory(kind_of(slot), weights.kwargs, where)
         check_weights(empty, weights.tensors, where)
         if slot != "D" and "mapping.w_avg" not in weights.tensors:
-            raise CheckpointError(f"{where}: {slot} keeps no w_avg, the mean that psi needs")
+            raise CheckpointError(
+                f"{where}: {slot} keeps no w_avg, the mean that psi needs; use a snapshot with it"
+            )
     floats = {
         slot: Weights(w.kwargs, {name: t.float() for name, t in w.tensors.items()})
         for slot, w in networks.items()
